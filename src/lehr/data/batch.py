@@ -1,0 +1,70 @@
+"""What the loader hands to the model: images and their objects, padded to one shape."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Images with their objects; objects are padded to the largest count in the batch.
+
+    Attributes:
+        images: uint8 (batch, 3, height, width), RGB, channels-last in memory.
+        boxes: float32 (batch, most, 4), xyxy in pixels of `images`; zeros where padded.
+        classes: int64 (batch, most); -1 where padded.
+        indices: int64 (batch,), each image's place in its split.
+        placements: float32 (batch, 4), letterbox of each image: scale x, scale y, offset x, offset y, so that
+            `x_batch = x_original * scale + offset`; ones and zeros for augmented images.
+    """
+
+    images: Tensor
+    boxes: Tensor
+    classes: Tensor
+    indices: Tensor
+    placements: Tensor
+
+    def to(self, device: torch.device) -> Batch:
+        """The same batch on a device; copies are asynchronous from pinned memory."""
+        return Batch(
+            *(
+                value.to(device, non_blocking=True)
+                for value in (self.images, self.boxes, self.classes, self.indices, self.placements)
+            )
+        )
+
+    def pin_memory(self) -> Batch:
+        """The same batch in page-locked memory, from which copies to the device can be asynchronous."""
+        return Batch(
+            *(
+                value.pin_memory()
+                for value in (self.images, self.boxes, self.classes, self.indices, self.placements)
+            )
+        )
+
+
+def pad_objects(
+    boxes: Sequence[NDArray[np.float32]], classes: Sequence[NDArray[np.int64]]
+) -> tuple[Tensor, Tensor]:
+    """Objects of several images in one shape.
+
+    Args:
+        boxes: an array (n_i, 4) an image.
+        classes: an array (n_i,) an image.
+
+    Returns:
+        Boxes (batch, most, 4) float32 with zeros, and classes (batch, most) int64 with -1, where padded.
+    """
+    most = max((len(each) for each in classes), default=0)
+    padded_boxes = np.zeros((len(boxes), most, 4), np.float32)
+    padded_classes = np.full((len(boxes), most), -1, np.int64)
+    for row, (some_boxes, some_classes) in enumerate(zip(boxes, classes, strict=True)):
+        padded_boxes[row, : len(some_boxes)] = some_boxes
+        padded_classes[row, : len(some_classes)] = some_classes
+    return torch.from_numpy(padded_boxes), torch.from_numpy(padded_classes)

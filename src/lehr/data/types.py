@@ -1,0 +1,86 @@
+"""The one in-memory form behind every data layout."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+SPLITS = ("train", "val", "test")
+
+
+class Severity(StrEnum):
+    """How bad a fault is: an error is skipped in training and fails `lehr data check`; a warning is only told."""
+
+    ERROR = "error"
+    WARNING = "warning"
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One thing that is wrong with a data set.
+
+    Attributes:
+        kind: a stable short name, e.g. "class-out-of-range".
+        path: the file it is in.
+        message: what is wrong and what to do, without the file and line.
+        line: the line in that file, from 1; None where lines have no meaning.
+        severity: whether it is an error or a warning.
+    """
+
+    kind: str
+    path: Path
+    message: str
+    line: int | None = None
+    severity: Severity = Severity.ERROR
+
+    def __str__(self) -> str:
+        place = str(self.path) if self.line is None else f"{self.path}:{self.line}"
+        return f"{place}: {self.severity}: {self.message} [{self.kind}]"
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One image and the objects in it.
+
+    Attributes:
+        path: the image file.
+        width: the image's width, pixels.
+        height: the image's height, pixels.
+        boxes: float32 (n, 4), xyxy in pixels of the image, inside it and with area.
+        classes: int64 (n,), index into the data set's names.
+        label_path: the file the objects came from; None when the image has no label file.
+    """
+
+    path: Path
+    width: int
+    height: int
+    boxes: NDArray[np.float32]
+    classes: NDArray[np.int64]
+    label_path: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """A data set as read: its class names, its splits and everything found wrong on the way.
+
+    Attributes:
+        source: what `--data` named.
+        names: the class names; a class is an index into them.
+        splits: samples by split name ("train", "val", "test"); a split that the source lacks is absent.
+        faults: what was skipped or looks wrong, in the order found.
+    """
+
+    source: str
+    names: tuple[str, ...]
+    splits: dict[str, Sequence[Sample]]
+    faults: tuple[Fault, ...] = field(default=())
+
+    @property
+    def errors(self) -> tuple[Fault, ...]:
+        """The faults that made something be skipped."""
+        return tuple(fault for fault in self.faults if fault.severity is Severity.ERROR)

@@ -1,0 +1,36 @@
+"""Errors that are for people: each says what is wrong, where, and what to do."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class LehrError(Exception):
+    """A run that failed for a reason that can be told in one message.
+
+    Attributes:
+        exit_code: what the command exits with; 1 for a failed run.
+    """
+
+    exit_code = 1
+
+
+class InputError(LehrError):
+    """Bad input or options: names the file, the line where there is one, and the remedy. Exit code 2."""
+
+    exit_code = 2
+
+
+def nearest_names(name: str, known: Iterable[str], count: int = 3) -> list[str]:
+    """The known names closest to a misspelt one, closest first; empty when none is close."""
+    return difflib.get_close_matches(name.lower(), list(known), n=count, cutoff=0.5)
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """A sentence that offers the nearest known names, or lists all of them when none is near."""
+    names = sorted(known)
+    close = nearest_names(name, names)
+    if close:
+        return f"Did you mean {' or '.join(close)}?"
+    return f"Known: {', '.join(names)}."
