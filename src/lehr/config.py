@@ -170,11 +170,7 @@ class TrainConfig(_Options):
 
     def flat(self) -> dict[str, Any]:
         """Every option by its flat name, as plain values for YAML."""
-        return {
-            name: value
-            for group in GROUPS
-            for name, value in getattr(self, group).model_dump(mode="json").items()
-        }
+        return {name: value for group in GROUPS for name, value in getattr(self, group).model_dump(mode="json").items()}
 
 
 def option_names() -> dict[str, str]:

@@ -42,16 +42,11 @@ class Batch:
     def pin_memory(self) -> Batch:
         """The same batch in page-locked memory, from which copies to the device can be asynchronous."""
         return Batch(
-            *(
-                value.pin_memory()
-                for value in (self.images, self.boxes, self.classes, self.indices, self.placements)
-            )
+            *(value.pin_memory() for value in (self.images, self.boxes, self.classes, self.indices, self.placements))
         )
 
 
-def pad_objects(
-    boxes: Sequence[NDArray[np.float32]], classes: Sequence[NDArray[np.int64]]
-) -> tuple[Tensor, Tensor]:
+def pad_objects(boxes: Sequence[NDArray[np.float32]], classes: Sequence[NDArray[np.int64]]) -> tuple[Tensor, Tensor]:
     """Objects of several images in one shape.
 
     Args:
