@@ -1,0 +1,41 @@
+"""Overlap of boxes and its differentiable forms, elementwise over broadcast shapes."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+
+def ciou(a: Tensor, b: Tensor, eps: float = 1e-7) -> Tensor:
+    """Complete IoU: overlap, minus the distance of the centres, minus the difference of the aspect ratios.
+
+    `CIoU = IoU - d^2 / c^2 - alpha v`, with d the distance of the centres, c the diagonal of the smallest box around
+    both, `v = (4 / pi^2) (atan(w_b / h_b) - atan(w_a / h_a))^2` and `alpha = v / (1 - IoU + v)`, which carries no
+    gradient (Zheng et al., "Distance-IoU Loss", 2020).
+
+    Args:
+        a: (..., 4) xyxy.
+        b: (..., 4) xyxy, broadcastable to `a`.
+        eps: keeps divisions finite for boxes without area.
+
+    Returns:
+        (...), -1.5 to 1.
+    """
+    ax1, ay1, ax2, ay2 = a.unbind(-1)
+    bx1, by1, bx2, by2 = b.unbind(-1)
+    aw, ah = ax2 - ax1, ay2 - ay1 + eps
+    bw, bh = bx2 - bx1, by2 - by1 + eps
+    inter = (torch.minimum(ax2, bx2) - torch.maximum(ax1, bx1)).clamp_(min=0) * (
+        torch.minimum(ay2, by2) - torch.maximum(ay1, by1)
+    ).clamp_(min=0)
+    iou = inter / (aw * ah + bw * bh - inter + eps)
+    enclosing_w = torch.maximum(ax2, bx2) - torch.minimum(ax1, bx1)
+    enclosing_h = torch.maximum(ay2, by2) - torch.minimum(ay1, by1)
+    diagonal = enclosing_w**2 + enclosing_h**2 + eps
+    distance = ((bx1 + bx2 - ax1 - ax2) ** 2 + (by1 + by2 - ay1 - ay2) ** 2) / 4
+    v = (4 / math.pi**2) * (torch.atan(bw / bh) - torch.atan(aw / ah)) ** 2
+    with torch.no_grad():
+        alpha = v / (v - iou + (1 + eps))
+    return iou - (distance / diagonal + v * alpha)

@@ -1,0 +1,123 @@
+"""The layers that the YOLO families are built of; attribute names are those of the published checkpoints."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+
+class Conv(nn.Module):
+    """Convolution without bias, batch normalization, SiLU; padding keeps the size at stride 1.
+
+    Args:
+        c_in: input channels.
+        c_out: output channels.
+        kernel: kernel side, pixels.
+        stride: stride, pixels.
+        padding: padding, pixels; None for kernel // 2.
+    """
+
+    def __init__(self, c_in: int, c_out: int, kernel: int = 1, stride: int = 1, padding: int | None = None) -> None:
+        super().__init__()
+        pad = kernel // 2 if padding is None else padding
+        self.conv = nn.Conv2d(c_in, c_out, kernel, stride, pad, bias=False)
+        self.bn = nn.BatchNorm2d(c_out, eps=1e-3, momentum=0.03)
+        self.act = nn.SiLU(inplace=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Features (batch, c_in, h, w) to (batch, c_out, h / stride, w / stride)."""
+        out: Tensor = self.act(self.bn(self.conv(x)))
+        return out
+
+
+class Bottleneck(nn.Module):
+    """Two convolutions with an optional shortcut around them (He et al., 2016).
+
+    Args:
+        c_in: input channels.
+        c_out: output channels; a shortcut needs as many as `c_in`.
+        shortcut: whether to add the input to the output.
+        kernels: kernel sides of the two convolutions.
+        expansion: hidden channels as a fraction of `c_out`.
+    """
+
+    def __init__(
+        self,
+        c_in: int,
+        c_out: int,
+        shortcut: bool = True,
+        kernels: tuple[int, int] = (3, 3),
+        expansion: float = 0.5,
+    ) -> None:
+        super().__init__()
+        hidden = int(c_out * expansion)
+        self.cv1 = Conv(c_in, hidden, kernels[0])
+        self.cv2 = Conv(hidden, c_out, kernels[1])
+        self.add = shortcut and c_in == c_out
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Features (batch, c_in, h, w) to (batch, c_out, h, w)."""
+        out: Tensor = self.cv2(self.cv1(x))
+        return x + out if self.add else out
+
+
+class C2f(nn.Module):
+    """Cross-stage partial block of YOLOv8: every bottleneck's output is kept and all are concatenated.
+
+    A 1x1 convolution makes two halves; the second runs through the bottlenecks one after another; halves and
+    bottleneck outputs are concatenated and joined by a 1x1 convolution.
+    """
+
+    def __init__(self, c_in: int, c_out: int, repeats: int = 1, shortcut: bool = False) -> None:
+        super().__init__()
+        self.c = c_out // 2
+        self.cv1 = Conv(c_in, 2 * self.c)
+        self.cv2 = Conv((2 + repeats) * self.c, c_out)
+        self.m = nn.ModuleList(Bottleneck(self.c, self.c, shortcut, (3, 3), 1.0) for _ in range(repeats))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Features (batch, c_in, h, w) to (batch, c_out, h, w)."""
+        parts = list(self.cv1(x).chunk(2, 1))
+        for bottleneck in self.m:
+            parts.append(bottleneck(parts[-1]))
+        out: Tensor = self.cv2(torch.cat(parts, 1))
+        return out
+
+
+class SPPF(nn.Module):
+    """Spatial pyramid pooling by three chained max-pools, equal to pools of 5, 9 and 13 pixels (He et al., 2015)."""
+
+    def __init__(self, c_in: int, c_out: int, kernel: int = 5) -> None:
+        super().__init__()
+        hidden = c_in // 2
+        self.cv1 = Conv(c_in, hidden)
+        self.cv2 = Conv(hidden * 4, c_out)
+        self.m = nn.MaxPool2d(kernel, stride=1, padding=kernel // 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Features (batch, c_in, h, w) to (batch, c_out, h, w)."""
+        parts = [self.cv1(x)]
+        for _ in range(3):
+            parts.append(self.m(parts[-1]))
+        out: Tensor = self.cv2(torch.cat(parts, 1))
+        return out
+
+
+class Concat(nn.Module):
+    """Concatenation along the channels; a layer of its own so that layers keep their published numbers."""
+
+    def forward(self, parts: list[Tensor]) -> Tensor:
+        """Features (batch, c_i, h, w) to (batch, sum of c_i, h, w)."""
+        return torch.cat(parts, 1)
+
+
+def scaled_channels(channels: int, width: float, most: int) -> int:
+    """Channels of a scaled model: `min(channels, most) * width`, rounded up to a multiple of 8."""
+    return math.ceil(min(channels, most) * width / 8) * 8
+
+
+def scaled_repeats(repeats: int, depth: float) -> int:
+    """Bottlenecks of a scaled block: `repeats * depth` rounded, at least 1."""
+    return max(round(repeats * depth), 1)
