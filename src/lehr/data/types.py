@@ -11,6 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 SPLITS = ("train", "val", "test")
+BROKEN = frozenset({"unreadable-image", "truncated-image", "unreadable-label"})
+"""Faults of whole files: training leaves such images out only when it is told to."""
 
 
 class Severity(StrEnum):
@@ -79,6 +81,11 @@ class Dataset:
     names: tuple[str, ...]
     splits: dict[str, Sequence[Sample]]
     faults: tuple[Fault, ...] = field(default=())
+
+    @property
+    def broken(self) -> tuple[Fault, ...]:
+        """The faults that make a whole image unusable."""
+        return tuple(fault for fault in self.faults if fault.kind in BROKEN)
 
     @property
     def errors(self) -> tuple[Fault, ...]:

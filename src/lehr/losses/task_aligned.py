@@ -102,7 +102,7 @@ def _regression(
     """
     true_distances = torch.cat((points - own_boxes[..., :2], own_boxes[..., 2:] - points), -1) / strides
     true_distances = true_distances.clamp(0, BINS - 1 - 0.01)
-    logits = distance_logits.unflatten(-1, (4, BINS))
+    logits = distance_logits.view(*distance_logits.shape[:-1], 4, BINS)
     if predicted.device.type == "cpu":
         predicted, own_boxes, weights = predicted[positive], own_boxes[positive], weights[positive]
         logits, true_distances = logits[positive], true_distances[positive]

@@ -80,7 +80,8 @@ def anchor_points(
 def expected_distances(logits: Tensor) -> Tensor:
     """Expectation of the distance distributions: (..., 4 * BINS) logits to (..., 4) distances in strides, 0 to 15."""
     bins = torch.arange(BINS, device=logits.device, dtype=logits.dtype)
-    return logits.unflatten(-1, (4, BINS)).softmax(-1) @ bins
+    expected: Tensor = logits.view(*logits.shape[:-1], 4, BINS).softmax(-1) @ bins
+    return expected
 
 
 def boxes_from_distances(distances: Tensor, points: Tensor, strides: Tensor) -> Tensor:
@@ -128,8 +129,10 @@ class Detect(nn.Module):
         """Start with boxes of a few cells and with about 5 objects an image of 640 pixels (Lin et al., 2017)."""
         for box, cls, stride in zip(self.cv2, self.cv3, STRIDES, strict=True):
             assert isinstance(box, nn.Sequential) and isinstance(cls, nn.Sequential)
-            box[-1].bias.data[:] = 1.0
-            cls[-1].bias.data[:] = math.log(5 / self.classes / (640 / stride) ** 2)
+            for branch, bias in ((box, 1.0), (cls, math.log(5 / self.classes / (640 / stride) ** 2))):
+                last = branch[-1]
+                assert isinstance(last, nn.Conv2d) and last.bias is not None
+                nn.init.constant_(last.bias, bias)
 
     def forward(self, features: list[Tensor]) -> Prediction:
         """Three feature maps, finest first, to the predictions of all anchor points."""

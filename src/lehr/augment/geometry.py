@@ -1,0 +1,96 @@
+"""Planar geometry: 3x3 matrices on pixel coordinates, and boxes under them.
+
+Coordinates are continuous: the first pixel reaches from 0 to 1, its centre is at 0.5.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+Matrix = NDArray[np.float64]
+
+LEAST_SIDE = 2.0
+"""Pixels that both sides of a box must exceed to stay an object."""
+LEAST_VISIBLE = 0.1
+"""Share of its area that must remain inside."""
+MOST_ASPECT = 100.0
+"""Ratio of the sides from which a box is a sliver, not an object."""
+
+
+def translation(x: float, y: float) -> Matrix:
+    """Shift by x and y, pixels."""
+    return np.array([[1, 0, x], [0, 1, y], [0, 0, 1]], np.float64)
+
+
+def scaling(x: float, y: float) -> Matrix:
+    """Scale by x and y about the origin."""
+    return np.array([[x, 0, 0], [0, y, 0], [0, 0, 1]], np.float64)
+
+
+def rotation(degrees: float) -> Matrix:
+    """Turn about the origin, counter-clockwise as seen on screen."""
+    c, s = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
+    return np.array([[c, s, 0], [-s, c, 0], [0, 0, 1]], np.float64)
+
+
+def shearing(x_degrees: float, y_degrees: float) -> Matrix:
+    """Slant along x and y by angles."""
+    x, y = math.tan(math.radians(x_degrees)), math.tan(math.radians(y_degrees))
+    return np.array([[1, x, 0], [y, 1, 0], [0, 0, 1]], np.float64)
+
+
+def tilting(x: float, y: float) -> Matrix:
+    """Perspective: the further along x and y, the smaller; per pixel."""
+    return np.array([[1, 0, 0], [0, 1, 0], [x, y, 1]], np.float64)
+
+
+def to_indices(matrix: Matrix) -> Matrix:
+    """The same map between pixel indices, whose centres are at whole numbers, as OpenCV counts."""
+    return translation(-0.5, -0.5) @ matrix @ translation(0.5, 0.5)
+
+
+def transform_points(points: NDArray[np.float64], matrix: Matrix) -> NDArray[np.float64]:
+    """Points (..., 2) under a matrix."""
+    mapped = points @ matrix[:2, :2].T + matrix[:2, 2]
+    if matrix[2, 0] == 0 and matrix[2, 1] == 0:
+        return np.asarray(mapped / matrix[2, 2])
+    return np.asarray(mapped / (points @ matrix[2, :2] + matrix[2, 2])[..., None])
+
+
+def corners(boxes: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The four corners (..., 4, 2) of boxes (..., 4) xyxy, in turn."""
+    return boxes[..., [0, 1, 2, 1, 2, 3, 0, 3]].reshape(*boxes.shape[:-1], 4, 2)
+
+
+def transform_boxes(boxes: NDArray[np.float64], matrix: Matrix) -> NDArray[np.float64]:
+    """The upright boxes around transformed boxes: (n, 4) xyxy to (n, 4) xyxy."""
+    moved = transform_points(corners(boxes), matrix)
+    return np.concatenate((moved.min(-2), moved.max(-2)), -1)
+
+
+def visible(boxes: NDArray[np.float64], width: float, height: float) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Boxes cut at the edges of an image, and which of them are still objects.
+
+    An object keeps both sides longer than 2 pixels, at least a tenth of its area, and an aspect below 100.
+
+    Args:
+        boxes: (n, 4) xyxy, pixels, may reach outside.
+        width: of the image, pixels.
+        height: of the image, pixels.
+
+    Returns:
+        (n, 4) inside the image, and (n,) whether each is kept.
+    """
+    inside = np.clip(boxes, 0, [width, height, width, height])
+    sides = inside[:, 2:] - inside[:, :2]
+    whole = (boxes[:, 2:] - boxes[:, :2]).prod(1)
+    least = sides.min(1, initial=np.inf)
+    kept = (
+        (least > LEAST_SIDE)
+        & (sides.prod(1) >= LEAST_VISIBLE * whole)
+        & (sides.max(1, initial=0) < MOST_ASPECT * np.maximum(least, 1e-9))
+    )
+    return inside, kept

@@ -1,0 +1,160 @@
+"""Decoded images, kept at training size where every worker can reach them.
+
+`ram`: one block of memory that forked workers share. `disk`: a file in the cache folder, mapped by every process and
+reused by later runs. `none`: every image is decoded each time.
+
+Images larger than the training size are kept reduced to it, averaged, so that the later warp never shrinks much.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import mmap
+import os
+import tempfile
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lehr.augment.letterbox import fitted_size, resize
+from lehr.data.images import ImageFault, read_image
+from lehr.data.shapes import cache_folder
+from lehr.data.types import Sample
+from lehr.errors import InputError
+
+SHARE_OF_MEMORY = 0.7
+"""Share of the free memory that the `ram` cache may take."""
+
+
+class ImageStore:
+    """The images of a split at training size.
+
+    Args:
+        samples: the split.
+        imgsz: longest side kept, pixels.
+        pixels: flat uint8 block with all images in a row, or None to decode each time.
+    """
+
+    def __init__(self, samples: Sequence[Sample], imgsz: int, pixels: NDArray[np.uint8] | None = None) -> None:
+        self.samples = samples
+        self.imgsz = imgsz
+        self._pixels = pixels
+        self._sizes = np.array([kept_size(sample, imgsz) for sample in samples], np.int64).reshape(-1, 2)
+        self._offsets = np.concatenate(([0], np.cumsum(self._sizes.prod(1) * 3)))
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that all images take."""
+        return int(self._offsets[-1])
+
+    def __call__(self, index: int) -> tuple[NDArray[np.uint8], tuple[int, int]]:
+        """An image (h, w, 3), RGB, not to be written to, and width and height of the original.
+
+        Raises:
+            ImageFault: the image cannot be decoded (only where it was not cached before).
+        """
+        sample = self.samples[index]
+        if self._pixels is None:
+            width, height = self._sizes[index].tolist()
+            return resize(read_image(sample.path), width, height), (sample.width, sample.height)
+        return self.slot(self._pixels, index), (sample.width, sample.height)
+
+    def slot(self, pixels: NDArray[np.uint8], index: int) -> NDArray[np.uint8]:
+        """An image's place (h, w, 3) in a flat block."""
+        width, height = self._sizes[index].tolist()
+        return pixels[self._offsets[index] : self._offsets[index + 1]].reshape(height, width, 3)
+
+    def fill(self, pixels: NDArray[np.uint8]) -> None:
+        """Decodes all images into a flat block, on all cores.
+
+        Raises:
+            ImageFault: an image cannot be decoded.
+        """
+
+        def decode(index: int) -> None:
+            width, height = self._sizes[index].tolist()
+            self.slot(pixels, index)[:] = resize(read_image(self.samples[index].path), width, height)
+
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            for _ in pool.map(decode, range(len(self.samples))):
+                pass
+
+
+def kept_size(sample: Sample, imgsz: int) -> tuple[int, int]:
+    """Width and height at which an image is kept: fitted into the training square, never enlarged."""
+    if max(sample.width, sample.height) <= imgsz:
+        return sample.width, sample.height
+    return fitted_size(sample.width, sample.height, imgsz, imgsz)
+
+
+def open_store(samples: Sequence[Sample], imgsz: int, cache: str, say: Callable[[str], None]) -> ImageStore:
+    """The store of a split, filled.
+
+    Args:
+        samples: the split.
+        imgsz: longest side kept, pixels.
+        cache: ram, disk or none; ram becomes none, aloud, where the memory does not suffice.
+        say: told what is done.
+
+    Raises:
+        ImageFault: an image cannot be decoded.
+        InputError: the cache file cannot be written.
+    """
+    store = ImageStore(samples, imgsz)
+    if cache == "none" or not samples:
+        return store
+    if cache == "disk":
+        return ImageStore(samples, imgsz, _mapped_file(store, say))
+    free = free_memory()
+    if store.nbytes > SHARE_OF_MEMORY * free:
+        say(
+            f"--cache ram: {len(samples)} images need {store.nbytes / 2**30:.1f} GiB of {free / 2**30:.1f} GiB free; "
+            "they are decoded each time instead. --cache disk keeps them in a file."
+        )
+        return store
+    pixels = np.frombuffer(mmap.mmap(-1, max(store.nbytes, 1)), np.uint8)
+    store.fill(pixels)
+    return ImageStore(samples, imgsz, pixels)
+
+
+def free_memory() -> int:
+    """Bytes of memory that a process could still take."""
+    try:
+        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable"))
+    except (OSError, StopIteration):
+        return 8 * 2**30  # no figure to be had: a modest machine
+
+
+def _mapped_file(store: ImageStore, say: Callable[[str], None]) -> NDArray[np.uint8]:
+    digest = hashlib.blake2b(digest_size=12)
+    for sample in store.samples:
+        stat = sample.path.stat()
+        digest.update(f"{sample.path.resolve()}|{stat.st_size}|{stat.st_mtime_ns}|{store.imgsz}\n".encode())
+    path = cache_folder() / "images" / f"{digest.hexdigest()}.pixels"
+    try:
+        if not path.is_file() or path.stat().st_size != store.nbytes:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            _write_file(store, path)
+            say(f"Images cached in {path} ({store.nbytes / 2**20:.0f} MiB).")
+        return np.memmap(path, np.uint8, "r")
+    except ImageFault:
+        raise
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written ({error.strerror}). Use --cache ram or set LEHR_CACHE.") from None
+
+
+def _write_file(store: ImageStore, path: Path) -> None:
+    handle, name = tempfile.mkstemp(prefix=".pixels-", dir=path.parent)
+    try:
+        os.truncate(handle, store.nbytes)
+        pixels = np.memmap(name, np.uint8, "r+")
+        store.fill(pixels)
+        pixels.flush()
+        Path(name).replace(path)
+    finally:
+        os.close(handle)
+        Path(name).unlink(missing_ok=True)

@@ -1,0 +1,102 @@
+"""Finding everything that is wrong with a data set."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from lehr.data.images import ImageFault, verify_image
+from lehr.data.types import Dataset, Fault, Severity
+from lehr.errors import InputError
+
+
+def check_dataset(dataset: Dataset) -> list[Fault]:
+    """All faults: those found in reading, images that do not decode, and images that are in two splits.
+
+    Decodes every image, so it takes as long as reading all of them.
+    """
+    paths = list(dict.fromkeys(sample.path for samples in dataset.splits.values() for sample in samples))
+    with ThreadPoolExecutor() as pool:
+        decoded = [fault for fault in pool.map(_decode, paths) if fault is not None]
+        digests = dict(zip(paths, pool.map(_digest, paths), strict=True))
+    return [*dataset.faults, *decoded, *_leaks(dataset, digests), *_empty(dataset)]
+
+
+def refuse_unusable(dataset: Dataset, skip_broken: bool = False) -> None:
+    """Stops before a run on data that would silently teach something else than the labels say.
+
+    Args:
+        dataset: the data set as read.
+        skip_broken: leave out images that are broken, or whose label file is.
+
+    Raises:
+        InputError: a class is out of range, or a file is broken and `skip_broken` is not given.
+    """
+    wrong = [fault for fault in dataset.faults if fault.kind == "class-out-of-range"]
+    if wrong:
+        raise InputError(
+            f"{_few(wrong)}\nLabels and class names disagree. Correct the labels, or 'names' in {dataset.source}."
+        )
+    if dataset.broken and not skip_broken:
+        raise InputError(
+            f"{_few(dataset.broken)}\nRepair or remove what is broken, or train without it by --skip-broken."
+        )
+
+
+def count_kinds(faults: Iterable[Fault]) -> str:
+    """How many faults of each kind, most frequent first, as one line."""
+    counted = Counter(fault.kind for fault in faults)
+    return ", ".join(f"{count} {kind}" for kind, count in counted.most_common())
+
+
+def _few(faults: Iterable[Fault], most: int = 5) -> str:
+    lines = [str(fault) for fault in faults]
+    more = [f"... and {len(lines) - most} more; `lehr data check` lists all"] if len(lines) > most else []
+    return "\n".join(lines[:most] + more)
+
+
+def _decode(path: Path) -> Fault | None:
+    try:
+        verify_image(path)
+    except ImageFault as error:
+        return Fault(error.kind, error.path, error.reason)
+    return None
+
+
+def _digest(path: Path) -> bytes:
+    try:
+        return hashlib.blake2b(path.read_bytes(), digest_size=16).digest()
+    except OSError:
+        return str(path).encode()
+
+
+def _leaks(dataset: Dataset, digests: dict[Path, bytes]) -> list[Fault]:
+    """Images of a later split whose content is also in an earlier one."""
+    faults: list[Fault] = []
+    seen: dict[bytes, tuple[str, Path]] = {}
+    for split, samples in dataset.splits.items():
+        own: dict[bytes, tuple[str, Path]] = {}
+        for sample in samples:
+            digest = digests[sample.path]
+            if digest in seen:
+                other_split, other = seen[digest]
+                message = f"is in '{split}' and, as {other}, in '{other_split}'. Remove it from one of them"
+                faults.append(Fault("in-two-splits", sample.path, message))
+            elif digest in own:
+                message = f"is in '{split}' twice: the same picture as {own[digest][1]}"
+                faults.append(Fault("duplicate-image", sample.path, message, severity=Severity.WARNING))
+            else:
+                own[digest] = (split, sample.path)
+        seen |= {digest: place for digest, place in own.items() if digest not in seen}
+    return faults
+
+
+def _empty(dataset: Dataset) -> list[Fault]:
+    return [
+        Fault("empty-split", Path(dataset.source), f"the split '{split}' has no usable image")
+        for split, samples in dataset.splits.items()
+        if not samples
+    ]

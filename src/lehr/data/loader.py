@@ -1,0 +1,198 @@
+"""From samples to batches: augmented for training, letterboxed for evaluation, by any number of workers.
+
+What a batch holds depends on (seed, epoch, index) alone, so the number of workers changes nothing but the speed.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from lehr.augment.draw import draw
+from lehr.augment.letterbox import GREY, letterbox_into, place
+from lehr.augment.plan import plan_picture
+from lehr.config import STRIDE, AugmentOptions
+from lehr.data.batch import Batch, pad_objects
+from lehr.data.cache import ImageStore
+from lehr.errors import InputError
+from lehr.rng import generator
+
+Key = tuple[int, list[int]]
+"""What is asked of the input path: the epoch and the images of a batch."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrainBatches:
+    """Makes augmented batches.
+
+    Attributes:
+        store: the images and samples of the training split.
+        options: the augmentation.
+        imgsz: side of the square, pixels.
+        seed: the run's seed.
+        epochs: epochs of the run; mosaic closes before its end.
+    """
+
+    store: ImageStore
+    options: AugmentOptions
+    imgsz: int
+    seed: int
+    epochs: int
+
+    def mosaic_on(self, epoch: int) -> bool:
+        """Whether mosaic, mixup and copy-paste are still on in an epoch."""
+        return epoch < self.epochs - self.options.close_mosaic
+
+    def __call__(self, key: Key) -> Batch:
+        """The batch of some images in an epoch."""
+        epoch, indices = key
+        mosaic = self.mosaic_on(epoch)
+        images = np.empty((len(indices), self.imgsz, self.imgsz, 3), np.uint8)
+        boxes, classes = [], []
+        for out, index in zip(images, indices, strict=True):
+            plan = plan_picture(
+                self.store.samples, self.options, self.imgsz, seed=self.seed, epoch=epoch, index=index, mosaic=mosaic
+            )
+            draw(plan, self.store, out)
+            boxes.append(plan.boxes)
+            classes.append(plan.classes)
+        placements = np.tile(np.array([1, 1, 0, 0], np.float32), (len(indices), 1))
+        return _batch(images, boxes, classes, indices, placements)
+
+
+@dataclass(frozen=True, slots=True)
+class EvalBatches:
+    """Makes letterboxed batches, each in the smallest rectangle of whole strides that holds its images.
+
+    Attributes:
+        store: the images and samples of a split.
+        imgsz: longest side, pixels.
+        square: letterbox to squares instead.
+    """
+
+    store: ImageStore
+    imgsz: int
+    square: bool = False
+
+    def shape(self, indices: Sequence[int]) -> tuple[int, int]:
+        """Width and height of the batch of some images, pixels."""
+        if self.square:
+            return self.imgsz, self.imgsz
+        width = height = 0.0
+        for index in indices:
+            sample = self.store.samples[index]
+            scale = self.imgsz / max(sample.width, sample.height)
+            width, height = max(width, sample.width * scale), max(height, sample.height * scale)
+        return -(-round(width) // STRIDE) * STRIDE, -(-round(height) // STRIDE) * STRIDE
+
+    def __call__(self, key: Key) -> Batch:
+        """The batch of some images."""
+        _, indices = key
+        width, height = self.shape(indices)
+        images = np.full((len(indices), height, width, 3), GREY, np.uint8)
+        boxes, classes, placements = [], [], []
+        for canvas, index in zip(images, indices, strict=True):
+            image, size = self.store(index)
+            letterbox_into(image, canvas, size)
+            placement = place(*size, width, height)
+            sample = self.store.samples[index]
+            boxes.append(placement.to_letterbox(sample.boxes))
+            classes.append(sample.classes)
+            placements.append(placement.as_row())
+        return _batch(images, boxes, classes, indices, np.array(placements, np.float32))
+
+
+def _batch(
+    images: np.ndarray[Any, np.dtype[np.uint8]],
+    boxes: list[np.ndarray[Any, np.dtype[np.float32]]],
+    classes: list[np.ndarray[Any, np.dtype[np.int64]]],
+    indices: list[int],
+    placements: np.ndarray[Any, np.dtype[np.float32]],
+) -> Batch:
+    padded_boxes, padded_classes = pad_objects(boxes, classes)
+    return Batch(
+        torch.from_numpy(images).permute(0, 3, 1, 2),
+        padded_boxes,
+        padded_classes,
+        torch.tensor(indices),
+        torch.from_numpy(placements),
+    )
+
+
+class _Made(Dataset[Batch | InputError]):
+    """Batches by key; bad input travels as a value, since workers cannot raise it unharmed."""
+
+    def __init__(self, make: TrainBatches | EvalBatches) -> None:
+        self.make = make
+
+    def __getitem__(self, key: Key) -> Batch | InputError:
+        try:
+            return self.make(key)
+        except InputError as error:
+            return InputError(str(error))
+
+
+class Loader:
+    """Gives the batches that are asked for, in order, made by workers that stay.
+
+    Args:
+        make: makes a batch of a key.
+        workers: processes that make batches; 0 makes them in this one.
+        pin: hand out page-locked memory, for asynchronous copies to CUDA.
+    """
+
+    def __init__(self, make: TrainBatches | EvalBatches, workers: int = 0, pin: bool = False) -> None:
+        self._keys: list[Key] = []
+        self._made = _Made(make)
+        self._loader: DataLoader[Batch | InputError] | None = None
+        if workers > 0:
+            # Forked workers share the cache without copying it or needing /dev/shm for it.
+            methods = multiprocessing.get_all_start_methods()
+            self._loader = DataLoader(
+                self._made,
+                batch_size=None,
+                sampler=self._keys,
+                num_workers=workers,
+                pin_memory=pin,
+                persistent_workers=True,
+                prefetch_factor=4,
+                multiprocessing_context="fork" if "fork" in methods else None,
+                worker_init_fn=_start_worker,
+            )
+
+    def batches(self, keys: Sequence[Key]) -> Iterator[Batch]:
+        """The batches of some keys.
+
+        Raises:
+            InputError: an image cannot be read.
+        """
+        self._keys[:] = keys
+        made = iter(self._loader) if self._loader is not None else map(self._made.__getitem__, keys)
+        for batch in made:
+            if isinstance(batch, InputError):
+                raise batch
+            yield batch
+
+
+def _start_worker(_: int) -> None:
+    cv2.setNumThreads(0)
+    torch.set_num_threads(1)
+
+
+def train_keys(images: int, batch: int, seed: int, epoch: int) -> list[Key]:
+    """The keys of an epoch: all images once, in an order of its own, the last batch perhaps smaller."""
+    order = generator(seed, "order", epoch).permutation(images).tolist()
+    return [(epoch, order[start : start + batch]) for start in range(0, images, batch)]
+
+
+def eval_keys(store: ImageStore, batch: int) -> list[Key]:
+    """The keys of an evaluation: images of like shape together, so that rectangles are small."""
+    order = sorted(range(len(store.samples)), key=lambda i: store.samples[i].height / store.samples[i].width)
+    return [(0, order[start : start + batch]) for start in range(0, len(order), batch)]

@@ -1,0 +1,220 @@
+"""`shapes`: a generated data set, the same on every machine, to try everything on.
+
+Discs, squares, triangles, stars and crosses, from tiny to large, turned, overlapping and partly hidden, on textured
+backgrounds with clutter. All drawing is integer arithmetic on draws of a counter-based generator.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import shutil
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from lehr.data.images import write_image
+from lehr.data.types import Dataset
+from lehr.data.yolo import load_yolo
+from lehr.errors import InputError
+from lehr.rng import generator
+
+NAMES = ("disc", "square", "triangle", "star", "cross")
+SIDE = 160
+"""Side of an image, pixels."""
+COUNTS = {"train": 480, "val": 120, "test": 120}
+VERSION = 1
+"""Raised whenever the pictures change; each version has a folder of its own."""
+
+LEAST_VISIBLE = 0.5
+"""Share of an object's pixels that later objects leave visible, 0 to 1."""
+SMALLEST, LARGEST = 10, 90
+"""Longer side of an object, pixels."""
+
+FIXED_POINT = 4
+"""Fractional bits of the coordinates that OpenCV draws."""
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A generated image: uint8 (SIDE, SIDE, 3) RGB, boxes (n, 4) xyxy pixels, classes (n,)."""
+
+    image: NDArray[np.uint8]
+    boxes: NDArray[np.int64]
+    classes: NDArray[np.int64]
+
+
+def load_shapes() -> Dataset:
+    """The data set, generated on first use into `$LEHR_CACHE` or `~/.cache/lehr`.
+
+    Raises:
+        InputError: that folder cannot be written.
+    """
+    folder = cache_folder() / f"shapes-{VERSION}"
+    if not (folder / "data.yaml").is_file():
+        write_shapes(folder)
+    dataset = load_yolo(folder / "data.yaml")
+    return Dataset("shapes", dataset.names, dataset.splits, dataset.faults)
+
+
+def cache_folder() -> Path:
+    """Where generated data is kept."""
+    given = os.environ.get("LEHR_CACHE")
+    return Path(given).expanduser() if given else Path.home() / ".cache" / "lehr"
+
+
+def write_shapes(folder: Path, counts: dict[str, int] | None = None) -> None:
+    """Generates the data set in YOLO layout; the folder appears whole or not at all.
+
+    Args:
+        folder: where; must not exist.
+        counts: images of each split.
+
+    Raises:
+        InputError: it cannot be written.
+    """
+    counts = counts or COUNTS
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be made ({error.strerror}). Set LEHR_CACHE to a writable folder.") from None
+    try:
+        jobs = []
+        for split, count in counts.items():
+            for kind in ("images", "labels"):
+                (temporary / kind / split).mkdir(parents=True)
+            jobs += [(temporary, split, index) for index in range(count)]
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            list(pool.map(_write_picture, jobs))
+        lines = [*(f"{split}: images/{split}" for split in counts), "names:", *(f"  - {name}" for name in NAMES)]
+        (temporary / "data.yaml").write_text("\n".join(lines) + "\n", encoding="utf-8")
+        temporary.chmod(0o755)
+        try:
+            temporary.rename(folder)
+        except OSError:
+            if not (folder / "data.yaml").is_file():  # else another process was faster, with the same pictures
+                raise
+    except OSError as error:
+        raise InputError(
+            f"{folder}: cannot be written ({error.strerror}). Set LEHR_CACHE to a writable folder."
+        ) from None
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _write_picture(job: tuple[Path, str, int]) -> None:
+    folder, split, index = job
+    picture = draw_picture(split, index)
+    write_image(folder / "images" / split / f"{index:04d}.png", picture.image)
+    rows = []
+    for number, (x1, y1, x2, y2) in zip(picture.classes, picture.boxes.tolist(), strict=True):
+        values = ((x1 + x2) / 2 / SIDE, (y1 + y2) / 2 / SIDE, (x2 - x1) / SIDE, (y2 - y1) / SIDE)
+        rows.append(f"{number} " + " ".join(f"{value:.6f}" for value in values))
+    (folder / "labels" / split / f"{index:04d}.txt").write_text("".join(f"{row}\n" for row in rows), encoding="utf-8")
+
+
+def draw_picture(split: str, index: int) -> Picture:
+    """The picture of a split at an index."""
+    rng = generator(VERSION, f"shapes {split}", index=index)
+    image = _background(rng)
+    grain = _texture(rng, 16, 20) + rng.integers(-8, 9, (SIDE, SIDE, 3), np.int32)
+    owner = np.full((SIDE, SIDE), -1, np.int64)
+    boxes: list[tuple[int, int, int, int]] = []
+    classes: list[int] = []
+    areas: list[int] = []
+    for _ in range(int(rng.integers(1, 9))):
+        number = int(rng.integers(len(NAMES)))
+        mask = _mask(rng, number)
+        if not _fits(mask, owner, areas):
+            continue
+        ys, xs = np.nonzero(mask)
+        boxes.append((int(xs.min()), int(ys.min()), int(xs.max()) + 1, int(ys.max()) + 1))
+        classes.append(number)
+        areas.append(len(xs))
+        owner[mask] = len(boxes) - 1
+        colour = _colour(rng, image[mask])
+        image[mask] = np.clip(colour + grain[mask], 0, 255).astype(np.uint8)
+    return Picture(image, np.array(boxes, np.int64).reshape(-1, 4), np.array(classes, np.int64))
+
+
+def _fits(mask: NDArray[np.bool_], owner: NDArray[np.int64], areas: list[int]) -> bool:
+    """Whether an object may be drawn: itself inside the image, and hiding no other one too much."""
+    if not mask.any():
+        return False
+    left = np.bincount(owner[~mask & (owner >= 0)], minlength=len(areas))
+    return all(visible >= LEAST_VISIBLE * area for visible, area in zip(left, areas, strict=True))
+
+
+def _texture(rng: np.random.Generator, cells: int, strength: int) -> NDArray[np.int32]:
+    """Coloured noise (SIDE, SIDE, 3) between -strength and strength: random values on a grid, interpolated."""
+    grid = rng.integers(-strength, strength + 1, (cells + 1, cells + 1, 3), np.int32)
+    place = np.arange(SIDE, dtype=np.int32) * cells
+    cell, part = place // SIDE, place % SIDE
+    rows = grid[cell] * (SIDE - part)[:, None, None] + grid[cell + 1] * part[:, None, None]
+    both = rows[:, cell] * (SIDE - part)[None, :, None] + rows[:, cell + 1] * part[None, :, None]
+    return np.asarray(both // (SIDE * SIDE), np.int32)
+
+
+def _background(rng: np.random.Generator) -> NDArray[np.uint8]:
+    base = rng.integers(40, 216, 3, np.int32)
+    image = base + _texture(rng, 3, 50) + _texture(rng, 12, 25) + rng.integers(-10, 11, (SIDE, SIDE, 3), np.int32)
+    canvas = np.ascontiguousarray(np.clip(image, 0, 255).astype(np.uint8))
+    for _ in range(int(rng.integers(0, 5))):  # lines as clutter: edges that are no object
+        ends = rng.integers(0, SIDE, 4).tolist()
+        colour = rng.integers(0, 256, 3).tolist()
+        cv2.line(canvas, (ends[0], ends[1]), (ends[2], ends[3]), colour, int(rng.integers(1, 4)))
+    return canvas
+
+
+def _colour(rng: np.random.Generator, covered: NDArray[np.uint8]) -> NDArray[np.int32]:
+    """A colour (3,) that stands out from the pixels (n, 3) it will cover."""
+    around = covered.astype(np.int32).sum(0) // len(covered)
+    colour = rng.integers(0, 256, 3, np.int32)
+    while int(np.abs(colour - around).max()) < 70:
+        colour = rng.integers(0, 256, 3, np.int32)
+    return colour
+
+
+def _mask(rng: np.random.Generator, number: int) -> NDArray[np.bool_]:
+    """The pixels of a random object of a class, at a random place, wholly inside the image."""
+    # Sizes are even on a logarithmic scale: as many tiny objects as large ones.
+    steps = 64
+    step = int(rng.integers(0, steps + 1))
+    size = round(SMALLEST * (LARGEST / SMALLEST) ** (step / steps))
+    angle = int(rng.integers(0, 360))
+    unit = _outline(NAMES[number], angle)
+    low, high = unit.min(0), unit.max(0)
+    # The outline's longer side becomes `size`; the place keeps all of it inside.
+    scale = size / float((high - low).max())
+    extent = np.ceil((high - low) * scale).astype(np.int64) + 1
+    x, y = (int(rng.integers(0, max(1, SIDE - int(side)))) for side in extent)
+    points = (unit - low) * scale + [x, y]
+    canvas = np.zeros((SIDE, SIDE), np.uint8)
+    fixed = np.round(points * 2**FIXED_POINT).astype(np.int32)
+    cv2.fillPoly(canvas, [fixed], (1,), shift=FIXED_POINT)
+    return canvas.astype(np.bool_)
+
+
+def _outline(name: str, angle: int) -> NDArray[np.float64]:
+    """The corners (n, 2) of a class, turned by an angle in degrees, rounded so that all machines agree."""
+
+    def at(degrees: float, radius: float = 1.0) -> tuple[float, float]:
+        turned = math.radians(degrees + angle)
+        return round(radius * math.cos(turned), 6), round(radius * math.sin(turned), 6)
+
+    corners = {
+        "disc": lambda: [at(10 * i) for i in range(36)],
+        "square": lambda: [at(45 + 90 * i) for i in range(4)],
+        "triangle": lambda: [at(120 * i) for i in range(3)],
+        "star": lambda: [at(36 * i, 1.0 if i % 2 == 0 else 0.42) for i in range(10)],
+        "cross": lambda: [
+            at(90 * arm + side, radius) for arm in range(4) for side, radius in ((-18, 1.0), (18, 1.0), (45, 0.44))
+        ],
+    }
+    return np.array(corners[name](), np.float64)

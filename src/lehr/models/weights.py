@@ -1,0 +1,88 @@
+"""Weights in and out: safetensors, which can hold numbers and text and nothing that runs.
+
+The metadata holds what is needed to use the weights: the model's name, class names, image size and metrics.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from lehr.errors import InputError
+from lehr.models.build import build_model
+from lehr.models.yolov8 import YOLOv8
+
+FORMAT = "lehr-1"
+
+
+def save_weights(model: YOLOv8, path: Path, details: Mapping[str, Any] | None = None) -> None:
+    """Writes a model's weights; the file appears whole or not at all.
+
+    Args:
+        model: the model; its weights are written as float32.
+        path: the file, a `.safetensors` name.
+        details: more metadata that JSON can hold, e.g. metrics.
+    """
+    tensors = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
+    metadata = {
+        "format": FORMAT,
+        "model": model.variant,
+        "names": json.dumps(model.names),
+        "imgsz": str(model.imgsz),
+        **{name: json.dumps(value) for name, value in (details or {}).items()},
+    }
+    temporary = path.with_name(f".{path.name}.tmp")
+    save_file(tensors, temporary, metadata)
+    temporary.replace(path)
+
+
+def read_metadata(path: Path) -> dict[str, str]:
+    """What a weights file says of itself.
+
+    Raises:
+        InputError: the file is missing, is no safetensors file, is cut off, or was not written by Lehr.
+    """
+    if not path.is_file():
+        raise InputError(
+            f"{path}: there is no such weights file. Give a .safetensors file, e.g. runs/train/best.safetensors."
+        )
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+    except (SafetensorError, OSError) as error:
+        raise InputError(
+            f"{path}: is not a readable .safetensors file ({error}). A published .pt checkpoint must be imported first."
+        ) from None
+    if metadata.get("format") != FORMAT:
+        raise InputError(
+            f"{path}: has no Lehr metadata, so model and classes are unknown. Give weights that Lehr saved."
+        )
+    return dict(metadata)
+
+
+def load_model(path: Path, device: torch.device | None = None) -> YOLOv8:
+    """The model of a weights file, in eval mode.
+
+    Args:
+        path: a file written by `save_weights`.
+        device: where to put it; None for the CPU.
+
+    Raises:
+        InputError: the file is missing, damaged, or does not fit the model it names.
+    """
+    metadata = read_metadata(path)
+    names = tuple(json.loads(metadata["names"]))
+    model = build_model(metadata["model"], names, int(metadata["imgsz"]))
+    with safe_open(path, framework="pt") as file:
+        state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+    try:
+        model.load_state_dict(state)
+    except RuntimeError as error:
+        raise InputError(f"{path}: does not fit {metadata['model']}: {error}") from None
+    return model.to(device or torch.device("cpu")).eval()

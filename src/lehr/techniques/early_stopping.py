@@ -1,0 +1,31 @@
+"""Early stopping: the run ends when the result has not improved for `patience` epochs (Prechelt, 1998)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(slots=True)
+class EarlyStopping:
+    """Remembers the best result and how long ago it was.
+
+    Attributes:
+        patience: epochs without a better result before the run stops; 0 never stops it.
+        best: the best fitness so far; -1 before the first.
+        best_epoch: the epoch of the best fitness, from 0; -1 before the first.
+    """
+
+    patience: int
+    best: float = -1.0
+    best_epoch: int = -1
+
+    def update(self, epoch: int, fitness: float) -> bool:
+        """Takes an epoch's fitness; True when it is the best so far."""
+        better = fitness > self.best
+        if better:
+            self.best, self.best_epoch = fitness, epoch
+        return better
+
+    def should_stop(self, epoch: int) -> bool:
+        """Whether the run has gone `patience` epochs without a better result."""
+        return self.patience > 0 and epoch - self.best_epoch >= self.patience

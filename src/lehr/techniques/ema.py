@@ -1,0 +1,48 @@
+"""Exponential moving average of the weights: what is validated and saved.
+
+`average = d * average + (1 - d) * weights` after each optimizer step, with `d = decay * (1 - exp(-updates / tau))`:
+the ramp lets the average forget the random start (Polyak & Juditsky, 1992; Tarvainen & Valpola, 2017). Buffers
+(BatchNorm statistics) are averaged too. One fused operation over all tensors.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+
+import torch
+from torch import Tensor, nn
+
+
+class ModelEma:
+    """The average of a model's weights and buffers.
+
+    Args:
+        model: the model that is trained.
+        decay: largest decay, 0 to 1.
+        tau: updates over which the decay rises.
+
+    Attributes:
+        model: the averaged model, in eval mode, without gradients.
+        updates: how often it was updated.
+    """
+
+    def __init__(self, model: nn.Module, decay: float = 0.9999, tau: float = 2000.0) -> None:
+        self.model = copy.deepcopy(model).eval().requires_grad_(False)
+        self.decay = decay
+        self.tau = tau
+        self.updates = 0
+        ours, theirs = self.model.state_dict(keep_vars=True), model.state_dict(keep_vars=True)
+        floating = [name for name, value in theirs.items() if value.dtype.is_floating_point]
+        self._average: list[Tensor] = [ours[name].detach() for name in floating]
+        self._source: list[Tensor] = [theirs[name].detach() for name in floating]
+
+    def decay_at(self, updates: int) -> float:
+        """The decay of the given update, counted from 1."""
+        return self.decay * (1 - math.exp(-updates / self.tau))
+
+    @torch.no_grad()
+    def update(self) -> None:
+        """Moves the average towards the model's present weights."""
+        self.updates += 1
+        torch._foreach_lerp_(self._average, self._source, 1 - self.decay_at(self.updates))
