@@ -1,4 +1,4 @@
-"""Colour jitter in hue, saturation and value, as three look-up tables (Howard, 2013; Redmon & Farhadi, 2018)."""
+"""Colour jitter in hue, saturation and value, plane by plane (Howard, 2013; Redmon & Farhadi, 2018)."""
 
 from __future__ import annotations
 
@@ -18,10 +18,12 @@ def jitter_hsv(image: NDArray[np.uint8], gains: tuple[float, float, float]) -> N
         gains: factors of hue, saturation and value.
     """
     values = np.arange(256, dtype=np.float64)
-    table = np.empty((1, 256, 3), np.uint8)
-    table[0, :, 0] = (values * gains[0]) % HUES
-    table[0, :, 1] = np.clip(values * gains[1], 0, 255)
-    table[0, :, 2] = np.clip(values * gains[2], 0, 255)
+    hues = ((values * gains[0]) % HUES).astype(np.uint8)
     hsv = cv2.cvtColor(image, cv2.COLOR_RGB2HSV)
-    cv2.LUT(hsv, table, dst=hsv)
+    hue, saturation, value = cv2.split(hsv)
+    # Plane by plane is faster than one table of three channels.
+    cv2.LUT(hue, hues, dst=hue)
+    cv2.convertScaleAbs(saturation, dst=saturation, alpha=gains[1])
+    cv2.convertScaleAbs(value, dst=value, alpha=gains[2])
+    cv2.merge((hue, saturation, value), dst=hsv)
     cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB, dst=image)

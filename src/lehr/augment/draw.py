@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lehr.augment.colour import jitter_hsv
+from lehr.augment.fit import Fit
 from lehr.augment.geometry import Matrix, corners, scaling, to_indices, transform_points, translation
 from lehr.augment.letterbox import GREY
 from lehr.augment.plan import Plan, Tile
@@ -39,6 +40,9 @@ def draw(plan: Plan, source: Source, out: NDArray[np.uint8]) -> None:
 
 
 def _draw_tile(tile: Tile, image: NDArray[np.uint8], size: tuple[int, int], out: NDArray[np.uint8]) -> None:
+    if tile.fit is not None:
+        _draw_fitted(tile.fit, image, out)
+        return
     height, width = image.shape[:2]
     reduced = scaling(width / size[0], height / size[1])
     matrix = tile.matrix @ np.linalg.inv(reduced)
@@ -49,21 +53,24 @@ def _draw_tile(tile: Tile, image: NDArray[np.uint8], size: tuple[int, int], out:
     right, bottom = np.clip(np.ceil(quad.max(0) - 0.5), 0, out.shape[1::-1]).astype(int).tolist()
     if right <= left or bottom <= top:
         return
-    window = out[top:bottom, left:right]
-    if tile.region != (0, 0, *size):
-        x1, y1, x2, y2 = _whole_pixels(region, width, height)
-        image, matrix = image[y1:y2, x1:x2], matrix @ translation(x1, y1)
-    upright = bool(np.all(np.abs(matrix[[0, 1, 2, 2], [1, 0, 0, 1]]) < 1e-12))
-    local = to_indices(translation(-left, -top) @ matrix)
-    if upright:
-        _warp(image, local, window)
-        return
-    drawn = np.empty((bottom - top, right - left, 3), np.uint8)
-    _warp(image, local, drawn)
+    x1, y1, x2, y2 = _whole_pixels(region, width, height)
+    local = to_indices(translation(-left, -top) @ matrix @ translation(x1, y1))
+    drawn = _warp(image[y1:y2, x1:x2], local, right - left, bottom - top)
     mask = np.zeros(drawn.shape[:2], np.uint8)
     fixed = np.round((quad - [left, top] - 0.5) * 16).astype(np.int32)
     cv2.fillConvexPoly(mask, fixed, (255,), shift=4)
-    cv2.copyTo(drawn, mask, window)
+    cv2.copyTo(drawn, mask, out[top:bottom, left:right])
+
+
+def _draw_fitted(fit: Fit, image: NDArray[np.uint8], out: NDArray[np.uint8]) -> None:
+    x, y = fit.x, fit.y
+    crop = image[y.first : y.last, x.first : x.last]
+    drawn = cv2.resize(crop, (x.end - x.start, y.end - y.start), interpolation=cv2.INTER_LINEAR)
+    if x.scale < 0 or y.scale < 0:
+        drawn = cv2.flip(drawn, -1 if x.scale < 0 and y.scale < 0 else int(x.scale < 0))
+    left, top = max(0, x.start), max(0, y.start)
+    right, bottom = min(out.shape[1], x.end), min(out.shape[0], y.end)
+    out[top:bottom, left:right] = drawn[top - y.start : bottom - y.start, left - x.start : right - x.start]
 
 
 def _whole_pixels(region: NDArray[np.float64], width: int, height: int) -> tuple[int, int, int, int]:
@@ -72,12 +79,11 @@ def _whole_pixels(region: NDArray[np.float64], width: int, height: int) -> tuple
     return max(0, x1), max(0, y1), min(width, max(x2, x1 + 1)), min(height, max(y2, y1 + 1))
 
 
-def _warp(image: NDArray[np.uint8], matrix: Matrix, window: NDArray[np.uint8]) -> None:
+def _warp(image: NDArray[np.uint8], matrix: Matrix, width: int, height: int) -> NDArray[np.uint8]:
     """Resamples an image into a window; beyond the image's edge, its last pixels go on."""
-    size = (window.shape[1], window.shape[0])
+    border = cv2.BORDER_REPLICATE
     if matrix[2, 0] == 0 and matrix[2, 1] == 0:
-        drawn = cv2.warpAffine(image, matrix[:2] / matrix[2, 2], size, dst=window, borderMode=cv2.BORDER_REPLICATE)
+        drawn = cv2.warpAffine(image, matrix[:2] / matrix[2, 2], (width, height), borderMode=border)
     else:
-        drawn = cv2.warpPerspective(image, matrix, size, dst=window, borderMode=cv2.BORDER_REPLICATE)
-    if drawn is not window and not np.shares_memory(drawn, window):
-        window[:] = drawn
+        drawn = cv2.warpPerspective(image, matrix, (width, height), borderMode=border)
+    return np.asarray(drawn, np.uint8)

@@ -53,6 +53,11 @@ def fitted_size(width: int, height: int, box_width: int, box_height: int) -> tup
     return max(1, min(box_width, round(width * scale))), max(1, min(box_height, round(height * scale)))
 
 
+def reduced_size(width: int, height: int, side: int) -> tuple[int, int]:
+    """Width and height at which an image is kept for training at a size: fitted into the square, never enlarged."""
+    return (width, height) if max(width, height) <= side else fitted_size(width, height, side, side)
+
+
 def place(width: int, height: int, box_width: int, box_height: int) -> Placement:
     """Where an image of a size lies in a rectangle: as large as fits, in the middle."""
     fit_width, fit_height = fitted_size(width, height, box_width, box_height)

@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from lehr.augment.letterbox import fitted_size, resize
+from lehr.augment.letterbox import reduced_size, resize
 from lehr.data.images import ImageFault, read_image
 from lehr.data.shapes import cache_folder
 from lehr.data.types import Sample
@@ -42,7 +42,9 @@ class ImageStore:
         self.samples = samples
         self.imgsz = imgsz
         self._pixels = pixels
-        self._sizes = np.array([kept_size(sample, imgsz) for sample in samples], np.int64).reshape(-1, 2)
+        self._sizes = np.array(
+            [reduced_size(sample.width, sample.height, imgsz) for sample in samples], np.int64
+        ).reshape(-1, 2)
         self._offsets = np.concatenate(([0], np.cumsum(self._sizes.prod(1) * 3)))
 
     @property
@@ -81,13 +83,6 @@ class ImageStore:
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             for _ in pool.map(decode, range(len(self.samples))):
                 pass
-
-
-def kept_size(sample: Sample, imgsz: int) -> tuple[int, int]:
-    """Width and height at which an image is kept: fitted into the training square, never enlarged."""
-    if max(sample.width, sample.height) <= imgsz:
-        return sample.width, sample.height
-    return fitted_size(sample.width, sample.height, imgsz, imgsz)
 
 
 def open_store(samples: Sequence[Sample], imgsz: int, cache: str, say: Callable[[str], None]) -> ImageStore:
