@@ -33,7 +33,9 @@ class DataOptions(_Options):
     workers: int | None = Field(None, ge=0)
     """Processes that load and augment; 0 loads in the training process (unset: 0 on a CPU, else up to 8)."""
     cache: Literal["ram", "disk", "none"] = "ram"
-    """Where decoded images are kept: memory shared by all workers, a file beside the data, or nowhere."""
+    """Where decoded images are kept: memory shared by all workers, a file in the cache folder, or nowhere."""
+    skip_broken: bool = False
+    """Train without the images that are broken, or whose label file is; otherwise they stop the run."""
 
 
 class ModelOptions(_Options):
@@ -41,6 +43,8 @@ class ModelOptions(_Options):
 
     model: str = "yolov8n"
     """Model name: yolov8n, yolov8s, yolov8m, yolov8l or yolov8x."""
+    weights: Path | None = None
+    """Weights to start from, a .safetensors file; layers that fit are taken (unset: random weights)."""
 
 
 class ScheduleOptions(_Options):
@@ -133,8 +137,6 @@ class RunOptions(_Options):
     """Folder that holds the runs."""
     name: str | None = None
     """Name of the run's folder (unset: train, train-2, ...)."""
-    plots: bool = True
-    """Draw the training samples and the curves (needs the `plots` extra for the curves)."""
 
 
 GROUPS: dict[str, type[_Options]] = {

@@ -34,3 +34,11 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     if close:
         return f"Did you mean {' or '.join(close)}?"
     return f"Known: {', '.join(names)}."
+
+
+class Stopped(LehrError):
+    """A run that was asked to stop by a signal and has saved its weights; exits with 128 plus the signal."""
+
+    def __init__(self, message: str, signal_number: int) -> None:
+        super().__init__(message)
+        self.exit_code = 128 + signal_number

@@ -24,7 +24,8 @@ class Conv(nn.Module):
         pad = kernel // 2 if padding is None else padding
         self.conv = nn.Conv2d(c_in, c_out, kernel, stride, pad, bias=False)
         self.bn = nn.BatchNorm2d(c_out, eps=1e-3, momentum=0.03)
-        self.act = nn.SiLU(inplace=True)
+        # Not in place: its backward pass needs the input, so working in place would make torch copy it first.
+        self.act = nn.SiLU()
 
     def forward(self, x: Tensor) -> Tensor:
         """Features (batch, c_in, h, w) to (batch, c_out, h / stride, w / stride)."""

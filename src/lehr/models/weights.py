@@ -86,3 +86,21 @@ def load_model(path: Path, device: torch.device | None = None) -> YOLOv8:
     except RuntimeError as error:
         raise InputError(f"{path}: does not fit {metadata['model']}: {error}") from None
     return model.to(device or torch.device("cpu")).eval()
+
+
+def take_fitting_weights(model: YOLOv8, path: Path) -> tuple[int, int]:
+    """Copies the tensors of a weights file whose name and shape fit into a model, as a start for new classes.
+
+    Returns:
+        Tensors copied, and tensors of the model.
+
+    Raises:
+        InputError: the file is missing or damaged.
+    """
+    read_metadata(path)
+    own = model.state_dict()
+    with safe_open(path, framework="pt") as file:
+        given = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+    fitting = {name: value for name, value in given.items() if name in own and own[name].shape == value.shape}
+    model.load_state_dict({**own, **fitting})
+    return len(fitting), len(own)

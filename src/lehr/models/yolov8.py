@@ -210,16 +210,14 @@ class YOLOv8(nn.Module):
         prediction: Prediction = layer[22]([out3, out4, out5])
         return prediction
 
-    def predict_boxes(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Boxes and class scores of every anchor point.
 
-        Args:
-            images: (batch, 3, height, width), RGB, 0 to 1, sides multiples of 32.
+def decode(prediction: Prediction) -> tuple[Tensor, Tensor]:
+    """Boxes and class scores of every anchor point.
 
-        Returns:
-            Boxes (batch, anchors, 4) xyxy in pixels of `images`, and scores (batch, anchors, classes), 0 to 1.
-        """
-        prediction = self(images)
-        distances = expected_distances(prediction.distances.float())
-        boxes = boxes_from_distances(distances, prediction.points, prediction.strides)
-        return boxes, prediction.logits.float().sigmoid()
+    Returns:
+        Boxes float32 (batch, anchors, 4), xyxy in pixels of the input, and scores float32 (batch, anchors, classes),
+        0 to 1.
+    """
+    distances = expected_distances(prediction.distances.float())
+    boxes = boxes_from_distances(distances, prediction.points, prediction.strides)
+    return boxes, prediction.logits.float().sigmoid()

@@ -1,0 +1,71 @@
+"""The command `lehr`: finds the sub-command, and turns errors into one clear message and an exit code."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+from cyclopts import App, CycloptsError
+
+from lehr import __version__
+from lehr.errors import InputError, LehrError
+
+# Commands are named, not imported: `lehr --help` must answer without loading torch.
+app = App(
+    name="lehr",
+    help="Trains YOLO detectors; every technique is a part one can read, plot, switch and measure.",
+    version=f"lehr {__version__}",
+    help_format="plaintext",
+)
+app.command(
+    "lehr.cli.train:train", help="Train a detector; without options, YOLOv8n on the generated data set `shapes`."
+)
+app.command("lehr.cli.val:val", help="Evaluate weights on a data set.")
+app.command("lehr.cli.predict:predict", help="Find objects in images, folders and globs.")
+app.command("lehr.cli.data:app", name="data", help="Check, describe, split and convert data sets.")
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Runs a command line and exits: 0 done, 1 failed, 2 bad input or options, 130 and 143 stopped by a signal."""
+    try:
+        code = run(sys.argv[1:] if arguments is None else arguments)
+    except LehrError as error:
+        _complain(str(error))
+        code = error.exit_code
+    except KeyboardInterrupt:
+        _complain("Stopped at once.")
+        code = 130
+    except BrokenPipeError:  # the reader of our output has gone, e.g. `lehr ... | head`
+        sys.stderr.close()
+        code = 1
+    sys.exit(code)
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Runs a command line and returns its exit code.
+
+    Raises:
+        LehrError: the command failed.
+    """
+    try:
+        result = app(list(arguments), exit_on_error=False, print_error=False, result_action="return_value")
+    except CycloptsError as error:
+        raise InputError(_plain(error)) from None
+    return result if isinstance(result, int) else 0
+
+
+def _plain(error: CycloptsError) -> str:
+    from pydantic import ValidationError
+
+    cause = error.__cause__ or error.__context__
+    if isinstance(cause, ValidationError):
+        from lehr.config import describe_validation
+
+        return describe_validation(cause)
+    return f"{str(error).strip()}\nSee `lehr {' '.join([*(error.command_chain or ()), '--help'])}`."
+
+
+def _complain(message: str) -> None:
+    for number, line in enumerate(message.splitlines()):
+        sys.stderr.write(f"{'lehr: ' if number == 0 else '      '}{line}\n")

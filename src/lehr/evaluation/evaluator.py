@@ -1,0 +1,126 @@
+"""Evaluating a model on a split."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from lehr.data.batch import Batch
+from lehr.data.loader import Key, Loader
+from lehr.data.types import Sample
+from lehr.evaluation.metrics import Metrics, evaluate_detections
+from lehr.evaluation.nms import Found, suppress
+from lehr.losses.task_aligned import Gains, task_aligned_loss
+from lehr.models.yolov8 import YOLOv8, decode
+
+
+@dataclass(frozen=True, slots=True)
+class Seconds:
+    """Seconds an image, by stage."""
+
+    preprocess: float
+    inference: float
+    postprocess: float
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """What an evaluation found.
+
+    Attributes:
+        metrics: the numbers.
+        seconds: seconds an image, by stage.
+        loss: (box, cls, dfl) an image, with their gains; None when no gains were given.
+    """
+
+    metrics: Metrics
+    seconds: Seconds
+    loss: tuple[float, float, float] | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """The numbers and seconds by name, as JSON can hold them."""
+        return {**dataclasses.asdict(self.metrics), "seconds": dataclasses.asdict(self.seconds)}
+
+
+@torch.inference_mode()
+def evaluate(
+    model: YOLOv8,
+    samples: Sequence[Sample],
+    loader: Loader,
+    keys: Sequence[Key],
+    *,
+    gains: Gains | None = None,
+    confidence: float = 0.001,
+    iou: float = 0.7,
+    most: int = 300,
+    on_batch: Callable[[int], None] = lambda done: None,
+) -> Evaluation:
+    """The numbers of a model on a split.
+
+    Args:
+        model: in eval mode, on its device.
+        samples: the split.
+        loader: gives its letterboxed batches.
+        keys: the batches.
+        gains: measure the loss too, with these gains.
+        confidence: lowest score of a detection.
+        iou: overlap from which a detection is a repetition.
+        most: most detections an image.
+        on_batch: called after each batch with the count of images done.
+    """
+    weights = next(model.parameters())
+    spent = np.zeros(3)
+    rows: list[np.ndarray[tuple[int, ...], np.dtype[np.float64]]] = []
+    loss = torch.zeros(3, device=weights.device)
+    done = 0
+    start = time.perf_counter()
+    for batch in loader.batches(keys):
+        moved = batch.to(weights.device)
+        images = moved.images.to(weights.dtype).div_(255)
+        started = _now(weights.device)
+        prediction = model(images)
+        boxes, scores = decode(prediction)
+        if gains is not None:
+            loss += task_aligned_loss(prediction, moved.boxes, moved.classes, gains)
+        inferred = _now(weights.device)
+        found = suppress(boxes, scores, confidence=confidence, iou=iou, most=most).cpu()
+        rows.append(in_image_pixels(found, batch, samples))
+        ended = time.perf_counter()
+        spent += (started - start, inferred - started, ended - inferred)
+        done += len(images)
+        on_batch(done)
+        start = ended
+    detections = np.concatenate([np.zeros((0, 7)), *rows])
+    metrics = evaluate_detections(samples, model.names, detections)
+    each = (spent / max(done, 1)).tolist()
+    measured = None
+    if gains is not None:
+        box, cls, dfl = (loss / max(done, 1)).tolist()
+        measured = (box, cls, dfl)
+    return Evaluation(metrics, Seconds(*each), measured)
+
+
+def in_image_pixels(
+    found: Found, batch: Batch, samples: Sequence[Sample]
+) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
+    """Detections as rows (n, 7): image index, x1, y1, x2, y2 in the image's own pixels, score, class."""
+    of_image = batch.indices[found.images]
+    placement = batch.placements[found.images].double()
+    scale, offset = placement[:, :2].repeat(1, 2), placement[:, 2:].repeat(1, 2)
+    boxes = ((found.boxes.double() - offset) / scale).numpy()
+    sizes = np.array([(samples[i].width, samples[i].height) for i in of_image.tolist()], np.float64).reshape(-1, 2)
+    boxes = np.clip(boxes, 0, np.tile(sizes, 2))
+    columns = (of_image.numpy()[:, None], boxes, found.scores.numpy()[:, None], found.classes.numpy()[:, None])
+    return np.concatenate(columns, 1).astype(np.float64)
+
+
+def _now(device: torch.device) -> float:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter()
