@@ -1,0 +1,31 @@
+"""What commands print and write."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from lehr.errors import InputError
+
+
+def say(text: str) -> None:
+    """A line on the standard output."""
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Writes JSON; the file appears whole or not at all.
+
+    Raises:
+        InputError: the file cannot be written.
+    """
+    temporary = path.with_name(f".{path.name}.tmp")
+    try:
+        temporary.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        temporary.replace(path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise InputError(f"{path}: cannot be written ({error.strerror}). Choose another --json file.") from None

@@ -1,0 +1,96 @@
+"""`lehr predict`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+from cyclopts.validators import Number
+
+
+def predict(
+    *sources: Annotated[str, Parameter(group="Input")],
+    weights: Annotated[Path, Parameter(group="Input")],
+    imgsz: Annotated[int | None, Parameter(group="Input", validator=Number(gte=1))] = None,
+    square: Annotated[bool, Parameter(group="Input")] = False,
+    batch: Annotated[int, Parameter(group="Input", validator=Number(gte=1))] = 1,
+    confidence: Annotated[float, Parameter(group="Detection", validator=Number(gte=0, lt=1))] = 0.25,
+    iou: Annotated[float, Parameter(group="Detection", validator=Number(gt=0, lte=1))] = 0.7,
+    max_det: Annotated[int, Parameter(group="Detection", validator=Number(gte=1))] = 300,
+    device: Annotated[str, Parameter(group="Output")] = "auto",
+    project: Annotated[Path, Parameter(group="Output")] = Path("runs"),
+    name: Annotated[str | None, Parameter(group="Output")] = None,
+    save: Annotated[bool, Parameter(group="Output")] = True,
+    json: Annotated[Path | None, Parameter(group="Output")] = None,
+) -> None:
+    """Find objects in images: annotated copies in the run's folder, and JSON.
+
+    Parameters
+    ----------
+    sources:
+        Images, folders of images, globs.
+    weights:
+        Weights, a .safetensors file, e.g. runs/train/best.safetensors.
+    imgsz:
+        Longest side that the model sees, pixels (unset: what the weights were trained for).
+    square:
+        Letterbox to squares instead of the smallest rectangle of multiples of 32.
+    batch:
+        Images at once.
+    confidence:
+        Lowest score of a detection, 0 to 1.
+    iou:
+        Overlap from which a detection repeats a better one, 0 to 1.
+    max_det:
+        Most detections an image.
+    device:
+        auto, cpu, cuda, mps or a CUDA index such as 0.
+    project:
+        Folder that holds the runs.
+    name:
+        Name of the run's folder (unset: predict, predict-2, ...).
+    save:
+        Save annotated copies.
+    json:
+        Write all detections to this file.
+    """
+    from lehr.cli.output import say, write_json
+    from lehr.data.images import read_image, write_image
+    from lehr.detector import Detector
+    from lehr.engine.run_folder import make_run_folder
+    from lehr.errors import InputError
+    from lehr.prediction.annotate import annotate
+    from lehr.prediction.sources import find_images
+
+    if not sources:
+        raise InputError("lehr predict: name at least one image, folder or glob.")
+    images = find_images(sources)
+    detector = Detector.load(weights, device=device)
+    folder = make_run_folder(project, name, "predict") if save else None
+    taken: set[str] = set()
+    found = []
+    each_image = detector.stream(
+        images, imgsz=imgsz, square=square, batch=batch, confidence=confidence, iou=iou, max_det=max_det
+    )
+    for path, detections in zip(images, each_image, strict=True):
+        found.append(detections.as_dict())
+        counts = {name: int((detections.classes == i).sum()) for i, name in enumerate(detections.names)}
+        listed = ", ".join(f"{count} {name}" for name, count in counts.items() if count) or "nothing"
+        say(f"{path}: {listed}")
+        if folder is not None:
+            write_image(folder / _free_name(path, taken), annotate(read_image(path), detections))
+    if json is not None:
+        write_json(json, found)
+    if folder is not None:
+        say(f"Annotated copies in {folder}")
+
+
+def _free_name(path: Path, taken: set[str]) -> str:
+    """A file name for an annotated copy; images of the same name in several folders get a number."""
+    suffix = path.suffix if path.suffix.lower() in (".jpg", ".jpeg", ".png") else ".jpg"
+    name, number = f"{path.stem}{suffix}", 2
+    while name in taken:
+        name, number = f"{path.stem}-{number}{suffix}", number + 1
+    taken.add(name)
+    return name

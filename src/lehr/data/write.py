@@ -1,0 +1,135 @@
+"""Writing a data set in another layout, or with other splits; the folder appears whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from lehr.data.types import Dataset, Sample
+from lehr.errors import InputError
+
+
+def write_dataset(dataset: Dataset, to: str, folder: Path) -> None:
+    """Writes a data set with copies of its images.
+
+    Args:
+        dataset: what was read; what was skipped in reading is not written.
+        to: "yolo" or "coco".
+        folder: where; must not exist or be empty.
+
+    Raises:
+        InputError: the folder is taken or cannot be written.
+    """
+    writers: dict[str, Callable[[Dataset, Path], None]] = {"yolo": _write_yolo, "coco": _write_coco}
+    _whole_or_not(folder, lambda temporary: writers[to](dataset, temporary))
+
+
+def write_lists(dataset: Dataset, folder: Path) -> None:
+    """Writes the splits of a YOLO data set as lists of its images, which stay where they are.
+
+    Args:
+        dataset: read from YOLO layout.
+        folder: gets `data.yaml`, `train.txt` and the others; must not exist or be empty.
+
+    Raises:
+        InputError: the folder is taken or cannot be written.
+    """
+
+    def write(temporary: Path) -> None:
+        for split, samples in dataset.splits.items():
+            lines = "".join(f"{sample.path.resolve()}\n" for sample in samples)
+            (temporary / f"{split}.txt").write_text(lines, encoding="utf-8")
+        _write_yaml(temporary, {split: f"{split}.txt" for split in dataset.splits}, dataset.names)
+
+    _whole_or_not(folder, write)
+
+
+def _whole_or_not(folder: Path, write: Callable[[Path], None]) -> None:
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise InputError(f"{folder}: exists already and is not empty. Choose another --out.")
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be made ({error.strerror}). Choose another --out.") from None
+    try:
+        write(temporary)
+        temporary.chmod(0o755)
+        if folder.is_dir():
+            folder.rmdir()
+        temporary.rename(folder)
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be written ({error.strerror}). Choose another --out.") from None
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _write_yolo(dataset: Dataset, folder: Path) -> None:
+    for split, samples in dataset.splits.items():
+        labels = folder / "labels" / split
+        labels.mkdir(parents=True)
+        for name, sample in _copy_images(samples, folder / "images" / split):
+            (labels / name).with_suffix(".txt").write_text("".join(_yolo_lines(sample)), encoding="utf-8")
+    _write_yaml(folder, {split: f"images/{split}" for split in dataset.splits}, dataset.names)
+
+
+def _write_yaml(folder: Path, splits: dict[str, str], names: tuple[str, ...]) -> None:
+    content = {**splits, "names": dict(enumerate(names))}
+    text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
+    (folder / "data.yaml").write_text(text, encoding="utf-8")
+
+
+def _yolo_lines(sample: Sample) -> list[str]:
+    lines = []
+    for number, (x1, y1, x2, y2) in zip(sample.classes.tolist(), sample.boxes.astype(float).tolist(), strict=True):
+        centre = ((x1 + x2) / 2 / sample.width, (y1 + y2) / 2 / sample.height)
+        size = ((x2 - x1) / sample.width, (y2 - y1) / sample.height)
+        lines.append(f"{number} " + " ".join(f"{value:.8f}" for value in (*centre, *size)) + "\n")
+    return lines
+
+
+def _write_coco(dataset: Dataset, folder: Path) -> None:
+    (folder / "annotations").mkdir()
+    categories = [{"id": number, "name": name} for number, name in enumerate(dataset.names, 1)]
+    for split, samples in dataset.splits.items():
+        images: list[dict[str, Any]] = []
+        annotations: list[dict[str, Any]] = []
+        for name, sample in _copy_images(samples, folder / "images" / split):
+            images.append({"id": len(images) + 1, "file_name": name, "width": sample.width, "height": sample.height})
+            boxes = sample.boxes.astype(float).tolist()
+            for number, (x1, y1, x2, y2) in zip(sample.classes.tolist(), boxes, strict=True):
+                annotations.append(
+                    {
+                        "id": len(annotations) + 1,
+                        "image_id": len(images),
+                        "category_id": number + 1,
+                        "bbox": [x1, y1, x2 - x1, y2 - y1],
+                        "area": (x2 - x1) * (y2 - y1),
+                        "iscrowd": 0,
+                    }
+                )
+        content = {"images": images, "annotations": annotations, "categories": categories}
+        path = folder / "annotations" / f"instances_{split}.json"
+        path.write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")
+
+
+def _copy_images(samples: Sequence[Sample], folder: Path) -> list[tuple[str, Sample]]:
+    """Copies images into one folder; those of the same name get a number."""
+    folder.mkdir(parents=True)
+    stems: set[str] = set()
+    named = []
+    for sample in samples:
+        stem, number = sample.path.stem, 2
+        while stem in stems:
+            stem, number = f"{sample.path.stem}-{number}", number + 1
+        stems.add(stem)
+        name = f"{stem}{sample.path.suffix}"
+        shutil.copyfile(sample.path, folder / name)
+        named.append((name, sample))
+    return named

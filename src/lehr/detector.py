@@ -1,0 +1,202 @@
+"""The way in from Python: a detector that trains, evaluates and predicts, with the names of the shell."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+from lehr.engine.memory import keep_memory
+
+keep_memory()  # before torch is imported
+
+from lehr.config import STRIDE, build_config  # noqa: E402
+from lehr.data.cache import ImageStore  # noqa: E402
+from lehr.data.check import refuse_unusable  # noqa: E402
+from lehr.data.load import load_dataset, require_split  # noqa: E402
+from lehr.data.loader import EvalBatches, Loader, eval_keys  # noqa: E402
+from lehr.detections import Detections  # noqa: E402
+from lehr.engine.device import pick_device, use_whole_machine  # noqa: E402
+from lehr.errors import InputError, LehrError  # noqa: E402
+from lehr.evaluation.evaluator import Evaluation, evaluate  # noqa: E402
+from lehr.models.build import check_model_name  # noqa: E402
+from lehr.models.weights import load_model  # noqa: E402
+from lehr.models.yolov8 import YOLOv8  # noqa: E402
+from lehr.prediction.predictor import ImageSource, predict_images  # noqa: E402
+from lehr.prediction.sources import find_images  # noqa: E402
+
+if TYPE_CHECKING:
+    from lehr.engine.trainer import TrainResult
+
+
+class Detector:
+    """A detector by its model's name, or with the weights of a file.
+
+    Args:
+        model: a model's name, e.g. "yolov8n"; it knows nothing until it is trained.
+
+    Raises:
+        InputError: there is no such model.
+
+    Example:
+        >>> from lehr import Detector
+        >>> detector = Detector("yolov8n")
+        >>> detector.train(data="shapes", epochs=20)  # doctest: +SKIP
+        >>> detector.predict("photo.jpg")[0].to_supervision()  # doctest: +SKIP
+    """
+
+    def __init__(self, model: str = "yolov8n") -> None:
+        check_model_name(model)
+        self._name = model
+        self._weights: Path | None = None
+        self._model: YOLOv8 | None = None
+
+    @classmethod
+    def load(cls, path: str | Path, device: str = "auto") -> Self:
+        """A detector with weights.
+
+        Args:
+            path: a .safetensors file that Lehr wrote.
+            device: auto, cpu, cuda, mps or a CUDA index such as "0".
+
+        Raises:
+            InputError: the file cannot be used, or there is no such device.
+        """
+        chosen = pick_device(device)
+        model = load_model(Path(path), chosen)
+        use_whole_machine(chosen)
+        detector = cls(model.variant)
+        detector._weights, detector._model = Path(path), model
+        return detector
+
+    @property
+    def model(self) -> YOLOv8:
+        """The model, in eval mode.
+
+        Raises:
+            LehrError: it has neither been trained nor loaded.
+        """
+        if self._model is None:
+            raise LehrError(f"This {self._name} knows nothing yet: train it, or use Detector.load(weights).")
+        return self._model
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The class names."""
+        return self.model.names
+
+    def train(self, **options: Any) -> TrainResult:
+        """Trains, and becomes the best of the run.
+
+        Args:
+            options: those of `lehr train`, with underscores: data, epochs, imgsz, batch, ...
+
+        Raises:
+            InputError: an option or the data cannot be used.
+        """
+        from lehr.engine.trainer import train
+
+        start = {"model": self._name, **({"weights": self._weights} if self._weights is not None else {})}
+        config = build_config({**start, **options})
+        result = train(config)
+        device = pick_device(config.run.device)
+        self._weights, self._model = result.best, load_model(result.best, device)
+        return result
+
+    def val(
+        self,
+        data: str,
+        *,
+        split: Literal["train", "val", "test"] = "val",
+        imgsz: int | None = None,
+        batch: int = 16,
+        workers: int = 0,
+        square: bool = False,
+        skip_broken: bool = False,
+        confidence: float = 0.001,
+        iou: float = 0.7,
+        max_det: int = 300,
+    ) -> Evaluation:
+        """Evaluates on a split of a data set.
+
+        Args:
+            data: what `--data` takes.
+            split: train, val or test.
+            imgsz: longest side, pixels, rounded up to a multiple of 32; None for what the weights were trained for.
+            batch: images at once.
+            workers: processes that load images; 0 loads in this one.
+            square: letterbox to squares instead of the smallest rectangle.
+            skip_broken: leave out broken images instead of refusing the data.
+            confidence: lowest score of a detection.
+            iou: overlap from which a detection is a repetition.
+            max_det: most detections an image.
+
+        Raises:
+            InputError: the data cannot be used, or has other classes.
+        """
+        model = self.model
+        dataset = load_dataset(data)
+        refuse_unusable(dataset, skip_broken)
+        samples = require_split(dataset, split)
+        if dataset.names != model.names:
+            raise InputError(
+                f"{data}: its classes are {', '.join(dataset.names)}, but the weights know {', '.join(model.names)}."
+            )
+        store = ImageStore(samples, self._imgsz(imgsz))
+        loader = Loader(EvalBatches(store, self._imgsz(imgsz), square), workers)
+        keys = eval_keys(store, batch)
+        return evaluate(model, samples, loader, keys, confidence=confidence, iou=iou, most=max_det)
+
+    def predict(
+        self, source: str | Path | ImageSource | Sequence[str | Path | ImageSource], **options: Any
+    ) -> list[Detections]:
+        """The objects of each image.
+
+        Args:
+            source: an image, folder or glob, pixels as uint8 (height, width, 3) RGB, or a sequence of these.
+            options: those of `stream`.
+
+        Raises:
+            InputError: an image cannot be read.
+        """
+        given: Sequence[Any] = source if isinstance(source, list | tuple) else [source]
+        images: list[ImageSource] = []
+        for each in given:
+            images += find_images([str(each)]) if isinstance(each, str | Path) else [each]
+        return list(self.stream(images, **options))
+
+    def stream(
+        self,
+        images: Sequence[ImageSource],
+        *,
+        imgsz: int | None = None,
+        square: bool = False,
+        batch: int = 1,
+        confidence: float = 0.25,
+        iou: float = 0.7,
+        max_det: int = 300,
+    ) -> Iterator[Detections]:
+        """The objects of each image, one image after the other.
+
+        Args:
+            images: files or pixels.
+            imgsz: longest side, pixels, rounded up to a multiple of 32; None for what the weights were trained for.
+            square: letterbox to squares instead of the smallest rectangle.
+            batch: images at once.
+            confidence: lowest score.
+            iou: overlap from which a detection is a repetition.
+            max_det: most detections an image.
+        """
+        return predict_images(
+            self.model,
+            images,
+            imgsz=self._imgsz(imgsz),
+            confidence=confidence,
+            iou=iou,
+            most=max_det,
+            batch=batch,
+            square=square,
+        )
+
+    def _imgsz(self, wanted: int | None) -> int:
+        return -(-(wanted or self.model.imgsz) // STRIDE) * STRIDE

@@ -1,0 +1,35 @@
+"""The images that a user names: files, folders, globs."""
+
+from __future__ import annotations
+
+import glob
+from collections.abc import Iterable
+from pathlib import Path
+
+from lehr.data.images import is_image
+from lehr.data.yolo import images_in
+from lehr.errors import InputError
+
+
+def find_images(sources: Iterable[str]) -> list[Path]:
+    """The image files of some sources, each once, in the order named; folders and globs sorted.
+
+    Raises:
+        InputError: a source names nothing, or holds no image.
+    """
+    found: list[Path] = []
+    for source in sources:
+        path = Path(source).expanduser()
+        if path.is_file():
+            own = [path]
+        elif path.is_dir():
+            own = images_in(path)
+            if not own:
+                raise InputError(f"{source}: the folder holds no images.")
+        else:
+            matches = sorted(Path(match) for match in glob.glob(str(path), recursive=True))  # noqa: PTH207 (absolute)
+            own = [match for match in matches if match.is_file() and is_image(match)]
+            if not own:
+                raise InputError(f"{source}: no such image, folder or glob.")
+        found += own
+    return list(dict.fromkeys(found))
