@@ -13,11 +13,11 @@ keep_memory()  # before torch is imported
 from lehr.config import STRIDE, build_config  # noqa: E402
 from lehr.data.cache import ImageStore  # noqa: E402
 from lehr.data.check import refuse_unusable  # noqa: E402
-from lehr.data.load import load_dataset, require_split  # noqa: E402
+from lehr.data.load import load_dataset, require_split, with_class_order  # noqa: E402
 from lehr.data.loader import EvalBatches, Loader, eval_keys  # noqa: E402
 from lehr.detections import Detections  # noqa: E402
 from lehr.engine.device import pick_device, use_whole_machine  # noqa: E402
-from lehr.errors import InputError, LehrError  # noqa: E402
+from lehr.errors import LehrError  # noqa: E402
 from lehr.evaluation.evaluator import Evaluation, evaluate  # noqa: E402
 from lehr.models.build import check_model_name  # noqa: E402
 from lehr.models.weights import load_model  # noqa: E402
@@ -138,10 +138,7 @@ class Detector:
         dataset = load_dataset(data)
         refuse_unusable(dataset, skip_broken)
         samples = require_split(dataset, split)
-        if dataset.names != model.names:
-            raise InputError(
-                f"{data}: its classes are {', '.join(dataset.names)}, but the weights know {', '.join(model.names)}."
-            )
+        samples = with_class_order(samples, dataset.names, model.names, data)
         store = ImageStore(samples, self._imgsz(imgsz))
         loader = Loader(EvalBatches(store, self._imgsz(imgsz), square), workers)
         keys = eval_keys(store, batch)

@@ -15,7 +15,7 @@ def predict(
     imgsz: Annotated[int | None, Parameter(group="Input", validator=Number(gte=1))] = None,
     square: Annotated[bool, Parameter(group="Input")] = False,
     batch: Annotated[int, Parameter(group="Input", validator=Number(gte=1))] = 1,
-    confidence: Annotated[float, Parameter(group="Detection", validator=Number(gte=0, lt=1))] = 0.25,
+    conf: Annotated[float, Parameter(group="Detection", validator=Number(gte=0, lt=1))] = 0.25,
     iou: Annotated[float, Parameter(group="Detection", validator=Number(gt=0, lte=1))] = 0.7,
     max_det: Annotated[int, Parameter(group="Detection", validator=Number(gte=1))] = 300,
     device: Annotated[str, Parameter(group="Output")] = "auto",
@@ -38,7 +38,7 @@ def predict(
         Letterbox to squares instead of the smallest rectangle of multiples of 32.
     batch:
         Images at once.
-    confidence:
+    conf:
         Lowest score of a detection, 0 to 1.
     iou:
         Overlap from which a detection repeats a better one, 0 to 1.
@@ -71,7 +71,7 @@ def predict(
     taken: set[str] = set()
     found = []
     each_image = detector.stream(
-        images, imgsz=imgsz, square=square, batch=batch, confidence=confidence, iou=iou, max_det=max_det
+        images, imgsz=imgsz, square=square, batch=batch, confidence=conf, iou=iou, max_det=max_det
     )
     for path, detections in zip(images, each_image, strict=True):
         found.append(detections.as_dict())

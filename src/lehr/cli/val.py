@@ -19,7 +19,7 @@ def val(
     workers: Annotated[int, Parameter(group="Data", validator=Number(gte=0))] = 0,
     square: Annotated[bool, Parameter(group="Data")] = False,
     skip_broken: Annotated[bool, Parameter(group="Data")] = False,
-    confidence: Annotated[float, Parameter(group="Detection", validator=Number(gte=0, lt=1))] = 0.001,
+    conf: Annotated[float, Parameter(group="Detection", validator=Number(gte=0, lt=1))] = 0.001,
     iou: Annotated[float, Parameter(group="Detection", validator=Number(gt=0, lte=1))] = 0.7,
     max_det: Annotated[int, Parameter(group="Detection", validator=Number(gte=1))] = 300,
     device: Annotated[str, Parameter(group="Run")] = "auto",
@@ -45,7 +45,7 @@ def val(
         Letterbox to squares instead of the smallest rectangle of multiples of 32.
     skip_broken:
         Evaluate without the images that are broken; otherwise they stop the evaluation.
-    confidence:
+    conf:
         Lowest score of a detection, 0 to 1.
     iou:
         Overlap from which a detection repeats a better one, 0 to 1.
@@ -72,7 +72,7 @@ def val(
         workers=workers,
         square=square,
         skip_broken=skip_broken,
-        confidence=confidence,
+        confidence=conf,
         iou=iou,
         max_det=max_det,
     )

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
+
+import numpy as np
 
 from lehr.data.coco import find_coco, load_coco
 from lehr.data.shapes import load_shapes
@@ -66,3 +69,25 @@ def require_split(dataset: Dataset, split: str) -> Sequence[Sample]:
     if not any(len(sample.classes) for sample in samples):
         raise InputError(f"{dataset.source}: no image of the split '{split}' has an object. Run `lehr data check`.")
     return samples
+
+
+def with_class_order(
+    samples: Sequence[Sample], names: tuple[str, ...], wanted: tuple[str, ...], source: str
+) -> Sequence[Sample]:
+    """Samples whose classes are numbered as somebody else numbers the same names.
+
+    Args:
+        samples: numbered by `names`.
+        names: the data set's class names.
+        wanted: the same names in another order.
+        source: the data set, for messages.
+
+    Raises:
+        InputError: the names are not the same.
+    """
+    if names == wanted:
+        return samples
+    if set(names) != set(wanted):
+        raise InputError(f"{source}: its classes are {', '.join(names)}, but the weights know {', '.join(wanted)}.")
+    order = np.array([wanted.index(name) for name in names], np.int64)
+    return [dataclasses.replace(sample, classes=order[sample.classes]) for sample in samples]
