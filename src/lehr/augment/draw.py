@@ -15,7 +15,7 @@ from lehr.augment.letterbox import GREY
 from lehr.augment.plan import Plan, Tile
 
 Source = Callable[[int], tuple[NDArray[np.uint8], tuple[int, int]]]
-"""Gives an image of the split, perhaps reduced, and the width and height of the original."""
+"""Gives an image of the split, at its `reduced_size`, and the width and height of the original."""
 
 
 def draw(plan: Plan, source: Source, out: NDArray[np.uint8]) -> None:

@@ -1,0 +1,194 @@
+"""Assignment and loss agree with a slow version that handles one object and one point at a time."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lehr.losses import assign as assign_module
+from lehr.losses.assign import assign
+from lehr.losses.iou import ciou
+from lehr.losses.task_aligned import Gains, distribution_focal_loss, task_aligned_loss
+from lehr.models.yolov8 import Prediction, anchor_points, boxes_from_distances, expected_distances
+
+CLASSES = 3
+SIDE = 64
+
+
+def _load_oracle() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("loss_oracle", Path(__file__).with_name("oracle.py"))
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    import sys
+
+    sys.modules["loss_oracle"] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+oracle = _load_oracle()
+
+
+def random_case(seed: int, counts: list[int]) -> tuple[Prediction, list[np.ndarray], list[np.ndarray]]:
+    """Random objects, and predictions that more or less find one of them at each point."""
+    rng = np.random.default_rng(seed)
+    points, strides = anchor_points([(8, 8), (4, 4), (2, 2)], (8, 16, 32), torch.device("cpu"))
+    distances = rng.normal(0, 1, (len(counts), len(points), 4, 16))
+    logits = torch.from_numpy(rng.normal(-1, 2, (len(counts), len(points), CLASSES)))
+    boxes, classes = [], []
+    for image, count in enumerate(counts):
+        corner = rng.uniform(0, SIDE - 12, (count, 2))
+        size = rng.uniform(3, 40, (count, 2))
+        boxes.append(np.concatenate((corner, np.minimum(corner + size, SIDE)), 1))
+        classes.append(rng.integers(0, CLASSES, count))
+        if count == 0:
+            continue
+        aim = boxes[-1][rng.integers(0, count, len(points))]
+        wanted = np.concatenate((points.numpy() - aim[:, :2], aim[:, 2:] - points.numpy()), 1) / strides.numpy()
+        nearest = np.clip(wanted, 0, 14).round().astype(int)
+        np.put_along_axis(distances[image], nearest[..., None], 6.0, -1)
+    flat = torch.from_numpy(distances.reshape(len(counts), len(points), 64))
+    return Prediction(flat, logits, points, strides), boxes, classes
+
+
+def pad(
+    boxes: list[np.ndarray], classes: list[np.ndarray], extra: int = 1, dtype: torch.dtype = torch.float64
+) -> tuple[torch.Tensor, torch.Tensor]:
+    most = max(len(each) for each in classes) + extra
+    padded = torch.zeros(len(boxes), most, 4, dtype=dtype)
+    numbers = torch.full((len(boxes), most), -1)
+    for i, (some, own) in enumerate(zip(boxes, classes, strict=True)):
+        padded[i, : len(own)] = torch.from_numpy(some)
+        numbers[i, : len(own)] = torch.from_numpy(own)
+    return padded, numbers
+
+
+@settings(max_examples=25)
+@given(st.integers(0, 10_000), st.lists(st.integers(0, 6), min_size=1, max_size=3))
+def test_assignment_agrees_with_the_slow_version(seed: int, counts: list[int]) -> None:
+    prediction, boxes, classes = random_case(seed, counts)
+    predicted = boxes_from_distances(
+        expected_distances(prediction.distances), prediction.points.double(), prediction.strides.double()
+    )
+    scores = prediction.logits.sigmoid()
+    ours = assign(scores, predicted, prediction.points, *pad(boxes, classes))
+
+    for i in range(len(counts)):
+        slow = oracle.assign_image(
+            scores[i].numpy(), predicted[i].numpy(), prediction.points.double().numpy(), boxes[i], classes[i]
+        )
+        # Points that weigh nothing are tied with each other; which of them are taken makes no difference.
+        weighed = slow.weights > 0
+        np.testing.assert_array_equal((ours.positive[i] & (ours.weights[i] > 0)).numpy(), weighed)
+        np.testing.assert_array_equal(ours.objects[i].numpy()[weighed], slow.objects[weighed])
+        np.testing.assert_allclose(ours.weights[i].numpy(), slow.weights, rtol=1e-6, atol=1e-12)
+
+
+def test_the_loss_agrees_with_the_slow_version() -> None:
+    for seed, counts in enumerate([[3, 0, 5], [1], [8, 2]]):
+        prediction, boxes, classes = random_case(seed, counts)
+        ours = task_aligned_loss(prediction, *pad(boxes, classes, dtype=torch.float32), Gains(7.5, 0.5, 1.5))
+        slow = oracle.loss(
+            prediction.distances.numpy(),
+            prediction.logits.numpy(),
+            prediction.points.double().numpy(),
+            prediction.strides.double().numpy(),
+            boxes,
+            classes,
+            (7.5, 0.5, 1.5),
+        )
+        np.testing.assert_allclose(ours.numpy(), slow, rtol=2e-5)
+
+
+def test_gradients_agree_with_finite_differences_of_the_slow_version() -> None:
+    prediction, boxes, classes = random_case(4, [3])
+    logits = prediction.logits.clone().requires_grad_()
+    ours = task_aligned_loss(
+        Prediction(prediction.distances, logits, prediction.points, prediction.strides),
+        *pad(boxes, classes, dtype=torch.float32),
+        Gains(),
+    )
+    torch.autograd.backward(ours.sum())
+    assert logits.grad is not None
+    predicted = boxes_from_distances(
+        expected_distances(prediction.distances), prediction.points.double(), prediction.strides.double()
+    )
+    # The targets carry no gradient, so the class loss is differentiated with the targets held fixed.
+    targets = oracle.assign_image(
+        prediction.logits[0].sigmoid().numpy(),
+        predicted[0].numpy(),
+        prediction.points.double().numpy(),
+        boxes[0],
+        classes[0],
+    )
+    wanted = np.zeros((len(prediction.points), CLASSES))
+    for point, number in enumerate(targets.objects):
+        if number >= 0:
+            wanted[point, classes[0][number]] = targets.weights[point]
+    expected = (oracle.sigmoid(prediction.logits[0].numpy()) - wanted) / max(wanted.sum(), 1) * 0.5
+    np.testing.assert_allclose(logits.grad[0].numpy(), expected, rtol=1e-4, atol=1e-6)
+
+
+def test_both_ways_to_measure_give_the_same_assignment(monkeypatch: pytest.MonkeyPatch) -> None:
+    prediction, boxes, classes = random_case(11, [5, 3])
+    predicted = boxes_from_distances(expected_distances(prediction.distances), prediction.points, prediction.strides)
+    arguments = (prediction.logits.sigmoid(), predicted, prediction.points, *pad(boxes, classes))
+    sparse = assign(*arguments)
+    monkeypatch.setattr(assign_module, "_measure_candidates", assign_module._measure_all)
+    dense = assign(*arguments)
+
+    assert torch.equal(sparse.objects, dense.objects) and torch.equal(sparse.positive, dense.positive)
+    torch.testing.assert_close(sparse.weights, dense.weights)
+
+
+def test_a_batch_without_objects_has_only_a_class_loss_and_finite_gradients() -> None:
+    prediction, _, _ = random_case(2, [0, 0])
+    distances = prediction.distances.clone().requires_grad_()
+    empty = Prediction(distances, prediction.logits, prediction.points, prediction.strides)
+    for objects in (0, 2):
+        loss = task_aligned_loss(empty, torch.zeros(2, objects, 4), torch.full((2, objects), -1), Gains())
+        torch.autograd.backward(loss.sum())
+        assert loss[0] == 0 and loss[2] == 0 and loss[1] > 0
+        assert distances.grad is not None and torch.isfinite(distances.grad).all()
+
+
+def test_padding_changes_nothing() -> None:
+    prediction, boxes, classes = random_case(5, [4, 2])
+    few = task_aligned_loss(prediction, *pad(boxes, classes, 0, torch.float32), Gains())
+    many = task_aligned_loss(prediction, *pad(boxes, classes, 30, torch.float32), Gains())
+    torch.testing.assert_close(few, many)
+
+
+@given(st.lists(st.floats(1, 50), min_size=8, max_size=8))
+def test_ciou_agrees_with_the_slow_version_and_is_symmetric_in_place(values: list[float]) -> None:
+    a = np.array([values[0], values[1], values[0] + values[2], values[1] + values[3]])
+    b = np.array([values[4], values[5], values[4] + values[6], values[5] + values[7]])
+    ours = float(ciou(torch.from_numpy(a), torch.from_numpy(b)))
+    assert ours == pytest.approx(oracle.ciou(a, b), abs=1e-6)
+    assert -1.5 <= ours <= 1
+    shifted = float(ciou(torch.from_numpy(a + 17), torch.from_numpy(b + 17)))
+    assert shifted == pytest.approx(ours, abs=1e-6)
+
+
+def test_equal_boxes_have_a_ciou_of_one() -> None:
+    box = torch.tensor([3.0, 4.0, 20.0, 11.0])
+    assert float(ciou(box, box)) == pytest.approx(1, abs=1e-6)
+
+
+def test_distribution_focal_loss_is_least_at_the_true_distance() -> None:
+    distances = torch.tensor([[2.25, 0.0, 7.5, 14.99]])
+    right = torch.full((1, 4, 16), -20.0)
+    for side, (low, share) in enumerate([(2, 0.25), (0, 0.0), (7, 0.5), (14, 0.99)]):
+        right[0, side, low] = float(np.log(max(1 - share, 1e-9)))
+        right[0, side, low + 1] = float(np.log(max(share, 1e-9)))
+    entropy = np.mean([-(s * np.log(max(s, 1e-9)) + (1 - s) * np.log(max(1 - s, 1e-9))) for s in (0.25, 0, 0.5, 0.99)])
+    assert float(distribution_focal_loss(right, distances)) == pytest.approx(entropy, abs=1e-4)
+    wrong = right.roll(1, dims=-1)
+    assert float(distribution_focal_loss(wrong, distances)) > entropy + 1
