@@ -151,7 +151,7 @@ def test_without_mosaic_a_picture_is_one_image() -> None:
 
 
 def test_with_everything_off_a_picture_is_the_letterboxed_image() -> None:
-    samples, images = make_world(2)
+    samples, _ = make_world(2)
     options = AugmentOptions(
         mosaic=0, translate=0, scale=0, fliplr=0, flipud=0, hsv_h=0, hsv_s=0, hsv_v=0, degrees=0, shear=0
     )

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
-from pathlib import Path
-from types import ModuleType
-
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.losses import oracle
 
 from lehr.losses import assign as assign_module
 from lehr.losses.assign import assign
@@ -20,20 +17,6 @@ from lehr.models.yolov8 import Prediction, anchor_points, boxes_from_distances, 
 
 CLASSES = 3
 SIDE = 64
-
-
-def _load_oracle() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("loss_oracle", Path(__file__).with_name("oracle.py"))
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    import sys
-
-    sys.modules["loss_oracle"] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-oracle = _load_oracle()
 
 
 def random_case(seed: int, counts: list[int]) -> tuple[Prediction, list[np.ndarray], list[np.ndarray]]:

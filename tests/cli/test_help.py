@@ -1,0 +1,59 @@
+"""Help is fast and complete."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+
+import pytest
+
+COMMANDS = [
+    [],
+    ["train"],
+    ["val"],
+    ["predict"],
+    ["data"],
+    *(["data", c] for c in ("check", "stats", "split", "convert")),
+]
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_every_command_has_help(command: list[str]) -> None:
+    done = subprocess.run([sys.executable, "-m", "lehr", *command, "--help"], capture_output=True, text=True)
+    assert done.returncode == 0 and "Usage: lehr" in done.stdout and not done.stderr
+
+
+def test_training_options_are_grouped_with_defaults_and_units() -> None:
+    done = subprocess.run([sys.executable, "-m", "lehr", "train", "--help"], capture_output=True, text=True)
+    for group in ("Data", "Model", "Schedule", "Loss", "Augmentation", "Run"):
+        assert f"╭─ {group} ─" in done.stdout
+    words = " ".join(done.stdout.replace("│", " ").split())
+    for phrase in ("pixels", "degrees", "[default: 0.01]", "--warmup-epochs", "(unset: 640, for `shapes` 160)"):
+        assert phrase in words
+
+
+def test_help_does_not_load_torch_and_answers_at_once() -> None:
+    code = (
+        "import sys, lehr.cli.app as a\ntry: a.main(['--help'])\nexcept SystemExit: pass\n"
+        "assert 'torch' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+    best = min(_seconds() for _ in range(5))
+    assert best < 0.3
+
+
+def _seconds() -> float:
+    start = time.perf_counter()
+    subprocess.run([sys.executable, "-m", "lehr", "--help"], check=True, capture_output=True)
+    return time.perf_counter() - start
+
+
+def test_importing_lehr_costs_nothing() -> None:
+    code = "import sys, lehr\nassert not {'torch', 'cv2', 'pydantic', 'numpy'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_the_version_is_told() -> None:
+    done = subprocess.run([sys.executable, "-m", "lehr", "--version"], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("lehr 0.")

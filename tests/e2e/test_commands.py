@@ -1,0 +1,184 @@
+"""The commands as a user runs them, each in a process of its own."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+from tests.conftest import MakeYolo
+
+SMALL = ["--model", "yolov8n", "--imgsz", "64", "--batch", "4", "--device", "cpu"]
+
+
+def lehr(*arguments: str | Path, cwd: Path, code: int = 0) -> subprocess.CompletedProcess[str]:
+    """Runs a command; its exit code must be the one expected, and it never shows a traceback."""
+    done = subprocess.run(
+        [sys.executable, "-m", "lehr", *map(str, arguments)], cwd=cwd, capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == code, done.stdout + done.stderr
+    assert "Traceback" not in done.stderr + done.stdout
+    return done
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a short run on squares."""
+    root = tmp_path_factory.mktemp("trained")
+    yaml_path = make_set(root)
+    lehr("train", "--data", yaml_path, *SMALL, "--epochs", "3", "--close-mosaic", "1", "--name", "run", cwd=root)
+    return root / "runs" / "run"
+
+
+def make_set(root: Path) -> Path:
+    from tests.conftest import draw_squares
+
+    for split, count in {"train": 10, "val": 4}.items():
+        for i in range(count):
+            size = 16 if i % 2 == 0 else 28
+            draw_squares(root / "images" / split / f"{i}.jpg", [(4 + i, 6, 4 + i + size, 6 + size)], seed=i + count)
+            (root / "labels" / split).mkdir(parents=True, exist_ok=True)
+            row = f"{i % 2} {(4 + i + size / 2) / 64} {(6 + size / 2) / 64} {size / 64} {size / 64}\n"
+            (root / "labels" / split / f"{i}.txt").write_text(row)
+    path = root / "set.yaml"
+    path.write_text("train: images/train\nval: images/val\nnames: [small, large]\n")
+    return path
+
+
+def test_a_run_leaves_what_it_promises(trained: Path) -> None:
+    assert {"config.yaml", "results.csv", "train.log", "best.safetensors", "last.safetensors"} <= {
+        path.name for path in trained.iterdir()
+    }
+    rows = list(csv.DictReader((trained / "results.csv").open()))
+    assert [row["epoch"] for row in rows] == ["1", "2", "3"] and [row["step"] for row in rows] == ["3", "6", "9"]
+    wanted = {"seconds", "images_per_second", "train/box", "train/cls", "train/dfl", "val/map50", "val/map"}
+    assert wanted | {"lr/weights", "lr/norms", "lr/biases"} <= set(rows[0])
+    assert all(float(row["train/cls"]) > 0 and 0 <= float(row["val/map50"]) <= 1 for row in rows)
+    config = yaml.safe_load((trained / "config.yaml").read_text())
+    assert config["epochs"] == 3 and config["imgsz"] == 64 and config["lrf"] == 0.01
+    log = (trained / "train.log").read_text()
+    assert "3/3" in log and "\x1b" not in log
+
+
+def test_the_output_of_a_run_is_readable_in_a_file(trained: Path, tmp_path: Path) -> None:
+    data = trained.parents[1] / "set.yaml"
+    done = lehr("train", "--data", data, *SMALL, "--epochs", "1", cwd=tmp_path)
+    assert "\x1b" not in done.stdout and "\r" not in done.stdout
+    lines = done.stdout.splitlines()
+    header = next(i for i, line in enumerate(lines) if "mAP50-95" in line)
+    assert lines[header + 1].split()[0] == "1/1" and "images/s" in lines[header]
+    assert "lehr predict" in done.stdout  # what to try next
+
+
+def test_the_same_seed_gives_the_same_run_whatever_the_workers(trained: Path, tmp_path: Path) -> None:
+    data = trained.parents[1] / "set.yaml"
+    losses = []
+    for name, workers in (("a", "0"), ("b", "2")):
+        lehr("train", "--data", data, *SMALL, "--epochs", "2", "--workers", workers, "--name", name, cwd=tmp_path)
+        rows = list(csv.DictReader((tmp_path / "runs" / name / "results.csv").open()))
+        losses.append([[row[f"train/{part}"] for part in ("box", "cls", "dfl")] for row in rows])
+    assert losses[0] == losses[1]
+
+
+def test_options_come_from_a_file_and_those_given_win(trained: Path, tmp_path: Path) -> None:
+    data = trained.parents[1] / "set.yaml"
+    (tmp_path / "c.yaml").write_text(f"data: {data}\nepochs: 5\nimgsz: 64\nbatch: 4\ndevice: cpu\n")
+    lehr("train", "--config", "c.yaml", "--epochs", "1", "--name", "x", cwd=tmp_path)
+    config = yaml.safe_load((tmp_path / "runs" / "x" / "config.yaml").read_text())
+    assert config["epochs"] == 1 and config["batch"] == 4
+
+
+def test_sizes_that_are_no_multiple_of_32_are_rounded_and_said(trained: Path, tmp_path: Path) -> None:
+    data = trained.parents[1] / "set.yaml"
+    done = lehr("train", "--data", data, *SMALL[:2], "--imgsz", "50", "--epochs", "1", "--batch", "4", cwd=tmp_path)
+    assert "--imgsz 50 is not a multiple of 32: rounded up to 64" in done.stdout
+
+
+def test_training_goes_on_from_weights_with_other_classes(trained: Path, make_yolo: MakeYolo, tmp_path: Path) -> None:
+    data = make_yolo()
+    text = data.read_text().replace("[small, large]", "[small, large, none]")
+    data.write_text(text)
+    weights = trained / "best.safetensors"
+    done = lehr("train", "--data", data, *SMALL, "--epochs", "1", "--weights", weights, cwd=tmp_path)
+    assert "tensors start from" in done.stdout
+
+
+def test_validation_writes_the_numbers_promised(trained: Path, tmp_path: Path) -> None:
+    data = trained.parents[1] / "set.yaml"
+    weights = trained / "best.safetensors"
+    done = lehr("val", "--weights", weights, "--data", data, "--json", "m.json", cwd=tmp_path)
+    assert "small" in done.stdout and "mAP50" in done.stdout
+    numbers = json.loads((tmp_path / "m.json").read_text())
+    assert {"map", "map50", "map75", "map_small", "map_medium", "map_large", "precision", "recall", "f1"} <= set(
+        numbers
+    )
+    assert numbers["images"] == 4 and numbers["instances"] == 4 and 0 <= numbers["confidence"] <= 1
+    assert set(numbers["classes"]) == {"small", "large"}
+    assert {"map", "map50", "precision", "recall", "f1", "instances"} <= set(numbers["classes"]["small"])
+    assert set(numbers["seconds"]) == {"preprocess", "inference", "postprocess"}
+    best = max(
+        csv.DictReader((trained / "results.csv").open()),
+        key=lambda r: float(r["val/map"]) * 0.9 + float(r["val/map50"]) * 0.1,
+    )
+    assert numbers["map50"] == pytest.approx(float(best["val/map50"]), abs=1e-5)
+
+
+def test_prediction_writes_annotated_copies_and_json(trained: Path, tmp_path: Path) -> None:
+    images = trained.parents[1] / "images"
+    arguments = ["--weights", trained / "best.safetensors", "--conf", "0.0001", "--json", "found.json"]
+    glob = f"{images}/train/[0-2].jpg"
+    done = lehr("predict", images / "val", glob, *arguments, "--name", "p", cwd=tmp_path)
+    found = json.loads((tmp_path / "found.json").read_text())
+    assert len(found) == 7 and len(list((tmp_path / "runs" / "p").glob("*.jpg"))) == 7
+    assert len(done.stdout.splitlines()) == 8
+    first = found[0]
+    assert (first["width"], first["height"]) == (64, 64) and first["source"].endswith("0.jpg")
+    assert first["detections"], "at this confidence something is found"
+    for each in first["detections"]:
+        x1, y1, x2, y2 = each["xyxy"]
+        assert 0 <= x1 < x2 <= 64 and 0 <= y1 < y2 <= 64
+        assert each["name"] == ["small", "large"][each["class"]] and 0 < each["score"] <= 1
+    scores = [each["score"] for each in first["detections"]]
+    assert scores == sorted(scores, reverse=True)
+
+
+def test_data_commands(trained: Path, tmp_path: Path) -> None:
+    data = trained.parents[1] / "set.yaml"
+    assert "0 errors" in lehr("data", "check", data, cwd=tmp_path).stdout
+    assert "small" in lehr("data", "stats", data, cwd=tmp_path).stdout
+    lehr("data", "split", data, "--ratios", "0.5,0.5", "--out", "half", cwd=tmp_path)
+    assert len((tmp_path / "half" / "train.txt").read_text().splitlines()) == 7
+    lehr("data", "convert", data, "--to", "coco", "--out", "coco", cwd=tmp_path)
+    assert "0 errors" in lehr("data", "check", "coco", cwd=tmp_path).stdout
+
+
+def test_data_check_lists_faults_with_file_and_line_and_fails(make_yolo: MakeYolo, tmp_path: Path) -> None:
+    data = make_yolo()
+    (data.parent / "labels" / "val" / "1.txt").write_text("0 0.5 0.5 0.1 0.1\nnonsense\n")
+    done = lehr("data", "check", data, "--json", "faults.json", cwd=tmp_path, code=1)
+    assert "1.txt:2: error" in done.stdout and "1 malformed-line" in done.stdout
+    assert json.loads((tmp_path / "faults.json").read_text())[0]["line"] == 2
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals")
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_ends_a_run_with_weights_written(trained: Path, tmp_path: Path, number: int, code: int) -> None:
+    data = trained.parents[1] / "set.yaml"
+    command = [sys.executable, "-m", "lehr", "train", "--data", str(data), *SMALL, "--epochs", "500", "--name", "s"]
+    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    results = tmp_path / "runs" / "s" / "results.csv"
+    deadline = time.monotonic() + 120
+    while not results.exists() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == code, errors
+    assert "Traceback" not in errors and "last.safetensors" in errors
+    lehr("val", "--weights", results.parent / "last.safetensors", "--data", data, cwd=tmp_path)

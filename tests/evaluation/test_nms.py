@@ -1,0 +1,68 @@
+"""Suppression of all images at once equals that of each image and class alone."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lehr.evaluation.nms import suppress
+
+
+def random_predictions(
+    seed: int, batch: int = 3, anchors: int = 60, classes: int = 4
+) -> tuple[torch.Tensor, torch.Tensor]:
+    rng = np.random.default_rng(seed)
+    corner, size = rng.uniform(0, 80, (batch, anchors, 2)), rng.uniform(5, 60, (batch, anchors, 2))
+    boxes = torch.tensor(np.concatenate((corner, corner + size), -1), dtype=torch.float32)
+    return boxes, torch.tensor(rng.random((batch, anchors, classes)), dtype=torch.float32)
+
+
+def overlap(a: np.ndarray, b: np.ndarray) -> float:
+    inter = np.clip(np.minimum(a[2:], b[2:]) - np.maximum(a[:2], b[:2]), 0, None).prod()
+    return float(inter / ((a[2:] - a[:2]).prod() + (b[2:] - b[:2]).prod() - inter))
+
+
+def slow(
+    boxes: np.ndarray, scores: np.ndarray, confidence: float, iou: float, most: int
+) -> list[tuple[float, int, int]]:
+    """(score, point, class) of one image, best first."""
+    kept: list[tuple[float, int, int]] = []
+    for number in range(scores.shape[1]):
+        own: list[tuple[float, int, int]] = []
+        for point in np.argsort(-scores[:, number], kind="stable"):
+            if scores[point, number] > confidence and all(
+                overlap(boxes[point], boxes[other]) <= iou for _, other, _ in own
+            ):
+                own.append((float(scores[point, number]), int(point), number))
+        kept += own
+    return sorted(kept, reverse=True)[:most]
+
+
+@settings(max_examples=20)
+@given(st.integers(0, 1000), st.floats(0.3, 0.9), st.floats(0.1, 0.8), st.sampled_from([5, 300]))
+def test_it_equals_the_slow_version(seed: int, confidence: float, iou: float, most: int) -> None:
+    boxes, scores = random_predictions(seed)
+    found = suppress(boxes, scores, confidence=confidence, iou=iou, most=most)
+    for image in range(len(boxes)):
+        own = found.images == image
+        expected = slow(boxes[image].numpy(), scores[image].numpy(), confidence, iou, most)
+        assert int(own.sum()) == len(expected)
+        np.testing.assert_allclose(found.scores[own].numpy(), [score for score, _, _ in expected])
+        assert found.classes[own].tolist() == [number for _, _, number in expected]
+        points = [point for _, point, _ in expected]
+        np.testing.assert_allclose(found.boxes[own].numpy(), boxes[image][points].numpy())
+
+
+def test_with_the_best_class_only_a_point_is_found_once() -> None:
+    boxes, scores = random_predictions(0)
+    found = suppress(boxes, scores, confidence=0.0, iou=1.0, most=1000, best_class_only=True)
+    assert len(found.scores) == boxes.shape[0] * boxes.shape[1]
+    torch.testing.assert_close(found.scores.sort().values, scores.max(-1).values.flatten().sort().values)
+
+
+def test_nothing_above_the_confidence_is_nothing_found() -> None:
+    boxes, scores = random_predictions(0)
+    found = suppress(boxes, scores * 0.1, confidence=0.5)
+    assert len(found.images) == 0 and found.boxes.shape == (0, 4)

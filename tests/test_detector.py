@@ -1,0 +1,42 @@
+"""From Python: train, evaluate, predict, with the names of the shell."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lehr import Detector
+from lehr.data.images import read_image
+from lehr.errors import InputError, LehrError
+from tests.conftest import MakeYolo
+
+
+def test_a_detector_trains_evaluates_and_predicts(make_yolo: MakeYolo, tmp_path: Path) -> None:
+    data = make_yolo()
+    detector = Detector("yolov8n")
+    with pytest.raises(LehrError, match="knows nothing yet"):
+        detector.predict("x.jpg")
+    result = detector.train(data=str(data), epochs=1, imgsz=64, batch=4, device="cpu", project=tmp_path / "runs")
+    assert detector.names == ("small", "large") and result.best.is_file()
+
+    evaluation = detector.val(str(data))
+    assert evaluation.metrics.images == 4
+
+    image = data.parent / "images" / "val" / "0.jpg"
+    again = Detector.load(result.best, device="cpu")
+    by_file, by_pixels = again.predict([image, read_image(image)], confidence=0.0001)
+    np.testing.assert_allclose(by_file.boxes, by_pixels.boxes, atol=1e-3)
+    assert by_file.source == str(image) and len(by_file) == len(list(by_file))
+    converted = by_file.to_supervision()
+    np.testing.assert_allclose(converted.xyxy, by_file.boxes)
+    assert list(converted.data["class_name"]) == [each.name for each in by_file]
+
+
+def test_wrong_pixels_and_names_are_refused(make_yolo: MakeYolo, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="yolov8n"):
+        Detector("yolov8")
+    detector = Detector("yolov8n")
+    with pytest.raises(InputError, match=r"epochz.*epochs"):
+        detector.train(epochz=1)

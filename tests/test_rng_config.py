@@ -1,0 +1,82 @@
+"""Stateless randomness, and options with flat names."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from lehr.config import TrainConfig, build_config, option_names, read_config_file
+from lehr.errors import InputError
+from lehr.rng import generator
+
+
+def test_a_draw_is_a_function_of_seed_purpose_epoch_and_index() -> None:
+    base = generator(1, "a", 2, 3).random(4)
+    generator(9, "other").random(100)
+    np.testing.assert_array_equal(base, generator(1, "a", 2, 3).random(4))
+    others = [generator(0, "a", 2, 3), generator(1, "b", 2, 3), generator(1, "a", 3, 3), generator(1, "a", 2, 4)]
+    assert all((other.random(4) != base).all() for other in others)
+
+
+def test_draws_are_the_same_on_every_machine() -> None:
+    assert generator(7, "augment", 1, 2).integers(0, 10**6, 3).tolist() == [487929, 858078, 951740]
+
+
+def test_draws_of_neighbours_do_not_resemble_each_other() -> None:
+    table = np.array([generator(0, "x", epoch, index).random(8) for epoch in range(8) for index in range(64)])
+    correlation = np.corrcoef(table.T)
+    assert abs(table.mean() - 0.5) < 0.02 and np.abs(correlation - np.eye(8)).max() < 0.2
+
+
+def test_options_are_flat_and_each_name_lives_in_one_group() -> None:
+    config = build_config({"lr0": 0.5, "hsv-h": 0.1, "batch": 4})
+    assert (config.schedule.lr0, config.augment.hsv_h, config.data.batch) == (0.5, 0.1, 4)
+    assert set(config.flat()) == set(option_names())
+
+
+def test_a_written_configuration_builds_the_same_again(tmp_path: Path) -> None:
+    config = build_config({"epochs": 7, "imgsz": 100, "name": "x", "weights": "a.safetensors"})
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(config.flat()))
+    assert build_config(read_config_file(tmp_path / "config.yaml")) == config
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"lr": 0.1}, ["lr", "lr0"]),
+        ({"batch": 0}, ["--batch", "0", "greater than or equal to 1"]),
+        ({"imgsz": 0}, ["--imgsz", "0"]),
+        ({"mosaic": 1.5}, ["--mosaic", "1.5", "less than or equal to 1"]),
+        ({"warmup_epochs": "three"}, ["--warmup-epochs", "three"]),
+        ({"optimizer": "adam"}, ["--optimizer", "AdamW"]),
+        ({"momentum": 1}, ["--momentum", "less than 1"]),
+    ],
+)
+def test_a_wrong_option_is_named_with_what_is_allowed(options: dict[str, object], words: list[str]) -> None:
+    with pytest.raises(InputError) as caught:
+        build_config(options)
+    assert all(word in str(caught.value) for word in words)
+
+
+def test_sizes_are_rounded_up_to_whole_strides_and_shapes_has_small_defaults() -> None:
+    assert build_config({"imgsz": 300, "data": "x"}).imgsz == 320
+    assert build_config({"imgsz": 320}).imgsz == 320
+    assert (TrainConfig().imgsz, TrainConfig().epochs) == (160, 20)
+    other = build_config({"data": "x.yaml"})
+    assert (other.imgsz, other.epochs) == (640, 100)
+
+
+def test_a_config_file_that_cannot_be_used_is_named(tmp_path: Path) -> None:
+    for text in ("[1, 2]", "a: [", ""):
+        path = tmp_path / "c.yaml"
+        path.write_text(text)
+        if text:
+            with pytest.raises(InputError, match=r"c\.yaml"):
+                read_config_file(path)
+        else:
+            assert read_config_file(path) == {}
+    with pytest.raises(InputError, match="nowhere"):
+        read_config_file(tmp_path / "nowhere.yaml")
