@@ -17,7 +17,7 @@ def test_a_detector_trains_evaluates_and_predicts(make_yolo: MakeYolo, tmp_path:
     data = make_yolo()
     detector = Detector("yolov8n")
     with pytest.raises(LehrError, match="knows nothing yet"):
-        detector.predict("x.jpg")
+        detector.predict(np.zeros((8, 8, 3), np.uint8))
     result = detector.train(data=str(data), epochs=1, imgsz=64, batch=4, device="cpu", project=tmp_path / "runs")
     assert detector.names == ("small", "large") and result.best.is_file()
 

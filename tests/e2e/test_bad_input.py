@@ -57,7 +57,9 @@ def test_bad_input_to_train(name: str, make_yolo: MakeYolo, tmp_path: Path) -> N
     change, options, words = CASES[name]
     data = make_yolo()
     change(data.parent)
-    done = lehr("train", "--data", data, "--epochs", "1", "--imgsz", "64", *options, cwd=tmp_path, code=2)
+    sound = {"--data": str(data), "--epochs": "1", "--imgsz": "64"}
+    given = {**sound, **dict(zip(options[::2], options[1::2], strict=True))}
+    done = lehr("train", *(word for pair in given.items() for word in pair), cwd=tmp_path, code=2)
     for word in words:
         assert word in done.stderr
     assert done.stderr.startswith("lehr: ") and len(done.stderr.splitlines()) <= 8

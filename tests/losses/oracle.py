@@ -52,7 +52,7 @@ def assign_image(scores: Array, predicted: Array, points: Array, boxes: Array, c
     taken = np.zeros((objects, count), bool)
     for o in range(objects):
         for p in np.argsort(-metric[o], kind="stable")[:10]:
-            taken[o, p] = candidate[o, p]
+            taken[o, p] = candidate[o, p] and metric[o, p] > 0
     for p in range(count):
         if taken[:, p].sum() > 1:
             winner = int(np.argmax(overlap[:, p]))

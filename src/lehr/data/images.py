@@ -50,7 +50,8 @@ def probe_image(path: Path) -> tuple[int, int]:
         with warnings.catch_warnings(), Image.open(path) as image:
             warnings.simplefilter("ignore")
             width, height = image.size
-            turned = image.getexif().get(EXIF_ORIENTATION, 1) in (5, 6, 7, 8)
+            # Elsewhere the orientation is rare, and looking for it would decode the whole image.
+            turned = image.format in ("JPEG", "MPO", "TIFF", "WEBP") and image.getexif().get(EXIF_ORIENTATION, 1) > 4
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise _unreadable(path, error) from None
     if not _ends_whole(data):

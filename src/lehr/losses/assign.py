@@ -5,7 +5,8 @@ Method (Feng et al., "TOOD: Task-aligned One-stage Object Detection", 2021):
 1. An anchor point is a candidate of an object when it lies strictly inside the object's box.
 2. Each candidate is measured by `score^alpha * IoU^beta`: the probability it gives the object's class, and how well
    its predicted box covers the object (CIoU clamped at 0).
-3. Each object takes its best `topk` candidates; a point taken by several objects goes to the one it overlaps most.
+3. Each object takes its best `topk` candidates that overlap it at all; a point taken by several objects goes to the one
+   it overlaps most.
 4. The class target of a point is its metric, scaled so that an object's best point gets the object's largest IoU.
 
 All images and objects are handled at once. On an accelerator every (object, point) pair is measured, so that shapes
@@ -79,7 +80,7 @@ def assign(
         topk: most points an object takes.
         alpha: exponent of the score.
         beta: exponent of the overlap.
-        eps: smallest metric that counts, and guard of divisions.
+        eps: guard of divisions.
     """
     batch, anchors, _ = scores.shape
     if boxes.shape[1] == 0:
@@ -90,7 +91,7 @@ def assign(
     overlap, metric = measure(scores, predicted, boxes, classes.clamp(min=0), candidate, alpha, beta)
 
     best = metric.topk(min(topk, anchors), dim=-1)
-    taken = torch.zeros_like(candidate).scatter_(-1, best.indices, True) & candidate
+    taken = torch.zeros_like(candidate).scatter_(-1, best.indices, True) & candidate & (metric > 0)
     # A point that several objects want goes to the one it overlaps most, also among objects that did not ask for it.
     rival = torch.zeros_like(taken).scatter_(1, overlap.argmax(1, keepdim=True), True)
     taken = torch.where(taken.sum(1, keepdim=True) > 1, rival, taken)

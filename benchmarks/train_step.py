@@ -1,0 +1,112 @@
+"""Where the time of a training step goes, stage by stage.
+
+    python benchmarks/train_step.py [--model yolov8n] [--imgsz 320] [--batch 16] [--device auto] [--profile]
+
+Trains on pictures of the generated data set, enlarged to the size asked for. On CUDA the device is waited for after
+each stage, so the sum is larger than an undisturbed step, which is shown too.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+
+from lehr.engine.memory import keep_memory
+
+keep_memory()
+
+import torch  # noqa: E402
+
+from lehr.config import AugmentOptions  # noqa: E402
+from lehr.data.cache import open_store  # noqa: E402
+from lehr.data.load import load_dataset  # noqa: E402
+from lehr.data.loader import TrainBatches, train_keys  # noqa: E402
+from lehr.engine.device import describe_device, pick_device, use_whole_machine  # noqa: E402
+from lehr.losses.task_aligned import Gains, task_aligned_loss  # noqa: E402
+from lehr.models.build import build_model  # noqa: E402
+from lehr.techniques.ema import ModelEma  # noqa: E402
+from lehr.techniques.optimizer import build_optimizer, choose_optimizer  # noqa: E402
+
+STAGES = ("input", "to device", "forward", "loss", "backward", "clip", "optimizer", "average")
+
+
+def main() -> None:
+    """Prints milliseconds of each stage, their share, and images a second."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", default="shapes")
+    parser.add_argument("--model", default="yolov8n")
+    parser.add_argument("--imgsz", type=int, default=320)
+    parser.add_argument("--batch", type=int, default=16)
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--steps", type=int, default=8)
+    parser.add_argument("--profile", action="store_true", help="list the costliest operations too")
+    given = parser.parse_args()
+    device = pick_device(given.device)
+    use_whole_machine(device)
+    dataset = load_dataset(given.data)
+    samples = dataset.splits["train"]
+    make = TrainBatches(open_store(samples, given.imgsz, "ram", print), AugmentOptions(), given.imgsz, 0, 10**6)
+    model = build_model(given.model, dataset.names, given.imgsz)
+    model = model.to(device, memory_format=torch.channels_last).train()
+    choice = choose_optimizer("auto", classes=len(dataset.names), iterations=1)
+    optimizer = build_optimizer(model, choice, 5e-4)
+    ema = ModelEma(model)
+    keys = [key for epoch in range(99) for key in train_keys(len(samples), given.batch, 0, epoch)]
+
+    def step(index: int, times: list[float] | None) -> None:
+        def mark(stage: int) -> None:
+            nonlocal last
+            if times is not None:
+                if device.type == "cuda":
+                    torch.cuda.synchronize(device)
+                times[stage] += time.perf_counter() - last
+                last = time.perf_counter()
+
+        last = time.perf_counter()
+        batch = make(keys[index])
+        mark(0)
+        moved = batch.to(device)
+        images = moved.images.to(torch.float32).div_(255)
+        mark(1)
+        prediction = model(images)
+        mark(2)
+        loss = task_aligned_loss(prediction, moved.boxes, moved.classes, Gains())
+        mark(3)
+        torch.autograd.backward(loss.sum())
+        mark(4)
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 10.0)
+        mark(5)
+        optimizer.step()
+        optimizer.zero_grad()
+        mark(6)
+        ema.update()
+        mark(7)
+
+    for index in range(3):
+        step(index, None)
+    times = [0.0] * len(STAGES)
+    for index in range(given.steps):
+        step(3 + index, times)
+    whole = time.perf_counter()
+    for index in range(given.steps):
+        step(3 + given.steps + index, None)
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    whole = time.perf_counter() - whole
+
+    print(f"{given.model} at {given.imgsz}, batch {given.batch}, {describe_device(device)}, torch {torch.__version__}")
+    print(f"{'stage':<12} {'ms':>9} {'share':>7}")
+    for name, seconds in zip(STAGES, times, strict=True):
+        print(f"{name:<12} {seconds / given.steps * 1e3:>9.1f} {seconds / sum(times):>7.1%}")
+    print(f"{'sum':<12} {sum(times) / given.steps * 1e3:>9.1f}")
+    print(f"undisturbed  {whole / given.steps * 1e3:>9.1f} ms a step, {given.batch * given.steps / whole:.1f} images/s")
+    if given.profile:
+        with torch.profiler.profile() as profile:
+            for index in range(3):
+                step(index, None)
+        order = "self_cuda_time_total" if device.type == "cuda" else "self_cpu_time_total"
+        print(profile.key_averages().table(sort_by=order, row_limit=25, max_name_column_width=45))
+
+
+if __name__ == "__main__":
+    main()
