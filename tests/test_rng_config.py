@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import yaml
 
-from lehr.config import TrainConfig, build_config, option_names, read_config_file
+from lehr.config import build_config, option_names, read_config_file
 from lehr.errors import InputError
 from lehr.rng import generator
 
@@ -63,8 +63,8 @@ def test_a_wrong_option_is_named_with_what_is_allowed(options: dict[str, object]
 
 def test_sizes_are_rounded_up_to_whole_strides_and_shapes_has_small_defaults() -> None:
     assert build_config({"imgsz": 300, "data": "x"}).imgsz == 320
-    assert build_config({"imgsz": 320}).imgsz == 320
-    assert (TrainConfig().imgsz, TrainConfig().epochs) == (160, 20)
+    shapes = build_config({"epochs": 3})
+    assert (shapes.imgsz, shapes.epochs, shapes.schedule.nominal_batch) == (128, 3, 16)
     other = build_config({"data": "x.yaml"})
     assert (other.imgsz, other.epochs) == (640, 100)
 

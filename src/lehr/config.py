@@ -27,7 +27,7 @@ class DataOptions(_Options):
     """A data YAML, a folder, a VOC folder, a COCO JSON, or `shapes` (generated)."""
     imgsz: int | None = Field(None, ge=1)
     """Image size, pixels: the side of the square the model sees; rounded up to a multiple of 32
-    (unset: 640, for `shapes` 160)."""
+    (unset: 640, for `shapes` 128)."""
     batch: int = Field(16, ge=1)
     """Images a step."""
     workers: int | None = Field(None, ge=0)
@@ -51,7 +51,7 @@ class ScheduleOptions(_Options):
     """Optimizer, learning rates and their course over the run."""
 
     epochs: int | None = Field(None, ge=1)
-    """Epochs (unset: 100, for `shapes` 20)."""
+    """Epochs (unset: 100, for `shapes` 18)."""
     optimizer: Literal["auto", "SGD", "AdamW"] = "auto"
     """`auto`: SGD above 10,000 iterations, else AdamW."""
     lr0: float | None = Field(None, gt=0)
@@ -91,6 +91,8 @@ class LossOptions(_Options):
     """Gain of the class loss."""
     dfl: float = Field(1.5, ge=0)
     """Gain of the distribution focal loss."""
+    least_side: float = Field(16.0, ge=0)
+    """Objects with shorter sides look for their candidate points as if these were this long, pixels; 0 turns it off."""
 
 
 class AugmentOptions(_Options):
@@ -162,13 +164,12 @@ class TrainConfig(_Options):
     @property
     def imgsz(self) -> int:
         """Side of the training square, pixels: the one asked for, rounded up to a multiple of 32."""
-        wanted = self.data.imgsz or (160 if self.data.data == "shapes" else 640)
-        return -(-wanted // STRIDE) * STRIDE
+        return -(-(self.data.imgsz or 640) // STRIDE) * STRIDE
 
     @property
     def epochs(self) -> int:
         """Epochs of the run."""
-        return self.schedule.epochs or (20 if self.data.data == "shapes" else 100)
+        return self.schedule.epochs or 100
 
     def flat(self) -> dict[str, Any]:
         """Every option by its flat name, as plain values for YAML."""
@@ -178,6 +179,10 @@ class TrainConfig(_Options):
 def option_names() -> dict[str, str]:
     """Every option's flat name and the group it lives in."""
     return {name: group for group, options in GROUPS.items() for name in options.model_fields}
+
+
+SHAPES = {"imgsz": 128, "epochs": 18, "nominal_batch": 16, "lr0": 0.002, "close_mosaic": 12}
+"""What is not asked for otherwise when training on `shapes`: small pictures, and few steps that all count."""
 
 
 def build_config(options: dict[str, Any], source: str = "options") -> TrainConfig:
@@ -197,6 +202,10 @@ def build_config(options: dict[str, Any], source: str = "options") -> TrainConfi
         if name not in groups:
             raise InputError(f"{source}: unknown option '{key}'. {did_you_mean(name, groups)}")
         grouped[groups[name]][name] = value
+    if grouped["data"].get("data", "shapes") == "shapes":
+        for name, value in SHAPES.items():
+            if grouped[groups[name]].get(name) is None:
+                grouped[groups[name]][name] = value
     try:
         return TrainConfig.model_validate(grouped)
     except ValidationError as error:

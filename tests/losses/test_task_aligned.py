@@ -173,3 +173,24 @@ def test_distribution_focal_loss_is_least_at_the_true_distance() -> None:
     assert float(distribution_focal_loss(right, distances)) == pytest.approx(entropy, abs=1e-4)
     wrong = right.roll(1, dims=-1)
     assert float(distribution_focal_loss(wrong, distances)) > entropy + 1
+
+
+def test_an_object_smaller_than_a_cell_finds_candidates_when_its_sides_are_taken_as_longer() -> None:
+    points, _ = anchor_points([(8, 8)], (8,), torch.device("cpu"))
+    tiny = torch.tensor([[[30.0, 30.0, 34.0, 33.0]]])  # between the centres at 28 and 36
+    predicted = tiny.expand(1, len(points), 4)
+    scores = torch.full((1, len(points), 1), 0.5)
+    arguments = (scores, predicted, points, tiny, torch.zeros(1, 1, dtype=torch.int64))
+    assert not assign(*arguments).positive.any()
+    found = assign(*arguments, least_side=16).positive[0]
+    inside = ((points - torch.tensor([32.0, 31.5])).abs() < 8).all(-1)
+    assert torch.equal(found, inside) and int(found.sum()) == 4
+
+
+def test_longer_objects_keep_their_candidates() -> None:
+    prediction, boxes, classes = random_case(3, [4])
+    large = [np.concatenate((b[:, :2], b[:, :2] + np.maximum(b[:, 2:] - b[:, :2], 16)), 1) for b in boxes]
+    arguments = (*pad(large, classes, dtype=torch.float32), Gains())
+    torch.testing.assert_close(
+        task_aligned_loss(prediction, *arguments, least_side=16), task_aligned_loss(prediction, *arguments)
+    )

@@ -51,7 +51,8 @@ def probe_image(path: Path) -> tuple[int, int]:
             warnings.simplefilter("ignore")
             width, height = image.size
             # Elsewhere the orientation is rare, and looking for it would decode the whole image.
-            turned = image.format in ("JPEG", "MPO", "TIFF", "WEBP") and image.getexif().get(EXIF_ORIENTATION, 1) > 4
+            exif = image.getexif() if image.format in ("JPEG", "MPO", "TIFF", "WEBP") else {}
+            turned = exif.get(EXIF_ORIENTATION, 1) in (5, 6, 7, 8)
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise _unreadable(path, error) from None
     if not _ends_whole(data):

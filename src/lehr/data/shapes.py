@@ -1,11 +1,13 @@
 """`shapes`: a generated data set, the same on every machine, to try everything on.
 
-Discs, squares, triangles, stars and crosses, from tiny to large, turned, overlapping and partly hidden, on textured
-backgrounds with clutter. All drawing is integer arithmetic on draws of a counter-based generator.
+Discs, squares, triangles, stars and crosses, each about a hue of its own, from tiny to large, turned, overlapping and
+partly hidden, on textured backgrounds with clutter. All drawing is integer arithmetic on draws of a
+counter-based generator.
 """
 
 from __future__ import annotations
 
+import colorsys
 import math
 import os
 import shutil
@@ -25,15 +27,17 @@ from lehr.errors import InputError
 from lehr.rng import generator
 
 NAMES = ("disc", "square", "triangle", "star", "cross")
-SIDE = 160
+SIDE = 128
 """Side of an image, pixels."""
 COUNTS = {"train": 480, "val": 120, "test": 120}
-VERSION = 1
+VERSION = 3
 """Raised whenever the pictures change; each version has a folder of its own."""
 
-LEAST_VISIBLE = 0.5
+HUE_SPREAD = 30
+"""How far a colour may be from the hue of its class, degrees; the hues are 72 apart."""
+LEAST_VISIBLE = 0.6
 """Share of an object's pixels that later objects leave visible, 0 to 1."""
-SMALLEST, LARGEST = 10, 90
+SMALLEST, LARGEST = 12, 88
 """Longer side of an object, pixels."""
 
 FIXED_POINT = 4
@@ -128,7 +132,7 @@ def draw_picture(split: str, index: int) -> Picture:
     boxes: list[tuple[int, int, int, int]] = []
     classes: list[int] = []
     areas: list[int] = []
-    for _ in range(int(rng.integers(1, 9))):
+    for _ in range(int(rng.integers(1, 7))):
         number = int(rng.integers(len(NAMES)))
         mask = _mask(rng, number)
         if not _fits(mask, owner, areas):
@@ -138,7 +142,7 @@ def draw_picture(split: str, index: int) -> Picture:
         classes.append(number)
         areas.append(len(xs))
         owner[mask] = len(boxes) - 1
-        colour = _colour(rng, image[mask])
+        colour = _colour(rng, number)
         image[mask] = np.clip(colour + grain[mask], 0, 255).astype(np.uint8)
     return Picture(image, np.array(boxes, np.int64).reshape(-1, 4), np.array(classes, np.int64))
 
@@ -162,23 +166,25 @@ def _texture(rng: np.random.Generator, cells: int, strength: int) -> NDArray[np.
 
 
 def _background(rng: np.random.Generator) -> NDArray[np.uint8]:
-    base = rng.integers(40, 216, 3, np.int32)
-    image = base + _texture(rng, 3, 50) + _texture(rng, 12, 25) + rng.integers(-10, 11, (SIDE, SIDE, 3), np.int32)
+    """Muted clouds, grain, and lines of all colours as clutter: edges that are no object."""
+    shade = int(rng.integers(50, 206))
+    tint = rng.integers(-20, 21, 3, np.int32)
+    grey = _texture(rng, 3, 45)[..., :1] + _texture(rng, 12, 20)[..., :1]
+    image = shade + tint + grey + _texture(rng, 6, 15) + rng.integers(-8, 9, (SIDE, SIDE, 3), np.int32)
     canvas = np.ascontiguousarray(np.clip(image, 0, 255).astype(np.uint8))
-    for _ in range(int(rng.integers(0, 5))):  # lines as clutter: edges that are no object
+    for _ in range(int(rng.integers(0, 5))):
         ends = rng.integers(0, SIDE, 4).tolist()
         colour = rng.integers(0, 256, 3).tolist()
         cv2.line(canvas, (ends[0], ends[1]), (ends[2], ends[3]), colour, int(rng.integers(1, 4)))
     return canvas
 
 
-def _colour(rng: np.random.Generator, covered: NDArray[np.uint8]) -> NDArray[np.int32]:
-    """A colour (3,) that stands out from the pixels (n, 3) it will cover."""
-    around = covered.astype(np.int32).sum(0) // len(covered)
-    colour = rng.integers(0, 256, 3, np.int32)
-    while int(np.abs(colour - around).max()) < 70:
-        colour = rng.integers(0, 256, 3, np.int32)
-    return colour
+def _colour(rng: np.random.Generator, number: int) -> NDArray[np.int32]:
+    """A colour (3,) of a class: about its own hue, strong or pale, bright or dark."""
+    hue = (number * 360 // len(NAMES) + int(rng.integers(-HUE_SPREAD, HUE_SPREAD + 1))) % 360
+    saturation, value = int(rng.integers(50, 101)), int(rng.integers(45, 101))
+    parts = colorsys.hsv_to_rgb(hue / 360, saturation / 100, value / 100)
+    return np.array([round(part * 255) for part in parts], np.int32)
 
 
 def _mask(rng: np.random.Generator, number: int) -> NDArray[np.bool_]:

@@ -27,6 +27,7 @@ from lehr.evaluation.evaluator import Evaluation, evaluate
 from lehr.evaluation.metrics import Metrics
 from lehr.losses.task_aligned import PARTS, Gains, task_aligned_loss
 from lehr.models.weights import save_weights
+from lehr.models.yolov8 import Prediction
 from lehr.techniques.optimizer import set_rates
 
 
@@ -96,7 +97,6 @@ class Trainer:
         self.state: TrainState = setup.state
         self.reporter = reporter
         self.stop = stop
-        self.gains = Gains(self.config.loss.box, self.config.loss.cls, self.config.loss.dfl)
         self.best_metrics: Metrics | None = None
 
     @property
@@ -159,7 +159,7 @@ class Trainer:
                 sums.instances += int((batch.classes >= 0).sum())
                 moved = batch.to(self.setup.device)
                 images = moved.images.to(torch.float32).div_(255)
-                loss = task_aligned_loss(state.model(images), moved.boxes, moved.classes, self.gains)
+                loss = self._loss(state.model(images), moved.boxes, moved.classes)
                 torch.autograd.backward(loss.sum())
                 sums.losses += loss.detach()
                 sums.images += len(images)
@@ -179,6 +179,11 @@ class Trainer:
                 "--warmup-epochs."
             )
         return sums
+
+    def _loss(self, prediction: Prediction, boxes: torch.Tensor, classes: torch.Tensor) -> torch.Tensor:
+        options = self.config.loss
+        gains = Gains(options.box, options.cls, options.dfl)
+        return task_aligned_loss(prediction, boxes, classes, gains, options.least_side)
 
     def _update(self) -> None:
         """Moves the weights when enough batches have added up; the rates are those of this step."""
@@ -201,7 +206,7 @@ class Trainer:
         samples: list[Sample] = list(self.setup.val_samples)
         loader: Loader = self.setup.val_loader
         with self.reporter.bar("validation", len(samples)) as bar:
-            return evaluate(model, samples, loader, keys, gains=self.gains, on_batch=bar.advance)
+            return evaluate(model, samples, loader, keys, loss=self._loss, on_batch=bar.advance)
 
     def _save(self, evaluation: Evaluation, better: bool) -> None:
         details = {"epoch": self.state.epoch + 1, "metrics": evaluation.as_dict()}

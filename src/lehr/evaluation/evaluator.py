@@ -10,14 +10,16 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from lehr.data.batch import Batch
 from lehr.data.loader import Key, Loader
 from lehr.data.types import Sample
 from lehr.evaluation.metrics import Metrics, evaluate_detections
 from lehr.evaluation.nms import Found, suppress
-from lehr.losses.task_aligned import Gains, task_aligned_loss
-from lehr.models.yolov8 import YOLOv8, decode
+from lehr.models.yolov8 import Prediction, YOLOv8, decode
+
+Loss = Callable[[Prediction, Tensor, Tensor], Tensor]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +38,7 @@ class Evaluation:
     Attributes:
         metrics: the numbers.
         seconds: seconds an image, by stage.
-        loss: (box, cls, dfl) an image, with their gains; None when no gains were given.
+        loss: (box, cls, dfl) an image, None when it was not measured.
     """
 
     metrics: Metrics
@@ -55,7 +57,7 @@ def evaluate(
     loader: Loader,
     keys: Sequence[Key],
     *,
-    gains: Gains | None = None,
+    loss: Loss | None = None,
     confidence: float = 0.001,
     iou: float = 0.7,
     most: int = 300,
@@ -68,7 +70,7 @@ def evaluate(
         samples: the split.
         loader: gives its letterboxed batches.
         keys: the batches.
-        gains: measure the loss too, with these gains.
+        loss: measured too when given: a batch's prediction, boxes and classes to its (box, cls, dfl) sums.
         confidence: lowest score of a detection.
         iou: overlap from which a detection is a repetition.
         most: most detections an image.
@@ -77,7 +79,7 @@ def evaluate(
     weights = next(model.parameters())
     spent = np.zeros(3)
     rows: list[np.ndarray[tuple[int, ...], np.dtype[np.float64]]] = []
-    loss = torch.zeros(3, device=weights.device)
+    losses = torch.zeros(3, device=weights.device)
     done = 0
     start = time.perf_counter()
     for batch in loader.batches(keys):
@@ -86,8 +88,8 @@ def evaluate(
         started = _now(weights.device)
         prediction = model(images)
         boxes, scores = decode(prediction)
-        if gains is not None:
-            loss += task_aligned_loss(prediction, moved.boxes, moved.classes, gains)
+        if loss is not None:
+            losses += loss(prediction, moved.boxes, moved.classes)
         inferred = _now(weights.device)
         found = suppress(boxes, scores, confidence=confidence, iou=iou, most=most).cpu()
         rows.append(in_image_pixels(found, batch, samples))
@@ -100,8 +102,8 @@ def evaluate(
     metrics = evaluate_detections(samples, model.names, detections)
     each = (spent / max(done, 1)).tolist()
     measured = None
-    if gains is not None:
-        box, cls, dfl = (loss / max(done, 1)).tolist()
+    if loss is not None:
+        box, cls, dfl = (losses / max(done, 1)).tolist()
         measured = (box, cls, dfl)
     return Evaluation(metrics, Seconds(*each), measured)
 

@@ -2,7 +2,8 @@
 
 Method (Feng et al., "TOOD: Task-aligned One-stage Object Detection", 2021):
 
-1. An anchor point is a candidate of an object when it lies strictly inside the object's box.
+1. An anchor point is a candidate of an object when it lies strictly inside the object's box. Sides shorter than
+   `least_side` count as that long here, so that an object smaller than a cell has candidates too.
 2. Each candidate is measured by `score^alpha * IoU^beta`: the probability it gives the object's class, and how well
    its predicted box covers the object (CIoU clamped at 0).
 3. Each object takes its best `topk` candidates that overlap it at all; a point taken by several objects goes to the one
@@ -56,6 +57,13 @@ def inside(points: Tensor, boxes: Tensor) -> Tensor:
     return (x - x1 > MARGIN) & (x2 - x > MARGIN) & (y - y1 > MARGIN) & (y2 - y > MARGIN)
 
 
+def enlarged(boxes: Tensor, least_side: float) -> Tensor:
+    """Boxes (..., 4) xyxy with sides of at least `least_side` pixels, about the same centre."""
+    left_top, right_bottom = boxes[..., :2], boxes[..., 2:]
+    missing = (least_side - (right_bottom - left_top)).clamp_(min=0) / 2
+    return torch.cat((left_top - missing, right_bottom + missing), -1)
+
+
 @torch.no_grad()
 def assign(
     scores: Tensor,
@@ -67,6 +75,7 @@ def assign(
     topk: int = 10,
     alpha: float = 0.5,
     beta: float = 6.0,
+    least_side: float = 0.0,
     eps: float = 1e-9,
 ) -> Assignment:
     """Assigns anchor points to objects by task alignment.
@@ -80,13 +89,14 @@ def assign(
         topk: most points an object takes.
         alpha: exponent of the score.
         beta: exponent of the overlap.
+        least_side: shortest side of the box in which candidates are looked for, pixels; 0 takes boxes as they are.
         eps: guard of divisions.
     """
     batch, anchors, _ = scores.shape
     if boxes.shape[1] == 0:
         nothing = torch.zeros((batch, anchors), dtype=torch.int64, device=scores.device)
         return Assignment(nothing, nothing.bool(), torch.zeros_like(scores[..., 0]))
-    candidate = inside(points, boxes) & (classes >= 0).unsqueeze(-1)
+    candidate = inside(points, enlarged(boxes, least_side)) & (classes >= 0).unsqueeze(-1)
     measure = _measure_candidates if scores.device.type == "cpu" else _measure_all
     overlap, metric = measure(scores, predicted, boxes, classes.clamp(min=0), candidate, alpha, beta)
 

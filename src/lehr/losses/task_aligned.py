@@ -25,7 +25,13 @@ PARTS = ("box", "cls", "dfl")
 
 @dataclass(frozen=True, slots=True)
 class Gains:
-    """Weights of the parts of the loss."""
+    """Weights of the parts of the loss.
+
+    Attributes:
+        box: of the boxes.
+        cls: of the classes.
+        dfl: of the distance distributions.
+    """
 
     box: float = 7.5
     cls: float = 0.5
@@ -51,7 +57,9 @@ def distribution_focal_loss(logits: Tensor, distances: Tensor) -> Tensor:
     return -(at_low * (1 - above) + at_high * above).mean(-1)
 
 
-def task_aligned_loss(prediction: Prediction, boxes: Tensor, classes: Tensor, gains: Gains) -> Tensor:
+def task_aligned_loss(
+    prediction: Prediction, boxes: Tensor, classes: Tensor, gains: Gains, least_side: float = 0.0
+) -> Tensor:
     """The loss of a batch, part by part.
 
     Args:
@@ -59,6 +67,7 @@ def task_aligned_loss(prediction: Prediction, boxes: Tensor, classes: Tensor, ga
         boxes: (batch, objects, 4) xyxy in pixels.
         classes: (batch, objects); -1 for padding.
         gains: weights of the parts.
+        least_side: shortest side of the box in which an object finds its candidate points, pixels.
 
     Returns:
         (3,) box, cls and dfl, each times its gain and times the batch size; their sum is what is minimized.
@@ -66,7 +75,9 @@ def task_aligned_loss(prediction: Prediction, boxes: Tensor, classes: Tensor, ga
     distance_logits, class_logits = prediction.distances.float(), prediction.logits.float()
     points, strides = prediction.points, prediction.strides
     predicted = boxes_from_distances(expected_distances(distance_logits), points, strides)
-    assignment = assign(class_logits.detach().sigmoid(), predicted.detach(), points, boxes, classes)
+    assignment = assign(
+        class_logits.detach().sigmoid(), predicted.detach(), points, boxes, classes, least_side=least_side
+    )
     weights = assignment.weights
     total = weights.sum().clamp(min=1)
 
