@@ -53,21 +53,40 @@ def suppress(
         most: most detections an image.
         best_class_only: only the best class of each point counts; else every class above `confidence`.
     """
-    batch, anchors, classes = scores.shape
+    batch, _, classes = scores.shape
     if best_class_only:
         best = scores.max(-1, keepdim=True)
         scores = torch.full_like(scores, -1).scatter_(-1, best.indices, best.values)
-    top = scores.flatten(1).topk(min(CANDIDATES, anchors * classes), sorted=False)
-    image, rank = (top.values > confidence).nonzero(as_tuple=True)
-    score = top.values[image, rank]
-    pair = top.indices[image, rank]
+    image, pair = _candidates(scores.flatten(1), confidence)
     point, number = pair // classes, pair % classes
-    box = boxes[image, point].float()
-    kept = batched_nms(box, score.float(), image * classes + number, iou)
+    score, box = scores[image, point, number].float(), boxes[image, point].float()
+    kept = (
+        _suppress_cpu(box, score, number, image, iou)
+        if box.device.type == "cpu"
+        else batched_nms(box, score, image * classes + number, iou)
+    )
     # Kept pairs come best first; a stable sort by image keeps that order within each image.
     kept = kept[image[kept].argsort(stable=True)]
     image = image[kept]
     counts = torch.bincount(image, minlength=batch)
     place = torch.arange(len(image), device=image.device) - (counts.cumsum(0) - counts)[image]
     kept, image = kept[place < most], image[place < most]
-    return Found(image, box[kept], score[kept].float(), number[kept])
+    return Found(image, box[kept], score[kept], number[kept])
+
+
+def _candidates(scores: Tensor, confidence: float) -> tuple[Tensor, Tensor]:
+    """Image and (point, class) pair of the scores (batch, pairs) above the confidence, the best of each image."""
+    if scores.device.type == "cpu":
+        image, pair = (scores > confidence).nonzero(as_tuple=True)
+        if not len(image) or int(torch.bincount(image).max()) <= CANDIDATES:
+            return image, pair
+    top = scores.topk(min(CANDIDATES, scores.shape[1]), sorted=False)
+    image, rank = (top.values > confidence).nonzero(as_tuple=True)
+    return image, top.indices[image, rank]
+
+
+def _suppress_cpu(boxes: Tensor, scores: Tensor, classes: Tensor, images: Tensor, iou: float) -> Tensor:
+    """What is kept, image by image: on a CPU the cost grows with the square of what is compared at once."""
+    of_image = torch.split(torch.arange(len(images)), torch.bincount(images).tolist())  # images come in ascending order
+    kept = [own[batched_nms(boxes[own], scores[own], classes[own], iou)] for own in of_image if len(own)]
+    return torch.cat([torch.zeros(0, dtype=torch.int64), *kept])
