@@ -13,6 +13,12 @@ from lehr.errors import InputError, did_you_mean
 STRIDE = 32
 """The largest stride of every family; image sizes are multiples of it."""
 
+
+def rounded_size(imgsz: int) -> int:
+    """An image size in pixels, rounded up to a multiple of the largest stride."""
+    return -(-imgsz // STRIDE) * STRIDE
+
+
 Probability = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -164,7 +170,7 @@ class TrainConfig(_Options):
     @property
     def imgsz(self) -> int:
         """Side of the training square, pixels: the one asked for, rounded up to a multiple of 32."""
-        return -(-(self.data.imgsz or 640) // STRIDE) * STRIDE
+        return rounded_size(self.data.imgsz or 640)
 
     @property
     def epochs(self) -> int:

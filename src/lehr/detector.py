@@ -10,7 +10,7 @@ from lehr.engine.memory import keep_memory
 
 keep_memory()  # before torch is imported
 
-from lehr.config import STRIDE, build_config  # noqa: E402
+from lehr.config import build_config, rounded_size  # noqa: E402
 from lehr.data.cache import ImageStore  # noqa: E402
 from lehr.data.check import refuse_unusable  # noqa: E402
 from lehr.data.load import load_dataset, require_split, with_class_order  # noqa: E402
@@ -196,4 +196,4 @@ class Detector:
         )
 
     def _imgsz(self, wanted: int | None) -> int:
-        return -(-(wanted or self.model.imgsz) // STRIDE) * STRIDE
+        return rounded_size(wanted or self.model.imgsz)

@@ -29,3 +29,11 @@ def write_json(path: Path, content: Any) -> None:
     except OSError as error:
         temporary.unlink(missing_ok=True)
         raise InputError(f"{path}: cannot be written ({error.strerror}). Choose another --json file.") from None
+
+
+def tell_rounding(imgsz: int | None) -> None:
+    """Says when an image size is not used as it was given."""
+    from lehr.config import rounded_size
+
+    if imgsz is not None and rounded_size(imgsz) != imgsz:
+        say(f"--imgsz {imgsz} is not a multiple of 32: rounded up to {rounded_size(imgsz)}.")

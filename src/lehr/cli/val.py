@@ -56,7 +56,7 @@ def val(
     json:
         Write the metrics to this file.
     """
-    from lehr.cli.output import say, write_json
+    from lehr.cli.output import say, tell_rounding, write_json
     from lehr.engine.memory import keep_memory
 
     keep_memory()
@@ -64,6 +64,7 @@ def val(
     from lehr.engine.progress import class_table
 
     detector = Detector.load(weights, device=device)
+    tell_rounding(imgsz)
     evaluation = detector.val(
         data,
         split=split,

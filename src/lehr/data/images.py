@@ -16,6 +16,8 @@ IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".
 
 EXIF_ORIENTATION = 0x0112
 JPEG_END = b"\xff\xd9"
+ENDS = 64
+"""Bytes at either end of a file that tell its format and whether it is whole."""
 
 
 class ImageFault(InputError):
@@ -45,7 +47,7 @@ def probe_image(path: Path) -> tuple[int, int]:
     Raises:
         ImageFault: the file is missing, is no image, or is cut off.
     """
-    data = _read(path)
+    whole = _looks_whole(path)
     try:
         with warnings.catch_warnings(), Image.open(path) as image:
             warnings.simplefilter("ignore")
@@ -55,7 +57,7 @@ def probe_image(path: Path) -> tuple[int, int]:
             turned = exif.get(EXIF_ORIENTATION, 1) in (5, 6, 7, 8)
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise _unreadable(path, error) from None
-    if not _ends_whole(data):
+    if not whole:
         _decode_strictly(path)
     return (height, width) if turned else (width, height)
 
@@ -72,9 +74,9 @@ def read_image(path: Path) -> NDArray[np.uint8]:
     data = _read(path)
     image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if data else None
     if image is None:
-        _decode_strictly(path)
+        verify_image(path)
         raise _unreadable(path, "no decoder takes it")
-    if not _ends_whole(data):
+    if not _is_whole(data[:ENDS], data[-ENDS:], len(data)):
         _decode_strictly(path)
     return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)
 
@@ -85,7 +87,7 @@ def verify_image(path: Path) -> None:
     Raises:
         ImageFault: any part of it cannot be decoded.
     """
-    _read(path)
+    _looks_whole(path)
     _decode_strictly(path)
 
 
@@ -107,23 +109,39 @@ def write_image(path: Path, image: NDArray[np.uint8], quality: int = 95) -> None
 
 def _read(path: Path) -> bytes:
     try:
-        data = path.read_bytes()
+        return path.read_bytes()
     except OSError as error:
-        raise ImageFault(
-            path, "unreadable-image", f"cannot be read ({error.strerror}). Restore or remove it."
-        ) from None
-    if not data:
+        raise _missing(path, error) from None
+
+
+def _looks_whole(path: Path) -> bool:
+    """Whether a file seems whole, by its ends alone: reading all of every image would take minutes."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(ENDS)
+            size = file.seek(0, 2)
+            file.seek(max(0, size - ENDS))
+            tail = file.read(ENDS)
+    except OSError as error:
+        raise _missing(path, error) from None
+    if not head:
         raise ImageFault(path, "truncated-image", "is empty. Copy it again or remove it.")
-    return data
+    return _is_whole(head, tail, size)
 
 
-def _ends_whole(data: bytes) -> bool:
-    """Whether the end that its format requires is there; a cheap sign that needs no decoding."""
-    if data[:2] == b"\xff\xd8":
-        return JPEG_END in data.rstrip(b"\0")[-32:]
-    if data[:8] == b"\x89PNG\r\n\x1a\n":
-        return b"IEND" in data[-32:]
+def _is_whole(head: bytes, tail: bytes, size: int) -> bool:
+    """Whether the end, or the size, that the format requires is there; False where that is not known."""
+    if head[:2] == b"\xff\xd8":
+        return JPEG_END in tail.rstrip(b"\0")[-32:]
+    if head[:8] == b"\x89PNG\r\n\x1a\n":
+        return b"IEND" in tail
+    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
+        return int.from_bytes(head[4:8], "little") + 8 <= size
     return False
+
+
+def _missing(path: Path, error: OSError) -> ImageFault:
+    return ImageFault(path, "unreadable-image", f"cannot be read ({error.strerror}). Restore or remove it.")
 
 
 def _decode_strictly(path: Path) -> None:

@@ -6,6 +6,7 @@ What a batch holds depends on (seed, epoch, index) alone, so the number of worke
 from __future__ import annotations
 
 import multiprocessing
+import signal
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,7 +19,7 @@ from torch.utils.data import DataLoader, Dataset
 from lehr.augment.draw import draw
 from lehr.augment.letterbox import GREY, letterbox_into, place
 from lehr.augment.plan import plan_picture
-from lehr.config import STRIDE, AugmentOptions
+from lehr.config import AugmentOptions, rounded_size
 from lehr.data.batch import Batch, pad_objects
 from lehr.data.cache import ImageStore
 from lehr.errors import InputError
@@ -90,7 +91,7 @@ class EvalBatches:
             sample = self.store.samples[index]
             scale = self.imgsz / max(sample.width, sample.height)
             width, height = max(width, sample.width * scale), max(height, sample.height * scale)
-        return -(-round(width) // STRIDE) * STRIDE, -(-round(height) // STRIDE) * STRIDE
+        return rounded_size(round(width)), rounded_size(round(height))
 
     def __call__(self, key: Key) -> Batch:
         """The batch of some images."""
@@ -182,6 +183,9 @@ class Loader:
 
 
 def _start_worker(_: int) -> None:
+    # Ctrl-C goes to the whole group of processes; stopping is the business of the training process.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     cv2.setNumThreads(0)
     torch.set_num_threads(1)
 

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from lehr.augment.letterbox import Placement, letterbox, place
-from lehr.config import STRIDE
+from lehr.config import rounded_size
 from lehr.data.images import read_image
 from lehr.detections import Detections
 from lehr.errors import InputError
@@ -88,7 +88,7 @@ def _rectangle(images: Sequence[NDArray[np.uint8]], imgsz: int) -> tuple[int, in
     for pixels in images:
         scale = imgsz / max(pixels.shape[:2])
         width, height = max(width, round(pixels.shape[1] * scale)), max(height, round(pixels.shape[0] * scale))
-    return max(1, -(-width // STRIDE)) * STRIDE, max(1, -(-height // STRIDE)) * STRIDE
+    return rounded_size(max(1, width)), rounded_size(max(1, height))
 
 
 def _in_image(boxes: NDArray[np.float32], placement: Placement, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
