@@ -166,11 +166,8 @@ class Trainer:
                 self._update()
                 state.step += 1
                 sums.seconds = time.perf_counter() - started
-                if bar.due:
-                    shown = "  ".join(f"{p} {v:.3f}" for p, v in zip(PARTS, sums.mean_losses(), strict=True))
-                    bar.advance(state.step % len(keys) or len(keys), f"{shown}  {sums.images_per_second:.1f} images/s")
-                else:
-                    bar.advance(state.step % len(keys) or len(keys))
+                done = state.step % len(keys) or len(keys)
+                bar.advance(done, self._live(sums, len(keys) - done) if bar.due else None)
         losses = sums.mean_losses()
         sums.seconds = time.perf_counter() - started
         if not all(map(math.isfinite, losses)):
@@ -179,6 +176,14 @@ class Trainer:
                 "--warmup-epochs."
             )
         return sums
+
+    def _live(self, sums: _Epoch, batches_left: int) -> str:
+        losses = zip(PARTS, sums.mean_losses(), strict=True)
+        left = batches_left * self.config.data.batch / sums.images_per_second
+        return (
+            "  ".join(f"{part} {value:.3f}" for part, value in losses)
+            + f"  {sums.instances} instances  {sums.images_per_second:.1f} images/s  {duration(left)} left"
+        )
 
     def _loss(self, prediction: Prediction, boxes: torch.Tensor, classes: torch.Tensor) -> torch.Tensor:
         options = self.config.loss
