@@ -153,6 +153,7 @@ class Loader:
         self._keys: list[Key] = []
         self._made = _Made(make)
         self._loader: DataLoader[Batch | InputError] | None = None
+        self._pin_here = pin and workers == 0
         if workers > 0:
             # Forked workers share the cache without copying it or needing /dev/shm for it.
             methods = multiprocessing.get_all_start_methods()
@@ -179,7 +180,7 @@ class Loader:
         for batch in made:
             if isinstance(batch, InputError):
                 raise batch
-            yield batch
+            yield batch.pin_memory() if self._pin_here else batch
 
 
 def _start_worker(_: int) -> None:

@@ -79,7 +79,13 @@ def train(config: TrainConfig) -> TrainResult:
     with Reporter(setup.folder / "train.log", config.epochs, config.imgsz) as reporter, StopRequest() as stop:
         for line in setup.notes:
             reporter.say(line)
-        return Trainer(setup, reporter, stop).run()
+        try:
+            return Trainer(setup, reporter, stop).run()
+        except torch.OutOfMemoryError:
+            raise LehrError(
+                f"{setup.device}: too little memory for batches of {config.data.batch} at {config.imgsz} pixels. "
+                "Use a smaller --batch (gradients accumulate to --nominal-batch, so little changes), --imgsz or --model."
+            ) from None
 
 
 class Trainer:
