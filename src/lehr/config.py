@@ -97,8 +97,8 @@ class LossOptions(_Options):
     """Gain of the class loss."""
     dfl: float = Field(1.5, ge=0)
     """Gain of the distribution focal loss."""
-    least_side: float = Field(16.0, ge=0)
-    """Objects with shorter sides look for their candidate points as if these were this long, pixels; 0 turns it off."""
+    least_side: float = Field(0.0, ge=0)
+    """Objects with shorter sides look for candidate points as if these were this long, pixels, e.g. 16; 0 is off."""
 
 
 class AugmentOptions(_Options):

@@ -84,7 +84,7 @@ def train(config: TrainConfig) -> TrainResult:
         except torch.OutOfMemoryError:
             raise LehrError(
                 f"{setup.device}: too little memory for batches of {config.data.batch} at {config.imgsz} pixels. "
-                "Use a smaller --batch (gradients accumulate to --nominal-batch, so little changes), --imgsz or --model."
+                "Use a smaller --batch (gradients accumulate to --nominal-batch, so little changes), --imgsz or model."
             ) from None
 
 
