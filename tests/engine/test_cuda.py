@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from tests.conftest import MakeYolo
+from tests.evaluation.test_nms import random_predictions
+from tests.losses.test_task_aligned import pad, random_case
 
 from lehr.config import build_config
 from lehr.engine.trainer import train
@@ -17,9 +20,6 @@ from lehr.models.build import build_model
 from lehr.models.yolov8 import Prediction
 from lehr.techniques.ema import ModelEma
 from lehr.techniques.optimizer import build_optimizer, choose_optimizer
-from tests.conftest import MakeYolo
-from tests.evaluation.test_nms import random_predictions
-from tests.losses.test_task_aligned import pad, random_case
 
 pytestmark = [
     pytest.mark.cuda,
