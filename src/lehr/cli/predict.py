@@ -6,19 +6,20 @@ from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
-from cyclopts.validators import Number
+
+from lehr.cli.options import Batch, Confidence, Device, ImageSize, MostDetections, Overlap, Square, Weights
 
 
 def predict(
     *sources: Annotated[str, Parameter(group="Input")],
-    weights: Annotated[Path, Parameter(group="Input")],
-    imgsz: Annotated[int | None, Parameter(group="Input", validator=Number(gte=1))] = None,
-    square: Annotated[bool, Parameter(group="Input")] = False,
-    batch: Annotated[int, Parameter(group="Input", validator=Number(gte=1))] = 1,
-    conf: Annotated[float, Parameter(group="Detection", validator=Number(gte=0, lt=1))] = 0.25,
-    iou: Annotated[float, Parameter(group="Detection", validator=Number(gt=0, lte=1))] = 0.7,
-    max_det: Annotated[int, Parameter(group="Detection", validator=Number(gte=1))] = 300,
-    device: Annotated[str, Parameter(group="Output")] = "auto",
+    weights: Weights,
+    imgsz: ImageSize = None,
+    square: Square = False,
+    batch: Batch = 1,
+    device: Device = "auto",
+    conf: Confidence = 0.25,
+    iou: Overlap = 0.7,
+    max_det: MostDetections = 300,
     project: Annotated[Path, Parameter(group="Output")] = Path("runs"),
     name: Annotated[str | None, Parameter(group="Output")] = None,
     save: Annotated[bool, Parameter(group="Output")] = True,
@@ -30,22 +31,6 @@ def predict(
     ----------
     sources:
         Images, folders of images, globs.
-    weights:
-        Weights, a .safetensors file, e.g. runs/train/best.safetensors.
-    imgsz:
-        Longest side that the model sees, pixels (unset: what the weights were trained for).
-    square:
-        Letterbox to squares instead of the smallest rectangle of multiples of 32.
-    batch:
-        Images at once.
-    conf:
-        Lowest score of a detection, 0 to 1.
-    iou:
-        Overlap from which a detection repeats a better one, 0 to 1.
-    max_det:
-        Most detections an image.
-    device:
-        auto, cpu, cuda, mps or a CUDA index such as 0.
     project:
         Folder that holds the runs.
     name:

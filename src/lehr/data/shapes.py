@@ -10,8 +10,6 @@ from __future__ import annotations
 import colorsys
 import math
 import os
-import shutil
-import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +20,7 @@ from numpy.typing import NDArray
 
 from lehr.data.images import write_image
 from lehr.data.types import Dataset
+from lehr.data.whole_folder import write_whole
 from lehr.data.yolo import load_yolo
 from lehr.errors import InputError
 from lehr.rng import generator
@@ -76,19 +75,15 @@ def write_shapes(folder: Path, counts: dict[str, int] | None = None) -> None:
     """Generates the data set in YOLO layout; the folder appears whole or not at all.
 
     Args:
-        folder: where; must not exist.
+        folder: where; must not exist or be empty.
         counts: images of each split.
 
     Raises:
         InputError: it cannot be written.
     """
     counts = counts or COUNTS
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-    except OSError as error:
-        raise InputError(f"{folder}: cannot be made ({error.strerror}). Set LEHR_CACHE to a writable folder.") from None
-    try:
+
+    def write(temporary: Path) -> None:
         jobs = []
         for split, count in counts.items():
             for kind in ("images", "labels"):
@@ -98,18 +93,12 @@ def write_shapes(folder: Path, counts: dict[str, int] | None = None) -> None:
             list(pool.map(_write_picture, jobs))
         lines = [*(f"{split}: images/{split}" for split in counts), "names:", *(f"  - {name}" for name in NAMES)]
         (temporary / "data.yaml").write_text("\n".join(lines) + "\n", encoding="utf-8")
-        temporary.chmod(0o755)
-        try:
-            temporary.rename(folder)
-        except OSError:
-            if not (folder / "data.yaml").is_file():  # else another process was faster, with the same pictures
-                raise
-    except OSError as error:
-        raise InputError(
-            f"{folder}: cannot be written ({error.strerror}). Set LEHR_CACHE to a writable folder."
-        ) from None
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+
+    try:
+        write_whole(folder, write, "Set LEHR_CACHE to a writable folder.")
+    except InputError:
+        if not (folder / "data.yaml").is_file():  # else another process was faster, with the same pictures
+            raise
 
 
 def _write_picture(job: tuple[Path, str, int]) -> None:

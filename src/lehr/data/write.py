@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from typing import Any
 import yaml
 
 from lehr.data.types import Dataset, Sample
+from lehr.data.whole_folder import write_whole
 from lehr.errors import InputError
 
 
@@ -53,21 +53,7 @@ def write_lists(dataset: Dataset, folder: Path) -> None:
 def _whole_or_not(folder: Path, write: Callable[[Path], None]) -> None:
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise InputError(f"{folder}: exists already and is not empty. Choose another --out.")
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-    except OSError as error:
-        raise InputError(f"{folder}: cannot be made ({error.strerror}). Choose another --out.") from None
-    try:
-        write(temporary)
-        temporary.chmod(0o755)
-        if folder.is_dir():
-            folder.rmdir()
-        temporary.rename(folder)
-    except OSError as error:
-        raise InputError(f"{folder}: cannot be written ({error.strerror}). Choose another --out.") from None
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+    write_whole(folder, write, "Choose another --out.")
 
 
 def _write_yolo(dataset: Dataset, folder: Path) -> None:

@@ -1,0 +1,38 @@
+"""Options that commands share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+from cyclopts.validators import Number
+
+Weights = Annotated[
+    Path, Parameter(group="Model", help="Weights, a .safetensors file, e.g. runs/train/best.safetensors.")
+]
+ImageSize = Annotated[
+    int | None,
+    Parameter(
+        group="Model",
+        validator=Number(gte=1),
+        help="Longest side that the model sees, pixels; rounded up to a multiple of 32 (unset: that of the training).",
+    ),
+]
+Square = Annotated[
+    bool, Parameter(group="Model", help="Letterbox to squares instead of the smallest rectangle of multiples of 32.")
+]
+Batch = Annotated[int, Parameter(group="Model", validator=Number(gte=1), help="Images at once.")]
+Device = Annotated[str, Parameter(group="Model", help="auto, cpu, cuda, mps or a CUDA index such as 0.")]
+Confidence = Annotated[
+    float, Parameter(group="Detection", validator=Number(gte=0, lt=1), help="Lowest score of a detection, 0 to 1.")
+]
+Overlap = Annotated[
+    float,
+    Parameter(
+        group="Detection",
+        validator=Number(gt=0, lte=1),
+        help="Overlap (IoU) from which a detection repeats a better one, 0 to 1.",
+    ),
+]
+MostDetections = Annotated[int, Parameter(group="Detection", validator=Number(gte=1), help="Most detections an image.")]

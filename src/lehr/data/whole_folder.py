@@ -1,0 +1,38 @@
+"""Writing a folder so that it appears whole or not at all."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from lehr.errors import InputError
+
+
+def write_whole(folder: Path, write: Callable[[Path], None], remedy: str) -> None:
+    """Has a folder written under another name beside it, and gives it its name when it is done.
+
+    Args:
+        folder: the folder; must not exist or be empty.
+        write: writes everything into the folder it is given.
+        remedy: what to do when the folder cannot be written, for the message.
+
+    Raises:
+        InputError: it cannot be written.
+    """
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be made ({error.strerror}). {remedy}") from None
+    try:
+        write(temporary)
+        temporary.chmod(0o755)
+        if folder.is_dir():
+            folder.rmdir()
+        temporary.rename(folder)
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be written ({error.strerror}). {remedy}") from None
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
