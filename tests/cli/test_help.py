@@ -29,7 +29,7 @@ def test_training_options_are_grouped_with_defaults_and_units() -> None:
     for group in ("Data", "Model", "Schedule", "Loss", "Augmentation", "Run"):
         assert f"╭─ {group} ─" in done.stdout
     words = " ".join(done.stdout.replace("│", " ").split())
-    for phrase in ("pixels", "degrees", "[default: 0.01]", "--warmup-epochs", "(unset: 640, for `shapes` 160)"):
+    for phrase in ("pixels", "degrees", "[default: 0.01]", "--warmup-epochs", "(unset: 640, for `shapes` 128)"):
         assert phrase in words
 
 
