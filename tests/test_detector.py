@@ -26,7 +26,7 @@ def test_a_detector_trains_evaluates_and_predicts(make_yolo: MakeYolo, tmp_path:
 
     image = data.parent / "images" / "val" / "0.jpg"
     again = Detector.load(result.best, device="cpu")
-    by_file, by_pixels = again.predict([image, read_image(image)], confidence=0.0001)
+    by_file, by_pixels = again.predict([image, read_image(image)], conf=0.0001)
     np.testing.assert_allclose(by_file.boxes, by_pixels.boxes, atol=1e-3)
     assert by_file.source == str(image) and len(by_file) == len(list(by_file))
     converted = by_file.to_supervision()

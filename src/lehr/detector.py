@@ -113,7 +113,7 @@ class Detector:
         workers: int = 0,
         square: bool = False,
         skip_broken: bool = False,
-        confidence: float = 0.001,
+        conf: float = 0.001,
         iou: float = 0.7,
         max_det: int = 300,
     ) -> Evaluation:
@@ -127,7 +127,7 @@ class Detector:
             workers: processes that load images; 0 loads in this one.
             square: letterbox to squares instead of the smallest rectangle.
             skip_broken: leave out broken images instead of refusing the data.
-            confidence: lowest score of a detection.
+            conf: lowest score of a detection.
             iou: overlap from which a detection is a repetition.
             max_det: most detections an image.
 
@@ -142,7 +142,7 @@ class Detector:
         store = ImageStore(samples, self._imgsz(imgsz))
         loader = Loader(EvalBatches(store, self._imgsz(imgsz), square), workers)
         keys = eval_keys(store, batch)
-        return evaluate(model, samples, loader, keys, confidence=confidence, iou=iou, most=max_det)
+        return evaluate(model, samples, loader, keys, confidence=conf, iou=iou, most=max_det)
 
     def predict(
         self, source: str | Path | ImageSource | Sequence[str | Path | ImageSource], **options: Any
@@ -169,7 +169,7 @@ class Detector:
         imgsz: int | None = None,
         square: bool = False,
         batch: int = 1,
-        confidence: float = 0.25,
+        conf: float = 0.25,
         iou: float = 0.7,
         max_det: int = 300,
     ) -> Iterator[Detections]:
@@ -180,7 +180,7 @@ class Detector:
             imgsz: longest side, pixels, rounded up to a multiple of 32; None for what the weights were trained for.
             square: letterbox to squares instead of the smallest rectangle.
             batch: images at once.
-            confidence: lowest score.
+            conf: lowest score.
             iou: overlap from which a detection is a repetition.
             max_det: most detections an image.
         """
@@ -188,7 +188,7 @@ class Detector:
             self.model,
             images,
             imgsz=self._imgsz(imgsz),
-            confidence=confidence,
+            confidence=conf,
             iou=iou,
             most=max_det,
             batch=batch,

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+
+from lehr.config import rounded_size
 
 GREY = 114
 """Value of what no image covers: the mean of common photographs."""
@@ -51,6 +54,12 @@ def fitted_size(width: int, height: int, box_width: int, box_height: int) -> tup
     """Width and height of an image scaled to fit a rectangle, pixels; at least 1."""
     scale = min(box_width / width, box_height / height)
     return max(1, min(box_width, round(width * scale))), max(1, min(box_height, round(height * scale)))
+
+
+def smallest_rectangle(sizes: Iterable[tuple[int, int]], side: int) -> tuple[int, int]:
+    """Width and height, in whole strides, that just hold images of some (width, height) at a longest side; pixels."""
+    fitted = [fitted_size(width, height, side, side) for width, height in sizes]
+    return rounded_size(max(width for width, _ in fitted)), rounded_size(max(height for _, height in fitted))
 
 
 def reduced_size(width: int, height: int, side: int) -> tuple[int, int]:

@@ -56,9 +56,7 @@ def predict(
     folder = make_run_folder(project, name, "predict") if save else None
     taken: set[str] = set()
     found = []
-    each_image = detector.stream(
-        images, imgsz=imgsz, square=square, batch=batch, confidence=conf, iou=iou, max_det=max_det
-    )
+    each_image = detector.stream(images, imgsz=imgsz, square=square, batch=batch, conf=conf, iou=iou, max_det=max_det)
     for path, detections in zip(images, each_image, strict=True):
         found.append(detections.as_dict())
         counts = {name: int((detections.classes == i).sum()) for i, name in enumerate(detections.names)}

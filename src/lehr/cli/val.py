@@ -59,7 +59,7 @@ def val(
         workers=workers,
         square=square,
         skip_broken=skip_broken,
-        confidence=conf,
+        conf=conf,
         iou=iou,
         max_det=max_det,
     )

@@ -17,9 +17,9 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from lehr.augment.draw import draw
-from lehr.augment.letterbox import GREY, letterbox_into, place
+from lehr.augment.letterbox import GREY, letterbox_into, smallest_rectangle
 from lehr.augment.plan import plan_picture
-from lehr.config import AugmentOptions, rounded_size
+from lehr.config import AugmentOptions
 from lehr.data.batch import Batch, pad_objects
 from lehr.data.cache import ImageStore
 from lehr.errors import InputError
@@ -86,12 +86,8 @@ class EvalBatches:
         """Width and height of the batch of some images, pixels."""
         if self.square:
             return self.imgsz, self.imgsz
-        width = height = 0.0
-        for index in indices:
-            sample = self.store.samples[index]
-            scale = self.imgsz / max(sample.width, sample.height)
-            width, height = max(width, sample.width * scale), max(height, sample.height * scale)
-        return rounded_size(round(width)), rounded_size(round(height))
+        samples = [self.store.samples[index] for index in indices]
+        return smallest_rectangle([(sample.width, sample.height) for sample in samples], self.imgsz)
 
     def __call__(self, key: Key) -> Batch:
         """The batch of some images."""
@@ -101,8 +97,7 @@ class EvalBatches:
         boxes, classes, placements = [], [], []
         for canvas, index in zip(images, indices, strict=True):
             image, size = self.store(index)
-            letterbox_into(image, canvas, size)
-            placement = place(*size, width, height)
+            placement = letterbox_into(image, canvas, size)
             sample = self.store.samples[index]
             boxes.append(placement.to_letterbox(sample.boxes))
             classes.append(sample.classes)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
 
@@ -31,7 +31,7 @@ class TrainState:
     stopping: EarlyStopping
     step: int = 0
     epoch: int = 0
-    last_update: int = field(default=-1)
+    last_update: int = -1
 
     @property
     def evaluated_model(self) -> YOLOv8:

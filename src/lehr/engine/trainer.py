@@ -15,8 +15,7 @@ from pathlib import Path
 import torch
 
 from lehr.config import TrainConfig
-from lehr.data.loader import Key, Loader, train_keys
-from lehr.data.types import Sample
+from lehr.data.loader import train_keys
 from lehr.engine.interrupt import StopRequest
 from lehr.engine.progress import EpochSummary, Reporter, class_table, duration
 from lehr.engine.results import append_result
@@ -213,11 +212,11 @@ class Trainer:
     def _validate(self) -> Evaluation:
         state = self.state
         model = state.evaluated_model.eval()
-        keys: list[Key] = self.setup.val_keys
-        samples: list[Sample] = list(self.setup.val_samples)
-        loader: Loader = self.setup.val_loader
-        with self.reporter.bar("validation", len(samples)) as bar:
-            return evaluate(model, samples, loader, keys, loss=self._loss, on_batch=bar.advance)
+        setup = self.setup
+        with self.reporter.bar("validation", len(setup.val_samples)) as bar:
+            return evaluate(
+                model, setup.val_samples, setup.val_loader, setup.val_keys, loss=self._loss, on_batch=bar.advance
+            )
 
     def _save(self, evaluation: Evaluation, better: bool) -> None:
         details = {"epoch": self.state.epoch + 1, "metrics": evaluation.as_dict()}

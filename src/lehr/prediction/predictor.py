@@ -9,8 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from lehr.augment.letterbox import Placement, letterbox, place
-from lehr.config import rounded_size
+from lehr.augment.letterbox import Placement, letterbox, smallest_rectangle
 from lehr.data.images import read_image
 from lehr.detections import Detections
 from lehr.errors import InputError
@@ -49,18 +48,18 @@ def predict_images(
     """
     for start in range(0, len(images), batch):
         named = [_open(image, start + i) for i, image in enumerate(images[start : start + batch])]
-        width, height = (imgsz, imgsz) if square else _rectangle([pixels for _, pixels in named], imgsz)
-        canvases = np.stack([letterbox(pixels, width, height)[0] for _, pixels in named])
-        boxes, scores = _infer(model, canvases)
+        sizes = [(pixels.shape[1], pixels.shape[0]) for _, pixels in named]
+        width, height = (imgsz, imgsz) if square else smallest_rectangle(sizes, imgsz)
+        canvases, placements = zip(*(letterbox(pixels, width, height) for _, pixels in named), strict=True)
+        boxes, scores = _infer(model, np.stack(canvases))
         found = suppress(boxes, scores, confidence=confidence, iou=iou, most=most, best_class_only=True).cpu()
         for place_in_batch, (source, pixels) in enumerate(named):
             own = found.images == place_in_batch
-            placement = place(pixels.shape[1], pixels.shape[0], width, height)
             yield Detections(
                 source,
                 pixels.shape[1],
                 pixels.shape[0],
-                _in_image(found.boxes[own].numpy(), placement, pixels),
+                _in_image(found.boxes[own].numpy(), placements[place_in_batch], pixels),
                 found.scores[own].numpy(),
                 found.classes[own].numpy(),
                 model.names,
@@ -80,15 +79,6 @@ def _open(image: ImageSource, number: int) -> tuple[str, NDArray[np.uint8]]:
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
         raise InputError(f"Image {number}: must be uint8 (height, width, 3), RGB; it is {image.dtype} {image.shape}.")
     return f"image {number}", image
-
-
-def _rectangle(images: Sequence[NDArray[np.uint8]], imgsz: int) -> tuple[int, int]:
-    """Width and height of the smallest rectangle of whole strides that holds all images at this size."""
-    width = height = 0
-    for pixels in images:
-        scale = imgsz / max(pixels.shape[:2])
-        width, height = max(width, round(pixels.shape[1] * scale)), max(height, round(pixels.shape[0] * scale))
-    return rounded_size(max(1, width)), rounded_size(max(1, height))
 
 
 def _in_image(boxes: NDArray[np.float32], placement: Placement, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
