@@ -18,10 +18,10 @@ import torch
 from lehr.augment.colour import jitter_hsv
 from lehr.augment.draw import draw
 from lehr.augment.plan import Plan, plan_picture
-from lehr.config import AugmentOptions
 from lehr.data.cache import ImageStore, open_store
 from lehr.data.load import load_dataset
 from lehr.data.loader import Loader, TrainBatches, train_keys
+from lehr.options import AugmentOptions
 
 KINDS = {
     "mosaic (defaults)": AugmentOptions(),
@@ -38,7 +38,7 @@ def one_core(store: ImageStore, options: AugmentOptions, imgsz: int, batch: int)
     rates = []
     for turn in range(TURNS):
         start, done = time.thread_time(), 0
-        for key in train_keys(len(store.samples), batch, 0, turn):
+        for key in train_keys(store.samples, batch, 0, turn):
             done += len(make(key).indices)
         rates.append(done / (time.thread_time() - start))
     return max(rates)
@@ -70,11 +70,11 @@ def stages(store: ImageStore, imgsz: int) -> dict[str, float]:
 def with_workers(store: ImageStore, imgsz: int, batch: int, workers: int) -> float:
     """Images a second of wall-clock time, after the workers have started."""
     loader = Loader(TrainBatches(store, AugmentOptions(), imgsz, 0, 10**6), workers)
-    for _ in loader.batches(train_keys(len(store.samples), batch, 0, 0)):
+    for _ in loader.batches(train_keys(store.samples, batch, 0, 0)):
         pass
     start, done = time.perf_counter(), 0
     for epoch in range(1, 4):
-        for made in loader.batches(train_keys(len(store.samples), batch, 0, epoch)):
+        for made in loader.batches(train_keys(store.samples, batch, 0, epoch)):
             done += len(made.indices)
     return done / (time.perf_counter() - start)
 

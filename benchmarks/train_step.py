@@ -17,15 +17,16 @@ keep_memory()
 
 import torch  # noqa: E402
 
-from lehr.config import AugmentOptions  # noqa: E402
 from lehr.data.cache import open_store  # noqa: E402
 from lehr.data.load import load_dataset  # noqa: E402
 from lehr.data.loader import TrainBatches, train_keys  # noqa: E402
 from lehr.engine.device import describe_device, pick_device, use_whole_machine  # noqa: E402
-from lehr.losses.task_aligned import Gains, task_aligned_loss  # noqa: E402
+from lehr.losses.task_aligned import TaskAlignedLoss  # noqa: E402
 from lehr.models.build import build_model  # noqa: E402
+from lehr.options import AugmentOptions  # noqa: E402
+from lehr.techniques.auto import choose_optimizer  # noqa: E402
 from lehr.techniques.ema import ModelEma  # noqa: E402
-from lehr.techniques.optimizer import build_optimizer, choose_optimizer  # noqa: E402
+from lehr.techniques.optimizer import build_optimizer  # noqa: E402
 
 STAGES = ("input", "to device", "forward", "loss", "backward", "clip", "optimizer", "average")
 
@@ -51,7 +52,7 @@ def main() -> None:
     choice = choose_optimizer("auto", classes=len(dataset.names), iterations=1)
     optimizer = build_optimizer(model, choice, 5e-4)
     ema = ModelEma(model)
-    keys = [key for epoch in range(99) for key in train_keys(len(samples), given.batch, 0, epoch)]
+    keys = [key for epoch in range(99) for key in train_keys(samples, given.batch, 0, epoch)]
 
     def step(index: int, times: list[float] | None) -> None:
         def mark(stage: int) -> None:
@@ -70,7 +71,7 @@ def main() -> None:
         mark(1)
         prediction = model(images)
         mark(2)
-        loss = task_aligned_loss(prediction, moved.boxes, moved.classes, Gains())
+        loss = TaskAlignedLoss()(prediction, moved.boxes, moved.classes)
         mark(3)
         torch.autograd.backward(loss.sum())
         mark(4)

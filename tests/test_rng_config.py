@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 import yaml
 
-from lehr.config import build_config, option_names, read_config_file
+from lehr.config import build_config
 from lehr.errors import InputError
+from lehr.options import option_names
 from lehr.rng import generator
+from lehr.yaml_files import read_mapping
 
 
 def test_a_draw_is_a_function_of_seed_purpose_epoch_and_index() -> None:
@@ -40,7 +42,7 @@ def test_options_are_flat_and_each_name_lives_in_one_group() -> None:
 def test_a_written_configuration_builds_the_same_again(tmp_path: Path) -> None:
     config = build_config({"epochs": 7, "imgsz": 100, "name": "x", "weights": "a.safetensors"})
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(config.flat()))
-    assert build_config(read_config_file(tmp_path / "config.yaml")) == config
+    assert build_config(read_mapping(tmp_path / "config.yaml")) == config
 
 
 @pytest.mark.parametrize(
@@ -75,8 +77,8 @@ def test_a_config_file_that_cannot_be_used_is_named(tmp_path: Path) -> None:
         path.write_text(text)
         if text:
             with pytest.raises(InputError, match=r"c\.yaml"):
-                read_config_file(path)
+                read_mapping(path)
         else:
-            assert read_config_file(path) == {}
+            assert read_mapping(path) == {}
     with pytest.raises(InputError, match="nowhere"):
-        read_config_file(tmp_path / "nowhere.yaml")
+        read_mapping(tmp_path / "nowhere.yaml")

@@ -13,15 +13,15 @@ keep_memory()  # before torch is imported
 from lehr.config import build_config, rounded_size  # noqa: E402
 from lehr.data.cache import ImageStore  # noqa: E402
 from lehr.data.check import refuse_unusable  # noqa: E402
-from lehr.data.load import load_dataset, require_split, with_class_order  # noqa: E402
+from lehr.data.load import as_one_class, load_dataset, require_split, with_class_order  # noqa: E402
 from lehr.data.loader import EvalBatches, Loader, eval_keys  # noqa: E402
 from lehr.detections import Detections  # noqa: E402
 from lehr.engine.device import pick_device, use_whole_machine  # noqa: E402
 from lehr.errors import LehrError  # noqa: E402
 from lehr.evaluation.evaluator import Evaluation, evaluate  # noqa: E402
 from lehr.models.build import check_model_name  # noqa: E402
+from lehr.models.detection import DetectionModel  # noqa: E402
 from lehr.models.weights import load_model  # noqa: E402
-from lehr.models.yolov8 import YOLOv8  # noqa: E402
 from lehr.prediction.predictor import ImageSource, predict_images  # noqa: E402
 from lehr.prediction.sources import find_images  # noqa: E402
 
@@ -49,7 +49,7 @@ class Detector:
         check_model_name(model)
         self._name = model
         self._weights: Path | None = None
-        self._model: YOLOv8 | None = None
+        self._model: DetectionModel | None = None
 
     @classmethod
     def load(cls, path: str | Path, device: str = "auto") -> Self:
@@ -70,7 +70,7 @@ class Detector:
         return detector
 
     @property
-    def model(self) -> YOLOv8:
+    def model(self) -> DetectionModel:
         """The model, in eval mode.
 
         Raises:
@@ -113,6 +113,7 @@ class Detector:
         workers: int = 0,
         square: bool = False,
         skip_broken: bool = False,
+        single_cls: bool = False,
         conf: float = 0.001,
         iou: float = 0.7,
         max_det: int = 300,
@@ -127,6 +128,7 @@ class Detector:
             workers: processes that load images; 0 loads in this one.
             square: letterbox to squares instead of the smallest rectangle.
             skip_broken: leave out broken images instead of refusing the data.
+            single_cls: treat all classes of the data as one.
             conf: lowest score of a detection.
             iou: overlap from which a detection is a repetition.
             max_det: most detections an image.
@@ -137,6 +139,8 @@ class Detector:
         model = self.model
         dataset = load_dataset(data)
         refuse_unusable(dataset, skip_broken)
+        if single_cls:
+            dataset = as_one_class(dataset)
         samples = require_split(dataset, split)
         samples = with_class_order(samples, dataset.names, model.names, data)
         store = ImageStore(samples, self._imgsz(imgsz))

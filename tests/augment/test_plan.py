@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from lehr.augment.draw import draw
 from lehr.augment.letterbox import reduced_size, resize
 from lehr.augment.plan import Plan, plan_picture
-from lehr.config import AugmentOptions
 from lehr.data.types import Sample
+from lehr.options import AugmentOptions
 
 SIDE = 96
 COLOURS = np.array([[255, 0, 0], [0, 255, 0], [0, 0, 255]], np.uint8)

@@ -9,13 +9,13 @@ import pytest
 import torch
 from tests.conftest import MakeYolo
 
-from lehr.config import AugmentOptions
 from lehr.data.batch import Batch, pad_objects
 from lehr.data.cache import ImageStore, open_store
 from lehr.data.load import load_dataset
 from lehr.data.loader import EvalBatches, Loader, TrainBatches, eval_keys, train_keys
 from lehr.data.types import Sample
 from lehr.errors import InputError
+from lehr.options import AugmentOptions
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def samples(make_yolo: MakeYolo) -> list[Sample]:
 def batches(samples: list[Sample], cache: str, workers: int) -> list[Batch]:
     store = open_store(samples, 64, cache, lambda _: None)
     loader = Loader(TrainBatches(store, AugmentOptions(degrees=5, mixup=0.3), 64, 0, 20), workers)
-    return [b for epoch in (0, 1) for b in loader.batches(train_keys(len(samples), 4, 0, epoch))]
+    return [b for epoch in (0, 1) for b in loader.batches(train_keys(samples, 4, 0, epoch))]
 
 
 def same(one: Batch, other: Batch) -> bool:
@@ -45,11 +45,14 @@ def test_workers_and_cache_change_nothing(
     assert all(same(a, b) for a, b in zip(expected, found, strict=True))
 
 
+FEW = [Sample(Path(f"{i}.png"), 64, 48 + i % 5, np.zeros((0, 4), np.float32), np.zeros(0, np.int64)) for i in range(37)]
+
+
 def test_an_epoch_has_every_image_once_in_an_order_of_its_own() -> None:
-    epochs = [[i for _, some in train_keys(37, 8, 5, epoch) for i in some] for epoch in range(3)]
+    epochs = [[i for _, some in train_keys(FEW, 8, 5, epoch) for i in some] for epoch in range(3)]
     assert all(sorted(order) == list(range(37)) for order in epochs)
     assert epochs[0] != epochs[1] != epochs[2]
-    assert [len(some) for _, some in train_keys(37, 8, 5, 0)] == [8, 8, 8, 8, 5]
+    assert [len(some) for _, some in train_keys(FEW, 8, 5, 0)] == [8, 8, 8, 8, 5]
 
 
 def test_mosaic_closes_for_the_last_epochs(samples: list[Sample]) -> None:
@@ -100,7 +103,7 @@ def test_an_image_that_breaks_during_the_run_is_named(samples: list[Sample], wor
     loader = Loader(TrainBatches(ImageStore(samples, 64), AugmentOptions(), 64, 0, 20), workers)
     samples[2].path.write_bytes(b"junk")
     with pytest.raises(InputError, match=samples[2].path.name):
-        list(loader.batches(train_keys(len(samples), 6, 0, 0)))
+        list(loader.batches(train_keys(samples, 6, 0, 0)))
 
 
 def test_a_cache_file_is_made_once_and_made_anew_when_an_image_changes(

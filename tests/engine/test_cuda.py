@@ -15,11 +15,12 @@ from tests.losses.test_task_aligned import pad, random_case
 from lehr.config import build_config
 from lehr.engine.trainer import train
 from lehr.evaluation.nms import suppress
-from lehr.losses.task_aligned import Gains, task_aligned_loss
+from lehr.losses.task_aligned import TaskAlignedLoss
 from lehr.models.build import build_model
-from lehr.models.yolov8 import Prediction
+from lehr.models.distance_head import DistancePrediction
+from lehr.techniques.auto import choose_optimizer
 from lehr.techniques.ema import ModelEma
-from lehr.techniques.optimizer import build_optimizer, choose_optimizer
+from lehr.techniques.optimizer import build_optimizer
 
 pytestmark = [
     pytest.mark.cuda,
@@ -31,9 +32,11 @@ def test_the_loss_is_that_of_the_cpu() -> None:
     for seed, counts in enumerate([[3, 0, 5], [1], [12, 2]]):
         prediction, boxes, classes = random_case(seed, counts)
         padded, numbers = pad(boxes, classes, dtype=torch.float32)
-        there = Prediction(*(getattr(prediction, name).cuda() for name in Prediction.__dataclass_fields__))
-        ours = task_aligned_loss(there, padded.cuda(), numbers.cuda(), Gains(), 16.0)
-        expected = task_aligned_loss(prediction, padded, numbers, Gains(), 16.0)
+        there = DistancePrediction(
+            *(getattr(prediction, name).cuda() for name in DistancePrediction.__dataclass_fields__)
+        )
+        ours = TaskAlignedLoss(least_side=16.0)(there, padded.cuda(), numbers.cuda())
+        expected = TaskAlignedLoss(least_side=16.0)(prediction, padded, numbers)
         torch.testing.assert_close(ours.cpu(), expected, rtol=1e-4, atol=1e-6)
 
 
@@ -61,7 +64,7 @@ def test_a_step_never_waits_for_the_device() -> None:
     classes = torch.zeros(4, 1, dtype=torch.int64).cuda()
     for attempt in range(3):
         torch.cuda.set_sync_debug_mode("error" if attempt == 2 else "default")
-        loss = task_aligned_loss(model(images.to(torch.float32).div_(255)), boxes, classes, Gains(), 16.0)
+        loss = TaskAlignedLoss(least_side=16.0)(model(images.to(torch.float32).div_(255)), boxes, classes)
         torch.autograd.backward(loss.sum())
         torch.nn.utils.clip_grad_norm_(model.parameters(), 10.0)
         optimizer.step()

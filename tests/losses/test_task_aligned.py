@@ -12,14 +12,14 @@ from tests.losses import oracle
 from lehr.losses import assign as assign_module
 from lehr.losses.assign import assign
 from lehr.losses.iou import ciou
-from lehr.losses.task_aligned import Gains, distribution_focal_loss, task_aligned_loss
-from lehr.models.yolov8 import Prediction, anchor_points, boxes_from_distances, expected_distances
+from lehr.losses.task_aligned import TaskAlignedLoss, distribution_focal_loss
+from lehr.models.distance_head import DistancePrediction, anchor_points, boxes_from_distances, expected_distances
 
 CLASSES = 3
 SIDE = 64
 
 
-def random_case(seed: int, counts: list[int]) -> tuple[Prediction, list[np.ndarray], list[np.ndarray]]:
+def random_case(seed: int, counts: list[int]) -> tuple[DistancePrediction, list[np.ndarray], list[np.ndarray]]:
     """Random objects, and predictions that more or less find one of them at each point."""
     rng = np.random.default_rng(seed)
     points, strides = anchor_points([(8, 8), (4, 4), (2, 2)], (8, 16, 32), torch.device("cpu"))
@@ -38,7 +38,7 @@ def random_case(seed: int, counts: list[int]) -> tuple[Prediction, list[np.ndarr
         nearest = np.clip(wanted, 0, 14).round().astype(int)
         np.put_along_axis(distances[image], nearest[..., None], 6.0, -1)
     flat = torch.from_numpy(distances.reshape(len(counts), len(points), 64))
-    return Prediction(flat, logits, points, strides), boxes, classes
+    return DistancePrediction(flat, logits, points, strides), boxes, classes
 
 
 def pad(
@@ -75,7 +75,7 @@ def test_assignment_agrees_with_the_slow_version(seed: int, counts: list[int]) -
 def test_the_loss_agrees_with_the_slow_version() -> None:
     for seed, counts in enumerate([[3, 0, 5], [1], [8, 2]]):
         prediction, boxes, classes = random_case(seed, counts)
-        ours = task_aligned_loss(prediction, *pad(boxes, classes, dtype=torch.float32), Gains(7.5, 0.5, 1.5))
+        ours = TaskAlignedLoss(7.5, 0.5, 1.5)(prediction, *pad(boxes, classes, dtype=torch.float32))
         slow = oracle.loss(
             prediction.distances.numpy(),
             prediction.logits.numpy(),
@@ -91,10 +91,9 @@ def test_the_loss_agrees_with_the_slow_version() -> None:
 def test_gradients_agree_with_finite_differences_of_the_slow_version() -> None:
     prediction, boxes, classes = random_case(4, [3])
     logits = prediction.logits.clone().requires_grad_()
-    ours = task_aligned_loss(
-        Prediction(prediction.distances, logits, prediction.points, prediction.strides),
+    ours = TaskAlignedLoss()(
+        DistancePrediction(prediction.distances, logits, prediction.points, prediction.strides),
         *pad(boxes, classes, dtype=torch.float32),
-        Gains(),
     )
     torch.autograd.backward(ours.sum())
     assert logits.grad is not None
@@ -132,9 +131,9 @@ def test_both_ways_to_measure_give_the_same_assignment(monkeypatch: pytest.Monke
 def test_a_batch_without_objects_has_only_a_class_loss_and_finite_gradients() -> None:
     prediction, _, _ = random_case(2, [0, 0])
     distances = prediction.distances.clone().requires_grad_()
-    empty = Prediction(distances, prediction.logits, prediction.points, prediction.strides)
+    empty = DistancePrediction(distances, prediction.logits, prediction.points, prediction.strides)
     for objects in (0, 2):
-        loss = task_aligned_loss(empty, torch.zeros(2, objects, 4), torch.full((2, objects), -1), Gains())
+        loss = TaskAlignedLoss()(empty, torch.zeros(2, objects, 4), torch.full((2, objects), -1))
         torch.autograd.backward(loss.sum())
         assert loss[0] == 0 and loss[2] == 0 and loss[1] > 0
         assert distances.grad is not None and torch.isfinite(distances.grad).all()
@@ -142,8 +141,8 @@ def test_a_batch_without_objects_has_only_a_class_loss_and_finite_gradients() ->
 
 def test_padding_changes_nothing() -> None:
     prediction, boxes, classes = random_case(5, [4, 2])
-    few = task_aligned_loss(prediction, *pad(boxes, classes, 0, torch.float32), Gains())
-    many = task_aligned_loss(prediction, *pad(boxes, classes, 30, torch.float32), Gains())
+    few = TaskAlignedLoss()(prediction, *pad(boxes, classes, 0, torch.float32))
+    many = TaskAlignedLoss()(prediction, *pad(boxes, classes, 30, torch.float32))
     torch.testing.assert_close(few, many)
 
 
@@ -190,7 +189,7 @@ def test_an_object_smaller_than_a_cell_finds_candidates_when_its_sides_are_taken
 def test_longer_objects_keep_their_candidates() -> None:
     prediction, boxes, classes = random_case(3, [4])
     large = [np.concatenate((b[:, :2], b[:, :2] + np.maximum(b[:, 2:] - b[:, :2], 16)), 1) for b in boxes]
-    arguments = (*pad(large, classes, dtype=torch.float32), Gains())
+    arguments = pad(large, classes, dtype=torch.float32)
     torch.testing.assert_close(
-        task_aligned_loss(prediction, *arguments, least_side=16), task_aligned_loss(prediction, *arguments)
+        TaskAlignedLoss(least_side=16)(prediction, *arguments), TaskAlignedLoss()(prediction, *arguments)
     )

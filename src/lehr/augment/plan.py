@@ -26,8 +26,8 @@ from lehr.augment.geometry import (
     visible,
 )
 from lehr.augment.letterbox import reduced_size
-from lehr.config import AugmentOptions
 from lehr.data.types import Sample
+from lehr.options import AugmentOptions
 from lehr.rng import generator
 
 MIXUP_BETA = 32.0
@@ -73,21 +73,30 @@ class Plan:
 
 
 def plan_picture(
-    samples: Sequence[Sample], options: AugmentOptions, imgsz: int, *, seed: int, epoch: int, index: int, mosaic: bool
+    samples: Sequence[Sample],
+    options: AugmentOptions,
+    imgsz: int,
+    *,
+    seed: int,
+    epoch: int,
+    index: int,
+    mosaic: bool,
+    shape: tuple[int, int] | None = None,
 ) -> Plan:
     """The plan of a training picture.
 
     Args:
         samples: the training split.
         options: what may be done.
-        imgsz: side of the picture, pixels.
+        imgsz: longest side of the picture, pixels.
         seed: the run's seed.
         epoch: the epoch, from 0.
         index: the image's place in the split.
-        mosaic: whether mosaic, mixup and copy-paste are still on.
+        mosaic: whether mosaic, mixup and copy-paste are still on; they need a square.
+        shape: width and height of the picture, pixels; None for a square.
     """
     rng = generator(seed, "augment", epoch, index)
-    plan = _plan_one(samples, options, imgsz, index, mosaic, rng)
+    plan = _plan_one(samples, options, imgsz, index, mosaic, rng, shape)
     if mosaic and rng.random() < options.mixup:
         other = _plan_one(samples, options, imgsz, int(rng.integers(len(samples))), mosaic, rng)
         share = float(rng.beta(MIXUP_BETA, MIXUP_BETA))
@@ -109,28 +118,30 @@ def _plan_one(
     index: int,
     mosaic: bool,
     rng: np.random.Generator,
+    shape: tuple[int, int] | None = None,
 ) -> Plan:
+    shape = shape or (imgsz, imgsz)
     if mosaic and rng.random() < options.mosaic:
         tiles = _mosaic(samples, imgsz, index, rng)
-        canvas = 2 * imgsz
+        canvas = (2 * imgsz, 2 * imgsz)
     else:
-        tiles = [_whole(samples[index], index, imgsz)]
-        canvas = imgsz
-    view = _perspective(options, canvas, imgsz, rng) if _moves(options) or canvas != imgsz else np.eye(3)
-    view = _flips(options, imgsz, rng) @ view
+        tiles = [_whole(samples[index], index, shape)]
+        canvas = shape
+    view = _perspective(options, canvas, shape, rng) if _moves(options) or canvas != shape else np.eye(3)
+    view = _flips(options, shape, rng) @ view
     tiles = [Tile(tile.index, view @ tile.matrix, tile.region) for tile in tiles]
-    tiles = [fitted for tile in tiles if (fitted := fit_pixels(tile, samples[tile.index], imgsz)) is not None]
-    boxes, classes = _objects(samples, tiles, imgsz)
+    tiles = [fitted for tile in tiles if (fitted := fit_pixels(tile, samples[tile.index], imgsz, shape)) is not None]
+    boxes, classes = _objects(samples, tiles, shape)
     if mosaic and options.copy_paste > 0:
         pasted, boxes, classes = _copy_paste(samples, options, imgsz, boxes, classes, view, rng)
         tiles += pasted
     return Plan(tuple(tiles), boxes.astype(np.float32), classes)
 
 
-def _whole(sample: Sample, index: int, imgsz: int) -> Tile:
-    """A single image in the middle of the square, as large as fits."""
-    scale = imgsz / max(sample.width, sample.height)
-    x, y = (imgsz - sample.width * scale) / 2, (imgsz - sample.height * scale) / 2
+def _whole(sample: Sample, index: int, shape: tuple[int, int]) -> Tile:
+    """A single image in the middle of the picture, as large as fits."""
+    scale = min(shape[0] / sample.width, shape[1] / sample.height)
+    x, y = (shape[0] - sample.width * scale) / 2, (shape[1] - sample.height * scale) / 2
     return Tile(index, translation(x, y) @ scaling(scale, scale), (0, 0, sample.width, sample.height))
 
 
@@ -155,25 +166,27 @@ def _moves(options: AugmentOptions) -> bool:
     )
 
 
-def _perspective(options: AugmentOptions, canvas: int, imgsz: int, rng: np.random.Generator) -> Matrix:
+def _perspective(
+    options: AugmentOptions, canvas: tuple[int, int], shape: tuple[int, int], rng: np.random.Generator
+) -> Matrix:
     """A random view of the canvas: tilted, turned, scaled and sheared about its centre, then shifted."""
     tilt = tilting(*rng.uniform(-options.perspective, options.perspective, 2))
     turn = rotation(rng.uniform(-options.degrees, options.degrees))
     factor = rng.uniform(1 - options.scale, 1 + options.scale)
     slant = shearing(*rng.uniform(-options.shear, options.shear, 2))
-    x, y = rng.uniform(0.5 - options.translate, 0.5 + options.translate, 2) * imgsz
-    centred = translation(-canvas / 2, -canvas / 2)
+    x, y = rng.uniform(0.5 - options.translate, 0.5 + options.translate, 2) * shape
+    centred = translation(-canvas[0] / 2, -canvas[1] / 2)
     return np.asarray(translation(x, y) @ slant @ scaling(factor, factor) @ turn @ tilt @ centred)
 
 
-def _flips(options: AugmentOptions, imgsz: int, rng: np.random.Generator) -> Matrix:
+def _flips(options: AugmentOptions, shape: tuple[int, int], rng: np.random.Generator) -> Matrix:
     """Mirrored left-right and upside-down, each by its probability."""
     up_down, left_right = rng.random(2) < (options.flipud, options.fliplr)
     x, y = (-1 if left_right else 1), (-1 if up_down else 1)
-    return translation(imgsz if left_right else 0, imgsz if up_down else 0) @ scaling(x, y)
+    return translation(shape[0] if left_right else 0, shape[1] if up_down else 0) @ scaling(x, y)
 
 
-def fit_pixels(tile: Tile, sample: Sample, imgsz: int) -> Tile | None:
+def fit_pixels(tile: Tile, sample: Sample, imgsz: int, shape: tuple[int, int]) -> Tile | None:
     """An upright tile moved by less than a pixel so that whole pixels meet whole pixels; None when it is not seen.
 
     Then drawing it is a crop and a resize, several times faster than a warp, and its matrix is still exact. Other
@@ -185,8 +198,8 @@ def fit_pixels(tile: Tile, sample: Sample, imgsz: int) -> Tile | None:
     width, height = reduced_size(sample.width, sample.height, imgsz)
     rx, ry = width / sample.width, height / sample.height
     x1, y1, x2, y2 = tile.region
-    x = fit_axis(float(m[0, 0]) / rx, float(m[0, 2]), x1 * rx, x2 * rx, width, imgsz)
-    y = fit_axis(float(m[1, 1]) / ry, float(m[1, 2]), y1 * ry, y2 * ry, height, imgsz)
+    x = fit_axis(float(m[0, 0]) / rx, float(m[0, 2]), x1 * rx, x2 * rx, width, shape[0])
+    y = fit_axis(float(m[1, 1]) / ry, float(m[1, 2]), y1 * ry, y2 * ry, height, shape[1])
     if x is None or y is None:
         return None
     matrix = np.array([[x.scale * rx, 0, x.shift], [0, y.scale * ry, y.shift], [0, 0, 1]])
@@ -194,11 +207,11 @@ def fit_pixels(tile: Tile, sample: Sample, imgsz: int) -> Tile | None:
 
 
 def _objects(
-    samples: Sequence[Sample], tiles: Sequence[Tile], imgsz: int
+    samples: Sequence[Sample], tiles: Sequence[Tile], shape: tuple[int, int]
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """The objects of all tiles that are still to be seen, in pixels of the picture."""
     moved = [transform_boxes(samples[tile.index].boxes.astype(np.float64), tile.matrix) for tile in tiles]
-    boxes, kept = visible(np.concatenate([np.zeros((0, 4)), *moved]), imgsz, imgsz)
+    boxes, kept = visible(np.concatenate([np.zeros((0, 4)), *moved]), *shape)
     classes = np.concatenate([np.zeros(0, np.int64), *(samples[tile.index].classes for tile in tiles)])
     return boxes[kept], classes[kept]
 
@@ -224,7 +237,7 @@ def _copy_paste(
             continue
         left, top = x * (imgsz - width), y * (imgsz - height)
         matrix = translation(left, top) @ scaling(size, size) @ translation(-box[0], -box[1])
-        tile = fit_pixels(Tile(index, matrix, tuple(box.tolist())), source, imgsz)
+        tile = fit_pixels(Tile(index, matrix, tuple(box.tolist())), source, imgsz, (imgsz, imgsz))
         if tile is None:
             continue
         pasted, kept = visible(transform_boxes(box[None], tile.matrix), imgsz, imgsz)

@@ -23,6 +23,10 @@ app.command(
 )
 app.command("lehr.cli.val:val", help="Evaluate weights on a data set.")
 app.command("lehr.cli.predict:predict", help="Find objects in images, folders and globs.")
+app.command(
+    "lehr.cli.schedule:schedule", help="Show learning rates, momentum and accumulation of a run before it is trained."
+)
+app.command("lehr.cli.anchors:anchors", help="Show how well anchors fit a data set, and find better ones.")
 app.command("lehr.cli.data:app", name="data", help="Check, describe, split and convert data sets.")
 
 

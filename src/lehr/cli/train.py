@@ -2,32 +2,25 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 from cyclopts import Parameter
 
-from lehr.config import (
-    AugmentOptions,
-    DataOptions,
-    LossOptions,
-    ModelOptions,
-    RunOptions,
-    ScheduleOptions,
-    build_config,
-    read_config_file,
-)
+from lehr.cli.train_options import Augment, Config, Data, Hyp, Loss, Model, Run, Schedule, merged
+from lehr.options import AugmentOptions, DataOptions, LossOptions, ModelOptions, RunOptions, ScheduleOptions
 
 
 def train(
     *,
-    data: Annotated[DataOptions, Parameter(name="*", group="Data")] = DataOptions(),
-    model: Annotated[ModelOptions, Parameter(name="*", group="Model")] = ModelOptions(),
-    schedule: Annotated[ScheduleOptions, Parameter(name="*", group="Schedule")] = ScheduleOptions(),
-    loss: Annotated[LossOptions, Parameter(name="*", group="Loss")] = LossOptions(),
-    augment: Annotated[AugmentOptions, Parameter(name="*", group="Augmentation")] = AugmentOptions(),
-    run: Annotated[RunOptions, Parameter(name="*", group="Run")] = RunOptions(),
-    config: Path | None = None,
+    data: Data = DataOptions(),
+    model: Model = ModelOptions(),
+    schedule: Schedule = ScheduleOptions(),
+    loss: Loss = LossOptions(),
+    augment: Augment = AugmentOptions(),
+    run: Run = RunOptions(),
+    config: Config = None,
+    hyp: Hyp = None,
+    explain: Annotated[bool, Parameter(negative=(), group="Files")] = False,
 ) -> None:
     """Train a detector; without options, YOLOv8n on the generated data set `shapes`, a few minutes on two cores.
 
@@ -36,27 +29,26 @@ def train(
 
     Parameters
     ----------
-    config:
-        Options from a YAML file, such as a run's config.yaml; those given here win.
+    explain:
+        List the techniques with their values and reasons, and do not train.
     """
-    options: dict[str, Any] = {}
-    source = "options"
-    if config is not None:
-        options = {name.replace("-", "_"): value for name, value in read_config_file(config).items()}
-        source = str(config)
-        build_config(options, source)
-    for group in (data, model, schedule, loss, augment, run):
-        options |= {name: getattr(group, name) for name in group.model_fields_set}
-    settings = build_config(options)
+    settings = merged(data, model, schedule, loss, augment, run, config=config, hyp=hyp)
+
+    from lehr.cli.output import say
+
+    if explain:
+        from lehr.cli.explanation import explanation
+
+        say(explanation(settings))
+        return
 
     from lehr.engine.memory import keep_memory
 
     keep_memory()
     from lehr.engine.trainer import train as train_detector
 
-    result = train_detector(settings)
-    best = result.best
-    print(  # noqa: T201
+    best = train_detector(settings).best
+    say(
         f"\nNext, try:\n"
         f"  lehr val --weights {best} --data {settings.data.data} --imgsz {settings.imgsz}\n"
         f"  lehr predict --weights {best} SOURCE      your own images, folders or globs\n"

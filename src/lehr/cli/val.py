@@ -18,6 +18,7 @@ def val(
     split: Annotated[Literal["train", "val", "test"], Parameter(group="Data")] = "val",
     workers: Annotated[int, Parameter(group="Data", validator=Number(gte=0))] = 0,
     skip_broken: Annotated[bool, Parameter(group="Data")] = False,
+    single_cls: Annotated[bool, Parameter(group="Data")] = False,
     imgsz: ImageSize = None,
     square: Square = False,
     batch: Batch = 16,
@@ -39,6 +40,8 @@ def val(
         Processes that load images; 0 loads in this one.
     skip_broken:
         Evaluate without the images that are broken; otherwise they stop the evaluation.
+    single_cls:
+        Treat all classes of the data as one, as for weights trained that way.
     json:
         Write the metrics to this file.
     """
@@ -59,6 +62,7 @@ def val(
         workers=workers,
         square=square,
         skip_broken=skip_broken,
+        single_cls=single_cls,
         conf=conf,
         iou=iou,
         max_det=max_det,

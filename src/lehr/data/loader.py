@@ -19,10 +19,11 @@ from torch.utils.data import DataLoader, Dataset
 from lehr.augment.draw import draw
 from lehr.augment.letterbox import GREY, letterbox_into, smallest_rectangle
 from lehr.augment.plan import plan_picture
-from lehr.config import AugmentOptions
 from lehr.data.batch import Batch, pad_objects
 from lehr.data.cache import ImageStore
+from lehr.data.types import Sample
 from lehr.errors import InputError
+from lehr.options import AugmentOptions
 from lehr.rng import generator
 
 Key = tuple[int, list[int]]
@@ -39,6 +40,7 @@ class TrainBatches:
         imgsz: side of the square, pixels.
         seed: the run's seed.
         epochs: epochs of the run; mosaic closes before its end.
+        rect: make each batch the smallest rectangle of whole strides that holds its images; there is no mosaic then.
     """
 
     store: ImageStore
@@ -46,20 +48,29 @@ class TrainBatches:
     imgsz: int
     seed: int
     epochs: int
+    rect: bool = False
 
     def mosaic_on(self, epoch: int) -> bool:
         """Whether mosaic, mixup and copy-paste are still on in an epoch."""
-        return epoch < self.epochs - self.options.close_mosaic
+        return not self.rect and epoch < self.epochs - self.options.close_mosaic
 
     def __call__(self, key: Key) -> Batch:
         """The batch of some images in an epoch."""
         epoch, indices = key
         mosaic = self.mosaic_on(epoch)
-        images = np.empty((len(indices), self.imgsz, self.imgsz, 3), np.uint8)
+        width, height = rectangle(self.store, indices, self.imgsz) if self.rect else (self.imgsz, self.imgsz)
+        images = np.empty((len(indices), height, width, 3), np.uint8)
         boxes, classes = [], []
         for out, index in zip(images, indices, strict=True):
             plan = plan_picture(
-                self.store.samples, self.options, self.imgsz, seed=self.seed, epoch=epoch, index=index, mosaic=mosaic
+                self.store.samples,
+                self.options,
+                self.imgsz,
+                seed=self.seed,
+                epoch=epoch,
+                index=index,
+                mosaic=mosaic,
+                shape=(width, height),
             )
             draw(plan, self.store, out)
             boxes.append(plan.boxes)
@@ -86,8 +97,7 @@ class EvalBatches:
         """Width and height of the batch of some images, pixels."""
         if self.square:
             return self.imgsz, self.imgsz
-        samples = [self.store.samples[index] for index in indices]
-        return smallest_rectangle([(sample.width, sample.height) for sample in samples], self.imgsz)
+        return rectangle(self.store, indices, self.imgsz)
 
     def __call__(self, key: Key) -> Batch:
         """The batch of some images."""
@@ -186,10 +196,37 @@ def _start_worker(_: int) -> None:
     torch.set_num_threads(1)
 
 
-def train_keys(images: int, batch: int, seed: int, epoch: int) -> list[Key]:
-    """The keys of an epoch: all images once, in an order of its own, the last batch perhaps smaller."""
-    order = generator(seed, "order", epoch).permutation(images).tolist()
-    return [(epoch, order[start : start + batch]) for start in range(0, images, batch)]
+def rectangle(store: ImageStore, indices: Sequence[int], imgsz: int) -> tuple[int, int]:
+    """Width and height, pixels, in whole strides, of the smallest rectangle for some images."""
+    samples = [store.samples[index] for index in indices]
+    return smallest_rectangle([(sample.width, sample.height) for sample in samples], imgsz)
+
+
+def train_keys(
+    samples: Sequence[Sample],
+    batch: int,
+    seed: int,
+    epoch: int,
+    *,
+    drawn: Sequence[int] | None = None,
+    rect: bool = False,
+) -> list[Key]:
+    """The keys of an epoch: all images once, in an order of its own, the last batch perhaps smaller.
+
+    Args:
+        samples: the training split.
+        batch: images a batch.
+        seed: the run's seed.
+        epoch: the epoch, from 0.
+        drawn: the images to take instead, in their order.
+        rect: images of like shape together, the batches in an order of their own.
+    """
+    rng = generator(seed, "order", epoch)
+    order = rng.permutation(len(samples)).tolist() if drawn is None else list(drawn)
+    if rect:
+        order.sort(key=lambda i: samples[i].height / samples[i].width)
+    keys = [(epoch, order[start : start + batch]) for start in range(0, len(order), batch)]
+    return [keys[i] for i in rng.permutation(len(keys))] if rect else keys
 
 
 def eval_keys(store: ImageStore, batch: int) -> list[Key]:

@@ -155,7 +155,12 @@ def _objects(
             message = "an object without a name or without four numbers in <bndbox>; it is skipped"
             faults.append(Fault("malformed-line", label, message, line))
             continue
-        boxes.append((sides[0], sides[1], sides[2], sides[3]))
+        if sides[2] == sides[0] or sides[3] == sides[1]:
+            given = ", ".join(f"{side:g}" for side in sides)
+            message = f"the box {given} is a line or a point, surely a slip; it is read as one pixel. Redraw it"
+            faults.append(Fault("box-without-area", label, message, line))
+        # VOC counts pixels from 1 and names the first and the last one of a box.
+        boxes.append((sides[0] - 1, sides[1] - 1, sides[2], sides[3]))
         names.append(name)
         lines.append(line)
     return _Annotated(image, width, height, tuple(boxes), tuple(names), tuple(lines), label), faults

@@ -18,11 +18,6 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from lehr.evaluation.metrics import Metrics
 
-HEADER = (
-    f"{'epoch':>9} {'box':>7} {'cls':>7} {'dfl':>7} {'instances':>9} {'size':>5} {'images/s':>8} "
-    f"{'P':>6} {'R':>6} {'mAP50':>6} {'mAP50-95':>8} {'remaining':>9}"
-)
-
 
 @dataclass(frozen=True, slots=True)
 class EpochSummary:
@@ -30,7 +25,7 @@ class EpochSummary:
 
     Attributes:
         epoch: from 0.
-        losses: mean box, cls and dfl loss an image.
+        losses: mean of each part of the loss, an image.
         instances: objects seen.
         images_per_second: of the training loop, validation left out.
         metrics: of the validation.
@@ -77,9 +72,17 @@ class Reporter:
         self._log.write(text + "\n")
         self._log.flush()
 
-    def header(self) -> None:
-        """The names of the columns."""
-        self.say(HEADER)
+    def header(self, parts: Sequence[str]) -> None:
+        """The names of the columns.
+
+        Args:
+            parts: names of the parts of the loss.
+        """
+        losses = " ".join(f"{part:>7}" for part in parts)
+        self.say(
+            f"{'epoch':>9} {losses} {'instances':>9} {'size':>5} {'images/s':>8} {'P':>6} {'R':>6} {'mAP50':>6} "
+            f"{'mAP50-95':>8} {'remaining':>9}"
+        )
 
     def epoch_done(self, summary: EpochSummary) -> None:
         """The row of a finished epoch."""

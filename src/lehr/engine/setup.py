@@ -14,21 +14,25 @@ from lehr.config import TrainConfig
 from lehr.data.cache import ImageStore, open_store
 from lehr.data.check import count_kinds, refuse_unusable
 from lehr.data.images import ImageFault
-from lehr.data.load import load_dataset, require_split
+from lehr.data.load import as_one_class, load_dataset, require_split
 from lehr.data.loader import EvalBatches, Key, Loader, TrainBatches, eval_keys
 from lehr.data.types import Dataset, Sample
 from lehr.engine.device import available_cores, describe_device, pick_device, use_whole_machine
+from lehr.engine.model_start import start_model
 from lehr.engine.run_folder import make_run_folder
 from lehr.engine.state import TrainState
 from lehr.errors import InputError
-from lehr.models.build import build_model, check_model_name
-from lehr.models.weights import read_metadata, take_fitting_weights
-from lehr.models.yolov8 import YOLOv8
-from lehr.techniques.accumulation import scaled_weight_decay
+from lehr.losses.build import build_loss
+from lehr.losses.loss import Loss
+from lehr.models.build import check_model_name
+from lehr.models.detection import DetectionModel
+from lehr.models.weights import read_metadata
+from lehr.techniques.class_weights import class_counts, class_weights
 from lehr.techniques.early_stopping import EarlyStopping
 from lehr.techniques.ema import ModelEma
-from lehr.techniques.optimizer import build_optimizer, choose_optimizer
-from lehr.techniques.plan import TrainingPlan
+from lehr.techniques.multi_scale import SizeRange, range_around, range_of_cells
+from lehr.techniques.optimizer import build_optimizer
+from lehr.techniques.plan import TrainingPlan, plan_training
 
 MOST_WORKERS = 8
 
@@ -48,6 +52,8 @@ class Setup:
         val_loader: gives validation batches.
         val_keys: the batches of a validation.
         plan: rates of every step.
+        loss: what is minimized.
+        sizes: the sizes that steps are drawn from; None for one size.
         state: the training state at the start.
         notes: what the user should know, a line each.
     """
@@ -62,6 +68,8 @@ class Setup:
     val_loader: Loader
     val_keys: list[Key]
     plan: TrainingPlan
+    loss: Loss
+    sizes: SizeRange | None
     state: TrainState
     notes: tuple[str, ...]
 
@@ -77,18 +85,34 @@ def prepare(config: TrainConfig) -> Setup:
         read_metadata(config.model.weights)
     device = pick_device(config.run.device)
     use_whole_machine(device)
-    notes: list[str] = []
+    notes: list[str] = list(config.notes)
     if config.data.imgsz is not None and config.imgsz != config.data.imgsz:
         notes.append(f"--imgsz {config.data.imgsz} is not a multiple of 32: rounded up to {config.imgsz}.")
     dataset = load_dataset(config.data.data, config.run.seed)
     refuse_unusable(dataset, config.data.skip_broken)
+    if config.data.single_cls:
+        dataset = as_one_class(dataset)
     train_samples, val_samples = require_split(dataset, "train"), require_split(dataset, "val")
     train_store = _open_store(train_samples, config, notes)
     val_store = _open_store(val_samples, config, notes)
-    state, plan = _start(config, dataset, len(train_store.samples), device, notes)
+    plan = plan_training(
+        config.schedule,
+        epochs=config.epochs,
+        images=len(train_store.samples),
+        batch=config.data.batch,
+        classes=len(dataset.names),
+    )
+    model = start_model(config, dataset.names, train_store.samples, notes.append)
+    model = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in its stubs
+    state = _start(config, model, plan)
+    counts = class_counts(train_store.samples, len(dataset.names))
+    power = config.loss.class_weights
+    weights = torch.tensor(class_weights(counts, power), device=device) if power > 0 else None
     workers = _workers(config, device)
     pin = device.type == "cuda"
-    train_make = TrainBatches(train_store, config.augment, config.imgsz, config.run.seed, config.epochs)
+    train_make = TrainBatches(
+        train_store, config.augment, config.imgsz, config.run.seed, config.epochs, config.data.rect
+    )
     train_loader = Loader(train_make, workers, pin)
     val_loader = Loader(EvalBatches(val_store, config.imgsz), min(workers, 4), pin)
     folder = make_run_folder(config.run.project, config.run.name)
@@ -105,6 +129,8 @@ def prepare(config: TrainConfig) -> Setup:
         val_loader=val_loader,
         val_keys=eval_keys(val_store, config.data.batch),
         plan=plan,
+        loss=build_loss(model, config.loss, config.imgsz, weights),
+        sizes=_sizes(config),
         state=state,
         notes=(*heading, *notes),
     )
@@ -123,33 +149,14 @@ def _open_store(samples: Sequence[Sample], config: TrainConfig, notes: list[str]
             left = [sample for sample in left if sample.path != error.path]
 
 
-def _start(
-    config: TrainConfig, dataset: Dataset, images: int, device: torch.device, notes: list[str]
-) -> tuple[TrainState, TrainingPlan]:
-    model = build_model(config.model.model, dataset.names, config.imgsz, config.run.seed)
-    if config.model.weights is not None:
-        taken, total = take_fitting_weights(model, config.model.weights)
-        notes.append(f"{taken} of {total} tensors start from {config.model.weights}; the others start random.")
-    model = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in its stubs
-    batch = min(config.data.batch, images)
-    batches = -(-images // config.data.batch)
+def _start(config: TrainConfig, model: DetectionModel, plan: TrainingPlan) -> TrainState:
     options = config.schedule
-    choice = choose_optimizer(
-        options.optimizer,
-        classes=len(dataset.names),
-        iterations=batches * config.epochs,
-        lr0=options.lr0,
-        momentum=options.momentum,
-        warmup_bias_lr=options.warmup_bias_lr,
-    )
-    decay = scaled_weight_decay(options.weight_decay, batch, options.nominal_batch)
-    state = TrainState(
+    return TrainState(
         model=model,
-        optimizer=build_optimizer(model, choice, decay),
+        optimizer=build_optimizer(model, plan.optimizer, plan.weight_decay),
         ema=ModelEma(model, options.ema_decay, options.ema_tau) if options.ema_decay > 0 else None,
         stopping=EarlyStopping(options.patience),
     )
-    return state, TrainingPlan(options, choice, config.epochs, batches, batch)
 
 
 def _workers(config: TrainConfig, device: torch.device) -> int:
@@ -157,6 +164,14 @@ def _workers(config: TrainConfig, device: torch.device) -> int:
     if config.data.workers is not None:
         return config.data.workers
     return 0 if device.type == "cpu" else min(MOST_WORKERS, available_cores())
+
+
+def _sizes(config: TrainConfig) -> SizeRange | None:
+    """The sizes that multi-scale training draws from; None when it is off."""
+    data = config.data
+    if data.grid_min is not None and data.grid_max is not None:
+        return range_of_cells(data.grid_min, data.grid_max)
+    return range_around(config.imgsz, data.multi_scale) if data.multi_scale > 0 else None
 
 
 def _write_config(config: TrainConfig, folder: Path) -> None:
@@ -167,7 +182,7 @@ def _write_config(config: TrainConfig, folder: Path) -> None:
 def _describe(
     config: TrainConfig,
     dataset: Dataset,
-    model: YOLOv8,
+    model: DetectionModel,
     device: torch.device,
     plan: TrainingPlan,
     folder: Path,

@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 
 from lehr.config import TrainConfig
-from lehr.data.loader import train_keys
+from lehr.data.loader import Key, train_keys
 from lehr.engine.interrupt import StopRequest
 from lehr.engine.progress import EpochSummary, Reporter, class_table, duration
 from lehr.engine.results import append_result
@@ -24,9 +24,10 @@ from lehr.engine.state import TrainState
 from lehr.errors import LehrError, Stopped
 from lehr.evaluation.evaluator import Evaluation, evaluate
 from lehr.evaluation.metrics import Metrics
-from lehr.losses.task_aligned import PARTS, Gains, task_aligned_loss
 from lehr.models.weights import save_weights
-from lehr.models.yolov8 import Prediction
+from lehr.techniques.freezing import hold_statistics
+from lehr.techniques.image_weights import draw_images, image_weights
+from lehr.techniques.multi_scale import resized
 from lehr.techniques.optimizer import set_rates
 
 
@@ -118,11 +119,12 @@ class Trainer:
         """All epochs."""
         started = time.perf_counter()
         first = self.state.epoch
-        self.reporter.header()
+        self.reporter.header(self.setup.loss.parts)
         for epoch in range(first, self.config.epochs):
             self.state.epoch = epoch
             sums = self._train_epoch(epoch)
             evaluation = self._validate()
+            self.state.class_maps = tuple(each.map or 0.0 for each in evaluation.metrics.classes.values())
             better = self.state.stopping.update(epoch, evaluation.metrics.fitness)
             self._save(evaluation, better)
             elapsed = time.perf_counter() - started
@@ -154,8 +156,9 @@ class Trainer:
     def _train_epoch(self, epoch: int) -> _Epoch:
         state, config = self.state, self.config
         state.model.train()
-        sums = _Epoch(torch.zeros(len(PARTS), device=self.setup.device))
-        keys = train_keys(len(self.setup.train_samples), config.data.batch, config.run.seed, epoch)
+        hold_statistics(state.model)
+        sums = _Epoch(torch.zeros(len(self.setup.loss.parts), device=self.setup.device))
+        keys = self._keys(epoch)
         started = time.perf_counter()
         with self.reporter.bar(f"epoch {epoch + 1}/{config.epochs}", len(keys)) as bar:
             for batch in self.setup.train_loader.batches(keys):
@@ -163,8 +166,11 @@ class Trainer:
                     self._stop(self.stop.signal_number)
                 sums.instances += int((batch.classes >= 0).sum())
                 moved = batch.to(self.setup.device)
-                images = moved.images.to(torch.float32).div_(255)
-                loss = self._loss(state.model(images), moved.boxes, moved.classes)
+                images, boxes = moved.images.to(torch.float32).div_(255), moved.boxes
+                if self.setup.sizes is not None:
+                    size = self.setup.sizes.draw(config.run.seed, epoch, state.step % len(keys))
+                    images, boxes = resized(images, boxes, size)
+                loss = self.setup.loss(state.model(images), boxes, moved.classes)
                 torch.autograd.backward(loss.sum())
                 sums.losses += loss.detach()
                 sums.images += len(images)
@@ -182,18 +188,22 @@ class Trainer:
             )
         return sums
 
+    def _keys(self, epoch: int) -> list[Key]:
+        """The batches of an epoch."""
+        samples, data, seed = self.setup.train_samples, self.config.data, self.config.run.seed
+        drawn = None
+        if data.image_weights:
+            precision = self.state.class_maps or (0.0,) * len(self.setup.dataset.names)
+            drawn = draw_images(image_weights(samples, precision), seed, epoch)
+        return train_keys(samples, data.batch, seed, epoch, drawn=drawn, rect=data.rect)
+
     def _live(self, sums: _Epoch, batches_left: int) -> str:
-        losses = zip(PARTS, sums.mean_losses(), strict=True)
+        losses = zip(self.setup.loss.parts, sums.mean_losses(), strict=True)
         left = batches_left * self.config.data.batch / sums.images_per_second
         return (
             "  ".join(f"{part} {value:.3f}" for part, value in losses)
             + f"  {sums.instances} instances  {sums.images_per_second:.1f} images/s  {duration(left)} left"
         )
-
-    def _loss(self, prediction: Prediction, boxes: torch.Tensor, classes: torch.Tensor) -> torch.Tensor:
-        options = self.config.loss
-        gains = Gains(options.box, options.cls, options.dfl)
-        return task_aligned_loss(prediction, boxes, classes, gains, options.least_side)
 
     def _update(self) -> None:
         """Moves the weights when enough batches have added up; the rates are those of this step."""
@@ -202,7 +212,8 @@ class Trainer:
         set_rates(state.optimizer, rates.lr, rates.momentum)
         if state.step - state.last_update < rates.accumulate:
             return
-        torch.nn.utils.clip_grad_norm_(state.model.parameters(), self.config.schedule.clip_norm)
+        if self.config.schedule.clip_norm > 0:
+            torch.nn.utils.clip_grad_norm_(state.model.parameters(), self.config.schedule.clip_norm)
         state.optimizer.step()
         state.optimizer.zero_grad()
         state.last_update = state.step
@@ -215,7 +226,7 @@ class Trainer:
         setup = self.setup
         with self.reporter.bar("validation", len(setup.val_samples)) as bar:
             return evaluate(
-                model, setup.val_samples, setup.val_loader, setup.val_keys, loss=self._loss, on_batch=bar.advance
+                model, setup.val_samples, setup.val_loader, setup.val_keys, loss=setup.loss, on_batch=bar.advance
             )
 
     def _save(self, evaluation: Evaluation, better: bool) -> None:
@@ -226,7 +237,7 @@ class Trainer:
             self.best_metrics = evaluation.metrics
 
     def _record(self, sums: _Epoch, evaluation: Evaluation, elapsed: float) -> None:
-        m = evaluation.metrics
+        m, parts = evaluation.metrics, self.setup.loss.parts
         rates = self.setup.plan.at(self.state.step - 1)
         append_result(
             self.setup.folder / "results.csv",
@@ -235,8 +246,8 @@ class Trainer:
                 "step": self.state.step,
                 "seconds": round(elapsed, 3),
                 "images_per_second": round(sums.images_per_second, 2),
-                **{f"train/{part}": value for part, value in zip(PARTS, sums.mean_losses(), strict=True)},
-                **{f"val/{part}": value for part, value in zip(PARTS, evaluation.loss or (), strict=True)},
+                **{f"train/{part}": value for part, value in zip(parts, sums.mean_losses(), strict=True)},
+                **{f"val/{part}": value for part, value in zip(parts, evaluation.loss or (), strict=True)},
                 "val/precision": m.precision,
                 "val/recall": m.recall,
                 "val/f1": m.f1,

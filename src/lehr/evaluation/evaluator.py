@@ -10,16 +10,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from lehr.data.batch import Batch
 from lehr.data.loader import Key, Loader
 from lehr.data.types import Sample
 from lehr.evaluation.metrics import Metrics, evaluate_detections
 from lehr.evaluation.nms import Found, suppress
-from lehr.models.yolov8 import Prediction, YOLOv8, decode
-
-Loss = Callable[[Prediction, Tensor, Tensor], Tensor]
+from lehr.losses.loss import Loss
+from lehr.models.detection import DetectionModel
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,12 +36,12 @@ class Evaluation:
     Attributes:
         metrics: the numbers.
         seconds: seconds an image, by stage.
-        loss: (box, cls, dfl) an image, None when it was not measured.
+        loss: each part of the loss, an image; None when it was not measured.
     """
 
     metrics: Metrics
     seconds: Seconds
-    loss: tuple[float, float, float] | None = None
+    loss: tuple[float, ...] | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """The numbers and seconds by name, as JSON can hold them."""
@@ -52,7 +50,7 @@ class Evaluation:
 
 @torch.inference_mode()
 def evaluate(
-    model: YOLOv8,
+    model: DetectionModel,
     samples: Sequence[Sample],
     loader: Loader,
     keys: Sequence[Key],
@@ -70,7 +68,7 @@ def evaluate(
         samples: the split.
         loader: gives its letterboxed batches.
         keys: the batches.
-        loss: measured too when given: a batch's prediction, boxes and classes to its (box, cls, dfl) sums.
+        loss: measured too when given.
         confidence: lowest score of a detection.
         iou: overlap from which a detection is a repetition.
         most: most detections an image.
@@ -79,7 +77,7 @@ def evaluate(
     weights = next(model.parameters())
     spent = np.zeros(3)
     rows: list[np.ndarray[tuple[int, ...], np.dtype[np.float64]]] = []
-    losses = torch.zeros(3, device=weights.device)
+    losses = torch.zeros(len(loss.parts) if loss is not None else 0, device=weights.device)
     done = 0
     start = time.perf_counter()
     for batch in loader.batches(keys):
@@ -87,7 +85,7 @@ def evaluate(
         images = moved.images.to(weights.dtype).div_(255)
         started = _now(weights.device)
         prediction = model(images)
-        boxes, scores = decode(prediction)
+        boxes, scores = prediction.decode()
         if loss is not None:
             losses += loss(prediction, moved.boxes, moved.classes)
         inferred = _now(weights.device)
@@ -101,10 +99,7 @@ def evaluate(
     detections = np.concatenate([np.zeros((0, 7)), *rows])
     metrics = evaluate_detections(samples, model.names, detections)
     each = (spent / max(done, 1)).tolist()
-    measured = None
-    if loss is not None:
-        box, cls, dfl = (losses / max(done, 1)).tolist()
-        measured = (box, cls, dfl)
+    measured = None if loss is None else tuple((losses / max(done, 1)).tolist())
     return Evaluation(metrics, Seconds(*each), measured)
 
 

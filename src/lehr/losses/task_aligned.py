@@ -11,31 +11,15 @@ Each is weighted by the target score and divided by the sum of all target scores
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from lehr.losses.assign import assign
+from lehr.losses.binary import BinaryLoss
 from lehr.losses.iou import ciou
-from lehr.models.yolov8 import BINS, Prediction, boxes_from_distances, expected_distances
-
-PARTS = ("box", "cls", "dfl")
-
-
-@dataclass(frozen=True, slots=True)
-class Gains:
-    """Weights of the parts of the loss.
-
-    Attributes:
-        box: of the boxes.
-        cls: of the classes.
-        dfl: of the distance distributions.
-    """
-
-    box: float = 7.5
-    cls: float = 0.5
-    dfl: float = 1.5
+from lehr.models.distance_head import BINS, DistancePrediction, boxes_from_distances, expected_distances
 
 
 def distribution_focal_loss(logits: Tensor, distances: Tensor) -> Tensor:
@@ -55,46 +39,6 @@ def distribution_focal_loss(logits: Tensor, distances: Tensor) -> Tensor:
     at_low = log_probability.gather(-1, index).squeeze(-1)
     at_high = log_probability.gather(-1, index + 1).squeeze(-1)
     return -(at_low * (1 - above) + at_high * above).mean(-1)
-
-
-def task_aligned_loss(
-    prediction: Prediction, boxes: Tensor, classes: Tensor, gains: Gains, least_side: float = 0.0
-) -> Tensor:
-    """The loss of a batch, part by part.
-
-    Args:
-        prediction: the head's output.
-        boxes: (batch, objects, 4) xyxy in pixels.
-        classes: (batch, objects); -1 for padding.
-        gains: weights of the parts.
-        least_side: shortest side of the box in which an object finds its candidate points, pixels.
-
-    Returns:
-        (3,) box, cls and dfl, each times its gain and times the batch size; their sum is what is minimized.
-    """
-    distance_logits, class_logits = prediction.distances.float(), prediction.logits.float()
-    points, strides = prediction.points, prediction.strides
-    predicted = boxes_from_distances(expected_distances(distance_logits), points, strides)
-    assignment = assign(
-        class_logits.detach().sigmoid(), predicted.detach(), points, boxes, classes, least_side=least_side
-    )
-    weights = assignment.weights
-    total = weights.sum().clamp(min=1)
-
-    if boxes.shape[1] == 0:
-        cls = F.binary_cross_entropy_with_logits(class_logits, torch.zeros_like(class_logits), reduction="sum")
-        nothing = distance_logits.sum() * 0
-        parts = torch.stack((nothing, cls * gains.cls, nothing))
-        return parts * len(class_logits)
-
-    own_class = classes.clamp(min=0).gather(1, assignment.objects)
-    targets = torch.zeros_like(class_logits).scatter_(2, own_class.unsqueeze(-1), weights.unsqueeze(-1))
-    cls = F.binary_cross_entropy_with_logits(class_logits, targets, reduction="sum") / total
-
-    own_boxes = boxes.gather(1, assignment.objects.unsqueeze(-1).expand(-1, -1, 4))
-    box, dfl = _regression(predicted, distance_logits, own_boxes, points, strides, assignment.positive, weights)
-    parts = torch.stack((box / total * gains.box, cls * gains.cls, dfl / total * gains.dfl))
-    return parts * len(class_logits)
 
 
 def _regression(
@@ -124,3 +68,67 @@ def _regression(
     box = (1 - ciou(predicted / strides, own_boxes / strides)) * weights
     dfl = distribution_focal_loss(logits.flatten(0, -3), true_distances.flatten(0, -2)) * weights.flatten()
     return box.sum(), dfl.sum()
+
+
+@dataclass(frozen=True, slots=True)
+class TaskAlignedLoss:
+    """Box, class and distribution loss of task-aligned anchor points.
+
+    Attributes:
+        box: gain of the box loss.
+        cls: gain of the class loss.
+        dfl: gain of the distribution focal loss.
+        least_side: shortest side of the box in which an object finds its candidate points, pixels; 0 is off.
+        smoothing: label smoothing at the points that answer for an object, 0 to 1.
+        cls_pw: weight of the positive term of the class loss.
+        gamma: exponent of the focal factor of the class loss; 0 is off.
+        class_weights: (classes,), a factor for each class, on the device; None for none.
+    """
+
+    box: float = 7.5
+    cls: float = 0.5
+    dfl: float = 1.5
+    least_side: float = 0.0
+    smoothing: float = 0.0
+    cls_pw: float = 1.0
+    gamma: float = 0.0
+    class_weights: Tensor | None = None
+
+    parts: ClassVar[tuple[str, ...]] = ("box", "cls", "dfl")
+
+    def __call__(self, prediction: DistancePrediction, boxes: Tensor, classes: Tensor) -> Tensor:
+        """The loss of a batch, part by part.
+
+        Args:
+            prediction: the head's output.
+            boxes: (batch, objects, 4) xyxy in pixels.
+            classes: (batch, objects); -1 for padding.
+
+        Returns:
+            (3,) box, cls and dfl, each times its gain and times the batch size; their sum is what is minimized.
+        """
+        distance_logits, class_logits = prediction.distances.float(), prediction.logits.float()
+        points, strides = prediction.points, prediction.strides
+        binary = BinaryLoss(self.cls_pw, self.gamma, self.class_weights)
+        if boxes.shape[1] == 0:
+            nothing = distance_logits.sum() * 0
+            cls = binary(class_logits, torch.zeros_like(class_logits)).sum()
+            return torch.stack((nothing, cls * self.cls, nothing)) * len(class_logits)
+
+        predicted = boxes_from_distances(expected_distances(distance_logits), points, strides)
+        assignment = assign(
+            class_logits.detach().sigmoid(), predicted.detach(), points, boxes, classes, least_side=self.least_side
+        )
+        weights = assignment.weights
+        total = weights.sum().clamp(min=1)
+
+        own_class = classes.clamp(min=0).gather(1, assignment.objects)
+        targets = torch.zeros_like(class_logits).scatter_(2, own_class.unsqueeze(-1), weights.unsqueeze(-1))
+        if self.smoothing > 0:  # only where there is an object: the rest of the image stays certain background
+            targets = targets * (1 - self.smoothing) + weights.unsqueeze(-1) * (self.smoothing / 2)
+        cls = binary(class_logits, targets).sum() / total
+
+        own_boxes = boxes.gather(1, assignment.objects.unsqueeze(-1).expand(-1, -1, 4))
+        box, dfl = _regression(predicted, distance_logits, own_boxes, points, strides, assignment.positive, weights)
+        parts = torch.stack((box / total * self.box, cls * self.cls, dfl / total * self.dfl))
+        return parts * len(class_logits)

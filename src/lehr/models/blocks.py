@@ -87,6 +87,49 @@ class C2f(nn.Module):
         return out
 
 
+class C3(nn.Module):
+    """Cross-stage partial block of YOLOv5 (Wang et al., "CSPNet", 2020).
+
+    Two 1x1 convolutions make halves; one runs through the bottlenecks; both are concatenated and joined by a third.
+    """
+
+    def __init__(self, c_in: int, c_out: int, repeats: int = 1, shortcut: bool = True) -> None:
+        super().__init__()
+        hidden = c_out // 2
+        self.cv1 = Conv(c_in, hidden)
+        self.cv2 = Conv(c_in, hidden)
+        self.cv3 = Conv(2 * hidden, c_out)
+        self.m = nn.Sequential(*(Bottleneck(hidden, hidden, shortcut, (1, 3), 1.0) for _ in range(repeats)))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Features (batch, c_in, h, w) to (batch, c_out, h, w)."""
+        out: Tensor = self.cv3(torch.cat((self.m(self.cv1(x)), self.cv2(x)), 1))
+        return out
+
+
+class SPP(nn.Module):
+    """Spatial pyramid pooling: max-pools of several sides beside the input (He et al., 2015).
+
+    Args:
+        c_in: input channels.
+        c_out: output channels.
+        kernels: sides of the pools, pixels.
+    """
+
+    def __init__(self, c_in: int, c_out: int, kernels: tuple[int, ...] = (5, 9, 13)) -> None:
+        super().__init__()
+        hidden = c_in // 2
+        self.cv1 = Conv(c_in, hidden)
+        self.cv2 = Conv(hidden * (len(kernels) + 1), c_out)
+        self.m = nn.ModuleList(nn.MaxPool2d(kernel, stride=1, padding=kernel // 2) for kernel in kernels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Features (batch, c_in, h, w) to (batch, c_out, h, w)."""
+        x = self.cv1(x)
+        out: Tensor = self.cv2(torch.cat([x, *(pool(x) for pool in self.m)], 1))
+        return out
+
+
 class SPPF(nn.Module):
     """Spatial pyramid pooling by three chained max-pools, equal to pools of 5, 9 and 13 pixels (He et al., 2015)."""
 
@@ -115,7 +158,7 @@ class Concat(nn.Module):
 
 
 def scaled_channels(channels: int, width: float, most: int) -> int:
-    """Channels of a scaled model: `min(channels, most) * width`, rounded up to a multiple of 8."""
+    """Channels of a scaled model: `min(channels, most) * width`, rounded up to a multiple of 8, at least 8."""
     return math.ceil(min(channels, most) * width / 8) * 8
 
 

@@ -1,27 +1,30 @@
 """Weights in and out: safetensors, which can hold numbers and text and nothing that runs.
 
-The metadata holds what is needed to use the weights: the model's name, class names, image size and metrics.
+The metadata holds what is needed to use the weights: the model's name and scale, class names, image size, anchors and
+metrics.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
+from torch import Tensor
 
 from lehr.errors import InputError
-from lehr.models.build import build_model
-from lehr.models.yolov8 import YOLOv8
+from lehr.models.build import anchor_head, build_model
+from lehr.models.detection import DetectionModel
 
 FORMAT = "lehr-1"
 
 
-def save_weights(model: YOLOv8, path: Path, details: Mapping[str, Any] | None = None) -> None:
+def save_weights(model: DetectionModel, path: Path, details: Mapping[str, Any] | None = None) -> None:
     """Writes a model's weights; the file appears whole or not at all.
 
     Args:
@@ -30,11 +33,15 @@ def save_weights(model: YOLOv8, path: Path, details: Mapping[str, Any] | None = 
         details: more metadata that JSON can hold, e.g. metrics.
     """
     tensors = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
+    head = anchor_head(model)
     metadata = {
         "format": FORMAT,
         "model": model.variant,
         "names": json.dumps(model.names),
         "imgsz": str(model.imgsz),
+        "depth": str(model.scale.depth),
+        "width": str(model.scale.width),
+        **({} if head is None else {"anchors": json.dumps(_rounded(head.pixel_anchors))}),
         **{name: json.dumps(value) for name, value in (details or {}).items()},
     }
     temporary = path.with_name(f".{path.name}.tmp")
@@ -66,7 +73,7 @@ def read_metadata(path: Path) -> dict[str, str]:
     return dict(metadata)
 
 
-def load_model(path: Path, device: torch.device | None = None) -> YOLOv8:
+def load_model(path: Path, device: torch.device | None = None) -> DetectionModel:
     """The model of a weights file, in eval mode.
 
     Args:
@@ -78,7 +85,9 @@ def load_model(path: Path, device: torch.device | None = None) -> YOLOv8:
     """
     metadata = read_metadata(path)
     names = tuple(json.loads(metadata["names"]))
-    model = build_model(metadata["model"], names, int(metadata["imgsz"]))
+    depth, width = (float(metadata[key]) if key in metadata else None for key in ("depth", "width"))
+    anchors = len(json.loads(metadata["anchors"])[0]) if "anchors" in metadata else 3
+    model = build_model(metadata["model"], names, int(metadata["imgsz"]), depth=depth, width=width, anchors=anchors)
     with safe_open(path, framework="pt") as file:
         state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
     try:
@@ -88,11 +97,25 @@ def load_model(path: Path, device: torch.device | None = None) -> YOLOv8:
     return model.to(device or torch.device("cpu")).eval()
 
 
-def take_fitting_weights(model: YOLOv8, path: Path) -> tuple[int, int]:
+@dataclass(frozen=True, slots=True)
+class Transfer:
+    """What a model took from a weights file.
+
+    Attributes:
+        taken: tensors copied.
+        total: tensors of the model.
+        anchors: whether the anchors are among them.
+    """
+
+    taken: int
+    total: int
+    anchors: bool
+
+
+def take_fitting_weights(model: DetectionModel, path: Path) -> Transfer:
     """Copies the tensors of a weights file whose name and shape fit into a model, as a start for new classes.
 
-    Returns:
-        Tensors copied, and tensors of the model.
+    The others keep the values that the model was built with.
 
     Raises:
         InputError: the file is missing or damaged.
@@ -103,4 +126,10 @@ def take_fitting_weights(model: YOLOv8, path: Path) -> tuple[int, int]:
         given = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
     fitting = {name: value for name, value in given.items() if name in own and own[name].shape == value.shape}
     model.load_state_dict({**own, **fitting})
-    return len(fitting), len(own)
+    anchors = any(name.endswith(".anchors") for name in fitting)
+    return Transfer(len(fitting), len(own), anchors)
+
+
+def _rounded(anchors: Tensor) -> list[list[list[float]]]:
+    """Anchors as people read them; the exact ones are among the tensors."""
+    return [[[round(side, 2) for side in anchor] for anchor in level] for level in anchors.tolist()]

@@ -14,14 +14,14 @@ from lehr.data.images import read_image
 from lehr.detections import Detections
 from lehr.errors import InputError
 from lehr.evaluation.nms import suppress
-from lehr.models.yolov8 import YOLOv8, decode
+from lehr.models.detection import DetectionModel, Prediction
 
 ImageSource = Path | NDArray[np.uint8]
 """An image file, or pixels uint8 (height, width, 3), RGB."""
 
 
 def predict_images(
-    model: YOLOv8,
+    model: DetectionModel,
     images: Sequence[ImageSource],
     *,
     imgsz: int,
@@ -67,10 +67,11 @@ def predict_images(
 
 
 @torch.inference_mode()
-def _infer(model: YOLOv8, canvases: NDArray[np.uint8]) -> tuple[torch.Tensor, torch.Tensor]:
+def _infer(model: DetectionModel, canvases: NDArray[np.uint8]) -> tuple[torch.Tensor, torch.Tensor]:
     weights = next(model.parameters())
     images = torch.from_numpy(canvases).permute(0, 3, 1, 2).to(weights.device).to(weights.dtype).div_(255)
-    return decode(model(images))
+    prediction: Prediction = model(images)
+    return prediction.decode()
 
 
 def _open(image: ImageSource, number: int) -> tuple[str, NDArray[np.uint8]]:

@@ -6,66 +6,12 @@ rate of its own in the warmup. The optimizers are torch's, fused into one operat
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 from torch import nn
 
+from lehr.techniques.auto import OptimizerChoice
+
 GROUP_NAMES = ("weights", "norms", "biases")
-AUTO_SGD_ITERATIONS = 10_000
-
-
-@dataclass(frozen=True, slots=True)
-class OptimizerChoice:
-    """An optimizer with its values.
-
-    Attributes:
-        name: SGD or AdamW.
-        lr0: learning rate after the warmup.
-        momentum: SGD's momentum or AdamW's beta1.
-        warmup_bias_lr: the biases' rate at the start of the warmup.
-    """
-
-    name: str
-    lr0: float
-    momentum: float
-    warmup_bias_lr: float
-
-
-def choose_optimizer(
-    name: str,
-    *,
-    classes: int,
-    iterations: int,
-    lr0: float | None = None,
-    momentum: float | None = None,
-    warmup_bias_lr: float | None = None,
-) -> OptimizerChoice:
-    """What the options mean: `auto` resolved, and values that were not given filled in.
-
-    `auto` takes SGD (0.01, momentum 0.9) above 10,000 iterations, else AdamW with rate `0.002 * 5 / (4 + classes)`:
-    short runs have no time for SGD's slow start. A value that was given always wins. AdamW's steps do not grow with
-    the gradient, so its biases start at rate 0 instead of SGD's 0.1.
-
-    Args:
-        name: auto, SGD or AdamW.
-        classes: number of classes.
-        iterations: batches of the whole run.
-        lr0: rate asked for, or None.
-        momentum: momentum asked for, or None.
-        warmup_bias_lr: rate asked for, or None.
-    """
-    default_momentum = 0.9 if name == "auto" else 0.937
-    if name == "auto":
-        name = "SGD" if iterations > AUTO_SGD_ITERATIONS else "AdamW"
-    default_lr0 = 0.01 if name == "SGD" else round(0.002 * 5 / (4 + classes), 6)
-    default_bias = 0.1 if name == "SGD" else 0.0
-    return OptimizerChoice(
-        name,
-        default_lr0 if lr0 is None else lr0,
-        default_momentum if momentum is None else momentum,
-        default_bias if warmup_bias_lr is None else warmup_bias_lr,
-    )
 
 
 def parameter_groups(model: nn.Module) -> dict[str, list[nn.Parameter]]:
@@ -97,11 +43,22 @@ def build_optimizer(model: nn.Module, choice: OptimizerChoice, weight_decay: flo
         {"params": groups[name], "name": name, "weight_decay": weight_decay if name == "weights" else 0.0}
         for name in GROUP_NAMES
     ]
-    device = next(model.parameters()).device.type
-    fused = device in ("cpu", "cuda", "mps")
-    if choice.name == "SGD":
-        return torch.optim.SGD(parameters, lr=choice.lr0, momentum=choice.momentum, nesterov=True, fused=fused)
-    return torch.optim.AdamW(parameters, lr=choice.lr0, betas=(choice.momentum, 0.999), fused=fused)
+    fused = next(model.parameters()).device.type in ("cpu", "cuda", "mps")
+    betas = (choice.momentum, 0.999)
+    match choice.name:
+        case "SGD":
+            return torch.optim.SGD(parameters, lr=choice.lr0, momentum=choice.momentum, nesterov=True, fused=fused)
+        case "RMSProp":
+            return torch.optim.RMSprop(parameters, lr=choice.lr0, momentum=choice.momentum, foreach=True)
+        case "Adam":
+            return torch.optim.Adam(parameters, lr=choice.lr0, betas=betas, fused=fused)
+        case "AdamW":
+            return torch.optim.AdamW(parameters, lr=choice.lr0, betas=betas, fused=fused)
+        case "NAdam":
+            return torch.optim.NAdam(parameters, lr=choice.lr0, betas=betas, foreach=True)
+        case "RAdam":
+            return torch.optim.RAdam(parameters, lr=choice.lr0, betas=betas, foreach=True)
+    raise ValueError(f"no optimizer named {choice.name}")
 
 
 def set_rates(optimizer: torch.optim.Optimizer, rates: tuple[float, float, float], momentum: float) -> None:

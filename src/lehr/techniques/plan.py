@@ -2,13 +2,28 @@
 
 from __future__ import annotations
 
+import csv
 from dataclasses import dataclass
+from pathlib import Path
 
-from lehr.config import ScheduleOptions
-from lehr.techniques.accumulation import accumulation
-from lehr.techniques.optimizer import OptimizerChoice
-from lehr.techniques.schedule import cosine, linear
-from lehr.techniques.warmup import ramp, warmup_steps
+from lehr.errors import InputError
+from lehr.options import ScheduleOptions
+from lehr.techniques.accumulation import accumulation, scaled_weight_decay
+from lehr.techniques.auto import OptimizerChoice, choose_optimizer
+from lehr.techniques.schedule import Schedule, build_schedule
+from lehr.techniques.warmup import (
+    constant_warmup,
+    cosine_warmup,
+    first_epoch_steps,
+    first_epoch_warmup,
+    linear_warmup,
+    ramp,
+    warmup_steps,
+)
+
+WARMUP_EPOCHS = 3.0
+LONGEST_WARMUP = 1 / 3
+"""Share of the run that a warmup takes at most when its length was not given."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +34,7 @@ class Rates:
         lr_weights: learning rate of the weights.
         lr_norms: learning rate of the norms.
         lr_biases: learning rate of the biases.
-        momentum: momentum, or AdamW's beta1.
+        momentum: momentum, or beta1 of the Adam family.
         accumulate: batches an optimizer step.
     """
 
@@ -45,6 +60,8 @@ class TrainingPlan:
         epochs: epochs of the run.
         batches: batches an epoch.
         batch: images a batch.
+        warmup: steps that the warmup lasts.
+        schedule: multiple of lr0 at an epoch.
     """
 
     options: ScheduleOptions
@@ -52,20 +69,137 @@ class TrainingPlan:
     epochs: int
     batches: int
     batch: int
+    warmup: int
+    schedule: Schedule
 
     @property
-    def warmup(self) -> int:
-        """Steps that the warmup lasts."""
-        return warmup_steps(self.options.warmup_epochs, self.batches)
+    def steps(self) -> int:
+        """Steps of the whole run: batches."""
+        return self.epochs * self.batches
+
+    @property
+    def weight_decay(self) -> float:
+        """Decay of the weights, for the images that an optimizer step really sees."""
+        return scaled_weight_decay(self.options.weight_decay, self.batch, self.optimizer.nominal_batch)
 
     def at(self, step: int) -> Rates:
         """Rates, momentum and accumulation of a step, counted over the whole run from 0."""
-        course = cosine if self.options.cos_lr else linear
-        scheduled = self.optimizer.lr0 * course(step // self.batches, self.epochs, self.options.lrf)
-        steps = self.warmup
-        rising = ramp(step, steps, 0.0, scheduled)
-        falling = ramp(step, steps, self.optimizer.warmup_bias_lr, scheduled)
-        momentum = ramp(step, steps, self.options.warmup_momentum, self.optimizer.momentum)
-        nominal = accumulation(self.batch, self.options.nominal_batch)
-        accumulate = max(1, round(ramp(step, steps, 1.0, self.options.nominal_batch / self.batch)))
-        return Rates(rising, rising, falling, momentum, nominal if step >= steps else accumulate)
+        choice, steps = self.optimizer, self.warmup
+        scheduled = choice.lr0 * self.schedule(step // self.batches)
+        nominal = accumulation(self.batch, choice.nominal_batch)
+        if self.options.warmup == "gradual" and step < steps:
+            rising = ramp(step, steps, 0.0, scheduled)
+            falling = ramp(step, steps, choice.warmup_bias_lr, scheduled)
+            momentum = ramp(step, steps, self.options.warmup_momentum, choice.momentum)
+            accumulate = max(1, round(ramp(step, steps, 1.0, choice.nominal_batch / self.batch)))
+            return Rates(rising, rising, falling, momentum, accumulate)
+        rate = scheduled * self._multiplier(step)
+        if self.options.warmup == "first-epoch" and step < self.batches:
+            nominal = 1
+        return Rates(rate, rate, rate, choice.momentum, nominal)
+
+    def table(self, rows: int = 12) -> str:
+        """The course for people: some steps, the first, the end of the warmup and the last among them.
+
+        Args:
+            rows: about how many lines.
+        """
+        even = {round(i * (self.steps - 1) / max(1, rows - 1)) for i in range(rows)}
+        lines = [
+            f"{'step':>8} {'epoch':>6} {'weights':>10} {'norms':>10} {'biases':>10} {'momentum':>8} {'accumulate':>10}"
+        ]
+        for step in sorted(even | {min(self.warmup, self.steps - 1)}):
+            r = self.at(step)
+            lines.append(
+                f"{step:>8} {step // self.batches:>6} {r.lr_weights:>10.3g} {r.lr_norms:>10.3g} {r.lr_biases:>10.3g} "
+                f"{r.momentum:>8.4f} {r.accumulate:>10}"
+            )
+        return "\n".join(lines)
+
+    def _multiplier(self, step: int) -> float:
+        match self.options.warmup:
+            case "constant":
+                return constant_warmup(step, self.warmup)
+            case "linear":
+                return linear_warmup(step, self.warmup, self.steps)
+            case "cosine":
+                return cosine_warmup(step, self.warmup, self.steps)
+            case "first-epoch":
+                return first_epoch_warmup(step, self.warmup)
+            case _:
+                return 1.0
+
+
+def plan_training(options: ScheduleOptions, *, epochs: int, images: int, batch: int, classes: int) -> TrainingPlan:
+    """The course of a run on a data set.
+
+    Args:
+        options: the options of the schedule.
+        epochs: epochs of the run.
+        images: images of the training split.
+        batch: images a batch, as asked for.
+        classes: number of classes.
+
+    Raises:
+        InputError: the warmup is longer than the run.
+    """
+    batches = -(-images // batch)
+    batch = min(batch, images)
+    choice = choose_optimizer(
+        options.optimizer,
+        classes=classes,
+        iterations=batches * epochs,
+        batch=batch,
+        lr0=options.lr0,
+        momentum=options.momentum,
+        warmup_bias_lr=options.warmup_bias_lr,
+        nominal_batch=options.nominal_batch,
+    )
+    warmup = _warmup(options, batches, epochs)
+    return TrainingPlan(options, choice, epochs, batches, batch, warmup, build_schedule(options, epochs))
+
+
+def _warmup(options: ScheduleOptions, batches: int, epochs: int) -> int:
+    """Steps of the warmup.
+
+    Raises:
+        InputError: it was given, and is longer than the run.
+    """
+    total = batches * epochs
+    if options.warmup == "none":
+        return 0
+    if options.warmup == "first-epoch":
+        return first_epoch_steps(batches)
+    if options.warmup_epochs is None:
+        return min(warmup_steps(WARMUP_EPOCHS, batches), round(total * LONGEST_WARMUP))
+    steps = warmup_steps(options.warmup_epochs, batches)
+    if steps > total:
+        raise InputError(
+            f"The warmup is longer than the run: --warmup-epochs {options.warmup_epochs:g} makes {steps} steps (never "
+            f"fewer than 100), and {epochs} epochs of {batches} batches are {total}. Use more --epochs, a shorter "
+            "--warmup-epochs, or --warmup none."
+        )
+    return steps
+
+
+COLUMNS = ("step", "epoch", "lr_weights", "lr_norms", "lr_biases", "momentum", "accumulate")
+
+
+def write_csv(plan: TrainingPlan, path: Path) -> None:
+    """Writes a row a step: step, epoch, the three rates, momentum and accumulation; whole or not at all.
+
+    Raises:
+        InputError: the file cannot be written.
+    """
+    temporary = path.with_name(f".{path.name}.tmp")
+    try:
+        with temporary.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerow(COLUMNS)
+            for step in range(plan.steps):
+                rates = plan.at(step)
+                writer.writerow((step, step // plan.batches, *map(repr, (*rates.lr, rates.momentum)), rates.accumulate))
+        temporary.replace(path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise InputError(f"{path}: cannot be written ({error.strerror}). Choose another --csv file.") from None

@@ -1,14 +1,22 @@
 """Learning-rate schedules: the course of the rate over the run, as a multiple of lr0.
 
-Each is a pure function of the epoch, so that it can be plotted, tested and resumed without bookkeeping.
+Each is a pure function of the epoch, so that it can be plotted, tested and resumed without bookkeeping, and torch's
+`LambdaLR` can carry it: `LambdaLR(optimizer, partial(cosine, epochs=300, lrf=0.01))`.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from functools import partial
+
+from lehr.options import ScheduleOptions
+
+Schedule = Callable[[float], float]
+"""From the epoch to the multiple of lr0."""
 
 
-def linear(epoch: float, epochs: int, lrf: float) -> float:
+def linear(epoch: float, epochs: float, lrf: float) -> float:
     """A straight line from 1 at the start to `lrf` at the end: `(1 - x/E)(1 - lrf) + lrf`.
 
     Args:
@@ -19,7 +27,7 @@ def linear(epoch: float, epochs: int, lrf: float) -> float:
     return (1 - epoch / epochs) * (1 - lrf) + lrf
 
 
-def cosine(epoch: float, epochs: int, lrf: float) -> float:
+def cosine(epoch: float, epochs: float, lrf: float) -> float:
     """One half wave from 1 to `lrf`: `(1 - cos(pi x/E))/2 (lrf - 1) + 1` (He et al., "Bag of Tricks", 2019).
 
     Args:
@@ -28,3 +36,61 @@ def cosine(epoch: float, epochs: int, lrf: float) -> float:
         lrf: the last multiple, 0 to 1.
     """
     return (1 - math.cos(math.pi * epoch / epochs)) / 2 * (lrf - 1) + 1
+
+
+def restarts(epoch: float, lrf: float, period: float, factor: float = 2.0) -> float:
+    """Cosine annealing with warm restarts: `lrf + (1 - lrf)(1 + cos(pi t/T))/2` (Loshchilov & Hutter, "SGDR", 2017).
+
+    Each course falls from 1 to `lrf`; then the rate jumps back to 1 and the next course is `factor` times longer.
+
+    Args:
+        epoch: x, 0 or more; t is what of it lies within the course of length T that runs.
+        lrf: the lowest multiple, 0 to 1.
+        period: length of the first course, epochs, above 0.
+        factor: how many times longer each further course is, 1 or more.
+    """
+    since, length = epoch, period
+    if factor == 1:
+        since %= period
+    while since >= length:
+        since -= length
+        length *= factor
+    return lrf + (1 - lrf) * (1 + math.cos(math.pi * since / length)) / 2
+
+
+def exponential(epoch: float, epochs: float, lrf: float) -> float:
+    """The same factor each epoch: `lrf^(x/E)`, a straight line on a logarithmic scale.
+
+    Args:
+        epoch: x, 0 to `epochs`.
+        epochs: E, the length of the run.
+        lrf: the last multiple, above 0, to 1.
+    """
+    return math.pow(lrf, epoch / epochs)
+
+
+def constant(epoch: float) -> float:
+    """Always 1: lr0 from the first epoch to the last."""
+    return 1.0
+
+
+def build_schedule(options: ScheduleOptions, epochs: int) -> Schedule:
+    """The schedule that the options name, as a function of the epoch alone.
+
+    Args:
+        options: --lr-schedule and its values; --cos-lr is the familiar name of one.
+        epochs: length of the run.
+    """
+    courses: dict[str, Schedule] = {
+        "linear": partial(linear, epochs=epochs, lrf=options.lrf),
+        "cosine": partial(cosine, epochs=epochs, lrf=options.lrf),
+        "restarts": partial(restarts, lrf=options.lrf, period=options.restart_epochs, factor=options.restart_factor),
+        "exponential": partial(exponential, epochs=epochs, lrf=options.lrf),
+        "constant": constant,
+    }
+    return courses[schedule_name(options)]
+
+
+def schedule_name(options: ScheduleOptions) -> str:
+    """Which schedule the options name."""
+    return options.lr_schedule or ("cosine" if options.cos_lr else "linear")

@@ -1,17 +1,27 @@
-"""Gradual warmup: in the first steps rates, momentum and accumulation move to their values along straight lines.
+"""Warmups: small rates at first, while BatchNorm's statistics and the random weights settle.
 
-Weights and norms rise from 0, since fresh BatchNorm statistics and random weights give misleading gradients at first
-(Goyal et al., "Accurate, Large Minibatch SGD", 2017). Biases fall from `warmup_bias_lr`, so that the head's biases
-find the data's object frequency at once. Momentum rises from `warmup_momentum`; accumulation rises from 1.
+Fresh statistics and random weights give misleading gradients at first (Goyal et al., "Accurate, Large Minibatch
+SGD", 2017). Each warmup is a pure function of the step and goes with any schedule:
+
+- gradual (YOLOv5, YOLOv8): each parameter group by itself. Weights and norms rise from 0; biases fall from
+  `warmup_bias_lr`, so that the head's biases find the data's object frequency at once; momentum rises from
+  `warmup_momentum`, accumulation from 1. All along straight lines, to the schedule's value.
+- constant, linear, cosine: a multiplier of the schedule that rises from 0 to 1 and then holds, falls linearly to 0 at
+  the end of the run, or falls as a half cosine wave.
+- first epoch (YOLOv3): in the first epoch only, a multiplier that rises from 1/1000 to 1.
 """
 
 from __future__ import annotations
 
+import math
+
 FEWEST_STEPS = 100
+FIRST_EPOCH_START = 1 / 1000
+FIRST_EPOCH_STEPS = 1000
 
 
 def warmup_steps(warmup_epochs: float, batches: int) -> int:
-    """Steps that the warmup lasts: `max(round(warmup_epochs * batches), 100)`; 0 when it is off.
+    """Steps that a warmup lasts: `max(round(warmup_epochs * batches), 100)`; 0 when it is off.
 
     Args:
         warmup_epochs: its length, epochs; 0 turns it off.
@@ -21,7 +31,56 @@ def warmup_steps(warmup_epochs: float, batches: int) -> int:
 
 
 def ramp(step: int, steps: int, start: float, end: float) -> float:
-    """The value at a step on the line from `start` at step 0 to `end` at step `steps`, and `end` from there on."""
+    """Gradual: the value on the line from `start` at step 0 to `end` at step `steps`, and `end` from there on."""
     if step >= steps:
         return end
     return start + (end - start) * step / steps
+
+
+def constant_warmup(step: int, steps: int) -> float:
+    """Rises as `s/W` from 0 to 1, then holds at 1.
+
+    Args:
+        step: s, from 0.
+        steps: W, length of the warmup.
+    """
+    return step / steps if step < steps else 1.0
+
+
+def linear_warmup(step: int, steps: int, total: int) -> float:
+    """Rises as `s/W` from 0 to 1, then falls as `(S - s)/(S - W)` to 0 at the end of the run.
+
+    Args:
+        step: s, from 0.
+        steps: W, length of the warmup.
+        total: S, steps of the run.
+    """
+    return step / steps if step < steps else (total - step) / max(1, total - steps)
+
+
+def cosine_warmup(step: int, steps: int, total: int) -> float:
+    """Rises as `s/W` from 0 to 1, then falls as `(1 + cos(pi (s - W)/(S - W)))/2` to 0 at the end of the run.
+
+    Args:
+        step: s, from 0.
+        steps: W, length of the warmup.
+        total: S, steps of the run.
+    """
+    if step < steps:
+        return step / steps
+    return (1 + math.cos(math.pi * (step - steps) / max(1, total - steps))) / 2
+
+
+def first_epoch_steps(batches: int) -> int:
+    """Steps of YOLOv3's warmup: `min(1000, batches - 1)`, batches being those of an epoch."""
+    return min(FIRST_EPOCH_STEPS, batches - 1)
+
+
+def first_epoch_warmup(step: int, steps: int) -> float:
+    """Rises as `(1 - s/W)/1000 + s/W` from 1/1000 to 1 within the first epoch, then holds at 1.
+
+    Args:
+        step: s, from 0.
+        steps: W, from `first_epoch_steps`.
+    """
+    return ramp(step, steps, FIRST_EPOCH_START, 1.0)

@@ -1,0 +1,121 @@
+"""`lehr anchors`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import Parameter
+from cyclopts.validators import Number
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from lehr.techniques.autoanchor import AnchorFit
+
+
+def anchors(
+    *,
+    data: Annotated[str, Parameter(group="Data")],
+    model: Annotated[str, Parameter(group="Model")] = "yolov5n",
+    weights: Annotated[Path | None, Parameter(group="Model")] = None,
+    imgsz: Annotated[int, Parameter(group="Model", validator=Number(gte=1))] = 640,
+    anchor_t: Annotated[float, Parameter(group="Anchors", validator=Number(gt=1))] = 4.0,
+    anchors: Annotated[int, Parameter(group="Anchors", validator=Number(gte=1, lte=20))] = 3,
+    fit: Annotated[bool, Parameter(group="Anchors", negative=())] = False,
+    seed: Annotated[int, Parameter(group="Anchors", validator=Number(gte=0))] = 0,
+    plot: Annotated[Path | None, Parameter(group="Output")] = None,
+    json: Annotated[Path | None, Parameter(group="Output")] = None,
+) -> None:
+    """Show how well a model's anchors fit the objects of a data set, and look for better ones.
+
+    Parameters
+    ----------
+    data:
+        A data YAML, a folder, a VOC folder, a COCO JSON, or `shapes` (generated); its training split counts.
+    model:
+        A model with anchors: yolov5 with n, s, m, l or x, or yolov3-spp.
+    weights:
+        Take the anchors of this .safetensors file instead of the model's default ones.
+    imgsz:
+        Image size of the training, pixels; rounded up to a multiple of 32.
+    anchor_t:
+        Largest ratio of an object's and a matching anchor's sides.
+    anchors:
+        Anchors a level.
+    fit:
+        Look for better anchors, even where these fit.
+    seed:
+        Seed of the search.
+    plot:
+        Draw objects and anchors into this file, .png, .svg or .pdf.
+    json:
+        Write the figures to this file.
+    """
+    from lehr.cli.output import say, tell_rounding, write_json
+    from lehr.config import rounded_size
+    from lehr.data.load import load_dataset, require_split
+    from lehr.techniques.autoanchor import autoanchor, measure, object_sizes
+
+    tell_rounding(imgsz)
+    side = rounded_size(imgsz)
+    used = _anchors_of(model, weights, anchors)
+    sizes = object_sizes(require_split(load_dataset(data), "train"), side)
+    before = measure(used, sizes, anchor_t)
+    name = weights or model
+    say(f"{name} on {data} at {side} pixels: {len(sizes)} objects, threshold {anchor_t:g}")
+    say(_text("anchors", used, before))
+    result = _as_dict(used, before)
+    better = None
+    if fit:
+        found = autoanchor(used, sizes, anchor_t, seed=seed, always=True)
+        if found.changed:
+            better = found.anchors
+            say(_text("fitted", better, found.after))
+        else:
+            say("No better anchors found: these stay.")
+        result["fitted"] = _as_dict(found.anchors, found.after)
+    elif before.bpr <= 0.98:
+        say("Below 0.98: `lehr train` will fit anchors to the data (--no-autoanchor keeps these); --fit shows them.")
+    if json is not None:
+        write_json(json, result)
+    if plot is not None:
+        from lehr.plots.anchors import plot_anchors
+
+        plot_anchors(sizes, used, better, anchor_t, plot)
+        say(f"Written: {plot}")
+
+
+def _anchors_of(model: str, weights: Path | None, a_level: int) -> NDArray[np.float64]:
+    """Anchors (levels, anchors a level, 2), pixels, of a weights file or of a model's name."""
+    from lehr.errors import InputError
+    from lehr.models.anchor_head import default_anchors
+    from lehr.models.build import anchor_head, check_model_name
+    from lehr.models.weights import load_model
+
+    without = f"{weights or model}: has no anchors. Give a yolov5 or yolov3-spp."
+    if weights is not None:
+        head = anchor_head(load_model(weights))
+        if head is None:
+            raise InputError(without)
+        return head.pixel_anchors.double().numpy()
+    check_model_name(model)
+    if model.startswith("yolov8"):
+        raise InputError(f"--model {without}")
+    return default_anchors(a_level).double().numpy()
+
+
+def _text(title: str, anchors: NDArray[np.float64], fit: AnchorFit) -> str:
+    levels = "   ".join(
+        f"P{number}: " + " ".join(f"{width:.4g},{height:.4g}" for width, height in level.round(1).tolist())
+        for number, level in enumerate(anchors, 3)
+    )
+    return (
+        f"{title:>8}: best possible recall {fit.bpr:.4f}, anchors above threshold {fit.aat:.4f}, "
+        f"mean ratio {fit.fitness:.4f}\n{'':>10}{levels}"
+    )
+
+
+def _as_dict(anchors: NDArray[np.float64], fit: AnchorFit) -> dict[str, Any]:
+    return {"bpr": fit.bpr, "aat": fit.aat, "anchors": anchors.round(4).tolist()}

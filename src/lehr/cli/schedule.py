@@ -1,0 +1,96 @@
+"""`lehr schedule`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import yaml
+from cyclopts import Parameter
+from cyclopts.validators import Number
+
+from lehr.cli.train_options import Augment, Config, Data, Hyp, Loss, Model, Run, Schedule, merged
+from lehr.config import TrainConfig, build_config
+from lehr.errors import InputError
+from lehr.options import AugmentOptions, DataOptions, LossOptions, ModelOptions, RunOptions, ScheduleOptions
+
+
+def schedule(
+    *,
+    plot: Annotated[Path | None, Parameter(group="Output")] = None,
+    csv: Annotated[Path | None, Parameter(group="Output")] = None,
+    compare: Annotated[list[str] | None, Parameter(group="Output", negative=())] = None,
+    images: Annotated[int | None, Parameter(group="Output", validator=Number(gte=1))] = None,
+    classes: Annotated[int | None, Parameter(group="Output", validator=Number(gte=1))] = None,
+    data: Data = DataOptions(),
+    model: Model = ModelOptions(),
+    schedule: Schedule = ScheduleOptions(),
+    loss: Loss = LossOptions(),
+    augment: Augment = AugmentOptions(),
+    run: Run = RunOptions(),
+    config: Config = None,
+    hyp: Hyp = None,
+) -> None:
+    """Show the learning rates, momentum and accumulation of every step of a run, before it is trained.
+
+    Takes the options of `lehr train`. No image is decoded and no model built; with --images and --classes the data set
+    is not looked at.
+
+    Parameters
+    ----------
+    plot:
+        Draw the curves into this file, .png, .svg or .pdf.
+    csv:
+        Write a row a step to this file: step, epoch, lr_weights, lr_norms, lr_biases, momentum, accumulate.
+    compare:
+        Another setting for the same picture and table, as "option=value option=value"; may be given several times.
+    images:
+        Images of the training split (unset: those of --data are counted).
+    classes:
+        Number of classes (unset: those of --data).
+    """
+    from lehr.cli.output import say
+    from lehr.engine.preview import preview
+    from lehr.techniques.plan import write_csv
+
+    settings = merged(data, model, schedule, loss, augment, run, config=config, hyp=hyp)
+    first = preview(settings, images, classes)
+    plans = {"as given" if compare else settings.model.model: first.plan}
+    for text in compare or ():
+        plans[text] = preview(_changed(settings, text), first.images, first.classes).plan
+    for note in settings.notes:
+        say(note)
+    for number, (name, plan) in enumerate(plans.items()):
+        choice = plan.optimizer
+        say(
+            f"{'' if number == 0 else chr(10)}{name}: {plan.epochs} epochs of {plan.batches} batches of "
+            f"{plan.batch}, {plan.steps} steps; {choice.name}, lr0 {choice.lr0:g}, warmup {plan.warmup} steps"
+        )
+        say(plan.table())
+    if csv is not None:
+        write_csv(first.plan, csv)
+    if plot is not None:
+        from lehr.plots.schedule import plot_schedules
+
+        plot_schedules(plans, plot)
+    for path in (csv, plot):
+        if path is not None:
+            say(f"Written: {path}")
+
+
+def _changed(settings: TrainConfig, text: str) -> TrainConfig:
+    """The same configuration with some options changed, from "option=value option=value".
+
+    Raises:
+        InputError: the text is no such list, or an option is unknown or out of range.
+    """
+    changes: dict[str, Any] = {}
+    for word in text.replace(",", " ").split():
+        name, equals, value = word.partition("=")
+        if not equals:
+            raise InputError(f"--compare '{text}': '{word}' must be option=value, e.g. lr-schedule=cosine.")
+        name = name.lstrip("-").replace("-", "_")
+        changes[name] = yaml.safe_load(value)
+        if name == "cos_lr":
+            changes.setdefault("lr_schedule", None)
+    return build_config({**settings.flat(), **changes}, f"--compare '{text}'")

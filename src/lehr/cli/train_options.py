@@ -1,0 +1,65 @@
+"""The options of a run as the shell gives them: shared by every command that is about a run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+
+from lehr.config import TrainConfig, build_config
+from lehr.hyperparameters import read_hyperparameters
+from lehr.options import (
+    AugmentOptions,
+    DataOptions,
+    LossOptions,
+    ModelOptions,
+    Options,
+    RunOptions,
+    ScheduleOptions,
+)
+from lehr.yaml_files import read_mapping
+
+Data = Annotated[DataOptions, Parameter(name="*", group="Data")]
+Model = Annotated[ModelOptions, Parameter(name="*", group="Model")]
+Schedule = Annotated[ScheduleOptions, Parameter(name="*", group="Schedule")]
+Loss = Annotated[LossOptions, Parameter(name="*", group="Loss")]
+Augment = Annotated[AugmentOptions, Parameter(name="*", group="Augmentation")]
+Run = Annotated[RunOptions, Parameter(name="*", group="Run")]
+Config = Annotated[
+    Path | None,
+    Parameter(help="Options from a YAML file, such as a run's config.yaml; those given here win.", group="Files"),
+]
+Hyp = Annotated[
+    str | None,
+    Parameter(
+        help="A YOLOv5 hyperparameter file (hyp.*.yaml), or a preset: low, medium, high, fine-tuning; options given "
+        "here win. Implies --optimizer SGD.",
+        group="Files",
+    ),
+]
+
+
+def merged(*groups: Options, config: Path | None, hyp: str | None) -> TrainConfig:
+    """The configuration of a run: the file's options, over them the hyperparameters', over them the shell's.
+
+    Args:
+        groups: the groups of options that the shell gave.
+        config: a YAML file of options.
+        hyp: a hyperparameter file or preset.
+
+    Raises:
+        InputError: a file cannot be used, or a value is out of range.
+    """
+    given: dict[str, Any] = {}
+    for group in groups:
+        given |= {name: getattr(group, name) for name in group.model_fields_set}
+    options: dict[str, Any] = {}
+    if config is not None:
+        options = {name.replace("-", "_"): value for name, value in read_mapping(config).items()}
+        build_config(options, str(config))
+    if hyp is not None:
+        model = given.get("model") or options.get("model") or ModelOptions().model
+        read = read_hyperparameters(hyp, model)
+        options = {name: value for name, value in options.items() if name not in read.values} | {"hyp": hyp}
+    return build_config(options | given)

@@ -1,0 +1,286 @@
+"""Every technique with its value in a run, why, and how to turn it off: what `lehr train --explain` lists."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from lehr.engine.preview import Preview
+from lehr.techniques.accumulation import accumulation
+from lehr.techniques.schedule import schedule_name
+
+PAGES = "docs/techniques"
+
+
+@dataclass(frozen=True, slots=True)
+class Technique:
+    """One technique in a run.
+
+    Attributes:
+        name: its name.
+        on: whether the run uses it.
+        value: with what values; how to turn it on, where it is off.
+        why: what it is good for, in one line.
+        off: the option that turns it off; empty where there is nothing to turn off.
+        page: its page of documentation, from the repository's root.
+    """
+
+    name: str
+    on: bool
+    value: str
+    why: str
+    off: str
+    page: str
+
+
+def techniques(run: Preview) -> list[Technique]:
+    """All techniques of a run, those that are off too.
+
+    Args:
+        run: the run to come.
+    """
+    return [*_course(run), *_model(run), *_data(run), *_loss(run), *_augmentation(run)]
+
+
+def _technique(page: str, name: str, on: bool, value: str, why: str, off: str = "") -> Technique:
+    return Technique(name, on, value, why, off, f"{PAGES}/{page}.md")
+
+
+def _course(run: Preview) -> Iterator[Technique]:
+    options, plan = run.config.schedule, run.plan
+    choice = plan.optimizer
+    yield _technique(
+        "optimizers",
+        "optimizer",
+        True,
+        f"{choice.name}, lr0 {choice.lr0:g}, momentum {choice.momentum:g}, weight decay {plan.weight_decay:g}",
+        f"{'chosen' if options.optimizer == 'auto' else 'named'} for {plan.steps} steps; only weights decay",
+        "--weight-decay 0",
+    )
+    yield _technique(
+        "schedules",
+        "schedule",
+        schedule_name(options) != "constant",
+        f"{schedule_name(options)}, from {choice.lr0:g} to {choice.lr0 * options.lrf:g}",
+        "large steps first, small ones to settle",
+        "--lr-schedule constant",
+    )
+    yield _technique(
+        "warmup",
+        "warmup",
+        plan.warmup > 0,
+        f"{options.warmup}, {plan.warmup} steps",
+        "random weights and fresh statistics mislead at first",
+        "--warmup none",
+    )
+    batches = accumulation(plan.batch, choice.nominal_batch)
+    yield _technique(
+        "accumulation",
+        "accumulation",
+        batches > 1,
+        f"{batches} batches an optimizer step (nominal batch {choice.nominal_batch})",
+        "small batches learn as large ones do; few images need each batch as a step",
+        "--nominal-batch 1",
+    )
+    yield _technique(
+        "clipping",
+        "gradient clipping",
+        options.clip_norm > 0,
+        f"norm at most {options.clip_norm:g}",
+        "one strange batch cannot throw the weights away",
+        "--clip-norm 0",
+    )
+    yield _technique(
+        "ema",
+        "average of the weights",
+        options.ema_decay > 0,
+        f"decay {options.ema_decay:g}, rising over {options.ema_tau:g} updates",
+        "the average is steadier and better than any single step's weights",
+        "--ema-decay 0",
+    )
+    yield _technique(
+        "early-stopping",
+        "early stopping",
+        0 < options.patience < plan.epochs,
+        f"after {options.patience} epochs without a better result",
+        "time is not spent on what no longer improves",
+        "--patience 0",
+    )
+
+
+def _model(run: Preview) -> Iterator[Technique]:
+    options = run.config.model
+    with_anchors = not options.model.startswith("yolov8")
+    yield _technique(
+        "pretrained-start",
+        "pretrained start",
+        options.weights is not None,
+        str(options.weights or "--weights FILE"),
+        "features learned elsewhere need fewer images here",
+        "leave out --weights",
+    )
+    yield _technique(
+        "freezing",
+        "freezing",
+        options.freeze is not None,
+        options.freeze or "--freeze 10",
+        "what is learned already cannot be spoilt, and needs no gradient",
+        "leave out --freeze",
+    )
+    yield _technique(
+        "autoanchor",
+        "AutoAnchor",
+        with_anchors and options.autoanchor and options.weights is None,
+        f"fits where recall is below 0.98, threshold {run.config.loss.anchor_t:g}"
+        if with_anchors
+        else "for families with anchors",
+        "an object that no anchor is like is never learned",
+        "--no-autoanchor",
+    )
+    yield _technique(
+        "frequency-bias",
+        "class-frequency bias",
+        options.frequency_bias,
+        "shares of the training split" if options.frequency_bias else "--frequency-bias",
+        "the first epochs need not learn how common each class is",
+        "--no-frequency-bias",
+    )
+
+
+def _data(run: Preview) -> Iterator[Technique]:
+    data = run.config.data
+    cells = data.grid_min is not None and data.grid_max is not None
+    scale = (
+        f"{data.grid_min} to {data.grid_max} cells" if cells else f"within {data.multi_scale:g} of {run.config.imgsz}"
+    )
+    multi = cells or data.multi_scale > 0
+    yield _technique(
+        "multi-scale",
+        "multi-scale",
+        multi,
+        scale if multi else "--multi-scale 0.5",
+        "objects of every size, and images of every size later on",
+        "--multi-scale 0",
+    )
+    yield _technique(
+        "rectangular-batches",
+        "rectangular batches",
+        data.rect,
+        "smallest rectangle of whole strides" if data.rect else "--rect",
+        "no work on padding; without mosaic",
+        "--no-rect",
+    )
+    yield _technique(
+        "image-weights",
+        "image weights",
+        data.image_weights,
+        "by class frequency and precision" if data.image_weights else "--image-weights",
+        "images with rare, badly found classes are seen more often",
+        "--no-image-weights",
+    )
+    yield _technique(
+        "single-class",
+        "single class",
+        data.single_cls,
+        "all classes as one" if data.single_cls else "--single-cls",
+        "where only the place matters",
+        "--no-single-cls",
+    )
+
+
+def _loss(run: Preview) -> Iterator[Technique]:
+    loss = run.config.loss
+    if run.config.model.model.startswith("yolov8"):
+        least = f", sides of at least {loss.least_side:g}" if loss.least_side > 0 else ""
+        yield _technique(
+            "task-aligned-assignment",
+            "task-aligned assignment",
+            True,
+            f"the 10 best points of each object{least}",
+            "points that score and overlap well answer for the object",
+        )
+    else:
+        yield _technique(
+            "anchor-matching",
+            "anchor matching",
+            True,
+            f"sides within {loss.anchor_t:g} times, three cells",
+            "anchors of like shape near the centre answer for the object",
+        )
+    yield _technique(
+        "label-smoothing",
+        "label smoothing",
+        loss.label_smoothing > 0,
+        f"{loss.label_smoothing:g}" if loss.label_smoothing else "--label-smoothing 0.1",
+        "scores stay honest where labels are doubtful",
+        "--label-smoothing 0",
+    )
+    yield _technique(
+        "focal-loss",
+        "focal loss",
+        loss.fl_gamma > 0,
+        f"gamma {loss.fl_gamma:g}" if loss.fl_gamma else "--fl-gamma 1.5",
+        "easy background counts less",
+        "--fl-gamma 0",
+    )
+    yield _technique(
+        "class-weights",
+        "class weights",
+        loss.class_weights > 0,
+        f"power {loss.class_weights:g}" if loss.class_weights else "--class-weights 0.5",
+        "rare classes count more",
+        "--class-weights 0",
+    )
+
+
+def _augmentation(run: Preview) -> Iterator[Technique]:
+    augment, rect = run.config.augment, run.config.data.rect
+    yield _technique(
+        "mosaic",
+        "mosaic",
+        augment.mosaic > 0 and not rect,
+        f"probability {augment.mosaic:g}, closed for the last {min(augment.close_mosaic, run.plan.epochs)} epochs",
+        "four images in one: more objects, more sizes, more surroundings",
+        "--mosaic 0",
+    )
+    yield _technique(
+        "mixup",
+        "mixup",
+        augment.mixup > 0 and not rect,
+        f"probability {augment.mixup:g}" if augment.mixup else "--mixup 0.1",
+        "blends teach what shines through; for large models",
+        "--mixup 0",
+    )
+    yield _technique(
+        "copy-paste",
+        "copy-paste",
+        augment.copy_paste > 0 and not rect,
+        f"probability {augment.copy_paste:g}" if augment.copy_paste else "--copy-paste 0.1",
+        "objects in new surroundings",
+        "--copy-paste 0",
+    )
+    moves = {name: getattr(augment, name) for name in ("degrees", "translate", "scale", "shear", "perspective")}
+    yield _technique(
+        "random-perspective",
+        "random perspective",
+        any(moves.values()),
+        ", ".join(f"{name} {value:g}" for name, value in moves.items() if value) or "--scale 0.5",
+        "the camera stands elsewhere each time",
+        " ".join(f"--{name} 0" for name, value in moves.items() if value),
+    )
+    yield _technique(
+        "colour-jitter",
+        "colour jitter",
+        any((augment.hsv_h, augment.hsv_s, augment.hsv_v)),
+        f"hue {augment.hsv_h:g}, saturation {augment.hsv_s:g}, value {augment.hsv_v:g}",
+        "the light is different each time",
+        "--hsv-h 0 --hsv-s 0 --hsv-v 0",
+    )
+    yield _technique(
+        "flips",
+        "flips",
+        any((augment.fliplr, augment.flipud)),
+        f"left-right {augment.fliplr:g}, upside-down {augment.flipud:g}",
+        "a mirrored object is still the object",
+        "--fliplr 0 --flipud 0",
+    )

@@ -1,0 +1,120 @@
+"""Hyperparameter files as YOLOv5 writes them (`hyp.*.yaml`), and presets of the same kind.
+
+A file is read as it is: its names are Lehr's own, but for `iou_t`, which has no effect, and `anchors: 0`, which means
+the default. The gains of a file or preset belong to the loss with anchors; YOLOv8 keeps its own. They were tuned for
+SGD, so that is the optimizer unless another is named.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lehr.errors import InputError, did_you_mean
+from lehr.options import AugmentOptions, LossOptions, ScheduleOptions
+from lehr.yaml_files import line_of_key, read_mapping
+
+_LOW: dict[str, float] = {
+    "lr0": 0.01,
+    "lrf": 0.01,
+    "momentum": 0.937,
+    "weight_decay": 5e-4,
+    "warmup_momentum": 0.8,
+    "warmup_bias_lr": 0.1,
+    "box": 0.05,
+    "cls": 0.5,
+    "cls_pw": 1.0,
+    "obj": 1.0,
+    "obj_pw": 1.0,
+    "anchor_t": 4.0,
+    "fl_gamma": 0.0,
+    "hsv_h": 0.015,
+    "hsv_s": 0.7,
+    "hsv_v": 0.4,
+    "degrees": 0.0,
+    "translate": 0.1,
+    "scale": 0.5,
+    "shear": 0.0,
+    "perspective": 0.0,
+    "flipud": 0.0,
+    "fliplr": 0.5,
+    "mosaic": 1.0,
+    "mixup": 0.0,
+    "copy_paste": 0.0,
+}
+_HIGH = {**_LOW, "lrf": 0.1, "cls": 0.3, "obj": 0.7, "scale": 0.9, "mixup": 0.1, "copy_paste": 0.1}
+PRESETS: dict[str, dict[str, float]] = {
+    "low": _LOW,
+    "medium": {**_HIGH, "copy_paste": 0.0},
+    "high": _HIGH,
+    "fine-tuning": {
+        **_LOW,
+        "lr0": 0.002,
+        "lrf": 0.1,
+        "warmup_momentum": 0.6,
+        "warmup_bias_lr": 0.01,
+        "hsv_s": 0.5,
+        "hsv_v": 0.3,
+    },
+}
+"""Augmentation from little to much, for training from random weights; and gentle rates, for going on from weights."""
+
+GAINS = ("box", "cls", "obj", "cls_pw", "obj_pw")
+"""What belongs to the loss with anchors alone."""
+WITHOUT_EFFECT = ("iou_t",)
+
+
+@dataclass(frozen=True, slots=True)
+class Hyperparameters:
+    """Options from a file or preset.
+
+    Attributes:
+        values: by option name.
+        notes: what was read and is not used, a line each.
+    """
+
+    values: dict[str, Any]
+    notes: tuple[str, ...] = ()
+
+
+def read_hyperparameters(source: str | Path, model: str) -> Hyperparameters:
+    """Options from a YOLOv5 hyperparameter file, or of a preset.
+
+    Args:
+        source: low, medium, high, fine-tuning, or a YAML file.
+        model: the model's name; one without anchors keeps its own gains.
+
+    Raises:
+        InputError: there is no such file or preset, or it holds an unknown name.
+    """
+    if str(source) in PRESETS:
+        given: dict[str, Any] = dict(PRESETS[str(source)])
+    else:
+        path = Path(source)
+        if not path.suffix and not path.exists():
+            raise InputError(f"--hyp {source}: neither a file nor a preset. {did_you_mean(str(source), PRESETS)}")
+        given = _checked(read_mapping(path), path)
+    notes = [
+        f"--hyp {source}: {name} has no effect here." for name in WITHOUT_EFFECT if given.pop(name, None) is not None
+    ]
+    if given.get("anchors") == 0:
+        del given["anchors"]
+    own = [name for name in GAINS if name in given]
+    if model.startswith("yolov8") and own:
+        given = {name: value for name, value in given.items() if name not in GAINS}
+        notes.append(f"--hyp {source}: {', '.join(own)} belong to the loss with anchors; {model} keeps its own gains.")
+    return Hyperparameters({"optimizer": "SGD", **given}, tuple(notes))
+
+
+def _checked(given: dict[str, Any], path: Path) -> dict[str, Any]:
+    """The file's content, every name known and every value a number."""
+    groups = (ScheduleOptions, LossOptions, AugmentOptions)
+    known = {*(name for group in groups for name in group.model_fields), "anchors", *WITHOUT_EFFECT}
+    for name, value in given.items():
+        place = f"{path}:{line_of_key(path, name)}"
+        if name not in known:
+            raise InputError(f"{place}: unknown hyperparameter '{name}'. {did_you_mean(name, known)}")
+        if not isinstance(value, int | float | str):
+            raise InputError(f"{place}: '{name}' must be a number; it is {value!r}.")
+    return given

@@ -1,0 +1,146 @@
+"""The loss of YOLOv3 and YOLOv5: boxes, objectness and classes of the anchors that objects match.
+
+- box: `1 - CIoU` of the matched anchors' boxes (Zheng et al., 2020), the mean of each level.
+- obj: binary cross-entropy of every anchor's objectness against the CIoU its box reaches (clamped at 0), the mean of
+  each level; levels weigh 4, 1 and 0.4, since the fine ones hold many more cells.
+- cls: binary cross-entropy of the matched anchors' classes, the mean of each level. A single class needs none.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from lehr.losses.binary import BinaryLoss, one_hot, smoothed
+from lehr.losses.iou import ciou
+from lehr.losses.match import match
+from lehr.models.anchor_head import BOX, CLASSES, OBJECTNESS, AnchorPrediction, boxes_from_logits
+from lehr.models.detection import STRIDES
+
+LEVEL_WEIGHTS = (4.0, 1.0, 0.4)
+
+
+@dataclass(frozen=True, slots=True)
+class AnchorBasedLoss:
+    """Box, objectness and class loss of matched anchors.
+
+    Attributes:
+        box: gain of the box loss.
+        obj: gain of the objectness loss.
+        cls: gain of the class loss.
+        anchor_t: largest ratio of a matching object's and anchor's sides.
+        smoothing: label smoothing of the classes, 0 to 1.
+        cls_pw: weight of the positive term of the class loss.
+        obj_pw: weight of the positive term of the objectness loss.
+        gamma: exponent of the focal factor of both; 0 is off.
+        class_weights: (classes,), a factor for each class, on the device; None for none.
+    """
+
+    box: float = 0.05
+    obj: float = 1.0
+    cls: float = 0.5
+    anchor_t: float = 4.0
+    smoothing: float = 0.0
+    cls_pw: float = 1.0
+    obj_pw: float = 1.0
+    gamma: float = 0.0
+    class_weights: Tensor | None = None
+
+    parts: ClassVar[tuple[str, ...]] = ("box", "obj", "cls")
+
+    def __call__(self, prediction: AnchorPrediction, boxes: Tensor, classes: Tensor) -> Tensor:
+        """The loss of a batch, part by part.
+
+        Args:
+            prediction: the head's output.
+            boxes: (batch, objects, 4) xyxy in pixels.
+            classes: (batch, objects); -1 for padding.
+
+        Returns:
+            (3,) box, obj and cls, each times its gain and times the batch size; their sum is what is minimized.
+        """
+        logits = prediction.logits.float()
+        batch, rows, _ = logits.shape
+        target = torch.zeros((batch, rows), device=logits.device)
+        box = cls = logits.sum() * 0
+        matches = match(boxes, classes, prediction.anchors, prediction.grids, STRIDES, self.anchor_t)
+        for of_level, valid in matches if boxes.shape[1] else ():
+            level_box, level_cls = self._level(prediction, logits, boxes, classes, of_level, valid, target)
+            box, cls = box + level_box, cls + level_cls
+        obj = BinaryLoss(self.obj_pw, self.gamma)(logits[..., OBJECTNESS], target)
+        cells = [prediction.anchors.shape[1] * height * width for height, width in prediction.grids]
+        levels = zip(LEVEL_WEIGHTS, torch.split(obj, cells, 1), strict=True)
+        weighted = torch.stack([weight * level.mean() for weight, level in levels]).sum()
+        return torch.stack((box * self.box, weighted * self.obj, cls * self.cls)) * batch
+
+    def _level(
+        self,
+        prediction: AnchorPrediction,
+        logits: Tensor,
+        boxes: Tensor,
+        classes: Tensor,
+        rows: Tensor,
+        valid: Tensor,
+        target: Tensor,
+    ) -> tuple[Tensor, Tensor]:
+        """Mean box and class loss of a level's matches; writes the objectness they should have into `target`.
+
+        On a CPU the matches are picked out; elsewhere all pairs are computed and those that do not match weigh
+        nothing, so that no shape depends on the data.
+        """
+        image = torch.arange(len(boxes), device=rows.device).view(-1, 1, 1, 1).expand_as(rows)
+        thing = torch.arange(boxes.shape[1], device=rows.device).view(1, -1, 1, 1).expand_as(rows)
+        rank = torch.arange(rows.shape[-1], device=rows.device).expand_as(rows) * boxes.shape[1] + thing
+        if picks_out(rows.device):
+            image, thing, rows, rank, weight = (each[valid] for each in (image, thing, rows, rank, valid.float()))
+        else:
+            image, thing, rows, rank, weight = (each.flatten() for each in (image, thing, rows, rank, valid.float()))
+        count = weight.sum().clamp(min=1)
+        own = logits[image, rows]
+        predicted = boxes_from_logits(
+            own[:, BOX], prediction.cells[rows], prediction.sizes[rows], prediction.strides[rows]
+        )
+        strides = prediction.strides[rows]
+        overlap = ciou(boxes[image, thing] / strides, predicted / strides)
+        _write_target(target.view(-1), image * target.shape[1] + rows, overlap.detach().clamp(min=0), rank, weight)
+        box = ((1 - overlap) * weight).sum() / count
+        names = own.shape[1] - CLASSES.start
+        if names == 1:
+            return box, box * 0
+        wanted = smoothed(one_hot(classes[image, thing], names), self.smoothing)
+        loss = BinaryLoss(self.cls_pw, self.gamma, self.class_weights)(own[:, CLASSES], wanted)
+        return box, (loss.mean(1) * weight).sum() / count
+
+
+def picks_out(device: torch.device) -> bool:
+    """Whether to work on the matches alone: on a CPU, where a look at the data is free."""
+    return device.type == "cpu"
+
+
+def _write_target(target: Tensor, places: Tensor, values: Tensor, rank: Tensor, weight: Tensor) -> None:
+    """Writes values (n,) to places (n,) of a flat target; of several at one place, the highest rank is written.
+
+    Those of weight 0 are not. Two passes, so that the result does not depend on the order in which a device works.
+    """
+    rank = torch.where(weight > 0, rank + 1, 0)
+    highest = torch.zeros(target.shape, dtype=rank.dtype, device=rank.device)
+    highest.scatter_reduce_(0, places, rank, "amax")
+    wins = (rank > 0) & (rank == highest[places])
+    target.scatter_reduce_(0, places, torch.where(wins, values, 0), "amax")
+
+
+def scaled_gains(box: float, obj: float, cls: float, *, classes: int, imgsz: int) -> tuple[float, float, float]:
+    """Gains of box, objectness and class loss for a model, from those meant for 3 levels, 80 classes and 640 pixels.
+
+    Args:
+        box: gain of the boxes; scaled by 3 / levels, which is 1 here.
+        obj: gain of the objectness; scaled by (imgsz / 640)^2.
+        cls: gain of the classes; scaled by classes / 80.
+        classes: number of classes.
+        imgsz: side of the training square, pixels.
+    """
+    levels = 3 / len(STRIDES)
+    return box * levels, obj * (imgsz / 640) ** 2 * levels, cls * classes / 80 * levels

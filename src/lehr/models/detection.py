@@ -1,0 +1,94 @@
+"""What every family has in common: class names, a scale, layers with the published numbers, and what a head answers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from torch import Tensor, nn
+
+from lehr.models.blocks import scaled_channels, scaled_repeats
+
+STRIDES = (8, 16, 32)
+"""Pixels a cell of the three levels, finest first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """How a scale differs from the base model.
+
+    Attributes:
+        depth: multiple of the repeats of a block.
+        width: multiple of the channels.
+        most_channels: most channels before widening; None for no bound.
+    """
+
+    depth: float
+    width: float
+    most_channels: int | None = None
+
+    def channels(self, channels: int) -> int:
+        """Channels of a layer at this scale, a multiple of 8."""
+        return scaled_channels(channels, self.width, self.most_channels or channels)
+
+    def repeats(self, repeats: int) -> int:
+        """Repeats of a block at this scale, at least 1."""
+        return scaled_repeats(repeats, self.depth)
+
+
+class Prediction(Protocol):
+    """What a head says of a batch; its rows are anchor points, or anchors at points, all levels in a row."""
+
+    def decode(self) -> tuple[Tensor, Tensor]:
+        """Boxes float32 (batch, rows, 4), xyxy in pixels of the input, and scores float32 (batch, rows, classes)."""
+
+
+class Head(nn.Module):
+    """The last layer: from feature maps to predictions.
+
+    Attributes:
+        classes: number of classes.
+    """
+
+    classes: int
+
+    def start_biases(self, shares: Sequence[float] | None = None) -> None:
+        """Sets the biases that a training starts with.
+
+        Args:
+            shares: each class's share of the objects, adding up to 1; None for all alike.
+        """
+        raise NotImplementedError
+
+
+class DetectionModel(nn.Module):
+    """A detector of any family: images (batch, 3, height, width), RGB, 0 to 1, sides multiples of 32, to predictions.
+
+    Args:
+        variant: the model's name, e.g. "yolov8n".
+        names: the class names; their count is the number of classes.
+        imgsz: side of the square that the model is trained for, pixels; kept for users of the weights.
+        scale: depth and width.
+
+    Attributes:
+        strides: pixels a cell of each level.
+        model: the layers by their published numbers; the last is the head.
+    """
+
+    strides = STRIDES
+    model: nn.ModuleList
+
+    def __init__(self, variant: str, names: tuple[str, ...], imgsz: int, scale: Scale) -> None:
+        super().__init__()
+        self.variant = variant
+        self.names = names
+        self.imgsz = imgsz
+        self.scale = scale
+
+    @property
+    def head(self) -> Head:
+        """The last layer."""
+        head = self.model[-1]
+        assert isinstance(head, Head)
+        return head

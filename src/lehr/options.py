@@ -1,0 +1,209 @@
+"""The options of a training run: small typed groups with flat names, the same in the shell, in YAML and in Python."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+Probability = Annotated[float, Field(ge=0, le=1)]
+
+
+class Options(BaseModel):
+    """A group of options; frozen, and without unknown names."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class DataOptions(Options):
+    """Where the images come from and how they reach the model."""
+
+    data: str = "shapes"
+    """A data YAML, a folder, a VOC folder, a COCO JSON, or `shapes` (generated)."""
+    imgsz: int | None = Field(None, ge=1)
+    """Image size, pixels: the side of the square the model sees; rounded up to a multiple of 32
+    (unset: 640, for `shapes` 128)."""
+    batch: int = Field(16, ge=1)
+    """Images a step."""
+    workers: int | None = Field(None, ge=0)
+    """Processes that load and augment; 0 loads in the training process (unset: 0 on a CPU, else up to 8)."""
+    cache: Literal["ram", "disk", "none"] = "ram"
+    """Where decoded images are kept: memory shared by all workers, a file in the cache folder, or nowhere."""
+    skip_broken: bool = False
+    """Train without the images that are broken, or whose label file is; otherwise they stop the run."""
+    single_cls: bool = False
+    """Treat all classes as one: find objects, whatever they are."""
+    rect: bool = False
+    """Batches of like shape in the smallest rectangle instead of squares; turns mosaic off."""
+    image_weights: bool = False
+    """Draw images the more often the rarer and the worse detected their classes are."""
+    multi_scale: float = Field(0.0, ge=0, lt=1)
+    """A new size each step, from 1 - this to 1 + this times imgsz, e.g. 0.5; 0 is off."""
+    grid_min: int | None = Field(None, ge=1)
+    """With --grid-max: a new size each step, from this many cells of 32 pixels on."""
+    grid_max: int | None = Field(None, ge=1)
+    """With --grid-min: a new size each step, up to this many cells of 32 pixels."""
+
+
+class ModelOptions(Options):
+    """Which model is trained."""
+
+    model: str = "yolov8n"
+    """Model name: yolov8 or yolov5 with n, s, m, l or x; or yolov3-spp."""
+    depth: float | None = Field(None, gt=0, le=10)
+    """Multiple of the blocks' repeats (unset: that of the model's name)."""
+    width: float | None = Field(None, gt=0, le=10)
+    """Multiple of the channels (unset: that of the model's name)."""
+    weights: Path | None = None
+    """Weights to start from, a .safetensors file; layers that fit are taken (unset: random weights)."""
+    freeze: str | None = None
+    """Layers that stay as they are: the count of first layers, or names such as model.0,model.4.cv1 (unset: none)."""
+    autoanchor: bool = True
+    """Fit the anchors to the data where fewer than 98% of the objects have one of like shape."""
+    anchors: int = Field(3, ge=1, le=20)
+    """Anchors a level, for families that have anchors."""
+    frequency_bias: bool = False
+    """Start the class biases at each class's share of the objects instead of all alike."""
+
+    @field_validator("freeze", mode="before")
+    @classmethod
+    def _joined(cls, value: Any) -> Any:
+        """YAML and Python may give a count or a list."""
+        if isinstance(value, list | tuple):
+            return ",".join(map(str, value))
+        return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+class ScheduleOptions(Options):
+    """Optimizer, learning rates and their course over the run."""
+
+    epochs: int | None = Field(None, ge=1)
+    """Epochs (unset: 100, for `shapes` 18)."""
+    optimizer: Literal["auto", "SGD", "Adam", "AdamW", "RMSProp", "NAdam", "RAdam"] = "auto"
+    """`auto`: SGD above 10,000 iterations, else AdamW."""
+    lr0: float | None = Field(None, gt=0)
+    """Learning rate after warmup (unset: SGD and RMSProp 0.01, the Adam family 0.01/(4 + classes))."""
+    lrf: float = Field(0.01, gt=0, le=1)
+    """Final learning rate, as a fraction of lr0."""
+    momentum: float | None = Field(None, ge=0, lt=1)
+    """Momentum, or beta1 of the Adam family (unset: 0.937; with `auto` 0.9)."""
+    weight_decay: float = Field(5e-4, ge=0)
+    """Weight decay of the weights (not of biases and norms), at the nominal batch."""
+    lr_schedule: Literal["linear", "cosine", "restarts", "exponential", "constant"] | None = None
+    """Course of the learning rate from lr0 to lr0 * lrf (unset: linear)."""
+    cos_lr: bool = False
+    """The familiar name of --lr-schedule cosine."""
+    restart_epochs: float = Field(10.0, gt=0)
+    """Epochs to the first restart of --lr-schedule restarts."""
+    restart_factor: float = Field(2.0, ge=1)
+    """How many times longer each further course is, of --lr-schedule restarts."""
+    warmup: Literal["gradual", "constant", "linear", "cosine", "first-epoch", "none"] = "gradual"
+    """Kind of warmup: each group by itself with momentum and accumulation; or a rise of all rates that then holds,
+    falls linearly or as a cosine; or YOLOv3's factor in the first epoch."""
+    warmup_epochs: float | None = Field(None, ge=0)
+    """Epochs of warmup, at least 100 steps; 0 turns it off (unset: 3, or less in a short run)."""
+    warmup_momentum: float = Field(0.8, ge=0, lt=1)
+    """Momentum at the start of the gradual warmup."""
+    warmup_bias_lr: float | None = Field(None, ge=0)
+    """Learning rate of the biases at the start of the gradual warmup (unset: SGD 0.1, others 0)."""
+    nominal_batch: int | None = Field(None, ge=1)
+    """Images an optimizer step: gradients of several batches accumulate to it (unset: 64, with `auto` less where the
+    run is short)."""
+    clip_norm: float = Field(10.0, ge=0)
+    """Largest norm of the gradient; 0 is no bound."""
+    ema_decay: float = Field(0.9999, ge=0, lt=1)
+    """Decay of the moving average of the weights; 0 turns it off."""
+    ema_tau: float = Field(2000.0, gt=0)
+    """Updates over which that decay rises."""
+    patience: int = Field(100, ge=0)
+    """Epochs without a better result before the run stops; 0 never stops early."""
+
+
+class LossOptions(Options):
+    """Gains of the loss's parts, and its variations."""
+
+    box: float | None = Field(None, ge=0)
+    """Gain of the box loss (unset: YOLOv8 7.5, with anchors 0.05)."""
+    cls: float | None = Field(None, ge=0)
+    """Gain of the class loss (unset: 0.5)."""
+    dfl: float = Field(1.5, ge=0)
+    """Gain of the distribution focal loss, YOLOv8."""
+    obj: float = Field(1.0, ge=0)
+    """Gain of the objectness loss, families with anchors."""
+    cls_pw: float = Field(1.0, gt=0)
+    """Weight of the positive term of the class loss."""
+    obj_pw: float = Field(1.0, gt=0)
+    """Weight of the positive term of the objectness loss, families with anchors."""
+    fl_gamma: float = Field(0.0, ge=0, le=10)
+    """Exponent of the focal loss of classes and objectness, e.g. 1.5; 0 is off."""
+    label_smoothing: float = Field(0.0, ge=0, lt=1)
+    """How far class targets are pulled towards the middle, e.g. 0.1; 0 is off."""
+    class_weights: float = Field(0.0, ge=0, le=2)
+    """Power of the inverse class frequency that weighs the class loss: 0 is off, 0.5 mild, 1 full."""
+    anchor_t: float = Field(4.0, gt=1)
+    """Largest ratio of an object's and a matching anchor's sides, families with anchors."""
+    least_side: float = Field(0.0, ge=0)
+    """Objects with shorter sides look for candidate points as if these were this long, pixels, e.g. 16; 0 is off.
+    YOLOv8."""
+
+
+class AugmentOptions(Options):
+    """What is done to the training images."""
+
+    mosaic: Probability = 1.0
+    """Probability of a mosaic of four images."""
+    close_mosaic: int = Field(10, ge=0)
+    """Last epochs without mosaic, mixup and copy-paste."""
+    mixup: Probability = 0.0
+    """Probability of blending with another image."""
+    copy_paste: Probability = 0.0
+    """Probability of pasting objects of another image."""
+    degrees: float = Field(0.0, ge=0, le=180)
+    """Rotation, degrees either way."""
+    translate: float = Field(0.1, ge=0, le=0.9)
+    """Shift, share of the image either way."""
+    scale: float = Field(0.5, ge=0, le=0.9)
+    """Zoom: a factor between 1 - scale and 1 + scale."""
+    shear: float = Field(0.0, ge=0, le=45)
+    """Shear, degrees either way."""
+    perspective: float = Field(0.0, ge=0, le=0.001)
+    """Perspective, share of the image a pixel."""
+    hsv_h: float = Field(0.015, ge=0, le=1)
+    """Hue, share of the circle either way."""
+    hsv_s: float = Field(0.7, ge=0, le=1)
+    """Saturation, share either way."""
+    hsv_v: float = Field(0.4, ge=0, le=1)
+    """Brightness, share either way."""
+    flipud: Probability = 0.0
+    """Probability of an upside-down flip."""
+    fliplr: Probability = 0.5
+    """Probability of a left-right flip."""
+
+
+class RunOptions(Options):
+    """Where the run happens and what it leaves."""
+
+    device: str = "auto"
+    """auto, cpu, cuda, mps or a CUDA index such as 0; `auto` falls back to the CPU."""
+    seed: int = Field(0, ge=0, lt=2**63)
+    """Seed of everything random."""
+    project: Path = Path("runs")
+    """Folder that holds the runs."""
+    name: str | None = None
+    """Name of the run's folder (unset: train, train-2, ...)."""
+
+
+GROUPS: dict[str, type[Options]] = {
+    "data": DataOptions,
+    "model": ModelOptions,
+    "schedule": ScheduleOptions,
+    "loss": LossOptions,
+    "augment": AugmentOptions,
+    "run": RunOptions,
+}
+
+
+def option_names() -> dict[str, str]:
+    """Every option's flat name and the group it lives in."""
+    return {name: group for group, options in GROUPS.items() for name in options.model_fields}

@@ -1,0 +1,51 @@
+"""Objects and anchors by width and height, and how well each object is met."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lehr.plots.figure import COLOURS, new_figure, save_figure
+from lehr.techniques.autoanchor import Sizes, side_ratio
+
+MOST_POINTS = 20_000
+
+
+def plot_anchors(
+    sizes: Sizes, anchors: NDArray[np.float64], fitted: NDArray[np.float64] | None, threshold: float, path: Path
+) -> None:
+    """Draws the objects' sizes with the anchors over them, and beside it how alike each object's best anchor is.
+
+    Args:
+        sizes: of the objects, (n, 2), pixels.
+        anchors: (levels, anchors a level, 2), pixels.
+        fitted: better ones, of the same shape; None where there are none.
+        threshold: largest ratio of an object's and a matching anchor's sides.
+        path: a PNG, SVG or PDF file.
+
+    Raises:
+        InputError: matplotlib is missing, or the file cannot be written.
+    """
+    figure, (scatter, curve) = new_figure(1, 2, height=4.0)
+    step = max(1, len(sizes) // MOST_POINTS)
+    widths, heights = sizes[::step].T
+    scatter.scatter(widths, heights, s=4, alpha=0.25, color="#9ca3af", linewidths=0, label="objects", rasterized=True)
+    shown = [("anchors", anchors, COLOURS[1], "s")]
+    if fitted is not None:
+        shown.append(("fitted anchors", fitted, COLOURS[0], "o"))
+    for name, each, colour, marker in shown:
+        flat = each.reshape(-1, 2)
+        widths, heights = flat.T
+        scatter.scatter(
+            widths, heights, s=45, marker=marker, facecolors="none", edgecolors=colour, linewidths=1.8, label=name
+        )
+        best = np.sort(side_ratio(sizes, flat).max(1))
+        curve.plot(best, np.linspace(0, 1, len(best)), color=colour, label=name)
+    scatter.set(xscale="log", yscale="log", xlabel="width, pixels", ylabel="height, pixels")
+    scatter.legend(frameon=False)
+    curve.axvline(1 / threshold, color="#6b7280", linestyle=":", label=f"threshold 1/{threshold:g}")
+    curve.set(xlabel="ratio of sides to the best anchor", ylabel="share of objects below", xlim=(0, 1))
+    curve.legend(frameon=False)
+    save_figure(figure, path)

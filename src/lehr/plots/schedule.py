@@ -1,0 +1,42 @@
+"""The course of runs: rates of the parameter groups, momentum and accumulation over the steps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from lehr.plots.figure import new_figure, save_figure
+from lehr.techniques.plan import TrainingPlan
+
+MOST_POINTS = 5_000
+
+
+def plot_schedules(plans: Mapping[str, TrainingPlan], path: Path) -> None:
+    """Draws the course of one run, or of several for comparison.
+
+    Args:
+        plans: by the name that the legend shows.
+        path: a PNG, SVG or PDF file.
+
+    Raises:
+        InputError: matplotlib is missing, or the file cannot be written.
+    """
+    figure, (weights, biases, momentum, accumulate) = new_figure(2, 2)
+    for name, plan in plans.items():
+        steps = range(0, plan.steps, max(1, plan.steps // MOST_POINTS))
+        epochs = [step / plan.batches for step in steps]
+        rates = [plan.at(step) for step in steps]
+        label = name if len(plans) > 1 else None
+        weights.plot(epochs, [each.lr_weights for each in rates], label=label)
+        biases.plot(epochs, [each.lr_biases for each in rates])
+        momentum.plot(epochs, [each.momentum for each in rates])
+        accumulate.step(epochs, [each.accumulate for each in rates], where="post")
+    titles = ("learning rate, weights and norms", "learning rate, biases", "momentum", "batches an optimizer step")
+    for axis, title in zip((weights, biases, momentum, accumulate), titles, strict=True):
+        axis.set_title(title, fontsize=10)
+        axis.set_xlabel("epoch")
+    for axis in (weights, biases, accumulate):
+        axis.set_ylim(bottom=0)
+    if len(plans) > 1:
+        figure.legend(loc="outside lower center", ncols=min(4, len(plans)), frameon=False)
+    save_figure(figure, path)

@@ -1,0 +1,90 @@
+"""What `--optimizer auto` chooses: optimizer, rate, momentum and images an optimizer step, by the length of the run.
+
+Long runs get SGD, short ones AdamW, whose steps do not need a slow start. And a run on few images makes few steps:
+accumulating to 64 images would leave it a handful of optimizer steps, so the nominal batch is halved until there are
+enough. A value that was given always wins.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+SGD_ITERATIONS = 10_000
+"""Batches of a run above which `auto` takes SGD."""
+NOMINAL_BATCH = 64
+FEWEST_UPDATES = 1_000
+"""Optimizer steps that `auto` tries to give a run."""
+ADAM_FAMILY = ("Adam", "AdamW", "NAdam", "RAdam")
+
+
+@dataclass(frozen=True, slots=True)
+class OptimizerChoice:
+    """An optimizer with its values.
+
+    Attributes:
+        name: SGD, Adam, AdamW, RMSProp, NAdam or RAdam.
+        lr0: learning rate after the warmup.
+        momentum: momentum, or beta1 of the Adam family.
+        warmup_bias_lr: the biases' rate at the start of the warmup.
+        nominal_batch: images an optimizer step.
+    """
+
+    name: str
+    lr0: float
+    momentum: float
+    warmup_bias_lr: float
+    nominal_batch: int = NOMINAL_BATCH
+
+
+def choose_optimizer(
+    name: str,
+    *,
+    classes: int,
+    iterations: int,
+    batch: int = 16,
+    lr0: float | None = None,
+    momentum: float | None = None,
+    warmup_bias_lr: float | None = None,
+    nominal_batch: int | None = None,
+) -> OptimizerChoice:
+    """What the options mean: `auto` resolved, and values that were not given filled in.
+
+    `auto` takes SGD (0.01, momentum 0.9) above 10,000 iterations, else AdamW with rate `0.002 * 5 / (4 + classes)`.
+    The Adam family's steps do not grow with the gradient, so its biases start at rate 0 instead of SGD's 0.1.
+
+    Args:
+        name: auto, or an optimizer.
+        classes: number of classes.
+        iterations: batches of the whole run.
+        batch: images a batch.
+        lr0: rate asked for, or None.
+        momentum: momentum asked for, or None.
+        warmup_bias_lr: rate asked for, or None.
+        nominal_batch: images an optimizer step asked for, or None.
+    """
+    default_momentum, default_nominal = 0.937, NOMINAL_BATCH
+    if name == "auto":
+        default_momentum, default_nominal = 0.9, nominal_batch_for(iterations, batch)
+        name = "SGD" if iterations > SGD_ITERATIONS else "AdamW"
+    default_lr0 = round(0.002 * 5 / (4 + classes), 6) if name in ADAM_FAMILY else 0.01
+    default_bias = 0.1 if name == "SGD" else 0.0
+    return OptimizerChoice(
+        name,
+        default_lr0 if lr0 is None else lr0,
+        default_momentum if momentum is None else momentum,
+        default_bias if warmup_bias_lr is None else warmup_bias_lr,
+        default_nominal if nominal_batch is None else nominal_batch,
+    )
+
+
+def nominal_batch_for(iterations: int, batch: int) -> int:
+    """Images an optimizer step: 64, halved while the run would make fewer than 1,000 of them; never below a batch.
+
+    Args:
+        iterations: batches of the whole run.
+        batch: images a batch.
+    """
+    nominal = NOMINAL_BATCH
+    while nominal > batch and iterations * batch / nominal < FEWEST_UPDATES:
+        nominal //= 2
+    return max(nominal, min(batch, NOMINAL_BATCH))

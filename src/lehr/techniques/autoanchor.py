@@ -1,0 +1,247 @@
+"""AutoAnchor: how well the anchors fit the objects of a data set, and better ones where they do not.
+
+An anchor answers for an object when neither side of one is `threshold` times the other's. Best possible recall (BPR)
+is the share of objects that any anchor answers for: what no anchor answers for is never learned. Below 0.98 new anchors
+are looked for:
+
+1. k-means on the objects' whitened widths and heights (MacQueen, 1967; for anchors Redmon & Farhadi, "YOLO9000", 2017);
+2. 1,000 generations of mutation: each side times a random factor, with probability 0.9 (sigma 0.1); a child that covers
+   the objects better replaces its parent;
+3. they are kept only if their recall, or at equal recall their fit, is better than that of those before.
+
+Sizes are gathered into bins before the search, so that millions of objects cost what thousands do; what is reported is
+measured on all of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lehr.data.types import Sample
+from lehr.rng import generator
+
+Sizes = NDArray[np.float64]
+"""Widths and heights, pixels: (n, 2)."""
+
+ENOUGH_RECALL = 0.98
+SMALLEST = 2.0
+"""Objects with a shorter side, pixels at the training size, are left out of the search."""
+LABEL_DIGITS = 6
+"""Digits that a label file holds of a side, as a share of the image's."""
+BIN = 0.01
+"""Width of a bin of sizes, in natural logarithm; doubled until there are few enough bins."""
+MOST_BINS = 8_000
+GENERATIONS = 1_000
+MUTATION_PROBABILITY, MUTATION_SIGMA = 0.9, 0.1
+KMEANS_ROUNDS = 30
+CHUNK = 2**18
+
+
+@dataclass(frozen=True, slots=True)
+class AnchorFit:
+    """How well anchors fit objects.
+
+    Attributes:
+        bpr: best possible recall: share of the objects with an anchor within the threshold, 0 to 1.
+        aat: anchors above threshold: how many anchors answer for an object, on average.
+        fitness: mean over the objects of the best anchor's ratio of sides, counting 0 beyond the threshold, 0 to 1.
+    """
+
+    bpr: float
+    aat: float
+    fitness: float
+
+
+@dataclass(frozen=True, slots=True)
+class AutoAnchor:
+    """The outcome: what the anchors were, and what they are.
+
+    Attributes:
+        before: fit of the anchors before.
+        anchors: the anchors to use, (levels, anchors a level, 2), pixels.
+        after: their fit.
+        changed: whether they are new.
+    """
+
+    before: AnchorFit
+    anchors: NDArray[np.float64]
+    after: AnchorFit
+    changed: bool
+
+
+def object_sizes(samples: Sequence[Sample], imgsz: int) -> Sizes:
+    """Widths and heights of all objects, pixels at a training size: images are scaled to fit its square.
+
+    Args:
+        samples: a split.
+        imgsz: side of the square, pixels.
+    """
+    counts = [len(sample.boxes) for sample in samples]
+    boxes = np.concatenate([np.zeros((0, 4)), *(sample.boxes for sample in samples)])
+    images = (
+        np.array([(sample.width, sample.height) for sample in samples], np.float64).reshape(-1, 2).repeat(counts, 0)
+    )
+    # As a label file holds them, so that the same objects give the same figures in every layout.
+    shares = ((boxes[:, 2:] - boxes[:, :2]) / images).round(LABEL_DIGITS)
+    return np.asarray(shares * images * (imgsz / images.max(1, initial=1)[:, None]))
+
+
+def side_ratio(sizes: Sizes, anchors: Sizes) -> NDArray[np.float64]:
+    """How alike objects and anchors are: `min(w/aw, aw/w, h/ah, ah/h)`, 0 to 1; (n, k) from (n, 2) and (k, 2)."""
+    ratio = sizes[:, None] / anchors[None]
+    np.minimum(ratio, 1 / ratio, out=ratio)
+    return np.asarray(np.minimum(ratio[..., 0], ratio[..., 1]))
+
+
+def measure(anchors: NDArray[np.float64], sizes: Sizes, threshold: float = 4.0) -> AnchorFit:
+    """How well anchors fit objects.
+
+    Args:
+        anchors: (..., 2), pixels.
+        sizes: (n, 2), pixels.
+        threshold: largest ratio of an object's and a matching anchor's sides, above 1.
+    """
+    flat = anchors.reshape(-1, 2)
+    found = above = fit = 0.0
+    for start in range(0, len(sizes), CHUNK):
+        alike = side_ratio(sizes[start : start + CHUNK], flat)
+        best = alike.max(1)
+        found += float((best > 1 / threshold).sum())
+        above += float((alike > 1 / threshold).sum())
+        fit += float(best[best > 1 / threshold].sum())
+    count = max(len(sizes), 1)
+    return AnchorFit(found / count, above / count, fit / count)
+
+
+def autoanchor(
+    anchors: NDArray[np.float64], sizes: Sizes, threshold: float = 4.0, *, seed: int = 0, always: bool = False
+) -> AutoAnchor:
+    """Keeps the anchors that fit well enough, else fits new ones and takes the better of the two.
+
+    Args:
+        anchors: those of the model, (levels, anchors a level, 2), pixels.
+        sizes: of the objects at the training size, (n, 2), pixels.
+        threshold: largest ratio of an object's and a matching anchor's sides.
+        seed: of the search.
+        always: look for better ones even where recall is above 0.98.
+    """
+    before = measure(anchors, sizes, threshold)
+    if before.bpr > ENOUGH_RECALL and not always:
+        return AutoAnchor(before, anchors, before, False)
+    fitted = fit_anchors(sizes, anchors.shape[0] * anchors.shape[1], threshold, seed=seed)
+    if fitted is None:
+        return AutoAnchor(before, anchors, before, False)
+    new = fitted.reshape(anchors.shape)
+    after = measure(new, sizes, threshold)
+    if (after.bpr, after.fitness) <= (before.bpr, before.fitness):
+        return AutoAnchor(before, anchors, before, False)
+    return AutoAnchor(before, new, after, True)
+
+
+def fit_anchors(sizes: Sizes, count: int, threshold: float = 4.0, *, seed: int = 0) -> Sizes | None:
+    """Anchors for objects, ordered by area, so that the smallest go to the finest level.
+
+    Args:
+        sizes: of the objects, (n, 2), pixels.
+        count: how many anchors.
+        threshold: largest ratio of an object's and a matching anchor's sides.
+        seed: of the search.
+
+    Returns:
+        (count, 2), pixels; None when there are no objects of more than 2 pixels.
+    """
+    binned, weights = binned_sizes(sizes[(sizes >= SMALLEST).all(1)])
+    if not len(binned):
+        return None
+    rng = generator(seed, "autoanchor")
+    anchors = mutate(kmeans(binned, weights, count, rng), binned, weights, threshold, rng)
+    return np.asarray(anchors[anchors.prod(1).argsort(kind="stable")])
+
+
+def binned_sizes(sizes: Sizes) -> tuple[Sizes, NDArray[np.float64]]:
+    """Sizes gathered into bins: the mean size of each bin (m, 2), pixels, and how many objects it stands for."""
+    logs, width = np.log(sizes), BIN
+    while True:
+        column, row = np.round(logs / width).astype(np.int64).T
+        _, inverse, counts = np.unique(column * 2**20 + row, return_inverse=True, return_counts=True)
+        if len(counts) <= MOST_BINS:
+            break
+        width *= 2
+    means = np.stack([np.bincount(inverse, side, len(counts)) for side in logs.T], 1) / counts[:, None]
+    return np.exp(means), counts.astype(np.float64)
+
+
+def kmeans(sizes: Sizes, weights: NDArray[np.float64], count: int, rng: np.random.Generator) -> Sizes:
+    """Centres of clusters of weighted sizes: (count, 2), pixels.
+
+    Sizes are divided by their standard deviation first, so that widths and heights count alike; the first centres are
+    drawn far from each other (k-means++; Arthur & Vassilvitskii, 2007).
+
+    Args:
+        sizes: (m, 2), pixels.
+        weights: (m,), how many objects each stands for.
+        count: how many clusters; where there are fewer different sizes, some centres lie between them.
+        rng: draws the first centres.
+    """
+    mean = np.average(sizes, axis=0, weights=weights)
+    spread = np.sqrt(np.average((sizes - mean) ** 2, axis=0, weights=weights))
+    points = sizes / np.maximum(spread, 1e-9)
+    centres = points[rng.choice(len(points), p=weights / weights.sum())][None]
+    distance = ((points - centres) ** 2).sum(1)
+    for _ in range(count - 1):
+        chance = weights * distance
+        number = rng.choice(len(points), p=chance / chance.sum()) if chance.sum() > 0 else rng.integers(len(points))
+        centres = np.concatenate((centres, points[number][None]))
+        distance = np.minimum(distance, ((points - points[number]) ** 2).sum(1))
+    for _ in range(KMEANS_ROUNDS):
+        nearest = ((points[:, None] - centres) ** 2).sum(2).argmin(1)
+        total = np.bincount(nearest, weights, count)
+        sums = np.stack([np.bincount(nearest, weights * points[:, axis], count) for axis in (0, 1)], 1)
+        moved = np.where(total[:, None] > 0, sums / np.maximum(total, 1e-9)[:, None], centres)
+        if np.allclose(moved, centres, rtol=1e-6):
+            break
+        centres = moved
+    return np.asarray(centres * np.maximum(spread, 1e-9))
+
+
+def mutate(
+    anchors: Sizes,
+    sizes: Sizes,
+    weights: NDArray[np.float64],
+    threshold: float,
+    rng: np.random.Generator,
+    generations: int = GENERATIONS,
+) -> Sizes:
+    """Anchors after generations of mutation, each replaced only by a better one.
+
+    Args:
+        anchors: (k, 2), pixels.
+        sizes: (m, 2), pixels.
+        weights: (m,), how many objects each stands for.
+        threshold: largest ratio of an object's and a matching anchor's sides.
+        rng: draws the mutations.
+        generations: how many.
+    """
+    shares = weights / weights.sum()
+    logs = np.log(sizes)
+    bound = -np.log(threshold)
+
+    def fitness(candidate: Sizes) -> float:
+        # In logarithms the ratio of sides is a distance: cheaper than dividing, and equal.
+        apart = -np.abs(logs[:, None] - np.log(candidate)).max(2)
+        best = apart.max(1)
+        return float(shares @ np.where(best > bound, np.exp(best), 0.0))
+
+    best = fitness(anchors)
+    for _ in range(generations):
+        mutated = rng.random(anchors.shape) < MUTATION_PROBABILITY
+        factors = np.where(mutated, 1 + MUTATION_SIGMA * rng.random() * rng.standard_normal(anchors.shape), 1.0)
+        child = np.maximum(anchors * np.clip(factors, 0.3, 3.0), SMALLEST)
+        fit = fitness(child)
+        if fit > best:
+            anchors, best = child, fit
+    return anchors

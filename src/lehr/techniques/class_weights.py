@@ -1,0 +1,36 @@
+"""Class weights: rare classes count more in the loss, so that the common ones do not drown them.
+
+`w_c = (1 / n_c)^power`, scaled so that the mean over all objects is 1 and the loss as a whole keeps its size (King &
+Zeng, "Logistic Regression in Rare Events Data", 2001).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from lehr.data.types import Sample
+
+
+def class_counts(samples: Sequence[Sample], classes: int) -> list[int]:
+    """Objects of each class.
+
+    Args:
+        samples: a split.
+        classes: number of classes.
+    """
+    every = np.concatenate([np.zeros(0, np.int64), *(sample.classes for sample in samples)])
+    return [int(count) for count in np.bincount(every, minlength=classes)]
+
+
+def class_weights(counts: Sequence[int], power: float = 1.0) -> list[float]:
+    """A factor for each class; 1 on average over all objects.
+
+    Args:
+        counts: objects of each class; a class without objects counts as one.
+        power: 0 weighs all alike, 0.5 mildly, 1 by the full inverse of the frequency.
+    """
+    each = np.maximum(np.array(counts, np.float64), 1)
+    weights = each**-power
+    return [float(weight) for weight in weights * each.sum() / (weights * each).sum()]

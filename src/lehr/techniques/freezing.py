@@ -1,0 +1,66 @@
+"""Freezing: layers that stay as they are, for fine-tuning on few images (Yosinski et al., "How transferable are
+features", 2014).
+
+Frozen parameters get no gradient and are not in the optimizer. Frozen BatchNorm keeps its statistics too: it normalizes
+with what it learned before instead of with the batch, and does not move its averages.
+"""
+
+from __future__ import annotations
+
+from torch import nn
+
+from lehr.errors import InputError, did_you_mean
+from lehr.models.detection import DetectionModel
+
+
+def freeze(model: DetectionModel, layers: str) -> int:
+    """Freezes layers of a model.
+
+    Args:
+        model: the model.
+        layers: the count of first layers, e.g. "10", or names of layers or parameters, e.g. "model.0,model.4.cv1".
+
+    Returns:
+        How many parameters (tensors) are frozen.
+
+    Raises:
+        InputError: there is no such layer, or nothing is left to train.
+    """
+    prefixes = frozen_prefixes(model, layers)
+    frozen = [p for name, p in model.named_parameters() if name.startswith(prefixes)]
+    for parameter in frozen:
+        parameter.requires_grad_(False)
+    if not any(parameter.requires_grad for parameter in model.parameters()):
+        raise InputError(f"--freeze {layers}: freezes the whole {model.variant}, so nothing is left to train.")
+    return len(frozen)
+
+
+def frozen_prefixes(model: DetectionModel, layers: str) -> tuple[str, ...]:
+    """What the names of the parameters to freeze begin with.
+
+    Args:
+        model: the model.
+        layers: as in `freeze`.
+
+    Raises:
+        InputError: there is no such layer.
+    """
+    words = [word.strip() for word in layers.split(",") if word.strip()]
+    if len(words) == 1 and words[0].isdigit():
+        count = int(words[0])
+        if count > len(model.model):
+            raise InputError(f"--freeze {count}: {model.variant} has {len(model.model)} layers.")
+        return tuple(f"model.{number}." for number in range(count))
+    known = {name for name, _ in model.named_modules()} | {name for name, _ in model.named_parameters()}
+    for word in words:
+        if word not in known:
+            raise InputError(f"--freeze {word}: {model.variant} has no such layer. {did_you_mean(word, known - {''})}")
+    parameters = {name for name, _ in model.named_parameters()}
+    return tuple(word if word in parameters else f"{word}." for word in words)
+
+
+def hold_statistics(model: nn.Module) -> None:
+    """Puts frozen BatchNorm layers into eval mode, so that they keep their statistics; after each `model.train()`."""
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d) and not module.weight.requires_grad:
+            module.eval()

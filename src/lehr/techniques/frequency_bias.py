@@ -1,0 +1,32 @@
+"""Class-frequency bias: the class scores start at how often each class occurs, instead of all alike.
+
+The biases of the last layer are set so that an untrained head already predicts the right shares (Lin et al., "Focal
+Loss for Dense Object Detection", 2017, section 4.1, class by class): `log(share)` with anchors, where objectness
+carries the number of objects, and `log(5 share / cells)` without, at 640 pixels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from lehr.models.detection import DetectionModel
+
+
+def class_shares(counts: Sequence[int]) -> list[float]:
+    """Each class's share of the objects, adding up to 1; a class without objects counts as one.
+
+    Args:
+        counts: objects of each class.
+    """
+    each = [max(count, 1) for count in counts]
+    return [count / sum(each) for count in each]
+
+
+def start_from_frequencies(model: DetectionModel, counts: Sequence[int]) -> None:
+    """Sets the head's biases for the objects of a data set; for a model that is not trained yet.
+
+    Args:
+        model: the model.
+        counts: objects of each class.
+    """
+    model.head.start_biases(class_shares(counts))

@@ -1,0 +1,81 @@
+"""Multi-scale training: each step sees its images at another size, so that the detector does not grow fond of one.
+
+YOLOv5 draws from `(1 - r)` to `(1 + r)` times the image size; YOLOv3 between two counts of cells of 32 pixels (Redmon &
+Farhadi, "YOLO9000", 2017). Sizes are multiples of the largest stride, and a function of (seed, epoch, step).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from lehr.rng import generator
+
+STRIDE = 32
+
+
+@dataclass(frozen=True, slots=True)
+class SizeRange:
+    """The sizes that are drawn from: all multiples of the stride from the least to the most.
+
+    Attributes:
+        least: smallest longest side, pixels, a multiple of the stride.
+        most: largest longest side, pixels, a multiple of the stride.
+    """
+
+    least: int
+    most: int
+
+    def draw(self, seed: int, epoch: int, step: int) -> int:
+        """The size of a step, pixels; each multiple is as likely as the others.
+
+        Args:
+            seed: the run's seed.
+            epoch: the epoch, from 0.
+            step: the step in the epoch, from 0.
+        """
+        return (
+            int(generator(seed, "multi-scale", epoch, step).integers(self.least // STRIDE, self.most // STRIDE + 1))
+            * STRIDE
+        )
+
+
+def range_around(imgsz: int, share: float) -> SizeRange:
+    """YOLOv5's range: multiples of 32 within `[1 - share, 1 + share] * imgsz`; at least 32.
+
+    Args:
+        imgsz: side of the training square, pixels, a multiple of 32.
+        share: how far sizes go to either side, 0 to 1.
+    """
+    least = max(1, -int(-imgsz * (1 - share) // STRIDE))
+    return SizeRange(least * STRIDE, max(least, int(imgsz * (1 + share) // STRIDE)) * STRIDE)
+
+
+def range_of_cells(grid_min: int, grid_max: int) -> SizeRange:
+    """YOLOv3's range: from `grid_min` to `grid_max` cells of 32 pixels."""
+    return SizeRange(grid_min * STRIDE, grid_max * STRIDE)
+
+
+def resized(images: Tensor, boxes: Tensor, size: int) -> tuple[Tensor, Tensor]:
+    """A batch at another size, on its device.
+
+    Args:
+        images: float (batch, 3, height, width).
+        boxes: (batch, objects, 4) xyxy, pixels.
+        size: longest side afterwards, pixels, a multiple of 32; the other side is rounded up to one.
+
+    Returns:
+        Images and boxes at the new size.
+    """
+    height, width = images.shape[-2:]
+    if max(height, width) == size:
+        return images, boxes
+    factor = size / max(height, width)
+    new_height, new_width = (-int(-side * factor // STRIDE) * STRIDE for side in (height, width))
+    scaled = F.interpolate(images, (new_height, new_width), mode="bilinear", align_corners=False)
+    moved = boxes.clone()
+    moved[..., 0::2] *= new_width / width
+    moved[..., 1::2] *= new_height / height
+    return scaled, moved

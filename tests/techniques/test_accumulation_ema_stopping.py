@@ -1,0 +1,50 @@
+"""Accumulation, the average of the weights and early stopping against their formulas, without a trainer."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from lehr.techniques.accumulation import accumulation, scaled_weight_decay
+from lehr.techniques.early_stopping import EarlyStopping
+from lehr.techniques.ema import ModelEma
+
+
+@pytest.mark.parametrize(("batch", "expected"), [(1, 64), (16, 4), (24, 3), (64, 1), (200, 1)])
+def test_accumulation_meets_the_nominal_batch(batch: int, expected: int) -> None:
+    assert accumulation(batch, 64) == expected
+    assert scaled_weight_decay(5e-4, batch, 64) == pytest.approx(5e-4 * batch * expected / 64)
+
+
+def test_the_average_follows_its_formula_buffers_too() -> None:
+    model = nn.Sequential(nn.Conv2d(1, 1, 1), nn.BatchNorm2d(1))
+    ema = ModelEma(model, decay=0.9, tau=10)
+    expected = {name: value.double().clone() for name, value in model.state_dict().items()}
+    rng = np.random.default_rng(0)
+    for update in range(1, 8):
+        with torch.no_grad():
+            for value in model.state_dict().values():
+                if value.is_floating_point():
+                    value.add_(float(rng.normal()))
+        ema.update()
+        d = 0.9 * (1 - math.exp(-update / 10))
+        for name, value in model.state_dict().items():
+            if value.is_floating_point():
+                expected[name] = d * expected[name] + (1 - d) * value.double()
+    for name, value in ema.model.state_dict().items():
+        if value.is_floating_point():
+            torch.testing.assert_close(value.double(), expected[name], rtol=1e-5, atol=1e-6)
+    assert not ema.model.training and not any(p.requires_grad for p in ema.model.parameters())
+
+
+def test_early_stopping_counts_epochs_since_the_best() -> None:
+    stopping = EarlyStopping(patience=2)
+    seen = [(stopping.update(e, f), stopping.should_stop(e)) for e, f in enumerate([0.1, 0.3, 0.2, 0.3])]
+    assert seen == [(True, False), (True, False), (False, False), (False, True)]
+    assert (stopping.best, stopping.best_epoch) == (0.3, 1)
+    never = EarlyStopping(patience=0)
+    assert [never.should_stop(epoch) for epoch in (0, 1000)] == [False, False]

@@ -1,0 +1,71 @@
+"""Optimizers are torch's, over three groups of parameters; `auto` chooses by the length of the run."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from lehr.models.build import build_model
+from lehr.techniques.auto import choose_optimizer, nominal_batch_for
+from lehr.techniques.optimizer import build_optimizer, parameter_groups, set_rates
+
+
+def test_auto_takes_adamw_for_short_runs_and_sgd_for_long_ones_and_what_is_given_wins() -> None:
+    short = choose_optimizer("auto", classes=3, iterations=520)
+    assert (short.name, short.lr0, short.momentum, short.warmup_bias_lr) == ("AdamW", 0.001429, 0.9, 0.0)
+    long = choose_optimizer("auto", classes=3, iterations=10_001)
+    assert (long.name, long.lr0, long.momentum, long.warmup_bias_lr) == ("SGD", 0.01, 0.9, 0.1)
+    given = choose_optimizer("auto", classes=3, iterations=1, lr0=0.5, momentum=0.3, warmup_bias_lr=0.2)
+    assert (given.lr0, given.momentum, given.warmup_bias_lr) == (0.5, 0.3, 0.2)
+    assert choose_optimizer("SGD", classes=3, iterations=1).momentum == 0.937
+
+
+def test_auto_accumulates_less_where_the_run_would_make_few_optimizer_steps() -> None:
+    assert nominal_batch_for(iterations=100_000, batch=16) == 64
+    assert nominal_batch_for(iterations=4_000, batch=16) == 64  # exactly 1,000 steps of 64
+    assert nominal_batch_for(iterations=3_999, batch=16) == 32
+    assert nominal_batch_for(iterations=520, batch=16) == 16
+    assert nominal_batch_for(iterations=10, batch=24) == 24
+    assert nominal_batch_for(iterations=10, batch=256) == 64  # never above 64: a batch is a step then anyway
+    assert choose_optimizer("auto", classes=3, iterations=520, batch=16).nominal_batch == 16
+    assert choose_optimizer("SGD", classes=3, iterations=520, batch=16).nominal_batch == 64
+    assert choose_optimizer("auto", classes=3, iterations=520, batch=16, nominal_batch=48).nominal_batch == 48
+
+
+def test_parameters_are_weights_norms_and_biases_each_once_and_only_weights_decay() -> None:
+    model = build_model("yolov8n", ("a", "b"))
+    groups = parameter_groups(model)
+    trainable = [p for p in model.parameters() if p.requires_grad]
+    assert sum(map(len, groups.values())) == len(trainable)
+    assert all(p.ndim == 4 for p in groups["weights"]) and all(p.ndim == 1 for p in groups["norms"] + groups["biases"])
+    norms = sum(isinstance(module, nn.BatchNorm2d) for module in model.modules())
+    assert len(groups["norms"]) == norms and len(groups["biases"]) == norms + 6
+    optimizer = build_optimizer(model, choose_optimizer("SGD", classes=2, iterations=1), 0.1)
+    assert [group["weight_decay"] for group in optimizer.param_groups] == [0.1, 0, 0]
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("SGD", torch.optim.SGD),
+        ("Adam", torch.optim.Adam),
+        ("AdamW", torch.optim.AdamW),
+        ("RMSProp", torch.optim.RMSprop),
+        ("NAdam", torch.optim.NAdam),
+        ("RAdam", torch.optim.RAdam),
+    ],
+)
+def test_optimizers_are_torch_and_take_rates_and_momentum(name: str, kind: type) -> None:
+    model = build_model("yolov8n", ("a",))
+    optimizer = build_optimizer(model, choose_optimizer(name, classes=1, iterations=1), 0)
+    assert isinstance(optimizer, kind)
+    set_rates(optimizer, (0.1, 0.2, 0.3), 0.77)
+    assert [group["lr"] for group in optimizer.param_groups] == [0.1, 0.2, 0.3]
+    for parameter in model.parameters():
+        parameter.grad = torch.full_like(parameter, 1e-3) if parameter.requires_grad else None
+    before = model.model[0].conv.weight.detach().clone()
+    optimizer.step()
+    assert not torch.equal(before, model.model[0].conv.weight)
+    for group in optimizer.param_groups:
+        assert (group["betas"][0] if "betas" in group else group["momentum"]) == 0.77
