@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: install demo test check format clean
+.PHONY: install demo test check pictures format clean
 
 install: $(VENV)/.installed
 
@@ -24,6 +24,11 @@ check: install
 
 test: check
 	$(BIN)/python -m pytest
+
+pictures: install
+	$(BIN)/python docs/techniques/pictures/curves.py
+	$(BIN)/python docs/techniques/pictures/images.py
+	sed -n 's/^Made by `\(lehr .*\)`\.$$/\1/p' docs/techniques/*.md | PATH="$(CURDIR)/$(BIN):$$PATH" sh -ex
 
 format: install
 	$(BIN)/ruff check --fix .

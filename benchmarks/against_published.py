@@ -1,17 +1,19 @@
-"""Images a second of training, Lehr beside the published YOLOv8 trainer, turn by turn.
+"""Images a second of training, Lehr beside the published trainers of YOLOv8 and YOLOv5, turn by turn.
 
-The published trainer is run as a black box, in an environment of its own that has it installed:
+A published trainer is run as a black box, in an environment of its own that has it installed:
 
-    python benchmarks/against_published.py --python OTHER_ENV/bin/python --data DATA [--pairs 3]
+    python benchmarks/against_published.py --python OTHER_ENV/bin/python --data DATA [--model yolov5n] [--pairs 3]
 
-Both train YOLOv8n from scratch at 320 pixels, batch 16, with their defaults. Validation is not counted; the first epoch
-of each turn is not counted either. What counts is the ratio within a pair, since a machine's speed changes by the hour.
+Both train from scratch at 320 pixels, batch 16; YOLOv8n with the defaults of both, YOLOv5n with the published recipe
+(SGD, little augmentation). Validation is not counted; the first epoch of each turn is not counted either. What counts
+is the ratio within a pair, since a machine's speed changes by the hour.
 """
 
 from __future__ import annotations
 
 import argparse
 import csv
+import re
 import statistics
 import subprocess
 import sys
@@ -33,8 +35,21 @@ print("RATES", *rates)
 """
 
 
+def published_v5(python: str, data: Path, epochs: int, folder: Path) -> float:
+    """Images a second of the published YOLOv5 trainer, from the seconds a batch that its bar shows at the end."""
+    command = [str(Path(python).with_name("yolov5")), "train", "--data", str(data), "--weights", "", "--img", "320"]
+    command += ["--cfg", "yolov5n.yaml", "--batch", "16", "--epochs", str(epochs), "--device", "cpu"]
+    command += ["--project", str(folder / "published"), "--name", "run", "--exist_ok"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder)
+    bars = re.findall(r"(\d+)/(\d+) \[[\d:]+<[\d:]+, +([\d.]+)(s/it|it/s)\]\s*\n\s*Class", done.stdout + done.stderr)
+    rates = [16 / float(number) if unit == "s/it" else 16 * float(number) for _, _, number, unit in bars]
+    if len(rates) < 2:
+        sys.exit(f"The published trainer failed:\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}")
+    return statistics.median(rates[1:])
+
+
 def published(python: str, data: Path, epochs: int, folder: Path) -> float:
-    """Images a second of the published trainer: the median of all epochs but the first."""
+    """Images a second of the published YOLOv8 trainer: the median of all epochs but the first."""
     command = [python, "-c", PUBLISHED, str(data), str(epochs), str(folder)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder)
     lines = [line for line in done.stdout.splitlines() if line.startswith("RATES")]
@@ -43,9 +58,10 @@ def published(python: str, data: Path, epochs: int, folder: Path) -> float:
     return statistics.median(float(word) for word in lines[0].split()[2:])
 
 
-def lehr(data: Path, epochs: int, folder: Path, name: str) -> float:
+def lehr(model: str, data: Path, epochs: int, folder: Path, name: str) -> float:
     """Images a second of Lehr: the median of all epochs but the first."""
-    options = ["--data", data, "--imgsz", 320, "--batch", 16, "--epochs", epochs, "--close-mosaic", 0]
+    options = ["--model", model, *(["--hyp", "low"] if model == "yolov5n" else [])]
+    options += ["--data", data, "--imgsz", 320, "--batch", 16, "--epochs", epochs, "--close-mosaic", 0]
     options += ["--project", folder, "--name", name, "--device", "cpu"]
     command = [sys.executable, "-m", "lehr", "train", *map(str, options)]
     subprocess.run(command, capture_output=True, check=True)
@@ -58,6 +74,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--python", required=True, help="the interpreter that has the published trainer")
     parser.add_argument("--data", required=True, help="what `lehr train --data` takes")
+    parser.add_argument("--model", choices=("yolov8n", "yolov5n"), default="yolov8n")
     parser.add_argument("--pairs", type=int, default=3, help="turns of both")
     parser.add_argument("--epochs", type=int, default=3, help="epochs a turn")
     given = parser.parse_args()
@@ -70,8 +87,8 @@ def main() -> None:
         print(f"{'pair':>4} {'published':>10} {'lehr':>10} {'ratio':>6}   images/s")
         ratios = []
         for pair in range(given.pairs):
-            theirs = published(given.python, data, given.epochs, folder)
-            ours = lehr(data, given.epochs, folder, f"pair-{pair}")
+            theirs = (published if given.model == "yolov8n" else published_v5)(given.python, data, given.epochs, folder)
+            ours = lehr(given.model, data, given.epochs, folder, f"pair-{pair}")
             ratios.append(ours / theirs)
             print(f"{pair + 1:>4} {theirs:>10.2f} {ours:>10.2f} {ratios[-1]:>6.2f}", flush=True)
         print(f"median ratio {statistics.median(ratios):.2f}")

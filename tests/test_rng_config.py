@@ -66,7 +66,8 @@ def test_a_wrong_option_is_named_with_what_is_allowed(options: dict[str, object]
 def test_sizes_are_rounded_up_to_whole_strides_and_shapes_has_small_defaults() -> None:
     assert build_config({"imgsz": 300, "data": "x"}).imgsz == 320
     shapes = build_config({"epochs": 3})
-    assert (shapes.imgsz, shapes.epochs, shapes.schedule.nominal_batch) == (128, 3, 16)
+    assert (shapes.imgsz, shapes.epochs, shapes.schedule.lr0) == (128, 3, 0.002)
+    assert build_config({"optimizer": "SGD"}).schedule.lr0 is None
     other = build_config({"data": "x.yaml"})
     assert (other.imgsz, other.epochs) == (640, 100)
 
@@ -82,3 +83,28 @@ def test_a_config_file_that_cannot_be_used_is_named(tmp_path: Path) -> None:
             assert read_mapping(path) == {}
     with pytest.raises(InputError, match="nowhere"):
         read_mapping(tmp_path / "nowhere.yaml")
+
+
+def test_options_that_mean_nothing_to_a_family_are_told() -> None:
+    assert build_config({"model": "yolov8n"}).notes == build_config({"model": "yolov5n"}).notes == ()
+    assert "--obj 2 has no effect: yolov8n has no anchors." in build_config({"model": "yolov8n", "obj": 2}).notes
+    assert any("--dfl 3" in note for note in build_config({"model": "yolov5n", "dfl": 3}).notes)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"grid_min": 3}, ["--grid-min", "--grid-max", "both"]),
+        ({"grid_min": 9, "grid_max": 3}, ["--grid-min 9", "--grid-max 3"]),
+        ({"grid_min": 3, "grid_max": 9, "multi_scale": 0.5}, ["--multi-scale", "--grid-min", "one"]),
+    ],
+)
+def test_options_that_contradict_each_other_are_refused(options: dict[str, object], words: list[str]) -> None:
+    with pytest.raises(InputError) as caught:
+        build_config(options)
+    assert all(word in str(caught.value) for word in words)
+
+
+def test_layers_to_freeze_come_as_a_count_a_list_or_text() -> None:
+    for given, wanted in ((10, "10"), ("10", "10"), (["model.0", "model.1"], "model.0,model.1"), (None, None)):
+        assert build_config({"freeze": given}).model.freeze == wanted

@@ -92,7 +92,24 @@ def build_config(options: Mapping[str, Any], source: str = "options") -> TrainCo
         automatic = SHAPES | ({"lr0": SHAPES_LR0} if given.get("optimizer", "auto") == "auto" else {})
         given = given | {name: value for name, value in automatic.items() if given.get(name) is None}
     config = _validated(given, source)
-    return config.model_copy(update={"notes": notes}) if notes else config
+    return config.model_copy(update={"notes": (*notes, *_without_effect(config))})
+
+
+WITH_ANCHORS = ("obj", "obj_pw", "anchor_t", "anchors")
+WITHOUT_ANCHORS = ("dfl", "least_side")
+
+
+def _without_effect(config: TrainConfig) -> list[str]:
+    """A line for each option that was changed and means nothing to the model's family."""
+    default, now = TrainConfig().flat(), config.flat()
+    free = config.model.model.startswith("yolov8")
+    names = WITH_ANCHORS if free else WITHOUT_ANCHORS
+    return [
+        f"--{name.replace('_', '-')} {now[name]:g} has no effect: {config.model.model} has "
+        f"{'no anchors' if free else 'anchors'}."
+        for name in names
+        if now[name] != default[name]
+    ]
 
 
 def _validated(given: Mapping[str, Any], source: str) -> TrainConfig:

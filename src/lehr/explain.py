@@ -19,7 +19,7 @@ class Technique:
     Attributes:
         name: its name.
         on: whether the run uses it.
-        value: with what values; how to turn it on, where it is off.
+        value: with what values, where it is on; how to turn it on, where it is off.
         why: what it is good for, in one line.
         off: the option that turns it off; empty where there is nothing to turn off.
         page: its page of documentation, from the repository's root.
@@ -42,8 +42,10 @@ def techniques(run: Preview) -> list[Technique]:
     return [*_course(run), *_model(run), *_data(run), *_loss(run), *_augmentation(run)]
 
 
-def _technique(page: str, name: str, on: bool, value: str, why: str, off: str = "") -> Technique:
-    return Technique(name, on, value, why, off, f"{PAGES}/{page}.md")
+def _technique(
+    page: str, name: str, on: bool, value: str, why: str, off: str = "", turn_on: str = "see its page"
+) -> Technique:
+    return Technique(name, on, value if on else turn_on, why, off, f"{PAGES}/{page}.md")
 
 
 def _course(run: Preview) -> Iterator[Technique]:
@@ -64,6 +66,7 @@ def _course(run: Preview) -> Iterator[Technique]:
         f"{schedule_name(options)}, from {choice.lr0:g} to {choice.lr0 * options.lrf:g}",
         "large steps first, small ones to settle",
         "--lr-schedule constant",
+        "--lr-schedule linear",
     )
     yield _technique(
         "warmup",
@@ -72,6 +75,7 @@ def _course(run: Preview) -> Iterator[Technique]:
         f"{options.warmup}, {plan.warmup} steps",
         "random weights and fresh statistics mislead at first",
         "--warmup none",
+        "--warmup gradual",
     )
     batches = accumulation(plan.batch, choice.nominal_batch)
     yield _technique(
@@ -81,6 +85,7 @@ def _course(run: Preview) -> Iterator[Technique]:
         f"{batches} batches an optimizer step (nominal batch {choice.nominal_batch})",
         "small batches learn as large ones do; few images need each batch as a step",
         "--nominal-batch 1",
+        "--nominal-batch 64",
     )
     yield _technique(
         "clipping",
@@ -89,6 +94,7 @@ def _course(run: Preview) -> Iterator[Technique]:
         f"norm at most {options.clip_norm:g}",
         "one strange batch cannot throw the weights away",
         "--clip-norm 0",
+        "--clip-norm 10",
     )
     yield _technique(
         "ema",
@@ -97,6 +103,7 @@ def _course(run: Preview) -> Iterator[Technique]:
         f"decay {options.ema_decay:g}, rising over {options.ema_tau:g} updates",
         "the average is steadier and better than any single step's weights",
         "--ema-decay 0",
+        "--ema-decay 0.9999",
     )
     yield _technique(
         "early-stopping",
@@ -105,6 +112,7 @@ def _course(run: Preview) -> Iterator[Technique]:
         f"after {options.patience} epochs without a better result",
         "time is not spent on what no longer improves",
         "--patience 0",
+        f"--patience N, N below {plan.epochs}",
     )
 
 
@@ -115,35 +123,37 @@ def _model(run: Preview) -> Iterator[Technique]:
         "pretrained-start",
         "pretrained start",
         options.weights is not None,
-        str(options.weights or "--weights FILE"),
+        str(options.weights),
         "features learned elsewhere need fewer images here",
         "leave out --weights",
+        "--weights FILE",
     )
     yield _technique(
         "freezing",
         "freezing",
         options.freeze is not None,
-        options.freeze or "--freeze 10",
+        options.freeze or "",
         "what is learned already cannot be spoilt, and needs no gradient",
         "leave out --freeze",
+        "--freeze 10",
     )
     yield _technique(
         "autoanchor",
         "AutoAnchor",
         with_anchors and options.autoanchor and options.weights is None,
-        f"fits where recall is below 0.98, threshold {run.config.loss.anchor_t:g}"
-        if with_anchors
-        else "for families with anchors",
+        f"fits where recall is below 0.98, threshold {run.config.loss.anchor_t:g}",
         "an object that no anchor is like is never learned",
         "--no-autoanchor",
+        "--autoanchor, without --weights" if with_anchors else "a family with anchors, such as yolov5n",
     )
     yield _technique(
         "frequency-bias",
         "class-frequency bias",
         options.frequency_bias,
-        "shares of the training split" if options.frequency_bias else "--frequency-bias",
+        "shares of the training split",
         "the first epochs need not learn how common each class is",
         "--no-frequency-bias",
+        "--frequency-bias",
     )
 
 
@@ -158,33 +168,37 @@ def _data(run: Preview) -> Iterator[Technique]:
         "multi-scale",
         "multi-scale",
         multi,
-        scale if multi else "--multi-scale 0.5",
+        scale,
         "objects of every size, and images of every size later on",
         "--multi-scale 0",
+        "--multi-scale 0.5",
     )
     yield _technique(
         "rectangular-batches",
         "rectangular batches",
         data.rect,
-        "smallest rectangle of whole strides" if data.rect else "--rect",
+        "smallest rectangle of whole strides",
         "no work on padding; without mosaic",
         "--no-rect",
+        "--rect",
     )
     yield _technique(
         "image-weights",
         "image weights",
         data.image_weights,
-        "by class frequency and precision" if data.image_weights else "--image-weights",
+        "by class frequency and precision",
         "images with rare, badly found classes are seen more often",
         "--no-image-weights",
+        "--image-weights",
     )
     yield _technique(
         "single-class",
         "single class",
         data.single_cls,
-        "all classes as one" if data.single_cls else "--single-cls",
+        "all classes as one",
         "where only the place matters",
         "--no-single-cls",
+        "--single-cls",
     )
 
 
@@ -211,25 +225,28 @@ def _loss(run: Preview) -> Iterator[Technique]:
         "label-smoothing",
         "label smoothing",
         loss.label_smoothing > 0,
-        f"{loss.label_smoothing:g}" if loss.label_smoothing else "--label-smoothing 0.1",
+        f"{loss.label_smoothing:g}",
         "scores stay honest where labels are doubtful",
         "--label-smoothing 0",
+        "--label-smoothing 0.1",
     )
     yield _technique(
         "focal-loss",
         "focal loss",
         loss.fl_gamma > 0,
-        f"gamma {loss.fl_gamma:g}" if loss.fl_gamma else "--fl-gamma 1.5",
+        f"gamma {loss.fl_gamma:g}",
         "easy background counts less",
         "--fl-gamma 0",
+        "--fl-gamma 1.5",
     )
     yield _technique(
         "class-weights",
         "class weights",
         loss.class_weights > 0,
-        f"power {loss.class_weights:g}" if loss.class_weights else "--class-weights 0.5",
+        f"power {loss.class_weights:g}",
         "rare classes count more",
         "--class-weights 0",
+        "--class-weights 0.5",
     )
 
 
@@ -242,31 +259,35 @@ def _augmentation(run: Preview) -> Iterator[Technique]:
         f"probability {augment.mosaic:g}, closed for the last {min(augment.close_mosaic, run.plan.epochs)} epochs",
         "four images in one: more objects, more sizes, more surroundings",
         "--mosaic 0",
+        "--mosaic 1, without --rect",
     )
     yield _technique(
         "mixup",
         "mixup",
         augment.mixup > 0 and not rect,
-        f"probability {augment.mixup:g}" if augment.mixup else "--mixup 0.1",
+        f"probability {augment.mixup:g}",
         "blends teach what shines through; for large models",
         "--mixup 0",
+        "--mixup 0.1",
     )
     yield _technique(
         "copy-paste",
         "copy-paste",
         augment.copy_paste > 0 and not rect,
-        f"probability {augment.copy_paste:g}" if augment.copy_paste else "--copy-paste 0.1",
+        f"probability {augment.copy_paste:g}",
         "objects in new surroundings",
         "--copy-paste 0",
+        "--copy-paste 0.1",
     )
     moves = {name: getattr(augment, name) for name in ("degrees", "translate", "scale", "shear", "perspective")}
     yield _technique(
         "random-perspective",
         "random perspective",
         any(moves.values()),
-        ", ".join(f"{name} {value:g}" for name, value in moves.items() if value) or "--scale 0.5",
+        ", ".join(f"{name} {value:g}" for name, value in moves.items() if value),
         "the camera stands elsewhere each time",
         " ".join(f"--{name} 0" for name, value in moves.items() if value),
+        "--scale 0.5 --translate 0.1",
     )
     yield _technique(
         "colour-jitter",
@@ -275,6 +296,7 @@ def _augmentation(run: Preview) -> Iterator[Technique]:
         f"hue {augment.hsv_h:g}, saturation {augment.hsv_s:g}, value {augment.hsv_v:g}",
         "the light is different each time",
         "--hsv-h 0 --hsv-s 0 --hsv-v 0",
+        "--hsv-h 0.015 --hsv-s 0.7 --hsv-v 0.4",
     )
     yield _technique(
         "flips",
@@ -283,4 +305,5 @@ def _augmentation(run: Preview) -> Iterator[Technique]:
         f"left-right {augment.fliplr:g}, upside-down {augment.flipud:g}",
         "a mirrored object is still the object",
         "--fliplr 0 --flipud 0",
+        "--fliplr 0.5",
     )

@@ -40,9 +40,9 @@ class DataOptions(Options):
     """Draw images the more often the rarer and the worse detected their classes are."""
     multi_scale: float = Field(0.0, ge=0, lt=1)
     """A new size each step, from 1 - this to 1 + this times imgsz, e.g. 0.5; 0 is off."""
-    grid_min: int | None = Field(None, ge=1)
+    grid_min: int | None = Field(None, ge=2)
     """With --grid-max: a new size each step, from this many cells of 32 pixels on."""
-    grid_max: int | None = Field(None, ge=1)
+    grid_max: int | None = Field(None, ge=2)
     """With --grid-min: a new size each step, up to this many cells of 32 pixels."""
 
 

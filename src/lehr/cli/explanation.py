@@ -20,14 +20,10 @@ def explanation(config: TrainConfig) -> str:
         f"{run.plan.epochs} epochs of {run.plan.batches} batches at {config.imgsz} pixels"
     )
     on = [line for technique in every if technique.on for line in _lines(technique)]
-    off = [f"  {each.name}: {each.why}. Turn it on: {_switch(each)} ({each.page})" for each in every if not each.on]
+    off = [f"  {each.name}: {each.why} ({each.page}; on: {each.value})" for each in every if not each.on]
     return "\n".join([head, *config.notes, "", "On:", *on, "", "Off:", *off])
 
 
 def _lines(technique: Technique) -> list[str]:
     off = f"; off: {technique.off}" if technique.off else ""
     return [f"  {technique.name}: {technique.value}", f"      {technique.why} ({technique.page}{off})"]
-
-
-def _switch(technique: Technique) -> str:
-    return technique.value if technique.value.startswith("--") else f"see its page ({technique.value})"

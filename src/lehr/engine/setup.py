@@ -11,17 +11,14 @@ import torch
 import yaml
 
 from lehr.config import TrainConfig
-from lehr.data.cache import ImageStore, open_store
-from lehr.data.check import count_kinds, refuse_unusable
-from lehr.data.images import ImageFault
-from lehr.data.load import as_one_class, load_dataset, require_split
-from lehr.data.loader import EvalBatches, Key, Loader, TrainBatches, eval_keys
+from lehr.data.check import count_kinds
+from lehr.data.loader import Key, Loader, eval_keys
 from lehr.data.types import Dataset, Sample
-from lehr.engine.device import available_cores, describe_device, pick_device, use_whole_machine
+from lehr.engine.data_start import RunData, plan_of, start_data
+from lehr.engine.device import describe_device, pick_device, use_whole_machine
 from lehr.engine.model_start import start_model
 from lehr.engine.run_folder import make_run_folder
 from lehr.engine.state import TrainState
-from lehr.errors import InputError
 from lehr.losses.build import build_loss
 from lehr.losses.loss import Loss
 from lehr.models.build import check_model_name
@@ -32,9 +29,7 @@ from lehr.techniques.early_stopping import EarlyStopping
 from lehr.techniques.ema import ModelEma
 from lehr.techniques.multi_scale import SizeRange, range_around, range_of_cells
 from lehr.techniques.optimizer import build_optimizer
-from lehr.techniques.plan import TrainingPlan, plan_training
-
-MOST_WORKERS = 8
+from lehr.techniques.plan import TrainingPlan
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,65 +83,31 @@ def prepare(config: TrainConfig) -> Setup:
     notes: list[str] = list(config.notes)
     if config.data.imgsz is not None and config.imgsz != config.data.imgsz:
         notes.append(f"--imgsz {config.data.imgsz} is not a multiple of 32: rounded up to {config.imgsz}.")
-    dataset = load_dataset(config.data.data, config.run.seed)
-    refuse_unusable(dataset, config.data.skip_broken)
-    if config.data.single_cls:
-        dataset = as_one_class(dataset)
-    train_samples, val_samples = require_split(dataset, "train"), require_split(dataset, "val")
-    train_store = _open_store(train_samples, config, notes)
-    val_store = _open_store(val_samples, config, notes)
-    plan = plan_training(
-        config.schedule,
-        epochs=config.epochs,
-        images=len(train_store.samples),
-        batch=config.data.batch,
-        classes=len(dataset.names),
-    )
-    model = start_model(config, dataset.names, train_store.samples, notes.append)
+    data = start_data(config, device, notes.append)
+    dataset, train_samples = data.dataset, data.train_store.samples
+    plan = plan_of(config, dataset, len(train_samples))
+    model = start_model(config, dataset.names, train_samples, notes.append)
     model = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in its stubs
     state = _start(config, model, plan)
-    counts = class_counts(train_store.samples, len(dataset.names))
-    power = config.loss.class_weights
-    weights = torch.tensor(class_weights(counts, power), device=device) if power > 0 else None
-    workers = _workers(config, device)
-    pin = device.type == "cuda"
-    train_make = TrainBatches(
-        train_store, config.augment, config.imgsz, config.run.seed, config.epochs, config.data.rect
-    )
-    train_loader = Loader(train_make, workers, pin)
-    val_loader = Loader(EvalBatches(val_store, config.imgsz), min(workers, 4), pin)
     folder = make_run_folder(config.run.project, config.run.name)
     _write_config(config, folder)
-    heading = _describe(config, dataset, state.model, device, plan, folder, train_store, val_store)
+    heading = _describe(config, data, model, plan, folder)
     return Setup(
         config=config,
         folder=folder,
         device=device,
         dataset=dataset,
-        train_samples=train_store.samples,
-        val_samples=val_store.samples,
-        train_loader=train_loader,
-        val_loader=val_loader,
-        val_keys=eval_keys(val_store, config.data.batch),
+        train_samples=train_samples,
+        val_samples=data.val_store.samples,
+        train_loader=data.train_loader,
+        val_loader=data.val_loader,
+        val_keys=eval_keys(data.val_store, config.data.batch),
         plan=plan,
-        loss=build_loss(model, config.loss, config.imgsz, weights),
+        loss=build_loss(model, config.loss, config.imgsz, _class_weights(config, data)),
         sizes=_sizes(config),
         state=state,
         notes=(*heading, *notes),
     )
-
-
-def _open_store(samples: Sequence[Sample], config: TrainConfig, notes: list[str]) -> ImageStore:
-    """The images of a split; those that turn out broken only in decoding are left out where that is allowed."""
-    left = list(samples)
-    while True:
-        try:
-            return open_store(left, config.imgsz, config.data.cache, notes.append)
-        except ImageFault as error:
-            if not config.data.skip_broken or len(left) == 1:
-                raise InputError(f"{error}\nRepair or remove it, or train without it by --skip-broken.") from None
-            notes.append(f"Skipped: {error}")
-            left = [sample for sample in left if sample.path != error.path]
 
 
 def _start(config: TrainConfig, model: DetectionModel, plan: TrainingPlan) -> TrainState:
@@ -159,11 +120,13 @@ def _start(config: TrainConfig, model: DetectionModel, plan: TrainingPlan) -> Tr
     )
 
 
-def _workers(config: TrainConfig, device: torch.device) -> int:
-    """Loading processes: those asked for; else none beside a CPU that is busy training, up to 8 beside a GPU."""
-    if config.data.workers is not None:
-        return config.data.workers
-    return 0 if device.type == "cpu" else min(MOST_WORKERS, available_cores())
+def _class_weights(config: TrainConfig, data: RunData) -> torch.Tensor | None:
+    """A factor for each class in the loss, on the device; None when they are off."""
+    power = config.loss.class_weights
+    if power == 0:
+        return None
+    counts = class_counts(data.train_store.samples, len(data.dataset.names))
+    return torch.tensor(class_weights(counts, power), device=data.device)
 
 
 def _sizes(config: TrainConfig) -> SizeRange | None:
@@ -179,28 +142,19 @@ def _write_config(config: TrainConfig, folder: Path) -> None:
     (folder / "config.yaml").write_text(text, encoding="utf-8")
 
 
-def _describe(
-    config: TrainConfig,
-    dataset: Dataset,
-    model: DetectionModel,
-    device: torch.device,
-    plan: TrainingPlan,
-    folder: Path,
-    train_store: ImageStore,
-    val_store: ImageStore,
-) -> list[str]:
+def _describe(config: TrainConfig, data: RunData, model: DetectionModel, plan: TrainingPlan, folder: Path) -> list[str]:
     parameters = sum(parameter.numel() for parameter in model.parameters()) / 1e6
     choice = plan.optimizer
+    train, val = len(data.train_store.samples), len(data.val_store.samples)
     lines = [
-        f"{config.model.model}, {parameters:.2f} M parameters, on {describe_device(device)}, "
+        f"{config.model.model}, {parameters:.2f} M parameters, on {describe_device(data.device)}, "
         f"torch {torch.__version__}, OpenCV {cv2.__version__}",
-        f"Data {config.data.data}: {len(train_store.samples)} images to train, {len(val_store.samples)} to validate, "
-        f"{len(dataset.names)} classes",
+        f"Data {config.data.data}: {train} images to train, {val} to validate, {len(data.dataset.names)} classes",
         f"{config.epochs} epochs of {plan.batches} batches of {config.data.batch} at {config.imgsz} pixels; "
         f"{choice.name}, lr0 {choice.lr0:g}, momentum {choice.momentum:g}, warmup {plan.warmup} steps; "
         f"seed {config.run.seed}",
         f"Results in {folder}",
     ]
-    if dataset.faults:
-        lines.insert(2, f"Faults in the data: {count_kinds(dataset.faults)}; `lehr data check` lists them")
+    if data.dataset.faults:
+        lines.insert(2, f"Faults in the data: {count_kinds(data.dataset.faults)}; `lehr data check` lists them")
     return lines

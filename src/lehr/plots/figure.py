@@ -42,8 +42,13 @@ def new_figure(rows: int, columns: int, width: float = 9.0, height: float = 3.0)
     return figure, axes
 
 
-def save_figure(figure: Figure, path: Path) -> None:
+def save_figure(figure: Figure, path: Path, dpi: int = 110) -> None:
     """Writes a figure as PNG, SVG or PDF, by the file's name.
+
+    Args:
+        figure: the figure.
+        path: the file.
+        dpi: pixels an inch, of what is not drawn as lines.
 
     Raises:
         InputError: the name is of another kind, or the file cannot be written.
@@ -54,7 +59,7 @@ def save_figure(figure: Figure, path: Path) -> None:
     metadata = {"Date": None} if path.suffix.lower() == ".svg" else {}
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(temporary, format=path.suffix[1:].lower(), dpi=110, metadata=metadata)
+        figure.savefig(temporary, format=path.suffix[1:].lower(), dpi=dpi, metadata=metadata)
         temporary.replace(path)
     except OSError as error:
         temporary.unlink(missing_ok=True)

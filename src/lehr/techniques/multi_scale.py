@@ -14,6 +14,8 @@ from torch import Tensor
 from lehr.rng import generator
 
 STRIDE = 32
+FEWEST_CELLS = 2
+"""A single cell would leave BatchNorm nothing to average over in a batch of one image."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,13 +45,13 @@ class SizeRange:
 
 
 def range_around(imgsz: int, share: float) -> SizeRange:
-    """YOLOv5's range: multiples of 32 within `[1 - share, 1 + share] * imgsz`; at least 32.
+    """YOLOv5's range: multiples of 32 within `[1 - share, 1 + share] * imgsz`; at least 64.
 
     Args:
         imgsz: side of the training square, pixels, a multiple of 32.
         share: how far sizes go to either side, 0 to 1.
     """
-    least = max(1, -int(-imgsz * (1 - share) // STRIDE))
+    least = max(FEWEST_CELLS, -int(-imgsz * (1 - share) // STRIDE))
     return SizeRange(least * STRIDE, max(least, int(imgsz * (1 + share) // STRIDE)) * STRIDE)
 
 

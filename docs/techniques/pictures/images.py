@@ -1,0 +1,247 @@
+"""Draws the pictures of the techniques that show images: `python docs/techniques/pictures/images.py [NAME ...]`.
+
+The images are those of the generated data set `shapes`; each picture calls the code that training calls.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from lehr.augment.draw import draw
+from lehr.augment.plan import plan_picture
+from lehr.config import build_config
+from lehr.data.cache import ImageStore, open_store
+from lehr.data.load import as_one_class, load_dataset
+from lehr.data.loader import rectangle, train_keys
+from lehr.data.types import Sample
+from lehr.losses.assign import assign
+from lehr.losses.match import match
+from lehr.models.anchor_head import default_anchors
+from lehr.models.distance_head import anchor_points
+from lehr.options import AugmentOptions
+from lehr.plots.figure import COLOURS, new_figure, save_figure
+
+HERE = Path(__file__).parent
+SIDE = 256
+STILL = {"mosaic": 0, "translate": 0, "scale": 0, "hsv_h": 0, "hsv_s": 0, "hsv_v": 0, "fliplr": 0}
+
+
+def store() -> ImageStore:
+    """The training images of `shapes`."""
+    return open_store(load_dataset("shapes").splits["train"], SIDE, "ram", lambda _: None)
+
+
+def busy(images: ImageStore) -> int:
+    """The image with the most classes, and of these the one with the most objects."""
+    return max(
+        range(len(images.samples)),
+        key=lambda i: (len(set(images.samples[i].classes.tolist())), len(images.samples[i].classes)),
+    )
+
+
+def picture(images: ImageStore, index: int, epoch: int, **options: Any) -> tuple[np.ndarray, np.ndarray]:
+    """An augmented image (SIDE, SIDE, 3) and its boxes (n, 4)."""
+    given = AugmentOptions(**{**STILL, **options})
+    plan = plan_picture(images.samples, given, SIDE, seed=0, epoch=epoch, index=index, mosaic=True)
+    out = np.empty((SIDE, SIDE, 3), np.uint8)
+    draw(plan, images, out)
+    return out, plan.boxes
+
+
+def show(
+    axis: Any, image: np.ndarray, boxes: np.ndarray, title: str = "", colours: Sequence[str] | None = None
+) -> None:
+    """An image with its boxes."""
+    from matplotlib.patches import Rectangle
+
+    axis.imshow(image)
+    for number, (x1, y1, x2, y2) in enumerate(boxes):
+        colour = colours[number] if colours else "white"
+        axis.add_patch(Rectangle((x1, y1), x2 - x1, y2 - y1, fill=False, edgecolor=colour, linewidth=1.4))
+    axis.set_title(title, fontsize=9)
+    axis.set_axis_off()
+
+
+def row(name: str, cases: Sequence[tuple[str, dict[str, Any]]], epoch: int = 0) -> None:
+    """One image, augmented in several ways."""
+    images = store()
+    figure, axes = new_figure(1, len(cases), width=2.4 * len(cases), height=2.7)
+    for axis, (title, options) in zip(axes, cases, strict=True):
+        show(axis, *picture(images, busy(images), options.pop("epoch", epoch), **options), title)
+    save_figure(figure, HERE / f"{name}.png", 64)
+
+
+def mosaic() -> None:
+    row(
+        "mosaic",
+        [(f"epoch {e}", {"mosaic": 1, "scale": 0.5, "translate": 0.1, "epoch": e}) for e in (0, 1, 2)]
+        + [("closed", {})],
+    )
+
+
+def mixup() -> None:
+    row("mixup", [("as it is", {}), *[(f"epoch {e}", {"mixup": 1, "epoch": e}) for e in (0, 1, 2)]])
+
+
+def copy_paste() -> None:
+    row("copy-paste", [("as it is", {}), *[(f"epoch {e}", {"copy_paste": 1, "epoch": e}) for e in (0, 1, 2)]])
+
+
+def random_perspective() -> None:
+    cases: list[tuple[str, dict[str, Any]]] = [("as it is", {}), ("translate 0.2", {"translate": 0.2})]
+    cases += [("scale 0.5", {"scale": 0.5}), ("degrees 20", {"degrees": 20}), ("shear 20", {"shear": 20})]
+    row("random-perspective", [*cases, ("perspective 0.001", {"perspective": 0.001})], epoch=2)
+
+
+def colour_jitter() -> None:
+    jitter = {"hsv_h": 0.015, "hsv_s": 0.7, "hsv_v": 0.4}
+    row("colour-jitter", [("as it is", {}), *[(f"epoch {e}", {**jitter, "epoch": e}) for e in (0, 1, 2, 3)]])
+
+
+def flips() -> None:
+    row(
+        "flips",
+        [("as it is", {}), ("fliplr", {"fliplr": 1}), ("flipud", {"flipud": 1}), ("both", {"fliplr": 1, "flipud": 1})],
+    )
+
+
+def presets() -> None:
+    from lehr.hyperparameters import PRESETS
+
+    images = store()
+    figure, axes = new_figure(len(PRESETS), 4, width=9.6, height=2.5)
+    for line, preset in enumerate(PRESETS):
+        options = build_config({"hyp": preset, "model": "yolov5n"}).augment.model_dump()
+        for column in range(4):
+            image, boxes = picture(images, busy(images) + column, column, **options)
+            show(axes[4 * line + column], image, boxes, preset if column == 0 else "")
+    save_figure(figure, HERE / "hyperparameter-files.png", 64)
+
+
+def single_class() -> None:
+    dataset = load_dataset("shapes")
+    images = store()
+    figure, axes = new_figure(1, 2, width=6, height=3)
+    for axis, data, title in zip(axes, (dataset, as_one_class(dataset)), ("five classes", "--single-cls"), strict=True):
+        sample = data.splits["train"][busy(images)]
+        image, _ = images(busy(images))
+        show(axis, image, sample.boxes, title, [COLOURS[c] for c in sample.classes])
+    save_figure(figure, HERE / "single-class.png", 64)
+
+
+def rectangular() -> None:
+    """Images of four shapes, cut from the generated ones."""
+    rng = np.random.default_rng(0)
+    samples = [
+        Sample(Path("x"), int(w), int(h), np.zeros((0, 4), np.float32), np.zeros(0, np.int64))
+        for w, h in rng.choice([(640, 480), (640, 360), (480, 640), (640, 640), (1920, 800)], 32)
+    ]
+    held = ImageStore(samples, 640)
+    figure, axes = new_figure(1, 2, width=9, height=3)
+    for axis, rect, title in zip(axes, (False, True), ("squares", "--rect"), strict=True):
+        place = used = whole = 0
+        for _, indices in train_keys(samples, 8, 0, 0, rect=rect):
+            width, height = rectangle(held, indices, 640) if rect else (640, 640)
+            for index in indices:
+                scale = min(width / samples[index].width, height / samples[index].height)
+                w, h = samples[index].width * scale, samples[index].height * scale
+                axis.add_patch(_box(place, 0, width / 8, height, "#d1d5db"))
+                axis.add_patch(_box(place + (width - w) / 16, (height - h) / 2, w / 8, h, COLOURS[0]))
+                place += width / 8 + 4
+                used, whole = used + w * h, whole + width * height
+            place += 30
+        axis.set(xlim=(0, place), ylim=(0, 660), title=f"{title}: {used / whole:.0%} of the pixels are image")
+        axis.title.set_fontsize(10)
+        axis.set_axis_off()
+    save_figure(figure, HERE / "rectangular-batches.svg")
+
+
+def _box(x: float, y: float, width: float, height: float, colour: str) -> Any:
+    from matplotlib.patches import Rectangle
+
+    return Rectangle((x, y), width, height, color=colour, linewidth=0)
+
+
+def anchor_matching() -> None:
+    images = store()
+    image, boxes = picture(images, busy(images), 0)
+    grids = [(SIDE // stride, SIDE // stride) for stride in (8, 16, 32)]
+    anchors = default_anchors() * SIDE / 640
+    padded = torch.from_numpy(boxes).unsqueeze(0)
+    classes = torch.zeros(1, len(boxes), dtype=torch.int64)
+    figure, axes = new_figure(1, 3, width=9, height=3.2)
+    first = 0
+    levels = zip(axes, match(padded, classes, anchors, grids, (8, 16, 32)), grids, (8, 16, 32), strict=True)
+    for axis, (rows, valid), (height, width), stride in levels:
+        show(
+            axis,
+            image,
+            boxes,
+            f"stride {stride}: {int(valid.sum())} matches",
+            [COLOURS[i % 8] for i in range(len(boxes))],
+        )
+        for thing in range(len(boxes)):
+            cells = {(int(r) - first) % (height * width) for r in rows[0, thing][valid[0, thing]]}
+            for cell in cells:
+                patch = _box(cell % width * stride, cell // width * stride, stride, stride, COLOURS[thing % 8])
+                patch.set_alpha(0.55)
+                axis.add_patch(patch)
+        first += 3 * height * width
+    save_figure(figure, HERE / "anchor-matching.png", 64)
+
+
+def task_aligned() -> None:
+    images = store()
+    image, boxes = picture(images, busy(images), 0)
+    sizes = [(SIDE // stride, SIDE // stride) for stride in (8, 16, 32)]
+    points, _ = anchor_points(sizes, (8, 16, 32), torch.device("cpu"))
+    # A head in the middle of its training: boxes about right where it is near an object, better near the centre.
+    true = torch.from_numpy(boxes)
+    centres = (true[:, :2] + true[:, 2:]) / 2
+    distance = torch.cdist(points, centres) / (true[:, 2:] - true[:, :2]).mean(1)
+    nearest = distance.argmin(1)
+    noise = torch.from_numpy(np.random.default_rng(0).normal(0, 1, (len(points), 4))).float()
+    spread = (true[:, 2:] - true[:, :2]).mean(1)[nearest, None] * (0.05 + 0.25 * distance.min(1).values[:, None])
+    predicted = (true[nearest] + noise * spread).unsqueeze(0)
+    scores = torch.full((1, len(points), 1), 0.5)
+    found = assign(scores, predicted, points, true.unsqueeze(0), torch.zeros(1, len(boxes), dtype=torch.int64))
+    figure, (axis,) = new_figure(1, 1, width=5, height=4.6)
+    show(
+        axis,
+        image,
+        boxes,
+        "points by object; the larger, the higher the target score",
+        [COLOURS[i % 8] for i in range(len(boxes))],
+    )
+    for point in torch.nonzero(found.positive[0]).flatten().tolist():
+        colour = COLOURS[int(found.objects[0, point]) % 8]
+        size = 2 + 8 * float(found.weights[0, point])
+        axis.plot(
+            *points[point].tolist(), "o", markersize=size, color=colour, markeredgecolor="white", markeredgewidth=0.6
+        )
+    save_figure(figure, HERE / "task-aligned-assignment.png", 64)
+
+
+PICTURES: dict[str, Callable[[], None]] = {
+    "mosaic": mosaic,
+    "mixup": mixup,
+    "copy-paste": copy_paste,
+    "random-perspective": random_perspective,
+    "colour-jitter": colour_jitter,
+    "flips": flips,
+    "hyperparameter-files": presets,
+    "single-class": single_class,
+    "rectangular-batches": rectangular,
+    "anchor-matching": anchor_matching,
+    "task-aligned-assignment": task_aligned,
+}
+
+if __name__ == "__main__":
+    for name in sys.argv[1:] or PICTURES:
+        PICTURES[name]()

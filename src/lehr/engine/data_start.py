@@ -1,0 +1,105 @@
+"""The data that a run starts with: read, checked, decoded, ready to be handed out in batches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+
+from lehr.config import TrainConfig
+from lehr.data.cache import ImageStore, open_store
+from lehr.data.check import refuse_unusable
+from lehr.data.images import ImageFault
+from lehr.data.load import as_one_class, load_dataset, require_split
+from lehr.data.loader import EvalBatches, Loader, TrainBatches
+from lehr.data.types import Dataset, Sample
+from lehr.engine.device import available_cores
+from lehr.errors import InputError
+from lehr.techniques.plan import TrainingPlan, plan_training
+
+MOST_WORKERS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class RunData:
+    """A run's data.
+
+    Attributes:
+        dataset: as read, its classes as one where that is asked for.
+        train_store: images and samples of the training split.
+        val_store: those of the validation split.
+        train_loader: gives training batches.
+        val_loader: gives validation batches.
+        device: where the batches go.
+    """
+
+    dataset: Dataset
+    train_store: ImageStore
+    val_store: ImageStore
+    train_loader: Loader
+    val_loader: Loader
+    device: torch.device
+
+
+def start_data(config: TrainConfig, device: torch.device, say: Callable[[str], None]) -> RunData:
+    """Reads and checks a run's data, then decodes it.
+
+    Args:
+        config: the run's options.
+        device: where the batches go.
+        say: told what was done.
+
+    Raises:
+        InputError: data that cannot be trained on, or not with these options.
+    """
+    dataset = load_dataset(config.data.data, config.run.seed)
+    refuse_unusable(dataset, config.data.skip_broken)
+    if config.data.single_cls:
+        dataset = as_one_class(dataset)
+    train_samples, val_samples = require_split(dataset, "train"), require_split(dataset, "val")
+    plan_of(config, dataset, len(train_samples))  # before much is decoded
+    train_store = _open_store(train_samples, config, say)
+    val_store = _open_store(val_samples, config, say)
+    workers, pin = _workers(config, device), device.type == "cuda"
+    seed, rect = config.run.seed, config.data.rect
+    make = TrainBatches(train_store, config.augment, config.imgsz, seed, config.epochs, rect)
+    return RunData(
+        dataset,
+        train_store,
+        val_store,
+        Loader(make, workers, pin),
+        Loader(EvalBatches(val_store, config.imgsz), min(workers, 4), pin),
+        device,
+    )
+
+
+def plan_of(config: TrainConfig, dataset: Dataset, images: int) -> TrainingPlan:
+    """The course of a run on a count of training images.
+
+    Raises:
+        InputError: the warmup is longer than the run.
+    """
+    return plan_training(
+        config.schedule, epochs=config.epochs, images=images, batch=config.data.batch, classes=len(dataset.names)
+    )
+
+
+def _open_store(samples: Sequence[Sample], config: TrainConfig, say: Callable[[str], None]) -> ImageStore:
+    """The images of a split; those that turn out broken only in decoding are left out where that is allowed."""
+    left = list(samples)
+    while True:
+        try:
+            return open_store(left, config.imgsz, config.data.cache, say)
+        except ImageFault as error:
+            if not config.data.skip_broken or len(left) == 1:
+                raise InputError(f"{error}\nRepair or remove it, or train without it by --skip-broken.") from None
+            say(f"Skipped: {error}")
+            left = [sample for sample in left if sample.path != error.path]
+
+
+def _workers(config: TrainConfig, device: torch.device) -> int:
+    """Loading processes: those asked for; else none beside a CPU that is busy training, up to 8 beside a GPU."""
+    if config.data.workers is not None:
+        return config.data.workers
+    return 0 if device.type == "cpu" else min(MOST_WORKERS, available_cores())

@@ -1,0 +1,195 @@
+"""Techniques in short runs of every family: each has its effect, and the run goes through."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from tests.conftest import MakeYolo
+
+from lehr.config import build_config
+from lehr.engine.setup import Setup, prepare
+from lehr.engine.trainer import TrainResult, train
+from lehr.models.build import anchor_head
+from lehr.models.weights import load_model, read_metadata
+
+FAMILIES = ("yolov8n", "yolov5n", "yolov3-spp")
+
+
+@pytest.fixture
+def data(make_yolo: MakeYolo) -> str:
+    return str(make_yolo())
+
+
+def options(data: str, folder: Path, **more: Any) -> dict[str, Any]:
+    small = {"imgsz": 64, "batch": 4, "epochs": 2, "width": 0.125, "depth": 0.33, "device": "cpu", "close_mosaic": 1}
+    return {"data": data, "project": folder, **small, **more}
+
+
+def run(data: str, folder: Path, **more: Any) -> TrainResult:
+    return train(build_config(options(data, folder, **more)))
+
+
+def setup(data: str, folder: Path, **more: Any) -> Setup:
+    return prepare(build_config(options(data, folder, **more)))
+
+
+@pytest.mark.parametrize("model", FAMILIES)
+def test_every_family_trains_with_every_technique_at_once(model: str, data: str, tmp_path: Path) -> None:
+    result = run(
+        data,
+        tmp_path,
+        model=model,
+        optimizer="RMSProp",
+        lr0=1e-4,
+        lr_schedule="restarts",
+        restart_epochs=1,
+        warmup="cosine",
+        multi_scale=0.5,
+        label_smoothing=0.1,
+        fl_gamma=1.5,
+        class_weights=0.5,
+        cls_pw=0.9,
+        image_weights=True,
+        freeze="2",
+        frequency_bias=True,
+        mixup=0.5,
+        copy_paste=0.5,
+    )
+    rows = list(csv.DictReader((result.folder / "results.csv").open()))
+    parts = ("box", "cls", "dfl") if model == "yolov8n" else ("box", "obj", "cls")
+    assert len(rows) == 2
+    assert all(float(row[f"{kind}/{part}"]) >= 0 for row in rows for kind in ("train", "val") for part in parts)
+    assert load_model(result.best).variant == model
+
+
+@pytest.mark.parametrize("model", FAMILIES)
+def test_every_family_trains_with_everything_switched_off(model: str, data: str, tmp_path: Path) -> None:
+    off = {"ema_decay": 0, "clip_norm": 0, "patience": 0, "warmup": "none", "lr_schedule": "constant"}
+    off |= {"nominal_batch": 1, "weight_decay": 0, "autoanchor": False, "mosaic": 0, "fliplr": 0, "translate": 0}
+    off |= {"scale": 0, "hsv_h": 0, "hsv_s": 0, "hsv_v": 0}
+    assert run(data, tmp_path, model=model, **off).best.is_file()
+
+
+def test_rectangular_batches_are_rectangles_without_mosaic(tmp_path: Path) -> None:
+    from tests.conftest import draw_squares
+
+    root = tmp_path / "wide"
+    for split in ("train", "val"):
+        for i in range(4):
+            path = root / "images" / split / f"{i}.png"
+            draw_squares(path, [(8, 8, 24, 24)], side=96, seed=i)
+            import cv2
+
+            image = cv2.imread(str(path))
+            cv2.imwrite(str(path), image[:64] if i < 2 else image[:32])
+            (root / "labels" / split).mkdir(parents=True, exist_ok=True)
+            height = 64 if i < 2 else 32
+            row = f"0 {16 / 96} {16 / height} {16 / 96} {16 / height}\n"
+            (root / "labels" / split / f"{i}.txt").write_text(row)
+    (root / "data.yaml").write_text("train: images/train\nval: images/val\nnames: [a]\n")
+    still = {"translate": 0, "scale": 0, "fliplr": 0, "rect": True, "batch": 2, "imgsz": 96}
+    made = setup(str(root / "data.yaml"), tmp_path, **still)
+    from lehr.data.loader import train_keys
+
+    keys = train_keys(made.train_samples, 2, 0, 0, rect=True)
+    shapes = sorted(tuple(batch.images.shape[2:]) for batch in made.train_loader.batches(keys))
+    assert shapes == [(32, 96), (64, 96)]
+    for batch in made.train_loader.batches(keys):
+        assert batch.boxes[:, 0].tolist() == [[8, 8, 24, 24]] * 2  # the objects are where they are
+        for image in batch.images:
+            assert image[:, 8:24, 8:24].min() > 150 and image[:, 26:, 26:].max() < 130
+    assert run(str(root / "data.yaml"), tmp_path, rect=True, batch=2, imgsz=96, name="whole").best.is_file()
+
+
+def test_multi_scale_changes_the_size_of_the_steps(data: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import lehr.engine.trainer as module
+
+    seen: list[int] = []
+    original = module.resized
+
+    def spy(images: torch.Tensor, boxes: torch.Tensor, size: int) -> tuple[torch.Tensor, torch.Tensor]:
+        seen.append(size)
+        return original(images, boxes, size)
+
+    monkeypatch.setattr(module, "resized", spy)
+    run(data, tmp_path, grid_min=2, grid_max=4, epochs=6)
+    assert set(seen) == {64, 96, 128} and len(seen) == 12
+
+
+def test_single_class_mode_sees_one_class(data: str, tmp_path: Path) -> None:
+    result = run(data, tmp_path, single_cls=True)
+    assert json.loads(read_metadata(result.best)["names"]) == ["object"]
+    assert set(result.metrics.classes) == {"object"} and result.metrics.instances == 4
+
+
+def test_autoanchor_replaces_anchors_that_do_not_fit_unless_it_is_off(
+    data: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import lehr.models.anchor_head as module
+
+    large = tuple(tuple((w * 10, h * 10) for w, h in level) for level in module.DEFAULT_ANCHORS)
+    monkeypatch.setattr(module, "DEFAULT_ANCHORS", large)
+    kept = anchor_head(setup(data, tmp_path, model="yolov5n", autoanchor=False).state.model)
+    fitted = anchor_head(setup(data, tmp_path, model="yolov5n").state.model)
+    assert kept is not None and fitted is not None
+    torch.testing.assert_close(kept.pixel_anchors, torch.tensor(large))
+    assert fitted.pixel_anchors.min() > 10 and fitted.pixel_anchors.max() < 40  # squares of 16 and 28
+
+
+def test_anchors_of_weights_are_never_derived_again(data: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import lehr.models.anchor_head as module
+
+    with monkeypatch.context() as patched:
+        large = tuple(tuple((w * 10, h * 10) for w, h in level) for level in module.DEFAULT_ANCHORS)
+        patched.setattr(module, "DEFAULT_ANCHORS", large)
+        first = run(data, tmp_path, model="yolov5n", name="first", autoanchor=False)
+    second = setup(data, tmp_path, model="yolov5n", weights=first.best)
+    head = anchor_head(second.state.model)
+    assert head is not None
+    torch.testing.assert_close(head.pixel_anchors, torch.tensor(large))
+    assert any("Anchors: those of the weights" in note for note in second.notes)
+
+
+def test_weights_say_how_many_tensors_of_how_many_fit(data: str, tmp_path: Path) -> None:
+    first = run(data, tmp_path, model="yolov5n", name="first", single_cls=True)
+    second = setup(data, tmp_path, model="yolov5n", weights=first.best)
+    total = len(second.state.model.state_dict())
+    assert any(f"{total - 6} of {total} tensors start from" in note for note in second.notes)
+
+
+def test_frozen_layers_stay_as_the_weights_had_them(data: str, tmp_path: Path) -> None:
+    first = run(data, tmp_path, model="yolov5n", name="first")
+    second = run(data, tmp_path, model="yolov5n", name="second", weights=first.best, freeze="5")
+    one, two = load_model(first.best).state_dict(), load_model(second.last).state_dict()
+    frozen = [name for name in one if int(name.split(".")[1]) < 5]
+    assert all(torch.equal(one[name], two[name]) for name in frozen)
+    assert any(not torch.equal(one[name], two[name]) for name in one if name not in frozen)
+
+
+def test_class_and_image_weights_reach_loss_and_order(make_yolo: MakeYolo, tmp_path: Path) -> None:
+    data = make_yolo(counts={"train": 9, "val": 4})
+    for i in range(8):  # one image of class 1 is left
+        path = data.parent / "labels" / "train" / f"{i}.txt"
+        path.write_text("0" + path.read_text()[1:])
+    (data.parent / "labels" / "train" / "8.txt").write_text("1 0.5 0.5 0.25 0.25\n")
+    made = setup(str(data), tmp_path, class_weights=1.0, image_weights=True)
+    weights = made.loss.class_weights  # type: ignore[attr-defined]
+    assert float(weights[1] / weights[0]) == pytest.approx(8)
+    from lehr.engine.interrupt import StopRequest
+    from lehr.engine.progress import Reporter
+    from lehr.engine.trainer import Trainer
+
+    with Reporter(tmp_path / "log", 2, 64) as reporter:
+        trainer = Trainer(made, reporter, StopRequest())
+        drawn = [i for epoch in range(60) for _, some in trainer._keys(epoch) for i in some]
+        counts = np.bincount(drawn, minlength=9)
+        assert counts[8] > 4 * counts[:8].mean()  # half of all draws
+        trainer.state.class_maps = (0.0, 1.0)  # class 1 is found always: it need not be seen again
+        drawn = [i for epoch in range(60) for _, some in trainer._keys(epoch) for i in some]
+        assert np.bincount(drawn, minlength=9)[8] < counts[8] / 2
