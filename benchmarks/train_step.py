@@ -21,9 +21,9 @@ from lehr.data.cache import open_store  # noqa: E402
 from lehr.data.load import load_dataset  # noqa: E402
 from lehr.data.loader import TrainBatches, train_keys  # noqa: E402
 from lehr.engine.device import describe_device, pick_device, use_whole_machine  # noqa: E402
-from lehr.losses.task_aligned import TaskAlignedLoss  # noqa: E402
+from lehr.losses.build import build_loss  # noqa: E402
 from lehr.models.build import build_model  # noqa: E402
-from lehr.options import AugmentOptions  # noqa: E402
+from lehr.options import AugmentOptions, LossOptions  # noqa: E402
 from lehr.techniques.auto import choose_optimizer  # noqa: E402
 from lehr.techniques.ema import ModelEma  # noqa: E402
 from lehr.techniques.optimizer import build_optimizer  # noqa: E402
@@ -52,6 +52,7 @@ def main() -> None:
     choice = choose_optimizer("auto", classes=len(dataset.names), iterations=1)
     optimizer = build_optimizer(model, choice, 5e-4)
     ema = ModelEma(model)
+    measured = build_loss(model, LossOptions(), given.imgsz)
     keys = [key for epoch in range(99) for key in train_keys(samples, given.batch, 0, epoch)]
 
     def step(index: int, times: list[float] | None) -> None:
@@ -71,7 +72,7 @@ def main() -> None:
         mark(1)
         prediction = model(images)
         mark(2)
-        loss = TaskAlignedLoss()(prediction, moved.boxes, moved.classes)
+        loss = measured(prediction, moved.boxes, moved.classes)
         mark(3)
         torch.autograd.backward(loss.sum())
         mark(4)

@@ -40,3 +40,18 @@ def test_wrong_pixels_and_names_are_refused(make_yolo: MakeYolo, tmp_path: Path)
     detector = Detector("yolov8n")
     with pytest.raises(InputError, match=r"epochz.*epochs"):
         detector.train(epochz=1)
+
+
+def test_training_goes_on_at_the_scale_of_the_weights_and_on_one_class(make_yolo: MakeYolo, tmp_path: Path) -> None:
+    data = str(make_yolo())
+    small = {"epochs": 1, "imgsz": 64, "batch": 4, "device": "cpu", "project": tmp_path / "runs"}
+    Detector("yolov3-spp").train(data=data, width=0.125, depth=0.33, single_cls=True, name="first", **small)
+    again = Detector.load(tmp_path / "runs" / "first" / "best.safetensors", device="cpu")
+    again.train(data=data, single_cls=True, name="second", **small)
+    log = (tmp_path / "runs" / "second" / "train.log").read_text()
+    total = len(again.model.state_dict())
+    assert f"{total} of {total} tensors start from" in log and "Anchors: those of the weights." in log
+    assert again.names == ("object",)
+    assert again.val(data, single_cls=True).metrics.instances == 4
+    with pytest.raises(InputError, match="its classes are small, large"):
+        again.val(data)

@@ -121,4 +121,4 @@ def test_a_model_without_anchors_keeps_its_own_gains_aloud(tmp_path: Path) -> No
 
 def test_anchors_of_zero_means_the_default(tmp_path: Path) -> None:
     assert build_config({"hyp": written(tmp_path, "anchors: 0\n"), "model": "yolov5n"}).model.anchors == 3
-    assert build_config({"hyp": written(tmp_path, "anchors: 4\n"), "model": "yolov5n"}).model.anchors == 4
+    assert build_config({"hyp": written(tmp_path, "anchors: 3.63\n"), "model": "yolov5n"}).model.anchors == 4

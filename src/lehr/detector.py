@@ -96,7 +96,10 @@ class Detector:
         """
         from lehr.engine.trainer import train
 
-        start = {"model": self._name, **({"weights": self._weights} if self._weights is not None else {})}
+        start: dict[str, Any] = {"model": self._name}
+        if self._model is not None and self._weights is not None:
+            scale = self._model.scale
+            start |= {"weights": self._weights, "depth": scale.depth, "width": scale.width}
         config = build_config({**start, **options})
         result = train(config)
         device = pick_device(config.run.device)

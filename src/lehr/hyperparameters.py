@@ -98,8 +98,10 @@ def read_hyperparameters(source: str | Path, model: str) -> Hyperparameters:
     notes = [
         f"--hyp {source}: {name} has no effect here." for name in WITHOUT_EFFECT if given.pop(name, None) is not None
     ]
-    if given.get("anchors") == 0:
-        del given["anchors"]
+    if isinstance(given.get("anchors"), int | float):  # a search may have left a fraction; 0 means the default
+        given["anchors"] = round(given["anchors"])
+        if given["anchors"] == 0:
+            del given["anchors"]
     own = [name for name in GAINS if name in given]
     if model.startswith("yolov8") and own:
         given = {name: value for name, value in given.items() if name not in GAINS}

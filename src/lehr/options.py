@@ -99,8 +99,7 @@ class ScheduleOptions(Options):
     restart_factor: float = Field(2.0, ge=1)
     """How many times longer each further course is, of --lr-schedule restarts."""
     warmup: Literal["gradual", "constant", "linear", "cosine", "first-epoch", "none"] = "gradual"
-    """Kind of warmup: each group by itself with momentum and accumulation; or a rise of all rates that then holds,
-    falls linearly or as a cosine; or YOLOv3's factor in the first epoch."""
+    """Kind of warmup: each group by itself; a rise of all rates that then holds or falls; YOLOv3's first epoch."""
     warmup_epochs: float | None = Field(None, ge=0)
     """Epochs of warmup, at least 100 steps; 0 turns it off (unset: 3, or less in a short run)."""
     warmup_momentum: float = Field(0.8, ge=0, lt=1)
@@ -108,8 +107,7 @@ class ScheduleOptions(Options):
     warmup_bias_lr: float | None = Field(None, ge=0)
     """Learning rate of the biases at the start of the gradual warmup (unset: SGD 0.1, others 0)."""
     nominal_batch: int | None = Field(None, ge=1)
-    """Images an optimizer step: gradients of several batches accumulate to it (unset: 64, with `auto` less where the
-    run is short)."""
+    """Images an optimizer step: gradients accumulate to it (unset: 64, with `auto` less where the run is short)."""
     clip_norm: float = Field(10.0, ge=0)
     """Largest norm of the gradient; 0 is no bound."""
     ema_decay: float = Field(0.9999, ge=0, lt=1)
@@ -144,8 +142,7 @@ class LossOptions(Options):
     anchor_t: float = Field(4.0, gt=1)
     """Largest ratio of an object's and a matching anchor's sides, families with anchors."""
     least_side: float = Field(0.0, ge=0)
-    """Objects with shorter sides look for candidate points as if these were this long, pixels, e.g. 16; 0 is off.
-    YOLOv8."""
+    """Objects with shorter sides find candidate points as if these were this long, pixels, YOLOv8; 0 is off."""
 
 
 class AugmentOptions(Options):

@@ -10,8 +10,12 @@ import yaml
 from lehr.errors import InputError
 
 
-def read_mapping(path: Path) -> dict[str, Any]:
+def read_mapping(path: Path, remedy: str = "Give an existing YAML file.") -> dict[Any, Any]:
     """The names and values of a YAML file; empty when the file is.
+
+    Args:
+        path: the file.
+        remedy: what to do when it cannot be read, for the message.
 
     Raises:
         InputError: the file is missing, is not YAML, or is not a mapping.
@@ -19,14 +23,18 @@ def read_mapping(path: Path) -> dict[str, Any]:
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}). Give an existing YAML file.") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: is not valid YAML: {error}") from None
+        raise InputError(f"{path}: cannot be read ({error.strerror}). {remedy}") from None
+    except UnicodeDecodeError:
+        raise InputError(f"{path}: is not text, so not YAML. {remedy}") from None
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        place = f":{mark.line + 1}" if mark is not None else ""
+        raise InputError(f"{path}{place}: is not valid YAML ({getattr(error, 'problem', error)}).") from None
     if content is None:
         return {}
     if not isinstance(content, dict):
-        raise InputError(f"{path}: must hold options as 'name: value' lines.")
-    return {str(key): value for key, value in content.items()}
+        raise InputError(f"{path}: must hold 'name: value' lines.")
+    return content
 
 
 def line_of_key(path: Path, key: str) -> int:

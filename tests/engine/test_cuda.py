@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,16 +11,21 @@ import pytest
 import torch
 from tests.conftest import MakeYolo
 from tests.evaluation.test_nms import random_predictions
+from tests.losses import test_anchor_based as anchored
 from tests.losses.test_task_aligned import pad, random_case
 
 from lehr.config import build_config
 from lehr.engine.trainer import train
 from lehr.evaluation.nms import suppress
+from lehr.losses.anchor_based import AnchorBasedLoss
+from lehr.losses.build import build_loss
 from lehr.losses.task_aligned import TaskAlignedLoss
 from lehr.models.build import build_model
 from lehr.models.distance_head import DistancePrediction
+from lehr.options import LossOptions
 from lehr.techniques.auto import choose_optimizer
 from lehr.techniques.ema import ModelEma
+from lehr.techniques.multi_scale import resized
 from lehr.techniques.optimizer import build_optimizer
 
 pytestmark = [
@@ -40,6 +46,17 @@ def test_the_loss_is_that_of_the_cpu() -> None:
         torch.testing.assert_close(ours.cpu(), expected, rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.parametrize("gamma", [0.0, 1.5])
+def test_the_anchor_based_loss_is_that_of_the_cpu(gamma: float) -> None:
+    for seed, counts in enumerate([[3, 0, 5], [1], [20, 15]]):
+        prediction, _, boxes, classes = anchored.random_case(seed, counts)
+        padded, numbers = anchored.pad(boxes, classes)
+        moved = {name: getattr(prediction, name).cuda() for name in ("logits", "cells", "sizes", "strides", "anchors")}
+        loss = AnchorBasedLoss(gamma=gamma, cls_pw=0.9, smoothing=0.1)
+        ours = loss(dataclasses.replace(prediction, **moved), padded.cuda(), numbers.cuda())
+        torch.testing.assert_close(ours.cpu(), loss(prediction, padded, numbers), rtol=1e-4, atol=1e-6)
+
+
 def test_suppression_is_that_of_the_cpu() -> None:
     boxes, scores = random_predictions(3)
     there = suppress(boxes.cuda(), scores.cuda(), confidence=0.3, iou=0.5).cpu()
@@ -55,16 +72,20 @@ def no_waiting() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("no_waiting")
-def test_a_step_never_waits_for_the_device() -> None:
-    model = build_model("yolov8n", ("a", "b")).cuda().to(memory_format=torch.channels_last).train()
+@pytest.mark.parametrize("name", ["yolov8n", "yolov5n", "yolov3-spp"])
+def test_a_step_never_waits_for_the_device(name: str) -> None:
+    model = build_model(name, ("a", "b"), width=0.25).cuda().to(memory_format=torch.channels_last).train()
     optimizer = build_optimizer(model, choose_optimizer("AdamW", classes=2, iterations=1), 5e-4)
     ema = ModelEma(model)
     images = torch.randint(0, 255, (4, 3, 64, 64), dtype=torch.uint8).cuda()
     boxes = torch.tensor([[[4.0, 4.0, 40.0, 40.0]]]).repeat(4, 1, 1).cuda()
     classes = torch.zeros(4, 1, dtype=torch.int64).cuda()
+    options = LossOptions(least_side=16, fl_gamma=1.5, cls_pw=0.9, obj_pw=0.9, label_smoothing=0.1)
+    measured = build_loss(model, options, 64, torch.tensor([0.5, 2.0]).cuda())
     for attempt in range(3):
         torch.cuda.set_sync_debug_mode("error" if attempt == 2 else "default")
-        loss = TaskAlignedLoss(least_side=16.0)(model(images.to(torch.float32).div_(255)), boxes, classes)
+        smaller, moved = resized(images.to(torch.float32).div_(255), boxes, (64, 96, 96)[attempt])
+        loss = measured(model(smaller), moved, classes)
         torch.autograd.backward(loss.sum())
         torch.nn.utils.clip_grad_norm_(model.parameters(), 10.0)
         optimizer.step()
@@ -72,10 +93,10 @@ def test_a_step_never_waits_for_the_device() -> None:
         ema.update()
 
 
-def test_a_run_trains_on_the_device(make_yolo: MakeYolo, tmp_path: Path) -> None:
-    config = build_config(
-        {"data": str(make_yolo()), "epochs": 3, "imgsz": 64, "batch": 4, "device": "cuda", "project": tmp_path / "runs"}
-    )
+@pytest.mark.parametrize("model", ["yolov8n", "yolov5n"])
+def test_a_run_trains_on_the_device(model: str, make_yolo: MakeYolo, tmp_path: Path) -> None:
+    where = {"device": "cuda", "project": tmp_path / "runs"}
+    config = build_config({"data": str(make_yolo()), "model": model, "epochs": 3, "imgsz": 64, "batch": 4, **where})
     result = train(config)
     rows = list(csv.DictReader((result.folder / "results.csv").open()))
     assert len(rows) == 3 and result.best.is_file()

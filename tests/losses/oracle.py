@@ -78,6 +78,11 @@ def loss(
     boxes: list[Array],
     classes: list[NDArray[np.int64]],
     gains: tuple[float, float, float],
+    *,
+    smoothing: float = 0.0,
+    cls_pw: float = 1.0,
+    gamma: float = 0.0,
+    class_weights: Array | None = None,
 ) -> Array:
     """(box, cls, dfl) times the batch size; `distances` (batch, points, 64), `logits` (batch, points, classes)."""
     box_sum = cls_sum = dfl_sum = total = 0.0
@@ -95,7 +100,8 @@ def loss(
             if o < 0:
                 continue
             weight = targets.weights[p]
-            wanted[p, classes[i][o]] = weight
+            wanted[p] = weight * smoothing / 2
+            wanted[p, classes[i][o]] = weight * (1 - smoothing / 2)
             box_sum += weight * (1 - ciou(predicted[p] / strides[p], boxes[i][o] / strides[p]))
             x1, y1, x2, y2 = boxes[i][o]
             true = np.array([points[p, 0] - x1, points[p, 1] - y1, x2 - points[p, 0], y2 - points[p, 1]]) / strides[p]
@@ -106,7 +112,13 @@ def loss(
                 entropy = -(1 - part) * np.log(probability[p, side, low]) - part * np.log(probability[p, side, low + 1])
                 dfl_sum += weight * entropy / 4
         probability = sigmoid(logits[i])
-        cls_sum += -(wanted * np.log(probability) + (1 - wanted) * np.log(1 - probability)).sum()
+        entropy_of_class = -(cls_pw * wanted * np.log(probability) + (1 - wanted) * np.log(1 - probability))
+        if gamma > 0:
+            correct = wanted * probability + (1 - wanted) * (1 - probability)
+            entropy_of_class *= (wanted * 0.25 + (1 - wanted) * 0.75) * (1 - correct) ** gamma
+        if class_weights is not None:
+            entropy_of_class *= class_weights
+        cls_sum += entropy_of_class.sum()
     total = max(total, 1.0)
     parts = np.array([box_sum / total * gains[0], cls_sum / total * gains[1], dfl_sum / total * gains[2]])
     return np.asarray(parts * len(distances))

@@ -88,6 +88,28 @@ def test_the_loss_agrees_with_the_slow_version() -> None:
         np.testing.assert_allclose(ours.numpy(), slow, rtol=2e-5)
 
 
+@pytest.mark.parametrize(
+    "variation", [{"smoothing": 0.1}, {"gamma": 1.5}, {"cls_pw": 0.6}, {"smoothing": 0.2, "gamma": 0.8, "cls_pw": 1.4}]
+)
+def test_variations_of_the_class_loss_agree_with_the_slow_version(variation: dict[str, float]) -> None:
+    prediction, boxes, classes = random_case(9, [4, 0, 3])
+    weights = np.array([0.5, 2.0, 1.0])[:CLASSES]
+    ours = TaskAlignedLoss(**variation, class_weights=torch.from_numpy(weights).float())
+    slow = oracle.loss(
+        prediction.distances.numpy(),
+        prediction.logits.numpy(),
+        prediction.points.double().numpy(),
+        prediction.strides.double().numpy(),
+        boxes,
+        classes,
+        (7.5, 0.5, 1.5),
+        class_weights=weights,
+        **variation,
+    )
+    found = ours(prediction, *pad(boxes, classes, dtype=torch.float32)).numpy()
+    np.testing.assert_allclose(found, slow, rtol=2e-5)
+
+
 def test_gradients_agree_with_finite_differences_of_the_slow_version() -> None:
     prediction, boxes, classes = random_case(4, [3])
     logits = prediction.logits.clone().requires_grad_()

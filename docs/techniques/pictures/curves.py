@@ -107,8 +107,8 @@ def ema() -> None:
         with torch.no_grad():
             model.weight.fill_(target + RNG.normal(0, 0.12))
         average.update()
-        weights.append(float(model.weight))
-        averages.append(float(average.model.weight))
+        weights.append(model.weight.item())
+        averages.append(average.model.weight.item())
     value.plot(weights[::4], color="#d1d5db", linewidth=0.7, label="weight")
     value.plot(averages[::4], color=COLOURS[1], label="average")
     value.set_xticks([0, 250, 500, 750, 1000], ["0", "1000", "2000", "3000", "4000"])

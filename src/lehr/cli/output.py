@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from lehr.errors import InputError
+from lehr.whole import whole_file
 
 
 def say(text: str) -> None:
@@ -22,13 +22,8 @@ def write_json(path: Path, content: Any) -> None:
     Raises:
         InputError: the file cannot be written.
     """
-    temporary = path.with_name(f".{path.name}.tmp")
-    try:
+    with whole_file(path, "Choose another --json file.") as temporary:
         temporary.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-        temporary.replace(path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise InputError(f"{path}: cannot be written ({error.strerror}). Choose another --json file.") from None
 
 
 def tell_rounding(imgsz: int | None) -> None:

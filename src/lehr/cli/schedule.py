@@ -52,10 +52,12 @@ def schedule(
     from lehr.cli.output import say
     from lehr.engine.preview import preview
     from lehr.techniques.plan import write_csv
+    from lehr.techniques.schedule import schedule_name
 
     settings = merged(data, model, schedule, loss, augment, run, config=config, hyp=hyp)
     first = preview(settings, images, classes)
-    plans = {"as given" if compare else settings.model.model: first.plan}
+    given = f"{schedule_name(settings.schedule)} schedule, {settings.schedule.warmup} warmup"
+    plans = {given if compare else settings.model.model: first.plan}
     for text in compare or ():
         plans[text] = preview(_changed(settings, text), first.images, first.classes).plan
     for note in settings.notes:

@@ -20,10 +20,10 @@ from numpy.typing import NDArray
 
 from lehr.data.images import write_image
 from lehr.data.types import Dataset
-from lehr.data.whole_folder import write_whole
 from lehr.data.yolo import load_yolo
 from lehr.errors import InputError
 from lehr.rng import generator
+from lehr.whole import whole_folder
 
 NAMES = ("disc", "square", "triangle", "star", "cross")
 SIDE = 128
@@ -95,7 +95,7 @@ def write_shapes(folder: Path, counts: dict[str, int] | None = None) -> None:
         (temporary / "data.yaml").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
     try:
-        write_whole(folder, write, "Set LEHR_CACHE to a writable folder.")
+        whole_folder(folder, write, "Set LEHR_CACHE to a writable folder.")
     except InputError:
         if not (folder / "data.yaml").is_file():  # else another process was faster, with the same pictures
             raise

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 from numpy.typing import NDArray
 
 from lehr.data.images import ImageFault, is_image, probe_image
 from lehr.data.objects import checked_objects, no_objects
 from lehr.data.types import SPLITS, Dataset, Fault, Sample, Severity
 from lehr.errors import InputError, did_you_mean
+from lehr.yaml_files import line_of_key, read_mapping
 
 KEYS = ("path", *SPLITS, "names", "nc")
 IGNORED_KEYS = ("download", "roboflow", "author", "date", "description", "license", "url", "version")
@@ -154,47 +154,35 @@ def _numbers(line: str) -> list[float] | None:
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"{path}: the data YAML cannot be read ({error.strerror}). Check --data.") from None
-    except UnicodeDecodeError:
-        raise InputError(f"{path}: is not text, so not a data YAML. Check --data.") from None
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        place = f":{mark.line + 1}" if mark is not None else ""
-        raise InputError(f"{path}{place}: is not valid YAML ({getattr(error, 'problem', error)}).") from None
-    if not isinstance(content, dict):
+    content = read_mapping(path, "Check --data.")
+    if not content:
         raise InputError(f"{path}: must hold 'train', 'val' and 'names'.")
     for key in content:
         if key not in KEYS and key not in IGNORED_KEYS:
-            line = _line_of(path, str(key))
+            line = line_of_key(path, str(key))
             raise InputError(f"{path}:{line}: unknown key '{key}'. {did_you_mean(str(key), KEYS)}")
     return content
-
-
-def _line_of(path: Path, key: str) -> int:
-    lines = path.read_text(encoding="utf-8").splitlines()
-    return next((i for i, line in enumerate(lines, 1) if line.lstrip("\"' ").startswith(key)), 1)
 
 
 def _class_names(path: Path, content: dict[str, Any]) -> tuple[str, ...]:
     given = content.get("names")
     if isinstance(given, dict):
         if sorted(given, key=str) != sorted(range(len(given)), key=str):
-            raise InputError(f"{path}:{_line_of(path, 'names')}: 'names' must count its classes from 0 without gaps.")
+            raise InputError(
+                f"{path}:{line_of_key(path, 'names')}: 'names' must count its classes from 0 without gaps."
+            )
         names = tuple(str(given[i]) for i in range(len(given)))
     elif isinstance(given, list):
         names = tuple(str(name) for name in given)
     else:
         raise InputError(f"{path}: 'names' is missing. Add the class names as a list or a map from number to name.")
     if not names:
-        raise InputError(f"{path}:{_line_of(path, 'names')}: 'names' is empty. Name at least one class.")
+        raise InputError(f"{path}:{line_of_key(path, 'names')}: 'names' is empty. Name at least one class.")
     if len(set(names)) < len(names):
         twice = next(name for i, name in enumerate(names) if name in names[:i])
-        raise InputError(f"{path}:{_line_of(path, 'names')}: the class '{twice}' is named twice.")
+        raise InputError(f"{path}:{line_of_key(path, 'names')}: the class '{twice}' is named twice.")
     if "nc" in content and content["nc"] != len(names):
-        line = _line_of(path, "nc")
+        line = line_of_key(path, "nc")
         raise InputError(f"{path}:{line}: 'nc' is {content['nc']} but 'names' has {len(names)}. Make them agree.")
     return names
 
@@ -213,7 +201,7 @@ def _entries(path: Path, split: str, given: object) -> list[str]:
     entries = given if isinstance(given, list) else [given]
     if not all(isinstance(entry, str) and entry for entry in entries):
         raise InputError(
-            f"{path}:{_line_of(path, split)}: '{split}' must be a folder, a .txt of images, or a list of them."
+            f"{path}:{line_of_key(path, split)}: '{split}' must be a folder, a .txt of images, or a list of them."
         )
     return [str(entry) for entry in entries]
 

@@ -48,6 +48,8 @@ def start_model(
         transfer = take_fitting_weights(model, options.weights)
         anchors_given = transfer.anchors
         say(f"{transfer.taken} of {transfer.total} tensors start from {options.weights}; the others start random.")
+        if transfer.taken < transfer.total / 2:
+            say(f"So few because they are of another model: {transfer.source}.")
     _fit_anchors(model, config, samples, anchors_given, say)
     if options.freeze is not None:
         frozen = freeze(model, options.freeze)

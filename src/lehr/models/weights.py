@@ -20,6 +20,7 @@ from torch import Tensor
 from lehr.errors import InputError
 from lehr.models.build import anchor_head, build_model
 from lehr.models.detection import DetectionModel
+from lehr.whole import whole_file
 
 FORMAT = "lehr-1"
 
@@ -44,9 +45,8 @@ def save_weights(model: DetectionModel, path: Path, details: Mapping[str, Any] |
         **({} if head is None else {"anchors": json.dumps(_rounded(head.pixel_anchors))}),
         **{name: json.dumps(value) for name, value in (details or {}).items()},
     }
-    temporary = path.with_name(f".{path.name}.tmp")
-    save_file(tensors, temporary, metadata)
-    temporary.replace(path)
+    with whole_file(path, "Make room, or choose another --project.") as temporary:
+        save_file(tensors, temporary, metadata)
 
 
 def read_metadata(path: Path) -> dict[str, str]:
@@ -105,11 +105,13 @@ class Transfer:
         taken: tensors copied.
         total: tensors of the model.
         anchors: whether the anchors are among them.
+        source: the model that the weights are of, for people.
     """
 
     taken: int
     total: int
     anchors: bool
+    source: str
 
 
 def take_fitting_weights(model: DetectionModel, path: Path) -> Transfer:
@@ -120,14 +122,15 @@ def take_fitting_weights(model: DetectionModel, path: Path) -> Transfer:
     Raises:
         InputError: the file is missing or damaged.
     """
-    read_metadata(path)
+    metadata = read_metadata(path)
     own = model.state_dict()
     with safe_open(path, framework="pt") as file:
         given = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
     fitting = {name: value for name, value in given.items() if name in own and own[name].shape == value.shape}
     model.load_state_dict({**own, **fitting})
     anchors = any(name.endswith(".anchors") for name in fitting)
-    return Transfer(len(fitting), len(own), anchors)
+    scale = "".join(f", {key} {metadata[key]}" for key in ("depth", "width") if key in metadata)
+    return Transfer(len(fitting), len(own), anchors, metadata["model"] + scale)
 
 
 def _rounded(anchors: Tensor) -> list[list[list[float]]]:

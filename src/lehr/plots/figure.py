@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lehr.errors import InputError
+from lehr.whole import whole_file
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -55,12 +56,6 @@ def save_figure(figure: Figure, path: Path, dpi: int = 110) -> None:
     """
     if path.suffix.lower() not in KINDS:
         raise InputError(f"{path}: plots are written as {', '.join(KINDS)}. Choose another --plot file.")
-    temporary = path.with_name(f".{path.name}.tmp")
     metadata = {"Date": None} if path.suffix.lower() == ".svg" else {}
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+    with whole_file(path, "Choose another --plot file.") as temporary:
         figure.savefig(temporary, format=path.suffix[1:].lower(), dpi=dpi, metadata=metadata)
-        temporary.replace(path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise InputError(f"{path}: cannot be written ({error.strerror}). Choose another --plot file.") from None

@@ -20,6 +20,7 @@ from lehr.techniques.warmup import (
     ramp,
     warmup_steps,
 )
+from lehr.whole import whole_file
 
 WARMUP_EPOCHS = 3.0
 LONGEST_WARMUP = 1 / 3
@@ -191,15 +192,12 @@ def write_csv(plan: TrainingPlan, path: Path) -> None:
     Raises:
         InputError: the file cannot be written.
     """
-    temporary = path.with_name(f".{path.name}.tmp")
-    try:
-        with temporary.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(COLUMNS)
-            for step in range(plan.steps):
-                rates = plan.at(step)
-                writer.writerow((step, step // plan.batches, *map(repr, (*rates.lr, rates.momentum)), rates.accumulate))
-        temporary.replace(path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise InputError(f"{path}: cannot be written ({error.strerror}). Choose another --csv file.") from None
+    with (
+        whole_file(path, "Choose another --csv file.") as temporary,
+        temporary.open("w", newline="", encoding="utf-8") as file,
+    ):
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(COLUMNS)
+        for step in range(plan.steps):
+            rates = plan.at(step)
+            writer.writerow((step, step // plan.batches, *map(repr, (*rates.lr, rates.momentum)), rates.accumulate))

@@ -1,16 +1,38 @@
-"""Writing a folder so that it appears whole or not at all."""
+"""Writing files and folders so that they appear whole or not at all."""
 
 from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from lehr.errors import InputError
 
 
-def write_whole(folder: Path, write: Callable[[Path], None], remedy: str) -> None:
+@contextmanager
+def whole_file(path: Path, remedy: str) -> Iterator[Path]:
+    """A file to write beside another; it takes the other's name when the block ends, and goes when the block fails.
+
+    Args:
+        path: the file to be.
+        remedy: what to do when it cannot be written, for the message.
+
+    Raises:
+        InputError: it cannot be written.
+    """
+    temporary = path.with_name(f".{path.name}.tmp")
+    try:
+        yield temporary
+        temporary.replace(path)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written ({error.strerror}). {remedy}") from None
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def whole_folder(folder: Path, write: Callable[[Path], None], remedy: str) -> None:
     """Has a folder written under another name beside it, and gives it its name when it is done.
 
     Args:
