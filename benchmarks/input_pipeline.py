@@ -17,7 +17,8 @@ import torch
 
 from lehr.augment.colour import jitter_hsv
 from lehr.augment.draw import draw
-from lehr.augment.plan import Plan, plan_picture
+from lehr.augment.plan import plan_picture
+from lehr.augment.tiles import Plan
 from lehr.data.cache import ImageStore, open_store
 from lehr.data.load import load_dataset
 from lehr.data.loader import Loader, TrainBatches, train_keys

@@ -25,6 +25,7 @@ from lehr.losses.build import build_loss  # noqa: E402
 from lehr.models.build import build_model  # noqa: E402
 from lehr.options import AugmentOptions, LossOptions  # noqa: E402
 from lehr.techniques.auto import choose_optimizer  # noqa: E402
+from lehr.techniques.clipping import clip_gradients  # noqa: E402
 from lehr.techniques.ema import ModelEma  # noqa: E402
 from lehr.techniques.optimizer import build_optimizer  # noqa: E402
 
@@ -76,7 +77,7 @@ def main() -> None:
         mark(3)
         torch.autograd.backward(loss.sum())
         mark(4)
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 10.0)
+        clip_gradients(model.parameters(), 10.0)
         mark(5)
         optimizer.step()
         optimizer.zero_grad()

@@ -13,7 +13,7 @@ keep_memory()  # before torch is imported
 from lehr.config import build_config, rounded_size  # noqa: E402
 from lehr.data.cache import ImageStore  # noqa: E402
 from lehr.data.check import refuse_unusable  # noqa: E402
-from lehr.data.load import as_one_class, load_dataset, require_split, with_class_order  # noqa: E402
+from lehr.data.load import load_dataset, require_split, with_class_order  # noqa: E402
 from lehr.data.loader import EvalBatches, Loader, eval_keys  # noqa: E402
 from lehr.detections import Detections  # noqa: E402
 from lehr.engine.device import pick_device, use_whole_machine  # noqa: E402
@@ -24,6 +24,7 @@ from lehr.models.detection import DetectionModel  # noqa: E402
 from lehr.models.weights import load_model  # noqa: E402
 from lehr.prediction.predictor import ImageSource, predict_images  # noqa: E402
 from lehr.prediction.sources import find_images  # noqa: E402
+from lehr.techniques.single_class import as_one_class  # noqa: E402
 
 if TYPE_CHECKING:
     from lehr.engine.trainer import TrainResult

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from lehr.augment.draw import draw
 from lehr.augment.letterbox import reduced_size, resize
-from lehr.augment.plan import Plan, plan_picture
+from lehr.augment.plan import plan_picture
+from lehr.augment.tiles import Plan
 from lehr.data.types import Sample
 from lehr.options import AugmentOptions
 

@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from lehr.losses.binary import BinaryLoss, focal_factor, one_hot, smoothed
+from lehr.losses.binary import BinaryLoss, one_hot
+from lehr.losses.focal import focal_factor
+from lehr.losses.label_smoothing import smoothed
 
 RNG = np.random.default_rng(0)
 LOGITS = RNG.normal(0, 3, (5, 4))

@@ -1,4 +1,4 @@
-"""Accumulation, the average of the weights and early stopping against their formulas, without a trainer."""
+"""Accumulation, clipping, the average of the weights and early stopping against their formulas, without a trainer."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from lehr.techniques.accumulation import accumulation, scaled_weight_decay
+from lehr.techniques.clipping import clip_gradients
 from lehr.techniques.early_stopping import EarlyStopping
 from lehr.techniques.ema import ModelEma
 
@@ -48,3 +49,15 @@ def test_early_stopping_counts_epochs_since_the_best() -> None:
     assert (stopping.best, stopping.best_epoch) == (0.3, 1)
     never = EarlyStopping(patience=0)
     assert [never.should_stop(epoch) for epoch in (0, 1000)] == [False, False]
+
+
+def test_clipping_keeps_the_direction_and_bounds_the_length() -> None:
+    def clipped(most: float) -> list[float]:
+        parameters = [nn.Parameter(torch.zeros(2)), nn.Parameter(torch.zeros(1))]
+        parameters[0].grad, parameters[1].grad = torch.tensor([2.0, 4.0]), torch.tensor([4.0])  # norm 6
+        clip_gradients(parameters, most)
+        return torch.cat([parameter.grad for parameter in parameters if parameter.grad is not None]).tolist()
+
+    assert clipped(3.0) == pytest.approx([1, 2, 2], rel=1e-5)
+    assert clipped(10.0) == [2, 4, 4]
+    assert clipped(0) == [2, 4, 4]

@@ -12,14 +12,16 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from lehr.losses.binary import BinaryLoss, smoothed
+from lehr.losses.binary import BinaryLoss
 from lehr.losses.iou import ciou
+from lehr.losses.label_smoothing import smoothed
 from lehr.losses.task_aligned import distribution_focal_loss
 from lehr.models.build import build_model
 from lehr.plots.figure import COLOURS, new_figure, save_figure
 from lehr.techniques.accumulation import accumulation
 from lehr.techniques.auto import OptimizerChoice, choose_optimizer
 from lehr.techniques.class_weights import class_weights
+from lehr.techniques.clipping import clip_gradients
 from lehr.techniques.early_stopping import EarlyStopping
 from lehr.techniques.ema import ModelEma
 from lehr.techniques.freezing import frozen_prefixes
@@ -83,7 +85,7 @@ def clipping() -> None:
     for norm in norms:
         parameter = torch.nn.Parameter(torch.zeros(4))
         parameter.grad = torch.full((4,), float(norm) / 2)
-        torch.nn.utils.clip_grad_norm_([parameter], 10.0)
+        clip_gradients([parameter], 10.0)
         after.append(float(parameter.grad.norm()))
     axis.plot(norms, ".", color="#9ca3af", label="norm of the gradient")
     axis.plot(after, ".", color=COLOURS[0], label="after clipping at 10")

@@ -17,8 +17,9 @@ from lehr.augment.draw import draw
 from lehr.augment.plan import plan_picture
 from lehr.config import build_config
 from lehr.data.cache import ImageStore, open_store
-from lehr.data.load import as_one_class, load_dataset
-from lehr.data.loader import rectangle, train_keys
+from lehr.data.load import load_dataset
+from lehr.data.loader import train_keys
+from lehr.data.rectangles import rectangle
 from lehr.data.types import Sample
 from lehr.losses.assign import assign
 from lehr.losses.match import match
@@ -26,6 +27,7 @@ from lehr.models.anchor_head import default_anchors
 from lehr.models.distance_head import anchor_points
 from lehr.options import AugmentOptions
 from lehr.plots.figure import COLOURS, new_figure, save_figure
+from lehr.techniques.single_class import as_one_class
 
 HERE = Path(__file__).parent
 SIDE = 256
@@ -142,12 +144,11 @@ def rectangular() -> None:
         Sample(Path("x"), int(w), int(h), np.zeros((0, 4), np.float32), np.zeros(0, np.int64))
         for w, h in rng.choice([(640, 480), (640, 360), (480, 640), (640, 640), (1920, 800)], 32)
     ]
-    held = ImageStore(samples, 640)
     figure, axes = new_figure(1, 2, width=9, height=3)
     for axis, rect, title in zip(axes, (False, True), ("squares", "--rect"), strict=True):
         place = used = whole = 0
         for _, indices in train_keys(samples, 8, 0, 0, rect=rect):
-            width, height = rectangle(held, indices, 640) if rect else (640, 640)
+            width, height = rectangle(samples, indices, 640) if rect else (640, 640)
             for index in indices:
                 scale = min(width / samples[index].width, height / samples[index].height)
                 w, h = samples[index].width * scale, samples[index].height * scale

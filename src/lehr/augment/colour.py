@@ -6,6 +6,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from lehr.options import AugmentOptions
+
 HUES = 180
 """Values of the hue in OpenCV's 8-bit HSV: half degrees."""
 
@@ -27,3 +29,15 @@ def jitter_hsv(image: NDArray[np.uint8], gains: tuple[float, float, float]) -> N
     cv2.convertScaleAbs(value, dst=value, alpha=gains[2])
     cv2.merge((hue, saturation, value), dst=hsv)
     cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB, dst=image)
+
+
+def hsv_gains(options: AugmentOptions, rng: np.random.Generator) -> tuple[float, float, float] | None:
+    """Factors `1 + u span` of hue, saturation and value, u uniform in [-1, 1]; None when all are off.
+
+    Args:
+        options: the spans.
+        rng: draws the three u, also when they are off, so that switching this changes nothing else.
+    """
+    spans = (options.hsv_h, options.hsv_s, options.hsv_v)
+    hue, saturation, value = (float(1 + draw * span) for draw, span in zip(rng.uniform(-1, 1, 3), spans, strict=True))
+    return (hue, saturation, value) if any(spans) else None

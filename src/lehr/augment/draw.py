@@ -12,7 +12,7 @@ from lehr.augment.colour import jitter_hsv
 from lehr.augment.fit import Fit
 from lehr.augment.geometry import Matrix, corners, scaling, to_indices, transform_points, translation
 from lehr.augment.letterbox import GREY
-from lehr.augment.plan import Plan, Tile
+from lehr.augment.tiles import Plan, Tile
 
 Source = Callable[[int], tuple[NDArray[np.uint8], tuple[int, int]]]
 """Gives an image of the split, at its `reduced_size`, and the width and height of the original."""

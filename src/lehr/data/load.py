@@ -71,17 +71,6 @@ def require_split(dataset: Dataset, split: str) -> Sequence[Sample]:
     return samples
 
 
-def as_one_class(dataset: Dataset) -> Dataset:
-    """The same data set with all classes as one, named "object"; one that has a single class stays as it is."""
-    if len(dataset.names) == 1:
-        return dataset
-    splits: dict[str, Sequence[Sample]] = {
-        split: [dataclasses.replace(sample, classes=np.zeros_like(sample.classes)) for sample in samples]
-        for split, samples in dataset.splits.items()
-    }
-    return dataclasses.replace(dataset, names=("object",), splits=splits)
-
-
 def with_class_order(
     samples: Sequence[Sample], names: tuple[str, ...], wanted: tuple[str, ...], source: str
 ) -> Sequence[Sample]:

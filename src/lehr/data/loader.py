@@ -17,10 +17,11 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from lehr.augment.draw import draw
-from lehr.augment.letterbox import GREY, letterbox_into, smallest_rectangle
+from lehr.augment.letterbox import GREY, letterbox_into
 from lehr.augment.plan import plan_picture
 from lehr.data.batch import Batch, pad_objects
 from lehr.data.cache import ImageStore
+from lehr.data.rectangles import alike_together, rectangle
 from lehr.data.types import Sample
 from lehr.errors import InputError
 from lehr.options import AugmentOptions
@@ -58,7 +59,7 @@ class TrainBatches:
         """The batch of some images in an epoch."""
         epoch, indices = key
         mosaic = self.mosaic_on(epoch)
-        width, height = rectangle(self.store, indices, self.imgsz) if self.rect else (self.imgsz, self.imgsz)
+        width, height = rectangle(self.store.samples, indices, self.imgsz) if self.rect else (self.imgsz, self.imgsz)
         images = np.empty((len(indices), height, width, 3), np.uint8)
         boxes, classes = [], []
         for out, index in zip(images, indices, strict=True):
@@ -97,7 +98,7 @@ class EvalBatches:
         """Width and height of the batch of some images, pixels."""
         if self.square:
             return self.imgsz, self.imgsz
-        return rectangle(self.store, indices, self.imgsz)
+        return rectangle(self.store.samples, indices, self.imgsz)
 
     def __call__(self, key: Key) -> Batch:
         """The batch of some images."""
@@ -196,12 +197,6 @@ def _start_worker(_: int) -> None:
     torch.set_num_threads(1)
 
 
-def rectangle(store: ImageStore, indices: Sequence[int], imgsz: int) -> tuple[int, int]:
-    """Width and height, pixels, in whole strides, of the smallest rectangle for some images."""
-    samples = [store.samples[index] for index in indices]
-    return smallest_rectangle([(sample.width, sample.height) for sample in samples], imgsz)
-
-
 def train_keys(
     samples: Sequence[Sample],
     batch: int,
@@ -223,13 +218,12 @@ def train_keys(
     """
     rng = generator(seed, "order", epoch)
     order = rng.permutation(len(samples)).tolist() if drawn is None else list(drawn)
-    if rect:
-        order.sort(key=lambda i: samples[i].height / samples[i].width)
+    order = alike_together(order, samples) if rect else order
     keys = [(epoch, order[start : start + batch]) for start in range(0, len(order), batch)]
     return [keys[i] for i in rng.permutation(len(keys))] if rect else keys
 
 
 def eval_keys(store: ImageStore, batch: int) -> list[Key]:
     """The keys of an evaluation: images of like shape together, so that rectangles are small."""
-    order = sorted(range(len(store.samples)), key=lambda i: store.samples[i].height / store.samples[i].width)
+    order = alike_together(range(len(store.samples)), store.samples)
     return [(0, order[start : start + batch]) for start in range(0, len(order), batch)]

@@ -11,12 +11,13 @@ from lehr.config import TrainConfig
 from lehr.data.cache import ImageStore, open_store
 from lehr.data.check import refuse_unusable
 from lehr.data.images import ImageFault
-from lehr.data.load import as_one_class, load_dataset, require_split
+from lehr.data.load import load_dataset, require_split
 from lehr.data.loader import EvalBatches, Loader, TrainBatches
 from lehr.data.types import Dataset, Sample
 from lehr.engine.device import available_cores
 from lehr.errors import InputError
 from lehr.techniques.plan import TrainingPlan, plan_training
+from lehr.techniques.single_class import as_one_class
 
 MOST_WORKERS = 8
 

@@ -25,6 +25,7 @@ from lehr.errors import LehrError, Stopped
 from lehr.evaluation.evaluator import Evaluation, evaluate
 from lehr.evaluation.metrics import Metrics
 from lehr.models.weights import save_weights
+from lehr.techniques.clipping import clip_gradients
 from lehr.techniques.freezing import hold_statistics
 from lehr.techniques.image_weights import draw_images, image_weights
 from lehr.techniques.multi_scale import resized
@@ -212,8 +213,7 @@ class Trainer:
         set_rates(state.optimizer, rates.lr, rates.momentum)
         if state.step - state.last_update < rates.accumulate:
             return
-        if self.config.schedule.clip_norm > 0:
-            torch.nn.utils.clip_grad_norm_(state.model.parameters(), self.config.schedule.clip_norm)
+        clip_gradients(state.model.parameters(), self.config.schedule.clip_norm)
         state.optimizer.step()
         state.optimizer.zero_grad()
         state.last_update = state.step

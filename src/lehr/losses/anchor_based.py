@@ -14,8 +14,9 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from lehr.losses.binary import BinaryLoss, one_hot, smoothed
+from lehr.losses.binary import BinaryLoss, one_hot
 from lehr.losses.iou import ciou
+from lehr.losses.label_smoothing import smoothed
 from lehr.losses.match import match
 from lehr.models.anchor_head import BOX, CLASSES, OBJECTNESS, AnchorPrediction, boxes_from_logits
 from lehr.models.detection import STRIDES

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-FOCAL_ALPHA = 0.25
+from lehr.losses.focal import focal_factor
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,35 +42,6 @@ class BinaryLoss:
         if self.class_weights is not None:
             loss = loss * self.class_weights
         return loss
-
-
-def focal_factor(logits: Tensor, targets: Tensor, gamma: float, alpha: float = FOCAL_ALPHA) -> Tensor:
-    """What the focal loss multiplies the cross-entropy by: `alpha_t (1 - p_t)^gamma`, so that easy examples count less.
-
-    `p_t = t p + (1 - t)(1 - p)` and `alpha_t = t alpha + (1 - t)(1 - alpha)`, with p the probability and t the target,
-    which may lie between 0 and 1 (Lin et al., "Focal Loss for Dense Object Detection", 2017).
-
-    Args:
-        logits: any shape.
-        targets: the same shape, 0 to 1.
-        gamma: how strongly easy examples are played down, 0 or more.
-        alpha: weight of positives against negatives, 0 to 1.
-    """
-    probability = logits.sigmoid()
-    correct = targets * probability + (1 - targets) * (1 - probability)
-    balance = targets * alpha + (1 - targets) * (1 - alpha)
-    factor: Tensor = balance * (1 - correct) ** gamma
-    return factor
-
-
-def smoothed(targets: Tensor, smoothing: float) -> Tensor:
-    """Targets pulled towards the middle: `t (1 - s) + s / 2` (Szegedy et al., 2016, in its two-class form).
-
-    Args:
-        targets: any shape, 0 to 1.
-        smoothing: s, 0 to 1; 0 changes nothing.
-    """
-    return targets if smoothing == 0 else targets * (1 - smoothing) + smoothing / 2
 
 
 def one_hot(classes: Tensor, count: int, dtype: torch.dtype = torch.float32) -> Tensor:

@@ -1,0 +1,54 @@
+"""Copy-paste: objects of another image, where they cover little of those already there (Ghiasi et al., 2021)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lehr.augment.geometry import Matrix, scaling, transform_boxes, translation, visible
+from lehr.augment.tiles import Tile, fit_pixels
+from lehr.data.types import Sample
+from lehr.options import AugmentOptions
+
+MOST_COVERED = 0.3
+"""Share of an object that a pasted one may cover."""
+
+
+def copy_paste(
+    samples: Sequence[Sample],
+    options: AugmentOptions,
+    imgsz: int,
+    boxes: NDArray[np.float64],
+    classes: NDArray[np.int64],
+    view: Matrix,
+    rng: np.random.Generator,
+) -> tuple[list[Tile], NDArray[np.float64], NDArray[np.int64]]:
+    """Objects of another image, each pasted by its probability, where it covers little of those already there."""
+    index = int(rng.integers(len(samples)))
+    source = samples[index]
+    size = imgsz / max(source.width, source.height) * abs(float(np.linalg.det(view[:2, :2]))) ** 0.5
+    tiles: list[Tile] = []
+    for box, number in zip(source.boxes.astype(np.float64), source.classes, strict=True):
+        chance, x, y = rng.random(3)
+        width, height = (box[2:] - box[:2]) * size
+        if chance >= options.copy_paste or width > imgsz or height > imgsz:
+            continue
+        left, top = x * (imgsz - width), y * (imgsz - height)
+        matrix = translation(left, top) @ scaling(size, size) @ translation(-box[0], -box[1])
+        tile = fit_pixels(Tile(index, matrix, tuple(box.tolist())), source, imgsz, (imgsz, imgsz))
+        if tile is None:
+            continue
+        pasted, kept = visible(transform_boxes(box[None], tile.matrix), imgsz, imgsz)
+        if not kept[0] or _covered(boxes, pasted[0]).max(initial=0) > MOST_COVERED:
+            continue
+        tiles.append(tile)
+        boxes, classes = np.concatenate((boxes, pasted)), np.append(classes, number)
+    return tiles, boxes, classes
+
+
+def _covered(boxes: NDArray[np.float64], by: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Share of each box's area that another box covers."""
+    sides = np.clip(np.minimum(boxes[:, 2:], by[2:]) - np.maximum(boxes[:, :2], by[:2]), 0, None)
+    return np.asarray(sides.prod(1) / (boxes[:, 2:] - boxes[:, :2]).prod(1))

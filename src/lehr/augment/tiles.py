@@ -1,0 +1,87 @@
+"""Pictures before they are drawn: tiles, each an image with a matrix, and the objects that result."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lehr.augment.fit import Fit, fit_axis
+from lehr.augment.geometry import Matrix, scaling, transform_boxes, translation, visible
+from lehr.augment.letterbox import reduced_size
+from lehr.data.types import Sample
+
+
+@dataclass(frozen=True, slots=True)
+class Tile:
+    """One source image in the picture.
+
+    Attributes:
+        index: the source's place in the split.
+        matrix: (3, 3), from the source's pixels to the picture's.
+        region: xyxy, the part of the source that is drawn, its pixels.
+        fit: for an upright tile, the same in whole pixels.
+    """
+
+    index: int
+    matrix: Matrix
+    region: tuple[float, float, float, float]
+    fit: Fit | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A training picture before it is drawn.
+
+    Attributes:
+        tiles: drawn one after another on grey.
+        boxes: float32 (n, 4), xyxy in pixels of the picture.
+        classes: int64 (n,).
+        hsv: factors of hue, saturation and value; None for colours as they are.
+        blend: with mixup, the other picture and this one's share.
+    """
+
+    tiles: tuple[Tile, ...]
+    boxes: NDArray[np.float32]
+    classes: NDArray[np.int64]
+    hsv: tuple[float, float, float] | None = None
+    blend: tuple[Plan, float] | None = None
+
+
+def whole(sample: Sample, index: int, shape: tuple[int, int]) -> Tile:
+    """A single image in the middle of the picture, as large as fits."""
+    scale = min(shape[0] / sample.width, shape[1] / sample.height)
+    x, y = (shape[0] - sample.width * scale) / 2, (shape[1] - sample.height * scale) / 2
+    return Tile(index, translation(x, y) @ scaling(scale, scale), (0, 0, sample.width, sample.height))
+
+
+def fit_pixels(tile: Tile, sample: Sample, imgsz: int, shape: tuple[int, int]) -> Tile | None:
+    """An upright tile moved by less than a pixel so that whole pixels meet whole pixels; None when it is not seen.
+
+    Then drawing it is a crop and a resize, several times faster than a warp, and its matrix is still exact. Other
+    tiles stay as they are.
+    """
+    m = tile.matrix
+    if m[0, 1] != 0 or m[1, 0] != 0 or m[2, 0] != 0 or m[2, 1] != 0:
+        return tile
+    width, height = reduced_size(sample.width, sample.height, imgsz)
+    rx, ry = width / sample.width, height / sample.height
+    x1, y1, x2, y2 = tile.region
+    x = fit_axis(float(m[0, 0]) / rx, float(m[0, 2]), x1 * rx, x2 * rx, width, shape[0])
+    y = fit_axis(float(m[1, 1]) / ry, float(m[1, 2]), y1 * ry, y2 * ry, height, shape[1])
+    if x is None or y is None:
+        return None
+    matrix = np.array([[x.scale * rx, 0, x.shift], [0, y.scale * ry, y.shift], [0, 0, 1]])
+    return Tile(tile.index, matrix, tile.region, Fit(x, y))
+
+
+def objects_of(
+    samples: Sequence[Sample], tiles: Sequence[Tile], shape: tuple[int, int]
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """The objects of all tiles that are still to be seen, in pixels of the picture."""
+    moved = [transform_boxes(samples[tile.index].boxes.astype(np.float64), tile.matrix) for tile in tiles]
+    boxes, kept = visible(np.concatenate([np.zeros((0, 4)), *moved]), *shape)
+    classes = np.concatenate([np.zeros(0, np.int64), *(samples[tile.index].classes for tile in tiles)])
+    return boxes[kept], classes[kept]

@@ -1,0 +1,29 @@
+"""Rectangular batches: images of like shape together, in the smallest rectangle that holds them; no work on padding."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from lehr.augment.letterbox import smallest_rectangle
+from lehr.data.types import Sample
+
+
+def alike_together(order: Iterable[int], samples: Sequence[Sample]) -> list[int]:
+    """Images sorted by height / width; among equals they keep their order.
+
+    Args:
+        order: images, by their place in the split.
+        samples: the split.
+    """
+    return sorted(order, key=lambda index: samples[index].height / samples[index].width)
+
+
+def rectangle(samples: Sequence[Sample], indices: Sequence[int], imgsz: int) -> tuple[int, int]:
+    """Width and height, pixels, of the smallest rectangle of whole strides for a batch.
+
+    Args:
+        samples: the split.
+        indices: the images of the batch.
+        imgsz: longest side, pixels.
+    """
+    return smallest_rectangle([(samples[index].width, samples[index].height) for index in indices], imgsz)

@@ -1,0 +1,22 @@
+"""Gradient clipping: the direction of a gradient is kept, its length bounded.
+
+`g <- g min(1, c / |g|)`, with `|g|` the norm over all parameters (Pascanu, Mikolov & Bengio, 2013).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor
+
+
+def clip_gradients(parameters: Iterable[Tensor], most: float) -> None:
+    """Scales the gradients down, in place and without waiting for the device, where their norm is above a bound.
+
+    Args:
+        parameters: their gradients are taken together.
+        most: c, the largest norm; 0 changes nothing.
+    """
+    if most > 0:
+        torch.nn.utils.clip_grad_norm_(parameters, most)
