@@ -69,3 +69,17 @@ def test_optimizers_are_torch_and_take_rates_and_momentum(name: str, kind: type)
     assert not torch.equal(before, model.model[0].conv.weight)
     for group in optimizer.param_groups:
         assert (group["betas"][0] if "betas" in group else group["momentum"]) == 0.77
+
+
+def test_sgd_steps_as_nesterov_momentum_does() -> None:
+    layer = nn.Conv2d(1, 1, 1, bias=False)
+    with torch.no_grad():
+        layer.weight.fill_(1.0)
+    optimizer = build_optimizer(layer, choose_optimizer("SGD", classes=1, iterations=1, lr0=0.1, momentum=0.5), 0.0)
+    weight, velocity = 1.0, 0.0
+    for gradient in (2.0, -1.0, 3.0):
+        layer.weight.grad = torch.full_like(layer.weight, gradient)
+        optimizer.step()
+        velocity = 0.5 * velocity + gradient
+        weight -= 0.1 * (gradient + 0.5 * velocity)
+        assert layer.weight.item() == pytest.approx(weight, rel=1e-6)
