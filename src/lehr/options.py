@@ -83,7 +83,7 @@ class ScheduleOptions(Options):
     optimizer: Literal["auto", "SGD", "Adam", "AdamW", "RMSProp", "NAdam", "RAdam"] = "auto"
     """`auto`: SGD above 10,000 iterations, else AdamW."""
     lr0: float | None = Field(None, gt=0)
-    """Learning rate after warmup (unset: SGD and RMSProp 0.01, the Adam family 0.01/(4 + classes))."""
+    """Learning rate after warmup (unset: SGD 0.01, the Adam family 0.01/(4 + classes), RMSProp a tenth of that)."""
     lrf: float = Field(0.01, gt=0, le=1)
     """Final learning rate, as a fraction of lr0."""
     momentum: float | None = Field(None, ge=0, lt=1)

@@ -19,6 +19,8 @@ def test_auto_takes_adamw_for_short_runs_and_sgd_for_long_ones_and_what_is_given
     given = choose_optimizer("auto", classes=3, iterations=1, lr0=0.5, momentum=0.3, warmup_bias_lr=0.2)
     assert (given.lr0, given.momentum, given.warmup_bias_lr) == (0.5, 0.3, 0.2)
     assert choose_optimizer("SGD", classes=3, iterations=1).momentum == 0.937
+    rates = {name: choose_optimizer(name, classes=6, iterations=1).lr0 for name in ("SGD", "Adam", "RAdam", "RMSProp")}
+    assert rates == {"SGD": 0.01, "Adam": 0.001, "RAdam": 0.001, "RMSProp": 0.0001}
 
 
 def test_auto_accumulates_less_where_the_run_would_make_few_optimizer_steps() -> None:

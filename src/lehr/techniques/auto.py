@@ -66,7 +66,7 @@ def choose_optimizer(
     if name == "auto":
         default_momentum, default_nominal = 0.9, nominal_batch_for(iterations, batch)
         name = "SGD" if iterations > SGD_ITERATIONS else "AdamW"
-    default_lr0 = round(0.002 * 5 / (4 + classes), 6) if name in ADAM_FAMILY else 0.01
+    default_lr0 = default_rate(name, classes)
     default_bias = 0.1 if name == "SGD" else 0.0
     return OptimizerChoice(
         name,
@@ -75,6 +75,22 @@ def choose_optimizer(
         default_bias if warmup_bias_lr is None else warmup_bias_lr,
         default_nominal if nominal_batch is None else nominal_batch,
     )
+
+
+def default_rate(name: str, classes: int) -> float:
+    """The learning rate of an optimizer where none is given.
+
+    SGD's steps grow with the gradient: 0.01. Those of the Adam family do not: `0.002 * 5 / (4 + classes)`. RMSProp's do
+    not either, and its momentum adds up many of them: a tenth of that.
+
+    Args:
+        name: the optimizer.
+        classes: number of classes.
+    """
+    if name == "SGD":
+        return 0.01
+    rate = 0.002 * 5 / (4 + classes)
+    return round(rate if name in ADAM_FAMILY else rate / 10, 6)
 
 
 def nominal_batch_for(iterations: int, batch: int) -> int:
