@@ -94,7 +94,7 @@ class AnchorBasedLoss:
         """
         image = torch.arange(len(boxes), device=rows.device).view(-1, 1, 1, 1).expand_as(rows)
         thing = torch.arange(boxes.shape[1], device=rows.device).view(1, -1, 1, 1).expand_as(rows)
-        rank = torch.arange(rows.shape[-1], device=rows.device).expand_as(rows) * boxes.shape[1] + thing
+        rank = (torch.arange(rows.shape[-1], device=rows.device) * boxes.shape[1] + thing).int()
         if picks_out(rows.device):
             image, thing, rows, rank, weight = (each[valid] for each in (image, thing, rows, rank, valid.float()))
         else:
