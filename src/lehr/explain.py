@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from lehr.engine.preview import Preview
-from lehr.techniques.accumulation import accumulation
 from lehr.techniques.schedule import schedule_name
 
 PAGES = "docs/techniques"
@@ -77,7 +76,7 @@ def _course(run: Preview) -> Iterator[Technique]:
         "--warmup none",
         "--warmup gradual",
     )
-    batches = accumulation(plan.batch, choice.nominal_batch)
+    batches = plan.accumulate
     yield _technique(
         "accumulation",
         "accumulation",

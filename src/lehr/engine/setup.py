@@ -151,7 +151,8 @@ def _describe(config: TrainConfig, data: RunData, model: DetectionModel, plan: T
         f"torch {torch.__version__}, OpenCV {cv2.__version__}",
         f"Data {config.data.data}: {train} images to train, {val} to validate, {len(data.dataset.names)} classes",
         f"{config.epochs} epochs of {plan.batches} batches of {config.data.batch} at {config.imgsz} pixels; "
-        f"{choice.name}, lr0 {choice.lr0:g}, momentum {choice.momentum:g}, warmup {plan.warmup} steps; "
+        f"{choice.name}, lr0 {choice.lr0:g}, momentum {choice.momentum:g}, {plan.accumulate} "
+        f"{'batch' if plan.accumulate == 1 else 'batches'} an optimizer step, warmup {plan.warmup} steps; "
         f"seed {config.run.seed}",
         f"Results in {folder}",
     ]

@@ -83,11 +83,16 @@ class TrainingPlan:
         """Decay of the weights, for the images that an optimizer step really sees."""
         return scaled_weight_decay(self.options.weight_decay, self.batch, self.optimizer.nominal_batch)
 
+    @property
+    def accumulate(self) -> int:
+        """Batches an optimizer step, after the warmup."""
+        return accumulation(self.batch, self.optimizer.nominal_batch)
+
     def at(self, step: int) -> Rates:
         """Rates, momentum and accumulation of a step, counted over the whole run from 0."""
         choice, steps = self.optimizer, self.warmup
         scheduled = choice.lr0 * self.schedule(step // self.batches)
-        nominal = accumulation(self.batch, choice.nominal_batch)
+        nominal = self.accumulate
         if self.options.warmup == "gradual" and step < steps:
             rising = ramp(step, steps, 0.0, scheduled)
             falling = ramp(step, steps, choice.warmup_bias_lr, scheduled)
