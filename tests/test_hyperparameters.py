@@ -64,6 +64,9 @@ def test_what_is_given_beside_a_file_wins(tmp_path: Path) -> None:
     given = {"hyp": written(tmp_path, AS_PUBLISHED), "lr0": 0.5, "optimizer": "AdamW", "model": "yolov5n"}
     config = build_config(given)
     assert (config.schedule.lr0, config.schedule.optimizer, config.schedule.lrf) == (0.5, "AdamW", 0.12)
+    # `auto` leaves the choice open, and these values were tuned for SGD.
+    automatic = build_config({"hyp": "low", "optimizer": "auto", "lrf": None, "model": "yolov5n"})
+    assert (automatic.schedule.optimizer, automatic.schedule.lrf) == ("SGD", 0.01)
 
 
 def test_an_unknown_name_is_an_error_with_the_line_and_the_closest_known_one(tmp_path: Path) -> None:

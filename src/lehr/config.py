@@ -87,7 +87,8 @@ def build_config(options: Mapping[str, Any], source: str = "options") -> TrainCo
         read = read_hyperparameters(hyp, given.get("model") or ModelOptions().model)
         notes = read.notes
         _validated(read.values, f"--hyp {hyp}")  # by itself, so that a message names the file
-        given = {**read.values, **{name: value for name, value in given.items() if value is not None}}
+        unset = {name for name, value in given.items() if value is None or (name, value) == ("optimizer", "auto")}
+        given = {**read.values, **{name: value for name, value in given.items() if name not in unset}}
     if given.get("data", "shapes") == "shapes":
         automatic = SHAPES | ({"lr0": SHAPES_LR0} if given.get("optimizer", "auto") == "auto" else {})
         given = given | {name: value for name, value in automatic.items() if given.get(name) is None}
