@@ -18,6 +18,7 @@ from lehr.options import (
     Options,
     RunOptions,
     ScheduleOptions,
+    has_anchors,
     option_names,
 )
 
@@ -103,11 +104,11 @@ WITHOUT_ANCHORS = ("dfl", "least_side")
 def _without_effect(config: TrainConfig) -> list[str]:
     """A line for each option that was changed and means nothing to the model's family."""
     default, now = TrainConfig().flat(), config.flat()
-    free = config.model.model.startswith("yolov8")
-    names = WITH_ANCHORS if free else WITHOUT_ANCHORS
+    anchors = has_anchors(config.model.model)
+    names = WITHOUT_ANCHORS if anchors else WITH_ANCHORS
     return [
         f"--{name.replace('_', '-')} {now[name]:g} has no effect: {config.model.model} has "
-        f"{'no anchors' if free else 'anchors'}."
+        f"{'anchors' if anchors else 'no anchors'}."
         for name in names
         if now[name] != default[name]
     ]

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from lehr.engine.preview import Preview
+from lehr.options import has_anchors
 from lehr.techniques.schedule import schedule_name
 
 PAGES = "docs/techniques"
@@ -117,7 +118,7 @@ def _course(run: Preview) -> Iterator[Technique]:
 
 def _model(run: Preview) -> Iterator[Technique]:
     options = run.config.model
-    with_anchors = not options.model.startswith("yolov8")
+    with_anchors = has_anchors(options.model)
     yield _technique(
         "pretrained-start",
         "pretrained start",
@@ -203,7 +204,7 @@ def _data(run: Preview) -> Iterator[Technique]:
 
 def _loss(run: Preview) -> Iterator[Technique]:
     loss = run.config.loss
-    if run.config.model.model.startswith("yolov8"):
+    if not has_anchors(run.config.model.model):
         least = f", sides of at least {loss.least_side:g}" if loss.least_side > 0 else ""
         yield _technique(
             "task-aligned-assignment",

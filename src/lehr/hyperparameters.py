@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from lehr.errors import InputError, did_you_mean
-from lehr.options import AugmentOptions, LossOptions, ScheduleOptions
+from lehr.options import AugmentOptions, LossOptions, ScheduleOptions, has_anchors
 from lehr.yaml_files import line_of_key, read_mapping
 
 _LOW: dict[str, float] = {
@@ -103,7 +103,7 @@ def read_hyperparameters(source: str | Path, model: str) -> Hyperparameters:
         if given["anchors"] == 0:
             del given["anchors"]
     own = [name for name in GAINS if name in given]
-    if model.startswith("yolov8") and own:
+    if own and not has_anchors(model):
         given = {name: value for name, value in given.items() if name not in GAINS}
         notes.append(f"--hyp {source}: {', '.join(own)} belong to the loss with anchors; {model} keeps its own gains.")
     return Hyperparameters({"optimizer": "SGD", **given}, tuple(notes))

@@ -93,6 +93,7 @@ def _anchors_of(model: str, weights: Path | None, a_level: int) -> NDArray[np.fl
     from lehr.models.anchor_head import default_anchors
     from lehr.models.build import anchor_head, check_model_name
     from lehr.models.weights import load_model
+    from lehr.options import has_anchors
 
     without = f"{weights or model}: has no anchors. Give a yolov5 or yolov3-spp."
     if weights is not None:
@@ -101,7 +102,7 @@ def _anchors_of(model: str, weights: Path | None, a_level: int) -> NDArray[np.fl
             raise InputError(without)
         return head.pixel_anchors.double().numpy()
     check_model_name(model)
-    if model.startswith("yolov8"):
+    if not has_anchors(model):
         raise InputError(f"--model {without}")
     return default_anchors(a_level).double().numpy()
 
