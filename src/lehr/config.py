@@ -60,6 +60,8 @@ class TrainConfig(Options):
 
 SHAPES = {"imgsz": 128, "epochs": 18, "close_mosaic": 12}
 """What is not asked for otherwise when training on `shapes`: small pictures, and few epochs."""
+SHAPES_WITH_ANCHORS = {**SHAPES, "epochs": 30, "close_mosaic": 24}
+"""The same for families with anchors, which need longer to tell the classes apart."""
 SHAPES_LR0 = 0.002
 """The rate there, where the optimizer is chosen automatically."""
 
@@ -91,7 +93,8 @@ def build_config(options: Mapping[str, Any], source: str = "options") -> TrainCo
         unset = {name for name, value in given.items() if value is None or (name, value) == ("optimizer", "auto")}
         given = {**read.values, **{name: value for name, value in given.items() if name not in unset}}
     if given.get("data", "shapes") == "shapes":
-        automatic = SHAPES | ({"lr0": SHAPES_LR0} if given.get("optimizer", "auto") == "auto" else {})
+        fitting = SHAPES_WITH_ANCHORS if has_anchors(given.get("model") or ModelOptions().model) else SHAPES
+        automatic = fitting | ({"lr0": SHAPES_LR0} if given.get("optimizer", "auto") == "auto" else {})
         given = given | {name: value for name, value in automatic.items() if given.get(name) is None}
     config = _validated(given, source)
     return config.model_copy(update={"notes": (*notes, *_without_effect(config))})

@@ -79,7 +79,7 @@ class ScheduleOptions(Options):
     """Optimizer, learning rates and their course over the run."""
 
     epochs: int | None = Field(None, ge=1)
-    """Epochs (unset: 100, for `shapes` 18)."""
+    """Epochs (unset: 100, for `shapes` 18, with anchors 30)."""
     optimizer: Literal["auto", "SGD", "Adam", "AdamW", "RMSProp", "NAdam", "RAdam"] = "auto"
     """`auto`: SGD above 10,000 iterations, else AdamW."""
     lr0: float | None = Field(None, gt=0)
