@@ -69,7 +69,7 @@ def test_sizes_are_rounded_up_to_whole_strides_and_shapes_has_small_defaults() -
     assert (shapes.imgsz, shapes.epochs, shapes.schedule.lr0) == (128, 3, 0.002)
     assert build_config({"optimizer": "SGD"}).schedule.lr0 is None
     anchored = build_config({"model": "yolov3-spp"})
-    assert (anchored.epochs, anchored.augment.close_mosaic, anchored.schedule.lr0) == (30, 24, 0.002)
+    assert (anchored.epochs, anchored.loss.cls, shapes.loss.cls) == (24, 1.0, None)
     other = build_config({"data": "x.yaml"})
     assert (other.imgsz, other.epochs) == (640, 100)
 

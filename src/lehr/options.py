@@ -79,7 +79,7 @@ class ScheduleOptions(Options):
     """Optimizer, learning rates and their course over the run."""
 
     epochs: int | None = Field(None, ge=1)
-    """Epochs (unset: 100, for `shapes` 18, with anchors 30)."""
+    """Epochs (unset: 100, for `shapes` 18, with anchors 24)."""
     optimizer: Literal["auto", "SGD", "Adam", "AdamW", "RMSProp", "NAdam", "RAdam"] = "auto"
     """`auto`: SGD above 10,000 iterations, else AdamW."""
     lr0: float | None = Field(None, gt=0)
@@ -124,7 +124,7 @@ class LossOptions(Options):
     box: float | None = Field(None, ge=0)
     """Gain of the box loss (unset: YOLOv8 7.5, with anchors 0.05)."""
     cls: float | None = Field(None, ge=0)
-    """Gain of the class loss (unset: 0.5)."""
+    """Gain of the class loss (unset: 0.5, for `shapes` with anchors 1)."""
     dfl: float = Field(1.5, ge=0)
     """Gain of the distribution focal loss, YOLOv8."""
     obj: float = Field(1.0, ge=0)
