@@ -56,7 +56,7 @@ def anchors(
     from lehr.cli.output import say, tell_rounding, write_json
     from lehr.config import rounded_size
     from lehr.data.load import load_dataset, require_split
-    from lehr.techniques.autoanchor import autoanchor, measure, object_sizes
+    from lehr.techniques.autoanchor import ENOUGH_RECALL, autoanchor, measure, object_sizes
 
     tell_rounding(imgsz)
     side = rounded_size(imgsz)
@@ -76,8 +76,11 @@ def anchors(
         else:
             say("No better anchors found: these stay.")
         result["fitted"] = _as_dict(found.anchors, found.after)
-    elif before.bpr <= 0.98:
-        say("Below 0.98: `lehr train` will fit anchors to the data (--no-autoanchor keeps these); --fit shows them.")
+    elif before.bpr <= ENOUGH_RECALL:
+        say(
+            f"Below {ENOUGH_RECALL:g}: `lehr train` will fit anchors to the data (--no-autoanchor keeps these); "
+            "--fit shows them."
+        )
     if json is not None:
         write_json(json, result)
     if plot is not None:
