@@ -86,26 +86,37 @@ class Detector:
         """The class names."""
         return self.model.names
 
-    def train(self, **options: Any) -> TrainResult:
+    def train(self, *, resume: str | Path | Literal[True] | None = None, **options: Any) -> TrainResult:
         """Trains, and becomes the best of the run.
 
         Args:
+            resume: a run's folder or checkpoint to go on with, or True for the newest interrupted run; the options are
+                then those that may change, and the model is the run's.
             options: those of `lehr train`, with underscores: data, epochs, imgsz, batch, ...
 
         Raises:
             InputError: an option or the data cannot be used.
         """
-        from lehr.engine.trainer import train
+        from lehr.engine.run import resume as go_on
+        from lehr.engine.run import train
 
+        if resume is not None:
+            result = go_on(None if resume is True else Path(resume), options)
+            self._take(result, options.get("device", "auto"))
+            return result
         start: dict[str, Any] = {"model": self._name}
         if self._model is not None and self._weights is not None:
             scale = self._model.scale
             start |= {"weights": self._weights, "depth": scale.depth, "width": scale.width}
         config = build_config({**start, **options})
         result = train(config)
-        device = pick_device(config.run.device)
-        self._weights, self._model = result.best, load_model(result.best, device)
+        self._take(result, config.run.device)
         return result
+
+    def _take(self, result: TrainResult, device: str) -> None:
+        """Becomes the best of a run."""
+        self._weights, self._model = result.best, load_model(result.best, pick_device(device))
+        self._name = self._model.variant
 
     def val(
         self,

@@ -37,7 +37,7 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
 
 
 class Stopped(LehrError):
-    """A run that was asked to stop by a signal and has saved its weights; exits with 128 plus the signal."""
+    """A run that was asked to stop by a signal and has saved its state; exits with 128 plus the signal."""
 
     def __init__(self, message: str, signal_number: int) -> None:
         super().__init__(message)

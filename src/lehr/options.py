@@ -116,6 +116,13 @@ class ScheduleOptions(Options):
     """Updates over which that decay rises."""
     patience: int = Field(100, ge=0)
     """Epochs without a better result before the run stops; 0 never stops early."""
+    skip_limit: int = Field(3, ge=0)
+    """Optimizer steps in a row that may be left out, their loss or gradient not finite, before the run goes back to
+    its last checkpoint; 0 never goes back."""
+    rollbacks: int = Field(3, ge=0)
+    """How often a run goes back so before it stops."""
+    rollback_lr: float = Field(0.5, gt=0, le=1)
+    """Factor of the learning rates each time it has gone back."""
 
 
 class LossOptions(Options):
@@ -189,6 +196,10 @@ class RunOptions(Options):
     """Folder that holds the runs."""
     name: str | None = None
     """Name of the run's folder (unset: train, train-2, ...)."""
+    checkpoint_minutes: float = Field(5.0, gt=0)
+    """Minutes between checkpoints within an epoch; there is one after each epoch in any case."""
+    deterministic: bool = False
+    """Repeat to the last bit on CUDA too, at a cost that is measured and told; a CPU always does."""
 
 
 GROUPS: dict[str, type[Options]] = {

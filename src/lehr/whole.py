@@ -1,7 +1,9 @@
-"""Writing files and folders so that they appear whole or not at all."""
+"""Writing files and folders so that they appear whole or not at all, through a power cut too."""
 
 from __future__ import annotations
 
+import contextlib
+import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
@@ -15,6 +17,8 @@ from lehr.errors import InputError
 def whole_file(path: Path, remedy: str) -> Iterator[Path]:
     """A file to write beside another; it takes the other's name when the block ends, and goes when the block fails.
 
+    What was written is on the disk before the name changes, so a power cut leaves either the old file or the new one.
+
     Args:
         path: the file to be.
         remedy: what to do when it cannot be written, for the message.
@@ -25,11 +29,35 @@ def whole_file(path: Path, remedy: str) -> Iterator[Path]:
     temporary = path.with_name(f".{path.name}.tmp")
     try:
         yield temporary
+        flush_to_disk(temporary)
         temporary.replace(path)
+        flush_to_disk(path.parent)
     except OSError as error:
         raise InputError(f"{path}: cannot be written ({error.strerror}). {remedy}") from None
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def flush_to_disk(path: Path) -> None:
+    """Waits until a file, or a folder's list of names, is on the disk; does nothing where a system cannot say so.
+
+    Raises:
+        OSError: the file could not be written after all.
+    """
+    if path.is_dir():
+        with contextlib.suppress(OSError):  # not every file system flushes folders
+            _flush(path)
+    else:
+        _flush(path)
+
+
+def _flush(path: Path) -> None:
+    # Windows flushes only what is open for writing, and opens no folders.
+    handle = os.open(path, os.O_RDWR if os.name == "nt" else os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def whole_folder(folder: Path, write: Callable[[Path], None], remedy: str) -> None:

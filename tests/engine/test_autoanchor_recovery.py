@@ -8,7 +8,7 @@ import pytest
 
 import lehr.models.anchor_head as anchor_head_module
 from lehr.config import build_config
-from lehr.engine.trainer import train
+from lehr.engine.run import train
 from lehr.evaluation.metrics import Metrics
 
 

@@ -15,7 +15,7 @@ from tests.losses import test_anchor_based as anchored
 from tests.losses.test_task_aligned import pad, random_case
 
 from lehr.config import build_config
-from lehr.engine.trainer import train
+from lehr.engine.run import train
 from lehr.evaluation.nms import suppress
 from lehr.losses.anchor_based import AnchorBasedLoss
 from lehr.losses.build import build_loss

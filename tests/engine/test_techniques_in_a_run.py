@@ -13,8 +13,9 @@ import torch
 from tests.conftest import MakeYolo
 
 from lehr.config import build_config
+from lehr.engine.run import train
 from lehr.engine.setup import Setup, prepare
-from lehr.engine.trainer import TrainResult, train
+from lehr.engine.trainer import TrainResult
 from lehr.models.build import anchor_head
 from lehr.models.weights import load_model, read_metadata
 

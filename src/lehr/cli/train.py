@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from lehr.cli.train_options import Augment, Config, Data, Hyp, Loss, Model, Run, Schedule, merged
+from lehr.cli.train_options import Augment, Config, Data, Hyp, Loss, Model, Run, Schedule, given_options, merged
+from lehr.errors import InputError
 from lehr.options import AugmentOptions, DataOptions, LossOptions, ModelOptions, RunOptions, ScheduleOptions
 
 
@@ -20,22 +22,35 @@ def train(
     run: Run = RunOptions(),
     config: Config = None,
     hyp: Hyp = None,
+    resume: Annotated[
+        list[Path] | None, Parameter(consume_multiple=(0, 1), negative=(), group="Files", show_default=False)
+    ] = None,
     explain: Annotated[bool, Parameter(negative=(), group="Files")] = False,
 ) -> None:
     """Train a detector; without options, YOLOv8n on the generated data set `shapes`, a few minutes on two cores.
 
-    The run's folder holds config.yaml, results.csv, train.log, best.safetensors and last.safetensors. Ctrl-C ends at
-    the next step, with weights written.
+    The run's folder holds config.yaml, results.csv, train.log, best.safetensors, last.safetensors, and the whole
+    training state in last.ckpt and previous.ckpt. Ctrl-C, SIGTERM and SIGUSR1 end after the step that runs, with the
+    state saved; the exit codes are then 130, 143 and 138.
 
     Parameters
     ----------
+    resume:
+        Go on with an interrupted run: its folder, a checkpoint in it, or nothing for the newest. With it, only
+        --device, --workers, --cache, --epochs (more), --patience, --checkpoint-minutes and --data (the same elsewhere)
+        can be given anew.
     explain:
         List the techniques with their values and reasons, and do not train.
     """
-    settings = merged(data, model, schedule, loss, augment, run, config=config, hyp=hyp)
-
     from lehr.cli.output import say
 
+    if resume is not None:
+        if config is not None or hyp is not None or explain:
+            raise InputError("--resume: goes with no --config, --hyp or --explain; a run goes on with its own options.")
+        changes = given_options(data, model, schedule, loss, augment, run)
+        _go_on(resume[0] if resume else None, changes)
+        return
+    settings = merged(data, model, schedule, loss, augment, run, config=config, hyp=hyp)
     if explain:
         from lehr.cli.explanation import explanation
 
@@ -45,7 +60,7 @@ def train(
     from lehr.engine.memory import keep_memory
 
     keep_memory()
-    from lehr.engine.trainer import train as train_detector
+    from lehr.engine.run import train as train_detector
 
     best = train_detector(settings).best
     say(
@@ -54,3 +69,12 @@ def train(
         f"  lehr predict --weights {best} SOURCE      your own images, folders or globs\n"
         f"  lehr train --data YOUR.yaml                your own data; `lehr data check YOUR.yaml` first"
     )
+
+
+def _go_on(target: Path | None, changes: dict[str, Any]) -> None:
+    from lehr.engine.memory import keep_memory
+
+    keep_memory()
+    from lehr.engine.run import resume
+
+    resume(target, changes)

@@ -51,9 +51,7 @@ def merged(*groups: Options, config: Path | None, hyp: str | None) -> TrainConfi
     Raises:
         InputError: a file cannot be used, or a value is out of range.
     """
-    given: dict[str, Any] = {}
-    for group in groups:
-        given |= {name: getattr(group, name) for name in group.model_fields_set}
+    given = given_options(*groups)
     options: dict[str, Any] = {}
     if config is not None:
         options = {name.replace("-", "_"): value for name, value in read_mapping(config).items()}
@@ -63,3 +61,8 @@ def merged(*groups: Options, config: Path | None, hyp: str | None) -> TrainConfi
         read = read_hyperparameters(hyp, model)
         options = {name: value for name, value in options.items() if name not in read.values} | {"hyp": hyp}
     return build_config(options | given)
+
+
+def given_options(*groups: Options) -> dict[str, Any]:
+    """The options that the shell gave, by flat name."""
+    return {name: getattr(group, name) for group in groups for name in group.model_fields_set}

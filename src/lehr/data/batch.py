@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,6 +22,8 @@ class Batch:
         indices: int64 (batch,), each image's place in its split.
         placements: float32 (batch, 4), letterbox of each image: scale x, scale y, offset x, offset y, so that
             `x_batch = x_original * scale + offset`; ones and zeros for augmented images.
+        faults: what is wrong with each image that could not be read when its turn came. In training another picture
+            took its place; in an evaluation it is grey, without objects, and its index is -1.
     """
 
     images: Tensor
@@ -29,20 +31,25 @@ class Batch:
     classes: Tensor
     indices: Tensor
     placements: Tensor
+    faults: tuple[str, ...] = ()
 
     def to(self, device: torch.device) -> Batch:
         """The same batch on a device; copies are asynchronous from pinned memory."""
-        return Batch(
-            *(
-                value.to(device, non_blocking=True)
-                for value in (self.images, self.boxes, self.classes, self.indices, self.placements)
-            )
-        )
+        return self.each(lambda tensor: tensor.to(device, non_blocking=True))
 
     def pin_memory(self) -> Batch:
         """The same batch in page-locked memory, from which copies to the device can be asynchronous."""
+        return self.each(Tensor.pin_memory)
+
+    def each(self, change: Callable[[Tensor], Tensor]) -> Batch:
+        """The batch with a change made to each of its tensors."""
         return Batch(
-            *(value.pin_memory() for value in (self.images, self.boxes, self.classes, self.indices, self.placements))
+            change(self.images),
+            change(self.boxes),
+            change(self.classes),
+            change(self.indices),
+            change(self.placements),
+            self.faults,
         )
 
 

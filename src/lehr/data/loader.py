@@ -14,13 +14,16 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset
 
 from lehr.augment.draw import draw
 from lehr.augment.letterbox import GREY, letterbox_into
 from lehr.augment.plan import plan_picture
+from lehr.augment.tiles import Plan
 from lehr.data.batch import Batch, pad_objects
 from lehr.data.cache import ImageStore
+from lehr.data.images import ImageFault
 from lehr.data.rectangles import alike_together, rectangle
 from lehr.data.types import Sample
 from lehr.errors import InputError
@@ -29,6 +32,8 @@ from lehr.rng import generator
 
 Key = tuple[int, list[int]]
 """What is asked of the input path: the epoch and the images of a batch."""
+STAND_INS = 10
+"""Other pictures that are tried in place of one whose images can no longer be read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,22 +67,39 @@ class TrainBatches:
         width, height = rectangle(self.store.samples, indices, self.imgsz) if self.rect else (self.imgsz, self.imgsz)
         images = np.empty((len(indices), height, width, 3), np.uint8)
         boxes, classes = [], []
+        faults: list[str] = []
         for out, index in zip(images, indices, strict=True):
+            plan = self._draw(epoch, index, mosaic, out, faults)
+            boxes.append(plan.boxes)
+            classes.append(plan.classes)
+        placements = np.tile(np.array([1, 1, 0, 0], np.float32), (len(indices), 1))
+        return _batch(images, boxes, classes, indices, placements, faults)
+
+    def _draw(self, epoch: int, index: int, mosaic: bool, out: NDArray[np.uint8], faults: list[str]) -> Plan:
+        """Draws the picture of an image, or of another where an image can no longer be read, and notes that."""
+        samples = self.store.samples
+        stand_ins = generator(self.seed, "stand-in", epoch, index).integers(len(samples), size=STAND_INS).tolist()
+        first: ImageFault | None = None
+        for chosen in (index, *stand_ins):
             plan = plan_picture(
-                self.store.samples,
+                samples,
                 self.options,
                 self.imgsz,
                 seed=self.seed,
                 epoch=epoch,
-                index=index,
+                index=chosen,
                 mosaic=mosaic,
-                shape=(width, height),
+                shape=(out.shape[1], out.shape[0]),
             )
-            draw(plan, self.store, out)
-            boxes.append(plan.boxes)
-            classes.append(plan.classes)
-        placements = np.tile(np.array([1, 1, 0, 0], np.float32), (len(indices), 1))
-        return _batch(images, boxes, classes, indices, placements)
+            try:
+                draw(plan, self.store, out)
+            except ImageFault as fault:
+                first = first or fault
+                continue
+            if first is not None:
+                faults.append(str(first))
+            return plan
+        raise InputError(f"{first}\nNor can the images of {STAND_INS} others be read: are the data still there?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,11 +110,13 @@ class EvalBatches:
         store: the images and samples of a split.
         imgsz: longest side, pixels.
         square: letterbox to squares instead.
+        tolerant: go on without an image that can no longer be read.
     """
 
     store: ImageStore
     imgsz: int
     square: bool = False
+    tolerant: bool = False
 
     def shape(self, indices: Sequence[int]) -> tuple[int, int]:
         """Width and height of the batch of some images, pixels."""
@@ -105,15 +129,25 @@ class EvalBatches:
         _, indices = key
         width, height = self.shape(indices)
         images = np.full((len(indices), height, width, 3), GREY, np.uint8)
-        boxes, classes, placements = [], [], []
-        for canvas, index in zip(images, indices, strict=True):
-            image, size = self.store(index)
+        boxes, classes, placements, faults, read = [], [], [], [], list(indices)
+        for place, (canvas, index) in enumerate(zip(images, indices, strict=True)):
+            try:
+                image, size = self.store(index)
+            except ImageFault as fault:
+                if not self.tolerant:
+                    raise
+                faults.append(str(fault))
+                read[place] = -1
+                boxes.append(np.zeros((0, 4), np.float32))
+                classes.append(np.zeros(0, np.int64))
+                placements.append((1.0, 1.0, 0.0, 0.0))
+                continue
             placement = letterbox_into(image, canvas, size)
             sample = self.store.samples[index]
             boxes.append(placement.to_letterbox(sample.boxes))
             classes.append(sample.classes)
             placements.append(placement.as_row())
-        return _batch(images, boxes, classes, indices, np.array(placements, np.float32))
+        return _batch(images, boxes, classes, read, np.array(placements, np.float32), faults)
 
 
 def _batch(
@@ -122,6 +156,7 @@ def _batch(
     classes: list[np.ndarray[Any, np.dtype[np.int64]]],
     indices: list[int],
     placements: np.ndarray[Any, np.dtype[np.float32]],
+    faults: list[str],
 ) -> Batch:
     padded_boxes, padded_classes = pad_objects(boxes, classes)
     return Batch(
@@ -130,6 +165,7 @@ def _batch(
         padded_classes,
         torch.tensor(indices),
         torch.from_numpy(placements),
+        tuple(faults),
     )
 
 

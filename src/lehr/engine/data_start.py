@@ -70,7 +70,7 @@ def start_data(config: TrainConfig, device: torch.device, say: Callable[[str], N
         train_store,
         val_store,
         Loader(make, workers, pin),
-        Loader(EvalBatches(val_store, config.imgsz), min(workers, 4), pin),
+        Loader(EvalBatches(val_store, config.imgsz, tolerant=True), min(workers, 4), pin),
         device,
     )
 

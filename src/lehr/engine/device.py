@@ -56,13 +56,28 @@ def use_whole_machine(device: torch.device) -> None:
     """Settings that make a training step faster on this device and change no result beyond rounding.
 
     On a CPU: as many threads as the process may use, and denormal numbers, which are slow and mean nothing here, as
-    zero. On CUDA: TensorFloat-32 off stays torch's choice; convolutions are tuned for the shapes of the run.
+    zero. On CUDA: TensorFloat-32 off stays torch's choice; convolutions are tuned for the shapes of the run, unless
+    deterministic algorithms were asked for.
     """
     if device.type == "cpu":
         torch.set_num_threads(available_cores())
         torch.set_flush_denormal(True)
     elif device.type == "cuda":
-        torch.backends.cudnn.benchmark = True
+        torch.backends.cudnn.benchmark = not torch.are_deterministic_algorithms_enabled()
+
+
+def set_deterministic(on: bool) -> None:
+    """Has CUDA take only operations that give the same bits each time, or the fastest.
+
+    An operation that has no such form warns and is used all the same. cuBLAS reads its setting once, so it is made
+    before the first use of CUDA where possible.
+    """
+    if on:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.backends.cudnn.benchmark = not on
+    torch.backends.cudnn.deterministic = on
+    torch.use_deterministic_algorithms(on, warn_only=True)
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # missing in its stubs
 
 
 def available_cores() -> int:

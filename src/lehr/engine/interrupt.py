@@ -1,4 +1,8 @@
-"""Stopping on request: the first Ctrl-C or SIGTERM ends the run at the next step, a second Ctrl-C at once."""
+"""Stopping on request: the first signal ends the run after the step that runs, a second Ctrl-C at once.
+
+SIGTERM and SIGUSR1 are what clusters send before they take a machine; SIGHUP comes when a terminal is closed, and is
+left alone where it is ignored already, as under nohup.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +10,14 @@ import signal
 import threading
 from types import FrameType, TracebackType
 from typing import Self
+
+SIGNALS = ("SIGINT", "SIGTERM", "SIGUSR1", "SIGHUP")
+"""Those of them that the system has are heeded."""
+
+
+def describe_signal(number: int) -> str:
+    """A signal's name, for people."""
+    return "Ctrl-C" if number == signal.SIGINT else signal.Signals(number).name
 
 
 class StopRequest:
@@ -21,8 +33,9 @@ class StopRequest:
 
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():  # only there can handlers be set
-            for number in (signal.SIGINT, signal.SIGTERM):
-                self._before[number] = signal.signal(number, self._remember)
+            for number in (getattr(signal, name) for name in SIGNALS if hasattr(signal, name)):
+                if signal.getsignal(number) != signal.SIG_IGN:
+                    self._before[number] = signal.signal(number, self._remember)
         return self
 
     def __exit__(

@@ -18,7 +18,11 @@ from lehr.techniques.frequency_bias import start_from_frequencies
 
 
 def start_model(
-    config: TrainConfig, names: tuple[str, ...], samples: Sequence[Sample], say: Callable[[str], None]
+    config: TrainConfig,
+    names: tuple[str, ...],
+    samples: Sequence[Sample],
+    say: Callable[[str], None],
+    restored: bool = False,
 ) -> DetectionModel:
     """The model as it is before the first step, on the CPU.
 
@@ -27,6 +31,7 @@ def start_model(
         names: the class names.
         samples: the training split.
         say: told what was done.
+        restored: a checkpoint will bring weights and anchors, so none are looked for.
 
     Raises:
         InputError: the weights cannot be read, or there is no layer of a name to freeze.
@@ -41,8 +46,21 @@ def start_model(
         width=options.width,
         anchors=options.anchors,
     )
+    if not restored:
+        _give_values(model, config, samples, say)
+    if options.freeze is not None:
+        frozen = freeze(model, options.freeze)
+        say(f"Frozen: {frozen} of {sum(1 for _ in model.parameters())} parameters (--freeze {options.freeze}).")
+    return model
+
+
+def _give_values(
+    model: DetectionModel, config: TrainConfig, samples: Sequence[Sample], say: Callable[[str], None]
+) -> None:
+    """Biases, weights and anchors that a new run starts with."""
+    options = config.model
     if options.frequency_bias:
-        start_from_frequencies(model, class_counts(samples, len(names)))
+        start_from_frequencies(model, class_counts(samples, len(model.names)))
     anchors_given = False
     if options.weights is not None:
         transfer = take_fitting_weights(model, options.weights)
@@ -51,10 +69,6 @@ def start_model(
         if transfer.taken < transfer.total / 2:
             say(f"So few because they are of another model: {transfer.source}.")
     _fit_anchors(model, config, samples, anchors_given, say)
-    if options.freeze is not None:
-        frozen = freeze(model, options.freeze)
-        say(f"Frozen: {frozen} of {sum(1 for _ in model.parameters())} parameters (--freeze {options.freeze}).")
-    return model
 
 
 def _fit_anchors(

@@ -5,6 +5,9 @@ The same rows go to `train.log`. Where the output is a file, there is no bar, an
 
 from __future__ import annotations
 
+import contextlib
+import os
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -42,8 +45,19 @@ class EpochSummary:
     best: bool
 
 
+class _Terminal(Console):
+    """A console that falls silent when nobody reads it any more, instead of ending the process."""
+
+    def on_broken_pipe(self) -> None:
+        self.quiet = True
+        with contextlib.suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 class Reporter:
     """Tells a run's course to the terminal, or whatever the output is, and to a file.
+
+    Neither a closed terminal nor a full disk ends a run: what cannot be told is left untold.
 
     Args:
         log: the file, e.g. `train.log`.
@@ -54,7 +68,7 @@ class Reporter:
 
     def __init__(self, log: Path, epochs: int, imgsz: int, console: Console | None = None) -> None:
         self._log = log.open("a", encoding="utf-8")
-        self._console = console or Console(highlight=False, soft_wrap=True)
+        self._console = console or _Terminal(highlight=False, soft_wrap=True)
         self._epochs = epochs
         self._imgsz = imgsz
 
@@ -64,13 +78,16 @@ class Reporter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._log.close()
+        with contextlib.suppress(OSError):
+            self._log.close()
 
     def say(self, text: str) -> None:
         """A line, or several."""
-        self._console.print(text, markup=False)
-        self._log.write(text + "\n")
-        self._log.flush()
+        with contextlib.suppress(OSError):
+            self._console.print(text, markup=False)
+        with contextlib.suppress(OSError):
+            self._log.write(text + "\n")
+            self._log.flush()
 
     def header(self, parts: Sequence[str]) -> None:
         """The names of the columns.

@@ -3,23 +3,34 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping
+import io
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from lehr.whole import whole_file
 
-def append_result(path: Path, row: Mapping[str, float | int | str | None]) -> None:
-    """Adds a row to a CSV file, with the header first when the file is new; None is written as nothing.
+
+def write_results(path: Path, rows: Sequence[Mapping[str, float | int | str | None]]) -> None:
+    """Writes all rows of a run under a header; the file appears whole or not at all.
+
+    The file is a view of the training state, so that a run that was killed has neither a gap nor a doubled row.
 
     Args:
         path: the file.
-        row: values by column; every row of a file has the same columns.
+        rows: values by column, all with the same columns; None is written as nothing. Without rows there is no file.
+
+    Raises:
+        InputError: the file cannot be written.
     """
-    new = not path.exists()
-    with path.open("a", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, fieldnames=list(row), lineterminator="\n")
-        if new:
-            writer.writeheader()
-        writer.writerow({name: _text(value) for name, value in row.items()})
+    if not rows:
+        path.unlink(missing_ok=True)
+        return
+    text = io.StringIO()
+    writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({name: _text(value) for name, value in row.items()} for row in rows)
+    with whole_file(path, "Make room.") as temporary:
+        temporary.write_text(text.getvalue(), encoding="utf-8")
 
 
 def _text(value: float | int | str | None) -> str:

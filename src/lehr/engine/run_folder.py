@@ -1,11 +1,22 @@
-"""The folder of a run: made first, never overwritten."""
+"""The folder of a run: made first, never overwritten, written by one process at a time."""
 
 from __future__ import annotations
 
+import contextlib
 import os
+import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+import yaml
+from filelock import FileLock, Timeout
+
+from lehr.config import TrainConfig
 from lehr.errors import InputError
+from lehr.whole import whole_file
+
+CONFIG, LOCK, LOG = "config.yaml", ".lock", "train.log"
 
 
 def make_run_folder(project: Path, name: str | None, default: str = "train") -> Path:
@@ -28,7 +39,8 @@ def make_run_folder(project: Path, name: str | None, default: str = "train") -> 
             folder = _make_first_free(project, default)
     except FileExistsError as error:
         raise InputError(
-            f"{error.filename}: exists already, and a run is never overwritten. Choose another --name or --project."
+            f"{error.filename}: exists already, and a run is never overwritten. Choose another --name or --project"
+            + (f", or go on with it: lehr train --resume {error.filename}" if _is_run(error.filename) else ".")
         ) from None
     except OSError as error:
         raise InputError(
@@ -37,6 +49,64 @@ def make_run_folder(project: Path, name: str | None, default: str = "train") -> 
     if not os.access(folder, os.W_OK):
         raise InputError(f"{folder}: cannot be written. Choose another --project.")
     return folder
+
+
+def write_config(config: TrainConfig, folder: Path) -> None:
+    """Writes every option of a run into its folder; the file appears whole or not at all.
+
+    Raises:
+        InputError: the file cannot be written.
+    """
+    text = yaml.safe_dump(config.flat(), sort_keys=False, allow_unicode=True)
+    with whole_file(folder / CONFIG, "Make room, or choose another --project.") as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+@contextmanager
+def only_writer(folder: Path) -> Iterator[None]:
+    """Holds a run's folder for this process; the system lets go of it when the process ends, however it ends.
+
+    Raises:
+        InputError: another process holds it.
+    """
+    path = folder / LOCK
+    lock = FileLock(path, timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise InputError(
+            f"{folder}: is being trained by {_holder(path)}. A run has one writer: wait for it, or stop it first."
+        ) from None
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written ({error.strerror}).") from None
+    with contextlib.suppress(OSError):  # a full disk: the lock holds all the same
+        path.write_text(f"process {os.getpid()} on {platform.node()}", encoding="utf-8")
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def is_held(folder: Path) -> bool:
+    """Whether a process holds a run's folder."""
+    if not (folder / LOCK).exists():
+        return False
+    try:
+        with FileLock(folder / LOCK, timeout=0):
+            return False
+    except (Timeout, OSError):
+        return True
+
+
+def _holder(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8") or "another process"
+    except OSError:
+        return "another process"
+
+
+def _is_run(name: str) -> bool:
+    return (Path(name) / CONFIG).is_file()
 
 
 def _make_first_free(project: Path, default: str) -> Path:

@@ -1,35 +1,40 @@
-"""Everything a run needs, prepared and checked before its folder is made."""
+"""Everything a run needs, prepared and checked, for a new run and for one that goes on."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import torch
-import yaml
 
 from lehr.config import TrainConfig
 from lehr.data.check import count_kinds
+from lehr.data.fingerprint import fingerprint
 from lehr.data.loader import Key, Loader, eval_keys
 from lehr.data.types import Dataset, Sample
 from lehr.engine.data_start import RunData, plan_of, start_data
-from lehr.engine.device import describe_device, pick_device, use_whole_machine
+from lehr.engine.device import describe_device, pick_device, set_deterministic, use_whole_machine
 from lehr.engine.model_start import start_model
-from lehr.engine.run_folder import make_run_folder
-from lehr.engine.state import TrainState
+from lehr.engine.resume import Resumption, stretch_note
+from lehr.engine.state import EpochSums, TrainState
+from lehr.errors import InputError
 from lehr.losses.build import build_loss
 from lehr.losses.loss import Loss
 from lehr.models.build import check_model_name
 from lehr.models.detection import DetectionModel
 from lehr.models.weights import read_metadata
+from lehr.techniques.auto import OptimizerChoice
 from lehr.techniques.class_weights import class_counts, class_weights
 from lehr.techniques.early_stopping import EarlyStopping
 from lehr.techniques.ema import ModelEma
 from lehr.techniques.multi_scale import SizeRange, range_around, range_of_cells
+from lehr.techniques.non_finite import Statistics
 from lehr.techniques.optimizer import build_optimizer
 from lehr.techniques.plan import TrainingPlan
+from lehr.techniques.schedule import build_schedule
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +54,9 @@ class Setup:
         plan: rates of every step.
         loss: what is minimized.
         sizes: the sizes that steps are drawn from; None for one size.
-        state: the training state at the start.
+        state: the training state at the start, or where the run goes on.
+        statistics: the BatchNorm statistics of its model.
+        identity: what a checkpoint holds beside the state: what the run was, to compare with when it goes on.
         notes: what the user should know, a line each.
     """
 
@@ -66,19 +73,29 @@ class Setup:
     loss: Loss
     sizes: SizeRange | None
     state: TrainState
+    statistics: Statistics
+    identity: dict[str, Any]
     notes: tuple[str, ...]
 
 
-def prepare(config: TrainConfig) -> Setup:
-    """Prepares a run; the run's folder is made last, so that bad input leaves nothing behind.
+def prepare(config: TrainConfig, folder: Path, resumption: Resumption | None = None) -> Setup:
+    """Prepares a run.
+
+    Args:
+        config: its options.
+        folder: its folder.
+        resumption: where it goes on; None for a new run.
 
     Raises:
-        InputError: options or data that cannot be trained on.
+        InputError: options or data that cannot be trained on, or not those of the run that is to go on.
     """
+    checkpoint = resumption.checkpoint if resumption is not None else None
     check_model_name(config.model.model)
-    if config.model.weights is not None:
+    if config.model.weights is not None and checkpoint is None:
         read_metadata(config.model.weights)
     device = pick_device(config.run.device)
+    if device.type == "cuda":
+        set_deterministic(config.run.deterministic)
     use_whole_machine(device)
     notes: list[str] = list(config.notes)
     if config.data.imgsz is not None and config.imgsz != config.data.imgsz:
@@ -86,12 +103,27 @@ def prepare(config: TrainConfig) -> Setup:
     data = start_data(config, device, notes.append)
     dataset, train_samples = data.dataset, data.train_store.samples
     plan = plan_of(config, dataset, len(train_samples))
-    model = start_model(config, dataset.names, train_samples, notes.append)
+    identity = _identity(config, data)
+    if checkpoint is not None:
+        _check_same(identity, checkpoint.content, checkpoint.path, notes)
+        plan = _as_planned(plan, checkpoint.content)
+    model = start_model(config, dataset.names, train_samples, notes.append, restored=checkpoint is not None)
     model = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in its stubs
-    state = _start(config, model, plan)
-    folder = make_run_folder(config.run.project, config.run.name)
-    _write_config(config, folder)
-    heading = _describe(config, data, model, plan, folder)
+    statistics = Statistics(model)  # before the average, which refers to them
+    loss = build_loss(model, config.loss, config.imgsz, _class_weights(config, data))
+    state = _start(config, model, plan, loss, device)
+    if resumption is not None and checkpoint is not None:
+        try:
+            state.load_state_dict(checkpoint.content["state"])
+        except (KeyError, RuntimeError, TypeError, ValueError) as error:
+            raise InputError(f"{checkpoint.path}: does not fit this run ({error}).") from None
+        notes.append(f"Goes on from {checkpoint.path}: {checkpoint.position}.")
+        notes += stretch_note(
+            resumption.before,
+            config,
+            lambda epochs: _stretched(plan, epochs).at(state.step).lr_weights * state.recovery.lr_scale,
+        )
+    identity |= {"plan": {"optimizer": asdict(plan.optimizer), "warmup": plan.warmup}}
     return Setup(
         config=config,
         folder=folder,
@@ -103,21 +135,62 @@ def prepare(config: TrainConfig) -> Setup:
         val_loader=data.val_loader,
         val_keys=eval_keys(data.val_store, config.data.batch),
         plan=plan,
-        loss=build_loss(model, config.loss, config.imgsz, _class_weights(config, data)),
+        loss=loss,
         sizes=_sizes(config),
         state=state,
-        notes=(*heading, *notes),
+        statistics=statistics,
+        identity=identity,
+        notes=(*_describe(config, data, model, plan, folder), *notes),
     )
 
 
-def _start(config: TrainConfig, model: DetectionModel, plan: TrainingPlan) -> TrainState:
+def _start(
+    config: TrainConfig, model: DetectionModel, plan: TrainingPlan, loss: Loss, device: torch.device
+) -> TrainState:
     options = config.schedule
     return TrainState(
         model=model,
         optimizer=build_optimizer(model, plan.optimizer, plan.weight_decay),
         ema=ModelEma(model, options.ema_decay, options.ema_tau) if options.ema_decay > 0 else None,
         stopping=EarlyStopping(options.patience),
+        sums=EpochSums.of_parts(loss.parts, device),
+        finite=torch.ones((), dtype=torch.bool, device=device),
     )
+
+
+def _identity(config: TrainConfig, data: RunData) -> dict[str, Any]:
+    return {
+        "config": config.flat(),
+        "data": fingerprint(data.dataset.names, data.train_store.samples, data.val_store.samples),
+        "images": len(data.train_store.samples),
+        "torch": torch.__version__,
+        "device": describe_device(data.device),
+    }
+
+
+def _check_same(now: dict[str, Any], then: dict[str, Any], path: Path, notes: list[str]) -> None:
+    """Refuses data that have changed; notes what keeps the numbers from being the same to the last bit."""
+    if now["data"] != then["data"]:
+        raise InputError(
+            f"{now['config']['data']}: has changed since {path} was written: {then['images']} training images then, "
+            f"{now['images']} now, or other boxes, classes or names. A run goes on with the data it began with: "
+            f"restore them, or start a new run from its weights: --weights {path.parent / 'last.safetensors'}"
+        )
+    notes += [
+        f"The run was on {name} {then[name]}, now on {now[name]}: it goes on where it was, but may round otherwise."
+        for name in ("device", "torch")
+        if now[name] != then[name]
+    ]
+
+
+def _as_planned(plan: TrainingPlan, content: dict[str, Any]) -> TrainingPlan:
+    """A plan with the optimizer and the warmup that a run began with, whatever more epochs would choose."""
+    planned = content["plan"]
+    return replace(plan, optimizer=OptimizerChoice(**planned["optimizer"]), warmup=planned["warmup"])
+
+
+def _stretched(plan: TrainingPlan, epochs: int) -> TrainingPlan:
+    return replace(plan, epochs=epochs, schedule=build_schedule(plan.options, epochs))
 
 
 def _class_weights(config: TrainConfig, data: RunData) -> torch.Tensor | None:
@@ -135,11 +208,6 @@ def _sizes(config: TrainConfig) -> SizeRange | None:
     if data.grid_min is not None and data.grid_max is not None:
         return range_of_cells(data.grid_min, data.grid_max)
     return range_around(config.imgsz, data.multi_scale) if data.multi_scale > 0 else None
-
-
-def _write_config(config: TrainConfig, folder: Path) -> None:
-    text = yaml.safe_dump(config.flat(), sort_keys=False, allow_unicode=True)
-    (folder / "config.yaml").write_text(text, encoding="utf-8")
 
 
 def _describe(config: TrainConfig, data: RunData, model: DetectionModel, plan: TrainingPlan, folder: Path) -> list[str]:

@@ -1,14 +1,88 @@
-"""The training state: everything the next step needs, in one object."""
+"""The training state: everything the next step needs, in one object that saves and loads itself.
+
+Randomness has no state (see `lehr.rng`), so there is nothing else: two runs with equal states go on alike.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
 import torch
+from torch import Tensor
 
+from lehr.evaluation.metrics import Metrics
 from lehr.models.detection import DetectionModel
 from lehr.techniques.early_stopping import EarlyStopping
 from lehr.techniques.ema import ModelEma
+
+Row = dict[str, float | int | str | None]
+"""A row of results.csv by column."""
+
+
+@dataclass(slots=True)
+class EpochSums:
+    """Running sums of an epoch.
+
+    Attributes:
+        losses: (parts + 1,) on the device: the sum of each part of the loss, and of the images that it was finite for.
+        images: images seen.
+        instances: objects seen.
+        replaced: pictures that had to be replaced, since an image could no longer be read.
+        skipped: optimizer steps left out, since a loss or the gradient was not finite.
+        seconds: spent in the loop over the batches.
+    """
+
+    losses: Tensor
+    images: int = 0
+    instances: int = 0
+    replaced: int = 0
+    skipped: int = 0
+    seconds: float = 0.0
+
+    @classmethod
+    def of_parts(cls, parts: Sequence[str], device: torch.device) -> EpochSums:
+        """Empty sums for the parts of a loss."""
+        return cls(torch.zeros(len(parts) + 1, device=device))
+
+    def add(self, losses: Tensor, finite: Tensor, images: int) -> None:
+        """Adds a batch's losses where they are finite; does not wait for the device.
+
+        Args:
+            losses: (parts,), summed over the images.
+            finite: (), whether all of them are.
+            images: images in the batch.
+        """
+        self.losses[:-1] += torch.where(finite, losses, 0)
+        self.losses[-1] += finite * images
+        self.images += images
+
+    def mean_losses(self) -> list[float]:
+        """Mean of each part of the loss an image; waits for the device."""
+        *losses, images = self.losses.tolist()
+        return [loss / max(images, 1) for loss in losses]
+
+    @property
+    def images_per_second(self) -> float:
+        return self.images / max(self.seconds, 1e-9)
+
+
+@dataclass(slots=True)
+class Recovery:
+    """What is remembered of steps that were not finite.
+
+    Attributes:
+        skipped: optimizer steps left out over the whole run.
+        streak: optimizer steps skipped one after another, up to now.
+        rollbacks: how often the run went back to a checkpoint.
+        lr_scale: multiple of the plan's learning rates.
+    """
+
+    skipped: int = 0
+    streak: int = 0
+    rollbacks: int = 0
+    lr_scale: float = 1.0
 
 
 @dataclass(slots=True)
@@ -20,20 +94,36 @@ class TrainState:
         optimizer: the optimizer with its moments.
         ema: the average of the weights; None when it is off.
         stopping: the best result and early stopping's memory.
+        sums: running sums of the epoch.
+        scaler: scales the loss in mixed precision; None without.
         step: batches seen since the start of the run.
         epoch: the epoch that runs or comes next, from 0.
         last_update: the step of the last optimizer step; -1 before the first.
+        finite: () on the device, whether every loss since the last optimizer step was finite.
         class_maps: each class's mAP50-95 in the last validation; empty before the first.
+        recovery: the steps that were not finite.
+        history: the rows of results.csv.
+        best_metrics: the numbers of the best epoch; None before the first validation.
+        seconds: spent on the run.
+        finished: whether the run has reached its end.
     """
 
     model: DetectionModel
     optimizer: torch.optim.Optimizer
     ema: ModelEma | None
     stopping: EarlyStopping
+    sums: EpochSums
+    scaler: torch.amp.GradScaler | None = None
     step: int = 0
     epoch: int = 0
     last_update: int = -1
+    finite: Tensor = field(default_factory=lambda: torch.ones((), dtype=torch.bool))
     class_maps: tuple[float, ...] = ()
+    recovery: Recovery = field(default_factory=Recovery)
+    history: list[Row] = field(default_factory=list)
+    best_metrics: Metrics | None = None
+    seconds: float = 0.0
+    finished: bool = False
 
     @property
     def evaluated_model(self) -> DetectionModel:
@@ -43,3 +133,87 @@ class TrainState:
         model = self.ema.model
         assert isinstance(model, DetectionModel)
         return model
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything, as tensors, numbers and text; the tensors are those in use, not copies.
+
+        Gradients are among it where batches have added up since the last optimizer step.
+        """
+        return {
+            "model": dict(self.model.state_dict()),
+            "optimizer": self.optimizer.state_dict(),
+            "ema": None
+            if self.ema is None
+            else {"updates": self.ema.updates, "model": dict(self.ema.model.state_dict())},
+            "scaler": None if self.scaler is None else self.scaler.state_dict(),
+            "gradients": {
+                name: parameter.grad for name, parameter in self.model.named_parameters() if parameter.grad is not None
+            },
+            "stopping": {"best": self.stopping.best, "best_epoch": self.stopping.best_epoch},
+            "sums": {name: getattr(self.sums, name) for name in EpochSums.__slots__},
+            "recovery": asdict(self.recovery),
+            "step": self.step,
+            "epoch": self.epoch,
+            "last_update": self.last_update,
+            "finite": self.finite,
+            "class_maps": list(self.class_maps),
+            "history": [dict(row) for row in self.history],
+            "best_metrics": None if self.best_metrics is None else asdict(self.best_metrics),
+            "seconds": self.seconds,
+            "finished": self.finished,
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Takes over a state that `state_dict` gave, on whatever device it was.
+
+        Raises:
+            KeyError, RuntimeError, TypeError, ValueError: it is the state of another model or optimizer.
+        """
+        device = self.sums.losses.device
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        if self.ema is not None:
+            self.ema.model.load_state_dict(state["ema"]["model"])
+            self.ema.updates = state["ema"]["updates"]
+        if self.scaler is not None:
+            self.scaler.load_state_dict(state["scaler"])
+        gradients = state["gradients"]
+        for name, parameter in self.model.named_parameters():
+            parameter.grad = gradients[name].to(device) if name in gradients else None
+        self.stopping.best, self.stopping.best_epoch = state["stopping"]["best"], state["stopping"]["best_epoch"]
+        self.sums = EpochSums(**{**state["sums"], "losses": state["sums"]["losses"].to(device)})
+        self.recovery = Recovery(**state["recovery"])
+        self.step, self.epoch, self.last_update = state["step"], state["epoch"], state["last_update"]
+        self.finite = state["finite"].to(device)
+        self.class_maps = tuple(state["class_maps"])
+        self.history = [dict(row) for row in state["history"]]
+        metrics = state["best_metrics"]
+        self.best_metrics = None if metrics is None else Metrics.from_dict(metrics)
+        self.seconds, self.finished = state["seconds"], state["finished"]
+
+
+def on_host(content: Any) -> Any:
+    """A copy of nested tensors, numbers and text in the host's memory, as it is now, without waiting for the device.
+
+    From CUDA, tensors are copied to page-locked memory in the order of the stream, so that later steps may change them
+    at once; what `copies_done` returns waits until the copies are complete.
+    """
+    if isinstance(content, Tensor):
+        if content.device.type == "cuda":
+            return torch.empty_like(content, device="cpu", pin_memory=True).copy_(content, non_blocking=True)
+        return content.detach().to("cpu", copy=True)
+    if isinstance(content, dict):
+        return {key: on_host(value) for key, value in content.items()}
+    if isinstance(content, list | tuple):
+        return type(content)(on_host(value) for value in content)
+    return content
+
+
+def copies_done(device: torch.device) -> Callable[[], None]:
+    """Waits, when called, until all copies begun so far by `on_host` are complete."""
+    if device.type != "cuda":
+        return lambda: None
+    event = torch.cuda.Event()  # type: ignore[no-untyped-call]
+    event.record(torch.cuda.current_stream(device))
+    wait: Callable[[], None] = event.synchronize
+    return wait

@@ -1,34 +1,37 @@
 """Training: the techniques, composed.
 
 Each step takes a batch, the loss and its gradients; every few steps the optimizer moves the weights and the average
-follows. After each epoch the average is validated and saved. Nothing in a step waits for the device.
+follows. After each epoch the average is validated and saved. Nothing in a step waits for the device, or for the disk.
 """
 
 from __future__ import annotations
 
-import math
-import signal
+import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
-from lehr.config import TrainConfig
+from lehr.data.batch import Batch
 from lehr.data.loader import Key, train_keys
-from lehr.engine.interrupt import StopRequest
+from lehr.engine.interrupt import StopRequest, describe_signal
+from lehr.engine.keeper import Keeper
+from lehr.engine.lookout import Lookout, NotFinite
+from lehr.engine.out_of_memory import is_out_of_memory, shortage
 from lehr.engine.progress import EpochSummary, Reporter, class_table, duration
-from lehr.engine.results import append_result
-from lehr.engine.setup import Setup, prepare
-from lehr.engine.state import TrainState
-from lehr.errors import LehrError, Stopped
+from lehr.engine.saver import BEST_WEIGHTS, LAST_WEIGHTS
+from lehr.engine.setup import Setup
+from lehr.engine.state import EpochSums, Row, TrainState
+from lehr.errors import InputError, LehrError, Stopped
 from lehr.evaluation.evaluator import Evaluation, evaluate
 from lehr.evaluation.metrics import Metrics
-from lehr.models.weights import save_weights
 from lehr.techniques.clipping import clip_gradients
 from lehr.techniques.freezing import hold_statistics
 from lehr.techniques.image_weights import draw_images, image_weights
 from lehr.techniques.multi_scale import resized
+from lehr.techniques.non_finite import step_if_finite
 from lehr.techniques.optimizer import set_rates
 
 
@@ -49,44 +52,9 @@ class TrainResult:
     last: Path
 
 
-@dataclass(slots=True)
-class _Epoch:
-    """Running sums of an epoch: losses on the device, counts here."""
-
-    losses: torch.Tensor
-    images: int = 0
-    instances: int = 0
-    seconds: float = 0.0
-
-    def mean_losses(self) -> list[float]:
-        """Mean of each loss an image; waits for the device."""
-        means: list[float] = (self.losses / max(self.images, 1)).tolist()
-        return means
-
-    @property
-    def images_per_second(self) -> float:
-        return self.images / max(self.seconds, 1e-9)
-
-
-def train(config: TrainConfig) -> TrainResult:
-    """Trains a detector.
-
-    Raises:
-        InputError: options or data that cannot be trained on; nothing is left behind then.
-        Stopped: a signal asked for the end; the weights are saved.
-        LehrError: the training itself failed.
-    """
-    setup = prepare(config)
-    with Reporter(setup.folder / "train.log", config.epochs, config.imgsz) as reporter, StopRequest() as stop:
-        for line in setup.notes:
-            reporter.say(line)
-        try:
-            return Trainer(setup, reporter, stop).run()
-        except torch.OutOfMemoryError:
-            raise LehrError(
-                f"{setup.device}: too little memory for batches of {config.data.batch} at {config.imgsz} pixels. "
-                "Use a smaller --batch (gradients accumulate to --nominal-batch, so little changes), --imgsz or model."
-            ) from None
+def result_of(folder: Path, metrics: Metrics) -> TrainResult:
+    """What a finished run left in its folder."""
+    return TrainResult(folder, metrics, folder / BEST_WEIGHTS, folder / LAST_WEIGHTS)
 
 
 class Trainer:
@@ -104,90 +72,169 @@ class Trainer:
         self.state: TrainState = setup.state
         self.reporter = reporter
         self.stop = stop
-        self.best_metrics: Metrics | None = None
-
-    @property
-    def best_path(self) -> Path:
-        """Weights of the best epoch."""
-        return self.setup.folder / "best.safetensors"
-
-    @property
-    def last_path(self) -> Path:
-        """Weights of the last epoch."""
-        return self.setup.folder / "last.safetensors"
+        self.keeper = Keeper(setup, reporter.say)
+        self.lookout = Lookout(setup, self.keeper, reporter.say)
+        self._named: set[str] = set()
+        self._batch: Batch | None = None
 
     def run(self) -> TrainResult:
-        """All epochs."""
-        started = time.perf_counter()
-        first = self.state.epoch
-        self.reporter.header(self.setup.loss.parts)
-        for epoch in range(first, self.config.epochs):
-            self.state.epoch = epoch
-            sums = self._train_epoch(epoch)
-            evaluation = self._validate()
-            self.state.class_maps = tuple(each.map or 0.0 for each in evaluation.metrics.classes.values())
-            better = self.state.stopping.update(epoch, evaluation.metrics.fitness)
-            self._save(evaluation, better)
-            elapsed = time.perf_counter() - started
-            remaining = elapsed / (epoch + 1 - first) * (self.config.epochs - epoch - 1)
-            self._record(sums, evaluation, elapsed)
-            self.reporter.epoch_done(
-                EpochSummary(
-                    epoch,
-                    sums.mean_losses(),
-                    sums.instances,
-                    sums.images_per_second,
-                    evaluation.metrics,
-                    remaining,
-                    better,
-                )
-            )
-            if self.state.stopping.should_stop(epoch):
-                self.reporter.say(
-                    f"No better result for {self.config.schedule.patience} epochs: stopped early (--patience)."
-                )
-                break
-        assert self.best_metrics is not None
-        self.reporter.say(
-            f"\nTrained in {duration(time.perf_counter() - started)}. Best epoch "
-            f"{self.state.stopping.best_epoch + 1}, on the validation split:\n{class_table(self.best_metrics)}"
-        )
-        return TrainResult(self.setup.folder, self.best_metrics, self.best_path, self.last_path)
+        """All epochs that are left.
 
-    def _train_epoch(self, epoch: int) -> _Epoch:
-        state, config = self.state, self.config
+        Raises:
+            Stopped: a signal asked for the end; the state is saved.
+            LehrError: the training failed; how to go on is said.
+        """
+        state = self.state
+        self.reporter.header(self.setup.loss.parts)
+        no_memory = False
+        try:
+            if state.step == 0:
+                self.keeper.save()  # something to go back to, from the first step on
+            state.finished = state.epoch >= self.config.epochs
+            while not state.finished:
+                try:
+                    self._epoch()
+                except NotFinite:
+                    self.lookout.go_back()
+            self.keeper.finish()
+        except (RuntimeError, MemoryError) as error:
+            if "DataLoader worker" in str(error):
+                raise self._unable(
+                    "A process that loads images was killed, perhaps for want of memory. Use fewer --workers."
+                ) from None
+            if not is_out_of_memory(error):
+                raise
+            no_memory = True
+        except InputError as error:  # data that are gone
+            raise self._unable(str(error)) from None
+        finally:
+            if sys.exc_info()[0] is not KeyboardInterrupt:  # a second Ctrl-C waits for nothing
+                self.keeper.close()
+        if no_memory:  # told here, where the failed step holds no memory any more
+            state.optimizer.zero_grad()
+            later = f"If something else took it for a while: {self.keeper.kept()}" if state.step else ""
+            raise LehrError(shortage(self.config, self.setup.device, self._batch, self._attempt, later))
+        assert state.best_metrics is not None
+        self.reporter.say(
+            f"\nTrained in {duration(state.seconds)}. Best epoch {state.stopping.best_epoch + 1}, on the validation "
+            f"split:\n{class_table(state.best_metrics)}"
+        )
+        return result_of(self.setup.folder, state.best_metrics)
+
+    def _epoch(self) -> None:
+        """What is left of an epoch, its validation, and its record."""
+        state, epoch = self.state, self.state.epoch
+        self._train_epoch(epoch)
+        evaluation = self._validate()
+        metrics, sums = evaluation.metrics, state.sums
+        state.class_maps = tuple(each.map or 0.0 for each in metrics.classes.values())
+        better = state.stopping.update(epoch, metrics.fitness)
+        if better:
+            state.best_metrics = metrics
+        state.history.append(self._row(evaluation))
+        state.epoch = epoch + 1
+        state.sums = EpochSums.of_parts(self.setup.loss.parts, self.setup.device)
+        early = state.stopping.should_stop(epoch)
+        state.finished = early or state.epoch == self.config.epochs
+        self.keeper.save(evaluation, better)
+        remaining = state.seconds / state.epoch * (self.config.epochs - state.epoch)
+        self.reporter.epoch_done(
+            EpochSummary(
+                epoch,
+                sums.mean_losses(),
+                sums.instances,
+                sums.images_per_second,
+                metrics,
+                remaining,
+                better,
+            )
+        )
+        for count, what in ((sums.skipped, "optimizer steps left out"), (sums.replaced, "pictures replaced")):
+            if count:
+                self.reporter.say(f"In epoch {epoch + 1}: {count} {what}.")
+        if early:
+            self.reporter.say(
+                f"No better result for {self.config.schedule.patience} epochs: stopped early (--patience)."
+            )
+
+    def _train_epoch(self, epoch: int) -> None:
+        state, sums = self.state, self.state.sums
         state.model.train()
         hold_statistics(state.model)
-        sums = _Epoch(torch.zeros(len(self.setup.loss.parts), device=self.setup.device))
         keys = self._keys(epoch)
-        started = time.perf_counter()
-        with self.reporter.bar(f"epoch {epoch + 1}/{config.epochs}", len(keys)) as bar:
-            for batch in self.setup.train_loader.batches(keys):
-                if self.stop.signal_number is not None:
-                    self._stop(self.stop.signal_number)
-                sums.instances += int((batch.classes >= 0).sum())
-                moved = batch.to(self.setup.device)
-                images, boxes = moved.images.to(torch.float32).div_(255), moved.boxes
-                if self.setup.sizes is not None:
-                    size = self.setup.sizes.draw(config.run.seed, epoch, state.step % len(keys))
-                    images, boxes = resized(images, boxes, size)
-                loss = self.setup.loss(state.model(images), boxes, moved.classes)
-                torch.autograd.backward(loss.sum())
-                sums.losses += loss.detach()
-                sums.images += len(images)
-                self._update()
+        before, started = sums.seconds, time.perf_counter()
+        with self.reporter.bar(f"epoch {epoch + 1}/{self.config.epochs}", len(keys)) as bar:
+            for batch in self.setup.train_loader.batches(keys[state.step - epoch * len(keys) :]):
+                self._batch = batch
+                self._step(batch, epoch, len(keys))
                 state.step += 1
-                sums.seconds = time.perf_counter() - started
-                done = state.step % len(keys) or len(keys)
+                sums.seconds = before + time.perf_counter() - started
+                self._note_faults(batch.faults)
+                self.lookout.look()
+                self._stop_if_asked()
+                if self.keeper.due and state.recovery.streak == 0:
+                    self.keeper.save()
+                done = state.step - epoch * len(keys)
                 bar.advance(done, self._live(sums, len(keys) - done) if bar.due else None)
-        losses = sums.mean_losses()
-        sums.seconds = time.perf_counter() - started
-        if not all(map(math.isfinite, losses)):
-            raise LehrError(
-                f"The loss is no longer a number (epoch {epoch + 1}). {self._saved()} Try a smaller --lr0 or a longer "
-                "--warmup-epochs."
-            )
-        return sums
+        self.lookout.look(wait=True)
+        self._batch = None
+
+    def _step(self, batch: Batch, epoch: int, batches: int) -> None:
+        """Loss and gradients of a batch, and the optimizer step where one is due; does not wait for the device."""
+        state, setup = self.state, self.setup
+        sums = state.sums
+        sums.instances += int((batch.classes >= 0).sum())
+        sums.replaced += len(batch.faults)
+        size = None
+        if setup.sizes is not None:
+            size = setup.sizes.draw(self.config.run.seed, epoch, state.step - epoch * batches)
+        setup.statistics.remember()
+        loss = self._gradients(batch, size)
+        finite = loss.isfinite().all()
+        setup.statistics.keep_if(finite)
+        sums.add(loss, finite, len(batch.images))
+        state.finite.logical_and_(finite)
+        norm, finite = self._update(finite)
+        self.lookout.post(batch, loss, norm, finite)
+
+    def _gradients(self, batch: Batch, size: int | None) -> Tensor:
+        """The parts of a batch's loss, detached; its gradients are added to those that are there.
+
+        Args:
+            batch: from the loader.
+            size: longest side that the images are resized to, pixels; None leaves them as they are.
+        """
+        moved = batch.to(self.setup.device)
+        images, boxes = moved.images.to(torch.float32).div_(255), moved.boxes
+        if size is not None:
+            images, boxes = resized(images, boxes, size)
+        loss: Tensor = self.setup.loss(self.state.model(images), boxes, moved.classes)
+        torch.autograd.backward(loss.sum())
+        return loss.detach()
+
+    def _update(self, finite: Tensor) -> tuple[Tensor | None, Tensor]:
+        """Moves the weights when enough batches have added up; the rates are those of this step.
+
+        Args:
+            finite: (), whether this batch's loss is.
+
+        Returns:
+            The norm of the gradient, or None where no step was due; and whether the step, else the batch, was finite.
+        """
+        state, scale = self.state, self.state.recovery.lr_scale
+        rates = self.setup.plan.at(state.step)
+        weights, norms, biases = rates.lr
+        set_rates(state.optimizer, (weights * scale, norms * scale, biases * scale), rates.momentum)
+        if state.step - state.last_update < rates.accumulate:
+            return None, finite
+        norm = clip_gradients(state.model.parameters(), self.config.schedule.clip_norm)
+        finite = state.finite & norm.isfinite()
+        if step_if_finite(state.optimizer, finite) and state.ema is not None:
+            state.ema.update()
+        state.optimizer.zero_grad()
+        state.finite.fill_(True)
+        state.last_update = state.step
+        return norm, finite
 
     def _keys(self, epoch: int) -> list[Key]:
         """The batches of an epoch."""
@@ -198,7 +245,7 @@ class Trainer:
             drawn = draw_images(image_weights(samples, precision), seed, epoch)
         return train_keys(samples, data.batch, seed, epoch, drawn=drawn, rect=data.rect)
 
-    def _live(self, sums: _Epoch, batches_left: int) -> str:
+    def _live(self, sums: EpochSums, batches_left: int) -> str:
         losses = zip(self.setup.loss.parts, sums.mean_losses(), strict=True)
         left = batches_left * self.config.data.batch / sums.images_per_second
         return (
@@ -206,65 +253,69 @@ class Trainer:
             + f"  {sums.instances} instances  {sums.images_per_second:.1f} images/s  {duration(left)} left"
         )
 
-    def _update(self) -> None:
-        """Moves the weights when enough batches have added up; the rates are those of this step."""
-        state = self.state
-        rates = self.setup.plan.at(state.step)
-        set_rates(state.optimizer, rates.lr, rates.momentum)
-        if state.step - state.last_update < rates.accumulate:
-            return
-        clip_gradients(state.model.parameters(), self.config.schedule.clip_norm)
-        state.optimizer.step()
-        state.optimizer.zero_grad()
-        state.last_update = state.step
-        if state.ema is not None:
-            state.ema.update()
-
     def _validate(self) -> Evaluation:
-        state = self.state
-        model = state.evaluated_model.eval()
         setup = self.setup
+        model = self.state.evaluated_model.eval()
         with self.reporter.bar("validation", len(setup.val_samples)) as bar:
-            return evaluate(
-                model, setup.val_samples, setup.val_loader, setup.val_keys, loss=setup.loss, on_batch=bar.advance
+
+            def on_batch(done: int) -> None:
+                bar.advance(done)
+                self._stop_if_asked()
+
+            evaluation = evaluate(
+                model, setup.val_samples, setup.val_loader, setup.val_keys, loss=setup.loss, on_batch=on_batch
             )
+        self._note_faults(evaluation.faults)
+        return evaluation
 
-    def _save(self, evaluation: Evaluation, better: bool) -> None:
-        details = {"epoch": self.state.epoch + 1, "metrics": evaluation.as_dict()}
-        save_weights(self.state.evaluated_model, self.last_path, details)
-        if better:
-            save_weights(self.state.evaluated_model, self.best_path, details)
-            self.best_metrics = evaluation.metrics
+    def _row(self, evaluation: Evaluation) -> Row:
+        """The row of results.csv of the epoch that ends."""
+        state, m, parts = self.state, evaluation.metrics, self.setup.loss.parts
+        rates, scale = self.setup.plan.at(state.step - 1), state.recovery.lr_scale
+        return {
+            "epoch": state.epoch + 1,
+            "step": state.step,
+            "seconds": round(self.keeper.seconds, 3),
+            "images_per_second": round(state.sums.images_per_second, 2),
+            **{f"train/{part}": value for part, value in zip(parts, state.sums.mean_losses(), strict=True)},
+            **{f"val/{part}": value for part, value in zip(parts, evaluation.loss or (), strict=True)},
+            "val/precision": m.precision,
+            "val/recall": m.recall,
+            "val/f1": m.f1,
+            "val/map50": m.map50,
+            "val/map75": m.map75,
+            "val/map": m.map,
+            "lr/weights": rates.lr_weights * scale,
+            "lr/norms": rates.lr_norms * scale,
+            "lr/biases": rates.lr_biases * scale,
+            "skipped": state.sums.skipped,
+            "replaced": state.sums.replaced,
+        }
 
-    def _record(self, sums: _Epoch, evaluation: Evaluation, elapsed: float) -> None:
-        m, parts = evaluation.metrics, self.setup.loss.parts
-        rates = self.setup.plan.at(self.state.step - 1)
-        append_result(
-            self.setup.folder / "results.csv",
-            {
-                "epoch": self.state.epoch + 1,
-                "step": self.state.step,
-                "seconds": round(elapsed, 3),
-                "images_per_second": round(sums.images_per_second, 2),
-                **{f"train/{part}": value for part, value in zip(parts, sums.mean_losses(), strict=True)},
-                **{f"val/{part}": value for part, value in zip(parts, evaluation.loss or (), strict=True)},
-                "val/precision": m.precision,
-                "val/recall": m.recall,
-                "val/f1": m.f1,
-                "val/map50": m.map50,
-                "val/map75": m.map75,
-                "val/map": m.map,
-                "lr/weights": rates.lr_weights,
-                "lr/norms": rates.lr_norms,
-                "lr/biases": rates.lr_biases,
-            },
-        )
+    def _note_faults(self, faults: tuple[str, ...]) -> None:
+        """Names each file that has gone, once."""
+        for fault in faults:
+            if fault not in self._named:
+                self._named.add(fault)
+                self.reporter.say(f"Gone while training, so others take its place: {fault}")
 
-    def _stop(self, number: int) -> None:
-        save_weights(self.state.evaluated_model, self.last_path, {"epoch": self.state.epoch})
-        name = "Ctrl-C" if number == signal.SIGINT else signal.Signals(number).name
-        raise Stopped(f"Stopped by {name} in epoch {self.state.epoch + 1}. {self._saved()}", number)
+    def _stop_if_asked(self) -> None:
+        number = self.stop.signal_number
+        if number is not None:
+            self.lookout.look(wait=True)
+            self.keeper.save(weights=True)
+            self.keeper.finish()
+            place = f"epoch {min(self.state.epoch + 1, self.config.epochs)}, {self.state.step} batches done"
+            raise Stopped(f"Stopped by {describe_signal(number)} in {place}. {self.keeper.kept()}", number)
 
-    def _saved(self) -> str:
-        kept = [str(path) for path in (self.last_path, self.best_path) if path.is_file()]
-        return f"Weights are in {' and '.join(kept)}." if kept else "No epoch had ended, so no weights are kept."
+    def _unable(self, what: str) -> LehrError:
+        """The error of a run that cannot go on for now, its state saved."""
+        self.keeper.save(weights=True)
+        self.keeper.finish()
+        return LehrError(f"{what}\n{self.keeper.kept()}")
+
+    def _attempt(self, batch: Batch) -> None:
+        """A step as large as any of this run; nothing of it is kept."""
+        self._gradients(batch, None if self.setup.sizes is None else self.setup.sizes.most)
+        self.state.optimizer.step()
+        self.state.optimizer.zero_grad()

@@ -10,10 +10,12 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from lehr.data.batch import Batch
 from lehr.data.loader import Key, Loader
 from lehr.data.types import Sample
+from lehr.errors import InputError
 from lehr.evaluation.metrics import Metrics, evaluate_detections
 from lehr.evaluation.nms import Found, suppress
 from lehr.losses.loss import Loss
@@ -37,11 +39,13 @@ class Evaluation:
         metrics: the numbers.
         seconds: seconds an image, by stage.
         loss: each part of the loss, an image; None when it was not measured.
+        faults: what is wrong with each image that could not be read any more and was left out.
     """
 
     metrics: Metrics
     seconds: Seconds
     loss: tuple[float, ...] | None = None
+    faults: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """The numbers and seconds by name, as JSON can hold them."""
@@ -73,11 +77,16 @@ def evaluate(
         iou: overlap from which a detection is a repetition.
         most: most detections an image.
         on_batch: called after each batch with the count of images done.
+
+    Raises:
+        InputError: an image cannot be read, or with a tolerant loader none can.
     """
     weights = next(model.parameters())
     spent = np.zeros(3)
     rows: list[np.ndarray[tuple[int, ...], np.dtype[np.float64]]] = []
     losses = torch.zeros(len(loss.parts) if loss is not None else 0, device=weights.device)
+    seen: list[int] = []
+    faults: list[str] = []
     done = 0
     start = time.perf_counter()
     for batch in loader.batches(keys):
@@ -92,15 +101,21 @@ def evaluate(
         found = suppress(boxes, scores, confidence=confidence, iou=iou, most=most).cpu()
         rows.append(in_image_pixels(found, batch, samples))
         ended = time.perf_counter()
+        seen += batch.indices.tolist()
+        faults += batch.faults
         spent += (started - start, inferred - started, ended - inferred)
         done += len(images)
         on_batch(done)
         start = ended
     detections = np.concatenate([np.zeros((0, 7)), *rows])
+    if faults:
+        if len(faults) == len(seen):
+            raise InputError(f"{faults[0]}\nNor can the other {len(seen) - 1} images of the split be read.")
+        samples, detections = _only_read(samples, detections, seen)
     metrics = evaluate_detections(samples, model.names, detections)
     each = (spent / max(done, 1)).tolist()
     measured = None if loss is None else tuple((losses / max(done, 1)).tolist())
-    return Evaluation(metrics, Seconds(*each), measured)
+    return Evaluation(metrics, Seconds(*each), measured, tuple(faults))
 
 
 def in_image_pixels(
@@ -115,6 +130,22 @@ def in_image_pixels(
     boxes = np.clip(boxes, 0, np.tile(sizes, 2))
     columns = (of_image.numpy()[:, None], boxes, found.scores.numpy()[:, None], found.classes.numpy()[:, None])
     return np.concatenate(columns, 1).astype(np.float64)
+
+
+def _only_read(
+    samples: Sequence[Sample], detections: NDArray[np.float64], seen: Sequence[int]
+) -> tuple[list[Sample], NDArray[np.float64]]:
+    """Samples and detections of the images that could be read, numbered anew.
+
+    Args:
+        samples: the split.
+        detections: (n, 7), the first column the image's place in the split; -1 for images that could not be read.
+        seen: the place of each image that was evaluated, -1 for one that could not be read.
+    """
+    read = sorted(index for index in seen if index >= 0)
+    kept = detections[detections[:, 0] >= 0]
+    kept[:, 0] = np.searchsorted(read, kept[:, 0])
+    return [samples[index] for index in read], kept
 
 
 def _now(device: torch.device) -> float:

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import contextlib
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from hotcoco import COCO, COCOeval
@@ -79,6 +80,12 @@ class Metrics:
     images: int
     instances: int
     classes: dict[str, ClassMetrics]
+
+    @classmethod
+    def from_dict(cls, numbers: Mapping[str, Any]) -> Metrics:
+        """Metrics from what `dataclasses.asdict` made of them."""
+        classes = {name: ClassMetrics(**each) for name, each in numbers["classes"].items()}
+        return cls(**{**numbers, "classes": classes})
 
     @property
     def fitness(self) -> float:

@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from lehr.errors import InputError
@@ -32,10 +32,22 @@ def save_weights(model: DetectionModel, path: Path, details: Mapping[str, Any] |
         model: the model; its weights are written as float32.
         path: the file, a `.safetensors` name.
         details: more metadata that JSON can hold, e.g. metrics.
+
+    Raises:
+        InputError: the file cannot be written.
     """
-    tensors = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
+    write_weights(model.state_dict(), describe_model(model, details), path)
+
+
+def describe_model(model: DetectionModel, details: Mapping[str, Any] | None = None) -> dict[str, str]:
+    """The metadata of a model's weights file.
+
+    Args:
+        model: the model.
+        details: more that JSON can hold, e.g. metrics.
+    """
     head = anchor_head(model)
-    metadata = {
+    return {
         "format": FORMAT,
         "model": model.variant,
         "names": json.dumps(model.names),
@@ -45,8 +57,33 @@ def save_weights(model: DetectionModel, path: Path, details: Mapping[str, Any] |
         **({} if head is None else {"anchors": json.dumps(_rounded(head.pixel_anchors))}),
         **{name: json.dumps(value) for name, value in (details or {}).items()},
     }
-    with whole_file(path, "Make room, or choose another --project.") as temporary:
-        save_file(tensors, temporary, metadata)
+
+
+def write_weights(tensors: Mapping[str, Tensor], metadata: Mapping[str, str], path: Path) -> None:
+    """Writes tensors with their metadata; the same content gives the same bytes, and the file appears whole or not.
+
+    Args:
+        tensors: by name, on any device.
+        metadata: text by name.
+        path: the file, a `.safetensors` name.
+
+    Raises:
+        InputError: the file cannot be written.
+    """
+    encoded = save({name: value.detach().cpu().contiguous() for name, value in tensors.items()}, dict(metadata))
+    with whole_file(path, "Make room, or choose another --project.") as temporary, temporary.open("wb") as file:
+        for part in _in_order(encoded):
+            file.write(part)
+
+
+def _in_order(encoded: bytes) -> tuple[bytes, bytes, memoryview]:
+    """A safetensors file with its metadata sorted by name: the library writes it in an order of chance."""
+    end = 8 + int.from_bytes(encoded[:8], "little")
+    header = json.loads(encoded[8:end])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    text += b" " * (-len(text) % 8)  # tensors begin at multiples of 8
+    return len(text).to_bytes(8, "little"), text, memoryview(encoded)[end:]
 
 
 def read_metadata(path: Path) -> dict[str, str]:

@@ -11,12 +11,17 @@ import torch
 from torch import Tensor
 
 
-def clip_gradients(parameters: Iterable[Tensor], most: float) -> None:
+def clip_gradients(parameters: Iterable[Tensor], most: float) -> Tensor:
     """Scales the gradients down, in place and without waiting for the device, where their norm is above a bound.
 
     Args:
         parameters: their gradients are taken together.
         most: c, the largest norm; 0 changes nothing.
+
+    Returns:
+        (), the norm before.
     """
+    own = list(parameters)
     if most > 0:
-        torch.nn.utils.clip_grad_norm_(parameters, most)
+        return torch.nn.utils.clip_grad_norm_(own, most)
+    return torch.nn.utils.get_total_norm([each.grad for each in own if each.grad is not None])

@@ -1,0 +1,69 @@
+"""What `--deterministic` costs on CUDA: the same steps with the fastest operations and with those that repeat."""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Callable
+
+import torch
+
+from lehr.data.batch import Batch
+from lehr.data.loader import train_keys
+from lehr.engine.device import set_deterministic
+from lehr.engine.setup import Setup
+
+WARM_UP, TIMED = 3, 10
+
+
+def tell_cost(setup: Setup, say: Callable[[str], None]) -> None:
+    """Measures what `--deterministic` costs, where it costs something, and says it; does nothing without the option."""
+    if not setup.config.run.deterministic:
+        return
+    if setup.device.type != "cuda":
+        always = setup.device.type == "cpu"
+        say(f"--deterministic: {'a CPU repeats without it' if always else 'has no effect on this device'}.")
+        return
+    samples, config = setup.train_samples, setup.config
+    keys = train_keys(samples, config.data.batch, config.run.seed, 0, rect=config.data.rect)[:1]
+    batch = next(iter(setup.train_loader.batches(keys)))
+    fast, repeatable = step_seconds(setup, batch)
+    say(f"--deterministic: a step takes {repeatable / fast:.2f} times as long ({_ms(repeatable)} for {_ms(fast)}).")
+
+
+def step_seconds(setup: Setup, batch: Batch) -> tuple[float, float]:
+    """Seconds of forward, loss and backward with the fastest operations and with those that repeat; best of two turns.
+
+    Nothing of the run changes: the steps are made on a copy of the model.
+
+    Args:
+        setup: a run on CUDA.
+        batch: of its loader.
+    """
+    model = copy.deepcopy(setup.state.model).train()
+    moved = batch.to(setup.device)
+    images = moved.images.to(torch.float32).div_(255)
+
+    def step() -> None:
+        torch.autograd.backward(setup.loss(model(images), moved.boxes, moved.classes).sum())
+
+    def seconds(deterministic: bool) -> float:
+        set_deterministic(deterministic)
+        for _ in range(WARM_UP):
+            step()
+        torch.cuda.synchronize(setup.device)
+        started = time.perf_counter()
+        for _ in range(TIMED):
+            step()
+        torch.cuda.synchronize(setup.device)
+        return (time.perf_counter() - started) / TIMED
+
+    try:
+        times = [(seconds(False), seconds(True)) for _ in range(2)]
+    finally:
+        set_deterministic(setup.config.run.deterministic)
+    return min(fast for fast, _ in times), min(repeatable for _, repeatable in times)
+
+
+def _ms(seconds: float) -> str:
+    return f"{seconds * 1000:.1f} ms"

@@ -1,0 +1,116 @@
+"""The lookout of a run: counts the steps that were not finite, and leads the run back when there are too many."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from torch import Tensor
+
+from lehr.data.batch import Batch
+from lehr.engine.checkpoint import newest_checkpoint
+from lehr.engine.keeper import Keeper
+from lehr.engine.setup import Setup
+from lehr.engine.state import Recovery
+from lehr.errors import LehrError
+from lehr.techniques.non_finite import Observation, Watch, describe
+
+MOST_NAMED = 8
+"""Images of a batch that a message names."""
+
+
+class NotFinite(Exception):
+    """Too many steps in a row were not finite."""
+
+
+class Lookout:
+    """Watches the steps of a run.
+
+    Args:
+        setup: the run.
+        keeper: has its checkpoints.
+        say: told of each step that was left out.
+    """
+
+    def __init__(self, setup: Setup, keeper: Keeper, say: Callable[[str], None]) -> None:
+        self._setup = setup
+        self._keeper = keeper
+        self._say = say
+        self._watch = Watch()
+        self._suspects: list[Observation] = []
+
+    def post(self, batch: Batch, loss: Tensor, norm: Tensor | None, finite: Tensor) -> None:
+        """Takes note of what the present step came to; does not wait for the device.
+
+        Args:
+            batch: its images.
+            loss: (parts,).
+            norm: () of the gradient, None where no optimizer step was due.
+            finite: (), whether the optimizer step, else the loss, was finite.
+        """
+        self._watch.post(self._setup.state.step, batch.indices.tolist(), loss, norm, finite)
+
+    def look(self, wait: bool = False) -> None:
+        """Counts the steps that were left out, as far as the device has told.
+
+        Args:
+            wait: wait until it has told all.
+
+        Raises:
+            NotFinite: too many in a row.
+        """
+        recovery, limit = self._setup.state.recovery, self._setup.config.schedule.skip_limit
+        for seen in self._watch.arrived(wait):
+            if not seen.finite:
+                self._suspects.append(seen)
+            if not seen.updated:
+                continue
+            if seen.finite:
+                recovery.streak = 0
+                self._suspects.clear()
+                continue
+            recovery.skipped += 1
+            recovery.streak += 1
+            self._setup.state.sums.skipped += 1
+            self._say(f"Optimizer step left out: {self._described(seen)}.")
+        if limit and recovery.streak >= limit:
+            raise NotFinite
+
+    def go_back(self) -> None:
+        """Takes up the last good checkpoint, with lower rates.
+
+        Raises:
+            LehrError: it has gone back as often as it may, or there is nothing to go back to.
+        """
+        state, options, before = self._setup.state, self._setup.config.schedule, self._setup.state.recovery
+        trouble = f"{before.streak} optimizer steps in a row were not finite"
+        if before.rollbacks >= options.rollbacks:
+            raise LehrError(
+                f"{trouble}, after {before.rollbacks} returns to a checkpoint with lower rates:\n{self._listed()}\n"
+                "Look at these images and their labels, or start again with a smaller --lr0 or a longer "
+                f"--warmup-epochs. {self._keeper.kept()}"
+            )
+        self._keeper.wait()
+        checkpoint = newest_checkpoint(self._setup.folder, self._say, lambda position: not position.skipping)
+        if checkpoint is None:
+            raise LehrError(f"{trouble}, and there is no checkpoint to go back to:\n{self._listed()}")
+        state.load_state_dict(checkpoint.content["state"])
+        scale = before.lr_scale * options.rollback_lr
+        state.recovery = Recovery(before.skipped, 0, before.rollbacks + 1, scale)
+        self._watch = Watch()
+        self._suspects.clear()
+        self._say(
+            f"{trouble}: back to {checkpoint.path} ({checkpoint.position}), and on with {scale:g} times the learning "
+            f"rates. Return {before.rollbacks + 1} of at most {options.rollbacks}."
+        )
+
+    def _described(self, seen: Observation) -> str:
+        return describe(seen, self._setup.loss.parts, self._setup.plan.batches)
+
+    def _listed(self) -> str:
+        """The batches that were not finite, with their images."""
+        lines = []
+        for seen in self._suspects:
+            paths = [str(self._setup.train_samples[index].path) for index in seen.images]
+            more = f" and {len(paths) - MOST_NAMED} more" if len(paths) > MOST_NAMED else ""
+            lines.append(f"{self._described(seen)}; images {', '.join(paths[:MOST_NAMED])}{more}")
+        return "\n".join(lines)

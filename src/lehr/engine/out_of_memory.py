@@ -1,0 +1,88 @@
+"""When a step needs more memory than there is: how many images fit is tried out, so that the message can say it."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable
+
+import torch
+
+from lehr.config import TrainConfig
+from lehr.data.batch import Batch
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error means that the device, or the host, had no memory left."""
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    # The CPU's allocator and Apple's have no class of their own.
+    text = str(error)
+    return isinstance(error, RuntimeError) and ("can't allocate memory" in text or "out of memory" in text)
+
+
+def release(device: torch.device) -> None:
+    """Gives back what no tensor uses any more."""
+    gc.collect()
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+    elif device.type == "mps":
+        torch.mps.empty_cache()
+
+
+def first_images(batch: Batch, count: int) -> Batch:
+    """The first images of a batch."""
+    return batch.each(lambda tensor: tensor[:count])
+
+
+def batch_that_fits(batch: Batch, attempt: Callable[[Batch], None], device: torch.device) -> int:
+    """The most images of a batch with which a step fits, found by bisection; 0 where not one image fits.
+
+    Args:
+        batch: the batch that did not fit.
+        attempt: makes a step with a batch; raises where the memory does not suffice.
+        device: where it is made.
+    """
+    fits, too_many = 0, len(batch.images)
+    while too_many - fits > 1:
+        count = (fits + too_many) // 2
+        if _fits(first_images(batch, count), attempt):
+            fits = count
+        else:
+            too_many = count
+        release(device)
+    return fits
+
+
+def _fits(batch: Batch, attempt: Callable[[Batch], None]) -> bool:
+    try:
+        attempt(batch)
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        return False
+    return True
+
+
+def shortage(
+    config: TrainConfig, device: torch.device, batch: Batch | None, attempt: Callable[[Batch], None], later: str
+) -> str:
+    """What to say when memory runs out, with the batch that fits.
+
+    Args:
+        config: the run's options.
+        device: where it trains.
+        batch: the batch that did not fit; None where it was not a training step.
+        attempt: makes a step with a batch.
+        later: how to go on with the run, where it had come somewhere; else empty.
+    """
+    asked = f"{device}: too little memory for batches of {config.data.batch} at {config.imgsz} pixels."
+    if batch is None:
+        return f"{asked} Use a smaller --batch, --imgsz or model.\n{later}".strip()
+    release(device)
+    fits = batch_that_fits(batch, attempt, device)
+    if fits == 0:
+        return f"{asked} Not even one image fits beside this model: use a smaller --imgsz or model.\n{later}".strip()
+    return (
+        f"{asked} --batch {fits} fits, as was tried just now with the images of the batch that did not. Gradients "
+        f"accumulate to --nominal-batch, so little changes in the result.\n{later}"
+    ).strip()

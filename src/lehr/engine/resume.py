@@ -1,0 +1,213 @@
+"""Going on with a run: which one is meant, which of its options may change, and from which checkpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lehr.config import TrainConfig, build_config
+from lehr.engine.checkpoint import LAST, PREVIOUS, Checkpoint, newest_checkpoint, read_checkpoint, read_position
+from lehr.engine.run_folder import CONFIG, is_held
+from lehr.errors import InputError
+from lehr.options import option_names
+from lehr.yaml_files import read_mapping
+
+CHANGEABLE = ("device", "workers", "cache", "epochs", "patience", "checkpoint_minutes", "data")
+"""Options that a run may be given anew when it goes on; `epochs` only more, `data` only the same data elsewhere."""
+
+REASONS = {
+    "data": "the batches to come would be others than the run's",
+    "model": "the weights and the optimizer's moments belong to the run's model",
+    "schedule": "the optimizer's moments and the course of the rates belong to the run's own values",
+    "loss": "the losses before and after could not be compared",
+    "augment": "the images before and after would be drawn in different ways",
+    "run": "it belongs to the run from its beginning",
+}
+"""Why an option of a group cannot change."""
+
+
+@dataclass(frozen=True, slots=True)
+class Resumption:
+    """A run to go on with.
+
+    Attributes:
+        folder: its folder.
+        config: its options, with the changes.
+        before: its options without them.
+        checkpoint: where it goes on; None begins it again, since it had not come to its first checkpoint.
+        notes: what the user should know, a line each.
+    """
+
+    folder: Path
+    config: TrainConfig
+    before: TrainConfig
+    checkpoint: Checkpoint | None
+    notes: tuple[str, ...]
+
+    @property
+    def finished(self) -> bool:
+        """Whether there is nothing left to do."""
+        if self.checkpoint is None or not self.checkpoint.position.finished:
+            return False
+        grown = self.config.epochs > self.before.epochs
+        return not grown and self.config.schedule.patience == self.before.schedule.patience
+
+
+def find_run(target: Path | None, project: Path) -> tuple[Path, Path | None]:
+    """The folder of a run, and the checkpoint in it where one was named.
+
+    Args:
+        target: a run's folder, a checkpoint in one, or None for the newest interrupted run.
+        project: where to look for the newest.
+
+    Raises:
+        InputError: there is no such run, or nothing to go on with.
+    """
+    if target is None:
+        return _newest_interrupted(project), None
+    if target.is_dir():
+        if not (target / CONFIG).is_file() and not _checkpoints(target):
+            raise InputError(
+                f"{target}: is no run of Lehr's: it has neither {CONFIG} nor {LAST}. Name the folder of a run."
+            )
+        return target, None
+    if not target.exists():
+        raise InputError(f"{target}: there is no such run or checkpoint.{_known(project)}")
+    if not (target.parent / CONFIG).is_file():
+        read_checkpoint(target)  # where it is no checkpoint at all, that is the thing to say
+        raise InputError(
+            f"{target}: lies in no run's folder. Put it back as {LAST} into the folder of its run, beside {CONFIG}."
+        )
+    return target.parent, target
+
+
+def open_run(folder: Path, file: Path | None, changes: Mapping[str, Any]) -> Resumption:
+    """Reads what a run goes on from.
+
+    Args:
+        folder: the run's folder; this process is its only writer.
+        file: the checkpoint to take; None for the newest whole one.
+        changes: options by flat name that were given now.
+
+    Raises:
+        InputError: an option that cannot change was given, or the run's files cannot be used.
+    """
+    notes: list[str] = []
+    if file is not None:
+        checkpoint: Checkpoint | None = read_checkpoint(file)
+        assert checkpoint is not None
+        notes.append(f"Goes back to {checkpoint.path}; what the run did after it is done again.")
+    else:
+        checkpoint = newest_checkpoint(folder, notes.append)
+    before = _config_of(folder, checkpoint)
+    config = changed(before, changes)
+    return Resumption(folder, config, before, checkpoint, tuple(notes))
+
+
+def changed(config: TrainConfig, changes: Mapping[str, Any]) -> TrainConfig:
+    """A run's options with those that were given now.
+
+    Args:
+        config: the run's options.
+        changes: options by flat name.
+
+    Raises:
+        InputError: one that cannot change.
+    """
+    now, groups = config.flat(), option_names()
+    wanted = build_config({**now, **changes}, "--resume")
+    values = wanted.flat()
+    refused = [
+        f"--resume: --{name.replace('_', '-')} cannot change from {now[name]} to {values[name]}: "
+        f"{REASONS[groups[name]]}."
+        for name in changes
+        if name not in CHANGEABLE and values[name] != now[name]
+    ]
+    if refused:
+        may = ", ".join(f"--{name.replace('_', '-')}" for name in CHANGEABLE)
+        raise InputError("\n".join([*refused, f"These may change: {may}. For another run, leave out --resume."]))
+    if wanted.epochs < config.epochs:
+        raise InputError(
+            f"--resume: --epochs {wanted.epochs} is fewer than the run's {config.epochs}, by which its rates have "
+            "fallen so far. Give more, or leave it where it is; its weights are there all the same."
+        )
+    return wanted
+
+
+def _config_of(folder: Path, checkpoint: Checkpoint | None) -> TrainConfig:
+    """The options of a run: those of its config.yaml, which must be those of its checkpoint but for what may change."""
+    path = folder / CONFIG
+    if not path.is_file():
+        assert checkpoint is not None
+        return build_config(checkpoint.content["config"], str(checkpoint.path))
+    config = build_config(read_mapping(path), str(path))
+    if checkpoint is not None:
+        trained = {**config.flat(), **checkpoint.content["config"]}
+        for name, value in config.flat().items():
+            if name not in (*CHANGEABLE, "project", "name") and value != trained[name]:
+                raise InputError(
+                    f"{path}: --{name.replace('_', '-')} is {value}, but the run was trained with {trained[name]}. "
+                    "Set it back, or start a new run with --config."
+                )
+    return config
+
+
+def _checkpoints(folder: Path) -> list[Path]:
+    return [path for path in (folder / LAST, folder / PREVIOUS) if path.is_file()]
+
+
+def _newest_interrupted(project: Path) -> Path:
+    runs = _runs(project)
+    for folder in runs:
+        if not _is_finished(folder) and not is_held(folder):
+            return folder
+    held = [folder for folder in runs if is_held(folder)]
+    if held:
+        raise InputError(f"{project}: holds no interrupted run; {held[0]} is being trained by another process.")
+    done = f" All of its {len(runs)} are finished; --resume RUN --epochs N makes one longer." if runs else ""
+    raise InputError(f"{project}: holds no interrupted run.{done} Name one, or choose another --project.")
+
+
+def _runs(project: Path) -> list[Path]:
+    """The runs of a folder, last touched first."""
+    folders = [path.parent for path in project.glob(f"*/{CONFIG}")]
+
+    def touched(folder: Path) -> float:
+        return max(path.stat().st_mtime for path in (folder / CONFIG, *_checkpoints(folder)))
+
+    return sorted(folders, key=touched, reverse=True)
+
+
+def _is_finished(folder: Path) -> bool:
+    for path in _checkpoints(folder):
+        try:
+            return read_position(path).finished
+        except (InputError, OSError):
+            continue
+    return False
+
+
+def _known(project: Path) -> str:
+    runs = _runs(project)
+    return f" The newest in {project}: {', '.join(map(str, runs[:3]))}." if runs else ""
+
+
+def stretch_note(before: TrainConfig, resumed: TrainConfig, rate: Callable[[int], float]) -> Sequence[str]:
+    """What more epochs mean for a run, for people.
+
+    Args:
+        before: its options so far.
+        resumed: its options now.
+        rate: the next learning rate of the weights, by the epochs of the run.
+    """
+    if resumed.epochs == before.epochs:
+        return ()
+    text = (
+        f"{resumed.epochs} epochs instead of {before.epochs}: the schedule stretches, so the learning rate goes on at "
+        f"{rate(resumed.epochs):.3g} instead of {rate(before.epochs):.3g}"
+    )
+    if resumed.augment.mosaic > 0 and resumed.augment.close_mosaic > 0:
+        text += f", and mosaic is closed for the last {resumed.augment.close_mosaic} of these epochs"
+    return (text + ".",)

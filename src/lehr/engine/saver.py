@@ -1,0 +1,161 @@
+"""Saving beside the training: a thread writes what the training hands over, and tells what could not be written.
+
+At most one save waits while another is written; a newer one takes its place, but not the place of the best weights that
+it carries. What fails is carried along to the next save, so that a disk with room again has everything.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from lehr.engine.checkpoint import LAST, Position, encode_checkpoint, write_checkpoint
+from lehr.engine.results import write_results
+from lehr.engine.state import Row
+from lehr.errors import LehrError
+from lehr.models.weights import write_weights
+
+BEST_WEIGHTS, LAST_WEIGHTS, RESULTS = "best.safetensors", "last.safetensors", "results.csv"
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """Weights to write.
+
+    Attributes:
+        tensors: by name, in the host's memory.
+        metadata: text by name.
+    """
+
+    tensors: Mapping[str, Tensor]
+    metadata: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Save:
+    """What is written together.
+
+    Attributes:
+        content: the training state, in the host's memory.
+        position: where the run stands.
+        rows: those of results.csv.
+        last: weights for `last.safetensors`; None leaves the file as it is.
+        best: weights for `best.safetensors`; None leaves the file as it is.
+        ready: waits until the tensors are complete.
+    """
+
+    content: dict[str, Any]
+    position: Position
+    rows: Sequence[Row]
+    last: Weights | None = None
+    best: Weights | None = None
+    ready: Callable[[], None] = lambda: None
+
+
+class Saver:
+    """Writes a run's files on a thread of its own.
+
+    Args:
+        folder: the run's folder.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._change = threading.Condition()
+        self._waiting: Save | None = None
+        self._failed: Save | None = None
+        self._busy = False
+        self._closing = False
+        self._news: list[str] = []
+        self._thread = threading.Thread(target=self._work, name="saver", daemon=True)
+        self._thread.start()
+
+    def save(self, save: Save) -> None:
+        """Hands a save over; returns at once."""
+        with self._change:
+            self._waiting = _merged(_merged(self._failed, self._waiting), save)
+            self._failed = None
+            self._change.notify_all()
+
+    def news(self) -> list[str]:
+        """What could not be written since the last call, a message each."""
+        if not self._news:
+            return []
+        with self._change:
+            news, self._news = self._news, []
+        return news
+
+    def wait(self) -> bool:
+        """Waits until everything is written; False where something could not be."""
+        with self._change:
+            self._change.wait_for(lambda: self._waiting is None and not self._busy)
+            return self._failed is None
+
+    def retry(self) -> bool:
+        """Tries once more to write what could not be written; False where it still cannot be."""
+        if self.wait():
+            return True
+        with self._change:
+            self._waiting, self._failed = self._failed, None
+            self._change.notify_all()
+        return self.wait()
+
+    def close(self) -> None:
+        """Ends the thread when it has written what waits."""
+        with self._change:
+            self._closing = True
+            self._change.notify_all()
+        self._thread.join()
+
+    def _work(self) -> None:
+        while True:
+            save = self._next()
+            if save is None:
+                return
+            problem = self._written(save)
+            with self._change:
+                self._busy = False
+                if problem is not None:
+                    self._news.append(problem)
+                    if self._waiting is None:
+                        self._failed = save
+                    else:
+                        self._waiting = _merged(save, self._waiting)
+                self._change.notify_all()
+
+    def _next(self) -> Save | None:
+        """Waits for a save; None when there is none and none will come."""
+        with self._change:
+            self._change.wait_for(lambda: self._waiting is not None or self._closing)
+            save, self._waiting = self._waiting, None
+            self._busy = save is not None
+            return save
+
+    def _written(self, save: Save) -> str | None:
+        """Writes a save; what went wrong, if anything."""
+        try:
+            save.ready()
+            # In this order a run that is killed between two files writes the later ones again when it goes on.
+            if save.best is not None:
+                write_weights(save.best.tensors, save.best.metadata, self.folder / BEST_WEIGHTS)
+            write_checkpoint(self.folder, encode_checkpoint(save.content, save.position))
+            if save.last is not None:
+                write_weights(save.last.tensors, save.last.metadata, self.folder / LAST_WEIGHTS)
+            write_results(self.folder / RESULTS, save.rows)
+        except LehrError as error:
+            return str(error)
+        except Exception as error:  # a run goes on, whatever a file system does; nothing else stands behind the thread
+            return f"{self.folder / LAST}: cannot be written ({error})."
+        return None
+
+
+def _merged(older: Save | None, newer: Save | None) -> Save | None:
+    """The newer of two saves, with weights of the older where it has none of its own."""
+    if older is None or newer is None:
+        return newer or older
+    return replace(newer, best=newer.best or older.best, last=newer.last or older.last)

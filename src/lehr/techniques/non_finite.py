@@ -1,0 +1,160 @@
+"""Steps that are not finite: skipped, counted, and after several in a row the run goes back and on at a lower rate.
+
+A loss or gradient that is infinite or no number would spoil every weight for good. Such an optimizer step is left out,
+as mixed precision does with steps that overflow (Micikevicius et al., "Mixed Precision Training", 2018), and so are the
+BatchNorm statistics of the batch. One bad batch costs one step. Several in a row mean that the training has left the
+region where it can go on: then it returns to its last good state and goes on with smaller steps, as large runs do by
+hand (Chowdhery et al., "PaLM", 2022, section 5.1).
+
+Whether a step is finite is found out on the device; the host reads it when it has arrived, and never waits for it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+
+class Statistics:
+    """The BatchNorm statistics of a model in one block, so that a batch's change to them can be taken back at once.
+
+    Args:
+        model: on its device; its running means and variances become views of the block.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
+        places = [(norm, name) for norm in norms for name in ("running_mean", "running_var")]
+        values = [getattr(norm, name) for norm, name in places]
+        self.block = torch.cat(values) if values else torch.zeros(0)
+        views = torch.split(self.block, [len(value) for value in values])
+        for (norm, name), view in zip(places, views, strict=True):
+            setattr(norm, name, view)
+        self._before = self.block.clone()
+
+    def remember(self) -> None:
+        """Notes the statistics as they are before a batch."""
+        self._before.copy_(self.block)
+
+    def keep_if(self, finite: Tensor) -> None:
+        """Takes the change since `remember` back unless the batch was finite; does not wait for the device.
+
+        Args:
+            finite: (), bool, on the device.
+        """
+        self.block.copy_(torch.where(finite, self.block, self._before))
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """What a batch came to.
+
+    Attributes:
+        step: the batch, counted over the run from 0.
+        images: the places of its images in the training split.
+        losses: each part of the loss, summed over the images.
+        norm: the norm of the gradient of the optimizer step that this batch completed; None where it completed none.
+        finite: whether the batch was finite; of a batch that completed a step, whether the step was.
+    """
+
+    step: int
+    images: Sequence[int]
+    losses: tuple[float, ...]
+    norm: float | None
+    finite: bool
+
+    @property
+    def updated(self) -> bool:
+        """Whether an optimizer step was due."""
+        return self.norm is not None
+
+
+class Watch:
+    """Brings what batches came to from the device to the host, without waiting for it."""
+
+    def __init__(self) -> None:
+        self._under_way: deque[tuple[int, Sequence[int], Tensor, Any, bool]] = deque()
+
+    def post(self, step: int, images: Sequence[int], losses: Tensor, norm: Tensor | None, finite: Tensor) -> None:
+        """Sends what a batch came to on its way.
+
+        Args:
+            step: the batch, counted over the run from 0.
+            images: the places of its images.
+            losses: (parts,), on the device.
+            norm: () of the gradient, where an optimizer step was due.
+            finite: (), bool.
+        """
+        last = losses.new_zeros(()) if norm is None else norm
+        values = torch.stack((*losses.detach(), finite.to(losses.dtype), last))
+        event = None
+        if values.device.type == "cuda":
+            values = torch.empty_like(values, device="cpu", pin_memory=True).copy_(values, non_blocking=True)
+            event = _recorded()
+        self._under_way.append((step, images, values, event, norm is not None))
+
+    def arrived(self, wait: bool = False) -> list[Observation]:
+        """What has arrived since the last call, oldest first.
+
+        Args:
+            wait: wait for all that is under way.
+        """
+        observations = []
+        while self._under_way:
+            step, images, values, event, updated = self._under_way[0]
+            if event is not None and not event.query():
+                if not wait:
+                    break
+                event.synchronize()
+            self._under_way.popleft()
+            *losses, finite, norm = values.tolist()
+            observations.append(Observation(step, images, tuple(losses), norm if updated else None, bool(finite)))
+        return observations
+
+
+def _recorded() -> Any:
+    """An event that has happened when everything asked of the device so far is done."""
+    event = torch.cuda.Event()  # type: ignore[no-untyped-call]
+    event.record()
+    return event
+
+
+def step_if_finite(optimizer: torch.optim.Optimizer, finite: Tensor) -> bool:
+    """An optimizer step that leaves everything as it is unless the gradient is finite.
+
+    On CUDA, torch's fused optimizers decide that on the device; elsewhere the host does, which waits for the flag.
+
+    Args:
+        optimizer: the optimizer.
+        finite: (), bool, on the device.
+
+    Returns:
+        False where the step was left out; True where it was made, or where the device decides.
+    """
+    if finite.device.type == "cuda" and optimizer.defaults.get("fused"):
+        optimizer.found_inf = (~finite).float()  # type: ignore[attr-defined]  # as torch.amp.GradScaler hands it over
+        optimizer.step()
+        return True
+    if bool(finite):
+        optimizer.step()
+        return True
+    return False
+
+
+def describe(observation: Observation, parts: Sequence[str], batches: int) -> str:
+    """What was not finite, for people.
+
+    Args:
+        observation: a batch that was not.
+        parts: the names of the loss's parts.
+        batches: batches an epoch.
+    """
+    bad = [f"{part} {loss}" for part, loss in zip(parts, observation.losses, strict=True) if not math.isfinite(loss)]
+    what = f"loss {', '.join(bad)}" if bad else f"norm of the gradient {observation.norm}"
+    return f"epoch {observation.step // batches + 1}, batch {observation.step % batches + 1}: {what}"
