@@ -99,6 +99,8 @@ def _finished(resumption: Resumption) -> TrainResult:
     assert resumption.checkpoint is not None
     state, config = resumption.checkpoint.content["state"], resumption.config
     with Reporter(resumption.folder / LOG, config.epochs, config.imgsz) as reporter:
+        for line in resumption.notes:
+            reporter.say(line)
         early = "" if state["epoch"] >= config.epochs else f", stopped early (--patience {config.schedule.patience})"
         reporter.say(
             f"{resumption.folder} has finished: {state['epoch']} of {config.epochs} epochs{early}. To train it longer, "

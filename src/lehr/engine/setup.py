@@ -112,6 +112,8 @@ def prepare(config: TrainConfig, folder: Path, resumption: Resumption | None = N
     statistics = Statistics(model)  # before the average, which refers to them
     loss = build_loss(model, config.loss, config.imgsz, _class_weights(config, data))
     state = _start(config, model, plan, loss, device)
+    if resumption is not None:
+        notes += resumption.notes
     if resumption is not None and checkpoint is not None:
         try:
             state.load_state_dict(checkpoint.content["state"])
@@ -163,7 +165,7 @@ def _identity(config: TrainConfig, data: RunData) -> dict[str, Any]:
         "config": config.flat(),
         "data": fingerprint(data.dataset.names, data.train_store.samples, data.val_store.samples),
         "images": len(data.train_store.samples),
-        "torch": torch.__version__,
+        "torch": str(torch.__version__),
         "device": describe_device(data.device),
     }
 

@@ -19,6 +19,7 @@ from lehr.techniques.ema import ModelEma
 
 Row = dict[str, float | int | str | None]
 """A row of results.csv by column."""
+PLAIN = (int, float, bool, str, type(None))
 
 
 @dataclass(slots=True)
@@ -197,6 +198,9 @@ def on_host(content: Any) -> Any:
 
     From CUDA, tensors are copied to page-locked memory in the order of the stream, so that later steps may change them
     at once; what `copies_done` returns waits until the copies are complete.
+
+    Raises:
+        TypeError: something else is in it, which could be written but not be read again.
     """
     if isinstance(content, Tensor):
         if content.device.type == "cuda":
@@ -206,6 +210,8 @@ def on_host(content: Any) -> Any:
         return {key: on_host(value) for key, value in content.items()}
     if isinstance(content, list | tuple):
         return type(content)(on_host(value) for value in content)
+    if type(content) not in PLAIN:
+        raise TypeError(f"a training state holds tensors, numbers and text, not {type(content)}")
     return content
 
 

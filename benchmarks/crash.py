@@ -1,0 +1,233 @@
+"""Kills a training again and again, and compares its end with that of a run that was never killed.
+
+    python benchmarks/crash.py [--kills 100] [--workers 0 2] [--seed 0] [--folder DIR]
+
+Trains on the generated data set in a process of its own, kills it with SIGKILL inside a step, a validation, the writing
+of a checkpoint, or anywhere, goes on with `lehr train --resume`, and so on until the run is done; then begins the next
+run, until there were enough kills. Every end must be that of the undisturbed run, byte for byte: weights, their average,
+the optimizer's moments and results.csv, but for its columns of time.
+
+To know where the training is, the child process tells it on a pipe; nothing else of the command is changed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import csv
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+OPTIONS = (
+    "--data shapes --imgsz 64 --epochs 4 --width 0.125 --batch 16 --nominal-batch 32 --multi-scale 0.3 --image-weights "
+    "--close-mosaic 2 --device cpu --checkpoint-minutes 0.005"
+).split()
+PIPE = "LEHR_CRASH_PIPE"
+STEP, VALIDATION, WRITING = b"s", b"v", b"w"
+PLACES = {"inside a step": STEP, "inside a validation": VALIDATION, "while a checkpoint is written": WRITING}
+ANYWHERE = "anywhere"
+LONGEST = {STEP: 0.15, VALIDATION: 0.8, WRITING: 0.06}
+"""Seconds that each lasts about; the kill comes at a random moment in them."""
+TIME_COLUMNS = ("seconds", "images_per_second")
+
+
+@dataclass(slots=True)
+class Crashes:
+    """What was done to a run.
+
+    Attributes:
+        places: kills by place.
+        resumed: the batches that were done each time the run went on.
+    """
+
+    places: Counter[str] = field(default_factory=Counter)
+    resumed: list[int] = field(default_factory=list)
+
+
+def child(arguments: Sequence[str]) -> None:
+    """Runs `lehr`, telling on a pipe where it is."""
+    from lehr.engine.memory import keep_memory
+
+    keep_memory()
+    from lehr.cli.app import main
+    from lehr.engine import saver
+    from lehr.engine.trainer import Trainer
+
+    pipe = int(os.environ[PIPE])
+
+    def telling(mark: bytes, function: Callable[..., Any]) -> Callable[..., Any]:
+        def told(*args: Any, **kwargs: Any) -> Any:
+            with contextlib.suppress(OSError):  # nobody listens
+                os.write(pipe, mark)
+            return function(*args, **kwargs)
+
+        return told
+
+    Trainer._step = telling(STEP, Trainer._step)  # type: ignore[method-assign]
+    Trainer._validate = telling(VALIDATION, Trainer._validate)  # type: ignore[method-assign]
+    saver.write_checkpoint = telling(WRITING, saver.write_checkpoint)
+    main(arguments)
+
+
+def start(arguments: Sequence[str]) -> tuple[subprocess.Popen[str], int]:
+    """A child process, and the end of the pipe on which it tells where it is."""
+    reader, writer = os.pipe()
+    process = subprocess.Popen(
+        [sys.executable, str(Path(__file__).resolve()), "--child", *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env={**os.environ, PIPE: str(writer)},
+        pass_fds=(writer,),
+    )
+    os.close(writer)
+    return process, reader
+
+
+def undisturbed(folder: Path, options: Sequence[str] = OPTIONS) -> None:
+    """Trains a run from its beginning to its end."""
+    process, reader = start(["train", *options, "--project", str(folder.parent), "--name", folder.name])
+    os.close(reader)
+    _finish(process)
+
+
+def crashed(folder: Path, workers: int, places: Sequence[str], rng: random.Random) -> Crashes:
+    """Trains a run to its end, killing it once at each of some places.
+
+    Args:
+        folder: the run's folder; must not exist.
+        workers: processes that load.
+        places: keys of `PLACES`, or `ANYWHERE`.
+        rng: draws the moments.
+    """
+    crashes = Crashes()
+    new = ["train", *OPTIONS, "--workers", str(workers), "--project", str(folder.parent), "--name", folder.name]
+    for place in places:
+        process, reader = start(["train", "--resume", str(folder)] if (folder / "config.yaml").exists() else new)
+        killed = _kill(process, reader, place, rng)
+        os.close(reader)
+        crashes.resumed += _batches_done(folder)
+        if not killed:
+            break
+        crashes.places[place] += 1
+    process, reader = start(["train", "--resume", str(folder)])
+    os.close(reader)
+    _finish(process)
+    return crashes
+
+
+def differences(one: Path, other: Path) -> list[str]:
+    """What differs between the ends of two runs; empty where they are the same byte for byte."""
+    import torch
+
+    found = [
+        name
+        for name in ("last.safetensors", "best.safetensors")
+        if (one / name).read_bytes() != (other / name).read_bytes()
+    ]
+    if _rows(one) != _rows(other):
+        found.append("results.csv")
+    states = [torch.load(run / "last.ckpt", weights_only=True)["state"] for run in (one, other)]
+    for state in states:
+        state["seconds"] = state["sums"]["seconds"] = 0
+        state["history"] = [{k: v for k, v in row.items() if k not in TIME_COLUMNS} for row in state["history"]]
+    found += [f"last.ckpt: {name}" for name in states[0] if not _same(states[0][name], states[1][name])]
+    return found
+
+
+def _rows(run: Path) -> list[dict[str, str]]:
+    with (run / "results.csv").open(encoding="utf-8") as file:
+        return [{k: v for k, v in row.items() if k not in TIME_COLUMNS} for row in csv.DictReader(file)]
+
+
+def _same(one: Any, other: Any) -> bool:
+    import torch
+
+    if isinstance(one, torch.Tensor):
+        return one.dtype == other.dtype and torch.equal(one, other)
+    if isinstance(one, dict):
+        return one.keys() == other.keys() and all(_same(one[key], other[key]) for key in one)
+    if isinstance(one, list | tuple):
+        return len(one) == len(other) and all(map(_same, one, other))
+    return bool(one == other)
+
+
+def _kill(process: subprocess.Popen[str], reader: int, place: str, rng: random.Random) -> bool:
+    """Kills a process at a random moment of a place; False where it came to its end before."""
+    if place == ANYWHERE:
+        time.sleep(rng.uniform(0, 14))
+    else:
+        mark = PLACES[place]
+        wait = {STEP: rng.randint(1, 30), VALIDATION: 1, WRITING: rng.randint(1, 6)}[mark]
+        while wait:
+            told = os.read(reader, 1)
+            if not told:
+                break
+            wait -= told == mark
+        time.sleep(rng.uniform(0, LONGEST[mark]))
+    process.send_signal(signal.SIGKILL)
+    output, _ = process.communicate()
+    if process.returncode not in (0, -signal.SIGKILL):
+        raise SystemExit(f"the run failed by itself ({process.returncode}):\n{output}")
+    return process.returncode != 0
+
+
+def _finish(process: subprocess.Popen[str]) -> None:
+    output, _ = process.communicate()
+    if process.returncode != 0:
+        raise SystemExit(f"the run failed ({process.returncode}):\n{output}")
+
+
+def _batches_done(folder: Path) -> list[int]:
+    """The batches done in the newest whole checkpoint, if there is one; a damaged one must be noticed, not hidden."""
+    from lehr.engine.checkpoint import newest_checkpoint
+
+    checkpoint = newest_checkpoint(folder, lambda _: None)
+    return [] if checkpoint is None else [checkpoint.position.step]
+
+
+def main() -> None:
+    """Prints a table of the kills and what came of each run."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--kills", type=int, default=100)
+    parser.add_argument("--workers", type=int, nargs="+", default=[0, 2])
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--folder", type=Path)
+    given = parser.parse_args()
+    folder = given.folder or Path(tempfile.mkdtemp(prefix="lehr-crash-"))
+    rng = random.Random(given.seed)
+    undisturbed(folder / "undisturbed")
+    places, every, runs, failures, total = Counter[str](), [*PLACES, ANYWHERE], 0, 0, 0
+    while total < given.kills:
+        workers = given.workers[runs % len(given.workers)]
+        chosen = [every[(total + i) % len(every)] for i in range(min(rng.randint(6, 14), given.kills - total))]
+        rng.shuffle(chosen)
+        run = folder / f"crashed-{runs}"
+        crashes = crashed(run, workers, chosen, rng)
+        found = differences(folder / "undisturbed", run)
+        places += crashes.places
+        runs, failures, total = runs + 1, failures + bool(found), total + crashes.places.total()
+        ends = ", ".join(found) if found else "same end"
+        print(f"run {runs:>3}, {workers} workers, {crashes.places.total():>3} kills: {ends}", flush=True)
+    print(f"\n{total} kills in {runs} runs; {failures} runs ended differently")
+    for place, count in sorted(places.items()):
+        print(f"  {count:>4} {place}")
+    if failures:
+        raise SystemExit(1)
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["--child"]:
+        child(sys.argv[2:])
+    else:
+        main()

@@ -1,0 +1,191 @@
+"""A checkpoint file: whole or refused, and never code."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import random
+import struct
+import zlib
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from lehr.engine.checkpoint import (
+    FORMAT,
+    DamagedCheckpoint,
+    Position,
+    encode_checkpoint,
+    newest_checkpoint,
+    read_checkpoint,
+    read_position,
+    write_checkpoint,
+)
+from lehr.engine.state import on_host
+from lehr.errors import InputError
+
+POSITION = Position(epoch=2, epochs=5, step=71)
+
+
+def content(seed: int = 0) -> dict[str, Any]:
+    generator = torch.Generator().manual_seed(seed)
+    weights = {f"layer.{i}": torch.randn(16, 8, 3, 3, generator=generator) for i in range(4)}
+    return {"format": FORMAT, "state": {"weights": weights, "step": 71, "rows": [{"map": 0.5, "loss": None}]}}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A run's folder with two whole checkpoints."""
+    write_checkpoint(tmp_path, encode_checkpoint(content(1), Position(1, 5, 40)))
+    write_checkpoint(tmp_path, encode_checkpoint(content(2), POSITION))
+    return tmp_path
+
+
+def test_what_is_written_is_read(folder: Path) -> None:
+    for name, seed in (("last.ckpt", 2), ("previous.ckpt", 1)):
+        read = read_checkpoint(folder / name).content["state"]
+        for key, value in content(seed)["state"]["weights"].items():
+            assert torch.equal(read["weights"][key], value)
+        assert read["rows"] == [{"map": 0.5, "loss": None}]
+    assert read_checkpoint(folder / "last.ckpt").position == read_position(folder / "last.ckpt") == POSITION
+
+
+def test_torch_itself_reads_the_file(folder: Path) -> None:
+    assert torch.load(folder / "last.ckpt", weights_only=True)["state"]["step"] == 71
+
+
+def test_memory_layout_survives(tmp_path: Path) -> None:
+    weight = torch.randn(8, 4, 3, 3).to(memory_format=torch.channels_last)
+    write_checkpoint(tmp_path, encode_checkpoint(on_host({"format": FORMAT, "w": weight}), POSITION))
+    assert read_checkpoint(tmp_path / "last.ckpt").content["w"].stride() == weight.stride()
+
+
+def assert_refused_and_previous_used(folder: Path, damaged: bytes) -> None:
+    (folder / "last.ckpt").write_bytes(damaged)
+    with pytest.raises(DamagedCheckpoint):
+        read_checkpoint(folder / "last.ckpt")
+    told: list[str] = []
+    found = newest_checkpoint(folder, told.append)
+    assert found is not None and found.path.name == "previous.ckpt" and found.position.step == 40
+    assert len(told) == 1 and "last.ckpt" in told[0] and "previous.ckpt" in told[0]
+
+
+def test_a_thousand_truncations_are_noticed(folder: Path) -> None:
+    whole = (folder / "last.ckpt").read_bytes()
+    rng = random.Random(0)
+    # The ends are where a cut is hardest to see; so all of the last 200 points, and others anywhere.
+    points = {*range(len(whole) - 200, len(whole)), 0, 1, *rng.sample(range(len(whole) - 200), 798)}
+    assert len(points) == 1000
+    for point in points:
+        assert_refused_and_previous_used(folder, whole[:point])
+
+
+def test_a_thousand_flipped_bits_are_noticed(folder: Path) -> None:
+    whole = (folder / "last.ckpt").read_bytes()
+    rng = random.Random(0)
+    bits = {*range((len(whole) - 20) * 8, len(whole) * 8), *rng.sample(range((len(whole) - 20) * 8), 840)}
+    assert len(bits) == 1000
+    for bit in bits:
+        damaged = bytearray(whole)
+        damaged[bit // 8] ^= 1 << bit % 8
+        assert_refused_and_previous_used(folder, bytes(damaged))
+
+
+def test_zeroed_blocks_are_noticed(folder: Path) -> None:
+    whole = (folder / "last.ckpt").read_bytes()
+    for start in range(0, len(whole) - 4096, 1024):
+        if whole[start : start + 4096].strip(b"\0"):
+            assert_refused_and_previous_used(folder, whole[:start] + bytes(4096) + whole[start + 4096 :])
+
+
+class Evil:
+    """Unpickled, it makes a file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> Any:
+        return (Path.touch, (self.path,))
+
+
+@pytest.mark.parametrize("archive", [True, False])
+def test_a_file_that_would_run_code_is_refused_and_nothing_runs(archive: bool, tmp_path: Path) -> None:
+    victim, trap = tmp_path / "ran", tmp_path / "last.ckpt"
+    poison = {**content(), "trap": Evil(victim)}
+    torch.save(poison, trap, _use_new_zipfile_serialization=archive)
+    with pytest.raises(DamagedCheckpoint):
+        read_checkpoint(trap)
+    # And with all that makes a checkpoint of Lehr's look whole.
+    data = bytearray(trap.read_bytes())
+    comment = json.dumps({"format": FORMAT, **asdict(POSITION)}).encode() + b"\n"
+    if archive:
+        data[-2:] = struct.pack("<H", len(comment) + 8)
+    else:
+        data += b"PK\x05\x06" + bytes(18)
+    data += comment
+    data += f"{zlib.crc32(data):08x}".encode()
+    trap.write_bytes(data)
+    assert read_position(trap) == POSITION
+    with pytest.raises(DamagedCheckpoint, match="do not trust" if archive else None):
+        read_checkpoint(trap)
+    assert not victim.exists()
+    pickle.loads(pickle.dumps(Evil(victim)))
+    assert victim.exists()  # the trap does work
+
+
+@pytest.mark.parametrize("data", [b"", b"PK", b"no checkpoint", bytes(100_000), b'PK\x05\x06{"format": "lehr-state-1"}'])
+def test_other_files_are_refused(data: bytes, tmp_path: Path) -> None:
+    (tmp_path / "x.ckpt").write_bytes(data)
+    with pytest.raises(DamagedCheckpoint, match="x.ckpt"):
+        read_checkpoint(tmp_path / "x.ckpt")
+
+
+def test_what_torch_saved_otherwise_is_refused(tmp_path: Path) -> None:
+    torch.save({"model": torch.ones(2)}, tmp_path / "other.pt")
+    with pytest.raises(DamagedCheckpoint, match="no checkpoint that Lehr wrote"):
+        read_checkpoint(tmp_path / "other.pt")
+
+
+def test_another_format_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lehr.engine.checkpoint.FORMAT", "lehr-state-9")
+    write_checkpoint(tmp_path, encode_checkpoint(content(), POSITION))
+    monkeypatch.undo()
+    with pytest.raises(DamagedCheckpoint, match=r"format lehr-state-9; this version of Lehr reads lehr-state-1"):
+        read_checkpoint(tmp_path / "last.ckpt")
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="there is no such checkpoint"):
+        read_checkpoint(tmp_path / "last.ckpt")
+
+
+def test_between_the_two_renames_the_previous_one_is_there(folder: Path) -> None:
+    (folder / "last.ckpt").unlink()
+    found = newest_checkpoint(folder, lambda line: pytest.fail(line))
+    assert found is not None and found.position.step == 40
+
+
+def test_without_checkpoints_there_is_none(tmp_path: Path) -> None:
+    assert newest_checkpoint(tmp_path, lambda line: pytest.fail(line)) is None
+
+
+def test_when_both_are_damaged_both_are_named(folder: Path) -> None:
+    for name in ("last.ckpt", "previous.ckpt"):
+        (folder / name).write_bytes(b"x")
+    with pytest.raises(DamagedCheckpoint, match=r"(?s)last\.ckpt.*previous\.ckpt.*start a new run"):
+        newest_checkpoint(folder, lambda line: None)
+
+
+def test_what_could_not_be_read_again_is_not_written() -> None:
+    with pytest.raises(TypeError, match="holds tensors, numbers and text"):
+        on_host({"version": type("Version", (str,), {})("1.0")})
+
+
+def test_a_copy_on_the_host_does_not_follow_the_original() -> None:
+    weight = torch.ones(3)
+    copied = on_host({"w": [weight]})
+    weight.zero_()
+    assert torch.equal(copied["w"][0], torch.ones(3))

@@ -1,0 +1,333 @@
+"""Going on with a run: the same end as if it had never stopped, or a clear refusal."""
+
+from __future__ import annotations
+
+import csv
+import os
+import shutil
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+from benchmarks.crash import differences
+from tests.conftest import MakeYolo
+from tests.engine.runs import SMALL, before_step, run, stop_at, stopped_run
+
+from lehr.config import build_config
+from lehr.engine.checkpoint import read_checkpoint
+from lehr.engine.run import resume
+from lehr.engine.run_folder import only_writer
+from lehr.engine.trainer import Trainer
+from lehr.errors import InputError, LehrError, Stopped
+
+
+@pytest.fixture
+def data(make_yolo: MakeYolo) -> Path:
+    """Two batches of 4, one of 2."""
+    return make_yolo(counts={"train": 10, "val": 4})
+
+
+CASES: dict[str, dict[str, Any]] = {
+    "accumulation": {"nominal_batch": 16, "warmup": "none"},
+    "YOLOv5 with fitted anchors": {"model": "yolov5n", "optimizer": "SGD", "lr0": 0.01},
+    "YOLOv3-SPP, frozen": {"model": "yolov3-spp", "freeze": "3", "optimizer": "RMSProp", "lr0": 1e-4},
+    "no average, weights for images and classes": {"ema_decay": 0, "image_weights": True, "class_weights": 0.5},
+    "NAdam, sizes, rectangles": {"optimizer": "NAdam", "multi_scale": 0.5, "rect": True},
+}
+
+
+STOPS = [("accumulation", 2), ("accumulation", 6), *((case, step) for case in CASES for step in (1, 4))]
+
+
+@pytest.mark.parametrize(("case", "step"), STOPS)
+def test_a_stopped_run_ends_as_one_that_was_not(case: str, step: int, data: Path, tmp_path: Path) -> None:
+    run(data, tmp_path, "whole", **CASES[case])
+    folder = stopped_run(data, tmp_path, "stopped", step, **CASES[case])
+    assert read_checkpoint(folder / "last.ckpt").position.step == step + 1
+    resume(folder)
+    assert differences(tmp_path / "whole", folder) == []
+
+
+def test_gradients_that_have_added_up_are_part_of_the_state(data: Path, tmp_path: Path) -> None:
+    folder = stopped_run(data, tmp_path, "stopped", 4, nominal_batch=16, warmup="none")
+    gradients = read_checkpoint(folder / "last.ckpt").content["state"]["gradients"]
+    assert gradients and any(gradient.any() for gradient in gradients.values())
+
+
+def test_a_run_stopped_in_its_validation_goes_on_with_it(data: Path, tmp_path: Path) -> None:
+    validate = Trainer._validate
+
+    def interrupted(trainer: Trainer) -> Any:
+        if trainer.state.epoch == 1:
+            signal.raise_signal(signal.SIGTERM)
+        return validate(trainer)
+
+    run(data, tmp_path, "whole")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Trainer, "_validate", interrupted)
+        with pytest.raises(Stopped):
+            run(data, tmp_path, "stopped")
+    position = read_checkpoint(tmp_path / "stopped" / "last.ckpt").position
+    assert (position.epoch, position.step) == (1, 6)
+    resume(tmp_path / "stopped")
+    assert differences(tmp_path / "whole", tmp_path / "stopped") == []
+
+
+def test_workers_may_change(data: Path, tmp_path: Path) -> None:
+    run(data, tmp_path, "whole")
+    folder = stopped_run(data, tmp_path, "stopped", 4, workers=2)
+    resume(folder, {"workers": 1})
+    resume(folder)
+    assert differences(tmp_path / "whole", folder) == []
+    assert yaml.safe_load((folder / "config.yaml").read_text())["workers"] == 1
+
+
+def test_the_newest_interrupted_run_is_found(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    project = Path("runs")
+    older, newer = (stopped_run(data, project, name, 1, epochs=1) for name in ("older", "newer"))
+    run(data, project, "finished", epochs=1)
+    for folder, age in ((older, 200), (newer, 100)):
+        for path in folder.iterdir():
+            os.utime(path, (path.stat().st_atime - age, path.stat().st_mtime - age))
+    assert resume().folder == newer
+    with only_writer(older), pytest.raises(InputError, match="runs/older is being trained by another process"):
+        resume()
+    assert resume().folder == older
+    with pytest.raises(InputError, match="no interrupted run. All of its 3 are finished"):
+        resume()
+
+
+def test_a_checkpoint_can_be_named(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = run(data, tmp_path, "run").folder
+    whole = shutil.copytree(folder, tmp_path / "copy")
+    resume(folder / "previous.ckpt")
+    assert f"Goes back to {folder / 'previous.ckpt'}" in capsys.readouterr().out
+    assert differences(whole, folder) == []
+    assert len((folder / "results.csv").read_text().splitlines()) == 4
+    stray = Path(shutil.copy(folder / "last.ckpt", tmp_path / "stray.ckpt"))
+    with pytest.raises(InputError, match="Put it back as last.ckpt"):
+        resume(stray)
+
+
+def test_a_run_killed_before_its_first_checkpoint_begins_again(data: Path, tmp_path: Path) -> None:
+    run(data, tmp_path, "whole")
+    killed = tmp_path / "killed"
+    killed.mkdir()
+    shutil.copy(tmp_path / "whole" / "config.yaml", killed)
+    resume(killed)
+    assert differences(tmp_path / "whole", killed) == []
+
+
+def test_results_that_a_kill_left_out_or_doubled_are_set_right(data: Path, tmp_path: Path) -> None:
+    folder = stopped_run(data, tmp_path, "stopped", 4)
+    results = folder / "results.csv"
+    results.write_text(results.read_text() + "2,9,9\n")
+    with stop_at(5), pytest.raises(Stopped):
+        resume(folder)
+    assert len(results.read_text().splitlines()) == 2
+    results.unlink()
+    resume(folder)
+    assert [row["epoch"] for row in csv.DictReader(results.open())] == ["1", "2", "3"]
+
+
+def test_a_finished_run_says_so(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    result = run(data, tmp_path, "run")
+    before = (result.folder / "last.ckpt").read_bytes()
+    again = resume(result.folder)
+    assert "has finished: 3 of 3 epochs. To train it longer, give more --epochs" in capsys.readouterr().out
+    assert again == result and (result.folder / "last.ckpt").read_bytes() == before
+
+
+def test_more_epochs_make_a_finished_run_longer(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = run(data, tmp_path, "run", lrf=0.1).folder
+    resume(folder, {"epochs": 5})
+    told = capsys.readouterr().out
+    # Linear to a tenth: after 3 of 5 epochs 1 - 0.9 * 3/5 of lr0, where 3 epochs would have come to a tenth.
+    lr0 = float(next(line for line in told.splitlines() if "lr0" in line).split("lr0 ")[1].split(",")[0])
+    assert f"goes on at {0.46 * lr0:.3g} instead of {0.1 * lr0:.3g}" in told
+    assert "mosaic is closed for the last 1" in told
+    rows = list(csv.DictReader((folder / "results.csv").open()))
+    assert [row["epoch"] for row in rows] == ["1", "2", "3", "4", "5"]
+    assert float(rows[3]["lr/weights"]) == pytest.approx(0.46 * lr0, rel=1e-4)
+    assert yaml.safe_load((folder / "config.yaml").read_text())["epochs"] == 5
+
+
+def test_a_longer_run_keeps_its_optimizer_and_its_warmup(data: Path, tmp_path: Path) -> None:
+    folder = stopped_run(data, tmp_path, "run", 4)
+    with stop_at(5), pytest.raises(Stopped):
+        resume(folder, {"epochs": 4000})  # so many steps that a new run would take SGD, and a longer warmup
+    plan = read_checkpoint(folder / "last.ckpt").content["plan"]
+    assert plan["optimizer"]["name"] == "AdamW" and plan["warmup"] == 3
+
+
+def test_early_stopping_ends_a_run_that_goes_on(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    options = {"patience": 1, "epochs": 6, "lr0": 1e-7}
+    whole = run(data, tmp_path, "whole", **options).folder
+    rows = len((whole / "results.csv").read_text().splitlines()) - 1
+    assert rows < 6
+    capsys.readouterr()
+    resume(whole)
+    assert f"has finished: {rows} of 6 epochs, stopped early (--patience 1)" in capsys.readouterr().out
+    folder = stopped_run(data, tmp_path, "stopped", 1, **options)
+    resume(folder)
+    assert differences(whole, folder) == []
+    resume(folder, {"patience": 0})
+    assert len((folder / "results.csv").read_text().splitlines()) == 7
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"batch": 8}, "--batch cannot change from 4 to 8: the batches to come"),
+        ({"lr0": 0.5}, "--lr0 cannot change from None to 0.5: the optimizer's moments"),
+        ({"model": "yolov8s"}, "--model cannot change from yolov8n to yolov8s: the weights"),
+        ({"mosaic": 0.0}, "--mosaic cannot change from 1.0 to 0.0: the images before and after"),
+        ({"box": 1.0}, "--box cannot change from None to 1.0: the losses"),
+        ({"seed": 3}, "--seed cannot change from 0 to 3: it belongs to the run"),
+        ({"epochs": 2}, "--epochs 2 is fewer than the run's 3"),
+    ],
+)
+def test_other_options_are_refused(changes: dict[str, Any], expected: str, data: Path, tmp_path: Path) -> None:
+    folder = stopped_run(data, tmp_path, "run", 1)
+    before = (folder / "config.yaml").read_text()
+    with pytest.raises(InputError, match=expected):
+        resume(folder, changes)
+    assert (folder / "config.yaml").read_text() == before
+
+
+def test_an_option_given_as_it_was_is_no_change(data: Path, tmp_path: Path) -> None:
+    folder = stopped_run(data, tmp_path, "run", 1, epochs=1)
+    resume(folder, {"batch": 4, "model": "yolov8n"})
+
+
+def test_an_edited_configuration_is_refused(data: Path, tmp_path: Path) -> None:
+    folder = stopped_run(data, tmp_path, "run", 1)
+    text = (folder / "config.yaml").read_text()
+    (folder / "config.yaml").write_text(text.replace("mixup: 0.0", "mixup: 0.5"))
+    with pytest.raises(InputError, match=r"config.yaml: --mixup is 0.5, but the run was trained with 0.0"):
+        resume(folder)
+
+
+def test_changed_data_are_refused_and_moved_data_are_not(data: Path, tmp_path: Path) -> None:
+    run(data, tmp_path, "whole")
+    folder = stopped_run(data, tmp_path, "run", 4)
+    moved = shutil.move(data.parent, tmp_path / "elsewhere")
+    with pytest.raises(InputError):
+        resume(folder)
+    label = next((moved / "labels" / "train").glob("*.txt"))
+    text = label.read_text()
+    label.write_text(text.replace("0 ", "1 ", 1) if text.startswith("0") else text.replace("1 ", "0 ", 1))
+    with pytest.raises(InputError, match="has changed since"):
+        resume(folder, {"data": str(moved / "data.yaml")})
+    label.write_text(text)
+    resume(folder, {"data": str(moved / "data.yaml")})
+    for name in ("whole", "run"):  # the path is all that differs
+        checkpoint = read_checkpoint(tmp_path / name / "last.ckpt")
+        assert checkpoint.position.finished
+    assert differences(tmp_path / "whole", folder) == []
+
+
+def test_damage_is_told_and_the_previous_checkpoint_used(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(data, tmp_path, "whole")
+    folder = stopped_run(data, tmp_path, "run", 4)
+    whole = (folder / "last.ckpt").read_bytes()
+    (folder / "last.ckpt").write_bytes(whole[:-100])
+    resume(folder)
+    told = capsys.readouterr().out
+    assert "last.ckpt: is damaged" in told or "last.ckpt: is cut off" in told
+    assert "The previous checkpoint is used" in told
+    assert differences(tmp_path / "whole", folder) == []
+
+
+@pytest.mark.parametrize("name", ["nothing", "empty", "file.ckpt"])
+def test_what_is_no_run_is_refused(name: str, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "file.ckpt").write_text("text")
+    with pytest.raises(InputError, match=name):
+        resume(tmp_path / name)
+
+
+def test_a_run_has_one_writer(data: Path, tmp_path: Path) -> None:
+    folder = stopped_run(data, tmp_path, "run", 1)
+    with only_writer(folder), pytest.raises(InputError, match=rf"is being trained by process {os.getpid()} on "):
+        resume(folder)
+
+
+def test_a_run_that_exists_is_not_overwritten(data: Path, tmp_path: Path) -> None:
+    folder = stopped_run(data, tmp_path, "run", 1)
+    before = {path: path.read_bytes() for path in folder.iterdir()}
+    with pytest.raises(InputError, match=rf"never overwritten.*go on with it: lehr train --resume {folder}"):
+        run(data, tmp_path, "run")
+    assert {path: path.read_bytes() for path in folder.iterdir()} == before
+
+
+def test_bad_input_leaves_no_folder(tmp_path: Path) -> None:
+    with pytest.raises(InputError):
+        run(tmp_path / "missing.yaml", tmp_path / "runs", "run")
+    assert not (tmp_path / "runs").exists()
+
+
+def test_the_configuration_is_written_before_the_data_are_read(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[bool] = []
+
+    def stop(*args: Any) -> None:
+        seen.append((tmp_path / "run" / "config.yaml").is_file())
+        raise RuntimeError("the power went")
+
+    monkeypatch.setattr("lehr.engine.setup.start_data", stop)
+    with pytest.raises(RuntimeError, match="power"):
+        run(data, tmp_path, "run")
+    assert seen == [True]
+    monkeypatch.undo()
+    assert resume(tmp_path / "run").best.is_file()
+
+
+def test_checkpoints_come_within_an_epoch_too(data: Path, tmp_path: Path) -> None:
+    positions: list[int] = []
+
+    def note(trainer: Trainer) -> None:
+        trainer.keeper.wait()
+        positions.append(read_checkpoint(tmp_path / "run" / "last.ckpt").position.step)
+
+    with before_step(note):
+        run(data, tmp_path, "run", checkpoint_minutes=1e-6, epochs=1)
+    assert positions == [0, 1, 2]
+
+
+def test_the_same_weights_file_has_the_same_bytes(data: Path, tmp_path: Path) -> None:
+    one, other = (run(data, tmp_path, name, epochs=1) for name in ("one", "other"))
+    assert one.last.read_bytes() == other.last.read_bytes()
+
+
+def test_a_scaler_is_part_of_the_state(data: Path, tmp_path: Path) -> None:
+    from lehr.engine.setup import prepare
+
+    config = build_config({"data": str(data), **SMALL})
+    one, other = prepare(config, tmp_path).state, prepare(config, tmp_path).state
+    one.scaler, other.scaler = (torch.amp.GradScaler("cpu", init_scale=scale) for scale in (512.0, 2.0))
+    one.scaler.scale(torch.ones(()))
+    other.scaler.scale(torch.ones(()))
+    other.load_state_dict(one.state_dict())
+    assert other.scaler.get_scale() == 512.0
+
+
+def test_a_failed_command_leaves_what_was_saved(data: Path, tmp_path: Path) -> None:
+    def fail(trainer: Trainer) -> None:
+        if trainer.state.step == 4:
+            raise LehrError("the machine caught fire")
+
+    run(data, tmp_path, "whole")
+    with before_step(fail), pytest.raises(LehrError, match="fire"):
+        run(data, tmp_path, "run")
+    resume(tmp_path / "run")
+    assert differences(tmp_path / "whole", tmp_path / "run") == []
