@@ -76,6 +76,8 @@ class Trainer:
         self.lookout = Lookout(setup, self.keeper, reporter.say)
         self._named: set[str] = set()
         self._batch: Batch | None = None
+        self._whole = True
+        """Whether the state is one between two steps, which can be saved."""
 
     def run(self) -> TrainResult:
         """All epochs that are left.
@@ -127,6 +129,7 @@ class Trainer:
         self._train_epoch(epoch)
         evaluation = self._validate()
         metrics, sums = evaluation.metrics, state.sums
+        self._whole = False
         state.class_maps = tuple(each.map or 0.0 for each in metrics.classes.values())
         better = state.stopping.update(epoch, metrics.fitness)
         if better:
@@ -136,6 +139,7 @@ class Trainer:
         state.sums = EpochSums.of_parts(self.setup.loss.parts, self.setup.device)
         early = state.stopping.should_stop(epoch)
         state.finished = early or state.epoch == self.config.epochs
+        self._whole = True
         self.keeper.save(evaluation, better)
         remaining = state.seconds / state.epoch * (self.config.epochs - state.epoch)
         self.reporter.epoch_done(
@@ -165,9 +169,10 @@ class Trainer:
         before, started = sums.seconds, time.perf_counter()
         with self.reporter.bar(f"epoch {epoch + 1}/{self.config.epochs}", len(keys)) as bar:
             for batch in self.setup.train_loader.batches(keys[state.step - epoch * len(keys) :]):
-                self._batch = batch
+                self._batch, self._whole = batch, False
                 self._step(batch, epoch, len(keys))
                 state.step += 1
+                self._whole = True
                 sums.seconds = before + time.perf_counter() - started
                 self._note_faults(batch.faults)
                 self.lookout.look()
@@ -309,9 +314,10 @@ class Trainer:
             raise Stopped(f"Stopped by {describe_signal(number)} in {place}. {self.keeper.kept()}", number)
 
     def _unable(self, what: str) -> LehrError:
-        """The error of a run that cannot go on for now, its state saved."""
-        self.keeper.save(weights=True)
-        self.keeper.finish()
+        """The error of a run that cannot go on for now; its state is saved unless a step was cut short."""
+        if self._whole:
+            self.keeper.save(weights=True)
+            self.keeper.finish()
         return LehrError(f"{what}\n{self.keeper.kept()}")
 
     def _attempt(self, batch: Batch) -> None:

@@ -1,0 +1,282 @@
+"""What goes wrong while a run trains: numbers that are none, memory, files that disappear, disks that are full."""
+
+from __future__ import annotations
+
+import csv
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from benchmarks.crash import differences
+from tests.conftest import MakeYolo
+from tests.engine.runs import before_step, run, stop_at, stopped_run
+
+from lehr.engine.checkpoint import read_checkpoint
+from lehr.engine.run import resume
+from lehr.engine.saver import Saver
+from lehr.engine.trainer import Trainer
+from lehr.errors import LehrError, Stopped
+from lehr.models.weights import load_model
+
+
+@pytest.fixture
+def data(make_yolo: MakeYolo) -> Path:
+    """Five batches of 4 an epoch."""
+    return make_yolo(counts={"train": 20, "val": 4})
+
+
+def poisoned(bad: Callable[[int, int], bool]) -> Any:
+    """Images that are no numbers in some batches.
+
+    Args:
+        bad: whether a batch is, by its step and by how many batches were poisoned before.
+    """
+    count = 0
+    model: Any = None
+
+    def poison(_: Any, images: tuple[torch.Tensor]) -> tuple[torch.Tensor]:
+        return (images[0] * float("nan"),)
+
+    def act(trainer: Trainer) -> None:
+        nonlocal count, model
+        if model is not None:
+            model.remove()
+            model = None
+        if bad(trainer.state.step, count):
+            count += 1
+            model = trainer.state.model.register_forward_pre_hook(poison)
+
+    return before_step(act)
+
+
+def all_finite(checkpoint: Path) -> bool:
+    state = read_checkpoint(checkpoint).content["state"]
+    tensors = [*state["model"].values(), *state["ema"]["model"].values()]
+    tensors += [value for each in state["optimizer"]["state"].values() for value in each.values()]
+    return all(bool(torch.isfinite(each).all()) for each in tensors)
+
+
+@pytest.mark.parametrize("model", ["yolov8n", "yolov5n"])
+def test_one_bad_batch_costs_one_step(
+    model: str, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with poisoned(lambda step, _: step == 7):
+        folder = run(data, tmp_path, "run", model=model).folder
+    told = capsys.readouterr().out
+    assert "Optimizer step left out: epoch 2, batch 3: loss box nan" in told
+    assert "In epoch 2: 1 optimizer steps left out." in told and "back to" not in told
+    rows = list(csv.DictReader((folder / "results.csv").open()))
+    assert [row["skipped"] for row in rows] == ["0", "1", "0"]
+    assert all(float(row["train/box"]) > 0 for row in rows)  # the mean of the others, and a number
+    assert all_finite(folder / "last.ckpt")
+    assert load_model(folder / "last.safetensors").variant == model
+
+
+def test_a_step_that_is_left_out_changes_nothing(data: Path, tmp_path: Path) -> None:
+    folder = stopped_run(data, tmp_path, "before", 6)  # after 7 batches
+    with poisoned(lambda step, _: step == 7), stop_at(7), pytest.raises(Stopped):
+        resume(folder)
+    previous, last = (read_checkpoint(folder / name).content["state"] for name in ("previous.ckpt", "last.ckpt"))
+    assert (previous["step"], last["step"]) == (7, 8)
+    for part in (lambda state: state["model"], lambda state: state["ema"]["model"]):
+        for name, value in part(previous).items():
+            if not name.endswith("num_batches_tracked"):
+                assert torch.equal(value, part(last)[name]), name
+    for number, moments in previous["optimizer"]["state"].items():
+        for name, value in moments.items():
+            assert torch.equal(value, last["optimizer"]["state"][number][name])
+
+
+def test_a_bad_batch_among_others_that_add_up_spoils_only_their_step(data: Path, tmp_path: Path) -> None:
+    with poisoned(lambda step, _: step == 6):
+        folder = run(data, tmp_path, "run", nominal_batch=16, warmup="none").folder
+    assert [row["skipped"] for row in csv.DictReader((folder / "results.csv").open())] == ["0", "1", "0"]
+    assert all_finite(folder / "last.ckpt")
+
+
+def test_ten_bad_batches_lead_back_and_on_with_lower_rates(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with poisoned(lambda step, count: step >= 7 and count < 10):
+        folder = run(data, tmp_path, "run", epochs=4).folder
+    told = capsys.readouterr().out
+    # Three steps are left out, then it goes back to the end of the first epoch; so four times ten batches make three.
+    assert told.count("3 optimizer steps in a row were not finite: back to") == 3
+    assert "(epoch 2 of 4, 5 batches done), and on with 0.125 times the learning rates. Return 3 of at most 3." in told
+    rows = list(csv.DictReader((folder / "results.csv").open()))
+    assert [row["epoch"] for row in rows] == ["1", "2", "3", "4"]
+    whole = list(csv.DictReader((run(data, tmp_path, "whole", epochs=4).folder / "results.csv").open()))
+    assert rows[0]["lr/weights"] == whole[0]["lr/weights"]
+    assert float(rows[2]["lr/weights"]) == pytest.approx(0.125 * float(whole[2]["lr/weights"]), rel=1e-4)
+    assert all_finite(folder / "last.ckpt")
+    assert read_checkpoint(folder / "last.ckpt").content["state"]["recovery"]["skipped"] == 10
+
+
+def test_every_batch_bad_stops_the_run_and_names_batches_and_images(data: Path, tmp_path: Path) -> None:
+    with poisoned(lambda step, _: step >= 7), pytest.raises(LehrError) as caught:
+        run(data, tmp_path, "run")
+    message = str(caught.value)
+    assert "3 optimizer steps in a row were not finite, after 3 returns" in message
+    assert "epoch 2, batch 3: loss box nan, cls nan, dfl nan; images " in message
+    assert message.count(".jpg") == 12  # three batches of four
+    assert "smaller --lr0" in message and f"lehr train --resume {tmp_path / 'run'}" in message
+    assert caught.value.exit_code == 1
+    checkpoint = tmp_path / "run" / "last.ckpt"
+    assert read_checkpoint(checkpoint).position.step == 5 and all_finite(checkpoint)
+
+
+def test_every_batch_bad_from_the_first_stops_too(data: Path, tmp_path: Path) -> None:
+    with poisoned(lambda step, _: True), pytest.raises(LehrError, match="after 2 returns"):
+        run(data, tmp_path, "run", rollbacks=2, skip_limit=2)
+
+
+def test_without_a_limit_every_bad_step_is_only_left_out(data: Path, tmp_path: Path) -> None:
+    with poisoned(lambda step, _: 5 <= step < 10):
+        folder = run(data, tmp_path, "run", skip_limit=0).folder
+    assert [row["skipped"] for row in csv.DictReader((folder / "results.csv").open())] == ["0", "5", "0"]
+
+
+def test_a_gradient_that_is_infinite_is_noticed(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def act(trainer: Trainer) -> None:
+        if trainer.state.step == 2:
+            parameter = next(trainer.state.model.parameters())
+            parameter.grad = torch.full_like(parameter, float("inf"))
+
+    for clip in (10.0, 0.0):
+        with before_step(act):
+            run(data, tmp_path, f"run-{clip}", epochs=1, clip_norm=clip)
+        assert "epoch 1, batch 3: norm of the gradient" in capsys.readouterr().out
+
+
+def test_a_rollback_survives_being_stopped(data: Path, tmp_path: Path) -> None:
+    options = {"epochs": 4, "rollback_lr": 0.25}
+    with poisoned(lambda step, count: step >= 7 and count < 3):
+        run(data, tmp_path, "whole", **options)
+    with poisoned(lambda step, count: step >= 7 and count < 3), stop_at(12), pytest.raises(Stopped):
+        run(data, tmp_path, "stopped", **options)
+    resume(tmp_path / "stopped")
+    assert differences(tmp_path / "whole", tmp_path / "stopped") == []
+    assert read_checkpoint(tmp_path / "stopped" / "last.ckpt").content["state"]["recovery"]["lr_scale"] == 0.25
+
+
+@pytest.mark.parametrize(("most", "error"), [(2, torch.OutOfMemoryError), (0, RuntimeError)])
+def test_out_of_memory_tells_the_batch_that_fits(
+    most: int, error: type[Exception], data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gradients = Trainer._gradients
+
+    def limited(trainer: Trainer, batch: Any, size: int | None) -> Any:
+        if trainer.state.step >= 6 and len(batch.images) > most:
+            raise error("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes")
+        return gradients(trainer, batch, size)
+
+    monkeypatch.setattr(Trainer, "_gradients", limited)
+    with pytest.raises(LehrError, match="too little memory for batches of 4 at 64 pixels") as caught:
+        run(data, tmp_path, "run")
+    assert ("--batch 2 fits" if most else "Not even one image fits") in str(caught.value)
+    assert "go on with: lehr train --resume" in str(caught.value)
+    monkeypatch.undo()
+    assert resume(tmp_path / "run").best.is_file()
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_file_that_disappears_is_replaced_counted_and_named(
+    workers: int, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    gone = [data.parent / "images" / "train" / "3.jpg", data.parent / "images" / "val" / "1.jpg"]
+
+    def act(trainer: Trainer) -> None:
+        if trainer.state.step == 5:
+            for path in gone:
+                path.unlink(missing_ok=True)
+
+    with before_step(act):
+        folder = run(data, tmp_path, "run", cache="none", workers=workers, mosaic=0.0, epochs=4).folder
+    told = capsys.readouterr().out
+    for path in gone:
+        assert told.count(f"others take its place: {path}: cannot be read") == 1
+    replaced = [int(row["replaced"]) for row in csv.DictReader((folder / "results.csv").open())]
+    # Workers were a few batches ahead when it went, so one of the epochs after may still have had it.
+    assert replaced[0] == 0 and set(replaced[1:]) <= {0, 1} and replaced[-1] == 1
+    assert "pictures replaced" in told
+
+
+def test_data_that_are_gone_altogether_stop_the_run_with_its_state_saved(data: Path, tmp_path: Path) -> None:
+    run(data, tmp_path, "whole", cache="none")
+    away = data.parent / "away"
+
+    def act(trainer: Trainer) -> None:
+        if trainer.state.step == 7:
+            (data.parent / "images").rename(away)
+
+    with before_step(act), pytest.raises(LehrError, match=r"(?s)are the data still there.*lehr train --resume") as error:
+        run(data, tmp_path, "run", cache="none")
+    assert error.value.exit_code == 1
+    away.rename(data.parent / "images")
+    resume(tmp_path / "run")
+    assert differences(tmp_path / "whole", tmp_path / "run") == []
+
+
+def test_a_worker_that_is_killed_is_told_and_the_state_saved(data: Path, tmp_path: Path) -> None:
+    def act(trainer: Trainer) -> None:
+        if trainer.state.step == 7:
+            workers: Any = trainer.setup.train_loader._loader
+            for process in workers._iterator._workers:
+                os.kill(process.pid, signal.SIGKILL)
+
+    run(data, tmp_path, "whole")
+    with before_step(act), pytest.raises(LehrError, match=r"(?s)loads images was killed.*lehr train --resume"):
+        run(data, tmp_path, "run", workers=1)
+    resume(tmp_path / "run", {"workers": 0})
+    assert differences(tmp_path / "whole", tmp_path / "run") == []
+
+
+def test_a_disk_that_is_full_for_a_while_costs_nothing(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(data, tmp_path, "whole")
+    written = Saver._written
+    calls = 0
+
+    def full(saver: Saver, save: Any) -> str | None:
+        nonlocal calls
+        calls += 1
+        return "x/last.ckpt: cannot be written (No space left on device)." if calls in (2, 3) else written(saver, save)
+
+    monkeypatch.setattr(Saver, "_written", full)
+    run(data, tmp_path, "run")
+    assert "Not saved: x/last.ckpt: cannot be written (No space left on device). The run goes on" in (
+        capsys.readouterr().out
+    )
+    assert differences(tmp_path / "whole", tmp_path / "run") == []
+    assert (tmp_path / "run" / "best.safetensors").is_file()
+
+
+def test_closing_the_terminal_does_not_end_a_run(data: Path, tmp_path: Path) -> None:
+    from lehr.engine.progress import Reporter, _Terminal
+
+    class Closed:
+        encoding = "utf-8"
+
+        def write(self, text: str) -> int:
+            raise BrokenPipeError
+
+        def flush(self) -> None:
+            raise BrokenPipeError
+
+        def isatty(self) -> bool:
+            return False
+
+        def fileno(self) -> int:
+            raise OSError
+
+    with Reporter(tmp_path / "train.log", 1, 64, _Terminal(file=Closed())) as reporter:  # type: ignore[arg-type]
+        reporter.say("first")
+        reporter.say("second")
+    assert (tmp_path / "train.log").read_text() == "first\nsecond\n"
