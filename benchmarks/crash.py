@@ -2,10 +2,10 @@
 
     python benchmarks/crash.py [--kills 100] [--workers 0 2] [--seed 0] [--folder DIR]
 
-Trains on the generated data set in a process of its own, kills it with SIGKILL inside a step, a validation, the writing
-of a checkpoint, or anywhere, goes on with `lehr train --resume`, and so on until the run is done; then begins the next
-run, until there were enough kills. Every end must be that of the undisturbed run, byte for byte: weights, their average,
-the optimizer's moments and results.csv, but for its columns of time.
+Trains on the generated data set in a process of its own, kills it with SIGKILL inside a step, a validation, the
+writing of a checkpoint, or anywhere, goes on with `lehr train --resume`, and so on until the run is done; then begins
+the next run, until there were enough kills. Every end must be that of the undisturbed run, byte for byte: weights,
+their average, the optimizer's moments and results.csv, but for its columns of time.
 
 To know where the training is, the child process tells it on a pipe; nothing else of the command is changed.
 """
@@ -29,9 +29,10 @@ from pathlib import Path
 from typing import Any
 
 OPTIONS = (
-    "--data shapes --imgsz 64 --epochs 4 --width 0.125 --batch 16 --nominal-batch 32 --multi-scale 0.3 --image-weights "
-    "--close-mosaic 2 --device cpu --checkpoint-minutes 0.005"
-).split()
+    *("--data", "shapes", "--imgsz", "64", "--epochs", "4", "--width", "0.125", "--device", "cpu"),
+    *("--batch", "16", "--nominal-batch", "32", "--multi-scale", "0.3", "--image-weights", "--close-mosaic", "2"),
+    *("--checkpoint-minutes", "0.005"),
+)
 PIPE = "LEHR_CRASH_PIPE"
 STEP, VALIDATION, WRITING = b"s", b"v", b"w"
 PLACES = {"inside a step": STEP, "inside a validation": VALIDATION, "while a checkpoint is written": WRITING}

@@ -136,10 +136,12 @@ def test_a_file_that_would_run_code_is_refused_and_nothing_runs(archive: bool, t
     assert victim.exists()  # the trap does work
 
 
-@pytest.mark.parametrize("data", [b"", b"PK", b"no checkpoint", bytes(100_000), b'PK\x05\x06{"format": "lehr-state-1"}'])
+@pytest.mark.parametrize(
+    "data", [b"", b"PK", b"no checkpoint", bytes(100_000), b'PK\x05\x06{"format": "lehr-state-1"}']
+)
 def test_other_files_are_refused(data: bytes, tmp_path: Path) -> None:
     (tmp_path / "x.ckpt").write_bytes(data)
-    with pytest.raises(DamagedCheckpoint, match="x.ckpt"):
+    with pytest.raises(DamagedCheckpoint, match=r"x\.ckpt"):
         read_checkpoint(tmp_path / "x.ckpt")
 
 

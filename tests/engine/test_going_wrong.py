@@ -140,9 +140,7 @@ def test_without_a_limit_every_bad_step_is_only_left_out(data: Path, tmp_path: P
     assert [row["skipped"] for row in csv.DictReader((folder / "results.csv").open())] == ["0", "5", "0"]
 
 
-def test_a_gradient_that_is_infinite_is_noticed(
-    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_gradient_that_is_infinite_is_noticed(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     def act(trainer: Trainer) -> None:
         if trainer.state.step == 2:
             parameter = next(trainer.state.model.parameters())
@@ -215,7 +213,10 @@ def test_data_that_are_gone_altogether_stop_the_run_with_its_state_saved(data: P
         if trainer.state.step == 7:
             (data.parent / "images").rename(away)
 
-    with before_step(act), pytest.raises(LehrError, match=r"(?s)are the data still there.*lehr train --resume") as error:
+    with (
+        before_step(act),
+        pytest.raises(LehrError, match=r"(?s)are the data still there.*lehr train --resume") as error,
+    ):
         run(data, tmp_path, "run", cache="none")
     assert error.value.exit_code == 1
     away.rename(data.parent / "images")

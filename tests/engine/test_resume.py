@@ -97,7 +97,7 @@ def test_the_newest_interrupted_run_is_found(data: Path, tmp_path: Path, monkeyp
     with only_writer(older), pytest.raises(InputError, match="runs/older is being trained by another process"):
         resume()
     assert resume().folder == older
-    with pytest.raises(InputError, match="no interrupted run. All of its 3 are finished"):
+    with pytest.raises(InputError, match=r"no interrupted run\. All of its 3 are finished"):
         resume()
 
 
@@ -109,7 +109,7 @@ def test_a_checkpoint_can_be_named(data: Path, tmp_path: Path, capsys: pytest.Ca
     assert differences(whole, folder) == []
     assert len((folder / "results.csv").read_text().splitlines()) == 4
     stray = Path(shutil.copy(folder / "last.ckpt", tmp_path / "stray.ckpt"))
-    with pytest.raises(InputError, match="Put it back as last.ckpt"):
+    with pytest.raises(InputError, match=r"Put it back as last\.ckpt"):
         resume(stray)
 
 
@@ -142,9 +142,7 @@ def test_a_finished_run_says_so(data: Path, tmp_path: Path, capsys: pytest.Captu
     assert again == result and (result.folder / "last.ckpt").read_bytes() == before
 
 
-def test_more_epochs_make_a_finished_run_longer(
-    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_more_epochs_make_a_finished_run_longer(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = run(data, tmp_path, "run", lrf=0.1).folder
     resume(folder, {"epochs": 5})
     told = capsys.readouterr().out

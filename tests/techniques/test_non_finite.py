@@ -1,0 +1,108 @@
+"""Steps that are not finite, without a trainer."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from lehr.techniques.auto import choose_optimizer
+from lehr.techniques.non_finite import Statistics, Watch, describe, step_if_finite
+from lehr.techniques.optimizer import build_optimizer
+
+
+def network() -> nn.Sequential:
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Conv2d(4, 2, 1), nn.BatchNorm2d(2))
+
+
+def statistics_of(model: nn.Module) -> dict[str, torch.Tensor]:
+    return {name: value.clone() for name, value in model.state_dict().items() if "running" in name}
+
+
+def test_statistics_in_one_block_are_the_model_s() -> None:
+    model, other = network(), network()
+    block = Statistics(model).block
+    images = torch.randn(2, 3, 8, 8)
+    torch.testing.assert_close(model(images), other(images), rtol=0, atol=0)
+    for name, value in statistics_of(other).items():
+        assert torch.equal(statistics_of(model)[name], value)
+    assert torch.equal(block, torch.cat([*statistics_of(other).values()]))
+
+
+def test_a_copy_has_statistics_of_its_own() -> None:
+    model = network()
+    Statistics(model)
+    copied = copy.deepcopy(model)
+    model(torch.randn(2, 3, 8, 8))
+    assert not torch.equal(statistics_of(model)["1.running_mean"], statistics_of(copied)["1.running_mean"])
+
+
+@pytest.mark.parametrize("finite", [True, False])
+def test_a_batch_s_statistics_are_kept_only_if_it_was_finite(finite: bool) -> None:
+    model = network()
+    statistics = Statistics(model)
+    before = statistics_of(model)
+    statistics.remember()
+    model(torch.full((2, 3, 8, 8), 1.0 if finite else float("nan")))
+    statistics.keep_if(torch.tensor(finite))
+    same = [torch.equal(value, before[name]) for name, value in statistics_of(model).items()]
+    assert not any(same) if finite else all(same)
+
+
+def test_a_model_without_batch_norm_has_none() -> None:
+    statistics = Statistics(nn.Conv2d(3, 1, 1))
+    statistics.remember()
+    statistics.keep_if(torch.tensor(False))
+    assert len(statistics.block) == 0
+
+
+@pytest.mark.parametrize("name", ["SGD", "Adam", "AdamW", "RMSProp", "NAdam", "RAdam"])
+def test_no_optimizer_moves_by_a_gradient_that_is_not_finite(name: str) -> None:
+    model = network()
+    optimizer = build_optimizer(model, choose_optimizer(name, classes=2, iterations=1), 5e-4)
+    model(torch.randn(2, 3, 8, 8)).sum().backward()
+    assert step_if_finite(optimizer, torch.tensor(True))
+    before, state = copy.deepcopy(model.state_dict()), copy.deepcopy(optimizer.state_dict()["state"])
+    for parameter in model.parameters():
+        parameter.grad = torch.full_like(parameter, float("nan"))
+    assert not step_if_finite(optimizer, torch.tensor(False))
+    assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
+    for number, moments in optimizer.state_dict()["state"].items():
+        assert all(not torch.is_tensor(v) or torch.equal(v, state[number][k]) for k, v in moments.items())
+
+
+def test_what_was_posted_arrives_in_order() -> None:
+    watch = Watch()
+    watch.post(12, [4, 5], torch.tensor([1.0, 2.0]), None, torch.tensor(True))
+    watch.post(13, [6], torch.tensor([float("nan"), 2.0]), torch.tensor(float("nan")), torch.tensor(False))
+    first, second = watch.arrived()
+    assert (first.step, first.images, first.losses, first.norm, first.finite) == (12, [4, 5], (1.0, 2.0), None, True)
+    assert not first.updated and second.updated and not second.finite
+    assert watch.arrived() == []
+    assert describe(second, ("box", "cls"), 10) == "epoch 2, batch 4: loss box nan"
+
+
+def test_a_bad_gradient_is_described_by_its_norm() -> None:
+    watch = Watch()
+    watch.post(0, [0], torch.tensor([1.0]), torch.tensor(float("inf")), torch.tensor(False))
+    assert describe(watch.arrived()[0], ("box",), 10) == "epoch 1, batch 1: norm of the gradient inf"
+
+
+def test_the_fused_cuda_optimizers_take_the_flag_that_is_handed_over() -> None:
+    """What `step_if_finite` relies on there: `found_inf`, which torch's fused optimizers read on the device."""
+    model: Any = network()
+    optimizer = build_optimizer(model, choose_optimizer("AdamW", classes=2, iterations=1), 5e-4)
+    before = copy.deepcopy(model.state_dict())
+    model(torch.randn(2, 3, 8, 8)).sum().backward()
+    optimizer.found_inf = torch.ones(())  # type: ignore[attr-defined]
+    optimizer.step()
+    for name, parameter in model.named_parameters():
+        assert torch.equal(parameter, before[name])
+    assert all(float(moments["step"]) == 0 for moments in optimizer.state_dict()["state"].values())
+    optimizer.found_inf = torch.zeros(())  # type: ignore[attr-defined]
+    optimizer.step()
+    assert not torch.equal(next(model.parameters()), before["0.weight"])
