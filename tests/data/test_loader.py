@@ -99,11 +99,49 @@ def test_evaluation_sees_every_image_once(samples: list[Sample]) -> None:
 
 
 @pytest.mark.parametrize("workers", [0, 1])
-def test_an_image_that_breaks_during_the_run_is_named(samples: list[Sample], workers: int) -> None:
-    loader = Loader(TrainBatches(ImageStore(samples, 64), AugmentOptions(), 64, 0, 20), workers)
+def test_an_image_that_breaks_during_the_run_is_replaced_and_named(samples: list[Sample], workers: int) -> None:
+    make = TrainBatches(ImageStore(samples, 64), AugmentOptions(), 64, 0, 20)
+    loader, keys = Loader(make, workers), train_keys(samples, 6, 0, 0)
+    before = list(loader.batches(keys))
+    assert not any(batch.faults for batch in before)
     samples[2].path.write_bytes(b"junk")
-    with pytest.raises(InputError, match=samples[2].path.name):
-        list(loader.batches(train_keys(samples, 6, 0, 0)))
+    after = list(loader.batches(keys))
+    faults = [fault for batch in after for fault in batch.faults]
+    assert faults and all(fault.startswith(f"{samples[2].path}: ") for fault in faults)
+    changed = 0
+    for one, other in zip(before, after, strict=True):
+        assert torch.equal(one.indices, other.indices)
+        changed += sum(not torch.equal(a, b) for a, b in zip(one.images, other.images, strict=True))
+    assert changed == len(faults)  # the others are drawn as they were
+
+
+def test_the_picture_that_takes_its_place_has_its_own_objects(samples: list[Sample]) -> None:
+    still = AugmentOptions(mosaic=0, translate=0, scale=0, fliplr=0, hsv_h=0, hsv_s=0, hsv_v=0)
+    make = TrainBatches(ImageStore(samples, 64), still, 64, 0, 20)
+    whole = [make((0, [index])) for index in range(len(samples))]
+    samples[2].path.unlink()
+    instead = make((0, [2]))
+    same = [torch.equal(instead.images, other.images) for other in whole]
+    assert sum(same) == 1 and not same[2]
+    assert torch.equal(instead.boxes, whole[same.index(True)].boxes)
+
+
+def test_when_no_image_can_be_read_the_run_cannot_go_on(samples: list[Sample]) -> None:
+    make = TrainBatches(ImageStore(samples, 64), AugmentOptions(), 64, 0, 20)
+    for sample in samples:
+        sample.path.unlink()
+    with pytest.raises(InputError, match="are the data still there"):
+        make((0, [0]))
+
+
+def test_an_evaluation_goes_on_without_an_image_only_where_it_may(samples: list[Sample]) -> None:
+    store = ImageStore(samples, 64)
+    samples[1].path.unlink()
+    with pytest.raises(InputError, match=samples[1].path.name):
+        EvalBatches(store, 64)((0, [0, 1]))
+    batch = EvalBatches(store, 64, tolerant=True)((0, [0, 1, 2]))
+    assert batch.indices.tolist() == [0, -1, 2] and len(batch.faults) == 1
+    assert (batch.images[1] == 114).all() and (batch.classes[1] == -1).all()
 
 
 def test_a_cache_file_is_made_once_and_made_anew_when_an_image_changes(

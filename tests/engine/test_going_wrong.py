@@ -178,7 +178,7 @@ def test_out_of_memory_tells_the_batch_that_fits(
     with pytest.raises(LehrError, match="too little memory for batches of 4 at 64 pixels") as caught:
         run(data, tmp_path, "run")
     assert ("--batch 2 fits" if most else "Not even one image fits") in str(caught.value)
-    assert "go on with: lehr train --resume" in str(caught.value)
+    assert "Go on with: lehr train --resume" in str(caught.value)
     monkeypatch.undo()
     assert resume(tmp_path / "run").best.is_file()
 

@@ -37,7 +37,7 @@ def run(data: str, folder: Path, **more: Any) -> TrainResult:
 
 
 def setup(data: str, folder: Path, **more: Any) -> Setup:
-    return prepare(build_config(options(data, folder, **more)))
+    return prepare(build_config(options(data, folder, **more)), folder)
 
 
 @pytest.mark.parametrize("model", FAMILIES)

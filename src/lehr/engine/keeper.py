@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from lehr.engine.checkpoint import FORMAT, LAST, PREVIOUS, Position
-from lehr.engine.saver import Save, Saver, Weights
+from lehr.engine.saver import LAST_WEIGHTS, Save, Saver, Weights
 from lehr.engine.setup import Setup
 from lehr.engine.state import copies_done, on_host
 from lehr.errors import LehrError
@@ -99,7 +99,9 @@ class Keeper:
         checkpoint = next((path for path in (folder / LAST, folder / PREVIOUS) if path.is_file()), None)
         if checkpoint is None:
             return f"No checkpoint could be written to {folder}."
-        return f"The state is in {checkpoint}; go on with: lehr train --resume {folder}"
+        weights = folder / LAST_WEIGHTS
+        also = f", the weights in {weights}" if weights.is_file() else ""
+        return f"The state is in {checkpoint}{also}. Go on with: lehr train --resume {folder}"
 
     def _weights(self, content: dict[str, Any], evaluation: Evaluation | None) -> Weights:
         state = self._setup.state
