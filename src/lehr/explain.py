@@ -96,6 +96,14 @@ def _course(run: Preview) -> Iterator[Technique]:
         "--clip-norm 0",
         "--clip-norm 10",
     )
+    back = f"; {options.skip_limit} in a row: back to a checkpoint, rates times {options.rollback_lr:g}"
+    yield _technique(
+        "non-finite-steps",
+        "steps that are not finite",
+        True,
+        "left out" + (back if options.skip_limit else ""),
+        "no batch can spoil the weights, and a run that runs off is led back",
+    )
     yield _technique(
         "ema",
         "average of the weights",

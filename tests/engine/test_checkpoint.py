@@ -24,7 +24,7 @@ from lehr.engine.checkpoint import (
     read_position,
     write_checkpoint,
 )
-from lehr.engine.state import on_host
+from lehr.engine.host_copy import on_host
 from lehr.errors import InputError
 
 POSITION = Position(epoch=2, epochs=5, step=71)

@@ -27,6 +27,7 @@ from lehr.techniques.ema import ModelEma
 from lehr.techniques.freezing import frozen_prefixes
 from lehr.techniques.frequency_bias import class_shares
 from lehr.techniques.multi_scale import range_around, range_of_cells
+from lehr.techniques.non_finite import step_if_finite
 from lehr.techniques.optimizer import build_optimizer
 
 HERE = Path(__file__).parent
@@ -93,6 +94,43 @@ def clipping() -> None:
     axis.set(xlabel="optimizer step", ylabel="norm")
     axis.legend(frameon=False)
     save_figure(figure, HERE / "clipping.svg")
+
+
+def non_finite_steps() -> None:
+    """A steep valley, descended with a rate that is too high until two returns have made it lower."""
+    figure, (loss_axis, rate_axis) = new_figure(1, 2, height=3.2)
+    weight = torch.nn.Parameter(torch.tensor([1.0, 1.0]))
+    optimizer = torch.optim.SGD([weight], lr=1.4)
+    kept, streak, losses, rates, left_out, returns = weight.detach().clone(), 0, [], [], [], []
+    for step in range(30):
+        loss = (weight**4).sum() + 0.1 * (weight**2).sum()
+        optimizer.zero_grad()
+        torch.autograd.backward(loss)
+        finite = loss.isfinite() & clip_gradients([weight], 0.0).isfinite()
+        streak = 0 if step_if_finite(optimizer, finite) else streak + 1
+        losses.append(float(loss.detach()))
+        rates.append(optimizer.param_groups[0]["lr"])
+        if streak:
+            left_out.append(step)
+        if streak == 3:
+            with torch.no_grad():
+                weight.copy_(kept)
+            optimizer.param_groups[0]["lr"] *= 0.5
+            streak = 0
+            returns.append(step)
+    steps = np.arange(len(losses))
+    whole = np.where(np.isin(steps, left_out), np.nan, losses)
+    loss_axis.semilogy(steps, whole, ".-", label="loss")
+    loss_axis.plot(left_out, [1e38] * len(left_out), "x", color=COLOURS[1], label="not finite: step left out")
+    for axis in (loss_axis, rate_axis):
+        for number, step in enumerate(returns):
+            label = "back to the checkpoint" if number == 0 and axis is loss_axis else None
+            axis.axvline(step + 0.5, color="#9ca3af", linestyle=":", label=label)
+    loss_axis.set(xlabel="step", ylabel="loss")
+    loss_axis.legend(frameon=False, loc="center right")
+    rate_axis.step(steps, rates, where="mid")
+    rate_axis.set(xlabel="step", ylabel="learning rate", ylim=(0, 1.5))
+    save_figure(figure, HERE / "non-finite-steps.svg")
 
 
 def ema() -> None:
@@ -278,6 +316,7 @@ PICTURES: dict[str, Callable[[], None]] = {
     "optimizers": optimizers,
     "accumulation": accumulated,
     "clipping": clipping,
+    "non-finite-steps": non_finite_steps,
     "ema": ema,
     "early-stopping": early_stopping,
     "multi-scale": multi_scale,

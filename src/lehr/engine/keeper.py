@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from lehr.engine.checkpoint import FORMAT, LAST, PREVIOUS, Position
+from lehr.engine.host_copy import copies_done, on_host
 from lehr.engine.saver import LAST_WEIGHTS, Save, Saver, Weights
 from lehr.engine.setup import Setup
-from lehr.engine.state import copies_done, on_host
 from lehr.errors import LehrError
 from lehr.evaluation.evaluator import Evaluation
 from lehr.models.weights import describe_model

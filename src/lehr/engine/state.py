@@ -5,7 +5,7 @@ Randomness has no state (see `lehr.rng`), so there is nothing else: two runs wit
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -19,7 +19,6 @@ from lehr.techniques.ema import ModelEma
 
 Row = dict[str, float | int | str | None]
 """A row of results.csv by column."""
-PLAIN = (int, float, bool, str, type(None))
 
 
 @dataclass(slots=True)
@@ -191,35 +190,3 @@ class TrainState:
         metrics = state["best_metrics"]
         self.best_metrics = None if metrics is None else Metrics.from_dict(metrics)
         self.seconds, self.finished = state["seconds"], state["finished"]
-
-
-def on_host(content: Any) -> Any:
-    """A copy of nested tensors, numbers and text in the host's memory, as it is now, without waiting for the device.
-
-    From CUDA, tensors are copied to page-locked memory in the order of the stream, so that later steps may change them
-    at once; what `copies_done` returns waits until the copies are complete.
-
-    Raises:
-        TypeError: something else is in it, which could be written but not be read again.
-    """
-    if isinstance(content, Tensor):
-        if content.device.type == "cuda":
-            return torch.empty_like(content, device="cpu", pin_memory=True).copy_(content, non_blocking=True)
-        return content.detach().to("cpu", copy=True)
-    if isinstance(content, dict):
-        return {key: on_host(value) for key, value in content.items()}
-    if isinstance(content, list | tuple):
-        return type(content)(on_host(value) for value in content)
-    if type(content) not in PLAIN:
-        raise TypeError(f"a training state holds tensors, numbers and text, not {type(content)}")
-    return content
-
-
-def copies_done(device: torch.device) -> Callable[[], None]:
-    """Waits, when called, until all copies begun so far by `on_host` are complete."""
-    if device.type != "cuda":
-        return lambda: None
-    event = torch.cuda.Event()  # type: ignore[no-untyped-call]
-    event.record(torch.cuda.current_stream(device))
-    wait: Callable[[], None] = event.synchronize
-    return wait

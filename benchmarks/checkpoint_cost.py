@@ -1,0 +1,86 @@
+"""What saving costs a training: epochs after which the state was saved, beside epochs after which it was not.
+
+    python benchmarks/checkpoint_cost.py [--data shapes] [--model yolov8n] [--imgsz 128] [--pairs 10]
+
+Trains in one process, saving after every other epoch only; a save is written while the next epoch trains, so that epoch
+is the one that pays for it. Printed are the seconds of both kinds of epochs, turn by turn, and what can be measured
+without comparing: the seconds that the training itself spent on handing the state over, and the processor time of the
+thread that writes, an upper bound of what it takes from a training that uses all cores.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from lehr.engine.memory import keep_memory
+
+keep_memory()
+
+from lehr.config import build_config  # noqa: E402
+from lehr.engine.keeper import Keeper  # noqa: E402
+from lehr.engine.run import train  # noqa: E402
+from lehr.engine.saver import Saver  # noqa: E402
+from lehr.engine.trainer import Trainer  # noqa: E402
+
+
+def main() -> None:
+    """Prints a row a pair of epochs, and the shares."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", default="shapes")
+    parser.add_argument("--model", default="yolov8n")
+    parser.add_argument("--imgsz", type=int, default=128)
+    parser.add_argument("--pairs", type=int, default=10)
+    parser.add_argument("--device", default="auto")
+    given = parser.parse_args()
+    save, written, train_epoch = Keeper.save, Saver._written, Trainer._train_epoch
+    handing_over: list[float] = []
+    writing: list[float] = []
+    epochs: dict[bool, list[float]] = {True: [], False: []}
+
+    def some(keeper: Keeper, *args: Any, **kwargs: Any) -> None:
+        epoch = keeper._setup.state.epoch
+        if epoch % 2:
+            started = time.perf_counter()
+            save(keeper, *args, **kwargs)
+            handing_over.append(time.perf_counter() - started)
+
+    def timed_writing(saver: Saver, job: Any) -> str | None:
+        started = time.thread_time()
+        problem = written(saver, job)
+        writing.append(time.thread_time() - started)
+        return problem
+
+    def timed_epoch(trainer: Trainer, epoch: int) -> None:
+        started = time.perf_counter()
+        train_epoch(trainer, epoch)
+        if epoch > 0:
+            epochs[epoch % 2 == 1].append(time.perf_counter() - started)
+
+    Keeper.save, Saver._written, Trainer._train_epoch = some, timed_writing, timed_epoch  # type: ignore[method-assign]
+    # Mosaic throughout, so that all epochs are alike.
+    options = {"data": given.data, "model": given.model, "imgsz": given.imgsz, "device": given.device, "patience": 0}
+    with tempfile.TemporaryDirectory() as folder:
+        train(
+            build_config(
+                {**options, "epochs": 2 * given.pairs + 2, "close_mosaic": 0, "project": Path(folder) / "runs"}
+            )
+        )
+    pairs = list(zip(epochs[True], epochs[False], strict=False))[: given.pairs]
+    print(f"\n{given.model} on {given.data} at {given.imgsz}\n{'pair':>4} {'saved':>8} {'not':>8}  ratio")
+    for number, (with_save, without) in enumerate(pairs, 1):
+        print(f"{number:>4} {with_save:8.2f} {without:8.2f} {with_save / without:6.3f}")
+    without = statistics.median(each for _, each in pairs)
+    ratio = statistics.median(one / other for one, other in pairs)
+    print(f"median ratio {ratio:.3f}; an epoch takes {without:.2f} s")
+    for what, seconds in (("the training waits", handing_over), ("the thread that writes computes", writing)):
+        each = statistics.median(seconds)
+        print(f"{what} {each * 1000:.1f} ms a save: {each / without:.2%} of an epoch, {each / 300:.3%} of five minutes")
+
+
+if __name__ == "__main__":
+    main()
