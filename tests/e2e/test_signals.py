@@ -37,6 +37,7 @@ def begin(project: Path, epochs: int = 2, workers: int = 0) -> subprocess.Popen[
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        start_new_session=True,
     )
     for _ in range(600):
         if (project / "run" / "results.csv").exists():
@@ -53,9 +54,11 @@ def begin(project: Path, epochs: int = 2, workers: int = 0) -> subprocess.Popen[
 def test_a_signal_in_mid_epoch_saves_and_resume_is_exact(
     number: int, code: int, name: str, whole: Path, tmp_path: Path
 ) -> None:
-    process = begin(tmp_path, workers=1 if number == signal.SIGTERM else 0)
+    workers = 0 if number == signal.SIGINT else 2
+    process = begin(tmp_path, workers=workers)
     time.sleep(0.8)
-    process.send_signal(number)
+    # With workers, to all processes at once, as clusters and terminals do.
+    os.killpg(process.pid, number) if workers else process.send_signal(number)
     started = time.monotonic()
     _, told = process.communicate()
     assert time.monotonic() - started < 10

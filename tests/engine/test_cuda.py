@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import csv
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from benchmarks.crash import differences
 from tests.conftest import MakeYolo
+from tests.engine.runs import run, stop_at, stopped_run
+from tests.engine.test_going_wrong import all_finite, poisoned
 from tests.evaluation.test_nms import random_predictions
 from tests.losses import test_anchor_based as anchored
 from tests.losses.test_task_aligned import pad, random_case
 
 from lehr.config import build_config
-from lehr.engine.run import train
+from lehr.engine.keeper import Keeper
+from lehr.engine.run import resume, train
+from lehr.engine.trainer import Trainer
+from lehr.errors import LehrError, Stopped
 from lehr.evaluation.nms import suppress
 from lehr.losses.anchor_based import AnchorBasedLoss
 from lehr.losses.build import build_loss
@@ -101,3 +108,64 @@ def test_a_run_trains_on_the_device(model: str, make_yolo: MakeYolo, tmp_path: P
     rows = list(csv.DictReader((result.folder / "results.csv").open()))
     assert len(rows) == 3 and result.best.is_file()
     assert float(rows[-1]["train/box"]) > 0
+
+
+@pytest.mark.usefixtures("no_waiting")
+@pytest.mark.parametrize("optimizer", ["AdamW", "SGD"])
+def test_the_trainer_s_step_never_waits_for_the_device(optimizer: str, make_yolo: MakeYolo, tmp_path: Path) -> None:
+    step, save = Trainer._step, Keeper.save
+
+    def strict(function: Callable[..., None], trainer: Trainer | Keeper, *args: Any, **kwargs: Any) -> None:
+        state = trainer.state if isinstance(trainer, Trainer) else trainer._setup.state
+        torch.cuda.set_sync_debug_mode("error" if state.step >= 6 else "default")
+        function(trainer, *args, **kwargs)
+        torch.cuda.set_sync_debug_mode("default")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Trainer, "_step", lambda *args: strict(step, *args))
+        run(make_yolo(counts={"train": 12, "val": 4}), tmp_path, "run", device="cuda", optimizer=optimizer)
+        # Saving within an epoch, where nothing else waits either.
+        patch.setattr(Keeper, "save", lambda *args, **more: strict(save, *args, **more))
+        config = {"device": "cuda", "optimizer": optimizer, "checkpoint_minutes": 1e-6, "epochs": 1}
+        run(make_yolo("other", counts={"train": 40, "val": 4}), tmp_path, "saved", **config)
+
+
+@pytest.mark.parametrize("model", ["yolov8n", "yolov5n"])
+def test_a_deterministic_run_that_was_stopped_ends_as_one_that_was_not(
+    model: str, make_yolo: MakeYolo, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = make_yolo(counts={"train": 12, "val": 4})
+    options = {"device": "cuda", "deterministic": True, "model": model, "nominal_batch": 8}
+    run(data, tmp_path, "whole", **options)
+    told = capsys.readouterr().out
+    assert "--deterministic: a step takes" in told
+    folder = stopped_run(data, tmp_path, "stopped", 4, **options)
+    resume(folder)
+    assert differences(tmp_path / "whole", folder) == []
+
+
+def test_a_bad_batch_costs_one_step_there_too(make_yolo: MakeYolo, tmp_path: Path) -> None:
+    data = make_yolo(counts={"train": 12, "val": 4})
+    with poisoned(lambda step, _: step == 4):
+        folder = run(data, tmp_path, "run", device="cuda").folder
+    rows = list(csv.DictReader((folder / "results.csv").open()))
+    assert [row["skipped"] for row in rows] == ["0", "1", "0"]
+    assert all_finite(folder / "last.ckpt")
+
+
+def test_out_of_memory_tells_a_batch_that_fits(make_yolo: MakeYolo, tmp_path: Path) -> None:
+    data = make_yolo(counts={"train": 64, "val": 2})
+    torch.cuda.set_per_process_memory_fraction(2**31 / torch.cuda.get_device_properties(0).total_memory)  # 2 GiB
+    try:
+        with pytest.raises(LehrError, match=r"--batch \d+ fits|Not even one image"):
+            run(data, tmp_path, "run", device="cuda", imgsz=1280, batch=64, width=1.0)
+    finally:
+        torch.cuda.set_per_process_memory_fraction(1.0)
+
+
+def test_a_run_begun_on_one_device_goes_on_on_another(make_yolo: MakeYolo, tmp_path: Path) -> None:
+    data = make_yolo(counts={"train": 12, "val": 4})
+    folder = stopped_run(data, tmp_path, "run", 4, device="cuda", nominal_batch=16)
+    with stop_at(6), pytest.raises(Stopped):
+        resume(folder, {"device": "cpu"})
+    assert resume(folder, {"device": "cuda"}).best.is_file()

@@ -6,7 +6,6 @@ What a batch holds depends on (seed, epoch, index) alone, so the number of worke
 from __future__ import annotations
 
 import multiprocessing
-import signal
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -29,6 +28,7 @@ from lehr.data.types import Sample
 from lehr.errors import InputError
 from lehr.options import AugmentOptions
 from lehr.rng import generator
+from lehr.signals import ignore_stopping
 
 Key = tuple[int, list[int]]
 """What is asked of the input path: the epoch and the images of a batch."""
@@ -226,9 +226,7 @@ class Loader:
 
 
 def _start_worker(_: int) -> None:
-    # Ctrl-C goes to the whole group of processes; stopping is the business of the training process.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    ignore_stopping()
     cv2.setNumThreads(0)
     torch.set_num_threads(1)
 

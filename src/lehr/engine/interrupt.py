@@ -1,8 +1,4 @@
-"""Stopping on request: the first signal ends the run after the step that runs, a second Ctrl-C at once.
-
-SIGTERM and SIGUSR1 are what clusters send before they take a machine; SIGHUP comes when a terminal is closed, and is
-left alone where it is ignored already, as under nohup.
-"""
+"""Stopping on request: the first signal ends the run after the step that runs, a second Ctrl-C at once."""
 
 from __future__ import annotations
 
@@ -11,13 +7,7 @@ import threading
 from types import FrameType, TracebackType
 from typing import Self
 
-SIGNALS = ("SIGINT", "SIGTERM", "SIGUSR1", "SIGHUP")
-"""Those of them that the system has are heeded."""
-
-
-def describe_signal(number: int) -> str:
-    """A signal's name, for people."""
-    return "Ctrl-C" if number == signal.SIGINT else signal.Signals(number).name
+from lehr.signals import STOPPING
 
 
 class StopRequest:
@@ -33,8 +23,8 @@ class StopRequest:
 
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():  # only there can handlers be set
-            for number in (getattr(signal, name) for name in SIGNALS if hasattr(signal, name)):
-                if signal.getsignal(number) != signal.SIG_IGN:
+            for number in STOPPING:
+                if signal.getsignal(number) != signal.SIG_IGN:  # SIGHUP under nohup
                     self._before[number] = signal.signal(number, self._remember)
         return self
 

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from lehr.data.batch import Batch
 from lehr.data.loader import Key, train_keys
-from lehr.engine.interrupt import StopRequest, describe_signal
+from lehr.engine.interrupt import StopRequest
 from lehr.engine.keeper import Keeper
 from lehr.engine.lookout import Lookout, NotFinite
 from lehr.engine.out_of_memory import is_out_of_memory, shortage
@@ -27,6 +27,7 @@ from lehr.engine.state import EpochSums, Row, TrainState
 from lehr.errors import InputError, LehrError, Stopped
 from lehr.evaluation.evaluator import Evaluation, evaluate
 from lehr.evaluation.metrics import Metrics
+from lehr.signals import describe_signal
 from lehr.techniques.clipping import clip_gradients
 from lehr.techniques.freezing import hold_statistics
 from lehr.techniques.image_weights import draw_images, image_weights
@@ -177,8 +178,10 @@ class Trainer:
                 self._note_faults(batch.faults)
                 self.lookout.look()
                 self._stop_if_asked()
-                if self.keeper.due and state.recovery.streak == 0:
-                    self.keeper.save()
+                if self.keeper.due:
+                    self.lookout.look(wait=True)  # the counts are part of the state
+                    if state.recovery.streak == 0:
+                        self.keeper.save()
                 done = state.step - epoch * len(keys)
                 bar.advance(done, self._live(sums, len(keys) - done) if bar.due else None)
         self.lookout.look(wait=True)
