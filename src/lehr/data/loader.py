@@ -211,6 +211,11 @@ class Loader:
                 worker_init_fn=_start_worker,
             )
 
+    def start(self) -> None:
+        """Begins the workers before anything is asked of them: best while the process has no other threads."""
+        for _ in self._loader or ():
+            pass
+
     def batches(self, keys: Sequence[Key]) -> Iterator[Batch]:
         """The batches of some keys.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -192,22 +192,3 @@ def _is_finished(folder: Path) -> bool:
 def _known(project: Path) -> str:
     runs = _runs(project)
     return f" The newest in {project}: {', '.join(map(str, runs[:3]))}." if runs else ""
-
-
-def stretch_note(before: TrainConfig, resumed: TrainConfig, rate: Callable[[int], float]) -> Sequence[str]:
-    """What more epochs mean for a run, for people.
-
-    Args:
-        before: its options so far.
-        resumed: its options now.
-        rate: the next learning rate of the weights, by the epochs of the run.
-    """
-    if resumed.epochs == before.epochs:
-        return ()
-    text = (
-        f"{resumed.epochs} epochs instead of {before.epochs}: the schedule stretches, so the learning rate goes on at "
-        f"{rate(resumed.epochs):.3g} instead of {rate(before.epochs):.3g}"
-    )
-    if resumed.augment.mosaic > 0 and resumed.augment.close_mosaic > 0:
-        text += f", and mosaic is closed for the last {resumed.augment.close_mosaic} of these epochs"
-    return (text + ".",)

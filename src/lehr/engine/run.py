@@ -87,6 +87,8 @@ def _prepared(config: TrainConfig, folder: Path, resumption: Resumption | None =
 
 
 def _train(setup: Setup) -> TrainResult:
+    setup.train_loader.start()
+    setup.val_loader.start()
     with Reporter(setup.folder / LOG, setup.config.epochs, setup.config.imgsz) as reporter, StopRequest() as stop:
         for line in setup.notes:
             reporter.say(line)

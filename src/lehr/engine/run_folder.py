@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import platform
 from collections.abc import Iterator
@@ -22,6 +23,8 @@ CONFIG, LOCK, LOG = "config.yaml", ".lock", "train.log"
 def make_run_folder(project: Path, name: str | None, default: str = "train") -> Path:
     """Makes and returns `project/name`; without a name, the first free of `train`, `train-2`, ...
 
+    A named folder may be there already if it is empty: a kill may have left it so.
+
     Args:
         project: the folder that holds the runs; made when missing.
         name: the run's name, or None.
@@ -33,8 +36,10 @@ def make_run_folder(project: Path, name: str | None, default: str = "train") -> 
     try:
         project.mkdir(parents=True, exist_ok=True)
         if name is not None:
-            (project / name).mkdir(parents=True)
             folder = project / name
+            folder.mkdir(parents=True, exist_ok=True)
+            if any(not path.name.startswith(".") for path in folder.iterdir()):
+                raise FileExistsError(errno.EEXIST, "exists", str(folder))
         else:
             folder = _make_first_free(project, default)
     except FileExistsError as error:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,21 +12,19 @@ import torch
 
 from lehr.config import TrainConfig
 from lehr.data.check import count_kinds
-from lehr.data.fingerprint import fingerprint
 from lehr.data.loader import Key, Loader, eval_keys
 from lehr.data.types import Dataset, Sample
 from lehr.engine.data_start import RunData, plan_of, start_data
 from lehr.engine.device import describe_device, pick_device, set_deterministic, use_whole_machine
 from lehr.engine.model_start import start_model
-from lehr.engine.resume import Resumption, stretch_note
+from lehr.engine.restore import as_planned, check_same, identity_of, planned, restore
+from lehr.engine.resume import Resumption
 from lehr.engine.state import EpochSums, TrainState
-from lehr.errors import InputError
 from lehr.losses.build import build_loss
 from lehr.losses.loss import Loss
 from lehr.models.build import check_model_name
 from lehr.models.detection import DetectionModel
 from lehr.models.weights import read_metadata
-from lehr.techniques.auto import OptimizerChoice
 from lehr.techniques.class_weights import class_counts, class_weights
 from lehr.techniques.early_stopping import EarlyStopping
 from lehr.techniques.ema import ModelEma
@@ -34,7 +32,6 @@ from lehr.techniques.multi_scale import SizeRange, range_around, range_of_cells
 from lehr.techniques.non_finite import Statistics
 from lehr.techniques.optimizer import build_optimizer
 from lehr.techniques.plan import TrainingPlan
-from lehr.techniques.schedule import build_schedule
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,29 +100,17 @@ def prepare(config: TrainConfig, folder: Path, resumption: Resumption | None = N
     data = start_data(config, device, notes.append)
     dataset, train_samples = data.dataset, data.train_store.samples
     plan = plan_of(config, dataset, len(train_samples))
-    identity = _identity(config, data)
+    identity = identity_of(config, data)
     if checkpoint is not None:
-        _check_same(identity, checkpoint.content, checkpoint.path, notes)
-        plan = _as_planned(plan, checkpoint.content)
+        notes += check_same(identity, checkpoint)
+        plan = as_planned(plan, checkpoint)
     model = start_model(config, dataset.names, train_samples, notes.append, restored=checkpoint is not None)
     model = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in its stubs
     statistics = Statistics(model)  # before the average, which refers to them
     loss = build_loss(model, config.loss, config.imgsz, _class_weights(config, data))
     state = _start(config, model, plan, loss, device)
     if resumption is not None:
-        notes += resumption.notes
-    if resumption is not None and checkpoint is not None:
-        try:
-            state.load_state_dict(checkpoint.content["state"])
-        except (KeyError, RuntimeError, TypeError, ValueError) as error:
-            raise InputError(f"{checkpoint.path}: does not fit this run ({error}).") from None
-        notes.append(f"Goes on from {checkpoint.path}: {checkpoint.position}.")
-        notes += stretch_note(
-            resumption.before,
-            config,
-            lambda epochs: _stretched(plan, epochs).at(state.step).lr_weights * state.recovery.lr_scale,
-        )
-    identity |= {"plan": {"optimizer": asdict(plan.optimizer), "warmup": plan.warmup}}
+        notes += restore(state, plan, resumption)
     return Setup(
         config=config,
         folder=folder,
@@ -141,7 +126,7 @@ def prepare(config: TrainConfig, folder: Path, resumption: Resumption | None = N
         sizes=_sizes(config),
         state=state,
         statistics=statistics,
-        identity=identity,
+        identity=identity | planned(plan),
         notes=(*_describe(config, data, model, plan, folder), *notes),
     )
 
@@ -158,41 +143,6 @@ def _start(
         sums=EpochSums.of_parts(loss.parts, device),
         finite=torch.ones((), dtype=torch.bool, device=device),
     )
-
-
-def _identity(config: TrainConfig, data: RunData) -> dict[str, Any]:
-    return {
-        "config": config.flat(),
-        "data": fingerprint(data.dataset.names, data.train_store.samples, data.val_store.samples),
-        "images": len(data.train_store.samples),
-        "torch": str(torch.__version__),
-        "device": describe_device(data.device),
-    }
-
-
-def _check_same(now: dict[str, Any], then: dict[str, Any], path: Path, notes: list[str]) -> None:
-    """Refuses data that have changed; notes what keeps the numbers from being the same to the last bit."""
-    if now["data"] != then["data"]:
-        raise InputError(
-            f"{now['config']['data']}: has changed since {path} was written: {then['images']} training images then, "
-            f"{now['images']} now, or other boxes, classes or names. A run goes on with the data it began with: "
-            f"restore them, or start a new run from its weights: --weights {path.parent / 'last.safetensors'}"
-        )
-    notes += [
-        f"The run was on {name} {then[name]}, now on {now[name]}: it goes on where it was, but may round otherwise."
-        for name in ("device", "torch")
-        if now[name] != then[name]
-    ]
-
-
-def _as_planned(plan: TrainingPlan, content: dict[str, Any]) -> TrainingPlan:
-    """A plan with the optimizer and the warmup that a run began with, whatever more epochs would choose."""
-    planned = content["plan"]
-    return replace(plan, optimizer=OptimizerChoice(**planned["optimizer"]), warmup=planned["warmup"])
-
-
-def _stretched(plan: TrainingPlan, epochs: int) -> TrainingPlan:
-    return replace(plan, epochs=epochs, schedule=build_schedule(plan.options, epochs))
 
 
 def _class_weights(config: TrainConfig, data: RunData) -> torch.Tensor | None:
