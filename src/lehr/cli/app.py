@@ -19,7 +19,9 @@ app = App(
     help_format="plaintext",
 )
 app.command(
-    "lehr.cli.train:train", help="Train a detector; without options, YOLOv8n on the generated data set `shapes`."
+    "lehr.cli.train:train",
+    help="Train a detector; without options, YOLOv8n on the generated data set `shapes`.\n\nCtrl-C, SIGTERM and "
+    "SIGUSR1 end a run after the step that runs, its state saved, with exit code 130, 143 or 138; --resume goes on.",
 )
 app.command("lehr.cli.val:val", help="Evaluate weights on a data set.")
 app.command("lehr.cli.predict:predict", help="Find objects in images, folders and globs.")

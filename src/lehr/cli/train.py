@@ -11,6 +11,19 @@ from lehr.cli.train_options import Augment, Config, Data, Hyp, Loss, Model, Run,
 from lehr.errors import InputError
 from lehr.options import AugmentOptions, DataOptions, LossOptions, ModelOptions, RunOptions, ScheduleOptions
 
+Resume = Annotated[
+    list[Path] | None,
+    Parameter(
+        help="Go on with an interrupted run: its folder, a checkpoint in it, or nothing for the newest. Only --device, "
+        "--workers, --cache, --patience, --checkpoint-minutes, --epochs (more) and --data (the same, elsewhere) may be "
+        "given anew.",
+        consume_multiple=(0, 1),
+        negative=(),
+        group="Files",
+        show_default=False,
+    ),
+]
+
 
 def train(
     *,
@@ -22,23 +35,16 @@ def train(
     run: Run = RunOptions(),
     config: Config = None,
     hyp: Hyp = None,
-    resume: Annotated[
-        list[Path] | None, Parameter(consume_multiple=(0, 1), negative=(), group="Files", show_default=False)
-    ] = None,
+    resume: Resume = None,
     explain: Annotated[bool, Parameter(negative=(), group="Files")] = False,
 ) -> None:
     """Train a detector; without options, YOLOv8n on the generated data set `shapes`, a few minutes on two cores.
 
     The run's folder holds config.yaml, results.csv, train.log, best.safetensors, last.safetensors, and the whole
-    training state in last.ckpt and previous.ckpt. Ctrl-C, SIGTERM and SIGUSR1 end after the step that runs, with the
-    state saved; the exit codes are then 130, 143 and 138.
+    training state in last.ckpt and previous.ckpt.
 
     Parameters
     ----------
-    resume:
-        Go on with an interrupted run: its folder, a checkpoint in it, or nothing for the newest. With it, only
-        --device, --workers, --cache, --epochs (more), --patience, --checkpoint-minutes and --data (the same elsewhere)
-        can be given anew.
     explain:
         List the techniques with their values and reasons, and do not train.
     """
