@@ -129,7 +129,7 @@ def crashed(folder: Path, workers: int, places: Sequence[str], rng: random.Rando
 
 def differences(one: Path, other: Path) -> list[str]:
     """What differs between the ends of two runs; empty where they are the same byte for byte."""
-    import torch
+    from lehr.engine.checkpoint import read_checkpoint
 
     found = [
         name
@@ -138,7 +138,7 @@ def differences(one: Path, other: Path) -> list[str]:
     ]
     if _rows(one) != _rows(other):
         found.append("results.csv")
-    states = [torch.load(run / "last.ckpt", weights_only=True)["state"] for run in (one, other)]
+    states = [read_checkpoint(run / "last.ckpt").content["state"] for run in (one, other)]
     for state in states:
         state["seconds"] = state["sums"]["seconds"] = 0
         state["history"] = [{k: v for k, v in row.items() if k not in TIME_COLUMNS} for row in state["history"]]

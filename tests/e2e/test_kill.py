@@ -8,10 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import torch
 from benchmarks.crash import ANYWHERE, PLACES, crashed, differences, undisturbed
 
-from lehr.engine.checkpoint import read_checkpoint
+from lehr.engine.checkpoint import read_checkpoint, write_checkpoint
 
 
 @pytest.fixture(scope="module")
@@ -34,8 +33,8 @@ def test_a_killed_run_ends_as_one_that_was_not(workers: int, whole: Path, tmp_pa
 
 def test_the_comparison_sees_a_difference(whole: Path, tmp_path: Path) -> None:
     copy = shutil.copytree(whole, tmp_path / "copy")
-    content = read_checkpoint(copy / "last.ckpt").content
-    next(iter(content["state"]["model"].values()))[0, 0, 0, 0] += 1e-6
-    torch.save(content, copy / "last.ckpt")
+    checkpoint = read_checkpoint(copy / "last.ckpt")
+    next(iter(checkpoint.content["state"]["model"].values()))[0, 0, 0, 0] += 1e-6
+    write_checkpoint(copy, checkpoint.content, checkpoint.position)
     (copy / "results.csv").write_text((copy / "results.csv").read_text().replace("\n2,", "\n3,"))
     assert differences(whole, copy) == ["results.csv", "last.ckpt: model"]

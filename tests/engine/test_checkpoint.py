@@ -18,13 +18,13 @@ from lehr.engine.checkpoint import (
     FORMAT,
     DamagedCheckpoint,
     Position,
-    encode_checkpoint,
     newest_checkpoint,
     read_checkpoint,
     read_position,
     write_checkpoint,
 )
 from lehr.engine.host_copy import on_host
+from lehr.engine.packing import pack, unpack
 from lehr.errors import InputError
 
 POSITION = Position(epoch=2, epochs=5, step=71)
@@ -33,14 +33,14 @@ POSITION = Position(epoch=2, epochs=5, step=71)
 def content(seed: int = 0) -> dict[str, Any]:
     generator = torch.Generator().manual_seed(seed)
     weights = {f"layer.{i}": torch.randn(16, 8, 3, 3, generator=generator) for i in range(4)}
-    return {"format": FORMAT, "state": {"weights": weights, "step": 71, "rows": [{"map": 0.5, "loss": None}]}}
+    return {"state": {"weights": weights, "step": 71, "rows": [{"map": 0.5, "loss": None}]}}
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """A run's folder with two whole checkpoints."""
-    write_checkpoint(tmp_path, encode_checkpoint(content(1), Position(1, 5, 40)))
-    write_checkpoint(tmp_path, encode_checkpoint(content(2), POSITION))
+    write_checkpoint(tmp_path, content(1), Position(1, 5, 40))
+    write_checkpoint(tmp_path, content(2), POSITION)
     return tmp_path
 
 
@@ -54,12 +54,13 @@ def test_what_is_written_is_read(folder: Path) -> None:
 
 
 def test_torch_itself_reads_the_file(folder: Path) -> None:
-    assert torch.load(folder / "last.ckpt", weights_only=True)["state"]["step"] == 71
+    loaded = torch.load(folder / "last.ckpt", weights_only=True)
+    assert loaded["format"] == FORMAT and json.loads(loaded["content"])["state"]["step"] == 71
 
 
 def test_memory_layout_survives(tmp_path: Path) -> None:
     weight = torch.randn(8, 4, 3, 3).to(memory_format=torch.channels_last)
-    write_checkpoint(tmp_path, encode_checkpoint(on_host({"format": FORMAT, "w": weight}), POSITION))
+    write_checkpoint(tmp_path, on_host({"w": weight}), POSITION)
     assert read_checkpoint(tmp_path / "last.ckpt").content["w"].stride() == weight.stride()
 
 
@@ -153,7 +154,7 @@ def test_what_torch_saved_otherwise_is_refused(tmp_path: Path) -> None:
 
 def test_another_format_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("lehr.engine.checkpoint.FORMAT", "lehr-state-9")
-    write_checkpoint(tmp_path, encode_checkpoint(content(), POSITION))
+    write_checkpoint(tmp_path, content(), POSITION)
     monkeypatch.undo()
     with pytest.raises(DamagedCheckpoint, match=r"format lehr-state-9; this version of Lehr reads lehr-state-1"):
         read_checkpoint(tmp_path / "last.ckpt")
@@ -191,3 +192,34 @@ def test_a_copy_on_the_host_does_not_follow_the_original() -> None:
     copied = on_host({"w": [weight]})
     weight.zero_()
     assert torch.equal(copied["w"][0], torch.ones(3))
+
+
+def test_packing_keeps_types_values_and_strides() -> None:
+    base = torch.arange(24.0)
+    content = {
+        "views": [base[2:8].view(2, 3), base.view(2, 3, 4).transpose(0, 2)],
+        "kinds": {"i": torch.arange(3), "b": torch.tensor(True), "none": torch.zeros(0), "h": torch.ones(2).half()},
+        "numbers": (1, 0.1, -1e-300, float("inf"), True, None, "text", "$tensor"),
+        3: {0: {"step": torch.tensor(4.0)}, 1: {}},
+        "empty": [{}, [], ()],
+    }
+    blocks, text = pack(content)
+    assert len(blocks) == 6  # the two views share one
+    back = unpack(blocks, text)
+    for one, other in ((content["views"], back["views"]), ([*content["kinds"].values()], [*back["kinds"].values()])):
+        for a, b in zip(one, other, strict=True):
+            assert a.dtype == b.dtype and a.stride() == b.stride() and torch.equal(a, b)
+    assert back["numbers"] == content["numbers"] and type(back["numbers"][4]) is bool
+    assert back[3][0]["step"] == 4 and back[3][1] == {} and back["empty"] == [{}, [], ()]
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[", "3", '{"a": {"$tensor": [7, 0, [1], [1]]}}', '{"a": {"$tensor": [0, 90, [9], [1]]}}', "[1]"]
+)
+def test_a_whole_file_with_nonsense_in_it_is_refused(
+    text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lehr.engine.checkpoint.pack", lambda content: ([torch.ones(3)], text))
+    write_checkpoint(tmp_path, content(), POSITION)
+    with pytest.raises(DamagedCheckpoint):
+        read_checkpoint(tmp_path / "last.ckpt")

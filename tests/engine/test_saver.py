@@ -30,12 +30,12 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     state: dict[str, Any] = {"go": threading.Event(), "fail": None, "written": [], "begun": threading.Event()}
     state["go"].set()
 
-    def held(folder: Path, encoded: memoryview) -> None:
+    def held(folder: Path, content: dict[str, Any], position: Position) -> None:
         state["begun"].set()
         assert state["go"].wait(20)
         if state["fail"] is not None:
             raise state["fail"]
-        write(folder, encoded)
+        write(folder, content, position)
         state["written"].append(read_position(folder / "last.ckpt").step)
 
     monkeypatch.setattr(saver, "write_checkpoint", held)

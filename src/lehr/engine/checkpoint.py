@@ -1,9 +1,9 @@
 """The checkpoint file: a training state that cannot run code, and that shows when a single bit of it is wrong.
 
-A file is what `torch.save` writes, a ZIP archive, and loads with `torch.load(file, weights_only=True)`: tensors,
-numbers and text. Behind it, as the comment of the archive, stand a line of JSON, which tells where the run stood
-without loading anything, and a CRC-32 of every byte before it. So whatever is cut off or changed is found before a
-byte is interpreted.
+A file is what `torch.save` writes, a ZIP archive, and loads with `torch.load(file, weights_only=True)`: blocks of
+numbers, and text that tells what lies where in them (see `lehr.engine.packing`). Behind it, as the comment of the
+archive, stand a line of JSON, which tells where the run stood without loading anything, and a CRC-32 of every byte
+before it. So whatever is cut off or changed is found before a byte is interpreted.
 """
 
 from __future__ import annotations
@@ -16,10 +16,11 @@ import zlib
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import torch
 
+from lehr.engine.packing import pack, unpack
 from lehr.errors import InputError
 from lehr.whole import flush_to_disk, whole_file
 
@@ -74,38 +75,60 @@ class Checkpoint:
     content: dict[str, Any]
 
 
-def encode_checkpoint(content: dict[str, Any], position: Position) -> memoryview:
-    """The bytes of a checkpoint file.
-
-    Args:
-        content: tensors on the CPU, numbers, text, and lists and dictionaries of these.
-        position: where the run stands.
-    """
-    buffer = io.BytesIO()
-    torch.save(content, buffer)
-    comment = json.dumps({"format": FORMAT, **asdict(position)}).encode() + b"\n"
-    buffer.seek(-2, io.SEEK_END)  # the length of the comment, which torch leaves empty
-    buffer.write(struct.pack("<H", len(comment) + CRC_LENGTH) + comment)
-    buffer.write(_checksum(buffer.getbuffer()))
-    return buffer.getbuffer()
-
-
-def write_checkpoint(folder: Path, encoded: memoryview) -> None:
-    """Makes a run's last checkpoint its previous one and these bytes its last; both are whole at any moment.
+def write_checkpoint(folder: Path, content: dict[str, Any], position: Position) -> None:
+    """Makes a run's last checkpoint its previous one and writes a new last; one that is whole is there at any moment.
 
     Args:
         folder: the run's folder.
-        encoded: a checkpoint file.
+        content: tensors on the CPU, numbers, text, and lists and dictionaries of these.
+        position: where the run stands.
 
     Raises:
         InputError: it cannot be written; the checkpoints are as before then.
     """
     last = folder / LAST
     with whole_file(last, "Make room.") as temporary:
-        temporary.write_bytes(encoded)
+        with temporary.open("wb") as file:
+            archive = _Archive(file)
+            blocks, text = pack(content)
+            torch.save({"format": FORMAT, "blocks": blocks, "content": text}, archive)  # type: ignore[arg-type]
+            archive.finish(json.dumps({"format": FORMAT, **asdict(position)}).encode() + b"\n")
         flush_to_disk(temporary)
         if last.exists():
             last.replace(folder / PREVIOUS)
+
+
+class _Archive:
+    """A file that torch writes to: sums up what it writes, and puts the comment and the checksum behind it."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._crc = 0
+        self._end = b""
+        """The last bytes so far, held back: torch leaves the length of the comment in them empty."""
+
+    def write(self, data: bytes | memoryview) -> int:
+        view = memoryview(data).cast("B")
+        if len(view) < END_LENGTH:
+            view = memoryview(self._end + bytes(view))
+        else:
+            self._put(self._end)
+        cut = max(0, len(view) - END_LENGTH)
+        self._put(view[:cut])
+        self._end = bytes(view[cut:])
+        return len(data)
+
+    def flush(self) -> None:
+        self._file.flush()
+
+    def finish(self, comment: bytes) -> None:
+        """Writes the end."""
+        self._put(self._end[:-2] + struct.pack("<H", len(comment) + CRC_LENGTH) + comment)
+        self._file.write(f"{self._crc:08x}".encode())
+
+    def _put(self, data: bytes | memoryview) -> None:
+        self._crc = zlib.crc32(data, self._crc)
+        self._file.write(data)
 
 
 def read_position(path: Path) -> Position:
@@ -139,7 +162,10 @@ def read_checkpoint(path: Path) -> Checkpoint:
     if _checksum(memoryview(data)[:-CRC_LENGTH]) != data[-CRC_LENGTH:]:
         raise _damaged(path)
     try:
-        content = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+        loaded = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+        if not isinstance(loaded, dict) or loaded.get("format") != FORMAT:
+            raise _foreign(path)
+        content = unpack(loaded["blocks"], loaded["content"])
     except pickle.UnpicklingError:
         raise DamagedCheckpoint(
             f"{path}: holds something other than tensors, numbers and text. Lehr writes no such files, and does not "
@@ -147,8 +173,8 @@ def read_checkpoint(path: Path) -> Checkpoint:
         ) from None
     except (RuntimeError, ValueError, KeyError, TypeError, AttributeError, EOFError, IndexError):
         raise _damaged(path) from None
-    if not isinstance(content, dict) or content.get("format") != FORMAT:
-        raise _foreign(path)
+    if not isinstance(content, dict):
+        raise _damaged(path)
     return Checkpoint(path, position, content)
 
 

@@ -72,5 +72,7 @@ def _copies(tensors: Sequence[Tensor]) -> list[Tensor]:
         strides = torch.empty_like(tensor, device="meta").stride()
         place = torch.as_strided(blocks[tensor.dtype], tensor.shape, strides, used[tensor.dtype])
         used[tensor.dtype] += tensor.numel()
-        copies.append(place.copy_(tensor, non_blocking=True))
+        copies.append(place)
+    if copies:
+        torch._foreach_copy_(copies, list(tensors), non_blocking=True)
     return copies

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from lehr.engine.checkpoint import FORMAT, LAST, PREVIOUS, Position
+from lehr.engine.checkpoint import LAST, PREVIOUS, Position
 from lehr.engine.host_copy import copies_done, on_host
 from lehr.engine.saver import LAST_WEIGHTS, Save, Saver, Weights
 from lehr.engine.setup import Setup
@@ -52,7 +52,7 @@ class Keeper:
         """
         state, config = self._setup.state, self._setup.config
         state.seconds = self.seconds
-        content = on_host({"format": FORMAT, **self._setup.identity, "state": state.state_dict()})
+        content = on_host({**self._setup.identity, "state": state.state_dict()})
         position = Position(state.epoch, config.epochs, state.step, state.finished, state.recovery.streak > 0)
         last = self._weights(content, evaluation) if weights or evaluation is not None else None
         self._saver.save(

@@ -14,11 +14,11 @@ from typing import Any
 
 from torch import Tensor
 
-from lehr.engine.checkpoint import LAST, Position, encode_checkpoint, write_checkpoint
+from lehr.engine.checkpoint import LAST, Position, write_checkpoint
 from lehr.engine.results import write_results
 from lehr.engine.state import Row
 from lehr.errors import LehrError
-from lehr.models.weights import write_weights
+from lehr.models.weights import encode_weights, write_weights
 
 BEST_WEIGHTS, LAST_WEIGHTS, RESULTS = "best.safetensors", "last.safetensors", "results.csv"
 
@@ -141,11 +141,14 @@ class Saver:
         try:
             save.ready()
             # In this order a run that is killed between two files writes the later ones again when it goes on.
-            if save.best is not None:
-                write_weights(save.best.tensors, save.best.metadata, self.folder / BEST_WEIGHTS)
-            write_checkpoint(self.folder, encode_checkpoint(save.content, save.position))
+            best = None if save.best is None else encode_weights(save.best.tensors, save.best.metadata)
+            if best is not None:
+                write_weights(best, self.folder / BEST_WEIGHTS)
+            write_checkpoint(self.folder, save.content, save.position)
             if save.last is not None:
-                write_weights(save.last.tensors, save.last.metadata, self.folder / LAST_WEIGHTS)
+                last = best if save.last is save.best else None
+                last = last or encode_weights(save.last.tensors, save.last.metadata)
+                write_weights(last, self.folder / LAST_WEIGHTS)
             write_results(self.folder / RESULTS, save.rows)
         except LehrError as error:
             return str(error)

@@ -7,7 +7,7 @@ metrics.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,7 +36,7 @@ def save_weights(model: DetectionModel, path: Path, details: Mapping[str, Any] |
     Raises:
         InputError: the file cannot be written.
     """
-    write_weights(model.state_dict(), describe_model(model, details), path)
+    write_weights(encode_weights(model.state_dict(), describe_model(model, details)), path)
 
 
 def describe_model(model: DetectionModel, details: Mapping[str, Any] | None = None) -> dict[str, str]:
@@ -59,24 +59,32 @@ def describe_model(model: DetectionModel, details: Mapping[str, Any] | None = No
     }
 
 
-def write_weights(tensors: Mapping[str, Tensor], metadata: Mapping[str, str], path: Path) -> None:
-    """Writes tensors with their metadata; the same content gives the same bytes, and the file appears whole or not.
+def encode_weights(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> tuple[bytes | memoryview, ...]:
+    """The bytes of a weights file, in parts; the same content gives the same bytes.
 
     Args:
         tensors: by name, on any device.
         metadata: text by name.
+    """
+    return _in_order(save({name: value.detach().cpu().contiguous() for name, value in tensors.items()}, dict(metadata)))
+
+
+def write_weights(encoded: Sequence[bytes | memoryview], path: Path) -> None:
+    """Writes a weights file; it appears whole or not at all.
+
+    Args:
+        encoded: its parts.
         path: the file, a `.safetensors` name.
 
     Raises:
         InputError: the file cannot be written.
     """
-    encoded = save({name: value.detach().cpu().contiguous() for name, value in tensors.items()}, dict(metadata))
     with whole_file(path, "Make room, or choose another --project.") as temporary, temporary.open("wb") as file:
-        for part in _in_order(encoded):
+        for part in encoded:
             file.write(part)
 
 
-def _in_order(encoded: bytes) -> tuple[bytes, bytes, memoryview]:
+def _in_order(encoded: bytes) -> tuple[bytes | memoryview, ...]:
     """A safetensors file with its metadata sorted by name: the library writes it in an order of chance."""
     end = 8 + int.from_bytes(encoded[:8], "little")
     header = json.loads(encoded[8:end])
