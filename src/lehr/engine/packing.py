@@ -1,4 +1,4 @@
-"""Nested tensors, numbers and text as a few blocks and a line of JSON, which are written much faster than pickled parts.
+"""Nested tensors, numbers and text as a few blocks and a line of JSON, which is much faster than pickling each part.
 
 Each tensor is told by its block, offset, shape and strides. What JSON has no form for is told by a name that begins
 with a dollar: tensors, tuples, and dictionaries whose keys are not text.
