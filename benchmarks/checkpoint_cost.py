@@ -5,7 +5,7 @@
 Trains in one process, saving after every other epoch only; a save is written while the next epoch trains, so that epoch
 is the one that pays for it. Printed are the seconds of both kinds of epochs, turn by turn, and what can be measured
 without comparing: the seconds that the training itself spent on handing the state over, and the processor time of the
-thread that writes, an upper bound of what it takes from a training that uses all cores.
+thread that writes, as a share of all cores: what it takes at most from a training that uses them all.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from lehr.engine.memory import keep_memory
 keep_memory()
 
 from lehr.config import build_config  # noqa: E402
+from lehr.engine.device import available_cores  # noqa: E402
 from lehr.engine.keeper import Keeper  # noqa: E402
 from lehr.engine.run import train  # noqa: E402
 from lehr.engine.saver import Saver  # noqa: E402
@@ -77,9 +78,14 @@ def main() -> None:
     without = statistics.median(each for _, each in pairs)
     ratio = statistics.median(one / other for one, other in pairs)
     print(f"median ratio {ratio:.3f}; an epoch takes {without:.2f} s")
-    for what, seconds in (("the training waits", handing_over), ("the thread that writes computes", writing)):
+    cores = available_cores()
+    for what, seconds, among in (
+        ("the training waits", handing_over, 1),
+        (f"the thread that writes computes, among {cores} cores,", writing, cores),
+    ):
         each = statistics.median(seconds)
-        print(f"{what} {each * 1000:.1f} ms a save: {each / without:.2%} of an epoch, {each / 300:.3%} of five minutes")
+        shares = (each / among / period for period in (without, 300))
+        print("{} {:.1f} ms a save: {:.2%} of an epoch, {:.3%} of five minutes".format(what, each * 1000, *shares))
 
 
 if __name__ == "__main__":

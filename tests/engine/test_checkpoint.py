@@ -60,7 +60,7 @@ def test_torch_itself_reads_the_file(folder: Path) -> None:
 
 def test_memory_layout_survives(tmp_path: Path) -> None:
     weight = torch.randn(8, 4, 3, 3).to(memory_format=torch.channels_last)
-    write_checkpoint(tmp_path, on_host({"w": weight}), POSITION)
+    write_checkpoint(tmp_path, on_host({"w": weight})[0], POSITION)
     assert read_checkpoint(tmp_path / "last.ckpt").content["w"].stride() == weight.stride()
 
 
@@ -189,9 +189,13 @@ def test_what_could_not_be_read_again_is_not_written() -> None:
 
 def test_a_copy_on_the_host_does_not_follow_the_original() -> None:
     weight = torch.ones(3)
-    copied = on_host({"w": [weight]})
+    copied, blocks = on_host({"w": [weight]})
     weight.zero_()
     assert torch.equal(copied["w"][0], torch.ones(3))
+    again, same = on_host({"w": [weight]}, blocks)  # the memory is used again where it fits
+    assert same[torch.float32] is blocks[torch.float32] and torch.equal(again["w"][0], torch.zeros(3))
+    _, other = on_host({"w": [weight, weight]}, blocks)
+    assert other[torch.float32] is not blocks[torch.float32]
 
 
 def test_packing_keeps_types_values_and_strides() -> None:

@@ -9,19 +9,28 @@ import torch
 from torch import Tensor
 
 PLAIN = (int, float, bool, str, type(None))
+Blocks = dict[torch.dtype, Tensor]
+"""The memory of a copy: a 1-D tensor for each type of number."""
 
 
-def on_host(content: Any) -> Any:
-    """A copy of nested tensors, numbers and text as they are now.
+def on_host(content: Any, spare: Blocks | None = None) -> tuple[Any, Blocks]:
+    """A copy of nested tensors, numbers and text as they are now, and the memory that its tensors lie in.
 
     All tensors of a type lie in one block, since one block is written much faster than a thousand. From CUDA they are
     copied to page-locked memory in the order of the stream, so that later steps may change them at once; what
     `copies_done` returns waits until the copies are complete.
 
+    Args:
+        content: what to copy.
+        spare: the memory of an earlier copy that nobody needs any more; used again where it fits, since fresh memory
+            takes longer than the copy.
+
     Raises:
         TypeError: something else is in it, which could be written but not be read again.
     """
-    copies = iter(_copies(list(_tensors(content))))
+    tensors = list(_tensors(content))
+    blocks = _blocks(tensors, spare or {})
+    copies = iter(_copies(tensors, blocks))
 
     def copied(part: Any) -> Any:
         if isinstance(part, Tensor):
@@ -34,7 +43,7 @@ def on_host(content: Any) -> Any:
             raise TypeError(f"a training state holds tensors, numbers and text, not {type(part)}")
         return part
 
-    return copied(content)
+    return copied(content), blocks
 
 
 def copies_done(device: torch.device) -> Callable[[], None]:
@@ -59,13 +68,22 @@ def _tensors(content: Any) -> Iterator[Tensor]:
             yield from _tensors(value)
 
 
-def _copies(tensors: Sequence[Tensor]) -> list[Tensor]:
-    """Copies with the same shapes and strides."""
+def _blocks(tensors: Sequence[Tensor], spare: Blocks) -> Blocks:
+    """Memory for copies of some tensors."""
     sizes: dict[torch.dtype, int] = {}
     for tensor in tensors:
         sizes[tensor.dtype] = sizes.get(tensor.dtype, 0) + tensor.numel()
     pinned = any(tensor.device.type == "cuda" for tensor in tensors)
-    blocks = {dtype: torch.empty(size, dtype=dtype, pin_memory=pinned) for dtype, size in sizes.items()}
+    return {
+        dtype: spare[dtype]
+        if dtype in spare and len(spare[dtype]) == size
+        else torch.empty(size, dtype=dtype, pin_memory=pinned)
+        for dtype, size in sizes.items()
+    }
+
+
+def _copies(tensors: Sequence[Tensor], blocks: Blocks) -> list[Tensor]:
+    """Copies with the same shapes and strides, one after another in blocks that they fill."""
     used = dict.fromkeys(blocks, 0)
     copies = []
     for tensor in tensors:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from lehr.engine.checkpoint import LAST, PREVIOUS, Position
-from lehr.engine.host_copy import copies_done, on_host
+from lehr.engine.host_copy import Blocks, copies_done, on_host
 from lehr.engine.saver import LAST_WEIGHTS, Save, Saver, Weights
 from lehr.engine.setup import Setup
 from lehr.errors import LehrError
@@ -28,6 +28,7 @@ class Keeper:
         self._setup = setup
         self._say = say
         self._saver = Saver(setup.folder)
+        self._spare: list[Blocks] = []
         self._interval = setup.config.run.checkpoint_minutes * 60
         self._started = time.perf_counter() - setup.state.seconds
         self._saved = time.perf_counter()
@@ -52,7 +53,8 @@ class Keeper:
         """
         state, config = self._setup.state, self._setup.config
         state.seconds = self.seconds
-        content = on_host({**self._setup.identity, "state": state.state_dict()})
+        spare = self._spare.pop() if self._spare else None
+        content, blocks = on_host({**self._setup.identity, "state": state.state_dict()}, spare)
         position = Position(state.epoch, config.epochs, state.step, state.finished, state.recovery.streak > 0)
         last = self._weights(content, evaluation) if weights or evaluation is not None else None
         self._saver.save(
@@ -63,6 +65,7 @@ class Keeper:
                 last,
                 last if better else None,
                 copies_done(self._setup.device),
+                lambda: self._spare.append(blocks),
             )
         )
         self._saved = time.perf_counter()

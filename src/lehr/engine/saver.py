@@ -47,6 +47,7 @@ class Save:
         last: weights for `last.safetensors`; None leaves the file as it is.
         best: weights for `best.safetensors`; None leaves the file as it is.
         ready: waits until the tensors are complete.
+        written: called when all is written, and the memory of the state is needed no more.
     """
 
     content: dict[str, Any]
@@ -55,6 +56,7 @@ class Save:
     last: Weights | None = None
     best: Weights | None = None
     ready: Callable[[], None] = lambda: None
+    written: Callable[[], None] = lambda: None
 
 
 class Saver:
@@ -150,6 +152,7 @@ class Saver:
                 last = last or encode_weights(save.last.tensors, save.last.metadata)
                 write_weights(last, self.folder / LAST_WEIGHTS)
             write_results(self.folder / RESULTS, save.rows)
+            save.written()
         except LehrError as error:
             return str(error)
         except Exception as error:  # a run goes on, whatever a file system does; nothing else stands behind the thread
