@@ -17,7 +17,7 @@ from tests.conftest import MakeYolo
 from tests.engine.runs import SMALL, before_step, run, stop_at, stopped_run
 
 from lehr.config import build_config
-from lehr.engine.checkpoint import read_checkpoint
+from lehr.engine.checkpoint import read_checkpoint, write_checkpoint
 from lehr.engine.run import resume
 from lehr.engine.run_folder import only_writer
 from lehr.engine.trainer import Trainer
@@ -243,6 +243,15 @@ def test_damage_is_told_and_the_previous_checkpoint_used(
     assert "last.ckpt: is damaged" in told or "last.ckpt: is cut off" in told
     assert "The previous checkpoint is used" in told
     assert differences(tmp_path / "whole", folder) == []
+
+
+def test_a_checkpoint_that_lacks_something_is_refused(data: Path, tmp_path: Path) -> None:
+    folder = stopped_run(data, tmp_path, "run", 1)
+    checkpoint = read_checkpoint(folder / "last.ckpt")
+    del checkpoint.content["plan"]
+    write_checkpoint(folder, checkpoint.content, checkpoint.position)
+    with pytest.raises(InputError, match="by a version of Lehr that this one cannot go on from"):
+        resume(folder)
 
 
 @pytest.mark.parametrize("name", ["nothing", "empty", "file.ckpt"])

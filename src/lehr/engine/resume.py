@@ -17,6 +17,9 @@ from lehr.yaml_files import read_mapping
 CHANGEABLE = ("device", "workers", "cache", "epochs", "patience", "checkpoint_minutes", "data")
 """Options that a run may be given anew when it goes on; `epochs` only more, `data` only the same data elsewhere."""
 
+HELD = {"config", "data", "images", "torch", "device", "plan", "state"}
+"""What a checkpoint of a run holds."""
+
 REASONS = {
     "data": "the batches to come would be others than the run's",
     "model": "the weights and the optimizer's moments belong to the run's model",
@@ -101,6 +104,11 @@ def open_run(folder: Path, file: Path | None, changes: Mapping[str, Any]) -> Res
         notes.append(f"Goes back to {checkpoint.path}; what the run did after it is done again.")
     else:
         checkpoint = newest_checkpoint(folder, notes.append)
+    if checkpoint is not None and not checkpoint.content.keys() >= HELD:
+        raise InputError(
+            f"{checkpoint.path}: was written by a version of Lehr that this one cannot go on from. Start a new run "
+            f"from its weights: --weights {folder / 'last.safetensors'}"
+        )
     before = _config_of(folder, checkpoint)
     config = changed(before, changes)
     return Resumption(folder, config, before, checkpoint, tuple(notes))
