@@ -67,7 +67,10 @@ class Reporter:
     """
 
     def __init__(self, log: Path, epochs: int, imgsz: int, console: Console | None = None) -> None:
-        self._log = log.open("a", encoding="utf-8")
+        try:
+            self._log = log.open("a", encoding="utf-8")
+        except OSError:
+            self._log = Path(os.devnull).open("a", encoding="utf-8")
         self._console = console or _Terminal(highlight=False, soft_wrap=True)
         self._epochs = epochs
         self._imgsz = imgsz
