@@ -259,6 +259,14 @@ def test_a_disk_that_is_full_for_a_while_costs_nothing(
     assert (tmp_path / "run" / "best.safetensors").is_file()
 
 
+def test_a_log_that_cannot_be_opened_ends_no_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from lehr.engine.progress import Reporter
+
+    with Reporter(tmp_path / "missing" / "train.log", 1, 64) as reporter:
+        reporter.say("told all the same")
+    assert "told all the same" in capsys.readouterr().out
+
+
 def test_closing_the_terminal_does_not_end_a_run(data: Path, tmp_path: Path) -> None:
     from lehr.engine.progress import Reporter, _Terminal
 

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Self, TextIO
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
@@ -67,10 +67,9 @@ class Reporter:
     """
 
     def __init__(self, log: Path, epochs: int, imgsz: int, console: Console | None = None) -> None:
-        try:
+        self._log: TextIO | None = None
+        with contextlib.suppress(OSError):
             self._log = log.open("a", encoding="utf-8")
-        except OSError:
-            self._log = Path(os.devnull).open("a", encoding="utf-8")
         self._console = console or _Terminal(highlight=False, soft_wrap=True)
         self._epochs = epochs
         self._imgsz = imgsz
@@ -81,16 +80,18 @@ class Reporter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        with contextlib.suppress(OSError):
-            self._log.close()
+        if self._log is not None:
+            with contextlib.suppress(OSError):
+                self._log.close()
 
     def say(self, text: str) -> None:
         """A line, or several."""
         with contextlib.suppress(OSError):
             self._console.print(text, markup=False)
-        with contextlib.suppress(OSError):
-            self._log.write(text + "\n")
-            self._log.flush()
+        if self._log is not None:
+            with contextlib.suppress(OSError):
+                self._log.write(text + "\n")
+                self._log.flush()
 
     def header(self, parts: Sequence[str]) -> None:
         """The names of the columns.
