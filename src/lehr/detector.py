@@ -64,8 +64,8 @@ class Detector:
             InputError: the file cannot be used, or there is no such device.
         """
         chosen = pick_device(device)
-        model = load_model(Path(path), chosen)
         use_whole_machine(chosen)
+        model = load_model(Path(path), chosen)
         detector = cls(model.variant)
         detector._weights, detector._model = Path(path), model
         return detector

@@ -35,7 +35,8 @@ def whole_file(path: Path, remedy: str) -> Iterator[Path]:
     except OSError as error:
         raise InputError(f"{path}: cannot be written ({error.strerror}). {remedy}") from None
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # a file system that has become read-only
+            temporary.unlink(missing_ok=True)
 
 
 def flush_to_disk(path: Path) -> None:

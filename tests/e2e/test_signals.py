@@ -104,14 +104,14 @@ def test_a_second_process_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_full_disk_stops_nothing_and_the_previous_checkpoint_is_whole(tmp_path: Path) -> None:
-    """On a file system of 21 MB there is room for one checkpoint of 15, and never for the next."""
+    """On a file system of 27 MB there is room for one checkpoint of 15 and two weights of 4, and not for the next."""
     if shutil.which("unshare") is None:
         pytest.skip("no unshare, so no small file system of one's own")
     disk, kept = tmp_path / "disk", tmp_path / "kept"
     disk.mkdir()
     train = " ".join([*LEHR, "train", *QUICK, "--epochs", "2", "--project", str(disk), "--name", "run"])
     script = (
-        f"mount -t tmpfs -o size=21m tmpfs {disk} || exit 77; {train}; code=$?; rm -f {disk}/run/.*.tmp; "
+        f"mount -t tmpfs -o size=27m tmpfs {disk} || exit 77; {train}; code=$?; rm -f {disk}/run/.*.tmp; "
         f"cp -r {disk}/run {kept}; exit $code"
     )
     done = subprocess.run(

@@ -227,3 +227,13 @@ def test_a_whole_file_with_nonsense_in_it_is_refused(
     write_checkpoint(tmp_path, content(), POSITION)
     with pytest.raises(DamagedCheckpoint):
         read_checkpoint(tmp_path / "last.ckpt")
+
+
+def test_a_checkpoint_that_is_no_place_to_go_back_to_does_not_take_the_place_of_one_that_is(folder: Path) -> None:
+    write_checkpoint(folder, content(3), Position(2, 5, 80, skipping=True))
+    assert read_position(folder / "previous.ckpt") == POSITION
+    write_checkpoint(folder, content(4), Position(2, 5, 90, skipping=True))
+    assert read_position(folder / "previous.ckpt") == POSITION
+    (folder / "last.ckpt").write_bytes(b"damaged")
+    write_checkpoint(folder, content(5), Position(2, 5, 95))
+    assert read_position(folder / "previous.ckpt") == POSITION

@@ -144,12 +144,13 @@ def test_a_deterministic_run_that_was_stopped_ends_as_one_that_was_not(
     assert differences(tmp_path / "whole", folder) == []
 
 
-def test_a_bad_batch_costs_one_step_there_too(make_yolo: MakeYolo, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("bad", "optimizer"), [(4, "AdamW"), (0, "SGD"), (4, "NAdam")])
+def test_a_bad_batch_costs_one_step_there_too(bad: int, optimizer: str, make_yolo: MakeYolo, tmp_path: Path) -> None:
     data = make_yolo(counts={"train": 12, "val": 4})
-    with poisoned(lambda step, _: step == 4):
-        folder = run(data, tmp_path, "run", device="cuda").folder
+    with poisoned(lambda step, _: step == bad):
+        folder = run(data, tmp_path, "run", device="cuda", optimizer=optimizer, lr0=1e-3).folder
     rows = list(csv.DictReader((folder / "results.csv").open()))
-    assert [row["skipped"] for row in rows] == ["0", "1", "0"]
+    assert [int(row["skipped"]) for row in rows] == [bad == 0, bad == 4, 0]
     assert all_finite(folder / "last.ckpt")
 
 

@@ -109,6 +109,7 @@ def test_ten_bad_batches_lead_back_and_on_with_lower_rates(
     assert "(epoch 2 of 4, 5 batches done), and on with 0.125 times the learning rates. Return 3 of at most 3." in told
     rows = list(csv.DictReader((folder / "results.csv").open()))
     assert [row["epoch"] for row in rows] == ["1", "2", "3", "4"]
+    assert [row["skipped"] for row in rows] == ["0", "10", "0", "0"]
     whole = list(csv.DictReader((run(data, tmp_path, "whole", epochs=4).folder / "results.csv").open()))
     assert rows[0]["lr/weights"] == whole[0]["lr/weights"]
     assert float(rows[2]["lr/weights"]) == pytest.approx(0.125 * float(whole[2]["lr/weights"]), rel=1e-4)

@@ -6,6 +6,8 @@ import csv
 import os
 import shutil
 import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,7 @@ from tests.conftest import MakeYolo
 from tests.engine.runs import SMALL, before_step, run, stop_at, stopped_run
 
 from lehr.config import build_config
-from lehr.engine.checkpoint import read_checkpoint, write_checkpoint
+from lehr.engine.checkpoint import Position, read_checkpoint, write_checkpoint
 from lehr.engine.run import resume
 from lehr.engine.run_folder import only_writer
 from lehr.engine.trainer import Trainer
@@ -106,6 +108,7 @@ def test_a_checkpoint_can_be_named(data: Path, tmp_path: Path, capsys: pytest.Ca
     whole = shutil.copytree(folder, tmp_path / "copy")
     resume(folder / "previous.ckpt")
     assert f"Goes back to {folder / 'previous.ckpt'}" in capsys.readouterr().out
+    assert (folder / "abandoned.ckpt").read_bytes() == (whole / "last.ckpt").read_bytes()
     assert differences(whole, folder) == []
     assert len((folder / "results.csv").read_text().splitlines()) == 4
     stray = Path(shutil.copy(folder / "last.ckpt", tmp_path / "stray.ckpt"))
@@ -156,6 +159,78 @@ def test_more_epochs_make_a_finished_run_longer(data: Path, tmp_path: Path, caps
     assert yaml.safe_load((folder / "config.yaml").read_text())["epochs"] == 5
 
 
+def test_a_longer_run_that_is_killed_before_its_first_checkpoint_is_still_the_longer_one(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(trainer: Trainer) -> None:
+        raise RuntimeError("the power went")
+
+    monkeypatch.chdir(tmp_path)
+    folder = run(data, Path("runs"), "run").folder
+    with pytest.MonkeyPatch.context() as patch, before_step(killed), pytest.raises(RuntimeError, match="power"):
+        patch.setattr("lehr.engine.keeper.Keeper.save", lambda *args, **more: None)
+        resume(folder, {"epochs": 5})
+    assert read_checkpoint(folder / "last.ckpt").position.finished
+    assert resume().folder == folder
+    assert len((folder / "results.csv").read_text().splitlines()) == 6
+
+
+def test_a_kill_between_the_files_of_the_last_save_is_made_good(data: Path, tmp_path: Path) -> None:
+    from lehr.engine import saver
+
+    run(data, tmp_path, "whole")
+    write = saver.write_checkpoint
+
+    def killed(folder: Path, content: Any, position: Position) -> None:
+        if position.finished:
+            raise OSError(28, "No space left on device")
+        write(folder, content, position)
+
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(LehrError, match="No space left"):
+        patch.setattr(saver, "write_checkpoint", killed)
+        run(data, tmp_path, "run")
+    (tmp_path / "run" / "results.csv").unlink()
+    resume(tmp_path / "run")
+    assert differences(tmp_path / "whole", tmp_path / "run") == []
+
+
+def test_a_damaged_configuration_is_told_and_that_of_the_checkpoint_used(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = stopped_run(data, tmp_path, "run", 1, epochs=1)
+    text = (folder / "config.yaml").read_text()
+    cut = text[: text.index("\n", 200) + 1]
+    (folder / "config.yaml").write_text(cut)
+    resume(folder)
+    assert "config.yaml: lacks" in capsys.readouterr().out
+    assert (folder / "config.yaml").read_text() == text
+    for name in ("last.ckpt", "previous.ckpt"):
+        (folder / name).unlink()
+    (folder / "config.yaml").write_text(cut)
+    with pytest.raises(InputError, match=r"config\.yaml: lacks .* cut off"):
+        resume(folder)
+
+
+def test_the_arithmetic_of_a_run_that_goes_on_is_that_of_a_new_one(data: Path, tmp_path: Path) -> None:
+    """Threads that compute take over how their maker treats denormal numbers: none may be made before it is set."""
+    folder = stopped_run(data, tmp_path, "run", 1)
+    script = (
+        "import torch\nfrom pathlib import Path\nfrom lehr.engine import run\n"
+        "def probe(*args):\n"
+        "    torch.ones(2**22).clone()\n"  # as reading a checkpoint does
+        "    print('denormals', int((torch.full((2**22,), 1e-30) * 1e-10).count_nonzero()))\n"
+        "    raise SystemExit\n"
+        f"run.open_run = probe\nrun.resume(Path({str(folder)!r}))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.stdout == "denormals 0\n", done.stderr
+
+
+def test_a_project_beside_a_named_run_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="--project is where the newest run is looked for"):
+        resume(tmp_path, {"project": "other"})
+
+
 def test_a_longer_run_keeps_its_optimizer_and_its_warmup(data: Path, tmp_path: Path) -> None:
     folder = stopped_run(data, tmp_path, "run", 4)
     with stop_at(5), pytest.raises(Stopped):
@@ -170,8 +245,12 @@ def test_early_stopping_ends_a_run_that_goes_on(data: Path, tmp_path: Path, caps
     rows = len((whole / "results.csv").read_text().splitlines()) - 1
     assert rows < 6
     capsys.readouterr()
-    resume(whole)
-    assert f"has finished: {rows} of 6 epochs, stopped early (--patience 1)" in capsys.readouterr().out
+    for changes in ({}, {"patience": 1}, {"epochs": 9}):  # more epochs alone do not help it
+        resume(whole, changes)
+        assert "epochs, stopped early (--patience 1). To train it longer, give a larger --patience." in (
+            capsys.readouterr().out
+        )
+    assert len((whole / "results.csv").read_text().splitlines()) - 1 == rows
     folder = stopped_run(data, tmp_path, "stopped", 1, **options)
     resume(folder)
     assert differences(whole, folder) == []

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from lehr.engine.run_folder import is_held, make_run_folder, only_writer
+from lehr.engine.run_folder import discard, is_held, make_run_folder, only_writer
 from lehr.errors import InputError
 
 
@@ -23,7 +23,11 @@ def test_a_folder_that_holds_something_is_refused_and_an_empty_one_taken(tmp_pat
     (tmp_path / "x").mkdir()
     (tmp_path / "x" / ".config.yaml.tmp").write_text("half")
     assert make_run_folder(tmp_path, "x") == tmp_path / "x"
-    (tmp_path / "x" / "results.csv").write_text("epoch\n")
+    discard(tmp_path / "x")
+    assert not (tmp_path / "x").exists()
+    (tmp_path / "x" / ".git").mkdir(parents=True)
+    discard(tmp_path / "x")
+    assert (tmp_path / "x" / ".git").is_dir()
     with pytest.raises(InputError, match=r"never overwritten\. Choose another --name or --project\."):
         make_run_folder(tmp_path, "x")
     (tmp_path / "x" / "config.yaml").write_text("epochs: 3\n")

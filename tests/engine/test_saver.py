@@ -72,11 +72,11 @@ def test_what_failed_is_told_once_and_written_with_the_next(
     saver.save(save(1, best=0.5))
     assert not saver.wait()
     assert len(saver.news()) == 1 and saver.news() == []
-    assert not (tmp_path / "last.safetensors").exists()
+    assert not (tmp_path / "last.ckpt").exists()
     assert not saver.retry()
     calls["fail"] = None
     saver.save(save(2))
-    assert saver.wait() and (tmp_path / "last.safetensors").is_file() and calls["written"] == [2]
+    assert saver.wait() and (tmp_path / "best.safetensors").is_file() and calls["written"] == [2]
     saver.close()
 
 

@@ -26,6 +26,8 @@ from lehr.whole import flush_to_disk, whole_file
 
 FORMAT = "lehr-state-1"
 LAST, PREVIOUS = "last.ckpt", "previous.ckpt"
+ABANDONED = "abandoned.ckpt"
+"""The last checkpoint of a run that was told to go back to an earlier one."""
 END_OF_ARCHIVE = b"PK\x05\x06"
 END_LENGTH = 22
 """Bytes of a ZIP archive's end record before its comment."""
@@ -94,8 +96,27 @@ def write_checkpoint(folder: Path, content: dict[str, Any], position: Position) 
             torch.save({"format": FORMAT, "blocks": blocks, "content": text}, archive)  # type: ignore[arg-type]
             archive.finish(json.dumps({"format": FORMAT, **asdict(position)}).encode() + b"\n")
         flush_to_disk(temporary)
-        if last.exists():
+        if _worth_keeping(last):
             last.replace(folder / PREVIOUS)
+
+
+def abandon_last(folder: Path, taken: Path) -> None:
+    """Puts a run's last checkpoint aside, since the run goes back to another one.
+
+    Args:
+        folder: the run's folder.
+        taken: the checkpoint that it goes back to.
+    """
+    if (folder / LAST).exists():
+        (folder / LAST).replace(folder / (ABANDONED if taken.name != ABANDONED else f"2-{ABANDONED}"))
+
+
+def _worth_keeping(path: Path) -> bool:
+    """Whether a checkpoint is one to go back to, so that it may take the place of the previous one."""
+    try:
+        return not read_position(path).skipping
+    except (DamagedCheckpoint, OSError):  # missing, or damaged, while the previous one is not
+        return False
 
 
 class _Archive:

@@ -11,6 +11,7 @@ import torch
 from lehr.data.batch import Batch
 from lehr.data.loader import train_keys
 from lehr.engine.device import set_deterministic
+from lehr.engine.out_of_memory import is_out_of_memory, release
 from lehr.engine.setup import Setup
 
 WARM_UP, TIMED = 3, 10
@@ -27,7 +28,14 @@ def tell_cost(setup: Setup, say: Callable[[str], None]) -> None:
     samples, config = setup.train_samples, setup.config
     keys = train_keys(samples, config.data.batch, config.run.seed, 0, rect=config.data.rect)[:1]
     batch = next(iter(setup.train_loader.batches(keys)))
-    fast, repeatable = step_seconds(setup, batch)
+    try:
+        fast, repeatable = step_seconds(setup, batch)
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
+        release(setup.device)
+        say("--deterministic: too little memory beside the run to measure what it costs.")
+        return
     say(f"--deterministic: a step takes {repeatable / fast:.2f} times as long ({_ms(repeatable)} for {_ms(fast)}).")
 
 

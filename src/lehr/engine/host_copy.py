@@ -92,5 +92,5 @@ def _copies(tensors: Sequence[Tensor], blocks: Blocks) -> list[Tensor]:
         used[tensor.dtype] += tensor.numel()
         copies.append(place)
     if copies:
-        torch._foreach_copy_(copies, list(tensors), non_blocking=True)
+        torch._foreach_copy_(copies, list(tensors), non_blocking=copies[0].is_pinned())
     return copies

@@ -91,9 +91,13 @@ class Keeper:
             f"`lehr train --resume {self._setup.folder}` goes on from the last checkpoint that is whole."
         )
 
-    def close(self) -> None:
-        """Ends the thread that writes."""
-        self._saver.close()
+    def close(self, at_once: bool = False) -> None:
+        """Ends the thread that writes.
+
+        Args:
+            at_once: leave what has not been written, and do not wait long.
+        """
+        self._saver.close(at_once)
 
     def kept(self) -> str:
         """How to go on, and what there is to go on from."""

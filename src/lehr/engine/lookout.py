@@ -7,7 +7,7 @@ from collections.abc import Callable
 from torch import Tensor
 
 from lehr.data.batch import Batch
-from lehr.engine.checkpoint import newest_checkpoint
+from lehr.engine.checkpoint import DamagedCheckpoint, newest_checkpoint
 from lehr.engine.keeper import Keeper
 from lehr.engine.setup import Setup
 from lehr.engine.state import Recovery
@@ -90,12 +90,19 @@ class Lookout:
                 f"--warmup-epochs. {self._keeper.kept()}"
             )
         self._keeper.wait()
-        checkpoint = newest_checkpoint(self._setup.folder, self._say, lambda position: not position.skipping)
+        try:
+            checkpoint = newest_checkpoint(self._setup.folder, self._say, lambda position: not position.skipping)
+        except DamagedCheckpoint as error:
+            raise LehrError(f"{trouble}, and no checkpoint to go back to is whole.\n{error}") from None
         if checkpoint is None:
             raise LehrError(f"{trouble}, and there is no checkpoint to go back to:\n{self._listed()}")
+        best = state.stopping.best, state.stopping.best_epoch, state.best_metrics
         state.load_state_dict(checkpoint.content["state"])
+        if best[0] > state.stopping.best:  # the weights that are kept as the best are those
+            state.stopping.best, state.stopping.best_epoch, state.best_metrics = best
         scale = before.lr_scale * options.rollback_lr
         state.recovery = Recovery(before.skipped, 0, before.rollbacks + 1, scale)
+        state.sums.skipped = before.skipped - sum(int(row["skipped"] or 0) for row in state.history)
         self._watch = Watch()
         self._suspects.clear()
         self._say(

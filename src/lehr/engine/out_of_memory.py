@@ -10,14 +10,15 @@ import torch
 from lehr.config import TrainConfig
 from lehr.data.batch import Batch
 
+SIGNS = ("can't allocate memory", "out of memory", "CUBLAS_STATUS_ALLOC_FAILED", "unable to find an engine")
+"""How the CPU's allocator, Apple's, cuBLAS and cuDNN say it: they have no class of their own."""
+
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether an error means that the device, or the host, had no memory left."""
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
-    # The CPU's allocator and Apple's have no class of their own.
-    text = str(error)
-    return isinstance(error, RuntimeError) and ("can't allocate memory" in text or "out of memory" in text)
+    return isinstance(error, RuntimeError) and any(text in str(error) for text in SIGNS)
 
 
 def release(device: torch.device) -> None:

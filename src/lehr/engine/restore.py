@@ -85,7 +85,7 @@ def restore(state: TrainState, plan: TrainingPlan, resumption: Resumption) -> li
     except (KeyError, RuntimeError, TypeError, ValueError) as error:
         raise InputError(f"{checkpoint.path}: does not fit this run ({error}).") from None
     notes.append(f"Goes on from {checkpoint.path}: {checkpoint.position}.")
-    before, config = resumption.before.epochs, resumption.config
+    before, config = checkpoint.position.epochs, resumption.config
     if config.epochs != before:
         unstretched = replace(plan, epochs=before, schedule=build_schedule(plan.options, before))
         now, then = (each.at(state.step).lr_weights * state.recovery.lr_scale for each in (plan, unstretched))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,8 +11,10 @@ from typing import Any
 from lehr.config import TrainConfig, build_config
 from lehr.engine.checkpoint import LAST, PREVIOUS, Checkpoint, newest_checkpoint, read_checkpoint, read_position
 from lehr.engine.run_folder import CONFIG, is_held
+from lehr.engine.saver import LAST_WEIGHTS
 from lehr.errors import InputError
 from lehr.options import option_names
+from lehr.techniques.early_stopping import EarlyStopping
 from lehr.yaml_files import read_mapping
 
 CHANGEABLE = ("device", "workers", "cache", "epochs", "patience", "checkpoint_minutes", "data")
@@ -38,27 +41,42 @@ class Resumption:
     Attributes:
         folder: its folder.
         config: its options, with the changes.
-        before: its options without them.
-        checkpoint: where it goes on; None begins it again, since it had not come to its first checkpoint.
+            checkpoint: where it goes on; None begins it again, since it had not come to its first checkpoint.
         notes: what the user should know, a line each.
     """
 
     folder: Path
     config: TrainConfig
-    before: TrainConfig
     checkpoint: Checkpoint | None
     notes: tuple[str, ...]
 
     @property
     def finished(self) -> bool:
-        """Whether there is nothing left to do."""
+        """Whether there is nothing left to do, with the options as they are now."""
         if self.checkpoint is None or not self.checkpoint.position.finished:
             return False
-        grown = self.config.epochs > self.before.epochs
-        return not grown and self.config.schedule.patience == self.before.schedule.patience
+        state = self.checkpoint.content["state"]
+        stopping = EarlyStopping(self.config.schedule.patience, **state["stopping"])
+        return state["epoch"] >= self.config.epochs or stopping.should_stop(state["epoch"] - 1)
 
 
 def find_run(target: Path | None, project: Path) -> tuple[Path, Path | None]:
+    """The folder of a run, and the checkpoint in it where one was named.
+
+    Args:
+        target: a run's folder, a checkpoint in one, or None for the newest interrupted run.
+        project: where to look for the newest.
+
+    Raises:
+        InputError: there is no such run, or nothing to go on with.
+    """
+    try:
+        return _found(target, project)
+    except OSError as error:
+        raise InputError(f"{error.filename or target or project}: cannot be read ({error.strerror}).") from None
+
+
+def _found(target: Path | None, project: Path) -> tuple[Path, Path | None]:
     """The folder of a run, and the checkpoint in it where one was named.
 
     Args:
@@ -78,7 +96,7 @@ def find_run(target: Path | None, project: Path) -> tuple[Path, Path | None]:
         return target, None
     if not target.exists():
         raise InputError(f"{target}: there is no such run or checkpoint.{_known(project)}")
-    if not (target.parent / CONFIG).is_file():
+    if not (target.parent / CONFIG).is_file() and target.name not in (LAST, PREVIOUS):
         read_checkpoint(target)  # where it is no checkpoint at all, that is the thing to say
         raise InputError(
             f"{target}: lies in no run's folder. Put it back as {LAST} into the folder of its run, beside {CONFIG}."
@@ -107,11 +125,10 @@ def open_run(folder: Path, file: Path | None, changes: Mapping[str, Any]) -> Res
     if checkpoint is not None and not checkpoint.content.keys() >= HELD:
         raise InputError(
             f"{checkpoint.path}: was written by a version of Lehr that this one cannot go on from. Start a new run "
-            f"from its weights: --weights {folder / 'last.safetensors'}"
+            f"from its weights: --weights {folder / LAST_WEIGHTS}"
         )
-    before = _config_of(folder, checkpoint)
-    config = changed(before, changes)
-    return Resumption(folder, config, before, checkpoint, tuple(notes))
+    config = changed(_config_of(folder, checkpoint, notes), changes)
+    return Resumption(folder, config, checkpoint, tuple(notes))
 
 
 def changed(config: TrainConfig, changes: Mapping[str, Any]) -> TrainConfig:
@@ -144,13 +161,16 @@ def changed(config: TrainConfig, changes: Mapping[str, Any]) -> TrainConfig:
     return wanted
 
 
-def _config_of(folder: Path, checkpoint: Checkpoint | None) -> TrainConfig:
+def _config_of(folder: Path, checkpoint: Checkpoint | None, notes: list[str]) -> TrainConfig:
     """The options of a run: those of its config.yaml, which must be those of its checkpoint but for what may change."""
     path = folder / CONFIG
-    if not path.is_file():
-        assert checkpoint is not None
+    try:
+        config = _complete(path)
+    except InputError as error:
+        if checkpoint is None:
+            raise
+        notes.append(f"{error}\nThe options in {checkpoint.path} are used.")
         return build_config(checkpoint.content["config"], str(checkpoint.path))
-    config = build_config(read_mapping(path), str(path))
     if checkpoint is not None:
         trained = {**config.flat(), **checkpoint.content["config"]}
         for name, value in config.flat().items():
@@ -160,6 +180,22 @@ def _config_of(folder: Path, checkpoint: Checkpoint | None) -> TrainConfig:
                     "Set it back, or start a new run with --config."
                 )
     return config
+
+
+def _complete(path: Path) -> TrainConfig:
+    """The options in a run's config.yaml.
+
+    Raises:
+        InputError: it is missing, damaged, or lacks an option, so that a default would take the place of the run's own.
+    """
+    given = read_mapping(path)
+    missing = [name for name in option_names() if name not in given]
+    if missing:
+        raise InputError(
+            f"{path}: lacks {len(missing)} options, such as --{missing[0].replace('_', '-')}: it is cut off, or of "
+            "another version of Lehr. Start a new run: lehr train --config takes what is there."
+        )
+    return build_config(given, str(path))
 
 
 def _checkpoints(folder: Path) -> list[Path]:
@@ -183,17 +219,21 @@ def _runs(project: Path) -> list[Path]:
     folders = [path.parent for path in project.glob(f"*/{CONFIG}")]
 
     def touched(folder: Path) -> float:
-        return max(path.stat().st_mtime for path in (folder / CONFIG, *_checkpoints(folder)))
+        times = []
+        for name in (CONFIG, LAST, PREVIOUS):
+            with contextlib.suppress(FileNotFoundError):  # a run that is being trained renames its files
+                times.append((folder / name).stat().st_mtime)
+        return max(times, default=0.0)
 
     return sorted(folders, key=touched, reverse=True)
 
 
 def _is_finished(folder: Path) -> bool:
+    """Whether a run has reached its end, and has not been given more epochs since."""
     for path in _checkpoints(folder):
-        try:
-            return read_position(path).finished
-        except (InputError, OSError):
-            continue
+        with contextlib.suppress(InputError, OSError):
+            position = read_position(path)
+            return position.finished and (read_mapping(folder / CONFIG).get("epochs") or 0) <= position.epochs
     return False
 
 

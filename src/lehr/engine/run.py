@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 import contextlib
-import shutil
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from lehr.config import TrainConfig
+from lehr.engine.checkpoint import LAST, abandon_last
 from lehr.engine.deterministic import tell_cost
+from lehr.engine.device import use_whole_machine
 from lehr.engine.interrupt import StopRequest
 from lehr.engine.keeper import clear_leftovers
 from lehr.engine.out_of_memory import is_out_of_memory
 from lehr.engine.progress import Reporter
 from lehr.engine.results import write_results
 from lehr.engine.resume import Resumption, find_run, open_run
-from lehr.engine.run_folder import LOG, make_run_folder, only_writer, write_config
+from lehr.engine.run_folder import LOG, discard, make_run_folder, only_writer, write_config
 from lehr.engine.saver import RESULTS
 from lehr.engine.setup import Setup, prepare
 from lehr.engine.trainer import Trainer, TrainResult, result_of
-from lehr.errors import LehrError
+from lehr.errors import InputError, LehrError
 from lehr.evaluation.metrics import Metrics
 
 
@@ -35,15 +39,16 @@ def train(config: TrainConfig) -> TrainResult:
         Stopped: a signal asked for the end; the state is saved.
         LehrError: the training itself failed.
     """
+    use_whole_machine(torch.device("cpu"))  # before anything is computed: later threads take over what holds now
     project = config.run.project
-    new_project = not project.exists()
+    new_project = not os.path.exists(project)  # noqa: PTH110 (which, unlike Path's, never raises)
     folder = make_run_folder(project, config.run.name)
     with only_writer(folder):
         try:
             write_config(config, folder)  # first, so that a run that is killed from here on can begin again
             setup = _prepared(config, folder)
         except (LehrError, KeyboardInterrupt):
-            shutil.rmtree(folder, ignore_errors=True)
+            discard(folder)
             if new_project:
                 with contextlib.suppress(OSError):  # another run is in it by now
                     project.rmdir()
@@ -64,7 +69,10 @@ def resume(target: Path | None = None, changes: Mapping[str, Any] | None = None)
         Stopped: a signal asked for the end; the state is saved.
         LehrError: the training itself failed.
     """
+    use_whole_machine(torch.device("cpu"))
     given = dict(changes or {})
+    if target is not None and "project" in given:
+        raise InputError(f"--resume {target}: --project is where the newest run is looked for; leave it out.")
     folder, file = find_run(target, Path(given.pop("project", "runs")))
     with only_writer(folder):
         resumption = open_run(folder, file, given)
@@ -72,8 +80,11 @@ def resume(target: Path | None = None, changes: Mapping[str, Any] | None = None)
             return _finished(resumption)
         clear_leftovers(folder)
         setup = _prepared(resumption.config, folder, resumption)
-        write_config(resumption.config, folder)
+        del resumption  # and with it another copy of the state
+        write_config(setup.config, folder)
         write_results(folder / RESULTS, setup.state.history)
+        if file is not None and file.name != LAST:
+            abandon_last(folder, file)
         return _train(setup)
 
 
@@ -103,9 +114,10 @@ def _finished(resumption: Resumption) -> TrainResult:
     with Reporter(resumption.folder / LOG, config.epochs, config.imgsz) as reporter:
         for line in resumption.notes:
             reporter.say(line)
-        early = "" if state["epoch"] >= config.epochs else f", stopped early (--patience {config.schedule.patience})"
+        done, early = state["epoch"], state["epoch"] < config.epochs
+        how = f", stopped early (--patience {config.schedule.patience})" if early else ""
         reporter.say(
-            f"{resumption.folder} has finished: {state['epoch']} of {config.epochs} epochs{early}. To train it longer, "
-            "give more --epochs" + (" or a larger --patience." if early else ".")
+            f"{resumption.folder} has finished: {done} of {config.epochs} epochs{how}. To train it longer, give "
+            f"{'a larger --patience' if early else 'more --epochs'}."
         )
     return result_of(resumption.folder, Metrics.from_dict(state["best_metrics"]))

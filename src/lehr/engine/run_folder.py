@@ -18,6 +18,10 @@ from lehr.errors import InputError
 from lehr.whole import whole_file
 
 CONFIG, LOCK, LOG = "config.yaml", ".lock", "train.log"
+HOLDER = ".lock.holder"
+"""Who holds the lock; a file of its own, since on some file systems the lock is what the lock file says."""
+OURS = {LOCK, HOLDER, f".{CONFIG}.tmp"}
+"""What a run that was killed at its very beginning may have left."""
 
 
 def make_run_folder(project: Path, name: str | None, default: str = "train") -> Path:
@@ -38,7 +42,7 @@ def make_run_folder(project: Path, name: str | None, default: str = "train") -> 
         if name is not None:
             folder = project / name
             folder.mkdir(parents=True, exist_ok=True)
-            if any(not path.name.startswith(".") for path in folder.iterdir()):
+            if any(path.name not in OURS for path in folder.iterdir()):
                 raise FileExistsError(errno.EEXIST, "exists", str(folder))
         else:
             folder = _make_first_free(project, default)
@@ -67,6 +71,14 @@ def write_config(config: TrainConfig, folder: Path) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
+def discard(folder: Path) -> None:
+    """Removes a run that has not begun: only what Lehr made, and the folder if nothing else is in it."""
+    with contextlib.suppress(OSError):
+        for name in (CONFIG, *OURS):
+            (folder / name).unlink(missing_ok=True)
+        folder.rmdir()
+
+
 @contextmanager
 def only_writer(folder: Path) -> Iterator[None]:
     """Holds a run's folder for this process; the system lets go of it when the process ends, however it ends.
@@ -80,12 +92,12 @@ def only_writer(folder: Path) -> Iterator[None]:
         lock.acquire()
     except Timeout:
         raise InputError(
-            f"{folder}: is being trained by {_holder(path)}. A run has one writer: wait for it, or stop it first."
+            f"{folder}: is being trained by {_holder(folder)}. A run has one writer: wait for it, or stop it first."
         ) from None
     except OSError as error:
         raise InputError(f"{path}: cannot be written ({error.strerror}).") from None
     with contextlib.suppress(OSError):  # a full disk: the lock holds all the same
-        path.write_text(f"process {os.getpid()} on {platform.node()}", encoding="utf-8")
+        (folder / HOLDER).write_text(f"process {os.getpid()} on {platform.node()}", encoding="utf-8")
     try:
         yield
     finally:
@@ -99,13 +111,15 @@ def is_held(folder: Path) -> bool:
     try:
         with FileLock(folder / LOCK, timeout=0):
             return False
-    except (Timeout, OSError):
+    except Timeout:
         return True
+    except OSError:  # not ours to lock
+        return False
 
 
-def _holder(path: Path) -> str:
+def _holder(folder: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8") or "another process"
+        return (folder / HOLDER).read_text(encoding="utf-8") or "another process"
     except OSError:
         return "another process"
 

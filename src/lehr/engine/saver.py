@@ -107,12 +107,18 @@ class Saver:
             self._change.notify_all()
         return self.wait()
 
-    def close(self) -> None:
-        """Ends the thread when it has written what waits."""
+    def close(self, at_once: bool = False) -> None:
+        """Ends the thread when it has written what waits.
+
+        Args:
+            at_once: leave what waits, and do not wait long for what is being written.
+        """
         with self._change:
             self._closing = True
+            if at_once:
+                self._waiting = None
             self._change.notify_all()
-        self._thread.join()
+        self._thread.join(1.0 if at_once else None)
 
     def _work(self) -> None:
         while True:
@@ -142,16 +148,16 @@ class Saver:
         """Writes a save; what went wrong, if anything."""
         try:
             save.ready()
-            # In this order a run that is killed between two files writes the later ones again when it goes on.
+            # The checkpoint comes last: a run that is killed before it makes the other files again when it goes on.
             best = None if save.best is None else encode_weights(save.best.tensors, save.best.metadata)
             if best is not None:
                 write_weights(best, self.folder / BEST_WEIGHTS)
-            write_checkpoint(self.folder, save.content, save.position)
             if save.last is not None:
                 last = best if save.last is save.best else None
                 last = last or encode_weights(save.last.tensors, save.last.metadata)
                 write_weights(last, self.folder / LAST_WEIGHTS)
             write_results(self.folder / RESULTS, save.rows)
+            write_checkpoint(self.folder, save.content, save.position)
             save.written()
         except LehrError as error:
             return str(error)

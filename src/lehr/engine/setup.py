@@ -93,6 +93,7 @@ def prepare(config: TrainConfig, folder: Path, resumption: Resumption | None = N
     device = pick_device(config.run.device)
     if device.type == "cuda":
         set_deterministic(config.run.deterministic)
+        torch.cuda.set_device(device)
     use_whole_machine(device)
     notes: list[str] = list(config.notes)
     if config.data.imgsz is not None and config.imgsz != config.data.imgsz:

@@ -6,6 +6,7 @@ follows. After each epoch the average is validated and saved. Nothing in a step 
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import time
 from dataclasses import dataclass
@@ -91,9 +92,8 @@ class Trainer:
         self.reporter.header(self.setup.loss.parts)
         no_memory = False
         try:
-            if state.step == 0:
-                self.keeper.save()  # something to go back to, from the first step on
             state.finished = state.epoch >= self.config.epochs
+            self.keeper.save()  # something to go back to from the first step on
             while not state.finished:
                 try:
                     self._epoch()
@@ -101,9 +101,9 @@ class Trainer:
                     self.lookout.go_back()
             self.keeper.finish()
         except (RuntimeError, MemoryError) as error:
-            if "DataLoader worker" in str(error):
+            if "DataLoader worker" in str(error) and ("killed" in str(error) or "unexpectedly" in str(error)):
                 raise self._unable(
-                    "A process that loads images was killed, perhaps for want of memory. Use fewer --workers."
+                    f"{error}\nA process that loads images was killed, perhaps for want of memory. Use fewer --workers."
                 ) from None
             if not is_out_of_memory(error):
                 raise
@@ -111,8 +111,7 @@ class Trainer:
         except InputError as error:  # data that are gone
             raise self._unable(str(error)) from None
         finally:
-            if sys.exc_info()[0] is not KeyboardInterrupt:  # a second Ctrl-C waits for nothing
-                self.keeper.close()
+            self.keeper.close(at_once=sys.exc_info()[0] is KeyboardInterrupt)
         if no_memory:  # told here, where the failed step holds no memory any more
             state.optimizer.zero_grad()
             later = f"If something else took it for a while: {self.keeper.kept()}" if state.step else ""
@@ -132,7 +131,8 @@ class Trainer:
         metrics, sums = evaluation.metrics, state.sums
         self._whole = False
         state.class_maps = tuple(each.map or 0.0 for each in metrics.classes.values())
-        better = state.stopping.update(epoch, metrics.fitness)
+        # In the middle of a streak of steps left out, the run may yet go back to before this epoch.
+        better = state.recovery.streak == 0 and state.stopping.update(epoch, metrics.fitness)
         if better:
             state.best_metrics = metrics
         state.history.append(self._row(evaluation))
@@ -319,8 +319,13 @@ class Trainer:
     def _unable(self, what: str) -> LehrError:
         """The error of a run that cannot go on for now; its state is saved unless a step was cut short."""
         if self._whole:
+            with contextlib.suppress(NotFinite):
+                self.lookout.look(wait=True)
             self.keeper.save(weights=True)
-            self.keeper.finish()
+            try:
+                self.keeper.finish()
+            except LehrError as error:
+                return LehrError(f"{what}\n{error}")
         return LehrError(f"{what}\n{self.keeper.kept()}")
 
     def _attempt(self, batch: Batch) -> None:

@@ -95,8 +95,9 @@ class Watch:
         values = torch.stack((*losses.detach(), finite.to(losses.dtype), last))
         event = None
         if values.device.type == "cuda":
+            device = values.device
             values = torch.empty_like(values, device="cpu", pin_memory=True).copy_(values, non_blocking=True)
-            event = _recorded()
+            event = _recorded(device)
         self._under_way.append((step, images, values, event, norm is not None))
 
     def arrived(self, wait: bool = False) -> list[Observation]:
@@ -118,17 +119,18 @@ class Watch:
         return observations
 
 
-def _recorded() -> Any:
+def _recorded(device: torch.device) -> Any:
     """An event that has happened when everything asked of the device so far is done."""
     event = torch.cuda.Event()  # type: ignore[no-untyped-call]
-    event.record()
+    event.record(torch.cuda.current_stream(device))
     return event
 
 
 def step_if_finite(optimizer: torch.optim.Optimizer, finite: Tensor) -> bool:
     """An optimizer step that leaves everything as it is unless the gradient is finite.
 
-    On CUDA, torch's fused optimizers decide that on the device; elsewhere the host does, which waits for the flag.
+    On CUDA, torch's fused optimizers decide that on the device; elsewhere the host does, which waits for the flag, and
+    for the first step too: SGD makes its moments in it, and would leave them as it found the memory.
 
     Args:
         optimizer: the optimizer.
@@ -137,7 +139,7 @@ def step_if_finite(optimizer: torch.optim.Optimizer, finite: Tensor) -> bool:
     Returns:
         False where the step was left out; True where it was made, or where the device decides.
     """
-    if finite.device.type == "cuda" and optimizer.defaults.get("fused"):
+    if finite.device.type == "cuda" and optimizer.defaults.get("fused") and optimizer.state:
         optimizer.found_inf = (~finite).float()  # type: ignore[attr-defined]  # as torch.amp.GradScaler hands it over
         optimizer.step()
         return True
