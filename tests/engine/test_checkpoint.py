@@ -237,3 +237,17 @@ def test_a_checkpoint_that_is_no_place_to_go_back_to_does_not_take_the_place_of_
     (folder / "last.ckpt").write_bytes(b"damaged")
     write_checkpoint(folder, content(5), Position(2, 5, 95))
     assert read_position(folder / "previous.ckpt") == POSITION
+
+
+def test_a_full_disk_is_named_and_both_checkpoints_stay(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from lehr.engine.checkpoint import _Archive
+
+    def full(archive: _Archive, data: bytes) -> None:
+        archive.error = OSError(28, "No space left on device")
+        raise archive.error
+
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    monkeypatch.setattr(_Archive, "_put", full)
+    with pytest.raises(InputError, match=r"last\.ckpt: cannot be written \(No space left on device\)"):
+        write_checkpoint(folder, content(3), POSITION)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before

@@ -19,8 +19,10 @@ def test_names_are_counted_on(tmp_path: Path) -> None:
     assert made == ["train", "train-2", "train-3"]
 
 
-def test_a_folder_that_holds_something_is_refused_and_an_empty_one_taken(tmp_path: Path) -> None:
+def test_a_folder_that_exists_is_refused_unless_a_kill_left_it_before_the_run_began(tmp_path: Path) -> None:
     (tmp_path / "x").mkdir()
+    with pytest.raises(InputError, match="never overwritten"):
+        make_run_folder(tmp_path, "x")
     (tmp_path / "x" / ".config.yaml.tmp").write_text("half")
     assert make_run_folder(tmp_path, "x") == tmp_path / "x"
     discard(tmp_path / "x")

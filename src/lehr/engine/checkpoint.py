@@ -93,7 +93,12 @@ def write_checkpoint(folder: Path, content: dict[str, Any], position: Position) 
         with temporary.open("wb") as file:
             archive = _Archive(file)
             blocks, text = pack(content)
-            torch.save({"format": FORMAT, "blocks": blocks, "content": text}, archive)  # type: ignore[arg-type]
+            try:
+                torch.save({"format": FORMAT, "blocks": blocks, "content": text}, archive)  # type: ignore[arg-type]
+            except RuntimeError:
+                if archive.error is None:
+                    raise
+                raise archive.error from None  # a full disk, say, of which torch makes an error of its own
             archive.finish(json.dumps({"format": FORMAT, **asdict(position)}).encode() + b"\n")
         flush_to_disk(temporary)
         if _worth_keeping(last):
@@ -125,6 +130,7 @@ class _Archive:
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
         self._crc = 0
+        self.error: OSError | None = None
         self._end = b""
         """The last bytes so far, held back: torch leaves the length of the comment in them empty."""
 
@@ -149,7 +155,11 @@ class _Archive:
 
     def _put(self, data: bytes | memoryview) -> None:
         self._crc = zlib.crc32(data, self._crc)
-        self._file.write(data)
+        try:
+            self._file.write(data)
+        except OSError as error:
+            self.error = error
+            raise
 
 
 def read_position(path: Path) -> Position:

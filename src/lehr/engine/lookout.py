@@ -14,7 +14,7 @@ from lehr.engine.state import Recovery
 from lehr.errors import LehrError
 from lehr.techniques.non_finite import Observation, Watch, describe
 
-MOST_NAMED = 8
+MOST_NAMED = 64
 """Images of a batch that a message names."""
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import platform
 from collections.abc import Iterator
@@ -27,7 +26,7 @@ OURS = {LOCK, HOLDER, f".{CONFIG}.tmp"}
 def make_run_folder(project: Path, name: str | None, default: str = "train") -> Path:
     """Makes and returns `project/name`; without a name, the first free of `train`, `train-2`, ...
 
-    A named folder may be there already if it is empty: a kill may have left it so.
+    A named folder may be there already if a kill left it before the run began.
 
     Args:
         project: the folder that holds the runs; made when missing.
@@ -41,9 +40,8 @@ def make_run_folder(project: Path, name: str | None, default: str = "train") -> 
         project.mkdir(parents=True, exist_ok=True)
         if name is not None:
             folder = project / name
-            folder.mkdir(parents=True, exist_ok=True)
-            if any(path.name not in OURS for path in folder.iterdir()):
-                raise FileExistsError(errno.EEXIST, "exists", str(folder))
+            if not _left_unbegun(folder):
+                folder.mkdir(parents=True)
         else:
             folder = _make_first_free(project, default)
     except FileExistsError as error:
@@ -122,6 +120,14 @@ def _holder(folder: Path) -> str:
         return (folder / HOLDER).read_text(encoding="utf-8") or "another process"
     except OSError:
         return "another process"
+
+
+def _left_unbegun(folder: Path) -> bool:
+    """Whether a folder holds nothing but what a run that was killed at its very beginning leaves."""
+    if not folder.is_dir():
+        return False
+    names = {path.name for path in folder.iterdir()}
+    return bool(names) and names <= OURS
 
 
 def _is_run(name: str) -> bool:
