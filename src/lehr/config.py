@@ -18,10 +18,13 @@ from lehr.options import (
     Options,
     RunOptions,
     ScheduleOptions,
+    SpeedOptions,
     has_anchors,
     option_names,
 )
 
+DEFAULT_BATCH = 16
+"""Images a step where nothing else is said."""
 STRIDE = 32
 """The largest stride of every family; image sizes are multiples of it."""
 
@@ -39,6 +42,7 @@ class TrainConfig(Options):
     schedule: ScheduleOptions = ScheduleOptions()
     loss: LossOptions = LossOptions()
     augment: AugmentOptions = AugmentOptions()
+    speed: SpeedOptions = SpeedOptions()
     run: RunOptions = RunOptions()
     notes: tuple[str, ...] = ()
     """What of the input is not used, a line each."""
@@ -52,6 +56,16 @@ class TrainConfig(Options):
     def epochs(self) -> int:
         """Epochs of the run."""
         return self.schedule.epochs or 100
+
+    @property
+    def batch(self) -> int:
+        """Images a step; the default where it is to be measured and has not been yet."""
+        batch = self.data.batch
+        return batch if isinstance(batch, int) else DEFAULT_BATCH
+
+    def with_batch(self, batch: int) -> TrainConfig:
+        """The same run with a count of images a step."""
+        return self.model_copy(update={"data": self.data.model_copy(update={"batch": batch})})
 
     def flat(self) -> dict[str, Any]:
         """Every option by its flat name, as plain values for YAML."""

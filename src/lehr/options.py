@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -24,8 +25,8 @@ class DataOptions(Options):
     imgsz: int | None = Field(None, ge=1)
     """Image size, pixels: the side of the square the model sees; rounded up to a multiple of 32
     (unset: 640, for `shapes` 128)."""
-    batch: int = Field(16, ge=1)
-    """Images a step."""
+    batch: int | float | Literal["auto"] = 16
+    """Images a step; or `auto`, or a share of the device's memory such as 0.7, to have it measured."""
     workers: int | None = Field(None, ge=0)
     """Processes that load and augment; 0 loads in the training process (unset: 0 on a CPU, else up to 8)."""
     cache: Literal["ram", "disk", "none"] = "ram"
@@ -44,6 +45,22 @@ class DataOptions(Options):
     """With --grid-max: a new size each step, from this many cells of 32 pixels on."""
     grid_max: int | None = Field(None, ge=2)
     """With --grid-min: a new size each step, up to this many cells of 32 pixels."""
+
+    @field_validator("batch", mode="before")
+    @classmethod
+    def _count_or_share(cls, value: Any) -> Any:
+        """A count, a share, or `auto`, whose familiar form is -1."""
+        with contextlib.suppress(TypeError, ValueError):
+            number = float(value)
+            if number == -1:
+                return "auto"
+            if number >= 1 and number == int(number):
+                return int(number)
+            if 0 < number < 1:
+                return number
+        if value == "auto":
+            return value
+        raise ValueError("a count of images, a share of the memory between 0 and 1, or auto")
 
 
 class ModelOptions(Options):
@@ -185,6 +202,26 @@ class AugmentOptions(Options):
     """Probability of a left-right flip."""
 
 
+class SpeedOptions(Options):
+    """How the device is used; the same training, faster."""
+
+    amp: Literal["auto", "bf16", "fp16", "off"] = "auto"
+    """Mixed precision, checked on this model and these images first; `auto`: bfloat16 where the device has it, else
+    float16, else off."""
+    augment_on: Literal["auto", "cpu", "device"] = "auto"
+    """Where training pictures are drawn; `auto`: on a GPU where there is one, else on the CPU."""
+    compile: Literal["off", "default", "max"] = "off"
+    """torch.compile for model and loss; `max` also tries out kernels. Takes a while once, then is cached."""
+    profile: bool = False
+    """End with a table of where the time went, and what to change."""
+
+    @field_validator("amp", "compile", mode="before")
+    @classmethod
+    def _switch(cls, value: Any) -> Any:
+        """YAML reads `off` as a boolean; and the familiar `amp: true` means `auto`."""
+        return {False: "off", True: "auto"}.get(value, value) if isinstance(value, bool) else value
+
+
 class RunOptions(Options):
     """Where the run happens and what it leaves."""
 
@@ -208,6 +245,7 @@ GROUPS: dict[str, type[Options]] = {
     "schedule": ScheduleOptions,
     "loss": LossOptions,
     "augment": AugmentOptions,
+    "speed": SpeedOptions,
     "run": RunOptions,
 }
 

@@ -14,6 +14,7 @@ COMMANDS = [
     ["val"],
     ["predict"],
     ["data"],
+    ["doctor"],
     *(["data", c] for c in ("check", "stats", "split", "convert")),
 ]
 

@@ -228,7 +228,7 @@ def test_data_that_are_gone_altogether_stop_the_run_with_its_state_saved(data: P
 def test_a_worker_that_is_killed_is_told_and_the_state_saved(data: Path, tmp_path: Path) -> None:
     def act(trainer: Trainer) -> None:
         if trainer.state.step == 7:
-            workers: Any = trainer.setup.train_loader._loader
+            workers: Any = trainer.setup.feed.loader._loader
             for process in workers._iterator._workers:
                 os.kill(process.pid, signal.SIGKILL)
 

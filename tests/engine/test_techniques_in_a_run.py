@@ -99,9 +99,9 @@ def test_rectangular_batches_are_rectangles_without_mosaic(tmp_path: Path) -> No
     from lehr.data.loader import train_keys
 
     keys = train_keys(made.train_samples, 2, 0, 0, rect=True)
-    shapes = sorted(tuple(batch.images.shape[2:]) for batch in made.train_loader.batches(keys))
+    shapes = sorted(tuple(batch.images.shape[2:]) for batch in made.feed.batches(keys))
     assert shapes == [(32, 96), (64, 96)]
-    for batch in made.train_loader.batches(keys):
+    for batch in made.feed.batches(keys):
         assert batch.boxes[:, 0].tolist() == [[8, 8, 24, 24]] * 2  # the objects are where they are
         for image in batch.images:
             assert image[:, 8:24, 8:24].min() > 150 and image[:, 26:, 26:].max() < 130
@@ -109,7 +109,7 @@ def test_rectangular_batches_are_rectangles_without_mosaic(tmp_path: Path) -> No
 
 
 def test_multi_scale_changes_the_size_of_the_steps(data: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import lehr.engine.trainer as module
+    import lehr.engine.compute as module
 
     seen: list[int] = []
     original = module.resized

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lehr.evaluation import nms
 from lehr.evaluation.nms import suppress
 
 
@@ -40,11 +42,20 @@ def slow(
     return sorted(kept, reverse=True)[:most]
 
 
+@pytest.mark.parametrize("on_accelerator", [False, True])
+@pytest.mark.parametrize("first", [7, 1024])
 @settings(max_examples=20)
 @given(st.integers(0, 1000), st.floats(0.3, 0.9), st.floats(0.1, 0.8), st.sampled_from([5, 300]))
-def test_it_equals_the_slow_version(seed: int, confidence: float, iou: float, most: int) -> None:
+def test_it_equals_the_slow_version(
+    on_accelerator: bool, first: int, seed: int, confidence: float, iou: float, most: int
+) -> None:
     boxes, scores = random_predictions(seed)
-    found = suppress(boxes, scores, confidence=confidence, iou=iou, most=most)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(nms, "FIRST", first)
+        patch.setattr(nms, "AT_ONCE", 2 * first**2)
+        if on_accelerator:
+            patch.setattr(nms, "_keep_by_image", nms._keep_all_at_once)
+        found = suppress(boxes, scores, confidence=confidence, iou=iou, most=most)
     for image in range(len(boxes)):
         own = found.images == image
         expected = slow(boxes[image].numpy(), scores[image].numpy(), confidence, iou, most)

@@ -30,6 +30,7 @@ app.command(
 )
 app.command("lehr.cli.anchors:anchors", help="Show how well anchors fit a data set, and find better ones.")
 app.command("lehr.cli.data:app", name="data", help="Check, describe, split and convert data sets.")
+app.command("lehr.cli.doctor:doctor", help="Try what this machine can do, and tell what is missing.")
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:

@@ -9,10 +9,18 @@ import yaml
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
-from lehr.cli.train_options import Augment, Config, Data, Hyp, Loss, Model, Run, Schedule, merged
+from lehr.cli.train_options import Augment, Config, Data, Hyp, Loss, Model, Run, Schedule, Speed, merged
 from lehr.config import TrainConfig, build_config
 from lehr.errors import InputError
-from lehr.options import AugmentOptions, DataOptions, LossOptions, ModelOptions, RunOptions, ScheduleOptions
+from lehr.options import (
+    AugmentOptions,
+    DataOptions,
+    LossOptions,
+    ModelOptions,
+    RunOptions,
+    ScheduleOptions,
+    SpeedOptions,
+)
 
 
 def schedule(
@@ -27,6 +35,7 @@ def schedule(
     schedule: Schedule = ScheduleOptions(),
     loss: Loss = LossOptions(),
     augment: Augment = AugmentOptions(),
+    speed: Speed = SpeedOptions(),
     run: Run = RunOptions(),
     config: Config = None,
     hyp: Hyp = None,
@@ -54,7 +63,7 @@ def schedule(
     from lehr.techniques.plan import write_csv
     from lehr.techniques.schedule import schedule_name
 
-    settings = merged(data, model, schedule, loss, augment, run, config=config, hyp=hyp)
+    settings = merged(data, model, schedule, loss, augment, speed, run, config=config, hyp=hyp)
     first = preview(settings, images, classes)
     given = f"{schedule_name(settings.schedule)} schedule, {settings.schedule.warmup} warmup"
     plans = {given if compare else settings.model.model: first.plan}

@@ -7,9 +7,17 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from lehr.cli.train_options import Augment, Config, Data, Hyp, Loss, Model, Run, Schedule, given_options, merged
+from lehr.cli.train_options import Augment, Config, Data, Hyp, Loss, Model, Run, Schedule, Speed, given_options, merged
 from lehr.errors import InputError
-from lehr.options import AugmentOptions, DataOptions, LossOptions, ModelOptions, RunOptions, ScheduleOptions
+from lehr.options import (
+    AugmentOptions,
+    DataOptions,
+    LossOptions,
+    ModelOptions,
+    RunOptions,
+    ScheduleOptions,
+    SpeedOptions,
+)
 
 Resume = Annotated[
     list[Path] | None,
@@ -32,6 +40,7 @@ def train(
     schedule: Schedule = ScheduleOptions(),
     loss: Loss = LossOptions(),
     augment: Augment = AugmentOptions(),
+    speed: Speed = SpeedOptions(),
     run: Run = RunOptions(),
     config: Config = None,
     hyp: Hyp = None,
@@ -53,10 +62,10 @@ def train(
     if resume is not None:
         if config is not None or hyp is not None or explain:
             raise InputError("--resume: goes with no --config, --hyp or --explain; a run goes on with its own options.")
-        changes = given_options(data, model, schedule, loss, augment, run)
+        changes = given_options(data, model, schedule, loss, augment, speed, run)
         _go_on(resume[0] if resume else None, changes)
         return
-    settings = merged(data, model, schedule, loss, augment, run, config=config, hyp=hyp)
+    settings = merged(data, model, schedule, loss, augment, speed, run, config=config, hyp=hyp)
     if explain:
         from lehr.cli.explanation import explanation
 

@@ -17,6 +17,7 @@ from lehr.options import (
     Options,
     RunOptions,
     ScheduleOptions,
+    SpeedOptions,
 )
 from lehr.yaml_files import read_mapping
 
@@ -25,6 +26,7 @@ Model = Annotated[ModelOptions, Parameter(name="*", group="Model")]
 Schedule = Annotated[ScheduleOptions, Parameter(name="*", group="Schedule")]
 Loss = Annotated[LossOptions, Parameter(name="*", group="Loss")]
 Augment = Annotated[AugmentOptions, Parameter(name="*", group="Augmentation")]
+Speed = Annotated[SpeedOptions, Parameter(name="*", group="Speed")]
 Run = Annotated[RunOptions, Parameter(name="*", group="Run")]
 Config = Annotated[
     Path | None,

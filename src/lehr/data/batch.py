@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+
+from lehr.augment.draw_on_device import draw_pictures
+from lehr.augment.pack import PackedPictures
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +19,7 @@ class Batch:
     """Images with their objects; objects are padded to the largest count in the batch.
 
     Attributes:
-        images: uint8 (batch, 3, height, width), RGB, channels-last in memory.
+        images: uint8 (batch, 3, height, width), RGB, channels-last in memory; empty until they are drawn.
         boxes: float32 (batch, most, 4), xyxy in pixels of `images`; zeros where padded.
         classes: int64 (batch, most); -1 where padded.
         indices: int64 (batch,), each image's place in its split.
@@ -24,6 +27,8 @@ class Batch:
             `x_batch = x_original * scale + offset`; ones and zeros for augmented images.
         faults: what is wrong with each image that could not be read when its turn came. In training another picture
             took its place; in an evaluation it is grey, without objects, and its index is -1.
+        instances: objects in it.
+        packed: the pictures that are still to be drawn, on the device; None once `images` are there.
     """
 
     images: Tensor
@@ -32,10 +37,23 @@ class Batch:
     indices: Tensor
     placements: Tensor
     faults: tuple[str, ...] = ()
+    instances: int = 0
+    packed: PackedPictures | None = None
+
+    def __len__(self) -> int:
+        return len(self.indices)
 
     def to(self, device: torch.device) -> Batch:
-        """The same batch on a device; copies are asynchronous from pinned memory."""
-        return self.each(lambda tensor: tensor.to(device, non_blocking=True))
+        """Images, boxes and classes on a device, drawn there where they are not yet; the rest stays with the host.
+
+        Copies are asynchronous from pinned memory.
+        """
+
+        def moved(tensor: Tensor) -> Tensor:
+            return tensor.to(device, non_blocking=True)
+
+        images = moved(self.images) if self.packed is None else draw_pictures(self.packed.each(moved))
+        return replace(self, images=images, boxes=moved(self.boxes), classes=moved(self.classes), packed=None)
 
     def pin_memory(self) -> Batch:
         """The same batch in page-locked memory, from which copies to the device can be asynchronous."""
@@ -50,6 +68,8 @@ class Batch:
             change(self.indices),
             change(self.placements),
             self.faults,
+            self.instances,
+            None if self.packed is None else self.packed.each(change),
         )
 
 

@@ -5,8 +5,10 @@ What a batch holds depends on (seed, epoch, index) alone, so the number of worke
 
 from __future__ import annotations
 
+import functools
 import multiprocessing
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +20,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from lehr.augment.draw import draw
 from lehr.augment.letterbox import GREY, letterbox_into
+from lehr.augment.pack import PackedPictures, pack
 from lehr.augment.plan import plan_picture
 from lehr.augment.tiles import Plan
 from lehr.data.batch import Batch, pad_objects
@@ -30,6 +33,8 @@ from lehr.options import AugmentOptions
 from lehr.rng import generator
 from lehr.signals import ignore_stopping
 
+Pictures = dict[int, tuple[NDArray[np.uint8], tuple[int, int]]]
+"""Images of a split by their place in it, as `ImageStore` gives them."""
 Key = tuple[int, list[int]]
 """What is asked of the input path: the epoch and the images of a batch."""
 STAND_INS = 10
@@ -47,6 +52,8 @@ class TrainBatches:
         seed: the run's seed.
         epochs: epochs of the run; mosaic closes before its end.
         rect: make each batch the smallest rectangle of whole strides that holds its images; there is no mosaic then.
+        on_device: leave the drawing to the device.
+        threads: draw this many pictures at once; for use in the training process, whose cores are idle meanwhile.
     """
 
     store: ImageStore
@@ -55,6 +62,8 @@ class TrainBatches:
     seed: int
     epochs: int
     rect: bool = False
+    on_device: bool = False
+    threads: int = 1
 
     def mosaic_on(self, epoch: int) -> bool:
         """Whether mosaic, mixup and copy-paste are still on in an epoch."""
@@ -64,23 +73,44 @@ class TrainBatches:
         """The batch of some images in an epoch."""
         epoch, indices = key
         mosaic = self.mosaic_on(epoch)
-        width, height = rectangle(self.store.samples, indices, self.imgsz) if self.rect else (self.imgsz, self.imgsz)
-        images = np.empty((len(indices), height, width, 3), np.uint8)
-        boxes, classes = [], []
+        shape = rectangle(self.store.samples, indices, self.imgsz) if self.rect else (self.imgsz, self.imgsz)
         faults: list[str] = []
-        for out, index in zip(images, indices, strict=True):
-            plan = self._draw(epoch, index, mosaic, out, faults)
-            boxes.append(plan.boxes)
-            classes.append(plan.classes)
+        chosen = [self._plan(epoch, index, mosaic, shape, faults) for index in indices]
+        plans = [plan for plan, _ in chosen]
+        images = np.empty((0 if self.on_device else len(indices), shape[1], shape[0], 3), np.uint8)
+        packed = None
+        if self.on_device:
+            at_hand = {index: image for _, pictures in chosen for index, image in pictures.items()}
+            packed = pack(plans, at_hand.__getitem__, *shape)
+        else:
+            self._draw(chosen, images)
         placements = np.tile(np.array([1, 1, 0, 0], np.float32), (len(indices), 1))
-        return _batch(images, boxes, classes, indices, placements, faults)
+        boxes, classes = [plan.boxes for plan in plans], [plan.classes for plan in plans]
+        return _batch(images, boxes, classes, indices, placements, faults, packed)
 
-    def _draw(self, epoch: int, index: int, mosaic: bool, out: NDArray[np.uint8], faults: list[str]) -> Plan:
-        """Draws the picture of an image, or of another where an image can no longer be read, and notes that."""
+    def _draw(self, chosen: Sequence[tuple[Plan, Pictures]], images: NDArray[np.uint8]) -> None:
+        """Draws the pictures of a batch."""
+        work = [(plan, pictures.__getitem__, out) for (plan, pictures), out in zip(chosen, images, strict=True)]
+        if self.threads == 1:
+            for plan, source, out in work:
+                draw(plan, source, out)
+        else:
+            for _ in _drawing_threads(self.threads).map(lambda each: draw(*each), work):
+                pass
+
+    def _plan(
+        self, epoch: int, index: int, mosaic: bool, shape: tuple[int, int], faults: list[str]
+    ) -> tuple[Plan, Pictures]:
+        """The plan of an image's picture with the images it shows, or of another's where one can no longer be read.
+
+        Raises:
+            InputError: nor can the others be read.
+        """
         samples = self.store.samples
-        stand_ins = generator(self.seed, "stand-in", epoch, index).integers(len(samples), size=STAND_INS).tolist()
+        stand_ins: list[int] | None = None
         first: ImageFault | None = None
-        for chosen in (index, *stand_ins):
+        chosen = index
+        for attempt in range(STAND_INS + 1):
             plan = plan_picture(
                 samples,
                 self.options,
@@ -89,17 +119,23 @@ class TrainBatches:
                 epoch=epoch,
                 index=chosen,
                 mosaic=mosaic,
-                shape=(out.shape[1], out.shape[0]),
+                shape=shape,
             )
             try:
-                draw(plan, self.store, out)
+                return plan, {number: self.store(number) for number in plan.images}
             except ImageFault as fault:
-                first = first or fault
-                continue
-            if first is not None:
-                faults.append(str(first))
-            return plan
+                if first is None:
+                    first = fault
+                    faults.append(str(fault))
+                rng = generator(self.seed, "stand-in", epoch, index)
+                stand_ins = stand_ins or rng.integers(len(samples), size=STAND_INS).tolist()
+                chosen = stand_ins[min(attempt, STAND_INS - 1)]
         raise InputError(f"{first}\nNor can the images of {STAND_INS} others be read: are the data still there?")
+
+
+@functools.cache
+def _drawing_threads(count: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(count, "draw")
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +193,7 @@ def _batch(
     indices: list[int],
     placements: np.ndarray[Any, np.dtype[np.float32]],
     faults: list[str],
+    packed: PackedPictures | None = None,
 ) -> Batch:
     padded_boxes, padded_classes = pad_objects(boxes, classes)
     return Batch(
@@ -166,6 +203,8 @@ def _batch(
         torch.tensor(indices),
         torch.from_numpy(placements),
         tuple(faults),
+        sum(map(len, classes)),
+        packed,
     )
 
 

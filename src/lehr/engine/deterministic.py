@@ -9,7 +9,7 @@ from collections.abc import Callable
 import torch
 
 from lehr.data.batch import Batch
-from lehr.data.loader import train_keys
+from lehr.engine.compute import Compute
 from lehr.engine.device import set_deterministic
 from lehr.engine.out_of_memory import is_out_of_memory, release
 from lehr.engine.setup import Setup
@@ -25,9 +25,7 @@ def tell_cost(setup: Setup, say: Callable[[str], None]) -> None:
         always = setup.device.type == "cpu"
         say(f"--deterministic: {'a CPU repeats without it' if always else 'has no effect on this device'}.")
         return
-    samples, config = setup.train_samples, setup.config
-    keys = train_keys(samples, config.data.batch, config.run.seed, 0, rect=config.data.rect)[:1]
-    batch = next(iter(setup.train_loader.batches(keys)))
+    batch = setup.first_batch()
     try:
         fast, repeatable = step_seconds(setup, batch)
     except RuntimeError as error:
@@ -46,14 +44,12 @@ def step_seconds(setup: Setup, batch: Batch) -> tuple[float, float]:
 
     Args:
         setup: a run on CUDA.
-        batch: of its loader.
+        batch: of its feed.
     """
-    model = copy.deepcopy(setup.state.model).train()
-    moved = batch.to(setup.device)
-    images = moved.images.to(torch.float32).div_(255)
+    compute = Compute(copy.deepcopy(setup.state.model).train(), setup.loss, setup.device)
 
     def step() -> None:
-        torch.autograd.backward(setup.loss(model(images), moved.boxes, moved.classes).sum())
+        torch.autograd.backward(compute.parts(batch, None, setup.state.precision).sum())
 
     def seconds(deterministic: bool) -> float:
         set_deterministic(deterministic)

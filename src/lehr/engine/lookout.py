@@ -7,12 +7,13 @@ from collections.abc import Callable
 from torch import Tensor
 
 from lehr.data.batch import Batch
-from lehr.engine.checkpoint import DamagedCheckpoint, newest_checkpoint
+from lehr.engine.checkpoint import Checkpoint, DamagedCheckpoint, newest_checkpoint
 from lehr.engine.keeper import Keeper
 from lehr.engine.setup import Setup
 from lehr.engine.state import Recovery
 from lehr.errors import LehrError
 from lehr.techniques.non_finite import Observation, Watch, describe
+from lehr.techniques.precision import Precision, safer
 
 MOST_NAMED = 64
 """Images of a batch that a message names."""
@@ -38,7 +39,9 @@ class Lookout:
         self._watch = Watch()
         self._suspects: list[Observation] = []
 
-    def post(self, batch: Batch, loss: Tensor, norm: Tensor | None, finite: Tensor) -> None:
+    def post(
+        self, batch: Batch, loss: Tensor, norm: Tensor | None, finite: Tensor, scale: Tensor | None = None
+    ) -> None:
         """Takes note of what the present step came to; does not wait for the device.
 
         Args:
@@ -46,8 +49,9 @@ class Lookout:
             loss: (parts,).
             norm: () of the gradient, None where no optimizer step was due.
             finite: (), whether the optimizer step, else the loss, was finite.
+            scale: () of the loss, in float16.
         """
-        self._watch.post(self._setup.state.step, batch.indices.tolist(), loss, norm, finite)
+        self._watch.post(self._setup.state.step, batch.indices.tolist(), loss, norm, finite, scale)
 
     def look(self, wait: bool = False) -> None:
         """Counts the steps that were left out, as far as the device has told.
@@ -69,8 +73,14 @@ class Lookout:
                 self._suspects.clear()
                 continue
             recovery.skipped += 1
-            recovery.streak += 1
             self._setup.state.sums.skipped += 1
+            if seen.overflowed:
+                self._say(
+                    f"Optimizer step left out: the gradient overflowed {Precision.FLOAT16}; the loss is scaled by "
+                    f"{seen.scale or 0:g} / 2 from here on."
+                )
+                continue
+            recovery.streak += 1
             self._say(f"Optimizer step left out: {self._described(seen)}.")
         if limit and recovery.streak >= limit:
             raise NotFinite
@@ -83,12 +93,37 @@ class Lookout:
         """
         state, options, before = self._setup.state, self._setup.config.schedule, self._setup.state.recovery
         trouble = f"{before.streak} optimizer steps in a row were not finite"
+        precision = state.precision
+        if precision is not Precision.FLOAT32:
+            checkpoint = self._last_good(trouble)
+            self._return(checkpoint, Recovery(before.skipped, 0, before.rollbacks, before.lr_scale))
+            state.use_precision(safer(precision, self._setup.device))
+            self._say(
+                f"{trouble} in {precision}: back to {checkpoint.path} ({checkpoint.position}), and on in "
+                f"{state.precision}."
+            )
+            return
         if before.rollbacks >= options.rollbacks:
             raise LehrError(
                 f"{trouble}, after {before.rollbacks} returns to a checkpoint with lower rates:\n{self._listed()}\n"
                 "Look at these images and their labels, or start again with a smaller --lr0 or a longer "
                 f"--warmup-epochs. {self._keeper.kept()}"
             )
+        scale = before.lr_scale * options.rollback_lr
+        checkpoint = self._last_good(trouble)
+        self._return(checkpoint, Recovery(before.skipped, 0, before.rollbacks + 1, scale))
+        state.use_precision(precision)
+        self._say(
+            f"{trouble}: back to {checkpoint.path} ({checkpoint.position}), and on with {scale:g} times the learning "
+            f"rates. Return {before.rollbacks + 1} of at most {options.rollbacks}."
+        )
+
+    def _last_good(self, trouble: str) -> Checkpoint:
+        """The newest checkpoint that is not in the middle of such a streak.
+
+        Raises:
+            LehrError: there is none.
+        """
         self._keeper.wait()
         try:
             checkpoint = newest_checkpoint(self._setup.folder, self._say, lambda position: not position.skipping)
@@ -96,19 +131,24 @@ class Lookout:
             raise LehrError(f"{trouble}, and no checkpoint to go back to is whole.\n{error}") from None
         if checkpoint is None:
             raise LehrError(f"{trouble}, and there is no checkpoint to go back to:\n{self._listed()}")
+        return checkpoint
+
+    def _return(self, checkpoint: Checkpoint, recovery: Recovery) -> None:
+        """Takes up the state of a checkpoint; what was the best since then stays the best, as its weights do.
+
+        Args:
+            checkpoint: of this run.
+            recovery: what is remembered from here on.
+        """
+        state = self._setup.state
         best = state.stopping.best, state.stopping.best_epoch, state.best_metrics
         state.load_state_dict(checkpoint.content["state"])
-        if best[0] > state.stopping.best:  # the weights that are kept as the best are those
+        if best[0] > state.stopping.best:
             state.stopping.best, state.stopping.best_epoch, state.best_metrics = best
-        scale = before.lr_scale * options.rollback_lr
-        state.recovery = Recovery(before.skipped, 0, before.rollbacks + 1, scale)
-        state.sums.skipped = before.skipped - sum(int(row["skipped"] or 0) for row in state.history)
+        state.recovery = recovery
+        state.sums.skipped = recovery.skipped - sum(int(row["skipped"] or 0) for row in state.history)
         self._watch = Watch()
         self._suspects.clear()
-        self._say(
-            f"{trouble}: back to {checkpoint.path} ({checkpoint.position}), and on with {scale:g} times the learning "
-            f"rates. Return {before.rollbacks + 1} of at most {options.rollbacks}."
-        )
 
     def _described(self, seen: Observation) -> str:
         return describe(seen, self._setup.loss.parts, self._setup.plan.batches)

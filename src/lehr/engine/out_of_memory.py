@@ -76,7 +76,7 @@ def shortage(
         attempt: makes a step with a batch.
         later: how to go on with the run, where it had come somewhere; else empty.
     """
-    asked = f"{device}: too little memory for batches of {config.data.batch} at {config.imgsz} pixels."
+    asked = f"{device}: too little memory for batches of {config.batch} at {config.imgsz} pixels."
     if batch is None:
         return f"{asked} Use a smaller --batch, --imgsz or model.\n{later}".strip()
     release(device)

@@ -42,7 +42,7 @@ def preview(config: TrainConfig, images: int | None = None, classes: int | None 
     if images is None or classes is None:
         found = _count(config)
         images, classes = images or found[0], classes or found[1]
-    plan = plan_training(config.schedule, epochs=config.epochs, images=images, batch=config.data.batch, classes=classes)
+    plan = plan_training(config.schedule, epochs=config.epochs, images=images, batch=config.batch, classes=classes)
     return Preview(config, images, classes, plan)
 
 

@@ -12,6 +12,7 @@ from lehr.data.fingerprint import fingerprint
 from lehr.engine.checkpoint import Checkpoint
 from lehr.engine.data_start import RunData
 from lehr.engine.device import describe_device
+from lehr.engine.precision_start import still_possible
 from lehr.engine.resume import Resumption
 from lehr.engine.state import TrainState
 from lehr.errors import InputError
@@ -85,6 +86,10 @@ def restore(state: TrainState, plan: TrainingPlan, resumption: Resumption) -> li
     except (KeyError, RuntimeError, TypeError, ValueError) as error:
         raise InputError(f"{checkpoint.path}: does not fit this run ({error}).") from None
     notes.append(f"Goes on from {checkpoint.path}: {checkpoint.position}.")
+    device, precision = state.sums.losses.device, state.precision
+    if (left := still_possible(precision, device)) is not precision:
+        state.use_precision(left)
+        notes.append(f"The run computed in {precision}, which does not work on {device}: now in {left}.")
     before, config = checkpoint.position.epochs, resumption.config
     if config.epochs != before:
         unstretched = replace(plan, epochs=before, schedule=build_schedule(plan.options, before))

@@ -17,7 +17,7 @@ from lehr.options import option_names
 from lehr.techniques.early_stopping import EarlyStopping
 from lehr.yaml_files import read_mapping
 
-CHANGEABLE = ("device", "workers", "cache", "epochs", "patience", "checkpoint_minutes", "data")
+CHANGEABLE = ("device", "workers", "cache", "epochs", "patience", "checkpoint_minutes", "data", "compile", "profile")
 """Options that a run may be given anew when it goes on; `epochs` only more, `data` only the same data elsewhere."""
 
 HELD = {"config", "data", "images", "torch", "device", "plan", "state"}
@@ -29,6 +29,7 @@ REASONS = {
     "schedule": "the optimizer's moments and the course of the rates belong to the run's own values",
     "loss": "the losses before and after could not be compared",
     "augment": "the images before and after would be drawn in different ways",
+    "speed": "the numbers before and after would be rounded in different ways",
     "run": "it belongs to the run from its beginning",
 }
 """Why an option of a group cannot change."""

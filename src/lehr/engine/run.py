@@ -12,6 +12,7 @@ import torch
 
 from lehr.config import TrainConfig
 from lehr.engine.checkpoint import LAST, abandon_last
+from lehr.engine.compile_start import make_code
 from lehr.engine.deterministic import tell_cost
 from lehr.engine.device import use_whole_machine
 from lehr.engine.interrupt import StopRequest
@@ -47,6 +48,8 @@ def train(config: TrainConfig) -> TrainResult:
         try:
             write_config(config, folder)  # first, so that a run that is killed from here on can begin again
             setup = _prepared(config, folder)
+            if setup.config != config:
+                write_config(setup.config, folder)  # with what was measured, so that nothing is measured again
         except (LehrError, KeyboardInterrupt):
             discard(folder)
             if new_project:
@@ -98,12 +101,11 @@ def _prepared(config: TrainConfig, folder: Path, resumption: Resumption | None =
 
 
 def _train(setup: Setup) -> TrainResult:
-    setup.train_loader.start()
-    setup.val_loader.start()
     with Reporter(setup.folder / LOG, setup.config.epochs, setup.config.imgsz) as reporter, StopRequest() as stop:
         for line in setup.notes:
             reporter.say(line)
         tell_cost(setup, reporter.say)
+        make_code(setup, reporter.say)
         return Trainer(setup, reporter, stop).run()
 
 

@@ -11,14 +11,20 @@ import cv2
 import torch
 
 from lehr.config import TrainConfig
+from lehr.data.batch import Batch
 from lehr.data.check import count_kinds
-from lehr.data.loader import Key, Loader, eval_keys
+from lehr.data.feed import Feed
+from lehr.data.loader import Key, Loader, eval_keys, train_keys
 from lehr.data.types import Dataset, Sample
+from lehr.engine.compute import Compute
 from lehr.engine.data_start import RunData, plan_of, start_data
 from lehr.engine.device import describe_device, pick_device, set_deterministic, use_whole_machine
 from lehr.engine.model_start import start_model
+from lehr.engine.precision_start import PrecisionChoice, write_precision
+from lehr.engine.profile import Profile
 from lehr.engine.restore import as_planned, check_same, identity_of, planned, restore
 from lehr.engine.resume import Resumption
+from lehr.engine.speed_start import choose_speed
 from lehr.engine.state import EpochSums, TrainState
 from lehr.losses.build import build_loss
 from lehr.losses.loss import Loss
@@ -45,14 +51,15 @@ class Setup:
         dataset: what it trains on.
         train_samples: the training split.
         val_samples: the split it is validated on.
-        train_loader: gives training batches.
+        feed: gives training batches, on the device.
         val_loader: gives validation batches.
         val_keys: the batches of a validation.
         plan: rates of every step.
-        loss: what is minimized.
+        compute: from a batch to its loss.
         sizes: the sizes that steps are drawn from; None for one size.
         state: the training state at the start, or where the run goes on.
         statistics: the BatchNorm statistics of its model.
+        profile: measures its stages where that was asked for.
         identity: what a checkpoint holds beside the state: what the run was, to compare with when it goes on.
         notes: what the user should know, a line each.
     """
@@ -63,16 +70,29 @@ class Setup:
     dataset: Dataset
     train_samples: Sequence[Sample]
     val_samples: Sequence[Sample]
-    train_loader: Loader
+    feed: Feed
     val_loader: Loader
     val_keys: list[Key]
     plan: TrainingPlan
-    loss: Loss
+    compute: Compute
     sizes: SizeRange | None
     state: TrainState
     statistics: Statistics
+    profile: Profile
     identity: dict[str, Any]
     notes: tuple[str, ...]
+
+    @property
+    def loss(self) -> Loss:
+        """What is minimized."""
+        return self.compute.loss
+
+    def first_batch(self) -> Batch:
+        """A batch as the run's first, on the device, to try something out with."""
+        keys = train_keys(self.train_samples, self.config.batch, self.config.run.seed, 0, rect=self.config.data.rect)[
+            :1
+        ]
+        return next(self.feed.batches(keys))
 
 
 def prepare(config: TrainConfig, folder: Path, resumption: Resumption | None = None) -> Setup:
@@ -99,36 +119,51 @@ def prepare(config: TrainConfig, folder: Path, resumption: Resumption | None = N
     if config.data.imgsz is not None and config.imgsz != config.data.imgsz:
         notes.append(f"--imgsz {config.data.imgsz} is not a multiple of 32: rounded up to {config.imgsz}.")
     data = start_data(config, device, notes.append)
-    dataset, train_samples = data.dataset, data.train_store.samples
-    plan = plan_of(config, dataset, len(train_samples))
-    identity = identity_of(config, data)
+    data.train_loader.start()  # before this process has more threads
+    data.val_loader.start()
     if checkpoint is not None:
-        notes += check_same(identity, checkpoint)
-        plan = as_planned(plan, checkpoint)
-    model = start_model(config, dataset.names, train_samples, notes.append, restored=checkpoint is not None)
+        notes += check_same(identity_of(config, data), checkpoint)
+    model = start_model(
+        config, data.dataset.names, data.train_store.samples, notes.append, restored=checkpoint is not None
+    )
     model = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in its stubs
     statistics = Statistics(model)  # before the average, which refers to them
-    loss = build_loss(model, config.loss, config.imgsz, _class_weights(config, data))
-    state = _start(config, model, plan, loss, device)
+    compute = Compute(model, build_loss(model, config.loss, config.imgsz, _class_weights(config, data)), device)
+    sizes = _sizes(config)
+    choice: PrecisionChoice | None = None
+    if checkpoint is None:
+        config, choice = choose_speed(config, data, compute, sizes, notes.append)
+        write_precision(choice, folder)
+    plan = plan_of(config, data.dataset, len(data.train_store.samples))
+    if checkpoint is not None:
+        plan = as_planned(plan, checkpoint)
+    state = _start(config, model, plan, compute.loss, device)
+    if choice is not None:
+        state.use_precision(choice.precision, choice.scale)
     if resumption is not None:
         notes += restore(state, plan, resumption)
+    compute.compile(config.speed.compile, min(config.batch, len(data.train_store.samples)))
+    profile = Profile(device, config.speed.profile)
+    feed = Feed(data.train_loader, device)
+    compute.mark, feed.mark = profile.mark, profile.mark
     return Setup(
         config=config,
         folder=folder,
         device=device,
-        dataset=dataset,
-        train_samples=train_samples,
+        dataset=data.dataset,
+        train_samples=data.train_store.samples,
         val_samples=data.val_store.samples,
-        train_loader=data.train_loader,
+        feed=feed,
         val_loader=data.val_loader,
-        val_keys=eval_keys(data.val_store, config.data.batch),
+        val_keys=eval_keys(data.val_store, config.batch),
         plan=plan,
-        loss=loss,
-        sizes=_sizes(config),
+        compute=compute,
+        sizes=sizes,
         state=state,
         statistics=statistics,
-        identity=identity | planned(plan),
-        notes=(*_describe(config, data, model, plan, folder), *notes),
+        profile=profile,
+        identity=identity_of(config, data) | planned(plan),
+        notes=(*_describe(config, data, state, plan, folder), *notes),
     )
 
 
@@ -163,15 +198,15 @@ def _sizes(config: TrainConfig) -> SizeRange | None:
     return range_around(config.imgsz, data.multi_scale) if data.multi_scale > 0 else None
 
 
-def _describe(config: TrainConfig, data: RunData, model: DetectionModel, plan: TrainingPlan, folder: Path) -> list[str]:
-    parameters = sum(parameter.numel() for parameter in model.parameters()) / 1e6
+def _describe(config: TrainConfig, data: RunData, state: TrainState, plan: TrainingPlan, folder: Path) -> list[str]:
+    parameters = sum(parameter.numel() for parameter in state.model.parameters()) / 1e6
     choice = plan.optimizer
     train, val = len(data.train_store.samples), len(data.val_store.samples)
     lines = [
-        f"{config.model.model}, {parameters:.2f} M parameters, on {describe_device(data.device)}, "
+        f"{config.model.model}, {parameters:.2f} M parameters, on {describe_device(data.device)} in {state.precision}, "
         f"torch {torch.__version__}, OpenCV {cv2.__version__}",
         f"Data {config.data.data}: {train} images to train, {val} to validate, {len(data.dataset.names)} classes",
-        f"{config.epochs} epochs of {plan.batches} batches of {config.data.batch} at {config.imgsz} pixels; "
+        f"{config.epochs} epochs of {plan.batches} batches of {config.batch} at {config.imgsz} pixels; "
         f"{choice.name}, lr0 {choice.lr0:g}, momentum {choice.momentum:g}, {plan.accumulate} "
         f"{'batch' if plan.accumulate == 1 else 'batches'} an optimizer step, warmup {plan.warmup} steps; "
         f"seed {config.run.seed}",

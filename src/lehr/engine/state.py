@@ -16,6 +16,7 @@ from lehr.evaluation.metrics import Metrics
 from lehr.models.detection import DetectionModel
 from lehr.techniques.early_stopping import EarlyStopping
 from lehr.techniques.ema import ModelEma
+from lehr.techniques.precision import FIRST_SCALE, Precision, new_scaler
 
 Row = dict[str, float | int | str | None]
 """A row of results.csv by column."""
@@ -95,7 +96,8 @@ class TrainState:
         ema: the average of the weights; None when it is off.
         stopping: the best result and early stopping's memory.
         sums: running sums of the epoch.
-        scaler: scales the loss in mixed precision; None without.
+        precision: in which the model computes.
+        scaler: scales the loss in float16; None in the other precisions.
         step: batches seen since the start of the run.
         epoch: the epoch that runs or comes next, from 0.
         last_update: the step of the last optimizer step; -1 before the first.
@@ -113,6 +115,7 @@ class TrainState:
     ema: ModelEma | None
     stopping: EarlyStopping
     sums: EpochSums
+    precision: Precision = Precision.FLOAT32
     scaler: torch.amp.GradScaler | None = None
     step: int = 0
     epoch: int = 0
@@ -134,6 +137,16 @@ class TrainState:
         assert isinstance(model, DetectionModel)
         return model
 
+    def use_precision(self, precision: Precision, scale: float = FIRST_SCALE) -> None:
+        """Goes on in a precision.
+
+        Args:
+            precision: in which the model computes from now on.
+            scale: what the loss is multiplied by at first, where that precision needs it.
+        """
+        self.precision = precision
+        self.scaler = new_scaler(self.sums.losses.device, precision, scale)
+
     def state_dict(self) -> dict[str, Any]:
         """Everything, as tensors, numbers and text; the tensors are those in use, not copies.
 
@@ -145,6 +158,7 @@ class TrainState:
             "ema": None
             if self.ema is None
             else {"updates": self.ema.updates, "model": dict(self.ema.model.state_dict())},
+            "precision": str(self.precision),
             "scaler": None if self.scaler is None else self.scaler.state_dict(),
             "gradients": {
                 name: parameter.grad for name, parameter in self.model.named_parameters() if parameter.grad is not None
@@ -175,6 +189,7 @@ class TrainState:
         if self.ema is not None:
             self.ema.model.load_state_dict(state["ema"]["model"])
             self.ema.updates = state["ema"]["updates"]
+        self.use_precision(Precision(state["precision"]))
         if self.scaler is not None:
             self.scaler.load_state_dict(state["scaler"])
         gradients = state["gradients"]

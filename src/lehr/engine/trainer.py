@@ -32,7 +32,6 @@ from lehr.signals import describe_signal
 from lehr.techniques.clipping import clip_gradients
 from lehr.techniques.freezing import hold_statistics
 from lehr.techniques.image_weights import draw_images, image_weights
-from lehr.techniques.multi_scale import resized
 from lehr.techniques.non_finite import step_if_finite
 from lehr.techniques.optimizer import set_rates
 
@@ -94,6 +93,7 @@ class Trainer:
         try:
             state.finished = state.epoch >= self.config.epochs
             self.keeper.save()  # something to go back to from the first step on
+            self.setup.profile.begin()
             while not state.finished:
                 try:
                     self._epoch()
@@ -121,13 +121,23 @@ class Trainer:
             f"\nTrained in {duration(state.seconds)}. Best epoch {state.stopping.best_epoch + 1}, on the validation "
             f"split:\n{class_table(state.best_metrics)}"
         )
+        if self.config.speed.profile:
+            self._tell_profile()
         return result_of(self.setup.folder, state.best_metrics)
+
+    def _tell_profile(self) -> None:
+        profile, precision = self.setup.profile, self.state.precision
+        self.reporter.say(f"\nWhere the time went, over {profile.steps} steps:\n{profile.table()}")
+        for line in profile.advice(self.config, precision):
+            self.reporter.say(line)
 
     def _epoch(self) -> None:
         """What is left of an epoch, its validation, and its record."""
         state, epoch = self.state, self.state.epoch
         self._train_epoch(epoch)
+        self.setup.profile.mark("EMA")
         evaluation = self._validate()
+        self.setup.profile.mark("validation")
         metrics, sums = evaluation.metrics, state.sums
         self._whole = False
         state.class_maps = tuple(each.map or 0.0 for each in metrics.classes.values())
@@ -142,6 +152,7 @@ class Trainer:
         state.finished = early or state.epoch == self.config.epochs
         self._whole = True
         self.keeper.save(evaluation, better)
+        self.setup.profile.mark("checkpoint")
         remaining = state.seconds / state.epoch * (self.config.epochs - state.epoch)
         self.reporter.epoch_done(
             EpochSummary(
@@ -169,9 +180,10 @@ class Trainer:
         keys = self._keys(epoch)
         before, started = sums.seconds, time.perf_counter()
         with self.reporter.bar(f"epoch {epoch + 1}/{self.config.epochs}", len(keys)) as bar:
-            for batch in self.setup.train_loader.batches(keys[state.step - epoch * len(keys) :]):
+            for batch in self.setup.feed.batches(keys[state.step - epoch * len(keys) :]):
                 self._batch, self._whole = batch, False
                 self._step(batch, epoch, len(keys))
+                self.setup.profile.step_done()
                 state.step += 1
                 self._whole = True
                 sums.seconds = before + time.perf_counter() - started
@@ -182,6 +194,7 @@ class Trainer:
                     self.lookout.look(wait=True)  # the counts are part of the state
                     if state.recovery.streak == 0:
                         self.keeper.save()
+                    self.setup.profile.mark("checkpoint")
                 done = state.step - epoch * len(keys)
                 bar.advance(done, self._live(sums, len(keys) - done) if bar.due else None)
         self.lookout.look(wait=True)
@@ -191,7 +204,7 @@ class Trainer:
         """Loss and gradients of a batch, and the optimizer step where one is due; does not wait for the device."""
         state, setup = self.state, self.setup
         sums = state.sums
-        sums.instances += int((batch.classes >= 0).sum())
+        sums.instances += batch.instances
         sums.replaced += len(batch.faults)
         size = None
         if setup.sizes is not None:
@@ -200,24 +213,23 @@ class Trainer:
         loss = self._gradients(batch, size)
         finite = loss.isfinite().all()
         setup.statistics.keep_if(finite)
-        sums.add(loss, finite, len(batch.images))
+        sums.add(loss, finite, len(batch))
         state.finite.logical_and_(finite)
+        scale = None if state.scaler is None else state.scaler.scale(torch.ones((), device=loss.device))
         norm, finite = self._update(finite)
-        self.lookout.post(batch, loss, norm, finite)
+        self.lookout.post(batch, loss, norm, finite, scale)
 
     def _gradients(self, batch: Batch, size: int | None) -> Tensor:
         """The parts of a batch's loss, detached; its gradients are added to those that are there.
 
         Args:
-            batch: from the loader.
+            batch: on the device.
             size: longest side that the images are resized to, pixels; None leaves them as they are.
         """
-        moved = batch.to(self.setup.device)
-        images, boxes = moved.images.to(torch.float32).div_(255), moved.boxes
-        if size is not None:
-            images, boxes = resized(images, boxes, size)
-        loss: Tensor = self.setup.loss(self.state.model(images), boxes, moved.classes)
-        torch.autograd.backward(loss.sum())
+        scaler = self.state.scaler
+        loss = self.setup.compute.parts(batch, size, self.state.precision)
+        torch.autograd.backward(loss.sum() if scaler is None else scaler.scale(loss.sum()))
+        self.setup.profile.mark("backward")
         return loss.detach()
 
     def _update(self, finite: Tensor) -> tuple[Tensor | None, Tensor]:
@@ -235,10 +247,17 @@ class Trainer:
         set_rates(state.optimizer, (weights * scale, norms * scale, biases * scale), rates.momentum)
         if state.step - state.last_update < rates.accumulate:
             return None, finite
+        if state.scaler is not None:
+            state.scaler.unscale_(state.optimizer)
         norm = clip_gradients(state.model.parameters(), self.config.schedule.clip_norm)
         finite = state.finite & norm.isfinite()
-        if step_if_finite(state.optimizer, finite) and state.ema is not None:
+        made = step_if_finite(state.optimizer, finite)
+        self.setup.profile.mark("optimizer")
+        if made and state.ema is not None:
             state.ema.update()
+        self.setup.profile.mark("EMA")
+        if state.scaler is not None:
+            state.scaler.update()
         state.optimizer.zero_grad()
         state.finite.fill_(True)
         state.last_update = state.step
@@ -251,11 +270,11 @@ class Trainer:
         if data.image_weights:
             precision = self.state.class_maps or (0.0,) * len(self.setup.dataset.names)
             drawn = draw_images(image_weights(samples, precision), seed, epoch)
-        return train_keys(samples, data.batch, seed, epoch, drawn=drawn, rect=data.rect)
+        return train_keys(samples, self.config.batch, seed, epoch, drawn=drawn, rect=data.rect)
 
     def _live(self, sums: EpochSums, batches_left: int) -> str:
         losses = zip(self.setup.loss.parts, sums.mean_losses(), strict=True)
-        left = batches_left * self.config.data.batch / sums.images_per_second
+        left = batches_left * self.config.batch / sums.images_per_second
         return (
             "  ".join(f"{part} {value:.3f}" for part, value in losses)
             + f"  {sums.instances} instances  {sums.images_per_second:.1f} images/s  {duration(left)} left"
@@ -271,7 +290,14 @@ class Trainer:
                 self._stop_if_asked()
 
             evaluation = evaluate(
-                model, setup.val_samples, setup.val_loader, setup.val_keys, loss=setup.loss, on_batch=on_batch
+                model,
+                setup.val_samples,
+                setup.val_loader,
+                setup.val_keys,
+                loss=setup.loss,
+                precision=self.state.precision,
+                timed=False,
+                on_batch=on_batch,
             )
         self._note_faults(evaluation.faults)
         return evaluation

@@ -5,14 +5,17 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from lehr.data.batch import Batch
+from lehr.data.feed import Feed
 from lehr.data.loader import Key, Loader
 from lehr.data.types import Sample
 from lehr.errors import InputError
@@ -20,6 +23,10 @@ from lehr.evaluation.metrics import Metrics, evaluate_detections
 from lehr.evaluation.nms import Found, suppress
 from lehr.losses.loss import Loss
 from lehr.models.detection import DetectionModel
+from lehr.techniques.precision import Precision, autocast
+
+Rows = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
+"""Detections (n, 7): image index, x1, y1, x2, y2 in the image's own pixels, score, class."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +59,50 @@ class Evaluation:
         return {**dataclasses.asdict(self.metrics), "seconds": dataclasses.asdict(self.seconds)}
 
 
+class _Beside:
+    """Finds the detections of batches, one after another: at once, or in a thread while the device goes on.
+
+    Args:
+        device: where predictions are.
+        find: from boxes, scores and batch to detections.
+        beside: in a thread, on a stream of its own; CUDA only.
+    """
+
+    def __init__(self, device: torch.device, find: Callable[[Tensor, Tensor, Batch], Rows], beside: bool) -> None:
+        self._device = device
+        self._find = find
+        self._pool = ThreadPoolExecutor(1, "detections") if beside else None
+        self._stream: Any = torch.cuda.Stream(device) if beside else None  # type: ignore[no-untyped-call]
+        self._rows: list[Rows | Future[Rows]] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._pool is not None:
+            self._pool.shutdown(cancel_futures=True)
+
+    def give(self, boxes: Tensor, scores: Tensor, batch: Batch) -> None:
+        """Has the detections of a batch found."""
+        if self._pool is None:
+            self._rows.append(self._find(boxes, scores, batch))
+            return
+        ready = torch.cuda.Event()  # type: ignore[no-untyped-call]
+        ready.record(torch.cuda.current_stream(self._device))
+        self._rows.append(self._pool.submit(self._on_stream, ready, boxes, scores, batch))
+
+    def all(self) -> list[Rows]:
+        """What was found, in the order of the batches."""
+        return [each.result() if isinstance(each, Future) else each for each in self._rows]
+
+    @torch.inference_mode()
+    def _on_stream(self, ready: Any, boxes: Tensor, scores: Tensor, batch: Batch) -> Rows:
+        with torch.cuda.stream(self._stream):
+            self._stream.wait_event(ready)
+            # Ends with copies to the host, so that nothing reads boxes and scores after their memory is given back.
+            return self._find(boxes, scores, batch)
+
+
 @torch.inference_mode()
 def evaluate(
     model: DetectionModel,
@@ -60,6 +111,8 @@ def evaluate(
     keys: Sequence[Key],
     *,
     loss: Loss | None = None,
+    precision: Precision = Precision.FLOAT32,
+    timed: bool = True,
     confidence: float = 0.001,
     iou: float = 0.7,
     most: int = 300,
@@ -73,6 +126,9 @@ def evaluate(
         loader: gives its letterboxed batches.
         keys: the batches.
         loss: measured too when given.
+        precision: in which the model computes.
+        timed: measure the seconds of each stage, for which the host waits for the device after each. Otherwise, on
+            CUDA, detections are suppressed beside the next batch, by a thread and a stream of their own.
         confidence: lowest score of a detection.
         iou: overlap from which a detection is a repetition.
         most: most detections an image.
@@ -81,32 +137,41 @@ def evaluate(
     Raises:
         InputError: an image cannot be read, or with a tolerant loader none can.
     """
-    weights = next(model.parameters())
+    device = next(model.parameters()).device
     spent = np.zeros(3)
-    rows: list[np.ndarray[tuple[int, ...], np.dtype[np.float64]]] = []
-    losses = torch.zeros(len(loss.parts) if loss is not None else 0, device=weights.device)
+    losses = torch.zeros(len(loss.parts) if loss is not None else 0, device=device)
     seen: list[int] = []
     faults: list[str] = []
-    done = 0
-    start = time.perf_counter()
-    for batch in loader.batches(keys):
-        moved = batch.to(weights.device)
-        images = moved.images.to(weights.dtype).div_(255)
-        started = _now(weights.device)
-        prediction = model(images)
-        boxes, scores = prediction.decode()
-        if loss is not None:
-            losses += loss(prediction, moved.boxes, moved.classes)
-        inferred = _now(weights.device)
+
+    def find(boxes: Tensor, scores: Tensor, batch: Batch) -> Rows:
         found = suppress(boxes, scores, confidence=confidence, iou=iou, most=most).cpu()
-        rows.append(in_image_pixels(found, batch, samples))
-        ended = time.perf_counter()
-        seen += batch.indices.tolist()
-        faults += batch.faults
-        spent += (started - start, inferred - started, ended - inferred)
-        done += len(images)
-        on_batch(done)
-        start = ended
+        return in_image_pixels(found, batch, samples)
+
+    def now() -> float:
+        if timed and device.type == "cuda":
+            torch.cuda.synchronize(device)
+        return time.perf_counter()
+
+    with _Beside(device, find, beside=device.type == "cuda" and not timed) as finder:
+        start, done = now(), 0
+        for batch in Feed(loader, device).batches(keys):
+            images = batch.images.to(torch.float32).div_(255)
+            started = now()
+            with autocast(device, precision):
+                prediction = model(images)
+            boxes, scores = prediction.decode()
+            if loss is not None:
+                losses += loss(prediction, batch.boxes, batch.classes)
+            inferred = now()
+            finder.give(boxes, scores, batch)
+            ended = now()
+            seen += batch.indices.tolist()
+            faults += batch.faults
+            spent += (started - start, inferred - started, ended - inferred)
+            done += len(batch)
+            on_batch(done)
+            start = ended
+        rows = finder.all()
     detections = np.concatenate([np.zeros((0, 7)), *rows])
     if faults:
         if len(faults) == len(seen):
@@ -118,9 +183,7 @@ def evaluate(
     return Evaluation(metrics, Seconds(*each), measured, tuple(faults))
 
 
-def in_image_pixels(
-    found: Found, batch: Batch, samples: Sequence[Sample]
-) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
+def in_image_pixels(found: Found, batch: Batch, samples: Sequence[Sample]) -> Rows:
     """Detections as rows (n, 7): image index, x1, y1, x2, y2 in the image's own pixels, score, class."""
     of_image = batch.indices[found.images]
     placement = batch.placements[found.images].double()
@@ -146,9 +209,3 @@ def _only_read(
     kept = detections[detections[:, 0] >= 0]
     kept[:, 0] = np.searchsorted(read, kept[:, 0])
     return [samples[index] for index in read], kept
-
-
-def _now(device: torch.device) -> float:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    return time.perf_counter()

@@ -8,8 +8,12 @@ import torch
 from torch import Tensor
 from torchvision.ops import batched_nms
 
-CANDIDATES = 8192
-"""Most (point, class) pairs of an image that enter the suppression: the best scored."""
+FIRST, CANDIDATES = 1024, 8192
+"""Best scored (point, class) pairs of an image that enter the suppression at first, and where those do not fill it."""
+AT_ONCE = 2**26
+"""Most pairs of boxes that are compared at once on an accelerator."""
+ROUNDS = 8
+"""Rounds of the suppression between two looks at whether it has come to an end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,40 +57,97 @@ def suppress(
         most: most detections an image.
         best_class_only: only the best class of each point counts; else every class above `confidence`.
     """
-    batch, _, classes = scores.shape
+    classes = scores.shape[-1]
     if best_class_only:
         best = scores.max(-1, keepdim=True)
         scores = torch.full_like(scores, -1).scatter_(-1, best.indices, best.values)
-    image, pair = _candidates(scores.flatten(1), confidence)
-    point, number = pair // classes, pair % classes
-    score, box = scores[image, point, number].float(), boxes[image, point].float()
-    kept = (
-        _suppress_cpu(box, score, number, image, iou)
-        if box.device.type == "cpu"
-        else batched_nms(box, score, image * classes + number, iou)
-    )
-    # Kept pairs come best first; a stable sort by image keeps that order within each image.
-    kept = kept[image[kept].argsort(stable=True)]
-    image = image[kept]
-    counts = torch.bincount(image, minlength=batch)
-    place = torch.arange(len(image), device=image.device) - (counts.cumsum(0) - counts)[image]
-    kept, image = kept[place < most], image[place < most]
-    return Found(image, box[kept], score[kept], number[kept])
+    pairs = scores.flatten(1).float()
+    keep = _keep_by_image if scores.device.type == "cpu" else _keep_all_at_once
+    image, pair = keep(boxes.float(), pairs, classes, confidence, iou, most)
+    return Found(image, boxes[image, pair // classes].float(), pairs[image, pair], pair % classes)
 
 
-def _candidates(scores: Tensor, confidence: float) -> tuple[Tensor, Tensor]:
-    """Image and (point, class) pair of the scores (batch, pairs) above the confidence, the best of each image."""
-    if scores.device.type == "cpu":
-        image, pair = (scores > confidence).nonzero(as_tuple=True)
-        if not len(image) or int(torch.bincount(image).max()) <= CANDIDATES:
-            return image, pair
-    top = scores.topk(min(CANDIDATES, scores.shape[1]), sorted=False)
-    image, rank = (top.values > confidence).nonzero(as_tuple=True)
-    return image, top.indices[image, rank]
+def _keep_by_image(
+    boxes: Tensor, scores: Tensor, classes: int, confidence: float, iou: float, most: int
+) -> tuple[Tensor, Tensor]:
+    """Image and (point, class) pair of what is kept, each image by itself: on a CPU looking at the data is free.
+
+    What a box is suppressed by scores higher, so the best candidates decide by themselves, and mostly suffice.
+
+    Args:
+        boxes: (batch, anchors, 4).
+        scores: (batch, anchors * classes).
+        classes: how many.
+        confidence: as in `suppress`, like the rest.
+    """
+    images, pairs = [torch.zeros(0, dtype=torch.int64)], [torch.zeros(0, dtype=torch.int64)]
+    for image, own in enumerate(scores):
+        candidates = (own > confidence).nonzero().squeeze(1)
+        best = candidates[own[candidates].argsort(descending=True, stable=True)[:CANDIDATES]]
+        count = min(FIRST, len(best))
+        while len(best):
+            some = best[:count]
+            kept = batched_nms(boxes[image, some // classes], own[some], some % classes, iou)
+            if len(kept) >= most or count == len(best):
+                images.append(torch.full((min(len(kept), most),), image))
+                pairs.append(some[kept[:most]])
+                break
+            count = min(4 * count, len(best))
+    return torch.cat(images), torch.cat(pairs)
 
 
-def _suppress_cpu(boxes: Tensor, scores: Tensor, classes: Tensor, images: Tensor, iou: float) -> Tensor:
-    """What is kept, image by image: on a CPU the cost grows with the square of what is compared at once."""
-    of_image = torch.split(torch.arange(len(images)), torch.bincount(images).tolist())  # images come in ascending order
-    kept = [own[batched_nms(boxes[own], scores[own], classes[own], iou)] for own in of_image if len(own)]
-    return torch.cat([torch.zeros(0, dtype=torch.int64), *kept])
+def _keep_all_at_once(
+    boxes: Tensor, scores: Tensor, classes: int, confidence: float, iou: float, most: int
+) -> tuple[Tensor, Tensor]:
+    """The same with shapes that do not depend on the data: on an accelerator the host looks a few times in all."""
+    parts = []
+    for count in (FIRST, CANDIDATES):
+        count = min(count, scores.shape[1])
+        images = max(1, AT_ONCE // count**2)
+        parts = [
+            _keep_of_best(boxes[i : i + images], scores[i : i + images], count, classes, confidence, iou, most)
+            for i in range(0, len(boxes), images)
+        ]
+        if count == scores.shape[1] or not bool(torch.stack([lacks for _, _, lacks in parts]).any()):
+            break
+    keep, pair = (torch.cat(each) for each in list(zip(*parts, strict=True))[:2])
+    image, place = keep.nonzero(as_tuple=True)
+    return image, pair[image, place]
+
+
+def _keep_of_best(
+    boxes: Tensor, scores: Tensor, count: int, classes: int, confidence: float, iou: float, most: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Which of the best candidates of some images are kept.
+
+    Returns:
+        bool (images, count), kept; int64 (images, count), their (point, class) pairs, best first; and (), whether an
+        image has fewer than `most`, and further candidates.
+    """
+    top = scores.topk(count)
+    number = top.indices % classes
+    box = boxes.gather(1, (top.indices // classes).unsqueeze(-1).expand(-1, -1, 4))
+    valid = top.values > confidence
+    higher = torch.ones(count, count, dtype=torch.bool, device=boxes.device).tril_(-1)
+    rivals = (_overlaps(box) > iou) & (number.unsqueeze(2) == number.unsqueeze(1)) & higher
+    # A box is kept unless a higher one that is kept rivals it. From any start, the k best are right after k rounds,
+    # and mostly all are after a few.
+    rivals_by = rivals.to(torch.float16 if boxes.device.type == "cuda" else torch.float32)
+    keep, settled = valid, False
+    while not settled:
+        before = keep
+        for _ in range(ROUNDS):
+            before = keep
+            keep = valid & (torch.bmm(rivals_by, keep.to(rivals_by.dtype).unsqueeze(2)).squeeze(2) == 0)
+        settled = bool((keep == before).all())
+    lacks = (valid.all(1) & (keep.sum(1) < most)).any()
+    return keep & (keep.cumsum(1) <= most), top.indices, lacks
+
+
+def _overlaps(boxes: Tensor) -> Tensor:
+    """IoU of all pairs of boxes of an image: (images, n, 4) to (images, n, n)."""
+    left_top = torch.maximum(boxes[:, :, None, :2], boxes[:, None, :, :2])
+    right_bottom = torch.minimum(boxes[:, :, None, 2:], boxes[:, None, :, 2:])
+    common = (right_bottom - left_top).clamp_(min=0).prod(-1)
+    areas = (boxes[..., 2:] - boxes[..., :2]).prod(-1)
+    return common / (areas.unsqueeze(2) + areas.unsqueeze(1) - common)

@@ -18,6 +18,7 @@ from lehr.losses.binary import BinaryLoss, one_hot
 from lehr.losses.iou import ciou
 from lehr.losses.label_smoothing import smoothed
 from lehr.losses.match import match
+from lehr.losses.picking import picks_out
 from lehr.models.anchor_head import BOX, CLASSES, OBJECTNESS, AnchorPrediction, boxes_from_logits
 from lehr.models.detection import STRIDES
 
@@ -114,11 +115,6 @@ class AnchorBasedLoss:
         wanted = smoothed(one_hot(classes[image, thing], names), self.smoothing)
         loss = BinaryLoss(self.cls_pw, self.gamma, self.class_weights)(own[:, CLASSES], wanted)
         return box, (loss.mean(1) * weight).sum() / count
-
-
-def picks_out(device: torch.device) -> bool:
-    """Whether to work on the matches alone: on a CPU, where a look at the data is free."""
-    return device.type == "cpu"
 
 
 def _write_target(target: Tensor, places: Tensor, values: Tensor, rank: Tensor, weight: Tensor) -> None:

@@ -22,6 +22,7 @@ import torch
 from torch import Tensor
 
 from lehr.losses.iou import ciou
+from lehr.losses.picking import picks_out
 
 MARGIN = 1e-9
 """A point is inside a box when it is further than this from every side, pixels."""
@@ -97,7 +98,7 @@ def assign(
         nothing = torch.zeros((batch, anchors), dtype=torch.int64, device=scores.device)
         return Assignment(nothing, nothing.bool(), torch.zeros_like(scores[..., 0]))
     candidate = inside(points, enlarged(boxes, least_side)) & (classes >= 0).unsqueeze(-1)
-    measure = _measure_candidates if scores.device.type == "cpu" else _measure_all
+    measure = _measure_candidates if picks_out(scores.device) else _measure_all
     overlap, metric = measure(scores, predicted, boxes, classes.clamp(min=0), candidate, alpha, beta)
 
     best = metric.topk(min(topk, anchors), dim=-1)

@@ -19,6 +19,7 @@ from torch import Tensor
 from lehr.losses.assign import assign
 from lehr.losses.binary import BinaryLoss
 from lehr.losses.iou import ciou
+from lehr.losses.picking import picks_out
 from lehr.models.distance_head import BINS, DistancePrediction, boxes_from_distances, expected_distances
 
 
@@ -58,7 +59,7 @@ def _regression(
     true_distances = torch.cat((points - own_boxes[..., :2], own_boxes[..., 2:] - points), -1) / strides
     true_distances = true_distances.clamp(0, BINS - 1 - 0.01)
     logits = distance_logits.view(*distance_logits.shape[:-1], 4, BINS)
-    if predicted.device.type == "cpu":
+    if picks_out(predicted.device):
         predicted, own_boxes, weights = predicted[positive], own_boxes[positive], weights[positive]
         logits, true_distances = logits[positive], true_distances[positive]
         strides = strides.expand(*positive.shape, 1)[positive]

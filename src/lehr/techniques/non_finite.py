@@ -61,6 +61,7 @@ class Observation:
         losses: each part of the loss, summed over the images.
         norm: the norm of the gradient of the optimizer step that this batch completed; None where it completed none.
         finite: whether the batch was finite; of a batch that completed a step, whether the step was.
+        scale: what the loss was multiplied by in float16; None in other precisions.
     """
 
     step: int
@@ -68,20 +69,35 @@ class Observation:
     losses: tuple[float, ...]
     norm: float | None
     finite: bool
+    scale: float | None = None
 
     @property
     def updated(self) -> bool:
         """Whether an optimizer step was due."""
         return self.norm is not None
 
+    @property
+    def overflowed(self) -> bool:
+        """Whether only the scaled gradient was too large for float16: the scale falls, and nothing else is wrong."""
+        at_work = self.scale is not None and self.scale > 1
+        return at_work and not self.finite and all(map(math.isfinite, self.losses))
+
 
 class Watch:
     """Brings what batches came to from the device to the host, without waiting for it."""
 
     def __init__(self) -> None:
-        self._under_way: deque[tuple[int, Sequence[int], Tensor, Any, bool]] = deque()
+        self._under_way: deque[tuple[int, Sequence[int], Tensor, Any, bool, bool]] = deque()
 
-    def post(self, step: int, images: Sequence[int], losses: Tensor, norm: Tensor | None, finite: Tensor) -> None:
+    def post(
+        self,
+        step: int,
+        images: Sequence[int],
+        losses: Tensor,
+        norm: Tensor | None,
+        finite: Tensor,
+        scale: Tensor | None = None,
+    ) -> None:
         """Sends what a batch came to on its way.
 
         Args:
@@ -90,15 +106,17 @@ class Watch:
             losses: (parts,), on the device.
             norm: () of the gradient, where an optimizer step was due.
             finite: (), bool.
+            scale: () of the loss, in float16.
         """
-        last = losses.new_zeros(()) if norm is None else norm
-        values = torch.stack((*losses.detach(), finite.to(losses.dtype), last))
+        nothing = losses.new_zeros(())
+        last = (nothing if norm is None else norm, nothing if scale is None else scale)
+        values = torch.stack((*losses.detach(), finite.to(losses.dtype), *last))
         event = None
         if values.device.type == "cuda":
             device = values.device
             values = torch.empty_like(values, device="cpu", pin_memory=True).copy_(values, non_blocking=True)
             event = _recorded(device)
-        self._under_way.append((step, images, values, event, norm is not None))
+        self._under_way.append((step, images, values, event, norm is not None, scale is not None))
 
     def arrived(self, wait: bool = False) -> list[Observation]:
         """What has arrived since the last call, oldest first.
@@ -108,14 +126,18 @@ class Watch:
         """
         observations = []
         while self._under_way:
-            step, images, values, event, updated = self._under_way[0]
+            step, images, values, event, updated, scaled = self._under_way[0]
             if event is not None and not event.query():
                 if not wait:
                     break
                 event.synchronize()
             self._under_way.popleft()
-            *losses, finite, norm = values.tolist()
-            observations.append(Observation(step, images, tuple(losses), norm if updated else None, bool(finite)))
+            *losses, finite, norm, scale = values.tolist()
+            observations.append(
+                Observation(
+                    step, images, tuple(losses), norm if updated else None, bool(finite), scale if scaled else None
+                )
+            )
         return observations
 
 

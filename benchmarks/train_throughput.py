@@ -1,0 +1,152 @@
+"""Images a second of training: the whole loop, the step alone on batches that are already on the device, their ratio.
+
+    python benchmarks/train_throughput.py [--data shapes] [--model yolov8n] [--imgsz 320] [--batch 16] [--steps 12]
+                                          [--amp auto] [--compile off] [--augment-on auto] [--stages]
+
+The whole loop is the trainer's own, with its loader, bookkeeping, and everything a run does between two steps; the
+step alone is the trainer's own step, on a few batches that were made before. Both take turns, since a machine's speed
+changes by the minute; the ratio is that of their sums. A ratio of 1 means that the device never waits. Validation is
+then compared with as many images of training forward, and `--stages` prints a run's own profile.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import io
+import statistics
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from lehr.engine.memory import keep_memory
+
+keep_memory()
+
+import torch  # noqa: E402
+
+from lehr.config import build_config  # noqa: E402
+from lehr.engine.compile_start import make_code  # noqa: E402
+from lehr.engine.device import describe_device, pick_device, use_whole_machine  # noqa: E402
+from lehr.engine.interrupt import StopRequest  # noqa: E402
+from lehr.engine.progress import Reporter  # noqa: E402
+from lehr.engine.setup import Setup, prepare  # noqa: E402
+from lehr.engine.trainer import Trainer  # noqa: E402
+from lehr.evaluation.evaluator import evaluate  # noqa: E402
+
+
+def wait(device: torch.device) -> None:
+    """Until the device has done what it was asked for."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def loop_seconds(trainer: Trainer, steps: int) -> tuple[float, int]:
+    """Seconds and images of some steps of the trainer's own loop, within an epoch."""
+    state, setup = trainer.state, trainer.setup
+    keys = trainer._keys(state.epoch)
+    images = sum(len(indices) for _, indices in keys[:steps])
+    original = trainer._keys
+    trainer._keys = lambda epoch: keys[:steps]  # type: ignore[method-assign]
+    state.step = 0
+    wait(setup.device)
+    started = time.perf_counter()
+    trainer._train_epoch(0)
+    wait(setup.device)
+    seconds = time.perf_counter() - started
+    trainer._keys = original  # type: ignore[method-assign]
+    return seconds, images
+
+
+def step_seconds(trainer: Trainer, batches: list[Any]) -> tuple[float, int]:
+    """Seconds and images of the trainer's own step on batches that are there."""
+    trainer.state.step = 0
+    wait(trainer.setup.device)
+    started = time.perf_counter()
+    for batch in batches:
+        trainer._step(batch, 0, len(batches))
+        trainer.state.step += 1
+    wait(trainer.setup.device)
+    trainer.lookout.look(wait=True)
+    return time.perf_counter() - started, sum(map(len, batches))
+
+
+def validation_ratio(setup: Setup, batches: list[Any]) -> tuple[float, float]:
+    """Seconds an image of a whole validation, and of training forward."""
+    model = setup.state.evaluated_model.eval()
+    options = {"loss": setup.loss, "precision": setup.state.precision, "timed": False}
+    seconds = []
+    for _ in range(3):
+        wait(setup.device)
+        started = time.perf_counter()
+        evaluate(model, setup.val_samples, setup.val_loader, setup.val_keys, **options)  # type: ignore[arg-type]
+        wait(setup.device)
+        seconds.append(time.perf_counter() - started)
+    validation = statistics.median(seconds[1:]) / len(setup.val_samples)
+    setup.state.model.train()
+    forward = []
+    for batch in batches[:4]:
+        wait(setup.device)
+        started = time.perf_counter()
+        setup.compute.parts(batch, None, setup.state.precision)
+        wait(setup.device)
+        forward.append((time.perf_counter() - started) / len(batch))
+    return validation, statistics.median(forward)
+
+
+def main() -> None:
+    """Prints the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", default="shapes")
+    parser.add_argument("--model", default="yolov8n")
+    parser.add_argument("--imgsz", type=int, default=320)
+    parser.add_argument("--batch", default=16)
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--amp", default="auto")
+    parser.add_argument("--compile", default="off")
+    parser.add_argument("--augment-on", default="auto")
+    parser.add_argument("--workers", type=int)
+    parser.add_argument("--steps", type=int, default=12, help="steps a turn, at most those of an epoch")
+    parser.add_argument("--turns", type=int, default=5)
+    parser.add_argument("--stages", action="store_true", help="a run's own profile of two epochs too")
+    given = vars(parser.parse_args())
+    steps, turns, stages = given.pop("steps"), given.pop("turns"), given.pop("stages")
+    use_whole_machine(torch.device("cpu"))
+    with tempfile.TemporaryDirectory() as name, contextlib.ExitStack() as stack:
+        options = {**given, "epochs": 100, "close_mosaic": 0, "project": name, "profile": stages}
+        folder = Path(name) / "run"
+        folder.mkdir()
+        setup = prepare(build_config(options), folder)
+        for note in setup.notes:
+            print(note)
+        make_code(setup, print)
+        reporter = stack.enter_context(Reporter(folder / "log", 1, setup.config.imgsz))
+        stop = stack.enter_context(StopRequest())
+        trainer = Trainer(setup, reporter, stop)
+        stack.callback(trainer.keeper.close)
+        device, batch = pick_device(given["device"]), setup.config.batch
+        with contextlib.redirect_stdout(io.StringIO()):
+            loop_seconds(trainer, 3)
+        ready = list(setup.feed.batches(trainer._keys(0)[:steps]))
+        step_seconds(trainer, ready[:3])
+        loops, alone = [], []
+        for _ in range(turns):
+            loops.append(loop_seconds(trainer, steps))
+            alone.append(step_seconds(trainer, ready))
+        whole, step = (sum(n for _, n in each) / sum(s for s, _ in each) for each in (loops, alone))
+        print(f"\n{given['model']} at {setup.config.imgsz}, batch {batch}, {describe_device(device)}")
+        print(
+            f"torch {torch.__version__}, {setup.state.precision}, compile {given['compile']}, {turns} turns of {steps}"
+        )
+        print(f"{'whole loop':<22}{whole:>9.2f} images/s")
+        print(f"{'step alone':<22}{step:>9.2f} images/s")
+        print(f"{'ratio':<22}{whole / step:>9.3f}")
+        validation, forward = validation_ratio(setup, ready)
+        print(f"{'validation':<22}{validation * 1e3:>9.2f} ms an image, {validation / forward:.2f} of training forward")
+        if stages:
+            print(f"\n{setup.profile.table()}")
+
+
+if __name__ == "__main__":
+    main()

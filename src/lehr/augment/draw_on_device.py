@@ -1,0 +1,120 @@
+"""Drawing packed pictures on their device: one batched resampling, whatever each picture is made of.
+
+First every picture pixel learns which tile it shows and where in that tile's crop it lies; then all pixels are
+interpolated at once. Nothing here waits for the device: all shapes follow from those of the packed tensors.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from lehr.augment.colour_on_device import jitter_hsv_batch
+from lehr.augment.pack import PackedPictures
+
+CHUNK_PIXELS = 1 << 21
+"""Picture pixels that are drawn at once; each takes about 130 bytes meanwhile."""
+
+
+def draw_pictures(packed: PackedPictures, chunk_pixels: int = CHUNK_PIXELS) -> Tensor:
+    """Draws pictures: what `draw` draws of the same plans with OpenCV 5, up to the rounding of its arithmetic.
+
+    - Upright tiles: at most 1 level off. OpenCV resizes with weights of 11 bits and cuts off bits between the axes,
+      which makes some 5 levels in 100 lower by one; this interpolates in float32.
+    - Other tiles: at most 1 level off, except within a pixel of a tile's border. There a pixel belongs to the tile
+      that its centre lies in, while OpenCV also fills those that the border touches. And except beyond the horizon of
+      a perspective, where nothing is drawn here.
+    - Mixup of these adds nothing: the blend is at most 1 level off.
+    - Colours of equal pictures are equal (see `jitter_hsv_batch`), but of pictures 1 level apart they can be further
+      apart, the more so in dark and in grey places, and where red lies on both sides of hue 0. With the default spans:
+      at most 0.1 on average, 8 for 999 of 1,000 levels, and 48 for all.
+
+    Args:
+        packed: the pictures, on any device.
+        chunk_pixels: picture pixels that are drawn at once, at least one picture; changes nothing but the memory.
+
+    Returns:
+        uint8 (batch, 3, height, width), RGB, channels-last in memory, on the device of `packed`.
+    """
+    chunk = max(1, chunk_pixels // (packed.width * packed.height))
+    pictures = len(packed.inverses)
+    batch = pictures - len(packed.blended)
+    images = _draw_some(packed, 0, batch, chunk)
+    partners = _draw_some(packed, batch, pictures, chunk)
+    for start in range(0, len(packed.blended), chunk):
+        places = packed.blended[start : start + chunk]
+        share = packed.shares[start : start + chunk, None, None, None]
+        blend = images.index_select(0, places) * share + partners[start : start + chunk] * (1 - share)
+        images.index_copy_(0, places, blend.round().to(torch.uint8))
+    for start in range(0, len(packed.coloured), chunk):
+        places = packed.coloured[start : start + chunk]
+        plain = images.index_select(0, places).permute(0, 3, 1, 2)
+        coloured = jitter_hsv_batch(plain, packed.tables[start : start + chunk])
+        images.index_copy_(0, places, coloured.permute(0, 2, 3, 1))
+    return images.permute(0, 3, 1, 2)
+
+
+def _draw_some(packed: PackedPictures, first: int, last: int, chunk: int) -> Tensor:
+    """Pictures `first` to `last`, neither blended nor coloured, uint8 (last - first, height, width, 3)."""
+    shape = (last - first, packed.height, packed.width, 3)
+    images = torch.empty(shape, dtype=torch.uint8, device=packed.pixels.device)
+    for start in range(first, last, chunk):
+        stop = min(start + chunk, last)
+        images[start - first : stop - first] = _resample(packed, start, stop)
+    return images
+
+
+def _resample(packed: PackedPictures, start: int, stop: int) -> Tensor:
+    """Pictures `start` to `stop`, each crop interpolated between its pixels, uint8 (stop - start, height, width, 3)."""
+    x, y, offset, stride = _look_up(packed, start, stop)
+    left, upper = x.floor(), y.floor()
+    x, y = (x - left)[..., None], (y - upper)[..., None]
+    first = offset + upper.to(torch.int32) * stride + left.to(torch.int32)
+    # Beyond the last column or row whatever lies there is taken, at no weight.
+    above = torch.lerp(_pixels_at(packed.pixels, first), _pixels_at(packed.pixels, first + 1), x)
+    first = first + stride
+    below = torch.lerp(_pixels_at(packed.pixels, first), _pixels_at(packed.pixels, first + 1), x)
+    return torch.lerp(above, below, y).round().to(torch.uint8)
+
+
+def _pixels_at(pixels: Tensor, index: Tensor) -> Tensor:
+    """Float32 (..., 3)."""
+    return pixels.index_select(0, index.reshape(-1)).reshape(*index.shape, 3).float()
+
+
+def _look_up(packed: PackedPictures, start: int, stop: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Where each picture pixel finds its colour: x, y, offset and row length of the crop, each (pictures, h, w)."""
+    device = packed.pixels.device
+    column = torch.arange(packed.width, dtype=torch.float32, device=device)
+    row = torch.arange(packed.height, dtype=torch.float32, device=device)[:, None]
+    shape = (stop - start, packed.height, packed.width)
+    x, y = torch.zeros(shape, device=device), torch.zeros(shape, device=device)
+    offset = torch.zeros(shape, dtype=torch.int32, device=device)
+    stride = torch.zeros(shape, dtype=torch.int32, device=device)
+    for layer in range(packed.inverses.shape[1]):
+        u, v = _into_crop(packed.inverses[start:stop, layer, :, :, None, None], column, row)
+        low_x, low_y, high_x, high_y = packed.limits[start:stop, layer, :, None, None].unbind(1)
+        tile_offset, tile_stride, last_x, last_y = packed.crops[start:stop, layer, :, None, None].unbind(1)
+        inside = (u >= low_x) & (u < high_x) & (v >= low_y) & (v < high_y)
+        x = torch.where(inside, u.clamp(min=0).minimum(last_x), x)
+        y = torch.where(inside, v.clamp(min=0).minimum(last_y), y)
+        offset = torch.where(inside, tile_offset, offset)
+        stride = torch.where(inside, tile_stride, stride)
+    return x, y, offset, stride
+
+
+def _into_crop(matrix: Tensor, column: Tensor, row: Tensor) -> tuple[Tensor, Tensor]:
+    """Crop indices x and y of all picture pixels, (pictures, h, w); nan, which no limits hold, beyond the horizon.
+
+    Args:
+        matrix: (pictures, 2 or 3, 3, 1, 1).
+        column: (w,), picture indices.
+        row: (h, 1), picture indices.
+    """
+    x, y, *depth = (
+        matrix[:, line, 0] * column + (matrix[:, line, 1] * row + matrix[:, line, 2]) for line in range(matrix.shape[1])
+    )
+    for z in depth:
+        z = torch.where(z > 0, z, torch.nan)
+        x, y = x / z, y / z
+    return x, y

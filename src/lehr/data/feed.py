@@ -1,0 +1,71 @@
+"""From the loader to the device: copied, drawn there where that was asked for, one batch ahead."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import torch
+
+from lehr.data.batch import Batch
+from lehr.data.loader import Key, Loader
+
+
+class Feed:
+    """Gives a loader's batches on the device, their images drawn.
+
+    On CUDA the next batch is copied and drawn on a stream of its own while the device computes the present one.
+
+    Args:
+        loader: gives the batches.
+        device: where they go.
+
+    Attributes:
+        mark: told `input` when a batch has come from the loader, `copy` when it has been copied and drawn; on CUDA,
+            where that happens beside the steps, `waiting` when a step may begin.
+    """
+
+    def __init__(self, loader: Loader, device: torch.device) -> None:
+        self.loader = loader
+        self.device = device
+        self.mark: Callable[[str], None] = lambda stage: None
+        self._stream: Any = None
+
+    def batches(self, keys: Sequence[Key]) -> Iterator[Batch]:
+        """The batches of some keys, in order.
+
+        Raises:
+            InputError: an image cannot be read.
+        """
+        made = self.loader.batches(keys)
+        if self.device.type != "cuda":
+            for batch in made:
+                self.mark("input")
+                moved = batch.to(self.device)
+                self.mark("copy")
+                yield moved
+            return
+        if self._stream is None:
+            self._stream = torch.cuda.Stream(self.device)  # type: ignore[no-untyped-call]
+        ahead: Batch | None = None
+        for batch in made:
+            coming = self._begun(batch)
+            if ahead is not None:
+                yield self._arrived(ahead)
+            ahead = coming
+        if ahead is not None:
+            yield self._arrived(ahead)
+
+    def _begun(self, batch: Batch) -> Batch:
+        """A batch on its way to the device."""
+        with torch.cuda.stream(self._stream):
+            return batch.to(self.device)
+
+    def _arrived(self, batch: Batch) -> Batch:
+        """A batch that what is asked of the device from here on may use; the host does not wait for it."""
+        current = torch.cuda.current_stream(self.device)
+        current.wait_stream(self._stream)
+        for tensor in (batch.images, batch.boxes, batch.classes):
+            tensor.record_stream(current)
+        self.mark("waiting")
+        return batch

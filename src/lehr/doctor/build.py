@@ -1,0 +1,94 @@
+"""What torch was built for, and the driver that is here."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+
+@dataclass(frozen=True, slots=True)
+class Build:
+    """The torch that is installed, and the NVIDIA driver.
+
+    Attributes:
+        torch: its version.
+        cuda: CUDA that it was built with; None without.
+        hip: ROCm's HIP that it was built with; None without.
+        cudnn: version of cuDNN, e.g. 9.1.0; None without.
+        architectures: those of GPUs that it was built for, e.g. `sm_90`.
+        driver: version of the NVIDIA driver here; None without.
+        trouble: why CUDA cannot be used although there is a driver; None where it can.
+    """
+
+    torch: str
+    cuda: str | None
+    hip: str | None
+    cudnn: str | None
+    architectures: tuple[str, ...]
+    driver: str | None
+    trouble: str | None
+
+
+def examine_build() -> Build:
+    """What torch says of itself, and what the driver does."""
+    driver = driver_version()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch warns of a driver that it cannot use: told below
+        usable = torch.cuda.is_available()
+        return Build(
+            torch=torch.__version__,
+            cuda=torch.version.cuda,
+            hip=torch.version.hip,
+            cudnn=_cudnn(),
+            architectures=tuple(torch.cuda.get_arch_list()),
+            driver=driver,
+            trouble=_trouble() if driver is not None and not usable else None,
+        )
+
+
+def driver_version() -> str | None:
+    """The NVIDIA driver's version; None where there is none."""
+    try:
+        text = Path("/proc/driver/nvidia/version").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        text = ""
+    found = re.search(r"\s(\d{3,}\.\d+(?:\.\d+)?)\s", text)
+    if found:
+        return found[1]
+    command = shutil.which("nvidia-smi")
+    if command is None:
+        return None
+    try:
+        query = [command, "--query-gpu=driver_version", "--format=csv,noheader"]
+        told = subprocess.run(query, capture_output=True, text=True, timeout=10, check=True).stdout.split()
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return told[0] if told else None
+
+
+def _trouble() -> str:
+    """Why CUDA cannot be used."""
+    if torch.version.cuda is None:
+        return "this torch is built without CUDA"
+    try:
+        torch.cuda.init()  # type: ignore[no-untyped-call]
+    except Exception as error:  # whatever it is, it is the answer
+        return next(iter(str(error).splitlines()), type(error).__name__)
+    return "PyTorch sees no CUDA device"
+
+
+def _cudnn() -> str | None:
+    try:
+        number = torch.backends.cudnn.version()  # type: ignore[no-untyped-call]
+    except RuntimeError:  # built with another version than the one that was found
+        return None
+    if number is None:
+        return None
+    large = 10_000 if number >= 90_000 else 1_000  # 8.9.2 is 8902, 9.1.0 is 90100
+    return f"{number // large}.{number % large // 100}.{number % 100}"

@@ -1,0 +1,224 @@
+"""`--batch auto`: real training steps of a few sizes, measured on the device before the run begins."""
+
+from __future__ import annotations
+
+import copy
+import itertools
+import sys
+import time
+from collections.abc import Callable, Iterator
+
+import torch
+
+from lehr.config import DEFAULT_BATCH, TrainConfig
+from lehr.data.batch import Batch
+from lehr.data.cache import free_memory
+from lehr.engine.agreement import processes
+from lehr.engine.compute import Compute
+from lehr.engine.data_start import RunData
+from lehr.engine.device import describe_device
+from lehr.engine.out_of_memory import is_out_of_memory, release
+from lehr.errors import InputError, LehrError
+from lehr.techniques.accumulation import accumulation
+from lehr.techniques.auto import choose_optimizer
+from lehr.techniques.autobatch import SHARE, Measured, fastest, fitting_nominal, most_that_fit
+from lehr.techniques.ema import ModelEma
+from lehr.techniques.freezing import hold_statistics
+from lehr.techniques.optimizer import build_optimizer
+from lehr.techniques.precision import Precision, new_scaler
+
+LEAST_ON_CPU = 8
+"""Where speed decides: smaller batches give normalization too little to average over."""
+SIZES_OF_LINE = (1, 2, 4, 8, 16)
+"""Where memory decides: what the line is drawn through."""
+SLOWER = 0.9
+"""Share of the best throughput below which larger sizes are not tried any more."""
+PATIENCE = 30.0
+"""Seconds after which no further size is tried."""
+STEPS = 2
+"""Steps timed, after one that is not."""
+
+Try = Callable[[int], Measured | None]
+"""Makes steps of a size; None where the memory does not suffice."""
+
+
+def choose_batch(
+    config: TrainConfig,
+    data: RunData,
+    compute: Compute,
+    size: int | None,
+    precision: Precision,
+    say: Callable[[str], None],
+) -> int:
+    """How many images a step: measured, and fitting the nominal batch.
+
+    Args:
+        config: the run's options; `batch` is auto or a share of the memory.
+        data: its data.
+        compute: its model and loss, on the device.
+        size: longest side of the largest images of the run, pixels; None for those of the loader.
+        precision: in which the model computes.
+        say: told what was measured.
+
+    Raises:
+        InputError: several processes train together.
+        LehrError: not even one image fits.
+    """
+    if processes() > 1:
+        raise InputError(
+            "--batch auto: with several processes every one would measure for itself. Give the images a step of all "
+            f"devices together, e.g. --batch {16 * processes()}; `--batch auto` on one device tells what one can take."
+        )
+    asked, images = config.data.batch, len(data.train_store.samples)
+    share = asked if isinstance(asked, float) else SHARE
+    choice = choose_optimizer(
+        config.schedule.optimizer,
+        classes=len(data.dataset.names),
+        iterations=-(-images // DEFAULT_BATCH) * config.epochs,
+        batch=min(DEFAULT_BATCH, images),
+        nominal_batch=config.schedule.nominal_batch,
+    )
+    nominal = choice.nominal_batch
+    with _Steps(data, compute, size, precision, choice.name, config.run.seed) as steps:
+        most, told = (_by_memory if data.device.type == "cuda" else _by_speed)(
+            steps.measure, min(nominal, images), share, data.device
+        )
+    if most == 0:
+        raise LehrError(
+            f"--batch {asked}: on {data.device} not even one image fits into {share:.0%} of the memory beside this "
+            "model. Use a larger share, a smaller --imgsz or model."
+        )
+    batch = fitting_nominal(min(most, images), nominal)
+    together = accumulation(batch, nominal)
+    say(
+        f"AutoBatch on {describe_device(data.device)}: {told}. Batch {batch}, {together} to a step of {nominal} images"
+        + (" (--nominal-batch makes larger ones)." if batch == nominal < most else ".")
+    )
+    return batch
+
+
+def _by_memory(measure: Try, most: int, share: float, device: torch.device) -> tuple[int, str]:
+    """The largest size that stays within a share of the memory, tried once more before it is taken."""
+    budget = share * torch.cuda.get_device_properties(device).total_memory
+    measured: list[Measured] = []
+    for size in SIZES_OF_LINE:
+        if size > most or (one := measure(size)) is None:
+            break
+        measured.append(one)
+        if one.bytes > budget:
+            break
+    if not measured:
+        return 0, ""
+    told = ", ".join(f"{one.batch} take {one.bytes / 2**30:.2f} GiB" for one in measured)
+    fits = min(most_that_fit(measured, budget), most)
+    while fits > measured[-1].batch and measure(fits) is None:
+        fits = fits * 3 // 4
+    return fits, f"{told} of {budget / 2**30:.1f}; {fits}{' or more' * (fits == most)} fit"
+
+
+def _by_speed(measure: Try, most: int, share: float, device: torch.device) -> tuple[int, str]:
+    """The smallest of the fastest sizes that stay within a share of the memory."""
+    budget = share * (free_memory() + _peak_bytes())
+    started = time.perf_counter()
+    measured: list[Measured] = []
+    first = min(LEAST_ON_CPU, most)
+    for size in itertools.takewhile(lambda size: size <= most, (first * 2**i for i in itertools.count())):
+        one = measure(size)
+        if one is None or one.bytes > budget:
+            break
+        measured.append(one)
+        slower = one.images_per_second < SLOWER * max(each.images_per_second for each in measured)
+        if slower or time.perf_counter() - started > PATIENCE:
+            break
+    if not measured:  # less than a batch of 8 then, as far as the memory goes
+        sizes = (size for size in (4, 2, 1) if size < first)
+        fits = next((size for size in sizes if (one := measure(size)) is not None and one.bytes <= budget), 0)
+        return fits, f"memory for {fits} images"
+    told = ", ".join(f"{one.images_per_second:.1f} images/s with {one.batch}" for one in measured)
+    return fastest(measured), told
+
+
+class _Steps:
+    """Training steps on a copy of the model, so that nothing of the run changes."""
+
+    def __init__(
+        self, data: RunData, compute: Compute, size: int | None, precision: Precision, optimizer: str, seed: int
+    ) -> None:
+        self._data = data
+        self._size = size
+        self._precision = precision
+        model = copy.deepcopy(compute.model).train()
+        hold_statistics(model)
+        self._compute = Compute(model, compute.loss, compute.device)
+        choice = choose_optimizer(optimizer, classes=len(data.dataset.names), iterations=1)
+        self._optimizer = build_optimizer(model, choice, 0.0)
+        self._ema = ModelEma(model)
+        self._scaler = new_scaler(data.device, precision)
+        self._seed = seed
+
+    def __enter__(self) -> _Steps:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        del self._compute, self._optimizer, self._ema
+        release(self._data.device)
+
+    def measure(self, size: int) -> Measured | None:
+        """Steps of a size; None where the memory does not suffice."""
+        device = self._data.device
+        release(device)
+        if device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(device)
+        try:
+            batches = self._batches(size)
+            self._step(next(batches))
+            ready = list(batches)
+            _wait(device)
+            started = time.perf_counter()
+            for batch in ready:
+                self._step(batch)
+            _wait(device)
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            self._optimizer.zero_grad()
+            return None
+        return Measured(size, _step_bytes(device), (time.perf_counter() - started) / STEPS)
+
+    def _batches(self, size: int) -> Iterator[Batch]:
+        """A batch to warm up with, and those that are timed, on the device."""
+        count = len(self._data.train_store.samples)
+        keys = [(0, [(turn * size + i) % count for i in range(size)]) for turn in range(STEPS + 1)]
+        return (batch.to(self._data.device) for batch in self._data.train_loader.batches(keys))
+
+    def _step(self, batch: Batch) -> None:
+        total = self._compute.parts(batch, self._size, self._precision).sum()
+        torch.autograd.backward(total if self._scaler is None else self._scaler.scale(total))
+        self._optimizer.zero_grad(set_to_none=False)  # moments are made, weights stay: only the cost counts
+        self._optimizer.step()
+        self._optimizer.zero_grad()
+        self._ema.update()
+
+
+def _wait(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def _step_bytes(device: torch.device) -> int:
+    """The most memory in use since the peak was reset, other processes' included; on a CPU since the start."""
+    if device.type != "cuda":
+        return _peak_bytes()
+    free, total = torch.cuda.mem_get_info(device)
+    others = total - free - torch.cuda.memory_reserved(device)
+    return int(others + torch.cuda.max_memory_reserved(device))
+
+
+def _peak_bytes() -> int:
+    """The most memory that this process has taken so far; 0 where the system does not tell."""
+    try:
+        import resource
+    except ImportError:  # not on every system
+        return 0
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024

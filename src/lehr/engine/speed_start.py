@@ -1,0 +1,51 @@
+"""What a new run finds out about its device before it begins: images a step, and the precision."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from lehr.config import TrainConfig
+from lehr.data.batch import Batch
+from lehr.data.loader import train_keys
+from lehr.engine.autobatch import choose_batch
+from lehr.engine.compute import Compute
+from lehr.engine.data_start import RunData
+from lehr.engine.precision_start import PrecisionChoice, choose_precision
+from lehr.techniques.multi_scale import SizeRange
+from lehr.techniques.precision import wanted_precision
+
+
+def choose_speed(
+    config: TrainConfig, data: RunData, compute: Compute, sizes: SizeRange | None, say: Callable[[str], None]
+) -> tuple[TrainConfig, PrecisionChoice]:
+    """A run's options with its images a step, and its precision.
+
+    The batch is measured in the precision that is hoped for, and measured again where that is refused, since float32
+    takes more memory.
+
+    Args:
+        config: the run's options.
+        data: its data.
+        compute: its model and loss, on the device.
+        sizes: what multi-scale training draws from; None for one size.
+        say: told what was found.
+
+    Raises:
+        InputError: an option asks for what this device, or several processes, cannot do.
+        LehrError: not even one image fits.
+    """
+    most = None if sizes is None else sizes.most
+    measured = not isinstance(config.data.batch, int)
+    asked, hoped = config, wanted_precision(config.speed.amp, compute.device)
+    if measured:
+        config = asked.with_batch(choose_batch(asked, data, compute, most, hoped, say))
+
+    def first_batch() -> Batch:
+        seed, rect = config.run.seed, config.data.rect
+        keys = train_keys(data.train_store.samples, config.batch, seed, 0, rect=rect)[:1]
+        return next(iter(data.train_loader.batches(keys))).to(compute.device)
+
+    choice = choose_precision(config, compute, first_batch, say)
+    if measured and choice.precision is not hoped:
+        config = asked.with_batch(choose_batch(asked, data, compute, most, choice.precision, say))
+    return config, choice

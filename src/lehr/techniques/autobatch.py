@@ -1,0 +1,89 @@
+"""AutoBatch: how many images a step, from measured steps.
+
+A step's memory grows by the same amount with each image, so a line through a few measured sizes tells the size that
+fits into a share of the memory. On a CPU memory is seldom what is short: there the fastest size is taken, and of
+equally fast ones the smallest.
+
+The hyperparameters belong to the nominal batch of 64 images (see `accumulation`). So the batch divides it: then every
+optimizer step sees exactly as many images as it should. And it does not exceed it, since beyond it each step would
+average over more images than the rates are meant for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+SHARE = 0.6
+"""Share of the memory that `auto` fills: batches differ in their objects, and other things want memory too."""
+AS_FAST = 0.95
+"""Share of the best throughput that counts as equally fast."""
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """Training steps of one size.
+
+    Attributes:
+        batch: images a step.
+        bytes: the most memory that a step took, everything included; 0 where that is not known.
+        seconds: a step.
+    """
+
+    batch: int
+    bytes: int
+    seconds: float
+
+    @property
+    def images_per_second(self) -> float:
+        return self.batch / self.seconds
+
+
+def memory_line(measured: Sequence[Measured]) -> tuple[float, float]:
+    """The line `base + each * batch` of the memory by least squares, bytes.
+
+    Args:
+        measured: at least two sizes.
+
+    Returns:
+        Base and each, neither below 0.
+    """
+    count = len(measured)
+    mean_batch = sum(one.batch for one in measured) / count
+    mean_bytes = sum(one.bytes for one in measured) / count
+    spread = sum((one.batch - mean_batch) ** 2 for one in measured)
+    slope = sum((one.batch - mean_batch) * (one.bytes - mean_bytes) for one in measured) / spread
+    slope = max(slope, 0.0)
+    return max(mean_bytes - slope * mean_batch, 0.0), slope
+
+
+def most_that_fit(measured: Sequence[Measured], budget: float) -> int:
+    """The largest size whose memory, by the line, stays within a budget; 0 where not even one image does.
+
+    Args:
+        measured: sizes that ran; with a single one, only that is known to fit.
+        budget: bytes.
+    """
+    fitting = [one.batch for one in measured if one.bytes <= budget]
+    if len(measured) < 2:
+        return max(fitting, default=0)
+    base, each = memory_line(measured)
+    if each == 0:
+        return max(fitting, default=0)
+    return max(0, int((budget - base) // each))
+
+
+def fastest(measured: Sequence[Measured]) -> int:
+    """The smallest size that is as fast as the fastest, within the noise of measuring."""
+    best = max(one.images_per_second for one in measured)
+    return min(one.batch for one in measured if one.images_per_second >= AS_FAST * best)
+
+
+def fitting_nominal(most: int, nominal: int) -> int:
+    """The largest size up to a limit that divides the nominal batch, so that whole batches add up to it.
+
+    Args:
+        most: the limit, at least 1.
+        nominal: images an optimizer step.
+    """
+    return next(size for size in range(min(most, nominal), 0, -1) if nominal % size == 0)

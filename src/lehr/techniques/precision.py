@@ -1,0 +1,90 @@
+"""Mixed precision: the model computes in a type of 16 bits, weights, loss and gradients stay in float32.
+
+bfloat16 has float32's range and 8 bits of precision; float16 has 11 bits, but overflows above 65504 and loses small
+gradients, so its loss is multiplied by a scale that falls by half at each overflow and rises again later (Micikevicius
+et al., "Mixed Precision Training", 2018; Kalamkar et al., "A Study of bfloat16", 2019).
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import torch
+
+from lehr.errors import InputError
+from lehr.techniques.precision_support import native, works
+
+FIRST_SCALE = 2.0**16
+"""Scale of the loss in float16 before anything is known of the model."""
+
+
+class Precision(StrEnum):
+    """The type in which the model computes."""
+
+    FLOAT32 = "float32"
+    BFLOAT16 = "bfloat16"
+    FLOAT16 = "float16"
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The type as torch names it."""
+        return {
+            Precision.FLOAT32: torch.float32,
+            Precision.BFLOAT16: torch.bfloat16,
+            Precision.FLOAT16: torch.float16,
+        }[self]
+
+
+NAMED = {"bf16": Precision.BFLOAT16, "fp16": Precision.FLOAT16, "off": Precision.FLOAT32}
+
+
+def wanted_precision(amp: str, device: torch.device) -> Precision:
+    """The precision that `--amp` asks for on a device; `auto` takes the fastest that its hardware has.
+
+    Args:
+        amp: auto, bf16, fp16 or off.
+        device: where the model computes.
+
+    Raises:
+        InputError: it was named, and does not work there.
+    """
+    if amp == "auto":
+        having = (each for each in (Precision.BFLOAT16, Precision.FLOAT16) if _fit(device, each))
+        return next(having, Precision.FLOAT32)
+    precision = NAMED[amp]
+    if precision is not Precision.FLOAT32 and not works(device, precision.dtype):
+        raise InputError(f"--amp {amp}: {precision} does not work on {device}. Use --amp auto, which finds what does.")
+    return precision
+
+
+def safer(precision: Precision, device: torch.device) -> Precision:
+    """The next safer precision on a device: after float16 bfloat16 where its hardware has it, else float32."""
+    if precision is Precision.FLOAT16 and _fit(device, Precision.BFLOAT16):
+        return Precision.BFLOAT16
+    return Precision.FLOAT32
+
+
+def _fit(device: torch.device, precision: Precision) -> bool:
+    """Whether a precision is both at home in the hardware and works; a CPU gains nothing from float16."""
+    if device.type == "cpu" and precision is Precision.FLOAT16:
+        return False
+    return native(device, precision.dtype) and works(device, precision.dtype)
+
+
+def autocast(device: torch.device, precision: Precision) -> torch.autocast:
+    """The context in which a model computes in a precision; with float32 it does nothing."""
+    mixed = precision is not Precision.FLOAT32
+    return torch.autocast(device.type, dtype=precision.dtype if mixed else None, enabled=mixed)
+
+
+def new_scaler(device: torch.device, precision: Precision, scale: float = FIRST_SCALE) -> torch.amp.GradScaler | None:
+    """What scales the loss in float16; None in the other precisions, which need none.
+
+    Args:
+        device: where the loss lies.
+        precision: that of the model.
+        scale: what the loss is multiplied by at first.
+    """
+    if precision is not Precision.FLOAT16:
+        return None
+    return torch.amp.GradScaler(device.type, init_scale=scale)

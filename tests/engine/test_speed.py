@@ -1,0 +1,316 @@
+"""What makes a run fast changes nothing of it: precision, drawing on the device, compiled code, measured batches."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from benchmarks.crash import differences
+from tests.conftest import MakeYolo
+from tests.engine.runs import SMALL, before_step, run, stopped_run
+from tests.engine.test_going_wrong import all_finite, poisoned
+
+from lehr.config import build_config
+from lehr.engine import autobatch, precision_start
+from lehr.engine.checkpoint import read_checkpoint
+from lehr.engine.compute import Compute
+from lehr.engine.run import resume
+from lehr.engine.setup import prepare
+from lehr.engine.trainer import Trainer
+from lehr.errors import InputError
+from lehr.losses.build import build_loss
+from lehr.models.build import build_model
+from lehr.options import LossOptions
+from lehr.techniques.autobatch import Measured
+from lehr.techniques.precision import Precision
+from lehr.yaml_files import read_mapping
+
+
+@pytest.fixture
+def data(make_yolo: MakeYolo) -> Path:
+    """Five batches of 4 an epoch."""
+    return make_yolo(counts={"train": 20, "val": 4})
+
+
+def rows_of(folder: Path) -> list[dict[str, str]]:
+    return list(csv.DictReader((folder / "results.csv").open()))
+
+
+@pytest.mark.parametrize("amp", ["bf16", "fp16"])
+def test_a_run_in_mixed_precision_is_checked_first_and_learns_as_in_float32(
+    amp: str, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = run(data, tmp_path, amp, amp=amp).folder
+    plain = run(data, tmp_path, "plain").folder
+    told = capsys.readouterr().out
+    name = {"bf16": "bfloat16", "fp16": "float16"}[amp]
+    assert f"Checked in {name} on 4 images: loss" in told and "passed." in told and f"in {name}, torch" in told
+    kept = json.loads((folder / "precision.json").read_text())
+    assert kept["precision"] == name and kept["checks"][0]["passed"] and kept["checks"][0]["cosine"] > 0.25
+    assert json.loads((plain / "precision.json").read_text()) == {"precision": "float32", "checks": []}
+    ours, theirs = (float(rows_of(each)[0]["train/cls"]) for each in (folder, plain))
+    assert ours != theirs and ours == pytest.approx(theirs, rel=0.02)
+    assert all_finite(folder / "last.ckpt")
+
+
+@pytest.mark.parametrize("amp", ["bf16", "fp16"])
+def test_a_run_in_mixed_precision_that_was_stopped_ends_as_one_that_was_not(
+    amp: str, data: Path, tmp_path: Path
+) -> None:
+    options = {"amp": amp, "nominal_batch": 8}
+    run(data, tmp_path, "whole", **options)
+    folder = stopped_run(data, tmp_path, "stopped", 6, **options)
+    state = read_checkpoint(folder / "last.ckpt").content["state"]
+    assert state["precision"] == {"bf16": "bfloat16", "fp16": "float16"}[amp]
+    assert (state["scaler"] is None) == (amp == "bf16")
+    resume(folder)
+    assert differences(tmp_path / "whole", folder) == []
+
+
+def test_a_precision_that_is_refused_is_not_used(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from lehr.techniques import precision_check
+
+    monkeypatch.setattr(precision_check, "LEAST_OVERLAP", 2.0)
+    folder = run(data, tmp_path, "run", amp="bf16", epochs=1).folder
+    told = capsys.readouterr().out
+    assert "refused. Detections drift" in told and "The run computes in float32 instead." in told
+    kept = json.loads((folder / "precision.json").read_text())
+    assert kept["precision"] == "float32" and not kept["checks"][0]["passed"]
+
+
+def test_repeated_overflow_goes_back_and_on_in_float32(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def act(trainer: Trainer) -> None:
+        model = trainer.state.model
+        for hook in list(model._forward_hooks):
+            del model._forward_hooks[hook]
+        if trainer.state.step >= 7 and trainer.state.precision is Precision.BFLOAT16:
+            model.register_forward_hook(spoil)
+
+    def spoil(_: Any, __: Any, prediction: Any) -> Any:
+        from dataclasses import replace
+
+        return replace(prediction, logits=prediction.logits * float("inf"))
+
+    with before_step(act):
+        folder = run(data, tmp_path, "run", amp="bf16").folder
+    told = capsys.readouterr().out
+    assert "3 optimizer steps in a row were not finite in bfloat16: back to" in told and "and on in float32." in told
+    assert "Return 1" not in told, "the rates stay what they were"
+    state = read_checkpoint(folder / "last.ckpt").content["state"]
+    assert state["precision"] == "float32" and state["recovery"]["lr_scale"] == 1.0
+    assert state["recovery"]["rollbacks"] == 0 and state["recovery"]["skipped"] == 3
+    assert len(rows_of(folder)) == 3 and all_finite(folder / "last.ckpt")
+
+
+def test_an_overflow_of_the_scaled_gradient_halves_the_scale_and_is_no_trouble(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    check = precision_start.check_precision
+
+    def too_large(*given: Any) -> Any:
+        from dataclasses import replace
+
+        return replace(check(*given), scale=2.0**40)
+
+    monkeypatch.setattr(precision_start, "check_precision", too_large)
+    folder = run(data, tmp_path, "run", amp="fp16", epochs=6).folder
+    told = capsys.readouterr().out
+    assert "the gradient overflowed float16; the loss is scaled by 2.74878e+11 / 2 from here on" in told
+    assert "back to" not in told
+    skipped = sum(int(row["skipped"]) for row in rows_of(folder))
+    state = read_checkpoint(folder / "last.ckpt").content["state"]
+    assert 3 < skipped < 30 and state["scaler"]["scale"] == 2.0 ** (38 - skipped)
+
+
+def test_what_is_not_finite_itself_is_trouble_in_float16_too(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with poisoned(lambda step, _: step == 4):
+        folder = run(data, tmp_path, "run", amp="fp16").folder
+    assert "Optimizer step left out: epoch 1, batch 5: loss box nan" in capsys.readouterr().out
+    assert all_finite(folder / "last.ckpt")
+
+
+def test_a_precision_that_is_missing_where_a_run_goes_on_is_replaced_aloud(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = stopped_run(data, tmp_path, "run", 6, amp="bf16")
+    monkeypatch.setattr(precision_start, "works", lambda device, dtype: False)
+    resume(folder)
+    assert "The run computed in bfloat16, which does not work on cpu: now in float32." in capsys.readouterr().out
+    assert read_checkpoint(folder / "last.ckpt").content["state"]["precision"] == "float32"
+
+
+@pytest.mark.parametrize("options", [{}, {"mixup": 0.5, "degrees": 10, "copy_paste": 0.5}, {"rect": True}])
+def test_batches_are_the_same_wherever_their_pictures_are_drawn(
+    options: dict[str, Any], data: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "run").mkdir()
+    here, there = (
+        prepare(build_config({**SMALL, "data": str(data), "augment_on": where, **options}), tmp_path / "run")
+        for where in ("cpu", "device")
+    )
+    ours, theirs = there.first_batch(), here.first_batch()
+    assert torch.equal(ours.boxes, theirs.boxes) and torch.equal(ours.classes, theirs.classes)
+    assert ours.instances == theirs.instances == int((theirs.classes >= 0).sum())
+    assert ours.images.shape == theirs.images.shape and ours.packed is None
+    assert ours.images.is_contiguous(memory_format=torch.channels_last)
+    difference = (ours.images.float() - theirs.images.float()).abs()
+    assert 0 < difference.mean() < 2, "the images are noise, where a little shift shows"
+
+
+def test_drawing_on_the_device_does_not_depend_on_the_workers_and_goes_on_exactly(data: Path, tmp_path: Path) -> None:
+    options = {"augment_on": "device", "mixup": 0.3, "epochs": 2}
+    run(data, tmp_path, "whole", **options)
+    run(data, tmp_path, "workers", workers=2, **options)
+    assert differences(tmp_path / "whole", tmp_path / "workers") == []
+    folder = stopped_run(data, tmp_path, "stopped", 6, **options)
+    resume(folder)
+    assert differences(tmp_path / "whole", folder) == []
+
+
+def test_an_image_that_is_gone_is_replaced_there_too(data: Path, tmp_path: Path) -> None:
+    def act(trainer: Trainer) -> None:
+        if trainer.state.step == 4:
+            (data.parent / "images" / "train" / "3.jpg").unlink(missing_ok=True)
+
+    with before_step(act):
+        folder = run(data, tmp_path, "run", augment_on="device", cache="none", epochs=2, mosaic=0.0).folder
+    assert [int(row["replaced"]) for row in rows_of(folder)] == [0, 1]
+
+
+@pytest.fixture
+def _quick_measuring(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    seconds = {8: 1.2, 16: 1.9, 32: 3.9}
+    original = autobatch._Steps.measure
+
+    def measure(self: Any, size: int) -> Measured | None:
+        real = original(self, size)
+        return None if real is None else Measured(size, real.bytes, seconds[size])
+
+    monkeypatch.setattr(autobatch._Steps, "measure", measure)
+    yield
+
+
+@pytest.mark.usefixtures("_quick_measuring")
+def test_a_measured_batch_is_kept_and_changes_nothing_else(
+    make_yolo: MakeYolo, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = make_yolo("large", counts={"train": 40, "val": 4})
+    options = {"nominal_batch": 32, "epochs": 2}
+    folder = run(data, tmp_path, "auto", batch="auto", **options).folder
+    told = capsys.readouterr().out
+    assert "AutoBatch on cpu" in told and "Batch 16, 2 to a step of 32 images" in told
+    assert read_mapping(folder / "config.yaml")["batch"] == 16
+    run(data, tmp_path, "given", batch=16, **options)
+    assert differences(folder, tmp_path / "given") == []
+
+
+def test_steps_are_really_made_and_measured(data: Path, tmp_path: Path) -> None:
+    config = build_config(
+        {"data": str(data), "imgsz": 64, "width": 0.125, "depth": 0.33, "batch": 0.5, "device": "cpu"}
+    )
+    (tmp_path / "run").mkdir()
+    made = prepare(config, tmp_path / "run")
+    assert isinstance(made.config.data.batch, int) and made.config.batch in (8, 16)
+    note = next(line for line in made.notes if line.startswith("AutoBatch"))
+    assert "images/s with 8" in note
+
+
+def test_several_processes_are_told_what_to_pass(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "4")
+    with pytest.raises(InputError, match=r"--batch auto: with several processes .* e\.g\. --batch 64"):
+        run(data, tmp_path, "run", batch="auto")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("batch", [0, -4, 1.5, "some"])
+def test_a_batch_that_is_none_is_refused(batch: Any) -> None:
+    with pytest.raises(InputError, match="--batch"):
+        build_config({"batch": batch})
+
+
+@pytest.mark.parametrize("name", ["yolov8n", "yolov5n"])
+def test_a_step_is_one_graph_for_all_sizes_and_counts_of_objects(name: str) -> None:
+    torch._dynamo.reset()
+    torch._dynamo.utils.counters.clear()
+    model = build_model(name, ("a", "b"), 64, depth=0.01, width=0.125).train()
+    compute = Compute(model, build_loss(model, LossOptions(), 64), torch.device("cpu"))
+    from lehr.data.batch import Batch
+
+    def batch(images: int, objects: int) -> Batch:
+        random = torch.Generator().manual_seed(images + objects)
+        corner = torch.rand(images, objects, 2, generator=random) * 30
+        boxes = torch.cat((corner, corner + 24), -1)
+        return Batch(
+            torch.randint(0, 255, (images, 3, 96, 96), dtype=torch.uint8, generator=random),
+            boxes,
+            torch.zeros(images, objects, dtype=torch.int64),
+            torch.arange(images),
+            torch.zeros(images, 4),
+        )
+
+    for size, objects, images in ((64, 3, 4), (96, 0, 4), (128, 1, 4), (160, 9, 4), (64, 40, 4), (96, 3, 2)):
+        compute.compile("off", 4)
+        expected = compute.parts(batch(images, objects), size, Precision.FLOAT32)
+        if size == 64 and objects == 3:
+            compute.compile("default", 4, backend="aot_eager")
+            code = compute._code(Precision.FLOAT32)
+        compute.compile("default", 4, backend="aot_eager")
+        compute._compiled[Precision.FLOAT32] = code
+        found = compute.parts(batch(images, objects), size, Precision.FLOAT32)
+        torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-3)
+        torch.autograd.backward(found.sum())
+    counters = torch._dynamo.utils.counters
+    assert counters["stats"]["unique_graphs"] == 1, "one graph for all"
+    assert not counters["graph_break"]
+
+
+def test_code_that_cannot_be_made_is_done_without_aloud(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: Any, **__: Any) -> Any:
+        def parts(*_: Any) -> Any:
+            raise RuntimeError("no compiler")
+
+        return parts
+
+    monkeypatch.setattr(torch, "compile", fails)
+    folder = run(data, tmp_path, "compiled", compile="default", epochs=1).folder
+    assert (
+        "--compile default: cannot be done here, so the run goes on without it: no compiler" in capsys.readouterr().out
+    )
+    monkeypatch.undo()
+    run(data, tmp_path, "plain", epochs=1)
+    assert differences(folder, tmp_path / "plain") == []
+
+
+def test_a_profile_tells_where_the_time_went(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = run(data, tmp_path, "run", profile=True).folder
+    told = capsys.readouterr().out
+    table = told[told.index("Where the time went, over 15 steps") :].splitlines()
+    seconds = {line.split()[0]: float(line.split()[-3]) for line in table[2:] if line.rstrip().endswith("%")}
+    for stage in ("input", "copy", "forward", "loss", "backward", "optimizer", "EMA", "validation", "checkpoint"):
+        assert stage in seconds, stage
+    whole = float(rows_of(folder)[-1]["seconds"])
+    assert 0.6 * whole < sum(seconds.values()) <= 1.05 * whole + 0.5
+    run(data, tmp_path, "plain")
+    assert differences(folder, tmp_path / "plain") == []
+    assert "Where the time went" in (folder / "train.log").read_text()
+
+
+def test_options_are_read_as_people_write_them(tmp_path: Path) -> None:
+    file = tmp_path / "c.yaml"
+    file.write_text("amp: off\ncompile: off\nbatch: auto\n")
+    config = build_config(read_mapping(file))
+    assert config.speed.amp == "off" and config.speed.compile == "off" and config.data.batch == "auto"
+    assert build_config({"amp": True}).speed.amp == "auto"
