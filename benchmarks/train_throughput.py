@@ -6,7 +6,7 @@
 The whole loop is the trainer's own, with its loader, bookkeeping, and everything a run does between two steps; the
 step alone is the trainer's own step, on a few batches that were made before. Both take turns, since a machine's speed
 changes by the minute; the ratio is that of their sums. A ratio of 1 means that the device never waits. Validation is
-then compared with as many images of training forward, and `--stages` prints a run's own profile.
+then compared with as many images of training forward; `--stages` prints the profile that `--profile` gives of the loop.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def loop_seconds(trainer: Trainer, steps: int) -> tuple[float, int]:
     images = sum(len(indices) for _, indices in keys[:steps])
     original = trainer._keys
     trainer._keys = lambda epoch: keys[:steps]  # type: ignore[method-assign]
-    state.step = 0
+    state.step, state.last_update = 0, -1
     wait(setup.device)
     started = time.perf_counter()
     trainer._train_epoch(0)
@@ -61,7 +61,7 @@ def loop_seconds(trainer: Trainer, steps: int) -> tuple[float, int]:
 
 def step_seconds(trainer: Trainer, batches: list[Any]) -> tuple[float, int]:
     """Seconds and images of the trainer's own step on batches that are there."""
-    trainer.state.step = 0
+    trainer.state.step, trainer.state.last_update = 0, -1
     wait(trainer.setup.device)
     started = time.perf_counter()
     for batch in batches:
@@ -109,7 +109,7 @@ def main() -> None:
     parser.add_argument("--workers", type=int)
     parser.add_argument("--steps", type=int, default=12, help="steps a turn, at most those of an epoch")
     parser.add_argument("--turns", type=int, default=5)
-    parser.add_argument("--stages", action="store_true", help="a run's own profile of two epochs too")
+    parser.add_argument("--stages", action="store_true", help="the loop's own profile too")
     given = vars(parser.parse_args())
     steps, turns, stages = given.pop("steps"), given.pop("turns"), given.pop("stages")
     use_whole_machine(torch.device("cpu"))
@@ -130,10 +130,16 @@ def main() -> None:
             loop_seconds(trainer, 3)
         ready = list(setup.feed.batches(trainer._keys(0)[:steps]))
         step_seconds(trainer, ready[:3])
+        setup.profile.begin()
         loops, alone = [], []
         for _ in range(turns):
             loops.append(loop_seconds(trainer, steps))
+            setup.profile.pause()
             alone.append(step_seconds(trainer, ready))
+            setup.profile.begin()
+            a, b = (n / s for s, n in (loops[-1], alone[-1]))
+            print(f"turn: whole loop {a:.2f}, step alone {b:.2f} images/s, ratio {a / b:.3f}", flush=True)
+        setup.profile.pause()
         whole, step = (sum(n for _, n in each) / sum(s for s, _ in each) for each in (loops, alone))
         print(f"\n{given['model']} at {setup.config.imgsz}, batch {batch}, {describe_device(device)}")
         print(

@@ -49,12 +49,6 @@ class Plan:
     hsv: tuple[float, float, float] | None = None
     blend: tuple[Plan, float] | None = None
 
-    @property
-    def images(self) -> set[int]:
-        """The places in the split of all images that it shows."""
-        own = {tile.index for tile in self.tiles}
-        return own if self.blend is None else own | self.blend[0].images
-
 
 def whole(sample: Sample, index: int, shape: tuple[int, int]) -> Tile:
     """A single image in the middle of the picture, as large as fits."""

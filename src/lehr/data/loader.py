@@ -5,10 +5,9 @@ What a batch holds depends on (seed, epoch, index) alone, so the number of worke
 
 from __future__ import annotations
 
-import functools
+import itertools
 import multiprocessing
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +19,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from lehr.augment.draw import draw
 from lehr.augment.letterbox import GREY, letterbox_into
-from lehr.augment.pack import PackedPictures, pack
+from lehr.augment.pack import Cut, PackedPictures, cut, pack_cuts
 from lehr.augment.plan import plan_picture
 from lehr.augment.tiles import Plan
 from lehr.data.batch import Batch, pad_objects
@@ -33,8 +32,6 @@ from lehr.options import AugmentOptions
 from lehr.rng import generator
 from lehr.signals import ignore_stopping
 
-Pictures = dict[int, tuple[NDArray[np.uint8], tuple[int, int]]]
-"""Images of a split by their place in it, as `ImageStore` gives them."""
 Key = tuple[int, list[int]]
 """What is asked of the input path: the epoch and the images of a batch."""
 STAND_INS = 10
@@ -53,7 +50,6 @@ class TrainBatches:
         epochs: epochs of the run; mosaic closes before its end.
         rect: make each batch the smallest rectangle of whole strides that holds its images; there is no mosaic then.
         on_device: leave the drawing to the device.
-        threads: draw this many pictures at once; for use in the training process, whose cores are idle meanwhile.
     """
 
     store: ImageStore
@@ -63,7 +59,6 @@ class TrainBatches:
     epochs: int
     rect: bool = False
     on_device: bool = False
-    threads: int = 1
 
     def mosaic_on(self, epoch: int) -> bool:
         """Whether mosaic, mixup and copy-paste are still on in an epoch."""
@@ -72,45 +67,36 @@ class TrainBatches:
     def __call__(self, key: Key) -> Batch:
         """The batch of some images in an epoch."""
         epoch, indices = key
-        mosaic = self.mosaic_on(epoch)
-        shape = rectangle(self.store.samples, indices, self.imgsz) if self.rect else (self.imgsz, self.imgsz)
-        faults: list[str] = []
-        chosen = [self._plan(epoch, index, mosaic, shape, faults) for index in indices]
-        plans = [plan for plan, _ in chosen]
-        images = np.empty((0 if self.on_device else len(indices), shape[1], shape[0], 3), np.uint8)
-        packed = None
-        if self.on_device:
-            at_hand = {index: image for _, pictures in chosen for index, image in pictures.items()}
-            packed = pack(plans, at_hand.__getitem__, *shape)
-        else:
-            self._draw(chosen, images)
+        width, height = rectangle(self.store.samples, indices, self.imgsz) if self.rect else (self.imgsz, self.imgsz)
+        images = np.empty((0 if self.on_device else len(indices), height, width, 3), np.uint8)
+        places: list[NDArray[np.uint8] | None] = [None] * len(indices) if self.on_device else list(images)
+        shape = (width, height)
+        pictures = [self._picture(epoch, index, shape, out) for index, out in zip(indices, places, strict=True)]
+        faults = [str(fault) for _, _, fault in pictures if fault is not None]
+        packed = (
+            pack_cuts([cut for _, cut, _ in pictures if cut is not None], width, height) if self.on_device else None
+        )
         placements = np.tile(np.array([1, 1, 0, 0], np.float32), (len(indices), 1))
-        boxes, classes = [plan.boxes for plan in plans], [plan.classes for plan in plans]
+        boxes, classes = [plan.boxes for plan, _, _ in pictures], [plan.classes for plan, _, _ in pictures]
         return _batch(images, boxes, classes, indices, placements, faults, packed)
 
-    def _draw(self, chosen: Sequence[tuple[Plan, Pictures]], images: NDArray[np.uint8]) -> None:
-        """Draws the pictures of a batch."""
-        work = [(plan, pictures.__getitem__, out) for (plan, pictures), out in zip(chosen, images, strict=True)]
-        if self.threads == 1:
-            for plan, source, out in work:
-                draw(plan, source, out)
-        else:
-            for _ in _drawing_threads(self.threads).map(lambda each: draw(*each), work):
-                pass
+    def _picture(
+        self, epoch: int, index: int, shape: tuple[int, int], out: NDArray[np.uint8] | None
+    ) -> tuple[Plan, Cut | None, ImageFault | None]:
+        """The picture of an image, or of another where an image can no longer be read, and what was wrong then.
 
-    def _plan(
-        self, epoch: int, index: int, mosaic: bool, shape: tuple[int, int], faults: list[str]
-    ) -> tuple[Plan, Pictures]:
-        """The plan of an image's picture with the images it shows, or of another's where one can no longer be read.
+        Args:
+            epoch: the epoch.
+            index: the image's place in the split.
+            shape: width and height, pixels.
+            out: drawn into; None to cut out what a device needs to draw it.
 
         Raises:
             InputError: nor can the others be read.
         """
         samples = self.store.samples
-        stand_ins: list[int] | None = None
         first: ImageFault | None = None
-        chosen = index
-        for attempt in range(STAND_INS + 1):
+        for chosen in itertools.chain((index,), self._stand_ins(epoch, index)):
             plan = plan_picture(
                 samples,
                 self.options,
@@ -118,24 +104,23 @@ class TrainBatches:
                 seed=self.seed,
                 epoch=epoch,
                 index=chosen,
-                mosaic=mosaic,
+                mosaic=self.mosaic_on(epoch),
                 shape=shape,
             )
             try:
-                return plan, {number: self.store(number) for number in plan.images}
+                if out is None:
+                    return plan, cut(plan, self.store, *shape), first
+                draw(plan, self.store, out)
             except ImageFault as fault:
-                if first is None:
-                    first = fault
-                    faults.append(str(fault))
-                rng = generator(self.seed, "stand-in", epoch, index)
-                stand_ins = stand_ins or rng.integers(len(samples), size=STAND_INS).tolist()
-                chosen = stand_ins[min(attempt, STAND_INS - 1)]
+                first = first or fault
+                continue
+            return plan, None, first
         raise InputError(f"{first}\nNor can the images of {STAND_INS} others be read: are the data still there?")
 
-
-@functools.cache
-def _drawing_threads(count: int) -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(count, "draw")
+    def _stand_ins(self, epoch: int, index: int) -> Iterator[int]:
+        """Images that may take the place of one, drawn only when they are asked for."""
+        rng = generator(self.seed, "stand-in", epoch, index)
+        yield from rng.integers(len(self.store.samples), size=STAND_INS).tolist()
 
 
 @dataclass(frozen=True, slots=True)

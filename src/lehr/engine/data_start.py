@@ -72,7 +72,6 @@ def start_data(config: TrainConfig, device: torch.device, say: Callable[[str], N
         config.epochs,
         rect,
         on_device=draws_on_device(config, device),
-        threads=available_cores() if workers == 0 else 1,
     )
     return RunData(
         dataset,

@@ -50,6 +50,10 @@ class Profile:
         if self._on:
             self._last = self._now()
 
+    def pause(self) -> None:
+        """What comes from here on is not measured, until `begin`."""
+        self._last = None
+
     def mark(self, stage: str) -> None:
         """Counts what was asked of the device since the last mark as a stage."""
         if not self._on or self._last is None:
@@ -65,7 +69,7 @@ class Profile:
 
     def step_done(self) -> None:
         """Counts a training step."""
-        self.steps += 1
+        self.steps += self._last is not None
 
     def finish(self) -> None:
         """Waits for what the device has not told yet."""
