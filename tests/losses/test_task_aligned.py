@@ -215,3 +215,20 @@ def test_longer_objects_keep_their_candidates() -> None:
     torch.testing.assert_close(
         TaskAlignedLoss(least_side=16)(prediction, *arguments), TaskAlignedLoss()(prediction, *arguments)
     )
+
+
+@given(st.integers(0, 10_000), st.lists(st.integers(0, 12), min_size=1, max_size=4), st.sampled_from([0.0, 16.0]))
+@settings(max_examples=40)
+def test_looking_at_the_data_changes_nothing(seed: int, counts: list[int], least_side: float) -> None:
+    """What a CPU picks out is what an accelerator computes with fixed shapes, contested points included."""
+    if max(counts) == 0:
+        return
+    prediction, boxes, classes = random_case(seed, counts)
+    padded, numbers = pad(boxes, classes, dtype=torch.float32)
+    loss = TaskAlignedLoss(least_side=least_side)
+    picked = loss(prediction, padded, numbers)
+    with pytest.MonkeyPatch.context() as patch:
+        for module in ("assign", "task_aligned"):
+            patch.setattr(f"lehr.losses.{module}.picks_out", lambda device: False)
+        dense = loss(prediction, padded, numbers)
+    torch.testing.assert_close(picked, dense, rtol=1e-5, atol=1e-6)

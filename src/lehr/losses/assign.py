@@ -55,7 +55,7 @@ def inside(points: Tensor, boxes: Tensor) -> Tensor:
     """
     x, y = points[:, 0], points[:, 1]
     x1, y1, x2, y2 = (side.unsqueeze(-1) for side in boxes.unbind(-1))
-    return (x - x1 > MARGIN) & (x2 - x > MARGIN) & (y - y1 > MARGIN) & (y2 - y > MARGIN)
+    return (x > x1 + MARGIN) & (x < x2 - MARGIN) & (y > y1 + MARGIN) & (y < y2 - MARGIN)
 
 
 def enlarged(boxes: Tensor, least_side: float) -> Tensor:
@@ -98,11 +98,22 @@ def assign(
         nothing = torch.zeros((batch, anchors), dtype=torch.int64, device=scores.device)
         return Assignment(nothing, nothing.bool(), torch.zeros_like(scores[..., 0]))
     candidate = inside(points, enlarged(boxes, least_side)) & (classes >= 0).unsqueeze(-1)
-    measure = _measure_candidates if picks_out(scores.device) else _measure_all
+    measure, take = (_measure_candidates, _take_picked) if picks_out(scores.device) else (_measure_all, _take_dense)
     overlap, metric = measure(scores, predicted, boxes, classes.clamp(min=0), candidate, alpha, beta)
+    return take(overlap, metric, min(topk, anchors), eps)
 
-    best = metric.topk(min(topk, anchors), dim=-1)
-    taken = torch.zeros_like(candidate).scatter_(-1, best.indices, True) & candidate & (metric > 0)
+
+def _take_dense(overlap: Tensor, metric: Tensor, topk: int, eps: float) -> Assignment:
+    """Each object's best points, each point's one object; with fixed shapes.
+
+    Args:
+        overlap: (batch, objects, anchors), 0 where a point is no candidate.
+        metric: likewise.
+        topk: most points an object takes.
+        eps: guard of divisions.
+    """
+    best = metric.topk(topk, dim=-1)
+    taken = torch.zeros_like(metric, dtype=torch.bool).scatter_(-1, best.indices, True) & (metric > 0)
     # A point that several objects want goes to the one it overlaps most, also among objects that did not ask for it.
     rival = torch.zeros_like(taken).scatter_(1, overlap.argmax(1, keepdim=True), True)
     taken = torch.where(taken.sum(1, keepdim=True) > 1, rival, taken)
@@ -112,6 +123,33 @@ def assign(
     largest_overlap = (overlap * taken).amax(-1, keepdim=True)
     weights = (metric * (largest_overlap / (largest_metric + eps))).amax(1)
     return Assignment(taken.to(torch.uint8).argmax(1), taken.any(1), weights)
+
+
+def _take_picked(overlap: Tensor, metric: Tensor, topk: int, eps: float) -> Assignment:
+    """The same as `_take_dense`, of the points that are taken alone: the shapes depend on the data."""
+    batch, objects, anchors = metric.shape
+    best = metric.topk(topk, dim=-1)
+    image, which, rank = (best.values > 0).nonzero(as_tuple=True)
+    point = best.indices[image, which, rank]
+
+    wanted = torch.zeros(batch, anchors, dtype=torch.int64, device=metric.device)
+    wanted.index_put_((image, point), torch.ones_like(point), accumulate=True)
+    owner = torch.zeros_like(wanted)
+    owner[image, point] = which  # of several, any: those are settled next
+    contested = (wanted > 1).nonzero(as_tuple=True)
+    owner[contested] = overlap[contested[0], :, contested[1]].argmax(1)
+
+    positive = wanted > 0
+    image, point = positive.nonzero(as_tuple=True)
+    which = owner[image, point]
+    own_metric, own_overlap = metric[image, which, point], overlap[image, which, point]
+    largest = torch.zeros(2, batch * objects, dtype=metric.dtype, device=metric.device)
+    thing = image * objects + which
+    largest[0].scatter_reduce_(0, thing, own_metric, "amax")
+    largest[1].scatter_reduce_(0, thing, own_overlap, "amax")
+    weights = torch.zeros(batch, anchors, dtype=metric.dtype, device=metric.device)
+    weights[image, point] = own_metric * (largest[1] / (largest[0] + eps))[thing]
+    return Assignment(owner, positive, weights)
 
 
 def _measure_all(

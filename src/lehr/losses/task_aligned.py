@@ -43,7 +43,6 @@ def distribution_focal_loss(logits: Tensor, distances: Tensor) -> Tensor:
 
 
 def _regression(
-    predicted: Tensor,
     distance_logits: Tensor,
     own_boxes: Tensor,
     points: Tensor,
@@ -56,14 +55,15 @@ def _regression(
     On a CPU the positive points are picked out; elsewhere all points are computed and the others weigh nothing, so
     that no shape depends on the data.
     """
+    if picks_out(distance_logits.device):
+        own_boxes, weights, distance_logits = own_boxes[positive], weights[positive], distance_logits[positive]
+        places = positive.nonzero()[:, 1]
+        points, strides = points[places], strides[places]
+    predicted = boxes_from_distances(expected_distances(distance_logits), points, strides)
     true_distances = torch.cat((points - own_boxes[..., :2], own_boxes[..., 2:] - points), -1) / strides
     true_distances = true_distances.clamp(0, BINS - 1 - 0.01)
     logits = distance_logits.view(*distance_logits.shape[:-1], 4, BINS)
-    if picks_out(predicted.device):
-        predicted, own_boxes, weights = predicted[positive], own_boxes[positive], weights[positive]
-        logits, true_distances = logits[positive], true_distances[positive]
-        strides = strides.expand(*positive.shape, 1)[positive]
-    else:
+    if not picks_out(distance_logits.device):
         # Points without an object compare their box with itself: a finite value that weighs nothing.
         own_boxes = torch.where(positive.unsqueeze(-1), own_boxes, predicted.detach())
     box = (1 - ciou(predicted / strides, own_boxes / strides)) * weights
@@ -116,9 +116,9 @@ class TaskAlignedLoss:
             cls = binary(class_logits, torch.zeros_like(class_logits)).sum()
             return torch.stack((nothing, cls * self.cls, nothing)) * len(class_logits)
 
-        predicted = boxes_from_distances(expected_distances(distance_logits), points, strides)
+        predicted = boxes_from_distances(expected_distances(distance_logits.detach()), points, strides)
         assignment = assign(
-            class_logits.detach().sigmoid(), predicted.detach(), points, boxes, classes, least_side=self.least_side
+            class_logits.detach().sigmoid(), predicted, points, boxes, classes, least_side=self.least_side
         )
         weights = assignment.weights
         total = weights.sum().clamp(min=1)
@@ -130,6 +130,6 @@ class TaskAlignedLoss:
         cls = binary(class_logits, targets).sum() / total
 
         own_boxes = boxes.gather(1, assignment.objects.unsqueeze(-1).expand(-1, -1, 4))
-        box, dfl = _regression(predicted, distance_logits, own_boxes, points, strides, assignment.positive, weights)
+        box, dfl = _regression(distance_logits, own_boxes, points, strides, assignment.positive, weights)
         parts = torch.stack((box / total * self.box, cls * self.cls, dfl / total * self.dfl))
         return parts * len(class_logits)
