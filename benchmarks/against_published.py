@@ -3,10 +3,12 @@
 A published trainer is run as a black box, in an environment of its own that has it installed:
 
     python benchmarks/against_published.py --python OTHER_ENV/bin/python --data DATA [--model yolov5n] [--pairs 3]
+                                           [--imgsz 320] [--batch 16] [--device cpu] [-- OPTIONS]
 
-Both train from scratch at 320 pixels, batch 16; YOLOv8n with the defaults of both, YOLOv5n with the published recipe
-(SGD, little augmentation). Validation is not counted; the first epoch of each turn is not counted either. What counts
-is the ratio within a pair, since a machine's speed changes by the hour.
+Both train from scratch, at 320 pixels and batch 16 unless others are given; YOLOv8 with the defaults of both, YOLOv5
+with the published recipe (SGD, little augmentation). What follows `--` goes to `lehr train`, e.g. `--compile default`.
+Validation is not counted; the first epoch of each turn is not counted either. What counts is the ratio within a pair,
+since a machine's speed changes by the hour.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 
 PUBLISHED = """
@@ -26,31 +29,57 @@ from ultralytics import YOLO
 rates, start = [], [0.0]
 def begin(trainer): start[0] = time.perf_counter()
 def end(trainer): rates.append(len(trainer.train_loader.dataset) / (time.perf_counter() - start[0]))
-model = YOLO("yolov8n.yaml")
+model = YOLO(sys.argv[7] + ".yaml")
 model.add_callback("on_train_epoch_start", begin)
 model.add_callback("on_train_epoch_end", end)
-model.train(data=sys.argv[1], imgsz=320, batch=16, epochs=int(sys.argv[2]), close_mosaic=0, val=False, plots=False,
-            project=sys.argv[3], device="cpu", verbose=False)
+model.train(data=sys.argv[1], imgsz=int(sys.argv[4]), batch=int(sys.argv[5]), epochs=int(sys.argv[2]), close_mosaic=0,
+            val=False, plots=False, project=sys.argv[3], device=sys.argv[6], verbose=False)
 print("RATES", *rates)
 """
 
 
-def published_v5(python: str, data: Path, epochs: int, folder: Path) -> float:
+@dataclass(frozen=True, slots=True)
+class Case:
+    """What both train.
+
+    Attributes:
+        model: its name.
+        data: a data YAML.
+        imgsz: pixels.
+        batch: images a step.
+        epochs: of a turn.
+        device: cpu, or the number of a CUDA device.
+        options: further ones of `lehr train`.
+    """
+
+    model: str
+    data: Path
+    imgsz: int
+    batch: int
+    epochs: int
+    device: str
+    options: tuple[str, ...]
+
+
+def published_v5(python: str, case: Case, folder: Path) -> float:
     """Images a second of the published YOLOv5 trainer, from the seconds a batch that its bar shows at the end."""
-    command = [str(Path(python).with_name("yolov5")), "train", "--data", str(data), "--weights", "", "--img", "320"]
-    command += ["--cfg", "yolov5n.yaml", "--batch", "16", "--epochs", str(epochs), "--device", "cpu"]
+    command = [str(Path(python).with_name("yolov5")), "train", "--data", str(case.data), "--weights", ""]
+    command += ["--img", str(case.imgsz), "--cfg", f"{case.model}.yaml", "--batch", str(case.batch)]
+    command += ["--epochs", str(case.epochs), "--device", case.device]
     command += ["--project", str(folder / "published"), "--name", "run", "--exist_ok"]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder)
     bars = re.findall(r"(\d+)/(\d+) \[[\d:]+<[\d:]+, +([\d.]+)(s/it|it/s)\]\s*\n\s*Class", done.stdout + done.stderr)
-    rates = [16 / float(number) if unit == "s/it" else 16 * float(number) for _, _, number, unit in bars]
+    each = case.batch
+    rates = [each / float(number) if unit == "s/it" else each * float(number) for _, _, number, unit in bars]
     if len(rates) < 2:
         sys.exit(f"The published trainer failed:\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}")
     return statistics.median(rates[1:])
 
 
-def published(python: str, data: Path, epochs: int, folder: Path) -> float:
+def published(python: str, case: Case, folder: Path) -> float:
     """Images a second of the published YOLOv8 trainer: the median of all epochs but the first."""
-    command = [python, "-c", PUBLISHED, str(data), str(epochs), str(folder)]
+    command = [python, "-c", PUBLISHED, str(case.data), str(case.epochs), str(folder)]
+    command += [str(case.imgsz), str(case.batch), case.device, case.model]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder)
     lines = [line for line in done.stdout.splitlines() if line.startswith("RATES")]
     if not lines:
@@ -58,11 +87,11 @@ def published(python: str, data: Path, epochs: int, folder: Path) -> float:
     return statistics.median(float(word) for word in lines[0].split()[2:])
 
 
-def lehr(model: str, data: Path, epochs: int, folder: Path, name: str) -> float:
+def lehr(case: Case, folder: Path, name: str) -> float:
     """Images a second of Lehr: the median of all epochs but the first."""
-    options = ["--model", model, *(["--hyp", "low"] if model == "yolov5n" else [])]
-    options += ["--data", data, "--imgsz", 320, "--batch", 16, "--epochs", epochs, "--close-mosaic", 0]
-    options += ["--project", folder, "--name", name, "--device", "cpu"]
+    options = ["--model", case.model, *(["--hyp", "low"] if case.model.startswith("yolov5") else [])]
+    options += ["--data", case.data, "--imgsz", case.imgsz, "--batch", case.batch, "--epochs", case.epochs]
+    options += ["--close-mosaic", 0, "--project", folder, "--name", name, "--device", case.device, *case.options]
     command = [sys.executable, "-m", "lehr", "train", *map(str, options)]
     subprocess.run(command, capture_output=True, check=True)
     rows = list(csv.DictReader((folder / name / "results.csv").open()))
@@ -74,23 +103,28 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--python", required=True, help="the interpreter that has the published trainer")
     parser.add_argument("--data", required=True, help="what `lehr train --data` takes")
-    parser.add_argument("--model", choices=("yolov8n", "yolov5n"), default="yolov8n")
+    parser.add_argument("--model", default="yolov8n", help="a YOLOv8 or YOLOv5, e.g. yolov5n")
     parser.add_argument("--pairs", type=int, default=3, help="turns of both")
     parser.add_argument("--epochs", type=int, default=3, help="epochs a turn")
-    given = parser.parse_args()
+    parser.add_argument("--imgsz", type=int, default=320)
+    parser.add_argument("--batch", type=int, default=16)
+    parser.add_argument("--device", default="cpu", help="cpu, or the number of a CUDA device")
+    ours, _, more = " ".join(sys.argv[1:]).partition(" -- ")
+    given = parser.parse_args(ours.split())
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         convert = ["data", "convert", given.data, "--to", "yolo", "--out", str(folder / "data")]
         subprocess.run([sys.executable, "-m", "lehr", *convert], check=True, capture_output=True)
         data = folder / "data" / "data.yaml"
         data.write_text(f"path: {data.parent}\n" + data.read_text())
+        case = Case(given.model, data, given.imgsz, given.batch, given.epochs, given.device, tuple(more.split()))
         print(f"{'pair':>4} {'published':>10} {'lehr':>10} {'ratio':>6}   images/s")
         ratios = []
         for pair in range(given.pairs):
-            theirs = (published if given.model == "yolov8n" else published_v5)(given.python, data, given.epochs, folder)
-            ours = lehr(given.model, data, given.epochs, folder, f"pair-{pair}")
-            ratios.append(ours / theirs)
-            print(f"{pair + 1:>4} {theirs:>10.2f} {ours:>10.2f} {ratios[-1]:>6.2f}", flush=True)
+            other = published_v5 if given.model.startswith("yolov5") else published
+            theirs, own = other(given.python, case, folder), lehr(case, folder, f"pair-{pair}")
+            ratios.append(own / theirs)
+            print(f"{pair + 1:>4} {theirs:>10.2f} {own:>10.2f} {ratios[-1]:>6.2f}", flush=True)
         print(f"median ratio {statistics.median(ratios):.2f}")
 
 

@@ -39,7 +39,7 @@ def techniques(run: Preview) -> list[Technique]:
     Args:
         run: the run to come.
     """
-    return [*_course(run), *_model(run), *_data(run), *_loss(run), *_augmentation(run)]
+    return [*_course(run), *_model(run), *_data(run), *_loss(run), *_augmentation(run), *_device(run)]
 
 
 def _technique(
@@ -314,4 +314,44 @@ def _augmentation(run: Preview) -> Iterator[Technique]:
         "a mirrored object is still the object",
         "--fliplr 0 --flipud 0",
         "--fliplr 0.5",
+    )
+
+
+def _device(run: Preview) -> Iterator[Technique]:
+    speed, batch = run.config.speed, run.config.data.batch
+    yield _technique(
+        "mixed-precision",
+        "mixed precision",
+        speed.amp != "off",
+        f"{speed.amp}, where the device has it and its check passes",
+        "16 bits are several times as fast on a GPU, and take half the memory",
+        "--amp off",
+        "--amp auto",
+    )
+    yield _technique(
+        "drawing-on-the-device",
+        "drawing on the device",
+        speed.augment_on != "cpu",
+        "on a GPU" if speed.augment_on == "auto" else "on any device",
+        "the device need not wait for cores that draw",
+        "--augment-on cpu",
+        "--augment-on auto",
+    )
+    yield _technique(
+        "compiled-steps",
+        "compiled steps",
+        speed.compile != "off",
+        f"torch.compile, {speed.compile}",
+        "fewer passes over the features, no Python between them",
+        "--compile off",
+        "--compile default",
+    )
+    yield _technique(
+        "autobatch",
+        "AutoBatch",
+        not isinstance(batch, int),
+        f"measured before the run, {'60%' if batch == 'auto' else f'{float(batch):.0%}'} of the memory",
+        "as many images a step as the device takes, and the rates allow",
+        "--batch 16",
+        "--batch auto",
     )

@@ -12,17 +12,20 @@ import pytest
 import torch
 from benchmarks.crash import differences
 from tests.conftest import MakeYolo
-from tests.engine.runs import run, stop_at, stopped_run
+from tests.engine.runs import SMALL, run, stop_at, stopped_run
 from tests.engine.test_going_wrong import all_finite, poisoned
 from tests.evaluation.test_nms import random_predictions
 from tests.losses import test_anchor_based as anchored
 from tests.losses.test_task_aligned import pad, random_case
 
 from lehr.config import build_config
+from lehr.data.loader import train_keys
 from lehr.engine.keeper import Keeper
 from lehr.engine.run import resume, train
+from lehr.engine.setup import prepare
 from lehr.engine.trainer import Trainer
 from lehr.errors import LehrError, Stopped
+from lehr.evaluation.evaluator import evaluate
 from lehr.evaluation.nms import suppress
 from lehr.losses.anchor_based import AnchorBasedLoss
 from lehr.losses.build import build_loss
@@ -111,8 +114,11 @@ def test_a_run_trains_on_the_device(model: str, make_yolo: MakeYolo, tmp_path: P
 
 
 @pytest.mark.usefixtures("no_waiting")
+@pytest.mark.parametrize("amp", ["off", "bf16", "fp16"])
 @pytest.mark.parametrize("optimizer", ["AdamW", "SGD"])
-def test_the_trainer_s_step_never_waits_for_the_device(optimizer: str, make_yolo: MakeYolo, tmp_path: Path) -> None:
+def test_the_trainer_s_step_never_waits_for_the_device(
+    optimizer: str, amp: str, make_yolo: MakeYolo, tmp_path: Path
+) -> None:
     step, save = Trainer._step, Keeper.save
 
     def strict(function: Callable[..., None], trainer: Trainer | Keeper, *args: Any, **kwargs: Any) -> None:
@@ -123,10 +129,10 @@ def test_the_trainer_s_step_never_waits_for_the_device(optimizer: str, make_yolo
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Trainer, "_step", lambda *args: strict(step, *args))
-        run(make_yolo(counts={"train": 12, "val": 4}), tmp_path, "run", device="cuda", optimizer=optimizer)
+        run(make_yolo(counts={"train": 12, "val": 4}), tmp_path, "run", device="cuda", optimizer=optimizer, amp=amp)
         # Saving within an epoch, where nothing else waits either.
         patch.setattr(Keeper, "save", lambda *args, **more: strict(save, *args, **more))
-        config = {"device": "cuda", "optimizer": optimizer, "checkpoint_minutes": 1e-6, "epochs": 1}
+        config = {"device": "cuda", "optimizer": optimizer, "amp": amp, "checkpoint_minutes": 1e-6, "epochs": 1}
         run(make_yolo("other", counts={"train": 40, "val": 4}), tmp_path, "saved", **config)
 
 
@@ -170,3 +176,69 @@ def test_a_run_begun_on_one_device_goes_on_on_another(make_yolo: MakeYolo, tmp_p
     with stop_at(6), pytest.raises(Stopped):
         resume(folder, {"device": "cpu"})
     assert resume(folder, {"device": "cuda"}).best.is_file()
+
+
+@pytest.mark.usefixtures("no_waiting")
+def test_pictures_drawn_there_are_those_of_the_cpu_and_the_feed_never_waits(
+    make_yolo: MakeYolo, tmp_path: Path
+) -> None:
+    data = make_yolo(counts={"train": 24, "val": 4})
+    given = {**SMALL, "data": str(data), "mixup": 0.5, "degrees": 10, "copy_paste": 0.5, "workers": 0}
+    for name in ("cuda", "cpu"):
+        (tmp_path / name).mkdir()
+    there, here = (
+        prepare(build_config({**given, "device": name, "augment_on": "device"}), tmp_path / name)
+        for name in ("cuda", "cpu")
+    )
+    keys = train_keys(here.train_samples, 4, 0, 0)
+    list(there.feed.batches(keys))
+    torch.cuda.synchronize()
+    torch.cuda.set_sync_debug_mode("error")
+    drawn = list(there.feed.batches(keys))
+    torch.cuda.set_sync_debug_mode("default")
+    for ours, theirs in zip(drawn, here.feed.batches(keys), strict=True):
+        assert torch.equal(ours.boxes.cpu(), theirs.boxes) and torch.equal(ours.indices, theirs.indices)
+        difference = (ours.images.cpu().int() - theirs.images.int()).abs()
+        assert float(difference.float().mean()) < 0.05 and float((difference > 1).float().mean()) < 0.01
+
+
+@pytest.mark.parametrize("amp", ["bf16", "fp16"])
+def test_mixed_precision_is_checked_and_used_there(
+    amp: str, make_yolo: MakeYolo, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(make_yolo(counts={"train": 16, "val": 4}), tmp_path, "run", device="cuda", amp=amp)
+    assert ": passed." in capsys.readouterr().out
+    assert all_finite(tmp_path / "run" / "last.ckpt")
+
+
+def test_a_compiled_step_is_faster_or_at_least_there(
+    make_yolo: MakeYolo, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(make_yolo(counts={"train": 16, "val": 4}), tmp_path, "run", device="cuda", compile="default")
+    assert "--compile default: made in" in capsys.readouterr().out
+
+
+def test_autobatch_stays_within_its_share(
+    make_yolo: MakeYolo, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = make_yolo(counts={"train": 64, "val": 4})
+    (tmp_path / "run").mkdir()
+    made = prepare(build_config({"data": str(data), "imgsz": 640, "batch": 0.1, "device": "cuda"}), tmp_path / "run")
+    note = next(line for line in made.notes if line.startswith("AutoBatch"))
+    assert "16 take" in note or "8 take" in note or "fit" in note
+    torch.cuda.empty_cache()
+    torch.cuda.reset_peak_memory_stats()
+    trainer_batch = made.first_batch()
+    torch.autograd.backward(made.compute.parts(trainer_batch, None, made.state.precision).sum())
+    assert torch.cuda.max_memory_reserved() < 0.12 * torch.cuda.get_device_properties(0).total_memory
+
+
+def test_validation_beside_the_next_batch_finds_the_same(make_yolo: MakeYolo, tmp_path: Path) -> None:
+    data = make_yolo(counts={"train": 16, "val": 12})
+    (tmp_path / "run").mkdir()
+    made = prepare(build_config({**SMALL, "data": str(data), "device": "cuda"}), tmp_path / "run")
+    model = made.state.evaluated_model.eval()
+    timed, beside = (
+        evaluate(model, made.val_samples, made.val_loader, made.val_keys, timed=timed) for timed in (True, False)
+    )
+    assert timed.metrics == beside.metrics

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+import torch.distributed as dist
 from benchmarks.crash import differences
 from tests.conftest import MakeYolo
 from tests.engine.runs import SMALL, before_step, run, stopped_run
@@ -17,6 +18,7 @@ from tests.engine.test_going_wrong import all_finite, poisoned
 
 from lehr.config import build_config
 from lehr.engine import autobatch, precision_start
+from lehr.engine.agreement import agreed
 from lehr.engine.checkpoint import read_checkpoint
 from lehr.engine.compute import Compute
 from lehr.engine.run import resume
@@ -226,6 +228,19 @@ def test_steps_are_really_made_and_measured(data: Path, tmp_path: Path) -> None:
     assert "images/s with 8" in note
 
 
+def _decide(rank: int, folder: str) -> None:
+    dist.init_process_group("gloo", f"file://{folder}/meet", rank=rank, world_size=2)
+    found = agreed(lambda: f"what rank {rank} found")
+    (Path(folder) / f"{rank}.txt").write_text(found)
+    dist.destroy_process_group()
+
+
+def test_rank_0_decides_for_all(tmp_path: Path) -> None:
+    torch.multiprocessing.spawn(_decide, (str(tmp_path),), nprocs=2)
+    assert [(tmp_path / f"{rank}.txt").read_text() for rank in (0, 1)] == ["what rank 0 found"] * 2
+    assert agreed(lambda: 3) == 3
+
+
 def test_several_processes_are_told_what_to_pass(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WORLD_SIZE", "4")
     with pytest.raises(InputError, match=r"--batch auto: with several processes .* e\.g\. --batch 64"):
@@ -259,14 +274,11 @@ def test_a_step_is_one_graph_for_all_sizes_and_counts_of_objects(name: str) -> N
             torch.zeros(images, 4),
         )
 
+    compute.compile("default", 4, sizes_vary=True, backend="aot_eager")
     for size, objects, images in ((64, 3, 4), (96, 0, 4), (128, 1, 4), (160, 9, 4), (64, 40, 4), (96, 3, 2)):
-        compute.compile("off", 4)
+        compute.enabled = False
         expected = compute.parts(batch(images, objects), size, Precision.FLOAT32)
-        if size == 64 and objects == 3:
-            compute.compile("default", 4, backend="aot_eager")
-            code = compute._code(Precision.FLOAT32)
-        compute.compile("default", 4, backend="aot_eager")
-        compute._compiled[Precision.FLOAT32] = code
+        compute.enabled = True
         found = compute.parts(batch(images, objects), size, Precision.FLOAT32)
         torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-3)
         torch.autograd.backward(found.sum())

@@ -16,10 +16,12 @@ from lehr.losses.binary import BinaryLoss
 from lehr.losses.iou import ciou
 from lehr.losses.label_smoothing import smoothed
 from lehr.losses.task_aligned import distribution_focal_loss
+from lehr.models.blocks import Conv
 from lehr.models.build import build_model
 from lehr.plots.figure import COLOURS, new_figure, save_figure
 from lehr.techniques.accumulation import accumulation
 from lehr.techniques.auto import OptimizerChoice, choose_optimizer
+from lehr.techniques.autobatch import Measured, fitting_nominal, memory_line, most_that_fit
 from lehr.techniques.class_weights import class_weights
 from lehr.techniques.clipping import clip_gradients
 from lehr.techniques.early_stopping import EarlyStopping
@@ -29,6 +31,7 @@ from lehr.techniques.frequency_bias import class_shares
 from lehr.techniques.multi_scale import range_around, range_of_cells
 from lehr.techniques.non_finite import step_if_finite
 from lehr.techniques.optimizer import build_optimizer
+from lehr.techniques.precision import Precision
 
 HERE = Path(__file__).parent
 RNG = np.random.default_rng(0)
@@ -312,6 +315,79 @@ def box_losses() -> None:
     save_figure(figure, HERE / "box-losses.svg")
 
 
+def mixed_precision() -> None:
+    figure, (axis,) = new_figure(1, 1, width=7, height=3.2)
+    sizes = torch.logspace(-9, 6, 4001, dtype=torch.float64)
+    for precision, colour in ((Precision.BFLOAT16, COLOURS[0]), (Precision.FLOAT16, COLOURS[1])):
+        rounded = sizes.to(precision.dtype).double()
+        error = ((rounded - sizes).abs() / sizes).reshape(-1)
+        steps = torch.nn.functional.max_pool1d(error.clamp(max=1).view(1, 1, -1), 41, 1, 20).flatten()
+        axis.loglog(sizes, steps, color=colour, label=precision, linewidth=1.5)
+    axis.axvline(torch.finfo(torch.float16).max, color="#9ca3af", linestyle="--", linewidth=1)
+    axis.set_xlabel("size of a number")
+    axis.set_ylabel("largest relative error")
+    axis.set_ylim(1e-4, 1.6)
+    axis.legend(frameon=False)
+    axis.set_title("float16 is finer, bfloat16 reaches everywhere", fontsize=10)
+    save_figure(figure, HERE / "mixed-precision.svg")
+
+
+def autobatch() -> None:
+    figure, (axis,) = new_figure(1, 1, width=7, height=3.2)
+    noise = RNG.normal(0, 0.05, 5)
+    measured = [
+        Measured(n, int((1.4 + 0.41 * n + e) * 2**30), 1.0) for n, e in zip((1, 2, 4, 8, 16), noise, strict=True)
+    ]
+    budget = 0.6 * 24 * 2**30
+    base, each = memory_line(measured)
+    most = most_that_fit(measured, budget)
+    chosen = fitting_nominal(most, 64)
+    xs = np.array([0, most * 1.25])
+    axis.plot(xs, (base + each * xs) / 2**30, color=COLOURS[0], label="the line through them")
+    axis.plot([one.batch for one in measured], [one.bytes / 2**30 for one in measured], "o", label="measured")
+    axis.axhline(budget / 2**30, color="#9ca3af", linestyle="--", label="60% of 24 GiB")
+    axis.plot(most, (base + each * most) / 2**30, "s", color=COLOURS[2], label=f"{most} fit")
+    axis.plot(
+        chosen, (base + each * chosen) / 2**30, "D", color=COLOURS[1], label=f"{chosen}, which divides 64, is taken"
+    )
+    axis.set_xlabel("images a step")
+    axis.set_ylabel("memory, GiB")
+    axis.legend(frameon=False)
+    save_figure(figure, HERE / "autobatch.svg")
+
+
+def compiled_steps() -> None:
+    """The kernels that one block's forward makes, counted."""
+    block = Conv(8, 8, 3).eval()
+    image = torch.randn(1, 8, 16, 16)
+    seen: dict[str, int] = {}
+    with torch.no_grad():
+        with torch.profiler.profile() as plain:
+            block(block(image))
+        torch._inductor.metrics.reset()
+        torch.compile(lambda x: block(block(x)), fullgraph=True)(image)
+    names = {
+        "aten::mkldnn_convolution": "convolution",
+        "aten::native_batch_norm": "normalization",
+        "aten::silu": "SiLU",
+    }
+    for event in plain.key_averages():
+        if event.key in names:
+            seen[names[event.key]] = event.count
+    kernels = torch._inductor.metrics.generated_kernel_count
+    figure, (axis,) = new_figure(1, 1, width=7, height=2.6)
+    left = 0
+    for place, (name, count) in enumerate(seen.items()):
+        axis.barh(1, count, left=left, color=COLOURS[place], edgecolor="white", label=name)
+        left += count
+    axis.barh(0, seen["convolution"], color=COLOURS[0], edgecolor="white")
+    axis.barh(0, kernels, left=seen["convolution"], color=COLOURS[4], edgecolor="white", label="fused")
+    axis.set_yticks([0, 1], ["compiled", "one by one"])
+    axis.set_xlabel("passes over the features, two blocks")
+    axis.legend(frameon=False, ncols=4, loc="upper center", bbox_to_anchor=(0.5, 1.25))
+    save_figure(figure, HERE / "compiled-steps.svg")
+
+
 PICTURES: dict[str, Callable[[], None]] = {
     "optimizers": optimizers,
     "accumulation": accumulated,
@@ -328,6 +404,9 @@ PICTURES: dict[str, Callable[[], None]] = {
     "freezing": layers,
     "pretrained-start": layers,
     "box-losses": box_losses,
+    "mixed-precision": mixed_precision,
+    "autobatch": autobatch,
+    "compiled-steps": compiled_steps,
 }
 
 if __name__ == "__main__":

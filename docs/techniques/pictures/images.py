@@ -14,6 +14,8 @@ import numpy as np
 import torch
 
 from lehr.augment.draw import draw
+from lehr.augment.draw_on_device import draw_pictures
+from lehr.augment.pack import pack
 from lehr.augment.plan import plan_picture
 from lehr.config import build_config
 from lehr.data.cache import ImageStore, open_store
@@ -229,6 +231,22 @@ def task_aligned() -> None:
     save_figure(figure, HERE / "task-aligned-assignment.png", 64)
 
 
+def on_device() -> None:
+    images = store()
+    given = AugmentOptions(degrees=15, shear=3)
+    plan = plan_picture(images.samples, given, SIDE, seed=0, epoch=2, index=busy(images), mosaic=True)
+    here = np.empty((SIDE, SIDE, 3), np.uint8)
+    draw(plan, images, here)
+    there = draw_pictures(pack([plan], images, SIDE, SIDE))[0].permute(1, 2, 0).numpy()
+    difference = np.clip(40 * np.abs(here.astype(int) - there), 0, 255).astype(np.uint8)
+    figure, axes = new_figure(1, 3, width=8.4, height=3)
+    for axis, image, title in zip(
+        axes, (here, there, difference), ("on the CPU", "on the device", "40 x difference"), strict=True
+    ):
+        show(axis, image, plan.boxes if image is not difference else np.zeros((0, 4)), title)
+    save_figure(figure, HERE / "drawing-on-the-device.png", 64)
+
+
 PICTURES: dict[str, Callable[[], None]] = {
     "mosaic": mosaic,
     "mixup": mixup,
@@ -241,6 +259,7 @@ PICTURES: dict[str, Callable[[], None]] = {
     "rectangular-batches": rectangular,
     "anchor-matching": anchor_matching,
     "task-aligned-assignment": task_aligned,
+    "drawing-on-the-device": on_device,
 }
 
 if __name__ == "__main__":

@@ -23,8 +23,8 @@ Resume = Annotated[
     list[Path] | None,
     Parameter(
         help="Go on with an interrupted run: its folder, a checkpoint in it, or nothing for the newest. Only --device, "
-        "--workers, --cache, --patience, --checkpoint-minutes, --epochs (more) and --data (the same, elsewhere) may be "
-        "given anew.",
+        "--workers, --cache, --patience, --checkpoint-minutes, --compile, --profile, --epochs (more) and --data (the "
+        "same, elsewhere) may be given anew.",
         consume_multiple=(0, 1),
         negative=(),
         group="Files",

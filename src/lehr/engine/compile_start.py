@@ -33,7 +33,6 @@ def make_code(setup: Setup, say: Callable[[str], None]) -> None:
         say(f"--compile {mode}: the code is made in the first step ({len(gradients)} gradients are under way).")
         return
     batch = setup.first_batch()
-    images = len(batch)
     say(f"--compile {mode}: making the code of a step; with a cache from earlier runs this is quicker.")
     state.model.train()
     hold_statistics(state.model)
@@ -44,16 +43,15 @@ def make_code(setup: Setup, say: Callable[[str], None]) -> None:
         except RuntimeError as error:
             if is_out_of_memory(error):
                 raise
-            compute.compile("off", images)
+            compute.enabled = False
             reason = str(error).strip().splitlines()[0]
             say(f"--compile {mode}: cannot be done here, so the run goes on without it: {reason}")
             return
         made = time.perf_counter() - started
         fast = min(_seconds(setup, batch) for _ in range(TIMED))
-        compute.compile("off", images)
+        compute.enabled = False
         plain = min(_seconds(setup, batch) for _ in range(TIMED))
-        compute.compile(mode, images)
-        _seconds(setup, batch)  # takes up what is in the cache
+        compute.enabled = True
     say(
         f"--compile {mode}: made in {made:.0f} s; forward, loss and backward take {fast * 1e3:.1f} ms for "
         f"{plain * 1e3:.1f} ms without."

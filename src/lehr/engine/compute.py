@@ -37,6 +37,7 @@ class Compute:
 
     Attributes:
         mark: told the name of each stage when it has been asked of the device.
+        enabled: whether compiled code is used, where there is any.
     """
 
     def __init__(self, model: DetectionModel, loss: Loss, device: torch.device) -> None:
@@ -44,24 +45,28 @@ class Compute:
         self.loss = loss
         self.device = device
         self.mark: Callable[[str], None] = no_mark
+        self.enabled = True
         self._mode = "off"
         self._backend = "inductor"
         self._images = 0
+        self._varying: tuple[int, ...] = ()
         self._compiled: dict[Precision, Parts] = {}
 
-    def compile(self, mode: str, images: int, backend: str = "inductor") -> None:
+    def compile(self, mode: str, images: int, *, sizes_vary: bool = False, backend: str = "inductor") -> None:
         """Has whole batches computed by compiled code from here on; it is made when the first of them comes.
 
-        One graph without breaks, for all sizes and counts of objects. Smaller batches, such as the last of an epoch,
-        are computed step by step, since they would need code of their own.
+        One graph without breaks, for all counts of objects, and for all sizes where they vary. Smaller batches, such
+        as the last of an epoch, are computed step by step, since they would need code of their own.
 
         Args:
             mode: off, default or max.
             images: of a whole batch.
+            sizes_vary: make code that fits every image size, as multi-scale training and rectangles need.
             backend: torch.compile's.
         """
         os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache_folder() / "compiled"))
         self._mode, self._images, self._backend = mode, images, backend
+        self._varying = (2, 3) if sizes_vary else ()
         self._compiled.clear()
 
     def parts(self, batch: Batch, size: int | None, precision: Precision) -> Tensor:
@@ -73,9 +78,9 @@ class Compute:
             precision: in which the model computes.
         """
         images, boxes = as_input(batch, size)
-        if self._mode != "off" and len(images) == self._images:
+        if self._mode != "off" and self.enabled and len(images) == self._images:
             boxes, classes = _at_least_two(boxes, batch.classes)
-            for tensor, sides in ((images, (2, 3)), (boxes, (1,)), (classes, (1,))):
+            for tensor, sides in ((images, self._varying), (boxes, (1,)), (classes, (1,))):
                 for side in sides:
                     torch._dynamo.maybe_mark_dynamic(tensor, side)
             parts = self._code(precision)(images, boxes, classes)

@@ -142,7 +142,8 @@ def prepare(config: TrainConfig, folder: Path, resumption: Resumption | None = N
         state.use_precision(choice.precision, choice.scale)
     if resumption is not None:
         notes += restore(state, plan, resumption)
-    compute.compile(config.speed.compile, min(config.batch, len(data.train_store.samples)))
+    whole = min(config.batch, len(data.train_store.samples))
+    compute.compile(config.speed.compile, whole, sizes_vary=sizes is not None or config.data.rect)
     profile = Profile(device, config.speed.profile)
     feed = Feed(data.train_loader, device)
     compute.mark, feed.mark = profile.mark, profile.mark
