@@ -367,7 +367,7 @@ def compiled_steps() -> None:
         torch._inductor.metrics.reset()
         torch.compile(lambda x: block(block(x)), fullgraph=True)(image)
     names = {
-        "aten::mkldnn_convolution": "convolution",
+        "aten::convolution": "convolution",
         "aten::native_batch_norm": "normalization",
         "aten::silu": "SiLU",
     }
