@@ -60,7 +60,7 @@ class DataOptions(Options):
                 return number
         if value == "auto":
             return value
-        raise ValueError("a count of images, a share of the memory between 0 and 1, or auto")
+        raise ValueError("a count greater than or equal to 1, a share of the memory between 0 and 1, or auto")
 
 
 class ModelOptions(Options):

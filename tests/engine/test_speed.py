@@ -211,7 +211,7 @@ def test_a_measured_batch_is_kept_and_changes_nothing_else(
     options = {"nominal_batch": 32, "epochs": 2}
     folder = run(data, tmp_path, "auto", batch="auto", **options).folder
     told = capsys.readouterr().out
-    assert "AutoBatch on cpu" in told and "Batch 16, 2 to a step of 32 images" in told
+    assert "AutoBatch on cpu" in told and "Batch 16, 2 to an optimizer step" in told
     assert read_mapping(folder / "config.yaml")["batch"] == 16
     run(data, tmp_path, "given", batch=16, **options)
     assert differences(folder, tmp_path / "given") == []

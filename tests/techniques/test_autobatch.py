@@ -40,7 +40,8 @@ def test_the_smallest_of_equally_fast_sizes_is_taken() -> None:
 
 
 @pytest.mark.parametrize(
-    ("most", "nominal", "expected"), [(1, 64, 1), (15, 64, 8), (63, 64, 32), (64, 64, 64), (500, 64, 64), (40, 48, 24)]
+    ("most", "nominal", "expected"),
+    [(1, 64, 1), (15, 64, 13), (31, 64, 31), (60, 64, 33), (63, 64, 63), (500, 64, 64), (40, 48, 25), (7, 8, 4)],
 )
 def test_whole_batches_make_up_the_nominal_one(most: int, nominal: int, expected: int) -> None:
     assert fitting_nominal(most, nominal) == expected

@@ -346,10 +346,9 @@ def autobatch() -> None:
     axis.plot(xs, (base + each * xs) / 2**30, color=COLOURS[0], label="the line through them")
     axis.plot([one.batch for one in measured], [one.bytes / 2**30 for one in measured], "o", label="measured")
     axis.axhline(budget / 2**30, color="#9ca3af", linestyle="--", label="60% of 24 GiB")
-    axis.plot(most, (base + each * most) / 2**30, "s", color=COLOURS[2], label=f"{most} fit")
-    axis.plot(
-        chosen, (base + each * chosen) / 2**30, "D", color=COLOURS[1], label=f"{chosen}, which divides 64, is taken"
-    )
+    axis.plot(most, (base + each * most) / 2**30, "s", color=COLOURS[2], markersize=10, label=f"{most} fit")
+    mark = (base + each * chosen) / 2**30
+    axis.plot(chosen, mark, "D", color=COLOURS[1], label=f"{chosen} are taken: two make about 64")
     axis.set_xlabel("images a step")
     axis.set_ylabel("memory, GiB")
     axis.legend(frameon=False)
@@ -358,8 +357,8 @@ def autobatch() -> None:
 
 def compiled_steps() -> None:
     """The kernels that one block's forward makes, counted."""
-    block = Conv(8, 8, 3).eval()
-    image = torch.randn(1, 8, 16, 16)
+    block = Conv(16, 16, 3).eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    image = torch.randn(4, 16, 32, 32).contiguous(memory_format=torch.channels_last)
     seen: dict[str, int] = {}
     with torch.no_grad():
         with torch.profiler.profile() as plain:

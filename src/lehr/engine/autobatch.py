@@ -91,7 +91,7 @@ def choose_batch(
     batch = fitting_nominal(min(most, images), nominal)
     together = accumulation(batch, nominal)
     say(
-        f"AutoBatch on {describe_device(data.device)}: {told}. Batch {batch}, {together} to a step of {nominal} images"
+        f"AutoBatch on {describe_device(data.device)}: {told}. Batch {batch}, {together} to an optimizer step"
         + (" (--nominal-batch makes larger ones)." if batch == nominal < most else ".")
     )
     return batch

@@ -4,9 +4,9 @@ A step's memory grows by the same amount with each image, so a line through a fe
 fits into a share of the memory. On a CPU memory is seldom what is short: there the fastest size is taken, and of
 equally fast ones the smallest.
 
-The hyperparameters belong to the nominal batch of 64 images (see `accumulation`). So the batch divides it: then every
-optimizer step sees exactly as many images as it should. And it does not exceed it, since beyond it each step would
-average over more images than the rates are meant for.
+The hyperparameters belong to the nominal batch of 64 images (see `accumulation`). So whole batches add up to it, within
+a twentieth: then every optimizer step sees as many images as it should. And the batch does not exceed it, since beyond
+it each step would average over more images than the rates are meant for.
 """
 
 from __future__ import annotations
@@ -14,10 +14,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from lehr.techniques.accumulation import accumulation
+
 SHARE = 0.6
 """Share of the memory that `auto` fills: batches differ in their objects, and other things want memory too."""
 AS_FAST = 0.95
 """Share of the best throughput that counts as equally fast."""
+OFF = 0.05
+"""How far the images of an optimizer step may be from the nominal batch, relative to it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,10 +84,11 @@ def fastest(measured: Sequence[Measured]) -> int:
 
 
 def fitting_nominal(most: int, nominal: int) -> int:
-    """The largest size up to a limit that divides the nominal batch, so that whole batches add up to it.
+    """The largest size up to a limit of which whole batches add up to the nominal batch, within a twentieth.
 
     Args:
         most: the limit, at least 1.
         nominal: images an optimizer step.
     """
-    return next(size for size in range(min(most, nominal), 0, -1) if nominal % size == 0)
+    sizes = range(min(most, nominal), 0, -1)
+    return next(size for size in sizes if abs(accumulation(size, nominal) * size - nominal) <= OFF * nominal)
