@@ -24,6 +24,7 @@ from lehr.engine.run import resume
 from lehr.engine.run_folder import only_writer
 from lehr.engine.trainer import Trainer
 from lehr.errors import InputError, LehrError, Stopped
+from lehr.techniques.precision import Precision
 
 
 @pytest.fixture
@@ -400,11 +401,13 @@ def test_a_scaler_is_part_of_the_state(data: Path, tmp_path: Path) -> None:
 
     config = build_config({"data": str(data), **SMALL})
     one, other = prepare(config, tmp_path).state, prepare(config, tmp_path).state
-    one.scaler, other.scaler = (torch.amp.GradScaler("cpu", init_scale=scale) for scale in (512.0, 2.0))
-    one.scaler.scale(torch.ones(()))
-    other.scaler.scale(torch.ones(()))
+    for state, scale in ((one, 512.0), (other, 2.0)):
+        state.use_precision(Precision.FLOAT16, scale)
+        assert state.scaler is not None
+        state.scaler.scale(torch.ones(()))
     other.load_state_dict(one.state_dict())
-    assert other.scaler.get_scale() == 512.0
+    assert other.precision is Precision.FLOAT16
+    assert other.scaler is not None and other.scaler.get_scale() == 512.0
 
 
 def test_a_failed_command_leaves_what_was_saved(data: Path, tmp_path: Path) -> None:

@@ -29,7 +29,6 @@ from lehr.engine.state import EpochSums, TrainState
 from lehr.losses.build import build_loss
 from lehr.losses.loss import Loss
 from lehr.models.build import check_model_name
-from lehr.models.detection import DetectionModel
 from lehr.models.weights import read_metadata
 from lehr.techniques.class_weights import class_counts, class_weights
 from lehr.techniques.early_stopping import EarlyStopping
@@ -89,10 +88,9 @@ class Setup:
 
     def first_batch(self) -> Batch:
         """A batch as the run's first, on the device, to try something out with."""
-        keys = train_keys(self.train_samples, self.config.batch, self.config.run.seed, 0, rect=self.config.data.rect)[
-            :1
-        ]
-        return next(self.feed.batches(keys))
+        seed, rect = self.config.run.seed, self.config.data.rect
+        keys = train_keys(self.train_samples, self.config.batch, seed, 0, rect=rect)
+        return next(self.feed.batches(keys[:1]))
 
 
 def prepare(config: TrainConfig, folder: Path, resumption: Resumption | None = None) -> Setup:
@@ -110,11 +108,7 @@ def prepare(config: TrainConfig, folder: Path, resumption: Resumption | None = N
     check_model_name(config.model.model)
     if config.model.weights is not None and checkpoint is None:
         read_metadata(config.model.weights)
-    device = pick_device(config.run.device)
-    if device.type == "cuda":
-        set_deterministic(config.run.deterministic)
-        torch.cuda.set_device(device)
-    use_whole_machine(device)
+    device = _open_device(config)
     notes: list[str] = list(config.notes)
     if config.data.imgsz is not None and config.imgsz != config.data.imgsz:
         notes.append(f"--imgsz {config.data.imgsz} is not a multiple of 32: rounded up to {config.imgsz}.")
@@ -123,36 +117,26 @@ def prepare(config: TrainConfig, folder: Path, resumption: Resumption | None = N
     data.val_loader.start()
     if checkpoint is not None:
         notes += check_same(identity_of(config, data), checkpoint)
-    model = start_model(
-        config, data.dataset.names, data.train_store.samples, notes.append, restored=checkpoint is not None
-    )
+    samples, sizes = data.train_store.samples, _sizes(config)
+    model = start_model(config, data.dataset.names, samples, notes.append, restored=checkpoint is not None)
     model = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in its stubs
     statistics = Statistics(model)  # before the average, which refers to them
     compute = Compute(model, build_loss(model, config.loss, config.imgsz, _class_weights(config, data)), device)
-    sizes = _sizes(config)
     choice: PrecisionChoice | None = None
     if checkpoint is None:
         config, choice = choose_speed(config, data, compute, sizes, notes.append)
         write_precision(choice, folder)
-    plan = plan_of(config, data.dataset, len(data.train_store.samples))
-    if checkpoint is not None:
-        plan = as_planned(plan, checkpoint)
-    state = _start(config, model, plan, compute.loss, device)
-    if choice is not None:
-        state.use_precision(choice.precision, choice.scale)
-    if resumption is not None:
-        notes += restore(state, plan, resumption)
-    whole = min(config.batch, len(data.train_store.samples))
-    compute.compile(config.speed.compile, whole, sizes_vary=sizes is not None or config.data.rect)
-    profile = Profile(device, config.speed.profile)
-    feed = Feed(data.train_loader, device)
-    compute.mark, feed.mark = profile.mark, profile.mark
+    state, plan = _start(config, data, compute, choice, resumption, notes)
+    feed, profile = Feed(data.train_loader, device), Profile(device, config.speed.profile)
+    compute.mark = feed.mark = profile.mark
+    varying = sizes is not None or config.data.rect
+    compute.compile(config.speed.compile, min(config.batch, len(samples)), sizes_vary=varying)
     return Setup(
         config=config,
         folder=folder,
         device=device,
         dataset=data.dataset,
-        train_samples=data.train_store.samples,
+        train_samples=samples,
         val_samples=data.val_store.samples,
         feed=feed,
         val_loader=data.val_loader,
@@ -168,18 +152,50 @@ def prepare(config: TrainConfig, folder: Path, resumption: Resumption | None = N
     )
 
 
+def _open_device(config: TrainConfig) -> torch.device:
+    """The device of a run, set up.
+
+    Raises:
+        InputError: there is no such device.
+    """
+    device = pick_device(config.run.device)
+    if device.type == "cuda":
+        set_deterministic(config.run.deterministic)
+        torch.cuda.set_device(device)
+    use_whole_machine(device)
+    return device
+
+
 def _start(
-    config: TrainConfig, model: DetectionModel, plan: TrainingPlan, loss: Loss, device: torch.device
-) -> TrainState:
-    options = config.schedule
-    return TrainState(
+    config: TrainConfig,
+    data: RunData,
+    compute: Compute,
+    choice: PrecisionChoice | None,
+    resumption: Resumption | None,
+    notes: list[str],
+) -> tuple[TrainState, TrainingPlan]:
+    """The training state, new or taken up, and the rates of every step; what the user should know is added to notes.
+
+    Raises:
+        InputError: the warmup is longer than the run, or the checkpoint does not fit it.
+    """
+    options, model = config.schedule, compute.model
+    plan = plan_of(config, data.dataset, len(data.train_store.samples))
+    if resumption is not None and resumption.checkpoint is not None:
+        plan = as_planned(plan, resumption.checkpoint)
+    state = TrainState(
         model=model,
         optimizer=build_optimizer(model, plan.optimizer, plan.weight_decay),
         ema=ModelEma(model, options.ema_decay, options.ema_tau) if options.ema_decay > 0 else None,
         stopping=EarlyStopping(options.patience),
-        sums=EpochSums.of_parts(loss.parts, device),
-        finite=torch.ones((), dtype=torch.bool, device=device),
+        sums=EpochSums.of_parts(compute.loss.parts, compute.device),
+        finite=torch.ones((), dtype=torch.bool, device=compute.device),
     )
+    if choice is not None:
+        state.use_precision(choice.precision, choice.scale)
+    if resumption is not None:
+        notes += restore(state, plan, resumption)
+    return state, plan
 
 
 def _class_weights(config: TrainConfig, data: RunData) -> torch.Tensor | None:

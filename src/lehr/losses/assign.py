@@ -147,7 +147,7 @@ def _take_picked(overlap: Tensor, metric: Tensor, topk: int, eps: float) -> Assi
     thing = image * objects + which
     largest[0].scatter_reduce_(0, thing, own_metric, "amax")
     largest[1].scatter_reduce_(0, thing, own_overlap, "amax")
-    weights = torch.zeros(batch, anchors, dtype=metric.dtype, device=metric.device)
+    weights = (metric.sum() * 0).expand(batch, anchors).clone()  # zeros, unless something is not finite
     weights[image, point] = own_metric * (largest[1] / (largest[0] + eps))[thing]
     return Assignment(owner, positive, weights)
 
