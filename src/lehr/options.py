@@ -206,8 +206,7 @@ class SpeedOptions(Options):
     """How the device is used; the same training, faster."""
 
     amp: Literal["auto", "bf16", "fp16", "off"] = "auto"
-    """Mixed precision, checked on this model and these images first; `auto`: bfloat16 where the device has it, else
-    float16, else off."""
+    """Mixed precision, checked on this model and its images first; `auto`: what the device has, bfloat16 or float16."""
     augment_on: Literal["auto", "cpu", "device"] = "auto"
     """Where training pictures are drawn; `auto`: on a GPU where there is one, else on the CPU."""
     compile: Literal["off", "default", "max"] = "off"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable
 
@@ -65,6 +66,7 @@ class Compute:
             backend: torch.compile's.
         """
         os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache_folder() / "compiled"))
+        logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)  # it warns where there is no CUDA
         self._mode, self._images, self._backend = mode, images, backend
         self._varying = (2, 3) if sizes_vary else ()
         self._compiled.clear()
