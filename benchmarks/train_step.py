@@ -69,7 +69,7 @@ def main() -> None:
         batch = make(keys[index])
         mark(0)
         moved = batch.to(device)
-        images = moved.images.to(torch.float32).div_(255)
+        images = moved.normalized()
         mark(1)
         prediction = model(images)
         mark(2)

@@ -55,6 +55,10 @@ class Batch:
         images = moved(self.images) if self.packed is None else draw_pictures(self.packed.each(moved))
         return replace(self, images=images, boxes=moved(self.boxes), classes=moved(self.classes), packed=None)
 
+    def normalized(self) -> Tensor:
+        """The images as the model takes them: float32 (batch, 3, height, width), 0 to 1."""
+        return self.images.to(torch.float32).div_(255)
+
     def pin_memory(self) -> Batch:
         """The same batch in page-locked memory, from which copies to the device can be asynchronous."""
         return self.each(Tensor.pin_memory)

@@ -16,7 +16,7 @@ from lehr.data.cache import free_memory
 from lehr.engine.agreement import processes
 from lehr.engine.compute import Compute
 from lehr.engine.data_start import RunData
-from lehr.engine.device import describe_device
+from lehr.engine.device import describe_device, wait_for
 from lehr.engine.out_of_memory import is_out_of_memory, release
 from lehr.errors import InputError, LehrError
 from lehr.techniques.accumulation import accumulation
@@ -79,7 +79,7 @@ def choose_batch(
         nominal_batch=config.schedule.nominal_batch,
     )
     nominal = choice.nominal_batch
-    with _Steps(data, compute, size, precision, choice.name, config.run.seed) as steps:
+    with _Steps(data, compute, size, precision, choice.name) as steps:
         most, told = (_by_memory if data.device.type == "cuda" else _by_speed)(
             steps.measure, min(nominal, images), share, data.device
         )
@@ -90,10 +90,7 @@ def choose_batch(
         )
     batch = fitting_nominal(min(most, images), nominal)
     together = accumulation(batch, nominal)
-    say(
-        f"AutoBatch on {describe_device(data.device)}: {told}. Batch {batch}, {together} to an optimizer step"
-        + (" (--nominal-batch makes larger ones)." if batch == nominal < most else ".")
-    )
+    say(f"AutoBatch on {describe_device(data.device)}: {told}. Batch {batch}, {together} to an optimizer step.")
     return batch
 
 
@@ -141,9 +138,7 @@ def _by_speed(measure: Try, most: int, share: float, device: torch.device) -> tu
 class _Steps:
     """Training steps on a copy of the model, so that nothing of the run changes."""
 
-    def __init__(
-        self, data: RunData, compute: Compute, size: int | None, precision: Precision, optimizer: str, seed: int
-    ) -> None:
+    def __init__(self, data: RunData, compute: Compute, size: int | None, precision: Precision, optimizer: str) -> None:
         self._data = data
         self._size = size
         self._precision = precision
@@ -154,7 +149,6 @@ class _Steps:
         self._optimizer = build_optimizer(model, choice, 0.0)
         self._ema = ModelEma(model)
         self._scaler = new_scaler(data.device, precision)
-        self._seed = seed
 
     def __enter__(self) -> _Steps:
         return self
@@ -173,11 +167,11 @@ class _Steps:
             batches = self._batches(size)
             self._step(next(batches))
             ready = list(batches)
-            _wait(device)
+            wait_for(device)
             started = time.perf_counter()
             for batch in ready:
                 self._step(batch)
-            _wait(device)
+            wait_for(device)
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
@@ -198,11 +192,6 @@ class _Steps:
         self._optimizer.step()
         self._optimizer.zero_grad()
         self._ema.update()
-
-
-def _wait(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
 
 
 def _step_bytes(device: torch.device) -> int:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import torch
 
 from lehr.data.batch import Batch
+from lehr.engine.device import wait_for
 from lehr.engine.out_of_memory import is_out_of_memory
 from lehr.engine.setup import Setup
 from lehr.models.unchanged import unchanged
@@ -60,12 +61,9 @@ def make_code(setup: Setup, say: Callable[[str], None]) -> None:
 
 def _seconds(setup: Setup, batch: Batch) -> float:
     """Seconds of forward, loss and backward."""
-    cuda = setup.device.type == "cuda"
-    if cuda:
-        torch.cuda.synchronize(setup.device)
+    wait_for(setup.device)
     started = time.perf_counter()
     torch.autograd.backward(setup.compute.parts(batch, None, setup.state.precision).sum())
     setup.state.model.zero_grad()
-    if cuda:
-        torch.cuda.synchronize(setup.device)
+    wait_for(setup.device)
     return time.perf_counter() - started

@@ -118,7 +118,7 @@ def as_input(batch: Batch, size: int | None = None) -> tuple[Tensor, Tensor]:
         batch: on the device, drawn.
         size: longest side that the images are resized to, pixels; None leaves them as they are.
     """
-    images, boxes = batch.images.to(torch.float32).div_(255), batch.boxes
+    images, boxes = batch.normalized(), batch.boxes
     return (images, boxes) if size is None else resized(images, boxes, size)
 
 

@@ -80,6 +80,12 @@ def set_deterministic(on: bool) -> None:
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # missing in its stubs
 
 
+def wait_for(device: torch.device) -> None:
+    """Until CUDA has done what it was asked for; other devices are not waited for."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
 def available_cores() -> int:
     """Cores that this process may run on."""
     try:

@@ -155,7 +155,7 @@ def evaluate(
     with _Beside(device, find, beside=device.type == "cuda" and not timed) as finder:
         start, done = now(), 0
         for batch in Feed(loader, device).batches(keys):
-            images = batch.images.to(torch.float32).div_(255)
+            images = batch.normalized()
             started = now()
             with autocast(device, precision):
                 prediction = model(images)
