@@ -46,7 +46,7 @@ def loop_seconds(trainer: Trainer, steps: int) -> tuple[float, int]:
     """Seconds and images of some steps of the trainer's own loop, within an epoch."""
     state, setup = trainer.state, trainer.setup
     keys = trainer._keys(state.epoch)
-    images = sum(len(indices) for _, indices in keys[:steps])
+    images = sum(len(key.images) for key in keys[:steps])
     original = trainer._keys
     trainer._keys = lambda epoch: keys[:steps]  # type: ignore[method-assign]
     state.step, state.last_update = 0, -1

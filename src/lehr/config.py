@@ -13,6 +13,7 @@ from lehr.options import (
     GROUPS,
     AugmentOptions,
     DataOptions,
+    DeviceOptions,
     LossOptions,
     ModelOptions,
     Options,
@@ -43,6 +44,7 @@ class TrainConfig(Options):
     loss: LossOptions = LossOptions()
     augment: AugmentOptions = AugmentOptions()
     speed: SpeedOptions = SpeedOptions()
+    devices: DeviceOptions = DeviceOptions()
     run: RunOptions = RunOptions()
     notes: tuple[str, ...] = ()
     """What of the input is not used, a line each."""
@@ -144,6 +146,11 @@ def _validated(given: Mapping[str, Any], source: str) -> TrainConfig:
         raise InputError(f"{source}: --grid-min and --grid-max belong together; give both or neither.")
     if data.grid_min is not None and data.grid_max is not None and data.grid_min > data.grid_max:
         raise InputError(f"{source}: --grid-min {data.grid_min} is above --grid-max {data.grid_max}.")
+    if config.devices.sync_bn and config.speed.compile != "off":
+        raise InputError(
+            f"{source}: --sync-bn and --compile {config.speed.compile} do not go together, since BatchNorm then waits "
+            "for other processes within the compiled step; give one."
+        )
     if data.grid_min is not None and data.multi_scale > 0:
         raise InputError(f"{source}: --multi-scale and --grid-min are two ways to say the same; give one.")
     return config

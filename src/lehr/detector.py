@@ -102,7 +102,7 @@ class Detector:
 
         if resume is not None:
             result = go_on(None if resume is True else Path(resume), options)
-            self._take(result, options.get("device", "auto"))
+            self._take(result, str(options.get("device", "auto")))
             return result
         start: dict[str, Any] = {"model": self._name}
         if self._model is not None and self._weights is not None:
@@ -110,12 +110,12 @@ class Detector:
             start |= {"weights": self._weights, "depth": scale.depth, "width": scale.width}
         config = build_config({**start, **options})
         result = train(config)
-        self._take(result, config.run.device)
+        self._take(result, config.devices.device)
         return result
 
     def _take(self, result: TrainResult, device: str) -> None:
         """Becomes the best of a run."""
-        self._weights, self._model = result.best, load_model(result.best, pick_device(device))
+        self._weights, self._model = result.best, load_model(result.best, pick_device(device.split(",")[0]))
         self._name = self._model.variant
 
     def val(

@@ -11,9 +11,11 @@ class LehrError(Exception):
 
     Attributes:
         exit_code: what the command exits with; 1 for a failed run.
+        told: whether another process has told it already.
     """
 
     exit_code = 1
+    told = False
 
 
 class InputError(LehrError):

@@ -346,6 +346,16 @@ def _device(run: Preview) -> Iterator[Technique]:
         "--compile off",
         "--compile default",
     )
+    devices = run.config.devices
+    yield _technique(
+        "sync-batch-norm",
+        "synchronized BatchNorm",
+        devices.sync_bn,
+        "over the images of all processes, where there are several",
+        "few images on each device say little about their statistics",
+        "--no-sync-bn",
+        "--sync-bn",
+    )
     yield _technique(
         "autobatch",
         "AutoBatch",

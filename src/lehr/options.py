@@ -221,11 +221,34 @@ class SpeedOptions(Options):
         return {False: "off", True: "auto"}.get(value, value) if isinstance(value, bool) else value
 
 
-class RunOptions(Options):
-    """Where the run happens and what it leaves."""
+class DeviceOptions(Options):
+    """Where the run happens: on one device, or on several."""
 
     device: str = "auto"
-    """auto, cpu, cuda, mps or a CUDA index such as 0; `auto` falls back to the CPU."""
+    """auto, cpu, cuda, mps or a CUDA index such as 0, or several such as 0,1,2,3; `auto` falls back to the CPU."""
+    processes: int | None = Field(None, ge=1)
+    """Processes on this machine that train together (unset: one for each device that is named)."""
+    parallel: Literal["ddp", "dp"] = "ddp"
+    """Several devices: a process each (DistributedDataParallel), or one process for all (DataParallel, slower)."""
+    sync_bn: bool = False
+    """BatchNorm over the images of all processes instead of each one's own; for few images a device."""
+    restarts: int = Field(3, ge=0)
+    """How often the processes are started again after one was lost; they go on from the last checkpoint."""
+    timeout: float = Field(600.0, gt=0)
+    """Seconds that a process waits for the others before it ends."""
+
+    @field_validator("device", mode="before")
+    @classmethod
+    def _joined(cls, value: Any) -> Any:
+        """YAML and Python may give an index or a list."""
+        if isinstance(value, list | tuple):
+            return ",".join(map(str, value))
+        return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+class RunOptions(Options):
+    """What the run leaves, and its seed."""
+
     seed: int = Field(0, ge=0, lt=2**63)
     """Seed of everything random."""
     project: Path = Path("runs")
@@ -245,6 +268,7 @@ GROUPS: dict[str, type[Options]] = {
     "loss": LossOptions,
     "augment": AugmentOptions,
     "speed": SpeedOptions,
+    "devices": DeviceOptions,
     "run": RunOptions,
 }
 

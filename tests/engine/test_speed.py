@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 import torch
-import torch.distributed as dist
 from benchmarks.crash import differences
 from tests.conftest import MakeYolo
 from tests.engine.runs import SMALL, before_step, run, stopped_run
@@ -18,7 +17,6 @@ from tests.engine.test_going_wrong import all_finite, poisoned
 
 from lehr.config import build_config
 from lehr.engine import autobatch, precision_start
-from lehr.engine.agreement import agreed
 from lehr.engine.checkpoint import read_checkpoint
 from lehr.engine.compute import Compute
 from lehr.engine.run import resume
@@ -226,26 +224,6 @@ def test_steps_are_really_made_and_measured(data: Path, tmp_path: Path) -> None:
     assert isinstance(made.config.data.batch, int) and made.config.batch in (8, 16)
     note = next(line for line in made.notes if line.startswith("AutoBatch"))
     assert "images/s with 8" in note
-
-
-def _decide(rank: int, folder: str) -> None:
-    dist.init_process_group("gloo", f"file://{folder}/meet", rank=rank, world_size=2)
-    found = agreed(lambda: f"what rank {rank} found")
-    (Path(folder) / f"{rank}.txt").write_text(found)
-    dist.destroy_process_group()
-
-
-def test_rank_0_decides_for_all(tmp_path: Path) -> None:
-    torch.multiprocessing.spawn(_decide, (str(tmp_path),), nprocs=2)
-    assert [(tmp_path / f"{rank}.txt").read_text() for rank in (0, 1)] == ["what rank 0 found"] * 2
-    assert agreed(lambda: 3) == 3
-
-
-def test_several_processes_are_told_what_to_pass(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("WORLD_SIZE", "4")
-    with pytest.raises(InputError, match=r"--batch auto: with several processes .* e\.g\. --batch 64"):
-        run(data, tmp_path, "run", batch="auto")
-    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize("batch", [0, -4, 1.5, "some"])

@@ -188,9 +188,9 @@ def test_class_and_image_weights_reach_loss_and_order(make_yolo: MakeYolo, tmp_p
 
     with Reporter(tmp_path / "log", 2, 64) as reporter:
         trainer = Trainer(made, reporter, StopRequest())
-        drawn = [i for epoch in range(60) for _, some in trainer._keys(epoch) for i in some]
+        drawn = [i for epoch in range(60) for key in trainer._keys(epoch) for i in key.images]
         counts = np.bincount(drawn, minlength=9)
         assert counts[8] > 4 * counts[:8].mean()  # half of all draws
         trainer.state.class_maps = (0.0, 1.0)  # class 1 is found always: it need not be seen again
-        drawn = [i for epoch in range(60) for _, some in trainer._keys(epoch) for i in some]
+        drawn = [i for epoch in range(60) for key in trainer._keys(epoch) for i in key.images]
         assert np.bincount(drawn, minlength=9)[8] < counts[8] / 2

@@ -45,3 +45,11 @@ def test_the_smallest_of_equally_fast_sizes_is_taken() -> None:
 )
 def test_whole_batches_make_up_the_nominal_one(most: int, nominal: int, expected: int) -> None:
     assert fitting_nominal(most, nominal) == expected
+
+
+@pytest.mark.parametrize(
+    ("most", "nominal", "devices", "expected"),
+    [(40, 64, 2, 32), (64, 64, 4, 64), (30, 64, 3, 21), (28, 64, 7, 21), (2, 64, 4, 4), (100, 8, 16, 16)],
+)
+def test_several_devices_get_equal_shares(most: int, nominal: int, devices: int, expected: int) -> None:
+    assert fitting_nominal(most, nominal, devices) == expected

@@ -387,6 +387,32 @@ def compiled_steps() -> None:
     save_figure(figure, HERE / "compiled-steps.svg")
 
 
+def sync_batch_norm() -> None:
+    """Means that a layer takes, of channels whose images differ as scenes do, and values within an image a little."""
+    figure, (steps, spread) = new_figure(1, 2, height=3.2)
+    processes = 4
+
+    def means(images: int, count: int) -> np.ndarray:  # (count, processes)
+        scenes = RNG.normal(size=(count, processes, images))
+        return (scenes + RNG.normal(size=scenes.shape) / 20).mean(2)
+
+    own = means(2, 60)
+    steps.plot(own, color="#d1d5db", linewidth=0.9)
+    steps.plot([], [], color="#d1d5db", label="each of 4 processes, 2 images")
+    steps.plot(own.mean(1), color=COLOURS[1], label="all of them, 8 images")
+    steps.set(xlabel="step", ylabel="mean of the batch", ylim=(-2.6, 3.4))
+    steps.legend(frameon=False, loc="upper left")
+    counts = (1, 2, 4, 8, 16, 32)
+    drawn = [means(count, 2000) for count in counts]
+    spread.loglog(counts, [each.std() for each in drawn], "o-", color="#9ca3af", label="own images")
+    spread.loglog(counts, [each.mean(1).std() for each in drawn], "o-", color=COLOURS[1], label="--sync-bn")
+    spread.set_xticks(counts, [str(count) for count in counts])
+    spread.minorticks_off()
+    spread.set(xlabel="images a process, of 4 processes", ylabel="spread of the mean over the steps")
+    spread.legend(frameon=False)
+    save_figure(figure, HERE / "sync-batch-norm.svg")
+
+
 PICTURES: dict[str, Callable[[], None]] = {
     "optimizers": optimizers,
     "accumulation": accumulated,
@@ -395,6 +421,7 @@ PICTURES: dict[str, Callable[[], None]] = {
     "ema": ema,
     "early-stopping": early_stopping,
     "multi-scale": multi_scale,
+    "sync-batch-norm": sync_batch_norm,
     "label-smoothing": label_smoothing,
     "focal-loss": focal_loss,
     "class-weights": bars_of_classes,

@@ -9,6 +9,7 @@ from typing import NoReturn
 from cyclopts import App, CycloptsError
 
 from lehr import __version__
+from lehr.cli.output import complain
 from lehr.errors import InputError, LehrError
 
 # Commands are named, not imported: `lehr --help` must answer without loading torch.
@@ -38,10 +39,11 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     try:
         code = run(sys.argv[1:] if arguments is None else arguments)
     except LehrError as error:
-        _complain(str(error))
+        if not error.told:
+            complain(str(error))
         code = error.exit_code
     except KeyboardInterrupt:
-        _complain("Stopped at once.")
+        complain("Stopped at once.")
         code = 130
     except BrokenPipeError:  # the reader of our output has gone, e.g. `lehr ... | head`
         sys.stderr.close()
@@ -71,8 +73,3 @@ def _plain(error: CycloptsError) -> str:
 
         return describe_validation(cause)
     return f"{str(error).strip()}\nSee `lehr {' '.join([*(error.command_chain or ()), '--help'])}`."
-
-
-def _complain(message: str) -> None:
-    for number, line in enumerate(message.splitlines()):
-        sys.stderr.write(f"{'lehr: ' if number == 0 else '      '}{line}\n")

@@ -32,3 +32,9 @@ def tell_rounding(imgsz: int | None) -> None:
 
     if imgsz is not None and rounded_size(imgsz) != imgsz:
         say(f"--imgsz {imgsz} is not a multiple of 32: rounded up to {rounded_size(imgsz)}.")
+
+
+def complain(message: str) -> None:
+    """Tells an error on the standard error output."""
+    for number, line in enumerate(message.splitlines()):
+        sys.stderr.write(f"{'lehr: ' if number == 0 else '      '}{line}\n")

@@ -9,12 +9,13 @@ import yaml
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
-from lehr.cli.train_options import Augment, Config, Data, Hyp, Loss, Model, Run, Schedule, Speed, merged
+from lehr.cli.train_options import Augment, Config, Data, Devices, Hyp, Loss, Model, Run, Schedule, Speed, merged
 from lehr.config import TrainConfig, build_config
 from lehr.errors import InputError
 from lehr.options import (
     AugmentOptions,
     DataOptions,
+    DeviceOptions,
     LossOptions,
     ModelOptions,
     RunOptions,
@@ -36,6 +37,7 @@ def schedule(
     loss: Loss = LossOptions(),
     augment: Augment = AugmentOptions(),
     speed: Speed = SpeedOptions(),
+    devices: Devices = DeviceOptions(),
     run: Run = RunOptions(),
     config: Config = None,
     hyp: Hyp = None,
@@ -63,7 +65,7 @@ def schedule(
     from lehr.techniques.plan import write_csv
     from lehr.techniques.schedule import schedule_name
 
-    settings = merged(data, model, schedule, loss, augment, speed, run, config=config, hyp=hyp)
+    settings = merged(data, model, schedule, loss, augment, speed, devices, run, config=config, hyp=hyp)
     first = preview(settings, images, classes)
     given = f"{schedule_name(settings.schedule)} schedule, {settings.schedule.warmup} warmup"
     plans = {given if compare else settings.model.model: first.plan}

@@ -7,11 +7,26 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from lehr.cli.train_options import Augment, Config, Data, Hyp, Loss, Model, Run, Schedule, Speed, given_options, merged
+from lehr.cli.train_options import (
+    Augment,
+    Config,
+    Data,
+    Devices,
+    Hyp,
+    Loss,
+    Model,
+    Run,
+    Schedule,
+    Speed,
+    given_options,
+    merged,
+)
+from lehr.distributed.environment import world
 from lehr.errors import InputError
 from lehr.options import (
     AugmentOptions,
     DataOptions,
+    DeviceOptions,
     LossOptions,
     ModelOptions,
     RunOptions,
@@ -23,8 +38,8 @@ Resume = Annotated[
     list[Path] | None,
     Parameter(
         help="Go on with an interrupted run: its folder, a checkpoint in it, or nothing for the newest. Only --device, "
-        "--workers, --cache, --patience, --checkpoint-minutes, --compile, --profile, --epochs (more) and --data (the "
-        "same, elsewhere) may be given anew.",
+        "--processes, --parallel, --restarts, --timeout, --workers, --cache, --patience, --checkpoint-minutes, "
+        "--compile, --profile, --epochs (more) and --data (the same, elsewhere) may be given anew.",
         consume_multiple=(0, 1),
         negative=(),
         group="Files",
@@ -41,6 +56,7 @@ def train(
     loss: Loss = LossOptions(),
     augment: Augment = AugmentOptions(),
     speed: Speed = SpeedOptions(),
+    devices: Devices = DeviceOptions(),
     run: Run = RunOptions(),
     config: Config = None,
     hyp: Hyp = None,
@@ -62,10 +78,10 @@ def train(
     if resume is not None:
         if config is not None or hyp is not None or explain:
             raise InputError("--resume: goes with no --config, --hyp or --explain; a run goes on with its own options.")
-        changes = given_options(data, model, schedule, loss, augment, speed, run)
+        changes = given_options(data, model, schedule, loss, augment, speed, devices, run)
         _go_on(resume[0] if resume else None, changes)
         return
-    settings = merged(data, model, schedule, loss, augment, speed, run, config=config, hyp=hyp)
+    settings = merged(data, model, schedule, loss, augment, speed, devices, run, config=config, hyp=hyp)
     if explain:
         from lehr.cli.explanation import explanation
 
@@ -78,6 +94,8 @@ def train(
     from lehr.engine.run import train as train_detector
 
     best = train_detector(settings).best
+    if world().rank > 0:  # of several, started by torchrun
+        return
     say(
         f"\nNext, try:\n"
         f"  lehr val --weights {best} --data {settings.data.data} --imgsz {settings.imgsz}\n"

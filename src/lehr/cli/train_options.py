@@ -12,6 +12,7 @@ from lehr.hyperparameters import read_hyperparameters
 from lehr.options import (
     AugmentOptions,
     DataOptions,
+    DeviceOptions,
     LossOptions,
     ModelOptions,
     Options,
@@ -27,6 +28,7 @@ Schedule = Annotated[ScheduleOptions, Parameter(name="*", group="Schedule")]
 Loss = Annotated[LossOptions, Parameter(name="*", group="Loss")]
 Augment = Annotated[AugmentOptions, Parameter(name="*", group="Augmentation")]
 Speed = Annotated[SpeedOptions, Parameter(name="*", group="Speed")]
+Devices = Annotated[DeviceOptions, Parameter(name="*", group="Devices")]
 Run = Annotated[RunOptions, Parameter(name="*", group="Run")]
 Config = Annotated[
     Path | None,

@@ -29,6 +29,8 @@ class Batch:
             took its place; in an evaluation it is grey, without objects, and its index is -1.
         instances: objects in it.
         packed: the pictures that are still to be drawn, on the device; None once `images` are there.
+        whole: the places of all images of the batch, where this is one process's share of it; empty otherwise.
+        idle: whether its image only stands in, since none was left for this process; it counts nothing then.
     """
 
     images: Tensor
@@ -39,6 +41,18 @@ class Batch:
     faults: tuple[str, ...] = ()
     instances: int = 0
     packed: PackedPictures | None = None
+    whole: tuple[int, ...] = ()
+    idle: bool = False
+
+    @property
+    def total(self) -> int:
+        """Images of the batch, those of other processes included."""
+        return len(self.whole) or len(self)
+
+    @property
+    def share(self) -> float:
+        """What part of the batch this is, 0 to 1."""
+        return 0.0 if self.idle else len(self) / self.total
 
     def __len__(self) -> int:
         return len(self.indices)
@@ -74,6 +88,8 @@ class Batch:
             self.faults,
             self.instances,
             None if self.packed is None else self.packed.each(change),
+            self.whole,
+            self.idle,
         )
 
 

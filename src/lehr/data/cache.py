@@ -36,10 +36,18 @@ class ImageStore:
         samples: the split.
         imgsz: longest side kept, pixels.
         pixels: flat uint8 block with all images in a row, or None to decode each time.
+        place: the file by which other processes of this machine reach the block; None where they cannot.
     """
 
-    def __init__(self, samples: Sequence[Sample], imgsz: int, pixels: NDArray[np.uint8] | None = None) -> None:
+    def __init__(
+        self,
+        samples: Sequence[Sample],
+        imgsz: int,
+        pixels: NDArray[np.uint8] | None = None,
+        place: str | None = None,
+    ) -> None:
         self.samples = samples
+        self.place = place
         self.imgsz = imgsz
         self._pixels = pixels
         self._sizes = np.array(
@@ -85,7 +93,9 @@ class ImageStore:
                 pass
 
 
-def open_store(samples: Sequence[Sample], imgsz: int, cache: str, say: Callable[[str], None]) -> ImageStore:
+def open_store(
+    samples: Sequence[Sample], imgsz: int, cache: str, say: Callable[[str], None], shared: bool = False
+) -> ImageStore:
     """The store of a split, filled.
 
     Args:
@@ -93,6 +103,7 @@ def open_store(samples: Sequence[Sample], imgsz: int, cache: str, say: Callable[
         imgsz: longest side kept, pixels.
         cache: ram, disk or none; ram becomes none, aloud, where the memory does not suffice.
         say: told what is done.
+        shared: other processes of this machine will map it.
 
     Raises:
         ImageFault: an image cannot be decoded.
@@ -102,7 +113,8 @@ def open_store(samples: Sequence[Sample], imgsz: int, cache: str, say: Callable[
     if cache == "none" or not samples:
         return store
     if cache == "disk":
-        return ImageStore(samples, imgsz, _mapped_file(store, say))
+        path = _cached_file(store, say)
+        return ImageStore(samples, imgsz, np.memmap(path, np.uint8, "r"), str(path))
     free = free_memory()
     if store.nbytes > SHARE_OF_MEMORY * free:
         say(
@@ -110,9 +122,38 @@ def open_store(samples: Sequence[Sample], imgsz: int, cache: str, say: Callable[
             "they are decoded each time instead. --cache disk keeps them in a file."
         )
         return store
-    pixels = np.frombuffer(mmap.mmap(-1, max(store.nbytes, 1)), np.uint8)
+    block, place = _block(max(store.nbytes, 1), shared)
+    pixels = np.frombuffer(block, np.uint8)
     store.fill(pixels)
-    return ImageStore(samples, imgsz, pixels)
+    return ImageStore(samples, imgsz, pixels, place)
+
+
+def map_store(samples: Sequence[Sample], imgsz: int, cache: str, place: str | None) -> ImageStore:
+    """The store of a split that another process of this machine has filled.
+
+    Args:
+        samples: the split, as that process has it.
+        imgsz: longest side kept, pixels.
+        cache: ram, disk or none.
+        place: where its block is; None where there is none.
+    """
+    if place is None or cache == "none" or not samples:
+        return ImageStore(samples, imgsz)
+    with Path(place).open("rb") as file:
+        block = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    return ImageStore(samples, imgsz, np.frombuffer(block, np.uint8), place)
+
+
+def _block(size: int, shared: bool) -> tuple[mmap.mmap, str | None]:
+    """A block of memory, bytes; and where other processes find it, if they are to and the system can do it.
+
+    It goes with the last process that maps it, however that ends, and needs no room in /dev/shm.
+    """
+    if not shared or not hasattr(os, "memfd_create"):
+        return mmap.mmap(-1, size), None
+    handle = os.memfd_create("lehr-images")  # stays open as long as this process, for those that come later
+    os.truncate(handle, size)
+    return mmap.mmap(handle, size), f"/proc/{os.getpid()}/fd/{handle}"
 
 
 def free_memory() -> int:
@@ -124,7 +165,8 @@ def free_memory() -> int:
         return 8 * 2**30  # no figure to be had: a modest machine
 
 
-def _mapped_file(store: ImageStore, say: Callable[[str], None]) -> NDArray[np.uint8]:
+def _cached_file(store: ImageStore, say: Callable[[str], None]) -> Path:
+    """The file with all images of a split, written where it is missing."""
     digest = hashlib.blake2b(digest_size=12)
     for sample in store.samples:
         stat = sample.path.stat()
@@ -135,7 +177,7 @@ def _mapped_file(store: ImageStore, say: Callable[[str], None]) -> NDArray[np.ui
             path.parent.mkdir(parents=True, exist_ok=True)
             _write_file(store, path)
             say(f"Images cached in {path} ({store.nbytes / 2**20:.0f} MiB).")
-        return np.memmap(path, np.uint8, "r")
+        return path
     except ImageFault:
         raise
     except OSError as error:

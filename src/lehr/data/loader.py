@@ -8,7 +8,7 @@ from __future__ import annotations
 import itertools
 import multiprocessing
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import cv2
@@ -27,15 +27,32 @@ from lehr.data.cache import ImageStore
 from lehr.data.images import ImageFault
 from lehr.data.rectangles import alike_together, rectangle
 from lehr.data.types import Sample
+from lehr.distributed.ranks import Ranks
 from lehr.errors import InputError
 from lehr.options import AugmentOptions
 from lehr.rng import generator
 from lehr.signals import ignore_stopping
 
-Key = tuple[int, list[int]]
-"""What is asked of the input path: the epoch and the images of a batch."""
 STAND_INS = 10
 """Other pictures that are tried in place of one whose images can no longer be read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """What is asked of the input path: a batch, or one process's share of it.
+
+    Attributes:
+        epoch: the epoch, from 0.
+        images: the images to load, by their places in the split.
+        whole: the images of the whole batch, where this is a share; None where it is the whole.
+        idle: whether there are fewer images than processes and none is left for this one; the one it loads stands in,
+            and counts nothing.
+    """
+
+    epoch: int
+    images: list[int]
+    whole: list[int] | None = None
+    idle: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +83,8 @@ class TrainBatches:
 
     def __call__(self, key: Key) -> Batch:
         """The batch of some images in an epoch."""
-        epoch, indices = key
-        width, height = rectangle(self.store.samples, indices, self.imgsz) if self.rect else (self.imgsz, self.imgsz)
+        epoch, indices, whole = key.epoch, key.images, key.whole or key.images
+        width, height = rectangle(self.store.samples, whole, self.imgsz) if self.rect else (self.imgsz, self.imgsz)
         images = np.empty((0 if self.on_device else len(indices), height, width, 3), np.uint8)
         places: list[NDArray[np.uint8] | None] = [None] * len(indices) if self.on_device else list(images)
         shape = (width, height)
@@ -78,7 +95,8 @@ class TrainBatches:
         )
         placements = np.tile(np.array([1, 1, 0, 0], np.float32), (len(indices), 1))
         boxes, classes = [plan.boxes for plan, _, _ in pictures], [plan.classes for plan, _, _ in pictures]
-        return _batch(images, boxes, classes, indices, placements, faults, packed)
+        batch = _batch(images, boxes, classes, indices, placements, faults, packed)
+        return replace(batch, whole=tuple(whole), idle=key.idle)
 
     def _picture(
         self, epoch: int, index: int, shape: tuple[int, int], out: NDArray[np.uint8] | None
@@ -147,7 +165,7 @@ class EvalBatches:
 
     def __call__(self, key: Key) -> Batch:
         """The batch of some images."""
-        _, indices = key
+        indices = key.images
         width, height = self.shape(indices)
         images = np.full((len(indices), height, width, 3), GREY, np.uint8)
         boxes, classes, placements, faults, read = [], [], [], [], list(indices)
@@ -282,11 +300,27 @@ def train_keys(
     rng = generator(seed, "order", epoch)
     order = rng.permutation(len(samples)).tolist() if drawn is None else list(drawn)
     order = alike_together(order, samples) if rect else order
-    keys = [(epoch, order[start : start + batch]) for start in range(0, len(order), batch)]
+    keys = [Key(epoch, order[start : start + batch]) for start in range(0, len(order), batch)]
     return [keys[i] for i in rng.permutation(len(keys))] if rect else keys
 
 
 def eval_keys(store: ImageStore, batch: int) -> list[Key]:
     """The keys of an evaluation: images of like shape together, so that rectangles are small."""
     order = alike_together(range(len(store.samples)), store.samples)
-    return [(0, order[start : start + batch]) for start in range(0, len(order), batch)]
+    return [Key(0, order[start : start + batch]) for start in range(0, len(order), batch)]
+
+
+def shares(keys: Sequence[Key], ranks: Ranks) -> list[Key]:
+    """One process's share of each batch, which together are the batches of one process by itself.
+
+    Args:
+        keys: whole batches.
+        ranks: the processes.
+    """
+    if not ranks.several:
+        return list(keys)
+    own = [list(ranks.share(key.images)) for key in keys]
+    return [
+        Key(key.epoch, share or key.images[:1], key.images, idle=not share)
+        for key, share in zip(keys, own, strict=True)
+    ]

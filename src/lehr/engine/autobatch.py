@@ -13,12 +13,12 @@ import torch
 from lehr.config import DEFAULT_BATCH, TrainConfig
 from lehr.data.batch import Batch
 from lehr.data.cache import free_memory
-from lehr.engine.agreement import processes
+from lehr.data.loader import Key
 from lehr.engine.compute import Compute
 from lehr.engine.data_start import RunData
 from lehr.engine.device import describe_device, wait_for
 from lehr.engine.out_of_memory import is_out_of_memory, release
-from lehr.errors import InputError, LehrError
+from lehr.errors import LehrError
 from lehr.techniques.accumulation import accumulation
 from lehr.techniques.auto import choose_optimizer
 from lehr.techniques.autobatch import SHARE, Measured, fastest, fitting_nominal, most_that_fit
@@ -49,8 +49,9 @@ def choose_batch(
     size: int | None,
     precision: Precision,
     say: Callable[[str], None],
+    devices: int = 1,
 ) -> int:
-    """How many images a step: measured, and fitting the nominal batch.
+    """How many images a step, of all devices together: measured on this one, and fitting the nominal batch.
 
     Args:
         config: the run's options; `batch` is auto or a share of the memory.
@@ -59,16 +60,11 @@ def choose_batch(
         size: longest side of the largest images of the run, pixels; None for those of the loader.
         precision: in which the model computes.
         say: told what was measured.
+        devices: how many train together, each with as many images.
 
     Raises:
-        InputError: several processes train together.
         LehrError: not even one image fits.
     """
-    if processes() > 1:
-        raise InputError(
-            "--batch auto: with several processes every one would measure for itself. Give the images a step of all "
-            f"devices together, e.g. --batch {16 * processes()}; `--batch auto` on one device tells what one can take."
-        )
     asked, images = config.data.batch, len(data.train_store.samples)
     share = asked if isinstance(asked, float) else SHARE
     choice = choose_optimizer(
@@ -81,16 +77,17 @@ def choose_batch(
     nominal = choice.nominal_batch
     with _Steps(data, compute, size, precision, choice.name) as steps:
         most, told = (_by_memory if data.device.type == "cuda" else _by_speed)(
-            steps.measure, min(nominal, images), share, data.device
+            steps.measure, max(1, min(nominal, images) // devices), share, data.device
         )
     if most == 0:
         raise LehrError(
             f"--batch {asked}: on {data.device} not even one image fits into {share:.0%} of the memory beside this "
             "model. Use a larger share, a smaller --imgsz or model."
         )
-    batch = fitting_nominal(min(most, images), nominal)
+    batch = fitting_nominal(min(most * devices, max(images, devices)), nominal, devices)
     together = accumulation(batch, nominal)
-    say(f"AutoBatch on {describe_device(data.device)}: {told}. Batch {batch}, {together} to an optimizer step.")
+    each = f", {batch // devices} on each of {devices} devices" if devices > 1 else ""
+    say(f"AutoBatch on {describe_device(data.device)}: {told}. Batch {batch}{each}, {together} to an optimizer step.")
     return batch
 
 
@@ -182,7 +179,7 @@ class _Steps:
     def _batches(self, size: int) -> Iterator[Batch]:
         """A batch to warm up with, and those that are timed, on the device."""
         count = len(self._data.train_store.samples)
-        keys = [(0, [(turn * size + i) % count for i in range(size)]) for turn in range(STEPS + 1)]
+        keys = [Key(0, [(turn * size + i) % count for i in range(size)]) for turn in range(STEPS + 1)]
         return (batch.to(self._data.device) for batch in self._data.train_loader.batches(keys))
 
     def _step(self, batch: Batch) -> None:

@@ -8,12 +8,14 @@ from dataclasses import dataclass
 import torch
 
 from lehr.config import TrainConfig
-from lehr.data.cache import ImageStore, open_store
+from lehr.data.cache import ImageStore, map_store, open_store
 from lehr.data.check import refuse_unusable
 from lehr.data.images import ImageFault
 from lehr.data.load import load_dataset, require_split
 from lehr.data.loader import EvalBatches, Loader, TrainBatches
 from lehr.data.types import Dataset, Sample
+from lehr.distributed.environment import world
+from lehr.distributed.ranks import ALONE, Ranks
 from lehr.engine.device import available_cores
 from lehr.errors import InputError
 from lehr.techniques.plan import TrainingPlan, plan_training
@@ -43,25 +45,26 @@ class RunData:
     device: torch.device
 
 
-def start_data(config: TrainConfig, device: torch.device, say: Callable[[str], None]) -> RunData:
+def start_data(config: TrainConfig, device: torch.device, say: Callable[[str], None], ranks: Ranks = ALONE) -> RunData:
     """Reads and checks a run's data, then decodes it.
 
     Args:
         config: the run's options.
         device: where the batches go.
         say: told what was done.
+        ranks: the processes that train together; those of one machine share its cache.
 
     Raises:
         InputError: data that cannot be trained on, or not with these options.
     """
-    dataset = load_dataset(config.data.data, config.run.seed)
+    dataset = _loaded(config, ranks)
     refuse_unusable(dataset, config.data.skip_broken)
     if config.data.single_cls:
         dataset = as_one_class(dataset)
     train_samples, val_samples = require_split(dataset, "train"), require_split(dataset, "val")
     plan_of(config, dataset, len(train_samples))  # before much is decoded
-    train_store = _open_store(train_samples, config, say)
-    val_store = _open_store(val_samples, config, say)
+    train_store = _open_store(train_samples, config, say, ranks)
+    val_store = _open_store(val_samples, config, say, ranks)
     workers, pin = _workers(config, device), device.type == "cuda"
     seed, rect = config.run.seed, config.data.rect
     make = TrainBatches(
@@ -100,21 +103,50 @@ def plan_of(config: TrainConfig, dataset: Dataset, images: int) -> TrainingPlan:
     )
 
 
-def _open_store(samples: Sequence[Sample], config: TrainConfig, say: Callable[[str], None]) -> ImageStore:
-    """The images of a split; those that turn out broken only in decoding are left out where that is allowed."""
-    left = list(samples)
+def _loaded(config: TrainConfig, ranks: Ranks) -> Dataset:
+    """The data set; the first process of a machine makes or converts what has to be, before the others read it."""
+
+    def make() -> None:
+        load_dataset(config.data.data, config.run.seed)
+
+    if ranks.several:
+        ranks.first_here(make)
+    return load_dataset(config.data.data, config.run.seed)
+
+
+def _open_store(samples: Sequence[Sample], config: TrainConfig, say: Callable[[str], None], ranks: Ranks) -> ImageStore:
+    """The images of a split, decoded by the first process of each machine for all of that machine."""
+    own: list[ImageStore] = []
+
+    def fill() -> tuple[list[int], str | None]:
+        store, kept = _filled(samples, config, say, shared=ranks.local_count > 1)
+        own.append(store)
+        return kept, store.place
+
+    kept, place = ranks.first_here(fill)
+    if own:
+        return own[0]
+    return map_store([samples[index] for index in kept], config.imgsz, config.data.cache, place)
+
+
+def _filled(
+    samples: Sequence[Sample], config: TrainConfig, say: Callable[[str], None], shared: bool
+) -> tuple[ImageStore, list[int]]:
+    """The images of a split, and which; those that turn out broken only in decoding are left out where allowed."""
+    kept = list(range(len(samples)))
     while True:
+        left = [samples[index] for index in kept]
         try:
-            return open_store(left, config.imgsz, config.data.cache, say)
+            return open_store(left, config.imgsz, config.data.cache, say, shared), kept
         except ImageFault as error:
             if not config.data.skip_broken or len(left) == 1:
                 raise InputError(f"{error}\nRepair or remove it, or train without it by --skip-broken.") from None
             say(f"Skipped: {error}")
-            left = [sample for sample in left if sample.path != error.path]
+            kept = [index for index in kept if samples[index].path != error.path]
 
 
 def _workers(config: TrainConfig, device: torch.device) -> int:
     """Loading processes: those asked for; else none beside a CPU that is busy training, up to 8 beside a GPU."""
     if config.data.workers is not None:
         return config.data.workers
-    return 0 if device.type == "cpu" else min(MOST_WORKERS, available_cores())
+    return 0 if device.type == "cpu" else min(MOST_WORKERS, max(1, available_cores() // world().local_count))

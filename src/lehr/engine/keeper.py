@@ -19,6 +19,8 @@ from lehr.models.weights import describe_model
 class Keeper:
     """Saves the training state of a run, without the training waiting for the disk.
 
+    Of several processes only rank 0 writes; for the others nothing here does anything.
+
     Args:
         setup: the run.
         say: told what could not be written.
@@ -27,6 +29,7 @@ class Keeper:
     def __init__(self, setup: Setup, say: Callable[[str], None]) -> None:
         self._setup = setup
         self._say = say
+        self._writes = setup.ranks.writes
         self._saver = Saver(setup.folder)
         self._spare: list[Blocks] = []
         self._interval = setup.config.run.checkpoint_minutes * 60
@@ -41,7 +44,7 @@ class Keeper:
     @property
     def due(self) -> bool:
         """Whether it is time for a checkpoint within an epoch."""
-        return time.perf_counter() - self._saved >= self._interval
+        return self._writes and time.perf_counter() - self._saved >= self._interval
 
     def save(self, evaluation: Evaluation | None = None, better: bool = False, weights: bool = False) -> None:
         """Hands the state over to be written; waits for neither device nor disk.
@@ -53,6 +56,8 @@ class Keeper:
         """
         state, config = self._setup.state, self._setup.config
         state.seconds = self.seconds
+        if not self._writes:
+            return
         spare = self._spare.pop() if self._spare else None
         content, blocks = on_host({**self._setup.identity, "state": state.state_dict()}, spare)
         position = Position(state.epoch, config.epochs, state.step, state.finished, state.recovery.streak > 0)

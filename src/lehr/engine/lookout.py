@@ -8,6 +8,7 @@ from torch import Tensor
 
 from lehr.data.batch import Batch
 from lehr.engine.checkpoint import Checkpoint, DamagedCheckpoint, newest_checkpoint
+from lehr.engine.exchange import Told
 from lehr.engine.keeper import Keeper
 from lehr.engine.setup import Setup
 from lehr.engine.state import Recovery
@@ -15,6 +16,8 @@ from lehr.errors import LehrError
 from lehr.techniques.non_finite import Observation, Watch, describe
 from lehr.techniques.precision import Precision, safer
 
+BEHIND = 2
+"""Steps after which several processes on CUDA look at what a step came to: all at the same step, without a wait."""
 MOST_NAMED = 64
 """Images of a batch that a message names."""
 
@@ -36,11 +39,21 @@ class Lookout:
         self._setup = setup
         self._keeper = keeper
         self._say = say
-        self._watch = Watch()
+        self._watch = self._new_watch()
         self._suspects: list[Observation] = []
+        self.stop: int | None = None
+        """The signal that one of several processes was asked to end by, as all of them know."""
+        self.save = False
+        """Whether one of several processes wants the state saved, as all of them know."""
 
     def post(
-        self, batch: Batch, loss: Tensor, norm: Tensor | None, finite: Tensor, scale: Tensor | None = None
+        self,
+        batch: Batch,
+        loss: Tensor,
+        norm: Tensor | None,
+        finite: Tensor,
+        scale: Tensor | None = None,
+        told: Tensor | None = None,
     ) -> None:
         """Takes note of what the present step came to; does not wait for the device.
 
@@ -50,8 +63,10 @@ class Lookout:
             norm: () of the gradient, None where no optimizer step was due.
             finite: (), whether the optimizer step, else the loss, was finite.
             scale: () of the loss, in float16.
+            told: numbers for `Told.of`, where several processes train.
         """
-        self._watch.post(self._setup.state.step, batch.indices.tolist(), loss, norm, finite, scale)
+        images = batch.whole or batch.indices.tolist()
+        self._watch.post(self._setup.state.step, images, loss, norm, finite, scale, told)
 
     def look(self, wait: bool = False) -> None:
         """Counts the steps that were left out, as far as the device has told.
@@ -64,6 +79,8 @@ class Lookout:
         """
         recovery, limit = self._setup.state.recovery, self._setup.config.schedule.skip_limit
         for seen in self._watch.arrived(wait):
+            if seen.told:
+                self._take(Told.of(seen.told))
             if not seen.finite:
                 self._suspects.append(seen)
             if not seen.updated:
@@ -84,6 +101,17 @@ class Lookout:
             self._say(f"Optimizer step left out: {self._described(seen)}.")
         if limit and recovery.streak >= limit:
             raise NotFinite
+
+    def _take(self, told: Told) -> None:
+        sums = self._setup.state.sums
+        sums.instances += told.instances
+        sums.replaced += told.replaced
+        self.save |= told.save
+        self.stop = self.stop or told.stop
+
+    def _new_watch(self) -> Watch:
+        behind = BEHIND if self._setup.device.type == "cuda" else 0
+        return Watch(behind if self._setup.ranks.several else None)
 
     def go_back(self) -> None:
         """Takes up the last good checkpoint, with lower rates.
@@ -119,11 +147,14 @@ class Lookout:
         )
 
     def _last_good(self, trouble: str) -> Checkpoint:
-        """The newest checkpoint that is not in the middle of such a streak.
+        """The newest checkpoint that is not in the middle of such a streak; rank 0 reads it for all processes.
 
         Raises:
             LehrError: there is none.
         """
+        return self._setup.ranks.agreed(lambda: self._read(trouble))
+
+    def _read(self, trouble: str) -> Checkpoint:
         self._keeper.wait()
         try:
             checkpoint = newest_checkpoint(self._setup.folder, self._say, lambda position: not position.skipping)
@@ -147,7 +178,7 @@ class Lookout:
             state.stopping.best, state.stopping.best_epoch, state.best_metrics = best
         state.recovery = recovery
         state.sums.skipped = recovery.skipped - sum(int(row["skipped"] or 0) for row in state.history)
-        self._watch = Watch()
+        self._watch = self._new_watch()
         self._suspects.clear()
 
     def _described(self, seen: Observation) -> str:

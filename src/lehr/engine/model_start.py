@@ -8,6 +8,7 @@ import torch
 
 from lehr.config import TrainConfig
 from lehr.data.types import Sample
+from lehr.distributed.ranks import ALONE, Ranks
 from lehr.models.build import anchor_head, build_model
 from lehr.models.detection import DetectionModel
 from lehr.models.weights import take_fitting_weights
@@ -22,6 +23,7 @@ def start_model(
     names: tuple[str, ...],
     samples: Sequence[Sample],
     say: Callable[[str], None],
+    ranks: Ranks = ALONE,
     restored: bool = False,
 ) -> DetectionModel:
     """The model as it is before the first step, on the CPU.
@@ -31,6 +33,7 @@ def start_model(
         names: the class names.
         samples: the training split.
         say: told what was done.
+        ranks: the processes that train together; rank 0 fits the anchors for all.
         restored: a checkpoint will bring weights and anchors, so none are looked for.
 
     Raises:
@@ -47,7 +50,7 @@ def start_model(
         anchors=options.anchors,
     )
     if not restored:
-        _give_values(model, config, samples, say)
+        _give_values(model, config, samples, say, ranks)
     if options.freeze is not None:
         frozen = freeze(model, options.freeze)
         say(f"Frozen: {frozen} of {sum(1 for _ in model.parameters())} parameters (--freeze {options.freeze}).")
@@ -55,7 +58,7 @@ def start_model(
 
 
 def _give_values(
-    model: DetectionModel, config: TrainConfig, samples: Sequence[Sample], say: Callable[[str], None]
+    model: DetectionModel, config: TrainConfig, samples: Sequence[Sample], say: Callable[[str], None], ranks: Ranks
 ) -> None:
     """Biases, weights and anchors that a new run starts with."""
     options = config.model
@@ -68,7 +71,7 @@ def _give_values(
         say(f"{transfer.taken} of {transfer.total} tensors start from {options.weights}; the others start random.")
         if transfer.taken < transfer.total / 2:
             say(f"So few because they are of another model: {transfer.source}.")
-    _fit_anchors(model, config, samples, anchors_given, say)
+    _fit_anchors(model, config, samples, anchors_given, say, ranks)
 
 
 def _fit_anchors(
@@ -77,6 +80,7 @@ def _fit_anchors(
     samples: Sequence[Sample],
     given: bool,
     say: Callable[[str], None],
+    ranks: Ranks,
 ) -> None:
     head = anchor_head(model)
     if head is None:
@@ -86,12 +90,14 @@ def _fit_anchors(
         return
     if not config.model.autoanchor:
         return
-    found = autoanchor(
-        head.pixel_anchors.double().numpy(),
-        object_sizes(samples, config.imgsz),
-        config.loss.anchor_t,
-        seed=config.run.seed,
-        always=config.model.anchors != 3,
+    found = ranks.agreed(
+        lambda: autoanchor(
+            head.pixel_anchors.double().numpy(),
+            object_sizes(samples, config.imgsz),
+            config.loss.anchor_t,
+            seed=config.run.seed,
+            always=config.model.anchors != 3,
+        )
     )
     text = f"AutoAnchor: best possible recall {found.before.bpr:.4f}, {found.before.aat:.2f} anchors an object"
     if found.changed:

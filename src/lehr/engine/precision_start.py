@@ -11,7 +11,7 @@ import torch
 
 from lehr.config import TrainConfig
 from lehr.data.batch import Batch
-from lehr.engine.agreement import agreed
+from lehr.distributed.ranks import ALONE, Ranks
 from lehr.engine.compute import Compute, as_input
 from lehr.engine.out_of_memory import first_images, is_out_of_memory, release
 from lehr.techniques.freezing import hold_statistics
@@ -43,7 +43,11 @@ class PrecisionChoice:
 
 
 def choose_precision(
-    config: TrainConfig, compute: Compute, first_batch: Callable[[], Batch], say: Callable[[str], None]
+    config: TrainConfig,
+    compute: Compute,
+    first_batch: Callable[[], Batch],
+    say: Callable[[str], None],
+    ranks: Ranks = ALONE,
 ) -> PrecisionChoice:
     """The precision that a new run begins in; under several processes, rank 0 decides for all.
 
@@ -52,11 +56,12 @@ def choose_precision(
         compute: its model and loss, on the device.
         first_batch: gives a batch of the run's images, as large as its batches.
         say: told the verdict.
+        ranks: the processes that train together.
 
     Raises:
         InputError: the precision was named, and does not work on this device.
     """
-    choice = agreed(lambda: _choose(config, compute, first_batch, say))
+    choice = ranks.agreed(lambda: _choose(config, compute, first_batch, say))
     if not choice.checks and config.speed.amp == "auto" and compute.device.type != "cpu":
         say(f"Mixed precision is off: {compute.device} has nothing faster than float32.")
     return choice

@@ -64,13 +64,17 @@ class Reporter:
         epochs: epochs of the run.
         imgsz: image size shown, pixels.
         console: where to print; by default the standard output.
+        silent: tell nothing: another process of the run does.
     """
 
-    def __init__(self, log: Path, epochs: int, imgsz: int, console: Console | None = None) -> None:
+    def __init__(
+        self, log: Path, epochs: int, imgsz: int, console: Console | None = None, silent: bool = False
+    ) -> None:
         self._log: TextIO | None = None
-        with contextlib.suppress(OSError):
-            self._log = log.open("a", encoding="utf-8")
-        self._console = console or _Terminal(highlight=False, soft_wrap=True)
+        if not silent:
+            with contextlib.suppress(OSError):
+                self._log = log.open("a", encoding="utf-8")
+        self._console = console or _Terminal(highlight=False, soft_wrap=True, quiet=silent)
         self._epochs = epochs
         self._imgsz = imgsz
 
@@ -119,7 +123,7 @@ class Reporter:
     @contextmanager
     def bar(self, label: str, total: int) -> Iterator[Bar]:
         """A bar that goes away when its work is done; nothing where the output is no terminal."""
-        if not self._console.is_terminal:
+        if not self._console.is_terminal or self._console.quiet:
             yield Bar(None)
             return
         columns = (

@@ -9,6 +9,7 @@ import torch
 
 from lehr.config import TrainConfig
 from lehr.data.fingerprint import fingerprint
+from lehr.distributed.ranks import Ranks
 from lehr.engine.checkpoint import Checkpoint
 from lehr.engine.data_start import RunData
 from lehr.engine.device import describe_device
@@ -21,7 +22,7 @@ from lehr.techniques.plan import TrainingPlan
 from lehr.techniques.schedule import build_schedule
 
 
-def identity_of(config: TrainConfig, data: RunData) -> dict[str, Any]:
+def identity_of(config: TrainConfig, data: RunData, ranks: Ranks) -> dict[str, Any]:
     """What a checkpoint holds beside the state, to compare with when the run goes on."""
     return {
         "config": config.flat(),
@@ -29,6 +30,7 @@ def identity_of(config: TrainConfig, data: RunData) -> dict[str, Any]:
         "images": len(data.train_store.samples),
         "torch": str(torch.__version__),
         "device": describe_device(data.device),
+        "processes": ranks.count,
     }
 
 
@@ -49,11 +51,10 @@ def check_same(now: dict[str, Any], checkpoint: Checkpoint) -> list[str]:
             f"{now['images']} now, or other boxes, classes or names. A run goes on with the data it began with: "
             f"restore them, or start a new run from its weights: --weights {path.parent / 'last.safetensors'}"
         )
-    return [
-        f"The run was on {name} {then[name]}, now on {now[name]}: it goes on where it was, but may round otherwise."
-        for name in ("device", "torch")
-        if now[name] != then[name]
-    ]
+    before = then.get("processes", 1)
+    changed = [f"{before} processes, now on {now['processes']}"] if now["processes"] != before else []
+    changed += [f"{name} {then[name]}, now on {now[name]}" for name in ("device", "torch") if now[name] != then[name]]
+    return [f"The run was on {change}: it goes on where it was, but may round otherwise." for change in changed]
 
 
 def planned(plan: TrainingPlan) -> dict[str, Any]:

@@ -17,7 +17,10 @@ from lehr.options import option_names
 from lehr.techniques.early_stopping import EarlyStopping
 from lehr.yaml_files import read_mapping
 
-CHANGEABLE = ("device", "workers", "cache", "epochs", "patience", "checkpoint_minutes", "data", "compile", "profile")
+CHANGEABLE = (
+    *("device", "processes", "parallel", "restarts", "timeout"),
+    *("workers", "cache", "epochs", "patience", "checkpoint_minutes", "data", "compile", "profile"),
+)
 """Options that a run may be given anew when it goes on; `epochs` only more, `data` only the same data elsewhere."""
 
 HELD = {"config", "data", "images", "torch", "device", "plan", "state"}
@@ -30,6 +33,7 @@ REASONS = {
     "loss": "the losses before and after could not be compared",
     "augment": "the images before and after would be drawn in different ways",
     "speed": "the numbers before and after would be rounded in different ways",
+    "devices": "the images that BatchNorm sees together would be others",
     "run": "it belongs to the run from its beginning",
 }
 """Why an option of a group cannot change."""
@@ -103,6 +107,23 @@ def _found(target: Path | None, project: Path) -> tuple[Path, Path | None]:
             f"{target}: lies in no run's folder. Put it back as {LAST} into the folder of its run, beside {CONFIG}."
         )
     return target.parent, target
+
+
+def peek(folder: Path, file: Path | None, changes: Mapping[str, Any]) -> TrainConfig:
+    """The options that a run would go on with, before anything of its state is read or anything is held.
+
+    Args:
+        folder: the run's folder.
+        file: the checkpoint that was named, if one was.
+        changes: options by flat name that were given now.
+
+    Raises:
+        InputError: an option that cannot change was given, or the run's files cannot be used.
+    """
+    try:
+        return changed(_complete(folder / CONFIG), changes)
+    except InputError:
+        return open_run(folder, file, changes).config
 
 
 def open_run(folder: Path, file: Path | None, changes: Mapping[str, Any]) -> Resumption:

@@ -14,11 +14,21 @@ from lehr.config import TrainConfig
 from lehr.data.batch import Batch
 from lehr.data.check import count_kinds
 from lehr.data.feed import Feed
-from lehr.data.loader import Key, Loader, eval_keys, train_keys
+from lehr.data.loader import Key, Loader, eval_keys, shares, train_keys
 from lehr.data.types import Dataset, Sample
+from lehr.distributed.environment import world
+from lehr.distributed.group import Group
+from lehr.distributed.ranks import Ranks, check_divides
 from lehr.engine.compute import Compute
 from lehr.engine.data_start import RunData, plan_of, start_data
-from lehr.engine.device import describe_device, pick_device, set_deterministic, use_whole_machine
+from lehr.engine.device import (
+    data_parallel_devices,
+    describe_device,
+    own_device,
+    set_deterministic,
+    use_whole_machine,
+)
+from lehr.engine.exchange import Exchange
 from lehr.engine.model_start import start_model
 from lehr.engine.precision_start import PrecisionChoice, write_precision
 from lehr.engine.profile import Profile
@@ -30,6 +40,7 @@ from lehr.losses.build import build_loss
 from lehr.losses.loss import Loss
 from lehr.models.build import check_model_name
 from lehr.models.weights import read_metadata
+from lehr.options import DeviceOptions
 from lehr.techniques.class_weights import class_counts, class_weights
 from lehr.techniques.early_stopping import EarlyStopping
 from lehr.techniques.ema import ModelEma
@@ -37,6 +48,11 @@ from lehr.techniques.multi_scale import SizeRange, range_around, range_of_cells
 from lehr.techniques.non_finite import Statistics
 from lehr.techniques.optimizer import build_optimizer
 from lehr.techniques.plan import TrainingPlan
+from lehr.techniques.sync_batch_norm import Membership, convert
+
+MOST_EVALUATED = 32
+"""Images of a validation batch at most. Whole batches are dealt to the processes, so that how many there are changes
+nothing; with a size that does not follow the training batch beyond this, they also are enough to go round."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +62,8 @@ class Setup:
     Attributes:
         config: its options.
         folder: its folder, with `config.yaml` in it.
-        device: where it trains.
+        group: the processes that train together.
+        device: where this one trains.
         dataset: what it trains on.
         train_samples: the training split.
         val_samples: the split it is validated on.
@@ -55,6 +72,7 @@ class Setup:
         val_keys: the batches of a validation.
         plan: rates of every step.
         compute: from a batch to its loss.
+        exchange: what several processes tell each other in a step; None where there is one.
         sizes: the sizes that steps are drawn from; None for one size.
         state: the training state at the start, or where the run goes on.
         statistics: the BatchNorm statistics of its model.
@@ -65,6 +83,7 @@ class Setup:
 
     config: TrainConfig
     folder: Path
+    group: Group
     device: torch.device
     dataset: Dataset
     train_samples: Sequence[Sample]
@@ -74,6 +93,7 @@ class Setup:
     val_keys: list[Key]
     plan: TrainingPlan
     compute: Compute
+    exchange: Exchange | None
     sizes: SizeRange | None
     state: TrainState
     statistics: Statistics
@@ -86,20 +106,28 @@ class Setup:
         """What is minimized."""
         return self.compute.loss
 
+    @property
+    def ranks(self) -> Ranks:
+        """Who this process is among those that train together."""
+        return self.group.ranks
+
     def first_batch(self) -> Batch:
-        """A batch as the run's first, on the device, to try something out with."""
+        """A batch as the run's first, on the device, to try something out with; this process's share of it."""
         seed, rect = self.config.run.seed, self.config.data.rect
         keys = train_keys(self.train_samples, self.config.batch, seed, 0, rect=rect)
-        return next(self.feed.batches(keys[:1]))
+        return next(self.feed.batches(shares(keys[:1], self.ranks)))
 
 
-def prepare(config: TrainConfig, folder: Path, resumption: Resumption | None = None) -> Setup:
+def prepare(
+    config: TrainConfig, folder: Path, resumption: Resumption | None = None, group: Group | None = None
+) -> Setup:
     """Prepares a run.
 
     Args:
         config: its options.
         folder: its folder.
         resumption: where it goes on; None for a new run.
+        group: the processes that train together; None for this one by itself.
 
     Raises:
         InputError: options or data that cannot be trained on, or not those of the run that is to go on.
@@ -108,62 +136,92 @@ def prepare(config: TrainConfig, folder: Path, resumption: Resumption | None = N
     check_model_name(config.model.model)
     if config.model.weights is not None and checkpoint is None:
         read_metadata(config.model.weights)
-    device = _open_device(config)
+    group = group or Group.alone()
+    ranks, device = group.ranks, open_device(config.devices, config.run.deterministic)
+    if isinstance(config.data.batch, int):
+        check_divides(config.batch, ranks.count)
     notes: list[str] = list(config.notes)
     if config.data.imgsz is not None and config.imgsz != config.data.imgsz:
         notes.append(f"--imgsz {config.data.imgsz} is not a multiple of 32: rounded up to {config.imgsz}.")
-    data = start_data(config, device, notes.append)
+    data = start_data(config, device, notes.append, ranks)
     data.train_loader.start()  # before this process has more threads
     data.val_loader.start()
     if checkpoint is not None:
-        notes += check_same(identity_of(config, data), checkpoint)
+        notes += check_same(identity_of(config, data, ranks), checkpoint)
     samples, sizes = data.train_store.samples, _sizes(config)
-    model = start_model(config, data.dataset.names, samples, notes.append, restored=checkpoint is not None)
+    model = start_model(config, data.dataset.names, samples, notes.append, ranks, restored=checkpoint is not None)
     model = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in its stubs
     statistics = Statistics(model)  # before the average, which refers to them
     compute = Compute(model, build_loss(model, config.loss, config.imgsz, _class_weights(config, data)), device)
     choice: PrecisionChoice | None = None
     if checkpoint is None:
-        config, choice = choose_speed(config, data, compute, sizes, notes.append)
-        write_precision(choice, folder)
+        config, choice = choose_speed(config, data, compute, sizes, notes.append, ranks)
+        if ranks.writes:
+            write_precision(choice, folder)
+    synchronized = convert(model) if config.devices.sync_bn and ranks.several else None
+    _spread(config, compute, ranks, synchronized, notes)
     state, plan = _start(config, data, compute, choice, resumption, notes)
     feed, profile = Feed(data.train_loader, device), Profile(device, config.speed.profile)
     compute.mark = feed.mark = profile.mark
     varying = sizes is not None or config.data.rect
-    compute.compile(config.speed.compile, min(config.batch, len(samples)), sizes_vary=varying)
+    compute.compile(config.speed.compile, min(config.batch, len(samples)) // ranks.count, sizes_vary=varying)
     return Setup(
         config=config,
         folder=folder,
+        group=group,
         device=device,
         dataset=data.dataset,
         train_samples=samples,
         val_samples=data.val_store.samples,
         feed=feed,
         val_loader=data.val_loader,
-        val_keys=eval_keys(data.val_store, config.batch),
+        val_keys=eval_keys(data.val_store, min(config.batch, MOST_EVALUATED)),
         plan=plan,
         compute=compute,
+        exchange=Exchange(ranks, statistics.block if synchronized is None else None, device) if ranks.several else None,
         sizes=sizes,
         state=state,
         statistics=statistics,
         profile=profile,
-        identity=identity_of(config, data) | planned(plan),
-        notes=(*_describe(config, data, state, plan, folder), *notes),
+        identity=identity_of(config, data, ranks) | planned(plan),
+        notes=(*_describe(config, data, state, plan, folder, ranks), *notes),
     )
 
 
-def _open_device(config: TrainConfig) -> torch.device:
-    """The device of a run, set up.
+def open_device(options: DeviceOptions, deterministic: bool = False) -> torch.device:
+    """The device of this process, set up.
+
+    Args:
+        options: name the devices of the run.
+        deterministic: have CUDA repeat to the last bit.
 
     Raises:
         InputError: there is no such device.
     """
-    device = pick_device(config.run.device)
+    device = data_parallel_devices(options)[0] if options.parallel == "dp" else own_device(options, world())
     if device.type == "cuda":
-        set_deterministic(config.run.deterministic)
+        set_deterministic(deterministic)
         torch.cuda.set_device(device)
     use_whole_machine(device)
     return device
+
+
+def _spread(
+    config: TrainConfig, compute: Compute, ranks: Ranks, synchronized: Membership | None, notes: list[str]
+) -> None:
+    """Has the run's batches computed by several processes, or by several devices of one, where that was asked for."""
+    options = config.devices
+    compute.join(ranks, synchronized)
+    if options.parallel == "dp":
+        devices = data_parallel_devices(options)
+        compute.spread(devices)
+        names = ",".join(str(device.index) for device in devices)
+        notes.append(
+            f"--parallel dp: one process drives {len(devices)} devices and copies the model to each in every step. "
+            f"--device {names} without it gives each device a process, which is faster (docs/scaling.md)."
+        )
+    if options.sync_bn and not ranks.several:
+        notes.append("--sync-bn has no effect: one process sees whole batches.")
 
 
 def _start(
@@ -215,7 +273,9 @@ def _sizes(config: TrainConfig) -> SizeRange | None:
     return range_around(config.imgsz, data.multi_scale) if data.multi_scale > 0 else None
 
 
-def _describe(config: TrainConfig, data: RunData, state: TrainState, plan: TrainingPlan, folder: Path) -> list[str]:
+def _describe(
+    config: TrainConfig, data: RunData, state: TrainState, plan: TrainingPlan, folder: Path, ranks: Ranks
+) -> list[str]:
     parameters = sum(parameter.numel() for parameter in state.model.parameters()) / 1e6
     choice = plan.optimizer
     train, val = len(data.train_store.samples), len(data.val_store.samples)
@@ -229,6 +289,13 @@ def _describe(config: TrainConfig, data: RunData, state: TrainState, plan: Train
         f"seed {config.run.seed}",
         f"Results in {folder}",
     ]
+    if ranks.several:
+        share = config.batch // ranks.count
+        lines.insert(1, f"{ranks.count} processes, each with {share} images of a batch{_synchronized(config)}")
     if data.dataset.faults:
         lines.insert(2, f"Faults in the data: {count_kinds(data.dataset.faults)}; `lehr data check` lists them")
     return lines
+
+
+def _synchronized(config: TrainConfig) -> str:
+    return ", BatchNorm over all of them" if config.devices.sync_bn else ""

@@ -11,12 +11,13 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 import torch
 from torch import Tensor
 
 from lehr.data.batch import Batch
-from lehr.data.loader import Key, train_keys
+from lehr.data.loader import Key, shares, train_keys
 from lehr.engine.interrupt import StopRequest
 from lehr.engine.keeper import Keeper
 from lehr.engine.lookout import Lookout, NotFinite
@@ -26,7 +27,7 @@ from lehr.engine.saver import BEST_WEIGHTS, LAST_WEIGHTS
 from lehr.engine.setup import Setup
 from lehr.engine.state import EpochSums, Row, TrainState
 from lehr.errors import InputError, LehrError, Stopped
-from lehr.evaluation.evaluator import Evaluation, evaluate
+from lehr.evaluation.evaluator import Evaluation, EvaluationStopped, evaluate
 from lehr.evaluation.metrics import Metrics
 from lehr.signals import describe_signal
 from lehr.techniques.clipping import clip_gradients
@@ -75,6 +76,7 @@ class Trainer:
         self.stop = stop
         self.keeper = Keeper(setup, reporter.say)
         self.lookout = Lookout(setup, self.keeper, reporter.say)
+        self.ranks = setup.ranks
         self._named: set[str] = set()
         self._batch: Batch | None = None
         self._whole = True
@@ -115,6 +117,13 @@ class Trainer:
         if no_memory:  # told here, where the failed step holds no memory any more
             state.optimizer.zero_grad()
             later = f"If something else took it for a while: {self.keeper.kept()}" if state.step else ""
+            if self.ranks.several:  # trying out what fits would need all of them
+                share = self.config.batch // self.ranks.count
+                raise LehrError(
+                    f"{self.setup.group.name}, {self.setup.device}: too little memory for {share} images of "
+                    f"{self.config.imgsz} pixels, its share of --batch {self.config.batch}. Use a smaller --batch, "
+                    f"--imgsz or model; `lehr train --batch auto` on one device tells what it can take.\n{later}"
+                )
             raise LehrError(shortage(self.config, self.setup.device, self._batch, self._attempt, later))
         assert state.best_metrics is not None
         self.reporter.say(
@@ -180,8 +189,9 @@ class Trainer:
         keys = self._keys(epoch)
         before, started = sums.seconds, time.perf_counter()
         with self.reporter.bar(f"epoch {epoch + 1}/{self.config.epochs}", len(keys)) as bar:
-            for batch in self.setup.feed.batches(keys[state.step - epoch * len(keys) :]):
+            for batch in self.setup.feed.batches(shares(keys[state.step - epoch * len(keys) :], self.ranks)):
                 self._batch, self._whole = batch, False
+                self.ranks.at(f"step {state.step - epoch * len(keys) + 1} of epoch {epoch + 1}")
                 self._step(batch, epoch, len(keys))
                 self.setup.profile.step_done()
                 state.step += 1
@@ -190,8 +200,9 @@ class Trainer:
                 self._note_faults(batch.faults)
                 self.lookout.look()
                 self._stop_if_asked()
-                if self.keeper.due:
+                if self.lookout.save if self.ranks.several else self.keeper.due:
                     self.lookout.look(wait=True)  # the counts are part of the state
+                    self.lookout.save = False
                     if state.recovery.streak == 0:
                         self.keeper.save()
                     self.setup.profile.mark("checkpoint")
@@ -203,21 +214,23 @@ class Trainer:
     def _step(self, batch: Batch, epoch: int, batches: int) -> None:
         """Loss and gradients of a batch, and the optimizer step where one is due; does not wait for the device."""
         state, setup = self.state, self.setup
-        sums = state.sums
-        sums.instances += batch.instances
-        sums.replaced += len(batch.faults)
-        size = None
+        sums, told, size = state.sums, None, None
         if setup.sizes is not None:
             size = setup.sizes.draw(self.config.run.seed, epoch, state.step - epoch * batches)
         setup.statistics.remember()
         loss = self._gradients(batch, size)
+        if setup.exchange is None:
+            sums.instances += batch.instances
+            sums.replaced += len(batch.faults)
+        else:
+            loss, told = setup.exchange(loss, batch, self.keeper.due, self.stop.signal_number)
         finite = loss.isfinite().all()
         setup.statistics.keep_if(finite)
-        sums.add(loss, finite, len(batch))
+        sums.add(loss, finite, batch.total)
         state.finite.logical_and_(finite)
         scale = None if state.scaler is None else state.scaler.scale(torch.ones((), device=loss.device))
         norm, finite = self._update(finite)
-        self.lookout.post(batch, loss, norm, finite, scale)
+        self.lookout.post(batch, loss, norm, finite, scale, told)
 
     def _gradients(self, batch: Batch, size: int | None) -> Tensor:
         """The parts of a batch's loss, detached; its gradients are added to those that are there.
@@ -286,19 +299,28 @@ class Trainer:
         with self.reporter.bar("validation", len(setup.val_samples)) as bar:
 
             def on_batch(done: int) -> None:
-                bar.advance(done)
-                self._stop_if_asked()
+                bar.advance(min(done * self.ranks.count, len(setup.val_samples)))
+                self.ranks.at(f"the validation of epoch {self.state.epoch + 1}")
+                if not self.ranks.several:
+                    self._stop_if_asked()
 
-            evaluation = evaluate(
-                model,
-                setup.val_samples,
-                setup.val_loader,
-                setup.val_keys,
-                loss=setup.loss,
-                precision=self.state.precision,
-                timed=False,
-                on_batch=on_batch,
-            )
+            self.ranks.at(f"the validation of epoch {self.state.epoch + 1}")
+            try:
+                evaluation = evaluate(
+                    model,
+                    setup.val_samples,
+                    setup.val_loader,
+                    setup.val_keys,
+                    loss=setup.loss,
+                    precision=self.state.precision,
+                    timed=False,
+                    on_batch=on_batch,
+                    ranks=self.ranks,
+                    stop=lambda: self.ranks.several and self.stop.signal_number is not None,
+                )
+            except EvaluationStopped:
+                self._stop_by(next(filter(None, self.ranks.gathered(self.stop.signal_number))))
+        self._share_faults()
         self._note_faults(evaluation.faults)
         return evaluation
 
@@ -333,14 +355,27 @@ class Trainer:
                 self._named.add(fault)
                 self.reporter.say(f"Gone while training, so others take its place: {fault}")
 
+    def _share_faults(self) -> None:
+        """Has rank 0 name the files that only other processes found gone."""
+        for faults in self.ranks.gathered(tuple(sorted(self._named))):
+            self._note_faults(faults)
+
     def _stop_if_asked(self) -> None:
-        number = self.stop.signal_number
+        number = self.lookout.stop if self.ranks.several else self.stop.signal_number
         if number is not None:
-            self.lookout.look(wait=True)
-            self.keeper.save(weights=True)
-            self.keeper.finish()
-            place = f"epoch {min(self.state.epoch + 1, self.config.epochs)}, {self.state.step} batches done"
-            raise Stopped(f"Stopped by {describe_signal(number)} in {place}. {self.keeper.kept()}", number)
+            self._stop_by(number)
+
+    def _stop_by(self, number: int) -> NoReturn:
+        """Ends the run, its state saved; of several processes, all at the same step.
+
+        Args:
+            number: the signal that asked for it.
+        """
+        self.lookout.look(wait=True)
+        self.keeper.save(weights=True)
+        self.keeper.finish()
+        place = f"epoch {min(self.state.epoch + 1, self.config.epochs)}, {self.state.step} batches done"
+        raise Stopped(f"Stopped by {describe_signal(number)} in {place}. {self.keeper.kept()}", number)
 
     def _unable(self, what: str) -> LehrError:
         """The error of a run that cannot go on for now; its state is saved unless a step was cut short."""

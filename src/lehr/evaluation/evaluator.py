@@ -18,6 +18,7 @@ from lehr.data.batch import Batch
 from lehr.data.feed import Feed
 from lehr.data.loader import Key, Loader
 from lehr.data.types import Sample
+from lehr.distributed.ranks import ALONE, Ranks
 from lehr.errors import InputError
 from lehr.evaluation.metrics import Metrics, evaluate_detections
 from lehr.evaluation.nms import Found, suppress
@@ -57,6 +58,10 @@ class Evaluation:
     def as_dict(self) -> dict[str, Any]:
         """The numbers and seconds by name, as JSON can hold them."""
         return {**dataclasses.asdict(self.metrics), "seconds": dataclasses.asdict(self.seconds)}
+
+
+class EvaluationStopped(Exception):
+    """An evaluation that was left before its end."""
 
 
 class _Beside:
@@ -117,8 +122,13 @@ def evaluate(
     iou: float = 0.7,
     most: int = 300,
     on_batch: Callable[[int], None] = lambda done: None,
+    ranks: Ranks = ALONE,
+    stop: Callable[[], bool] = lambda: False,
 ) -> Evaluation:
-    """The numbers of a model on a split.
+    """The numbers of a model on a split, the same for any number of processes.
+
+    The batches are dealt to them whole, so that each is computed as one process would; rank 0 puts together what they
+    found, in the order of the batches.
 
     Args:
         model: in eval mode, on its device.
@@ -132,16 +142,19 @@ def evaluate(
         confidence: lowest score of a detection.
         iou: overlap from which a detection is a repetition.
         most: most detections an image.
-        on_batch: called after each batch with the count of images done.
+        on_batch: called after each batch with the count of images done, by this process.
+        ranks: the processes that evaluate together, with equal models.
+        stop: asked after each batch whether to leave the rest.
 
     Raises:
+        EvaluationStopped: one of the processes was asked to leave the rest.
         InputError: an image cannot be read, or with a tolerant loader none can.
     """
     device = next(model.parameters()).device
     spent = np.zeros(3)
-    losses = torch.zeros(len(loss.parts) if loss is not None else 0, device=device)
-    seen: list[int] = []
-    faults: list[str] = []
+    losses: list[Tensor] = []
+    seen: list[tuple[list[int], tuple[str, ...]]] = []
+    stopped = False
 
     def find(boxes: Tensor, scores: Tensor, batch: Batch) -> Rows:
         found = suppress(boxes, scores, confidence=confidence, iou=iou, most=most).cpu()
@@ -154,33 +167,81 @@ def evaluate(
 
     with _Beside(device, find, beside=device.type == "cuda" and not timed) as finder:
         start, done = now(), 0
-        for batch in Feed(loader, device).batches(keys):
+        for batch in Feed(loader, device).batches(ranks.dealt(keys)):
             images = batch.normalized()
             started = now()
             with autocast(device, precision):
                 prediction = model(images)
             boxes, scores = prediction.decode()
             if loss is not None:
-                losses += loss(prediction, batch.boxes, batch.classes)
+                losses.append(loss(prediction, batch.boxes, batch.classes))
             inferred = now()
             finder.give(boxes, scores, batch)
             ended = now()
-            seen += batch.indices.tolist()
-            faults += batch.faults
+            seen.append((batch.indices.tolist(), batch.faults))
             spent += (started - start, inferred - started, ended - inferred)
             done += len(batch)
             on_batch(done)
             start = ended
+            if stop():
+                stopped = True
+                break
         rows = finder.all()
-    detections = np.concatenate([np.zeros((0, 7)), *rows])
+    parts = torch.stack(losses).tolist() if losses else [[]] * len(rows)
+    found = [_OfBatch(*each) for each in zip(rows, parts, *zip(*seen, strict=True), strict=True)] if seen else []
+    collected = ranks.collected((found, stopped))
+
+    def evaluation() -> Evaluation | None:
+        if any(stopped for _, stopped in collected):
+            return None
+        batches = ranks.undealt([found for found, _ in collected])
+        return _evaluation(batches, samples, model.names, spent / max(done, 1), loss is not None)
+
+    result = ranks.agreed(evaluation)
+    if result is None:
+        raise EvaluationStopped
+    return result
+
+
+@dataclass(frozen=True, slots=True)
+class _OfBatch:
+    """What was found in a batch.
+
+    Attributes:
+        rows: its detections.
+        loss: each part, summed over its images; empty where it was not measured.
+        seen: the place of each image in the split; -1 for one that could not be read.
+        faults: what was wrong with those.
+    """
+
+    rows: Rows
+    loss: list[float]
+    seen: list[int]
+    faults: tuple[str, ...]
+
+
+def _evaluation(
+    batches: Sequence[_OfBatch],
+    samples: Sequence[Sample],
+    names: tuple[str, ...],
+    seconds: NDArray[np.float64],
+    with_loss: bool,
+) -> Evaluation:
+    """The numbers of what was found in all batches, in their order.
+
+    Raises:
+        InputError: none of the images can be read.
+    """
+    detections = np.concatenate([np.zeros((0, 7)), *(batch.rows for batch in batches)])
+    seen = [index for batch in batches for index in batch.seen]
+    faults = tuple(fault for batch in batches for fault in batch.faults)
     if faults:
         if len(faults) == len(seen):
             raise InputError(f"{faults[0]}\nNor can the other {len(seen) - 1} images of the split be read.")
         samples, detections = _only_read(samples, detections, seen)
-    metrics = evaluate_detections(samples, model.names, detections)
-    each = (spent / max(done, 1)).tolist()
-    measured = None if loss is None else tuple((losses / max(done, 1)).tolist())
-    return Evaluation(metrics, Seconds(*each), measured, tuple(faults))
+    metrics = evaluate_detections(samples, names, detections)
+    losses = tuple(sum(values) / max(len(seen), 1) for values in zip(*(batch.loss for batch in batches), strict=True))
+    return Evaluation(metrics, Seconds(*seconds.tolist()), losses if with_loss else None, faults)
 
 
 def in_image_pixels(found: Found, batch: Batch, samples: Sequence[Sample]) -> Rows:

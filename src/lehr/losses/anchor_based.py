@@ -17,6 +17,7 @@ from torch import Tensor
 from lehr.losses.binary import BinaryLoss, one_hot
 from lehr.losses.iou import ciou
 from lehr.losses.label_smoothing import smoothed
+from lehr.losses.loss import Loss
 from lehr.losses.match import match
 from lehr.losses.picking import picks_out
 from lehr.models.anchor_head import BOX, CLASSES, OBJECTNESS, AnchorPrediction, boxes_from_logits
@@ -26,7 +27,7 @@ LEVEL_WEIGHTS = (4.0, 1.0, 0.4)
 
 
 @dataclass(frozen=True, slots=True)
-class AnchorBasedLoss:
+class AnchorBasedLoss(Loss):
     """Box, objectness and class loss of matched anchors.
 
     Attributes:
@@ -53,30 +54,31 @@ class AnchorBasedLoss:
 
     parts: ClassVar[tuple[str, ...]] = ("box", "obj", "cls")
 
-    def __call__(self, prediction: AnchorPrediction, boxes: Tensor, classes: Tensor) -> Tensor:
-        """The loss of a batch, part by part.
-
-        Args:
-            prediction: the head's output.
-            boxes: (batch, objects, 4) xyxy in pixels.
-            classes: (batch, objects); -1 for padding.
-
-        Returns:
-            (3,) box, obj and cls, each times its gain and times the batch size; their sum is what is minimized.
-        """
+    def sums(self, prediction: AnchorPrediction, boxes: Tensor, classes: Tensor) -> tuple[Tensor, Tensor]:
+        """What adds up over the images: (9,) box, obj and cls of each level, each times its gain, and their counts."""
         logits = prediction.logits.float()
         batch, rows, _ = logits.shape
         target = torch.zeros((batch, rows), device=logits.device)
-        box = cls = logits.sum() * 0
+        nothing, none = logits.sum() * 0, logits.new_zeros(())
+        found = [(nothing, nothing, none)] * len(LEVEL_WEIGHTS)
         matches = match(boxes, classes, prediction.anchors, prediction.grids, STRIDES, self.anchor_t)
-        for of_level, valid in matches if boxes.shape[1] else ():
-            level_box, level_cls = self._level(prediction, logits, boxes, classes, of_level, valid, target)
-            box, cls = box + level_box, cls + level_cls
+        if boxes.shape[1]:
+            found = [self._level(prediction, logits, boxes, classes, *of_level, target) for of_level in matches]
         obj = BinaryLoss(self.obj_pw, self.gamma)(logits[..., OBJECTNESS], target)
         cells = [prediction.anchors.shape[1] * height * width for height, width in prediction.grids]
         levels = zip(LEVEL_WEIGHTS, torch.split(obj, cells, 1), strict=True)
-        weighted = torch.stack([weight * level.mean() for weight, level in levels]).sum()
-        return torch.stack((box * self.box, weighted * self.obj, cls * self.cls)) * batch
+        sums = (
+            *(box * self.box for box, _, _ in found),
+            *(level.sum() * (weight * self.obj) for weight, level in levels),
+            *(cls * self.cls for _, cls, _ in found),
+        )
+        matched = [count for _, _, count in found]
+        counts = (*matched, *(logits.new_full((), batch * count) for count in cells), *matched)
+        return torch.stack(sums), torch.stack(counts)
+
+    def combined(self, sums: Tensor, counts: Tensor, images: int) -> Tensor:
+        """(3,) box, obj and cls: the mean of each level, added up, times the batch size."""
+        return (sums / counts.clamp(min=1)).view(3, -1).sum(1) * images
 
     def _level(
         self,
@@ -87,8 +89,10 @@ class AnchorBasedLoss:
         rows: Tensor,
         valid: Tensor,
         target: Tensor,
-    ) -> tuple[Tensor, Tensor]:
-        """Mean box and class loss of a level's matches; writes the objectness they should have into `target`.
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Sum of the box and of the class loss of a level's matches, and their count.
+
+        Writes the objectness that they should have into `target`.
 
         On a CPU the matches are picked out; elsewhere all pairs are computed and those that do not match weigh
         nothing, so that no shape depends on the data.
@@ -100,7 +104,7 @@ class AnchorBasedLoss:
             image, thing, rows, rank, weight = (each[valid] for each in (image, thing, rows, rank, valid.float()))
         else:
             image, thing, rows, rank, weight = (each.flatten() for each in (image, thing, rows, rank, valid.float()))
-        count = weight.sum().clamp(min=1)
+        count = weight.sum()
         own = logits[image, rows]
         predicted = boxes_from_logits(
             own[:, BOX], prediction.cells[rows], prediction.sizes[rows], prediction.strides[rows]
@@ -108,13 +112,13 @@ class AnchorBasedLoss:
         strides = prediction.strides[rows]
         overlap = ciou(boxes[image, thing] / strides, predicted / strides)
         _write_target(target.view(-1), image * target.shape[1] + rows, overlap.detach().clamp(min=0), rank, weight)
-        box = ((1 - overlap) * weight).sum() / count
+        box = ((1 - overlap) * weight).sum()
         names = own.shape[1] - CLASSES.start
         if names == 1:
-            return box, box * 0
+            return box, box * 0, count
         wanted = smoothed(one_hot(classes[image, thing], names), self.smoothing)
         loss = BinaryLoss(self.cls_pw, self.gamma, self.class_weights)(own[:, CLASSES], wanted)
-        return box, (loss.mean(1) * weight).sum() / count
+        return box, (loss.mean(1) * weight).sum(), count
 
 
 def _write_target(target: Tensor, places: Tensor, values: Tensor, rank: Tensor, weight: Tensor) -> None:

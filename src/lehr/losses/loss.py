@@ -1,22 +1,26 @@
-"""What every loss is to the trainer."""
+"""What every loss is to the trainer.
+
+A loss is computed in two halves, so that a batch can be spread over devices: each adds up its own sums and counts, and
+the loss of the whole batch comes of the sums and of the counts of all.
+"""
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from abc import ABC, abstractmethod
+from typing import Any, ClassVar
 
 from torch import Tensor
 
 
-class Loss(Protocol):
+class Loss(ABC):
     """From a head's answer and the objects to the parts that are minimized together.
 
     Attributes:
         parts: the parts' names, in order.
     """
 
-    @property
-    def parts(self) -> tuple[str, ...]:
-        """The parts' names, in order."""
+    __slots__ = ()
+    parts: ClassVar[tuple[str, ...]]
 
     def __call__(self, prediction: Any, boxes: Tensor, classes: Tensor) -> Tensor:
         """Each part times its gain and the batch size; (parts,).
@@ -25,4 +29,29 @@ class Loss(Protocol):
             prediction: what the model's head answered.
             boxes: (batch, objects, 4) xyxy, pixels.
             classes: (batch, objects); -1 for padding.
+        """
+        sums, counts = self.sums(prediction, boxes, classes)
+        return self.combined(sums, counts, len(boxes))
+
+    @abstractmethod
+    def sums(self, prediction: Any, boxes: Tensor, classes: Tensor) -> tuple[Tensor, Tensor]:
+        """What adds up over the images.
+
+        Args:
+            prediction: what the model's head answered.
+            boxes: (batch, objects, 4) xyxy, pixels.
+            classes: (batch, objects); -1 for padding.
+
+        Returns:
+            Sums (n,), each times its gain, with their graph; and what they are divided by, (n,) or (1,), without.
+        """
+
+    @abstractmethod
+    def combined(self, sums: Tensor, counts: Tensor, images: int) -> Tensor:
+        """The parts, (parts,); linear in the sums, so that parts of a batch may be combined each by itself and added.
+
+        Args:
+            sums: (n,), of some images or of all.
+            counts: (n,) or (1,), of all images of the batch.
+            images: images of the batch.
         """

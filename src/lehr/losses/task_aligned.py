@@ -19,6 +19,7 @@ from torch import Tensor
 from lehr.losses.assign import assign
 from lehr.losses.binary import BinaryLoss
 from lehr.losses.iou import ciou
+from lehr.losses.loss import Loss
 from lehr.losses.picking import picks_out
 from lehr.models.distance_head import BINS, DistancePrediction, boxes_from_distances, expected_distances
 
@@ -72,7 +73,7 @@ def _regression(
 
 
 @dataclass(frozen=True, slots=True)
-class TaskAlignedLoss:
+class TaskAlignedLoss(Loss):
     """Box, class and distribution loss of task-aligned anchor points.
 
     Attributes:
@@ -97,39 +98,31 @@ class TaskAlignedLoss:
 
     parts: ClassVar[tuple[str, ...]] = ("box", "cls", "dfl")
 
-    def __call__(self, prediction: DistancePrediction, boxes: Tensor, classes: Tensor) -> Tensor:
-        """The loss of a batch, part by part.
-
-        Args:
-            prediction: the head's output.
-            boxes: (batch, objects, 4) xyxy in pixels.
-            classes: (batch, objects); -1 for padding.
-
-        Returns:
-            (3,) box, cls and dfl, each times its gain and times the batch size; their sum is what is minimized.
-        """
+    def sums(self, prediction: DistancePrediction, boxes: Tensor, classes: Tensor) -> tuple[Tensor, Tensor]:
+        """What adds up over the images: (3,) box, cls and dfl, each times its gain, and (1,) the target scores."""
         distance_logits, class_logits = prediction.distances.float(), prediction.logits.float()
         points, strides = prediction.points, prediction.strides
         binary = BinaryLoss(self.cls_pw, self.gamma, self.class_weights)
         if boxes.shape[1] == 0:
             nothing = distance_logits.sum() * 0
             cls = binary(class_logits, torch.zeros_like(class_logits)).sum()
-            return torch.stack((nothing, cls * self.cls, nothing)) * len(class_logits)
+            return torch.stack((nothing, cls * self.cls, nothing)), class_logits.new_zeros(1)
 
         predicted = boxes_from_distances(expected_distances(distance_logits.detach()), points, strides)
         assignment = assign(
             class_logits.detach().sigmoid(), predicted, points, boxes, classes, least_side=self.least_side
         )
         weights = assignment.weights
-        total = weights.sum().clamp(min=1)
-
         own_class = classes.clamp(min=0).gather(1, assignment.objects)
         targets = torch.zeros_like(class_logits).scatter_(2, own_class.unsqueeze(-1), weights.unsqueeze(-1))
         if self.smoothing > 0:  # only where there is an object: the rest of the image stays certain background
             targets = targets * (1 - self.smoothing) + weights.unsqueeze(-1) * (self.smoothing / 2)
-        cls = binary(class_logits, targets).sum() / total
+        cls = binary(class_logits, targets).sum()
 
         own_boxes = boxes.gather(1, assignment.objects.unsqueeze(-1).expand(-1, -1, 4))
         box, dfl = _regression(distance_logits, own_boxes, points, strides, assignment.positive, weights)
-        parts = torch.stack((box / total * self.box, cls * self.cls, dfl / total * self.dfl))
-        return parts * len(class_logits)
+        return torch.stack((box * self.box, cls * self.cls, dfl * self.dfl)), weights.sum().view(1)
+
+    def combined(self, sums: Tensor, counts: Tensor, images: int) -> Tensor:
+        """(3,) box, cls and dfl over the sum of the target scores, times the batch size."""
+        return sums / counts.clamp(min=1) * images

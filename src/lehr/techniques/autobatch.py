@@ -83,12 +83,19 @@ def fastest(measured: Sequence[Measured]) -> int:
     return min(one.batch for one in measured if one.images_per_second >= AS_FAST * best)
 
 
-def fitting_nominal(most: int, nominal: int) -> int:
+def fitting_nominal(most: int, nominal: int, devices: int = 1) -> int:
     """The largest size up to a limit of which whole batches add up to the nominal batch, within a twentieth.
+
+    Where none of the sizes that divide over the devices does so, the one that comes nearest.
 
     Args:
         most: the limit, at least 1.
         nominal: images an optimizer step.
+        devices: what the size has to be a multiple of; the limit is at least this.
     """
-    sizes = range(min(most, nominal), 0, -1)
-    return next(size for size in sizes if abs(accumulation(size, nominal) * size - nominal) <= OFF * nominal)
+    sizes = range(max(min(most, nominal) // devices, 1) * devices, 0, -devices)
+
+    def off(size: int) -> int:
+        return abs(accumulation(size, nominal) * size - nominal)
+
+    return next((size for size in sizes if off(size) <= OFF * nominal), min(sizes, key=off))

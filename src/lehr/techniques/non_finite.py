@@ -62,6 +62,7 @@ class Observation:
         norm: the norm of the gradient of the optimizer step that this batch completed; None where it completed none.
         finite: whether the batch was finite; of a batch that completed a step, whether the step was.
         scale: what the loss was multiplied by in float16; None in other precisions.
+        told: what else was sent with it.
     """
 
     step: int
@@ -70,6 +71,7 @@ class Observation:
     norm: float | None
     finite: bool
     scale: float | None = None
+    told: tuple[float, ...] = ()
 
     @property
     def updated(self) -> bool:
@@ -84,10 +86,16 @@ class Observation:
 
 
 class Watch:
-    """Brings what batches came to from the device to the host, without waiting for it."""
+    """Brings what batches came to from the device to the host, without waiting for it.
 
-    def __init__(self) -> None:
-        self._under_way: deque[tuple[int, Sequence[int], Tensor, Any, bool, bool]] = deque()
+    Args:
+        behind: hand out a batch when so many more have been sent, no sooner and no later, so that several processes see
+            the same at the same step; None hands out whatever has arrived.
+    """
+
+    def __init__(self, behind: int | None = None) -> None:
+        self._behind = behind
+        self._under_way: deque[tuple[int, Sequence[int], Tensor, Any, bool, bool, int]] = deque()
 
     def post(
         self,
@@ -97,6 +105,7 @@ class Watch:
         norm: Tensor | None,
         finite: Tensor,
         scale: Tensor | None = None,
+        told: Tensor | None = None,
     ) -> None:
         """Sends what a batch came to on its way.
 
@@ -107,16 +116,20 @@ class Watch:
             norm: () of the gradient, where an optimizer step was due.
             finite: (), bool.
             scale: () of the loss, in float16.
+            told: (n,), what else to send.
         """
         nothing = losses.new_zeros(())
         last = (nothing if norm is None else norm, nothing if scale is None else scale)
         values = torch.stack((*losses.detach(), finite.to(losses.dtype), *last))
+        if told is not None:
+            values = torch.cat((values, told.to(values.dtype)))
         event = None
         if values.device.type == "cuda":
             device = values.device
             values = torch.empty_like(values, device="cpu", pin_memory=True).copy_(values, non_blocking=True)
             event = _recorded(device)
-        self._under_way.append((step, images, values, event, norm is not None, scale is not None))
+        extra = 0 if told is None else len(told)
+        self._under_way.append((step, images, values, event, norm is not None, scale is not None, extra))
 
     def arrived(self, wait: bool = False) -> list[Observation]:
         """What has arrived since the last call, oldest first.
@@ -126,16 +139,25 @@ class Watch:
         """
         observations = []
         while self._under_way:
-            step, images, values, event, updated, scaled = self._under_way[0]
-            if event is not None and not event.query():
-                if not wait:
-                    break
+            step, images, values, event, updated, scaled, extra = self._under_way[0]
+            due = wait or (self._behind is not None and len(self._under_way) > self._behind)
+            if not due and (self._behind is not None or (event is not None and not event.query())):
+                break
+            if event is not None:
                 event.synchronize()
             self._under_way.popleft()
-            *losses, finite, norm, scale = values.tolist()
+            numbers = values.tolist()
+            told = tuple(numbers[len(numbers) - extra :])
+            *losses, finite, norm, scale = numbers[: len(numbers) - extra]
             observations.append(
                 Observation(
-                    step, images, tuple(losses), norm if updated else None, bool(finite), scale if scaled else None
+                    step,
+                    images,
+                    tuple(losses),
+                    norm if updated else None,
+                    bool(finite),
+                    scale if scaled else None,
+                    told,
                 )
             )
         return observations

@@ -1,0 +1,389 @@
+"""Images a second on 1, 2, ... N devices, beside what the model of a step's time predicts, and on up to 1,024 of them.
+
+    python benchmarks/scaling.py --device 0,1,2,3 --imgsz 640 --batch 128 [--model yolov8n] [--data shapes] [--weak]
+    python benchmarks/scaling.py --device cpu --processes 1,2 --threads-per-process 1
+    python benchmarks/scaling.py --device 0,1,2,3 --compare-dp
+    python benchmarks/scaling.py --typical
+
+Each number of processes is a run of `lehr train` by itself; they take turns, since a machine's speed changes by the
+hour, and medians count. All share the same batch; with `--weak` each process has `--batch` images. What follows `--`
+goes to `lehr train`.
+
+The model (`lehr.distributed.scaling`) is given what one process measures with two sizes of batch, and an all-reduce
+of some sizes between all of them; nothing of the runs that it is compared with, but for the first.
+
+On a CPU one process would take every core, so that two could not be faster. With `--threads-per-process 1` each run
+has as many cores as processes: one process on one core is compared with two on two.
+
+`--compare-dp` runs all devices with `--parallel ddp` and `--parallel dp` in turn. `--typical` measures nothing: it
+prints the tables of docs/scaling.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from lehr.distributed.scaling import BUCKET_BYTES, Machine, Prediction, Work, predict, strong_scaling, weak_scaling
+
+SIZES = (64 * 2**10, 2**20, 16 * 2**20, 64 * 2**20)
+"""Bytes of the measured all-reduces."""
+REPEATS = 15
+POWERS = tuple(2**power for power in range(11))
+"""Devices of the predicted tables."""
+
+INFINIBAND = Machine(8, inside=360e9, across=360e9, inside_latency=2e-6, across_latency=8e-6)
+ETHERNET = Machine(8, inside=360e9, across=10e9, inside_latency=2e-6, across_latency=20e-6)
+PCIE = Machine(4, inside=20e9, across=1e9, inside_latency=5e-6, across_latency=50e-6)
+TYPICAL_MACHINES = {"NVLink, InfiniBand": INFINIBAND, "NVLink, 100 Gb/s": ETHERNET, "PCIe, 10 Gb/s": PCIE}
+TYPICAL_WORK = {
+    "YOLOv8n": (Work(base=0.015, each=0.0008, gradient_bytes=4 * 3_157_184, spread=0.02), 32),
+    "YOLOv8x": (Work(base=0.030, each=0.0045, gradient_bytes=4 * 68_229_632, spread=0.02), 16),
+}
+"""A step at 640 pixels, and images a device."""
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """What is trained.
+
+    Attributes:
+        devices: CUDA devices by number; empty on a CPU.
+        model: its name.
+        data: what `lehr train --data` takes.
+        imgsz: pixels; None for the default of the data.
+        epochs: of a run; the first does not count.
+        threads: cores a process, and no others; None where each run may take all.
+        options: further ones of `lehr train`.
+    """
+
+    devices: tuple[str, ...]
+    model: str
+    data: str
+    imgsz: int | None
+    epochs: int
+    threads: int | None
+    options: tuple[str, ...]
+
+    def command(self, count: int, batch: int, folder: Path, parallel: str) -> list[str]:
+        """A run of some processes, without its data."""
+        command = [sys.executable, "-m", "lehr", "train", "--model", self.model, "--epochs", str(self.epochs)]
+        command += [
+            "--close-mosaic",
+            "0",
+            "--batch",
+            str(batch),
+            "--project",
+            str(folder.parent),
+            "--name",
+            folder.name,
+        ]
+        command += ["--imgsz", str(self.imgsz)] if self.imgsz else []
+        if self.devices:
+            command += ["--device", ",".join(self.devices[:count])]
+        else:
+            command += ["--device", "cpu", *(["--processes", str(count)] if count > 1 else [])]
+        command += ["--parallel", parallel] if parallel != "ddp" else []
+        return [*self.pinned(count), *command, *self.options]
+
+    def pinned(self, count: int) -> list[str]:
+        """What keeps a command to the cores of some processes."""
+        if self.threads is None:
+            return []
+        cores = sorted(os.sched_getaffinity(0))
+        if len(cores) < count * self.threads:
+            sys.exit(f"{count} processes of {self.threads} cores each need more than the {len(cores)} cores here.")
+        return ["taskset", "-c", ",".join(map(str, cores[: count * self.threads]))]
+
+    def environment(self) -> dict[str, str]:
+        """Of a command: as many threads as cores a process."""
+        return {**os.environ, **({"OMP_NUM_THREADS": str(self.threads)} if self.threads else {})}
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What a run measured.
+
+    Attributes:
+        rate: images/s of all processes, the median of its epochs but the first.
+        gradient_bytes: 4 for each number of the model.
+    """
+
+    rate: float
+    gradient_bytes: int
+
+
+def train(case: Case, data: str, count: int, batch: int, folder: Path, parallel: str = "ddp") -> Run:
+    """Runs `lehr train` with some processes."""
+    command = [*case.command(count, batch, folder, parallel), "--data", data]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=case.environment())
+    if done.returncode:
+        sys.exit(f"{' '.join(command)}\nended with {done.returncode}:\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}")
+    rows = list(csv.DictReader((folder / "results.csv").open()))
+    rate = statistics.median(float(row["images_per_second"]) for row in rows[1:])
+    return Run(rate, 4 * parameters(folder / "last.safetensors"))
+
+
+def parameters(weights: Path) -> int:
+    """Trained numbers in a file of weights: BatchNorm's running statistics are not among them."""
+    with weights.open("rb") as file:
+        header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
+    counted = 0
+    for name, tensor in header.items():
+        if name != "__metadata__" and not name.endswith(("running_mean", "running_var", "num_batches_tracked")):
+            begin, end = tensor["data_offsets"]
+            counted += (end - begin) // {"F64": 8, "F32": 4}.get(tensor["dtype"], 2)
+    return counted
+
+
+def take_turns(
+    case: Case, runs: Sequence[tuple[int, int, str]], turns: int, folder: Path
+) -> dict[tuple[int, int, str], list[Run]]:
+    """Each run some times, one after another in every turn.
+
+    Args:
+        case: what is trained.
+        runs: processes, images a step, and the kind of parallelism of each.
+        turns: how often.
+        folder: for all of them.
+    """
+    measured: dict[tuple[int, int, str], list[Run]] = {run: [] for run in runs}
+    for turn in range(turns):
+        for count, batch, parallel in measured:
+            name = folder / f"turn-{turn}-{parallel}-{count}-{batch}"
+            measured[count, batch, parallel].append(train(case, case.data, count, batch, name, parallel))
+            rate = measured[count, batch, parallel][-1].rate
+            print(f"turn {turn + 1}: {count} x {batch // count} images, {parallel}: {rate:.2f} images/s", flush=True)
+    return measured
+
+
+def exchange(devices: Sequence[str], sizes: Sequence[int], repeats: int) -> None:
+    """In each of some processes: all-reduces of some sizes; the first prints the median seconds of each, as JSON."""
+    import torch
+    import torch.distributed as dist
+
+    device = torch.device("cuda", int(devices[int(os.environ["LOCAL_RANK"])])) if devices else torch.device("cpu")
+    if devices:
+        torch.cuda.set_device(device)
+    dist.init_process_group("nccl" if devices else "gloo", device_id=device if devices else None)
+    seconds = {}
+    for size in sizes:
+        tensor, taken = torch.zeros(size // 4, device=device), []
+        for repeat in range(repeats + 3):
+            dist.barrier()
+            if devices:
+                torch.cuda.synchronize(device)
+            started = time.perf_counter()
+            dist.all_reduce(tensor)
+            if devices:
+                torch.cuda.synchronize(device)
+            if repeat >= 3:
+                taken.append(time.perf_counter() - started)
+        seconds[size] = statistics.median(taken)
+    if dist.get_rank() == 0:
+        print(json.dumps(seconds), flush=True)
+    dist.destroy_process_group()
+
+
+def measure_exchange(
+    case: Case, count: int, sizes: Sequence[int] = SIZES, repeats: int = REPEATS
+) -> list[tuple[int, float]]:
+    """Bytes and seconds of all-reduces between some processes of this machine."""
+    command = [*case.pinned(count), sys.executable, "-m", "torch.distributed.run", "--standalone"]
+    command += ["--nproc-per-node", str(count), str(Path(__file__).resolve()), "--exchange", ",".join(case.devices)]
+    command += ["--sizes", ",".join(map(str, sizes)), "--repeats", str(repeats)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=case.environment())
+    lines = [line for line in done.stdout.splitlines() if line.startswith("{")]
+    if done.returncode or not lines:
+        sys.exit(f"The all-reduce failed:\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}")
+    return [(int(size), seconds) for size, seconds in json.loads(lines[-1]).items()]
+
+
+def line(points: Sequence[tuple[float, float]]) -> tuple[float, float]:
+    """Start and slope of the line through some points whose relative errors are least; neither below 0.
+
+    Args:
+        points: two at least, with y above 0.
+    """
+    weighted = [(1 / y**2, x, y) for x, y in points]
+    ones, xs, ys = (sum(column) for column in zip(*((w, w * x, w * y) for w, x, y in weighted), strict=True))
+    squares, products = (sum(column) for column in zip(*((w * x * x, w * x * y) for w, x, y in weighted), strict=True))
+    slope = (ones * products - xs * ys) / (ones * squares - xs * xs)
+    start = (ys - slope * xs) / ones
+    if start < 0:
+        return 0.0, products / squares
+    return (start, slope) if slope >= 0 else (ys / ones, 0.0)
+
+
+def network(points: Sequence[tuple[int, float]], count: int) -> tuple[float, float]:
+    """Bandwidth in bytes/s and seconds a message of a ring of some devices, from its all-reduces."""
+    start, slope = line(points)
+    return 2 * (count - 1) / count / max(slope, 1e-15), start / (2 * (count - 1))
+
+
+def predicted_table(title: str, predictions: Sequence[Prediction]) -> None:
+    """Prints what the model says of more and more devices."""
+    print(f"\n{title}\n\n| devices | batch | ms a step | waiting for gradients | images/s | efficiency | limit |")
+    print("|---:|---:|---:|---:|---:|---:|---|")
+    for one in predictions:
+        print(
+            f"| {one.devices:,} | {one.batch:,} | {one.seconds * 1e3:,.1f} | {one.reducing * 1e3:,.1f} | "
+            f"{one.images_per_second:,.0f} | {one.efficiency:.1%} | {one.limit} |"
+        )
+
+
+def typical() -> None:
+    """Prints the tables of the documentation: nothing of them is measured."""
+    print("The same number of images on each device, efficiency:\n")
+    names = [f"{model}, {machine}" for model in TYPICAL_WORK for machine in TYPICAL_MACHINES]
+    print(f"| devices | {' | '.join(names)} |\n|---:|{'---:|' * len(names)}")
+    columns = [
+        weak_scaling(work, machine, images, POWERS)
+        for work, images in TYPICAL_WORK.values()
+        for machine in TYPICAL_MACHINES.values()
+    ]
+    for row in zip(*columns, strict=True):
+        print(f"| {row[0].devices:,} | {' | '.join(f'{one.efficiency:.1%}' for one in row)} |")
+    work, images = TYPICAL_WORK["YOLOv8n"]
+    title = f"YOLOv8n, {images} images a device, NVLink, InfiniBand:"
+    predicted_table(title, weak_scaling(work, INFINIBAND, images, POWERS))
+    work, _ = TYPICAL_WORK["YOLOv8x"]
+    predicted_table("YOLOv8x, a batch of 1,024, NVLink, InfiniBand:", strong_scaling(work, INFINIBAND, 1024, POWERS))
+
+
+def compare(case: Case, batch: int, turns: int, folder: Path) -> None:
+    """Prints images a second of one process a device, and of one for all of them."""
+    count = len(case.devices)
+    runs = take_turns(case, [(count, batch, "ddp"), (count, batch, "dp")], turns, folder)
+    ddp, dp = (statistics.median(run.rate for run in each) for each in runs.values())
+    print(f"\n{case.model} on {case.data}, batch {batch}, {count} devices, medians of {turns} turns\n")
+    print(f"| | images/s |\n|---|---:|\n| `--parallel ddp` | {ddp:.1f} |\n| `--parallel dp` | {dp:.1f} |")
+    print(f"| ratio | {ddp / dp:.2f} |")
+
+
+def measured_machine(case: Case, count: int, given: argparse.Namespace) -> Machine:
+    """This machine by the all-reduces between some processes, which are printed."""
+    points = measure_exchange(case, count)
+    inside, latency = network(points, count)
+    print(f"\nAll-reduce between {count} processes, {'nccl' if case.devices else 'gloo'}\n")
+    print("| bytes | ms | bus bandwidth, GB/s |\n|---:|---:|---:|")
+    for size, seconds in points:
+        print(f"| {size:,} | {seconds * 1e3:.2f} | {2 * (count - 1) / count * size / seconds / 1e9:.2f} |")
+    print(f"\nA message takes {latency * 1e6:.0f} us, then {inside / 1e9:.2f} GB/s.")
+    devices = given.machine_devices or count
+    return Machine(devices, inside, given.network * 1e9, latency, given.network_latency * 1e-6, given.input_rate)
+
+
+def measure(case: Case, counts: Sequence[int], given: argparse.Namespace, folder: Path) -> None:
+    """Measures the runs, and prints them beside the model's predictions, then these for up to 1,024 devices."""
+    batches = {count: given.batch * count if given.weak else given.batch for count in counts}
+    most = max(counts)
+    smaller = given.batch // (2 if given.weak else max(most, 2))
+    plans = [*((count, batch, "ddp") for count, batch in batches.items()), (1, smaller, "ddp")]
+    runs = take_turns(case, plans, given.turns, folder)
+    rates = {(count, batch): statistics.median(run.rate for run in each) for (count, batch, _), each in runs.items()}
+    base, each = line([(batch, batch / rates[1, batch]) for batch in (smaller, given.batch)])
+    gradient_bytes = runs[plans[0]][0].gradient_bytes
+    overlap = given.overlap if given.overlap is not None else 0.6 if case.devices else 0.0
+    work = Work(base, each, gradient_bytes, overlap, spread=given.spread)
+    alone = Machine(1, 1.0, 1.0, 0.0, 0.0, given.input_rate)
+    machine = measured_machine(case, most, given) if most > 1 else alone
+    print(
+        f"One device takes {base * 1e3:.1f} ms and {each * 1e3:.2f} ms an image; {gradient_bytes / 1e6:.1f} MB of "
+        f"gradients in {-(-gradient_bytes // BUCKET_BYTES)} buckets, overlap {overlap:g}, spread {given.spread:g}."
+    )
+    where = f"devices {','.join(case.devices)}" if case.devices else f"a CPU, cores a process: {case.threads or 'all'}"
+    size = f"{given.batch} a process" if given.weak else f"{given.batch} of all together"
+    print(f"\n{case.model} on {case.data}, batch {size}, on {where}, medians of {given.turns} turns\n")
+    print("| processes | images/s | from | to | efficiency | predicted images/s | predicted efficiency |")
+    print("|---:|---:|---:|---:|---:|---:|---:|")
+    for count, batch in batches.items():
+        one, rate = predict(work, machine, count, batch, given.batch), rates[count, batch]
+        turns = [run.rate for run in runs[count, batch, "ddp"]]
+        efficiency = rate / count / rates[1, given.batch]
+        print(
+            f"| {count} | {rate:.1f} | {min(turns):.1f} | {max(turns):.1f} | {efficiency:.1%} "
+            f"| {one.images_per_second:.1f} | {one.efficiency:.1%} |"
+        )
+    if most > 1:
+        predicted_tables(work, machine, given, given.batch if given.weak else smaller)
+
+
+def predicted_tables(work: Work, machine: Machine, given: argparse.Namespace, images: int) -> None:
+    """Prints what follows for more devices: with as many images each, and with the same batch."""
+    where = f"{machine.devices} devices a machine, {given.network:g} GB/s between machines"
+    predicted_table(f"Predicted: {images} images a device, {where}", weak_scaling(work, machine, images, POWERS))
+    counts = [count for count in POWERS if given.batch % count == 0]
+    title = f"Predicted: a batch of {given.batch}, {where}"
+    predicted_table(title, strong_scaling(work, machine, given.batch, counts))
+
+
+def arguments() -> tuple[argparse.Namespace, tuple[str, ...]]:
+    """What the command line says, and what of it goes to `lehr train`."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--device", default="cpu", help="cpu, or numbers of CUDA devices as 0,1,2,3")
+    parser.add_argument("--processes", help="numbers of processes, 1 among them (1,2; on CUDA 1,2,4,... and all)")
+    parser.add_argument("--data", default="shapes")
+    parser.add_argument("--model", default="yolov8n")
+    parser.add_argument("--imgsz", type=int)
+    parser.add_argument("--batch", type=int, default=16, help="images a step; with --weak of each process")
+    parser.add_argument("--epochs", type=int, default=3, help="of a run, at least 2")
+    parser.add_argument("--turns", type=int, default=3)
+    parser.add_argument("--weak", action="store_true", help="the batch grows with the processes")
+    parser.add_argument("--threads-per-process", type=int, help="on a CPU: cores that each process has to itself")
+    parser.add_argument("--compare-dp", action="store_true", help="one process a device beside one for all")
+    parser.add_argument("--overlap", type=float, help="share of the step that is backward (0.6; on a CPU 0)")
+    parser.add_argument("--spread", type=float, default=0.02, help="deviation of a step's time; an assumption")
+    parser.add_argument("--machine-devices", type=int, help="devices a machine in the predictions (as measured here)")
+    parser.add_argument("--network", type=float, default=10.0, help="GB/s between machines in the predictions")
+    parser.add_argument("--network-latency", type=float, default=20.0, help="microseconds a message between machines")
+    parser.add_argument("--input-rate", type=float, default=float("inf"), help="images/s that a machine prepares")
+    parser.add_argument("--typical", action="store_true", help="predictions for typical machines; measures nothing")
+    for hidden in ("--exchange", "--sizes"):
+        parser.add_argument(hidden, help=argparse.SUPPRESS)
+    parser.add_argument("--repeats", type=int, default=REPEATS, help=argparse.SUPPRESS)
+    words = sys.argv[1:]
+    here = words.index("--") if "--" in words else len(words)
+    return parser.parse_args(words[:here]), tuple(words[here + 1 :])
+
+
+def main() -> None:
+    """Measures, and prints Markdown tables."""
+    given, options = arguments()
+    if given.exchange is not None:
+        exchange(
+            [name for name in given.exchange.split(",") if name], list(map(int, given.sizes.split(","))), given.repeats
+        )
+        return
+    if given.typical:
+        typical()
+        return
+    devices = () if given.device == "cpu" else tuple(given.device.split(","))
+    every = [n for n in POWERS if n < len(devices)] + [len(devices)] if devices else [1, 2]
+    counts = sorted({1, *map(int, given.processes.split(","))}) if given.processes else every
+    if devices and (given.threads_per_process or max(counts) > len(devices)):
+        sys.exit("On CUDA there is one process a device, and no --threads-per-process.")
+    if given.compare_dp and len(devices) < 2:
+        sys.exit("--compare-dp needs two CUDA devices or more.")
+    if given.epochs < 2 or given.batch < 2 or (not given.weak and any(given.batch % n for n in counts)):
+        sys.exit("It takes 2 epochs or more, and a --batch, 2 or more, that divides by each number of processes.")
+    case = Case(devices, given.model, given.data, given.imgsz, given.epochs, given.threads_per_process, options)
+    with tempfile.TemporaryDirectory() as name:
+        if given.compare_dp:
+            compare(case, given.batch, given.turns, Path(name))
+        else:
+            measure(case, counts, given, Path(name))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,51 @@
+"""What a launcher tells each process that it starts: torch's environment variables; without torch."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """The processes that a launcher started together, as it told one of them.
+
+    Attributes:
+        launched: whether there is a launcher.
+        rank: this process, from 0.
+        count: all of them.
+        local_rank: this process among those of its machine.
+        local_count: those of its machine.
+        node: its machine, from 0.
+        attempt: how often they have been started again.
+        most_attempts: how often they may be.
+    """
+
+    launched: bool
+    rank: int = 0
+    count: int = 1
+    local_rank: int = 0
+    local_count: int = 1
+    node: int = 0
+    attempt: int = 0
+    most_attempts: int = 0
+
+
+def world() -> World:
+    """The processes that train together, as the environment tells it."""
+    if "RANK" not in os.environ or "WORLD_SIZE" not in os.environ:
+        return World(False)
+    return World(
+        True,
+        _number("RANK", 0),
+        _number("WORLD_SIZE", 1),
+        _number("LOCAL_RANK", 0),
+        _number("LOCAL_WORLD_SIZE", 1),
+        _number("GROUP_RANK", 0),
+        _number("TORCHELASTIC_RESTART_COUNT", 0),
+        _number("TORCHELASTIC_MAX_RESTARTS", 0),
+    )
+
+
+def _number(name: str, default: int) -> int:
+    return int(os.environ.get(name) or default)

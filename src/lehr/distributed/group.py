@@ -1,0 +1,265 @@
+"""Joining the processes of a run, keeping touch with them, and telling what became of them.
+
+The processes are started by torch's elastic launcher, be it `torchrun` or `lehr train --device 0,1`, which tells each
+who it is by environment variables and offers a store of keys and values. In that store every process notes each second
+where it stands, so that when an exchange fails the message can name those who fell silent, and a process that fails
+notes why, so that the others end with the same message.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import platform
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+import torch.distributed as dist
+from torch.distributed import PrefixStore  # type: ignore[attr-defined]  # missing in its stubs
+from torch.distributed.rendezvous import rendezvous
+
+from lehr.distributed.environment import World, world
+from lehr.distributed.launch import stay_with
+from lehr.distributed.meeting import meet
+from lehr.distributed.ranks import PeerLost, RankFailed, Ranks, lost_touch
+from lehr.errors import LehrError
+
+Answer = TypeVar("Answer")
+
+BEAT = 1.0
+"""Seconds between two notes of where a process stands."""
+PATIENCE = 2.5
+"""Seconds without a new note after which a process is called silent; and that the reason of a failure is waited for."""
+MOST_NAMED = 8
+"""Processes that a message names."""
+GRACE = 30.0
+"""Seconds that a process gets to end by itself: gloo's and NCCL's own time-outs come before or after it."""
+FOLDER, FAILURE = "lehr/folder", "failure"
+
+
+class Group:
+    """The processes of a run, as one of them keeps touch with them.
+
+    Args:
+        ranks: who this one is.
+        store: what they share; None for a process by itself.
+        memory: what the launcher keeps when it starts them again; None where there is no such launcher.
+        world: what the launcher told.
+        timeout: seconds that a process waits for the others.
+    """
+
+    def __init__(self, ranks: Ranks, store: Any, memory: Any, world: World, timeout: float) -> None:
+        self.ranks = ranks
+        self.attempt = world.attempt
+        self.most_attempts = world.most_attempts
+        self._store = store
+        self._memory = memory
+        self._timeout = timeout
+        self._ended = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._host = platform.node()
+
+    @classmethod
+    def alone(cls) -> Group:
+        """A process by itself."""
+        return cls(Ranks(), None, None, World(False), 0.0)
+
+    @property
+    def name(self) -> str:
+        """This process, for people."""
+        return f"Rank {self.ranks.rank} of {self.ranks.count} on {self._host}"
+
+    def recall(self) -> Path | None:
+        """The run's folder, where the launcher starts the processes again; None at their first start."""
+        if self._memory is None or not self._memory.check([FOLDER]):
+            return None
+        return Path(self._memory.get(FOLDER).decode())
+
+    def remember(self, folder: Path) -> None:
+        """Notes the run's folder for the next start."""
+        if self._memory is not None and self.ranks.writes:
+            self._memory.set(FOLDER, str(folder.absolute()))
+
+    def begin(self) -> None:
+        """Notes every second where this process stands, from here on."""
+        if self._store is None:
+            return
+        self._thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
+        self._thread.start()
+
+    def end(self) -> None:
+        """Ends the notes."""
+        self._ended.set()
+        if self._thread is not None:
+            self._thread.join(PATIENCE)
+
+    def tell(self, error: LehrError) -> None:
+        """Notes why this process fails, unless another has failed before."""
+        note = json.dumps([str(error), error.exit_code])
+        _within(PATIENCE, lambda: self._store.compare_set(FAILURE, "", note))
+
+    def speaks(self) -> bool:
+        """Whether this process is the first of its machine to ask: the one that tells people what went wrong."""
+        if self._store is None:
+            return True
+        return _within(PATIENCE, lambda: int(self._store.add(f"told/{self.ranks.node}", 1)) == 1) is not False
+
+    def explained(self, error: BaseException) -> LehrError:
+        """The error of a process that lost touch with the others.
+
+        Args:
+            error: torch's.
+        """
+        failure = _within(2 * PATIENCE, lambda: self._failure(PATIENCE))
+        if failure is not None:
+            return failure
+        silent = _within(4 * PATIENCE, self._silent)
+        if silent is None:
+            who = "The machine of rank 0 cannot be reached: is the network between the machines up?"
+        elif silent:
+            more = f"; and {len(silent) - MOST_NAMED} more" * (len(silent) > MOST_NAMED)
+            who = f"Silent: {'; '.join(silent[:MOST_NAMED])}{more}."
+        else:
+            who = "Every process still answers: one may be slower than --timeout allows."
+        late = "timed out" in str(error).lower() or "timeout" in str(error).lower()
+        how = f"had no answer within {self._timeout:g} s (--timeout)" if late else "lost touch with the others"
+        return PeerLost(f"{self.name} {how} at {self.ranks.place}. {who}")
+
+    def _failure(self, patience: float) -> RankFailed | None:
+        """What another process told of its failure, waited for a while."""
+        deadline = time.monotonic() + patience
+        while time.monotonic() < deadline:
+            if self._store.check([FAILURE]):
+                message, code = json.loads(self._store.get(FAILURE))
+                return RankFailed(message, code)
+            time.sleep(0.1)
+        return None
+
+    def _silent(self) -> list[str]:
+        """The processes that have noted nothing for a while, and where they stood."""
+        keys = [f"beat/{rank}" for rank in range(self.ranks.count)]
+        before = [self._store.get(key) if self._store.check([key]) else b"" for key in keys]
+        time.sleep(PATIENCE)
+        silent = []
+        for rank, (key, then) in enumerate(zip(keys, before, strict=True)):
+            if rank == self.ranks.rank or (then and self._store.get(key) != then):
+                continue
+            host, _, place = json.loads(then) if then else ("an unknown machine", 0, "the start")
+            silent.append(f"rank {rank} on {host}, last at {place}")
+        return silent
+
+    def _beat(self) -> None:
+        """Until the end: notes where this process stands, and looks whether the others have failed."""
+        count, failing, notes = 0, 0.0, self._store.clone()  # a connection of its own
+        while not self._ended.wait(BEAT):
+            count += 1
+            with contextlib.suppress(RuntimeError):
+                notes.set(f"beat/{self.ranks.rank}", json.dumps([self._host, count, self.ranks.place]))
+                if notes.check([FAILURE]):
+                    failing = failing or time.monotonic()
+            stuck = self.ranks.silence > self._timeout + GRACE
+            if stuck or (failing and time.monotonic() - failing > GRACE):
+                self._leave(stuck)
+
+    def _leave(self, stuck: bool) -> None:
+        """Ends this process, whose main thread waits for a device that will not answer."""
+        error = self.explained(RuntimeError("timed out" if stuck else "lost"))
+        if self.speaks():
+            sys.stderr.write(f"lehr: {error}\n")
+            sys.stderr.flush()
+        os._exit(error.exit_code)
+
+
+@contextmanager
+def joined(device: torch.device, timeout: float) -> Iterator[Group]:
+    """The processes that a launcher started together with this one; by itself where there is no launcher.
+
+    Args:
+        device: of this process, already current where it is CUDA.
+        timeout: seconds that a process waits for the others.
+
+    Raises:
+        PeerLost: another process does not answer.
+        RankFailed: another process has failed.
+    """
+    told = world()
+    ranks = Ranks(told.rank, told.count, told.local_rank, told.local_count, told.node)
+    if not told.launched:
+        yield Group.alone()
+        return
+    stay_with(os.getppid())
+    try:
+        memory, _, _ = next(iter(rendezvous("env://", timeout=timedelta(seconds=timeout))))
+        memory = getattr(memory, "underlying_store", memory)  # what outlives this start
+        store = PrefixStore(f"lehr/{meet(memory, ranks.rank, ranks.count, timeout)}", memory)
+        if ranks.several:
+            _connect(store, ranks, device, timeout)
+    except (RuntimeError, ValueError) as error:
+        raise PeerLost(
+            f"Rank {told.rank} of {told.count} on {platform.node()} cannot reach the others: {_first_line(error)}\n"
+            "Are all of them started, with the same address, and is the network between them open? "
+            "GLOO_SOCKET_IFNAME and NCCL_SOCKET_IFNAME name the interface to use."
+        ) from None
+    group = Group(ranks, store, memory, told, timeout)
+    group.begin()
+    try:
+        yield group
+    except LehrError as error:
+        if not isinstance(error, PeerLost | RankFailed):
+            group.tell(error)
+        error.told = not group.speaks()
+        raise
+    except RuntimeError as error:
+        if not (ranks.several and lost_touch(error)):
+            raise
+        explained = group.explained(error)
+        explained.told = not group.speaks()
+        raise explained from None
+    else:
+        if ranks.several and device.type == "cuda":
+            with contextlib.suppress(RuntimeError):
+                dist.destroy_process_group()
+    finally:
+        group.end()
+        if ranks.several and device.type != "cuda":  # after a failure NCCL would wait; gloo tells the others
+            with contextlib.suppress(RuntimeError):
+                dist.destroy_process_group()
+
+
+def _connect(store: Any, ranks: Ranks, device: torch.device, timeout: float) -> None:
+    cuda = device.type == "cuda"
+    dist.init_process_group(
+        "cpu:gloo,cuda:nccl" if cuda else "gloo",
+        store=PrefixStore("group", store),
+        rank=ranks.rank,
+        world_size=ranks.count,
+        # On CUDA the heartbeat is to speak first: NCCL ends the process without a message for people.
+        timeout=timedelta(seconds=timeout + (2 * GRACE if cuda else 0)),
+        device_id=device if cuda else None,
+    )
+
+
+def _within(seconds: float, ask: Callable[[], Answer]) -> Answer | None:
+    """What is asked of a store; None where it does not answer in time, since the network may be gone."""
+    answers: list[Answer] = []
+
+    def answer() -> None:
+        with contextlib.suppress(RuntimeError, AttributeError):
+            answers.append(ask())
+
+    asking = threading.Thread(target=answer, daemon=True)
+    asking.start()
+    asking.join(seconds)
+    return answers[0] if answers else None
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -1,0 +1,179 @@
+"""Starting the processes of a run on this machine, by torch's elastic launcher, and telling what became of them.
+
+The launcher finds a free port by itself, watches its processes, and starts all of them again when one is lost. They are
+told what to do by a file, and leave the end of the run in another: a run that ended as it should, be it with an error
+for people, is not to be started again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import functools
+import json
+import logging
+import os
+import signal
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from lehr.errors import InputError, LehrError, Stopped
+from lehr.signals import STOPPING, describe_signal
+
+JOB, OUTCOME = "job.json", "outcome.json"
+SHUTDOWN = 120
+"""Seconds that processes get to save their state when they are told to stop."""
+LOOK = 1.0
+"""Seconds between two looks whether a launcher is still there."""
+TORCHS_LOGGERS = "torch.distributed."
+"""What they would tell is told here, or by the processes."""
+
+
+def launch(job: Mapping[str, Any], processes: int, restarts: int) -> dict[str, Any]:
+    """Has processes do a job together, and returns its outcome.
+
+    Args:
+        job: what `lehr.distributed.worker` is told, as JSON holds it.
+        processes: how many.
+        restarts: how often they are started again after one was lost.
+
+    Raises:
+        LehrError: the job failed, or its processes were lost too often.
+        Stopped: a signal asked for the end.
+    """
+    from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs, SignalException
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+    from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+
+    for name in list(logging.root.manager.loggerDict):
+        if name.startswith(TORCHS_LOGGERS):  # each has a level of its own
+            logging.getLogger(name).setLevel(logging.CRITICAL)
+    passed_on = [signal.Signals(number) for number in STOPPING if signal.getsignal(number) != signal.SIG_IGN]
+    with tempfile.TemporaryDirectory(prefix="lehr-") as folder:
+        place = Path(folder)
+        (place / JOB).write_text(json.dumps({**job, "launcher": os.getpid()}), encoding="utf-8")
+        wanted: dict[str, Any] = {
+            "min_nodes": 1,
+            "max_nodes": 1,
+            "nproc_per_node": processes,
+            "run_id": place.name,
+            "rdzv_backend": "c10d",
+            "rdzv_endpoint": "localhost:0",
+            "local_addr": "localhost",
+            "max_restarts": restarts,
+            "monitor_interval": 0.1,
+            "logs_specs": DefaultLogsSpecs(log_dir=str(place / "logs")),
+            "signals_to_handle": ",".join(number.name for number in passed_on),
+            "shutdown_timeout": SHUTDOWN,
+        }
+        known = {field.name for field in dataclasses.fields(LaunchConfig)}  # torch 2.11 has fewer
+        config = LaunchConfig(**{name: value for name, value in wanted.items() if name in known})
+        os.environ.setdefault("TORCH_ELASTIC_SHUTDOWN_TIMEOUT", str(SHUTDOWN))
+        try:
+            with _handlers_kept(passed_on):
+                elastic_launch(config, sys.executable)("-m", "lehr.distributed.worker", str(place))
+        except SignalException as error:
+            outcome = read_outcome(place)
+            if outcome is None:
+                number = int(error.sigval)
+                raise Stopped(
+                    f"Stopped by {describe_signal(number)} while the processes were being started. If the run had "
+                    f"begun before, go on with: {_how_to_go_on(job)}",
+                    number,
+                ) from None
+        except ChildFailedError as error:
+            outcome = read_outcome(place)
+            if outcome is None or not outcome["code"]:
+                raise LehrError(f"{_lost(error, restarts)} Go on with: {_how_to_go_on(job)}") from None
+        else:
+            outcome = read_outcome(place)
+    if outcome is None:
+        raise LehrError("The processes ended without a result.")
+    _raise(outcome)
+    return outcome
+
+
+@functools.cache
+def stay_with(launcher: int) -> None:
+    """Has this process end, as if it were asked to, once its launcher was killed: nobody looks after it any more.
+
+    Args:
+        launcher: the launcher's process id.
+    """
+
+    def watch() -> None:
+        while os.getppid() == launcher:
+            time.sleep(LOOK)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=watch, name="launcher", daemon=True).start()
+
+
+def write_outcome(place: Path, outcome: Mapping[str, Any]) -> None:
+    """Leaves the end of a job for the process that started it; the first one to do so is believed.
+
+    Args:
+        place: the folder of the job.
+        outcome: `code` and `message`, and of a job that is done what it came to.
+    """
+    with contextlib.suppress(FileExistsError), (place / OUTCOME).open("x", encoding="utf-8") as file:
+        json.dump(outcome, file)
+
+
+def read_outcome(place: Path) -> dict[str, Any] | None:
+    """The end of a job; None where there is none yet."""
+    path = place / OUTCOME
+    if not path.is_file():
+        return None
+    outcome: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return outcome
+
+
+@contextlib.contextmanager
+def _handlers_kept(numbers: Iterable[signal.Signals]) -> Iterator[None]:
+    """Has signals handled as before once torch's launcher, which puts its own handlers in place, is done."""
+    before = {number: signal.getsignal(number) for number in numbers}
+    try:
+        yield
+    finally:
+        if threading.current_thread() is threading.main_thread():  # elsewhere the launcher sets none
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+def _how_to_go_on(job: Mapping[str, Any]) -> str:
+    """The command that goes on with the run of a job."""
+    if "resume" in job:
+        return f"lehr train --resume {job['resume']}"
+    project, name = job["config"]["project"], job["config"]["name"]
+    return f"lehr train --resume {Path(project, name)}" if name else f"lehr train --resume --project {project}"
+
+
+def _raise(outcome: Mapping[str, Any]) -> None:
+    code, message = outcome["code"], outcome["message"]
+    if code == InputError.exit_code:
+        raise InputError(message)
+    if code > 128:
+        raise Stopped(message, code - 128)
+    if code:
+        raise LehrError(message)
+
+
+def _lost(error: Any, restarts: int) -> str:
+    """What to say of processes that were lost too often.
+
+    Args:
+        error: torch's, with the last ones.
+        restarts: how often they were started again.
+    """
+    rank, failure = error.get_first_failure()
+    code = failure.exitcode
+    how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
+    again = f", and so often before that {restarts} restarts were used up (--restarts)" if restarts else ""
+    memory = " SIGKILL often means that the machine ran out of memory." if code == -signal.SIGKILL else ""
+    return f"Process {failure.pid} (rank {rank}) {how}{again}.{memory} The run is kept up to its last checkpoint."

@@ -1,0 +1,181 @@
+"""Batch normalization over the images of all processes, for few images on each.
+
+BatchNorm takes mean and variance of a channel over its batch (Ioffe & Szegedy, 2015). Where each of several processes
+has only a few images, theirs say little, and those of all processes together say more (Peng et al., "MegDet", 2018).
+Each process p counts its own values, `n_p` with mean `m_p` and variance `v_p`, and all of them are put together (Chan,
+Golub & LeVeque, 1979):
+
+    m = sum_p n_p m_p / n        v = sum_p n_p (v_p + (m_p - m)^2) / n        with n = sum_p n_p
+
+The gradient of the input needs two more sums over all processes, since each value moved m and v. With dy the gradient
+of the output and x' the normalized input:
+
+    dx = weight / sqrt(v + eps) * (dy - mean(dy) - x' mean(dy x'))
+
+That of weight and bias is each process's own, as for other parameters: DistributedDataParallel takes their mean.
+
+CPU and CUDA do the same here, and the host waits for neither. torch.nn.SyncBatchNorm takes no CPU tensors, and drops
+empty shares by a mask that the host waits for.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.distributed as dist
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+
+
+@dataclass(slots=True)
+class Membership:
+    """How this process takes part in the present batch; one for all layers of a model and of its copies.
+
+    Attributes:
+        idle: it has no image of its own, and computes a stand-in whose loss weighs 0: the stand-in is normalized as the
+            other processes' images are, and moves neither their statistics nor their gradients.
+    """
+
+    idle: bool = False
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Membership:
+        return self
+
+
+class SyncBatchNorm2d(nn.BatchNorm2d):
+    """BatchNorm whose batch is the images of all processes, made by `convert`.
+
+    While training, in the default group of several processes, all of them call it together, forward and backward: the
+    loss of each has to depend on the output of each layer, be it with weight 0. Otherwise it is nn.BatchNorm2d.
+
+    The running variance divides by n - 1, that of a single value is 0; nn.BatchNorm2d refuses a single value, which
+    here no process knows of.
+
+    Attributes:
+        membership: how this process takes part.
+    """
+
+    membership: Membership
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Features (batch, channels, h, w), any dtype and memory format, to the same normalized."""
+        if not (self.training and _several_processes()):
+            return super().forward(x)
+        self._check_input_dim(x)
+        idle = self.membership.idle
+        mean, var, count = statistics_of_all(x, idle)
+        self._track(mean, var, count)
+        out: Tensor = _Normalize.apply(x, self.weight, self.bias, mean, var, count, self.eps, idle)
+        return out
+
+    @torch.no_grad()
+    def _track(self, mean: Tensor, var: Tensor, count: Tensor) -> None:
+        """Moves the running statistics, in place: they may be views of one block."""
+        if self.running_mean is None or self.running_var is None:
+            return
+        factor: float | Tensor = self.momentum or 0.0
+        if self.num_batches_tracked is not None:
+            self.num_batches_tracked.add_(1)
+            if self.momentum is None:  # the plain average of all batches
+                factor = 1 / self.num_batches_tracked
+        unbiased = var * (count / (count - 1).clamp(min=1))
+        self.running_mean.mul_(1 - factor).add_(factor * mean)
+        self.running_var.mul_(1 - factor).add_(factor * unbiased)
+
+
+def convert(model: nn.Module) -> Membership:
+    """Makes every BatchNorm layer of a model one over all processes; parameters, buffers and names stay.
+
+    Args:
+        model: changed in place.
+
+    Returns:
+        How this process takes part, to be set before each batch.
+    """
+    membership = Membership()
+    norms: list[Any] = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
+    for norm in norms:
+        norm.__class__ = SyncBatchNorm2d
+        norm.membership = membership
+    return membership
+
+
+@torch.no_grad()
+def statistics_of_all(x: Tensor, idle: bool) -> tuple[Tensor, Tensor, Tensor]:
+    """Statistics over the images of all processes, the same to the bit on each; one exchange.
+
+    Args:
+        x: (batch, channels, h, w), the images of this process.
+        idle: whether to leave them out.
+
+    Returns:
+        Mean and biased variance, (channels,) each, and (), the values a channel they were taken over; at least float32.
+    """
+    channels = x.shape[1]
+    count = 0 if idle else x.numel() // channels
+    dtype = torch.promote_types(x.dtype, torch.float32)
+    own = x.new_zeros(2 * channels + 1, dtype=dtype)
+    if count:
+        var, mean = torch.var_mean(x.to(dtype), (0, 2, 3), correction=0)
+        own = torch.cat((mean, var, mean.new_full((1,), count)))
+    every = own.new_empty(dist.get_world_size() * len(own))
+    dist.all_gather_into_tensor(every, own)
+    # (processes, channels) twice, (processes, 1)
+    means, variances, counts = torch.split(every.view(-1, len(own)), [channels, channels, 1], 1)
+    total = counts.sum()
+    shares = counts / total
+    mean = (shares * means).sum(0)
+    var = (shares * (variances + (means - mean).square())).sum(0)
+    return mean, var, total
+
+
+class _Normalize(torch.autograd.Function):
+    """Normalizes with statistics that the values of all processes made, and gives each value its part in them back."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        x: Tensor,
+        weight: Tensor | None,
+        bias: Tensor | None,
+        mean: Tensor,
+        var: Tensor,
+        count: Tensor,
+        eps: float,
+        idle: bool,
+    ) -> Tensor:
+        ctx.save_for_backward(x, weight, mean, var, count)
+        ctx.eps, ctx.idle = eps, idle
+        return F.batch_norm(x, mean, var, weight, bias, False, 0.0, eps)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:
+        x, weight, mean, var, count = ctx.saved_tensors
+        # In another layout than the input's, torch sums up half precision in half precision on the CPU.
+        channels_last = x.is_contiguous(memory_format=torch.channels_last)
+        dy = dy.contiguous(memory_format=torch.channels_last if channels_last else torch.contiguous_format)
+        need_dx, need_weight, need_bias, *_ = ctx.needs_input_grad
+        # What the gradients would be if the statistics were constants; an idle process's are no more than that.
+        dx, d_weight, d_bias = torch.ops.aten.native_batch_norm_backward(
+            dy, x, weight, mean, var, None, None, False, ctx.eps, (need_dx, True, True)
+        )
+        if need_dx:
+            sums = torch.stack((d_bias, d_weight)).to(mean.dtype)  # (2, channels), of dy and dy x'
+            if ctx.idle:
+                sums.zero_()
+            dist.all_reduce(sums)
+            if not ctx.idle:
+                # The part through the statistics is linear in x', so it is a normalization of the input too. In half
+                # precision the sum of both is about as exact as dy is.
+                scale = -torch.rsqrt(var + ctx.eps) / count
+                shift, slope = sums * (scale if weight is None else scale * weight)
+                dx += F.batch_norm(x, mean, var, slope, shift, False, 0.0, ctx.eps)
+        return dx, d_weight if need_weight else None, d_bias if need_bias else None, *[None] * 5
+
+
+def _several_processes() -> bool:
+    return dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1

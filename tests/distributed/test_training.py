@@ -1,0 +1,288 @@
+"""Training by several processes: what one process does, in parts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from benchmarks.crash import differences
+from tests.conftest import MakeYolo, draw_squares
+from tests.distributed.processes import read_results, state_of, stopped_at, together, traced, traced_in_double
+
+from lehr.config import build_config
+from lehr.engine.checkpoint import read_checkpoint
+from lehr.engine.run import train
+from lehr.errors import InputError
+
+Trace = list[dict[str, Any]]
+
+
+@pytest.fixture
+def data(make_yolo: MakeYolo) -> Path:
+    """Two batches of 4 and one of a single image, which leaves a second process none."""
+    return make_yolo(counts={"train": 9, "val": 7})
+
+
+def put_together(traces: dict[int, Trace]) -> Trace:
+    """The steps of a run, each with what the processes did of it."""
+    whole = []
+    for parts in zip(*traces.values(), strict=True):
+        assert len({part["step"] for part in parts}) == 1
+        assert all(part["losses"] == parts[0]["losses"] for part in parts)  # all of them know the whole batch's
+        together = {name: [item for part in parts for item in part[name]] for name in ("images", "pictures")}
+        whole.append({"step": parts[0]["step"], "losses": parts[0]["losses"], **together})
+    return whole
+
+
+def assert_same_steps(one: Trace, other: Trace, losses: float | None) -> None:
+    """Equal images and pictures in each step, and losses equal to a relative tolerance; None does not compare them."""
+    for mine, theirs in zip(one, other, strict=True):
+        assert {**mine, "losses": 0} == {**theirs, "losses": 0}
+        if losses is not None:
+            assert theirs["losses"] == pytest.approx(mine["losses"], rel=losses, abs=losses)
+
+
+@pytest.mark.parametrize("model", ["yolov8n", "yolov5n"])
+def test_two_processes_train_as_one_does(model: str, tmp_path: Path) -> None:
+    """A whole epoch of `shapes`; without the rounding of float32, which a run makes grow."""
+    options = {"model": model, "data": "shapes", "imgsz": 64, "batch": 16, "epochs": 1, "close_mosaic": 0}
+    options |= {"optimizer": "SGD", "sync_bn": True, "project": str(tmp_path)}
+    one = traced_in_double({**options, "name": "one"})
+    two = put_together(together(2, traced_in_double, {**options, "name": "two"}, folder=tmp_path))
+    assert len(one) == 30
+    assert_same_steps(one, two, losses=1e-5)
+    mine, theirs = state_of(tmp_path / "one"), state_of(tmp_path / "two")
+    assert mine.keys() == theirs.keys()
+    for name, values in mine.items():
+        torch.testing.assert_close(theirs[name], values, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("count", "options"),
+    [
+        (4, {}),
+        (2, {"rect": True, "nominal_batch": 8}),
+        (2, {"multi_scale": 0.5, "image_weights": True, "model": "yolov5n"}),
+        (2, {"augment_on": "device", "workers": 1, "cache": "disk"}),
+    ],
+    ids=str,
+)
+def test_any_count_of_processes_sees_the_same_pictures(
+    count: int, options: dict[str, Any], data: Path, tmp_path: Path
+) -> None:
+    given = {"data": str(data), "project": str(tmp_path), **options}
+    one = traced({**given, "name": "one"})
+    assert sorted(len(step["images"]) for step in one) == [1, 1, 4, 4, 4, 4]
+    several = put_together(together(count, traced, {**given, "name": "several"}, folder=tmp_path))
+    assert_same_steps(one, several, losses=None)  # each normalizes its own images
+    assert differences(tmp_path / "one", tmp_path / "several") != []
+
+
+def test_the_first_loss_and_gradient_are_those_of_the_whole_batch(data: Path, tmp_path: Path) -> None:
+    """Shares of 2, and of one image and none, in float32."""
+    for batch in (4, 8):
+        options = {"data": str(data), "project": str(tmp_path), "sync_bn": True, "batch": batch, "epochs": 1}
+        options |= {"optimizer": "SGD", "warmup": "none", "lr0": 1e-6}
+        one = traced({**options, "name": f"one-{batch}"})
+        two = put_together(together(2, traced, {**options, "name": f"two-{batch}"}, folder=tmp_path))
+        assert_same_steps(one, two, losses=1e-4)
+        mine, theirs = state_of(tmp_path / f"one-{batch}"), state_of(tmp_path / f"two-{batch}")
+        for name, values in mine.items():
+            torch.testing.assert_close(theirs[name], values, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize(("before", "after"), [(2, 1), (1, 2)])
+@pytest.mark.parametrize("step", [1, 4])
+def test_a_run_goes_on_with_another_number_of_processes(
+    before: int, after: int, step: int, data: Path, tmp_path: Path
+) -> None:
+    given = {"data": str(data), "project": str(tmp_path), "sync_bn": True, "nominal_batch": 8, "warmup": "none"}
+    whole = traced({**given, "name": "whole"})
+    first = put_together(together(before, stopped_at, step, {**given, "name": "run"}, folder=tmp_path))
+    assert read_checkpoint(tmp_path / "run" / "last.ckpt").position.step == step + 1
+    target = str(tmp_path / "run")
+    second = put_together(together(after, traced, {}, target, folder=tmp_path))
+    assert_same_steps(whole, first + second, losses=None)  # none twice, none left out
+    assert len(read_results(tmp_path / "run")) == 2
+
+
+def test_processes_stop_together_and_go_on_to_the_same_end(data: Path, tmp_path: Path) -> None:
+    given = {"data": str(data), "project": str(tmp_path), "nominal_batch": 8, "warmup": "none"}
+    together(2, traced, {**given, "name": "whole"}, folder=tmp_path)
+    for asked in (0, 1):
+        name = f"stopped-{asked}"
+        arguments = (4, {**given, "name": name}, asked)
+        stopped = put_together(together(2, stopped_at, *arguments, folder=tmp_path))
+        assert [step["step"] for step in stopped] == [0, 1, 2, 3, 4]
+        together(2, traced, {}, str(tmp_path / name), folder=tmp_path)
+        assert differences(tmp_path / "whole", tmp_path / name) == []
+
+
+def test_three_processes_go_on_to_the_same_end(make_yolo: MakeYolo, tmp_path: Path) -> None:
+    """Sums of three depend on their order, so the buckets of gradients have to be those of the first start."""
+    data = make_yolo(counts={"train": 10, "val": 4})
+    given = {"data": str(data), "project": str(tmp_path), "batch": 6, "model": "yolov5n"}
+    together(3, traced, {**given, "name": "whole"}, folder=tmp_path)
+    together(3, stopped_at, 1, {**given, "name": "stopped"}, folder=tmp_path)
+    together(3, traced, {}, str(tmp_path / "stopped"), folder=tmp_path)
+    assert differences(tmp_path / "whole", tmp_path / "stopped") == []
+
+
+def test_a_validation_over_processes_is_that_of_one(data: Path, tmp_path: Path) -> None:
+    """7 images in batches of 3, 3 and 1, over 2 and 3 processes, and in one batch of 7 over 2."""
+    weights = _taught(data, tmp_path)
+    for batch, count in ((3, 2), (3, 3), (7, 2)):
+        alone = evaluated(weights, str(data), batch)
+        assert alone["images"] == 7 and alone["map50"] > 0.2 and min(alone["losses"]) > 0
+        for found in together(count, evaluated, weights, str(data), batch, folder=tmp_path).values():
+            assert found == alone
+
+
+def evaluated(weights: str, data: str, batch: int) -> dict[str, Any]:
+    """The numbers of weights on a validation split, by all processes together, and the losses."""
+    from lehr.data.cache import ImageStore
+    from lehr.data.load import load_dataset
+    from lehr.data.loader import EvalBatches, Loader, eval_keys
+    from lehr.distributed.group import joined
+    from lehr.evaluation.evaluator import evaluate
+    from lehr.losses.build import build_loss
+    from lehr.models.weights import load_model
+    from lehr.options import LossOptions
+
+    torch.set_num_threads(1)
+    model = load_model(Path(weights), torch.device("cpu"))
+    store = ImageStore(load_dataset(data).splits["val"], 64)
+    loss = build_loss(model, LossOptions(), 64)
+    loader, keys = Loader(EvalBatches(store, 64)), eval_keys(store, batch)
+    with joined(torch.device("cpu"), 60) as group:
+        found = evaluate(model, store.samples, loader, keys, loss=loss, ranks=group.ranks)
+    return {**found.as_dict(), "losses": found.loss, "seconds": None}
+
+
+def _taught(data: Path, folder: Path) -> str:
+    """Weights that find something."""
+    options = {"data": str(data), "project": folder, "name": "taught", "imgsz": 64, "width": 0.25, "depth": 0.33}
+    result = train(build_config({**options, "epochs": 40, "batch": 4, "device": "cpu", "close_mosaic": 40}))
+    assert result.metrics.map50 > 0.2
+    return str(result.best)
+
+
+def test_what_is_measured_or_fitted_is_rank_0s_for_all(make_yolo: MakeYolo, tmp_path: Path) -> None:
+    data = make_yolo(counts={"train": 40, "val": 2})
+    given = {"data": str(data), "project": str(tmp_path), "name": "run", "batch": "auto", "model": "yolov5n"}
+    two = put_together(together(2, traced, {**given, "epochs": 1, "anchors": 2}, folder=tmp_path))
+    sizes = [len(step["images"]) for step in two]
+    assert sum(sizes) == 40 and sizes[0] % 2 == 0 and sizes[0] >= 2
+    assert "AutoBatch on cpu (1 threads)" in (log := (tmp_path / "run" / "train.log").read_text())
+    assert f"Batch {sizes[0]}, {sizes[0] // 2} on each of 2 devices" in log
+    assert log.count("AutoAnchor: best possible recall") == 1
+
+
+def test_a_batch_that_is_not_finite_is_left_out_by_all(data: Path, tmp_path: Path) -> None:
+    given = {"data": str(data), "project": str(tmp_path), "name": "run", "nominal_batch": 4, "warmup": "none"}
+    together(2, poisoned, {**given, "epochs": 1}, folder=tmp_path)
+    row = read_results(tmp_path / "run")[0]
+    assert int(row["skipped"]) == 1
+    log = (tmp_path / "run" / "train.log").read_text()
+    assert "Optimizer step left out: epoch 1, batch 2: loss" in log
+    weights = state_of(tmp_path / "run")
+    assert all(bool(values.isfinite().all()) for values in weights.values())
+
+
+def poisoned(options: dict[str, Any]) -> Trace:
+    """A run whose second batch has an image that is no number, on rank 1 only."""
+    from lehr.data.batch import Batch
+
+    normalized, calls = Batch.normalized, [0]
+
+    def changed(batch: Batch) -> torch.Tensor:
+        images = normalized(batch)
+        if batch.whole:
+            calls[0] += 1
+            if calls[0] == 2 and batch.indices[0] != batch.whole[0]:
+                images[0] = float("nan")
+        return images
+
+    Batch.normalized = changed  # type: ignore[method-assign]
+    try:
+        return traced(options)
+    finally:
+        Batch.normalized = normalized  # type: ignore[method-assign]
+
+
+def test_images_that_are_gone_are_named_whoever_misses_them(data: Path, tmp_path: Path) -> None:
+    given = {"data": str(data), "project": str(tmp_path), "name": "run", "cache": "none", "epochs": 1, "mosaic": 0.0}
+    together(2, bereft, {**given}, str(data.parent / "images" / "train" / "3.jpg"), folder=tmp_path)
+    log = (tmp_path / "run" / "train.log").read_text()
+    assert log.count("Gone while training, so others take its place") == 1 and "3.jpg" in log
+    assert "1 pictures replaced" in log
+
+
+def bereft(options: dict[str, Any], gone: str) -> Trace:
+    """A run that loses an image once it has begun."""
+    from lehr.engine.trainer import Trainer
+
+    run = Trainer.run
+
+    def changed(trainer: Trainer) -> Any:
+        Path(gone).unlink(missing_ok=True)
+        return run(trainer)
+
+    Trainer.run = changed  # type: ignore[method-assign]
+    try:
+        return traced(options)
+    finally:
+        Trainer.run = run  # type: ignore[method-assign]
+
+
+def test_options_that_do_not_fit_are_refused_before_anything_starts(data: Path, tmp_path: Path) -> None:
+    given = {"data": str(data), "project": tmp_path / "runs", "imgsz": 64, "device": "cpu"}
+    for options, message in (
+        ({"processes": 3, "batch": 16}, "--batch 16: does not divide over 3 processes"),
+        ({"parallel": "dp"}, "DataParallel needs several CUDA devices"),
+        ({"device": "0,1"}, "PyTorch sees no CUDA device here"),
+    ):
+        if "0,1" in options.values() and torch.cuda.is_available():
+            continue
+        with pytest.raises(InputError, match=message):
+            train(build_config({**given, **options}))
+    with pytest.raises(InputError, match="--sync-bn and --compile default do not go together"):
+        build_config({"sync_bn": True, "compile": "default"})
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize("cache", ["ram", "disk"])
+def test_processes_of_a_machine_share_the_cache(cache: str, data: Path, tmp_path: Path) -> None:
+    draw_squares(data.parent / "images" / "train" / "4.jpg", [(4, 4, 30, 30)])
+    first, second = together(2, cached, str(data), cache, folder=tmp_path).values()
+    assert first["place"] == second["place"] is not None
+    assert first["digest"] == second["digest"]
+    assert first["decoded"] == 16 and second["decoded"] == 0
+
+
+def cached(data: str, cache: str) -> dict[str, Any]:
+    """What a process finds in the cache, and how many images it decoded itself."""
+    import hashlib
+
+    from lehr.data import cache as module
+    from lehr.distributed.group import joined
+    from lehr.engine.data_start import start_data
+
+    read, count = module.read_image, [0]
+
+    def counted(path: Path) -> Any:
+        count[0] += 1
+        return read(path)
+
+    module.read_image = counted  # type: ignore[assignment]
+    config = build_config({"data": data, "imgsz": 64, "cache": cache, "device": "cpu"})
+    with joined(torch.device("cpu"), 60) as group:
+        stores = start_data(config, torch.device("cpu"), print, group.ranks)
+        digest = hashlib.blake2b()
+        for store in (stores.train_store, stores.val_store):
+            for index in range(len(store.samples)):
+                digest.update(store(index)[0].tobytes())
+        group.ranks.gathered(0)
+        return {"place": stores.train_store.place, "digest": digest.hexdigest(), "decoded": count[0]}
