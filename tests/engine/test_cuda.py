@@ -242,3 +242,40 @@ def test_validation_beside_the_next_batch_finds_the_same(make_yolo: MakeYolo, tm
         evaluate(model, made.val_samples, made.val_loader, made.val_keys, timed=timed) for timed in (True, False)
     )
     assert timed.metrics == beside.metrics
+
+
+several = pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two CUDA devices")
+
+
+@several
+@pytest.mark.parametrize("options", [{}, {"sync_bn": True}, {"amp": "bf16"}, {"compile": "default"}], ids=str)
+def test_two_devices_train_as_one(options: dict[str, Any], make_yolo: MakeYolo, tmp_path: Path) -> None:
+    data = make_yolo(counts={"train": 18, "val": 7})  # the last batch is smaller
+    given = {"amp": "off", "batch": 8, "epochs": 1, **options}
+    run(data, tmp_path, "one", device="0", **given)
+    run(data, tmp_path, "two", device="0,1", **given)
+    one, two = (next(csv.DictReader((tmp_path / name / "results.csv").open())) for name in ("one", "two"))
+    losses = [name for name in one if name.startswith("train/")]
+    tolerance = 1e-2 if "sync_bn" in options else 0.3  # without it each device normalizes its own images
+    for name in losses:
+        assert float(two[name]) == pytest.approx(float(one[name]), rel=tolerance)
+
+
+@several
+def test_one_process_drives_two_devices(make_yolo: MakeYolo, tmp_path: Path) -> None:
+    data = make_yolo(counts={"train": 18, "val": 7})
+    given = {"amp": "off", "batch": 8, "epochs": 1}
+    run(data, tmp_path, "one", device="0", **given)
+    run(data, tmp_path, "dp", device="0,1", parallel="dp", **given)
+    one, two = (next(csv.DictReader((tmp_path / name / "results.csv").open())) for name in ("one", "dp"))
+    assert float(two["train/box"]) == pytest.approx(float(one["train/box"]), rel=0.3)
+    assert "one process drives 2 devices" in (tmp_path / "dp" / "train.log").read_text()
+
+
+@several
+def test_two_devices_repeat_to_the_last_bit(make_yolo: MakeYolo, tmp_path: Path) -> None:
+    data = make_yolo(counts={"train": 18, "val": 7})
+    given = {"batch": 4, "deterministic": True, "device": "0,1", "amp": "off", "epochs": 2}
+    run(data, tmp_path, "first", **given)
+    run(data, tmp_path, "second", **given)
+    assert differences(tmp_path / "first", tmp_path / "second") == []
