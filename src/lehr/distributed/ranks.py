@@ -63,6 +63,10 @@ class Ranks:
         """Says where this process is; from the first time on it is watched for getting stuck."""
         self.place, self.last = place, time.monotonic()
 
+    def done(self) -> None:
+        """Says that nothing is left that others wait for."""
+        self.last = None
+
     @property
     def silence(self) -> float:
         """Seconds since this process last said where it is; 0 while it is not watched."""

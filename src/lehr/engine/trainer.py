@@ -101,6 +101,7 @@ class Trainer:
                     self._epoch()
                 except NotFinite:
                     self.lookout.go_back()
+            self.ranks.done()
             self.keeper.finish()
         except (RuntimeError, MemoryError) as error:
             if "DataLoader worker" in str(error) and ("killed" in str(error) or "unexpectedly" in str(error)):
@@ -372,6 +373,7 @@ class Trainer:
             number: the signal that asked for it.
         """
         self.lookout.look(wait=True)
+        self.ranks.done()
         self.keeper.save(weights=True)
         self.keeper.finish()
         place = f"epoch {min(self.state.epoch + 1, self.config.epochs)}, {self.state.step} batches done"
