@@ -13,7 +13,7 @@ from lehr.evaluation.metrics import Metrics
 
 
 def short_run(folder: Path, name: str, autoanchor: bool) -> Metrics:
-    options = {"model": "yolov5n", "data": "shapes", "imgsz": 64, "epochs": 6, "close_mosaic": 6, "single_cls": True}
+    options = {"model": "yolov5n", "data": "shapes", "imgsz": 64, "epochs": 12, "close_mosaic": 12, "single_cls": True}
     options |= {"autoanchor": autoanchor, "project": folder, "name": name, "device": "cpu"}
     return train(build_config(options)).metrics
 

@@ -58,8 +58,9 @@ class Group:
 
     def __init__(self, ranks: Ranks, store: Any, memory: Any, world: World, timeout: float) -> None:
         self.ranks = ranks
-        self.attempt = world.attempt
-        self.most_attempts = world.most_attempts
+        self.world = world
+        self.again = False
+        """Whether the launcher has started the processes again, after one was lost."""
         self._store = store
         self._memory = memory
         self._timeout = timeout
@@ -118,10 +119,11 @@ class Group:
         Args:
             error: torch's.
         """
-        failure = _within(2 * PATIENCE, lambda: self._failure(PATIENCE))
+        reachable = _within(2 * PATIENCE, lambda: [self._store.check([FAILURE])]) is not None
+        failure = _within(2 * PATIENCE, lambda: self._failure(PATIENCE)) if reachable else None
         if failure is not None:
             return failure
-        silent = _within(4 * PATIENCE, self._silent)
+        silent = _within(4 * PATIENCE, self._silent) if reachable else None
         if silent is None:
             who = "The machine of rank 0 cannot be reached: is the network between the machines up?"
         elif silent:

@@ -18,8 +18,9 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from lehr.errors import InputError, LehrError, Stopped
@@ -53,8 +54,7 @@ def launch(job: Mapping[str, Any], processes: int, restarts: int) -> dict[str, A
     for name in list(logging.root.manager.loggerDict):
         if name.startswith(TORCHS_LOGGERS):  # each has a level of its own
             logging.getLogger(name).setLevel(logging.CRITICAL)
-    passed_on = [signal.Signals(number) for number in STOPPING if signal.getsignal(number) != signal.SIG_IGN]
-    with tempfile.TemporaryDirectory(prefix="lehr-") as folder:
+    with _first_signal_raised(), tempfile.TemporaryDirectory(prefix="lehr-") as folder:
         place = Path(folder)
         (place / JOB).write_text(json.dumps({**job, "launcher": os.getpid()}), encoding="utf-8")
         wanted: dict[str, Any] = {
@@ -68,15 +68,14 @@ def launch(job: Mapping[str, Any], processes: int, restarts: int) -> dict[str, A
             "max_restarts": restarts,
             "monitor_interval": 0.1,
             "logs_specs": DefaultLogsSpecs(log_dir=str(place / "logs")),
-            "signals_to_handle": ",".join(number.name for number in passed_on),
+            "signals_to_handle": "",  # those of `_first_signal_raised`
             "shutdown_timeout": SHUTDOWN,
         }
         known = {field.name for field in dataclasses.fields(LaunchConfig)}  # torch 2.11 has fewer
         config = LaunchConfig(**{name: value for name, value in wanted.items() if name in known})
         os.environ.setdefault("TORCH_ELASTIC_SHUTDOWN_TIMEOUT", str(SHUTDOWN))
         try:
-            with _handlers_kept(passed_on):
-                elastic_launch(config, sys.executable)("-m", "lehr.distributed.worker", str(place))
+            elastic_launch(config, sys.executable)("-m", "lehr.distributed.worker", str(place))
         except SignalException as error:
             outcome = read_outcome(place)
             if outcome is None:
@@ -135,15 +134,30 @@ def read_outcome(place: Path) -> dict[str, Any] | None:
 
 
 @contextlib.contextmanager
-def _handlers_kept(numbers: Iterable[signal.Signals]) -> Iterator[None]:
-    """Has signals handled as before once torch's launcher, which puts its own handlers in place, is done."""
-    before = {number: signal.getsignal(number) for number in numbers}
+def _first_signal_raised() -> Iterator[None]:
+    """Raises the first signal that asks for the end as torch's launcher wants it, to pass it on to its processes.
+
+    Further ones are not heard: they would have it leave its processes behind while these save their state. What ignores
+    a signal goes on ignoring it, as under nohup.
+    """
+    from torch.distributed.elastic.multiprocessing import SignalException
+
+    asked = threading.Event()
+
+    def ask(number: int, frame: FrameType | None) -> None:
+        if not asked.is_set():
+            asked.set()
+            raise SignalException(describe_signal(number), signal.Signals(number))
+
+    before: dict[int, Any] = {}
+    if threading.current_thread() is threading.main_thread():  # only there can handlers be set
+        heard = [number for number in STOPPING if signal.getsignal(number) != signal.SIG_IGN]
+        before = {number: signal.signal(number, ask) for number in heard}
     try:
         yield
     finally:
-        if threading.current_thread() is threading.main_thread():  # elsewhere the launcher sets none
-            for number, handler in before.items():
-                signal.signal(number, handler)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _how_to_go_on(job: Mapping[str, Any]) -> str:

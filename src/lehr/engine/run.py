@@ -54,6 +54,7 @@ def train(config: TrainConfig) -> TrainResult:
     with _joined(config) as group:
         earlier = group.ranks.agreed(group.recall)
         if earlier is not None and (earlier / CONFIG).is_file():
+            group.again = True
             return _gone_on(group, earlier, None, {})
         return _begun(group, config)
 
@@ -187,11 +188,10 @@ def _train(setup: Setup) -> TrainResult:
         Reporter(setup.folder / LOG, config.epochs, config.imgsz, silent=silent) as reporter,
         StopRequest() as stop,
     ):
-        if setup.group.attempt:
-            reporter.say(
-                f"Started again after a process was lost: {setup.group.attempt} of at most "
-                f"{setup.group.most_attempts} times (--restarts)."
-            )
+        if setup.group.again:
+            place = setup.group.world
+            count = f": {place.attempt} of at most {place.most_attempts} times" if place.attempt else ""
+            reporter.say(f"Started again after a process was lost{count}.")
         for line in setup.notes:
             reporter.say(line)
         tell_cost(setup, reporter.say)

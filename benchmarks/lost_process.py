@@ -1,0 +1,264 @@
+"""Kills one of the processes that train together again and again, and compares the end with that of a run left alone.
+
+    python benchmarks/lost_process.py [--kills 10] [--processes 2] [--seed 0] [--folder DIR]
+
+Trains on the generated data set with `lehr train --device cpu --processes N --restarts ...`. One of its processes,
+drawn at random but all as often, gets SIGKILL within an epoch, `lehr` starts all of them again, and so on until the
+run is done; then begins the next run, until there were enough kills. Every end must be that of the undisturbed run,
+byte for byte: see `benchmarks/crash.py`.
+
+Where the training is, its checkpoints tell, which come several times a second here: a kill comes at a random moment
+after one that stands well within an epoch.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from lehr.engine.checkpoint import LAST, DamagedCheckpoint, Position, read_position
+from lehr.engine.run_folder import LOG
+
+try:
+    from benchmarks import crash
+except ImportError:  # run as a script
+    import crash  # type: ignore[no-redef]
+
+BATCHES = 30
+"""Of an epoch of `shapes`."""
+LAST_STEPS = 8
+"""Steps before the end of an epoch that are left alone: the validation may have begun before the kill comes."""
+MOST_STEPS = 10
+"""Steps that a start is let do at most before it is disturbed, if the end of an epoch does not come between."""
+BETWEEN = 0.25
+"""Seconds within which the kill comes; checkpoints are about 0.3 apart."""
+LOOK = 0.02
+"""Seconds between two looks."""
+LONGEST = 180.0
+"""Seconds that a start or an end may take."""
+WORKER = b"lehr.distributed.worker"
+AGAIN = "Started again after a process was lost"
+
+
+@dataclass(frozen=True, slots=True)
+class Kill:
+    """One of the processes that was lost.
+
+    Attributes:
+        rank: of the process.
+        position: of the newest checkpoint then.
+        seconds: until the processes that were started again had taken up the run.
+    """
+
+    rank: int
+    position: Position
+    seconds: float
+
+
+class Launched:
+    """A `lehr train` that starts several processes, watched from outside.
+
+    Args:
+        folder: of the run.
+        arguments: of `lehr`; what it tells goes to files beside the folder.
+        processes: that it starts.
+    """
+
+    def __init__(self, folder: Path, arguments: Sequence[str], processes: int = 2) -> None:
+        self.folder = folder
+        self._processes = processes
+        self._known: set[int] = set()
+        self._deadline = time.monotonic() + LONGEST
+        self._begun = 0
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        self._told = [folder.with_name(f"{folder.name}.{name}") for name in ("out", "err")]
+        with self._told[0].open("w") as out, self._told[1].open("w") as err:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "lehr", *arguments], stdout=out, stderr=err, start_new_session=True
+            )
+
+    @property
+    def out(self) -> str:
+        """Its standard output so far."""
+        return self._told[0].read_text(encoding="utf-8")
+
+    @property
+    def err(self) -> str:
+        """Its standard error output so far."""
+        return self._told[1].read_text(encoding="utf-8")
+
+    def workers(self) -> dict[int, int]:
+        """Process ids by rank."""
+        found = {}
+        for place in Path("/proc").glob("[0-9]*"):
+            try:
+                parent = int((place / "stat").read_text().rpartition(")")[2].split()[1])
+                if parent == self.process.pid and WORKER in (place / "cmdline").read_bytes():
+                    variables = (place / "environ").read_bytes().split(b"\0")
+                    rank = next(each[5:] for each in variables if each.startswith(b"RANK="))
+                    found[int(rank)] = int(place.name)
+            except (OSError, StopIteration):  # it has ended
+                continue
+        return found
+
+    def taken_up(self) -> dict[int, int]:
+        """Waits until processes that were not seen before have taken up the run; their ids, none where it has ended."""
+        workers: dict[int, int] = {}
+        while len(workers) < self._processes or self._known & set(workers.values()):
+            if not self._goes_on():
+                return {}
+            workers = self.workers()
+        self._known |= set(workers.values())
+        before = self._stamp()
+        while self._stamp() == before:  # the first thing that they do is to save
+            if not self._goes_on():
+                return {}
+        self._begun, self._deadline = self._position().step, time.monotonic() + LONGEST
+        return workers
+
+    def in_mid_epoch(self, steps: int = 1) -> Position | None:
+        """Waits until the processes that took up the run are within an epoch; None where it has ended.
+
+        Args:
+            steps: that they have done at least.
+        """
+        while True:
+            position = self._position()
+            into = position.step - position.epoch * BATCHES
+            if position.step >= self._begun + steps and 0 < into <= BATCHES - LAST_STEPS:
+                return position
+            if not self._goes_on():
+                return None
+
+    def end(self) -> int:
+        """Waits for its end; its exit code."""
+        try:
+            return self.process.wait(LONGEST)
+        finally:
+            self.kill()
+
+    def kill(self) -> None:
+        """Ends it, and its processes with it."""
+        for pid in (self.process.pid, *self.workers().values()) if self.process.poll() is None else ():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        self.process.wait()
+
+    def _goes_on(self) -> bool:
+        """Whether it has not ended yet, a moment later."""
+        time.sleep(LOOK)
+        if time.monotonic() > self._deadline:
+            raise SystemExit(f"Nothing has happened for {LONGEST:g} s.\n{self.out}{self.err}")
+        return self.process.poll() is None
+
+    def _stamp(self) -> int:
+        try:
+            return (self.folder / LAST).stat().st_mtime_ns
+        except OSError:
+            return 0
+
+    def _position(self) -> Position:
+        for _ in range(100):
+            try:
+                return read_position(self.folder / LAST)
+            except (OSError, DamagedCheckpoint):  # just taking the place of the one before
+                time.sleep(LOOK)
+        raise SystemExit(f"{self.folder / LAST}: cannot be read.\n{self.out}{self.err}")
+
+
+def options(processes: int = 2, restarts: int = 3) -> list[str]:
+    """Those of `lehr train`."""
+    return [*crash.OPTIONS, "--depth", "0.33", "--processes", str(processes), "--restarts", str(restarts)]
+
+
+def disturbed(
+    folder: Path, ranks: Sequence[int], rng: random.Random, given: Sequence[str], processes: int = 2
+) -> list[Kill]:
+    """Trains a run to its end, killing one of its processes after the other.
+
+    Args:
+        folder: the run's folder; must not exist.
+        ranks: to be killed in turn, all of them if the run is long enough.
+        rng: draws the moments.
+        given: options of `lehr train`.
+        processes: that train.
+    """
+    kills: list[Kill] = []
+    run = Launched(folder, ["train", *given, "--project", str(folder.parent), "--name", folder.name], processes)
+    try:
+        workers = run.taken_up()
+        for rank in ranks:
+            position = run.in_mid_epoch(rng.randint(1, MOST_STEPS))
+            if position is None:
+                break
+            time.sleep(rng.uniform(0, BETWEEN))
+            killed = time.monotonic()
+            os.kill(workers[rank], signal.SIGKILL)
+            workers = run.taken_up()
+            if not workers:
+                break
+            kills.append(Kill(rank, position, time.monotonic() - killed))
+        code = run.end()
+    finally:
+        run.kill()
+    if code != 0:
+        raise SystemExit(f"The run failed ({code}).\n{run.out}{run.err}")
+    return kills
+
+
+def restarts_of(folder: Path) -> int:
+    """How often the processes of a run were started again, as its log tells."""
+    return (folder / LOG).read_text(encoding="utf-8").count(AGAIN)
+
+
+def main() -> None:
+    """Prints a table of the kills and what came of each run."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--kills", type=int, default=10)
+    parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--folder", type=Path)
+    given = parser.parse_args()
+    folder = given.folder or Path(tempfile.mkdtemp(prefix="lehr-lost-"))
+    rng, wanted = random.Random(given.seed), options(given.processes, 2 * given.kills)
+    started = time.monotonic()
+    crash.undisturbed(folder / "undisturbed", wanted)
+    alone = time.monotonic() - started
+    names = [f"rank {rank}" for rank in range(given.processes)]
+    print(f"{given.processes} processes; left alone the run takes {alone:.0f} s\n")
+    print(f"| run | killed: {' | '.join(names)} | restarts | s to take up again: mean | most | s lost a kill | end |")
+    print("|" + "---:|" * (len(names) + 5) + "---|")
+    total, runs, failures = Counter[int](), 0, 0
+    while total.total() < given.kills:
+        run = folder / f"disturbed-{runs}"
+        started = time.monotonic()
+        ranks = [count % given.processes for count in range(total.total(), given.kills)]
+        rng.shuffle(ranks)
+        kills = disturbed(run, ranks, rng, wanted, given.processes)
+        lost = time.monotonic() - started - alone
+        found, again = crash.differences(folder / "undisturbed", run), restarts_of(run)
+        if again != len(kills):
+            found.append(f"{again} restarts for {len(kills)} kills")
+        count, waits = Counter(kill.rank for kill in kills), [kill.seconds for kill in kills]
+        each = " | ".join(str(count[rank]) for rank in range(given.processes))
+        cost = f"{sum(waits) / len(waits):.1f} | {max(waits):.1f} | {lost / len(kills):.1f}" if kills else "| |"
+        print(f"| {runs} | {each} | {again} | {cost} | {', '.join(found) or 'same bytes'} |", flush=True)
+        total, runs, failures = total + count, runs + 1, failures + bool(found)
+    print(f"\n{total.total()} kills in {runs} runs; {failures} runs ended differently")
+    if failures:
+        raise SystemExit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,197 @@
+"""`lehr train --processes 2` as a user runs it: what it tells, and what becomes of it when something is lost."""
+
+from __future__ import annotations
+
+import csv
+import os
+import random
+import re
+import signal
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from benchmarks.crash import differences
+from benchmarks.lost_process import Launched, disturbed, restarts_of
+from tests.conftest import MakeYolo
+from tests.e2e.test_bad_input import truncate
+from tests.e2e.test_commands import lehr
+
+from lehr.engine.checkpoint import read_position
+
+TWO = ["--device", "cpu", "--processes", "2"]
+QUICK = ["--data", "shapes", "--imgsz", "64", "--width", "0.125", "--epochs", "2", "--checkpoint-minutes", "0.005"]
+SOON = 15.0
+"""Seconds in which everything must have ended once it was asked to."""
+SURVIVOR = r"^lehr: Rank \d of 2 on \S+ lost touch with the others at .*\n"
+"""What a process may come to tell before the launcher, which starts all of them again, has ended it."""
+HOW_TO_GO_ON = "Go on with: lehr train --resume"
+STOPS = {
+    "SIGTERM": ("launcher", signal.SIGTERM, 143, "lehr: Stopped by SIGTERM in epoch"),
+    "Ctrl-C": ("group", signal.SIGINT, 130, "lehr: Stopped by Ctrl-C in epoch"),
+    "the launcher killed": ("launcher", signal.SIGKILL, -9, "lehr: The launcher of these processes was killed."),
+    "restarts used up": ("rank 1", signal.SIGKILL, 1, "lehr: Process {pid} (rank 1) was killed by SIGKILL."),
+}
+"""Who gets which signal, and what a user sees of it."""
+SCRIPT = """
+import os, signal, threading, time
+from lehr import Detector
+
+def hang_up():
+    while True:
+        os.kill(os.getpid(), signal.SIGHUP)
+        time.sleep(0.5)
+
+signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does
+threading.Thread(target=hang_up, daemon=True).start()
+before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+detector = Detector("yolov8n")
+result = detector.train(
+    data="shapes", imgsz=64, width=0.125, epochs=2, checkpoint_minutes=0.005, device="cpu", processes=2, name="whole"
+)
+assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
+print("Trained:", result.best, detector.names)
+"""
+"""The run of QUICK from Python, without a guard for its processes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """A run that was left alone.
+
+    Attributes:
+        folder: of the run.
+        out: its standard output.
+        err: its standard error output.
+    """
+
+    folder: Path
+    out: str
+    err: str
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Whole:
+    """A run of two processes, begun by a script."""
+    root = tmp_path_factory.mktemp("whole")
+    (root / "script.py").write_text(SCRIPT)
+    done = subprocess.run([sys.executable, "script.py"], cwd=root, capture_output=True, text=True, timeout=180)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return Whole(root / "runs" / "whole", done.stdout, done.stderr)
+
+
+def epochs_told(text: str) -> list[int]:
+    """The epochs whose rows a text has, in its order."""
+    return [int(epoch) for epoch in re.findall(r"^ *(\d+)/2 ", text, re.MULTILINE)]
+
+
+def epochs_kept(folder: Path) -> list[int]:
+    with (folder / "results.csv").open() as file:
+        return [int(row["epoch"]) for row in csv.DictReader(file)]
+
+
+def alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def gone(pids: list[int], since: float) -> bool:
+    """Whether processes end soon enough."""
+    while any(map(alive, pids)) and time.monotonic() - since < SOON:
+        time.sleep(0.05)
+    return not any(map(alive, pids))
+
+
+def test_a_script_without_a_guard_trains_and_tells_each_epoch_once(whole: Whole) -> None:
+    log = (whole.folder / "train.log").read_text()
+    assert epochs_told(whole.out) == epochs_told(log) == epochs_kept(whole.folder) == [1, 2]
+    assert whole.out.count("2 processes, each with 8 images of a batch") == 1
+    assert "Trained: runs/whole/best.safetensors ('disc', 'square', 'triangle', 'star', 'cross')" in whole.out
+    assert whole.err == ""
+
+
+def test_lost_processes_are_started_again_and_the_end_is_the_same(whole: Whole, tmp_path: Path) -> None:
+    kills = disturbed(tmp_path / "run", [0, 1], random.Random(0), [*TWO, *QUICK])
+    assert [kill.rank for kill in kills] == [0, 1] and restarts_of(tmp_path / "run") == 2
+    assert differences(whole.folder, tmp_path / "run") == []
+    out, log = (tmp_path / "run.out").read_text(), (tmp_path / "run" / "train.log").read_text()
+    assert epochs_told(out) == epochs_told(log) == epochs_kept(tmp_path / "run") == [1, 2]
+    assert "Started again after a process was lost: 2 of at most 3 times" in out
+    assert re.sub(SURVIVOR, "", (tmp_path / "run.err").read_text(), flags=re.MULTILINE) == ""
+
+
+def test_a_run_stopped_in_every_way_goes_on_to_the_same_end(whole: Whole, tmp_path: Path) -> None:
+    folder = tmp_path / "runs" / "run"
+    arguments = ["train", *TWO, *QUICK, "--project", str(folder.parent), "--name", "run"]
+    for whom, number, code, told in STOPS.values():
+        run = Launched(folder, [*arguments, "--restarts", "0"])
+        workers = run.taken_up()
+        before = run.in_mid_epoch(2)
+        assert before is not None, run.err
+        started = time.monotonic()
+        if whom == "group":
+            os.killpg(run.process.pid, number)
+        else:
+            os.kill(run.process.pid if whom == "launcher" else workers[1], number)
+        assert run.process.wait(SOON) == code
+        assert gone(list(workers.values()), started)
+        err = re.sub(SURVIVOR, "", run.err)
+        assert err.startswith(told.format(pid=workers[1])), run.err
+        assert err.endswith(f"{HOW_TO_GO_ON} {folder}\n") and len(err.splitlines()) == 1
+        after = read_position(folder / "last.ckpt")
+        assert not after.finished and after.step > before.step - (whom == "rank 1")  # which saves nothing
+        arguments = ["train", "--resume", str(folder)]
+    run = Launched(folder, arguments)
+    assert run.end() == 0 and run.err == ""
+    assert differences(whole.folder, folder) == []
+    assert epochs_told((folder / "train.log").read_text()) == epochs_kept(folder) == [1, 2]
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGKILL, -9)])
+def test_a_signal_at_the_start_leaves_nothing_behind(number: int, code: int, tmp_path: Path) -> None:
+    project = tmp_path / "runs"
+    run = Launched(tmp_path / "run", ["train", *TWO, *QUICK, "--project", str(project), "--name", "run"])
+    while len(workers := run.workers()) < 2:
+        assert run.process.poll() is None
+        time.sleep(0.01)
+    time.sleep(0.2)  # they import torch
+    started = time.monotonic()
+    run.process.send_signal(number)
+    assert run.process.wait(SOON) == code
+    assert gone(list(workers.values()), started)
+    message = (
+        "lehr: Stopped by Ctrl-C while the processes were being started. If the run had begun before, go on with: "
+    )
+    assert run.err == (f"{message}lehr train --resume {project / 'run'}\n" if number == signal.SIGINT else "")
+    assert run.out == "" and not project.exists()
+
+
+def test_bad_input_is_told_once(make_yolo: MakeYolo, tmp_path: Path) -> None:
+    truncate(make_yolo().parent)
+    cases = (
+        (["--data", "nowhere.yaml"], ["nowhere.yaml", "--data"]),
+        (["--data", "data/data.yaml"], ["2.jpg", "--skip-broken"]),
+        (["--batch", "15"], ["--batch 15", "2 processes", "Use 14 or 16"]),
+        (["--resume", "runs/none"], ["runs/none"]),
+    )
+    with ThreadPoolExecutor(2) as pool:
+        ends = list(pool.map(lambda case: lehr("train", *TWO, *case[0], cwd=tmp_path, code=2), cases))
+    for (_, words), done in zip(cases, ends, strict=True):
+        assert all(word in done.stderr for word in words), done.stderr
+        lines = done.stderr.splitlines()
+        assert lines[0].startswith("lehr: ") and all(line.startswith("      ") for line in lines[1:])
+        assert len(set(lines)) == len(lines) <= 8 and done.stdout == ""
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_run_is_never_overwritten(whole: Whole, tmp_path: Path) -> None:
+    before = {path.name: path.stat().st_mtime_ns for path in whole.folder.iterdir()}
+    done = lehr("train", *TWO, *QUICK, "--project", whole.folder.parent, "--name", "whole", cwd=tmp_path, code=2)
+    assert done.stderr.count("never overwritten") == 1 and f"lehr train --resume {whole.folder}" in done.stderr
+    assert {path.name: path.stat().st_mtime_ns for path in whole.folder.iterdir()} == before
