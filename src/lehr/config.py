@@ -146,6 +146,7 @@ def _validated(given: Mapping[str, Any], source: str) -> TrainConfig:
         raise InputError(f"{source}: --grid-min and --grid-max belong together; give both or neither.")
     if data.grid_min is not None and data.grid_max is not None and data.grid_min > data.grid_max:
         raise InputError(f"{source}: --grid-min {data.grid_min} is above --grid-max {data.grid_max}.")
+    _check_dp(config, source)
     if config.devices.sync_bn and config.speed.compile != "off":
         raise InputError(
             f"{source}: --sync-bn and --compile {config.speed.compile} do not go together, since BatchNorm then waits "
@@ -154,6 +155,21 @@ def _validated(given: Mapping[str, Any], source: str) -> TrainConfig:
     if data.grid_min is not None and data.multi_scale > 0:
         raise InputError(f"{source}: --multi-scale and --grid-min are two ways to say the same; give one.")
     return config
+
+
+def _check_dp(config: TrainConfig, source: str) -> None:
+    """Whether options go together with DataParallel.
+
+    Raises:
+        InputError: they do not.
+    """
+    if config.devices.parallel != "dp":
+        return
+    for given, option in ((config.devices.sync_bn, "--sync-bn"), (config.speed.compile != "off", "--compile")):
+        if given:
+            raise InputError(
+                f"{source}: --parallel dp and {option} do not go together; use --parallel ddp, or give one."
+            )
 
 
 def describe_validation(error: ValidationError, source: str = "options") -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import time
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,7 @@ from tests.distributed.processes import read_results, state_of, stopped_at, toge
 
 from lehr.config import build_config
 from lehr.engine.checkpoint import read_checkpoint
-from lehr.engine.run import train
+from lehr.engine.run import resume, train
 from lehr.errors import InputError
 
 Trace = list[dict[str, Any]]
@@ -106,6 +108,20 @@ def test_a_run_goes_on_with_another_number_of_processes(
     second = put_together(together(after, traced, {}, target, folder=tmp_path))
     assert_same_steps(whole, first + second, losses=None)  # none twice, none left out
     assert len(read_results(tmp_path / "run")) == 2
+
+
+def test_every_process_finds_the_newest_run(data: Path, tmp_path: Path) -> None:
+    given = {"data": str(data), "project": str(tmp_path), "name": "run"}
+    together(2, stopped_at, 1, given, folder=tmp_path)
+    together(2, newest, str(tmp_path), folder=tmp_path)
+    assert len(read_results(tmp_path / "run")) == 2
+
+
+def newest(project: str) -> None:
+    """Goes on with the newest run, as torchrun's processes do, rank 0 a second before the others."""
+    if int(os.environ["RANK"]) > 0:
+        time.sleep(1)
+    resume(None, {"project": project})
 
 
 def test_processes_stop_together_and_go_on_to_the_same_end(data: Path, tmp_path: Path) -> None:
@@ -250,6 +266,9 @@ def test_options_that_do_not_fit_are_refused_before_anything_starts(data: Path, 
             train(build_config({**given, **options}))
     with pytest.raises(InputError, match="--sync-bn and --compile default do not go together"):
         build_config({"sync_bn": True, "compile": "default"})
+    for option in ({"sync_bn": True}, {"compile": "max"}):
+        with pytest.raises(InputError, match=r"--parallel dp and --(sync-bn|compile) do not go together"):
+            build_config({"parallel": "dp", **option})
     assert not (tmp_path / "runs").exists()
 
 

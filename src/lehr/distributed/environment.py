@@ -19,6 +19,7 @@ class World:
         node: its machine, from 0.
         attempt: how often they have been started again.
         most_attempts: how often they may be.
+        looked_after: whether their parent is a launcher that watches them, rather than a shell, say.
     """
 
     launched: bool
@@ -29,6 +30,7 @@ class World:
     node: int = 0
     attempt: int = 0
     most_attempts: int = 0
+    looked_after: bool = False
 
 
 def world() -> World:
@@ -44,6 +46,7 @@ def world() -> World:
         _number("GROUP_RANK", 0),
         _number("TORCHELASTIC_RESTART_COUNT", 0),
         _number("TORCHELASTIC_MAX_RESTARTS", 0),
+        "TORCHELASTIC_RUN_ID" in os.environ,
     )
 
 

@@ -168,7 +168,8 @@ class Group:
                 if notes.check([FAILURE]):
                     failing = failing or time.monotonic()
             stuck = self.ranks.silence > self._timeout + GRACE
-            if stuck or (failing and time.monotonic() - failing > GRACE):
+            failed = bool(failing) and time.monotonic() - failing > GRACE
+            if self.ranks.watched and (stuck or failed):  # else it saves, and waits for nobody
                 self._leave(stuck)
 
     def _leave(self, stuck: bool) -> None:
@@ -197,7 +198,8 @@ def joined(device: torch.device, timeout: float) -> Iterator[Group]:
     if not told.launched:
         yield Group.alone()
         return
-    stay_with(os.getppid())
+    if told.looked_after:
+        stay_with(os.getppid())
     try:
         memory, _, _ = next(iter(rendezvous("env://", timeout=timedelta(seconds=timeout))))
         memory = getattr(memory, "underlying_store", memory)  # what outlives this start

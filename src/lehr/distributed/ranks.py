@@ -21,7 +21,7 @@ from lehr.errors import InputError, LehrError
 Answer = TypeVar("Answer")
 Item = TypeVar("Item")
 
-SIGNS = ("gloo", "connection", "nccl", "socket", "store", "broken pipe", "timed out", "timeout")
+SIGNS = ("gloo", "connection", "nccl", "socket", "broken pipe", "timed out")
 """Words of torch's errors when processes lose touch, which have no class of their own under gloo."""
 
 
@@ -66,6 +66,11 @@ class Ranks:
     def done(self) -> None:
         """Says that nothing is left that others wait for."""
         self.last = None
+
+    @property
+    def watched(self) -> bool:
+        """Whether this process is watched for getting stuck."""
+        return self.last is not None
 
     @property
     def silence(self) -> float:

@@ -132,7 +132,8 @@ class Compute:
 
     @mark.setter
     def mark(self, mark: Callable[[str], None]) -> None:
-        self._here.mark = mark
+        if not isinstance(self._spread, DataParallel):  # whose threads would tell at the same time
+            self._here.mark = mark
 
     @property
     def enabled(self) -> bool:

@@ -65,34 +65,26 @@ class Resumption:
         return state["epoch"] >= self.config.epochs or stopping.should_stop(state["epoch"] - 1)
 
 
-def find_run(target: Path | None, project: Path) -> tuple[Path, Path | None]:
+def find_run(target: Path | None, project: Path, held_too: bool = False) -> tuple[Path, Path | None]:
     """The folder of a run, and the checkpoint in it where one was named.
 
     Args:
         target: a run's folder, a checkpoint in one, or None for the newest interrupted run.
         project: where to look for the newest.
+        held_too: take a run that another process holds, too; for a process that trains together with the holder.
 
     Raises:
         InputError: there is no such run, or nothing to go on with.
     """
     try:
-        return _found(target, project)
+        return _found(target, project, held_too)
     except OSError as error:
         raise InputError(f"{error.filename or target or project}: cannot be read ({error.strerror}).") from None
 
 
-def _found(target: Path | None, project: Path) -> tuple[Path, Path | None]:
-    """The folder of a run, and the checkpoint in it where one was named.
-
-    Args:
-        target: a run's folder, a checkpoint in one, or None for the newest interrupted run.
-        project: where to look for the newest.
-
-    Raises:
-        InputError: there is no such run, or nothing to go on with.
-    """
+def _found(target: Path | None, project: Path, held_too: bool) -> tuple[Path, Path | None]:
     if target is None:
-        return _newest_interrupted(project), None
+        return _newest_interrupted(project, held_too), None
     if target.is_dir():
         if not (target / CONFIG).is_file() and not _checkpoints(target):
             raise InputError(
@@ -224,10 +216,10 @@ def _checkpoints(folder: Path) -> list[Path]:
     return [path for path in (folder / LAST, folder / PREVIOUS) if path.is_file()]
 
 
-def _newest_interrupted(project: Path) -> Path:
+def _newest_interrupted(project: Path, held_too: bool = False) -> Path:
     runs = _runs(project)
     for folder in runs:
-        if not _is_finished(folder) and not is_held(folder):
+        if not _is_finished(folder) and (held_too or not is_held(folder)):
             return folder
     held = [folder for folder in runs if is_held(folder)]
     if held:

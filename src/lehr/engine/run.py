@@ -77,7 +77,7 @@ def resume(target: Path | None = None, changes: Mapping[str, Any] | None = None)
     given = dict(changes or {})
     if target is not None and "project" in given:
         raise InputError(f"--resume {target}: --project is where the newest run is looked for; leave it out.")
-    folder, file = find_run(target, Path(given.pop("project", "runs")))
+    folder, file = find_run(target, Path(given.pop("project", "runs")), held_too=world().rank > 0)
     if "device" in given:  # not as many as it had elsewhere
         given.setdefault("processes", None)
     config = peek(folder, file, given)
@@ -85,7 +85,7 @@ def resume(target: Path | None = None, changes: Mapping[str, Any] | None = None)
     if count > 1:
         return _launched({"resume": str(file or folder), "changes": _plain(given)}, config, count)
     with _joined(config) as group:
-        return _gone_on(group, folder, file, given)
+        return _gone_on(group, *group.ranks.agreed(lambda: (folder, file)), given)
 
 
 def _to_launch(config: TrainConfig) -> int:
