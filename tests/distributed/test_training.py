@@ -218,11 +218,9 @@ def poisoned(options: dict[str, Any]) -> Trace:
                 images[0] = float("nan")
         return images
 
-    Batch.normalized = changed  # type: ignore[method-assign]
-    try:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Batch, "normalized", changed)
         return traced(options)
-    finally:
-        Batch.normalized = normalized  # type: ignore[method-assign]
 
 
 def test_images_that_are_gone_are_named_whoever_misses_them(data: Path, tmp_path: Path) -> None:
@@ -243,11 +241,9 @@ def bereft(options: dict[str, Any], gone: str) -> Trace:
         Path(gone).unlink(missing_ok=True)
         return run(trainer)
 
-    Trainer.run = changed  # type: ignore[method-assign]
-    try:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Trainer, "run", changed)
         return traced(options)
-    finally:
-        Trainer.run = run  # type: ignore[method-assign]
 
 
 def test_options_that_do_not_fit_are_refused_before_anything_starts(data: Path, tmp_path: Path) -> None:

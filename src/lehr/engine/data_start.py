@@ -104,12 +104,12 @@ def plan_of(config: TrainConfig, dataset: Dataset, images: int) -> TrainingPlan:
 
 
 def _loaded(config: TrainConfig, ranks: Ranks) -> Dataset:
-    """The data set; the first process of a machine makes or converts what has to be, before the others read it."""
+    """The data set; where it is generated, the first process of a machine does so before the others read it."""
 
     def make() -> None:
         load_dataset(config.data.data, config.run.seed)
 
-    if ranks.several:
+    if ranks.several and config.data.data == "shapes":
         ranks.first_here(make)
     return load_dataset(config.data.data, config.run.seed)
 
