@@ -27,8 +27,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from lehr.engine.checkpoint import LAST, DamagedCheckpoint, Position, read_position
-from lehr.engine.run_folder import LOG
+from lehr.engine.checkpoint import DamagedCheckpoint, Position, read_position
+from lehr.engine.run_folder import LAST, LOG
 
 try:
     from benchmarks import crash

@@ -38,6 +38,10 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     return f"Known: {', '.join(names)}."
 
 
+class Diverged(LehrError):
+    """A run whose loss or gradients would not stay finite, whatever was tried."""
+
+
 class Stopped(LehrError):
     """A run that was asked to stop by a signal and has saved its state; exits with 128 plus the signal."""
 

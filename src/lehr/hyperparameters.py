@@ -2,7 +2,8 @@
 
 A file is read as it is: its names are Lehr's own, but for `iou_t`, which has no effect, and `anchors: 0`, which means
 the default. The gains of a file or preset belong to the loss with anchors; YOLOv8 keeps its own. They were tuned for
-SGD, so that is the optimizer unless another is named.
+SGD, so that is the optimizer unless another is named. A file that `lehr evolve` wrote names the family that its gains
+belong to, where that is another.
 """
 
 from __future__ import annotations
@@ -61,7 +62,9 @@ PRESETS: dict[str, dict[str, float]] = {
 """Augmentation from little to much, for training from random weights; and gentle rates, for going on from weights."""
 
 GAINS = ("box", "cls", "obj", "cls_pw", "obj_pw")
-"""What belongs to the loss with anchors alone."""
+"""What belongs to the loss with anchors alone, unless a file names another family."""
+FAMILY = "family"
+"""Name under which a file says to which family its gains belong, e.g. yolov8."""
 WITHOUT_EFFECT = ("iou_t",)
 
 
@@ -102,17 +105,19 @@ def read_hyperparameters(source: str | Path, model: str) -> Hyperparameters:
         given["anchors"] = round(given["anchors"])
         if given["anchors"] == 0:
             del given["anchors"]
-    own = [name for name in GAINS if name in given]
-    if own and not has_anchors(model):
-        given = {name: value for name, value in given.items() if name not in GAINS}
-        notes.append(f"--hyp {source}: {', '.join(own)} belong to the loss with anchors; {model} keeps its own gains.")
+    family = given.pop(FAMILY, None)
+    own = [name for name in (*GAINS, *(("dfl",) if family else ())) if name in given]
+    if own and (not has_anchors(model) if family is None else not model.startswith(str(family))):
+        given = {name: value for name, value in given.items() if name not in own}
+        whose = "the loss with anchors" if family is None else f"the loss of {family}"
+        notes.append(f"--hyp {source}: {', '.join(own)} belong to {whose}; {model} keeps its own gains.")
     return Hyperparameters({"optimizer": "SGD", **given}, tuple(notes))
 
 
 def _checked(given: dict[str, Any], path: Path) -> dict[str, Any]:
     """The file's content, every name known and every value a number."""
     groups = (ScheduleOptions, LossOptions, AugmentOptions)
-    known = {*(name for group in groups for name in group.model_fields), "anchors", *WITHOUT_EFFECT}
+    known = {*(name for group in groups for name in group.model_fields), "anchors", FAMILY, *WITHOUT_EFFECT}
     for name, value in given.items():
         place = f"{path}:{line_of_key(path, name)}"
         if name not in known:

@@ -30,6 +30,13 @@ app.command(
     "lehr.cli.schedule:schedule", help="Show learning rates, momentum and accumulation of a run before it is trained."
 )
 app.command("lehr.cli.anchors:anchors", help="Show how well anchors fit a data set, and find better ones.")
+app.command(
+    "lehr.cli.evolve:evolve",
+    help="Search for better hyperparameters, as a study that any number of workers and machines share.",
+)
+app.command(
+    "lehr.cli.ablate:ablate", help="Tell which techniques help on your data, and how sure that is, as a shared study."
+)
 app.command("lehr.cli.data:app", name="data", help="Check, describe, split and convert data sets.")
 app.command("lehr.cli.doctor:doctor", help="Try what this machine can do, and tell what is missing.")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any
 
-from cyclopts import Parameter
+from cyclopts import Group, Parameter
 
 from lehr.config import TrainConfig, build_config
 from lehr.hyperparameters import read_hyperparameters
@@ -22,6 +22,8 @@ from lehr.options import (
 )
 from lehr.yaml_files import read_mapping
 
+FIRST = {name: Group(name, sort_key=number) for number, name in enumerate(("Evolution", "Ablation", "Study"))}
+"""Groups that help shows before those of a run."""
 Data = Annotated[DataOptions, Parameter(name="*", group="Data")]
 Model = Annotated[ModelOptions, Parameter(name="*", group="Model")]
 Schedule = Annotated[ScheduleOptions, Parameter(name="*", group="Schedule")]

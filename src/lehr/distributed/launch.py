@@ -23,7 +23,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from lehr.errors import InputError, LehrError, Stopped
+from lehr.errors import Diverged, InputError, LehrError, Stopped
 from lehr.signals import STOPPING, describe_signal
 
 JOB, OUTCOME = "job.json", "outcome.json"
@@ -175,7 +175,7 @@ def _raise(outcome: Mapping[str, Any]) -> None:
     if code > 128:
         raise Stopped(message, code - 128)
     if code:
-        raise LehrError(message)
+        raise Diverged(message) if outcome.get("diverged") else LehrError(message)
 
 
 def _lost(error: Any, restarts: int) -> str:

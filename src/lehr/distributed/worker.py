@@ -38,7 +38,7 @@ def main(place: Path) -> int:
     from lehr.config import build_config
     from lehr.distributed.ranks import PeerLost
     from lehr.engine.run import resume, train
-    from lehr.errors import LehrError
+    from lehr.errors import Diverged, LehrError
 
     signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
@@ -52,7 +52,8 @@ def main(place: Path) -> int:
             complain(str(error))
         return error.exit_code
     except LehrError as error:
-        write_outcome(place, {"code": error.exit_code, "message": str(error)})
+        diverged = isinstance(error, Diverged)
+        write_outcome(place, {"code": error.exit_code, "message": str(error), "diverged": diverged})
         if os.getppid() != job["launcher"] and rank == 0:  # nobody else will tell it, or clear up
             complain(f"The launcher of these processes was killed. {error}")
             shutil.rmtree(place, ignore_errors=True)

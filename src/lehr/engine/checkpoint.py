@@ -21,11 +21,11 @@ from typing import Any, BinaryIO
 import torch
 
 from lehr.engine.packing import pack, unpack
+from lehr.engine.run_folder import LAST, PREVIOUS
 from lehr.errors import InputError
 from lehr.whole import flush_to_disk, whole_file
 
 FORMAT = "lehr-state-1"
-LAST, PREVIOUS = "last.ckpt", "previous.ckpt"
 ABANDONED = "abandoned.ckpt"
 """The last checkpoint of a run that was told to go back to an earlier one."""
 END_OF_ARCHIVE = b"PK\x05\x06"

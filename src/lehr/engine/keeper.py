@@ -7,8 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from lehr.engine.checkpoint import LAST, PREVIOUS, Position
+from lehr.engine.checkpoint import Position
 from lehr.engine.host_copy import Blocks, copies_done, on_host
+from lehr.engine.run_folder import LAST, PREVIOUS
 from lehr.engine.saver import LAST_WEIGHTS, Save, Saver, Weights
 from lehr.engine.setup import Setup
 from lehr.errors import LehrError

@@ -12,7 +12,7 @@ from lehr.engine.exchange import Told
 from lehr.engine.keeper import Keeper
 from lehr.engine.setup import Setup
 from lehr.engine.state import Recovery
-from lehr.errors import LehrError
+from lehr.errors import Diverged, LehrError
 from lehr.techniques.non_finite import Observation, Watch, describe
 from lehr.techniques.precision import Precision, safer
 
@@ -117,7 +117,8 @@ class Lookout:
         """Takes up the last good checkpoint, with lower rates.
 
         Raises:
-            LehrError: it has gone back as often as it may, or there is nothing to go back to.
+            Diverged: it has gone back as often as it may.
+            LehrError: there is nothing to go back to.
         """
         state, options, before = self._setup.state, self._setup.config.schedule, self._setup.state.recovery
         trouble = f"{before.streak} optimizer steps in a row were not finite"
@@ -132,7 +133,7 @@ class Lookout:
             )
             return
         if before.rollbacks >= options.rollbacks:
-            raise LehrError(
+            raise Diverged(
                 f"{trouble}, after {before.rollbacks} returns to a checkpoint with lower rates:\n{self._listed()}\n"
                 "Look at these images and their labels, or start again with a smaller --lr0 or a longer "
                 f"--warmup-epochs. {self._keeper.kept()}"

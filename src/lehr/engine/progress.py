@@ -54,6 +54,15 @@ class _Terminal(Console):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
+def terminal(silent: bool = False) -> Console:
+    """The standard output as a console.
+
+    Args:
+        silent: print nothing.
+    """
+    return _Terminal(highlight=False, soft_wrap=True, quiet=silent)
+
+
 class Reporter:
     """Tells a run's course to the terminal, or whatever the output is, and to a file.
 
@@ -74,7 +83,7 @@ class Reporter:
         if not silent:
             with contextlib.suppress(OSError):
                 self._log = log.open("a", encoding="utf-8")
-        self._console = console or _Terminal(highlight=False, soft_wrap=True, quiet=silent)
+        self._console = console or terminal(silent)
         self._epochs = epochs
         self._imgsz = imgsz
 

@@ -9,6 +9,8 @@ from pathlib import Path
 
 from lehr.whole import whole_file
 
+RESULTS = "results.csv"
+
 
 def write_results(path: Path, rows: Sequence[Mapping[str, float | int | str | None]]) -> None:
     """Writes all rows of a run under a header; the file appears whole or not at all.

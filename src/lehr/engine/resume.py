@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from lehr.config import TrainConfig, build_config
-from lehr.engine.checkpoint import LAST, PREVIOUS, Checkpoint, newest_checkpoint, read_checkpoint, read_position
-from lehr.engine.run_folder import CONFIG, is_held
+from lehr.engine.checkpoint import Checkpoint, newest_checkpoint, read_checkpoint, read_position
+from lehr.engine.run_folder import CONFIG, LAST, PREVIOUS, is_held
 from lehr.engine.saver import LAST_WEIGHTS
 from lehr.errors import InputError
 from lehr.options import option_names

@@ -16,7 +16,7 @@ from lehr.distributed.environment import World, world
 from lehr.distributed.group import Group, joined
 from lehr.distributed.launch import launch
 from lehr.distributed.ranks import PeerLost, check_divides
-from lehr.engine.checkpoint import LAST, abandon_last
+from lehr.engine.checkpoint import abandon_last
 from lehr.engine.compile_start import make_code
 from lehr.engine.deterministic import tell_cost
 from lehr.engine.device import own_device, processes_here, use_whole_machine
@@ -24,10 +24,9 @@ from lehr.engine.interrupt import StopRequest
 from lehr.engine.keeper import clear_leftovers
 from lehr.engine.out_of_memory import is_out_of_memory
 from lehr.engine.progress import Reporter
-from lehr.engine.results import write_results
+from lehr.engine.results import RESULTS, write_results
 from lehr.engine.resume import Resumption, find_run, open_run, peek
-from lehr.engine.run_folder import CONFIG, LOG, discard, make_run_folder, only_writer, write_config
-from lehr.engine.saver import RESULTS
+from lehr.engine.run_folder import CONFIG, LAST, LOG, discard, make_run_folder, only_writer, write_config
 from lehr.engine.setup import Setup, open_device, prepare
 from lehr.engine.trainer import Trainer, TrainResult, result_of
 from lehr.errors import InputError, LehrError

@@ -17,6 +17,7 @@ from lehr.errors import InputError
 from lehr.whole import whole_file
 
 CONFIG, LOCK, LOG = "config.yaml", ".lock", "train.log"
+LAST, PREVIOUS = "last.ckpt", "previous.ckpt"
 HOLDER = ".lock.holder"
 """Who holds the lock; a file of its own, since on some file systems the lock is what the lock file says."""
 OURS = {LOCK, HOLDER, f".{CONFIG}.tmp"}

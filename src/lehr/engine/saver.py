@@ -14,13 +14,14 @@ from typing import Any
 
 from torch import Tensor
 
-from lehr.engine.checkpoint import LAST, Position, write_checkpoint
-from lehr.engine.results import write_results
+from lehr.engine.checkpoint import Position, write_checkpoint
+from lehr.engine.results import RESULTS, write_results
+from lehr.engine.run_folder import LAST
 from lehr.engine.state import Row
 from lehr.errors import LehrError
 from lehr.models.weights import encode_weights, write_weights
 
-BEST_WEIGHTS, LAST_WEIGHTS, RESULTS = "best.safetensors", "last.safetensors", "results.csv"
+BEST_WEIGHTS, LAST_WEIGHTS = "best.safetensors", "last.safetensors"
 
 
 @dataclass(frozen=True, slots=True)

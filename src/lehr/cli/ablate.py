@@ -1,0 +1,90 @@
+"""`lehr ablate`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from lehr.cli.train_options import (
+    FIRST,
+    Augment,
+    Config,
+    Data,
+    Devices,
+    Hyp,
+    Loss,
+    Model,
+    Run,
+    Schedule,
+    Speed,
+    merged,
+)
+from lehr.options import (
+    AugmentOptions,
+    DataOptions,
+    DeviceOptions,
+    LossOptions,
+    ModelOptions,
+    RunOptions,
+    ScheduleOptions,
+    SpeedOptions,
+)
+from lehr.search.options import AblateOptions, StudyOptions
+
+
+def ablate(
+    *,
+    ablation: Annotated[AblateOptions, Parameter(name="*", group=FIRST["Ablation"])] = AblateOptions(),
+    study: Annotated[StudyOptions, Parameter(name="*", group=FIRST["Study"])] = StudyOptions(),
+    dry_run: Annotated[bool, Parameter(negative=(), group=FIRST["Study"])] = False,
+    data: Data = DataOptions(),
+    model: Model = ModelOptions(),
+    schedule: Schedule = ScheduleOptions(),
+    loss: Loss = LossOptions(),
+    augment: Augment = AugmentOptions(),
+    speed: Speed = SpeedOptions(),
+    devices: Devices = DeviceOptions(),
+    run: Run = RunOptions(),
+    config: Config = None,
+    hyp: Hyp = None,
+) -> None:
+    """Tell which techniques help on your data: trains with and without each, over several seeds, and compares.
+
+    Takes the options of `lehr train`. The same command goes on with a study that was stopped, and joins it from other
+    terminals and machines (with the same --name and --storage); with more --seeds it adds to it. --name is `ablate`
+    unless given. The study's folder holds ablation.csv, ablation.md, effects.json, report.html, plots, and the runs
+    themselves in trials.
+
+    Parameters
+    ----------
+    dry_run:
+        List the runs and say about how long they would take, from one epoch that is trained, and stop.
+    """
+    from lehr.cli.output import say
+    from lehr.engine.progress import duration
+    from lehr.report.effects_table import answers, effects_text
+    from lehr.search.ablate import AblateStudy
+    from lehr.search.dry_run import told_runs, told_toggles
+
+    settings = merged(data, model, schedule, loss, augment, speed, devices, run, config=config, hyp=hyp)
+    search = AblateStudy(settings, ablation, study)
+    for note in settings.notes:
+        say(note)
+    if dry_run:
+        say(told_toggles(search.ablation))
+        say(told_runs(search))
+        say("One epoch is trained to estimate the time ...")
+        say(f"About {duration(search.seconds())} here.")
+        return
+    done = search.conduct()
+    found = search.effects(done.records)
+    shown = {metric: found[metric] for metric in ("fitness", "map50", "map", "seconds", "memory")}
+    say("\n" + effects_text(shown))
+    say("\n" + "\n".join(answers(found, "fitness")))
+    needed = search.needed(done.records)
+    if needed:
+        say("Seeds that show a difference of fitness: " + ", ".join(f"{size:g}: {count}" for size, count in needed))
+    if not done.ended:
+        say("The time is over; the same command goes on.")
+    say(f"{done.folder / 'report.html'} shows every run")

@@ -1,0 +1,93 @@
+"""`lehr evolve`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from lehr.cli.train_options import (
+    FIRST,
+    Augment,
+    Config,
+    Data,
+    Devices,
+    Hyp,
+    Loss,
+    Model,
+    Run,
+    Schedule,
+    Speed,
+    merged,
+)
+from lehr.options import (
+    AugmentOptions,
+    DataOptions,
+    DeviceOptions,
+    LossOptions,
+    ModelOptions,
+    RunOptions,
+    ScheduleOptions,
+    SpeedOptions,
+)
+from lehr.search.options import EvolveOptions, StudyOptions
+
+
+def evolve(
+    *,
+    evolution: Annotated[EvolveOptions, Parameter(name="*", group=FIRST["Evolution"])] = EvolveOptions(),
+    study: Annotated[StudyOptions, Parameter(name="*", group=FIRST["Study"])] = StudyOptions(),
+    dry_run: Annotated[bool, Parameter(negative=(), group=FIRST["Study"])] = False,
+    data: Data = DataOptions(),
+    model: Model = ModelOptions(),
+    schedule: Schedule = ScheduleOptions(),
+    loss: Loss = LossOptions(),
+    augment: Augment = AugmentOptions(),
+    speed: Speed = SpeedOptions(),
+    devices: Devices = DeviceOptions(),
+    run: Run = RunOptions(),
+    config: Config = None,
+    hyp: Hyp = None,
+) -> None:
+    """Search for better hyperparameters: each trial is a training run, the first with the values as they are.
+
+    Takes the options of `lehr train`. The same command goes on with a study that was stopped, and joins it from other
+    terminals and machines (with the same --name and --storage). --name is `evolve` unless given. The study's folder
+    holds evolve.csv, hyp_evolved.yaml (for `lehr train --hyp`), report.html, plots, and the runs themselves in trials.
+
+    Parameters
+    ----------
+    dry_run:
+        Say what would be varied and about how long it would take, from one epoch that is trained, and stop.
+    """
+    from lehr.cli.output import say
+    from lehr.engine.progress import duration
+    from lehr.search.dry_run import told_space
+    from lehr.search.evolve import EVOLVED, EvolveStudy, best_record
+
+    settings = merged(data, model, schedule, loss, augment, speed, devices, run, config=config, hyp=hyp)
+    search = EvolveStudy(settings, evolution, study)
+    for note in (*settings.notes, *search.evolution.space.notes):
+        say(note)
+    if dry_run:
+        say(told_space(search.evolution.space))
+        say(
+            f"{evolution.trials} trials of {settings.epochs} epochs: the first with the values of now, the others by "
+            f"--sampler {evolution.sampler}, pruned by --pruner {evolution.pruner}. One epoch is trained to estimate "
+            "the time ..."
+        )
+        say(f"About {duration(search.seconds())} here if nothing is pruned.")
+        return
+    done = search.conduct()
+    best, first = best_record(done.records), done.records[0]
+    if best is None:
+        say("No trial has finished yet." if not done.ended else "No trial has finished.")
+        return
+    before = f", {first.fitness:.4f} with the values of before" if first.fitness is not None else ""
+    say(
+        f"\n{'Ended' if done.ended else 'The time is over; the same command goes on'}. Best fitness {best.fitness:.4f} "
+        f"(trial {best.slot + 1}){before}.\n"
+        f"  lehr train --hyp {done.folder / EVOLVED} --model {settings.model.model} --data {settings.data.data} "
+        f"--imgsz {settings.imgsz}\n"
+        f"  {done.folder / 'report.html'} shows what mattered"
+    )

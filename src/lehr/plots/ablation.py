@@ -1,0 +1,136 @@
+"""What each technique of an ablation changed, with its interval and its single runs: a forest plot."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lehr.plots.figure import COLOURS, new_figure, save_figure
+from lehr.plots.scales import plain
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from lehr.search.effects import Effect
+
+LABELS = {
+    "fitness": "fitness",
+    "map": "mAP50-95",
+    "map50": "mAP50",
+    "map75": "mAP75",
+    "precision": "precision",
+    "recall": "recall",
+    "f1": "F1",
+    "seconds": "time",
+    "memory": "memory",
+}
+"""Names of the metrics for people."""
+GOOD, BAD = ("helps", "saves"), ("hurts", "costs")
+COLUMNS = 3
+WIDEST = 5.0
+"""An interval is drawn up to this many times the largest difference: with two seeds it may be endless."""
+
+
+def label_of(metric: str) -> str:
+    """A metric's name for people."""
+    return LABELS.get(metric, metric)
+
+
+def plot_effects(effects: Mapping[str, Sequence[Effect]], path: Path) -> None:
+    """Draws a panel a metric and in it a row a technique: the mean difference, its 95% interval, and each seed's.
+
+    Args:
+        effects: by metric; differences are with the technique less without it.
+        path: a PNG, SVG or PDF file.
+
+    Raises:
+        InputError: matplotlib is missing, or the file cannot be written.
+    """
+    shown = {metric: each for metric, each in effects.items() if each}
+    techniques = list(dict.fromkeys(effect.technique for each in shown.values() for effect in each))
+    columns = min(COLUMNS, max(len(shown), 1))
+    rows = math.ceil(len(shown) / columns) or 1
+    figure, axes = new_figure(
+        rows, columns, width=max(6.5, 3.2 * columns + 1.8), height=1.1 + 0.4 * max(len(techniques), 2)
+    )
+    for number, (axis, (metric, each)) in enumerate(zip(axes, shown.items(), strict=False)):
+        _draw_panel(axis, metric, each, techniques)
+        axis.set_yticks(range(len(techniques)), [plain(name) for name in techniques] if number % columns == 0 else [])
+    for axis in axes[len(shown) :]:
+        axis.set_visible(False)
+    if shown:
+        figure.legend(
+            handles=_key(), loc="outside lower center", ncols=4 if columns > 1 else 2, frameon=False, fontsize=9
+        )
+    else:
+        axes[0].set(xticks=[], yticks=[])
+        axes[0].set_visible(True)
+        axes[0].text(0.5, 0.5, "nothing measured yet", transform=axes[0].transAxes, ha="center", color=COLOURS[7])
+    save_figure(figure, path)
+
+
+def _draw_panel(axis: Axes, metric: str, effects: Sequence[Effect], techniques: Sequence[str]) -> None:
+    """One metric's rows, each technique on the line of its place."""
+    unit, scale = _unit(metric, effects)
+    reach = WIDEST * max([abs(value) for e in effects for value in (*e.pairs, e.difference or 0.0)], default=0.0)
+    for effect in effects:
+        place = techniques.index(effect.technique)
+        if effect.difference is None:
+            axis.text(0.02, place, effect.word, transform=axis.get_yaxis_transform(), va="center", fontsize=7.5)
+            continue
+        colour, marker, face = _look(effect.word)
+        if effect.low is not None and effect.high is not None:
+            ends = [min(max(end, -reach), reach) / scale for end in (effect.low, effect.high)]
+            axis.plot(ends, [place, place], color=colour, lw=2.5, solid_capstyle="butt", zorder=2)
+            for end, whole, arrow in zip(ends, (effect.low, effect.high), ("<", ">"), strict=True):
+                if abs(whole) > reach:
+                    axis.plot(end, place, arrow, color=colour, markersize=6, zorder=2)
+        pairs = [pair / scale for pair in effect.pairs]
+        axis.plot(pairs, [place + 0.26] * len(pairs), "o", color=COLOURS[7], alpha=0.7, markersize=3.2, zorder=2)
+        middle = effect.difference / scale
+        axis.plot(middle, place, marker, color=colour, markerfacecolor=face or colour, markersize=8, zorder=3)
+    axis.axvline(0, color="black", lw=1, zorder=1)
+    axis.set_ylim(len(techniques) - 0.4, -0.6)
+    axis.grid(visible=False, axis="y")
+    axis.set_title(plain(f"{label_of(metric)}, {unit}" if unit else label_of(metric)), fontsize=10)
+    axis.tick_params(axis="x", labelsize=8)
+    axis.tick_params(axis="y", length=0)
+    axis.locator_params(axis="x", nbins=5)
+
+
+def _look(word: str) -> tuple[str, str, str]:
+    """Colour, marker and filling by the word; an empty filling is that of the colour."""
+    if word.startswith(GOOD):
+        return COLOURS[0], "^", ""
+    if word.startswith(BAD):
+        return COLOURS[3], "v", ""
+    return COLOURS[7], "o", "white"
+
+
+def _key() -> list[object]:
+    """What the markers mean."""
+    from matplotlib.lines import Line2D
+
+    names = {GOOD[0]: "helps, or saves", BAD[0]: "hurts, or costs", "": "no difference seen, or not known"}
+    handles: list[object] = []
+    for word, label in names.items():
+        colour, marker, face = _look(word)
+        line = Line2D([], [], color=colour, marker=marker, markerfacecolor=face or colour, markersize=8, lw=2.5)
+        line.set_label(label)
+        handles.append(line)
+    handles.append(
+        Line2D([], [], color=COLOURS[7], marker="o", markersize=3.2, ls="none", label="single seeds; bar: 95% interval")
+    )
+    return handles
+
+
+def _unit(metric: str, effects: Sequence[Effect]) -> tuple[str, float]:
+    """The unit in which a metric's differences are short numbers, and how many of the metric's own it is."""
+    largest = max((abs(effect.difference or 0.0) for effect in effects), default=0.0)
+    if metric == "seconds":
+        return ("seconds", 1.0) if largest < 120 else ("minutes", 60.0) if largest < 7200 else ("hours", 3600.0)
+    if metric == "memory":
+        return ("MiB", 1.0) if largest < 1024 else ("GiB", 1024.0)
+    return "", 1.0

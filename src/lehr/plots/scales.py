@@ -1,0 +1,138 @@
+"""How plots of a study lay out fitness and parameters of any kind, and the text beside them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import median
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from lehr.search.records import Value
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.colors import Colormap
+
+FAR = 4.0
+"""Fitness axes reach as far below the best as this many times what the best is above the median."""
+LOG_SPAN = 100.0
+"""A parameter whose values span more than this is drawn on a logarithmic axis."""
+LONGEST_LABEL = 14
+PALEST = 0.2
+"""How much of the pale end of the colours is left out."""
+
+
+@dataclass(frozen=True, slots=True)
+class FitnessScale:
+    """What a fitness axis shows.
+
+    Attributes:
+        low: the lowest fitness drawn where it is; what lies below is drawn at the edge.
+        best: the highest.
+        edge: where the axis begins.
+        high: where it ends.
+        room: what is left above the highest.
+    """
+
+    low: float
+    best: float
+    edge: float
+    high: float
+    room: float
+
+    @classmethod
+    def of(cls, values: Sequence[float], first: float | None) -> FitnessScale:
+        """The scale for some trials.
+
+        Args:
+            values: their fitness.
+            first: that of the first trial, which is always within; None where it has none.
+        """
+        values = [*values, *([] if first is None else [first])] or [0.0]
+        best, middle = max(values), median(values)
+        low = max(min(values), best - FAR * (best - middle)) if best > middle else min(values)
+        low = low if first is None else min(low, first)
+        room = 0.08 * (best - low) or 0.01
+        return cls(low, best, low - 2 * room, best + room, room)
+
+
+@dataclass(frozen=True, slots=True)
+class Ruler:
+    """Where values of a parameter lie: numbers by their size or logarithm, anything else side by side.
+
+    Attributes:
+        choices: the values in order, where they are no numbers.
+        low: the lowest place.
+        high: the highest place.
+        log: whether by the logarithm.
+    """
+
+    choices: tuple[str, ...]
+    low: float
+    high: float
+    log: bool
+
+    @classmethod
+    def of(cls, values: Sequence[Value]) -> Ruler:
+        """The ruler for some values, one or more."""
+        if all(isinstance(value, int | float) and not isinstance(value, bool) for value in values):
+            numbers = [float(value) for value in values]
+            low, high = min(numbers), max(numbers)
+            return cls((), low, high, low > 0 and high > LOG_SPAN * low)
+        choices = tuple(sorted({str(value) for value in values}))
+        return cls(choices, 0.0, len(choices) - 1.0, False)
+
+    def place(self, value: Value) -> float:
+        """Where a value is drawn on an axis of its own."""
+        return float(self.choices.index(str(value))) if self.choices else float(value)
+
+    def share(self, value: Value) -> float:
+        """Where a value lies between the lowest and the highest, 0 to 1; halfway where all are equal."""
+        place, low, high = self.place(value), self.low, self.high
+        if self.log:
+            place, low, high = math.log(place), math.log(low), math.log(high)
+        return (place - low) / (high - low) if high > low else 0.5
+
+    def ends(self) -> tuple[str, str]:
+        """The lowest and the highest value; an empty text and the one value where all are equal."""
+        low, high = (self.choices[0], self.choices[-1]) if self.choices else (f"{self.low:.3g}", f"{self.high:.3g}")
+        return ("" if low == high else _short(low)), _short(high)
+
+    def apply(self, axis: Axes) -> None:
+        """Gives an axis the ruler's scale and ticks."""
+        if self.choices:
+            axis.set_xticks(range(len(self.choices)), [plain(_short(each)) for each in self.choices])
+            axis.set_xlim(-0.5, len(self.choices) - 0.5)
+        elif self.log:
+            axis.set_xscale("log")
+        elif self.high == self.low:
+            room = abs(self.low) * 0.1 or 0.1
+            axis.set_xlim(self.low - room, self.high + room)
+            axis.set_xticks([self.low])
+        else:
+            axis.locator_params(axis="x", nbins=3)
+
+
+def ordered_colours() -> Colormap:
+    """From light green to dark violet, readable for colour-blind people; what counts most stands out most on white."""
+    from matplotlib import colormaps
+    from matplotlib.colors import ListedColormap
+
+    return ListedColormap(colormaps["viridis_r"](np.linspace(PALEST, 1, 256)))
+
+
+def plain(text: str) -> str:
+    """Text that matplotlib takes as it is, dollar signs too."""
+    return text.replace("$", r"\$")
+
+
+def percent(share: float) -> str:
+    """A share of 1 as whole percent; `<1%` where it is little, but something."""
+    return "<1%" if 0 < share < 0.005 else f"{share:.0%}"
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= LONGEST_LABEL else f"{text[: LONGEST_LABEL - 1]}…"

@@ -1,0 +1,298 @@
+"""The course of a search: fitness over its trials, and what the parameters had to do with it.
+
+Fitness axes show the better trials in full: those far below them are drawn hollow at the axis's lower edge, since one
+trial that came to nothing would leave no room for the differences between the others.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from lehr.plots.figure import COLOURS, new_figure, save_figure
+from lehr.plots.scales import FitnessScale, Ruler, ordered_colours, percent, plain
+from lehr.search.records import Record, State, Value
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.ticker import Locator
+
+LOOKS: dict[State, tuple[str, str]] = {
+    "finished": (COLOURS[0], "o"),
+    "pruned": (COLOURS[1], "v"),
+    "diverged": (COLOURS[3], "X"),
+    "running": (COLOURS[7], "s"),
+    "failed": (COLOURS[4], "|"),
+}
+"""Colour and marker of a trial by its state; waiting ones have nothing to show."""
+COLUMNS = 5
+
+
+def finished(records: Sequence[Record]) -> list[Record]:
+    """The trials that were trained to their end and came to a finite fitness, in their order."""
+    done = [each for each in records if each.state == "finished" and math.isfinite(_fitness(each))]
+    return sorted(done, key=lambda each: each.slot)
+
+
+def best_of(records: Sequence[Record]) -> Record | None:
+    """The finished trial of the highest fitness, the first of equals; None where none has finished."""
+    return max(finished(records), key=_fitness, default=None)
+
+
+def plot_fitness(records: Sequence[Record], path: Path) -> None:
+    """Draws each trial's fitness, the best so far, and that of the first trial, which has the current values.
+
+    Args:
+        records: the trials.
+        path: a PNG, SVG or PDF file.
+
+    Raises:
+        InputError: matplotlib is missing, or the file cannot be written.
+    """
+    figure, (axis,) = new_figure(1, 1, height=3.8)
+    done = finished(records)
+    scored = [each for each in records if math.isfinite(_fitness(each)) and each.state not in ("diverged", "failed")]
+    scale = FitnessScale.of([_fitness(each) for each in done or scored], _first_fitness(records))
+    for state in LOOKS:
+        _draw_state(axis, state, [each for each in records if each.state == state], scale)
+    if done:
+        best = [max(_fitness(each) for each in done[: index + 1]) for index in range(len(done))]
+        slots = [each.slot for each in done] + [max(each.slot for each in records) + 0.5]
+        axis.step(
+            slots, [*best, best[-1]], where="post", color=COLOURS[2], lw=1.6, label=f"best so far ({best[-1]:.3f})"
+        )
+    first = _first_fitness(records)
+    if first is not None:
+        axis.axhline(first, color="black", ls="--", lw=1, label=f"trial 0, the current values ({first:.3f})")
+    axis.xaxis.set_major_locator(_whole_numbers())
+    axis.set(xlabel="trial", ylabel="fitness")
+    axis.set_ylim(scale.edge, max([scale.high, *(_fitness(each) + scale.room for each in scored)]))
+    if not scored:
+        axis.set_yticks([])
+    if axis.get_legend_handles_labels()[0]:
+        figure.legend(loc="outside lower center", ncols=3, frameon=False)
+    else:
+        _say(axis, "no trial has a fitness yet")
+    save_figure(figure, path)
+
+
+def plot_parameters(records: Sequence[Record], path: Path, start: Mapping[str, Value] | None = None) -> None:
+    """Draws each parameter against fitness: a dot a finished trial, the best as a plus, the start as a dashed line.
+
+    Args:
+        records: the trials.
+        path: a PNG, SVG or PDF file.
+        start: the values that the search began with; by default those of trial 0.
+
+    Raises:
+        InputError: matplotlib is missing, or the file cannot be written.
+    """
+    done, best = finished(records), best_of(records)
+    names = _names(done)
+    if best is None or not names:
+        _plot_nothing(path)
+        return
+    start = start if start is not None else next((each.params for each in records if each.slot == 0), {})
+    columns = min(COLUMNS, len(names))
+    figure, axes = new_figure(math.ceil(len(names) / columns), columns, width=2.2 * columns + 1.2, height=1.9)
+    scale = FitnessScale.of([_fitness(each) for each in done], _first_fitness(records))
+    last, colours = max(done[-1].slot, 1), ordered_colours()
+    for number, (axis, name) in enumerate(zip(axes, names, strict=False)):
+        having = [each for each in done if name in each.params]
+        ruler = Ruler.of([each.params[name] for each in having] + ([start[name]] if name in start else []))
+        ruler.apply(axis)
+        places = [ruler.place(each.params[name]) for each in having]
+        heights = [max(_fitness(each), scale.edge) for each in having]
+        slots = [each.slot for each in having]
+        dots = axis.scatter(places, heights, c=slots, cmap=colours, vmin=0, vmax=last, s=16, zorder=3, clip_on=False)
+        if name in start:
+            axis.axvline(ruler.place(start[name]), color="black", ls="--", lw=1)
+        if name in best.params:
+            place = ruler.place(best.params[name])
+            axis.plot(place, _fitness(best), "+", color=COLOURS[3], markersize=12, mew=2, zorder=4)
+        axis.set_title(plain(name), fontsize=9)
+        axis.tick_params(labelsize=7)
+        axis.set_ylim(scale.edge, scale.high)
+        if number % columns:
+            axis.set_yticklabels([])
+        else:
+            axis.set_ylabel("fitness", fontsize=8)
+    for axis in axes[len(names) :]:
+        axis.set_visible(False)
+    shrink = min(1.0, 3.0 / math.ceil(len(names) / columns))
+    bar = figure.colorbar(dots, ax=axes, label="trial", shrink=shrink, pad=0.01)
+    bar.ax.yaxis.set_major_locator(_whole_numbers())
+    save_figure(figure, path)
+
+
+def plot_importances(importance: Mapping[str, float], path: Path) -> None:
+    """Draws how much each parameter had to do with the fitness, most first.
+
+    Args:
+        importance: shares of 1, by name.
+        path: a PNG, SVG or PDF file.
+
+    Raises:
+        InputError: matplotlib is missing, or the file cannot be written.
+    """
+    if not importance:
+        _plot_nothing(path, "too few finished trials to tell")
+        return
+    ordered = sorted(importance.items(), key=lambda item: (-item[1], item[0]))
+    figure, (axis,) = new_figure(1, 1, height=0.8 + 0.24 * len(ordered))
+    bars = axis.barh([plain(name) for name, _ in ordered], [100 * value for _, value in ordered], color=COLOURS[0])
+    axis.bar_label(bars, [percent(value) for _, value in ordered], padding=3, fontsize=8)
+    axis.invert_yaxis()
+    axis.grid(visible=False, axis="y")
+    axis.margins(x=0.08, y=0.5 / (len(ordered) + 1))
+    axis.set_xlabel("share of the importance of all parameters, %")
+    save_figure(figure, path)
+
+
+def plot_parallel(records: Sequence[Record], path: Path) -> None:
+    """Draws each finished trial as a line across all parameters, from the lowest to the highest value tried.
+
+    Args:
+        records: the trials.
+        path: a PNG, SVG or PDF file.
+
+    Raises:
+        InputError: matplotlib is missing, or the file cannot be written.
+    """
+    done, best = finished(records), best_of(records)
+    names = _names(done)
+    if best is None or not names:
+        _plot_nothing(path)
+        return
+    figure, (axis,) = new_figure(1, 1, width=max(9.0, 0.42 * len(names)), height=4.8)
+    from matplotlib.cm import ScalarMappable
+    from matplotlib.colors import Normalize
+
+    scale = FitnessScale.of([_fitness(each) for each in done], None)
+    colours = ScalarMappable(Normalize(scale.low, max(scale.best, scale.low + 1e-3)), ordered_colours())
+    rulers = {name: Ruler.of([e.params[name] for e in done if name in e.params]) for name in names}
+    ascending = sorted(done, key=_fitness)
+    shades = colours.to_rgba(np.array([_fitness(each) for each in ascending]))
+    for each, shade in zip(ascending, shades, strict=True):
+        heights = [rulers[name].share(each.params[name]) if name in each.params else math.nan for name in names]
+        axis.plot(range(len(names)), heights, color=shade, lw=1, alpha=0.75)
+    heights = [rulers[name].share(best.params[name]) if name in best.params else math.nan for name in names]
+    label = f"best: trial {best.slot}, fitness {best.fitness:.3f}"
+    axis.plot(range(len(names)), heights, color=COLOURS[3], lw=2.2, marker="+", markersize=11, mew=2, label=label)
+    for place, name in enumerate(names):
+        for height, text, anchor in zip((-0.06, 1.06), rulers[name].ends(), ("top", "bottom"), strict=True):
+            axis.text(place, height, plain(text), ha="center", va=anchor, rotation=90, fontsize=7)
+    axis.set_xticks(range(len(names)), [plain(name) for name in names], rotation=60, ha="right", fontsize=8)
+    axis.tick_params(length=0)
+    axis.set_ylim(-0.26, 1.26)
+    axis.set_yticks([])
+    axis.spines[["left", "bottom"]].set_visible(False)
+    axis.grid(visible=False)
+    axis.vlines(range(len(names)), 0, 1, color=COLOURS[7], lw=0.8, alpha=0.5, zorder=0)
+    axis.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), frameon=False)
+    figure.colorbar(colours, ax=axis, label="fitness", pad=0.01)
+    save_figure(figure, path)
+
+
+def plot_courses(records: Sequence[Record], path: Path) -> None:
+    """Draws fitness over the epochs of every trial; pruned ones end early, with a mark.
+
+    Args:
+        records: the trials.
+        path: a PNG, SVG or PDF file.
+
+    Raises:
+        InputError: matplotlib is missing, or the file cannot be written.
+    """
+    figure, (axis,) = new_figure(1, 1, height=4.2)
+    best, told = best_of(records), set[str]()
+    for each in sorted(records, key=lambda each: each.slot):
+        points = _points(each)
+        if not points or each.state not in LOOKS:
+            continue
+        colour, marker = LOOKS[each.state]
+        label = each.state if each.state not in told else None
+        told.add(each.state)
+        end = [len(points) - 1] if each.state != "finished" or len(points) == 1 else []
+        look: dict[str, Any] = {"color": colour, "marker": marker, "markevery": end, "markersize": 8}
+        axis.plot(
+            *zip(*points, strict=True), **look, lw=1, alpha=0.9 if end else 0.6, zorder=3 if end else 2, label=label
+        )
+    for record, style, colour, name in (
+        (best, "-", COLOURS[2], "best: trial {}"),
+        (_slot_0(records), "--", "black", "trial {}, the current values"),
+    ):
+        if record is not None and (points := _points(record)):
+            text = name.format(record.slot)
+            axis.plot(*zip(*points, strict=True), ls=style, color=colour, lw=2.2, label=text, zorder=4)
+    axis.set(xlabel="epoch", ylabel="fitness")
+    axis.xaxis.set_major_locator(_whole_numbers())
+    if told:
+        axis.set_ylim(bottom=0)
+        figure.legend(loc="outside lower center", ncols=3, frameon=False)
+    else:
+        _say(axis, "no epoch has finished yet")
+    save_figure(figure, path)
+
+
+def _draw_state(axis: Axes, state: State, group: Sequence[Record], scale: FitnessScale) -> None:
+    """Draws the trials of one state: those below the scale, and those without a result, at its lower edge."""
+    colour, marker = LOOKS[state]
+    style: dict[str, Any] = {"color": colour, "marker": marker, "linestyle": "none", "markersize": 7, "zorder": 3}
+    empty = state in ("diverged", "failed")
+    inside = [] if empty else [each for each in group if _fitness(each) >= scale.low]
+    outside = [each for each in group if each not in inside and (empty or math.isfinite(_fitness(each)))]
+    label: str | None = f"{state} ({len(inside) + len(outside)})"
+    if inside:
+        axis.plot([each.slot for each in inside], [_fitness(each) for each in inside], **style, label=label)
+        label = None
+    if outside:
+        style |= {} if empty else {"markerfacecolor": "none"}
+        edge = [scale.edge] * len(outside)
+        axis.plot([each.slot for each in outside], edge, **style, label=label, clip_on=False)
+
+
+def _fitness(record: Record) -> float:
+    """Its fitness, below every other where it has none that is finite."""
+    return record.fitness if record.fitness is not None and math.isfinite(record.fitness) else -math.inf
+
+
+def _points(record: Record) -> list[tuple[int, float]]:
+    """Its epochs, from 1, and their fitness where that is finite."""
+    return [(epoch, value) for epoch, value in enumerate(record.course, 1) if math.isfinite(value)]
+
+
+def _slot_0(records: Sequence[Record]) -> Record | None:
+    return next((each for each in records if each.slot == 0 and each.state == "finished"), None)
+
+
+def _first_fitness(records: Sequence[Record]) -> float | None:
+    first = _slot_0(records)
+    return first.fitness if first is not None and math.isfinite(_fitness(first)) else None
+
+
+def _names(records: Sequence[Record]) -> list[str]:
+    """The parameters of any of the trials, in the order in which they first come."""
+    return list(dict.fromkeys(name for each in records for name in each.params))
+
+
+def _whole_numbers() -> Locator:
+    """Ticks at whole numbers alone, a single one too."""
+    from matplotlib.ticker import MaxNLocator
+
+    return MaxNLocator(integer=True, min_n_ticks=1)
+
+
+def _say(axis: Axes, text: str) -> None:
+    axis.text(0.5, 0.5, text, transform=axis.transAxes, ha="center", va="center", color=COLOURS[7])
+    axis.set(xticks=[], yticks=[])
+
+
+def _plot_nothing(path: Path, text: str = "no trial has finished yet") -> None:
+    figure, (axis,) = new_figure(1, 1, height=1.6)
+    _say(axis, text)
+    save_figure(figure, path)

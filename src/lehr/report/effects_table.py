@@ -1,0 +1,122 @@
+"""What each technique of an ablation did, in words and tables: for the terminal, and as Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from lehr.plots.ablation import BAD, GOOD, label_of
+from lehr.report.numbers import NOTHING, changed, count, interval, measured
+
+if TYPE_CHECKING:
+    from lehr.search.effects import Effect
+
+HEAD = ("technique", "without", "with", "change", "95% interval", "seeds", "")
+
+
+def effects_text(effects: Mapping[str, Sequence[Effect]]) -> str:
+    """A block a metric and a line a technique, in aligned columns.
+
+    Args:
+        effects: by metric.
+    """
+    return "\n\n".join(
+        _aligned(label_of(metric), [_row(effect) for effect in each]) for metric, each in effects.items() if each
+    )
+
+
+def effects_markdown(effects: Mapping[str, Sequence[Effect]]) -> str:
+    """A Markdown table: a row a technique, a column a metric.
+
+    Args:
+        effects: by metric.
+    """
+    metrics = [metric for metric, each in effects.items() if each]
+    lines = [["technique", *(label_of(metric) for metric in metrics)], ["---"] * (len(metrics) + 1)]
+    for technique in techniques_of(effects):
+        found = [effect_of(effects, technique, metric) for metric in metrics]
+        lines.append([technique, *(NOTHING if effect is None else _sentence_part(effect) for effect in found)])
+    return "\n".join(f"| {' | '.join(_escaped(cell) for cell in line)} |" for line in lines) + "\n"
+
+
+def answers(effects: Mapping[str, Sequence[Effect]], metric: str = "map") -> list[str]:
+    """Which technique helped, a sentence each: first what helps, then what hurts, then what cannot be told.
+
+    Args:
+        effects: by metric.
+        metric: which metric decides; where it is not there, fitness does, and where neither is, the first.
+    """
+    metric = next((name for name in (metric, "fitness", *effects) if effects.get(name)), metric)
+    told = sorted(effects.get(metric, ()), key=lambda effect: (_rank(effect), -abs(effect.difference or 0.0)))
+    return [_sentence(effect) for effect in told]
+
+
+def techniques_of(effects: Mapping[str, Sequence[Effect]]) -> list[str]:
+    """The techniques that any metric tells of, in the order in which they first come."""
+    return list(dict.fromkeys(effect.technique for each in effects.values() for effect in each))
+
+
+def effect_of(effects: Mapping[str, Sequence[Effect]], technique: str, metric: str) -> Effect | None:
+    """What a technique did to a metric; None where that was not asked."""
+    return next((effect for effect in effects.get(metric, ()) if effect.technique == technique), None)
+
+
+def _sentence(effect: Effect) -> str:
+    word = effect.word.replace(":", ",")
+    if effect.difference is None:
+        return f"{effect.technique}: {word}."
+    change = f"{changed(effect.metric, effect.difference)} {label_of(effect.metric)}"
+    within = interval(effect.metric, effect.low, effect.high)
+    known = ", ".join(part for part in (within, count(len(effect.pairs), "seed")) if part)
+    if effect.word in (*GOOD, *BAD):
+        return f"{effect.technique} {word}: {change} ({known})."
+    return f"{effect.technique}: {word} ({change}, {known})."
+
+
+def _sentence_part(effect: Effect) -> str:
+    if effect.difference is None:
+        return effect.word
+    within = interval(effect.metric, effect.low, effect.high)
+    change = changed(effect.metric, effect.difference)
+    return f"{change}{f' ({within})' if within else ''}, {effect.word}"
+
+
+def _rank(effect: Effect) -> int:
+    if effect.difference is None:
+        return 3
+    return 0 if effect.word in GOOD else 1 if effect.word in BAD else 2
+
+
+def _row(effect: Effect) -> tuple[str, ...]:
+    metric = effect.metric
+    return (
+        effect.technique,
+        measured(metric, effect.without),
+        measured(metric, effect.with_),
+        changed(metric, effect.difference),
+        interval(metric, effect.low, effect.high) or NOTHING,
+        str(len(effect.pairs)),
+        effect.word,
+    )
+
+
+def _aligned(title: str, rows: Sequence[tuple[str, ...]]) -> str:
+    """A titled table whose first and last columns begin, and whose others end, at the same place."""
+    lines = [HEAD, *rows]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(HEAD))]
+    last = len(HEAD) - 1
+    text = [
+        "  ".join(
+            cell.ljust(width) if column in (0, last) else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(line, widths, strict=True))
+        ).rstrip()
+        for line in lines
+    ]
+    return "\n".join([title, *text])
+
+
+def _escaped(text: str) -> str:
+    """Text that ends no cell and is no tag."""
+    for mark, replaced in (("\\", "\\\\"), ("|", "\\|"), ("&", "&amp;"), ("<", "&lt;"), ("\n", " ")):
+        text = text.replace(mark, replaced)
+    return text

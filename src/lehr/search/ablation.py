@@ -1,0 +1,123 @@
+"""Ablation: which technique helps on these data, told by training with and without it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from itertools import combinations
+from typing import TYPE_CHECKING, Any, Literal
+
+from lehr.errors import InputError
+from lehr.search.records import Value
+from lehr.search.study import Definition
+from lehr.search.toggles import Toggle
+
+if TYPE_CHECKING:
+    from optuna import Trial
+    from optuna.pruners import BasePruner
+    from optuna.samplers import BaseSampler
+
+Mode = Literal["leave-one-out", "add-one-in", "factorial"]
+SEED = "seed"
+MOST_SEED = 2**53 - 1
+"""A storage keeps values as 64-bit floats."""
+MOST_FACTORIAL = 8
+"""Techniques of a factorial ablation at most: 256 sets."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ablation:
+    """An ablation of techniques.
+
+    Attributes:
+        base: the options of a run, by flat name.
+        toggles: the techniques, by name.
+        mode: which sets of techniques are trained.
+        fitness: what the words are about.
+    """
+
+    base: Mapping[str, Any]
+    toggles: Mapping[str, Toggle]
+    mode: str
+    fitness: str
+
+    @classmethod
+    def of(cls, definition: Definition) -> Ablation:
+        """The ablation that a definition is of."""
+        search = definition.search
+        toggles = {name: Toggle(**each) for name, each in search["techniques"].items()}
+        return cls(definition.options, toggles, search["mode"], search["fitness"])
+
+    def definition(self, data: str) -> Definition:
+        """What makes it the same ablation elsewhere.
+
+        Args:
+            data: fingerprint of the data set.
+        """
+        techniques = {name: asdict(each) for name, each in self.toggles.items()}
+        return Definition(
+            "ablate", self.base, data, {"fitness": self.fitness, "mode": self.mode, "techniques": techniques}
+        )
+
+    @property
+    def epochs(self) -> int:
+        """Epochs of a whole trial."""
+        return int(self.base["epochs"])
+
+    @property
+    def baseline(self) -> frozenset[str] | None:
+        """The set that the others are compared with; None for a factorial ablation."""
+        return {"leave-one-out": frozenset(self.toggles), "add-one-in": frozenset[str]()}.get(self.mode)
+
+    def sets(self) -> list[frozenset[str]]:
+        """The sets of techniques that are trained, the baseline first.
+
+        Raises:
+            InputError: there would be too many.
+        """
+        every = frozenset(self.toggles)
+        if self.mode == "leave-one-out":
+            return [every, *(every - {name} for name in self.toggles)]
+        if self.mode == "add-one-in":
+            return [frozenset(), *(frozenset({name}) for name in self.toggles)]
+        if len(every) > MOST_FACTORIAL:
+            raise InputError(
+                f"--mode factorial with {len(every)} techniques means {2 ** len(every)} runs for each seed. Name at "
+                f"most {MOST_FACTORIAL}, or use --mode leave-one-out."
+            )
+        return [frozenset(some) for count in range(len(every), -1, -1) for some in combinations(self.toggles, count)]
+
+    def slots(self, seeds: Sequence[int]) -> list[Mapping[str, Value]]:
+        """The values of each trial: all sets with the first seed, then all with the next, so that a budget that ends
+        early leaves sets that can be compared.
+
+        Args:
+            seeds: of the runs.
+        """
+        return [{**{name: name in on for name in self.toggles}, SEED: seed} for seed in seeds for on in self.sets()]
+
+    def options(self, trial: Trial) -> dict[str, Any]:
+        """The options of a trial's run."""
+        on = {name for name in self.toggles if trial.suggest_categorical(name, (True, False))}
+        return self.with_techniques(on) | {SEED: trial.suggest_int(SEED, 0, MOST_SEED)}
+
+    def with_techniques(self, on: set[str] | frozenset[str]) -> dict[str, Any]:
+        """The options of a run with these techniques on and the others off."""
+        options = dict(self.base)
+        for name, toggle in self.toggles.items():
+            options |= toggle.on if name in on else toggle.off
+        if "lr_schedule" in {option for toggle in self.toggles.values() for option in toggle.on}:
+            options["cos_lr"] = False  # the other name of the same
+        return options
+
+    def sampler(self, slot: int) -> BaseSampler:
+        """Not asked: all values are fixed."""
+        from optuna.samplers import RandomSampler
+
+        return RandomSampler(seed=slot)
+
+    def pruner(self) -> BasePruner:
+        """None: each trial is trained to its end."""
+        from optuna.pruners import NopPruner
+
+        return NopPruner()

@@ -1,0 +1,177 @@
+"""`lehr evolve`: conducts a search and writes what it found."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from lehr.config import TrainConfig
+from lehr.errors import InputError
+from lehr.options import has_anchors
+from lehr.search.conduct import (
+    PAGE,
+    PLOTS,
+    Conducted,
+    conduct,
+    local_options,
+    read_data,
+    shared_options,
+    worker_places,
+)
+from lehr.search.estimate import measure_epoch
+from lehr.search.evolution import Evolution
+from lehr.search.fitness import METRICS, parse_fitness
+from lehr.search.importance import importances
+from lehr.search.options import EvolveOptions, StudyOptions
+from lehr.search.records import Record
+from lehr.search.space import build_space
+from lehr.search.storage import require_optuna
+from lehr.search.study import SharedStudy
+from lehr.whole import whole_file
+
+TABLE, EVOLVED = "evolve.csv", "hyp_evolved.yaml"
+COLUMNS = ("trial", "state", "fitness", *METRICS, "epochs", "seconds", "memory", "worker", "begun", "run")
+
+
+class EvolveStudy:
+    """A search on this machine.
+
+    Args:
+        config: the run that is varied.
+        options: what the search is like.
+        study: where it is kept and who works on it.
+
+    Raises:
+        InputError: options, data or space cannot be used.
+    """
+
+    def __init__(self, config: TrainConfig, options: EvolveOptions, study: StudyOptions) -> None:
+        require_optuna()
+        parse_fitness(study.fitness)
+        self.config, self.options, self.study = config, options, study
+        base = shared_options(config)
+        self.run, self.data = read_data(config)
+        if options.prune_after is not None and options.prune_after >= config.epochs:
+            raise InputError(
+                f"--prune-after {options.prune_after}: trials have {config.epochs} epochs, so none would be pruned. "
+                "Give fewer, or --pruner none."
+            )
+        space = build_space(self.run, options.space)
+        self.evolution = Evolution(
+            base, space, options.sampler, options.pruner, options.prune_after, study.fitness.replace(" ", "")
+        )
+
+    def conduct(self) -> Conducted:
+        """Works on the search until all trials have ended, or it is stopped."""
+        evolution = self.evolution
+        done = conduct(
+            evolution,
+            evolution.definition(self.data),
+            evolution.slots(self.options.trials),
+            self.config,
+            self.study,
+            lambda record: "",
+            lambda folder, _, records: self._write(folder, records),
+        )
+        self._write_page(done.folder, done.study, done.records)
+        return done
+
+    def seconds(self) -> float:
+        """About how long the search takes here if nothing is pruned, from one epoch that is trained."""
+        places = worker_places(self.config, self.study.jobs)
+        local, cores = places[0]
+        estimate = measure_epoch({**self.evolution.base, **local_options(self.config), **local}, cores)
+        return estimate.seconds(self.options.trials, self.config.epochs, len(places))
+
+    def _write(self, folder: Path, records: Sequence[Record]) -> None:
+        """Writes the table of trials and the best values."""
+        write_table(records, tuple(self.evolution.space.parameters), folder / TABLE)
+        best = best_record(records)
+        if best is not None:
+            write_evolved(best, self, folder / EVOLVED)
+
+    def _write_page(self, folder: Path, study: SharedStudy, records: Sequence[Record]) -> None:
+        from lehr.report.evolution_page import draw_evolution, evolution_page
+        from lehr.report.study_page import write_page
+
+        importance, space = importances(study.study), self.evolution.space
+        figures = draw_evolution(records, folder / PLOTS, importance, space.start)
+        result = folder / EVOLVED if best_record(records) is not None else None
+        page = evolution_page(
+            folder.name,
+            records,
+            space,
+            epochs=self.evolution.epochs,
+            importance=importance,
+            figures=figures,
+            result=result,
+        )
+        write_page(page, folder / PAGE)
+
+
+def best_record(records: Sequence[Record]) -> Record | None:
+    """The fittest of the trials that were trained to their end."""
+    done = [record for record in records if record.state == "finished" and record.fitness is not None]
+    return max(done, key=lambda record: record.fitness or 0.0, default=None)
+
+
+def write_table(records: Sequence[Record], parameters: Sequence[str], path: Path) -> None:
+    """Writes a row a trial; the file appears whole or not at all.
+
+    Args:
+        records: the trials.
+        parameters: what is varied.
+        path: the file.
+
+    Raises:
+        InputError: it cannot be written.
+    """
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow((*COLUMNS, *parameters))
+    for record in records:
+        row: list[Any] = [record.slot + 1, record.state, _number(record.fitness)]
+        row += [_number(record.metrics.get(name)) for name in METRICS]
+        row += [len(record.course), _number(record.seconds), _number(record.memory), record.worker]
+        row += [record.attempts, record.folder]
+        writer.writerow((*row, *(record.params.get(name, "") for name in parameters)))
+    with whole_file(path, "Make room.") as temporary:
+        temporary.write_text(text.getvalue(), encoding="utf-8")
+
+
+def write_evolved(best: Record, search: EvolveStudy, path: Path) -> None:
+    """Writes the best values as a file for `--hyp`; it appears whole or not at all.
+
+    The optimizer and its batch are named, since `auto` would choose them anew in a run of another length.
+
+    Args:
+        best: the trial that found them.
+        search: the search.
+        path: the file.
+
+    Raises:
+        InputError: it cannot be written.
+    """
+    config, choice = search.config, search.run.plan.optimizer
+    model = config.model.model
+    values: dict[str, Any] = {"optimizer": choice.name, "nominal_batch": choice.nominal_batch}
+    if not has_anchors(model):
+        values["family"] = model.rstrip("nsmlx") or model
+    values |= dict(best.params)
+    head = (
+        f"# The best of a search: trial {best.slot + 1}, fitness {best.fitness:.5f} ({search.evolution.fitness}).\n"
+        f"# {model}, {config.data.data}, {config.imgsz} pixels, {config.epochs} epochs, batch {config.batch}, seed "
+        f"{config.run.seed}.\n"
+        f"# Use it: lehr train --hyp {path.name} --model {model} --data {config.data.data} --imgsz {config.imgsz}\n"
+    )
+    with whole_file(path, "Make room.") as temporary:
+        temporary.write_text(head + yaml.safe_dump(values, sort_keys=False), encoding="utf-8")
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.6g}"

@@ -1,0 +1,432 @@
+"""Genetic algorithms for the values of a training run, as samplers of an Optuna study that is maximised.
+
+`EvolutionSampler` follows the published rule that YOLOv5 made familiar: a child is one good trial, or the mean of
+several, each value times a random factor. `TournamentSampler` is the later form: two parents from tournaments (Brindle,
+"Genetic Algorithms for Function Optimization", 1981), crossed (BLX-alpha; Eshelman & Schaffer, "Real-Coded Genetic
+Algorithms and Interval-Schemata", 1993), then mutated.
+
+Nothing is remembered between draws: a child is a function of the seed, the number of its trial, and the trials finished
+before it. So workers need to share nothing but the study, and a study goes on as if it had never stopped.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, cast
+
+import numpy as np
+from numpy.typing import NDArray
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.samplers import BaseGASampler
+from optuna.study import StudyDirection
+from optuna.trial import TrialState
+
+from lehr.rng import generator
+from lehr.search.records import Value
+
+if TYPE_CHECKING:
+    from optuna.study import Study
+    from optuna.trial import FrozenTrial
+
+Rng = np.random.Generator
+Numeric = FloatDistribution | IntDistribution
+Distributions = Mapping[str, BaseDistribution]
+Bounds = Mapping[str, Numeric | CategoricalDistribution]
+Values = Mapping[str, Value]
+
+PARENTS = 5
+"""How many of the best trials may be the parent of a steady-state child."""
+WEIGHT_FLOOR = 1e-6
+"""Added to what a parent's fitness is above the least, so that the least, and equals, can be drawn."""
+MUTATION, SIGMA = 0.8, 0.2
+"""Probability that a value is mutated, and how strongly."""
+LEAST_FACTOR, MOST_FACTOR = 0.3, 3.0
+"""What a mutated value is at least and at most, as a multiple of the parent's."""
+DIGITS = 5
+"""Digits after the point of a child's values."""
+POPULATION = 10
+"""Trials of a generation, and most trials in the pool that parents are drawn from."""
+TOURNAMENT = 3
+"""Trials drawn for a parent, which the best of them becomes."""
+ELITES = 2
+"""Best trials that belong to the pool at once, before the next generation begins."""
+CROSSOVER, ALPHA = 0.9, 0.2
+"""Probability that a value is drawn from between and around those of the parents, and how far around."""
+MOST_DRAWS = 100
+"""Draws of a child until it differs from its parents; where none can, as with all gains 0, it is equal."""
+LARGEST = 1e300
+"""Fitness beyond counts as this, so that differences stay finite."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mutation:
+    """How values are mutated.
+
+    Attributes:
+        gains: how strongly each is, by name, 0 or more; 0 is never, missing is 1.
+        probability: that a value is.
+        sigma: how strongly all are.
+        leave_zero: whether zero stays zero, as in the published rule.
+    """
+
+    gains: Mapping[str, float] = field(default_factory=dict)
+    probability: float = MUTATION
+    sigma: float = SIGMA
+    leave_zero: bool = False
+
+    def gain(self, name: str) -> float:
+        """How strongly a value is mutated."""
+        return self.gains.get(name, 1.0)
+
+
+def selection_weights(fitness: Sequence[float]) -> NDArray[np.float64]:
+    """The probability of each parent: its fitness above the least of them, plus 1e-6, normalised; (n,) from n."""
+    values = np.clip(np.asarray(fitness, np.float64), -LARGEST, LARGEST)
+    weights = values - values.min() + WEIGHT_FLOOR
+    return np.asarray(weights / weights.sum())
+
+
+def factors(
+    rng: Rng, gains: NDArray[np.float64], probability: float = MUTATION, sigma: float = SIGMA
+) -> NDArray[np.float64]:
+    """What each value is multiplied with: `clip(1 + m * gain * normal * uniform * sigma, 0.3, 3)`.
+
+    `m` is 1 with the probability of mutation and `normal` a standard normal draw, both for each value; `uniform`, in
+    [0, 1), is one draw for all, so that some children are mutated strongly and others slightly. They are drawn again
+    until one differs from 1.
+
+    Args:
+        rng: draws them.
+        gains: (n,), 0 or more.
+        probability: that a value is mutated.
+        sigma: how strongly all are.
+
+    Returns:
+        (n,), 0.3 to 3.
+    """
+    drawn = np.ones(len(gains))
+    for _ in range(MOST_DRAWS if gains.any() and probability > 0 else 0):
+        mutated = rng.random(len(gains)) < probability
+        steps = gains * rng.standard_normal(len(gains)) * rng.random() * sigma
+        drawn = np.where(mutated, np.clip(1 + steps, LEAST_FACTOR, MOST_FACTOR), 1.0)
+        if (drawn != 1).any():
+            break
+    return drawn
+
+
+def mutate(rng: Rng, values: Values, space: Bounds, how: Mutation) -> dict[str, Value]:
+    """Values times random factors, clipped to their bounds and rounded to 5 digits after the point.
+
+    No factor moves a zero. Instead, `|normal| * sigma * gain * (high - low)` is added with the probability of mutation;
+    with its sign where zero lies between the bounds, downwards where it is the upper one. A choice is drawn again,
+    evenly, with `probability * sigma`: our own addition, since the published rule is for numbers.
+
+    Args:
+        rng: draws the mutation.
+        values: one for each name of the space.
+        space: what each may be.
+        how: where its gain is 0, a value stays as it is, not even rounded.
+    """
+    gains = np.array([0.0 if isinstance(each, CategoricalDistribution) else how.gain(k) for k, each in space.items()])
+    drawn = factors(rng, gains, how.probability, how.sigma)
+    born: dict[str, Value] = {}
+    for (name, bounds), factor in zip(space.items(), drawn, strict=True):
+        gain = how.gain(name)
+        if isinstance(bounds, CategoricalDistribution):
+            again = gain > 0 and rng.random() < how.probability * how.sigma
+            born[name] = _anywhere(rng, bounds) if again else values[name]
+            continue
+        value = float(values[name]) * factor
+        if value == 0 and gain > 0 and not how.leave_zero and rng.random() < how.probability:
+            step = rng.standard_normal() * how.sigma * gain * (bounds.high - bounds.low)
+            value = abs(step) if bounds.low >= 0 else -abs(step) if bounds.high <= 0 else step
+        # Rounding can leave the bounds: 1e-6 is rounded to 0.
+        born[name] = within(round(within(value, bounds), DIGITS) if gain else value, bounds)
+    return born
+
+
+def crossover(
+    rng: Rng, first: Values, second: Values, space: Bounds, probability: float = CROSSOVER, alpha: float = ALPHA
+) -> dict[str, Value]:
+    """Values from between and around those of two parents (BLX-alpha).
+
+    Each is drawn evenly from the interval between the parents' values, widened on both sides by alpha times its length;
+    on a logarithmic scale where the distribution is. A choice is taken from either parent with equal chance. Bounds
+    are not regarded: `mutate` does.
+
+    Args:
+        rng: draws them.
+        first: a parent; a number that is not drawn is taken from it.
+        second: the other.
+        space: by name.
+        probability: that a number is drawn.
+        alpha: how far the interval is widened, as a share of its length, 0 or more.
+    """
+    born: dict[str, Value] = {}
+    for name, bounds in space.items():
+        if isinstance(bounds, CategoricalDistribution):
+            born[name] = (first, second)[int(rng.integers(2))][name]
+        elif first[name] == second[name] or rng.random() >= probability:
+            born[name] = first[name]
+        else:
+            ends = np.array([first[name], second[name]], np.float64)
+            low, high = np.sort(np.log(ends) if bounds.log else ends)
+            value = rng.uniform(low - alpha * (high - low), high + alpha * (high - low))
+            born[name] = float(np.exp(value) if bounds.log else value)
+    return born
+
+
+def mean_parent(parents: Sequence[Values], weights: NDArray[np.float64], space: Bounds) -> dict[str, Value]:
+    """The average of parents by their weights; of a choice, the one whose parents weigh most together.
+
+    Args:
+        parents: a value for each name of the space.
+        weights: (parents,), their sum 1.
+        space: by name.
+    """
+    mean: dict[str, Value] = {}
+    for name in space:
+        values = [parent[name] for parent in parents]
+        if isinstance(space[name], CategoricalDistribution):
+            total = {value: weights[[each == value for each in values]].sum() for value in values}
+            mean[name] = max(total, key=lambda value: total[value])
+        else:
+            # From the first on, so that the mean of equal values is that value to the last bit.
+            first = float(values[0])
+            mean[name] = first + float(weights @ (np.array(values, np.float64) - first))
+    return mean
+
+
+def tournament(rng: Rng, fitness: Sequence[float], size: int = TOURNAMENT) -> int:
+    """The index of the best of some drawn without replacement; of equal ones, any."""
+    drawn = rng.choice(len(fitness), min(size, len(fitness)), replace=False)
+    return int(drawn[np.argmax([fitness[index] for index in drawn])])
+
+
+def within(value: float, bounds: Numeric) -> float | int:
+    """The number nearest to another that its distribution allows."""
+    value = min(max(float(value), bounds.low), bounds.high)
+    if bounds.step is None:
+        return value
+    return min(bounds.low + round((value - bounds.low) / bounds.step) * bounds.step, bounds.high)
+
+
+def differing(draw: Callable[[], dict[str, Value]], parents: Sequence[Values]) -> dict[str, Value]:
+    """Draws a child until it is equal to none of its parents, since training one of them again tells nothing."""
+    for _ in range(MOST_DRAWS):
+        born = draw()
+        if all(any(value != parent[name] for name, value in born.items()) for parent in parents):
+            break
+    return born
+
+
+def best(trials: Iterable[FrozenTrial], count: int) -> list[FrozenTrial]:
+    """The best finished trials, best first; of equal ones, the earlier."""
+    finished = [trial for trial in trials if trial.state == TrialState.COMPLETE]
+    return sorted(finished, key=lambda trial: (-_fitness(trial), trial.number))[:count]
+
+
+class GeneticSampler(BaseGASampler):
+    """What both samplers share: the space, the start, and generations that finished trials count."""
+
+    def __init__(
+        self, space: Distributions, start: Values, mutation: Mutation, seed: int, every: int, pool: int
+    ) -> None:
+        super().__init__(population_size=every)
+        # In the order of names, so that draws do not depend on how the mapping was made.
+        self._space = cast(Bounds, {name: each for name, each in sorted(space.items()) if not each.single()})
+        self._start, self._mutation, self._seed, self._pool_size = dict(start), mutation, seed, pool
+        for name, bounds in self._space.items():
+            if name not in start or not _allows(bounds, start[name]):
+                raise ValueError(f"start: {name} is {start.get(name)!r}; it must be one of {bounds}.")
+        for name, gain in mutation.gains.items():
+            if not 0 <= gain < float("inf"):
+                raise ValueError(f"gains: {name} is {gain}; it must be a number, 0 or more.")
+
+    @abstractmethod
+    def _child(self, rng: Rng, study: Study, pool: list[FrozenTrial]) -> dict[str, Value]:
+        """The values of a child of a pool, which is empty in the first generation."""
+
+    def before_trial(self, study: Study, trial: FrozenTrial) -> None:
+        """Refuses a study of anything but one objective that is maximised."""
+        if study.directions != [StudyDirection.MAXIMIZE]:
+            raise ValueError(f"{type(self).__name__} maximises one objective: create_study(direction='maximize').")
+
+    def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
+        """The given space, without what has a single value."""
+        return dict(self._space)
+
+    def get_trial_generation(self, study: Study, trial: FrozenTrial) -> int:
+        """The generation of a trial: one more for every `population_size` trials that were finished before it.
+
+        Optuna counts the finished trials of the newest generation only. One that was added by hand, or one of an older
+        generation, which another worker finishes late, would begin no new one and so wait to become a parent.
+        """
+        known = trial.system_attrs.get(self._get_generation_key())
+        if known is not None:
+            return int(known)
+        generation = len(_finished(study)) // (self.population_size or 1)
+        study._storage.set_trial_system_attr(trial._trial_id, self._get_generation_key(), generation)
+        return generation
+
+    def select_parent(self, study: Study, generation: int) -> list[FrozenTrial]:
+        """The best of all generations so far."""
+        return best(_finished(study), self._pool_size)
+
+    def sample_relative(
+        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        """The values of a child."""
+        generation = self.get_trial_generation(study, trial)
+        # Sorted again: a pool that the study has kept comes back in the order of numbers. And selected again where it
+        # is empty: in a copy of a study, it names trials of the original.
+        pool = best(self.get_parent_population(study, generation), self._pool_size)
+        if not pool and generation > 0:
+            pool = self.select_parent(study, generation)
+        child = self._child(generator(self._seed, "evolve", index=trial.number), study, pool)
+        return {name: child[name] for name in search_space}
+
+    def sample_independent(
+        self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
+    ) -> Any:
+        """The start's value of a parameter outside the space; where there is none, a random draw."""
+        bounds = cast(Numeric | CategoricalDistribution, param_distribution)
+        if param_name in self._start and _allows(bounds, self._start[param_name]):
+            return self._start[param_name]
+        return _anywhere(generator(self._seed, f"evolve {param_name}", index=trial.number), bounds)
+
+    def _values(self, trial: FrozenTrial) -> dict[str, Value]:
+        """The values of a parent; the start's, where it has none that the space allows."""
+        given, start = trial.params, self._start
+        return {k: given[k] if k in given and _allows(each, given[k]) else start[k] for k, each in self._space.items()}
+
+
+class EvolutionSampler(GeneticSampler):
+    """The genetic algorithm that YOLOv5 made familiar, steady-state: every finished trial begins a new generation.
+
+    The parent is one of the best 5 trials, drawn by how far its fitness is above the least of them, or their average by
+    the same weights; the start, while none is finished. Its values are mutated by the published rule (see `factors`).
+    That a zero stays zero is a known weakness of that rule, which `TournamentSampler` repairs.
+
+    Args:
+        space: by name.
+        start: a value for each, within its distribution.
+        gains: how strongly each is mutated, 0 or more; 0 is never, missing is 1.
+        seed: of all draws, 0 to 2**64 - 1.
+        parents: how many of the best trials may be the parent.
+        parent: whether one of them is drawn, or they are averaged.
+        mutation: probability that a value is mutated.
+        sigma: how strongly.
+
+    Raises:
+        ValueError: the start does not fit the space, or a gain is below 0.
+    """
+
+    def __init__(
+        self,
+        *,
+        space: Distributions,
+        start: Values,
+        gains: Mapping[str, float] | None = None,
+        seed: int = 0,
+        parents: int = PARENTS,
+        parent: Literal["single", "weighted"] = "single",
+        mutation: float = MUTATION,
+        sigma: float = SIGMA,
+    ) -> None:
+        super().__init__(space, start, Mutation(gains or {}, mutation, sigma, leave_zero=True), seed, 1, parents)
+        self._parent = parent
+
+    def _child(self, rng: Rng, study: Study, pool: list[FrozenTrial]) -> dict[str, Value]:
+        parent: Values = self._start
+        if pool:
+            weights = selection_weights([_fitness(trial) for trial in pool])
+            if self._parent == "single":
+                parent = self._values(pool[int(rng.choice(len(pool), p=weights))])
+            else:
+                parent = mean_parent([self._values(trial) for trial in pool], weights, self._space)
+        return differing(lambda: mutate(rng, parent, self._space, self._mutation), [parent])
+
+
+class TournamentSampler(GeneticSampler):
+    """A genetic algorithm of generations: the best of two tournaments are crossed, and their child is mutated.
+
+    The pool is the best 10 of all generations before, and the best 2 of all so far; in the first generation, children
+    are mutations of the start.
+
+    Args:
+        space, start, seed: as of `EvolutionSampler`.
+        gains: the same, but 0 keeps the start's value.
+        population_size: trials of a generation, and most trials in the pool.
+        tournament: trials drawn for a parent.
+        elites: best trials that belong to the pool without waiting for the next generation, at most its size.
+        crossover: probability that a value is drawn from between and around those of the parents.
+        alpha: how far around, as a share of their distance.
+        mutation, sigma: as of `EvolutionSampler`.
+
+    Raises:
+        ValueError: the start does not fit the space, or a gain is below 0.
+    """
+
+    def __init__(
+        self,
+        *,
+        space: Distributions,
+        start: Values,
+        gains: Mapping[str, float] | None = None,
+        seed: int = 0,
+        population_size: int = POPULATION,
+        tournament: int = TOURNAMENT,
+        elites: int = ELITES,
+        crossover: float = CROSSOVER,
+        alpha: float = ALPHA,
+        mutation: float = MUTATION,
+        sigma: float = SIGMA,
+    ) -> None:
+        super().__init__(space, start, Mutation(gains or {}, mutation, sigma), seed, population_size, population_size)
+        self._tournament, self._elites, self._crossover, self._alpha = tournament, elites, crossover, alpha
+
+    def _child(self, rng: Rng, study: Study, pool: list[FrozenTrial]) -> dict[str, Value]:
+        # A value that is never mutated is the start's, whatever a trial that was added has.
+        kept = {name: self._start[name] for name in self._space if self._mutation.gain(name) == 0}
+        first: Values = self._start
+        second: Values = self._start
+        if pool:
+            elites = best(_finished(study), self._elites)
+            pool = best({trial.number: trial for trial in pool + elites}.values(), self._pool_size)
+            fitness = [_fitness(trial) for trial in pool]
+            first, second = (
+                {**self._values(pool[tournament(rng, fitness, self._tournament)]), **kept} for _ in range(2)
+            )
+
+        def draw() -> dict[str, Value]:
+            crossed = crossover(rng, first, second, self._space, self._crossover, self._alpha)
+            return mutate(rng, crossed, self._space, self._mutation)
+
+        return differing(draw, [first, second])
+
+
+def _finished(study: Study) -> list[FrozenTrial]:
+    # As of the beginning of the trial, so that generation and parents are of the same moment.
+    return study._get_trials(deepcopy=False, states=(TrialState.COMPLETE,), use_cache=True)
+
+
+def _fitness(trial: FrozenTrial) -> float:
+    return float("-inf") if trial.value is None else trial.value
+
+
+def _allows(bounds: Numeric | CategoricalDistribution, value: Any) -> bool:
+    if isinstance(bounds, CategoricalDistribution):
+        return value in bounds.choices
+    return isinstance(value, int | float) and bounds.low <= value <= bounds.high
+
+
+def _anywhere(rng: Rng, bounds: Numeric | CategoricalDistribution) -> Any:
+    """A random value of a distribution: a choice evenly, a number evenly on its scale."""
+    if isinstance(bounds, CategoricalDistribution):
+        return bounds.choices[int(rng.integers(len(bounds.choices)))]
+    if bounds.log:
+        return within(float(np.exp(rng.uniform(np.log(bounds.low), np.log(bounds.high)))), bounds)
+    return within(float(rng.uniform(bounds.low, bounds.high)), bounds)

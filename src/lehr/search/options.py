@@ -1,0 +1,66 @@
+"""The options of studies: what they share, what is evolution's, and what is ablation's."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, field_validator
+
+from lehr.options import Options
+from lehr.search.ablation import Mode
+from lehr.search.fitness import DEFAULT
+from lehr.search.samplers import PrunerName, SamplerName
+
+
+class StudyOptions(Options):
+    """Where a study is kept and who works on it; may differ from machine to machine and from time to time."""
+
+    storage: str | None = None
+    """An SQLite file, a journal file (.log, .journal) on a shared disk, or postgresql://USER:PASSWORD@HOST/DATABASE, or
+    mysql://... (unset: study.db in the study's folder)."""
+    jobs: int | None = Field(None, ge=1)
+    """Workers on this machine, a trial each at a time (unset: one for each device that is named)."""
+    hours: float | None = Field(None, gt=0)
+    """Stop after this many hours with what is known then; the same command goes on."""
+    grace: float = Field(120.0, ge=5)
+    """Seconds without a sign of life after which a worker on another machine is taken for lost."""
+    keep_checkpoints: bool = False
+    """Keep the training state of trials that have ended, too; it is several times as large as their weights."""
+    fitness: str = DEFAULT
+    """What is maximised: map, map50, map75, precision, recall or f1, or a sum."""
+
+
+class EvolveOptions(Options):
+    """What a search is like."""
+
+    trials: int = Field(100, ge=1)
+    """Trials of the whole study, on all machines together."""
+    sampler: SamplerName = "ga"
+    """YOLOv5's genetic algorithm; its later form with tournaments, crossover and elites; TPE; CMA-ES; a Gaussian
+    process; or random."""
+    pruner: PrunerName = "median"
+    """Ends trials that promise little: by the median, by successive halving, by Hyperband; or none."""
+    prune_after: int | None = Field(None, ge=1)
+    """Epochs that every trial gets (unset: an eighth of all)."""
+    space: Path | None = None
+    """YAML file of what is varied, `NAME: [low, high]` a line (unset: the table of docs/evolution.md)."""
+
+
+class AblateOptions(Options):
+    """What an ablation is like."""
+
+    techniques: str = "all"
+    """Techniques to switch, such as mosaic,ema,warmup,cos_lr; or all that are on."""
+    technique_file: Path | None = None
+    """YAML file of techniques of your own, `NAME: {on: {OPTION: VALUE}, off: {OPTION: VALUE}}` a line."""
+    seeds: int = Field(3, ge=1, le=1000)
+    """Runs of each set, with --seed, --seed + 1, and so on; more may be asked for later."""
+    mode: Mode = "leave-one-out"
+    """All techniques but one; none but one; or every subset."""
+
+    @field_validator("techniques", mode="before")
+    @classmethod
+    def _joined(cls, value: Any) -> Any:
+        """YAML and Python may give a list."""
+        return ",".join(map(str, value)) if isinstance(value, list | tuple) else value

@@ -1,0 +1,320 @@
+"""What `lehr evolve` varies: parameters, their bounds, and the values that they have now.
+
+The table of bounds is the one that YOLOv5 made familiar. Its gains of the loss belong to families with anchors; for
+YOLOv8 they are the same multiples of that family's defaults.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from lehr.config import WITH_ANCHORS, WITHOUT_ANCHORS, TrainConfig, build_config
+from lehr.engine.preview import Preview
+from lehr.errors import InputError, did_you_mean
+from lehr.hyperparameters import WITHOUT_EFFECT
+from lehr.options import has_anchors, option_names
+from lehr.search.records import Value
+from lehr.techniques.plan import LONGEST_WARMUP
+from lehr.techniques.warmup import FEWEST_STEPS
+from lehr.yaml_files import line_of_key, read_mapping
+
+if TYPE_CHECKING:
+    from optuna.distributions import BaseDistribution
+    from optuna.trial import Trial
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """One option that a search varies.
+
+    Attributes:
+        low: smallest value.
+        high: largest value.
+        gain: how strongly a genetic algorithm mutates it; 0 is never.
+        log: whether samplers draw on a logarithmic scale.
+        whole: whether it is a count.
+        choices: what it may be, for one that is no number; low and high mean nothing then.
+    """
+
+    low: float = 0.0
+    high: float = 0.0
+    gain: float = 1.0
+    log: bool = False
+    whole: bool = False
+    choices: tuple[Value, ...] = ()
+
+    def distribution(self) -> BaseDistribution:
+        """The same as Optuna's."""
+        from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+
+        if self.choices:
+            return CategoricalDistribution(self.choices)
+        if self.whole:
+            return IntDistribution(round(self.low), round(self.high), log=self.log)
+        return FloatDistribution(self.low, self.high, log=self.log)
+
+    def allows(self, value: Value) -> bool:
+        """Whether a value lies within the bounds."""
+        if self.choices:
+            return value in self.choices
+        return not isinstance(value, str) and self.low <= value <= self.high
+
+    def __str__(self) -> str:
+        if self.choices:
+            return " or ".join(map(str, self.choices))
+        return f"{self.low:g} to {self.high:g}"
+
+
+TABLE: dict[str, Parameter] = {
+    "lr0": Parameter(1e-5, 0.1, log=True),
+    "lrf": Parameter(0.01, 1.0),
+    "momentum": Parameter(0.6, 0.98),
+    "weight_decay": Parameter(0.0, 0.001),
+    "warmup_epochs": Parameter(0.0, 5.0),
+    "warmup_momentum": Parameter(0.0, 0.95),
+    "warmup_bias_lr": Parameter(0.0, 0.2),
+    "box": Parameter(0.02, 0.2),
+    "cls": Parameter(0.2, 4.0),
+    "cls_pw": Parameter(0.5, 2.0),
+    "obj": Parameter(0.2, 4.0),
+    "obj_pw": Parameter(0.5, 2.0),
+    "anchor_t": Parameter(2.0, 8.0),
+    "anchors": Parameter(2, 10, gain=0.0, whole=True),
+    "fl_gamma": Parameter(0.0, 2.0, gain=0.0),
+    "hsv_h": Parameter(0.0, 0.1),
+    "hsv_s": Parameter(0.0, 0.9),
+    "hsv_v": Parameter(0.0, 0.9),
+    "degrees": Parameter(0.0, 45.0),
+    "translate": Parameter(0.0, 0.9),
+    "scale": Parameter(0.0, 0.9),
+    "shear": Parameter(0.0, 10.0),
+    "perspective": Parameter(0.0, 0.001),
+    "flipud": Parameter(0.0, 1.0),
+    "fliplr": Parameter(0.0, 1.0),
+    "mosaic": Parameter(0.0, 1.0),
+    "mixup": Parameter(0.0, 1.0),
+    "copy_paste": Parameter(0.0, 1.0),
+}
+"""Bounds of families with anchors. Gain 0: only where a search names it, since another model or another loss would be
+compared with the first."""
+TABLE_WITHOUT_ANCHORS = {"box": Parameter(3.0, 30.0), "dfl": Parameter(0.6, 6.0)}
+"""What differs for families without: 0.4 to 4 times the default, as in the table."""
+OWN_GAINS = {True: {"box": 0.05, "cls": 0.5}, False: {"box": 7.5, "cls": 0.5}}
+"""The gains of a family where none are given, by whether it has anchors."""
+SQUARE_ONLY = ("mosaic", "mixup", "copy_paste")
+"""What batches of rectangles are trained without."""
+FORM = "'NAME: [low, high]', or 'NAME: {low: ..., high: ..., gain: 1, log: false}', or 'NAME: {choices: [...]}'"
+
+
+@dataclass(frozen=True, slots=True)
+class Space:
+    """What a search varies.
+
+    Attributes:
+        parameters: by option name.
+        start: the values that they have now.
+        notes: what was left out or widened, a line each.
+    """
+
+    parameters: Mapping[str, Parameter]
+    start: Mapping[str, Value]
+    notes: tuple[str, ...] = ()
+
+    def suggest(self, trial: Trial) -> dict[str, Value]:
+        """The values of a trial, from its study's sampler."""
+        values: dict[str, Value] = {}
+        for name, each in self.parameters.items():
+            if each.choices:
+                values[name] = cast(Value, trial.suggest_categorical(name, each.choices))
+            elif each.whole:
+                values[name] = trial.suggest_int(name, round(each.low), round(each.high), log=each.log)
+            else:
+                values[name] = trial.suggest_float(name, each.low, each.high, log=each.log)
+        return values
+
+    def as_plain(self) -> dict[str, Any]:
+        """The space as JSON holds it."""
+        return {
+            "parameters": {name: asdict(each) for name, each in self.parameters.items()},
+            "start": dict(self.start),
+        }
+
+    @classmethod
+    def from_plain(cls, plain: Mapping[str, Any]) -> Space:
+        """The space that `as_plain` made plain."""
+        parameters = {
+            name: Parameter(**{**each, "choices": tuple(each["choices"])}) for name, each in plain["parameters"].items()
+        }
+        return cls(parameters, dict(plain["start"]))
+
+
+def build_space(run: Preview, file: Path | None = None) -> Space:
+    """The space of a search: the table, or that of a file.
+
+    Args:
+        run: what is varied.
+        file: a YAML file of parameters, `NAME: [low, high]` a line; a name alone takes the table's bounds.
+
+    Raises:
+        InputError: a parameter is unknown or means nothing to the model, or its bounds are wrong.
+    """
+    config = run.config
+    table = TABLE if has_anchors(config.model.model) else TABLE | TABLE_WITHOUT_ANCHORS
+    if file is None:
+        parameters = {name: each for name, each in table.items() if each.gain > 0}
+        fitting, notes = _fitting(parameters, run)
+        start = _current(run, fitting)
+        for name, value in start.items():
+            if not fitting[name].allows(value):
+                notes.append(f"{name} is {value:g} now, outside of {fitting[name]}: its bounds are widened to it.")
+                fitting[name] = _widened(fitting[name], float(value))
+        return Space(fitting, start, tuple(notes))
+    given = {str(name): value for name, value in read_mapping(file).items()}
+    if not given:
+        raise InputError(f"{file}: holds no parameter. Each line is {FORM}.")
+    parameters = {}
+    for name, value in given.items():
+        place = f"{file}:{line_of_key(file, name)}"
+        parameters[name] = _read(name, value, table, place)
+        _check(name, parameters[name], config, place)
+    start = _current(run, parameters)
+    for name, now in start.items():
+        if not parameters[name].allows(now):
+            raise InputError(
+                f"{file}:{line_of_key(file, name)}: {name} is {now} now, which the first trial is made with, and that "
+                f"is not within {parameters[name]}. Widen the bounds, or give another --{name.replace('_', '-')}."
+            )
+    return Space(parameters, start)
+
+
+def _read(name: str, value: Any, table: Mapping[str, Parameter], place: str) -> Parameter:
+    """A parameter as a file gives it.
+
+    Raises:
+        InputError: it is not given in one of the ways.
+    """
+    if name in WITHOUT_EFFECT:
+        raise InputError(f"{place}: '{name}' has no effect here; leave it out.")
+    if name not in option_names():
+        raise InputError(f"{place}: unknown parameter '{name}'. {did_you_mean(name, [*table, *option_names()])}")
+    known = table.get(name)
+    if value is None:
+        if known is None:
+            raise InputError(f"{place}: '{name}' has no bounds of its own: give {FORM}.")
+        return Parameter(known.low, known.high, 1.0, known.log, known.whole)
+    if isinstance(value, list) and len(value) == 2:
+        value = {"low": value[0], "high": value[1]}
+    if not isinstance(value, dict) or not value.keys() <= {"low", "high", "gain", "log", "choices"}:
+        raise InputError(f"{place}: '{name}' is {value!r}; it must be {FORM}.")
+    gain = value.get("gain", 1.0)
+    if not _is_number(gain) or gain < 0:
+        raise InputError(f"{place}: the gain of '{name}' is {gain!r}; it must be a number, 0 or more.")
+    if "choices" in value:
+        choices = value["choices"]
+        if not isinstance(choices, list) or len(choices) < 2 or not all(isinstance(c, Value) for c in choices):
+            raise InputError(f"{place}: the choices of '{name}' are {choices!r}; give a list of two or more.")
+        return Parameter(gain=gain, choices=tuple(choices))
+    low, high = _number(value.get("low")), _number(value.get("high"))
+    if low is None or high is None:
+        raise InputError(f"{place}: '{name}' needs two numbers as bounds: {FORM}.")
+    if low > high:
+        raise InputError(f"{place}: the bounds of '{name}' are upside down: {low:g} is above {high:g}. Swap them.")
+    if low == high:
+        raise InputError(f"{place}: the bounds of '{name}' leave only {low:g}. Give it as --{name.replace('_', '-')}.")
+    log = value.get("log", known.log if known is not None and low > 0 else False)
+    if not isinstance(log, bool) or (log and low <= 0):
+        raise InputError(f"{place}: 'log' of '{name}' must be true or false, and true only with bounds above 0.")
+    return Parameter(low, high, float(gain), log, known.whole if known is not None else _counts(name))
+
+
+def _check(name: str, parameter: Parameter, config: TrainConfig, place: str) -> None:
+    """Whether a parameter means something to the run, and its bounds are values that the option may have.
+
+    Raises:
+        InputError: they are not.
+    """
+    ends: tuple[Value, ...] = parameter.choices or (parameter.low, parameter.high)
+    for value in ends:
+        kept = round(value) if parameter.whole and not isinstance(value, str) else value
+        build_config({**config.flat(), name: kept}, place)
+    if option_names()[name] in ("run", "devices", "speed") or name in ("data", "workers", "cache", "skip_broken"):
+        raise InputError(f"{place}: '{name}' is no part of the training itself, so no search can vary it.")
+    if name == "epochs" or not (parameter.choices or _is_numeric(name, config)):
+        raise InputError(f"{place}: '{name}' cannot be varied between bounds. Known: {', '.join(TABLE)}.")
+    if name in (WITHOUT_ANCHORS if has_anchors(config.model.model) else WITH_ANCHORS):
+        raise InputError(f"{place}: '{name}' has no effect: {config.model.model} has other losses. Leave it out.")
+
+
+def _fitting(table: Mapping[str, Parameter], run: Preview) -> tuple[dict[str, Parameter], list[str]]:
+    """What of the table means something to a run, and what was left out."""
+    config = run.config
+    anchors, schedule = has_anchors(config.model.model), config.schedule
+    without = {*(WITHOUT_ANCHORS if anchors else WITH_ANCHORS)}
+    if config.data.rect:
+        without |= {*SQUARE_ONLY}
+    fitting = {name: each for name, each in table.items() if name not in without}
+    plan, notes = run.plan, []
+    if schedule.warmup in ("none", "first-epoch") or plan.warmup < FEWEST_STEPS:
+        for name in ("warmup_epochs", "warmup_momentum", "warmup_bias_lr"):
+            if name == "warmup_epochs" or plan.warmup == 0:
+                fitting.pop(name)
+        if 0 < plan.warmup < FEWEST_STEPS:
+            notes.append(f"warmup_epochs is left out: {plan.steps} steps are too few for warmups of different length.")
+    else:
+        most = min(table["warmup_epochs"].high, round(plan.epochs * LONGEST_WARMUP, 3))
+        fitting["warmup_epochs"] = Parameter(0.0, max(most, plan.warmup / plan.batches))
+    return fitting, notes
+
+
+def _current(run: Preview, names: Mapping[str, Parameter]) -> dict[str, Value]:
+    """The values that a run has now, those too that are chosen by themselves."""
+    config, plan, options = run.config, run.plan, run.config.flat()
+    chosen: dict[str, Any] = {
+        "lr0": plan.optimizer.lr0,
+        "momentum": plan.optimizer.momentum,
+        "warmup_bias_lr": plan.optimizer.warmup_bias_lr,
+        "warmup_epochs": round(plan.warmup / plan.batches, 5),
+        "nominal_batch": plan.optimizer.nominal_batch,
+        "optimizer": plan.optimizer.name,
+        "lr_schedule": "cosine" if config.schedule.cos_lr else "linear",
+        "imgsz": config.imgsz,
+        "batch": config.batch,
+        **OWN_GAINS[has_anchors(config.model.model)],
+    }
+    start: dict[str, Value] = {}
+    for name in names:
+        value = options[name]
+        start[name] = chosen[name] if value is None or value == "auto" else value
+    return start
+
+
+def _widened(parameter: Parameter, value: float) -> Parameter:
+    low, high = min(parameter.low, value), max(parameter.high, value)
+    return Parameter(low, high, parameter.gain, parameter.log and low > 0, parameter.whole)
+
+
+def _counts(name: str) -> bool:
+    """Whether an option is a count."""
+    return name in ("close_mosaic", "nominal_batch", "anchors", "imgsz", "batch", "patience")
+
+
+def _is_numeric(name: str, config: TrainConfig) -> bool:
+    value = config.flat()[name]
+    return name in TABLE or name == "dfl" or _counts(name) or (_is_number(value) and not isinstance(value, str))
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _number(value: Any) -> float | None:
+    """A number, `1e-5` too, which YAML reads as text; None for anything else."""
+    if isinstance(value, str):
+        try:
+            value = float(value)
+        except ValueError:
+            return None
+    return value if _is_number(value) else None
