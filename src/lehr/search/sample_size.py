@@ -14,6 +14,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from lehr.errors import InputError
 from lehr.rng import generator
 
 Numbers = NDArray[np.float64]
@@ -197,6 +198,7 @@ def seeds_needed(deviation: float, size: float, power: float = 0.8, level: float
             noise. 2 is a technique by itself.
 
     Raises:
+        InputError: SciPy is missing.
         ValueError: an argument is out of its range.
     """
     check_test(deviation, power, level, sets)
@@ -230,6 +232,7 @@ def smallest_difference(
         sets: of techniques in the study, see `seeds_needed`.
 
     Raises:
+        InputError: SciPy is missing.
         ValueError: an argument is out of its range.
     """
     check_test(deviation, power, level, sets)
@@ -255,9 +258,14 @@ def found_share(shift: float, seeds: int, level: float, sets: int) -> float:
         seeds: how many, 2 or more.
         level: of the two-sided test.
         sets: of techniques in the study.
-    """
-    from scipy import stats
 
+    Raises:
+        InputError: SciPy is missing.
+    """
+    try:
+        from scipy import stats
+    except ImportError:
+        raise InputError("Counting seeds needs SciPy: pip install 'lehr[search]'.") from None
     own = (seeds - 1) / (STUDY_DEGREES + seeds - 1)
     degrees = (seeds - 1) / (own**2 + (1 - own**2) / (sets - 1))
     limit = stats.t.isf(level / 2, degrees)

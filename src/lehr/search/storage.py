@@ -7,6 +7,7 @@ restarts or a network that is gone for a while is waited for instead of ending a
 from __future__ import annotations
 
 import functools
+import logging
 import sys
 import time
 import warnings
@@ -153,6 +154,7 @@ def _patient_storage(url: str, settings: dict[str, Any], patience: float) -> RDB
     from optuna.storages import RDBStorage
     from sqlalchemy import event
 
+    logging.getLogger("sqlalchemy.pool").setLevel(logging.CRITICAL)  # a connection that is lost is made anew
     storage = RDBStorage(url, engine_kwargs=settings)
     if url.startswith("sqlite"):
         # By itself SQLite takes a lock at the first write, so that two processes may both have read the same waiting

@@ -1,0 +1,302 @@
+"""`lehr evolve` and `lehr ablate` as a user runs them: killed, stopped, gone on with, and by way of a server."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+from tests.e2e.test_commands import lehr
+from tests.search.servers import postgresql
+
+from lehr.data.shapes import write_shapes
+
+optuna = pytest.importorskip("optuna")
+
+TINY = ["--imgsz", "64", "--width", "0.125", "--device", "cpu", "--close-mosaic", "2"]
+LEARN = ["--lr-schedule", "constant", "--optimizer", "AdamW", "--nominal-batch", "1"]
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small part of what `shapes` is."""
+    folder = tmp_path_factory.mktemp("data") / "shapes"
+    write_shapes(folder, {"train": 96, "val": 32})
+    return folder / "data.yaml"
+
+
+def started(arguments: list[str], folder: Path) -> subprocess.Popen[str]:
+    """A command in the background."""
+    command = [sys.executable, "-m", "lehr", *arguments]
+    return subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def ended(process: subprocess.Popen[str], seconds: float = 400) -> str:
+    """What a command printed, once it has ended."""
+    out, _ = process.communicate(timeout=seconds)
+    return out
+
+
+def workers_of(process: subprocess.Popen[str]) -> list[int]:
+    """The workers of a command."""
+    listed = subprocess.run(
+        ["pgrep", "-P", str(process.pid), "-f", "lehr.search.worker"], capture_output=True, text=True
+    )
+    return [int(line) for line in listed.stdout.split()]
+
+
+def wait_for(what: Callable[[], Any], process: subprocess.Popen[str], seconds: float = 240) -> Any:
+    """Waits until something holds while a command runs."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        found = what()
+        if found:
+            return found
+        if process.poll() is not None:
+            raise AssertionError(f"ended with {process.returncode}:\n{process.stdout.read() if process.stdout else ''}")
+        time.sleep(0.1)
+    process.kill()
+    raise AssertionError("waited too long")
+
+
+def trials_of(storage: str, name: str = "evolve") -> list[optuna.trial.FrozenTrial]:
+    """A study's trials as Optuna itself reads them; none before there is a study."""
+    try:
+        return optuna.load_study(study_name=name, storage=storage).trials
+    except Exception:  # being made
+        return []
+
+
+def rows(path: Path) -> list[dict[str, str]]:
+    """A table that a study wrote."""
+    with path.open(encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def test_workers_that_are_killed_lose_and_double_no_trial_and_the_search_improves(data: Path, tmp_path: Path) -> None:
+    space = tmp_path / "space.yaml"
+    space.write_text("lr0: {low: 1e-5, high: 0.02, gain: 6}\nbox: [3, 30]\nhsv_v:\nscale: [0, 0.9]\n")
+    arguments = ["evolve", "--data", str(data), *TINY, *LEARN, "--epochs", "3", "--lr0", "1e-4", "--space", str(space)]
+    arguments += ["--trials", "20", "--jobs", "2", "--pruner", "none"]
+    process = started(arguments, tmp_path)
+    storage = f"sqlite:///{tmp_path}/runs/evolve/study.db"
+    killed: list[int] = []
+    for count in (2, 6):
+
+        def training(count: int = count) -> list[optuna.trial.FrozenTrial]:
+            trials = trials_of(storage)
+            if sum(trial.state.name == "COMPLETE" for trial in trials) < count:
+                return []
+            alive = {pid for pid in workers_of(process) if pid not in killed}
+            return [
+                t for t in trials if t.state.name == "RUNNING" and int(t.user_attrs["worker"].split(":")[1]) in alive
+            ]
+
+        victim = int(wait_for(training, process)[0].user_attrs["worker"].split(":")[1])
+        os.kill(victim, signal.SIGKILL)
+        killed.append(victim)
+    out = ended(process)
+    assert process.returncode == 0, out
+    assert out.count("was killed by SIGKILL; it is started again") == 2
+
+    trials = trials_of(storage)
+    done = [trial for trial in trials if trial.state.name == "COMPLETE"]
+    assert sorted(trial.user_attrs["slot"] for trial in done) == list(range(20))
+    lost = [trial for trial in trials if trial.state.name == "FAIL"]
+    assert len(trials) == 22 and {int(t.user_attrs["worker"].split(":")[1]) for t in lost} == set(killed)
+    for trial in lost:  # it was made again with the same values
+        again = next(each for each in done if each.user_attrs["slot"] == trial.user_attrs["slot"])
+        assert again.params == trial.params
+    folder = tmp_path / "runs" / "evolve"
+    table = rows(folder / "evolve.csv")
+    assert [row["trial"] for row in table] == [str(number) for number in range(1, 21)]
+    assert {row["state"] for row in table} == {"finished"} and {row["epochs"] for row in table} == {"3"}
+    assert sorted(row["begun"] for row in table) == ["1"] * 18 + ["2"] * 2
+    assert len(list((folder / "trials").glob("*/results.csv"))) == 20
+
+    first, best = float(table[0]["fitness"]), max(float(row["fitness"]) for row in table)
+    assert float(table[0]["lr0"]) == 1e-4 and best > first + 0.1, (first, best)
+    evolved = yaml.safe_load((folder / "hyp_evolved.yaml").read_text())
+    assert evolved["lr0"] == float(max(table, key=lambda row: float(row["fitness"]))["lr0"])
+    page = (folder / "report.html").read_text()
+    assert "hyp_evolved.yaml" in page and {path.name for path in (folder / "plots").iterdir()} == {
+        *("fitness.svg", "parameters.svg", "importances.svg", "parallel.svg", "courses.svg")
+    }
+
+    # The values it found, given to `lehr train`, make the same run again.
+    lehr(
+        *("train", "--data", str(data), *TINY, "--lr-schedule", "constant", "--epochs", "3", "--name", "again"),
+        *("--hyp", str(folder / "hyp_evolved.yaml")),
+        cwd=tmp_path,
+    )
+    fitness = [
+        0.1 * float(r["val/map50"]) + 0.9 * float(r["val/map"]) for r in rows(tmp_path / "runs/again/results.csv")
+    ]
+    assert max(fitness) == pytest.approx(best, abs=0.02)
+
+    # The same command has nothing left to do, and more trials go on.
+    more = ended(started([*arguments[:-6], "--trials", "21", "--jobs", "1", "--pruner", "none"], tmp_path))
+    assert "trial  21/21" in more and "trial  20/21" not in more
+
+
+def test_a_study_that_was_stopped_or_killed_whole_goes_on_with_the_same_command(data: Path, tmp_path: Path) -> None:
+    arguments = ["evolve", "--data", str(data), *TINY, "--epochs", "6", "--trials", "3", "--storage", "study.journal"]
+    journal = tmp_path / "study.journal"
+    epochs = tmp_path / "runs" / "evolve" / "trials" / "0000" / "results.csv"
+
+    process = started(arguments, tmp_path)
+    wait_for(epochs.exists, process)
+    process.send_signal(signal.SIGTERM)
+    out = ended(process)
+    assert process.returncode == 143 and "The same command goes on" in out, out
+
+    done = len(rows(epochs))
+    assert done < 6
+    process = started(arguments, tmp_path)
+    wait_for(lambda: len(rows(epochs)) > done, process)
+    workers = workers_of(process)
+    process.kill()  # and nobody looks after the workers any more
+    process.wait()
+    end = time.monotonic() + 60
+    while any(Path(f"/proc/{pid}").exists() for pid in workers) and time.monotonic() < end:
+        time.sleep(0.1)
+    assert not any(Path(f"/proc/{pid}").exists() for pid in workers)
+
+    out = ended(started(arguments, tmp_path))
+    table = rows(tmp_path / "runs" / "evolve" / "evolve.csv")
+    assert [row["state"] for row in table] == ["finished"] * 3 and table[0]["begun"] == "3", out
+    assert "Goes on" in (tmp_path / "runs/evolve/trials/0000/train.log").read_text()
+    assert [row["epoch"] for row in rows(epochs)] == [str(number) for number in range(1, 7)]
+    assert journal.is_file()
+
+
+def test_two_commands_share_a_study_by_a_postgresql_server_that_is_restarted(data: Path, tmp_path: Path) -> None:
+    with postgresql() as server:
+        folders = [tmp_path / "one", tmp_path / "two"]
+        arguments = ["evolve", "--data", str(data), *TINY, "--epochs", "4", "--trials", "6", "--pruner", "none"]
+        arguments += ["--storage", server.url]
+        commands = []
+        for folder in folders:
+            folder.mkdir()
+            commands.append(started(arguments, folder))
+        url = server.url.replace("postgresql:", "postgresql+pg8000:")
+
+        def both_train() -> bool:
+            trials = trials_of(url)
+            running = {t.user_attrs.get("worker") for t in trials if t.state.name == "RUNNING"}
+            return len(running) == 2 and any(trial.state.name == "COMPLETE" for trial in trials)
+
+        for command in commands:
+            wait_for(both_train, command)
+        server.stop("immediate")  # as in a power cut
+        time.sleep(5)
+        assert all(command.poll() is None for command in commands)
+        server.start()
+        outs = [ended(command) for command in commands]
+        assert [command.returncode for command in commands] == [0, 0], outs
+        trials = trials_of(url)
+        done = [trial for trial in trials if trial.state.name == "COMPLETE"]
+        assert sorted(trial.user_attrs["slot"] for trial in done) == list(range(6))
+        assert len({trial.user_attrs["worker"] for trial in done}) == 2
+        # Both commands may have given a slot a trial when the study began; the later one gave way untrained.
+        assert all(trial.user_attrs["result"] == {"note": "doubled"} for trial in trials if trial not in done)
+        tables = [rows(folder / "runs" / "evolve" / "evolve.csv") for folder in folders]
+        assert tables[0] == tables[1] and len(tables[0]) == 6
+        assert not any(re.search("cr@t|cr%40t", out) for out in outs)
+        for folder in folders:
+            left = [path.read_text(errors="ignore") for path in (folder / "runs").rglob("*") if path.is_file()]
+            assert not any(re.search("cr@t|cr%40t", text) for text in left), "a password was written down"
+
+
+def shuffled(data: Path, folder: Path) -> Path:
+    """The data set with the labels of its training images dealt out anew."""
+    root = data.parent
+    labels = sorted((root / "labels" / "train").glob("*.txt"))
+    order = np.random.default_rng(0).permutation(len(labels))
+    for split in ("train", "val"):
+        (folder / "images").mkdir(parents=True, exist_ok=True)
+        (folder / "images" / split).symlink_to(root / "images" / split)
+        (folder / "labels" / split).mkdir(parents=True)
+    for label, other in zip(labels, order, strict=True):
+        (folder / "labels" / "train" / label.name).write_bytes(labels[other].read_bytes())
+    for label in (root / "labels" / "val").glob("*.txt"):
+        (folder / "labels" / "val" / label.name).write_bytes(label.read_bytes())
+    (folder / "data.yaml").write_bytes(data.read_bytes())
+    return folder / "data.yaml"
+
+
+def test_an_ablation_sees_no_difference_where_there_is_none_and_harm_where_there_is(data: Path, tmp_path: Path) -> None:
+    techniques = tmp_path / "techniques.yaml"
+    sabotage = shuffled(data, tmp_path / "shuffled")
+    techniques.write_text(f"no_op: {{on: {{}}, off: {{}}}}\nshuffled_labels: {{on: {{data: {sabotage}}}}}\n")
+    arguments = ["ablate", "--data", str(data), *TINY, *LEARN, "--lr0", "0.004", "--epochs", "4", "--seeds", "3"]
+    arguments += ["--techniques", "no_op,shuffled_labels", "--technique-file", str(techniques)]
+    arguments += ["--mode", "add-one-in", "--jobs", "2"]
+    result = lehr(*arguments, cwd=tmp_path)
+    folder = tmp_path / "runs" / "ablate"
+    found = {effect["technique"]: effect for effect in json.loads((folder / "effects.json").read_text())["fitness"]}
+    no_op, harm = found["no_op"], found["shuffled_labels"]
+    assert no_op["pairs"] == [0.0] * 3 and no_op["word"] == "no difference seen at this sample size"
+    assert harm["word"] == "hurts" and harm["high"] < 0 and harm["low"] < harm["difference"] < harm["high"]
+    assert re.search(r"shuffled_labels .*hurts", result.stdout) and "no_op" in (folder / "ablation.md").read_text()
+    table = rows(folder / "ablation.csv")
+    assert [(row["seed"], row["no_op"], row["shuffled_labels"]) for row in table] == [
+        (str(seed), *states) for seed in range(3) for states in (("off", "off"), ("on", "off"), ("off", "on"))
+    ]
+    assert all(float(row["memory"]) > 50 and float(row["seconds"]) > 0 for row in table)
+    again = lehr(*arguments, cwd=tmp_path)
+    assert "trial   1/9" not in again.stdout and "hurts" in again.stdout
+
+
+BAD = {
+    "bounds upside down": (
+        ["--space", "space.yaml"],
+        "lr0: [0.1, 0.001]\n",
+        "space.yaml:1: the bounds of 'lr0' are upside",
+    ),
+    "an unknown parameter": (
+        ["--space", "space.yaml"],
+        "lr0:\nmosaik: [0, 1]\n",
+        "space.yaml:2: unknown parameter 'mosaik'",
+    ),
+    "a value now outside": (["--space", "space.yaml"], "scale: [0.6, 0.9]\n", "space.yaml:1: scale is 0.5 now"),
+    "a storage away": (["--storage", "postgresql://u:secret@127.0.0.1:9/x"], "", "cannot be used"),
+    "no such metric": (["--fitness", "map95"], "", "unknown metric 'map95'"),
+    "pruning after the end": (["--prune-after", "9"], "", "none would be pruned"),
+    "a batch that differs": (["--batch", "auto"], "", "must have the same batch"),
+    "no such sampler": (["--sampler", "genetic"], "", "--sampler"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_what_a_search_cannot_do_is_told_before_anything_is_made(case: str, data: Path, tmp_path: Path) -> None:
+    arguments, space, said = BAD[case]
+    (tmp_path / "space.yaml").write_text(space)
+    result = lehr("evolve", "--data", str(data), *TINY, "--epochs", "4", *arguments, cwd=tmp_path, code=2)
+    assert said in result.stderr
+    assert "secret" not in result.stderr and not (tmp_path / "runs" / "evolve").exists()
+
+
+def test_another_space_under_the_same_name_is_refused_and_nothing_is_lost(data: Path, tmp_path: Path) -> None:
+    base = ["evolve", "--data", str(data), *TINY, "--epochs", "2", "--trials", "1"]
+    lehr(*base, cwd=tmp_path)
+    folder = tmp_path / "runs" / "evolve"
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file() and path.suffix != ".db"}
+    (tmp_path / "space.yaml").write_text("lr0: [0.001, 0.02]\n")
+    result = lehr(*base, "--space", "space.yaml", cwd=tmp_path, code=2)
+    assert "about something else" in result.stderr and "space parameters" in result.stderr
+    result = lehr("ablate", *base[1:-2], "--techniques", "mosaic", "--name", "evolve", cwd=tmp_path, code=2)
+    assert "lehr evolve" in result.stderr
+    assert {path: path.read_bytes() for path in before} == before
+    assert [trial.state.name for trial in trials_of(f"sqlite:///{folder}/study.db")] == ["COMPLETE"]
