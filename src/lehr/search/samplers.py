@@ -44,7 +44,7 @@ def make_sampler(name: str, space: Space, seed: int, slot: int) -> BaseSampler:
     """
     from optuna import samplers
 
-    from lehr.search.genetic import EvolutionSampler, TournamentSampler
+    from lehr.search.genetic_samplers import EvolutionSampler, TournamentSampler
 
     distributions = {each: parameter.distribution() for each, parameter in space.parameters.items()}
     gains = {each: parameter.gain for each, parameter in space.parameters.items()}
