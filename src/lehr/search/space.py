@@ -199,7 +199,7 @@ def _read(name: str, value: Any, table: Mapping[str, Parameter], place: str) -> 
     if name in WITHOUT_EFFECT:
         raise InputError(f"{place}: '{name}' has no effect here; leave it out.")
     if name not in option_names():
-        raise InputError(f"{place}: unknown parameter '{name}'. {did_you_mean(name, [*table, *option_names()])}")
+        raise InputError(f"{place}: unknown parameter '{name}'. {did_you_mean(name, {*table, *option_names()})}")
     known = table.get(name)
     if value is None:
         if known is None:

@@ -154,6 +154,8 @@ def _read(file: Path, config: TrainConfig) -> dict[str, Toggle]:
     toggles = {}
     for name, given in read_mapping(file).items():
         place = f"{file}:{line_of_key(file, str(name))}"
+        if isinstance(given, dict):  # YAML reads `on` and `off` as booleans
+            given = {{True: "on", False: "off"}.get(side, side): options for side, options in given.items()}
         if not isinstance(given, dict) or not given or not given.keys() <= {"on", "off"}:
             raise InputError(f"{place}: '{name}' must be {FORM}.")
         sides = {side: given.get(side) or {} for side in ("on", "off")}
