@@ -25,7 +25,7 @@ optuna = pytest.importorskip("optuna")
 
 TINY = ["--imgsz", "64", "--width", "0.125", "--batch", "4", "--device", "cpu"]
 LEARN = ["--lr-schedule", "constant", "--optimizer", "AdamW", "--nominal-batch", "1", "--warmup", "none"]
-LEARN += ["--ema-decay", "0.98", "--close-mosaic", "4", "--epochs", "4"]
+LEARN += ["--ema-decay", "0.98", "--close-mosaic", "5", "--epochs", "5"]
 """What learns to find squares in a hundred steps, where the learning rate is right."""
 
 
@@ -109,8 +109,8 @@ def measured(run: Path) -> list[tuple[str, ...]]:
 
 def test_workers_that_are_killed_lose_and_double_no_trial_and_the_search_improves(data: Path, tmp_path: Path) -> None:
     space = tmp_path / "space.yaml"
-    space.write_text("lr0: {low: 1e-5, high: 0.02, gain: 10}\nbox: [3, 30]\nhsv_v:\nscale: [0, 0.9]\n")
-    arguments = ["evolve", "--data", str(data), *TINY, *LEARN, "--lr0", "3e-4", "--space", str(space)]
+    space.write_text("lr0: {low: 1e-5, high: 0.02, gain: 15}\nbox: [3, 30]\nhsv_v:\nscale: [0, 0.9]\n")
+    arguments = ["evolve", "--data", str(data), *TINY, *LEARN, "--lr0", "5e-4", "--space", str(space)]
     arguments += ["--pruner", "none", "--trials", "20", "--jobs", "2"]
     process = started(arguments, tmp_path)
     storage = f"sqlite:///{tmp_path}/runs/evolve/study.db"
@@ -141,13 +141,13 @@ def test_workers_that_are_killed_lose_and_double_no_trial_and_the_search_improve
         assert again.params == trial.params
     folder = tmp_path / "runs" / "evolve"
     table = rows(folder / "evolve.csv")
-    assert [row["trial"] for row in table] == [str(number) for number in range(1, 21)]
-    assert {row["state"] for row in table} == {"finished"} and {row["epochs"] for row in table} == {"4"}
+    assert [row["trial"] for row in table] == [str(number) for number in range(20)]
+    assert {row["state"] for row in table} == {"finished"} and {row["epochs"] for row in table} == {"5"}
     assert sorted(row["begun"] for row in table) == ["1"] * 18 + ["2"] * 2
     assert len(list((folder / "trials").glob("*/results.csv"))) == 20
 
     first, best = float(table[0]["fitness"]), max(float(row["fitness"]) for row in table)
-    assert float(table[0]["lr0"]) == 3e-4 and first < 0.1 and best > first + 0.2, (first, best)
+    assert float(table[0]["lr0"]) == 5e-4 and first < 0.3 and best > first + 0.2, (first, best)
     evolved = yaml.safe_load((folder / "hyp_evolved.yaml").read_text())
     assert evolved["lr0"] == float(max(table, key=lambda row: float(row["fitness"]))["lr0"])
     page = (folder / "report.html").read_text()
@@ -165,7 +165,7 @@ def test_workers_that_are_killed_lose_and_double_no_trial_and_the_search_improve
 
     # The same command has nothing left to do, and more trials go on.
     more = ended(started([*arguments[:-4], "--trials", "21"], tmp_path))
-    assert "trial  21/21" in more and "trial  20/21" not in more
+    assert "21/21  trial 20 " in more and "trial 19 " not in more
 
 
 def test_a_study_that_was_stopped_or_killed_whole_goes_on_with_the_same_command(data: Path, tmp_path: Path) -> None:
@@ -274,7 +274,7 @@ def test_an_ablation_sees_no_difference_where_there_is_none_and_harm_where_there
     ]
     assert all(float(row["memory"]) > 50 and float(row["seconds"]) > 0 for row in table)
     again = lehr(*arguments, cwd=tmp_path)
-    assert "trial   1/9" not in again.stdout and "hurts" in again.stdout
+    assert "trial 0 " not in again.stdout and "hurts" in again.stdout
 
 
 BAD = {

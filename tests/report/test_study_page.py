@@ -116,7 +116,7 @@ def evolution(tmp_path_factory: pytest.TempPathFactory) -> str:
         epochs=3,
         importance=importance,
         figures=figures,
-        result=Path("runs/my study/hyp_evolved.yaml"),
+        command="lehr train --hyp 'runs/my study/hyp_evolved.yaml' --model yolov8n",
     )
     write_page(page, folder / "report.html")
     assert sorted(each.name for each in folder.iterdir()) == ["plots", "report.html"]
@@ -219,7 +219,7 @@ def test_the_search_is_summed_up(evolution: str) -> None:
     ],
 )
 def test_an_odd_search_gets_a_page_too(records: Sequence[Record], said: str) -> None:
-    text = render_page(evolution_page("odd", records, SPACE, epochs=3, importance={}, result=Path("hyp.yaml")))
+    text = render_page(evolution_page("odd", records, SPACE, epochs=3, importance={}, command="lehr train --hyp hyp.yaml"))
     assert said in text
     assert ("lehr train --hyp" in text) == any(each.state == "finished" for each in records)
     best, *trials = Reader(text).tables

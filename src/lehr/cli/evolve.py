@@ -63,7 +63,7 @@ def evolve(
     from lehr.cli.output import say
     from lehr.engine.progress import duration
     from lehr.search.dry_run import told_space
-    from lehr.search.evolve import EVOLVED, EvolveStudy, best_record
+    from lehr.search.evolve import EVOLVED, EvolveStudy, best_record, command
 
     settings = merged(data, model, schedule, loss, augment, speed, devices, run, config=config, hyp=hyp)
     search = EvolveStudy(settings, evolution, study)
@@ -86,8 +86,7 @@ def evolve(
     before = f", {first.fitness:.4f} with the values of before" if first.fitness is not None else ""
     say(
         f"\n{'Ended' if done.ended else 'The time is over; the same command goes on'}. Best fitness {best.fitness:.4f} "
-        f"(trial {best.slot + 1}){before}.\n"
-        f"  lehr train --hyp {done.folder / EVOLVED} --model {settings.model.model} --data {settings.data.data} "
-        f"--imgsz {settings.imgsz}\n"
+        f"(trial {best.slot}){before}.\n"
+        f"  {command(search, done.folder / EVOLVED)}\n"
         f"  {done.folder / 'report.html'} shows what mattered"
     )

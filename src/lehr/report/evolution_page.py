@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -93,7 +92,7 @@ def evolution_page(
     epochs: int,
     importance: Mapping[str, float],
     figures: Sequence[Figure] = (),
-    result: Path | None = None,
+    command: str | None = None,
 ) -> StudyPage:
     """What there is to say about a search.
 
@@ -104,12 +103,11 @@ def evolution_page(
         epochs: of a whole trial.
         importance: shares of 1, by parameter; empty where not known.
         figures: the plots, e.g. those of `draw_evolution`.
-        result: the file of the best values; None where there is none yet.
+        command: trains with the best values; None where there are none yet.
     """
     sections: list[Table | Figure | Command] = []
-    if result is not None and best_of(records) is not None:
-        command = f"lehr train --hyp {shlex.quote(str(result))}"
-        told = "Trains with the best values; add the options of your data, model and epochs."
+    if command is not None and best_of(records) is not None:
+        told = "Trains with the best values; --epochs may be any."
         sections.append(Command("Use the result", command, told))
     sections += [_values_table(records, space, importance), *figures, _trials_table(records)]
     notes = [*space.notes, *([LUCK] if len(finished(records)) > 1 else [])]

@@ -161,7 +161,7 @@ class AblateStudy:
         names = tuple(self.ablation.toggles)
         writer.writerow((*COLUMNS, *names))
         for record in records:
-            row = [record.slot + 1, record.state, record.params.get(SEED, ""), _number(record.fitness)]
+            row = [record.slot, record.state, record.params.get(SEED, ""), _number(record.fitness)]
             row += [_number(record.metrics.get(name)) for name in METRICS]
             row += [len(record.course), _number(record.seconds), _number(record.memory), record.worker]
             row += [record.attempts, record.folder]

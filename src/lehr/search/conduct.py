@@ -157,11 +157,17 @@ def conduct(
             f"{definition.kind} '{folder.name}' in {shown(url)}: {len(slots)} trials of {search.epochs} epochs, "
             f"{len(places)} worker{'s' if len(places) > 1 else ''} here."
         )
-        crew = Crew(plan, reporter, stop, lambda records: write(folder, study, records))
-        ended = crew.work()
+
+        def kept(records: list[Record]) -> None:
+            try:
+                write(folder, study, records)
+            except LehrError as error:  # another machine writes there, or the disk is full: the study itself goes on
+                reporter.say(str(error))
+
+        ended = Crew(plan, reporter, stop, kept).work()
         number = stop.signal_number
-    records = study.records(len(slots))
-    write(folder, study, records)
+        records = study.records(len(slots))
+        kept(records)
     if number is not None and not ended:
         done = sum(record.ended for record in records)
         raise Stopped(

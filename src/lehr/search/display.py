@@ -68,11 +68,12 @@ class StudyReporter:
                 self._log.write(text + "\n")
                 self._log.flush()
 
-    def trial_ended(self, record: Record, records: Sequence[Record]) -> None:
+    def trial_ended(self, record: Record, count: int, records: Sequence[Record]) -> None:
         """The line of a trial that has ended.
 
         Args:
             record: the trial.
+            count: how many have, this one included.
             records: all of the study.
         """
         best = max((each.fitness for each in records if each.ended and each.fitness is not None), default=None)
@@ -87,7 +88,7 @@ class StudyReporter:
         what = self._describe(record)
         star = " *" if record.fitness is not None and record.fitness == best and record.state == "finished" else ""
         self.say(
-            f"trial {record.slot + 1:>3}/{len(records)}  {record.state:<8}  fitness {fitness}{numbers}  "
+            f"{count:>4}/{len(records)}  trial {record.slot:<4} {record.state:<8}  fitness {fitness}{numbers}  "
             f"{len(record.course):>3} epochs{took}  {record.worker}{again}{'  ' + what if what else ''}{star}"
         )
 
@@ -118,7 +119,7 @@ class StudyReporter:
         title = f"{len(ended)} of {len(records)} trials ended"
         title += f" ({pruned} pruned)" if pruned else ""
         title += f", {counts['running']} running, {counts['waiting']} waiting"
-        title += f"; best fitness {best.fitness:.4f} (trial {best.slot + 1})" if best is not None else ""
+        title += f"; best fitness {best.fitness:.4f} (trial {best.slot})" if best is not None else ""
         left = self._time_left(len(ended), len(records))
         title += f"; about {duration(left)} left" if left is not None else ""
         table = Table(title=Text(title, style=""), title_justify="left", box=None, pad_edge=False)
@@ -128,7 +129,7 @@ class StudyReporter:
             if record.state == "running":
                 table.add_row(
                     record.worker,
-                    str(record.slot + 1),
+                    str(record.slot),
                     f"{len(record.course)}/{self._epochs}",
                     f"{record.fitness:.4f}" if record.fitness is not None else "-",
                     self._describe(record),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import yaml
 
 from lehr.config import TrainConfig
 from lehr.errors import InputError
-from lehr.options import has_anchors
+from lehr.options import GROUPS, has_anchors
 from lehr.search.conduct import (
     PAGE,
     PLOTS,
@@ -34,6 +35,8 @@ from lehr.search.storage import require_optuna
 from lehr.search.study import SharedStudy
 from lehr.whole import whole_file
 
+IN_FILE = ("optimizer", "nominal_batch")
+"""What the file of the best values names besides what was varied."""
 TABLE, EVOLVED = "evolve.csv", "hyp_evolved.yaml"
 COLUMNS = ("trial", "state", "fitness", *METRICS, "epochs", "seconds", "memory", "worker", "begun", "run")
 
@@ -109,9 +112,31 @@ class EvolveStudy:
             epochs=self.evolution.epochs,
             importance=importance,
             figures=figures,
-            result=result,
+            command=None if result is None else command(self, result),
         )
         write_page(page, folder / PAGE)
+
+
+def command(search: EvolveStudy, file: Path) -> str:
+    """The command that trains with the best values and what else the trials had in common; of any length.
+
+    Args:
+        search: the search.
+        file: the best values.
+    """
+    now, default = search.config.flat(), TrainConfig().flat()
+    own = {name for group in ("data", "model", "schedule", "loss", "augment") for name in GROUPS[group].model_fields}
+    varied = {*search.evolution.space.parameters, *IN_FILE, "epochs"}
+    words = ["lehr train", "--hyp", shlex.quote(str(file))]
+    for name, value in now.items():
+        if name not in own or name in varied or (value == default[name] and name not in ("data", "model", "imgsz")):
+            continue
+        option = name.replace("_", "-")
+        if isinstance(value, bool):
+            words.append(f"--{option}" if value else f"--no-{option}")
+        elif value is not None:
+            words += [f"--{option}", shlex.quote(f"{value:.10g}" if isinstance(value, float) else str(value))]
+    return " ".join(words)
 
 
 def best_record(records: Sequence[Record]) -> Record | None:
@@ -135,7 +160,7 @@ def write_table(records: Sequence[Record], parameters: Sequence[str], path: Path
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow((*COLUMNS, *parameters))
     for record in records:
-        row: list[Any] = [record.slot + 1, record.state, _number(record.fitness)]
+        row: list[Any] = [record.slot, record.state, _number(record.fitness)]
         row += [_number(record.metrics.get(name)) for name in METRICS]
         row += [len(record.course), _number(record.seconds), _number(record.memory), record.worker]
         row += [record.attempts, record.folder]
@@ -164,10 +189,10 @@ def write_evolved(best: Record, search: EvolveStudy, path: Path) -> None:
         values["family"] = model.rstrip("nsmlx") or model
     values |= dict(best.params)
     head = (
-        f"# The best of a search: trial {best.slot + 1}, fitness {best.fitness:.5f} ({search.evolution.fitness}).\n"
+        f"# The best of a search: trial {best.slot}, fitness {best.fitness:.5f} ({search.evolution.fitness}).\n"
         f"# {model}, {config.data.data}, {config.imgsz} pixels, {config.epochs} epochs, batch {config.batch}, seed "
         f"{config.run.seed}.\n"
-        f"# Use it: lehr train --hyp {path.name} --model {model} --data {config.data.data} --imgsz {config.imgsz}\n"
+        f"# Use it: {command(search, path)}\n"
     )
     with whole_file(path, "Make room.") as temporary:
         temporary.write_text(head + yaml.safe_dump(values, sort_keys=False), encoding="utf-8")

@@ -171,7 +171,7 @@ class Worker:
         if self.study.tell(trial, whole) and whole.state is not None:
             self._tidy(folder)
         if ended.get("kind") == "input":
-            raise InputError(f"Trial {slot + 1}: {ended['message']}")
+            raise InputError(f"Trial {slot}: {ended['message']}")
 
     def _begin(self, folder: Path, options: Mapping[str, Any]) -> tuple[subprocess.Popen[bytes], Path]:
         """Starts the process of a trial.
@@ -239,7 +239,7 @@ class Worker:
             return Result(None, note=message)
         log = folder.with_suffix(".log")
         again = self.study.faults(slot) + 1 < MOST_FAULTS
-        tell(say=f"Trial {slot + 1} failed: {message} {'It is made again' if again else 'It is given up'}; see {log}.")
+        tell(say=f"Trial {slot} failed: {message} {'It is made again' if again else 'It is given up'}; see {log}.")
         return Result(None if again else "failed", note=message, fault=True)
 
     def _with_numbers(self, result: Result, epochs: list[Epoch], ended: Mapping[str, Any], folder: Path) -> Result:

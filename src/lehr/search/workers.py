@@ -238,14 +238,14 @@ class Crew:
                     continue
                 self._start(number, member.losses)
                 continue
+            how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
+            mine = [trial for trial in self.plan.study.running() if trial.user_attrs.get(WORKER) == member.name]
+            self.plan.study.take_back(mine, f"worker {member.name} {how}")
+            lost = True
             time.sleep(LOOK)
             self._hear()
             if self._fatal is not None:
                 return True
-            lost = True
-            how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
-            mine = [trial for trial in self.plan.study.running() if trial.user_attrs.get(WORKER) == member.name]
-            self.plan.study.take_back(mine, f"worker {member.name} {how}")
             if member.losses >= self.plan.restarts:
                 raise LehrError(
                     f"Worker {number + 1} {how}, {member.losses + 1} times without a trial between. What is done is "
@@ -266,15 +266,13 @@ class Crew:
         for trial in lost:
             worker = trial.user_attrs.get(WORKER, "")
             if study.take_back([trial], f"worker {worker} gave no sign of life"):
-                self.reporter.say(
-                    f"Trial {trial.user_attrs['slot'] + 1}: its worker {worker} is lost; it is made again."
-                )
+                self.reporter.say(f"Trial {trial.user_attrs['slot']}: its worker {worker} is lost; it is made again.")
         study.fill(slots)
         records = study.records(len(slots))
         new = [record for record in records if record.ended and record.slot not in self._ended]
         for record in sorted(new, key=lambda each: each.slot):
             self._ended.add(record.slot)
-            self.reporter.trial_ended(record, records)
+            self.reporter.trial_ended(record, len(self._ended), records)
             for member in self._members.values():
                 if member.name == record.worker:
                     member.losses = 0
