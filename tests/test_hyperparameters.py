@@ -125,3 +125,12 @@ def test_a_model_without_anchors_keeps_its_own_gains_aloud(tmp_path: Path) -> No
 def test_anchors_of_zero_means_the_default(tmp_path: Path) -> None:
     assert build_config({"hyp": written(tmp_path, "anchors: 0\n"), "model": "yolov5n"}).model.anchors == 3
     assert build_config({"hyp": written(tmp_path, "anchors: 3.63\n"), "model": "yolov5n"}).model.anchors == 4
+
+
+def test_gains_of_a_named_family_are_that_familys(tmp_path: Path) -> None:
+    path = written(tmp_path, "family: yolov8\noptimizer: AdamW\nbox: 9.5\ndfl: 2.5\nlr0: 0.003\n")
+    own = read_hyperparameters(path, "yolov8s")
+    assert own.values == {"optimizer": "AdamW", "box": 9.5, "dfl": 2.5, "lr0": 0.003} and not own.notes
+    other = read_hyperparameters(path, "yolov5s")
+    assert other.values == {"optimizer": "AdamW", "lr0": 0.003}
+    assert "box, dfl belong to the loss of yolov8; yolov5s keeps its own gains" in other.notes[0]

@@ -6,6 +6,7 @@ import csv
 import json
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -63,10 +64,8 @@ def ended(process: subprocess.Popen[str], seconds: float = 400) -> str:
 
 def workers_of(process: subprocess.Popen[str]) -> list[int]:
     """The workers of a command."""
-    listed = subprocess.run(
-        ["pgrep", "-P", str(process.pid), "-f", "lehr.search.worker"], capture_output=True, text=True
-    )
-    return [int(line) for line in listed.stdout.split()]
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text(encoding="ascii").split()
+    return [pid for pid in map(int, children) if b"lehr.search.worker" in Path(f"/proc/{pid}/cmdline").read_bytes()]
 
 
 def wait_for(what: Callable[[], Any], process: subprocess.Popen[str], seconds: float = 240) -> Any:
@@ -155,11 +154,10 @@ def test_workers_that_are_killed_lose_and_double_no_trial_and_the_search_improve
         *("fitness.svg", "parameters.svg", "importances.svg", "parallel.svg", "courses.svg")
     }
 
-    # The values it found, given to `lehr train`, make the same run again to the last bit.
-    again = ["train", "--data", str(data), *TINY, *LEARN, "--name", "again", "--hyp", str(folder / "hyp_evolved.yaml")]
-    for option in ("--optimizer", "--nominal-batch"):  # they are in the file
-        del again[again.index(option) : again.index(option) + 2]
-    assert ended(started(again, tmp_path, cores=1))
+    # The command that it tells makes the same run again, to the last bit.
+    told = next(line for line in out.splitlines() if line.startswith("  lehr train --hyp"))
+    same = started([*shlex.split(told)[1:], "--epochs", "5", "--device", "cpu", "--name", "again"], tmp_path, cores=1)
+    assert "Trained in" in ended(same)
     winner = max(table, key=lambda row: float(row["fitness"]))["run"]
     assert measured(tmp_path / "runs" / "again") == measured(folder / winner)
 
@@ -304,6 +302,31 @@ def test_what_a_search_cannot_do_is_told_before_anything_is_made(case: str, data
     result = lehr("evolve", "--data", str(data), *TINY, "--epochs", "4", *arguments, cwd=tmp_path, code=2)
     assert said in result.stderr
     assert "secret" not in result.stderr and not (tmp_path / "runs" / "evolve").exists()
+
+
+def test_a_dry_run_lists_what_would_be_done_measures_an_epoch_and_leaves_nothing(data: Path, tmp_path: Path) -> None:
+    run = ["--data", str(data), *TINY, "--epochs", "9", "--dry-run"]
+    search = lehr("evolve", *run, "--trials", "12", cwd=tmp_path).stdout
+    assert (
+        re.search(r"^lr0 +0\.\d+ +1e-05 to 0.1, logarithmic$", search, re.MULTILINE)
+        and "12 trials of 9 epochs" in search
+    )
+    minutes, seconds = map(int, re.search(r"About (\d+):(\d\d) here", search).groups())  # type: ignore[union-attr]
+    assert 20 < 60 * minutes + seconds < 1200
+    ablation = lehr("ablate", *run, "--techniques", "mosaic,ema", "--seeds", "2", cwd=tmp_path).stdout
+    assert "6 runs of 9 epochs" in ablation and "without mosaic: seeds 0, 1" in ablation and "About" in ablation
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_budget_ends_with_what_is_known_and_the_same_command_goes_on(data: Path, tmp_path: Path) -> None:
+    arguments = ["ablate", "--data", str(data), *TINY, "--epochs", "2", "--techniques", "ema", "--seeds", "1"]
+    cut = lehr(*arguments, "--hours", "0.0014", cwd=tmp_path).stdout
+    folder = tmp_path / "runs" / "ablate"
+    assert "The time is over" in cut and (folder / "report.html").is_file()
+    assert len([row for row in rows(folder / "ablation.csv") if row["state"] == "finished"]) < 2
+    whole = lehr(*arguments, cwd=tmp_path).stdout
+    assert [row["state"] for row in rows(folder / "ablation.csv")] == ["finished"] * 2
+    assert "one seed: no interval" in whole and "The time is over" not in whole
 
 
 def test_another_space_under_the_same_name_is_refused_and_nothing_is_lost(data: Path, tmp_path: Path) -> None:

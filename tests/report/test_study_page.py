@@ -219,7 +219,9 @@ def test_the_search_is_summed_up(evolution: str) -> None:
     ],
 )
 def test_an_odd_search_gets_a_page_too(records: Sequence[Record], said: str) -> None:
-    text = render_page(evolution_page("odd", records, SPACE, epochs=3, importance={}, command="lehr train --hyp hyp.yaml"))
+    text = render_page(
+        evolution_page("odd", records, SPACE, epochs=3, importance={}, command="lehr train --hyp hyp.yaml")
+    )
     assert said in text
     assert ("lehr train --hyp" in text) == any(each.state == "finished" for each in records)
     best, *trials = Reader(text).tables

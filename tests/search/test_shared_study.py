@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
+import subprocess
+import sys
 import time
 from collections import Counter
 from pathlib import Path
@@ -13,12 +14,21 @@ import pytest
 from lehr.engine.run_folder import only_writer
 from lehr.errors import InputError
 from lehr.search.storage import StorageLost, open_storage, shown, storage_url
-from lehr.search.study import RESULT, SLOT, Definition, Result, SharedStudy, join_study, open_study
+from lehr.search.study import RESULT, SLOT, Definition, Result, SharedStudy, open_study
 from lehr.search.worker import WORKERS, worker_name
 from lehr.search.workers import REFRESH, Watch
 
 optuna = pytest.importorskip("optuna")
 event = pytest.importorskip("sqlalchemy").event
+TAKE_ALL = """
+import sys, optuna
+from lehr.search.study import SLOT, Result, join_study
+
+study, _ = join_study(sys.argv[1], "study", 60)
+while (trial := study.take("host:1", lambda slot: optuna.samplers.RandomSampler(), optuna.pruners.NopPruner())):
+    print(trial.user_attrs[SLOT])
+    study.tell(trial, Result("finished", 0.5))
+"""
 DEFINITION = Definition("evolve", {"epochs": 3, "seed": 0}, "data", {"fitness": "map"})
 
 
@@ -113,26 +123,12 @@ def test_pruned_diverged_and_failed_trials_end_their_slots_and_faults_are_counte
     assert [study.faults(slot) for slot in range(3)] == [0, 0, 1]
 
 
-def take_all(url: str, results: multiprocessing.Queue[list[int]]) -> None:
-    study, _ = join_study(url, "study", 60)
-    mine = []
-    while (trial := taken(study, worker_name())) is not None:
-        mine.append(trial.user_attrs[SLOT])
-        study.tell(trial, Result("finished", 0.5))
-    results.put(mine)
-
-
 def test_four_processes_take_every_trial_once(url: str) -> None:
     study = opened(url)
     study.fill([{}] * 40)
-    context = multiprocessing.get_context("spawn")
-    results: multiprocessing.Queue[list[int]] = context.Queue()
-    processes = [context.Process(target=take_all, args=(url, results)) for _ in range(4)]
-    for process in processes:
-        process.start()
-    slots = [slot for _ in processes for slot in results.get(timeout=120)]
-    for process in processes:
-        process.join()
+    command = [sys.executable, "-c", TAKE_ALL, url]
+    processes = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(4)]
+    slots = [int(line) for process in processes for line in process.communicate(timeout=120)[0].split()]
     assert Counter(slots) == Counter(range(40))
 
 
