@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from lehr.plots.ablation import BAD, GOOD, label_of
 from lehr.report.numbers import NOTHING, changed, count, interval, measured
+from lehr.search.effects import NO_DIFFERENCE
 
 if TYPE_CHECKING:
     from lehr.search.effects import Effect
@@ -26,7 +27,7 @@ def effects_text(effects: Mapping[str, Sequence[Effect]]) -> str:
 
 
 def effects_markdown(effects: Mapping[str, Sequence[Effect]]) -> str:
-    """A Markdown table: a row a technique, a column a metric.
+    """A Markdown table: a row a technique, a column a metric; a line under it says how it is to be read.
 
     Args:
         effects: by metric.
@@ -36,7 +37,8 @@ def effects_markdown(effects: Mapping[str, Sequence[Effect]]) -> str:
     for technique in techniques_of(effects):
         found = [effect_of(effects, technique, metric) for metric in metrics]
         lines.append([technique, *(NOTHING if effect is None else _sentence_part(effect) for effect in found)])
-    return "\n".join(f"| {' | '.join(_escaped(cell) for cell in line)} |" for line in lines) + "\n"
+    table = "\n".join(f"| {' | '.join(_escaped(cell) for cell in line)} |" for line in lines)
+    return f"{table}\n\nThe mean change by having the technique (95% interval); without a word: {NO_DIFFERENCE}.\n"
 
 
 def answers(effects: Mapping[str, Sequence[Effect]], metric: str = "map") -> list[str]:
@@ -78,7 +80,8 @@ def _sentence_part(effect: Effect) -> str:
         return effect.word
     within = interval(effect.metric, effect.low, effect.high)
     change = changed(effect.metric, effect.difference)
-    return f"{change}{f' ({within})' if within else ''}, {effect.word}"
+    told = f"{change}{f' ({within})' if within else ''}"
+    return told if effect.word == NO_DIFFERENCE else f"{told}, {effect.word}"
 
 
 def _rank(effect: Effect) -> int:
