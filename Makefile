@@ -2,6 +2,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# Test processes; a core each. Most tests wait as much as they compute.
+TESTERS ?= 2
 
 .PHONY: install demo test check pictures format clean
 
@@ -23,7 +25,7 @@ check: install
 	$(BIN)/mypy
 
 test: check
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses $(TESTERS) --dist loadfile
 
 pictures: install
 	$(BIN)/python docs/techniques/pictures/curves.py

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -28,15 +26,14 @@ from lehr.search.fitness import METRICS, parse_fitness
 from lehr.search.options import AblateOptions, StudyOptions
 from lehr.search.records import Record
 from lehr.search.storage import require_optuna
+from lehr.search.tables import write_table, write_text
 from lehr.search.toggles import choose
-from lehr.whole import whole_file
 
 TABLE, EFFECTS, MARKDOWN = "ablation.csv", "effects.json", "ablation.md"
 MEASURED = ("fitness", "map50", "map", "precision", "recall", "seconds", "memory")
 """What is compared of two runs."""
 SIZES = (0.005, 0.01, 0.02, 0.05)
 """Differences for which the seeds are told that show them."""
-COLUMNS = ("trial", "state", "seed", "fitness", *METRICS, "epochs", "seconds", "memory", "worker", "begun", "run")
 
 
 class AblateStudy:
@@ -115,6 +112,10 @@ class AblateStudy:
             for metric in MEASURED
         }
 
+    def _switches(self, record: Record, names: Sequence[str]) -> list[object]:
+        """A trial's seed, and which techniques are on."""
+        return [record.params.get(SEED, ""), *("on" if record.params.get(name) else "off" for name in names)]
+
     def _on(self, record: Record) -> frozenset[str]:
         return frozenset(name for name in self.ablation.toggles if record.params.get(name))
 
@@ -133,9 +134,10 @@ class AblateStudy:
         from lehr.report.study_page import write_page
 
         found = self.effects(records)
-        self._write_table(records, folder / TABLE)
-        _write(folder / EFFECTS, json.dumps(_as_json(found), indent=1) + "\n")
-        _write(folder / MARKDOWN, effects_markdown(found))
+        names = tuple(self.ablation.toggles)
+        write_table(records, (SEED, *names), lambda record: self._switches(record, names), folder / TABLE)
+        write_text(folder / EFFECTS, json.dumps(_as_json(found), indent=1) + "\n")
+        write_text(folder / MARKDOWN, effects_markdown(found))
         runs = [
             AblationRun(record, tuple(sorted(self._on(record))), int(record.params.get(SEED, 0))) for record in records
         ]
@@ -154,29 +156,6 @@ class AblateStudy:
             return []
         return [(size, seeds_needed(paired, size, sets=sets)) for size in SIZES]
 
-    def _write_table(self, records: Sequence[Record], path: Path) -> None:
-        """Writes a row a trial."""
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        names = tuple(self.ablation.toggles)
-        writer.writerow((*COLUMNS, *names))
-        for record in records:
-            row = [record.slot, record.state, record.params.get(SEED, ""), _number(record.fitness)]
-            row += [_number(record.metrics.get(name)) for name in METRICS]
-            row += [len(record.course), _number(record.seconds), _number(record.memory), record.worker]
-            row += [record.attempts, record.folder]
-            writer.writerow((*row, *("on" if record.params.get(name) else "off" for name in names)))
-        _write(path, text.getvalue())
-
 
 def _as_json(found: Mapping[str, Sequence[Effect]]) -> dict[str, list[dict[str, object]]]:
     return {metric: [asdict(effect) for effect in each] for metric, each in found.items()}
-
-
-def _write(path: Path, text: str) -> None:
-    with whole_file(path, "Make room.") as temporary:
-        temporary.write_text(text, encoding="utf-8")
-
-
-def _number(value: float | None) -> str:
-    return "" if value is None else f"{value:.6g}"

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
@@ -26,19 +24,18 @@ from lehr.search.conduct import (
 )
 from lehr.search.estimate import measure_epoch
 from lehr.search.evolution import Evolution
-from lehr.search.fitness import METRICS, parse_fitness
+from lehr.search.fitness import parse_fitness
 from lehr.search.importance import importances
 from lehr.search.options import EvolveOptions, StudyOptions
 from lehr.search.records import Record
 from lehr.search.space import build_space
 from lehr.search.storage import require_optuna
 from lehr.search.study import SharedStudy
-from lehr.whole import whole_file
+from lehr.search.tables import write_table, write_text
 
 IN_FILE = ("optimizer", "nominal_batch")
 """What the file of the best values names besides what was varied."""
 TABLE, EVOLVED = "evolve.csv", "hyp_evolved.yaml"
-COLUMNS = ("trial", "state", "fitness", *METRICS, "epochs", "seconds", "memory", "worker", "begun", "run")
 
 
 class EvolveStudy:
@@ -93,7 +90,8 @@ class EvolveStudy:
 
     def _write(self, folder: Path, records: Sequence[Record]) -> None:
         """Writes the table of trials and the best values."""
-        write_table(records, tuple(self.evolution.space.parameters), folder / TABLE)
+        names = tuple(self.evolution.space.parameters)
+        write_table(records, names, lambda record: [record.params.get(name, "") for name in names], folder / TABLE)
         best = best_record(records)
         if best is not None:
             write_evolved(best, self, folder / EVOLVED)
@@ -145,30 +143,6 @@ def best_record(records: Sequence[Record]) -> Record | None:
     return max(done, key=lambda record: record.fitness or 0.0, default=None)
 
 
-def write_table(records: Sequence[Record], parameters: Sequence[str], path: Path) -> None:
-    """Writes a row a trial; the file appears whole or not at all.
-
-    Args:
-        records: the trials.
-        parameters: what is varied.
-        path: the file.
-
-    Raises:
-        InputError: it cannot be written.
-    """
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow((*COLUMNS, *parameters))
-    for record in records:
-        row: list[Any] = [record.slot, record.state, _number(record.fitness)]
-        row += [_number(record.metrics.get(name)) for name in METRICS]
-        row += [len(record.course), _number(record.seconds), _number(record.memory), record.worker]
-        row += [record.attempts, record.folder]
-        writer.writerow((*row, *(record.params.get(name, "") for name in parameters)))
-    with whole_file(path, "Make room.") as temporary:
-        temporary.write_text(text.getvalue(), encoding="utf-8")
-
-
 def write_evolved(best: Record, search: EvolveStudy, path: Path) -> None:
     """Writes the best values as a file for `--hyp`; it appears whole or not at all.
 
@@ -194,9 +168,4 @@ def write_evolved(best: Record, search: EvolveStudy, path: Path) -> None:
         f"{config.run.seed}.\n"
         f"# Use it: {command(search, path)}\n"
     )
-    with whole_file(path, "Make room.") as temporary:
-        temporary.write_text(head + yaml.safe_dump(values, sort_keys=False), encoding="utf-8")
-
-
-def _number(value: float | None) -> str:
-    return "" if value is None else f"{value:.6g}"
+    write_text(path, head + yaml.safe_dump(values, sort_keys=False))
