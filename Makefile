@@ -2,8 +2,6 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-# Test processes; a core each. Most tests wait as much as they compute.
-TESTERS ?= 2
 
 .PHONY: install demo test check pictures format clean
 
@@ -25,7 +23,7 @@ check: install
 	$(BIN)/mypy
 
 test: check
-	$(BIN)/python -m pytest --numprocesses $(TESTERS) --dist loadfile
+	$(BIN)/python -m pytest
 
 pictures: install
 	$(BIN)/python docs/techniques/pictures/curves.py

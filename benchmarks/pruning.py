@@ -18,7 +18,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-IMAGES = {"train": 160, "val": 64}
+IMAGES = {"train": 128, "val": 48}
 OPTIONS = ["--imgsz", "64", "--width", "0.125", "--batch", "4", "--device", "cpu", "--optimizer", "AdamW"]
 OPTIONS += ["--nominal-batch", "1", "--lr0", "3e-4", "--ema-decay", "0.98", "--warmup", "none", "--close-mosaic", "3"]
 SPACE = "lr0: {low: 1e-5, high: 0.03, gain: 15}\nbox: [3, 30]\ncls: [0.2, 4]\nscale: [0, 0.9]\nmosaic: [0, 1]\nhsv_v:\n"

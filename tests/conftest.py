@@ -17,17 +17,6 @@ settings.register_profile("lehr", deadline=None, derandomize="CI" in os.environ)
 settings.load_profile("lehr")
 
 SHARED = Path(__file__).parents[2] / "shared"
-
-
-def _own_core() -> None:
-    """Of several test processes each keeps to a core of its own, and what it starts does too."""
-    worker = os.environ.get("PYTEST_XDIST_WORKER", "")
-    if worker and hasattr(os, "sched_setaffinity"):
-        cores = sorted(os.sched_getaffinity(0))
-        os.sched_setaffinity(0, {cores[int(worker.removeprefix("gw")) % len(cores)]})
-
-
-_own_core()
 torch.set_num_threads(max(1, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1))
 
 
