@@ -23,6 +23,7 @@ from tests.e2e.test_commands import lehr
 from tests.search.servers import postgresql
 
 optuna = pytest.importorskip("optuna")
+pytestmark = pytest.mark.timeout(1200)
 
 TINY = ["--imgsz", "64", "--width", "0.125", "--device", "cpu"]
 LEARN = ["--lr-schedule", "constant", "--optimizer", "AdamW", "--nominal-batch", "1", "--warmup", "none"]
@@ -56,7 +57,7 @@ def started(arguments: list[str], folder: Path, cores: int | None = None) -> sub
     return subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
-def ended(process: subprocess.Popen[str], seconds: float = 400) -> str:
+def ended(process: subprocess.Popen[str], seconds: float = 1000) -> str:
     """What a command printed, once it has ended."""
     out, _ = process.communicate(timeout=seconds)
     return out
@@ -68,7 +69,7 @@ def workers_of(process: subprocess.Popen[str]) -> list[int]:
     return [pid for pid in map(int, children) if b"lehr.search.worker" in Path(f"/proc/{pid}/cmdline").read_bytes()]
 
 
-def wait_for(what: Callable[[], Any], process: subprocess.Popen[str], seconds: float = 240) -> Any:
+def wait_for(what: Callable[[], Any], process: subprocess.Popen[str], seconds: float = 500) -> Any:
     """Waits until something holds while a command runs."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
