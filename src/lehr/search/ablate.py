@@ -77,8 +77,7 @@ class AblateStudy:
         """A trial in a few words."""
         if not record.params:
             return ""
-        on = {name for name in self.ablation.toggles if record.params.get(name)}
-        return f"{self.describe_set(on)}, seed {record.params.get(SEED)}"
+        return f"{self.describe_set(self._on(record))}, seed {record.params.get(SEED)}"
 
     def conduct(self) -> Conducted:
         """Works on the ablation until all trials have ended, or it is stopped."""
@@ -105,12 +104,12 @@ class AblateStudy:
         Args:
             records: of the trials.
         """
-        runs = [self._as_run(record) for record in records if record.state in ("finished", "diverged")]
-        names = tuple(self.ablation.toggles)
-        return {
-            metric: effects(runs, names, metric, higher_is_better=metric not in ("seconds", "memory"))
-            for metric in MEASURED
-        }
+        runs, names = self._runs(records), tuple(self.ablation.toggles)
+        return {metric: effects(runs, names, metric) for metric in MEASURED}
+
+    def _runs(self, records: Sequence[Record]) -> list[Run]:
+        """The trials that say something, as the statistics take them."""
+        return [self._as_run(record) for record in records if record.state in ("finished", "diverged")]
 
     def _switches(self, record: Record, names: Sequence[str]) -> list[object]:
         """A trial's seed, and which techniques are on."""
@@ -142,7 +141,7 @@ class AblateStudy:
             AblationRun(record, tuple(sorted(self._on(record))), int(record.params.get(SEED, 0))) for record in records
         ]
         needed = self.needed(records)
-        figures = draw_ablation({name: each for name, each in found.items() if name in MEASURED}, folder / PLOTS)
+        figures = draw_ablation(found, folder / PLOTS)
         page = ablation_page(folder.name, runs, found, needed=needed, figures=figures, metric="fitness")
         write_page(page, folder / PAGE)
 
@@ -150,8 +149,7 @@ class AblateStudy:
         """Differences of fitness, and how many seeds show each; empty where the noise is not known yet."""
         from lehr.search.sample_size import seeds_needed
 
-        runs = [self._as_run(record) for record in records if record.state in ("finished", "diverged")]
-        paired, sets = noise(runs, "fitness").paired, len(self.ablation.sets())
+        paired, sets = noise(self._runs(records), "fitness").paired, len(self.ablation.sets())
         if paired is None:
             return []
         return [(size, seeds_needed(paired, size, sets=sets)) for size in SIZES]
