@@ -2,7 +2,8 @@
 
 `python benchmarks/pruning.py --seeds 2` prints a table for docs/evolution.md. Each search is `lehr evolve` on `shapes`
 with a small model, two workers and SQLite, started from a learning rate that is far too low. `--kills 2` has two
-workers of each search killed with SIGKILL, and checks that no trial is lost or doubled.
+workers of each search killed with SIGKILL, and checks that no trial is lost or doubled. `--again 3` trains the values
+that each search found with three seeds that it did not see: how far those lie apart is the noise of a best fitness.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import argparse
 import csv
 import os
 import signal
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -18,19 +20,10 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-OPTIONS = ["--data", "shapes", "--imgsz", "64", "--width", "0.125", "--batch", "8", "--device", "cpu", "--jobs", "2"]
-OPTIONS += [
-    "--optimizer",
-    "AdamW",
-    "--nominal-batch",
-    "1",
-    "--lr0",
-    "2e-4",
-    "--ema-decay",
-    "0.99",
-    "--close-mosaic",
-    "3",
-]
+LEHR = [sys.executable, "-m", "lehr"]
+RUN = ["--data", "shapes", "--imgsz", "64", "--width", "0.125", "--batch", "8", "--device", "cpu"]
+RUN += ["--ema-decay", "0.99", "--close-mosaic", "3"]
+SEARCH = ["--jobs", "2", "--optimizer", "AdamW", "--nominal-batch", "1", "--lr0", "2e-4"]
 SPACE = "lr0: {low: 1e-5, high: 0.03, gain: 15}\nbox: [3, 30]\ncls: [0.2, 4]\nscale: [0, 0.9]\nmosaic: [0, 1]\nhsv_v:\n"
 KILL_AFTER = 4
 """Trials that end before a worker is killed, each time."""
@@ -61,7 +54,7 @@ def search(place: Path, pruner: str, given: argparse.Namespace, seed: int) -> Fo
     """
     space, began = place / "space.yaml", time.monotonic()
     space.write_text(SPACE)
-    command = [sys.executable, "-m", "lehr", "evolve", *OPTIONS, "--epochs", str(given.epochs), "--space", str(space)]
+    command = [*LEHR, "evolve", *RUN, *SEARCH, "--epochs", str(given.epochs), "--space", str(space)]
     command += ["--pruner", pruner, "--prune-after", str(given.prune_after), "--seed", str(seed)]
     process = subprocess.Popen(
         [*command, "--trials", str(given.trials), "--project", str(place)], stdout=subprocess.PIPE, text=True
@@ -84,25 +77,41 @@ def search(place: Path, pruner: str, given: argparse.Namespace, seed: int) -> Fo
     return Found(epochs, len(whole), first, max(whole), time.monotonic() - began)
 
 
+def again(place: Path, epochs: int, seed: int) -> float:
+    """The best fitness of a run with the values that a search found and another seed."""
+    command = [*LEHR, "train", *RUN, "--hyp", str(place / "evolve" / "hyp_evolved.yaml"), "--epochs", str(epochs)]
+    command += ["--seed", str(1000 + seed), "--project", str(place), "--name", f"again-{seed}"]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    with (place / f"again-{seed}" / "results.csv").open(encoding="utf-8") as file:
+        return max(0.1 * float(row["val/map50"]) + 0.9 * float(row["val/map"]) for row in csv.DictReader(file))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--trials", type=int, default=20)
-    parser.add_argument("--epochs", type=int, default=7)
+    parser.add_argument("--epochs", type=int, default=12)
     parser.add_argument("--prune-after", type=int, default=2)
     parser.add_argument("--kills", type=int, default=0)
+    parser.add_argument("--again", type=int, default=0)
     parser.add_argument("--seeds", type=int, default=2)
+    parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--pruners", default="none,halving,median,hyperband")
+    parser.add_argument("--keep", type=Path, help="folder that keeps the studies; a temporary one otherwise")
     given = parser.parse_args()
     planned = given.trials * given.epochs
-    print("| pruner | seed | epochs | saved | trials to their end | first | best | seconds |")
-    print("|---|---|---|---|---|---|---|---|", flush=True)
-    for seed in range(given.seeds):
+    print("| pruner | seed | epochs | saved | trials to their end | first | best | trained again | seconds |")
+    print("|---|---|---|---|---|---|---|---|---|", flush=True)
+    for seed in range(given.first_seed, given.first_seed + given.seeds):
         for pruner in given.pruners.split(","):
-            with tempfile.TemporaryDirectory() as place:
-                found = search(Path(place), pruner, given, seed)
+            with tempfile.TemporaryDirectory() as temporary:
+                place = given.keep / f"{pruner}-{seed}" if given.keep else Path(temporary)
+                place.mkdir(parents=True, exist_ok=True)
+                found = search(place, pruner, given, seed)
+                values = [again(place, given.epochs, each) for each in range(given.again)]
+            spread = f"{statistics.mean(values):.3f} ({min(values):.3f} to {max(values):.3f})" if values else "-"
             print(
                 f"| {pruner} | {seed} | {found.epochs} of {planned} | {1 - found.epochs / planned:.0%} | "
-                f"{found.finished} | {found.first:.3f} | {found.best:.3f} | {found.seconds:.0f} |",
+                f"{found.finished} | {found.first:.3f} | {found.best:.3f} | {spread} | {found.seconds:.0f} |",
                 flush=True,
             )
 

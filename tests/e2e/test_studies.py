@@ -236,6 +236,23 @@ def test_two_commands_share_a_study_by_a_postgresql_server_that_is_restarted(dat
             assert not any(re.search("cr@t|cr%40t", text) for text in left), "a password was written down"
 
 
+def test_a_trial_that_promises_little_is_ended_early_and_its_run_stays(data: Path, tmp_path: Path) -> None:
+    (tmp_path / "space.yaml").write_text("lr0: [1.0e-12, 0.002]\n")  # nearly all of it too low to learn anything
+    arguments = ["evolve", "--data", str(data), *TINY, *LEARN, "--lr0", "0.002", "--space", "space.yaml"]
+    arguments += ["--sampler", "random", "--pruner", "halving", "--prune-after", "3", "--trials", "2"]
+    out = lehr(*arguments, cwd=tmp_path).stdout
+    folder = tmp_path / "runs" / "evolve"
+    whole, pruned = rows(folder / "evolve.csv")
+    assert (whole["state"], whole["epochs"]) == ("finished", "5")
+    assert (pruned["state"], pruned["epochs"]) == ("pruned", "3") and "trial 1    pruned" in out, out
+    assert float(pruned["fitness"]) < float(whole["fitness"]) and float(pruned["seconds"]) < float(whole["seconds"])
+    assert yaml.safe_load((folder / "hyp_evolved.yaml").read_text())["lr0"] == 0.002
+    run = folder / pruned["run"]
+    assert len(rows(run / "results.csv")) < 5 and (run / "best.safetensors").is_file()
+    assert not list(run.glob("*.ckpt")) and "Stopped" in (run / "train.log").read_text()
+    assert "trial 1 " not in lehr(*arguments, cwd=tmp_path).stdout
+
+
 def shuffled(data: Path, folder: Path) -> Path:
     """The data set with the labels of its training images dealt out anew."""
     root = data.parent

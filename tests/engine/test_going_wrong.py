@@ -269,7 +269,8 @@ def test_a_log_that_cannot_be_opened_ends_no_run(tmp_path: Path, capsys: pytest.
 
 
 def test_closing_the_terminal_does_not_end_a_run(data: Path, tmp_path: Path) -> None:
-    from lehr.engine.progress import Reporter, _Terminal
+    from lehr.engine.progress import Reporter
+    from lehr.engine.telling import Terminal
 
     class Closed:
         encoding = "utf-8"
@@ -286,7 +287,7 @@ def test_closing_the_terminal_does_not_end_a_run(data: Path, tmp_path: Path) -> 
         def fileno(self) -> int:
             raise OSError
 
-    with Reporter(tmp_path / "train.log", 1, 64, _Terminal(file=Closed())) as reporter:  # type: ignore[arg-type]
+    with Reporter(tmp_path / "train.log", 1, 64, Terminal(file=Closed())) as reporter:  # type: ignore[arg-type]
         reporter.say("first")
         reporter.say("second")
     assert (tmp_path / "train.log").read_text() == "first\nsecond\n"

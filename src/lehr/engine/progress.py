@@ -5,20 +5,16 @@ The same rows go to `train.log`. Where the output is a file, there is no bar, an
 
 from __future__ import annotations
 
-import contextlib
-import os
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Self, TextIO
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
+from lehr.engine.telling import Teller
 from lehr.evaluation.metrics import Metrics
 
 
@@ -45,28 +41,8 @@ class EpochSummary:
     best: bool
 
 
-class _Terminal(Console):
-    """A console that falls silent when nobody reads it any more, instead of ending the process."""
-
-    def on_broken_pipe(self) -> None:
-        self.quiet = True
-        with contextlib.suppress(OSError, ValueError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-def terminal(silent: bool = False) -> Console:
-    """The standard output as a console.
-
-    Args:
-        silent: print nothing.
-    """
-    return _Terminal(highlight=False, soft_wrap=True, quiet=silent)
-
-
-class Reporter:
+class Reporter(Teller):
     """Tells a run's course to the terminal, or whatever the output is, and to a file.
-
-    Neither a closed terminal nor a full disk ends a run: what cannot be told is left untold.
 
     Args:
         log: the file, e.g. `train.log`.
@@ -79,32 +55,9 @@ class Reporter:
     def __init__(
         self, log: Path, epochs: int, imgsz: int, console: Console | None = None, silent: bool = False
     ) -> None:
-        self._log: TextIO | None = None
-        if not silent:
-            with contextlib.suppress(OSError):
-                self._log = log.open("a", encoding="utf-8")
-        self._console = console or terminal(silent)
+        super().__init__(log, console, silent)
         self._epochs = epochs
         self._imgsz = imgsz
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._log is not None:
-            with contextlib.suppress(OSError):
-                self._log.close()
-
-    def say(self, text: str) -> None:
-        """A line, or several."""
-        with contextlib.suppress(OSError):
-            self._console.print(text, markup=False)
-        if self._log is not None:
-            with contextlib.suppress(OSError):
-                self._log.write(text + "\n")
-                self._log.flush()
 
     def header(self, parts: Sequence[str]) -> None:
         """The names of the columns.

@@ -5,24 +5,24 @@ What is shown comes from the study itself, so every machine that shares it shows
 
 from __future__ import annotations
 
-import contextlib
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Self, TextIO
+from typing import Self
 
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from lehr.engine.progress import duration, terminal
+from lehr.engine.progress import duration
+from lehr.engine.telling import Teller
 from lehr.search.records import Record
 
 
-class StudyReporter:
+class StudyReporter(Teller):
     """Tells a study's course to the terminal, or whatever the output is, and to a file.
 
     Args:
@@ -35,10 +35,7 @@ class StudyReporter:
     def __init__(
         self, log: Path, epochs: int, describe: Callable[[Record], str], console: Console | None = None
     ) -> None:
-        self._log: TextIO | None = None
-        with contextlib.suppress(OSError):
-            self._log = log.open("a", encoding="utf-8")
-        self._console = console or terminal()
+        super().__init__(log, console)
         self._epochs = epochs
         self._describe = describe
         self._live: Live | None = None
@@ -55,18 +52,7 @@ class StudyReporter:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._stop_live()
-        if self._log is not None:
-            with contextlib.suppress(OSError):
-                self._log.close()
-
-    def say(self, text: str) -> None:
-        """A line, or several."""
-        with contextlib.suppress(OSError):
-            self._console.print(text, markup=False)
-        if self._log is not None:
-            with contextlib.suppress(OSError):
-                self._log.write(text + "\n")
-                self._log.flush()
+        super().__exit__(kind, error, trace)
 
     def trial_ended(self, record: Record, count: int, records: Sequence[Record]) -> None:
         """The line of a trial that has ended.
