@@ -249,7 +249,7 @@ def test_a_trial_that_promises_little_is_ended_early_and_its_run_stays(data: Pat
     assert yaml.safe_load((folder / "hyp_evolved.yaml").read_text())["lr0"] == 0.002
     run = folder / pruned["run"]
     assert len(rows(run / "results.csv")) < 5 and (run / "best.safetensors").is_file()
-    assert not list(run.glob("*.ckpt")) and "Stopped" in (run / "train.log").read_text()
+    assert not list(run.glob("*.ckpt"))
     assert "trial 1 " not in lehr(*arguments, cwd=tmp_path).stdout
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import types
 from pathlib import Path
 from typing import Any
@@ -10,10 +11,11 @@ from typing import Any
 import pytest
 
 from lehr.config import build_config
+from lehr.engine.results import RESULTS
 from lehr.errors import InputError
 from lehr.search.conduct import shared_options, worker_places
 from lehr.search.fitness import METRICS, Epoch, Fitness, parse_fitness, read_epochs
-from lehr.search.study import LOCAL
+from lehr.search.study import LOCAL, SLOT
 from lehr.search.worker import MOST_FAULTS, Job, Worker
 
 EPOCHS = [
@@ -39,6 +41,34 @@ def test_a_result_is_that_of_the_best_epoch(worker: Worker, tmp_path: Path) -> N
     assert whole.state == "finished" and whole.fitness == pytest.approx(0.1 * 0.6 + 0.9 * 0.4)
     assert whole.metrics == {"map": 0.4, "map50": 0.6} and (whole.seconds, whole.memory) == (30.0, 700.0)
     assert whole.folder == "trials/0000"
+
+
+def written(folder: Path, epochs: int) -> Path:
+    """A run's folder, so many epochs done."""
+    folder.mkdir(parents=True)
+    names = ["epoch", "seconds", "images_per_second", *(f"val/{name}" for name in METRICS)]
+    rows = [",".join(map(str, [number + 1, 9, 40, *[0.1] * len(METRICS)])) for number in range(epochs)]
+    (folder / RESULTS).write_text("\n".join([",".join(names), *rows]) + "\n")
+    return folder
+
+
+@pytest.mark.parametrize("slot", [0, 1])
+def test_a_trial_is_ended_where_it_is_pruned_but_the_first_is_not(slot: int, worker: Worker, tmp_path: Path) -> None:
+    worker.search = types.SimpleNamespace(epochs=5)  # type: ignore[assignment]
+    reported: dict[int, float] = {}
+    trial = types.SimpleNamespace(
+        user_attrs={SLOT: slot},
+        report=lambda value, step: reported.update({step: value}),
+        should_prune=lambda: max(reported) >= 2,
+    )
+    process = subprocess.Popen(["sleep", "2" if slot == 0 else "60"])
+    result, epochs = worker._watch(trial, process, written(tmp_path / "trials" / "0000", 3))  # type: ignore[arg-type]
+    assert process.poll() is not None
+    if slot == 0:
+        assert (result, len(epochs)) == (None, 3) and reported == pytest.approx({1: 0.1, 2: 0.1, 3: 0.1})
+    else:
+        assert result is not None and (result.state, result.note) == ("pruned", "after 2 of 5 epochs")
+        assert len(epochs) == 2 and list(reported) == [1, 2]
 
 
 def test_a_run_that_diverged_has_fitness_0_whatever_its_epochs_came_to(worker: Worker, tmp_path: Path) -> None:

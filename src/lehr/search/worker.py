@@ -192,12 +192,15 @@ class Worker:
     def _watch(self, trial: Trial, process: subprocess.Popen[bytes], folder: Path) -> tuple[Result | None, list[Epoch]]:
         """Follows a run to its end: reports its epochs, ends it where it is pruned or the worker is stopped.
 
+        The first trial is never pruned: it is what a search is compared with.
+
         Returns:
             Its result where that was decided here, and its epochs.
         """
         epochs: list[Epoch] = []
         beats, last_beat, seen = 0, time.monotonic(), 0
         results, total = folder / RESULTS, self.search.epochs
+        first = trial.user_attrs[SLOT] == 0
         while True:
             running = process.poll() is None
             changed = _changed(results)
@@ -205,7 +208,7 @@ class Worker:
                 seen, before, epochs = changed, len(epochs), read_epochs(results)
                 for number in range(before, len(epochs)):
                     trial.report(self.fitness(epochs[number].metrics), number + 1)
-                    if number + 1 < total and trial.should_prune():
+                    if number + 1 < total and trial.should_prune() and not first:
                         _end(process)
                         return Result("pruned", note=f"after {number + 1} of {total} epochs"), epochs[: number + 1]
             if not running:
