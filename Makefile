@@ -22,8 +22,10 @@ check: install
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+# A process on each core for what runs in one; the whole machine for what trains in several, or measures time.
 test: check
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -m "not alone" -n logical --maxprocesses 8 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest -m alone
 
 pictures: install
 	$(BIN)/python docs/techniques/pictures/curves.py

@@ -23,7 +23,7 @@ from pathlib import Path
 LEHR = [sys.executable, "-m", "lehr"]
 RUN = ["--data", "shapes", "--imgsz", "64", "--width", "0.125", "--batch", "8", "--device", "cpu"]
 RUN += ["--ema-decay", "0.99", "--close-mosaic", "3"]
-SEARCH = ["--jobs", "2", "--optimizer", "AdamW", "--nominal-batch", "1", "--lr0", "2e-4"]
+SEARCH = ["--jobs", "2", "--optimizer", "AdamW", "--nominal-batch", "1", "--lr0", "3e-4"]
 SPACE = "lr0: {low: 1e-5, high: 0.03, gain: 15}\nbox: [3, 30]\ncls: [0.2, 4]\nscale: [0, 0.9]\nmosaic: [0, 1]\nhsv_v:\n"
 KILL_AFTER = 4
 """Trials that end before a worker is killed, each time."""
@@ -89,7 +89,7 @@ def again(place: Path, epochs: int, seed: int) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--trials", type=int, default=20)
-    parser.add_argument("--epochs", type=int, default=12)
+    parser.add_argument("--epochs", type=int, default=20)
     parser.add_argument("--prune-after", type=int, default=2)
     parser.add_argument("--kills", type=int, default=0)
     parser.add_argument("--again", type=int, default=0)

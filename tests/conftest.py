@@ -16,6 +16,16 @@ from hypothesis import settings
 settings.register_profile("lehr", deadline=None, derandomize="CI" in os.environ)
 settings.load_profile("lehr")
 
+
+def _keep_to_a_core() -> None:
+    """Has tests that run beside others, and whatever they start, keep to a core of their own."""
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "")
+    if worker.startswith("gw") and hasattr(os, "sched_setaffinity"):
+        cores = sorted(os.sched_getaffinity(0))
+        os.sched_setaffinity(0, {cores[int(worker[2:]) % len(cores)]})
+
+
+_keep_to_a_core()
 SHARED = Path(__file__).parents[2] / "shared"
 torch.set_num_threads(max(1, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1))
 

@@ -21,6 +21,7 @@ from lehr.engine.device import own_device, processes_here
 from lehr.errors import InputError, LehrError
 from lehr.options import DeviceOptions
 
+pytestmark = pytest.mark.alone
 CPU = torch.device("cpu")
 
 

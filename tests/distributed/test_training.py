@@ -18,6 +18,7 @@ from lehr.engine.checkpoint import read_checkpoint
 from lehr.engine.run import resume, train
 from lehr.errors import InputError
 
+pytestmark = pytest.mark.alone
 Trace = list[dict[str, Any]]
 
 

@@ -23,6 +23,7 @@ from tests.e2e.test_commands import lehr
 
 from lehr.engine.checkpoint import read_position
 
+pytestmark = pytest.mark.alone
 TWO = ["--device", "cpu", "--processes", "2"]
 QUICK = ["--data", "shapes", "--imgsz", "64", "--width", "0.125", "--epochs", "2", "--checkpoint-minutes", "0.005"]
 SOON = 15.0

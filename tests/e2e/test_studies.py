@@ -107,6 +107,7 @@ def measured(run: Path) -> list[tuple[str, ...]]:
     return [tuple(v for k, v in row.items() if k.startswith(("train/", "val/"))) for row in rows(run / "results.csv")]
 
 
+@pytest.mark.alone
 def test_workers_that_are_killed_lose_and_double_no_trial_and_the_search_improves(data: Path, tmp_path: Path) -> None:
     space = tmp_path / "space.yaml"
     space.write_text("lr0: {low: 1e-5, high: 0.02, gain: 15}\nbox: [3, 30]\nhsv_v:\nscale: [0, 0.9]\n")
@@ -198,6 +199,7 @@ def test_a_study_that_was_stopped_or_killed_whole_goes_on_with_the_same_command(
     assert journal.is_file()
 
 
+@pytest.mark.alone
 def test_two_commands_share_a_study_by_a_postgresql_server_that_is_restarted(data: Path, tmp_path: Path) -> None:
     with postgresql() as server:
         folders = [tmp_path / "one", tmp_path / "two"]
@@ -270,6 +272,7 @@ def shuffled(data: Path, folder: Path) -> Path:
     return folder / "data.yaml"
 
 
+@pytest.mark.alone
 def test_an_ablation_sees_no_difference_where_there_is_none_and_harm_where_there_is(data: Path, tmp_path: Path) -> None:
     techniques = tmp_path / "techniques.yaml"
     sabotage = shuffled(data, tmp_path / "shuffled")
