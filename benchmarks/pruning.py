@@ -4,6 +4,8 @@
 with a small model, two workers and SQLite, started from a learning rate that is far too low. `--kills 2` has two
 workers of each search killed with SIGKILL, and checks that no trial is lost or doubled. `--again 3` trains the values
 that each search found with three seeds that it did not see: how far those lie apart is the noise of a best fitness.
+`--replay STUDY.db` trains nothing: it shows the trials of a study that was not pruned to each pruner, an epoch at a
+time, two trials at once, so that chance has no part in what the pruners differ by.
 """
 
 from __future__ import annotations
@@ -20,6 +22,11 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+import optuna
+
+from lehr.search.samplers import make_pruner
+
+DONE = optuna.trial.TrialState.COMPLETE
 LEHR = [sys.executable, "-m", "lehr"]
 RUN = ["--data", "shapes", "--imgsz", "64", "--width", "0.125", "--batch", "8", "--device", "cpu"]
 RUN += ["--ema-decay", "0.99", "--close-mosaic", "3"]
@@ -86,18 +93,62 @@ def again(place: Path, epochs: int, seed: int) -> float:
         return max(0.1 * float(row["val/map50"]) + 0.9 * float(row["val/map"]) for row in csv.DictReader(file))
 
 
+def replay(database: Path, pruner: str, prune_after: int) -> tuple[int, int, list[float]]:
+    """What a pruner would have made of the trials of a study.
+
+    Returns:
+        Epochs of all trials, epochs that would have been trained, the fitness of those trained to their end.
+    """
+    trials = optuna.load_study(study_name=None, storage=f"sqlite:///{database}").get_trials(states=[DONE])
+    courses = [[value for _, value in sorted(trial.intermediate_values.items())] for trial in trials]
+    epochs = max(map(len, courses))
+    study = optuna.create_study(direction="maximize", pruner=make_pruner(pruner, epochs, prune_after))
+    waiting, running, trained = list(courses), [], 0
+    whole: list[float] = []
+    while waiting or running:
+        while waiting and len(running) < 2:
+            running.append((study.ask(), waiting.pop(0), iter(range(epochs))))
+        for each in list(running):
+            trial, course, left = each
+            number = next(left)
+            trial.report(course[number], number + 1)
+            trained += 1
+            if number + 1 == epochs:
+                whole.append(max(course))
+                study.tell(trial, whole[-1])
+            elif trial.should_prune() and trial.number > 0:
+                study.tell(trial, state=optuna.trial.TrialState.PRUNED)
+            else:
+                continue
+            running.remove(each)
+    return epochs * len(courses), trained, whole
+
+
+def print_replay(database: Path, pruners: list[str], prune_after: int) -> None:
+    """A table of what each pruner would have made of the trials of a study."""
+    print("| pruner | epochs | saved | trials to their end | best |\n|---|---|---|---|---|")
+    for pruner in pruners:
+        planned, trained, whole = replay(database, pruner, prune_after)
+        saved = 1 - trained / planned
+        print(f"| {pruner} | {trained} of {planned} | {saved:.0%} | {len(whole)} | {max(whole):.3f} |")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--trials", type=int, default=20)
     parser.add_argument("--epochs", type=int, default=20)
-    parser.add_argument("--prune-after", type=int, default=2)
+    parser.add_argument("--prune-after", type=int, default=3)
     parser.add_argument("--kills", type=int, default=0)
     parser.add_argument("--again", type=int, default=0)
     parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--pruners", default="none,halving,median,hyperband")
     parser.add_argument("--keep", type=Path, help="folder that keeps the studies; a temporary one otherwise")
+    parser.add_argument("--replay", type=Path, metavar="STUDY.db")
     given = parser.parse_args()
+    if given.replay:
+        print_replay(given.replay, given.pruners.split(","), given.prune_after)
+        return
     planned = given.trials * given.epochs
     print("| pruner | seed | epochs | saved | trials to their end | first | best | trained again | seconds |")
     print("|---|---|---|---|---|---|---|---|---|", flush=True)

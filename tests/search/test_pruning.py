@@ -83,4 +83,4 @@ def test_no_trial_ends_before_it_has_had_its_epochs() -> None:
             if trial.should_prune():
                 break
     assert (epoch, height) == (5, 0.1)
-    assert [default_prune_after(epochs) for epochs in (1, 12, 30, 300)] == [1, 2, 4, 38]
+    assert [default_prune_after(epochs) for epochs in (1, 12, 20, 300)] == [1, 2, 3, 38]

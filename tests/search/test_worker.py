@@ -61,14 +61,34 @@ def test_a_trial_is_ended_where_it_is_pruned_but_the_first_is_not(slot: int, wor
         report=lambda value, step: reported.update({step: value}),
         should_prune=lambda: max(reported) >= 2,
     )
-    process = subprocess.Popen(["sleep", "2" if slot == 0 else "60"])
-    result, epochs = worker._watch(trial, process, written(tmp_path / "trials" / "0000", 3))  # type: ignore[arg-type]
+    folder = written(tmp_path / "trials" / "0000", 3)
+    (folder / RESULTS).rename(folder / "later")
+    course = f"sleep 1; mv later {RESULTS}; exec sleep {1 if slot == 0 else 60}"
+    process = subprocess.Popen(["sh", "-c", course], cwd=folder, start_new_session=True)
+    result, epochs = worker._watch(trial, process, folder)  # type: ignore[arg-type]
     assert process.poll() is not None
     if slot == 0:
         assert (result, len(epochs)) == (None, 3) and reported == pytest.approx({1: 0.1, 2: 0.1, 3: 0.1})
     else:
         assert result is not None and (result.state, result.note) == ("pruned", "after 2 of 5 epochs")
         assert len(epochs) == 2 and list(reported) == [1, 2]
+
+
+def test_what_an_earlier_worker_let_pass_is_not_ended_afterwards(worker: Worker, tmp_path: Path) -> None:
+    worker.search = types.SimpleNamespace(epochs=5)  # type: ignore[assignment]
+    asked: list[int] = []
+    trial = types.SimpleNamespace(
+        user_attrs={SLOT: 1},
+        report=lambda value, step: asked.append(step),
+        should_prune=lambda: asked[-1] == 1,
+    )
+    process = subprocess.Popen(["sleep", "1"])
+    folder = written(tmp_path / "trials" / "0001", 3)
+    assert worker._watch(trial, process, folder)[0] is None and asked == [1, 2, 3]  # type: ignore[arg-type]
+    trial.should_prune = lambda: asked[-1] == 3
+    process = subprocess.Popen(["sleep", "60"])
+    result, _ = worker._watch(trial, process, folder)  # type: ignore[arg-type]
+    assert process.poll() is not None and result is not None and result.state == "pruned"
 
 
 def test_a_run_that_diverged_has_fitness_0_whatever_its_epochs_came_to(worker: Worker, tmp_path: Path) -> None:

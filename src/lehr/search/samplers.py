@@ -6,6 +6,7 @@ from the study alone: so it makes no difference which worker takes which trial, 
 
 from __future__ import annotations
 
+from math import ceil
 from typing import TYPE_CHECKING, Any, Literal
 
 from lehr.errors import InputError
@@ -83,7 +84,7 @@ def make_pruner(name: str, epochs: int, prune_after: int | None = None) -> BaseP
     Args:
         name: one of these, or none.
         epochs: of a whole trial.
-        prune_after: epochs that every trial gets; None for an eighth of all, at least one.
+        prune_after: epochs that every trial gets; None for an eighth of all, rounded up.
     """
     from optuna import pruners
 
@@ -98,5 +99,5 @@ def make_pruner(name: str, epochs: int, prune_after: int | None = None) -> BaseP
 
 
 def default_prune_after(epochs: int) -> int:
-    """Epochs that every trial gets: an eighth of all, at least one."""
-    return max(1, round(epochs / 8))
+    """Epochs that every trial gets: an eighth of all, rounded up."""
+    return ceil(epochs / 8)

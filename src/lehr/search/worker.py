@@ -192,7 +192,8 @@ class Worker:
     def _watch(self, trial: Trial, process: subprocess.Popen[bytes], folder: Path) -> tuple[Result | None, list[Epoch]]:
         """Follows a run to its end: reports its epochs, ends it where it is pruned or the worker is stopped.
 
-        The first trial is never pruned: it is what a search is compared with.
+        The first trial is never pruned: it is what a search is compared with. A run that goes on is judged from the
+        last epoch it has on: what an earlier worker let pass is not ended afterwards.
 
         Returns:
             Its result where that was decided here, and its epochs.
@@ -200,7 +201,7 @@ class Worker:
         epochs: list[Epoch] = []
         beats, last_beat, seen = 0, time.monotonic(), 0
         results, total = folder / RESULTS, self.search.epochs
-        first = trial.user_attrs[SLOT] == 0
+        judged_from = len(read_epochs(results)) - 1 if trial.user_attrs[SLOT] > 0 else total
         while True:
             running = process.poll() is None
             changed = _changed(results)
@@ -208,7 +209,7 @@ class Worker:
                 seen, before, epochs = changed, len(epochs), read_epochs(results)
                 for number in range(before, len(epochs)):
                     trial.report(self.fitness(epochs[number].metrics), number + 1)
-                    if number + 1 < total and trial.should_prune() and not first:
+                    if number + 1 < total and trial.should_prune() and number >= judged_from:
                         _end(process)
                         return Result("pruned", note=f"after {number + 1} of {total} epochs"), epochs[: number + 1]
             if not running:
