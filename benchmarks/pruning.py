@@ -102,7 +102,9 @@ def replay(database: Path, pruner: str, prune_after: int) -> tuple[int, int, lis
     trials = optuna.load_study(study_name=None, storage=f"sqlite:///{database}").get_trials(states=[DONE])
     courses = [[value for _, value in sorted(trial.intermediate_values.items())] for trial in trials]
     epochs = max(map(len, courses))
-    study = optuna.create_study(direction="maximize", pruner=make_pruner(pruner, epochs, prune_after))
+    study = optuna.create_study(
+        study_name="replay", direction="maximize", pruner=make_pruner(pruner, epochs, prune_after)
+    )
     waiting, running, trained = list(courses), [], 0
     whole: list[float] = []
     while waiting or running:

@@ -11,6 +11,9 @@ from lehr.config import build_config
 from lehr.engine.run import train
 from lehr.evaluation.metrics import Metrics
 
+pytestmark = pytest.mark.alone
+"""Runs this short end elsewhere on another number of cores."""
+
 
 def short_run(folder: Path, name: str, autoanchor: bool) -> Metrics:
     options = {"model": "yolov5n", "data": "shapes", "imgsz": 64, "epochs": 12, "close_mosaic": 12, "single_cls": True}

@@ -35,7 +35,7 @@ class Found:
 
 def search(name: PrunerName, seed: int) -> Found:
     """A search by two workers in turns, an epoch each."""
-    study = optuna.create_study(direction="maximize", pruner=make_pruner(name, EPOCHS))
+    study = optuna.create_study(study_name="search", direction="maximize", pruner=make_pruner(name, EPOCHS))
     running: list[tuple[optuna.Trial, list[float]]] = []
     epochs, begun = 0, 0
     while begun < TRIALS or running:
