@@ -24,8 +24,11 @@ from pathlib import Path
 
 import optuna
 
+from lehr.engine.results import RESULTS
+from lehr.search.fitness import DEFAULT, parse_fitness, read_epochs
 from lehr.search.samplers import make_pruner
 
+FITNESS = parse_fitness(DEFAULT)
 DONE = optuna.trial.TrialState.COMPLETE
 LEHR = [sys.executable, "-m", "lehr"]
 RUN = ["--data", "shapes", "--imgsz", "64", "--width", "0.125", "--batch", "8", "--device", "cpu"]
@@ -89,8 +92,7 @@ def again(place: Path, epochs: int, seed: int) -> float:
     command = [*LEHR, "train", *RUN, "--hyp", str(place / "evolve" / "hyp_evolved.yaml"), "--epochs", str(epochs)]
     command += ["--seed", str(1000 + seed), "--project", str(place), "--name", f"again-{seed}"]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-    with (place / f"again-{seed}" / "results.csv").open(encoding="utf-8") as file:
-        return max(0.1 * float(row["val/map50"]) + 0.9 * float(row["val/map"]) for row in csv.DictReader(file))
+    return max(FITNESS(epoch.metrics) for epoch in read_epochs(place / f"again-{seed}" / RESULTS))
 
 
 def replay(database: Path, pruner: str, prune_after: int) -> tuple[int, int, list[float]]:

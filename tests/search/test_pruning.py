@@ -14,7 +14,7 @@ from lehr.search.space import Parameter, Space
 optuna = pytest.importorskip("optuna")
 EPOCHS, TRIALS, SEEDS, NOISE = 12, 20, 12, 0.015
 SPACE = Space({"lr0": Parameter(1e-5, 0.03, gain=15, log=True), "box": Parameter(3, 30)}, {"lr0": 2e-4, "box": 7.5})
-"""That of the benchmark: it starts from a rate that is far too low."""
+"""It starts from a rate that is far too low, as the benchmark does."""
 
 
 def curve(params: dict[str, float], rng: np.random.Generator) -> list[float]:
