@@ -21,6 +21,7 @@ check: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
 
 # A process on each core for what runs in one; the whole machine for what trains in several, or measures time.
 test: check

@@ -17,16 +17,16 @@ import time
 from pathlib import Path
 from typing import Any
 
-from lehr.engine.memory import keep_memory
+from lehr.runtime.malloc import tune_malloc
 
-keep_memory()
+tune_malloc()
 
+from lehr.checkpoint.writer import AsyncWriter  # noqa: E402
 from lehr.config import build_config  # noqa: E402
-from lehr.engine.device import available_cores  # noqa: E402
-from lehr.engine.keeper import Keeper  # noqa: E402
+from lehr.engine.checkpointer import Checkpointer  # noqa: E402
 from lehr.engine.run import train  # noqa: E402
-from lehr.engine.saver import Saver  # noqa: E402
 from lehr.engine.trainer import Trainer  # noqa: E402
+from lehr.runtime.device import available_cores  # noqa: E402
 
 
 def main() -> None:
@@ -38,19 +38,19 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, default=10)
     parser.add_argument("--device", default="auto")
     given = parser.parse_args()
-    save, written, train_epoch = Keeper.save, Saver._written, Trainer._train_epoch
+    save, written, train_epoch = Checkpointer.save, AsyncWriter._written, Trainer._train_epoch
     handing_over: list[float] = []
     writing: list[float] = []
     epochs: dict[bool, list[float]] = {True: [], False: []}
 
-    def some(keeper: Keeper, *args: Any, **kwargs: Any) -> None:
-        epoch = keeper._setup.state.epoch
+    def some(checkpointer: Checkpointer, *args: Any, **kwargs: Any) -> None:
+        epoch = checkpointer._setup.state.epoch
         if epoch % 2:
             started = time.perf_counter()
-            save(keeper, *args, **kwargs)
+            save(checkpointer, *args, **kwargs)
             handing_over.append(time.perf_counter() - started)
 
-    def timed_writing(saver: Saver, job: Any) -> str | None:
+    def timed_writing(saver: AsyncWriter, job: Any) -> str | None:
         started = time.thread_time()
         problem = written(saver, job)
         writing.append(time.thread_time() - started)
@@ -62,7 +62,7 @@ def main() -> None:
         if epoch > 0:
             epochs[epoch % 2 == 1].append(time.perf_counter() - started)
 
-    Keeper.save, Saver._written, Trainer._train_epoch = some, timed_writing, timed_epoch  # type: ignore[method-assign]
+    Checkpointer.save, AsyncWriter._written, Trainer._train_epoch = some, timed_writing, timed_epoch  # type: ignore[method-assign]
     # Mosaic throughout, so that all epochs are alike.
     options = {"data": given.data, "model": given.model, "imgsz": given.imgsz, "device": given.device, "patience": 0}
     with tempfile.TemporaryDirectory() as folder:

@@ -57,11 +57,11 @@ class Crashes:
 
 def child(arguments: Sequence[str]) -> None:
     """Runs `lehr`, telling on a pipe where it is."""
-    from lehr.engine.memory import keep_memory
+    from lehr.runtime.malloc import tune_malloc
 
-    keep_memory()
+    tune_malloc()
+    from lehr.checkpoint import writer as saver
     from lehr.cli.app import main
-    from lehr.engine import saver
     from lehr.engine.trainer import Trainer
 
     pipe = int(os.environ[PIPE])
@@ -129,7 +129,7 @@ def crashed(folder: Path, workers: int, places: Sequence[str], rng: random.Rando
 
 def differences(one: Path, other: Path) -> list[str]:
     """What differs between the ends of two runs; empty where they are the same byte for byte."""
-    from lehr.engine.checkpoint import read_checkpoint
+    from lehr.checkpoint.format import read_checkpoint
 
     found = [
         name
@@ -191,7 +191,7 @@ def _finish(process: subprocess.Popen[str]) -> None:
 
 def _batches_done(folder: Path) -> list[int]:
     """The batches done in the newest whole checkpoint, if there is one; a damaged one must be noticed, not hidden."""
-    from lehr.engine.checkpoint import newest_checkpoint
+    from lehr.checkpoint.format import newest_checkpoint
 
     checkpoint = newest_checkpoint(folder, lambda _: None)
     return [] if checkpoint is None else [checkpoint.position.step]

@@ -18,9 +18,9 @@ import torch
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from lehr.data.types import Sample
 from lehr.evaluation.metrics import evaluate_detections
 from lehr.evaluation.nms import suppress
+from lehr.sample import Sample
 
 
 def made_up(images: int, classes: int) -> tuple[list[Sample], np.ndarray]:

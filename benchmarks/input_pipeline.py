@@ -17,11 +17,11 @@ import torch
 
 from lehr.augment.colour import jitter_hsv
 from lehr.augment.draw import draw
-from lehr.augment.plan import plan_picture
+from lehr.augment.plan import plan_sample
 from lehr.augment.tiles import Plan
 from lehr.data.cache import ImageStore, open_store
 from lehr.data.load import load_dataset
-from lehr.data.loader import Loader, TrainBatches, train_keys
+from lehr.data.loader import Loader, TrainBatches, train_requests
 from lehr.options import AugmentOptions
 
 KINDS = {
@@ -39,7 +39,7 @@ def one_core(store: ImageStore, options: AugmentOptions, imgsz: int, batch: int)
     rates = []
     for turn in range(TURNS):
         start, done = time.thread_time(), 0
-        for key in train_keys(store.samples, batch, 0, turn):
+        for key in train_requests(store.samples, batch, 0, turn):
             done += len(make(key).indices)
         rates.append(done / (time.thread_time() - start))
     return max(rates)
@@ -54,7 +54,7 @@ def stages(store: ImageStore, imgsz: int) -> dict[str, float]:
     for turn in range(TURNS):
         marks = [time.thread_time()]
         plans = [
-            plan_picture(store.samples, options, imgsz, seed=0, epoch=turn, index=i, mosaic=True) for i in range(count)
+            plan_sample(store.samples, options, imgsz, seed=0, epoch=turn, index=i, mosaic=True) for i in range(count)
         ]
         marks.append(time.thread_time())
         for plan in plans:
@@ -71,11 +71,11 @@ def stages(store: ImageStore, imgsz: int) -> dict[str, float]:
 def with_workers(store: ImageStore, imgsz: int, batch: int, workers: int) -> float:
     """Images a second of wall-clock time, after the workers have started."""
     loader = Loader(TrainBatches(store, AugmentOptions(), imgsz, 0, 10**6), workers)
-    for _ in loader.batches(train_keys(store.samples, batch, 0, 0)):
+    for _ in loader.batches(train_requests(store.samples, batch, 0, 0)):
         pass
     start, done = time.perf_counter(), 0
     for epoch in range(1, 4):
-        for made in loader.batches(train_keys(store.samples, batch, 0, epoch)):
+        for made in loader.batches(train_requests(store.samples, batch, 0, epoch)):
             done += len(made.indices)
     return done / (time.perf_counter() - start)
 

@@ -27,8 +27,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from lehr.engine.checkpoint import DamagedCheckpoint, Position, read_position
-from lehr.engine.run_folder import LAST, LOG
+from lehr.checkpoint.format import DamagedCheckpoint, Position, read_position
+from lehr.checkpoint.run_folder import LAST, LOG
 
 try:
     from benchmarks import crash
@@ -47,7 +47,7 @@ LOOK = 0.02
 """Seconds between two looks."""
 LONGEST = 180.0
 """Seconds that a start or an end may take."""
-WORKER = b"lehr.distributed.worker"
+WORKER = b"lehr.engine.worker"
 AGAIN = "Started again after a process was lost"
 
 

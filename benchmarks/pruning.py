@@ -24,7 +24,7 @@ from pathlib import Path
 
 import optuna
 
-from lehr.engine.results import RESULTS
+from lehr.checkpoint.results_csv import RESULTS
 from lehr.search.fitness import DEFAULT, parse_fitness, read_epochs
 from lehr.search.samplers import make_pruner
 
@@ -53,7 +53,7 @@ class Found:
 def workers_of(process: int) -> list[int]:
     """The workers of a command."""
     children = Path(f"/proc/{process}/task/{process}/children").read_text(encoding="ascii").split()
-    return [pid for pid in map(int, children) if b"lehr.search.worker" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    return [pid for pid in map(int, children) if b"lehr.studies.worker" in Path(f"/proc/{pid}/cmdline").read_bytes()]
 
 
 def search(place: Path, pruner: str, given: argparse.Namespace, seed: int) -> Found:

@@ -9,7 +9,7 @@ Each number of processes is a run of `lehr train` by itself; they take turns, si
 hour, and medians count. All share the same batch; with `--weak` each process has `--batch` images. What follows `--`
 goes to `lehr train`.
 
-The model (`lehr.distributed.scaling`) is given what one process measures with two sizes of batch, and an all-reduce
+The model (`benchmarks.scaling_model`) is given what one process measures with two sizes of batch, and an all-reduce
 of some sizes between all of them; nothing of the runs that it is compared with, but for the first.
 
 On a CPU one process would take every core, so that two could not be faster. With `--threads-per-process 1` each run
@@ -34,7 +34,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from lehr.distributed.scaling import BUCKET_BYTES, Machine, Prediction, Work, predict, strong_scaling, weak_scaling
+from scaling_model import BUCKET_BYTES, Machine, Prediction, Work, predict, strong_scaling, weak_scaling
 
 SIZES = (64 * 2**10, 2**20, 16 * 2**20, 64 * 2**20)
 """Bytes of the measured all-reduces."""
@@ -167,7 +167,7 @@ def take_turns(
     return measured
 
 
-def exchange(devices: Sequence[str], sizes: Sequence[int], repeats: int) -> None:
+def step_sync(devices: Sequence[str], sizes: Sequence[int], repeats: int) -> None:
     """In each of some processes: all-reduces of some sizes; the first prints the median seconds of each, as JSON."""
     import torch
     import torch.distributed as dist
@@ -360,9 +360,9 @@ def arguments() -> tuple[argparse.Namespace, tuple[str, ...]]:
 def main() -> None:
     """Measures, and prints Markdown tables."""
     given, options = arguments()
-    if given.exchange is not None:
-        exchange(
-            [name for name in given.exchange.split(",") if name], list(map(int, given.sizes.split(","))), given.repeats
+    if given.step_sync is not None:
+        step_sync(
+            [name for name in given.step_sync.split(",") if name], list(map(int, given.sizes.split(","))), given.repeats
         )
         return
     if given.typical:

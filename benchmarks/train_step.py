@@ -11,19 +11,19 @@ from __future__ import annotations
 import argparse
 import time
 
-from lehr.engine.memory import keep_memory
+from lehr.runtime.malloc import tune_malloc
 
-keep_memory()
+tune_malloc()
 
 import torch  # noqa: E402
 
 from lehr.data.cache import open_store  # noqa: E402
 from lehr.data.load import load_dataset  # noqa: E402
-from lehr.data.loader import TrainBatches, train_keys  # noqa: E402
-from lehr.engine.device import describe_device, pick_device, use_whole_machine  # noqa: E402
+from lehr.data.loader import TrainBatches, train_requests  # noqa: E402
 from lehr.losses.build import build_loss  # noqa: E402
 from lehr.models.build import build_model  # noqa: E402
 from lehr.options import AugmentOptions, LossOptions  # noqa: E402
+from lehr.runtime.device import configure_backend, describe_device, pick_device  # noqa: E402
 from lehr.techniques.auto import choose_optimizer  # noqa: E402
 from lehr.techniques.clipping import clip_gradients  # noqa: E402
 from lehr.techniques.ema import ModelEma  # noqa: E402
@@ -44,7 +44,7 @@ def main() -> None:
     parser.add_argument("--profile", action="store_true", help="list the costliest operations too")
     given = parser.parse_args()
     device = pick_device(given.device)
-    use_whole_machine(device)
+    configure_backend(device)
     dataset = load_dataset(given.data)
     samples = dataset.splits["train"]
     make = TrainBatches(open_store(samples, given.imgsz, "ram", print), AugmentOptions(), given.imgsz, 0, 10**6)
@@ -54,7 +54,7 @@ def main() -> None:
     optimizer = build_optimizer(model, choice, 5e-4)
     ema = ModelEma(model)
     measured = build_loss(model, LossOptions(), given.imgsz)
-    keys = [key for epoch in range(99) for key in train_keys(samples, given.batch, 0, epoch)]
+    requests = [key for epoch in range(99) for key in train_requests(samples, given.batch, 0, epoch)]
 
     def step(index: int, times: list[float] | None) -> None:
         def mark(stage: int) -> None:
@@ -66,7 +66,7 @@ def main() -> None:
                 last = time.perf_counter()
 
         last = time.perf_counter()
-        batch = make(keys[index])
+        batch = make(requests[index])
         mark(0)
         moved = batch.to(device)
         images = moved.normalized()

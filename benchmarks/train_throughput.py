@@ -20,20 +20,20 @@ import time
 from pathlib import Path
 from typing import Any
 
-from lehr.engine.memory import keep_memory
+from lehr.runtime.malloc import tune_malloc
 
-keep_memory()
+tune_malloc()
 
 import torch  # noqa: E402
 
+from lehr.callbacks.console import RunConsole  # noqa: E402
 from lehr.config import build_config  # noqa: E402
-from lehr.engine.compile_start import make_code  # noqa: E402
-from lehr.engine.device import describe_device, pick_device, use_whole_machine  # noqa: E402
-from lehr.engine.interrupt import StopRequest  # noqa: E402
-from lehr.engine.progress import Reporter  # noqa: E402
+from lehr.engine.preflight import warm_up_compile  # noqa: E402
 from lehr.engine.setup import Setup, prepare  # noqa: E402
 from lehr.engine.trainer import Trainer  # noqa: E402
 from lehr.evaluation.evaluator import evaluate  # noqa: E402
+from lehr.runtime.device import configure_backend, describe_device, pick_device  # noqa: E402
+from lehr.runtime.stop_request import StopRequest  # noqa: E402
 
 
 def wait(device: torch.device) -> None:
@@ -45,17 +45,17 @@ def wait(device: torch.device) -> None:
 def loop_seconds(trainer: Trainer, steps: int) -> tuple[float, int]:
     """Seconds and images of some steps of the trainer's own loop, within an epoch."""
     state, setup = trainer.state, trainer.setup
-    keys = trainer._keys(state.epoch)
-    images = sum(len(key.images) for key in keys[:steps])
-    original = trainer._keys
-    trainer._keys = lambda epoch: keys[:steps]  # type: ignore[method-assign]
+    requests = trainer._requests(state.epoch)
+    images = sum(len(key.images) for key in requests[:steps])
+    original = trainer._requests
+    trainer._requests = lambda epoch: requests[:steps]  # type: ignore[method-assign]
     state.step, state.last_update = 0, -1
     wait(setup.device)
     started = time.perf_counter()
     trainer._train_epoch(0)
     wait(setup.device)
     seconds = time.perf_counter() - started
-    trainer._keys = original  # type: ignore[method-assign]
+    trainer._requests = original  # type: ignore[method-assign]
     return seconds, images
 
 
@@ -68,7 +68,7 @@ def step_seconds(trainer: Trainer, batches: list[Any]) -> tuple[float, int]:
         trainer._step(batch, 0, len(batches))
         trainer.state.step += 1
     wait(trainer.setup.device)
-    trainer.lookout.look(wait=True)
+    trainer.monitor.look(wait=True)
     return time.perf_counter() - started, sum(map(len, batches))
 
 
@@ -80,7 +80,7 @@ def validation_ratio(setup: Setup, batches: list[Any]) -> tuple[float, float]:
     for _ in range(3):
         wait(setup.device)
         started = time.perf_counter()
-        evaluate(model, setup.val_samples, setup.val_loader, setup.val_keys, **options)  # type: ignore[arg-type]
+        evaluate(model, setup.val_samples, setup.val_loader, setup.val_requests, **options)  # type: ignore[arg-type]
         wait(setup.device)
         seconds.append(time.perf_counter() - started)
     validation = statistics.median(seconds[1:]) / len(setup.val_samples)
@@ -89,7 +89,7 @@ def validation_ratio(setup: Setup, batches: list[Any]) -> tuple[float, float]:
     for batch in batches[:4]:
         wait(setup.device)
         started = time.perf_counter()
-        setup.compute.parts(batch, None, setup.state.precision)
+        setup.forward_loss.parts(batch, None, setup.state.precision)
         wait(setup.device)
         forward.append((time.perf_counter() - started) / len(batch))
     return validation, statistics.median(forward)
@@ -112,7 +112,7 @@ def main() -> None:
     parser.add_argument("--stages", action="store_true", help="the loop's own profile too")
     given = vars(parser.parse_args())
     steps, turns, stages = given.pop("steps"), given.pop("turns"), given.pop("stages")
-    use_whole_machine(torch.device("cpu"))
+    configure_backend(torch.device("cpu"))
     with tempfile.TemporaryDirectory() as name, contextlib.ExitStack() as stack:
         options = {**given, "epochs": 100, "close_mosaic": 0, "project": name, "profile": stages}
         folder = Path(name) / "run"
@@ -120,15 +120,15 @@ def main() -> None:
         setup = prepare(build_config(options), folder)
         for note in setup.notes:
             print(note)
-        make_code(setup, print)
-        reporter = stack.enter_context(Reporter(folder / "log", 1, setup.config.imgsz))
+        warm_up_compile(setup.config.speed.compile, setup.forward_loss, setup.state.precision, setup.first_batch, print)
+        reporter = stack.enter_context(RunConsole(folder / "log", 1, setup.config.imgsz))
         stop = stack.enter_context(StopRequest())
         trainer = Trainer(setup, reporter, stop)
-        stack.callback(trainer.keeper.close)
+        stack.callback(trainer.checkpointer.close)
         device, batch = pick_device(given["device"]), setup.config.batch
         with contextlib.redirect_stdout(io.StringIO()):
             loop_seconds(trainer, 3)
-        ready = list(setup.feed.batches(trainer._keys(0)[:steps]))
+        ready = list(setup.feed.batches(trainer._requests(0)[:steps]))
         step_seconds(trainer, ready[:3])
         setup.profile.begin()
         loops, alone = [], []

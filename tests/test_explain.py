@@ -9,9 +9,9 @@ import pytest
 
 from lehr.cli.explanation import explanation
 from lehr.config import build_config
-from lehr.engine.preview import preview
 from lehr.explain import techniques
 from lehr.hyperparameters import PRESETS
+from lehr.preview import preview
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted(path for path in (ROOT / "docs" / "techniques").glob("*.md") if path.stem != "README")

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from lehr.version import __version__
+
 if TYPE_CHECKING:
     from lehr.detector import Detector
 
-__version__ = "0.1.0"
 __all__ = ["Detector", "__version__"]
 
 

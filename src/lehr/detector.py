@@ -6,17 +6,16 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
-from lehr.engine.memory import keep_memory
+from lehr.runtime.malloc import tune_malloc
 
-keep_memory()  # before torch is imported
+tune_malloc()  # before torch is imported
 
 from lehr.config import build_config, rounded_size  # noqa: E402
 from lehr.data.cache import ImageStore  # noqa: E402
 from lehr.data.check import refuse_unusable  # noqa: E402
 from lehr.data.load import load_dataset, require_split, with_class_order  # noqa: E402
-from lehr.data.loader import EvalBatches, Loader, eval_keys  # noqa: E402
+from lehr.data.loader import EvalBatches, Loader, eval_requests  # noqa: E402
 from lehr.detections import Detections  # noqa: E402
-from lehr.engine.device import pick_device, use_whole_machine  # noqa: E402
 from lehr.errors import LehrError  # noqa: E402
 from lehr.evaluation.evaluator import Evaluation, evaluate  # noqa: E402
 from lehr.models.build import check_model_name  # noqa: E402
@@ -24,6 +23,7 @@ from lehr.models.detection import DetectionModel  # noqa: E402
 from lehr.models.weights import load_model  # noqa: E402
 from lehr.prediction.predictor import ImageSource, predict_images  # noqa: E402
 from lehr.prediction.sources import find_images  # noqa: E402
+from lehr.runtime.device import configure_backend, pick_device  # noqa: E402
 from lehr.techniques.single_class import as_one_class  # noqa: E402
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ class Detector:
             InputError: the file cannot be used, or there is no such device.
         """
         chosen = pick_device(device)
-        use_whole_machine(chosen)
+        configure_backend(chosen)
         model = load_model(Path(path), chosen)
         detector = cls(model.variant)
         detector._weights, detector._model = Path(path), model
@@ -160,8 +160,8 @@ class Detector:
         samples = with_class_order(samples, dataset.names, model.names, data)
         store = ImageStore(samples, self._imgsz(imgsz))
         loader = Loader(EvalBatches(store, self._imgsz(imgsz), square), workers)
-        keys = eval_keys(store, batch)
-        return evaluate(model, samples, loader, keys, confidence=conf, iou=iou, most=max_det)
+        requests = eval_requests(store, batch)
+        return evaluate(model, samples, loader, requests, confidence=conf, iou=iou, most=max_det)
 
     def predict(
         self, source: str | Path | ImageSource | Sequence[str | Path | ImageSource], **options: Any

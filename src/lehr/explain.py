@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from lehr.engine.preview import Preview
 from lehr.options import has_anchors
+from lehr.preview import Preview
 from lehr.techniques.schedule import schedule_name
 
 PAGES = "docs/techniques"

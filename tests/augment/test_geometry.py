@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from lehr.augment.fit import fit_axis
+from lehr.augment.axis_aligned import fit_axis
 from lehr.augment.geometry import (
     rotation,
     scaling,

@@ -1,4 +1,4 @@
-"""Pictures drawn from packed crops: what OpenCV draws of the same plans, within the bounds of `draw_pictures`."""
+"""Pictures drawn from packed crops: what OpenCV draws of the same plans, within the bounds of `draw_canvases`."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ import torch
 from lehr.augment.colour import jitter_hsv
 from lehr.augment.colour_on_device import hsv_tables, hsv_to_rgb, jitter_hsv_batch, rgb_to_hsv
 from lehr.augment.draw import Source, draw
-from lehr.augment.draw_on_device import draw_pictures
+from lehr.augment.draw_on_device import draw_canvases
 from lehr.augment.geometry import corners, scaling, transform_points, translation
+from lehr.augment.gpu_plan import PackedCanvases, cut, pack, pack_cuts
 from lehr.augment.letterbox import GREY, reduced_size, resize
-from lehr.augment.pack import PackedPictures, cut, pack, pack_cuts
-from lehr.augment.plan import plan_picture
+from lehr.augment.plan import plan_sample
 from lehr.augment.tiles import Plan, Tile
 from lehr.data.images import ImageFault
-from lehr.data.types import Sample
 from lehr.options import AugmentOptions
+from lehr.sample import Sample
 
 SIZES = ((60, 90), (130, 75), (96, 96), (250, 180), (170, 410), (40, 33), (3, 2), (1, 5), (96, 1), (700, 96))
 """Widths and heights of the images: larger and smaller than the pictures, and a few pixels."""
@@ -107,7 +107,7 @@ def by_opencv(plans: list[Plan], source: Source, width: int, height: int) -> np.
 
 
 def on_device(plans: list[Plan], source: Source, width: int, height: int) -> np.ndarray:
-    return draw_pictures(pack(plans, source, width, height)).permute(0, 2, 3, 1).numpy()
+    return draw_canvases(pack(plans, source, width, height)).permute(0, 2, 3, 1).numpy()
 
 
 def random_plans(kind: str, shape: tuple[int, int], count: int, turned: bool) -> list[Plan]:
@@ -116,14 +116,14 @@ def random_plans(kind: str, shape: tuple[int, int], count: int, turned: bool) ->
     square = shape[0] == shape[1]
     samples = world(kind).samples
     return [
-        plan_picture(
+        plan_sample(
             samples,
             random_options(rng, turned),
             max(shape),
             seed=seed,
             epoch=number,
             index=number % len(samples),
-            mosaic=square,
+            multi_image=square,
             shape=None if square else shape,
         )
         for number in range(count)
@@ -226,7 +226,7 @@ def test_turned_tiles_are_where_their_matrices_put_them() -> None:
     options = AugmentOptions(mosaic=1, degrees=180, shear=20, perspective=0.001, fliplr=0.5, flipud=0.5)
     samples, source = world("noise").samples, world("noise").source(96)
     plans = [
-        plan_picture(samples, options, 96, seed=1, epoch=number, index=number % len(samples), mosaic=number % 3 > 0)
+        plan_sample(samples, options, 96, seed=1, epoch=number, index=number % len(samples), multi_image=number % 3 > 0)
         for number in range(60)
     ]
     plans = [Plan(plan.tiles, plan.boxes, plan.classes) for plan in plans]
@@ -354,9 +354,9 @@ def small_batch() -> tuple[list[Plan], Source]:
 def test_chunks_change_nothing() -> None:
     plans, source = small_batch()
     packed = pack(plans, source, 96, 96)
-    at_once = draw_pictures(packed)
+    at_once = draw_canvases(packed)
     for pixels in (1, 96 * 96, 3 * 96 * 96, 7 * 96 * 96 + 5):
-        assert torch.equal(draw_pictures(packed, chunk_pixels=pixels), at_once)
+        assert torch.equal(draw_canvases(packed, chunk_pixels=pixels), at_once)
 
 
 def test_a_picture_does_not_depend_on_its_batch() -> None:
@@ -383,14 +383,14 @@ def test_tiles_that_cannot_be_seen_are_left_out() -> None:
     elsewhere = translation(500, 0) @ np.array([[0, 1, 0], [-1, 0, 0], [0, 0, 1.0]])
     packed = pack([one_tile(matrix, 0, (0, 0, 60, 90)) for matrix in (flat, elsewhere)], source, 96, 96)
     assert packed.inverses.shape[1] == 0
-    assert (draw_pictures(packed) == GREY).all()
+    assert (draw_canvases(packed) == GREY).all()
 
 
 def test_the_objects_are_the_plans_own() -> None:
     plans, source = small_batch()
     before = [(plan.boxes.copy(), plan.classes.copy()) for plan in plans]
     cuts = [cut(plan, source, 96, 96) for plan in plans]
-    draw_pictures(pack_cuts(cuts, 96, 96))
+    draw_canvases(pack_cuts(cuts, 96, 96))
     for plan, each, (boxes, classes) in zip(plans, cuts, before, strict=True):
         assert each.plan is plan
         assert np.array_equal(plan.boxes, boxes) and np.array_equal(plan.classes, classes)
@@ -399,11 +399,11 @@ def test_the_objects_are_the_plans_own() -> None:
 def test_pictures_come_as_the_model_takes_them_and_nothing_waits_for_the_device() -> None:
     plans, source = small_batch()
     packed = pack(plans, source, 96, 96)
-    pictures = draw_pictures(packed)
+    pictures = draw_canvases(packed)
     assert pictures.dtype == torch.uint8 and pictures.shape == (len(plans), 3, 96, 96)
     assert pictures.is_contiguous(memory_format=torch.channels_last)
     # The meta device has shapes but no values: looking at one, or a shape that hangs on one, would fail.
-    shapes = draw_pictures(packed.each(lambda tensor: tensor.to("meta")))
+    shapes = draw_canvases(packed.each(lambda tensor: tensor.to("meta")))
     assert shapes.shape == pictures.shape and shapes.dtype == pictures.dtype
 
 
@@ -411,7 +411,7 @@ def test_a_change_reaches_every_tensor() -> None:
     plans, source = small_batch()
     packed = pack(plans, source, 96, 96)
     moved = packed.each(lambda tensor: tensor.to("meta"))
-    for field in dataclasses.fields(PackedPictures):
+    for field in dataclasses.fields(PackedCanvases):
         before, after = getattr(packed, field.name), getattr(moved, field.name)
         if isinstance(before, torch.Tensor):
             assert after.is_meta and after.shape == before.shape and after.dtype == before.dtype
@@ -428,7 +428,7 @@ def test_only_what_is_seen_travels() -> None:
     # A window of 32 x 40 source pixels, its margin, a grey pixel, and a row at the end.
     assert len(packed.pixels) <= (32 + 6) * (40 + 6) + 1 + 640
     for number in range(20):
-        plan = plan_picture(samples, AugmentOptions(mosaic=0), 640, seed=0, epoch=number, index=0, mosaic=True)
+        plan = plan_sample(samples, AugmentOptions(mosaic=0), 640, seed=0, epoch=number, index=0, multi_image=True)
         packed = pack([plan], lambda _: (image, (640, 480)), 640, 640)
         (fit,) = (tile.fit for tile in plan.tiles)
         assert fit is not None

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from lehr.augment.draw import draw
 from lehr.augment.letterbox import reduced_size, resize
-from lehr.augment.plan import plan_picture
+from lehr.augment.plan import plan_sample
 from lehr.augment.tiles import Plan
-from lehr.data.types import Sample
 from lehr.options import AugmentOptions
+from lehr.sample import Sample
 
 SIDE = 96
 COLOURS = np.array([[255, 0, 0], [0, 255, 0], [0, 0, 255]], np.uint8)
@@ -53,7 +53,7 @@ def draw_world(samples: list[Sample], images: list[np.ndarray], plan: Plan) -> n
 def picture(
     world: tuple[list[Sample], list[np.ndarray]], options: AugmentOptions, epoch: int = 0, index: int = 0
 ) -> tuple[Plan, np.ndarray]:
-    plan = plan_picture(world[0], options, SIDE, seed=3, epoch=epoch, index=index, mosaic=True)
+    plan = plan_sample(world[0], options, SIDE, seed=3, epoch=epoch, index=index, multi_image=True)
     return plan, draw_world(*world, plan)
 
 
@@ -147,7 +147,7 @@ def test_other_epochs_and_other_images_give_other_pictures() -> None:
 
 def test_without_mosaic_a_picture_is_one_image() -> None:
     world = make_world(0)
-    plan = plan_picture(world[0], AugmentOptions(), SIDE, seed=0, epoch=0, index=4, mosaic=False)
+    plan = plan_sample(world[0], AugmentOptions(), SIDE, seed=0, epoch=0, index=4, multi_image=False)
     assert [tile.index for tile in plan.tiles] == [4]
 
 
@@ -156,7 +156,7 @@ def test_with_everything_off_a_picture_is_the_letterboxed_image() -> None:
     options = AugmentOptions(
         mosaic=0, translate=0, scale=0, fliplr=0, flipud=0, hsv_h=0, hsv_s=0, hsv_v=0, degrees=0, shear=0
     )
-    plan = plan_picture(samples, options, SIDE, seed=0, epoch=0, index=1, mosaic=True)
+    plan = plan_sample(samples, options, SIDE, seed=0, epoch=0, index=1, multi_image=True)
     sample = samples[1]
     scale = SIDE / max(sample.width, sample.height)
     shift = np.array([SIDE - sample.width * scale, SIDE - sample.height * scale] * 2) / 2
@@ -191,7 +191,7 @@ def test_copy_paste_adds_objects_that_are_drawn() -> None:
 def test_colours_change_within_the_spans_asked_for() -> None:
     samples, _ = make_world(0)
     options = AugmentOptions(hsv_h=0.1, hsv_s=0.5, hsv_v=0.3)
-    gains = [plan_picture(samples, options, SIDE, seed=0, epoch=e, index=0, mosaic=True).hsv for e in range(200)]
+    gains = [plan_sample(samples, options, SIDE, seed=0, epoch=e, index=0, multi_image=True).hsv for e in range(200)]
     low, high = np.min(gains, 0), np.max(gains, 0)
     assert low == pytest.approx([0.9, 0.5, 0.7], abs=0.02) and high == pytest.approx([1.1, 1.5, 1.3], abs=0.02)
 
@@ -199,7 +199,7 @@ def test_colours_change_within_the_spans_asked_for() -> None:
 def test_images_larger_than_the_picture_are_drawn_where_their_boxes_are() -> None:
     samples, images = make_world(7)
     big = [Sample(s.path, s.width * 4, s.height * 4, s.boxes * 4, s.classes) for s in samples]
-    plan = plan_picture(big, PLAIN, SIDE, seed=0, epoch=0, index=0, mosaic=True)
+    plan = plan_sample(big, PLAIN, SIDE, seed=0, epoch=0, index=0, multi_image=True)
     full = [cv2.resize(i, None, fx=4, fy=4, interpolation=cv2.INTER_NEAREST) for i in images]
     out = draw_world(big, full, plan)
     for (x1, y1, x2, y2), kind in zip(plan.boxes, plan.classes, strict=True):

@@ -15,9 +15,9 @@ from lehr.data.check import check_dataset, refuse_unusable
 from lehr.data.load import load_dataset
 from lehr.data.split import parse_ratios, split_samples
 from lehr.data.stats import describe
-from lehr.data.types import Sample, Severity
 from lehr.data.write import write_dataset, write_lists
 from lehr.errors import InputError
+from lehr.sample import Sample, Severity
 
 
 def test_a_sound_data_set_has_no_faults(make_yolo: MakeYolo) -> None:
@@ -79,19 +79,19 @@ def samples_of(classes: list[list[int]]) -> list[Sample]:
 @given(st.lists(st.lists(st.integers(0, 4), max_size=6), min_size=4, max_size=80), st.integers(0, 99))
 def test_a_split_deals_every_image_once_in_the_shares_asked_for(classes: list[list[int]], seed: int) -> None:
     samples = samples_of(classes)
-    dealt = split_samples(samples, {"train": 0.7, "val": 0.3}, seed)
-    assert sorted(str(s.path) for own in dealt.values() for s in own) == sorted(str(s.path) for s in samples)
-    assert abs(len(dealt["train"]) - 0.7 * len(samples)) <= 1
+    stripe = split_samples(samples, {"train": 0.7, "val": 0.3}, seed)
+    assert sorted(str(s.path) for own in stripe.values() for s in own) == sorted(str(s.path) for s in samples)
+    assert abs(len(stripe["train"]) - 0.7 * len(samples)) <= 1
     again = split_samples(samples, {"train": 0.7, "val": 0.3}, seed)
-    assert [s.path for s in again["val"]] == [s.path for s in dealt["val"]]
+    assert [s.path for s in again["val"]] == [s.path for s in stripe["val"]]
 
 
 def test_a_split_gives_each_class_its_share_also_the_rare_ones() -> None:
     rng = np.random.default_rng(0)
     classes = [rng.choice(4, size=rng.integers(1, 5), p=[0.75, 0.15, 0.07, 0.03]).tolist() for _ in range(600)]
-    dealt = split_samples(samples_of(classes), {"train": 0.6, "val": 0.2, "test": 0.2})
+    stripe = split_samples(samples_of(classes), {"train": 0.6, "val": 0.2, "test": 0.2})
     total = np.bincount(np.concatenate(classes).astype(int))
-    for share, own in zip((0.6, 0.2, 0.2), dealt.values(), strict=True):
+    for share, own in zip((0.6, 0.2, 0.2), stripe.values(), strict=True):
         counts = np.bincount(np.concatenate([s.classes for s in own]))
         np.testing.assert_allclose(counts / total, share, atol=0.03)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from lehr.data.fingerprint import fingerprint
-from lehr.data.types import Sample
+from lehr.sample import Sample
 
 
 def sample(name: str = "a/1.jpg", x: float = 1.0, label: int = 0) -> Sample:

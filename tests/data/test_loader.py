@@ -12,10 +12,10 @@ from tests.conftest import MakeYolo
 from lehr.data.batch import Batch, pad_objects
 from lehr.data.cache import ImageStore, open_store
 from lehr.data.load import load_dataset
-from lehr.data.loader import EvalBatches, Key, Loader, TrainBatches, eval_keys, train_keys
-from lehr.data.types import Sample
+from lehr.data.loader import BatchRequest, EvalBatches, Loader, TrainBatches, eval_requests, train_requests
 from lehr.errors import InputError
 from lehr.options import AugmentOptions
+from lehr.sample import Sample
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def samples(make_yolo: MakeYolo) -> list[Sample]:
 def batches(samples: list[Sample], cache: str, workers: int) -> list[Batch]:
     store = open_store(samples, 64, cache, lambda _: None)
     loader = Loader(TrainBatches(store, AugmentOptions(degrees=5, mixup=0.3), 64, 0, 20), workers)
-    return [b for epoch in (0, 1) for b in loader.batches(train_keys(samples, 4, 0, epoch))]
+    return [b for epoch in (0, 1) for b in loader.batches(train_requests(samples, 4, 0, epoch))]
 
 
 def same(one: Batch, other: Batch) -> bool:
@@ -49,10 +49,10 @@ FEW = [Sample(Path(f"{i}.png"), 64, 48 + i % 5, np.zeros((0, 4), np.float32), np
 
 
 def test_an_epoch_has_every_image_once_in_an_order_of_its_own() -> None:
-    epochs = [[i for key in train_keys(FEW, 8, 5, epoch) for i in key.images] for epoch in range(3)]
+    epochs = [[i for key in train_requests(FEW, 8, 5, epoch) for i in key.images] for epoch in range(3)]
     assert all(sorted(order) == list(range(37)) for order in epochs)
     assert epochs[0] != epochs[1] != epochs[2]
-    assert [len(key.images) for key in train_keys(FEW, 8, 5, 0)] == [8, 8, 8, 8, 5]
+    assert [len(key.images) for key in train_requests(FEW, 8, 5, 0)] == [8, 8, 8, 8, 5]
 
 
 def test_mosaic_closes_for_the_last_epochs(samples: list[Sample]) -> None:
@@ -79,7 +79,7 @@ def test_letterboxed_batches_lead_back_to_the_image(samples: list[Sample]) -> No
     store = ImageStore(samples, 96)
     for square, shape in ((True, (96, 96)), (False, (96, 96))):
         make = EvalBatches(store, 96, square)
-        batch = make(Key(0, [0, 3]))
+        batch = make(BatchRequest(0, [0, 3]))
         assert tuple(batch.images.shape[2:]) == shape
         scale, offset = batch.placements[:, None, [0, 1, 0, 1]], batch.placements[:, None, [2, 3, 2, 3]]
         back = (batch.boxes - offset) / scale
@@ -94,18 +94,18 @@ def test_evaluation_rectangles_are_whole_strides_and_as_small_as_can_be(tmp_path
 
 
 def test_evaluation_sees_every_image_once(samples: list[Sample]) -> None:
-    keys = eval_keys(ImageStore(samples, 64), 4)
-    assert sorted(i for key in keys for i in key.images) == list(range(len(samples)))
+    requests = eval_requests(ImageStore(samples, 64), 4)
+    assert sorted(i for key in requests for i in key.images) == list(range(len(samples)))
 
 
 @pytest.mark.parametrize("workers", [0, 1])
 def test_an_image_that_breaks_during_the_run_is_replaced_and_named(samples: list[Sample], workers: int) -> None:
     make = TrainBatches(ImageStore(samples, 64), AugmentOptions(), 64, 0, 20)
-    loader, keys = Loader(make, workers), train_keys(samples, 6, 0, 0)
-    before = list(loader.batches(keys))
+    loader, requests = Loader(make, workers), train_requests(samples, 6, 0, 0)
+    before = list(loader.batches(requests))
     assert not any(batch.faults for batch in before)
     samples[2].path.write_bytes(b"junk")
-    after = list(loader.batches(keys))
+    after = list(loader.batches(requests))
     faults = [fault for batch in after for fault in batch.faults]
     assert faults and all(fault.startswith(f"{samples[2].path}: ") for fault in faults)
     changed = 0
@@ -118,9 +118,9 @@ def test_an_image_that_breaks_during_the_run_is_replaced_and_named(samples: list
 def test_the_picture_that_takes_its_place_has_its_own_objects(samples: list[Sample]) -> None:
     still = AugmentOptions(mosaic=0, translate=0, scale=0, fliplr=0, hsv_h=0, hsv_s=0, hsv_v=0)
     make = TrainBatches(ImageStore(samples, 64), still, 64, 0, 20)
-    whole = [make(Key(0, [index])) for index in range(len(samples))]
+    whole = [make(BatchRequest(0, [index])) for index in range(len(samples))]
     samples[2].path.unlink()
-    instead = make(Key(0, [2]))
+    instead = make(BatchRequest(0, [2]))
     same = [torch.equal(instead.images, other.images) for other in whole]
     assert sum(same) == 1 and not same[2]
     assert torch.equal(instead.boxes, whole[same.index(True)].boxes)
@@ -131,15 +131,15 @@ def test_when_no_image_can_be_read_the_run_cannot_go_on(samples: list[Sample]) -
     for sample in samples:
         sample.path.unlink()
     with pytest.raises(InputError, match="are the data still there"):
-        make(Key(0, [0]))
+        make(BatchRequest(0, [0]))
 
 
 def test_an_evaluation_goes_on_without_an_image_only_where_it_may(samples: list[Sample]) -> None:
     store = ImageStore(samples, 64)
     samples[1].path.unlink()
     with pytest.raises(InputError, match=samples[1].path.name):
-        EvalBatches(store, 64)(Key(0, [0, 1]))
-    batch = EvalBatches(store, 64, tolerant=True)(Key(0, [0, 1, 2]))
+        EvalBatches(store, 64)(BatchRequest(0, [0, 1]))
+    batch = EvalBatches(store, 64, tolerant=True)(BatchRequest(0, [0, 1, 2]))
     assert batch.indices.tolist() == [0, -1, 2] and len(batch.faults) == 1
     assert (batch.images[1] == 114).all() and (batch.classes[1] == -1).all()
 

@@ -13,8 +13,8 @@ from benchmarks.crash import differences
 from tests.conftest import MakeYolo, draw_squares
 from tests.distributed.processes import read_results, state_of, stopped_at, together, traced, traced_in_double
 
+from lehr.checkpoint.format import read_checkpoint
 from lehr.config import build_config
-from lehr.engine.checkpoint import read_checkpoint
 from lehr.engine.run import resume, train
 from lehr.errors import InputError
 
@@ -158,7 +158,7 @@ def evaluated(weights: str, data: str, batch: int) -> dict[str, Any]:
     """The numbers of weights on a validation split, by all processes together, and the losses."""
     from lehr.data.cache import ImageStore
     from lehr.data.load import load_dataset
-    from lehr.data.loader import EvalBatches, Loader, eval_keys
+    from lehr.data.loader import EvalBatches, Loader, eval_requests
     from lehr.distributed.group import joined
     from lehr.evaluation.evaluator import evaluate
     from lehr.losses.build import build_loss
@@ -169,7 +169,7 @@ def evaluated(weights: str, data: str, batch: int) -> dict[str, Any]:
     model = load_model(Path(weights), torch.device("cpu"))
     store = ImageStore(load_dataset(data).splits["val"], 64)
     loss = build_loss(model, LossOptions(), 64)
-    loader, keys = Loader(EvalBatches(store, 64)), eval_keys(store, batch)
+    loader, keys = Loader(EvalBatches(store, 64)), eval_requests(store, batch)
     with joined(torch.device("cpu"), 60) as group:
         found = evaluate(model, store.samples, loader, keys, loss=loss, ranks=group.ranks)
     return {**found.as_dict(), "losses": found.loss, "seconds": None}
@@ -281,7 +281,7 @@ def cached(data: str, cache: str) -> dict[str, Any]:
 
     from lehr.data import cache as module
     from lehr.distributed.group import joined
-    from lehr.engine.data_start import start_data
+    from lehr.engine.data import start_data
 
     read, count = module.read_image, [0]
 
@@ -297,5 +297,5 @@ def cached(data: str, cache: str) -> dict[str, Any]:
         for store in (stores.train_store, stores.val_store):
             for index in range(len(store.samples)):
                 digest.update(store(index)[0].tobytes())
-        group.ranks.gathered(0)
+        group.ranks.all_gather(0)
         return {"place": stores.train_store.place, "digest": digest.hexdigest(), "decoded": count[0]}

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from benchmarks.crash import ANYWHERE, PLACES, crashed, differences, undisturbed
 
-from lehr.engine.checkpoint import read_checkpoint, write_checkpoint
+from lehr.checkpoint.format import read_checkpoint, write_checkpoint
 
 
 @pytest.fixture(scope="module")

@@ -21,7 +21,7 @@ from tests.conftest import MakeYolo
 from tests.e2e.test_bad_input import truncate
 from tests.e2e.test_commands import lehr
 
-from lehr.engine.checkpoint import read_position
+from lehr.checkpoint.format import read_position
 
 pytestmark = pytest.mark.alone
 TWO = ["--device", "cpu", "--processes", "2"]

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from benchmarks.crash import differences
 
-from lehr.engine.checkpoint import read_checkpoint
+from lehr.checkpoint.format import read_checkpoint
 
 LEHR = [sys.executable, "-m", "lehr"]
 QUICK = ["--data", "shapes", "--imgsz", "64", "--width", "0.125", "--device", "cpu"]

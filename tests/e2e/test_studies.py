@@ -20,7 +20,7 @@ import pytest
 import yaml
 from tests.conftest import draw_squares
 from tests.e2e.test_commands import lehr
-from tests.search.servers import postgresql
+from tests.studies.servers import postgresql
 
 optuna = pytest.importorskip("optuna")
 pytestmark = pytest.mark.timeout(1200)
@@ -66,7 +66,7 @@ def ended(process: subprocess.Popen[str], seconds: float = 1000) -> str:
 def workers_of(process: subprocess.Popen[str]) -> list[int]:
     """The workers of a command."""
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text(encoding="ascii").split()
-    return [pid for pid in map(int, children) if b"lehr.search.worker" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    return [pid for pid in map(int, children) if b"lehr.studies.worker" in Path(f"/proc/{pid}/cmdline").read_bytes()]
 
 
 def wait_for(what: Callable[[], Any], process: subprocess.Popen[str], seconds: float = 500) -> Any:

@@ -19,8 +19,8 @@ from tests.losses import test_anchor_based as anchored
 from tests.losses.test_task_aligned import pad, random_case
 
 from lehr.config import build_config
-from lehr.data.loader import train_keys
-from lehr.engine.keeper import Keeper
+from lehr.data.loader import train_requests
+from lehr.engine.checkpointer import Checkpointer
 from lehr.engine.run import resume, train
 from lehr.engine.setup import prepare
 from lehr.engine.trainer import Trainer
@@ -31,7 +31,7 @@ from lehr.losses.anchor_based import AnchorBasedLoss
 from lehr.losses.build import build_loss
 from lehr.losses.task_aligned import TaskAlignedLoss
 from lehr.models.build import build_model
-from lehr.models.distance_head import DistancePrediction
+from lehr.models.dfl_head import DFLPrediction
 from lehr.options import LossOptions
 from lehr.techniques.auto import choose_optimizer
 from lehr.techniques.ema import ModelEma
@@ -48,9 +48,7 @@ def test_the_loss_is_that_of_the_cpu() -> None:
     for seed, counts in enumerate([[3, 0, 5], [1], [12, 2]]):
         prediction, boxes, classes = random_case(seed, counts)
         padded, numbers = pad(boxes, classes, dtype=torch.float32)
-        there = DistancePrediction(
-            *(getattr(prediction, name).cuda() for name in DistancePrediction.__dataclass_fields__)
-        )
+        there = DFLPrediction(*(getattr(prediction, name).cuda() for name in DFLPrediction.__dataclass_fields__))
         ours = TaskAlignedLoss(least_side=16.0)(there, padded.cuda(), numbers.cuda())
         expected = TaskAlignedLoss(least_side=16.0)(prediction, padded, numbers)
         torch.testing.assert_close(ours.cpu(), expected, rtol=1e-4, atol=1e-6)
@@ -119,9 +117,9 @@ def test_a_run_trains_on_the_device(model: str, make_yolo: MakeYolo, tmp_path: P
 def test_the_trainer_s_step_never_waits_for_the_device(
     optimizer: str, amp: str, make_yolo: MakeYolo, tmp_path: Path
 ) -> None:
-    step, save = Trainer._step, Keeper.save
+    step, save = Trainer._step, Checkpointer.save
 
-    def strict(function: Callable[..., None], trainer: Trainer | Keeper, *args: Any, **kwargs: Any) -> None:
+    def strict(function: Callable[..., None], trainer: Trainer | Checkpointer, *args: Any, **kwargs: Any) -> None:
         state = trainer.state if isinstance(trainer, Trainer) else trainer._setup.state
         torch.cuda.set_sync_debug_mode("error" if state.step >= 6 else "default")
         function(trainer, *args, **kwargs)
@@ -131,7 +129,7 @@ def test_the_trainer_s_step_never_waits_for_the_device(
         patch.setattr(Trainer, "_step", lambda *args: strict(step, *args))
         run(make_yolo(counts={"train": 12, "val": 4}), tmp_path, "run", device="cuda", optimizer=optimizer, amp=amp)
         # Saving within an epoch, where nothing else waits either.
-        patch.setattr(Keeper, "save", lambda *args, **more: strict(save, *args, **more))
+        patch.setattr(Checkpointer, "save", lambda *args, **more: strict(save, *args, **more))
         config = {"device": "cuda", "optimizer": optimizer, "amp": amp, "checkpoint_minutes": 1e-6, "epochs": 1}
         run(make_yolo("other", counts={"train": 40, "val": 4}), tmp_path, "saved", **config)
 
@@ -190,13 +188,13 @@ def test_pictures_drawn_there_are_those_of_the_cpu_and_the_feed_never_waits(
         prepare(build_config({**given, "device": name, "augment_on": "device"}), tmp_path / name)
         for name in ("cuda", "cpu")
     )
-    keys = train_keys(here.train_samples, 4, 0, 0)
-    list(there.feed.batches(keys))
+    requests = train_requests(here.train_samples, 4, 0, 0)
+    list(there.feed.batches(requests))
     torch.cuda.synchronize()
     torch.cuda.set_sync_debug_mode("error")
-    drawn = list(there.feed.batches(keys))
+    drawn = list(there.feed.batches(requests))
     torch.cuda.set_sync_debug_mode("default")
-    for ours, theirs in zip(drawn, here.feed.batches(keys), strict=True):
+    for ours, theirs in zip(drawn, here.feed.batches(requests), strict=True):
         assert torch.equal(ours.boxes.cpu(), theirs.boxes) and torch.equal(ours.indices, theirs.indices)
         difference = (ours.images.cpu().int() - theirs.images.int()).abs()
         assert float(difference.float().mean()) < 0.05 and float((difference > 1).float().mean()) < 0.01
@@ -215,7 +213,7 @@ def test_a_compiled_step_is_faster_or_at_least_there(
     make_yolo: MakeYolo, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run(make_yolo(counts={"train": 16, "val": 4}), tmp_path, "run", device="cuda", compile="default")
-    assert "--compile default: made in" in capsys.readouterr().out
+    assert "--compile default: compiled in" in capsys.readouterr().out
 
 
 def test_autobatch_stays_within_its_share(
@@ -229,7 +227,7 @@ def test_autobatch_stays_within_its_share(
     torch.cuda.empty_cache()
     torch.cuda.reset_peak_memory_stats()
     trainer_batch = made.first_batch()
-    torch.autograd.backward(made.compute.parts(trainer_batch, None, made.state.precision).sum())
+    torch.autograd.backward(made.forward_loss.parts(trainer_batch, None, made.state.precision).sum())
     assert torch.cuda.max_memory_reserved() < 0.12 * torch.cuda.get_device_properties(0).total_memory
 
 
@@ -239,7 +237,7 @@ def test_validation_beside_the_next_batch_finds_the_same(make_yolo: MakeYolo, tm
     made = prepare(build_config({**SMALL, "data": str(data), "device": "cuda"}), tmp_path / "run")
     model = made.state.evaluated_model.eval()
     timed, beside = (
-        evaluate(model, made.val_samples, made.val_loader, made.val_keys, timed=timed) for timed in (True, False)
+        evaluate(model, made.val_samples, made.val_loader, made.val_requests, timed=timed) for timed in (True, False)
     )
     assert timed.metrics == beside.metrics
 

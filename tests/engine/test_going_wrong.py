@@ -15,9 +15,9 @@ from benchmarks.crash import differences
 from tests.conftest import MakeYolo
 from tests.engine.runs import before_step, run, stop_at, stopped_run
 
-from lehr.engine.checkpoint import read_checkpoint
+from lehr.checkpoint.format import read_checkpoint
+from lehr.checkpoint.writer import AsyncWriter
 from lehr.engine.run import resume
-from lehr.engine.saver import Saver
 from lehr.engine.trainer import Trainer
 from lehr.errors import LehrError, Stopped
 from lehr.models.weights import load_model
@@ -243,15 +243,15 @@ def test_a_disk_that_is_full_for_a_while_costs_nothing(
     data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run(data, tmp_path, "whole")
-    written = Saver._written
+    written = AsyncWriter._written
     calls = 0
 
-    def full(saver: Saver, save: Any) -> str | None:
+    def full(saver: AsyncWriter, save: Any) -> str | None:
         nonlocal calls
         calls += 1
         return "x/last.ckpt: cannot be written (No space left on device)." if calls in (2, 3) else written(saver, save)
 
-    monkeypatch.setattr(Saver, "_written", full)
+    monkeypatch.setattr(AsyncWriter, "_written", full)
     run(data, tmp_path, "run")
     assert "Not saved: x/last.ckpt: cannot be written (No space left on device). The run goes on" in (
         capsys.readouterr().out
@@ -261,16 +261,16 @@ def test_a_disk_that_is_full_for_a_while_costs_nothing(
 
 
 def test_a_log_that_cannot_be_opened_ends_no_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    from lehr.engine.progress import Reporter
+    from lehr.callbacks.console import RunConsole
 
-    with Reporter(tmp_path / "missing" / "train.log", 1, 64) as reporter:
+    with RunConsole(tmp_path / "missing" / "train.log", 1, 64) as reporter:
         reporter.say("told all the same")
     assert "told all the same" in capsys.readouterr().out
 
 
 def test_closing_the_terminal_does_not_end_a_run(data: Path, tmp_path: Path) -> None:
-    from lehr.engine.progress import Reporter
-    from lehr.engine.telling import Terminal
+    from lehr.callbacks.console import RunConsole
+    from lehr.runtime.console import Terminal
 
     class Closed:
         encoding = "utf-8"
@@ -287,7 +287,7 @@ def test_closing_the_terminal_does_not_end_a_run(data: Path, tmp_path: Path) -> 
         def fileno(self) -> int:
             raise OSError
 
-    with Reporter(tmp_path / "train.log", 1, 64, Terminal(file=Closed())) as reporter:  # type: ignore[arg-type]
+    with RunConsole(tmp_path / "train.log", 1, 64, Terminal(file=Closed())) as reporter:  # type: ignore[arg-type]
         reporter.say("first")
         reporter.say("second")
     assert (tmp_path / "train.log").read_text() == "first\nsecond\n"

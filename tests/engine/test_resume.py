@@ -18,10 +18,10 @@ from benchmarks.crash import differences
 from tests.conftest import MakeYolo
 from tests.engine.runs import SMALL, before_step, run, stop_at, stopped_run
 
+from lehr.checkpoint.format import Position, read_checkpoint, write_checkpoint
+from lehr.checkpoint.run_folder import only_writer
 from lehr.config import build_config
-from lehr.engine.checkpoint import Position, read_checkpoint, write_checkpoint
 from lehr.engine.run import resume
-from lehr.engine.run_folder import only_writer
 from lehr.engine.trainer import Trainer
 from lehr.errors import InputError, LehrError, Stopped
 from lehr.techniques.precision import Precision
@@ -169,7 +169,7 @@ def test_a_longer_run_that_is_killed_before_its_first_checkpoint_is_still_the_lo
     monkeypatch.chdir(tmp_path)
     folder = run(data, Path("runs"), "run").folder
     with pytest.MonkeyPatch.context() as patch, before_step(killed), pytest.raises(RuntimeError, match="power"):
-        patch.setattr("lehr.engine.keeper.Keeper.save", lambda *args, **more: None)
+        patch.setattr("lehr.engine.checkpointer.Keeper.save", lambda *args, **more: None)
         resume(folder, {"epochs": 5})
     assert read_checkpoint(folder / "last.ckpt").position.finished
     assert resume().folder == folder
@@ -177,7 +177,7 @@ def test_a_longer_run_that_is_killed_before_its_first_checkpoint_is_still_the_lo
 
 
 def test_a_kill_between_the_files_of_the_last_save_is_made_good(data: Path, tmp_path: Path) -> None:
-    from lehr.engine import saver
+    from lehr.checkpoint import writer as saver
 
     run(data, tmp_path, "whole")
     write = saver.write_checkpoint
@@ -383,7 +383,7 @@ def test_checkpoints_come_within_an_epoch_too(data: Path, tmp_path: Path) -> Non
     positions: list[int] = []
 
     def note(trainer: Trainer) -> None:
-        trainer.keeper.wait()
+        trainer.checkpointer.wait()
         positions.append(read_checkpoint(tmp_path / "run" / "last.ckpt").position.step)
 
     with before_step(note):

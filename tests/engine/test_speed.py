@@ -15,12 +15,12 @@ from tests.conftest import MakeYolo
 from tests.engine.runs import SMALL, before_step, run, stopped_run
 from tests.engine.test_going_wrong import all_finite, poisoned
 
+from lehr.checkpoint.format import read_checkpoint
 from lehr.config import build_config
-from lehr.engine import autobatch, precision_start
-from lehr.engine.checkpoint import read_checkpoint
-from lehr.engine.compute import Compute
+from lehr.engine import autobatch, preflight
 from lehr.engine.run import resume
 from lehr.engine.setup import prepare
+from lehr.engine.step import ForwardLoss
 from lehr.engine.trainer import Trainer
 from lehr.errors import InputError
 from lehr.losses.build import build_loss
@@ -114,14 +114,14 @@ def test_repeated_overflow_goes_back_and_on_in_float32(
 def test_an_overflow_of_the_scaled_gradient_halves_the_scale_and_is_no_trouble(
     data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    check = precision_start.check_precision
+    check = preflight.check_precision
 
     def too_large(*given: Any) -> Any:
         from dataclasses import replace
 
         return replace(check(*given), scale=2.0**40)
 
-    monkeypatch.setattr(precision_start, "check_precision", too_large)
+    monkeypatch.setattr(preflight, "check_precision", too_large)
     folder = run(data, tmp_path, "run", amp="fp16", epochs=6).folder
     told = capsys.readouterr().out
     assert "the gradient overflowed float16; the loss is scaled by 2.74878e+11 / 2 from here on" in told
@@ -144,7 +144,7 @@ def test_a_precision_that_is_missing_where_a_run_goes_on_is_replaced_aloud(
     data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = stopped_run(data, tmp_path, "run", 6, amp="bf16")
-    monkeypatch.setattr(precision_start, "works", lambda device, dtype: False)
+    monkeypatch.setattr(preflight, "works", lambda device, dtype: False)
     resume(folder)
     assert "The run computed in bfloat16, which does not work on cpu: now in float32." in capsys.readouterr().out
     assert read_checkpoint(folder / "last.ckpt").content["state"]["precision"] == "float32"
@@ -237,7 +237,7 @@ def test_a_step_is_one_graph_for_all_sizes_and_counts_of_objects(name: str) -> N
     torch._dynamo.reset()
     torch._dynamo.utils.counters.clear()
     model = build_model(name, ("a", "b"), 64, depth=0.01, width=0.125).train()
-    compute = Compute(model, build_loss(model, LossOptions(), 64), torch.device("cpu"))
+    forward_loss = ForwardLoss(model, build_loss(model, LossOptions(), 64), torch.device("cpu"))
     from lehr.data.batch import Batch
 
     def batch(images: int, objects: int) -> Batch:
@@ -252,12 +252,12 @@ def test_a_step_is_one_graph_for_all_sizes_and_counts_of_objects(name: str) -> N
             torch.zeros(images, 4),
         )
 
-    compute.compile("default", 4, sizes_vary=True, backend="aot_eager")
+    forward_loss.compile("default", 4, sizes_vary=True, backend="aot_eager")
     for size, objects, images in ((64, 3, 4), (96, 0, 4), (128, 1, 4), (160, 9, 4), (64, 40, 4), (96, 3, 2)):
-        compute.enabled = False
-        expected = compute.parts(batch(images, objects), size, Precision.FLOAT32)
-        compute.enabled = True
-        found = compute.parts(batch(images, objects), size, Precision.FLOAT32)
+        forward_loss.enabled = False
+        expected = forward_loss.parts(batch(images, objects), size, Precision.FLOAT32)
+        forward_loss.enabled = True
+        found = forward_loss.parts(batch(images, objects), size, Precision.FLOAT32)
         torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-3)
         torch.autograd.backward(found.sum())
     counters = torch._dynamo.utils.counters
@@ -277,7 +277,7 @@ def test_code_that_cannot_be_made_is_done_without_aloud(
     monkeypatch.setattr(torch, "compile", fails)
     folder = run(data, tmp_path, "compiled", compile="default", epochs=1).folder
     assert (
-        "--compile default: cannot be done here, so the run goes on without it: no compiler" in capsys.readouterr().out
+        "--compile default: does not work here, so the run goes on uncompiled: no compiler" in capsys.readouterr().out
     )
     monkeypatch.undo()
     run(data, tmp_path, "plain", epochs=1)

@@ -96,12 +96,12 @@ def test_rectangular_batches_are_rectangles_without_mosaic(tmp_path: Path) -> No
     (root / "data.yaml").write_text("train: images/train\nval: images/val\nnames: [a]\n")
     still = {"translate": 0, "scale": 0, "fliplr": 0, "rect": True, "batch": 2, "imgsz": 96}
     made = setup(str(root / "data.yaml"), tmp_path, **still)
-    from lehr.data.loader import train_keys
+    from lehr.data.loader import train_requests
 
-    keys = train_keys(made.train_samples, 2, 0, 0, rect=True)
-    shapes = sorted(tuple(batch.images.shape[2:]) for batch in made.feed.batches(keys))
+    requests = train_requests(made.train_samples, 2, 0, 0, rect=True)
+    shapes = sorted(tuple(batch.images.shape[2:]) for batch in made.feed.batches(requests))
     assert shapes == [(32, 96), (64, 96)]
-    for batch in made.feed.batches(keys):
+    for batch in made.feed.batches(requests):
         assert batch.boxes[:, 0].tolist() == [[8, 8, 24, 24]] * 2  # the objects are where they are
         for image in batch.images:
             assert image[:, 8:24, 8:24].min() > 150 and image[:, 26:, 26:].max() < 130
@@ -109,7 +109,7 @@ def test_rectangular_batches_are_rectangles_without_mosaic(tmp_path: Path) -> No
 
 
 def test_multi_scale_changes_the_size_of_the_steps(data: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import lehr.engine.compute as module
+    import lehr.engine.step as module
 
     seen: list[int] = []
     original = module.resized
@@ -182,15 +182,15 @@ def test_class_and_image_weights_reach_loss_and_order(make_yolo: MakeYolo, tmp_p
     made = setup(str(data), tmp_path, class_weights=1.0, image_weights=True)
     weights = made.loss.class_weights  # type: ignore[attr-defined]
     assert float(weights[1] / weights[0]) == pytest.approx(8)
-    from lehr.engine.interrupt import StopRequest
-    from lehr.engine.progress import Reporter
+    from lehr.callbacks.console import RunConsole
     from lehr.engine.trainer import Trainer
+    from lehr.runtime.stop_request import StopRequest
 
-    with Reporter(tmp_path / "log", 2, 64) as reporter:
+    with RunConsole(tmp_path / "log", 2, 64) as reporter:
         trainer = Trainer(made, reporter, StopRequest())
-        drawn = [i for epoch in range(60) for key in trainer._keys(epoch) for i in key.images]
+        drawn = [i for epoch in range(60) for key in trainer._requests(epoch) for i in key.images]
         counts = np.bincount(drawn, minlength=9)
         assert counts[8] > 4 * counts[:8].mean()  # half of all draws
         trainer.state.class_maps = (0.0, 1.0)  # class 1 is found always: it need not be seen again
-        drawn = [i for epoch in range(60) for key in trainer._keys(epoch) for i in key.images]
+        drawn = [i for epoch in range(60) for key in trainer._requests(epoch) for i in key.images]
         assert np.bincount(drawn, minlength=9)[8] < counts[8] / 2

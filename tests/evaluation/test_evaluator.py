@@ -8,18 +8,18 @@ from tests.conftest import MakeYolo
 
 from lehr.data.cache import ImageStore
 from lehr.data.load import load_dataset
-from lehr.data.loader import EvalBatches, Loader, eval_keys
-from lehr.data.types import Sample
+from lehr.data.loader import EvalBatches, Loader, eval_requests
 from lehr.errors import InputError
 from lehr.evaluation.evaluator import Evaluation, evaluate
 from lehr.models.build import build_model
+from lehr.sample import Sample
 
 
 def evaluated(samples: list[Sample]) -> Evaluation:
     store = ImageStore(samples, 64)
     model = build_model("yolov8n", ("small", "large"), 64, width=0.125).eval()
     loader = Loader(EvalBatches(store, 64, tolerant=True))
-    return evaluate(model, samples, loader, eval_keys(store, 3), confidence=0.0)
+    return evaluate(model, samples, loader, eval_requests(store, 3), confidence=0.0)
 
 
 def test_the_others_are_evaluated_as_if_the_missing_were_not_there(make_yolo: MakeYolo) -> None:

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lehr.data.types import Sample
 from lehr.evaluation.metrics import CONFIDENCES, evaluate_detections
+from lehr.sample import Sample
 
 
 def make_case(seed: int, images: int = 25, classes: int = 4) -> tuple[list[Sample], tuple[str, ...], np.ndarray]:

@@ -8,7 +8,7 @@ import torch
 from tests.losses import anchor_oracle as oracle
 
 from lehr.losses.anchor_based import AnchorBasedLoss, scaled_gains
-from lehr.losses.match import match, shape_ratio
+from lehr.losses.anchor_matching import match, shape_ratio
 from lehr.models.anchor_head import AnchorPrediction, anchor_rows, default_anchors
 
 SIDE, CLASSES = 64, 3

@@ -12,7 +12,7 @@ import torch
 from lehr.losses.anchor_based import AnchorBasedLoss
 from lehr.losses.task_aligned import TaskAlignedLoss
 from lehr.models.anchor_head import AnchorPrediction, anchor_rows
-from lehr.models.distance_head import DistancePrediction, anchor_points
+from lehr.models.dfl_head import DFLPrediction, anchor_points
 
 GOLDENS = Path(os.environ.get("LEHR_GOLDENS", Path(__file__).parents[3] / "shared/facts/goldens"))
 pytestmark = [
@@ -44,7 +44,7 @@ def test_task_aligned_loss_and_gradients_equal_the_published_trainers() -> None:
     boxes, classes = padded_targets(golden["targets"], imgsz, batch)
     box, cls, dfl = (float(x) for x in golden["gains"])
 
-    prediction = DistancePrediction(rows[..., :64], rows[..., 64:], points, strides)
+    prediction = DFLPrediction(rows[..., :64], rows[..., 64:], points, strides)
     loss = TaskAlignedLoss(box, cls, dfl)(prediction, boxes, classes)
     loss.sum().backward()
 

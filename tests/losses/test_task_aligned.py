@@ -9,17 +9,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.losses import oracle
 
-from lehr.losses import assign as assign_module
-from lehr.losses.assign import assign
+from lehr.losses import task_aligned_assigner as assign_module
 from lehr.losses.iou import ciou
 from lehr.losses.task_aligned import TaskAlignedLoss, distribution_focal_loss
-from lehr.models.distance_head import DistancePrediction, anchor_points, boxes_from_distances, expected_distances
+from lehr.losses.task_aligned_assigner import assign
+from lehr.models.dfl_head import DFLPrediction, anchor_points, boxes_from_distances, expected_distances
 
 CLASSES = 3
 SIDE = 64
 
 
-def random_case(seed: int, counts: list[int]) -> tuple[DistancePrediction, list[np.ndarray], list[np.ndarray]]:
+def random_case(seed: int, counts: list[int]) -> tuple[DFLPrediction, list[np.ndarray], list[np.ndarray]]:
     """Random objects, and predictions that more or less find one of them at each point."""
     rng = np.random.default_rng(seed)
     points, strides = anchor_points([(8, 8), (4, 4), (2, 2)], (8, 16, 32), torch.device("cpu"))
@@ -38,7 +38,7 @@ def random_case(seed: int, counts: list[int]) -> tuple[DistancePrediction, list[
         nearest = np.clip(wanted, 0, 14).round().astype(int)
         np.put_along_axis(distances[image], nearest[..., None], 6.0, -1)
     flat = torch.from_numpy(distances.reshape(len(counts), len(points), 64))
-    return DistancePrediction(flat, logits, points, strides), boxes, classes
+    return DFLPrediction(flat, logits, points, strides), boxes, classes
 
 
 def pad(
@@ -114,7 +114,7 @@ def test_gradients_agree_with_finite_differences_of_the_slow_version() -> None:
     prediction, boxes, classes = random_case(4, [3])
     logits = prediction.logits.clone().requires_grad_()
     ours = TaskAlignedLoss()(
-        DistancePrediction(prediction.distances, logits, prediction.points, prediction.strides),
+        DFLPrediction(prediction.distances, logits, prediction.points, prediction.strides),
         *pad(boxes, classes, dtype=torch.float32),
     )
     torch.autograd.backward(ours.sum())
@@ -153,7 +153,7 @@ def test_both_ways_to_measure_give_the_same_assignment(monkeypatch: pytest.Monke
 def test_a_batch_without_objects_has_only_a_class_loss_and_finite_gradients() -> None:
     prediction, _, _ = random_case(2, [0, 0])
     distances = prediction.distances.clone().requires_grad_()
-    empty = DistancePrediction(distances, prediction.logits, prediction.points, prediction.strides)
+    empty = DFLPrediction(distances, prediction.logits, prediction.points, prediction.strides)
     for objects in (0, 2):
         loss = TaskAlignedLoss()(empty, torch.zeros(2, objects, 4), torch.full((2, objects), -1))
         torch.autograd.backward(loss.sum())

@@ -11,7 +11,7 @@ from tests.conftest import SHARED
 
 from lehr.errors import InputError
 from lehr.models.build import MODEL_NAMES, anchor_head, build_model
-from lehr.models.distance_head import DistancePrediction, anchor_points, expected_distances
+from lehr.models.dfl_head import DFLPrediction, anchor_points, expected_distances
 from lehr.models.weights import load_model, read_metadata, save_weights, take_fitting_weights
 
 COCO_NAMES = tuple(f"class {i}" for i in range(80))
@@ -126,7 +126,7 @@ def test_distances_are_the_mean_of_their_distribution_and_decode_to_pixels() -> 
         logits[0, 0, side, low] = logits[0, 0, side, high] = 0
     flat = logits.view(1, 1, 64)
     torch.testing.assert_close(expected_distances(flat), torch.tensor([[[2.5, 0, 4, 15]]]))
-    prediction = DistancePrediction(flat, torch.zeros(1, 1, 1), torch.tensor([[100.0, 60.0]]), torch.tensor([[8.0]]))
+    prediction = DFLPrediction(flat, torch.zeros(1, 1, 1), torch.tensor([[100.0, 60.0]]), torch.tensor([[8.0]]))
     boxes, scores = prediction.decode()
     torch.testing.assert_close(boxes, torch.tensor([[[80.0, 60.0, 132.0, 180.0]]]))
     assert scores.item() == 0.5

@@ -11,8 +11,8 @@ from lehr.config import TrainConfig, build_config
 from lehr.errors import InputError
 from lehr.explain import PAGES
 from lehr.search.ablation import Ablation
-from lehr.search.study import Definition
-from lehr.search.toggles import ALIASES, NOT_OF_ALL, TABLE, choose, is_on
+from lehr.search.definition import Definition
+from lehr.search.switches import ALIASES, NOT_OF_ALL, TABLE, choose, is_on
 
 optuna = pytest.importorskip("optuna")
 
@@ -35,11 +35,11 @@ def test_every_technique_is_of_options_that_there_are_and_has_a_page() -> None:
         "weight_decay": "optimizers",
     }
     pages |= {"close_mosaic": "mosaic"}
-    for name, toggle in TABLE.items():
-        assert toggle.on.keys() == toggle.off.keys() <= options.keys(), name
+    for name, switch in TABLE.items():
+        assert switch.on.keys() == switch.off.keys() <= options.keys(), name
         page = Path(__file__).parents[2] / PAGES / f"{pages.get(name, name.replace('_', '-'))}.md"
         assert page.is_file(), page
-        for side in (toggle.on, toggle.off):
+        for side in (switch.on, switch.off):
             build_config({"data": "x.yaml", **{option: value for option, value in side.items() if value is not ...}})
     assert set(ALIASES.values()) | set(NOT_OF_ALL) <= set(TABLE)
 

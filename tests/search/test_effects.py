@@ -76,7 +76,7 @@ def share_of_words(
     """How often a technique is said to do something."""
     rng, techniques = np.random.default_rng(0), sorted(frozenset().union(*sets))
     words = [
-        effect.word
+        effect.verdict
         for _ in range(studies)
         for effect in effects(study(sets, draw(rng, (len(sets), seeds)) + shift), techniques, "fitness", draws=1000)
     ]
@@ -123,7 +123,7 @@ def test_an_exact_no_op_has_an_interval_of_nothing_around_nothing() -> None:
     table[2] = table[0]
     runs, techniques = leave_one_out(table)
     found = effects(runs, techniques, "fitness")
-    assert (found[1].difference, found[1].low, found[1].high, found[1].word) == (0, 0, 0, NO_DIFFERENCE)
+    assert (found[1].difference, found[1].low, found[1].high, found[1].verdict) == (0, 0, 0, NO_DIFFERENCE)
     assert half_width(found[0]) > 0.01
 
 
@@ -161,8 +161,8 @@ def test_sabotage_is_seen_with_three_seeds_and_no_other_technique_to_learn_the_n
         bad = ruined(rng)
         runs, techniques = leave_one_out(np.array([bad, good, bad]))
         sabotage, idle = effects(runs, techniques, "fitness")
-        assert sabotage.word == "hurts" and sabotage.high is not None and sabotage.high < 0
-        assert idle.word == NO_DIFFERENCE and idle.low == idle.high == 0
+        assert sabotage.verdict == "hurts" and sabotage.high is not None and sabotage.high < 0
+        assert idle.verdict == NO_DIFFERENCE and idle.low == idle.high == 0
 
 
 @pytest.mark.parametrize("deviation", [10.0, 0.0])
@@ -236,7 +236,7 @@ def test_a_difference_of_four_standard_deviations_is_found_with_three_seeds_and_
     rng, found = np.random.default_rng(0), []
     for _ in range(150):
         runs, techniques = leave_one_out(rng.standard_normal((7, 3)) + shift)
-        found.append(effects(runs, techniques, "fitness", draws=1000)[0].word == "helps")
+        found.append(effects(runs, techniques, "fitness", draws=1000)[0].verdict == "helps")
     assert np.mean(found) > 0.93
 
 
@@ -288,7 +288,7 @@ def test_intervals_of_incomplete_studies_are_as_seldom_wrong() -> None:
     for _ in range(120):
         runs, techniques = leave_one_out(rng.standard_normal((6, 4)))
         left = [run for run in runs if run.seed < 3 or len(run.on) == 5 or techniques[4] not in run.on]
-        words += [effect.word for effect in effects(left, techniques, "fitness", draws=1000)]
+        words += [effect.verdict for effect in effects(left, techniques, "fitness", draws=1000)]
     assert 0.02 < 1 - words.count(NO_DIFFERENCE) / len(words) < 0.09
 
 
@@ -314,14 +314,14 @@ def test_a_technique_without_a_pair_was_not_measured() -> None:
     missing, other = effects(left, techniques, "fitness")
     assert missing == Effect(techniques[0], "fitness", None, None, None, None, None, (), (), NOT_MEASURED)
     assert other.difference is not None and other.low is not None
-    assert [effect.word for effect in effects(runs, techniques, "map75")] == [NOT_MEASURED] * 2
-    assert [effect.word for effect in effects([], techniques, "map75")] == [NOT_MEASURED] * 2
+    assert [effect.verdict for effect in effects(runs, techniques, "map75")] == [NOT_MEASURED] * 2
+    assert [effect.verdict for effect in effects([], techniques, "map75")] == [NOT_MEASURED] * 2
 
 
 def test_one_seed_gives_a_difference_and_no_interval() -> None:
     runs, techniques = leave_one_out(np.array([[0.8], [0.3]]))
     (effect,) = effects(runs, techniques, "fitness")
-    assert effect.difference == pytest.approx(0.5) and effect.word == ONE_SEED
+    assert effect.difference == pytest.approx(0.5) and effect.verdict == ONE_SEED
     assert effect.low is None and effect.high is None
 
 
@@ -340,7 +340,7 @@ def test_words_say_on_which_side_of_nothing_the_interval_lies(
     table = np.random.default_rng(0).normal(0, 0.1, (4, 3)) + np.array([9, 8, 10, 9])[:, None]
     techniques = names(3)
     runs = study(leave_one_out_sets(techniques), table, metric)
-    words = [effect.word for effect in effects(runs, techniques, metric, higher_is_better=higher_is_better)]
+    words = [effect.verdict for effect in effects(runs, techniques, metric, higher_is_better=higher_is_better)]
     assert words == [more, less, NO_DIFFERENCE]
 
 
@@ -348,9 +348,9 @@ def test_a_metric_without_any_noise_is_known_for_certain() -> None:
     techniques = ["amp", "cache", "idle"]
     table = np.array([[800.1], [1200.7], [500.3], [800.1]]).repeat(3, 1)
     amp, cache, idle = effects(study(leave_one_out_sets(techniques), table, "memory"), techniques, "memory")
-    assert amp.word == "saves" and amp.low == amp.high == pytest.approx(-400.6)
-    assert cache.word == "costs" and cache.low == cache.high == pytest.approx(299.8)
-    assert idle.word == NO_DIFFERENCE and idle.low == idle.high == 0
+    assert amp.verdict == "saves" and amp.low == amp.high == pytest.approx(-400.6)
+    assert cache.verdict == "costs" and cache.low == cache.high == pytest.approx(299.8)
+    assert idle.verdict == NO_DIFFERENCE and idle.low == idle.high == 0
 
 
 def test_noise_is_that_of_an_additive_model_fitted_by_least_squares() -> None:

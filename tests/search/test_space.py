@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from lehr.config import build_config
-from lehr.engine.preview import Preview, preview
 from lehr.errors import InputError
 from lehr.losses.anchor_based import AnchorBasedLoss
 from lehr.losses.task_aligned import TaskAlignedLoss
+from lehr.preview import Preview, preview
 from lehr.search.space import OWN_GAINS, TABLE, Space, build_space
 
 PUBLISHED = """

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from lehr.data.load import load_dataset
-from lehr.data.types import Sample
 from lehr.models.anchor_head import default_anchors
+from lehr.sample import Sample
 from lehr.techniques.autoanchor import (
     autoanchor,
     binned_sizes,

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from lehr.data.types import Sample
 from lehr.models.build import build_model
+from lehr.sample import Sample
 from lehr.techniques.class_weights import class_counts, class_weights
 from lehr.techniques.frequency_bias import class_shares, start_from_frequencies
 from lehr.techniques.image_weights import draw_images, image_weights

@@ -11,7 +11,7 @@ from lehr.models.build import build_model
 from lehr.models.detection import DetectionModel
 from lehr.options import LossOptions
 from lehr.techniques.auto import choose_optimizer
-from lehr.techniques.freezing import freeze, frozen_prefixes, hold_statistics
+from lehr.techniques.freezing import freeze, freeze_bn_stats, frozen_prefixes
 from lehr.techniques.optimizer import build_optimizer
 
 
@@ -28,7 +28,7 @@ def test_frozen_layers_do_not_move_nor_do_their_statistics(name: str) -> None:
     before = {n: value.clone() for n, value in model.state_dict().items()}
     optimizer = build_optimizer(model, choose_optimizer("SGD", classes=2, iterations=1), 5e-4)
     model.train()
-    hold_statistics(model)
+    freeze_bn_stats(model)
     loss = build_loss(model, LossOptions(), 64)
     boxes = torch.tensor([[[4.0, 4.0, 40.0, 40.0]]]).repeat(2, 1, 1)
     torch.autograd.backward(loss(model(torch.rand(2, 3, 64, 64)), boxes, torch.zeros(2, 1, dtype=torch.int64)).sum())

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from lehr.techniques.auto import choose_optimizer
-from lehr.techniques.non_finite import Statistics, Watch, describe, step_if_finite
+from lehr.techniques.non_finite import Statistics, StepStatusQueue, describe, step_if_finite
 from lehr.techniques.optimizer import build_optimizer
 
 
@@ -76,7 +76,7 @@ def test_no_optimizer_moves_by_a_gradient_that_is_not_finite(name: str) -> None:
 
 
 def test_what_was_posted_arrives_in_order() -> None:
-    watch = Watch()
+    watch = StepStatusQueue()
     watch.post(12, [4, 5], torch.tensor([1.0, 2.0]), None, torch.tensor(True))
     watch.post(13, [6], torch.tensor([float("nan"), 2.0]), torch.tensor(float("nan")), torch.tensor(False))
     first, second = watch.arrived()
@@ -87,7 +87,7 @@ def test_what_was_posted_arrives_in_order() -> None:
 
 
 def test_a_bad_gradient_is_described_by_its_norm() -> None:
-    watch = Watch()
+    watch = StepStatusQueue()
     watch.post(0, [0], torch.tensor([1.0]), torch.tensor(float("inf")), torch.tensor(False))
     assert describe(watch.arrived()[0], ("box",), 10) == "epoch 1, batch 1: norm of the gradient inf"
 

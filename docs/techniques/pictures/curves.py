@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from lehr.losses.binary import BinaryLoss
+from lehr.losses.bce import BinaryLoss
 from lehr.losses.iou import ciou
 from lehr.losses.label_smoothing import smoothed
 from lehr.losses.task_aligned import distribution_focal_loss
@@ -242,7 +242,7 @@ def bars_of_classes() -> None:
 
 
 def image_weights_bars() -> None:
-    from lehr.data.types import Sample
+    from lehr.sample import Sample
     from lehr.techniques.image_weights import draw_images, image_weights
 
     def sample(*classes: int) -> Sample:

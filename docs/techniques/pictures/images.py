@@ -14,21 +14,21 @@ import numpy as np
 import torch
 
 from lehr.augment.draw import draw
-from lehr.augment.draw_on_device import draw_pictures
-from lehr.augment.pack import pack
-from lehr.augment.plan import plan_picture
+from lehr.augment.draw_on_device import draw_canvases
+from lehr.augment.gpu_plan import pack
+from lehr.augment.plan import plan_sample
 from lehr.config import build_config
 from lehr.data.cache import ImageStore, open_store
 from lehr.data.load import load_dataset
-from lehr.data.loader import train_keys
+from lehr.data.loader import train_requests
 from lehr.data.rectangles import rectangle
-from lehr.data.types import Sample
-from lehr.losses.assign import assign
-from lehr.losses.match import match
+from lehr.losses.anchor_matching import match
+from lehr.losses.task_aligned_assigner import assign
 from lehr.models.anchor_head import default_anchors
-from lehr.models.distance_head import anchor_points
+from lehr.models.dfl_head import anchor_points
 from lehr.options import AugmentOptions
 from lehr.plots.figure import COLOURS, new_figure, save_figure
+from lehr.sample import Sample
 from lehr.techniques.single_class import as_one_class
 
 HERE = Path(__file__).parent
@@ -52,7 +52,7 @@ def busy(images: ImageStore) -> int:
 def picture(images: ImageStore, index: int, epoch: int, **options: Any) -> tuple[np.ndarray, np.ndarray]:
     """An augmented image (SIDE, SIDE, 3) and its boxes (n, 4)."""
     given = AugmentOptions(**{**STILL, **options})
-    plan = plan_picture(images.samples, given, SIDE, seed=0, epoch=epoch, index=index, mosaic=True)
+    plan = plan_sample(images.samples, given, SIDE, seed=0, epoch=epoch, index=index, multi_image=True)
     out = np.empty((SIDE, SIDE, 3), np.uint8)
     draw(plan, images, out)
     return out, plan.boxes
@@ -149,7 +149,7 @@ def rectangular() -> None:
     figure, axes = new_figure(1, 2, width=9, height=3)
     for axis, rect, title in zip(axes, (False, True), ("squares", "--rect"), strict=True):
         place = used = whole = 0
-        for _, indices in train_keys(samples, 8, 0, 0, rect=rect):
+        for _, indices in train_requests(samples, 8, 0, 0, rect=rect):
             width, height = rectangle(samples, indices, 640) if rect else (640, 640)
             for index in indices:
                 scale = min(width / samples[index].width, height / samples[index].height)
@@ -234,10 +234,10 @@ def task_aligned() -> None:
 def on_device() -> None:
     images = store()
     given = AugmentOptions(degrees=15, shear=3)
-    plan = plan_picture(images.samples, given, SIDE, seed=0, epoch=2, index=busy(images), mosaic=True)
+    plan = plan_sample(images.samples, given, SIDE, seed=0, epoch=2, index=busy(images), multi_image=True)
     here = np.empty((SIDE, SIDE, 3), np.uint8)
     draw(plan, images, here)
-    there = draw_pictures(pack([plan], images, SIDE, SIDE))[0].permute(1, 2, 0).numpy()
+    there = draw_canvases(pack([plan], images, SIDE, SIDE))[0].permute(1, 2, 0).numpy()
     difference = np.clip(40 * np.abs(here.astype(int) - there), 0, 255).astype(np.uint8)
     figure, axes = new_figure(1, 3, width=8.4, height=3)
     for axis, image, title in zip(

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from lehr.augment.geometry import Matrix, scaling, transform_boxes, translation, visible
 from lehr.augment.tiles import Tile, fit_pixels
-from lehr.data.types import Sample
 from lehr.options import AugmentOptions
+from lehr.sample import Sample
 
 MOST_COVERED = 0.3
 """Share of an object that a pasted one may cover."""

@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from lehr.augment.axis_aligned import Fit
 from lehr.augment.colour import jitter_hsv
-from lehr.augment.fit import Fit
 from lehr.augment.geometry import Matrix, corners, scaling, to_indices, transform_points, translation
 from lehr.augment.letterbox import GREY
 from lehr.augment.tiles import Plan, Tile

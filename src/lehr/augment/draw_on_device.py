@@ -10,13 +10,13 @@ import torch
 from torch import Tensor
 
 from lehr.augment.colour_on_device import jitter_hsv_batch
-from lehr.augment.pack import PackedPictures
+from lehr.augment.gpu_plan import PackedCanvases
 
 CHUNK_PIXELS = 1 << 21
 """Picture pixels that are drawn at once; each takes about 130 bytes meanwhile."""
 
 
-def draw_pictures(packed: PackedPictures, chunk_pixels: int = CHUNK_PIXELS) -> Tensor:
+def draw_canvases(packed: PackedCanvases, chunk_pixels: int = CHUNK_PIXELS) -> Tensor:
     """Draws pictures: what `draw` draws of the same plans with OpenCV 5, up to the rounding of its arithmetic.
 
     - Upright tiles: at most 1 level off. OpenCV resizes with weights of 11 bits and cuts off bits between the axes,
@@ -54,7 +54,7 @@ def draw_pictures(packed: PackedPictures, chunk_pixels: int = CHUNK_PIXELS) -> T
     return images.permute(0, 3, 1, 2)
 
 
-def _draw_some(packed: PackedPictures, first: int, last: int, chunk: int) -> Tensor:
+def _draw_some(packed: PackedCanvases, first: int, last: int, chunk: int) -> Tensor:
     """Pictures `first` to `last`, neither blended nor coloured, uint8 (last - first, height, width, 3)."""
     shape = (last - first, packed.height, packed.width, 3)
     images = torch.empty(shape, dtype=torch.uint8, device=packed.pixels.device)
@@ -64,7 +64,7 @@ def _draw_some(packed: PackedPictures, first: int, last: int, chunk: int) -> Ten
     return images
 
 
-def _resample(packed: PackedPictures, start: int, stop: int) -> Tensor:
+def _resample(packed: PackedCanvases, start: int, stop: int) -> Tensor:
     """Pictures `start` to `stop`, each crop interpolated between its pixels, uint8 (stop - start, height, width, 3)."""
     x, y, offset, stride = _look_up(packed, start, stop)
     left, upper = x.floor(), y.floor()
@@ -82,7 +82,7 @@ def _pixels_at(pixels: Tensor, index: Tensor) -> Tensor:
     return pixels.index_select(0, index.reshape(-1)).reshape(*index.shape, 3).float()
 
 
-def _look_up(packed: PackedPictures, start: int, stop: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def _look_up(packed: PackedCanvases, start: int, stop: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Where each picture pixel finds its colour: x, y, offset and row length of the crop, each (pictures, h, w)."""
     device = packed.pixels.device
     column = torch.arange(packed.width, dtype=torch.float32, device=device)

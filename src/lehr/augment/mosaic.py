@@ -11,7 +11,7 @@ import numpy as np
 
 from lehr.augment.geometry import scaling, translation
 from lehr.augment.tiles import Tile
-from lehr.data.types import Sample
+from lehr.sample import Sample
 
 
 def mosaic(samples: Sequence[Sample], imgsz: int, index: int, rng: np.random.Generator) -> list[Tile]:

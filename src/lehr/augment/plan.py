@@ -19,12 +19,12 @@ from lehr.augment.mixup import mixup
 from lehr.augment.mosaic import mosaic as mosaic_of
 from lehr.augment.perspective import moves, random_view
 from lehr.augment.tiles import Plan, Tile, fit_pixels, objects_of, whole
-from lehr.data.types import Sample
 from lehr.options import AugmentOptions
 from lehr.rng import generator
+from lehr.sample import Sample
 
 
-def plan_picture(
+def plan_sample(
     samples: Sequence[Sample],
     options: AugmentOptions,
     imgsz: int,
@@ -32,7 +32,7 @@ def plan_picture(
     seed: int,
     epoch: int,
     index: int,
-    mosaic: bool,
+    multi_image: bool,
     shape: tuple[int, int] | None = None,
 ) -> Plan:
     """The plan of a training picture.
@@ -44,13 +44,13 @@ def plan_picture(
         seed: the run's seed.
         epoch: the epoch, from 0.
         index: the image's place in the split.
-        mosaic: whether mosaic, mixup and copy-paste are still on; they need a square.
+        multi_image: whether mosaic, mixup and copy-paste are still on; they need a square.
         shape: width and height of the picture, pixels; None for a square.
     """
     rng = generator(seed, "augment", epoch, index)
-    plan = _plan_one(samples, options, imgsz, index, mosaic, rng, shape)
-    if mosaic and rng.random() < options.mixup:
-        other = _plan_one(samples, options, imgsz, int(rng.integers(len(samples))), mosaic, rng)
+    plan = _plan_one(samples, options, imgsz, index, multi_image, rng, shape)
+    if multi_image and rng.random() < options.mixup:
+        other = _plan_one(samples, options, imgsz, int(rng.integers(len(samples))), multi_image, rng)
         plan = mixup(plan, other, rng)
     return Plan(plan.tiles, plan.boxes, plan.classes, hsv_gains(options, rng), plan.blend)
 
@@ -60,12 +60,12 @@ def _plan_one(
     options: AugmentOptions,
     imgsz: int,
     index: int,
-    mosaic: bool,
+    multi_image: bool,
     rng: np.random.Generator,
     shape: tuple[int, int] | None = None,
 ) -> Plan:
     shape = shape or (imgsz, imgsz)
-    if mosaic and rng.random() < options.mosaic:
+    if multi_image and rng.random() < options.mosaic:
         tiles = mosaic_of(samples, imgsz, index, rng)
         canvas = (2 * imgsz, 2 * imgsz)
     else:
@@ -76,7 +76,7 @@ def _plan_one(
     tiles = [Tile(tile.index, view @ tile.matrix, tile.region) for tile in tiles]
     tiles = [fitted for tile in tiles if (fitted := fit_pixels(tile, samples[tile.index], imgsz, shape)) is not None]
     boxes, classes = objects_of(samples, tiles, shape)
-    if mosaic and options.copy_paste > 0:
+    if multi_image and options.copy_paste > 0:
         pasted, boxes, classes = copy_paste(samples, options, imgsz, boxes, classes, view, rng)
         tiles += pasted
     return Plan(tuple(tiles), boxes.astype(np.float32), classes)

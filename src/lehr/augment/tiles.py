@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from lehr.augment.fit import Fit, fit_axis
+from lehr.augment.axis_aligned import Fit, fit_axis
 from lehr.augment.geometry import Matrix, scaling, transform_boxes, translation, visible
 from lehr.augment.letterbox import reduced_size
-from lehr.data.types import Sample
+from lehr.sample import Sample
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,7 +30,7 @@ from lehr.options import (
     ScheduleOptions,
     SpeedOptions,
 )
-from lehr.search.options import AblateOptions, StudyOptions
+from lehr.studies.options import AblateOptions, StudyOptions
 
 
 def ablate(
@@ -62,22 +62,22 @@ def ablate(
         List the runs and say about how long they would take, from one epoch that is trained, and stop.
     """
     from lehr.cli.output import say
-    from lehr.engine.progress import duration
     from lehr.report.effects_table import answers, effects_text
-    from lehr.search.ablate import AblateStudy
-    from lehr.search.dry_run import told_runs, told_toggles
+    from lehr.runtime.console import duration
+    from lehr.studies.ablate import AblateStudy
+    from lehr.studies.dry_run import describe_runs, describe_switches
 
     settings = merged(data, model, schedule, loss, augment, speed, devices, run, config=config, hyp=hyp)
     search = AblateStudy(settings, ablation, study)
     for note in settings.notes:
         say(note)
     if dry_run:
-        say(told_toggles(search.ablation))
-        say(told_runs(search))
+        say(describe_switches(search.ablation))
+        say(describe_runs(search))
         say("One epoch is trained to estimate the time ...")
         say(f"About {duration(search.seconds())} here.")
         return
-    done = search.conduct()
+    done = search.run_study()
     found = search.effects(done.records)
     shown = {metric: found[metric] for metric in ("fitness", "map50", "map", "seconds", "memory")}
     say("\n" + effects_text(shown))

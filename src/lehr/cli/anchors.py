@@ -53,12 +53,12 @@ def anchors(
     json:
         Write the figures to this file.
     """
-    from lehr.cli.output import say, tell_rounding, write_json
+    from lehr.cli.output import report_rounding, say, write_json
     from lehr.config import rounded_size
     from lehr.data.load import load_dataset, require_split
     from lehr.techniques.autoanchor import ENOUGH_RECALL, autoanchor, measure, object_sizes
 
-    tell_rounding(imgsz)
+    report_rounding(imgsz)
     side = rounded_size(imgsz)
     used = _anchors_of(model, weights, anchors)
     sizes = object_sizes(require_split(load_dataset(data), "train"), side)

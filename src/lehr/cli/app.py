@@ -8,9 +8,9 @@ from typing import NoReturn
 
 from cyclopts import App, CycloptsError
 
-from lehr import __version__
-from lehr.cli.output import complain
 from lehr.errors import InputError, LehrError
+from lehr.runtime.console import complain
+from lehr.version import __version__
 
 # Commands are named, not imported: `lehr --help` must answer without loading torch.
 app = App(

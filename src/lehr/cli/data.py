@@ -9,7 +9,7 @@ from cyclopts import App, Parameter
 from cyclopts.validators import Number
 
 if TYPE_CHECKING:
-    from lehr.data.types import Fault
+    from lehr.sample import Fault
 
 app = App(name="data", help="Check, describe, split and convert data sets.")
 
@@ -35,7 +35,7 @@ def check(
     from lehr.cli.output import say, write_json
     from lehr.data.check import check_dataset, count_kinds
     from lehr.data.load import load_dataset
-    from lehr.data.types import Severity
+    from lehr.sample import Severity
 
     dataset = load_dataset(data)
     faults = check_dataset(dataset)
@@ -106,19 +106,19 @@ def split(data: Source, *, out: Out, ratios: str = "0.7,0.3", seed: int = 0) -> 
     from lehr.cli.output import say
     from lehr.data.load import load_dataset
     from lehr.data.split import parse_ratios, split_samples
-    from lehr.data.types import Dataset
     from lehr.data.write import write_dataset, write_lists
     from lehr.data.yolo import label_path
+    from lehr.sample import Dataset
 
     shares = parse_ratios(ratios)
     dataset = load_dataset(data)
     samples = sorted((s for each in dataset.splits.values() for s in each), key=lambda sample: str(sample.path))
-    dealt = Dataset(dataset.source, dataset.names, dict(split_samples(samples, shares, seed)), dataset.faults)
+    stripe = Dataset(dataset.source, dataset.names, dict(split_samples(samples, shares, seed)), dataset.faults)
     if all(sample.label_path in (None, label_path(sample.path)) for sample in samples):
-        write_lists(dealt, out)
+        write_lists(stripe, out)
     else:
-        write_dataset(dealt, "yolo", out)
-    counts = ", ".join(f"{name} {len(each)}" for name, each in dealt.splits.items())
+        write_dataset(stripe, "yolo", out)
+    counts = ", ".join(f"{name} {len(each)}" for name, each in stripe.splits.items())
     say(f"{out / 'data.yaml'}: {counts} images")
     _tell_skipped(dataset.faults)
 

@@ -30,7 +30,7 @@ from lehr.options import (
     ScheduleOptions,
     SpeedOptions,
 )
-from lehr.search.options import EvolveOptions, StudyOptions
+from lehr.studies.options import EvolveOptions, StudyOptions
 
 
 def evolve(
@@ -61,16 +61,16 @@ def evolve(
         Say what would be varied and about how long it would take, from one epoch that is trained, and stop.
     """
     from lehr.cli.output import say
-    from lehr.engine.progress import duration
-    from lehr.search.dry_run import told_space
-    from lehr.search.evolve import EVOLVED, EvolveStudy, best_record, command
+    from lehr.runtime.console import duration
+    from lehr.studies.dry_run import describe_space
+    from lehr.studies.evolve import EVOLVED, EvolveStudy, best_record, command
 
     settings = merged(data, model, schedule, loss, augment, speed, devices, run, config=config, hyp=hyp)
     search = EvolveStudy(settings, evolution, study)
     for note in (*settings.notes, *search.evolution.space.notes):
         say(note)
     if dry_run:
-        say(told_space(search.evolution.space))
+        say(describe_space(search.evolution.space))
         say(
             f"{evolution.trials} trials of {settings.epochs} epochs: the first with the values of now, the others by "
             f"--sampler {evolution.sampler}, pruned by --pruner {evolution.pruner}. One epoch is trained to estimate "
@@ -78,7 +78,7 @@ def evolve(
         )
         say(f"About {duration(search.seconds())} here if nothing is pruned.")
         return
-    done = search.conduct()
+    done = search.run_study()
     best, first = best_record(done.records), done.records[0]
     if best is None:
         say("No trial has finished yet." if not done.ended else "No trial has finished.")

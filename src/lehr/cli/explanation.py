@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from lehr.config import TrainConfig
-from lehr.engine.preview import preview
 from lehr.explain import Technique, techniques
+from lehr.preview import preview
 
 
 def explanation(config: TrainConfig) -> str:

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from lehr.whole import whole_file
+from lehr.runtime.atomic_write import atomic_file
 
 
 def say(text: str) -> None:
@@ -22,19 +22,13 @@ def write_json(path: Path, content: Any) -> None:
     Raises:
         InputError: the file cannot be written.
     """
-    with whole_file(path, "Choose another --json file.") as temporary:
+    with atomic_file(path, "Choose another --json file.") as temporary:
         temporary.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def tell_rounding(imgsz: int | None) -> None:
+def report_rounding(imgsz: int | None) -> None:
     """Says when an image size is not used as it was given."""
     from lehr.config import rounded_size
 
     if imgsz is not None and rounded_size(imgsz) != imgsz:
         say(f"--imgsz {imgsz} is not a multiple of 32: rounded up to {rounded_size(imgsz)}.")
-
-
-def complain(message: str) -> None:
-    """Tells an error on the standard error output."""
-    for number, line in enumerate(message.splitlines()):
-        sys.stderr.write(f"{'lehr: ' if number == 0 else '      '}{line}\n")

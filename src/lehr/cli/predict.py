@@ -40,10 +40,10 @@ def predict(
     json:
         Write all detections to this file.
     """
-    from lehr.cli.output import say, tell_rounding, write_json
+    from lehr.checkpoint.run_folder import make_run_folder
+    from lehr.cli.output import report_rounding, say, write_json
     from lehr.data.images import read_image, write_image
     from lehr.detector import Detector
-    from lehr.engine.run_folder import make_run_folder
     from lehr.errors import InputError
     from lehr.prediction.annotate import annotate
     from lehr.prediction.sources import find_images
@@ -52,7 +52,7 @@ def predict(
         raise InputError("lehr predict: name at least one image, folder or glob.")
     images = find_images(sources)
     detector = Detector.load(weights, device=device)
-    tell_rounding(imgsz)
+    report_rounding(imgsz)
     folder = make_run_folder(project, name, "predict") if save else None
     taken: set[str] = set()
     found = []

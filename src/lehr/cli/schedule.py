@@ -61,7 +61,7 @@ def schedule(
         Number of classes (unset: those of --data).
     """
     from lehr.cli.output import say
-    from lehr.engine.preview import preview
+    from lehr.preview import preview
     from lehr.techniques.plan import write_csv
     from lehr.techniques.schedule import schedule_name
 

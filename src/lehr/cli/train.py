@@ -88,9 +88,9 @@ def train(
         say(explanation(settings))
         return
 
-    from lehr.engine.memory import keep_memory
+    from lehr.runtime.malloc import tune_malloc
 
-    keep_memory()
+    tune_malloc()
     from lehr.engine.run import train as train_detector
 
     best = train_detector(settings).best
@@ -105,9 +105,9 @@ def train(
 
 
 def _go_on(target: Path | None, changes: dict[str, Any]) -> None:
-    from lehr.engine.memory import keep_memory
+    from lehr.runtime.malloc import tune_malloc
 
-    keep_memory()
+    tune_malloc()
     from lehr.engine.run import resume
 
     resume(target, changes)

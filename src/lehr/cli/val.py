@@ -45,15 +45,15 @@ def val(
     json:
         Write the metrics to this file.
     """
-    from lehr.cli.output import say, tell_rounding, write_json
-    from lehr.engine.memory import keep_memory
+    from lehr.cli.output import report_rounding, say, write_json
+    from lehr.runtime.malloc import tune_malloc
 
-    keep_memory()
+    tune_malloc()
+    from lehr.callbacks.console import class_table
     from lehr.detector import Detector
-    from lehr.engine.progress import class_table
 
     detector = Detector.load(weights, device=device)
-    tell_rounding(imgsz)
+    report_rounding(imgsz)
     evaluation = detector.val(
         data,
         split=split,

@@ -10,8 +10,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from lehr.augment.draw_on_device import draw_pictures
-from lehr.augment.pack import PackedPictures
+from lehr.augment.draw_on_device import draw_canvases
+from lehr.augment.gpu_plan import PackedCanvases
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class Batch:
     placements: Tensor
     faults: tuple[str, ...] = ()
     instances: int = 0
-    packed: PackedPictures | None = None
+    packed: PackedCanvases | None = None
     whole: tuple[int, ...] = ()
     idle: bool = False
 
@@ -66,7 +66,7 @@ class Batch:
         def moved(tensor: Tensor) -> Tensor:
             return tensor.to(device, non_blocking=True)
 
-        images = moved(self.images) if self.packed is None else draw_pictures(self.packed.each(moved))
+        images = moved(self.images) if self.packed is None else draw_canvases(self.packed.each(moved))
         return replace(self, images=images, boxes=moved(self.boxes), classes=moved(self.classes), packed=None)
 
     def normalized(self) -> Tensor:

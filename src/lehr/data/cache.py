@@ -21,9 +21,9 @@ from numpy.typing import NDArray
 
 from lehr.augment.letterbox import reduced_size, resize
 from lehr.data.images import ImageFault, read_image
-from lehr.data.shapes import cache_folder
-from lehr.data.types import Sample
 from lehr.errors import InputError
+from lehr.runtime.cache_folder import cache_folder
+from lehr.sample import Sample
 
 SHARE_OF_MEMORY = 0.7
 """Share of the free memory that the `ram` cache may take."""

@@ -9,8 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from lehr.data.images import ImageFault, verify_image
-from lehr.data.types import Dataset, Fault, Severity
 from lehr.errors import InputError
+from lehr.sample import Dataset, Fault, Severity
 
 
 def check_dataset(dataset: Dataset) -> list[Fault]:

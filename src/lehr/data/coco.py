@@ -13,8 +13,8 @@ import numpy as np
 
 from lehr.data.images import ImageFault, probe_image
 from lehr.data.objects import checked_objects
-from lehr.data.types import SPLITS, Dataset, Fault, Sample, Severity
 from lehr.errors import InputError
+from lehr.sample import SPLITS, Dataset, Fault, Sample, Severity
 
 Records = list[dict[str, Any]]
 

@@ -8,10 +8,10 @@ from typing import Any
 import torch
 
 from lehr.data.batch import Batch
-from lehr.data.loader import Key, Loader
+from lehr.data.loader import BatchRequest, Loader
 
 
-class Feed:
+class DevicePrefetcher:
     """Gives a loader's batches on the device, their images drawn.
 
     On CUDA the next batch is copied and drawn on a stream of its own while the device computes the present one.
@@ -31,13 +31,13 @@ class Feed:
         self.mark: Callable[[str], None] = lambda stage: None
         self._stream: Any = None
 
-    def batches(self, keys: Sequence[Key]) -> Iterator[Batch]:
+    def batches(self, requests: Sequence[BatchRequest]) -> Iterator[Batch]:
         """The batches of some keys, in order.
 
         Raises:
             InputError: an image cannot be read.
         """
-        made = self.loader.batches(keys)
+        made = self.loader.batches(requests)
         if self.device.type != "cuda":
             for batch in made:
                 self.mark("input")

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from lehr.data.types import Sample
+from lehr.sample import Sample
 
 
 def fingerprint(names: Sequence[str], *splits: Sequence[Sample]) -> str:

@@ -10,10 +10,10 @@ import numpy as np
 
 from lehr.data.coco import find_coco, load_coco
 from lehr.data.shapes import load_shapes
-from lehr.data.types import SPLITS, Dataset, Sample
 from lehr.data.voc import is_voc, load_voc
 from lehr.data.yolo import images_in, load_yolo
 from lehr.errors import InputError
+from lehr.sample import SPLITS, Dataset, Sample
 
 
 def load_dataset(source: str, seed: int = 0) -> Dataset:

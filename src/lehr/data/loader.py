@@ -18,27 +18,27 @@ from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset
 
 from lehr.augment.draw import draw
+from lehr.augment.gpu_plan import PackedCanvases, PlannedCrops, cut, pack_cuts
 from lehr.augment.letterbox import GREY, letterbox_into
-from lehr.augment.pack import Cut, PackedPictures, cut, pack_cuts
-from lehr.augment.plan import plan_picture
+from lehr.augment.plan import plan_sample
 from lehr.augment.tiles import Plan
 from lehr.data.batch import Batch, pad_objects
 from lehr.data.cache import ImageStore
 from lehr.data.images import ImageFault
 from lehr.data.rectangles import alike_together, rectangle
-from lehr.data.types import Sample
-from lehr.distributed.ranks import Ranks
+from lehr.distributed.collectives import Ranks
 from lehr.errors import InputError
 from lehr.options import AugmentOptions
 from lehr.rng import generator
-from lehr.signals import ignore_stopping
+from lehr.runtime.signals import ignore_stopping
+from lehr.sample import Sample
 
 STAND_INS = 10
 """Other pictures that are tried in place of one whose images can no longer be read."""
 
 
 @dataclass(frozen=True, slots=True)
-class Key:
+class BatchRequest:
     """What is asked of the input path: a batch, or one process's share of it.
 
     Attributes:
@@ -81,9 +81,9 @@ class TrainBatches:
         """Whether mosaic, mixup and copy-paste are still on in an epoch."""
         return not self.rect and epoch < self.epochs - self.options.close_mosaic
 
-    def __call__(self, key: Key) -> Batch:
+    def __call__(self, request: BatchRequest) -> Batch:
         """The batch of some images in an epoch."""
-        epoch, indices, whole = key.epoch, key.images, key.whole or key.images
+        epoch, indices, whole = request.epoch, request.images, request.whole or request.images
         width, height = rectangle(self.store.samples, whole, self.imgsz) if self.rect else (self.imgsz, self.imgsz)
         images = np.empty((0 if self.on_device else len(indices), height, width, 3), np.uint8)
         places: list[NDArray[np.uint8] | None] = [None] * len(indices) if self.on_device else list(images)
@@ -96,11 +96,11 @@ class TrainBatches:
         placements = np.tile(np.array([1, 1, 0, 0], np.float32), (len(indices), 1))
         boxes, classes = [plan.boxes for plan, _, _ in pictures], [plan.classes for plan, _, _ in pictures]
         batch = _batch(images, boxes, classes, indices, placements, faults, packed)
-        return replace(batch, whole=tuple(whole), idle=key.idle)
+        return replace(batch, whole=tuple(whole), idle=request.idle)
 
     def _picture(
         self, epoch: int, index: int, shape: tuple[int, int], out: NDArray[np.uint8] | None
-    ) -> tuple[Plan, Cut | None, ImageFault | None]:
+    ) -> tuple[Plan, PlannedCrops | None, ImageFault | None]:
         """The picture of an image, or of another where an image can no longer be read, and what was wrong then.
 
         Args:
@@ -115,14 +115,14 @@ class TrainBatches:
         samples = self.store.samples
         first: ImageFault | None = None
         for chosen in itertools.chain((index,), self._stand_ins(epoch, index)):
-            plan = plan_picture(
+            plan = plan_sample(
                 samples,
                 self.options,
                 self.imgsz,
                 seed=self.seed,
                 epoch=epoch,
                 index=chosen,
-                mosaic=self.mosaic_on(epoch),
+                multi_image=self.mosaic_on(epoch),
                 shape=shape,
             )
             try:
@@ -163,9 +163,9 @@ class EvalBatches:
             return self.imgsz, self.imgsz
         return rectangle(self.store.samples, indices, self.imgsz)
 
-    def __call__(self, key: Key) -> Batch:
+    def __call__(self, request: BatchRequest) -> Batch:
         """The batch of some images."""
-        indices = key.images
+        indices = request.images
         width, height = self.shape(indices)
         images = np.full((len(indices), height, width, 3), GREY, np.uint8)
         boxes, classes, placements, faults, read = [], [], [], [], list(indices)
@@ -196,7 +196,7 @@ def _batch(
     indices: list[int],
     placements: np.ndarray[Any, np.dtype[np.float32]],
     faults: list[str],
-    packed: PackedPictures | None = None,
+    packed: PackedCanvases | None = None,
 ) -> Batch:
     padded_boxes, padded_classes = pad_objects(boxes, classes)
     return Batch(
@@ -217,9 +217,9 @@ class _Made(Dataset[Batch | InputError]):
     def __init__(self, make: TrainBatches | EvalBatches) -> None:
         self.make = make
 
-    def __getitem__(self, key: Key) -> Batch | InputError:
+    def __getitem__(self, request: BatchRequest) -> Batch | InputError:
         try:
-            return self.make(key)
+            return self.make(request)
         except InputError as error:
             return InputError(str(error))
 
@@ -234,7 +234,7 @@ class Loader:
     """
 
     def __init__(self, make: TrainBatches | EvalBatches, workers: int = 0, pin: bool = False) -> None:
-        self._keys: list[Key] = []
+        self._requests: list[BatchRequest] = []
         self._made = _Made(make)
         self._loader: DataLoader[Batch | InputError] | None = None
         self._pin_here = pin and workers == 0
@@ -244,7 +244,7 @@ class Loader:
             self._loader = DataLoader(
                 self._made,
                 batch_size=None,
-                sampler=self._keys,
+                sampler=self._requests,
                 num_workers=workers,
                 pin_memory=pin,
                 persistent_workers=True,
@@ -258,14 +258,14 @@ class Loader:
         for _ in self._loader or ():
             pass
 
-    def batches(self, keys: Sequence[Key]) -> Iterator[Batch]:
+    def batches(self, requests: Sequence[BatchRequest]) -> Iterator[Batch]:
         """The batches of some keys.
 
         Raises:
             InputError: an image cannot be read.
         """
-        self._keys[:] = keys
-        made = iter(self._loader) if self._loader is not None else map(self._made.__getitem__, keys)
+        self._requests[:] = requests
+        made = iter(self._loader) if self._loader is not None else map(self._made.__getitem__, requests)
         for batch in made:
             if isinstance(batch, InputError):
                 raise batch
@@ -278,7 +278,7 @@ def _start_worker(_: int) -> None:
     torch.set_num_threads(1)
 
 
-def train_keys(
+def train_requests(
     samples: Sequence[Sample],
     batch: int,
     seed: int,
@@ -286,7 +286,7 @@ def train_keys(
     *,
     drawn: Sequence[int] | None = None,
     rect: bool = False,
-) -> list[Key]:
+) -> list[BatchRequest]:
     """The keys of an epoch: all images once, in an order of its own, the last batch perhaps smaller.
 
     Args:
@@ -300,27 +300,27 @@ def train_keys(
     rng = generator(seed, "order", epoch)
     order = rng.permutation(len(samples)).tolist() if drawn is None else list(drawn)
     order = alike_together(order, samples) if rect else order
-    keys = [Key(epoch, order[start : start + batch]) for start in range(0, len(order), batch)]
-    return [keys[i] for i in rng.permutation(len(keys))] if rect else keys
+    requests = [BatchRequest(epoch, order[start : start + batch]) for start in range(0, len(order), batch)]
+    return [requests[i] for i in rng.permutation(len(requests))] if rect else requests
 
 
-def eval_keys(store: ImageStore, batch: int) -> list[Key]:
+def eval_requests(store: ImageStore, batch: int) -> list[BatchRequest]:
     """The keys of an evaluation: images of like shape together, so that rectangles are small."""
     order = alike_together(range(len(store.samples)), store.samples)
-    return [Key(0, order[start : start + batch]) for start in range(0, len(order), batch)]
+    return [BatchRequest(0, order[start : start + batch]) for start in range(0, len(order), batch)]
 
 
-def shares(keys: Sequence[Key], ranks: Ranks) -> list[Key]:
+def shard_requests(requests: Sequence[BatchRequest], ranks: Ranks) -> list[BatchRequest]:
     """One process's share of each batch, which together are the batches of one process by itself.
 
     Args:
-        keys: whole batches.
+        requests: whole batches.
         ranks: the processes.
     """
-    if not ranks.several:
-        return list(keys)
-    own = [list(ranks.share(key.images)) for key in keys]
+    if not ranks.is_distributed:
+        return list(requests)
+    own = [list(ranks.shard(request.images)) for request in requests]
     return [
-        Key(key.epoch, share or key.images[:1], key.images, idle=not share)
-        for key, share in zip(keys, own, strict=True)
+        BatchRequest(request.epoch, share or request.images[:1], request.images, idle=not share)
+        for request, share in zip(requests, own, strict=True)
     ]

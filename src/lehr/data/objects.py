@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from lehr.data.types import Fault
+from lehr.sample import Fault
 
 TOLERANCE = 1.0
 """How far a box may reach over the edge of its image, by rounding, before that is a fault; pixels."""

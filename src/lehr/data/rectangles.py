@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from lehr.augment.letterbox import smallest_rectangle
-from lehr.data.types import Sample
+from lehr.sample import Sample
 
 
 def alike_together(order: Iterable[int], samples: Sequence[Sample]) -> list[int]:

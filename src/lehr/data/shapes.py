@@ -19,11 +19,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lehr.data.images import write_image
-from lehr.data.types import Dataset
 from lehr.data.yolo import load_yolo
 from lehr.errors import InputError
 from lehr.rng import generator
-from lehr.whole import whole_folder
+from lehr.runtime.atomic_write import atomic_dir
+from lehr.runtime.cache_folder import cache_folder
+from lehr.sample import Dataset
 
 NAMES = ("disc", "square", "triangle", "star", "cross")
 SIDE = 128
@@ -65,12 +66,6 @@ def load_shapes() -> Dataset:
     return Dataset("shapes", dataset.names, dataset.splits, dataset.faults)
 
 
-def cache_folder() -> Path:
-    """Where generated data is kept."""
-    given = os.environ.get("LEHR_CACHE")
-    return Path(given).expanduser() if given else Path.home() / ".cache" / "lehr"
-
-
 def write_shapes(folder: Path, counts: dict[str, int] | None = None) -> None:
     """Generates the data set in YOLO layout; the folder appears whole or not at all.
 
@@ -95,7 +90,7 @@ def write_shapes(folder: Path, counts: dict[str, int] | None = None) -> None:
         (temporary / "data.yaml").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
     try:
-        whole_folder(folder, write, "Set LEHR_CACHE to a writable folder.")
+        atomic_dir(folder, write, "Set LEHR_CACHE to a writable folder.")
     except InputError:
         if not (folder / "data.yaml").is_file():  # else another process was faster, with the same pictures
             raise

@@ -12,9 +12,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from lehr.data.types import SPLITS, Sample
 from lehr.errors import InputError
 from lehr.rng import generator
+from lehr.sample import SPLITS, Sample
 
 
 def parse_ratios(text: str) -> dict[str, float]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lehr.data.types import Dataset, Sample
+from lehr.sample import Dataset, Sample
 
 SMALL, MEDIUM = 32**2, 96**2
 """COCO's bounds between small, medium and large objects, square pixels."""

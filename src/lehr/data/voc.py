@@ -16,8 +16,8 @@ from defusedxml.ElementTree import fromstring
 from lehr.data.images import ImageFault, is_image, probe_image
 from lehr.data.objects import checked_objects, no_objects
 from lehr.data.split import split_samples
-from lehr.data.types import SPLITS, Dataset, Fault, Sample
 from lehr.errors import InputError
+from lehr.sample import SPLITS, Dataset, Fault, Sample
 
 DEFAULT_RATIOS = (0.7, 0.3)
 

@@ -10,9 +10,9 @@ from typing import Any
 
 import yaml
 
-from lehr.data.types import Dataset, Sample
 from lehr.errors import InputError
-from lehr.whole import whole_folder
+from lehr.runtime.atomic_write import atomic_dir
+from lehr.sample import Dataset, Sample
 
 
 def write_dataset(dataset: Dataset, to: str, folder: Path) -> None:
@@ -53,7 +53,7 @@ def write_lists(dataset: Dataset, folder: Path) -> None:
 def _whole_or_not(folder: Path, write: Callable[[Path], None]) -> None:
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise InputError(f"{folder}: exists already and is not empty. Choose another --out.")
-    whole_folder(folder, write, "Choose another --out.")
+    atomic_dir(folder, write, "Choose another --out.")
 
 
 def _write_yolo(dataset: Dataset, folder: Path) -> None:

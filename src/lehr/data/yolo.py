@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from lehr.data.images import ImageFault, is_image, probe_image
 from lehr.data.objects import checked_objects, no_objects
-from lehr.data.types import SPLITS, Dataset, Fault, Sample, Severity
 from lehr.errors import InputError, did_you_mean
+from lehr.sample import SPLITS, Dataset, Fault, Sample, Severity
 from lehr.yaml_files import line_of_key, read_mapping
 
 KEYS = ("path", *SPLITS, "names", "nc")

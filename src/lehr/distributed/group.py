@@ -26,10 +26,10 @@ import torch.distributed as dist
 from torch.distributed import PrefixStore  # type: ignore[attr-defined]  # missing in its stubs
 from torch.distributed.rendezvous import rendezvous
 
+from lehr.distributed.collectives import PeerLost, RankFailed, Ranks, lost_touch
 from lehr.distributed.environment import World, world
 from lehr.distributed.launch import stay_with
-from lehr.distributed.meeting import meet
-from lehr.distributed.ranks import PeerLost, RankFailed, Ranks, lost_touch
+from lehr.distributed.rendezvous import meet
 from lehr.errors import LehrError
 
 Answer = TypeVar("Answer")
@@ -86,7 +86,7 @@ class Group:
 
     def remember(self, folder: Path) -> None:
         """Notes the run's folder for the next start."""
-        if self._memory is not None and self.ranks.writes:
+        if self._memory is not None and self.ranks.is_main:
             self._memory.set(FOLDER, str(folder.absolute()))
 
     def begin(self) -> None:
@@ -204,7 +204,7 @@ def joined(device: torch.device, timeout: float) -> Iterator[Group]:
         memory, _, _ = next(iter(rendezvous("env://", timeout=timedelta(seconds=timeout))))
         memory = getattr(memory, "underlying_store", memory)  # what outlives this start
         store = PrefixStore(f"lehr/{meet(memory, ranks.rank, ranks.count, timeout)}", memory)
-        if ranks.several:
+        if ranks.is_distributed:
             _connect(store, ranks, device, timeout)
     except (RuntimeError, ValueError) as error:
         raise PeerLost(
@@ -222,18 +222,18 @@ def joined(device: torch.device, timeout: float) -> Iterator[Group]:
         error.told = not group.speaks()
         raise
     except RuntimeError as error:
-        if not (ranks.several and lost_touch(error)):
+        if not (ranks.is_distributed and lost_touch(error)):
             raise
         explained = group.explained(error)
         explained.told = not group.speaks()
         raise explained from None
     else:
-        if ranks.several and device.type == "cuda":
+        if ranks.is_distributed and device.type == "cuda":
             with contextlib.suppress(RuntimeError):
                 dist.destroy_process_group()
     finally:
         group.end()
-        if ranks.several and device.type != "cuda":  # after a failure NCCL would wait; gloo tells the others
+        if ranks.is_distributed and device.type != "cuda":  # after a failure NCCL would wait; gloo tells the others
             with contextlib.suppress(RuntimeError):
                 dist.destroy_process_group()
 

@@ -24,7 +24,7 @@ from types import FrameType
 from typing import Any
 
 from lehr.errors import Diverged, InputError, LehrError, Stopped
-from lehr.signals import STOPPING, describe_signal
+from lehr.runtime.signals import STOPPING, describe_signal
 
 JOB, OUTCOME = "job.json", "outcome.json"
 SHUTDOWN = 120
@@ -39,7 +39,7 @@ def launch(job: Mapping[str, Any], processes: int, restarts: int) -> dict[str, A
     """Has processes do a job together, and returns its outcome.
 
     Args:
-        job: what `lehr.distributed.worker` is told, as JSON holds it.
+        job: what `lehr.engine.worker` is told, as JSON holds it.
         processes: how many.
         restarts: how often they are started again after one was lost.
 
@@ -75,7 +75,7 @@ def launch(job: Mapping[str, Any], processes: int, restarts: int) -> dict[str, A
         config = LaunchConfig(**{name: value for name, value in wanted.items() if name in known})
         os.environ.setdefault("TORCH_ELASTIC_SHUTDOWN_TIMEOUT", str(SHUTDOWN))
         try:
-            elastic_launch(config, sys.executable)("-m", "lehr.distributed.worker", str(place))
+            elastic_launch(config, sys.executable)("-m", "lehr.engine.worker", str(place))
         except SignalException as error:
             outcome = read_outcome(place)
             if outcome is None:

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lehr import __version__
 from lehr.doctor.disk import Disk, examine_disks, exists
 from lehr.doctor.packages import Package, examine_packages, installed_opencv, unusable
 from lehr.errors import InputError
+from lehr.version import __version__
 
 if TYPE_CHECKING:
     import torch
@@ -73,12 +73,12 @@ def examine(device: str | None, data: str | None, project: Path, say: Callable[[
     if unusable(packages):
         return Examination(lehr, python, system, packages, opencv)
 
-    from lehr.data.shapes import cache_folder
     from lehr.doctor.build import examine_build
     from lehr.doctor.compilation import examine_compilation
     from lehr.doctor.decoding import examine_decoding
     from lehr.doctor.devices import examine_device
     from lehr.doctor.machine import examine_machine
+    from lehr.runtime.cache_folder import cache_folder
 
     chosen = _chosen(device)
     say("Trying out this machine ...\n")
@@ -104,7 +104,7 @@ def examine(device: str | None, data: str | None, project: Path, say: Callable[[
 
 def _chosen(name: str | None) -> list[torch.device]:
     from lehr.doctor.devices import all_devices
-    from lehr.engine.device import pick_device
+    from lehr.runtime.device import pick_device
 
     return all_devices() if name is None else [pick_device(name)]
 

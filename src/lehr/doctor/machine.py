@@ -13,7 +13,7 @@ import torch
 
 from lehr.data.cache import free_memory
 from lehr.doctor.container import core_limit, memory_limit
-from lehr.engine.device import available_cores
+from lehr.runtime.device import available_cores
 
 
 @dataclass(frozen=True, slots=True)

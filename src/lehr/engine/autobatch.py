@@ -13,17 +13,17 @@ import torch
 from lehr.config import DEFAULT_BATCH, TrainConfig
 from lehr.data.batch import Batch
 from lehr.data.cache import free_memory
-from lehr.data.loader import Key
-from lehr.engine.compute import Compute
-from lehr.engine.data_start import RunData
-from lehr.engine.device import describe_device, wait_for
+from lehr.data.loader import BatchRequest
+from lehr.engine.data import RunData
 from lehr.engine.out_of_memory import is_out_of_memory, release
+from lehr.engine.step import ForwardLoss
 from lehr.errors import LehrError
+from lehr.runtime.device import describe_device, wait_for
 from lehr.techniques.accumulation import accumulation
 from lehr.techniques.auto import choose_optimizer
 from lehr.techniques.autobatch import SHARE, Measured, fastest, fitting_nominal, most_that_fit
 from lehr.techniques.ema import ModelEma
-from lehr.techniques.freezing import hold_statistics
+from lehr.techniques.freezing import freeze_bn_stats
 from lehr.techniques.optimizer import build_optimizer
 from lehr.techniques.precision import Precision, new_scaler
 
@@ -45,7 +45,7 @@ Try = Callable[[int], Measured | None]
 def choose_batch(
     config: TrainConfig,
     data: RunData,
-    compute: Compute,
+    forward_loss: ForwardLoss,
     size: int | None,
     precision: Precision,
     say: Callable[[str], None],
@@ -56,7 +56,7 @@ def choose_batch(
     Args:
         config: the run's options; `batch` is auto or a share of the memory.
         data: its data.
-        compute: its model and loss, on the device.
+        forward_loss: its model and loss, on the device.
         size: longest side of the largest images of the run, pixels; None for those of the loader.
         precision: in which the model computes.
         say: told what was measured.
@@ -75,7 +75,7 @@ def choose_batch(
         nominal_batch=config.schedule.nominal_batch,
     )
     nominal = choice.nominal_batch
-    with _Steps(data, compute, size, precision, choice.name) as steps:
+    with _Steps(data, forward_loss, size, precision, choice.name) as steps:
         most, told = (_by_memory if data.device.type == "cuda" else _by_speed)(
             steps.measure, max(1, min(nominal, images) // devices), share, data.device
         )
@@ -135,13 +135,15 @@ def _by_speed(measure: Try, most: int, share: float, device: torch.device) -> tu
 class _Steps:
     """Training steps on a copy of the model, so that nothing of the run changes."""
 
-    def __init__(self, data: RunData, compute: Compute, size: int | None, precision: Precision, optimizer: str) -> None:
+    def __init__(
+        self, data: RunData, forward_loss: ForwardLoss, size: int | None, precision: Precision, optimizer: str
+    ) -> None:
         self._data = data
         self._size = size
         self._precision = precision
-        model = copy.deepcopy(compute.model).train()
-        hold_statistics(model)
-        self._compute = Compute(model, compute.loss, compute.device)
+        model = copy.deepcopy(forward_loss.model).train()
+        freeze_bn_stats(model)
+        self._forward_loss = ForwardLoss(model, forward_loss.loss, forward_loss.device)
         choice = choose_optimizer(optimizer, classes=len(data.dataset.names), iterations=1)
         self._optimizer = build_optimizer(model, choice, 0.0)
         self._ema = ModelEma(model)
@@ -151,7 +153,7 @@ class _Steps:
         return self
 
     def __exit__(self, *_: object) -> None:
-        del self._compute, self._optimizer, self._ema
+        del self._forward_loss, self._optimizer, self._ema
         release(self._data.device)
 
     def measure(self, size: int) -> Measured | None:
@@ -179,11 +181,11 @@ class _Steps:
     def _batches(self, size: int) -> Iterator[Batch]:
         """A batch to warm up with, and those that are timed, on the device."""
         count = len(self._data.train_store.samples)
-        keys = [Key(0, [(turn * size + i) % count for i in range(size)]) for turn in range(STEPS + 1)]
-        return (batch.to(self._data.device) for batch in self._data.train_loader.batches(keys))
+        requests = [BatchRequest(0, [(turn * size + i) % count for i in range(size)]) for turn in range(STEPS + 1)]
+        return (batch.to(self._data.device) for batch in self._data.train_loader.batches(requests))
 
     def _step(self, batch: Batch) -> None:
-        total = self._compute.parts(batch, self._size, self._precision).sum()
+        total = self._forward_loss.parts(batch, self._size, self._precision).sum()
         torch.autograd.backward(total if self._scaler is None else self._scaler.scale(total))
         self._optimizer.zero_grad(set_to_none=False)  # moments are made, weights stay: only the cost counts
         self._optimizer.step()

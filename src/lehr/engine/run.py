@@ -11,26 +11,26 @@ from typing import Any
 
 import torch
 
+from lehr.callbacks.console import RunConsole
+from lehr.checkpoint.format import abandon_last
+from lehr.checkpoint.results_csv import RESULTS, write_results
+from lehr.checkpoint.run_folder import CONFIG, LAST, LOG, discard, make_run_folder, only_writer, write_config
 from lehr.config import TrainConfig
+from lehr.distributed.collectives import PeerLost, check_divides
+from lehr.distributed.devices import own_device, processes_here
 from lehr.distributed.environment import World, world
 from lehr.distributed.group import Group, joined
 from lehr.distributed.launch import launch
-from lehr.distributed.ranks import PeerLost, check_divides
-from lehr.engine.checkpoint import abandon_last
-from lehr.engine.compile_start import make_code
-from lehr.engine.deterministic import tell_cost
-from lehr.engine.device import own_device, processes_here, use_whole_machine
-from lehr.engine.interrupt import StopRequest
-from lehr.engine.keeper import clear_leftovers
+from lehr.engine.checkpointer import clear_leftovers
 from lehr.engine.out_of_memory import is_out_of_memory
-from lehr.engine.progress import Reporter
-from lehr.engine.results import RESULTS, write_results
+from lehr.engine.preflight import report_deterministic_cost, warm_up_compile
 from lehr.engine.resume import Resumption, find_run, open_run, peek
-from lehr.engine.run_folder import CONFIG, LAST, LOG, discard, make_run_folder, only_writer, write_config
 from lehr.engine.setup import Setup, open_device, prepare
 from lehr.engine.trainer import Trainer, TrainResult, result_of
 from lehr.errors import InputError, LehrError
 from lehr.evaluation.metrics import Metrics
+from lehr.runtime.device import configure_backend
+from lehr.runtime.stop_request import StopRequest
 
 
 def train(config: TrainConfig) -> TrainResult:
@@ -45,13 +45,15 @@ def train(config: TrainConfig) -> TrainResult:
         PeerLost: another process does not answer any more.
         LehrError: the training itself failed.
     """
-    use_whole_machine(torch.device("cpu"))  # before anything is computed: later threads take over what holds now
+    configure_backend(
+        torch.device("cpu"), world().local_count
+    )  # before anything is computed: later threads take over what holds now
     count = _to_launch(config)
     if count > 1:
         job = {"config": config.flat(), "notes": list(config.notes)}
         return _launched(job, config, count)
     with _joined(config) as group:
-        earlier = group.ranks.agreed(group.recall)
+        earlier = group.ranks.broadcast_from_rank0(group.recall)
         if earlier is not None and (earlier / CONFIG).is_file():
             group.again = True
             return _gone_on(group, earlier, None, {})
@@ -72,7 +74,7 @@ def resume(target: Path | None = None, changes: Mapping[str, Any] | None = None)
         PeerLost: another process does not answer any more.
         LehrError: the training itself failed.
     """
-    use_whole_machine(torch.device("cpu"))
+    configure_backend(torch.device("cpu"), world().local_count)
     given = dict(changes or {})
     if target is not None and "project" in given:
         raise InputError(f"--resume {target}: --project is where the newest run is looked for; leave it out.")
@@ -84,7 +86,7 @@ def resume(target: Path | None = None, changes: Mapping[str, Any] | None = None)
     if count > 1:
         return _launched({"resume": str(file or folder), "changes": _plain(given)}, config, count)
     with _joined(config) as group:
-        return _gone_on(group, *group.ranks.agreed(lambda: (folder, file)), given)
+        return _gone_on(group, *group.ranks.broadcast_from_rank0(lambda: (folder, file)), given)
 
 
 def _to_launch(config: TrainConfig) -> int:
@@ -128,16 +130,16 @@ def _begun(group: Group, config: TrainConfig) -> TrainResult:
             held.enter_context(only_writer(folder))
             return folder
 
-        folder = ranks.agreed(make)
+        folder = ranks.broadcast_from_rank0(make)
         try:
-            if ranks.writes:
+            if ranks.is_main:
                 write_config(config, folder)  # first, so that a run that is killed from here on can begin again
                 group.remember(folder)
             setup = _prepared(config, folder, group)
-            if ranks.writes and setup.config != config:
+            if ranks.is_main and setup.config != config:
                 write_config(setup.config, folder)  # with what was measured, so that nothing is measured again
         except (LehrError, KeyboardInterrupt) as error:
-            if ranks.writes and not isinstance(error, PeerLost):  # else it is begun again
+            if ranks.is_main and not isinstance(error, PeerLost):  # else it is begun again
                 discard(folder)
                 if new_project:
                     with contextlib.suppress(OSError):  # another run is in it by now
@@ -155,15 +157,15 @@ def _gone_on(group: Group, folder: Path, file: Path | None, changes: Mapping[str
             held.enter_context(only_writer(folder))
             return open_run(folder, file, changes)
 
-        resumption = ranks.agreed(read)
+        resumption = ranks.broadcast_from_rank0(read)
         if resumption.finished:
-            return _finished(resumption, ranks.writes)
-        if ranks.writes:
+            return _finished(resumption, ranks.is_main)
+        if ranks.is_main:
             clear_leftovers(folder)
             group.remember(folder)
         setup = _prepared(resumption.config, folder, group, resumption)
         del resumption  # and with it another copy of the state
-        if ranks.writes:
+        if ranks.is_main:
             write_config(setup.config, folder)
             write_results(folder / RESULTS, setup.state.history)
             if file is not None and file.name != LAST:
@@ -182,9 +184,9 @@ def _prepared(config: TrainConfig, folder: Path, group: Group, resumption: Resum
 
 
 def _train(setup: Setup) -> TrainResult:
-    config, silent = setup.config, not setup.ranks.writes
+    config, silent = setup.config, not setup.ranks.is_main
     with (
-        Reporter(setup.folder / LOG, config.epochs, config.imgsz, silent=silent) as reporter,
+        RunConsole(setup.folder / LOG, config.epochs, config.imgsz, silent=silent) as reporter,
         StopRequest() as stop,
     ):
         if setup.group.again:
@@ -193,8 +195,10 @@ def _train(setup: Setup) -> TrainResult:
             reporter.say(f"Started again after a process was lost{count}.")
         for line in setup.notes:
             reporter.say(line)
-        tell_cost(setup, reporter.say)
-        make_code(setup, reporter.say)
+        precision = setup.state.precision
+        if config.run.deterministic:
+            report_deterministic_cost(setup.forward_loss, precision, setup.first_batch, reporter.say)
+        warm_up_compile(config.speed.compile, setup.forward_loss, precision, setup.first_batch, reporter.say)
         return Trainer(setup, reporter, stop).run()
 
 
@@ -202,7 +206,7 @@ def _finished(resumption: Resumption, tells: bool) -> TrainResult:
     """The result of a run that has nothing left to do."""
     assert resumption.checkpoint is not None
     state, config = resumption.checkpoint.content["state"], resumption.config
-    with Reporter(resumption.folder / LOG, config.epochs, config.imgsz, silent=not tells) as reporter:
+    with RunConsole(resumption.folder / LOG, config.epochs, config.imgsz, silent=not tells) as reporter:
         for line in resumption.notes:
             reporter.say(line)
         done, early = state["epoch"], state["epoch"] < config.epochs

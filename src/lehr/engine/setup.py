@@ -13,34 +13,27 @@ import torch
 from lehr.config import TrainConfig
 from lehr.data.batch import Batch
 from lehr.data.check import count_kinds
-from lehr.data.feed import Feed
-from lehr.data.loader import Key, Loader, eval_keys, shares, train_keys
-from lehr.data.types import Dataset, Sample
+from lehr.data.feed import DevicePrefetcher
+from lehr.data.loader import BatchRequest, Loader, eval_requests, shard_requests, train_requests
+from lehr.distributed.collectives import Ranks, check_divides
+from lehr.distributed.devices import data_parallel_devices, own_device
 from lehr.distributed.environment import world
 from lehr.distributed.group import Group
-from lehr.distributed.ranks import Ranks, check_divides
-from lehr.engine.compute import Compute
-from lehr.engine.data_start import RunData, plan_of, start_data
-from lehr.engine.device import (
-    data_parallel_devices,
-    describe_device,
-    own_device,
-    set_deterministic,
-    use_whole_machine,
-)
-from lehr.engine.exchange import Exchange
-from lehr.engine.model_start import start_model
-from lehr.engine.precision_start import PrecisionChoice, write_precision
+from lehr.distributed.step_sync import StepSync
+from lehr.engine.data import RunData, plan_of, start_data
+from lehr.engine.model import start_model
+from lehr.engine.preflight import PrecisionChoice, choose_speed, write_precision
 from lehr.engine.profile import Profile
-from lehr.engine.restore import as_planned, check_same, identity_of, planned, restore
-from lehr.engine.resume import Resumption
-from lehr.engine.speed_start import choose_speed
+from lehr.engine.resume import Resumption, as_planned, check_same, identity_of, planned, restore
 from lehr.engine.state import EpochSums, TrainState
+from lehr.engine.step import ForwardLoss
 from lehr.losses.build import build_loss
 from lehr.losses.loss import Loss
 from lehr.models.build import check_model_name
 from lehr.models.weights import read_metadata
 from lehr.options import DeviceOptions
+from lehr.runtime.device import configure_backend, describe_device, set_deterministic
+from lehr.sample import Dataset, Sample
 from lehr.techniques.class_weights import class_counts, class_weights
 from lehr.techniques.early_stopping import EarlyStopping
 from lehr.techniques.ema import ModelEma
@@ -69,10 +62,10 @@ class Setup:
         val_samples: the split it is validated on.
         feed: gives training batches, on the device.
         val_loader: gives validation batches.
-        val_keys: the batches of a validation.
+        val_requests: the batches of a validation.
         plan: rates of every step.
-        compute: from a batch to its loss.
-        exchange: what several processes tell each other in a step; None where there is one.
+        forward_loss: from a batch to its loss.
+        step_sync: what several processes tell each other in a step; None where there is one.
         sizes: the sizes that steps are drawn from; None for one size.
         state: the training state at the start, or where the run goes on.
         statistics: the BatchNorm statistics of its model.
@@ -88,12 +81,12 @@ class Setup:
     dataset: Dataset
     train_samples: Sequence[Sample]
     val_samples: Sequence[Sample]
-    feed: Feed
+    feed: DevicePrefetcher
     val_loader: Loader
-    val_keys: list[Key]
+    val_requests: list[BatchRequest]
     plan: TrainingPlan
-    compute: Compute
-    exchange: Exchange | None
+    forward_loss: ForwardLoss
+    step_sync: StepSync | None
     sizes: SizeRange | None
     state: TrainState
     statistics: Statistics
@@ -104,7 +97,7 @@ class Setup:
     @property
     def loss(self) -> Loss:
         """What is minimized."""
-        return self.compute.loss
+        return self.forward_loss.loss
 
     @property
     def ranks(self) -> Ranks:
@@ -114,8 +107,8 @@ class Setup:
     def first_batch(self) -> Batch:
         """A batch as the run's first, on the device, to try something out with; this process's share of it."""
         seed, rect = self.config.run.seed, self.config.data.rect
-        keys = train_keys(self.train_samples, self.config.batch, seed, 0, rect=rect)
-        return next(self.feed.batches(shares(keys[:1], self.ranks)))
+        requests = train_requests(self.train_samples, self.config.batch, seed, 0, rect=rect)
+        return next(self.feed.batches(shard_requests(requests[:1], self.ranks)))
 
 
 def prepare(
@@ -152,19 +145,21 @@ def prepare(
     model = start_model(config, data.dataset.names, samples, notes.append, ranks, restored=checkpoint is not None)
     model = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in its stubs
     statistics = Statistics(model)  # before the average, which refers to them
-    compute = Compute(model, build_loss(model, config.loss, config.imgsz, _class_weights(config, data)), device)
+    forward_loss = ForwardLoss(
+        model, build_loss(model, config.loss, config.imgsz, _class_weights(config, data)), device
+    )
     choice: PrecisionChoice | None = None
     if checkpoint is None:
-        config, choice = choose_speed(config, data, compute, sizes, notes.append, ranks)
-        if ranks.writes:
+        config, choice = choose_speed(config, data, forward_loss, sizes, notes.append, ranks)
+        if ranks.is_main:
             write_precision(choice, folder)
-    synchronized = convert(model) if config.devices.sync_bn and ranks.several else None
-    _spread(config, compute, ranks, synchronized, notes)
-    state, plan = _start(config, data, compute, choice, resumption, notes)
-    feed, profile = Feed(data.train_loader, device), Profile(device, config.speed.profile)
-    compute.mark = feed.mark = profile.mark
+    synchronized = convert(model) if config.devices.sync_bn and ranks.is_distributed else None
+    _spread(config, forward_loss, ranks, synchronized, notes)
+    state, plan = _start(config, data, forward_loss, choice, resumption, notes)
+    feed, profile = DevicePrefetcher(data.train_loader, device), Profile(device, config.speed.profile)
+    forward_loss.mark = feed.mark = profile.mark
     varying = sizes is not None or config.data.rect
-    compute.compile(config.speed.compile, min(config.batch, len(samples)) // ranks.count, sizes_vary=varying)
+    forward_loss.compile(config.speed.compile, min(config.batch, len(samples)) // ranks.count, sizes_vary=varying)
     return Setup(
         config=config,
         folder=folder,
@@ -175,10 +170,12 @@ def prepare(
         val_samples=data.val_store.samples,
         feed=feed,
         val_loader=data.val_loader,
-        val_keys=eval_keys(data.val_store, min(config.batch, MOST_EVALUATED)),
+        val_requests=eval_requests(data.val_store, min(config.batch, MOST_EVALUATED)),
         plan=plan,
-        compute=compute,
-        exchange=Exchange(ranks, statistics.block if synchronized is None else None, device) if ranks.several else None,
+        forward_loss=forward_loss,
+        step_sync=StepSync(ranks, statistics.block if synchronized is None else None, device)
+        if ranks.is_distributed
+        else None,
         sizes=sizes,
         state=state,
         statistics=statistics,
@@ -202,32 +199,32 @@ def open_device(options: DeviceOptions, deterministic: bool = False) -> torch.de
     if device.type == "cuda":
         set_deterministic(deterministic)
         torch.cuda.set_device(device)
-    use_whole_machine(device)
+    configure_backend(device, world().local_count)
     return device
 
 
 def _spread(
-    config: TrainConfig, compute: Compute, ranks: Ranks, synchronized: Membership | None, notes: list[str]
+    config: TrainConfig, forward_loss: ForwardLoss, ranks: Ranks, synchronized: Membership | None, notes: list[str]
 ) -> None:
     """Has the run's batches computed by several processes, or by several devices of one, where that was asked for."""
     options = config.devices
-    compute.join(ranks, synchronized)
+    forward_loss.join(ranks, synchronized)
     if options.parallel == "dp":
         devices = data_parallel_devices(options)
-        compute.spread(devices)
+        forward_loss.spread(devices)
         names = ",".join(str(device.index) for device in devices)
         notes.append(
             f"--parallel dp: one process drives {len(devices)} devices and copies the model to each in every step. "
             f"--device {names} without it gives each device a process, which is faster (docs/scaling.md)."
         )
-    if options.sync_bn and not ranks.several:
+    if options.sync_bn and not ranks.is_distributed:
         notes.append("--sync-bn has no effect: one process sees whole batches.")
 
 
 def _start(
     config: TrainConfig,
     data: RunData,
-    compute: Compute,
+    forward_loss: ForwardLoss,
     choice: PrecisionChoice | None,
     resumption: Resumption | None,
     notes: list[str],
@@ -237,7 +234,7 @@ def _start(
     Raises:
         InputError: the warmup is longer than the run, or the checkpoint does not fit it.
     """
-    options, model = config.schedule, compute.model
+    options, model = config.schedule, forward_loss.model
     plan = plan_of(config, data.dataset, len(data.train_store.samples))
     if resumption is not None and resumption.checkpoint is not None:
         plan = as_planned(plan, resumption.checkpoint)
@@ -246,8 +243,8 @@ def _start(
         optimizer=build_optimizer(model, plan.optimizer, plan.weight_decay),
         ema=ModelEma(model, options.ema_decay, options.ema_tau) if options.ema_decay > 0 else None,
         stopping=EarlyStopping(options.patience),
-        sums=EpochSums.of_parts(compute.loss.parts, compute.device),
-        finite=torch.ones((), dtype=torch.bool, device=compute.device),
+        sums=EpochSums.of_parts(forward_loss.loss.parts, forward_loss.device),
+        finite=torch.ones((), dtype=torch.bool, device=forward_loss.device),
     )
     if choice is not None:
         state.use_precision(choice.precision, choice.scale)
@@ -289,7 +286,7 @@ def _describe(
         f"seed {config.run.seed}",
         f"Results in {folder}",
     ]
-    if ranks.several:
+    if ranks.is_distributed:
         share = config.batch // ranks.count
         lines.insert(1, f"{ranks.count} processes, each with {share} images of a batch{_synchronized(config)}")
     if data.dataset.faults:

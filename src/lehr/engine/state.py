@@ -12,14 +12,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from lehr.checkpoint.results_csv import Row
 from lehr.evaluation.metrics import Metrics
 from lehr.models.detection import DetectionModel
 from lehr.techniques.early_stopping import EarlyStopping
 from lehr.techniques.ema import ModelEma
 from lehr.techniques.precision import FIRST_SCALE, Precision, new_scaler
-
-Row = dict[str, float | int | str | None]
-"""A row of results.csv by column."""
 
 
 @dataclass(slots=True)

@@ -16,22 +16,24 @@ from typing import NoReturn
 import torch
 from torch import Tensor
 
+from lehr.callbacks.console import EpochSummary, RunConsole, class_table
+from lehr.checkpoint.results_csv import Row
+from lehr.checkpoint.writer import BEST_WEIGHTS, LAST_WEIGHTS
 from lehr.data.batch import Batch
-from lehr.data.loader import Key, shares, train_keys
-from lehr.engine.interrupt import StopRequest
-from lehr.engine.keeper import Keeper
-from lehr.engine.lookout import Lookout, NotFinite
+from lehr.data.loader import BatchRequest, shard_requests, train_requests
+from lehr.engine.checkpointer import Checkpointer
+from lehr.engine.divergence import DivergenceMonitor, NotFinite
 from lehr.engine.out_of_memory import is_out_of_memory, shortage
-from lehr.engine.progress import EpochSummary, Reporter, class_table, duration
-from lehr.engine.saver import BEST_WEIGHTS, LAST_WEIGHTS
 from lehr.engine.setup import Setup
-from lehr.engine.state import EpochSums, Row, TrainState
+from lehr.engine.state import EpochSums, TrainState
 from lehr.errors import InputError, LehrError, Stopped
 from lehr.evaluation.evaluator import Evaluation, EvaluationStopped, evaluate
 from lehr.evaluation.metrics import Metrics
-from lehr.signals import describe_signal
+from lehr.runtime.console import duration
+from lehr.runtime.signals import describe_signal
+from lehr.runtime.stop_request import StopRequest
 from lehr.techniques.clipping import clip_gradients
-from lehr.techniques.freezing import hold_statistics
+from lehr.techniques.freezing import freeze_bn_stats
 from lehr.techniques.image_weights import draw_images, image_weights
 from lehr.techniques.non_finite import step_if_finite
 from lehr.techniques.optimizer import set_rates
@@ -68,14 +70,14 @@ class Trainer:
         stop: asks the run to stop.
     """
 
-    def __init__(self, setup: Setup, reporter: Reporter, stop: StopRequest) -> None:
+    def __init__(self, setup: Setup, reporter: RunConsole, stop: StopRequest) -> None:
         self.setup = setup
         self.config = setup.config
         self.state: TrainState = setup.state
         self.reporter = reporter
         self.stop = stop
-        self.keeper = Keeper(setup, reporter.say)
-        self.lookout = Lookout(setup, self.keeper, reporter.say)
+        self.checkpointer = Checkpointer(setup, reporter.say)
+        self.monitor = DivergenceMonitor(setup, self.checkpointer, reporter.say)
         self.ranks = setup.ranks
         self._named: set[str] = set()
         self._batch: Batch | None = None
@@ -94,15 +96,15 @@ class Trainer:
         no_memory = False
         try:
             state.finished = state.epoch >= self.config.epochs
-            self.keeper.save()  # something to go back to from the first step on
+            self.checkpointer.save()  # something to go back to from the first step on
             self.setup.profile.begin()
             while not state.finished:
                 try:
                     self._epoch()
                 except NotFinite:
-                    self.lookout.go_back()
+                    self.monitor.go_back()
             self.ranks.done()
-            self.keeper.finish()
+            self.checkpointer.finish()
         except (RuntimeError, MemoryError) as error:
             if "DataLoader worker" in str(error) and ("killed" in str(error) or "unexpectedly" in str(error)):
                 raise self._unable(
@@ -114,11 +116,11 @@ class Trainer:
         except InputError as error:  # data that are gone
             raise self._unable(str(error)) from None
         finally:
-            self.keeper.close(at_once=sys.exc_info()[0] is KeyboardInterrupt)
+            self.checkpointer.close(at_once=sys.exc_info()[0] is KeyboardInterrupt)
         if no_memory:  # told here, where the failed step holds no memory any more
             state.optimizer.zero_grad()
-            later = f"If something else took it for a while: {self.keeper.kept()}" if state.step else ""
-            if self.ranks.several:  # trying out what fits would need all of them
+            later = f"If something else took it for a while: {self.checkpointer.kept()}" if state.step else ""
+            if self.ranks.is_distributed:  # trying out what fits would need all of them
                 share = self.config.batch // self.ranks.count
                 raise LehrError(
                     f"{self.setup.group.name}, {self.setup.device}: too little memory for {share} images of "
@@ -161,7 +163,7 @@ class Trainer:
         early = state.stopping.should_stop(epoch)
         state.finished = early or state.epoch == self.config.epochs
         self._whole = True
-        self.keeper.save(evaluation, better)
+        self.checkpointer.save(evaluation, better)
         self.setup.profile.mark("checkpoint")
         remaining = state.seconds / state.epoch * (self.config.epochs - state.epoch)
         self.reporter.epoch_done(
@@ -186,30 +188,32 @@ class Trainer:
     def _train_epoch(self, epoch: int) -> None:
         state, sums = self.state, self.state.sums
         state.model.train()
-        hold_statistics(state.model)
-        keys = self._keys(epoch)
+        freeze_bn_stats(state.model)
+        requests = self._requests(epoch)
         before, started = sums.seconds, time.perf_counter()
-        with self.reporter.bar(f"epoch {epoch + 1}/{self.config.epochs}", len(keys)) as bar:
-            for batch in self.setup.feed.batches(shares(keys[state.step - epoch * len(keys) :], self.ranks)):
+        with self.reporter.bar(f"epoch {epoch + 1}/{self.config.epochs}", len(requests)) as bar:
+            for batch in self.setup.feed.batches(
+                shard_requests(requests[state.step - epoch * len(requests) :], self.ranks)
+            ):
                 self._batch, self._whole = batch, False
-                self.ranks.at(f"step {state.step - epoch * len(keys) + 1} of epoch {epoch + 1}")
-                self._step(batch, epoch, len(keys))
+                self.ranks.at(f"step {state.step - epoch * len(requests) + 1} of epoch {epoch + 1}")
+                self._step(batch, epoch, len(requests))
                 self.setup.profile.step_done()
                 state.step += 1
                 self._whole = True
                 sums.seconds = before + time.perf_counter() - started
                 self._note_faults(batch.faults)
-                self.lookout.look()
+                self.monitor.look()
                 self._stop_if_asked()
-                if self.lookout.save if self.ranks.several else self.keeper.due:
-                    self.lookout.look(wait=True)  # the counts are part of the state
-                    self.lookout.save = False
+                if self.monitor.save if self.ranks.is_distributed else self.checkpointer.due:
+                    self.monitor.look(wait=True)  # the counts are part of the state
+                    self.monitor.save = False
                     if state.recovery.streak == 0:
-                        self.keeper.save()
+                        self.checkpointer.save()
                     self.setup.profile.mark("checkpoint")
-                done = state.step - epoch * len(keys)
-                bar.advance(done, self._live(sums, len(keys) - done) if bar.due else None)
-        self.lookout.look(wait=True)
+                done = state.step - epoch * len(requests)
+                bar.advance(done, self._live(sums, len(requests) - done) if bar.due else None)
+        self.monitor.look(wait=True)
         self._batch = None
 
     def _step(self, batch: Batch, epoch: int, batches: int) -> None:
@@ -220,18 +224,25 @@ class Trainer:
             size = setup.sizes.draw(self.config.run.seed, epoch, state.step - epoch * batches)
         setup.statistics.remember()
         loss = self._gradients(batch, size)
-        if setup.exchange is None:
+        if setup.step_sync is None:
             sums.instances += batch.instances
             sums.replaced += len(batch.faults)
         else:
-            loss, told = setup.exchange(loss, batch, self.keeper.due, self.stop.signal_number)
+            loss, told = setup.step_sync(
+                loss,
+                instances=0 if batch.idle else batch.instances,
+                replaced=0 if batch.idle else len(batch.faults),
+                share=batch.share,
+                save=self.checkpointer.due,
+                stop=self.stop.signal_number,
+            )
         finite = loss.isfinite().all()
         setup.statistics.keep_if(finite)
         sums.add(loss, finite, batch.total)
         state.finite.logical_and_(finite)
         scale = None if state.scaler is None else state.scaler.scale(torch.ones((), device=loss.device))
         norm, finite = self._update(finite)
-        self.lookout.post(batch, loss, norm, finite, scale, told)
+        self.monitor.post(batch, loss, norm, finite, scale, told)
 
     def _gradients(self, batch: Batch, size: int | None) -> Tensor:
         """The parts of a batch's loss, detached; its gradients are added to those that are there.
@@ -241,7 +252,7 @@ class Trainer:
             size: longest side that the images are resized to, pixels; None leaves them as they are.
         """
         scaler = self.state.scaler
-        loss = self.setup.compute.parts(batch, size, self.state.precision)
+        loss = self.setup.forward_loss.parts(batch, size, self.state.precision)
         torch.autograd.backward(loss.sum() if scaler is None else scaler.scale(loss.sum()))
         self.setup.profile.mark("backward")
         return loss.detach()
@@ -277,14 +288,14 @@ class Trainer:
         state.last_update = state.step
         return norm, finite
 
-    def _keys(self, epoch: int) -> list[Key]:
+    def _requests(self, epoch: int) -> list[BatchRequest]:
         """The batches of an epoch."""
         samples, data, seed = self.setup.train_samples, self.config.data, self.config.run.seed
         drawn = None
         if data.image_weights:
             precision = self.state.class_maps or (0.0,) * len(self.setup.dataset.names)
             drawn = draw_images(image_weights(samples, precision), seed, epoch)
-        return train_keys(samples, self.config.batch, seed, epoch, drawn=drawn, rect=data.rect)
+        return train_requests(samples, self.config.batch, seed, epoch, drawn=drawn, rect=data.rect)
 
     def _live(self, sums: EpochSums, batches_left: int) -> str:
         losses = zip(self.setup.loss.parts, sums.mean_losses(), strict=True)
@@ -302,7 +313,7 @@ class Trainer:
             def on_batch(done: int) -> None:
                 bar.advance(min(done * self.ranks.count, len(setup.val_samples)))
                 self.ranks.at(f"the validation of epoch {self.state.epoch + 1}")
-                if not self.ranks.several:
+                if not self.ranks.is_distributed:
                     self._stop_if_asked()
 
             self.ranks.at(f"the validation of epoch {self.state.epoch + 1}")
@@ -311,16 +322,16 @@ class Trainer:
                     model,
                     setup.val_samples,
                     setup.val_loader,
-                    setup.val_keys,
+                    setup.val_requests,
                     loss=setup.loss,
                     precision=self.state.precision,
                     timed=False,
                     on_batch=on_batch,
                     ranks=self.ranks,
-                    stop=lambda: self.ranks.several and self.stop.signal_number is not None,
+                    stop=lambda: self.ranks.is_distributed and self.stop.signal_number is not None,
                 )
             except EvaluationStopped:
-                self._stop_by(next(filter(None, self.ranks.gathered(self.stop.signal_number))))
+                self._stop_by(next(filter(None, self.ranks.all_gather(self.stop.signal_number))))
         self._share_faults()
         self._note_faults(evaluation.faults)
         return evaluation
@@ -332,7 +343,7 @@ class Trainer:
         return {
             "epoch": state.epoch + 1,
             "step": state.step,
-            "seconds": round(self.keeper.seconds, 3),
+            "seconds": round(self.checkpointer.seconds, 3),
             "images_per_second": round(state.sums.images_per_second, 2),
             **{f"train/{part}": value for part, value in zip(parts, state.sums.mean_losses(), strict=True)},
             **{f"val/{part}": value for part, value in zip(parts, evaluation.loss or (), strict=True)},
@@ -358,11 +369,11 @@ class Trainer:
 
     def _share_faults(self) -> None:
         """Has rank 0 name the files that only other processes found gone."""
-        for faults in self.ranks.gathered(tuple(sorted(self._named))):
+        for faults in self.ranks.all_gather(tuple(sorted(self._named))):
             self._note_faults(faults)
 
     def _stop_if_asked(self) -> None:
-        number = self.lookout.stop if self.ranks.several else self.stop.signal_number
+        number = self.monitor.stop if self.ranks.is_distributed else self.stop.signal_number
         if number is not None:
             self._stop_by(number)
 
@@ -372,24 +383,24 @@ class Trainer:
         Args:
             number: the signal that asked for it.
         """
-        self.lookout.look(wait=True)
+        self.monitor.look(wait=True)
         self.ranks.done()
-        self.keeper.save(weights=True)
-        self.keeper.finish()
+        self.checkpointer.save(weights=True)
+        self.checkpointer.finish()
         place = f"epoch {min(self.state.epoch + 1, self.config.epochs)}, {self.state.step} batches done"
-        raise Stopped(f"Stopped by {describe_signal(number)} in {place}. {self.keeper.kept()}", number)
+        raise Stopped(f"Stopped by {describe_signal(number)} in {place}. {self.checkpointer.kept()}", number)
 
     def _unable(self, what: str) -> LehrError:
         """The error of a run that cannot go on for now; its state is saved unless a step was cut short."""
         if self._whole:
             with contextlib.suppress(NotFinite):
-                self.lookout.look(wait=True)
-            self.keeper.save(weights=True)
+                self.monitor.look(wait=True)
+            self.checkpointer.save(weights=True)
             try:
-                self.keeper.finish()
+                self.checkpointer.finish()
             except LehrError as error:
                 return LehrError(f"{what}\n{error}")
-        return LehrError(f"{what}\n{self.keeper.kept()}")
+        return LehrError(f"{what}\n{self.checkpointer.kept()}")
 
     def _attempt(self, batch: Batch) -> None:
         """A step as large as any of this run; nothing of it is kept."""

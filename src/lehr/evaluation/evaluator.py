@@ -15,15 +15,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from lehr.data.batch import Batch
-from lehr.data.feed import Feed
-from lehr.data.loader import Key, Loader
-from lehr.data.types import Sample
-from lehr.distributed.ranks import ALONE, Ranks
+from lehr.data.feed import DevicePrefetcher
+from lehr.data.loader import BatchRequest, Loader
+from lehr.distributed.collectives import ALONE, Ranks
 from lehr.errors import InputError
 from lehr.evaluation.metrics import Metrics, evaluate_detections
 from lehr.evaluation.nms import Found, suppress
 from lehr.losses.loss import Loss
 from lehr.models.detection import DetectionModel
+from lehr.sample import Sample
 from lehr.techniques.precision import Precision, autocast
 
 Rows = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
@@ -113,7 +113,7 @@ def evaluate(
     model: DetectionModel,
     samples: Sequence[Sample],
     loader: Loader,
-    keys: Sequence[Key],
+    requests: Sequence[BatchRequest],
     *,
     loss: Loss | None = None,
     precision: Precision = Precision.FLOAT32,
@@ -134,7 +134,7 @@ def evaluate(
         model: in eval mode, on its device.
         samples: the split.
         loader: gives its letterboxed batches.
-        keys: the batches.
+        requests: the batches.
         loss: measured too when given.
         precision: in which the model computes.
         timed: measure the seconds of each stage, for which the host waits for the device after each. Otherwise, on
@@ -167,7 +167,7 @@ def evaluate(
 
     with _Beside(device, find, beside=device.type == "cuda" and not timed) as finder:
         start, done = now(), 0
-        for batch in Feed(loader, device).batches(ranks.dealt(keys)):
+        for batch in DevicePrefetcher(loader, device).batches(ranks.stripe(requests)):
             images = batch.normalized()
             started = now()
             with autocast(device, precision):
@@ -189,15 +189,15 @@ def evaluate(
         rows = finder.all()
     parts = torch.stack(losses).tolist() if losses else [[]] * len(rows)
     found = [_OfBatch(*each) for each in zip(rows, parts, *zip(*seen, strict=True), strict=True)] if seen else []
-    collected = ranks.collected((found, stopped))
+    gather = ranks.gather((found, stopped))
 
     def evaluation() -> Evaluation | None:
-        if any(stopped for _, stopped in collected):
+        if any(stopped for _, stopped in gather):
             return None
-        batches = ranks.undealt([found for found, _ in collected])
+        batches = ranks.unstripe([found for found, _ in gather])
         return _evaluation(batches, samples, model.names, spent / max(done, 1), loss is not None)
 
-    result = ranks.agreed(evaluation)
+    result = ranks.broadcast_from_rank0(evaluation)
     if result is None:
         raise EvaluationStopped
     return result

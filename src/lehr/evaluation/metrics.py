@@ -17,7 +17,7 @@ import numpy as np
 from hotcoco import COCO, COCOeval
 from numpy.typing import NDArray
 
-from lehr.data.types import Sample
+from lehr.sample import Sample
 
 CONFIDENCES = np.linspace(0, 1, 1001)
 """Confidences at which precision and recall are compared."""

@@ -14,12 +14,11 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from lehr.losses.binary import BinaryLoss, one_hot
+from lehr.losses.anchor_matching import match
+from lehr.losses.bce import BinaryLoss, one_hot
 from lehr.losses.iou import ciou
 from lehr.losses.label_smoothing import smoothed
-from lehr.losses.loss import Loss
-from lehr.losses.match import match
-from lehr.losses.picking import picks_out
+from lehr.losses.loss import Loss, supports_dynamic_shapes
 from lehr.models.anchor_head import BOX, CLASSES, OBJECTNESS, AnchorPrediction, boxes_from_logits
 from lehr.models.detection import STRIDES
 
@@ -100,7 +99,7 @@ class AnchorBasedLoss(Loss):
         image = torch.arange(len(boxes), device=rows.device).view(-1, 1, 1, 1).expand_as(rows)
         thing = torch.arange(boxes.shape[1], device=rows.device).view(1, -1, 1, 1).expand_as(rows)
         rank = (torch.arange(rows.shape[-1], device=rows.device) * boxes.shape[1] + thing).int()
-        if picks_out(rows.device):
+        if supports_dynamic_shapes(rows.device):
             image, thing, rows, rank, weight = (each[valid] for each in (image, thing, rows, rank, valid.float()))
         else:
             image, thing, rows, rank, weight = (each.flatten() for each in (image, thing, rows, rank, valid.float()))

@@ -9,6 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import Any, ClassVar
 
+import torch
 from torch import Tensor
 
 
@@ -55,3 +56,11 @@ class Loss(ABC):
             counts: (n,) or (1,), of all images of the batch.
             images: images of the batch.
         """
+
+
+def supports_dynamic_shapes(device: torch.device) -> bool:
+    """Whether to work on the pairs that count alone: on a CPU, where a look at the data is free.
+
+    Elsewhere the host would wait for the device; and a compiled step has no shapes that depend on the data.
+    """
+    return device.type == "cpu" and not torch.compiler.is_compiling()

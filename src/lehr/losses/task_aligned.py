@@ -16,12 +16,11 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from lehr.losses.assign import assign
-from lehr.losses.binary import BinaryLoss
+from lehr.losses.bce import BinaryLoss
 from lehr.losses.iou import ciou
-from lehr.losses.loss import Loss
-from lehr.losses.picking import picks_out
-from lehr.models.distance_head import BINS, DistancePrediction, boxes_from_distances, expected_distances
+from lehr.losses.loss import Loss, supports_dynamic_shapes
+from lehr.losses.task_aligned_assigner import assign
+from lehr.models.dfl_head import BINS, DFLPrediction, boxes_from_distances, expected_distances
 
 
 def distribution_focal_loss(logits: Tensor, distances: Tensor) -> Tensor:
@@ -56,7 +55,7 @@ def _regression(
     On a CPU the positive points are picked out; elsewhere all points are computed and the others weigh nothing, so
     that no shape depends on the data.
     """
-    if picks_out(distance_logits.device):
+    if supports_dynamic_shapes(distance_logits.device):
         own_boxes, weights, distance_logits = own_boxes[positive], weights[positive], distance_logits[positive]
         places = positive.nonzero()[:, 1]
         points, strides = points[places], strides[places]
@@ -64,7 +63,7 @@ def _regression(
     true_distances = torch.cat((points - own_boxes[..., :2], own_boxes[..., 2:] - points), -1) / strides
     true_distances = true_distances.clamp(0, BINS - 1 - 0.01)
     logits = distance_logits.view(*distance_logits.shape[:-1], 4, BINS)
-    if not picks_out(distance_logits.device):
+    if not supports_dynamic_shapes(distance_logits.device):
         # Points without an object compare their box with itself: a finite value that weighs nothing.
         own_boxes = torch.where(positive.unsqueeze(-1), own_boxes, predicted.detach())
     box = (1 - ciou(predicted / strides, own_boxes / strides)) * weights
@@ -98,7 +97,7 @@ class TaskAlignedLoss(Loss):
 
     parts: ClassVar[tuple[str, ...]] = ("box", "cls", "dfl")
 
-    def sums(self, prediction: DistancePrediction, boxes: Tensor, classes: Tensor) -> tuple[Tensor, Tensor]:
+    def sums(self, prediction: DFLPrediction, boxes: Tensor, classes: Tensor) -> tuple[Tensor, Tensor]:
         """What adds up over the images: (3,) box, cls and dfl, each times its gain, and (1,) the target scores."""
         distance_logits, class_logits = prediction.distances.float(), prediction.logits.float()
         points, strides = prediction.points, prediction.strides

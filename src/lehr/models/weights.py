@@ -20,7 +20,7 @@ from torch import Tensor
 from lehr.errors import InputError
 from lehr.models.build import anchor_head, build_model
 from lehr.models.detection import DetectionModel
-from lehr.whole import whole_file
+from lehr.runtime.atomic_write import atomic_file
 
 FORMAT = "lehr-1"
 
@@ -79,7 +79,7 @@ def write_weights(encoded: Sequence[bytes | memoryview], path: Path) -> None:
     Raises:
         InputError: the file cannot be written.
     """
-    with whole_file(path, "Make room, or choose another --project.") as temporary, temporary.open("wb") as file:
+    with atomic_file(path, "Make room, or choose another --project.") as temporary, temporary.open("wb") as file:
         for part in encoded:
             file.write(part)
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from lehr.models.blocks import SPPF, C2f, Concat, Conv
 from lehr.models.detection import DetectionModel, Scale
-from lehr.models.distance_head import DistanceHead, DistancePrediction
+from lehr.models.dfl_head import DFLHead, DFLPrediction
 
 SCALES = {
     "n": Scale(0.33, 0.25, 1024),
@@ -57,11 +57,11 @@ class YOLOv8(DetectionModel):
                 Conv(c(512), c(512), 3, 2),
                 Concat(),
                 C2f(c(512) + c(1024), c(1024), n(3)),  # 21, stride 32, to the head
-                DistanceHead(len(names), (c(256), c(512), c(1024))),
+                DFLHead(len(names), (c(256), c(512), c(1024))),
             ]
         )
 
-    def forward(self, images: Tensor) -> DistancePrediction:
+    def forward(self, images: Tensor) -> DFLPrediction:
         """Images (batch, 3, height, width), RGB, 0 to 1, sides multiples of 32, to the head's predictions."""
         layer = self.model
         p3 = layer[4](layer[3](layer[2](layer[1](layer[0](images)))))
@@ -71,5 +71,5 @@ class YOLOv8(DetectionModel):
         out3 = layer[15](layer[14]([layer[13](top4), p3]))
         out4 = layer[18](layer[17]([layer[16](out3), top4]))
         out5 = layer[21](layer[20]([layer[19](out4), p5]))
-        prediction: DistancePrediction = layer[22]([out3, out4, out5])
+        prediction: DFLPrediction = layer[22]([out3, out4, out5])
         return prediction

@@ -78,9 +78,9 @@ def _draw_panel(axis: Axes, metric: str, effects: Sequence[Effect], techniques: 
     for effect in effects:
         place = techniques.index(effect.technique)
         if effect.difference is None:
-            axis.text(0.02, place, effect.word, transform=axis.get_yaxis_transform(), va="center", fontsize=7.5)
+            axis.text(0.02, place, effect.verdict, transform=axis.get_yaxis_transform(), va="center", fontsize=7.5)
             continue
-        colour, marker, face = _look(effect.word)
+        colour, marker, face = _look(effect.verdict)
         if effect.low is not None and effect.high is not None:
             ends = [min(max(end, -reach), reach) / scale for end in (effect.low, effect.high)]
             axis.plot(ends, [place, place], color=colour, lw=2.5, solid_capstyle="butt", zorder=2)
@@ -100,11 +100,11 @@ def _draw_panel(axis: Axes, metric: str, effects: Sequence[Effect], techniques: 
     axis.locator_params(axis="x", nbins=5)
 
 
-def _look(word: str) -> tuple[str, str, str]:
+def _look(verdict: str) -> tuple[str, str, str]:
     """Colour, marker and filling by the word; an empty filling is that of the colour."""
-    if word.startswith(GOOD):
+    if verdict.startswith(GOOD):
         return COLOURS[0], "^", ""
-    if word.startswith(BAD):
+    if verdict.startswith(BAD):
         return COLOURS[3], "v", ""
     return COLOURS[7], "o", "white"
 
@@ -115,8 +115,8 @@ def _key() -> list[object]:
 
     names = {GOOD[0]: "helps, or saves", BAD[0]: "hurts, or costs", "": "no difference seen, or not known"}
     handles: list[object] = []
-    for word, label in names.items():
-        colour, marker, face = _look(word)
+    for verdict, label in names.items():
+        colour, marker, face = _look(verdict)
         line = Line2D([], [], color=colour, marker=marker, markerfacecolor=face or colour, markersize=8, lw=2.5)
         line.set_label(label)
         handles.append(line)

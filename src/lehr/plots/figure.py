@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lehr.errors import InputError
-from lehr.whole import whole_file
+from lehr.runtime.atomic_write import atomic_file
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -57,5 +57,5 @@ def save_figure(figure: Figure, path: Path, dpi: int = 110) -> None:
     if path.suffix.lower() not in KINDS:
         raise InputError(f"{path}: plots are written as {', '.join(KINDS)}. Choose another --plot file.")
     metadata = {"Date": None} if path.suffix.lower() == ".svg" else {}
-    with whole_file(path, "Choose another --plot file.") as temporary:
+    with atomic_file(path, "Choose another --plot file.") as temporary:
         figure.savefig(temporary, format=path.suffix[1:].lower(), dpi=dpi, metadata=metadata)

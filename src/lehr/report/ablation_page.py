@@ -128,9 +128,9 @@ def _effects_table(effects: Mapping[str, Sequence[Effect]]) -> Table:
 def _effect_cell(effect: Effect | None) -> Cell:
     if effect is None:
         return number_cell(NOTHING, None)
-    mark: Mark = "good" if effect.word in GOOD else "bad" if effect.word in BAD else "even"
+    mark: Mark = "good" if effect.verdict in GOOD else "bad" if effect.verdict in BAD else "even"
     plain = number_cell(changed(effect.metric, effect.difference), effect.difference)
-    return Cell(plain.text, plain.sort, interval(effect.metric, effect.low, effect.high), effect.word, mark)
+    return Cell(plain.text, plain.sort, interval(effect.metric, effect.low, effect.high), effect.verdict, mark)
 
 
 def _needed_table(needed: Sequence[tuple[float, int]], metric: str) -> Table:

@@ -38,7 +38,7 @@ def effects_markdown(effects: Mapping[str, Sequence[Effect]]) -> str:
         found = [effect_of(effects, technique, metric) for metric in metrics]
         lines.append([technique, *(NOTHING if effect is None else _sentence_part(effect) for effect in found)])
     table = "\n".join(f"| {' | '.join(_escaped(cell) for cell in line)} |" for line in lines)
-    return f"{table}\n\nThe mean change by having the technique (95% interval); without a word: {NO_DIFFERENCE}.\n"
+    return f"{table}\n\nThe mean change by having the technique (95% interval); without a verdict: {NO_DIFFERENCE}.\n"
 
 
 def answers(effects: Mapping[str, Sequence[Effect]], metric: str = "map") -> list[str]:
@@ -64,30 +64,30 @@ def effect_of(effects: Mapping[str, Sequence[Effect]], technique: str, metric: s
 
 
 def _sentence(effect: Effect) -> str:
-    word = effect.word.replace(":", ",")
+    verdict = effect.verdict.replace(":", ",")
     if effect.difference is None:
-        return f"{effect.technique}: {word}."
+        return f"{effect.technique}: {verdict}."
     change = f"{changed(effect.metric, effect.difference)} {label_of(effect.metric)}"
     within = interval(effect.metric, effect.low, effect.high)
     known = ", ".join(part for part in (within, count(len(effect.pairs), "seed")) if part)
-    if effect.word in (*GOOD, *BAD):
-        return f"{effect.technique} {word}: {change} ({known})."
-    return f"{effect.technique}: {word} ({change}, {known})."
+    if effect.verdict in (*GOOD, *BAD):
+        return f"{effect.technique} {verdict}: {change} ({known})."
+    return f"{effect.technique}: {verdict} ({change}, {known})."
 
 
 def _sentence_part(effect: Effect) -> str:
     if effect.difference is None:
-        return effect.word
+        return effect.verdict
     within = interval(effect.metric, effect.low, effect.high)
     change = changed(effect.metric, effect.difference)
     told = f"{change}{f' ({within})' if within else ''}"
-    return told if effect.word == NO_DIFFERENCE else f"{told}, {effect.word}"
+    return told if effect.verdict == NO_DIFFERENCE else f"{told}, {effect.verdict}"
 
 
 def _rank(effect: Effect) -> int:
     if effect.difference is None:
         return 3
-    return 0 if effect.word in GOOD else 1 if effect.word in BAD else 2
+    return 0 if effect.verdict in GOOD else 1 if effect.verdict in BAD else 2
 
 
 def _row(effect: Effect) -> tuple[str, ...]:
@@ -99,7 +99,7 @@ def _row(effect: Effect) -> tuple[str, ...]:
         changed(metric, effect.difference),
         interval(metric, effect.low, effect.high) or NOTHING,
         str(len(effect.pairs)),
-        effect.word,
+        effect.verdict,
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from lehr.engine.progress import duration
+from lehr.runtime.console import duration
 from lehr.search.records import Value
 
 NOTHING = "-"

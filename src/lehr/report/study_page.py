@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import ClassVar, Literal
 
 from lehr.errors import InputError
-from lehr.whole import whole_file
+from lehr.runtime.atomic_write import atomic_file
 
 Mark = Literal["", "good", "bad", "even", "best"]
 """How a cell is set off; always beside a word or a sign, never by colour alone."""
@@ -174,7 +174,7 @@ def write_page(page: StudyPage, path: Path) -> None:
         InputError: Jinja is missing, a picture cannot be read, or the file cannot be written.
     """
     text = render_page(page)
-    with whole_file(path, "Free the disk or choose another folder.") as temporary:
+    with atomic_file(path, "Free the disk or choose another folder.") as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 

@@ -8,9 +8,9 @@ from itertools import combinations
 from typing import TYPE_CHECKING, Any, Literal
 
 from lehr.errors import InputError
+from lehr.search.definition import Definition
 from lehr.search.records import Value
-from lehr.search.study import Definition
-from lehr.search.toggles import Toggle
+from lehr.search.switches import Switch
 
 if TYPE_CHECKING:
     from optuna import Trial
@@ -31,13 +31,13 @@ class Ablation:
 
     Attributes:
         base: the options of a run, by flat name.
-        toggles: the techniques, by name.
+        switches: the techniques, by name.
         mode: which sets of techniques are trained.
         fitness: what the words are about.
     """
 
     base: Mapping[str, Any]
-    toggles: Mapping[str, Toggle]
+    switches: Mapping[str, Switch]
     mode: str
     fitness: str
 
@@ -45,8 +45,8 @@ class Ablation:
     def of(cls, definition: Definition) -> Ablation:
         """The ablation that a definition is of."""
         search = definition.search
-        toggles = {name: Toggle(**each) for name, each in search["techniques"].items()}
-        return cls(definition.options, toggles, search["mode"], search["fitness"])
+        switches = {name: Switch(**each) for name, each in search["techniques"].items()}
+        return cls(definition.options, switches, search["mode"], search["fitness"])
 
     def definition(self, data: str) -> Definition:
         """What makes it the same ablation elsewhere.
@@ -54,7 +54,7 @@ class Ablation:
         Args:
             data: fingerprint of the data set.
         """
-        techniques = {name: asdict(each) for name, each in self.toggles.items()}
+        techniques = {name: asdict(each) for name, each in self.switches.items()}
         return Definition(
             "ablate", self.base, data, {"fitness": self.fitness, "mode": self.mode, "techniques": techniques}
         )
@@ -67,7 +67,7 @@ class Ablation:
     @property
     def baseline(self) -> frozenset[str] | None:
         """The set that the others are compared with; None for a factorial ablation."""
-        return {"leave-one-out": frozenset(self.toggles), "add-one-in": frozenset[str]()}.get(self.mode)
+        return {"leave-one-out": frozenset(self.switches), "add-one-in": frozenset[str]()}.get(self.mode)
 
     def sets(self) -> list[frozenset[str]]:
         """The sets of techniques that are trained, the baseline first.
@@ -75,17 +75,17 @@ class Ablation:
         Raises:
             InputError: there would be too many.
         """
-        every = frozenset(self.toggles)
+        every = frozenset(self.switches)
         if self.mode == "leave-one-out":
-            return [every, *(every - {name} for name in self.toggles)]
+            return [every, *(every - {name} for name in self.switches)]
         if self.mode == "add-one-in":
-            return [frozenset(), *(frozenset({name}) for name in self.toggles)]
+            return [frozenset(), *(frozenset({name}) for name in self.switches)]
         if len(every) > MOST_FACTORIAL:
             raise InputError(
                 f"--mode factorial with {len(every)} techniques means {2 ** len(every)} runs for each seed. Name at "
                 f"most {MOST_FACTORIAL}, or use --mode leave-one-out."
             )
-        return [frozenset(some) for count in range(len(every), -1, -1) for some in combinations(self.toggles, count)]
+        return [frozenset(some) for count in range(len(every), -1, -1) for some in combinations(self.switches, count)]
 
     def slots(self, seeds: Sequence[int]) -> list[Mapping[str, Value]]:
         """The values of each trial: all sets with the first seed, then all with the next, so that a budget that ends
@@ -94,19 +94,19 @@ class Ablation:
         Args:
             seeds: of the runs.
         """
-        return [{**{name: name in on for name in self.toggles}, SEED: seed} for seed in seeds for on in self.sets()]
+        return [{**{name: name in on for name in self.switches}, SEED: seed} for seed in seeds for on in self.sets()]
 
     def options(self, trial: Trial) -> dict[str, Any]:
         """The options of a trial's run."""
-        on = {name for name in self.toggles if trial.suggest_categorical(name, (True, False))}
+        on = {name for name in self.switches if trial.suggest_categorical(name, (True, False))}
         return self.with_techniques(on) | {SEED: trial.suggest_int(SEED, 0, MOST_SEED)}
 
     def with_techniques(self, on: set[str] | frozenset[str]) -> dict[str, Any]:
         """The options of a run with these techniques on and the others off."""
         options = dict(self.base)
-        for name, toggle in self.toggles.items():
-            options |= toggle.on if name in on else toggle.off
-        if "lr_schedule" in {option for toggle in self.toggles.values() for option in toggle.on}:
+        for name, switch in self.switches.items():
+            options |= switch.on if name in on else switch.off
+        if "lr_schedule" in {option for switch in self.switches.values() for option in switch.on}:
             options["cos_lr"] = False  # the other name of the same
         return options
 

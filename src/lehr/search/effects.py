@@ -85,7 +85,7 @@ class Effect:
         high: upper end.
         pairs: difference of each seed, seeds ascending.
         seeds: of the pairs.
-        word: `helps`, `hurts` (of a price: `saves`, `costs`) where the interval excludes 0, else why nothing is said.
+        verdict: `helps`, `hurts` (of a price: `saves`, `costs`) where the interval excludes 0, else why there is none.
     """
 
     technique: str
@@ -97,7 +97,7 @@ class Effect:
     high: float | None
     pairs: tuple[float, ...]
     seeds: tuple[int, ...]
-    word: str
+    verdict: str
 
 
 def effects(
@@ -152,7 +152,7 @@ def effects(
                 high=high,
                 pairs=tuple(differences.tolist()),
                 seeds=tuple(seeds),
-                word=verdict(low, high, metric, higher_is_better) if seeds else NOT_MEASURED,
+                verdict=verdict(low, high, metric, higher_is_better) if seeds else NOT_MEASURED,
             )
         )
     return made

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from lehr.search.definition import Definition
 from lehr.search.records import Value
 from lehr.search.samplers import make_pruner, make_sampler
 from lehr.search.space import Space
-from lehr.search.study import Definition
 
 if TYPE_CHECKING:
     from optuna import Trial

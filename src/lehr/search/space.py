@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from lehr.config import WITH_ANCHORS, WITHOUT_ANCHORS, TrainConfig, build_config
-from lehr.engine.preview import Preview
 from lehr.errors import InputError, did_you_mean
 from lehr.hyperparameters import WITHOUT_EFFECT
 from lehr.options import has_anchors, option_names
+from lehr.preview import Preview
 from lehr.search.records import Value
 from lehr.techniques.plan import LONGEST_WARMUP
 from lehr.techniques.warmup import FEWEST_STEPS

@@ -21,8 +21,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from lehr.data.types import Sample
 from lehr.rng import generator
+from lehr.sample import Sample
 
 Sizes = NDArray[np.float64]
 """Widths and heights, pixels: (n, 2)."""

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from lehr.data.types import Sample
+from lehr.sample import Sample
 
 
 def class_counts(samples: Sequence[Sample], classes: int) -> list[int]:

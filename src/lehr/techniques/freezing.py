@@ -59,7 +59,7 @@ def frozen_prefixes(model: DetectionModel, layers: str) -> tuple[str, ...]:
     return tuple(word if word in parameters else f"{word}." for word in words)
 
 
-def hold_statistics(model: nn.Module) -> None:
+def freeze_bn_stats(model: nn.Module) -> None:
     """Puts frozen BatchNorm layers into eval mode, so that they keep their statistics; after each `model.train()`."""
     for module in model.modules():
         if isinstance(module, nn.BatchNorm2d) and not module.weight.requires_grad:

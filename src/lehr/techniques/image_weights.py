@@ -11,8 +11,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from lehr.data.types import Sample
 from lehr.rng import generator
+from lehr.sample import Sample
 from lehr.techniques.class_weights import class_counts, class_weights
 
 

@@ -52,7 +52,7 @@ class Statistics:
 
 
 @dataclass(frozen=True, slots=True)
-class Observation:
+class StepStatus:
     """What a batch came to.
 
     Attributes:
@@ -85,7 +85,7 @@ class Observation:
         return at_work and not self.finite and all(map(math.isfinite, self.losses))
 
 
-class Watch:
+class StepStatusQueue:
     """Brings what batches came to from the device to the host, without waiting for it.
 
     Args:
@@ -131,7 +131,7 @@ class Watch:
         extra = 0 if told is None else len(told)
         self._under_way.append((step, images, values, event, norm is not None, scale is not None, extra))
 
-    def arrived(self, wait: bool = False) -> list[Observation]:
+    def arrived(self, wait: bool = False) -> list[StepStatus]:
         """What has arrived since the last call, oldest first.
 
         Args:
@@ -150,7 +150,7 @@ class Watch:
             told = tuple(numbers[len(numbers) - extra :])
             *losses, finite, norm, scale = numbers[: len(numbers) - extra]
             observations.append(
-                Observation(
+                StepStatus(
                     step,
                     images,
                     tuple(losses),
@@ -193,7 +193,7 @@ def step_if_finite(optimizer: torch.optim.Optimizer, finite: Tensor) -> bool:
     return False
 
 
-def describe(observation: Observation, parts: Sequence[str], batches: int) -> str:
+def describe(observation: StepStatus, parts: Sequence[str], batches: int) -> str:
     """What was not finite, for people.
 
     Args:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from lehr.errors import InputError
 from lehr.options import ScheduleOptions
+from lehr.runtime.atomic_write import atomic_file
 from lehr.techniques.accumulation import accumulation, scaled_weight_decay
 from lehr.techniques.auto import OptimizerChoice, choose_optimizer
 from lehr.techniques.schedule import Schedule, build_schedule
@@ -20,7 +21,6 @@ from lehr.techniques.warmup import (
     ramp,
     warmup_steps,
 )
-from lehr.whole import whole_file
 
 WARMUP_EPOCHS = 3.0
 LONGEST_WARMUP = 1 / 3
@@ -198,7 +198,7 @@ def write_csv(plan: TrainingPlan, path: Path) -> None:
         InputError: the file cannot be written.
     """
     with (
-        whole_file(path, "Choose another --csv file.") as temporary,
+        atomic_file(path, "Choose another --csv file.") as temporary,
         temporary.open("w", newline="", encoding="utf-8") as file,
     ):
         writer = csv.writer(file, lineterminator="\n")

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from lehr.losses.loss import Loss
 from lehr.models.detection import DetectionModel
-from lehr.models.unchanged import unchanged
+from lehr.models.preserve_buffers import preserve_buffers
 from lehr.techniques.precision import FIRST_SCALE, Precision, autocast
 
 BEST_PLACES = 100
@@ -125,7 +125,7 @@ def check_precision(
     Raises:
         RuntimeError: too little memory for a batch as large as this in float32.
     """
-    with unchanged(model):
+    with preserve_buffers(model):
         truth = _compute(model, loss, images, boxes, classes, Precision.FLOAT32)
         if not truth.answer_is_finite or not truth.gradient_is_finite:
             where = _first_not_finite(model, images, Precision.FLOAT32)
@@ -209,12 +209,12 @@ def _detections_kept(truth: _Pass, tried: _Pass) -> tuple[float, float]:
     def at(values: Tensor) -> Tensor:
         return values.gather(1, places.expand(-1, -1, values.shape[-1]))
 
-    overlap = _pairwise_iou(at(truth.boxes), at(tried.boxes)).median()
+    overlap = box_iou_aligned(at(truth.boxes), at(tried.boxes)).median()
     scores = at(truth.scores)
     return float(overlap), float((at(tried.scores) - scores).abs().sum() / scores.sum().clamp(min=1e-30))
 
 
-def _pairwise_iou(boxes: Tensor, others: Tensor) -> Tensor:
+def box_iou_aligned(boxes: Tensor, others: Tensor) -> Tensor:
     """IoU of each box (..., 4) with the one at the same place."""
     sides = torch.minimum(boxes[..., 2:], others[..., 2:]) - torch.maximum(boxes[..., :2], others[..., :2])
     common = sides.clamp(min=0).prod(-1)

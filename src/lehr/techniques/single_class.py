@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from lehr.data.types import Dataset, Sample
+from lehr.sample import Dataset, Sample
 
 
 def as_one_class(dataset: Dataset) -> Dataset:

@@ -1,0 +1,295 @@
+"""Packing planned pictures: the pixels and matrices that a device needs to draw them, in a few flat tensors.
+
+A loading process cuts what a picture shows out of the source images and copies it, as it is, into one buffer.
+Resampling, blending and colours are left to the device: see `draw_on_device`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from lehr.augment.axis_aligned import AxisFit, Fit
+from lehr.augment.colour_on_device import hsv_tables
+from lehr.augment.draw import Source
+from lehr.augment.geometry import Matrix
+from lehr.augment.letterbox import GREY
+from lehr.augment.tiles import Plan, Tile
+
+MARGIN = 2
+"""Pixels around the part of a warped image that is seen: one for the neighbour that is interpolated with, one spare."""
+SEAM = 1e-3
+"""Picture pixels by which warped tiles overlap, so that rounding to float32 leaves no grey between two of them."""
+
+Rows = tuple[tuple[float, float, float], tuple[float, float, float], tuple[float, float, float]]
+Limits = tuple[float, float, float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class PackedCanvases:
+    """Pictures ready to be drawn, the batch's first and then the partners of mixup.
+
+    Pixel indices count from 0 at the centre of the first pixel; a tile's are those of its crop.
+
+    Attributes:
+        width: of the pictures, pixels.
+        height: of the pictures, pixels.
+        pixels: uint8 (n, 3), RGB: a grey pixel, all crops row by row, and at least a row of the widest crop, unused.
+        inverses: float32 (pictures, layers, 2 or 3, 3), from picture indices to crop indices; the third row only
+            where some tile of the batch is in perspective. Layers are drawn one after another.
+        limits: float32 (pictures, layers, 4), xyxy: the crop indices, the lower ones inclusive, that belong to the
+            tile, though its crop may be smaller or larger; where there is no tile they hold nothing.
+        crops: int32 (pictures, layers, 4): offset in `pixels`, width, last column and last row of the crop, pixels.
+        blended: int64 (partners,), the picture that each partner is blended into.
+        shares: float32 (partners,), that picture's share of the blend, 0 to 1.
+        coloured: int64 (jittered,), the pictures whose colours change; ascending, each once.
+        tables: float32 (jittered, 3, 256), what hue, saturation and value become: see `hsv_tables`.
+    """
+
+    width: int
+    height: int
+    pixels: Tensor
+    inverses: Tensor
+    limits: Tensor
+    crops: Tensor
+    blended: Tensor
+    shares: Tensor
+    coloured: Tensor
+    tables: Tensor
+
+    def each(self, change: Callable[[Tensor], Tensor]) -> PackedCanvases:
+        """The same with a change made to each of its tensors."""
+        return PackedCanvases(
+            self.width,
+            self.height,
+            change(self.pixels),
+            change(self.inverses),
+            change(self.limits),
+            change(self.crops),
+            change(self.blended),
+            change(self.shares),
+            change(self.coloured),
+            change(self.tables),
+        )
+
+
+class TileCrop(NamedTuple):
+    """What one tile needs.
+
+    Attributes:
+        pixels: uint8 (h, w, 3), a view of the source image.
+        inverse: three rows, from picture indices to indices of the crop.
+        limits: xyxy, the crop indices that belong to the tile.
+    """
+
+    pixels: NDArray[np.uint8]
+    inverse: Rows
+    limits: Limits
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedCrops:
+    """A plan with the crops it needs, in the order of drawing.
+
+    Attributes:
+        plan: what to draw.
+        crops: of its tiles that are seen.
+        partner: of the tiles of its mixup partner.
+    """
+
+    plan: Plan
+    crops: list[TileCrop]
+    partner: list[TileCrop]
+
+
+def pack(plans: Sequence[Plan], source: Source, width: int, height: int) -> PackedCanvases:
+    """The pixels and matrices of some pictures.
+
+    Args:
+        plans: what to draw.
+        source: gives the images.
+        width: of the pictures, pixels.
+        height: of the pictures, pixels.
+
+    Raises:
+        ImageFault: an image cannot be read.
+        ValueError: a mixup partner is itself blended or coloured.
+    """
+    return pack_cuts([cut(plan, source, width, height) for plan in plans], width, height)
+
+
+def cut(plan: Plan, source: Source, width: int, height: int) -> PlannedCrops:
+    """Reads the images of one picture and finds what of them is seen; copies nothing.
+
+    Args:
+        plan: what to draw.
+        source: gives the images.
+        width: of the picture, pixels.
+        height: of the picture, pixels.
+
+    Raises:
+        ImageFault: an image cannot be read.
+        ValueError: the mixup partner is itself blended or coloured.
+    """
+    partner: list[TileCrop] = []
+    if plan.blend is not None:
+        other = plan.blend[0]
+        if other.blend is not None or other.hsv is not None:
+            raise ValueError("a mixup partner can be neither blended nor coloured itself")
+        partner = _crops(other, source, width, height)
+    return PlannedCrops(plan, _crops(plan, source, width, height), partner)
+
+
+def pack_cuts(cuts: Sequence[PlannedCrops], width: int, height: int) -> PackedCanvases:
+    """The pixels and matrices of pictures whose images have been read.
+
+    Args:
+        cuts: the pictures.
+        width: of the pictures, pixels.
+        height: of the pictures, pixels.
+    """
+    blends = [(place, each.plan.blend[1]) for place, each in enumerate(cuts) if each.plan.blend is not None]
+    gains = [(place, each.plan.hsv) for place, each in enumerate(cuts) if each.plan.hsv is not None]
+    pictures = [each.crops for each in cuts] + [each.partner for each in cuts if each.plan.blend is not None]
+    layers = max((len(crops) for crops in pictures), default=0)
+    matrices = np.zeros((len(pictures), layers, 3, 3))
+    matrices[..., 2, 2] = 1
+    limits = np.zeros((len(pictures), layers, 4))
+    places = np.zeros((len(pictures), layers, 4), np.int32)
+    used, widest = 1, 1
+    for picture, crops in enumerate(pictures):
+        for layer, crop in enumerate(crops):
+            rows, columns = crop.pixels.shape[:2]
+            matrices[picture, layer] = crop.inverse
+            limits[picture, layer] = crop.limits
+            places[picture, layer] = used, columns, columns - 1, rows - 1
+            used += rows * columns
+            widest = max(widest, columns)
+    tilted = bool(matrices[..., 2, :2].any())
+    return PackedCanvases(
+        width,
+        height,
+        torch.from_numpy(_pixels(pictures, used, widest)),
+        torch.from_numpy(matrices[:, :, : 3 if tilted else 2].astype(np.float32)),
+        torch.from_numpy(limits.astype(np.float32)),
+        torch.from_numpy(places),
+        torch.tensor([place for place, _ in blends], dtype=torch.int64),
+        torch.tensor([share for _, share in blends], dtype=torch.float32),
+        torch.tensor([place for place, _ in gains], dtype=torch.int64),
+        hsv_tables([each for _, each in gains]),
+    )
+
+
+def _pixels(pictures: Sequence[Sequence[TileCrop]], used: int, widest: int) -> NDArray[np.uint8]:
+    pixels = np.empty((used + widest + 1, 3), np.uint8)
+    pixels[0] = GREY
+    pixels[used:] = 0
+    start = 1
+    for crops in pictures:
+        for crop, _, _ in crops:
+            rows, columns = crop.shape[:2]
+            stop = start + rows * columns
+            pixels[start:stop].reshape(rows, columns, 3)[:] = crop
+            start = stop
+    return pixels
+
+
+def _crops(plan: Plan, source: Source, width: int, height: int) -> list[TileCrop]:
+    crops = []
+    for tile in plan.tiles:
+        image, size = source(tile.index)
+        crop = _fitted(tile.fit, image) if tile.fit is not None else _warped(tile, image, size, width, height)
+        if crop is not None:
+            crops.append(crop)
+    return crops
+
+
+def _fitted(fit: Fit, image: NDArray[np.uint8]) -> TileCrop:
+    x, y = fit.x, fit.y
+    (step_x, shift_x), (step_y, shift_y) = _along(x), _along(y)
+    inverse = ((step_x, 0.0, shift_x), (0.0, step_y, shift_y), (0.0, 0.0, 1.0))
+    limits = (-0.5, -0.5, x.last - x.first - 0.5, y.last - y.first - 0.5)
+    return TileCrop(image[y.first : y.last, x.first : x.last], inverse, limits)
+
+
+def _along(axis: AxisFit) -> tuple[float, float]:
+    """Step and shift from picture indices to crop indices along one axis."""
+    step = (axis.last - axis.first) / (axis.end - axis.start)
+    if axis.scale > 0:
+        return step, (0.5 - axis.start) * step - 0.5
+    return -step, (axis.end - 0.5) * step - 0.5
+
+
+def _warped(tile: Tile, image: NDArray[np.uint8], size: tuple[int, int], width: int, height: int) -> TileCrop | None:
+    rows, columns = image.shape[:2]
+    reduce_x, reduce_y = columns / size[0], rows / size[1]
+    rows_of_inverse = _inverse(tile.matrix, reduce_x, reduce_y)
+    if rows_of_inverse is None:
+        return None
+    left, top, right, bottom = tile.region
+    left, top, right, bottom = left * reduce_x, top * reduce_y, right * reduce_x, bottom * reduce_y
+    x1, y1 = max(0, math.floor(left)), max(0, math.floor(top))
+    x2, y2 = min(columns, max(math.ceil(right), x1 + 1)), min(rows, max(math.ceil(bottom), y1 + 1))
+    seen = _seen(rows_of_inverse, width, height)
+    if seen is not None:
+        x1, y1 = max(x1, math.floor(seen[0]) - MARGIN), max(y1, math.floor(seen[1]) - MARGIN)
+        x2, y2 = min(x2, math.ceil(seen[2]) + MARGIN), min(y2, math.ceil(seen[3]) + MARGIN)
+    if x2 <= x1 or y2 <= y1:
+        return None
+    (a, b, c), (d, e, f), (g, h, i) = rows_of_inverse
+    # From coordinates to indices: half a pixel more in the picture; half a pixel and the corner less in the crop.
+    i += (g + h) / 2
+    shift_x, shift_y = -0.5 - x1, -0.5 - y1
+    inverse = (
+        (a + shift_x * g, b + shift_x * h, c + (a + b) / 2 + shift_x * i),
+        (d + shift_y * g, e + shift_y * h, f + (d + e) / 2 + shift_y * i),
+        (g, h, i),
+    )
+    slack_x, slack_y = SEAM * (abs(a) + abs(b)), SEAM * (abs(d) + abs(e))
+    limits = (
+        left + shift_x - slack_x,
+        top + shift_y - slack_y,
+        right + shift_x + slack_x,
+        bottom + shift_y + slack_y,
+    )
+    return TileCrop(image[y1:y2, x1:x2], inverse, limits)
+
+
+def _inverse(matrix: Matrix, reduce_x: float, reduce_y: float) -> Rows | None:
+    """The way back, to the pixels of the reduced image, so scaled that its third coordinate is positive where it holds.
+
+    None where the matrix leaves nothing to see. In plain floats: NumPy would take ten times as long for nine of them.
+    """
+    (a, b, c), (d, e, f), (g, h, i) = matrix.tolist()
+    area = a * e - b * d
+    determinant = g * (b * f - c * e) + h * (c * d - a * f) + i * area
+    if determinant == 0 or not math.isfinite(determinant):
+        return None
+    # Without perspective the third row is to be (0, 0, 1) to the last bit.
+    scale = 1 / determinant if g or h else 1 / area
+    sx, sy = reduce_x * scale, reduce_y * scale
+    return (
+        ((e * i - f * h) * sx, (c * h - b * i) * sx, (b * f - c * e) * sx),
+        ((f * g - d * i) * sy, (a * i - c * g) * sy, (c * d - a * f) * sy),
+        ((d * h - e * g) * scale, (b * g - a * h) * scale, area * scale),
+    )
+
+
+def _seen(inverse: Rows, width: int, height: int) -> Limits | None:
+    """The upright box, xyxy, around what of an image falls into the picture; None where the horizon is in it."""
+    (a, b, c), (d, e, f), (g, h, i) = inverse
+    xs, ys = [], []
+    for x, y in ((0, 0), (width, 0), (width, height), (0, height)):
+        depth = g * x + h * y + i
+        if depth <= 0:
+            return None
+        xs.append((a * x + b * y + c) / depth)
+        ys.append((d * x + e * y + f) / depth)
+    return min(xs), min(ys), max(xs), max(ys)

@@ -1,0 +1,277 @@
+"""The checkpoint file: a training state that cannot run code, and that shows when a single bit of it is wrong.
+
+A file is what `torch.save` writes, a ZIP archive, and loads with `torch.load(file, weights_only=True)`: blocks of
+numbers, and text that tells what lies where in them (see `lehr.checkpoint.packing`). Behind it, as the comment of the
+archive, stand a line of JSON, which tells where the run stood without loading anything, and a CRC-32 of every byte
+before it. So whatever is cut off or changed is found before a byte is interpreted.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import pickle
+import struct
+import zlib
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import torch
+
+from lehr.checkpoint.packing import pack, unpack
+from lehr.checkpoint.run_folder import LAST, PREVIOUS
+from lehr.errors import InputError
+from lehr.runtime.atomic_write import atomic_file, flush_to_disk
+
+FORMAT = "lehr-state-1"
+ABANDONED = "abandoned.ckpt"
+"""The last checkpoint of a run that was told to go back to an earlier one."""
+END_OF_ARCHIVE = b"PK\x05\x06"
+END_LENGTH = 22
+"""Bytes of a ZIP archive's end record before its comment."""
+CRC_LENGTH = 8
+"""Hexadecimal digits of the checksum, the last bytes of the file."""
+LONGEST_COMMENT = 2**16 - 1
+
+
+class DamagedCheckpoint(InputError):
+    """A checkpoint that cannot be used: cut off, changed, or not written by Lehr."""
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """Where a run stood when a checkpoint was written.
+
+    Attributes:
+        epoch: the epoch that ran or came next, from 0.
+        epochs: epochs of the run.
+        step: batches seen since the start of the run.
+        finished: whether the run had reached its end.
+        skipping: whether its last optimizer step had been skipped, so that it is no place to go back to.
+    """
+
+    epoch: int
+    epochs: int
+    step: int
+    finished: bool = False
+    skipping: bool = False
+
+    def __str__(self) -> str:
+        return f"epoch {min(self.epoch + 1, self.epochs)} of {self.epochs}, {self.step} batches done"
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """A checkpoint as read.
+
+    Attributes:
+        path: the file.
+        position: where the run stood.
+        content: tensors, numbers and text by name.
+    """
+
+    path: Path
+    position: Position
+    content: dict[str, Any]
+
+
+def write_checkpoint(folder: Path, content: dict[str, Any], position: Position) -> None:
+    """Makes a run's last checkpoint its previous one and writes a new last; one that is whole is there at any moment.
+
+    Args:
+        folder: the run's folder.
+        content: tensors on the CPU, numbers, text, and lists and dictionaries of these.
+        position: where the run stands.
+
+    Raises:
+        InputError: it cannot be written; the checkpoints are as before then.
+    """
+    last = folder / LAST
+    with atomic_file(last, "Make room.") as temporary:
+        with temporary.open("wb") as file:
+            archive = _Archive(file)
+            blocks, text = pack(content)
+            try:
+                torch.save({"format": FORMAT, "blocks": blocks, "content": text}, archive)  # type: ignore[arg-type]
+            except RuntimeError:
+                if archive.error is None:
+                    raise
+                raise archive.error from None  # a full disk, say, of which torch makes an error of its own
+            archive.finish(json.dumps({"format": FORMAT, **asdict(position)}).encode() + b"\n")
+        flush_to_disk(temporary)
+        if _worth_keeping(last):
+            last.replace(folder / PREVIOUS)
+
+
+def abandon_last(folder: Path, taken: Path) -> None:
+    """Puts a run's last checkpoint aside, since the run goes back to another one.
+
+    Args:
+        folder: the run's folder.
+        taken: the checkpoint that it goes back to.
+    """
+    if (folder / LAST).exists():
+        (folder / LAST).replace(folder / (ABANDONED if taken.name != ABANDONED else f"2-{ABANDONED}"))
+
+
+def _worth_keeping(path: Path) -> bool:
+    """Whether a checkpoint is one to go back to, so that it may take the place of the previous one."""
+    try:
+        return not read_position(path).skipping
+    except (DamagedCheckpoint, OSError):  # missing, or damaged, while the previous one is not
+        return False
+
+
+class _Archive:
+    """A file that torch writes to: sums up what it writes, and puts the comment and the checksum behind it."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._crc = 0
+        self.error: OSError | None = None
+        self._end = b""
+        """The last bytes so far, held back: torch leaves the length of the comment in them empty."""
+
+    def write(self, data: bytes | memoryview) -> int:
+        view = memoryview(data).cast("B")
+        if len(view) < END_LENGTH:
+            view = memoryview(self._end + bytes(view))
+        else:
+            self._put(self._end)
+        cut = max(0, len(view) - END_LENGTH)
+        self._put(view[:cut])
+        self._end = bytes(view[cut:])
+        return len(data)
+
+    def flush(self) -> None:
+        self._file.flush()
+
+    def finish(self, comment: bytes) -> None:
+        """Writes the end."""
+        self._put(self._end[:-2] + struct.pack("<H", len(comment) + CRC_LENGTH) + comment)
+        self._file.write(f"{self._crc:08x}".encode())
+
+    def _put(self, data: bytes | memoryview) -> None:
+        self._crc = zlib.crc32(data, self._crc)
+        try:
+            self._file.write(data)
+        except OSError as error:
+            self.error = error
+            raise
+
+
+def read_position(path: Path) -> Position:
+    """Where the run of a checkpoint stood, from the end of the file alone; the rest is not checked.
+
+    Raises:
+        DamagedCheckpoint: the end is missing or damaged.
+        OSError: the file cannot be read.
+    """
+    with path.open("rb") as file:
+        size = file.seek(0, io.SEEK_END)
+        file.seek(max(0, size - LONGEST_COMMENT - END_LENGTH))
+        tail = file.read()
+    return _position(path, tail)
+
+
+def read_checkpoint(path: Path) -> Checkpoint:
+    """A checkpoint, checked as a whole before anything in it is interpreted.
+
+    Raises:
+        DamagedCheckpoint: it is cut off, changed, not a checkpoint of Lehr's, or holds what is no data.
+        InputError: there is no such file, or it cannot be read.
+    """
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        raise InputError(f"{path}: there is no such checkpoint.") from None
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}).") from None
+    position = _position(path, data)
+    if _checksum(memoryview(data)[:-CRC_LENGTH]) != data[-CRC_LENGTH:]:
+        raise _damaged(path)
+    try:
+        loaded = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+        if not isinstance(loaded, dict) or loaded.get("format") != FORMAT:
+            raise _foreign(path)
+        content = unpack(loaded["blocks"], loaded["content"])
+    except pickle.UnpicklingError:
+        raise DamagedCheckpoint(
+            f"{path}: holds something other than tensors, numbers and text. Lehr writes no such files, and does not "
+            "load what could run code: do not trust this file."
+        ) from None
+    except (RuntimeError, ValueError, KeyError, TypeError, AttributeError, EOFError, IndexError):
+        raise _damaged(path) from None
+    if not isinstance(content, dict):
+        raise _damaged(path)
+    return Checkpoint(path, position, content)
+
+
+def newest_checkpoint(
+    folder: Path, say: Callable[[str], None], wanted: Callable[[Position], bool] = lambda _: True
+) -> Checkpoint | None:
+    """The last checkpoint of a run, or the previous one where the last is damaged or missing.
+
+    Args:
+        folder: the run's folder.
+        say: told which file was passed over, and why.
+        wanted: which positions will do.
+
+    Returns:
+        None where the run has no checkpoint yet.
+
+    Raises:
+        DamagedCheckpoint: there are checkpoints, and none can be used.
+    """
+    damage: list[str] = []
+    for path in (folder / LAST, folder / PREVIOUS):
+        if not path.exists():
+            continue
+        try:
+            checkpoint = read_checkpoint(path)
+        except InputError as error:
+            damage.append(str(error))
+            continue
+        if not wanted(checkpoint.position):
+            continue
+        for line in damage:
+            say(f"{line}\nThe previous checkpoint is used: {path}.")
+        return checkpoint
+    if damage:
+        raise DamagedCheckpoint("\n".join([*damage, f"No whole checkpoint is left in {folder}: start a new run."]))
+    return None
+
+
+def _position(path: Path, data: bytes) -> Position:
+    start = data.rfind(END_OF_ARCHIVE)
+    comment = data[start + END_LENGTH :] if start >= 0 else b""
+    if not comment.startswith(b'{"format": "lehr-'):
+        raise _foreign(path) if len(data) and b"lehr-state" not in data[-LONGEST_COMMENT:] else _damaged(path)
+    try:
+        text, checksum = comment.rsplit(b"\n", 1)
+        fields = json.loads(text)
+        written = fields.pop("format")
+        if written == FORMAT and len(checksum) == CRC_LENGTH:
+            return Position(**fields)
+    except (ValueError, TypeError, KeyError, AttributeError):
+        raise _damaged(path) from None
+    if written == FORMAT:
+        raise _damaged(path)
+    raise DamagedCheckpoint(f"{path}: has the format {written}; this version of Lehr reads {FORMAT}.")
+
+
+def _checksum(data: memoryview) -> bytes:
+    return f"{zlib.crc32(data):08x}".encode()
+
+
+def _damaged(path: Path) -> DamagedCheckpoint:
+    return DamagedCheckpoint(f"{path}: is damaged (cut off, or changed since it was written).")
+
+
+def _foreign(path: Path) -> DamagedCheckpoint:
+    return DamagedCheckpoint(
+        f"{path}: is cut off, or no checkpoint that Lehr wrote. Give the last.ckpt or previous.ckpt of a run; weights "
+        "are not a training state: start from them by --weights."
+    )

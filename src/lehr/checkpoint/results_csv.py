@@ -1,0 +1,43 @@
+"""results.csv: one row an epoch."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from lehr.runtime.atomic_write import atomic_file
+
+RESULTS = "results.csv"
+Row = dict[str, float | int | str | None]
+"""A row of results.csv by column."""
+
+
+def write_results(path: Path, rows: Sequence[Mapping[str, float | int | str | None]]) -> None:
+    """Writes all rows of a run under a header; the file appears whole or not at all.
+
+    The file is a view of the training state, so that a run that was killed has neither a gap nor a doubled row.
+
+    Args:
+        path: the file.
+        rows: values by column, all with the same columns; None is written as nothing. Without rows there is no file.
+
+    Raises:
+        InputError: the file cannot be written.
+    """
+    if not rows:
+        path.unlink(missing_ok=True)
+        return
+    text = io.StringIO()
+    writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({name: _text(value) for name, value in row.items()} for row in rows)
+    with atomic_file(path, "Make room.") as temporary:
+        temporary.write_text(text.getvalue(), encoding="utf-8")
+
+
+def _text(value: float | int | str | None) -> str:
+    if value is None:
+        return ""
+    return f"{value:.6g}" if isinstance(value, float) else str(value)

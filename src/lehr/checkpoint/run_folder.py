@@ -1,0 +1,147 @@
+"""The folder of a run: made first, never overwritten, written by one process at a time."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import yaml
+from filelock import FileLock, Timeout
+
+from lehr.config import TrainConfig
+from lehr.errors import InputError
+from lehr.runtime.atomic_write import atomic_file
+
+CONFIG, LOCK, LOG = "config.yaml", ".lock", "train.log"
+LAST, PREVIOUS = "last.ckpt", "previous.ckpt"
+HOLDER = ".lock.holder"
+"""Who holds the lock; a file of its own, since on some file systems the lock is what the lock file says."""
+OURS = {LOCK, HOLDER, f".{CONFIG}.tmp"}
+"""What a run that was killed at its very beginning may have left."""
+
+
+def make_run_folder(project: Path, name: str | None, default: str = "train") -> Path:
+    """Makes and returns `project/name`; without a name, the first free of `train`, `train-2`, ...
+
+    A named folder may be there already if a kill left it before the run began.
+
+    Args:
+        project: the folder that holds the runs; made when missing.
+        name: the run's name, or None.
+        default: the first part of the name when none is given.
+
+    Raises:
+        InputError: the folder exists already, or cannot be made or written.
+    """
+    try:
+        project.mkdir(parents=True, exist_ok=True)
+        if name is not None:
+            folder = project / name
+            if not _left_unbegun(folder):
+                folder.mkdir(parents=True)
+        else:
+            folder = _make_first_free(project, default)
+    except FileExistsError as error:
+        raise InputError(
+            f"{error.filename}: exists already, and a run is never overwritten. Choose another --name or --project"
+            + (f", or go on with it: lehr train --resume {error.filename}" if _is_run(error.filename) else ".")
+        ) from None
+    except OSError as error:
+        raise InputError(
+            f"{error.filename or project}: cannot be made ({error.strerror}). Choose another --project."
+        ) from None
+    if not os.access(folder, os.W_OK):
+        raise InputError(f"{folder}: cannot be written. Choose another --project.")
+    return folder
+
+
+def write_config(config: TrainConfig, folder: Path) -> None:
+    """Writes every option of a run into its folder; the file appears whole or not at all.
+
+    Raises:
+        InputError: the file cannot be written.
+    """
+    text = yaml.safe_dump(config.flat(), sort_keys=False, allow_unicode=True)
+    with atomic_file(folder / CONFIG, "Make room, or choose another --project.") as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def discard(folder: Path) -> None:
+    """Removes a run that has not begun: only what Lehr made, and the folder if nothing else is in it."""
+    with contextlib.suppress(OSError):
+        for name in (CONFIG, *OURS):
+            (folder / name).unlink(missing_ok=True)
+        folder.rmdir()
+
+
+@contextmanager
+def only_writer(folder: Path) -> Iterator[None]:
+    """Holds a run's folder for this process; the system lets go of it when the process ends, however it ends.
+
+    Raises:
+        InputError: another process holds it.
+    """
+    path = folder / LOCK
+    lock = FileLock(path, timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise InputError(
+            f"{folder}: is being trained by {_holder(folder)}. A run has one writer: wait for it, or stop it first."
+        ) from None
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written ({error.strerror}).") from None
+    with contextlib.suppress(OSError):  # a full disk: the lock holds all the same
+        (folder / HOLDER).write_text(f"process {os.getpid()} on {platform.node()}", encoding="utf-8")
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def is_held(folder: Path) -> bool:
+    """Whether a process holds a run's folder."""
+    if not (folder / LOCK).exists():
+        return False
+    try:
+        with FileLock(folder / LOCK, timeout=0):
+            return False
+    except Timeout:
+        return True
+    except OSError:  # not ours to lock
+        return False
+
+
+def _holder(folder: Path) -> str:
+    try:
+        return (folder / HOLDER).read_text(encoding="utf-8") or "another process"
+    except OSError:
+        return "another process"
+
+
+def _left_unbegun(folder: Path) -> bool:
+    """Whether a folder holds nothing but what a run that was killed at its very beginning leaves."""
+    if not folder.is_dir():
+        return False
+    names = {path.name for path in folder.iterdir()}
+    return bool(names) and names <= OURS
+
+
+def _is_run(name: str) -> bool:
+    return (Path(name) / CONFIG).is_file()
+
+
+def _make_first_free(project: Path, default: str) -> Path:
+    number = 1
+    while True:
+        folder = project / (default if number == 1 else f"{default}-{number}")
+        try:
+            folder.mkdir()
+        except FileExistsError:
+            number += 1
+        else:
+            return folder

@@ -1,0 +1,96 @@
+"""A copy of the training state in the host's memory, made between two steps without waiting for the device."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+PLAIN = (int, float, bool, str, type(None))
+Blocks = dict[torch.dtype, Tensor]
+"""The memory of a copy: a 1-D tensor for each type of number."""
+
+
+def snapshot(content: Any, spare: Blocks | None = None) -> tuple[Any, Blocks]:
+    """A copy of nested tensors, numbers and text as they are now, and the memory that its tensors lie in.
+
+    All tensors of a type lie in one block, since one block is written much faster than a thousand. From CUDA they are
+    copied to page-locked memory in the order of the stream, so that later steps may change them at once; what
+    `wait_for_snapshot` returns waits until the copies are complete.
+
+    Args:
+        content: what to copy.
+        spare: the memory of an earlier copy that nobody needs any more; used again where it fits, since fresh memory
+            takes longer than the copy.
+
+    Raises:
+        TypeError: something else is in it, which could be written but not be read again.
+    """
+    tensors = list(_tensors(content))
+    blocks = _blocks(tensors, spare or {})
+    copies = iter(_copies(tensors, blocks))
+
+    def copied(part: Any) -> Any:
+        if isinstance(part, Tensor):
+            return next(copies)
+        if isinstance(part, dict):
+            return {key: copied(value) for key, value in part.items()}
+        if isinstance(part, list | tuple):
+            return type(part)(copied(value) for value in part)
+        if type(part) not in PLAIN:
+            raise TypeError(f"a training state holds tensors, numbers and text, not {type(part)}")
+        return part
+
+    return copied(content), blocks
+
+
+def wait_for_snapshot(device: torch.device) -> Callable[[], None]:
+    """Waits, when called, until all copies begun so far by `snapshot` are complete."""
+    if device.type != "cuda":
+        return lambda: None
+    event = torch.cuda.Event()  # type: ignore[no-untyped-call]
+    event.record(torch.cuda.current_stream(device))
+    wait: Callable[[], None] = event.synchronize
+    return wait
+
+
+def _tensors(content: Any) -> Iterator[Tensor]:
+    """The tensors in nested content, in the order in which they are met."""
+    if isinstance(content, Tensor):
+        yield content.detach()
+    elif isinstance(content, dict):
+        for value in content.values():
+            yield from _tensors(value)
+    elif isinstance(content, list | tuple):
+        for value in content:
+            yield from _tensors(value)
+
+
+def _blocks(tensors: Sequence[Tensor], spare: Blocks) -> Blocks:
+    """Memory for copies of some tensors."""
+    sizes: dict[torch.dtype, int] = {}
+    for tensor in tensors:
+        sizes[tensor.dtype] = sizes.get(tensor.dtype, 0) + tensor.numel()
+    pinned = any(tensor.device.type == "cuda" for tensor in tensors)
+    return {
+        dtype: spare[dtype]
+        if dtype in spare and len(spare[dtype]) == size
+        else torch.empty(size, dtype=dtype, pin_memory=pinned)
+        for dtype, size in sizes.items()
+    }
+
+
+def _copies(tensors: Sequence[Tensor], blocks: Blocks) -> list[Tensor]:
+    """Copies with the same shapes and strides, one after another in blocks that they fill."""
+    used = dict.fromkeys(blocks, 0)
+    copies = []
+    for tensor in tensors:
+        strides = torch.empty_like(tensor, device="meta").stride()
+        place = torch.as_strided(blocks[tensor.dtype], tensor.shape, strides, used[tensor.dtype])
+        used[tensor.dtype] += tensor.numel()
+        copies.append(place)
+    if copies:
+        torch._foreach_copy_(copies, list(tensors), non_blocking=copies[0].is_pinned())
+    return copies

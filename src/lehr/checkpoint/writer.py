@@ -1,0 +1,173 @@
+"""Saving beside the training: a thread writes what the training hands over, and tells what could not be written.
+
+At most one save waits while another is written; a newer one takes its place, but not the place of the best weights that
+it carries. What fails is carried along to the next save, so that a disk with room again has everything.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from lehr.checkpoint.format import Position, write_checkpoint
+from lehr.checkpoint.results_csv import RESULTS, Row, write_results
+from lehr.checkpoint.run_folder import LAST
+from lehr.errors import LehrError
+from lehr.models.weights import encode_weights, write_weights
+
+BEST_WEIGHTS, LAST_WEIGHTS = "best.safetensors", "last.safetensors"
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """Weights to write.
+
+    Attributes:
+        tensors: by name, in the host's memory.
+        metadata: text by name.
+    """
+
+    tensors: Mapping[str, Tensor]
+    metadata: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class SaveRequest:
+    """What is written together.
+
+    Attributes:
+        content: the training state, in the host's memory.
+        position: where the run stands.
+        rows: those of results.csv.
+        last: weights for `last.safetensors`; None leaves the file as it is.
+        best: weights for `best.safetensors`; None leaves the file as it is.
+        ready: waits until the tensors are complete.
+        written: called when all is written, and the memory of the state is needed no more.
+    """
+
+    content: dict[str, Any]
+    position: Position
+    rows: Sequence[Row]
+    last: Weights | None = None
+    best: Weights | None = None
+    ready: Callable[[], None] = lambda: None
+    written: Callable[[], None] = lambda: None
+
+
+class AsyncWriter:
+    """Writes a run's files on a thread of its own.
+
+    Args:
+        folder: the run's folder.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._change = threading.Condition()
+        self._waiting: SaveRequest | None = None
+        self._failed: SaveRequest | None = None
+        self._busy = False
+        self._closing = False
+        self._news: list[str] = []
+        self._thread = threading.Thread(target=self._work, name="saver", daemon=True)
+        self._thread.start()
+
+    def save(self, save: SaveRequest) -> None:
+        """Hands a save over; returns at once."""
+        with self._change:
+            self._waiting = _merged(_merged(self._failed, self._waiting), save)
+            self._failed = None
+            self._change.notify_all()
+
+    def news(self) -> list[str]:
+        """What could not be written since the last call, a message each."""
+        if not self._news:
+            return []
+        with self._change:
+            news, self._news = self._news, []
+        return news
+
+    def wait(self) -> bool:
+        """Waits until everything is written; False where something could not be."""
+        with self._change:
+            self._change.wait_for(lambda: self._waiting is None and not self._busy)
+            return self._failed is None
+
+    def retry(self) -> bool:
+        """Tries once more to write what could not be written; False where it still cannot be."""
+        if self.wait():
+            return True
+        with self._change:
+            self._waiting, self._failed = self._failed, None
+            self._change.notify_all()
+        return self.wait()
+
+    def close(self, at_once: bool = False) -> None:
+        """Ends the thread when it has written what waits.
+
+        Args:
+            at_once: leave what waits, and do not wait long for what is being written.
+        """
+        with self._change:
+            self._closing = True
+            if at_once:
+                self._waiting = None
+            self._change.notify_all()
+        self._thread.join(1.0 if at_once else None)
+
+    def _work(self) -> None:
+        while True:
+            save = self._next()
+            if save is None:
+                return
+            problem = self._written(save)
+            with self._change:
+                self._busy = False
+                if problem is not None:
+                    self._news.append(problem)
+                    if self._waiting is None:
+                        self._failed = save
+                    else:
+                        self._waiting = _merged(save, self._waiting)
+                self._change.notify_all()
+
+    def _next(self) -> SaveRequest | None:
+        """Waits for a save; None when there is none and none will come."""
+        with self._change:
+            self._change.wait_for(lambda: self._waiting is not None or self._closing)
+            save, self._waiting = self._waiting, None
+            self._busy = save is not None
+            return save
+
+    def _written(self, save: SaveRequest) -> str | None:
+        """Writes a save; what went wrong, if anything."""
+        try:
+            save.ready()
+            # The checkpoint comes last: a run that is killed before it makes the other files again when it goes on.
+            best = None if save.best is None else encode_weights(save.best.tensors, save.best.metadata)
+            if best is not None:
+                write_weights(best, self.folder / BEST_WEIGHTS)
+            if save.last is not None:
+                last = best if save.last is save.best else None
+                last = last or encode_weights(save.last.tensors, save.last.metadata)
+                write_weights(last, self.folder / LAST_WEIGHTS)
+            write_results(self.folder / RESULTS, save.rows)
+            write_checkpoint(self.folder, save.content, save.position)
+            save.written()
+        except LehrError as error:
+            return str(error)
+        except Exception as error:  # a run goes on, whatever a file system does; nothing else stands behind the thread
+            return f"{self.folder / LAST}: cannot be written ({error})."
+        return None
+
+
+def _merged(older: SaveRequest | None, newer: SaveRequest | None) -> SaveRequest | None:
+    """The newer of two saves, with weights of the older where it has none of its own."""
+    if older is None or newer is None:
+        return newer or older
+    return replace(newer, best=newer.best or older.best, last=newer.last or older.last)

@@ -1,0 +1,83 @@
+"""Which device each process of a run trains on."""
+
+from __future__ import annotations
+
+import torch
+
+from lehr.distributed.environment import World
+from lehr.errors import InputError
+from lehr.options import DeviceOptions
+from lehr.runtime.device import pick_device
+
+
+def processes_here(options: DeviceOptions) -> int:
+    """Processes that a command starts on this machine; 1 where it trains by itself.
+
+    Raises:
+        InputError: devices and processes do not fit together.
+    """
+    names = _names(options.device)
+    if len(set(names)) < len(names):
+        raise InputError(f"--device {options.device}: names a device twice.")
+    if options.parallel == "dp":
+        if (options.processes or 1) > 1:
+            raise InputError("--parallel dp: is one process for all devices; leave out --processes, or use ddp.")
+        return 1
+    if len(names) > 1 and options.processes not in (None, len(names)):
+        raise InputError(
+            f"--device {options.device}: names {len(names)} devices for {options.processes} processes. Leave out "
+            "--processes: there is one a device."
+        )
+    return len(names) if len(names) > 1 else options.processes or 1
+
+
+def own_device(options: DeviceOptions, place: World) -> torch.device:
+    """The device of this process.
+
+    Args:
+        options: name the devices.
+        place: the processes that were started together with this one.
+
+    Raises:
+        InputError: there is no device for it.
+    """
+    names = _names(options.device)
+    if place.local_count == 1 or len(names) > 1:
+        if place.local_rank >= len(names):
+            raise InputError(
+                f"--device {options.device}: names {len(names)} devices for {place.local_count} processes a machine."
+            )
+        return pick_device(names[place.local_rank])
+    first = pick_device(names[0])
+    if first.type == "cpu":
+        return first
+    if names[0] not in ("auto", "cuda"):
+        raise InputError(
+            f"--device {options.device}: is one device for {place.local_count} processes a machine. Name one for each, "
+            "such as 0,1, or use --device cuda for the first ones."
+        )
+    if first.type != "cuda":
+        raise InputError(f"--device {options.device}: {first} cannot be shared by processes. Use --device cpu.")
+    return pick_device(str(place.local_rank))
+
+
+def data_parallel_devices(options: DeviceOptions) -> list[torch.device]:
+    """The devices of `--parallel dp`, the first of which has the model.
+
+    Raises:
+        InputError: they are not several CUDA devices.
+    """
+    names = _names(options.device)
+    if len(names) == 1 and names[0] in ("auto", "cuda"):
+        names = [str(index) for index in range(torch.cuda.device_count())]
+    devices = [pick_device(name) for name in names]
+    if len(devices) < 2 or any(device.type != "cuda" for device in devices):
+        raise InputError(
+            f"--parallel dp: DataParallel needs several CUDA devices, and --device {options.device} is "
+            f"{', '.join(map(str, devices)) or 'none here'}. --parallel ddp also takes --device cpu --processes 2."
+        )
+    return devices
+
+
+def _names(devices: str) -> list[str]:
+    return [name.strip().lower() for name in devices.split(",")]

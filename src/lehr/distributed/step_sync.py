@@ -1,0 +1,86 @@
+"""What the processes of a run tell each other in each step, beside gradients: in one small sum.
+
+That is the loss, the BatchNorm statistics, the counts of objects, and what each wishes: to stop, since a signal has
+come, or to save. Whoever wishes it, all of them know it at the same step, and none waits for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from lehr.distributed.collectives import Ranks
+from lehr.runtime.signals import STOPPING
+
+
+@dataclass(frozen=True, slots=True)
+class StepFlags:
+    """What all processes told in a step.
+
+    Attributes:
+        instances: objects of the batch.
+        replaced: its pictures that had to be replaced.
+        save: whether one of them wants the state saved.
+        stop: the signal that asks for the end; None while none does.
+    """
+
+    instances: int
+    replaced: int
+    save: bool
+    stop: int | None
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> StepFlags:
+        """What the numbers of `StepSync` mean."""
+        instances, replaced, save, *signals = map(round, values)
+        came = [number for number, count in zip(STOPPING, signals, strict=True) if count]
+        return cls(instances, replaced, save > 0, came[0] if came else None)
+
+
+class StepSync:
+    """The small sum of each step.
+
+    Args:
+        ranks: the processes.
+        statistics: the BatchNorm statistics in a block, averaged in place, weighed by images; None where they are
+            equal anyhow.
+        device: of this process.
+    """
+
+    def __init__(self, ranks: Ranks, statistics: Tensor | None, device: torch.device) -> None:
+        self._ranks = ranks
+        self._statistics = statistics
+        self._device = device
+
+    def __call__(
+        self, loss: Tensor, *, instances: int, replaced: int, share: float, save: bool, stop: int | None
+    ) -> tuple[Tensor, Tensor]:
+        """The loss of the whole batch, and what all processes told; the host waits on a CPU only.
+
+        Args:
+            loss: (parts,), of this process; the whole batch's is the mean.
+            instances: objects of this process's share of the batch; 0 where it has none.
+            replaced: its images that had to be replaced.
+            share: its share of the images of the batch, 0 to 1.
+            save: whether this process wants the state saved.
+            stop: the signal that this process was asked to end by.
+
+        Returns:
+            (parts,), not finite where one process's is not; and numbers for `StepFlags.of`, both on the device.
+        """
+        values = torch.tensor(
+            [instances, replaced, save, *(number == stop for number in STOPPING)], dtype=torch.float32
+        )
+        if self._device.type == "cuda":
+            values = values.pin_memory().to(self._device, non_blocking=True)
+        own = [loss.float() / self._ranks.count, values]
+        if self._statistics is not None:
+            own.append(self._statistics * share)
+        together = self._ranks.all_reduce(torch.cat(own))
+        ended = len(loss) + len(values)
+        if self._statistics is not None:
+            self._statistics.copy_(together[ended:])
+        return together[: len(loss)], together[len(loss) : ended]

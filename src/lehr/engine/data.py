@@ -1,0 +1,152 @@
+"""The data that a run starts with: read, checked, decoded, ready to be handed out in batches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+
+from lehr.config import TrainConfig
+from lehr.data.cache import ImageStore, map_store, open_store
+from lehr.data.check import refuse_unusable
+from lehr.data.images import ImageFault
+from lehr.data.load import load_dataset, require_split
+from lehr.data.loader import EvalBatches, Loader, TrainBatches
+from lehr.distributed.collectives import ALONE, Ranks
+from lehr.distributed.environment import world
+from lehr.errors import InputError
+from lehr.runtime.device import available_cores
+from lehr.sample import Dataset, Sample
+from lehr.techniques.plan import TrainingPlan, plan_training
+from lehr.techniques.single_class import as_one_class
+
+MOST_WORKERS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class RunData:
+    """A run's data.
+
+    Attributes:
+        dataset: as read, its classes as one where that is asked for.
+        train_store: images and samples of the training split.
+        val_store: those of the validation split.
+        train_loader: gives training batches.
+        val_loader: gives validation batches.
+        device: where the batches go.
+    """
+
+    dataset: Dataset
+    train_store: ImageStore
+    val_store: ImageStore
+    train_loader: Loader
+    val_loader: Loader
+    device: torch.device
+
+
+def start_data(config: TrainConfig, device: torch.device, say: Callable[[str], None], ranks: Ranks = ALONE) -> RunData:
+    """Reads and checks a run's data, then decodes it.
+
+    Args:
+        config: the run's options.
+        device: where the batches go.
+        say: told what was done.
+        ranks: the processes that train together; those of one machine share its cache.
+
+    Raises:
+        InputError: data that cannot be trained on, or not with these options.
+    """
+    dataset = _loaded(config, ranks)
+    refuse_unusable(dataset, config.data.skip_broken)
+    if config.data.single_cls:
+        dataset = as_one_class(dataset)
+    train_samples, val_samples = require_split(dataset, "train"), require_split(dataset, "val")
+    plan_of(config, dataset, len(train_samples))  # before much is decoded
+    train_store = _open_store(train_samples, config, say, ranks)
+    val_store = _open_store(val_samples, config, say, ranks)
+    workers, pin = _workers(config, device), device.type == "cuda"
+    seed, rect = config.run.seed, config.data.rect
+    make = TrainBatches(
+        train_store,
+        config.augment,
+        config.imgsz,
+        seed,
+        config.epochs,
+        rect,
+        on_device=draws_on_device(config, device),
+    )
+    return RunData(
+        dataset,
+        train_store,
+        val_store,
+        Loader(make, workers, pin),
+        Loader(EvalBatches(val_store, config.imgsz, tolerant=True), min(workers, 4), pin),
+        device,
+    )
+
+
+def draws_on_device(config: TrainConfig, device: torch.device) -> bool:
+    """Whether training pictures are drawn on the device: `auto` does so on a GPU, whose time is the cheaper there."""
+    where = config.speed.augment_on
+    return where == "device" or (where == "auto" and device.type == "cuda")
+
+
+def plan_of(config: TrainConfig, dataset: Dataset, images: int) -> TrainingPlan:
+    """The course of a run on a count of training images.
+
+    Raises:
+        InputError: the warmup is longer than the run.
+    """
+    return plan_training(
+        config.schedule, epochs=config.epochs, images=images, batch=config.batch, classes=len(dataset.names)
+    )
+
+
+def _loaded(config: TrainConfig, ranks: Ranks) -> Dataset:
+    """The data set; where it is generated, the first process of a machine does so before the others read it."""
+
+    def make() -> None:
+        load_dataset(config.data.data, config.run.seed)
+
+    if ranks.is_distributed and config.data.data == "shapes":
+        ranks.broadcast_local(make)
+    return load_dataset(config.data.data, config.run.seed)
+
+
+def _open_store(samples: Sequence[Sample], config: TrainConfig, say: Callable[[str], None], ranks: Ranks) -> ImageStore:
+    """The images of a split, decoded by the first process of each machine for all of that machine."""
+    own: list[ImageStore] = []
+
+    def fill() -> tuple[list[int], str | None]:
+        store, kept = _filled(samples, config, say, shared=ranks.local_count > 1)
+        own.append(store)
+        return kept, store.place
+
+    kept, place = ranks.broadcast_local(fill)
+    if own:
+        return own[0]
+    return map_store([samples[index] for index in kept], config.imgsz, config.data.cache, place)
+
+
+def _filled(
+    samples: Sequence[Sample], config: TrainConfig, say: Callable[[str], None], shared: bool
+) -> tuple[ImageStore, list[int]]:
+    """The images of a split, and which; those that turn out broken only in decoding are left out where allowed."""
+    kept = list(range(len(samples)))
+    while True:
+        left = [samples[index] for index in kept]
+        try:
+            return open_store(left, config.imgsz, config.data.cache, say, shared), kept
+        except ImageFault as error:
+            if not config.data.skip_broken or len(left) == 1:
+                raise InputError(f"{error}\nRepair or remove it, or train without it by --skip-broken.") from None
+            say(f"Skipped: {error}")
+            kept = [index for index in kept if samples[index].path != error.path]
+
+
+def _workers(config: TrainConfig, device: torch.device) -> int:
+    """Loading processes: those asked for; else none beside a CPU that is busy training, up to 8 beside a GPU."""
+    if config.data.workers is not None:
+        return config.data.workers
+    return 0 if device.type == "cpu" else min(MOST_WORKERS, max(1, available_cores() // world().local_count))

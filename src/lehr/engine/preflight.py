@@ -1,0 +1,321 @@
+"""Checks before the first step: images a step, the precision, compiled code, and what determinism costs.
+
+Each is measured on the model, the images and the device of the run, and changes nothing of it.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+
+from lehr.config import TrainConfig
+from lehr.data.batch import Batch
+from lehr.data.loader import train_requests
+from lehr.distributed.collectives import ALONE, Ranks
+from lehr.engine.autobatch import choose_batch
+from lehr.engine.data import RunData
+from lehr.engine.out_of_memory import first_images, is_out_of_memory, release
+from lehr.engine.step import ForwardLoss, as_input
+from lehr.models.preserve_buffers import preserve_buffers
+from lehr.runtime.atomic_write import atomic_file
+from lehr.runtime.device import set_deterministic, wait_for
+from lehr.techniques.freezing import freeze_bn_stats
+from lehr.techniques.multi_scale import SizeRange
+from lehr.techniques.precision import Precision, safer, wanted_precision
+from lehr.techniques.precision_check import PrecisionCheck, check_precision
+from lehr.techniques.precision_support import works
+
+
+def choose_speed(
+    config: TrainConfig,
+    data: RunData,
+    forward_loss: ForwardLoss,
+    sizes: SizeRange | None,
+    say: Callable[[str], None],
+    ranks: Ranks,
+) -> tuple[TrainConfig, PrecisionChoice]:
+    """A run's options with its images a step, and its precision.
+
+    Rank 0 finds out for all processes, with one process's share of a batch. The batch is measured in the precision that
+    is hoped for, and measured again where that is refused, since float32 takes more memory.
+
+    Args:
+        config: the run's options.
+        data: its data.
+        forward_loss: its model and loss, on the device.
+        sizes: what multi-scale training draws from; None for one size.
+        say: told what was found.
+        ranks: the processes that train together.
+
+    Raises:
+        InputError: an option asks for what this device cannot do.
+        LehrError: not even one image fits.
+    """
+    most = None if sizes is None else sizes.most
+    measured = not isinstance(config.data.batch, int)
+    asked, hoped = config, wanted_precision(config.speed.amp, forward_loss.device)
+    if measured:
+        config = asked.with_batch(
+            ranks.broadcast_from_rank0(lambda: choose_batch(asked, data, forward_loss, most, hoped, say, ranks.count))
+        )
+
+    def first_batch() -> Batch:
+        seed, rect = config.run.seed, config.data.rect
+        share = config.batch // ranks.count
+        requests = train_requests(data.train_store.samples, share, seed, 0, rect=rect)[:1]
+        return next(iter(data.train_loader.batches(requests))).to(forward_loss.device)
+
+    choice = choose_precision(config, forward_loss, first_batch, say, ranks)
+    if measured and choice.precision is not hoped:
+        settled = choice.precision
+        config = asked.with_batch(
+            ranks.broadcast_from_rank0(lambda: choose_batch(asked, data, forward_loss, most, settled, say, ranks.count))
+        )
+    return config, choice
+
+
+PRECISION = "precision.json"
+"""File of a run that keeps the verdicts and their numbers."""
+
+ROOM = 4
+"""How far below the largest scale that did not overflow a run in float16 begins: its gradients grow at first."""
+
+
+@dataclass(frozen=True, slots=True)
+class PrecisionChoice:
+    """The precision of a run.
+
+    Attributes:
+        precision: in which the model computes.
+        scale: what the loss is multiplied by at first, in float16.
+        checks: the verdicts on what was tried, the last one's passed.
+    """
+
+    precision: Precision
+    scale: float
+    checks: tuple[PrecisionCheck, ...]
+
+
+def choose_precision(
+    config: TrainConfig,
+    forward_loss: ForwardLoss,
+    first_batch: Callable[[], Batch],
+    say: Callable[[str], None],
+    ranks: Ranks = ALONE,
+) -> PrecisionChoice:
+    """The precision that a new run begins in; under several processes, rank 0 decides for all.
+
+    Args:
+        config: the run's options.
+        forward_loss: its model and loss, on the device.
+        first_batch: gives a batch of the run's images, as large as its batches.
+        say: told the verdict.
+        ranks: the processes that train together.
+
+    Raises:
+        InputError: the precision was named, and does not work on this device.
+    """
+    choice = ranks.broadcast_from_rank0(lambda: _choose(config, forward_loss, first_batch, say))
+    if not choice.checks and config.speed.amp == "auto" and forward_loss.device.type != "cpu":
+        say(f"Mixed precision is off: {forward_loss.device} has nothing faster than float32.")
+    return choice
+
+
+def _choose(
+    config: TrainConfig, forward_loss: ForwardLoss, first_batch: Callable[[], Batch], say: Callable[[str], None]
+) -> PrecisionChoice:
+    precision = wanted_precision(config.speed.amp, forward_loss.device)
+    checks: list[PrecisionCheck] = []
+    batch: Batch | None = None
+    while precision is not Precision.FLOAT32:
+        batch = batch or first_batch()
+        check = _checked(forward_loss, batch, precision)
+        if check is None:
+            say(f"{precision} could not be checked: not even one image fits into the memory in float32.")
+            return PrecisionChoice(Precision.FLOAT32, 1.0, tuple(checks))
+        say(str(check))
+        checks.append(check)
+        if check.passed:
+            return PrecisionChoice(precision, max(check.scale / ROOM, 1.0), tuple(checks))
+        precision = safer(precision, forward_loss.device)
+        say(f"The run computes in {precision} instead.")
+    return PrecisionChoice(Precision.FLOAT32, 1.0, tuple(checks))
+
+
+def _checked(forward_loss: ForwardLoss, batch: Batch, precision: Precision) -> PrecisionCheck | None:
+    """The check on as much of a batch as the memory holds in float32, which needs more of it; None if nothing fits."""
+    forward_loss.model.train()
+    freeze_bn_stats(forward_loss.model)
+    count = len(batch)
+    while count > 0:
+        some = first_images(batch, count)
+        images, boxes = as_input(some)
+        try:
+            return check_precision(forward_loss.model, forward_loss.loss, images, boxes, some.classes, precision)
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+        del images, boxes, some
+        release(forward_loss.device)
+        count //= 2
+    return None
+
+
+def write_precision(choice: PrecisionChoice, folder: Path) -> None:
+    """Keeps the verdicts in the run's folder.
+
+    Raises:
+        InputError: the file cannot be written.
+    """
+    content = {
+        "precision": choice.precision,
+        "checks": [asdict(check) | {"passed": check.passed} for check in choice.checks],
+    }
+    with atomic_file(folder / PRECISION, "Choose another --project.") as temporary:
+        temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+
+
+def still_possible(precision: Precision, device: torch.device) -> Precision:
+    """The precision that a run which goes on has on its device: its own, or what is safer where that is missing."""
+    while precision is not Precision.FLOAT32 and not works(device, precision.dtype):
+        precision = safer(precision, device)
+    return precision
+
+
+COMPILED_STEPS = 3
+"""Steps of each kind that are timed; the fastest counts."""
+
+
+def warm_up_compile(
+    mode: str,
+    forward_loss: ForwardLoss,
+    precision: Precision,
+    first_batch: Callable[[], Batch],
+    say: Callable[[str], None],
+) -> None:
+    """Compile the training step where that was asked for; nothing of the run changes.
+
+    Where it cannot be compiled, the run goes on without, aloud.
+
+    Args:
+        mode: off, default or max.
+        forward_loss: the run's model and loss.
+        precision: in which the model computes.
+        first_batch: gives a batch as the run's first, on the device.
+        say: told what it cost, and what a step takes with and without.
+    """
+    if mode == "off":
+        return
+    model = forward_loss.model
+    if len(gradients := [each for each in model.parameters() if each.grad is not None]) > 0:
+        say(f"--compile {mode}: compiles in the first step ({len(gradients)} gradients are under way).")
+        return
+    batch = first_batch()
+    say(f"--compile {mode}: compiling the step; with a cache from earlier runs this is quicker.")
+    model.train()
+    freeze_bn_stats(model)
+    with preserve_buffers(model):
+        started = time.perf_counter()
+        try:
+            _step_seconds(forward_loss, precision, batch)
+        except RuntimeError as error:
+            if is_out_of_memory(error):
+                raise
+            forward_loss.enabled = False
+            reason = str(error).strip().splitlines()[0]
+            say(f"--compile {mode}: does not work here, so the run goes on uncompiled: {reason}")
+            return
+        made = time.perf_counter() - started
+        fast = min(_step_seconds(forward_loss, precision, batch) for _ in range(COMPILED_STEPS))
+        forward_loss.enabled = False
+        plain = min(_step_seconds(forward_loss, precision, batch) for _ in range(COMPILED_STEPS))
+        forward_loss.enabled = True
+    say(
+        f"--compile {mode}: compiled in {made:.0f} s; forward, loss and backward take {fast * 1e3:.1f} ms "
+        f"({plain * 1e3:.1f} ms uncompiled)."
+    )
+
+
+def _step_seconds(forward_loss: ForwardLoss, precision: Precision, batch: Batch) -> float:
+    """Seconds of forward, loss and backward."""
+    wait_for(forward_loss.device)
+    started = time.perf_counter()
+    torch.autograd.backward(forward_loss.parts(batch, None, precision).sum())
+    forward_loss.model.zero_grad()
+    wait_for(forward_loss.device)
+    return time.perf_counter() - started
+
+
+WARM_UP_STEPS, DETERMINISM_STEPS = 3, 10
+
+
+def report_deterministic_cost(
+    forward_loss: ForwardLoss, precision: Precision, first_batch: Callable[[], Batch], say: Callable[[str], None]
+) -> None:
+    """Measure what `--deterministic` costs, where it costs something, and say it.
+
+    Args:
+        forward_loss: the run's model and loss.
+        precision: in which the model computes.
+        first_batch: gives a batch as the run's first, on the device.
+        say: told what was measured.
+    """
+    device = forward_loss.device
+    if device.type != "cuda":
+        always = device.type == "cpu"
+        say(f"--deterministic: {'a CPU repeats without it' if always else 'has no effect on this device'}.")
+        return
+    try:
+        fast, repeatable = deterministic_step_seconds(forward_loss, precision, first_batch())
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
+        release(device)
+        say("--deterministic: too little memory beside the run to measure what it costs.")
+        return
+    say(f"--deterministic: a step takes {repeatable / fast:.2f} times as long ({_ms(repeatable)} for {_ms(fast)}).")
+
+
+def deterministic_step_seconds(forward_loss: ForwardLoss, precision: Precision, batch: Batch) -> tuple[float, float]:
+    """Time forward, loss and backward with the fastest operations and with those that repeat, in seconds.
+
+    The best of two turns each. Nothing of the run changes: the steps are made on a copy of the model. Deterministic
+    operations are on afterwards.
+
+    Args:
+        forward_loss: the run's model and loss, on CUDA.
+        precision: in which the model computes.
+        batch: on the device.
+    """
+    device = forward_loss.device
+    copied = ForwardLoss(copy.deepcopy(forward_loss.model).train(), forward_loss.loss, device)
+
+    def step() -> None:
+        torch.autograd.backward(copied.parts(batch, None, precision).sum())
+
+    def seconds(deterministic: bool) -> float:
+        set_deterministic(deterministic)
+        for _ in range(WARM_UP_STEPS):
+            step()
+        torch.cuda.synchronize(device)
+        started = time.perf_counter()
+        for _ in range(DETERMINISM_STEPS):
+            step()
+        torch.cuda.synchronize(device)
+        return (time.perf_counter() - started) / DETERMINISM_STEPS
+
+    try:
+        times = [(seconds(False), seconds(True)) for _ in range(2)]
+    finally:
+        set_deterministic(True)
+    return min(fast for fast, _ in times), min(repeatable for _, repeatable in times)
+
+
+def _ms(seconds: float) -> str:
+    return f"{seconds * 1000:.1f} ms"

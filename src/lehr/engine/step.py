@@ -1,0 +1,238 @@
+"""From a batch to the parts of its loss, as a run computes them: in its precision, compiled, on one or more devices."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+import os
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.parallel import DataParallel, DistributedDataParallel
+
+from lehr.data.batch import Batch
+from lehr.distributed.collectives import ALONE, Ranks
+from lehr.losses.loss import Loss
+from lehr.models.detection import DetectionModel
+from lehr.models.preserve_buffers import preserve_buffers
+from lehr.runtime.cache_folder import cache_folder
+from lehr.techniques.multi_scale import resized
+from lehr.techniques.precision import Precision, autocast
+from lehr.techniques.sync_batch_norm import Membership
+
+Sums = Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
+"""From images, boxes and classes to the sums and counts of the loss."""
+
+MODES = {"default": None, "max": "max-autotune-no-cudagraphs"}
+"""What torch.compile calls the choices of `--compile`."""
+REHEARSED = 64
+"""Side of the image that processes rehearse an exchange of gradients with, pixels."""
+
+
+def no_mark(stage: str) -> None:
+    """Measures nothing."""
+
+
+class ModelWithLoss(nn.Module):
+    """Model and loss as one module, so that what spreads a module over devices spreads both.
+
+    Args:
+        model: on its device, channels-last.
+        loss: its loss.
+        device: where it is.
+
+    Attributes:
+        mark: told the name of each stage when it has been asked of the device.
+        enabled: whether compiled code is used, where there is any.
+    """
+
+    def __init__(self, model: DetectionModel, loss: Loss, device: torch.device) -> None:
+        super().__init__()
+        self.model = model
+        self.loss = loss
+        self.device = device
+        self.mark: Callable[[str], None] = no_mark
+        self.enabled = True
+        self._mode = "off"
+        self._backend = "inductor"
+        self._images = 0
+        self._varying: tuple[int, ...] = ()
+        self._compiled: dict[Precision, Sums] = {}
+
+    def compile_for(self, mode: str, images: int, sizes_vary: bool, backend: str) -> None:
+        """As `Compute.compile`."""
+        self._mode, self._images, self._backend = mode, images, backend
+        self._varying = (2, 3) if sizes_vary else ()
+        self._compiled.clear()
+
+    def forward(self, images: Tensor, boxes: Tensor, classes: Tensor, precision: Precision) -> tuple[Tensor, Tensor]:
+        """Sums and counts of the loss, (1, n) each: a row a device, where there are several.
+
+        Args:
+            images: float32 (batch, 3, height, width), 0 to 1.
+            boxes: (batch, objects, 4) xyxy, pixels.
+            classes: (batch, objects); -1 for padding.
+            precision: in which the model computes.
+        """
+        if self._mode != "off" and self.enabled and len(images) == self._images:
+            boxes, classes = _at_least_two(boxes, classes)
+            for tensor, sides in ((images, self._varying), (boxes, (1,)), (classes, (1,))):
+                for side in sides:
+                    torch._dynamo.maybe_mark_dynamic(tensor, side)
+            sums, counts = self._code(precision)(images, boxes, classes)
+            self.mark("forward and loss")
+        else:
+            with autocast(images.device, precision):
+                prediction = self.model(images)
+            self.mark("forward")
+            sums, counts = self.loss.sums(prediction, boxes, classes)
+        return sums.unsqueeze(0), counts.unsqueeze(0)
+
+    def _code(self, precision: Precision) -> Sums:
+        """The compiled code of a precision."""
+        if precision not in self._compiled:
+            kind, dtype, mixed = self.device.type, precision.dtype, precision is not Precision.FLOAT32
+
+            def sums(images: Tensor, boxes: Tensor, classes: Tensor) -> tuple[Tensor, Tensor]:
+                with torch.autocast(kind, dtype=dtype if mixed else None, enabled=mixed):
+                    prediction = self.model(images)
+                return self.loss.sums(prediction, boxes, classes)
+
+            self._compiled[precision] = torch.compile(
+                sums, fullgraph=True, backend=self._backend, mode=MODES.get(self._mode)
+            )
+        return self._compiled[precision]
+
+
+class ForwardLoss:
+    """Computes the loss of batches.
+
+    Args:
+        model: on its device, channels-last.
+        loss: its loss.
+        device: where it is.
+    """
+
+    def __init__(self, model: DetectionModel, loss: Loss, device: torch.device) -> None:
+        self.model = model
+        self.loss = loss
+        self.device = device
+        self._here = ModelWithLoss(model, loss, device)
+        self._spread: nn.Module = self._here
+        self._ranks = ALONE
+        self._membership: Membership | None = None
+
+    @property
+    def mark(self) -> Callable[[str], None]:
+        """Told the name of each stage when it has been asked of the device."""
+        return self._here.mark
+
+    @mark.setter
+    def mark(self, mark: Callable[[str], None]) -> None:
+        if not isinstance(self._spread, DataParallel):  # whose threads would tell at the same time
+            self._here.mark = mark
+
+    @property
+    def enabled(self) -> bool:
+        """Whether compiled code is used, where there is any."""
+        return self._here.enabled
+
+    @enabled.setter
+    def enabled(self, enabled: bool) -> None:
+        self._here.enabled = enabled
+
+    def compile(self, mode: str, images: int, *, sizes_vary: bool = False, backend: str = "inductor") -> None:
+        """Has whole batches computed by compiled code from here on; it is made when the first of them comes.
+
+        One graph without breaks, for all counts of objects, and for all sizes where they vary. Smaller batches, such
+        as the last of an epoch, are computed step by step, since they would need code of their own.
+
+        Args:
+            mode: off, default or max.
+            images: of a whole batch; of this process's share of it where there are several.
+            sizes_vary: make code that fits every image size, as multi-scale training and rectangles need.
+            backend: torch.compile's.
+        """
+        os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache_folder() / "compiled"))
+        logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)  # it warns where there is no CUDA
+        self._here.compile_for(mode, images, sizes_vary, backend)
+
+    def join(self, ranks: Ranks, membership: Membership | None = None) -> None:
+        """Has gradients averaged over processes from here on, by DistributedDataParallel.
+
+        It puts gradients into buckets in the order in which a first backward finished them, and the order decides how
+        sums are rounded. So one is rehearsed here, that nothing of the run depends on: a run that goes on has the same
+        buckets as one that was never interrupted.
+
+        Args:
+            ranks: the processes, with equal models.
+            membership: of the model's synchronized BatchNorm, where there is any.
+        """
+        if not ranks.is_distributed:
+            return
+        self._ranks, self._membership = ranks, membership
+        # Statistics are shared by the trainer, once a step and weighed by images.
+        options: dict[str, Any] = {"gradient_as_bucket_view": True}
+        known = inspect.signature(DistributedDataParallel).parameters
+        options["forward_sync_buffers" if "forward_sync_buffers" in known else "broadcast_buffers"] = False
+        self._spread = DistributedDataParallel(self._here, **options)
+        side = torch.zeros(1, 3, REHEARSED, REHEARSED, device=self.device).to(memory_format=torch.channels_last)
+        objects = torch.zeros(1, 0, 4, device=self.device)
+        self.model.train()
+        with preserve_buffers(self.model):
+            sums, _ = self._spread(side, objects, objects[..., 0].long(), Precision.FLOAT32)
+            torch.autograd.backward(sums.sum())
+
+    def spread(self, devices: Sequence[torch.device]) -> None:
+        """Has each batch split over several CUDA devices of this process from here on, by DataParallel.
+
+        Args:
+            devices: the first is the model's.
+        """
+        self._spread = DataParallel(self._here, list(devices))
+
+    def parts(self, batch: Batch, size: int | None, precision: Precision) -> Tensor:
+        """The parts of a batch's loss, (parts,), with their graph; the host does not wait for a device but the CPU.
+
+        Where processes share the batch, these are parts whose mean over the processes is the whole batch's, so that
+        the mean of the gradients is the gradient of it.
+
+        Args:
+            batch: on the device, drawn.
+            size: longest side that the images are resized to, pixels; None leaves them as they are.
+            precision: in which the model computes.
+        """
+        images, boxes = as_input(batch, size)
+        if self._membership is not None:
+            self._membership.idle = batch.idle
+        own_sums, own_counts = self._spread(images, boxes, batch.classes, precision)
+        sums, counts = own_sums.sum(0), own_counts.detach().sum(0)
+        if self._ranks.is_distributed:
+            if batch.idle:
+                sums, counts = sums * 0, counts * 0
+            counts = self._ranks.all_reduce(counts)
+            sums = sums * self._ranks.count
+        parts = self.loss.combined(sums, counts, batch.total)
+        self.mark("loss")
+        return parts
+
+
+def as_input(batch: Batch, size: int | None = None) -> tuple[Tensor, Tensor]:
+    """What the model sees of a batch: images float32 (batch, 3, height, width), 0 to 1, and its boxes, pixels.
+
+    Args:
+        batch: on the device, drawn.
+        size: longest side that the images are resized to, pixels; None leaves them as they are.
+    """
+    images, boxes = batch.normalized(), batch.boxes
+    return (images, boxes) if size is None else resized(images, boxes, size)
+
+
+def _at_least_two(boxes: Tensor, classes: Tensor) -> tuple[Tensor, Tensor]:
+    """Objects padded to two an image: no object and one object would each be compiled for themselves."""
+    missing = max(0, 2 - boxes.shape[1])
+    # Copies, so that what is said of their shapes is said of them alone.
+    return F.pad(boxes, (0, 0, 0, missing)), F.pad(classes, (0, missing), value=-1)

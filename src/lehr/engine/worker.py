@@ -1,0 +1,70 @@
+"""One of the processes that `lehr.distributed.launch` starts: `python -m lehr.engine.worker FOLDER`."""
+
+from __future__ import annotations
+
+import signal
+
+if __name__ == "__main__":  # first of all: until it trains, Ctrl-C ends this process without a traceback
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+import json
+import os
+import shutil
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+from lehr.distributed.environment import world
+from lehr.distributed.launch import JOB, OUTCOME, stay_with, write_outcome
+from lehr.runtime.console import complain
+from lehr.runtime.malloc import tune_malloc
+
+
+def main(place: Path) -> int:
+    """Does this process's part of a job, and returns its exit code.
+
+    0 means that the run ended as it should, be it with an error for people, and is not to be started again; the
+    outcome is in the folder then.
+
+    Args:
+        place: the folder of the job.
+    """
+    tune_malloc()  # before torch is imported
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # its warnings of lost connections are stacks of C++
+    job, rank = json.loads((place / JOB).read_text(encoding="utf-8")), world().rank
+    stay_with(job["launcher"])
+    if rank == 0 and world().attempt:  # what those before said that were lost all the same
+        (place / OUTCOME).unlink(missing_ok=True)
+    from lehr.config import build_config
+    from lehr.distributed.collectives import PeerLost
+    from lehr.engine.run import resume, train
+    from lehr.errors import Diverged, LehrError
+
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        if "resume" in job:
+            result = resume(Path(job["resume"]), job["changes"])
+        else:
+            config = build_config(job["config"])
+            result = train(config.model_copy(update={"notes": tuple(job["notes"])}))
+    except PeerLost as error:
+        if not error.told:
+            complain(str(error))
+        return error.exit_code
+    except LehrError as error:
+        diverged = isinstance(error, Diverged)
+        write_outcome(place, {"code": error.exit_code, "message": str(error), "diverged": diverged})
+        if os.getppid() != job["launcher"] and rank == 0:  # nobody else will tell it, or clear up
+            complain(f"The launcher of these processes was killed. {error}")
+            shutil.rmtree(place, ignore_errors=True)
+        return 0
+    except KeyboardInterrupt:  # the launcher tells
+        return 128 + signal.SIGINT
+    if rank == 0:
+        done = {"folder": str(result.folder), "metrics": asdict(result.metrics)}
+        write_outcome(place, {"code": 0, "message": "", **done})
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1])))

@@ -1,0 +1,178 @@
+"""Task-aligned assignment: which anchor points answer for which object, and how strongly.
+
+Method (Feng et al., "TOOD: Task-aligned One-stage Object Detection", 2021):
+
+1. An anchor point is a candidate of an object when it lies strictly inside the object's box. Sides shorter than
+   `least_side` count as that long here, so that an object smaller than a cell has candidates too.
+2. Each candidate is measured by `score^alpha * IoU^beta`: the probability it gives the object's class, and how well
+   its predicted box covers the object (CIoU clamped at 0).
+3. Each object takes its best `topk` candidates that overlap it at all; a point taken by several objects goes to the one
+   it overlaps most.
+4. The class target of a point is its metric, scaled so that an object's best point gets the object's largest IoU.
+
+All images and objects are handled at once. On an accelerator every (object, point) pair is measured, so that shapes
+are fixed and nothing waits for the host; on a CPU, where a look at the data is free, only the candidates are.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from lehr.losses.iou import ciou
+from lehr.losses.loss import supports_dynamic_shapes
+
+MARGIN = 1e-9
+"""A point is inside a box when it is further than this from every side, pixels."""
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """What each anchor point shall predict.
+
+    Attributes:
+        objects: int64 (batch, anchors), the object in the image that the point answers for; 0 where none.
+        positive: bool (batch, anchors), whether the point answers for an object.
+        weights: float (batch, anchors), target score of the object's class, 0 to 1; 0 where none.
+    """
+
+    objects: Tensor
+    positive: Tensor
+    weights: Tensor
+
+
+def inside(points: Tensor, boxes: Tensor) -> Tensor:
+    """Which points lie strictly inside which boxes.
+
+    Args:
+        points: (anchors, 2) x, y in pixels.
+        boxes: (batch, objects, 4) xyxy in pixels.
+
+    Returns:
+        bool (batch, objects, anchors).
+    """
+    x, y = points[:, 0], points[:, 1]
+    x1, y1, x2, y2 = (side.unsqueeze(-1) for side in boxes.unbind(-1))
+    return (x > x1 + MARGIN) & (x < x2 - MARGIN) & (y > y1 + MARGIN) & (y < y2 - MARGIN)
+
+
+def enlarged(boxes: Tensor, least_side: float) -> Tensor:
+    """Boxes (..., 4) xyxy with sides of at least `least_side` pixels, about the same centre."""
+    left_top, right_bottom = boxes[..., :2], boxes[..., 2:]
+    missing = (least_side - (right_bottom - left_top)).clamp_(min=0) / 2
+    return torch.cat((left_top - missing, right_bottom + missing), -1)
+
+
+@torch.no_grad()
+def assign(
+    scores: Tensor,
+    predicted: Tensor,
+    points: Tensor,
+    boxes: Tensor,
+    classes: Tensor,
+    *,
+    topk: int = 10,
+    alpha: float = 0.5,
+    beta: float = 6.0,
+    least_side: float = 0.0,
+    eps: float = 1e-9,
+) -> Assignment:
+    """Assigns anchor points to objects by task alignment.
+
+    Args:
+        scores: (batch, anchors, classes) predicted probabilities.
+        predicted: (batch, anchors, 4) predicted boxes, xyxy in pixels.
+        points: (anchors, 2) anchor points, pixels.
+        boxes: (batch, objects, 4) the objects' boxes, xyxy in pixels.
+        classes: (batch, objects) the objects' classes; -1 for padding.
+        topk: most points an object takes.
+        alpha: exponent of the score.
+        beta: exponent of the overlap.
+        least_side: shortest side of the box in which candidates are looked for, pixels; 0 takes boxes as they are.
+        eps: guard of divisions.
+    """
+    batch, anchors, _ = scores.shape
+    if boxes.shape[1] == 0:
+        nothing = torch.zeros((batch, anchors), dtype=torch.int64, device=scores.device)
+        return Assignment(nothing, nothing.bool(), torch.zeros_like(scores[..., 0]))
+    candidate = inside(points, enlarged(boxes, least_side)) & (classes >= 0).unsqueeze(-1)
+    measure, take = (
+        (_measure_candidates, _take_picked) if supports_dynamic_shapes(scores.device) else (_measure_all, _take_dense)
+    )
+    overlap, metric = measure(scores, predicted, boxes, classes.clamp(min=0), candidate, alpha, beta)
+    return take(overlap, metric, min(topk, anchors), eps)
+
+
+def _take_dense(overlap: Tensor, metric: Tensor, topk: int, eps: float) -> Assignment:
+    """Each object's best points, each point's one object; with fixed shapes.
+
+    Args:
+        overlap: (batch, objects, anchors), 0 where a point is no candidate.
+        metric: likewise.
+        topk: most points an object takes.
+        eps: guard of divisions.
+    """
+    best = metric.topk(topk, dim=-1)
+    taken = torch.zeros_like(metric, dtype=torch.bool).scatter_(-1, best.indices, True) & (metric > 0)
+    # A point that several objects want goes to the one it overlaps most, also among objects that did not ask for it.
+    rival = torch.zeros_like(taken).scatter_(1, overlap.argmax(1, keepdim=True), True)
+    taken = torch.where(taken.sum(1, keepdim=True) > 1, rival, taken)
+
+    metric = metric * taken
+    largest_metric = metric.amax(-1, keepdim=True)
+    largest_overlap = (overlap * taken).amax(-1, keepdim=True)
+    weights = (metric * (largest_overlap / (largest_metric + eps))).amax(1)
+    return Assignment(taken.to(torch.uint8).argmax(1), taken.any(1), weights)
+
+
+def _take_picked(overlap: Tensor, metric: Tensor, topk: int, eps: float) -> Assignment:
+    """The same as `_take_dense`, of the points that are taken alone: the shapes depend on the data."""
+    batch, objects, anchors = metric.shape
+    best = metric.topk(topk, dim=-1)
+    image, which, rank = (best.values > 0).nonzero(as_tuple=True)
+    point = best.indices[image, which, rank]
+
+    wanted = torch.zeros(batch, anchors, dtype=torch.int64, device=metric.device)
+    wanted.index_put_((image, point), torch.ones_like(point), accumulate=True)
+    owner = torch.zeros_like(wanted)
+    owner[image, point] = which  # of several, any: those are settled next
+    contested = (wanted > 1).nonzero(as_tuple=True)
+    owner[contested] = overlap[contested[0], :, contested[1]].argmax(1)
+
+    positive = wanted > 0
+    image, point = positive.nonzero(as_tuple=True)
+    which = owner[image, point]
+    own_metric, own_overlap = metric[image, which, point], overlap[image, which, point]
+    largest = torch.zeros(2, batch * objects, dtype=metric.dtype, device=metric.device)
+    thing = image * objects + which
+    largest[0].scatter_reduce_(0, thing, own_metric, "amax")
+    largest[1].scatter_reduce_(0, thing, own_overlap, "amax")
+    weights = (metric.sum() * 0).expand(batch, anchors).clone()  # zeros, unless something is not finite
+    weights[image, point] = own_metric * (largest[1] / (largest[0] + eps))[thing]
+    return Assignment(owner, positive, weights)
+
+
+def _measure_all(
+    scores: Tensor, predicted: Tensor, boxes: Tensor, classes: Tensor, candidate: Tensor, alpha: float, beta: float
+) -> tuple[Tensor, Tensor]:
+    """Overlap and metric (batch, objects, anchors) of every pair; zero where a point is no candidate."""
+    index = classes.unsqueeze(1).expand(-1, scores.shape[1], -1)
+    score = scores.gather(2, index).transpose(1, 2)
+    overlap = ciou(boxes.unsqueeze(2), predicted.unsqueeze(1)).clamp_(min=0) * candidate
+    return overlap, score.pow(alpha) * overlap.pow(beta)
+
+
+def _measure_candidates(
+    scores: Tensor, predicted: Tensor, boxes: Tensor, classes: Tensor, candidate: Tensor, alpha: float, beta: float
+) -> tuple[Tensor, Tensor]:
+    """The same as `_measure_all`, computed for the candidates alone: the shapes depend on the data."""
+    image, which, point = candidate.nonzero(as_tuple=True)
+    of_pair = ciou(boxes[image, which], predicted[image, point]).clamp_(min=0)
+    score = scores[image, point, classes[image, which]]
+    overlap = torch.zeros(candidate.shape, dtype=of_pair.dtype, device=of_pair.device)
+    metric = torch.zeros_like(overlap)
+    overlap[image, which, point] = of_pair
+    metric[image, which, point] = score.pow(alpha) * of_pair.pow(beta)
+    return overlap, metric

@@ -1,0 +1,98 @@
+"""Choosing a device by its name, and using all of it."""
+
+from __future__ import annotations
+
+import os
+
+import torch
+
+from lehr.errors import InputError
+
+
+def pick_device(name: str) -> torch.device:
+    """The device that an option names.
+
+    Args:
+        name: `auto` (CUDA, else Apple's MPS, else the CPU), `cpu`, `cuda`, `cuda:1`, `mps`, or a CUDA index as `0`.
+
+    Raises:
+        InputError: there is no such device here.
+    """
+    wanted = name.strip().lower()
+    if wanted == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda", 0)
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    if wanted.isdigit():
+        wanted = f"cuda:{wanted}"
+    if wanted == "cpu":
+        return torch.device("cpu")
+    if wanted == "mps":
+        if not torch.backends.mps.is_available():
+            raise InputError("--device mps: this machine has no MPS device. Use --device cpu.")
+        return torch.device("mps")
+    kind, _, index = wanted.partition(":")
+    if kind != "cuda" or (index and not index.isdigit()):
+        raise InputError(f"--device {name}: not a device. Use auto, cpu, cuda, mps, a CUDA index such as 0, or 0,1.")
+    if not torch.cuda.is_available():
+        raise InputError(f"--device {name}: PyTorch sees no CUDA device here. Use --device cpu.")
+    number = int(index or 0)
+    if number >= torch.cuda.device_count():
+        raise InputError(f"--device {name}: there are {torch.cuda.device_count()} CUDA devices, counted from 0.")
+    return torch.device("cuda", number)
+
+
+def describe_device(device: torch.device) -> str:
+    """One line for people: the device and what it has."""
+    if device.type == "cuda":
+        properties = torch.cuda.get_device_properties(device)
+        return f"{device} ({properties.name}, {properties.total_memory / 2**30:.0f} GiB)"
+    if device.type == "cpu":
+        return f"cpu ({torch.get_num_threads()} threads)"
+    return str(device)
+
+
+def configure_backend(device: torch.device, processes: int = 1) -> None:
+    """Make a training step faster on this device, changing no result beyond rounding.
+
+    On a CPU: as many threads as the process may use, shared by the processes that train together, and denormal numbers,
+    which are slow and mean nothing here, as zero. On CUDA: TensorFloat-32 off stays torch's choice; convolutions are
+    tuned for the shapes of the run, unless deterministic algorithms were asked for.
+
+    Args:
+        device: where the process computes.
+        processes: how many share this machine's cores.
+    """
+    if device.type == "cpu":
+        torch.set_num_threads(max(1, available_cores() // processes))
+        torch.set_flush_denormal(True)
+    elif device.type == "cuda":
+        torch.backends.cudnn.benchmark = not torch.are_deterministic_algorithms_enabled()
+
+
+def set_deterministic(on: bool) -> None:
+    """Has CUDA take only operations that give the same bits each time, or the fastest.
+
+    An operation that has no such form warns and is used all the same. cuBLAS reads its setting once, so it is made
+    before the first use of CUDA where possible.
+    """
+    if on:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.backends.cudnn.benchmark = not on
+    torch.backends.cudnn.deterministic = on
+    torch.use_deterministic_algorithms(on, warn_only=True)
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # missing in its stubs
+
+
+def wait_for(device: torch.device) -> None:
+    """Until CUDA has done what it was asked for; other devices are not waited for."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def available_cores() -> int:
+    """Cores that this process may run on."""
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # not on every system
+        return os.cpu_count() or 1

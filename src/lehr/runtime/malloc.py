@@ -1,0 +1,67 @@
+"""How the process allocates memory; decided before torch is imported, since torch reads it once."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import sys
+from pathlib import Path
+
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
+MADV_HUGEPAGE = 14
+BLOCK = 2**28
+"""Bytes that are asked of the system at once; blocks of the heap, since they are below the threshold set here."""
+MOST_HEAP = 2**34
+"""Bytes of the heap that get large pages at most."""
+SHARE = 0.5
+"""Share of the machine's memory that they may come to."""
+
+
+def tune_malloc() -> None:
+    """Lets the process keep and reuse its memory: a training step allocates the same blocks again and again.
+
+    By default glibc takes large blocks from the system and gives them back each time, so every step pays for fresh,
+    zeroed pages. And large pages, where the system offers them on request, spare look-ups in the page table: a step on
+    two cores takes about a tenth less time. Does nothing on other systems.
+    """
+    if not sys.platform.startswith("linux"):
+        return
+    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
+    try:
+        library = ctypes.CDLL(None)
+        mallopt = library.mallopt
+    except (OSError, AttributeError):  # another C library than glibc
+        return
+    mallopt(M_MMAP_THRESHOLD, 2**30)
+    mallopt(M_TRIM_THRESHOLD, -1)  # never
+    _large_pages(library)
+
+
+def _large_pages(library: ctypes.CDLL) -> None:
+    """Has the heap to come lie in large pages.
+
+    It is taken from the system, marked and given back to malloc, which keeps it. Nothing is touched, so it takes
+    addresses only; memory follows, in large pages, where malloc hands it out. Left as it is where the system counts
+    addresses as memory. Once a process.
+    """
+    try:
+        counts_addresses = Path("/proc/sys/vm/overcommit_memory").read_text(encoding="ascii").strip() == "2"
+    except OSError:
+        counts_addresses = True
+    if counts_addresses:
+        return
+    library.malloc.restype, library.malloc.argtypes = ctypes.c_void_p, (ctypes.c_size_t,)
+    library.free.restype, library.free.argtypes = None, (ctypes.c_void_p,)
+    library.madvise.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
+    page = os.sysconf("SC_PAGE_SIZE")
+    total = min(MOST_HEAP, int(SHARE * page * os.sysconf("SC_PHYS_PAGES")))
+    blocks: list[int] = []
+    while len(blocks) * BLOCK < total:
+        block = library.malloc(BLOCK)
+        if not block:  # a limit of the process
+            break
+        blocks.append(block)
+        start = -(-block // page) * page
+        library.madvise(start, (block + BLOCK - start) // page * page, MADV_HUGEPAGE)
+    for block in reversed(blocks):
+        library.free(block)

@@ -1,0 +1,30 @@
+"""What a study is about, as its storage keeps it: the same on every machine that shares it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+LOCAL = (
+    *("project", "name", "data", "device", "processes", "restarts", "timeout"),
+    *("workers", "cache", "profile", "checkpoint_minutes"),
+)
+"""Options that each machine has its own of."""
+
+
+@dataclass(frozen=True, slots=True)
+class Definition:
+    """What a study is about; the same on every machine that shares it.
+
+    Attributes:
+        kind: evolve or ablate.
+        options: the options of its runs, by flat name, but for those in `LOCAL`.
+        data: fingerprint of the data set.
+        search: what else makes the study what it is, as JSON holds it.
+    """
+
+    kind: str
+    options: Mapping[str, Any]
+    data: str
+    search: Mapping[str, Any]

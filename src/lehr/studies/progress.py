@@ -1,0 +1,127 @@
+"""What a study shows while it runs: a line a trial that ends, and on a terminal a table of all workers, elsewhere too.
+
+What is shown comes from the study itself, so every machine that shares it shows the same.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console as RichConsole
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from lehr.runtime.console import Console, duration
+from lehr.search.records import Record
+
+
+class StudyConsole(Console):
+    """Tells a study's course to the terminal, or whatever the output is, and to a file.
+
+    Args:
+        log: the file, `study.log`.
+        epochs: epochs of a whole trial.
+        describe: says in a few words what a trial is.
+        console: where to print; by default the standard output.
+    """
+
+    def __init__(
+        self, log: Path, epochs: int, describe: Callable[[Record], str], console: RichConsole | None = None
+    ) -> None:
+        super().__init__(log, console)
+        self._epochs = epochs
+        self._describe = describe
+        self._live: Live | None = None
+        self._began = time.monotonic()
+        self._ended_before: int | None = None
+
+    def __enter__(self) -> Self:
+        if self._console.is_terminal:
+            self._live = Live(console=self._console, transient=True, refresh_per_second=2)
+            self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stop_live()
+        super().__exit__(kind, error, trace)
+
+    def trial_ended(self, record: Record, count: int, records: Sequence[Record]) -> None:
+        """The line of a trial that has ended.
+
+        Args:
+            record: the trial.
+            count: how many have, this one included.
+            records: all of the study.
+        """
+        best = max((each.fitness for each in records if each.ended and each.fitness is not None), default=None)
+        numbers = "".join(
+            f"  {label} {record.metrics[name]:.3f}"
+            for name, label in (("map50", "mAP50"), ("map", "mAP50-95"))
+            if name in record.metrics
+        )
+        fitness = "      -" if record.fitness is None else f"{record.fitness:7.4f}"
+        took = "" if record.seconds is None else f"  {duration(record.seconds)}"
+        again = f"  begun {record.attempts} times" if record.attempts > 1 else ""
+        what = self._describe(record)
+        star = " *" if record.fitness is not None and record.fitness == best and record.state == "finished" else ""
+        self.say(
+            f"{count:>4}/{len(records)}  trial {record.slot:<4} {record.state:<8}  fitness {fitness}{numbers}  "
+            f"{len(record.course):>3} epochs{took}  {record.worker}{again}{'  ' + what if what else ''}{star}"
+        )
+
+    def show(self, records: Sequence[Record]) -> None:
+        """All workers of the study as they stand; nothing where the output is no terminal."""
+        if self._ended_before is None:
+            self._ended_before = sum(record.ended for record in records)
+        if self._live is not None:
+            self._live.update(self._table(records))
+
+    @contextmanager
+    def ending(self) -> Iterator[None]:
+        """While the workers are asked to end, which may take as long as a step and a save."""
+        self._stop_live()
+        yield
+
+    def _stop_live(self) -> None:
+        if self._live is not None:
+            self._live.stop()
+            self._live = None
+
+    def _table(self, records: Sequence[Record]) -> Table:
+        """A row a running trial, under a line about the whole study."""
+        counts = {state: sum(record.state == state for record in records) for state in ("running", "waiting")}
+        ended = [record for record in records if record.ended]
+        pruned = sum(record.state == "pruned" for record in ended)
+        best = max((r for r in ended if r.fitness is not None), key=lambda r: r.fitness or 0.0, default=None)
+        title = f"{len(ended)} of {len(records)} trials ended"
+        title += f" ({pruned} pruned)" if pruned else ""
+        title += f", {counts['running']} running, {counts['waiting']} waiting"
+        title += f"; best fitness {best.fitness:.4f} (trial {best.slot})" if best is not None else ""
+        left = self._time_left(len(ended), len(records))
+        title += f"; about {duration(left)} left" if left is not None else ""
+        table = Table(title=Text(title, style=""), title_justify="left", box=None, pad_edge=False)
+        for column in ("worker", "trial", "epoch", "fitness", ""):
+            table.add_column(column, justify="left" if column in ("worker", "") else "right")
+        for record in records:
+            if record.state == "running":
+                table.add_row(
+                    record.worker,
+                    str(record.slot),
+                    f"{len(record.course)}/{self._epochs}",
+                    f"{record.fitness:.4f}" if record.fitness is not None else "-",
+                    self._describe(record),
+                )
+        return table
+
+    def _time_left(self, ended: int, total: int) -> float | None:
+        """Seconds until all slots have ended, by how quickly they have so far; None where that cannot be told yet."""
+        here = ended - (self._ended_before or 0)
+        return (time.monotonic() - self._began) / here * (total - ended) if here > 0 else None

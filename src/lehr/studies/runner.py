@@ -1,0 +1,241 @@
+"""Conducting a study on this machine: its data, its folder, its storage, its workers."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from lehr.config import TrainConfig
+from lehr.data.fingerprint import fingerprint
+from lehr.data.load import load_dataset, require_split
+from lehr.errors import InputError, LehrError, Stopped
+from lehr.preview import Preview, preview
+from lehr.runtime.atomic_write import atomic_file
+from lehr.runtime.signals import describe_signal
+from lehr.runtime.stop_request import StopRequest
+from lehr.search.definition import LOCAL, Definition
+from lehr.search.records import Record, Value
+from lehr.search.study_types import Search
+from lehr.studies.options import StudyOptions
+from lehr.studies.pool import Plan, WorkerPool
+from lehr.studies.progress import StudyConsole
+from lehr.studies.storage import require_optuna, shown, storage_url
+from lehr.studies.study import SharedStudy, open_study
+from lehr.studies.worker import TRIALS, Job
+from lehr.techniques.single_class import as_one_class
+
+STUDY, LOG, PAGE, PLOTS = "study.yaml", "study.log", "report.html", "plots"
+HEARTBEATS = 4
+"""Signs of life within the time after which a worker is taken for lost."""
+
+
+@dataclass(frozen=True, slots=True)
+class StudyOutcome:
+    """A study as it stands.
+
+    Attributes:
+        folder: the study's folder on this machine.
+        records: of all slots.
+        ended: whether all of them have ended.
+        study: the study itself.
+    """
+
+    folder: Path
+    records: list[Record]
+    ended: bool
+    study: SharedStudy
+
+
+def read_data(config: TrainConfig) -> tuple[Preview, str]:
+    """What a run on a data set is like, and the data set's fingerprint.
+
+    Raises:
+        InputError: the data set cannot be trained on.
+    """
+    dataset = load_dataset(config.data.data, config.run.seed)
+    if config.data.single_cls:
+        dataset = as_one_class(dataset)
+    train, val = require_split(dataset, "train"), require_split(dataset, "val")
+    return preview(config, len(train), len(dataset.names)), fingerprint(dataset.names, train, val)
+
+
+def shared_options(config: TrainConfig) -> dict[str, Any]:
+    """The options of a study's runs that are the same on every machine.
+
+    Raises:
+        InputError: they would not be.
+    """
+    if not isinstance(config.data.batch, int):
+        raise InputError(
+            f"--batch {config.data.batch}: the trials of a study must have the same batch on every machine. Give a "
+            "count; `lehr train --batch auto` tells what a device can take."
+        )
+    flat = config.flat() | {"epochs": config.epochs, "imgsz": config.imgsz}
+    return {name: value for name, value in flat.items() if name not in LOCAL}
+
+
+def local_options(config: TrainConfig) -> dict[str, Any]:
+    """The others: those that each machine has its own of."""
+    return {name: value for name, value in config.flat().items() if name in LOCAL and name not in ("project", "name")}
+
+
+def study_folder(config: TrainConfig, kind: str) -> Path:
+    """The folder of a study on this machine: its name is the study's.
+
+    Raises:
+        InputError: it holds something else.
+    """
+    folder = config.run.project / (config.run.name or kind)
+    if folder.exists() and not (folder / STUDY).is_file() and (not folder.is_dir() or any(folder.iterdir())):
+        raise InputError(f"{folder}: exists already and holds no study. Choose another --name or --project.")
+    return folder
+
+
+def run_study(
+    search: Search,
+    definition: Definition,
+    slots: Sequence[Mapping[str, Value]],
+    config: TrainConfig,
+    options: StudyOptions,
+    describe: Callable[[Record], str],
+    write: Callable[[Path, SharedStudy, list[Record]], None],
+) -> StudyOutcome:
+    """Works on a study until it has ended, or is stopped.
+
+    Args:
+        search: what its trials are.
+        definition: the same, as the study keeps it.
+        slots: the fixed values of each trial.
+        config: the run that is varied.
+        options: where it is kept and who works on it.
+        describe: says in a few words what a trial is.
+        write: writes what is known into the study's folder, whenever trials have ended.
+
+    Raises:
+        InputError: the study or its trials cannot be made.
+        Stopped: a signal asked for the end.
+        LehrError: the storage is lost, or the trials fail.
+    """
+    require_optuna()
+    folder = study_folder(config, definition.kind)
+    url, new = storage_url(options.storage, folder), not folder.exists()
+    places = worker_places(config, options.jobs)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be made ({error.strerror}). Choose another --project.") from None
+    try:
+        study = open_study(url, folder.name, definition, config.devices.timeout)
+        _keep_apart(folder, study)
+    except LehrError:
+        if new and not any(folder.iterdir()):
+            folder.rmdir()
+        raise
+    if not (folder / STUDY).is_file():
+        _write_study(folder, definition, url)
+    job = Job(
+        storage=url,
+        name=folder.name,
+        folder=str(folder.absolute()),
+        local=local_options(config),
+        cores=(),
+        heartbeat=options.grace / HEARTBEATS,
+        patience=config.devices.timeout,
+        slots=len(slots),
+        keep_checkpoints=options.keep_checkpoints,
+        supervisor=os.getpid(),
+    )
+    seconds = None if options.hours is None else options.hours * 3600
+    plan = Plan(study, job, places, slots, options.grace, config.devices.restarts, seconds)
+    with StudyConsole(folder / LOG, search.epochs, describe) as reporter, StopRequest() as stop:
+        reporter.say(
+            f"{definition.kind} '{folder.name}' in {shown(url)}: {len(slots)} trials of {search.epochs} epochs, "
+            f"{len(places)} worker{'s' if len(places) > 1 else ''} here."
+        )
+
+        def kept(records: list[Record]) -> None:
+            try:
+                write(folder, study, records)
+            except LehrError as error:  # another machine writes there, or the disk is full: the study itself goes on
+                reporter.say(str(error))
+
+        ended = WorkerPool(plan, reporter, stop, kept).work()
+        number = stop.signal_number
+        records = study.records(len(slots))
+        kept(records)
+    if number is not None and not ended:
+        done = sum(record.ended for record in records)
+        raise Stopped(
+            f"Stopped by {describe_signal(number)}: {done} of {len(records)} trials have ended, the state of those "
+            f"that were running is saved. The same command goes on; what is known so far is in {folder}.",
+            number,
+        )
+    return StudyOutcome(folder, records, ended, study)
+
+
+def worker_places(config: TrainConfig, jobs: int | None) -> list[tuple[dict[str, Any], tuple[int, ...]]]:
+    """The devices and cores of each worker on this machine.
+
+    Devices that are named are dealt out; several may fall to a worker, whose trials then train on all of them, and
+    workers share one where there are more workers than devices. Cores are dealt out too.
+
+    Args:
+        config: names the devices.
+        jobs: workers; None for one a device.
+    """
+    given = config.devices.device
+    devices = [each.strip() for each in given.split(",")]
+    count = jobs or len(devices)
+    if given == "auto" and count > 1:
+        devices = _all_devices()
+    cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+    places = []
+    for number in range(count):
+        if len(devices) >= count:
+            mine = devices[number * len(devices) // count : (number + 1) * len(devices) // count]
+        else:
+            mine = [devices[number % len(devices)]]
+        own = tuple(cores[number::count] if len(cores) >= count else [cores[number % len(cores)]]) if cores else ()
+        places.append(({"device": ",".join(mine)}, own if count > 1 else ()))
+    return places
+
+
+def _all_devices() -> list[str]:
+    """All CUDA devices, or what `auto` means where there are none."""
+    import torch
+
+    return [str(index) for index in range(torch.cuda.device_count())] or ["auto"]
+
+
+def _keep_apart(folder: Path, study: SharedStudy) -> None:
+    """Whether the runs in a folder may be those of the study: a new one has none.
+
+    Raises:
+        InputError: they are another's.
+    """
+    if (folder / TRIALS).is_dir() and any((folder / TRIALS).iterdir()) and not study.study.get_trials(deepcopy=False):
+        raise InputError(
+            f"{folder}: holds the runs of another study, which is not in that storage. Give its --storage, or choose "
+            "another --name."
+        )
+
+
+def _write_study(folder: Path, definition: Definition, url: str) -> None:
+    """Leaves in a study's folder what it is about, for people."""
+    content = {"name": folder.name, "storage": shown(url), **dataclasses.asdict(definition)}
+    with atomic_file(folder / STUDY, "Make room, or choose another --project.") as temporary:
+        plain = yaml.safe_dump(_plain(content), sort_keys=False, allow_unicode=True)
+        temporary.write_text(plain, encoding="utf-8")
+
+
+def _plain(value: Any) -> Any:
+    """A value as YAML holds it."""
+    if isinstance(value, Mapping):
+        return {str(name): _plain(each) for name, each in value.items()}
+    return [_plain(each) for each in value] if isinstance(value, list | tuple) else value

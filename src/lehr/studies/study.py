@@ -1,0 +1,339 @@
+"""A study that any number of workers on any number of machines share: its trials, each made exactly once.
+
+The study has a fixed count of *slots*, a trial each. A worker takes a waiting trial, and the slot has ended when that
+trial has. A trial whose worker was lost is marked as failed and its slot gets another with the same values; so does a
+slot that has none for any other reason. Whatever is interrupted where: filling the slots again puts it right. Two
+workers that fill at once may give a slot two trials; the one that was added later gives way when it is taken.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from lehr.errors import InputError
+from lehr.search.definition import Definition
+from lehr.search.records import Record, State, Value
+from lehr.studies.storage import open_storage, shown
+
+if TYPE_CHECKING:
+    from optuna import Study, Trial
+    from optuna.pruners import BasePruner
+    from optuna.samplers import BaseSampler
+    from optuna.storages import BaseStorage
+    from optuna.trial import FrozenTrial
+
+DEFINITION = "lehr"
+"""Attribute of an Optuna study that says what it varies."""
+SLOT, ATTEMPT, WORKER, PULSE, RESULT = "slot", "attempt", "worker", "pulse", "result"
+"""Attributes of a trial."""
+ADOPTION = 10.0
+"""Seconds that a study without a definition is waited for: whoever made it is about to write it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What became of a trial.
+
+    Attributes:
+        state: finished, pruned, diverged or failed; None for one that is to be made again.
+        fitness: of the best epoch.
+        metrics: of the best epoch, by name.
+        seconds: of the run.
+        memory: most memory held, MiB.
+        folder: the run, relative to the study's folder.
+        note: what there is to say of its end.
+        fault: whether it is to be made again because it failed by itself.
+    """
+
+    state: State | None
+    fitness: float | None = None
+    metrics: Mapping[str, float] | None = None
+    seconds: float | None = None
+    memory: float | None = None
+    folder: str = ""
+    note: str = ""
+    fault: bool = False
+
+
+class SharedStudy:
+    """A study in its storage.
+
+    Args:
+        study: Optuna's.
+        storage: where it is kept.
+    """
+
+    def __init__(self, study: Study, storage: BaseStorage) -> None:
+        self.study = study
+        self._storage = storage
+
+    def fill(self, slots: Sequence[Mapping[str, Value]]) -> None:
+        """Gives each slot a waiting trial that has neither one that waits or runs nor one that has ended.
+
+        Args:
+            slots: the values of each slot that are not the sampler's to choose.
+        """
+        of_slot = self._by_slot()
+        for slot, fixed in enumerate(slots):
+            trials = of_slot.get(slot, ())
+            if any(_is_live(trial) or _has_ended(trial) for trial in trials):
+                continue
+            params = next((t.params for t in reversed(trials) if t.params), dict(fixed))
+            self.study.enqueue_trial(dict(params), user_attrs={SLOT: slot, ATTEMPT: len(trials) + 1})
+
+    def take(self, worker: str, sampler: Callable[[int], BaseSampler], pruner: BasePruner) -> Trial | None:
+        """A waiting trial, which is this worker's from now on; None where there is none.
+
+        Args:
+            worker: its name.
+            sampler: makes the sampler of a slot.
+            pruner: decides which trials are ended early.
+        """
+        from optuna import Trial, load_study
+        from optuna.exceptions import UpdateFinishedTrialError
+        from optuna.trial import TrialState
+
+        for waiting in self._trials(TrialState.WAITING):
+            try:
+                mine = self._storage.set_trial_state_values(waiting._trial_id, TrialState.RUNNING)
+            except UpdateFinishedTrialError:
+                continue
+            if not mine:
+                continue
+            senior = [t for t in self._by_slot()[waiting.user_attrs[SLOT]] if t.number < waiting.number]
+            if any(_is_live(trial) or _has_ended(trial) for trial in senior):
+                self._storage.set_trial_user_attr(waiting._trial_id, RESULT, {"note": "doubled"})
+                self._storage.set_trial_state_values(waiting._trial_id, TrialState.FAIL)
+                continue
+            self._storage.set_trial_user_attr(waiting._trial_id, WORKER, worker)
+            # A study object reads its trials once; this one has those that others have ended since.
+            study = load_study(
+                study_name=self.study.study_name,
+                storage=self._storage,
+                sampler=sampler(waiting.user_attrs[SLOT]),
+                pruner=pruner,
+            )
+            return Trial(study, waiting._trial_id)
+        return None
+
+    def faults(self, slot: int) -> int:
+        """How often a slot's trial has failed by itself."""
+        return sum(bool(trial.user_attrs.get(RESULT, {}).get("fault")) for trial in self._by_slot().get(slot, ()))
+
+    def beat(self, trial: Trial, count: int) -> None:
+        """Tells that a trial's worker is alive."""
+        self._storage.set_trial_user_attr(trial._trial_id, PULSE, count)
+
+    def tell(self, trial: Trial, result: Result) -> bool:
+        """Ends a trial; False where somebody else has ended it since, because its worker was taken for lost."""
+        from optuna.exceptions import UpdateFinishedTrialError
+        from optuna.trial import TrialState
+
+        states = {"finished": TrialState.COMPLETE, "diverged": TrialState.COMPLETE, "pruned": TrialState.PRUNED}
+        state = states.get(result.state or "", TrialState.FAIL)
+        try:
+            self._storage.set_trial_user_attr(trial._trial_id, RESULT, asdict(result))
+            values = result.fitness if state == TrialState.COMPLETE else None
+            trial.study.tell(trial.number, values, state)
+        except (UpdateFinishedTrialError, ValueError):
+            return False
+        return True
+
+    def take_back(self, trials: Iterable[FrozenTrial], why: str) -> int:
+        """Ends trials whose worker was lost, so that their slots get others.
+
+        Returns:
+            How many were; others may have been quicker.
+        """
+        from optuna.exceptions import UpdateFinishedTrialError
+        from optuna.trial import TrialState
+
+        count = 0
+        for trial in trials:
+            try:
+                self._storage.set_trial_user_attr(trial._trial_id, RESULT, asdict(Result(None, note=why)))
+                count += self._storage.set_trial_state_values(trial._trial_id, TrialState.FAIL)
+            except UpdateFinishedTrialError:
+                continue
+        return count
+
+    def running(self) -> list[FrozenTrial]:
+        """The trials that somebody has taken."""
+        from optuna.trial import TrialState
+
+        return self._trials(TrialState.RUNNING)
+
+    def records(self, slots: int) -> list[Record]:
+        """How each slot stands.
+
+        Args:
+            slots: how many there are.
+        """
+        of_slot = self._by_slot()
+        return [_record(slot, of_slot.get(slot, [])) for slot in range(max([slots, *(s + 1 for s in of_slot)]))]
+
+    def _trials(self, *states: Any) -> list[FrozenTrial]:
+        """Lehr's trials, the oldest first, as they are in the storage now."""
+        found = self._storage_trials(states or None)
+        return sorted((trial for trial in found if SLOT in trial.user_attrs), key=lambda trial: trial.number)
+
+    def _storage_trials(self, states: Any) -> list[FrozenTrial]:
+        return self.study.get_trials(deepcopy=False, states=states)
+
+    def _by_slot(self) -> dict[int, list[FrozenTrial]]:
+        found: dict[int, list[FrozenTrial]] = {}
+        for trial in self._trials():
+            found.setdefault(trial.user_attrs[SLOT], []).append(trial)
+        return found
+
+
+def open_study(url: str, name: str, definition: Definition, patience: float) -> SharedStudy:
+    """Makes a study, or joins the one of this name.
+
+    Args:
+        url: its storage, as `storage_url` gives it.
+        name: its name in the storage.
+        definition: what it is about.
+        patience: seconds that a storage which was reached once is waited for.
+
+    Raises:
+        InputError: the storage cannot be used, or the study of this name is about something else.
+    """
+    import optuna
+
+    storage = open_storage(url, patience)
+    try:
+        study = optuna.create_study(study_name=name, storage=storage, direction="maximize")
+        study.set_user_attr(DEFINITION, asdict(definition))
+    except optuna.exceptions.DuplicatedStudyError:
+        study = optuna.load_study(study_name=name, storage=storage, sampler=optuna.samplers.RandomSampler())
+        _compare(_definition_of(study, definition), definition, f"{shown(url)}: the study '{name}'")
+    return SharedStudy(study, study._storage)
+
+
+def join_study(url: str, name: str, patience: float) -> tuple[SharedStudy, Definition]:
+    """Joins a study that is there, as a worker does."""
+    import optuna
+
+    study = optuna.load_study(study_name=name, storage=open_storage(url, patience))
+    return SharedStudy(study, study._storage), Definition(**study.user_attrs[DEFINITION])
+
+
+def _definition_of(study: Study, mine: Definition) -> Definition:
+    """What a study is about; where nobody has said so, it is about this.
+
+    Raises:
+        InputError: it is somebody else's.
+    """
+    end = time.monotonic() + ADOPTION
+    while DEFINITION not in study.user_attrs:
+        if study.get_trials(deepcopy=False):
+            raise InputError(
+                f"The study '{study.study_name}' in that storage was not made by Lehr. Choose another --name."
+            )
+        if time.monotonic() > end:  # it was killed on its way
+            study.set_user_attr(DEFINITION, asdict(mine))
+        time.sleep(0.1)
+    return Definition(**study.user_attrs[DEFINITION])
+
+
+def _compare(there: Definition, mine: Definition, what: str) -> None:
+    """Whether two definitions are of the same study.
+
+    Raises:
+        InputError: they are not; names what differs.
+    """
+    if there.kind != mine.kind:
+        raise InputError(f"{what} is one of `lehr {there.kind}`. Choose another --name.")
+    lines = [
+        *_differences(there.options, mine.options, "--"),
+        *_differences(there.search, mine.search, ""),
+        *(["the data set: other images or labels"] if there.data != mine.data else []),
+    ]
+    if lines:
+        listed = "\n".join(f"  {line}" for line in lines[:12])
+        more = f"\n  and {len(lines) - 12} more" if len(lines) > 12 else ""
+        raise InputError(
+            f"{what} exists already, and is about something else; its trials could not be compared with these. Choose "
+            f"another --name, or go on with it as it is:\n{listed}{more}"
+        )
+
+
+def _differences(there: Mapping[str, Any], here: Mapping[str, Any], prefix: str) -> list[str]:
+    """What differs between two mappings, a line each; mappings within them are looked into."""
+    lines = []
+    for name in [*there, *(name for name in here if name not in there)]:
+        old, new = there.get(name), _plain(here.get(name))
+        if old == new:
+            continue
+        if isinstance(old, dict) and isinstance(new, dict):
+            lines += _differences(old, new, f"{prefix}{name} ")
+        else:
+            shown_name = name.replace("_", "-") if prefix == "--" else name
+            lines.append(f"{prefix}{shown_name}: {_told(old)} there, {_told(new)} here")
+    return lines
+
+
+def _plain(value: Any) -> Any:
+    """A value as it comes back from JSON."""
+    if isinstance(value, Mapping):
+        return {name: _plain(each) for name, each in value.items()}
+    return [_plain(each) for each in value] if isinstance(value, list | tuple) else value
+
+
+def _told(value: Any) -> str:
+    if isinstance(value, Mapping) and {"low", "high"} <= value.keys():
+        return f"{value['low']:g} to {value['high']:g}" if not value.get("choices") else str(value["choices"])
+    return "nothing" if value is None else str(value)
+
+
+def _is_live(trial: FrozenTrial) -> bool:
+    return not trial.state.is_finished()
+
+
+def _has_ended(trial: FrozenTrial) -> bool:
+    """Whether a trial is the end of its slot."""
+    return trial.state.is_finished() and _state(trial) is not None
+
+
+def _state(trial: FrozenTrial) -> State | None:
+    """How a trial stands; None where it is to be made again."""
+    from optuna.trial import TrialState
+
+    told: State | None = trial.user_attrs.get(RESULT, {}).get("state")
+    if trial.state == TrialState.COMPLETE:
+        return "diverged" if told == "diverged" else "finished"
+    if trial.state == TrialState.PRUNED:
+        return "pruned"
+    if trial.state == TrialState.FAIL:
+        return "failed" if told == "failed" else None
+    return "running" if trial.state == TrialState.RUNNING else "waiting"
+
+
+def _record(slot: int, trials: Sequence[FrozenTrial]) -> Record:
+    """A slot as its trials tell it, the oldest first."""
+    ended = [trial for trial in trials if _has_ended(trial)]
+    live = [trial for trial in trials if _is_live(trial)]
+    if not trials:
+        return Record(slot, "waiting", {}, attempts=0)
+    trial = (ended or live or [trials[-1]])[0]
+    result = trial.user_attrs.get(RESULT, {})
+    course = tuple(value for _, value in sorted(trial.intermediate_values.items()))
+    fitness = result.get("fitness")
+    return Record(
+        slot=slot,
+        state=_state(trial) or "waiting",
+        params=trial.params or trial.system_attrs.get("fixed_params", {}),
+        fitness=max(course, default=None) if fitness is None else fitness,
+        course=course,
+        metrics=result.get("metrics") or {},
+        seconds=result.get("seconds"),
+        memory=result.get("memory"),
+        worker=trial.user_attrs.get(WORKER, ""),
+        folder=result.get("folder", ""),
+        attempts=int(trial.user_attrs.get(ATTEMPT, 1)),
+        note=result.get("note", ""),
+    )

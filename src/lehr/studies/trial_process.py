@@ -1,0 +1,102 @@
+"""The process that makes one trial, an ordinary run: `python -m lehr.studies.trial_process JOB.json`.
+
+It begins the run, or goes on with what an earlier process of the same trial left, and leaves the end in a file. It
+ends, its state saved, once its worker has gone.
+"""
+
+from __future__ import annotations
+
+import signal
+
+if __name__ == "__main__":  # first of all: until it trains, a signal ends this process without a traceback
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+import contextlib
+import json
+import os
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from lehr.checkpoint.run_folder import CONFIG
+from lehr.distributed.launch import stay_with
+from lehr.runtime.atomic_write import atomic_file
+from lehr.runtime.console import complain
+from lehr.runtime.malloc import tune_malloc
+
+LOCAL_CHANGES = ("device", "processes", "parallel", "workers", "cache", "restarts", "timeout", "data")
+"""Options that may differ when a trial is taken up by another worker."""
+
+
+def main(job: dict[str, Any]) -> int:
+    """Makes a trial and returns its exit code.
+
+    Args:
+        job: `options` of the run by flat name, `folder` of the run, `outcome`, the file to leave the end in, `worker`,
+            the process that looks after this one, and `cores` to run on, none for all.
+    """
+    _use_cores(job["cores"])
+    tune_malloc()  # before torch is imported
+    stay_with(job["worker"])
+    from lehr.errors import Diverged, InputError, LehrError
+
+    outcome = Path(job["outcome"])
+    try:
+        _trained(Path(job["folder"]), job["options"])
+    except LehrError as error:
+        complain(str(error))
+        kind = "diverged" if isinstance(error, Diverged) else "input" if isinstance(error, InputError) else "failed"
+        _leave(outcome, {"code": error.exit_code, "kind": kind, "message": str(error)})
+        return error.exit_code
+    except KeyboardInterrupt:
+        return 128 + signal.SIGINT
+    _leave(outcome, {"code": 0, "kind": "finished", "message": ""})
+    return 0
+
+
+def _trained(folder: Path, options: dict[str, Any]) -> None:
+    from lehr.checkpoint.format import DamagedCheckpoint
+    from lehr.config import build_config
+    from lehr.engine.run import resume, train
+
+    if (folder / CONFIG).is_file():
+        try:
+            resume(folder, {name: options[name] for name in LOCAL_CHANGES})
+        except DamagedCheckpoint as error:  # it is made again, and what there was is kept to look at
+            aside = folder.with_name(f"{folder.name}-broken-{time.time():.0f}")
+            complain(f"{error}\nThe trial is begun again; what there was is kept in {aside}.")
+            folder.rename(aside)
+        else:
+            return
+    train(build_config({**options, "project": str(folder.parent), "name": folder.name}))
+
+
+def _use_cores(cores: Sequence[int]) -> None:
+    """Keeps to these cores, so that trials on the same machine do not take each other's."""
+    if cores and hasattr(os, "sched_setaffinity"):
+        with contextlib.suppress(OSError):
+            os.sched_setaffinity(0, cores)
+
+
+def _leave(path: Path, outcome: dict[str, Any]) -> None:
+    with atomic_file(path, "Make room.") as temporary:
+        temporary.write_text(json.dumps({**outcome, "memory": _peak_memory()}), encoding="utf-8")
+
+
+def _peak_memory() -> float | None:
+    """Most memory that this process has held, MiB: the device's where it used one, else the host's."""
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available() and torch.cuda.max_memory_reserved():
+        return round(float(torch.cuda.max_memory_reserved()) / 2**20, 1)
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
+    peak = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return round(peak / (2**20 if sys.platform == "darwin" else 2**10), 1)
+
+
+if __name__ == "__main__":
+    sys.exit(main(json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))))
