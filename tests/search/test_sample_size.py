@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+import sys
 
 import numpy as np
 import pytest
 
-from lehr.search.sample_size import seeds_needed, smallest_difference
+from lehr.errors import InputError
+from lehr.search.sample_size import largest_by_chance, seeds_needed
 
 stats = pytest.importorskip("scipy.stats")
 
@@ -31,12 +33,20 @@ def test_the_seeds_needed_find_the_difference_as_often_as_promised_and_one_fewer
     assert found[enough] >= power - 0.005 and found[enough - 1] < power + 0.005
 
 
-def test_the_smallest_difference_is_the_one_for_which_so_many_seeds_are_needed() -> None:
-    for seeds in (2, 3, 5, 12):
-        size = smallest_difference(0.02, seeds)
-        assert seeds_needed(0.02, size * 1.001) == seeds
-        assert seeds_needed(0.02, size * 0.999) == seeds + 1
-    assert smallest_difference(0.0, 3) == 0 and seeds_needed(0.0, 0.1) == 2
+def test_a_difference_without_noise_needs_the_two_seeds_that_any_difference_needs() -> None:
+    assert seeds_needed(0.0, 0.1) == 2
+
+
+@pytest.mark.parametrize(("own", "others", "expected"), [(1, 10, 12.83), (2, 10, 9.43), (4, 20, 5.17), (10, 4, 20.97)])
+def test_a_ratio_of_variances_too_large_for_chance_is_that_of_the_table(own: int, others: int, expected: float) -> None:
+    assert largest_by_chance(own, others) == pytest.approx(expected, abs=0.01)  # F, upper 0.5% point
+
+
+def test_without_scipy_the_package_to_install_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "scipy", None)
+    for statistics in (lambda: seeds_needed(1, 1), lambda: largest_by_chance.__wrapped__(2, 10)):
+        with pytest.raises(InputError, match=r"SciPy: pip install 'lehr\[search\]'"):
+            statistics()
 
 
 def test_a_test_that_cannot_be_planned_is_refused() -> None:
@@ -45,5 +55,3 @@ def test_a_test_that_cannot_be_planned_is_refused() -> None:
             seeds_needed(*arguments)
     with pytest.raises(ValueError, match="2 sets"):
         seeds_needed(1, 1, sets=1)
-    with pytest.raises(ValueError, match="1 seed"):
-        smallest_difference(1, 1)

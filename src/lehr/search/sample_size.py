@@ -10,12 +10,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from types import ModuleType
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lehr.errors import InputError
-from lehr.rng import generator
 
 Numbers = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -102,7 +103,7 @@ def merged_cells(measured: Measured) -> Cells:
 
 
 def same_values(one: Mapping[int, float], other: Mapping[int, float]) -> bool:
-    """Whether two sets were measured with a common seed, and are equal in all of those."""
+    """Tell if two sets were measured with a common seed, and are equal in all of those."""
     common = one.keys() & other.keys()
     return bool(common) and all(one[seed] == other[seed] for seed in common)
 
@@ -165,8 +166,16 @@ def noisiest_row(cells: Cells) -> int | None:
 
 @lru_cache(maxsize=4096)
 def largest_by_chance(own: int, others: int) -> float:
-    """Quantile of the F distribution at 1 - `ODD_LEVEL`, drawn: SciPy is not there in every installation."""
-    return float(np.quantile(generator(0, "ablate odd", own, others).f(own, others, 100_000), 1 - ODD_LEVEL))
+    """Quantile of the F distribution at 1 - `ODD_LEVEL`.
+
+    Args:
+        own: degrees of freedom of the numerator.
+        others: degrees of freedom of the denominator.
+
+    Raises:
+        InputError: SciPy is missing.
+    """
+    return float(scipy_stats().f.isf(ODD_LEVEL, own, others))
 
 
 def noise_of(cells: Cells) -> Noise:
@@ -219,34 +228,6 @@ def seeds_needed(deviation: float, size: float, power: float = 0.8, level: float
     return enough
 
 
-def smallest_difference(
-    deviation: float, seeds: int, power: float = 0.8, level: float = 0.05, *, sets: int = 2
-) -> float:
-    """Smallest difference that is found with a number of seeds, in the unit of the deviation.
-
-    Args:
-        deviation: standard deviation of a seed's difference, 0 or more.
-        seeds: how many, 2 or more.
-        power: how often it is found, above `level`, below 1.
-        level: how often a difference is seen where there is none, two-sided, 0 to 1.
-        sets: of techniques in the study, see `seeds_needed`.
-
-    Raises:
-        InputError: SciPy is missing.
-        ValueError: an argument is out of its range.
-    """
-    check_test(deviation, power, level, sets)
-    if seeds < 2:
-        raise ValueError(f"a difference has no noise to be measured against with {seeds} seed")
-    small, large = 0.0, 1.0
-    while found_share(large, seeds, level, sets) < power:
-        small, large = large, large * 2
-    while large - small > 1e-9 * large:
-        middle = (small + large) / 2
-        small, large = (middle, large) if found_share(middle, seeds, level, sets) < power else (small, middle)
-    return deviation * large
-
-
 def found_share(shift: float, seeds: int, level: float, sets: int) -> float:
     """How often a difference is found, 0 to 1.
 
@@ -262,10 +243,7 @@ def found_share(shift: float, seeds: int, level: float, sets: int) -> float:
     Raises:
         InputError: SciPy is missing.
     """
-    try:
-        from scipy import stats
-    except ImportError:
-        raise InputError("Counting seeds needs SciPy: pip install 'lehr[search]'.") from None
+    stats = scipy_stats()
     own = (seeds - 1) / (STUDY_DEGREES + seeds - 1)
     degrees = (seeds - 1) / (own**2 + (1 - own**2) / (sets - 1))
     limit = stats.t.isf(level / 2, degrees)
@@ -275,8 +253,21 @@ def found_share(shift: float, seeds: int, level: float, sets: int) -> float:
     return float(stats.nct.sf(limit, degrees, centre) + wrong)
 
 
+def scipy_stats() -> ModuleType:
+    """Import SciPy's distributions.
+
+    Raises:
+        InputError: SciPy is missing.
+    """
+    try:
+        from scipy import stats
+    except ImportError:
+        raise InputError("The statistics of an ablation need SciPy: pip install 'lehr[search]'.") from None
+    return cast(ModuleType, stats)
+
+
 def check_test(deviation: float, power: float, level: float, sets: int) -> None:
-    """Raises ValueError where a test cannot be planned."""
+    """Raise ValueError where a test cannot be planned."""
     if not (deviation >= 0 and np.isfinite(deviation)):
         raise ValueError(f"deviation must be 0 or more, is {deviation}")
     if not 0 < level < power < 1:

@@ -13,6 +13,7 @@ from lehr.search.ablation import SEED, Ablation
 from lehr.search.effects import Effect, Run, effects, noise
 from lehr.search.fitness import METRICS, parse_fitness
 from lehr.search.records import Record
+from lehr.search.sample_size import scipy_stats, seeds_needed
 from lehr.search.switches import choose
 from lehr.studies.estimate import measure_epoch
 from lehr.studies.options import AblateOptions, StudyOptions
@@ -50,6 +51,7 @@ class AblateStudy:
 
     def __init__(self, config: TrainConfig, options: AblateOptions, study: StudyOptions) -> None:
         require_optuna()
+        scipy_stats()  # missing, it is told now and not after the last run
         parse_fitness(study.fitness)
         self.config, self.options, self.study = config, options, study
         names = [name for name in options.techniques.split(",") if name.strip()]
@@ -147,8 +149,6 @@ class AblateStudy:
 
     def needed(self, records: Sequence[Record]) -> list[tuple[float, int]]:
         """Differences of fitness, and how many seeds show each; empty where the noise is not known yet."""
-        from lehr.search.sample_size import seeds_needed
-
         paired, sets = noise(self._runs(records), "fitness").paired, len(self.ablation.sets())
         if paired is None:
             return []
