@@ -101,7 +101,9 @@ def replay(database: Path, pruner: str, prune_after: int) -> tuple[int, int, lis
     Returns:
         Epochs of all trials, epochs that would have been trained, the fitness of those trained to their end.
     """
-    trials = optuna.load_study(study_name=None, storage=f"sqlite:///{database}").get_trials(states=[DONE])
+    trials = optuna.load_study(study_name=None, storage=f"sqlite:///{database}").get_trials(
+        deepcopy=False, states=[DONE]
+    )
     courses = [[value for _, value in sorted(trial.intermediate_values.items())] for trial in trials]
     epochs = max(map(len, courses))
     study = optuna.create_study(

@@ -86,7 +86,7 @@ def wait_for(what: Callable[[], Any], process: subprocess.Popen[str], seconds: f
 def trials_of(storage: str, name: str = "evolve") -> list[optuna.trial.FrozenTrial]:
     """A study's trials as Optuna itself reads them; none before there is a study."""
     try:
-        return optuna.load_study(study_name=name, storage=storage).trials
+        return optuna.load_study(study_name=name, storage=storage).get_trials(deepcopy=False)
     except Exception:  # being made
         return []
 

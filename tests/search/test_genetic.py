@@ -121,7 +121,7 @@ def test_zeros_are_stuck_in_evolution_but_not_in_the_tournament() -> None:
         study = new_study(make(space=space, start={"zero": 0.0, "x": 0.5}))
         for number in range(15):
             study.tell(study.ask(space), number)
-        assert all(trial.params["zero"] == 0 for trial in study.trials) == stuck
+        assert all(trial.params["zero"] == 0 for trial in study.get_trials(deepcopy=False)) == stuck
 
 
 def test_whole_numbers_are_rounded_and_stay_on_their_grid() -> None:

@@ -17,6 +17,7 @@ from scipy import stats
 from tests.search.genetics import Space, asked, finished, new_study, opened, same_distribution, silent, slow_factors
 
 from lehr.search.genetic_samplers import EvolutionSampler, TournamentSampler
+from lehr.search.optuna_adapter import storage_of
 
 __all__ = ["silent"]
 
@@ -189,9 +190,11 @@ def test_generations_are_as_long_as_the_population() -> None:
     for number in range(9):
         study.tell(study.ask(TENS), number / 10)
         study.tell(study.ask(TENS), state=TrialState.PRUNED)
-    generations = [trial.system_attrs["TournamentSampler:generation"] for trial in study.trials]
+    generations = [trial.system_attrs["TournamentSampler:generation"] for trial in study.get_trials(deepcopy=False)]
     assert generations[::2] == [0, 0, 0, 0, 1, 1, 1, 1, 2]
-    assert all(70 < trial.params["x"] < 150 for trial in study.trials if trial.number < 7)  # mutations of the start
+    assert all(
+        70 < trial.params["x"] < 150 for trial in study.get_trials(deepcopy=False) if trial.number < 7
+    )  # mutations of the start
 
 
 MIXED: Space = {
@@ -266,7 +269,10 @@ def test_a_copied_study_goes_on_too(make: Any) -> None:
     for _ in running:
         other.ask()
     optuna.copy_study(
-        from_study_name=study.study_name, from_storage=study._storage, to_storage=storage, to_study_name="copy"
+        from_study_name=study.study_name,
+        from_storage=storage_of(study),
+        to_storage=storage,
+        to_study_name="copy",
     )
     copy = optuna.load_study(study_name="copy", storage=storage, sampler=study.sampler)
     assert asked(copy, PARENT) == asked(study, PARENT)
@@ -289,8 +295,8 @@ def test_samplers_and_workers_share_a_study_without_errors(tmp_path: Path) -> No
                 owner.tell(trial, quality(trial.params))
             else:
                 owner.tell(trial, state=TrialState.PRUNED)
-    assert len(studies[0].trials) == 16
-    for trial in studies[0].trials:
+    assert len(studies[0].get_trials(deepcopy=False)) == 16
+    for trial in studies[0].get_trials(deepcopy=False):
         assert all(MIXED[name]._contains(MIXED[name].to_internal_repr(value)) for name, value in trial.params.items())
 
 

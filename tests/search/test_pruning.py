@@ -45,7 +45,7 @@ def search(name: PrunerName, seed: int) -> Found:
             running.append((trial, curve(trial.params, np.random.default_rng([seed, begun]))))
             begun += 1
         for trial, course in list(running):
-            done = len(study.trials[trial.number].intermediate_values) + 1
+            done = len(study.get_trials(deepcopy=False)[trial.number].intermediate_values) + 1
             trial.report(course[done - 1], done)
             epochs += 1
             if done == EPOCHS:
@@ -55,7 +55,9 @@ def search(name: PrunerName, seed: int) -> Found:
             else:
                 continue
             running.remove((trial, course))
-    return Found(epochs, study.best_value, sum(trial.state.name == "PRUNED" for trial in study.trials))
+    return Found(
+        epochs, study.best_value, sum(trial.state.name == "PRUNED" for trial in study.get_trials(deepcopy=False))
+    )
 
 
 @pytest.fixture(scope="module")

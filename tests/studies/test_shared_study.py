@@ -14,6 +14,7 @@ import pytest
 from lehr.checkpoint.run_folder import only_writer
 from lehr.errors import InputError
 from lehr.search.definition import Definition
+from lehr.search.optuna_adapter import engine_of, storage_of
 from lehr.studies.pool import REFRESH, LostTrials
 from lehr.studies.storage import StorageLost, open_storage, shown, storage_url
 from lehr.studies.study import RESULT, SLOT, Result, SharedStudy, open_study
@@ -54,9 +55,9 @@ def test_each_slot_gets_one_trial_however_often_slots_are_filled(url: str) -> No
     study = opened(url)
     for _ in range(3):
         study.fill([{"x": 0.5}, {}, {}])
-    assert [trial.user_attrs[SLOT] for trial in study.study.trials] == [0, 1, 2]
+    assert [trial.user_attrs[SLOT] for trial in study.study.get_trials(deepcopy=False)] == [0, 1, 2]
     study.fill([{}] * 5)
-    assert sorted(trial.user_attrs[SLOT] for trial in study.study.trials) == [0, 1, 2, 3, 4]
+    assert sorted(trial.user_attrs[SLOT] for trial in study.study.get_trials(deepcopy=False)) == [0, 1, 2, 3, 4]
 
 
 def test_a_trial_is_taken_in_order_with_its_fixed_values_and_ends_its_slot(url: str) -> None:
@@ -102,8 +103,9 @@ def test_of_two_trials_of_one_slot_the_later_gives_way(url: str) -> None:
     assert first is not None and taken(study) is None
     study.tell(first, Result("finished", 0.5))
     assert taken(study) is None
-    states = [trial.state.name for trial in study.study.trials]
-    assert states == ["COMPLETE", "FAIL"] and study.study.trials[1].user_attrs[RESULT] == {"note": "doubled"}
+    first, second = study.study.get_trials(deepcopy=False)
+    assert (first.state.name, second.state.name) == ("COMPLETE", "FAIL")
+    assert second.user_attrs[RESULT] == {"note": "doubled"}
     assert [record.state for record in study.records(1)] == ["finished"]
 
 
@@ -143,16 +145,17 @@ def test_a_study_about_something_else_is_not_joined_and_not_changed(url: str) ->
     assert "other images or labels" in str(error.value) and "--name" in str(error.value)
     with pytest.raises(InputError, match="lehr evolve"):
         opened(url, Definition("ablate", {}, "data", {}))
-    assert len(opened(url).study.trials) == 1
+    assert len(opened(url).study.get_trials(deepcopy=False)) == 1
 
 
 def test_a_study_of_somebody_elses_is_refused_and_an_empty_one_is_taken_over(
     url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("lehr.studies.study.ADOPTION", 0.2)
-    foreign = optuna.create_study(study_name="study", storage=open_storage(url, 1))
+    storage = open_storage(url, 1)
+    optuna.create_study(study_name="study", storage=storage)
     assert opened(url).study.user_attrs["lehr"]["kind"] == "evolve"  # whoever made it was killed on the way
-    other = optuna.create_study(study_name="other", storage=foreign._storage)
+    other = optuna.create_study(study_name="other", storage=storage)
     other.add_trial(optuna.create_trial(value=1.0))
     with pytest.raises(InputError, match="not made by Lehr"):
         open_study(url, "other", DEFINITION, 5)
@@ -166,7 +169,7 @@ def break_down(study: SharedStudy, seconds: float) -> float:
         if time.monotonic() < end:
             raise optuna.exceptions.StorageInternalError("the server is away")
 
-    event.listen(study._storage._backend.engine, "begin", down, insert=True)  # Optuna's cache stands before it
+    event.listen(engine_of(storage_of(study.study)), "begin", down, insert=True)
     return end
 
 
@@ -174,7 +177,7 @@ def test_a_database_that_is_away_for_a_while_is_waited_for(tmp_path: Path, capfd
     study = opened(urls(tmp_path)["sqlite"])
     end = break_down(study, 1.0)
     study.fill([{}])
-    assert time.monotonic() > end and len(study.study.trials) == 1
+    assert time.monotonic() > end and len(study.study.get_trials(deepcopy=False)) == 1
     assert "the server is away" in capfd.readouterr().err
 
 
@@ -224,7 +227,7 @@ def running(number: int, pulse: int, worker: str | None = None) -> optuna.trial.
     trial = optuna.create_trial(
         state=optuna.trial.TrialState.RUNNING, user_attrs={"pulse": pulse} | ({"worker": worker} if worker else {})
     )
-    trial._trial_id = trial.number = number
+    trial.number = number
     return trial
 
 

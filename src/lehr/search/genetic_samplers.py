@@ -42,6 +42,7 @@ from lehr.search.genetic import (
     selection_weights,
     tournament,
 )
+from lehr.search.optuna_adapter import keep_generation, kept_generation, trials_at_start
 from lehr.search.records import Value
 
 if TYPE_CHECKING:
@@ -93,11 +94,11 @@ class GeneticSampler(BaseGASampler):
         Optuna counts the finished trials of the newest generation only. One that was added by hand, or one of an older
         generation, which another worker finishes late, would begin no new one and so wait to become a parent.
         """
-        known = trial.system_attrs.get(self._get_generation_key())
+        known = kept_generation(self, trial)
         if known is not None:
-            return int(known)
+            return known
         generation = len(_finished(study)) // (self.population_size or 1)
-        study._storage.set_trial_system_attr(trial._trial_id, self._get_generation_key(), generation)
+        keep_generation(self, study, trial, generation)
         return generation
 
     def select_parent(self, study: Study, generation: int) -> list[FrozenTrial]:
@@ -238,8 +239,8 @@ class TournamentSampler(GeneticSampler):
 
 
 def _finished(study: Study) -> list[FrozenTrial]:
-    # As of the beginning of the trial, so that generation and parents are of the same moment.
-    return study._get_trials(deepcopy=False, states=(TrialState.COMPLETE,), use_cache=True)
+    # Generation and parents are of the same moment.
+    return trials_at_start(study, (TrialState.COMPLETE,))
 
 
 def _fitness(trial: FrozenTrial) -> float:

@@ -80,10 +80,10 @@ class LostTrials:
         found, silence = [], {}
         for trial in running:
             sign = (trial.user_attrs.get(PULSE), len(trial.intermediate_values))
-            before = self._silence.get(trial._trial_id)
+            before = self._silence.get(trial.number)
             each = Silence(sign) if before is None or before.sign != sign else replace(before)
             each.seconds += 0.0 if before is None or before.sign != sign else passed
-            silence[trial._trial_id] = each
+            silence[trial.number] = each
             worker = trial.user_attrs.get(WORKER)
             if each.seconds > self.grace or (worker is not None and alive(self.folder, worker) is False):
                 found.append(trial)

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lehr.errors import InputError, LehrError
+from lehr.search.optuna_adapter import database_requests, drop_session, engine_of
 
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage, RDBStorage
@@ -30,22 +31,13 @@ LOCKED = 60
 """Seconds that an SQLite file is waited for while another process writes it."""
 PAUSES = (0.2, 0.5, 1.0, 2.0, 4.0)
 """Seconds between tries to reach a database again; the last one repeats."""
-WAITING = (
-    *("create_new_study", "delete_study", "get_all_studies", "get_study_id_from_name", "get_study_name_from_id"),
-    *("get_study_directions", "get_study_user_attrs", "get_study_system_attrs"),
-    *("set_study_user_attr", "set_study_system_attr", "create_new_trial", "_create_new_trial"),
-    *("set_trial_param", "_set_trial_param", "set_trial_state_values", "set_trial_intermediate_value"),
-    *("set_trial_user_attr", "set_trial_system_attr", "get_trial", "get_all_trials", "_get_trials"),
-    *("get_trial_id_from_study_id_trial_number", "get_best_trial", "_get_best_trial_id"),
-)
-"""What is asked of a database, and asked again where it could not be reached."""
 
 
 def require_optuna() -> None:
-    """Whether the packages for searches are there.
+    """Import Optuna for the first time, and quieten it.
 
     Raises:
-        InputError: they are not.
+        InputError: it is not installed.
     """
     try:
         import optuna
@@ -159,19 +151,19 @@ def _patient_storage(url: str, settings: dict[str, Any], patience: float) -> RDB
     if url.startswith("sqlite"):
         # By itself SQLite takes a lock at the first write, so that two processes may both have read the same waiting
         # trial before; https://docs.sqlalchemy.org, "pysqlite: transaction isolation".
-        storage.engine.dispose()
+        engine = engine_of(storage)
+        engine.dispose()
 
-        @event.listens_for(storage.engine, "connect")
+        @event.listens_for(engine, "connect")
         def no_transactions_of_its_own(connection: Any, record: Any) -> None:
             connection.isolation_level = None
 
-        @event.listens_for(storage.engine, "begin")
+        @event.listens_for(engine, "begin")
         def begin(connection: Any) -> None:
             connection.exec_driver_sql("BEGIN IMMEDIATE")
 
-    for name in WAITING:
-        if hasattr(storage, name):
-            setattr(storage, name, _again(getattr(storage, name), storage, shown(url), patience))
+    for name in database_requests(storage):
+        setattr(storage, name, _again(getattr(storage, name), storage, shown(url), patience))
     return storage
 
 
@@ -197,7 +189,7 @@ def _again(method: Callable[..., Any], storage: RDBStorage, where: str, patience
                     ) from None
                 if tries == 1:
                     sys.stderr.write(f"lehr: {where}: cannot be reached ({_reason(error)}); trying again.\n")
-                _forget(storage)
+                drop_session(storage)
                 time.sleep(PAUSES[min(tries, len(PAUSES) - 1)])
                 tries += 1
 
@@ -206,14 +198,6 @@ def _again(method: Callable[..., Any], storage: RDBStorage, where: str, patience
 
 class StorageLost(LehrError):
     """The database of a study could not be reached for too long."""
-
-
-def _forget(storage: RDBStorage) -> None:
-    """Drops the session of a request that failed; the next one takes a new connection."""
-    try:
-        storage.scoped_session.remove()
-    except Exception:  # closing a connection that is gone may fail in any way; it is gone then
-        storage.scoped_session.registry.clear()
 
 
 def _reason(error: BaseException) -> str:

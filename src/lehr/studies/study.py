@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from lehr.errors import InputError
 from lehr.search.definition import Definition
+from lehr.search.optuna_adapter import enqueued_values, move_trial, open_trial, set_attribute, storage_of
 from lehr.search.records import Record, State, Value
 from lehr.studies.storage import open_storage, shown
 
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from optuna import Study, Trial
     from optuna.pruners import BasePruner
     from optuna.samplers import BaseSampler
-    from optuna.storages import BaseStorage
     from optuna.trial import FrozenTrial
 
 DEFINITION = "lehr"
@@ -63,12 +63,10 @@ class SharedStudy:
 
     Args:
         study: Optuna's.
-        storage: where it is kept.
     """
 
-    def __init__(self, study: Study, storage: BaseStorage) -> None:
+    def __init__(self, study: Study) -> None:
         self.study = study
-        self._storage = storage
 
     def fill(self, slots: Sequence[Mapping[str, Value]]) -> None:
         """Gives each slot a waiting trial that has neither one that waits or runs nor one that has ended.
@@ -92,31 +90,26 @@ class SharedStudy:
             sampler: makes the sampler of a slot.
             pruner: decides which trials are ended early.
         """
-        from optuna import Trial, load_study
-        from optuna.exceptions import UpdateFinishedTrialError
+        from optuna import load_study
         from optuna.trial import TrialState
 
         for waiting in self._trials(TrialState.WAITING):
-            try:
-                mine = self._storage.set_trial_state_values(waiting._trial_id, TrialState.RUNNING)
-            except UpdateFinishedTrialError:
-                continue
-            if not mine:
+            if not move_trial(self.study, waiting, TrialState.RUNNING):
                 continue
             senior = [t for t in self._by_slot()[waiting.user_attrs[SLOT]] if t.number < waiting.number]
             if any(_is_live(trial) or _has_ended(trial) for trial in senior):
-                self._storage.set_trial_user_attr(waiting._trial_id, RESULT, {"note": "doubled"})
-                self._storage.set_trial_state_values(waiting._trial_id, TrialState.FAIL)
+                set_attribute(self.study, waiting, RESULT, {"note": "doubled"})
+                move_trial(self.study, waiting, TrialState.FAIL)
                 continue
-            self._storage.set_trial_user_attr(waiting._trial_id, WORKER, worker)
+            set_attribute(self.study, waiting, WORKER, worker)
             # A study object reads its trials once; this one has those that others have ended since.
             study = load_study(
                 study_name=self.study.study_name,
-                storage=self._storage,
+                storage=storage_of(self.study),
                 sampler=sampler(waiting.user_attrs[SLOT]),
                 pruner=pruner,
             )
-            return Trial(study, waiting._trial_id)
+            return open_trial(study, waiting)
         return None
 
     def faults(self, slot: int) -> int:
@@ -125,7 +118,7 @@ class SharedStudy:
 
     def beat(self, trial: Trial, count: int) -> None:
         """Tells that a trial's worker is alive."""
-        self._storage.set_trial_user_attr(trial._trial_id, PULSE, count)
+        set_attribute(self.study, trial, PULSE, count)
 
     def tell(self, trial: Trial, result: Result) -> bool:
         """Ends a trial; False where somebody else has ended it since, because its worker was taken for lost."""
@@ -135,7 +128,7 @@ class SharedStudy:
         states = {"finished": TrialState.COMPLETE, "diverged": TrialState.COMPLETE, "pruned": TrialState.PRUNED}
         state = states.get(result.state or "", TrialState.FAIL)
         try:
-            self._storage.set_trial_user_attr(trial._trial_id, RESULT, asdict(result))
+            set_attribute(self.study, trial, RESULT, asdict(result))
             values = result.fitness if state == TrialState.COMPLETE else None
             trial.study.tell(trial.number, values, state)
         except (UpdateFinishedTrialError, ValueError):
@@ -154,8 +147,8 @@ class SharedStudy:
         count = 0
         for trial in trials:
             try:
-                self._storage.set_trial_user_attr(trial._trial_id, RESULT, asdict(Result(None, note=why)))
-                count += self._storage.set_trial_state_values(trial._trial_id, TrialState.FAIL)
+                set_attribute(self.study, trial, RESULT, asdict(Result(None, note=why)))
+                count += move_trial(self.study, trial, TrialState.FAIL)
             except UpdateFinishedTrialError:
                 continue
         return count
@@ -177,11 +170,8 @@ class SharedStudy:
 
     def _trials(self, *states: Any) -> list[FrozenTrial]:
         """Lehr's trials, the oldest first, as they are in the storage now."""
-        found = self._storage_trials(states or None)
+        found = self.study.get_trials(deepcopy=False, states=states or None)
         return sorted((trial for trial in found if SLOT in trial.user_attrs), key=lambda trial: trial.number)
-
-    def _storage_trials(self, states: Any) -> list[FrozenTrial]:
-        return self.study.get_trials(deepcopy=False, states=states)
 
     def _by_slot(self) -> dict[int, list[FrozenTrial]]:
         found: dict[int, list[FrozenTrial]] = {}
@@ -211,7 +201,7 @@ def open_study(url: str, name: str, definition: Definition, patience: float) -> 
     except optuna.exceptions.DuplicatedStudyError:
         study = optuna.load_study(study_name=name, storage=storage, sampler=optuna.samplers.RandomSampler())
         _compare(_definition_of(study, definition), definition, f"{shown(url)}: the study '{name}'")
-    return SharedStudy(study, study._storage)
+    return SharedStudy(study)
 
 
 def join_study(url: str, name: str, patience: float) -> tuple[SharedStudy, Definition]:
@@ -219,7 +209,7 @@ def join_study(url: str, name: str, patience: float) -> tuple[SharedStudy, Defin
     import optuna
 
     study = optuna.load_study(study_name=name, storage=open_storage(url, patience))
-    return SharedStudy(study, study._storage), Definition(**study.user_attrs[DEFINITION])
+    return SharedStudy(study), Definition(**study.user_attrs[DEFINITION])
 
 
 def _definition_of(study: Study, mine: Definition) -> Definition:
@@ -326,7 +316,7 @@ def _record(slot: int, trials: Sequence[FrozenTrial]) -> Record:
     return Record(
         slot=slot,
         state=_state(trial) or "waiting",
-        params=trial.params or trial.system_attrs.get("fixed_params", {}),
+        params=trial.params or enqueued_values(trial),
         fitness=max(course, default=None) if fitness is None else fitness,
         course=course,
         metrics=result.get("metrics") or {},
