@@ -3,12 +3,32 @@
 from __future__ import annotations
 
 import contextlib
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 Probability = Annotated[float, Field(ge=0, le=1)]
+
+
+@dataclass(frozen=True, slots=True)
+class OnResume:
+    """Marks an option that a run may be given anew when it goes on.
+
+    Attributes:
+        only: which values it may be given; empty for any.
+    """
+
+    only: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PerMachine:
+    """Marks an option that each machine which works on a study has its own value of."""
+
+
+ON_RESUME, PER_MACHINE = OnResume(), PerMachine()
 
 
 class Options(BaseModel):
@@ -16,20 +36,25 @@ class Options(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
+    fixed_because: ClassVar[str] = ""
+    """Why an option of this group without `OnResume` cannot change when a run goes on."""
+
 
 class DataOptions(Options):
     """Where the images come from and how they reach the model."""
 
-    data: str = "shapes"
+    fixed_because = "the batches to come would be others than the run's"
+
+    data: Annotated[str, OnResume("the same, elsewhere"), PER_MACHINE] = "shapes"
     """A data YAML, a folder, a VOC folder, a COCO JSON, or `shapes` (generated)."""
     imgsz: int | None = Field(None, ge=1)
     """Image size, pixels: the side of the square the model sees; rounded up to a multiple of 32
     (unset: 640, for `shapes` 128)."""
     batch: int | float | Literal["auto"] = 16
     """Images a step; or `auto`, or a share of the device's memory such as 0.7, to have it measured."""
-    workers: int | None = Field(None, ge=0)
+    workers: Annotated[int | None, ON_RESUME, PER_MACHINE] = Field(None, ge=0)
     """Processes that load and augment; 0 loads in the training process (unset: 0 on a CPU, else up to 8)."""
-    cache: Literal["ram", "disk", "none"] = "ram"
+    cache: Annotated[Literal["ram", "disk", "none"], ON_RESUME, PER_MACHINE] = "ram"
     """Where decoded images are kept: memory shared by all workers, a file in the cache folder, or nowhere."""
     skip_broken: bool = False
     """Train without the images that are broken, or whose label file is; otherwise they stop the run."""
@@ -66,6 +91,8 @@ class DataOptions(Options):
 class ModelOptions(Options):
     """Which model is trained."""
 
+    fixed_because = "the weights and the optimizer's moments belong to the run's model"
+
     model: str = "yolov8n"
     """Model name: yolov8 or yolov5 with n, s, m, l or x; or yolov3-spp."""
     depth: float | None = Field(None, gt=0, le=10)
@@ -95,7 +122,9 @@ class ModelOptions(Options):
 class ScheduleOptions(Options):
     """Optimizer, learning rates and their course over the run."""
 
-    epochs: int | None = Field(None, ge=1)
+    fixed_because = "the optimizer's moments and the course of the rates belong to the run's own values"
+
+    epochs: Annotated[int | None, OnResume("more")] = Field(None, ge=1)
     """Epochs (unset: 100, for `shapes` 18, with anchors 24)."""
     optimizer: Literal["auto", "SGD", "Adam", "AdamW", "RMSProp", "NAdam", "RAdam"] = "auto"
     """`auto`: SGD above 10,000 iterations, else AdamW."""
@@ -131,7 +160,7 @@ class ScheduleOptions(Options):
     """Decay of the moving average of the weights; 0 turns it off."""
     ema_tau: float = Field(2000.0, gt=0)
     """Updates over which that decay rises."""
-    patience: int = Field(100, ge=0)
+    patience: Annotated[int, ON_RESUME] = Field(100, ge=0)
     """Epochs without a better result before the run stops; 0 never stops early."""
     skip_limit: int = Field(3, ge=0)
     """Optimizer steps in a row that may be left out, their loss or gradient not finite, before the run goes back to
@@ -144,6 +173,8 @@ class ScheduleOptions(Options):
 
 class LossOptions(Options):
     """Gains of the loss's parts, and its variations."""
+
+    fixed_because = "the losses before and after could not be compared"
 
     box: float | None = Field(None, ge=0)
     """Gain of the box loss (unset: YOLOv8 7.5, with anchors 0.05)."""
@@ -171,6 +202,8 @@ class LossOptions(Options):
 
 class AugmentOptions(Options):
     """What is done to the training images."""
+
+    fixed_because = "the images before and after would be drawn in different ways"
 
     mosaic: Probability = 1.0
     """Probability of a mosaic of four images."""
@@ -205,13 +238,15 @@ class AugmentOptions(Options):
 class SpeedOptions(Options):
     """How the device is used; the same training, faster."""
 
+    fixed_because = "the numbers before and after would be rounded in different ways"
+
     amp: Literal["auto", "bf16", "fp16", "off"] = "auto"
     """Mixed precision, checked on this model and its images first; `auto`: what the device has, bfloat16 or float16."""
     augment_on: Literal["auto", "cpu", "device"] = "auto"
     """Where training pictures are drawn; `auto`: on a GPU where there is one, else on the CPU."""
-    compile: Literal["off", "default", "max"] = "off"
+    compile: Annotated[Literal["off", "default", "max"], ON_RESUME] = "off"
     """torch.compile for model and loss; `max` also tries out kernels. Takes a while once, then is cached."""
-    profile: bool = False
+    profile: Annotated[bool, ON_RESUME, PER_MACHINE] = False
     """End with a table of where the time went, and what to change."""
 
     @field_validator("amp", "compile", mode="before")
@@ -224,17 +259,19 @@ class SpeedOptions(Options):
 class DeviceOptions(Options):
     """Where the run happens: on one device, or on several."""
 
-    device: str = "auto"
+    fixed_because = "the images that BatchNorm sees together would be others"
+
+    device: Annotated[str, ON_RESUME, PER_MACHINE] = "auto"
     """auto, cpu, cuda, mps or a CUDA index such as 0, or several such as 0,1,2,3; `auto` falls back to the CPU."""
-    processes: int | None = Field(None, ge=1)
+    processes: Annotated[int | None, ON_RESUME, PER_MACHINE] = Field(None, ge=1)
     """Processes on this machine that train together (unset: one for each device that is named)."""
-    parallel: Literal["ddp", "dp"] = "ddp"
+    parallel: Annotated[Literal["ddp", "dp"], ON_RESUME] = "ddp"
     """Several devices: a process each (DistributedDataParallel), or one process for all (DataParallel, slower)."""
     sync_bn: bool = False
     """BatchNorm over the images of all processes instead of each one's own; for few images a device."""
-    restarts: int = Field(3, ge=0)
+    restarts: Annotated[int, ON_RESUME, PER_MACHINE] = Field(3, ge=0)
     """How often the processes are started again after one was lost; they go on from the last checkpoint."""
-    timeout: float = Field(600.0, gt=0)
+    timeout: Annotated[float, ON_RESUME, PER_MACHINE] = Field(600.0, gt=0)
     """Seconds that a process waits for the others before it ends."""
 
     @field_validator("device", mode="before")
@@ -249,13 +286,15 @@ class DeviceOptions(Options):
 class RunOptions(Options):
     """What the run leaves, and its seed."""
 
+    fixed_because = "it belongs to the run from its beginning"
+
     seed: int = Field(0, ge=0, lt=2**63)
     """Seed of everything random."""
-    project: Path = Path("runs")
+    project: Annotated[Path, PER_MACHINE] = Path("runs")
     """Folder that holds the runs."""
-    name: str | None = None
+    name: Annotated[str | None, PER_MACHINE] = None
     """Name of the run's folder (unset: train, train-2, ...)."""
-    checkpoint_minutes: float = Field(5.0, gt=0)
+    checkpoint_minutes: Annotated[float, ON_RESUME, PER_MACHINE] = Field(5.0, gt=0)
     """Minutes between checkpoints within an epoch; there is one after each epoch in any case."""
     deterministic: bool = False
     """Repeat to the last bit on CUDA too, at a cost that is measured and told; a CPU always does."""
@@ -281,3 +320,23 @@ def has_anchors(model: str) -> bool:
 def option_names() -> dict[str, str]:
     """Every option's flat name and the group it lives in."""
     return {name: group for group, options in GROUPS.items() for name in options.model_fields}
+
+
+def _marked(marker: type[Any]) -> dict[str, Any]:
+    """The options with a marker of a kind, in the order of the groups, and the markers."""
+    fields = ((name, field) for options in GROUPS.values() for name, field in options.model_fields.items())
+    return {name: mark for name, field in fields for mark in field.metadata if isinstance(mark, marker)}
+
+
+MAY_CHANGE: dict[str, str] = {name: mark.only for name, mark in _marked(OnResume).items()}
+"""Options that a run may be given anew when it goes on, and which values of them; any where that is empty."""
+LOCAL = frozenset(_marked(PerMachine))
+"""Options that each machine of a study has its own of."""
+
+
+def describe_may_change() -> str:
+    """The options that a run may be given anew, as the shell writes them: those that may be anything come first."""
+    flags = {f"--{name.replace('_', '-')}": only for name, only in MAY_CHANGE.items()}
+    told = [flag for flag, only in flags.items() if not only]
+    told += [f"{flag} ({only})" for flag, only in flags.items() if only]
+    return f"{', '.join(told[:-1])} and {told[-1]}"

@@ -13,7 +13,7 @@ import pytest
 from lehr.checkpoint.results_csv import RESULTS
 from lehr.config import build_config
 from lehr.errors import InputError
-from lehr.search.definition import LOCAL
+from lehr.options import LOCAL
 from lehr.search.fitness import METRICS, Epoch, Fitness, parse_fitness, read_epochs
 from lehr.studies.runner import shared_options, worker_places
 from lehr.studies.study import SLOT

@@ -32,14 +32,14 @@ from lehr.options import (
     RunOptions,
     ScheduleOptions,
     SpeedOptions,
+    describe_may_change,
 )
 
 Resume = Annotated[
     list[Path] | None,
     Parameter(
-        help="Go on with an interrupted run: its folder, a checkpoint in it, or nothing for the newest. Only --device, "
-        "--processes, --parallel, --restarts, --timeout, --workers, --cache, --patience, --checkpoint-minutes, "
-        "--compile, --profile, --epochs (more) and --data (the same, elsewhere) may be given anew.",
+        help="Go on with an interrupted run: its folder, a checkpoint in it, or nothing for the newest. Only "
+        f"{describe_may_change()} may be given anew.",
         consume_multiple=(0, 1),
         negative=(),
         group="Files",

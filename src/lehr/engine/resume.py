@@ -20,7 +20,7 @@ from lehr.engine.data import RunData
 from lehr.engine.preflight import still_possible
 from lehr.engine.state import TrainState
 from lehr.errors import InputError
-from lehr.options import option_names
+from lehr.options import GROUPS, MAY_CHANGE, describe_may_change, option_names
 from lehr.runtime.device import describe_device
 from lehr.techniques.auto import OptimizerChoice
 from lehr.techniques.early_stopping import EarlyStopping
@@ -28,26 +28,8 @@ from lehr.techniques.plan import TrainingPlan
 from lehr.techniques.schedule import build_schedule
 from lehr.yaml_files import read_mapping
 
-CHANGEABLE = (
-    *("device", "processes", "parallel", "restarts", "timeout"),
-    *("workers", "cache", "epochs", "patience", "checkpoint_minutes", "data", "compile", "profile"),
-)
-"""Options that a run may be given anew when it goes on; `epochs` only more, `data` only the same data elsewhere."""
-
 HELD = {"config", "data", "images", "torch", "device", "plan", "state"}
 """What a checkpoint of a run holds."""
-
-REASONS = {
-    "data": "the batches to come would be others than the run's",
-    "model": "the weights and the optimizer's moments belong to the run's model",
-    "schedule": "the optimizer's moments and the course of the rates belong to the run's own values",
-    "loss": "the losses before and after could not be compared",
-    "augment": "the images before and after would be drawn in different ways",
-    "speed": "the numbers before and after would be rounded in different ways",
-    "devices": "the images that BatchNorm sees together would be others",
-    "run": "it belongs to the run from its beginning",
-}
-"""Why an option of a group cannot change."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,13 +153,13 @@ def changed(config: TrainConfig, changes: Mapping[str, Any]) -> TrainConfig:
     values = wanted.flat()
     refused = [
         f"--resume: --{name.replace('_', '-')} cannot change from {now[name]} to {values[name]}: "
-        f"{REASONS[groups[name]]}."
+        f"{GROUPS[groups[name]].fixed_because}."
         for name in changes
-        if name not in CHANGEABLE and values[name] != now[name]
+        if name not in MAY_CHANGE and values[name] != now[name]
     ]
     if refused:
-        may = ", ".join(f"--{name.replace('_', '-')}" for name in CHANGEABLE)
-        raise InputError("\n".join([*refused, f"These may change: {may}. For another run, leave out --resume."]))
+        may = f"These may change: {describe_may_change()}. For another run, leave out --resume."
+        raise InputError("\n".join([*refused, may]))
     if wanted.epochs < config.epochs:
         raise InputError(
             f"--resume: --epochs {wanted.epochs} is fewer than the run's {config.epochs}, by which its rates have "
@@ -199,7 +181,7 @@ def _config_of(folder: Path, checkpoint: Checkpoint | None, notes: list[str]) ->
     if checkpoint is not None:
         trained = {**config.flat(), **checkpoint.content["config"]}
         for name, value in config.flat().items():
-            if name not in (*CHANGEABLE, "project", "name") and value != trained[name]:
+            if name not in (*MAY_CHANGE, "project", "name") and value != trained[name]:
                 raise InputError(
                     f"{path}: --{name.replace('_', '-')} is {value}, but the run was trained with {trained[name]}. "
                     "Set it back, or start a new run with --config."

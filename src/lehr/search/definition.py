@@ -6,12 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-LOCAL = (
-    *("project", "name", "data", "device", "processes", "restarts", "timeout"),
-    *("workers", "cache", "profile", "checkpoint_minutes"),
-)
-"""Options that each machine has its own of."""
-
 
 @dataclass(frozen=True, slots=True)
 class Definition:
@@ -19,7 +13,7 @@ class Definition:
 
     Attributes:
         kind: evolve or ablate.
-        options: the options of its runs, by flat name, but for those in `LOCAL`.
+        options: the options of its runs, by flat name, but for those that each machine has its own of.
         data: fingerprint of the data set.
         search: what else makes the study what it is, as JSON holds it.
     """

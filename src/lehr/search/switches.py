@@ -14,8 +14,7 @@ from typing import Any
 
 from lehr.config import TrainConfig, build_config
 from lehr.errors import InputError, did_you_mean
-from lehr.options import has_anchors, option_names
-from lehr.search.definition import LOCAL
+from lehr.options import LOCAL, has_anchors, option_names
 from lehr.yaml_files import line_of_key, read_mapping
 
 

@@ -15,11 +15,12 @@ from lehr.config import TrainConfig
 from lehr.data.fingerprint import fingerprint
 from lehr.data.load import load_dataset, require_split
 from lehr.errors import InputError, LehrError, Stopped
+from lehr.options import LOCAL
 from lehr.preview import Preview, preview
 from lehr.runtime.atomic_write import atomic_file
 from lehr.runtime.signals import describe_signal
 from lehr.runtime.stop_request import StopRequest
-from lehr.search.definition import LOCAL, Definition
+from lehr.search.definition import Definition
 from lehr.search.records import Record, Value
 from lehr.search.study_types import Search
 from lehr.studies.options import StudyOptions

@@ -26,9 +26,6 @@ from lehr.runtime.atomic_write import atomic_file
 from lehr.runtime.console import complain
 from lehr.runtime.malloc import tune_malloc
 
-LOCAL_CHANGES = ("device", "processes", "parallel", "workers", "cache", "restarts", "timeout", "data")
-"""Options that may differ when a trial is taken up by another worker."""
-
 
 def main(job: dict[str, Any]) -> int:
     """Makes a trial and returns its exit code.
@@ -60,10 +57,11 @@ def _trained(folder: Path, options: dict[str, Any]) -> None:
     from lehr.checkpoint.format import DamagedCheckpoint
     from lehr.config import build_config
     from lehr.engine.run import resume, train
+    from lehr.options import LOCAL, MAY_CHANGE
 
     if (folder / CONFIG).is_file():
         try:
-            resume(folder, {name: options[name] for name in LOCAL_CHANGES})
+            resume(folder, {name: options[name] for name in LOCAL & MAY_CHANGE.keys()})
         except DamagedCheckpoint as error:  # it is made again, and what there was is kept to look at
             aside = folder.with_name(f"{folder.name}-broken-{time.time():.0f}")
             complain(f"{error}\nThe trial is begun again; what there was is kept in {aside}.")

@@ -1,0 +1,49 @@
+"""Options tell of themselves what may change when a run goes on, and what each machine of a study has its own of."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from lehr.cli.app import app
+from lehr.options import GROUPS, LOCAL, MAY_CHANGE, describe_may_change, option_names
+
+ANYTHING = {
+    *("device", "processes", "parallel", "restarts", "timeout", "workers", "cache"),
+    *("patience", "checkpoint_minutes", "compile", "profile"),
+}
+
+
+def test_what_changes_neither_batches_nor_model_nor_rates_may_change_when_a_run_goes_on() -> None:
+    assert {name for name, only in MAY_CHANGE.items() if not only} == ANYTHING
+    assert {name: only for name, only in MAY_CHANGE.items() if only} == {
+        "epochs": "more",
+        "data": "the same, elsewhere",
+    }
+
+
+def test_each_machine_of_a_study_has_its_own_places_and_devices() -> None:
+    paths = {"project", "name", "data", "cache"}
+    assert paths | {"device", "processes", "restarts", "timeout", "workers", "profile", "checkpoint_minutes"} == LOCAL
+
+
+def test_every_group_says_why_its_other_options_cannot_change() -> None:
+    reasons = [group.fixed_because for group in GROUPS.values()]
+    assert all(reasons) and len(set(reasons)) == len(GROUPS)
+
+
+def test_what_may_be_anything_is_told_before_what_is_bounded() -> None:
+    told = describe_may_change()
+    assert re.match(r"--workers, --cache, .*, --data \(the same, elsewhere\) and --epochs \(more\)$", told)
+
+
+def test_help_and_documentation_name_what_may_change(capsys: pytest.CaptureFixture[str]) -> None:
+    app(["train", "--help"], result_action="return_value")
+    shown = " ".join(capsys.readouterr().out.replace("│", " ").split())
+    assert f"Only {describe_may_change()} may be given anew." in shown
+    page = (Path(__file__).parents[1] / "docs/reliability.md").read_text(encoding="utf-8")
+    (sentence,) = re.findall(r"These options may be given anew:(.*?)\. Any other", page, re.S)
+    assert {flag.replace("-", "_") for flag in re.findall(r"`--([a-z-]+)`", sentence)} == MAY_CHANGE.keys()
+    assert MAY_CHANGE.keys() <= option_names().keys()
