@@ -27,7 +27,7 @@ from lehr.runtime.device import configure_backend, pick_device  # noqa: E402
 from lehr.techniques.single_class import as_one_class  # noqa: E402
 
 if TYPE_CHECKING:
-    from lehr.engine.trainer import TrainResult
+    from lehr.engine.result import TrainResult
 
 
 class Detector:

@@ -298,6 +298,10 @@ class RunOptions(Options):
     """Minutes between checkpoints within an epoch; there is one after each epoch in any case."""
     deterministic: bool = False
     """Repeat to the last bit on CUDA too, at a cost that is measured and told; a CPU always does."""
+    callback: Annotated[tuple[str, ...], ON_RESUME, PER_MACHINE] = ()
+    """Listeners to the run, each the name of one that an installed package offers, or package.module:object."""
+    strict_callbacks: Annotated[bool, ON_RESUME, PER_MACHINE] = False
+    """End the run, its state saved, when a callback fails; otherwise that is reported and the run goes on."""
 
 
 GROUPS: dict[str, type[Options]] = {

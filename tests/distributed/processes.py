@@ -6,7 +6,7 @@ import csv
 import hashlib
 import signal
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +14,10 @@ import torch
 from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
+from lehr.callbacks.events import BatchEnd, BatchStart
 from lehr.config import build_config
 from lehr.data.batch import Batch
 from lehr.engine.run import resume, train
-from lehr.engine.trainer import Trainer
 from lehr.errors import Stopped
 
 SMALL = {"imgsz": 64, "batch": 4, "epochs": 2, "width": 0.125, "depth": 0.33, "device": "cpu", "close_mosaic": 1}
@@ -47,39 +47,53 @@ def together(count: int, work: Callable[..., Any], *arguments: Any, folder: Path
     return dict(sorted(elastic_launch(config, work)(*arguments).items()))
 
 
+class Tracer:
+    """Notes what each step of a run does, as this process sees it.
+
+    Args:
+        notes: added to.
+    """
+
+    all_ranks = True
+
+    def __init__(self, notes: list[dict[str, Any]]) -> None:
+        self.notes = notes
+
+    def on_train_batch_start(self, event: BatchStart) -> None:
+        """Note a step, its images and its pictures."""
+        batch = event.batch
+        own = [] if batch.idle else batch.indices.tolist()
+        pictures = [hashlib.blake2b(image.contiguous().numpy().tobytes()).hexdigest()[:16] for image in batch.images]
+        self.notes.append({"step": event.step, "images": own, "pictures": pictures[: len(own)]})
+
+    def on_train_batch_end(self, event: BatchEnd) -> None:
+        """Note the loss of the whole batch, where it is finite."""
+        note = next(each for each in reversed(self.notes) if each["step"] == event.step)
+        note["losses"] = list(event.losses.values()) if event.finite else [0.0] * len(event.losses)
+
+
 def traced(
-    options: dict[str, Any], target: str | None = None, notes: list[dict[str, Any]] | None = None
+    options: dict[str, Any],
+    target: str | None = None,
+    notes: list[dict[str, Any]] | None = None,
+    callbacks: Sequence[object] = (),
 ) -> list[dict[str, Any]]:
-    """What each step of a run does, as this process sees it: its images and pictures, and the loss of the whole batch.
+    """Return what each step of a run does, as this process sees it.
+
+    That is its images and pictures, and the loss of the whole batch.
 
     Args:
         options: of the run, or those that change where it goes on.
         target: a run to go on with; None for a new one.
         notes: added to, for runs that end with an error.
+        callbacks: listen to the run too.
     """
     notes = [] if notes is None else notes
-    step = Trainer._step
-
-    def noted(trainer: Trainer, batch: Any, epoch: int, batches: int) -> None:
-        state = trainer.state
-        before = state.sums.losses.clone()
-        state.sums.losses.zero_()
-        own = [] if batch.idle else batch.indices.tolist()
-        pictures = [hashlib.blake2b(image.contiguous().numpy().tobytes()).hexdigest()[:16] for image in batch.images]
-        note: dict[str, Any] = {"step": state.step, "images": own, "pictures": pictures[: len(own)]}
-        step(trainer, batch, epoch, batches)
-        note["losses"] = state.sums.losses[:-1].tolist()
-        state.sums.losses += before
-        notes.append(note)
-
-    Trainer._step = noted  # type: ignore[method-assign]
-    try:
-        if target is None:
-            train(build_config({**SMALL, **options}))
-        else:
-            resume(Path(target), options)
-    finally:
-        Trainer._step = step  # type: ignore[method-assign]
+    listeners = (*callbacks, Tracer(notes))
+    if target is None:
+        train(build_config({**SMALL, **options}), callbacks=listeners)
+    else:
+        resume(Path(target), options, callbacks=listeners)
     return notes
 
 
@@ -123,19 +137,17 @@ def stopped_at(step: int, options: dict[str, Any], rank: int = 0) -> list[dict[s
         options: of the run.
         rank: the process that is asked.
     """
-    inner = Trainer._step
 
-    def stopping(trainer: Trainer, *arguments: Any) -> None:
-        if trainer.state.step == step and trainer.ranks.rank == rank:
-            signal.raise_signal(signal.SIGTERM)
-        inner(trainer, *arguments)
+    class Stop:
+        all_ranks = True
+
+        def on_train_batch_start(self, event: BatchStart) -> None:
+            if event.step == step and event.run.rank == rank:
+                signal.raise_signal(signal.SIGTERM)
 
     notes: list[dict[str, Any]] = []
-    Trainer._step = stopping  # type: ignore[method-assign]
     try:
-        traced(options, notes=notes)
+        traced(options, notes=notes, callbacks=[Stop()])
     except Stopped:
         return notes
-    finally:
-        Trainer._step = inner  # type: ignore[method-assign]
     raise AssertionError("the run did not stop")

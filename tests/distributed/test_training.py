@@ -13,6 +13,7 @@ from benchmarks.crash import differences
 from tests.conftest import MakeYolo, draw_squares
 from tests.distributed.processes import read_results, state_of, stopped_at, together, traced, traced_in_double
 
+from lehr.callbacks.events import TrainStart
 from lehr.checkpoint.format import read_checkpoint
 from lehr.config import build_config
 from lehr.engine.run import resume, train
@@ -200,7 +201,7 @@ def test_a_batch_that_is_not_finite_is_left_out_by_all(data: Path, tmp_path: Pat
     row = read_results(tmp_path / "run")[0]
     assert int(row["skipped"]) == 1
     log = (tmp_path / "run" / "train.log").read_text()
-    assert "Optimizer step left out: epoch 1, batch 2: loss" in log
+    assert "Optimizer step skipped: epoch 1, batch 2: loss" in log
     weights = state_of(tmp_path / "run")
     assert all(bool(values.isfinite().all()) for values in weights.values())
 
@@ -228,23 +229,20 @@ def test_images_that_are_gone_are_named_whoever_misses_them(data: Path, tmp_path
     given = {"data": str(data), "project": str(tmp_path), "name": "run", "cache": "none", "epochs": 1, "mosaic": 0.0}
     together(2, bereft, {**given}, str(data.parent / "images" / "train" / "3.jpg"), folder=tmp_path)
     log = (tmp_path / "run" / "train.log").read_text()
-    assert log.count("Gone while training, so others take its place") == 1 and "3.jpg" in log
-    assert "1 pictures replaced" in log
+    assert log.count("Image became unreadable during training, replaced") == 1 and "3.jpg" in log
+    assert "1 sample replaced" in log
 
 
 def bereft(options: dict[str, Any], gone: str) -> Trace:
     """A run that loses an image once it has begun."""
-    from lehr.engine.trainer import Trainer
 
-    run = Trainer.run
+    class Lose:
+        all_ranks = True
 
-    def changed(trainer: Trainer) -> Any:
-        Path(gone).unlink(missing_ok=True)
-        return run(trainer)
+        def on_train_start(self, event: TrainStart) -> None:
+            Path(gone).unlink(missing_ok=True)
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Trainer, "run", changed)
-        return traced(options)
+    return traced(options, callbacks=[Lose()])
 
 
 def test_options_that_do_not_fit_are_refused_before_anything_starts(data: Path, tmp_path: Path) -> None:

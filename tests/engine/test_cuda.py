@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,18 +12,17 @@ import pytest
 import torch
 from benchmarks.crash import differences
 from tests.conftest import MakeYolo
-from tests.engine.runs import SMALL, run, stop_at, stopped_run
+from tests.engine.runs import SMALL, before_step, on, resume, run, stop_at, stopped_run
 from tests.engine.test_going_wrong import all_finite, poisoned
 from tests.evaluation.test_nms import random_predictions
 from tests.losses import test_anchor_based as anchored
 from tests.losses.test_task_aligned import pad, random_case
 
+from lehr.callbacks.events import BatchStart, TrainEpochEnd
 from lehr.config import build_config
 from lehr.data.loader import train_requests
-from lehr.engine.checkpointer import Checkpointer
-from lehr.engine.run import resume, train
+from lehr.engine.run import train
 from lehr.engine.setup import prepare
-from lehr.engine.trainer import Trainer
 from lehr.errors import LehrError, Stopped
 from lehr.evaluation.evaluator import evaluate
 from lehr.evaluation.nms import suppress
@@ -117,19 +116,16 @@ def test_a_run_trains_on_the_device(model: str, make_yolo: MakeYolo, tmp_path: P
 def test_the_trainer_s_step_never_waits_for_the_device(
     optimizer: str, amp: str, make_yolo: MakeYolo, tmp_path: Path
 ) -> None:
-    step, save = Trainer._step, Checkpointer.save
+    """Neither a step nor a save within an epoch does, nor what is done between two steps."""
 
-    def strict(function: Callable[..., None], trainer: Trainer | Checkpointer, *args: Any, **kwargs: Any) -> None:
-        state = trainer.state if isinstance(trainer, Trainer) else trainer._setup.state
-        torch.cuda.set_sync_debug_mode("error" if state.step >= 6 else "default")
-        function(trainer, *args, **kwargs)
+    def strict(event: BatchStart) -> None:
+        torch.cuda.set_sync_debug_mode("error" if event.step >= 6 else "default")
+
+    def lax(event: TrainEpochEnd) -> None:
         torch.cuda.set_sync_debug_mode("default")
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Trainer, "_step", lambda *args: strict(step, *args))
+    with before_step(strict), on("on_train_epoch_end", lax):
         run(make_yolo(counts={"train": 12, "val": 4}), tmp_path, "run", device="cuda", optimizer=optimizer, amp=amp)
-        # Saving within an epoch, where nothing else waits either.
-        patch.setattr(Checkpointer, "save", lambda *args, **more: strict(save, *args, **more))
         config = {"device": "cuda", "optimizer": optimizer, "amp": amp, "checkpoint_minutes": 1e-6, "epochs": 1}
         run(make_yolo("other", counts={"train": 40, "val": 4}), tmp_path, "saved", **config)
 

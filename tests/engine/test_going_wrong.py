@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import multiprocessing
 import os
 import signal
 from collections.abc import Callable
@@ -13,14 +14,14 @@ import pytest
 import torch
 from benchmarks.crash import differences
 from tests.conftest import MakeYolo
-from tests.engine.runs import before_step, run, stop_at, stopped_run
+from tests.engine.runs import before_step, resume, run, stop_at, stopped_run
 
+from lehr.callbacks.events import BatchStart
 from lehr.checkpoint.format import read_checkpoint
 from lehr.checkpoint.writer import AsyncWriter
-from lehr.engine.run import resume
-from lehr.engine.trainer import Trainer
 from lehr.errors import LehrError, Stopped
 from lehr.models.weights import load_model
+from lehr.runtime.console import Console, Terminal
 
 
 @pytest.fixture
@@ -41,14 +42,14 @@ def poisoned(bad: Callable[[int, int], bool]) -> Any:
     def poison(_: Any, images: tuple[torch.Tensor]) -> tuple[torch.Tensor]:
         return (images[0] * float("nan"),)
 
-    def act(trainer: Trainer) -> None:
+    def act(event: BatchStart) -> None:
         nonlocal count, model
         if model is not None:
             model.remove()
             model = None
-        if bad(trainer.state.step, count):
+        if bad(event.step, count):
             count += 1
-            model = trainer.state.model.register_forward_pre_hook(poison)
+            model = event.run.model.register_forward_pre_hook(poison)
 
     return before_step(act)
 
@@ -67,8 +68,8 @@ def test_one_bad_batch_costs_one_step(
     with poisoned(lambda step, _: step == 7):
         folder = run(data, tmp_path, "run", model=model).folder
     told = capsys.readouterr().out
-    assert "Optimizer step left out: epoch 2, batch 3: loss box nan" in told
-    assert "In epoch 2: 1 optimizer steps left out." in told and "back to" not in told
+    assert "Optimizer step skipped: epoch 2, batch 3: loss box nan" in told
+    assert "Epoch 2: 1 optimizer step skipped." in told and "Rolled back" not in told
     rows = list(csv.DictReader((folder / "results.csv").open()))
     assert [row["skipped"] for row in rows] == ["0", "1", "0"]
     assert all(float(row["train/box"]) > 0 for row in rows)  # the mean of the others, and a number
@@ -105,8 +106,8 @@ def test_ten_bad_batches_lead_back_and_on_with_lower_rates(
         folder = run(data, tmp_path, "run", epochs=4).folder
     told = capsys.readouterr().out
     # Three steps are left out, then it goes back to the end of the first epoch; so four times ten batches make three.
-    assert told.count("3 optimizer steps in a row were not finite: back to") == 3
-    assert "(epoch 2 of 4, 5 batches done), and on with 0.125 times the learning rates. Return 3 of at most 3." in told
+    assert told.count("3 optimizer steps in a row were not finite. Rolled back to") == 3
+    assert "(epoch 2 of 4, 5 batches done), learning rates x 0.125 (rollback 3 of 3)." in told
     rows = list(csv.DictReader((folder / "results.csv").open()))
     assert [row["epoch"] for row in rows] == ["1", "2", "3", "4"]
     assert [row["skipped"] for row in rows] == ["0", "10", "0", "0"]
@@ -121,7 +122,7 @@ def test_every_batch_bad_stops_the_run_and_names_batches_and_images(data: Path, 
     with poisoned(lambda step, _: step >= 7), pytest.raises(LehrError) as caught:
         run(data, tmp_path, "run")
     message = str(caught.value)
-    assert "3 optimizer steps in a row were not finite, after 3 returns" in message
+    assert "3 optimizer steps in a row were not finite, after 3 rollbacks" in message
     assert "epoch 2, batch 3: loss box nan, cls nan, dfl nan; images " in message
     assert message.count(".jpg") == 12  # three batches of four
     assert "smaller --lr0" in message and f"lehr train --resume {tmp_path / 'run'}" in message
@@ -131,7 +132,7 @@ def test_every_batch_bad_stops_the_run_and_names_batches_and_images(data: Path, 
 
 
 def test_every_batch_bad_from_the_first_stops_too(data: Path, tmp_path: Path) -> None:
-    with poisoned(lambda step, _: True), pytest.raises(LehrError, match="after 2 returns"):
+    with poisoned(lambda step, _: True), pytest.raises(LehrError, match="after 2 rollbacks"):
         run(data, tmp_path, "run", rollbacks=2, skip_limit=2)
 
 
@@ -142,9 +143,9 @@ def test_without_a_limit_every_bad_step_is_only_left_out(data: Path, tmp_path: P
 
 
 def test_a_gradient_that_is_infinite_is_noticed(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    def act(trainer: Trainer) -> None:
-        if trainer.state.step == 2:
-            parameter = next(trainer.state.model.parameters())
+    def act(event: BatchStart) -> None:
+        if event.step == 2:
+            parameter = next(event.run.model.parameters())
             parameter.grad = torch.full_like(parameter, float("inf"))
 
     for clip in (10.0, 0.0):
@@ -165,22 +166,22 @@ def test_a_rollback_survives_being_stopped(data: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("most", "error"), [(2, torch.OutOfMemoryError), (0, RuntimeError)])
-def test_out_of_memory_tells_the_batch_that_fits(
-    most: int, error: type[Exception], data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    gradients = Trainer._gradients
-
-    def limited(trainer: Trainer, batch: Any, size: int | None) -> Any:
-        if trainer.state.step >= 6 and len(batch.images) > most:
+def test_out_of_memory_tells_the_batch_that_fits(most: int, error: type[Exception], data: Path, tmp_path: Path) -> None:
+    def limited(_: Any, images: tuple[torch.Tensor]) -> None:
+        if len(images[0]) > most:
             raise error("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes")
-        return gradients(trainer, batch, size)
 
-    monkeypatch.setattr(Trainer, "_gradients", limited)
-    with pytest.raises(LehrError, match="too little memory for batches of 4 at 64 pixels") as caught:
+    def act(event: BatchStart) -> None:
+        if event.step == 6:
+            event.run.model.register_forward_pre_hook(limited)
+
+    with (
+        before_step(act),
+        pytest.raises(LehrError, match="too little memory for batches of 4 at 64 pixels") as caught,
+    ):
         run(data, tmp_path, "run")
     assert ("--batch 2 fits" if most else "Not even one image fits") in str(caught.value)
     assert "Go on with: lehr train --resume" in str(caught.value)
-    monkeypatch.undo()
     assert resume(tmp_path / "run").best.is_file()
 
 
@@ -190,8 +191,8 @@ def test_a_file_that_disappears_is_replaced_counted_and_named(
 ) -> None:
     gone = [data.parent / "images" / "train" / "3.jpg", data.parent / "images" / "val" / "1.jpg"]
 
-    def act(trainer: Trainer) -> None:
-        if trainer.state.step == 5:
+    def act(event: BatchStart) -> None:
+        if event.step == 5:
             for path in gone:
                 path.unlink(missing_ok=True)
 
@@ -199,19 +200,19 @@ def test_a_file_that_disappears_is_replaced_counted_and_named(
         folder = run(data, tmp_path, "run", cache="none", workers=workers, mosaic=0.0, epochs=4).folder
     told = capsys.readouterr().out
     for path in gone:
-        assert told.count(f"others take its place: {path}: cannot be read") == 1
+        assert told.count(f"training, replaced: {path}: cannot be read") == 1
     replaced = [int(row["replaced"]) for row in csv.DictReader((folder / "results.csv").open())]
     # Workers were a few batches ahead when it went, so one of the epochs after may still have had it.
     assert replaced[0] == 0 and set(replaced[1:]) <= {0, 1} and replaced[-1] == 1
-    assert "pictures replaced" in told
+    assert "1 sample replaced." in told
 
 
 def test_data_that_are_gone_altogether_stop_the_run_with_its_state_saved(data: Path, tmp_path: Path) -> None:
     run(data, tmp_path, "whole", cache="none")
     away = data.parent / "away"
 
-    def act(trainer: Trainer) -> None:
-        if trainer.state.step == 7:
+    def act(event: BatchStart) -> None:
+        if event.step == 7:
             (data.parent / "images").rename(away)
 
     with (
@@ -226,11 +227,10 @@ def test_data_that_are_gone_altogether_stop_the_run_with_its_state_saved(data: P
 
 
 def test_a_worker_that_is_killed_is_told_and_the_state_saved(data: Path, tmp_path: Path) -> None:
-    def act(trainer: Trainer) -> None:
-        if trainer.state.step == 7:
-            workers: Any = trainer.setup.feed.loader._loader
-            for process in workers._iterator._workers:
-                os.kill(process.pid, signal.SIGKILL)
+    def act(event: BatchStart) -> None:
+        if event.step == 7:
+            for process in multiprocessing.active_children():
+                os.kill(process.pid, signal.SIGKILL)  # type: ignore[arg-type]
 
     run(data, tmp_path, "whole")
     with before_step(act), pytest.raises(LehrError, match=r"(?s)loads images was killed.*lehr train --resume"):
@@ -261,17 +261,12 @@ def test_a_disk_that_is_full_for_a_while_costs_nothing(
 
 
 def test_a_log_that_cannot_be_opened_ends_no_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    from lehr.callbacks.console import RunConsole
-
-    with RunConsole(tmp_path / "missing" / "train.log", 1, 64) as reporter:
-        reporter.say("told all the same")
+    with Console(tmp_path / "missing" / "train.log") as output:
+        output.say("told all the same")
     assert "told all the same" in capsys.readouterr().out
 
 
 def test_closing_the_terminal_does_not_end_a_run(data: Path, tmp_path: Path) -> None:
-    from lehr.callbacks.console import RunConsole
-    from lehr.runtime.console import Terminal
-
     class Closed:
         encoding = "utf-8"
 
@@ -287,7 +282,7 @@ def test_closing_the_terminal_does_not_end_a_run(data: Path, tmp_path: Path) -> 
         def fileno(self) -> int:
             raise OSError
 
-    with RunConsole(tmp_path / "train.log", 1, 64, Terminal(file=Closed())) as reporter:  # type: ignore[arg-type]
-        reporter.say("first")
-        reporter.say("second")
+    with Console(tmp_path / "train.log", Terminal(file=Closed())) as output:  # type: ignore[arg-type]
+        output.say("first")
+        output.say("second")
     assert (tmp_path / "train.log").read_text() == "first\nsecond\n"

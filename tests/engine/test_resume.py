@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +17,12 @@ import torch
 import yaml
 from benchmarks.crash import differences
 from tests.conftest import MakeYolo
-from tests.engine.runs import SMALL, before_step, run, stop_at, stopped_run
+from tests.engine.runs import SMALL, PowerCut, before_step, on, resume, run, stop_at, stopped_run
 
-from lehr.checkpoint.format import Position, read_checkpoint, write_checkpoint
+from lehr.callbacks.events import BatchStart, TrainStart, ValStart
+from lehr.checkpoint.format import Position, read_checkpoint, read_position, write_checkpoint
 from lehr.checkpoint.run_folder import only_writer
 from lehr.config import build_config
-from lehr.engine.run import resume
-from lehr.engine.trainer import Trainer
 from lehr.errors import InputError, LehrError, Stopped
 from lehr.techniques.precision import Precision
 
@@ -61,18 +61,13 @@ def test_gradients_that_have_added_up_are_part_of_the_state(data: Path, tmp_path
 
 
 def test_a_run_stopped_in_its_validation_goes_on_with_it(data: Path, tmp_path: Path) -> None:
-    validate = Trainer._validate
-
-    def interrupted(trainer: Trainer) -> Any:
-        if trainer.state.epoch == 1:
+    def interrupt(event: ValStart) -> None:
+        if event.epoch == 1:
             signal.raise_signal(signal.SIGTERM)
-        return validate(trainer)
 
     run(data, tmp_path, "whole")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Trainer, "_validate", interrupted)
-        with pytest.raises(Stopped):
-            run(data, tmp_path, "stopped")
+    with on("on_val_start", interrupt), pytest.raises(Stopped):
+        run(data, tmp_path, "stopped")
     position = read_checkpoint(tmp_path / "stopped" / "last.ckpt").position
     assert (position.epoch, position.step) == (1, 6)
     resume(tmp_path / "stopped")
@@ -163,13 +158,12 @@ def test_more_epochs_make_a_finished_run_longer(data: Path, tmp_path: Path, caps
 def test_a_longer_run_that_is_killed_before_its_first_checkpoint_is_still_the_longer_one(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def killed(trainer: Trainer) -> None:
-        raise RuntimeError("the power went")
+    def killed(event: TrainStart) -> None:
+        raise PowerCut
 
     monkeypatch.chdir(tmp_path)
     folder = run(data, Path("runs"), "run").folder
-    with pytest.MonkeyPatch.context() as patch, before_step(killed), pytest.raises(RuntimeError, match="power"):
-        patch.setattr("lehr.engine.checkpointer.Keeper.save", lambda *args, **more: None)
+    with on("on_train_start", killed), pytest.raises(PowerCut):
         resume(folder, {"epochs": 5})
     assert read_checkpoint(folder / "last.ckpt").position.finished
     assert resume().folder == folder
@@ -382,11 +376,13 @@ def test_the_configuration_is_written_before_the_data_are_read(
 def test_checkpoints_come_within_an_epoch_too(data: Path, tmp_path: Path) -> None:
     positions: list[int] = []
 
-    def note(trainer: Trainer) -> None:
-        trainer.checkpointer.wait()
-        positions.append(read_checkpoint(tmp_path / "run" / "last.ckpt").position.step)
+    def wait(event: BatchStart) -> None:
+        path, end = tmp_path / "run" / "last.ckpt", time.monotonic() + 60
+        while time.monotonic() < end and not (path.exists() and read_position(path).step == event.step):
+            time.sleep(0.01)
+        positions.append(read_checkpoint(path).position.step)
 
-    with before_step(note):
+    with before_step(wait):
         run(data, tmp_path, "run", checkpoint_minutes=1e-6, epochs=1)
     assert positions == [0, 1, 2]
 
@@ -411,9 +407,12 @@ def test_a_scaler_is_part_of_the_state(data: Path, tmp_path: Path) -> None:
 
 
 def test_a_failed_command_leaves_what_was_saved(data: Path, tmp_path: Path) -> None:
-    def fail(trainer: Trainer) -> None:
-        if trainer.state.step == 4:
-            raise LehrError("the machine caught fire")
+    def burn(*_: Any) -> None:
+        raise LehrError("the machine caught fire")
+
+    def fail(event: BatchStart) -> None:
+        if event.step == 4:
+            event.run.model.register_forward_pre_hook(burn)
 
     run(data, tmp_path, "whole")
     with before_step(fail), pytest.raises(LehrError, match="fire"):

@@ -12,16 +12,15 @@ import pytest
 import torch
 from benchmarks.crash import differences
 from tests.conftest import MakeYolo
-from tests.engine.runs import SMALL, before_step, run, stopped_run
+from tests.engine.runs import SMALL, before_step, resume, run, stopped_run
 from tests.engine.test_going_wrong import all_finite, poisoned
 
+from lehr.callbacks.events import BatchStart
 from lehr.checkpoint.format import read_checkpoint
 from lehr.config import build_config
 from lehr.engine import autobatch, preflight
-from lehr.engine.run import resume
 from lehr.engine.setup import prepare
 from lehr.engine.step import ForwardLoss
-from lehr.engine.trainer import Trainer
 from lehr.errors import InputError
 from lehr.losses.build import build_loss
 from lehr.models.build import build_model
@@ -88,11 +87,11 @@ def test_a_precision_that_is_refused_is_not_used(
 def test_repeated_overflow_goes_back_and_on_in_float32(
     data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def act(trainer: Trainer) -> None:
-        model = trainer.state.model
+    def act(event: BatchStart) -> None:
+        model = event.run.model
         for hook in list(model._forward_hooks):
             del model._forward_hooks[hook]
-        if trainer.state.step >= 7 and trainer.state.precision is Precision.BFLOAT16:
+        if event.step >= 7 and event.precision == "bfloat16":
             model.register_forward_hook(spoil)
 
     def spoil(_: Any, __: Any, prediction: Any) -> Any:
@@ -103,8 +102,11 @@ def test_repeated_overflow_goes_back_and_on_in_float32(
     with before_step(act):
         folder = run(data, tmp_path, "run", amp="bf16").folder
     told = capsys.readouterr().out
-    assert "3 optimizer steps in a row were not finite in bfloat16: back to" in told and "and on in float32." in told
-    assert "Return 1" not in told, "the rates stay what they were"
+    assert (
+        "3 optimizer steps in a row were not finite in bfloat16. Rolled back to" in told
+        and "goes on in float32." in told
+    )
+    assert "rollback 1" not in told, "the rates stay what they were"
     state = read_checkpoint(folder / "last.ckpt").content["state"]
     assert state["precision"] == "float32" and state["recovery"]["lr_scale"] == 1.0
     assert state["recovery"]["rollbacks"] == 0 and state["recovery"]["skipped"] == 3
@@ -125,7 +127,7 @@ def test_an_overflow_of_the_scaled_gradient_halves_the_scale_and_is_no_trouble(
     folder = run(data, tmp_path, "run", amp="fp16", epochs=6).folder
     told = capsys.readouterr().out
     assert "the gradient overflowed float16; the loss is scaled by 2.74878e+11 / 2 from here on" in told
-    assert "back to" not in told
+    assert "Rolled back" not in told
     skipped = sum(int(row["skipped"]) for row in rows_of(folder))
     state = read_checkpoint(folder / "last.ckpt").content["state"]
     assert 3 < skipped < 30 and state["scaler"]["scale"] == 2.0 ** (38 - skipped)
@@ -136,7 +138,7 @@ def test_what_is_not_finite_itself_is_trouble_in_float16_too(
 ) -> None:
     with poisoned(lambda step, _: step == 4):
         folder = run(data, tmp_path, "run", amp="fp16").folder
-    assert "Optimizer step left out: epoch 1, batch 5: loss box nan" in capsys.readouterr().out
+    assert "Optimizer step skipped: epoch 1, batch 5: loss box nan" in capsys.readouterr().out
     assert all_finite(folder / "last.ckpt")
 
 
@@ -179,8 +181,8 @@ def test_drawing_on_the_device_does_not_depend_on_the_workers_and_goes_on_exactl
 
 
 def test_an_image_that_is_gone_is_replaced_there_too(data: Path, tmp_path: Path) -> None:
-    def act(trainer: Trainer) -> None:
-        if trainer.state.step == 4:
+    def act(event: BatchStart) -> None:
+        if event.step == 4:
             (data.parent / "images" / "train" / "3.jpg").unlink(missing_ok=True)
 
     with before_step(act):

@@ -13,6 +13,7 @@ import torch
 from tests.conftest import MakeYolo
 
 from lehr.config import build_config
+from lehr.engine.data import epoch_requests
 from lehr.engine.run import train
 from lehr.engine.setup import Setup, prepare
 from lehr.engine.trainer import TrainResult
@@ -182,15 +183,11 @@ def test_class_and_image_weights_reach_loss_and_order(make_yolo: MakeYolo, tmp_p
     made = setup(str(data), tmp_path, class_weights=1.0, image_weights=True)
     weights = made.loss.class_weights  # type: ignore[attr-defined]
     assert float(weights[1] / weights[0]) == pytest.approx(8)
-    from lehr.callbacks.console import RunConsole
-    from lehr.engine.trainer import Trainer
-    from lehr.runtime.stop_request import StopRequest
 
-    with RunConsole(tmp_path / "log", 2, 64) as reporter:
-        trainer = Trainer(made, reporter, StopRequest())
-        drawn = [i for epoch in range(60) for key in trainer._requests(epoch) for i in key.images]
-        counts = np.bincount(drawn, minlength=9)
-        assert counts[8] > 4 * counts[:8].mean()  # half of all draws
-        trainer.state.class_maps = (0.0, 1.0)  # class 1 is found always: it need not be seen again
-        drawn = [i for epoch in range(60) for key in trainer._requests(epoch) for i in key.images]
-        assert np.bincount(drawn, minlength=9)[8] < counts[8] / 2
+    def drawn(class_maps: tuple[float, ...]) -> Any:
+        each = [epoch_requests(made.config, made.train_samples, class_maps, epoch) for epoch in range(60)]
+        return np.bincount([i for requests in each for request in requests for i in request.images], minlength=9)
+
+    counts = drawn((0.0, 0.0))
+    assert counts[8] > 4 * counts[:8].mean()  # half of all draws
+    assert drawn((0.0, 1.0))[8] < counts[8] / 2  # class 1 is found always: it need not be seen again

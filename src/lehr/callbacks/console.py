@@ -1,92 +1,130 @@
-"""What a run shows while it trains: a row an epoch, and on a terminal a bar for the epoch that runs.
+"""The course of a run on the console: a row an epoch, and on a terminal a bar for the epoch that runs.
 
-The same rows go to `train.log`. Where the output is a file, there is no bar, and no control codes.
+Rows go to the logger, and so to `train.log` too. Where the output is a file, there is no bar, and no control codes.
 """
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
 
-from rich.console import Console as RichConsole
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
+from lehr.callbacks.callback import Callback
+from lehr.callbacks.events import (
+    BatchEnd,
+    FitEpochEnd,
+    Teardown,
+    TrainEnd,
+    TrainEpochEnd,
+    TrainEpochStart,
+    TrainStart,
+    ValBatchEnd,
+    ValEnd,
+    ValStart,
+)
 from lehr.evaluation.metrics import Metrics
 from lehr.runtime.console import Console, duration
 
-
-@dataclass(frozen=True, slots=True)
-class EpochSummary:
-    """What is told of an epoch.
-
-    Attributes:
-        epoch: from 0.
-        losses: mean of each part of the loss, an image.
-        instances: objects seen.
-        images_per_second: of the training loop, validation left out.
-        metrics: of the validation.
-        remaining: seconds to the end of the run, estimated.
-        best: whether it is the best epoch so far.
-    """
-
-    epoch: int
-    losses: Sequence[float]
-    instances: int
-    images_per_second: float
-    metrics: Metrics
-    remaining: float
-    best: bool
+TEXT_SECONDS = 1.0
+"""Seconds between two texts behind the bar."""
 
 
-class RunConsole(Console):
-    """Tells a run's course to the terminal, or whatever the output is, and to a file.
+class ConsoleCallback(Callback):
+    """Tells the course of a run.
 
     Args:
-        log: the file, e.g. `train.log`.
-        epochs: epochs of the run.
-        imgsz: image size shown, pixels.
-        console: where to print; by default the standard output.
-        silent: tell nothing: another process of the run does.
+        output: where it is told.
     """
 
-    def __init__(
-        self, log: Path, epochs: int, imgsz: int, console: RichConsole | None = None, silent: bool = False
-    ) -> None:
-        super().__init__(log, console, silent)
-        self._epochs = epochs
-        self._imgsz = imgsz
+    def __init__(self, output: Console) -> None:
+        self._output = output
+        self._bar: Progress | None = None
+        self._sums: dict[str, float] = {}
+        self._images = 0
+        self._done = 0
+        self._started = self._told = 0.0
+        self._live = output.is_terminal
 
-    def header(self, parts: Sequence[str]) -> None:
-        """The names of the columns.
-
-        Args:
-            parts: names of the parts of the loss.
-        """
-        losses = " ".join(f"{part:>7}" for part in parts)
-        self.say(
+    def on_train_start(self, event: TrainStart) -> None:
+        """Tell the names of the columns."""
+        losses = " ".join(f"{part:>7}" for part in event.run.parts)
+        self._output.say(
             f"{'epoch':>9} {losses} {'instances':>9} {'size':>5} {'images/s':>8} {'P':>6} {'R':>6} {'mAP50':>6} "
             f"{'mAP50-95':>8} {'remaining':>9}"
         )
 
-    def epoch_done(self, summary: EpochSummary) -> None:
-        """The row of a finished epoch."""
-        m = summary.metrics
-        losses = " ".join(f"{loss:7.3f}" for loss in summary.losses)
+    def on_train_epoch_start(self, event: TrainEpochStart) -> None:
+        """Show a bar for the epoch."""
+        self._open(f"epoch {event.epoch + 1}/{event.run.config.epochs}", event.run.batches)
+        self._done = event.run.batches - event.batches
+
+    def on_train_batch_end(self, event: BatchEnd) -> None:
+        """Move the bar, with the mean losses behind it."""
+        if self._bar is None:
+            return
+        self._done += 1
+        if event.finite and all(map(math.isfinite, event.losses.values())):
+            self._images += event.images
+            for part, loss in event.losses.items():
+                self._sums[part] = self._sums.get(part, 0.0) + loss
+        now, task = time.monotonic(), self._bar.tasks[0].id
+        self._bar.update(task, completed=self._done)
+        if now - self._told >= TEXT_SECONDS and self._images:
+            self._told = now
+            speed = self._images / max(now - self._started, 1e-9)
+            left = (event.run.batches - self._done) * event.run.config.batch / speed
+            losses = "  ".join(f"{part} {total / self._images:.3f}" for part, total in self._sums.items())
+            self._bar.update(task, tail=f"{losses}  {speed:.1f} images/s  {duration(left)} left")
+
+    def on_train_epoch_end(self, event: TrainEpochEnd) -> None:
+        """Take the bar away."""
+        self._close()
+
+    def on_val_start(self, event: ValStart) -> None:
+        """Show a bar for the validation."""
+        self._open("validation", event.run.val_images)
+
+    def on_val_batch_end(self, event: ValBatchEnd) -> None:
+        """Move the bar."""
+        if self._bar is not None:
+            self._bar.update(self._bar.tasks[0].id, completed=event.done)
+
+    def on_val_end(self, event: ValEnd) -> None:
+        """Take the bar away."""
+        self._close()
+
+    def on_fit_epoch_end(self, event: FitEpochEnd) -> None:
+        """Tell the epoch's row, and what was left out or replaced in it."""
+        m, config = event.metrics, event.run.config
+        losses = " ".join(f"{loss:7.3f}" for loss in event.losses.values())
         numbers = " ".join(_number(value) for value in (m.precision, m.recall, m.map50))
-        self.say(
-            f"{summary.epoch + 1:>4}/{self._epochs:<4} {losses} {summary.instances:>9} {self._imgsz:>5} "
-            f"{summary.images_per_second:8.1f} {numbers} {_number(m.map, 8)} {duration(summary.remaining):>9}"
-            f"{' *' if summary.best else ''}"
+        self._output.say(
+            f"{event.epoch + 1:>4}/{config.epochs:<4} {losses} {event.instances:>9} {config.imgsz:>5} "
+            f"{event.images_per_second:8.1f} {numbers} {_number(m.map, 8)} {duration(event.remaining):>9}"
+            f"{' *' if event.best else ''}"
+        )
+        for column, what in (("skipped", "optimizer step{} skipped"), ("replaced", "sample{} replaced")):
+            if count := int(event.row[column] or 0):
+                self._output.say(f"Epoch {event.epoch + 1}: {count} {what.format('' if count == 1 else 's')}.")
+
+    def on_train_end(self, event: TrainEnd) -> None:
+        """Tell the numbers of the best epoch."""
+        if event.stopped_early:
+            patience = event.run.config.schedule.patience
+            self._output.say(f"No better result for {patience} epochs: stopped early (--patience).")
+        self._output.say(
+            f"\nTrained in {duration(event.seconds)}. Best epoch {event.best_epoch + 1}, on the validation split:\n"
+            f"{class_table(event.metrics)}"
         )
 
-    @contextmanager
-    def bar(self, label: str, total: int) -> Iterator[Bar]:
-        """A bar that goes away when its work is done; nothing where the output is no terminal."""
-        if not self._console.is_terminal or self._console.quiet:
-            yield Bar(None)
+    def teardown(self, event: Teardown) -> None:
+        """Leave no bar behind."""
+        self._close()
+
+    def _open(self, label: str, total: int) -> None:
+        self._close()
+        if not self._live:
             return
         columns = (
             TextColumn("{task.description}"),
@@ -94,37 +132,16 @@ class RunConsole(Console):
             MofNCompleteColumn(),
             TextColumn("{task.fields[tail]}"),
         )
-        with Progress(*columns, console=self._console, transient=True, refresh_per_second=4) as progress:
-            progress.add_task(label, total=total, tail="")
-            yield Bar(progress)
+        self._bar = Progress(*columns, console=self._output.console, transient=True, refresh_per_second=4)
+        self._bar.add_task(label, total=total, tail="")
+        self._bar.start()
+        self._sums, self._images, self._done = {}, 0, 0
+        self._started = self._told = time.monotonic()
 
-
-class Bar:
-    """A bar on the terminal, or nothing.
-
-    Attributes:
-        due: whether a second has passed since the last text: measuring it may cost, so it is not done each step.
-    """
-
-    def __init__(self, progress: Progress | None) -> None:
-        self._progress = progress
-        self._last = time.monotonic()
-
-    @property
-    def due(self) -> bool:
-        """Whether it is time for a new text."""
-        return self._progress is not None and time.monotonic() - self._last >= 1
-
-    def advance(self, done: int, text: str | None = None) -> None:
-        """Moves the bar to a count, with a new text behind it if given."""
-        if self._progress is None:
-            return
-        task = self._progress.tasks[0].id
-        if text is None:
-            self._progress.update(task, completed=done)
-        else:
-            self._last = time.monotonic()
-            self._progress.update(task, completed=done, tail=text)
+    def _close(self) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None
 
 
 def class_table(metrics: Metrics) -> str:

@@ -73,7 +73,7 @@ def write_config(config: TrainConfig, folder: Path) -> None:
 def discard(folder: Path) -> None:
     """Removes a run that has not begun: only what Lehr made, and the folder if nothing else is in it."""
     with contextlib.suppress(OSError):
-        for name in (CONFIG, *OURS):
+        for name in (CONFIG, LOG, *OURS):
             (folder / name).unlink(missing_ok=True)
         folder.rmdir()
 

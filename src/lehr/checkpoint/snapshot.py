@@ -56,6 +56,23 @@ def wait_for_snapshot(device: torch.device) -> Callable[[], None]:
     return wait
 
 
+def check_plain(content: Any) -> None:
+    """Check that content is of tensors, numbers and text, and lists, tuples and dictionaries of these.
+
+    Raises:
+        TypeError: something else is in it, which could be written but not be read again.
+    """
+    if isinstance(content, dict):
+        for key, value in content.items():
+            check_plain(key)
+            check_plain(value)
+    elif isinstance(content, list | tuple):
+        for value in content:
+            check_plain(value)
+    elif not isinstance(content, Tensor) and type(content) not in PLAIN:
+        raise TypeError(f"a training state holds tensors, numbers and text, not {type(content).__name__}")
+
+
 def _tensors(content: Any) -> Iterator[Tensor]:
     """The tensors in nested content, in the order in which they are met."""
     if isinstance(content, Tensor):

@@ -47,7 +47,8 @@ class SaveRequest:
         last: weights for `last.safetensors`; None leaves the file as it is.
         best: weights for `best.safetensors`; None leaves the file as it is.
         ready: waits until the tensors are complete.
-        written: called when all is written, and the memory of the state is needed no more.
+        written: called when all is written, and the memory of the state is needed no more; told whether `last` and
+            `best` were among it.
     """
 
     content: dict[str, Any]
@@ -56,7 +57,7 @@ class SaveRequest:
     last: Weights | None = None
     best: Weights | None = None
     ready: Callable[[], None] = lambda: None
-    written: Callable[[], None] = lambda: None
+    written: Callable[[bool, bool], None] = lambda last, best: None
 
 
 class AsyncWriter:
@@ -158,7 +159,7 @@ class AsyncWriter:
                 write_weights(last, self.folder / LAST_WEIGHTS)
             write_results(self.folder / RESULTS, save.rows)
             write_checkpoint(self.folder, save.content, save.position)
-            save.written()
+            save.written(save.last is not None, save.best is not None)
         except LehrError as error:
             return str(error)
         except Exception as error:  # a run goes on, whatever a file system does; nothing else stands behind the thread

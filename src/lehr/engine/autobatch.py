@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import itertools
-import sys
 import time
 from collections.abc import Callable, Iterator
 
@@ -19,6 +18,7 @@ from lehr.engine.out_of_memory import is_out_of_memory, release
 from lehr.engine.step import ForwardLoss
 from lehr.errors import LehrError
 from lehr.runtime.device import describe_device, wait_for
+from lehr.runtime.peak_memory import peak_process_bytes
 from lehr.techniques.accumulation import accumulation
 from lehr.techniques.auto import choose_optimizer
 from lehr.techniques.autobatch import SHARE, Measured, fastest, fitting_nominal, most_that_fit
@@ -112,7 +112,7 @@ def _by_memory(measure: Try, most: int, share: float, device: torch.device) -> t
 
 def _by_speed(measure: Try, most: int, share: float, device: torch.device) -> tuple[int, str]:
     """The smallest of the fastest sizes that stay within a share of the memory."""
-    budget = share * (free_memory() + _peak_bytes())
+    budget = share * (free_memory() + peak_process_bytes())
     started = time.perf_counter()
     measured: list[Measured] = []
     first = min(LEAST_ON_CPU, most)
@@ -196,17 +196,7 @@ class _Steps:
 def _step_bytes(device: torch.device) -> int:
     """The most memory in use since the peak was reset, other processes' included; on a CPU since the start."""
     if device.type != "cuda":
-        return _peak_bytes()
+        return peak_process_bytes()
     free, total = torch.cuda.mem_get_info(device)
     others = total - free - torch.cuda.memory_reserved(device)
     return int(others + torch.cuda.max_memory_reserved(device))
-
-
-def _peak_bytes() -> int:
-    """The most memory that this process has taken so far; 0 where the system does not tell."""
-    try:
-        import resource
-    except ImportError:  # not on every system
-        return 0
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import torch
+
+from lehr.callbacks.dispatcher import Dispatcher
+from lehr.callbacks.events import ModelSave
 from lehr.checkpoint.format import Position
 from lehr.checkpoint.run_folder import LAST, PREVIOUS
 from lehr.checkpoint.snapshot import Blocks, snapshot, wait_for_snapshot
-from lehr.checkpoint.writer import LAST_WEIGHTS, AsyncWriter, SaveRequest, Weights
-from lehr.engine.setup import Setup
+from lehr.checkpoint.writer import BEST_WEIGHTS, LAST_WEIGHTS, AsyncWriter, SaveRequest, Weights
+from lehr.engine.state import TrainState
 from lehr.errors import LehrError
 from lehr.evaluation.evaluator import Evaluation
 from lehr.models.weights import describe_model
@@ -23,101 +29,151 @@ class Checkpointer:
     Of several processes only rank 0 writes; for the others nothing here does anything.
 
     Args:
-        setup: the run.
+        folder: the run's folder.
+        state: the training state.
+        identity: what a checkpoint holds beside the state.
+        epochs: epochs of the run.
+        minutes: between checkpoints within an epoch.
+        device: where the state is.
+        is_main: whether this process writes.
+        callbacks: their state is saved too; told of what has been written.
         say: told what could not be written.
     """
 
-    def __init__(self, setup: Setup, say: Callable[[str], None]) -> None:
-        self._setup = setup
+    def __init__(
+        self,
+        folder: Path,
+        state: TrainState,
+        *,
+        identity: Mapping[str, Any],
+        epochs: int,
+        minutes: float,
+        device: torch.device,
+        is_main: bool,
+        callbacks: Dispatcher,
+        say: Callable[[str], None],
+    ) -> None:
+        self._folder = folder
+        self._state = state
+        self._identity = identity
+        self._epochs = epochs
+        self._device = device
+        self._is_main = is_main
+        self._callbacks = callbacks
         self._say = say
-        self._writes = setup.ranks.is_main
-        self._saver = AsyncWriter(setup.folder)
+        self._writer = AsyncWriter(folder)
         self._spare: list[Blocks] = []
-        self._interval = setup.config.run.checkpoint_minutes * 60
-        self._started = time.perf_counter() - setup.state.seconds
+        self._written: deque[ModelSave] = deque()
+        self._interval = minutes * 60
+        self._started = time.perf_counter() - state.seconds
         self._saved = time.perf_counter()
 
     @property
     def seconds(self) -> float:
-        """Spent on the run so far, what it took before it was interrupted included."""
+        """Seconds spent on the run so far, what it took before it was interrupted included."""
         return time.perf_counter() - self._started
 
     @property
     def due(self) -> bool:
         """Whether it is time for a checkpoint within an epoch."""
-        return self._writes and time.perf_counter() - self._saved >= self._interval
+        return self._is_main and time.perf_counter() - self._saved >= self._interval
 
     def save(self, evaluation: Evaluation | None = None, better: bool = False, weights: bool = False) -> None:
-        """Hands the state over to be written; waits for neither device nor disk.
+        """Hand the state over to be written; waits for neither device nor disk.
 
         Args:
             evaluation: that of the epoch that has just ended; its weights are written too.
             better: whether that epoch is the best so far.
             weights: write `last.safetensors` in any case.
         """
-        state, config = self._setup.state, self._setup.config
+        state = self._state
         state.seconds = self.seconds
-        if not self._writes:
+        if not self._is_main:
             return
-        spare = self._spare.pop() if self._spare else None
-        content, blocks = snapshot({**self._setup.identity, "state": state.state_dict()}, spare)
-        position = Position(state.epoch, config.epochs, state.step, state.finished, state.recovery.streak > 0)
-        last = self._weights(content, evaluation) if weights or evaluation is not None else None
-        self._saver.save(
+        content = {**self._identity, "state": state.state_dict()}
+        if listeners := self._callbacks.state_dict():
+            content["callbacks"] = listeners
+        copied, blocks = snapshot(content, self._spare.pop() if self._spare else None)
+        position = Position(state.epoch, self._epochs, state.step, state.finished, state.recovery.streak > 0)
+        last = self._weights(copied, evaluation) if weights or evaluation is not None else None
+        self._writer.save(
             SaveRequest(
-                content,
+                copied,
                 position,
-                content["state"]["history"],
+                copied["state"]["history"],
                 last,
                 last if better else None,
-                wait_for_snapshot(self._setup.device),
-                lambda: self._spare.append(blocks),
+                wait_for_snapshot(self._device),
+                partial(self._note_written, blocks, state.epoch, state.step),
             )
         )
         self._saved = time.perf_counter()
-        self._tell()
+        self.poll()
+
+    def poll(self) -> None:
+        """Tell what has been written since the last call, and what could not be; costs next to nothing."""
+        for problem in self._writer.news():
+            self._say(f"Not saved: {problem} The run goes on; what was saved before is kept.")
+        while self._written:
+            self._callbacks.emit(self._written.popleft())
 
     def wait(self) -> None:
-        """Waits until everything is written, or could not be."""
-        self._saver.wait()
-        self._tell()
+        """Wait until everything is written, or could not be."""
+        self._writer.wait()
+        self.poll()
 
     def finish(self) -> None:
-        """Waits until everything is written, and tries once more what could not be.
+        """Wait until everything is written, and try once more what could not be.
 
         Raises:
             LehrError: a file cannot be written.
         """
-        if self._saver.retry():
-            self._tell()
+        if self._writer.retry():
+            self.poll()
             return
-        problems = "\n".join(self._saver.news())
+        problems = "\n".join(self._writer.news())
         raise LehrError(
             f"{problems}\nThe training went on without it, but not all of it is kept. Make room; then "
-            f"`lehr train --resume {self._setup.folder}` goes on from the last checkpoint that is whole."
+            f"`lehr train --resume {self._folder}` goes on from the last checkpoint that is whole."
         )
 
     def close(self, at_once: bool = False) -> None:
-        """Ends the thread that writes.
+        """End the thread that writes.
 
         Args:
             at_once: leave what has not been written, and do not wait long.
         """
-        self._saver.close(at_once)
+        self._writer.close(at_once)
 
     def kept(self) -> str:
-        """How to go on, and what there is to go on from."""
-        self._saver.wait()
-        folder = self._setup.folder
-        checkpoint = next((path for path in (folder / LAST, folder / PREVIOUS) if path.is_file()), None)
+        """Describe how to go on, and what there is to go on from."""
+        self._writer.wait()
+        checkpoint = next((path for path in (self._folder / LAST, self._folder / PREVIOUS) if path.is_file()), None)
         if checkpoint is None:
-            return f"No checkpoint could be written to {folder}."
-        weights = folder / LAST_WEIGHTS
+            return f"No checkpoint could be written to {self._folder}."
+        weights = self._folder / LAST_WEIGHTS
         also = f", the weights in {weights}" if weights.is_file() else ""
-        return f"The state is in {checkpoint}{also}. Go on with: lehr train --resume {folder}"
+        return f"The state is in {checkpoint}{also}. Go on with: lehr train --resume {self._folder}"
+
+    def _note_written(self, blocks: Blocks, epoch: int, step: int, last: bool, best: bool) -> None:
+        """Take note of a save that is on the disk; called by the writing thread.
+
+        Args:
+            blocks: the memory of the state, needed no more.
+            epoch: when the state was taken.
+            step: when the state was taken.
+            last: whether weights were written with it.
+            best: whether the best weights were.
+        """
+        self._spare.append(blocks)
+        run = self._callbacks.run
+        if run is not None and self._callbacks.wants(ModelSave.method):
+            folder = self._folder
+            weights = (folder / LAST_WEIGHTS if last else None, folder / BEST_WEIGHTS if best else None)
+            self._written.append(ModelSave(run, epoch, step, folder / LAST, *weights))
 
     def _weights(self, content: dict[str, Any], evaluation: Evaluation | None) -> Weights:
-        state = self._setup.state
+        state = self._state
         details: dict[str, Any] = {"epoch": state.epoch}
         if evaluation is not None:
             # Without the seconds, which would be others each time.
@@ -126,12 +182,8 @@ class Checkpointer:
         tensors = content["state"]["model"] if averaged is None else averaged["model"]
         return Weights(tensors, describe_model(state.evaluated_model, details))
 
-    def _tell(self) -> None:
-        for problem in self._saver.news():
-            self._say(f"Not saved: {problem} The run goes on; what was saved before is kept.")
-
 
 def clear_leftovers(folder: Path) -> None:
-    """Removes what a run that was killed while it wrote has left half-written."""
+    """Remove what a run that was killed while it wrote has left half-written."""
     for path in folder.glob(".*.tmp"):
         path.unlink(missing_ok=True)

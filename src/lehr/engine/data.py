@@ -12,12 +12,13 @@ from lehr.data.cache import ImageStore, map_store, open_store
 from lehr.data.check import refuse_unusable
 from lehr.data.images import ImageFault
 from lehr.data.load import load_dataset, require_split
-from lehr.data.loader import EvalBatches, Loader, TrainBatches
+from lehr.data.loader import BatchRequest, EvalBatches, Loader, TrainBatches, train_requests
 from lehr.distributed.collectives import ALONE, Ranks
 from lehr.distributed.environment import world
 from lehr.errors import InputError
 from lehr.runtime.device import available_cores
 from lehr.sample import Dataset, Sample
+from lehr.techniques.image_weights import draw_images, image_weights
 from lehr.techniques.plan import TrainingPlan, plan_training
 from lehr.techniques.single_class import as_one_class
 
@@ -150,3 +151,21 @@ def _workers(config: TrainConfig, device: torch.device) -> int:
     if config.data.workers is not None:
         return config.data.workers
     return 0 if device.type == "cpu" else min(MOST_WORKERS, max(1, available_cores() // world().local_count))
+
+
+def epoch_requests(
+    config: TrainConfig, samples: Sequence[Sample], class_maps: Sequence[float], epoch: int
+) -> list[BatchRequest]:
+    """Return the batches of an epoch, of all processes together.
+
+    Args:
+        config: the run's options.
+        samples: the training split.
+        class_maps: each class's mAP50-95 in the last validation, by which image weights draw; zeros before the first.
+        epoch: from 0.
+    """
+    data, seed = config.data, config.run.seed
+    drawn = None
+    if data.image_weights:
+        drawn = draw_images(image_weights(samples, class_maps), seed, epoch)
+    return train_requests(samples, config.batch, seed, epoch, drawn=drawn, rect=data.rect)

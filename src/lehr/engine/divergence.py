@@ -1,24 +1,30 @@
-"""The lookout of a run: counts the steps that were not finite, and leads the run back when there are too many."""
+"""Watching for divergence: steps that were not finite are counted, and too many of them roll the run back."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
-from torch import Tensor
+import torch
 
+from lehr.callbacks.dispatcher import Dispatcher
+from lehr.callbacks.events import BatchEnd, Rollback
 from lehr.checkpoint.format import Checkpoint, DamagedCheckpoint, newest_checkpoint
 from lehr.data.batch import Batch
+from lehr.distributed.collectives import Ranks
 from lehr.distributed.step_sync import StepFlags
 from lehr.engine.checkpointer import Checkpointer
-from lehr.engine.setup import Setup
-from lehr.engine.state import Recovery
+from lehr.engine.state import Recovery, TrainState
+from lehr.engine.step import StepOutcome
 from lehr.errors import Diverged, LehrError
+from lehr.options import ScheduleOptions
 from lehr.techniques.non_finite import StepStatus, StepStatusQueue, describe
+from lehr.techniques.plan import TrainingPlan
 from lehr.techniques.precision import Precision, safer
 
 BEHIND = 2
 """Steps after which several processes on CUDA look at what a step came to: all at the same step, without a wait."""
-MOST_NAMED = 64
+MAX_NAMED = 64
 """Images of a batch that a message names."""
 
 
@@ -30,46 +36,66 @@ class DivergenceMonitor:
     """Watches the steps of a run.
 
     Args:
-        setup: the run.
-        checkpointer: has its checkpoints.
-        say: told of each step that was left out.
+        state: the training state.
+        options: how many steps may be skipped, and how often the run may go back.
+        plan: rates of every step.
+        parts: names of the parts of the loss.
+        paths: gives the file of an image of the training split.
+        device: where this process trains.
+        ranks: the processes that train together.
+        checkpointer: has the run's checkpoints.
+        folder: the run's folder.
+        callbacks: told of each batch and each rollback.
+        say: told of each step that was skipped.
     """
 
-    def __init__(self, setup: Setup, checkpointer: Checkpointer, say: Callable[[str], None]) -> None:
-        self._setup = setup
-        self._keeper = checkpointer
+    def __init__(
+        self,
+        state: TrainState,
+        *,
+        options: ScheduleOptions,
+        plan: TrainingPlan,
+        parts: Sequence[str],
+        paths: Callable[[int], Path],
+        device: torch.device,
+        ranks: Ranks,
+        checkpointer: Checkpointer,
+        folder: Path,
+        callbacks: Dispatcher,
+        say: Callable[[str], None],
+    ) -> None:
+        self._state = state
+        self._options = options
+        self._plan = plan
+        self._parts = parts
+        self._paths = paths
+        self._device = device
+        self._ranks = ranks
+        self._checkpointer = checkpointer
+        self._folder = folder
+        self._callbacks = callbacks
         self._say = say
-        self._watch = self._new_watch()
+        self._queue = self._new_queue()
         self._suspects: list[StepStatus] = []
         self.stop: int | None = None
         """The signal that one of several processes was asked to end by, as all of them know."""
         self.save = False
         """Whether one of several processes wants the state saved, as all of them know."""
 
-    def post(
-        self,
-        batch: Batch,
-        loss: Tensor,
-        norm: Tensor | None,
-        finite: Tensor,
-        scale: Tensor | None = None,
-        told: Tensor | None = None,
-    ) -> None:
-        """Takes note of what the present step came to; does not wait for the device.
+    def post(self, batch: Batch, outcome: StepOutcome) -> None:
+        """Take note of what the present step came to; does not wait for the device.
 
         Args:
             batch: its images.
-            loss: (parts,).
-            norm: () of the gradient, None where no optimizer step was due.
-            finite: (), whether the optimizer step, else the loss, was finite.
-            scale: () of the loss, in float16.
-            told: numbers for `Told.of`, where several processes train.
+            outcome: of the step.
         """
         images = batch.whole or batch.indices.tolist()
-        self._watch.post(self._setup.state.step, images, loss, norm, finite, scale, told)
+        self._queue.post(
+            self._state.step, images, outcome.loss, outcome.norm, outcome.finite, outcome.scale, outcome.flags
+        )
 
     def look(self, wait: bool = False) -> None:
-        """Counts the steps that were left out, as far as the device has told.
+        """Count the steps that were skipped, as far as the device has told.
 
         Args:
             wait: wait until it has told all.
@@ -77,75 +103,120 @@ class DivergenceMonitor:
         Raises:
             NotFinite: too many in a row.
         """
-        recovery, limit = self._setup.state.recovery, self._setup.config.schedule.skip_limit
-        for seen in self._watch.arrived(wait):
-            if seen.told:
-                self._take(StepFlags.of(seen.told))
-            if not seen.finite:
-                self._suspects.append(seen)
-            if not seen.updated:
-                continue
-            if seen.finite:
-                recovery.streak = 0
-                self._suspects.clear()
-                continue
-            recovery.skipped += 1
-            self._setup.state.sums.skipped += 1
-            if seen.overflowed:
-                self._say(
-                    f"Optimizer step left out: the gradient overflowed {Precision.FLOAT16}; the loss is scaled by "
-                    f"{seen.scale or 0:g} / 2 from here on."
-                )
-                continue
-            recovery.streak += 1
-            self._say(f"Optimizer step left out: {self._described(seen)}.")
+        recovery, limit = self._state.recovery, self._options.skip_limit
+        for status in self._queue.arrived(wait):
+            if status.told:
+                self._take(StepFlags.of(status.told))
+            self._count(status)
+            if self._callbacks.wants(BatchEnd.method):
+                self._emit(status)
         if limit and recovery.streak >= limit:
             raise NotFinite
 
-    def _take(self, told: StepFlags) -> None:
-        sums = self._setup.state.sums
-        sums.instances += told.instances
-        sums.replaced += told.replaced
-        self.save |= told.save
-        self.stop = self.stop or told.stop
+    def _count(self, status: StepStatus) -> None:
+        recovery = self._state.recovery
+        if not status.finite:
+            self._suspects.append(status)
+        if not status.updated:
+            return
+        if status.finite:
+            recovery.streak = 0
+            self._suspects.clear()
+            return
+        recovery.skipped += 1
+        self._state.sums.skipped += 1
+        if status.overflowed:
+            self._say(
+                f"Optimizer step skipped: the gradient overflowed {Precision.FLOAT16}; the loss is scaled by "
+                f"{status.scale or 0:g} / 2 from here on."
+            )
+            return
+        recovery.streak += 1
+        self._say(f"Optimizer step skipped: {self._described(status)}.")
 
-    def _new_watch(self) -> StepStatusQueue:
-        behind = BEHIND if self._setup.device.type == "cuda" else 0
-        return StepStatusQueue(behind if self._setup.ranks.is_distributed else None)
+    def _emit(self, status: StepStatus) -> None:
+        run = self._callbacks.run
+        assert run is not None
+        rates, scale = self._plan.at(status.step), self._state.recovery.lr_scale
+        self._callbacks.emit(
+            BatchEnd(
+                run=run,
+                epoch=status.step // self._plan.batches,
+                step=status.step,
+                images=len(status.images),
+                losses=dict(zip(self._parts, status.losses, strict=True)),
+                finite=status.finite,
+                updated=status.updated,
+                norm=status.norm,
+                rates=rates.by_group(scale),
+                momentum=rates.momentum,
+                accumulate=rates.accumulate,
+                loss_scale=status.scale,
+            )
+        )
+
+    def _take(self, flags: StepFlags) -> None:
+        sums = self._state.sums
+        sums.instances += flags.instances
+        sums.replaced += flags.replaced
+        self.save |= flags.save
+        self.stop = self.stop or flags.stop
+
+    def _new_queue(self) -> StepStatusQueue:
+        behind = BEHIND if self._device.type == "cuda" else 0
+        return StepStatusQueue(behind if self._ranks.is_distributed else None)
 
     def go_back(self) -> None:
-        """Takes up the last good checkpoint, with lower rates.
+        """Take up the last good checkpoint, with lower rates.
 
         Raises:
             Diverged: it has gone back as often as it may.
             LehrError: there is nothing to go back to.
         """
-        state, options, before = self._setup.state, self._setup.config.schedule, self._setup.state.recovery
+        state, options, before = self._state, self._options, self._state.recovery
         trouble = f"{before.streak} optimizer steps in a row were not finite"
-        precision = state.precision
+        precision, from_step = state.precision, state.step
         if precision is not Precision.FLOAT32:
             checkpoint = self._last_good(trouble)
             self._return(checkpoint, Recovery(before.skipped, 0, before.rollbacks, before.lr_scale))
-            state.use_precision(safer(precision, self._setup.device))
+            state.use_precision(safer(precision, self._device))
             self._say(
-                f"{trouble} in {precision}: back to {checkpoint.path} ({checkpoint.position}), and on in "
-                f"{state.precision}."
+                f"{trouble} in {precision}. Rolled back to {checkpoint.path} ({checkpoint.position}); the run goes on "
+                f"in {state.precision}."
             )
+            self._tell_rollback(checkpoint, from_step)
             return
         if before.rollbacks >= options.rollbacks:
             raise Diverged(
-                f"{trouble}, after {before.rollbacks} returns to a checkpoint with lower rates:\n{self._listed()}\n"
+                f"{trouble}, after {before.rollbacks} rollbacks to a checkpoint with lower rates:\n{self._listed()}\n"
                 "Look at these images and their labels, or start again with a smaller --lr0 or a longer "
-                f"--warmup-epochs. {self._keeper.kept()}"
+                f"--warmup-epochs. {self._checkpointer.kept()}"
             )
         scale = before.lr_scale * options.rollback_lr
         checkpoint = self._last_good(trouble)
         self._return(checkpoint, Recovery(before.skipped, 0, before.rollbacks + 1, scale))
         state.use_precision(precision)
         self._say(
-            f"{trouble}: back to {checkpoint.path} ({checkpoint.position}), and on with {scale:g} times the learning "
-            f"rates. Return {before.rollbacks + 1} of at most {options.rollbacks}."
+            f"{trouble}. Rolled back to {checkpoint.path} ({checkpoint.position}), learning rates x {scale:g} "
+            f"(rollback {before.rollbacks + 1} of {options.rollbacks})."
         )
+        self._tell_rollback(checkpoint, from_step)
+
+    def _tell_rollback(self, checkpoint: Checkpoint, from_step: int) -> None:
+        run, state = self._callbacks.run, self._state
+        if run is not None:
+            self._callbacks.emit(
+                Rollback(
+                    run=run,
+                    epoch=state.epoch,
+                    step=state.step,
+                    from_step=from_step,
+                    checkpoint=checkpoint.path,
+                    lr_scale=state.recovery.lr_scale,
+                    precision=str(state.precision),
+                    rollbacks=state.recovery.rollbacks,
+                )
+            )
 
     def _last_good(self, trouble: str) -> Checkpoint:
         """The newest checkpoint that is not in the middle of such a streak; rank 0 reads it for all processes.
@@ -153,12 +224,12 @@ class DivergenceMonitor:
         Raises:
             LehrError: there is none.
         """
-        return self._setup.ranks.broadcast_from_rank0(lambda: self._read(trouble))
+        return self._ranks.broadcast_from_rank0(lambda: self._read(trouble))
 
     def _read(self, trouble: str) -> Checkpoint:
-        self._keeper.wait()
+        self._checkpointer.wait()
         try:
-            checkpoint = newest_checkpoint(self._setup.folder, self._say, lambda position: not position.skipping)
+            checkpoint = newest_checkpoint(self._folder, self._say, lambda position: not position.skipping)
         except DamagedCheckpoint as error:
             raise LehrError(f"{trouble}, and no checkpoint to go back to is whole.\n{error}") from None
         if checkpoint is None:
@@ -172,24 +243,24 @@ class DivergenceMonitor:
             checkpoint: of this run.
             recovery: what is remembered from here on.
         """
-        state = self._setup.state
+        state = self._state
         best = state.stopping.best, state.stopping.best_epoch, state.best_metrics
         state.load_state_dict(checkpoint.content["state"])
         if best[0] > state.stopping.best:
             state.stopping.best, state.stopping.best_epoch, state.best_metrics = best
         state.recovery = recovery
         state.sums.skipped = recovery.skipped - sum(int(row["skipped"] or 0) for row in state.history)
-        self._watch = self._new_watch()
+        self._queue = self._new_queue()
         self._suspects.clear()
 
     def _described(self, seen: StepStatus) -> str:
-        return describe(seen, self._setup.loss.parts, self._setup.plan.batches)
+        return describe(seen, self._parts, self._plan.batches)
 
     def _listed(self) -> str:
         """The batches that were not finite, with their images."""
         lines = []
         for seen in self._suspects:
-            paths = [str(self._setup.train_samples[index].path) for index in seen.images]
-            more = f" and {len(paths) - MOST_NAMED} more" if len(paths) > MOST_NAMED else ""
-            lines.append(f"{self._described(seen)}; images {', '.join(paths[:MOST_NAMED])}{more}")
+            paths = [str(self._paths(index)) for index in seen.images]
+            more = f" and {len(paths) - MAX_NAMED} more" if len(paths) > MAX_NAMED else ""
+            lines.append(f"{self._described(seen)}; images {', '.join(paths[:MAX_NAMED])}{more}")
         return "\n".join(lines)

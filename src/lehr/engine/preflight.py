@@ -21,12 +21,12 @@ from lehr.distributed.collectives import ALONE, Ranks
 from lehr.engine.autobatch import choose_batch
 from lehr.engine.data import RunData
 from lehr.engine.out_of_memory import first_images, is_out_of_memory, release
-from lehr.engine.step import ForwardLoss, as_input
+from lehr.engine.step import ForwardLoss
 from lehr.models.preserve_buffers import preserve_buffers
 from lehr.runtime.atomic_write import atomic_file
 from lehr.runtime.device import set_deterministic, wait_for
 from lehr.techniques.freezing import freeze_bn_stats
-from lehr.techniques.multi_scale import SizeRange
+from lehr.techniques.multi_scale import SizeRange, model_input
 from lehr.techniques.precision import Precision, safer, wanted_precision
 from lehr.techniques.precision_check import PrecisionCheck, check_precision
 from lehr.techniques.precision_support import works
@@ -155,7 +155,7 @@ def _checked(forward_loss: ForwardLoss, batch: Batch, precision: Precision) -> P
     count = len(batch)
     while count > 0:
         some = first_images(batch, count)
-        images, boxes = as_input(some)
+        images, boxes = model_input(some)
         try:
             return check_precision(forward_loss.model, forward_loss.loss, images, boxes, some.classes, precision)
         except (RuntimeError, MemoryError) as error:

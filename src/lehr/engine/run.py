@@ -1,22 +1,26 @@
-"""Beginning a run and going on with one: its processes, its folder, its one writer, its preparation, its end."""
+"""Beginning a run and resuming one: its processes, its folder, its one writer, its preparation, its end."""
 
 from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from lehr.callbacks.console import RunConsole
+from lehr.callbacks.console import ConsoleCallback
+from lehr.callbacks.dispatcher import Dispatcher
+from lehr.callbacks.events import PretrainRoutineEnd, PretrainRoutineStart, RunException, Teardown
+from lehr.callbacks.loading import load_callbacks
 from lehr.checkpoint.format import abandon_last
 from lehr.checkpoint.results_csv import RESULTS, write_results
 from lehr.checkpoint.run_folder import CONFIG, LAST, LOG, discard, make_run_folder, only_writer, write_config
 from lehr.config import TrainConfig
-from lehr.distributed.collectives import PeerLost, check_divides
+from lehr.distributed.collectives import PeerLost, Ranks, check_divides
 from lehr.distributed.devices import own_device, processes_here
 from lehr.distributed.environment import World, world
 from lehr.distributed.group import Group, joined
@@ -24,20 +28,37 @@ from lehr.distributed.launch import launch
 from lehr.engine.checkpointer import clear_leftovers
 from lehr.engine.out_of_memory import is_out_of_memory
 from lehr.engine.preflight import report_deterministic_cost, warm_up_compile
+from lehr.engine.result import TrainResult, result_of
 from lehr.engine.resume import Resumption, find_run, open_run, peek
 from lehr.engine.setup import Setup, open_device, prepare
-from lehr.engine.trainer import Trainer, TrainResult, result_of
+from lehr.engine.trainer import Trainer
 from lehr.errors import InputError, LehrError
 from lehr.evaluation.metrics import Metrics
+from lehr.runtime.console import Console
 from lehr.runtime.device import configure_backend
 from lehr.runtime.stop_request import StopRequest
 
 
-def train(config: TrainConfig) -> TrainResult:
-    """Trains a detector; by several processes where the options name several devices, or a launcher started several.
+@dataclass(frozen=True, slots=True)
+class Listeners:
+    """Who is told of a run.
+
+    Attributes:
+        callbacks: listeners to its events, beside those that the options name.
+        verbose: print its course; else only the logger `lehr` and the run's log have it.
+    """
+
+    callbacks: tuple[object, ...] = ()
+    verbose: bool = True
+
+
+def train(config: TrainConfig, callbacks: Sequence[object] = (), verbose: bool = True) -> TrainResult:
+    """Train a detector; with several processes where the options name several devices, or a launcher started several.
 
     Args:
         config: every option.
+        callbacks: listeners to the run's events, beside those that the options name (see `lehr.callbacks.callback`).
+        verbose: print the run's course.
 
     Raises:
         InputError: options or data that cannot be trained on; nothing is left behind then.
@@ -45,28 +66,36 @@ def train(config: TrainConfig) -> TrainResult:
         PeerLost: another process does not answer any more.
         LehrError: the training itself failed.
     """
-    configure_backend(
-        torch.device("cpu"), world().local_count
-    )  # before anything is computed: later threads take over what holds now
+    # Before anything is computed: later threads take over what holds now.
+    configure_backend(torch.device("cpu"), world().local_count)
+    listeners = Listeners((*callbacks, *load_callbacks(config.run.callback)), verbose)
     count = _to_launch(config)
     if count > 1:
         job = {"config": config.flat(), "notes": list(config.notes)}
-        return _launched(job, config, count)
+        return _launched(job, config, count, callbacks, verbose)
     with _joined(config) as group:
         earlier = group.ranks.broadcast_from_rank0(group.recall)
         if earlier is not None and (earlier / CONFIG).is_file():
             group.again = True
-            return _gone_on(group, earlier, None, {})
-        return _begun(group, config)
+            return _gone_on(group, earlier, None, {"callback": config.run.callback}, listeners)
+        return _begun(group, config, listeners)
 
 
-def resume(target: Path | None = None, changes: Mapping[str, Any] | None = None) -> TrainResult:
-    """Goes on with a run from its newest checkpoint, to the same end as if it had never stopped.
+def resume(
+    target: Path | None = None,
+    changes: Mapping[str, Any] | None = None,
+    callbacks: Sequence[object] = (),
+    verbose: bool = True,
+) -> TrainResult:
+    """Resume a run from its newest checkpoint, to the same end as if it had never stopped.
 
     Args:
         target: a run's folder, a checkpoint in one, or None for the newest interrupted run.
         changes: options that may be given anew, by flat name: device, workers, cache, epochs, patience, ...; `project`
             is where the newest run is looked for.
+        callbacks: listeners to the run's events, beside those that the options name; they get the state that
+            listeners of their name had.
+        verbose: print the run's course.
 
     Raises:
         InputError: there is no such run, an option cannot change, or the data have.
@@ -82,15 +111,18 @@ def resume(target: Path | None = None, changes: Mapping[str, Any] | None = None)
     if "device" in given:  # not as many as it had elsewhere
         given.setdefault("processes", None)
     config = peek(folder, file, given)
+    listeners = Listeners((*callbacks, *load_callbacks(config.run.callback)), verbose)
     count = _to_launch(config)
     if count > 1:
-        return _launched({"resume": str(file or folder), "changes": _plain(given)}, config, count)
+        job = {"resume": str(file or folder), "changes": _plain(given)}
+        return _launched(job, config, count, callbacks, verbose)
     with _joined(config) as group:
-        return _gone_on(group, *group.ranks.broadcast_from_rank0(lambda: (folder, file)), given)
+        found = group.ranks.broadcast_from_rank0(lambda: (folder, file))
+        return _gone_on(group, *found, given, listeners)
 
 
 def _to_launch(config: TrainConfig) -> int:
-    """Processes to start for a run; 1 where this one trains by itself, or has been started for it.
+    """Count the processes to start for a run; 1 where this one trains by itself, or has been started for it.
 
     Raises:
         InputError: devices, processes and batch do not fit together.
@@ -106,21 +138,32 @@ def _to_launch(config: TrainConfig) -> int:
     return count
 
 
-def _launched(job: Mapping[str, Any], config: TrainConfig, count: int) -> TrainResult:
-    """What several processes came to, that are started for it."""
-    outcome = launch(job, count, config.devices.restarts)
+def _launched(
+    job: Mapping[str, Any], config: TrainConfig, count: int, callbacks: Sequence[object], verbose: bool
+) -> TrainResult:
+    """Start several processes for a run, and return what they came to.
+
+    Raises:
+        InputError: callbacks are given as objects, which cannot reach other processes.
+    """
+    if callbacks:
+        raise InputError(
+            f"callbacks: objects cannot be handed to the {count} processes of this run. Name them instead, e.g. "
+            'callback=["package.module:object"].'
+        )
+    outcome = launch({**job, "verbose": verbose}, count, config.devices.restarts)
     return result_of(Path(outcome["folder"]), Metrics.from_dict(outcome["metrics"]))
 
 
 @contextmanager
 def _joined(config: TrainConfig) -> Iterator[Group]:
-    """The processes of a run, this one on its device."""
+    """Join the processes of a run, this one on its device."""
     with joined(open_device(config.devices, config.run.deterministic), config.devices.timeout) as group:
         yield group
 
 
-def _begun(group: Group, config: TrainConfig) -> TrainResult:
-    """A new run; rank 0 makes its folder and is its only writer."""
+def _begun(group: Group, config: TrainConfig, listeners: Listeners) -> TrainResult:
+    """Begin a new run; rank 0 makes its folder and is its only writer."""
     ranks, project = group.ranks, config.run.project
     new_project = not os.path.exists(project)  # noqa: PTH110 (which, unlike Path's, never raises)
     with contextlib.ExitStack() as held:
@@ -131,13 +174,17 @@ def _begun(group: Group, config: TrainConfig) -> TrainResult:
             return folder
 
         folder = ranks.broadcast_from_rank0(make)
+        output = held.enter_context(_output(folder, group, listeners))
         try:
-            if ranks.is_main:
-                write_config(config, folder)  # first, so that a run that is killed from here on can begin again
-                group.remember(folder)
-            setup = _prepared(config, folder, group)
-            if ranks.is_main and setup.config != config:
-                write_config(setup.config, folder)  # with what was measured, so that nothing is measured again
+            callbacks = _dispatcher(config, listeners, output, ranks)
+            with _ending(callbacks, only_failures=True):
+                callbacks.emit(PretrainRoutineStart(folder, config, resumed=False))
+                if ranks.is_main:
+                    write_config(config, folder)  # first, so that a run that is killed from here on can begin again
+                    group.remember(folder)
+                setup = _prepared(config, folder, group)
+                if ranks.is_main and setup.config != config:
+                    write_config(setup.config, folder)  # with what was measured, so that nothing is measured again
         except (LehrError, KeyboardInterrupt) as error:
             if ranks.is_main and not isinstance(error, PeerLost):  # else it is begun again
                 discard(folder)
@@ -145,11 +192,13 @@ def _begun(group: Group, config: TrainConfig) -> TrainResult:
                     with contextlib.suppress(OSError):  # another run is in it by now
                         project.rmdir()
             raise
-        return _train(setup)
+        return _train(setup, callbacks, output)
 
 
-def _gone_on(group: Group, folder: Path, file: Path | None, changes: Mapping[str, Any]) -> TrainResult:
-    """A run from its newest checkpoint, or the one named, which rank 0 reads for all."""
+def _gone_on(
+    group: Group, folder: Path, file: Path | None, changes: Mapping[str, Any], listeners: Listeners
+) -> TrainResult:
+    """Go on with a run from its newest checkpoint, or the one named, which rank 0 reads for all."""
     ranks = group.ranks
     with contextlib.ExitStack() as held:
 
@@ -158,19 +207,25 @@ def _gone_on(group: Group, folder: Path, file: Path | None, changes: Mapping[str
             return open_run(folder, file, changes)
 
         resumption = ranks.broadcast_from_rank0(read)
+        output = held.enter_context(_output(folder, group, listeners))
         if resumption.finished:
-            return _finished(resumption, ranks.is_main)
+            return _finished(resumption, output)
         if ranks.is_main:
             clear_leftovers(folder)
             group.remember(folder)
-        setup = _prepared(resumption.config, folder, group, resumption)
-        del resumption  # and with it another copy of the state
-        if ranks.is_main:
-            write_config(setup.config, folder)
-            write_results(folder / RESULTS, setup.state.history)
-            if file is not None and file.name != LAST:
-                abandon_last(folder, file)
-        return _train(setup)
+        callbacks = _dispatcher(resumption.config, listeners, output, ranks)
+        if resumption.checkpoint is not None:
+            callbacks.load_state_dict(resumption.checkpoint.content.get("callbacks", {}))
+        with _ending(callbacks, only_failures=True):
+            callbacks.emit(PretrainRoutineStart(folder, resumption.config, resumed=True))
+            setup = _prepared(resumption.config, folder, group, resumption)
+            del resumption  # and with it another copy of the state
+            if ranks.is_main:
+                write_config(setup.config, folder)
+                write_results(folder / RESULTS, setup.state.history)
+                if file is not None and file.name != LAST:
+                    abandon_last(folder, file)
+        return _train(setup, callbacks, output)
 
 
 def _prepared(config: TrainConfig, folder: Path, group: Group, resumption: Resumption | None = None) -> Setup:
@@ -183,38 +238,66 @@ def _prepared(config: TrainConfig, folder: Path, group: Group, resumption: Resum
     raise LehrError(f"--device {device}: too little memory to begin. Use a smaller model, or free memory.")
 
 
-def _train(setup: Setup) -> TrainResult:
-    config, silent = setup.config, not setup.ranks.is_main
-    with (
-        RunConsole(setup.folder / LOG, config.epochs, config.imgsz, silent=silent) as reporter,
-        StopRequest() as stop,
-    ):
+def _output(folder: Path, group: Group, listeners: Listeners) -> Console:
+    return Console(folder / LOG, silent=not group.ranks.is_main, verbose=listeners.verbose)
+
+
+def _dispatcher(config: TrainConfig, listeners: Listeners, output: Console, ranks: Ranks) -> Dispatcher:
+    """Make what tells the console and all listeners the events of a run."""
+    console = (ConsoleCallback(output),) if ranks.is_main else ()
+    return Dispatcher((*console, *listeners.callbacks), strict=config.run.strict_callbacks, is_main=ranks.is_main)
+
+
+@contextmanager
+def _ending(callbacks: Dispatcher, only_failures: bool = False) -> Iterator[None]:
+    """Tell callbacks how a block ends.
+
+    Args:
+        callbacks: told of an error, and then that nothing more comes.
+        only_failures: where the block succeeds, more comes.
+    """
+    try:
+        yield
+    except BaseException as error:
+        try:
+            callbacks.emit(RunException(callbacks.run, error))
+        finally:
+            callbacks.emit(Teardown(callbacks.run))
+        raise
+    if not only_failures:
+        callbacks.emit(Teardown(callbacks.run))
+
+
+def _train(setup: Setup, callbacks: Dispatcher, output: Console) -> TrainResult:
+    config = setup.config
+    with StopRequest() as stop, _ending(callbacks):
         if setup.group.again:
             place = setup.group.world
             count = f": {place.attempt} of at most {place.most_attempts} times" if place.attempt else ""
-            reporter.say(f"Started again after a process was lost{count}.")
+            output.say(f"Started again after a process was lost{count}.")
         for line in setup.notes:
-            reporter.say(line)
+            output.say(line)
         precision = setup.state.precision
         if config.run.deterministic:
-            report_deterministic_cost(setup.forward_loss, precision, setup.first_batch, reporter.say)
-        warm_up_compile(config.speed.compile, setup.forward_loss, precision, setup.first_batch, reporter.say)
-        return Trainer(setup, reporter, stop).run()
+            report_deterministic_cost(setup.forward_loss, precision, setup.first_batch, output.say)
+        warm_up_compile(config.speed.compile, setup.forward_loss, precision, setup.first_batch, output.say)
+        trainer = Trainer(setup, callbacks, stop, output.say)
+        callbacks.emit(PretrainRoutineEnd(trainer.run_info, setup.notes))
+        return trainer.run()
 
 
-def _finished(resumption: Resumption, tells: bool) -> TrainResult:
-    """The result of a run that has nothing left to do."""
+def _finished(resumption: Resumption, output: Console) -> TrainResult:
+    """Return the result of a run that has nothing left to do."""
     assert resumption.checkpoint is not None
     state, config = resumption.checkpoint.content["state"], resumption.config
-    with RunConsole(resumption.folder / LOG, config.epochs, config.imgsz, silent=not tells) as reporter:
-        for line in resumption.notes:
-            reporter.say(line)
-        done, early = state["epoch"], state["epoch"] < config.epochs
-        how = f", stopped early (--patience {config.schedule.patience})" if early else ""
-        reporter.say(
-            f"{resumption.folder} has finished: {done} of {config.epochs} epochs{how}. To train it longer, give "
-            f"{'a larger --patience' if early else 'more --epochs'}."
-        )
+    for line in resumption.notes:
+        output.say(line)
+    done, early = state["epoch"], state["epoch"] < config.epochs
+    how = f", stopped early (--patience {config.schedule.patience})" if early else ""
+    output.say(
+        f"{resumption.folder} has finished: {done} of {config.epochs} epochs{how}. To train it longer, give "
+        f"{'a larger --patience' if early else 'more --epochs'}."
+    )
     return result_of(resumption.folder, Metrics.from_dict(state["best_metrics"]))
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import cv2
 import torch
 
+from lehr.callbacks.run_info import Run
 from lehr.config import TrainConfig
 from lehr.data.batch import Batch
 from lehr.data.check import count_kinds
@@ -103,6 +104,24 @@ class Setup:
     def ranks(self) -> Ranks:
         """Who this process is among those that train together."""
         return self.group.ranks
+
+    @property
+    def run_info(self) -> Run:
+        """The run as those who listen to its events see it."""
+        return Run(
+            folder=self.folder,
+            config=self.config,
+            names=self.dataset.names,
+            parts=tuple(self.loss.parts),
+            batches=self.plan.batches,
+            train_images=len(self.train_samples),
+            val_images=len(self.val_samples),
+            device=self.device,
+            rank=self.ranks.rank,
+            processes=self.ranks.count,
+            model=self.state.model,
+            averaged=self.state.evaluated_model,
+        )
 
     def first_batch(self) -> Batch:
         """A batch as the run's first, on the device, to try something out with; this process's share of it."""

@@ -6,6 +6,7 @@ import inspect
 import logging
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -15,11 +16,18 @@ from torch.nn.parallel import DataParallel, DistributedDataParallel
 
 from lehr.data.batch import Batch
 from lehr.distributed.collectives import ALONE, Ranks
+from lehr.distributed.step_sync import StepSync
+from lehr.engine.profile import Profile
+from lehr.engine.state import TrainState
 from lehr.losses.loss import Loss
 from lehr.models.detection import DetectionModel
 from lehr.models.preserve_buffers import preserve_buffers
 from lehr.runtime.cache_folder import cache_folder
-from lehr.techniques.multi_scale import resized
+from lehr.techniques.clipping import clip_gradients
+from lehr.techniques.multi_scale import model_input
+from lehr.techniques.non_finite import Statistics, step_if_finite
+from lehr.techniques.optimizer import set_rates
+from lehr.techniques.plan import TrainingPlan
 from lehr.techniques.precision import Precision, autocast
 from lehr.techniques.sync_batch_norm import Membership
 
@@ -205,7 +213,7 @@ class ForwardLoss:
             size: longest side that the images are resized to, pixels; None leaves them as they are.
             precision: in which the model computes.
         """
-        images, boxes = as_input(batch, size)
+        images, boxes = model_input(batch, size)
         if self._membership is not None:
             self._membership.idle = batch.idle
         own_sums, own_counts = self._spread(images, boxes, batch.classes, precision)
@@ -220,19 +228,139 @@ class ForwardLoss:
         return parts
 
 
-def as_input(batch: Batch, size: int | None = None) -> tuple[Tensor, Tensor]:
-    """What the model sees of a batch: images float32 (batch, 3, height, width), 0 to 1, and its boxes, pixels.
-
-    Args:
-        batch: on the device, drawn.
-        size: longest side that the images are resized to, pixels; None leaves them as they are.
-    """
-    images, boxes = batch.normalized(), batch.boxes
-    return (images, boxes) if size is None else resized(images, boxes, size)
-
-
 def _at_least_two(boxes: Tensor, classes: Tensor) -> tuple[Tensor, Tensor]:
     """Objects padded to two an image: no object and one object would each be compiled for themselves."""
     missing = max(0, 2 - boxes.shape[1])
     # Copies, so that what is said of their shapes is said of them alone.
     return F.pad(boxes, (0, 0, 0, missing)), F.pad(classes, (0, missing), value=-1)
+
+
+@dataclass(frozen=True, slots=True)
+class StepOutcome:
+    """What a training step came to, on the device.
+
+    Attributes:
+        loss: (parts,), of the whole batch.
+        norm: () of the gradient, before it was clipped; None where no optimizer step was due.
+        finite: (), whether the optimizer step, else the loss, was finite.
+        scale: () of the loss, in float16; None in other precisions.
+        flags: numbers for `StepFlags.of`, where several processes train.
+    """
+
+    loss: Tensor
+    norm: Tensor | None
+    finite: Tensor
+    scale: Tensor | None
+    flags: Tensor | None
+
+
+class TrainStep:
+    """Makes training steps.
+
+    Args:
+        state: the training state, changed by each step.
+        plan: rates of every step.
+        forward_loss: from a batch to its loss.
+        statistics: the BatchNorm statistics of the model.
+        step_sync: what several processes tell each other in a step; None where there is one.
+        clip_norm: largest norm of the gradient; 0 is no bound.
+        profile: measures the stages.
+    """
+
+    def __init__(
+        self,
+        state: TrainState,
+        plan: TrainingPlan,
+        forward_loss: ForwardLoss,
+        statistics: Statistics,
+        *,
+        step_sync: StepSync | None,
+        clip_norm: float,
+        profile: Profile,
+    ) -> None:
+        self._state = state
+        self._plan = plan
+        self._forward_loss = forward_loss
+        self._statistics = statistics
+        self._step_sync = step_sync
+        self._clip_norm = clip_norm
+        self._profile = profile
+
+    def __call__(
+        self, batch: Batch, size: int | None = None, *, save: bool = False, stop: int | None = None
+    ) -> StepOutcome:
+        """Compute loss and gradients of a batch, and step the optimizer where that is due; never wait for the device.
+
+        Args:
+            batch: on the device; the state's step is its number.
+            size: longest side that the images are resized to, pixels; None leaves them as they are.
+            save: tell the other processes that this one wants the state saved.
+            stop: tell them the signal that this one was asked to stop by.
+        """
+        state = self._state
+        sums, flags = state.sums, None
+        self._statistics.remember()
+        loss = self.gradients(batch, size)
+        if self._step_sync is None:
+            sums.instances += batch.instances
+            sums.replaced += len(batch.faults)
+        else:
+            loss, flags = self._step_sync(
+                loss,
+                instances=0 if batch.idle else batch.instances,
+                replaced=0 if batch.idle else len(batch.faults),
+                share=batch.share,
+                save=save,
+                stop=stop,
+            )
+        finite = loss.isfinite().all()
+        self._statistics.keep_if(finite)
+        sums.add(loss, finite, batch.total)
+        state.finite.logical_and_(finite)
+        scale = None if state.scaler is None else state.scaler.scale(torch.ones((), device=loss.device))
+        norm, finite = self._update(finite)
+        return StepOutcome(loss, norm, finite, scale, flags)
+
+    def gradients(self, batch: Batch, size: int | None) -> Tensor:
+        """The parts of a batch's loss, detached; its gradients are added to those that are there.
+
+        Args:
+            batch: on the device.
+            size: longest side that the images are resized to, pixels; None leaves them as they are.
+        """
+        scaler = self._state.scaler
+        loss = self._forward_loss.parts(batch, size, self._state.precision)
+        torch.autograd.backward(loss.sum() if scaler is None else scaler.scale(loss.sum()))
+        self._profile.mark("backward")
+        return loss.detach()
+
+    def _update(self, finite: Tensor) -> tuple[Tensor | None, Tensor]:
+        """Moves the weights when enough batches have added up; the rates are those of this step.
+
+        Args:
+            finite: (), whether this batch's loss is.
+
+        Returns:
+            The norm of the gradient, or None where no step was due; and whether the step, else the batch, was finite.
+        """
+        state, scale = self._state, self._state.recovery.lr_scale
+        rates = self._plan.at(state.step)
+        weights, norms, biases = rates.lr
+        set_rates(state.optimizer, (weights * scale, norms * scale, biases * scale), rates.momentum)
+        if state.step - state.last_update < rates.accumulate:
+            return None, finite
+        if state.scaler is not None:
+            state.scaler.unscale_(state.optimizer)
+        norm = clip_gradients(state.model.parameters(), self._clip_norm)
+        finite = state.finite & norm.isfinite()
+        made = step_if_finite(state.optimizer, finite)
+        self._profile.mark("optimizer")
+        if made and state.ema is not None:
+            state.ema.update()
+        self._profile.mark("EMA")
+        if state.scaler is not None:
+            state.scaler.update()
+        state.optimizer.zero_grad()
+        state.finite.fill_(True)
+        state.last_update = state.step
+        return norm, finite

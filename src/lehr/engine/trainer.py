@@ -9,56 +9,41 @@ from __future__ import annotations
 import contextlib
 import sys
 import time
-from dataclasses import dataclass
-from pathlib import Path
-from typing import NoReturn
+from collections.abc import Callable, Sequence
+from types import MappingProxyType
+from typing import Any, NoReturn
 
-import torch
-from torch import Tensor
-
-from lehr.callbacks.console import EpochSummary, RunConsole, class_table
+from lehr.callbacks.dispatcher import CallbackFailed, Dispatcher
+from lehr.callbacks.events import (
+    BatchStart,
+    BestImproved,
+    Event,
+    FitEpochEnd,
+    TrainEnd,
+    TrainEpochEnd,
+    TrainEpochStart,
+    TrainStart,
+    ValBatchEnd,
+    ValEnd,
+    ValStart,
+)
 from lehr.checkpoint.results_csv import Row
-from lehr.checkpoint.writer import BEST_WEIGHTS, LAST_WEIGHTS
 from lehr.data.batch import Batch
-from lehr.data.loader import BatchRequest, shard_requests, train_requests
+from lehr.data.loader import BatchRequest, shard_requests
 from lehr.engine.checkpointer import Checkpointer
+from lehr.engine.data import epoch_requests
 from lehr.engine.divergence import DivergenceMonitor, NotFinite
 from lehr.engine.out_of_memory import is_out_of_memory, shortage
+from lehr.engine.result import TrainResult, result_of
 from lehr.engine.setup import Setup
 from lehr.engine.state import EpochSums, TrainState
+from lehr.engine.step import TrainStep
 from lehr.errors import InputError, LehrError, Stopped
 from lehr.evaluation.evaluator import Evaluation, EvaluationStopped, evaluate
-from lehr.evaluation.metrics import Metrics
-from lehr.runtime.console import duration
+from lehr.runtime.peak_memory import peak_memory_mib
 from lehr.runtime.signals import describe_signal
 from lehr.runtime.stop_request import StopRequest
-from lehr.techniques.clipping import clip_gradients
 from lehr.techniques.freezing import freeze_bn_stats
-from lehr.techniques.image_weights import draw_images, image_weights
-from lehr.techniques.non_finite import step_if_finite
-from lehr.techniques.optimizer import set_rates
-
-
-@dataclass(frozen=True, slots=True)
-class TrainResult:
-    """What a run ends with.
-
-    Attributes:
-        folder: the run's folder.
-        metrics: the numbers of the best epoch on the validation split.
-        best: the weights of the best epoch.
-        last: the weights of the last epoch.
-    """
-
-    folder: Path
-    metrics: Metrics
-    best: Path
-    last: Path
-
-
-def result_of(folder: Path, metrics: Metrics) -> TrainResult:
-    """What a finished run left in its folder."""
-    return TrainResult(folder, metrics, folder / BEST_WEIGHTS, folder / LAST_WEIGHTS)
 
 
 class Trainer:
@@ -66,45 +51,68 @@ class Trainer:
 
     Args:
         setup: everything prepared.
-        reporter: is told the course of the run.
+        callbacks: told the events of the run.
         stop: asks the run to stop.
+        say: told what the user should know.
     """
 
-    def __init__(self, setup: Setup, reporter: RunConsole, stop: StopRequest) -> None:
+    def __init__(self, setup: Setup, callbacks: Dispatcher, stop: StopRequest, say: Callable[[str], None]) -> None:
         self.setup = setup
         self.config = setup.config
         self.state: TrainState = setup.state
-        self.reporter = reporter
+        self.callbacks = callbacks
         self.stop = stop
-        self.checkpointer = Checkpointer(setup, reporter.say)
-        self.monitor = DivergenceMonitor(setup, self.checkpointer, reporter.say)
         self.ranks = setup.ranks
+        self._say = say
+        self.run_info = callbacks.run = setup.run_info
+        self.checkpointer = Checkpointer(
+            setup.folder,
+            setup.state,
+            identity=setup.identity,
+            epochs=setup.config.epochs,
+            minutes=setup.config.run.checkpoint_minutes,
+            device=setup.device,
+            is_main=setup.ranks.is_main,
+            callbacks=callbacks,
+            say=say,
+        )
+        self.monitor = DivergenceMonitor(
+            setup.state,
+            options=setup.config.schedule,
+            plan=setup.plan,
+            parts=setup.loss.parts,
+            paths=lambda index: setup.train_samples[index].path,
+            device=setup.device,
+            ranks=setup.ranks,
+            checkpointer=self.checkpointer,
+            folder=setup.folder,
+            callbacks=callbacks,
+            say=say,
+        )
+        self.step = TrainStep(
+            setup.state,
+            setup.plan,
+            setup.forward_loss,
+            setup.statistics,
+            step_sync=setup.step_sync,
+            clip_norm=setup.config.schedule.clip_norm,
+            profile=setup.profile,
+        )
         self._named: set[str] = set()
         self._batch: Batch | None = None
         self._whole = True
         """Whether the state is one between two steps, which can be saved."""
 
     def run(self) -> TrainResult:
-        """All epochs that are left.
+        """Train all epochs that are left.
 
         Raises:
             Stopped: a signal asked for the end; the state is saved.
             LehrError: the training failed; how to go on is said.
         """
-        state = self.state
-        self.reporter.header(self.setup.loss.parts)
         no_memory = False
         try:
-            state.finished = state.epoch >= self.config.epochs
-            self.checkpointer.save()  # something to go back to from the first step on
-            self.setup.profile.begin()
-            while not state.finished:
-                try:
-                    self._epoch()
-                except NotFinite:
-                    self.monitor.go_back()
-            self.ranks.done()
-            self.checkpointer.finish()
+            self._loop()
         except (RuntimeError, MemoryError) as error:
             if "DataLoader worker" in str(error) and ("killed" in str(error) or "unexpectedly" in str(error)):
                 raise self._unable(
@@ -113,40 +121,70 @@ class Trainer:
             if not is_out_of_memory(error):
                 raise
             no_memory = True
-        except InputError as error:  # data that are gone
+        except (InputError, CallbackFailed) as error:  # data that are gone, or a callback that failed
             raise self._unable(str(error)) from None
         finally:
             self.checkpointer.close(at_once=sys.exc_info()[0] is KeyboardInterrupt)
         if no_memory:  # told here, where the failed step holds no memory any more
-            state.optimizer.zero_grad()
-            later = f"If something else took it for a while: {self.checkpointer.kept()}" if state.step else ""
-            if self.ranks.is_distributed:  # trying out what fits would need all of them
-                share = self.config.batch // self.ranks.count
-                raise LehrError(
-                    f"{self.setup.group.name}, {self.setup.device}: too little memory for {share} images of "
-                    f"{self.config.imgsz} pixels, its share of --batch {self.config.batch}. Use a smaller --batch, "
-                    f"--imgsz or model; `lehr train --batch auto` on one device tells what it can take.\n{later}"
-                )
-            raise LehrError(shortage(self.config, self.setup.device, self._batch, self._attempt, later))
+            raise self._short_of_memory()
+        return self._end()
+
+    def _loop(self) -> None:
+        state = self.state
+        state.finished = state.epoch >= self.config.epochs
+        self._emit(TrainStart, epoch=state.epoch, step=state.step, resumed=state.step > 0)
+        self.checkpointer.save()  # something to go back to from the first step on
+        self.setup.profile.begin()
+        while not state.finished:
+            try:
+                self._epoch()
+            except NotFinite:
+                self.monitor.go_back()
+        self.ranks.done()
+        self.checkpointer.finish()
+
+    def _end(self) -> TrainResult:
+        state = self.state
         assert state.best_metrics is not None
-        self.reporter.say(
-            f"\nTrained in {duration(state.seconds)}. Best epoch {state.stopping.best_epoch + 1}, on the validation "
-            f"split:\n{class_table(state.best_metrics)}"
+        result = result_of(self.setup.folder, state.best_metrics)
+        self._emit(
+            TrainEnd,
+            epochs=state.epoch,
+            step=state.step,
+            best_epoch=state.stopping.best_epoch,
+            metrics=state.best_metrics,
+            best=result.best,
+            last=result.last,
+            seconds=state.seconds,
+            stopped_early=state.epoch < self.config.epochs,
         )
         if self.config.speed.profile:
-            self._tell_profile()
-        return result_of(self.setup.folder, state.best_metrics)
+            profile = self.setup.profile
+            self._say(f"\nWhere the time went, over {profile.steps} steps:\n{profile.table()}")
+            for line in profile.advice(self.config, state.precision):
+                self._say(line)
+        return result
 
-    def _tell_profile(self) -> None:
-        profile, precision = self.setup.profile, self.state.precision
-        self.reporter.say(f"\nWhere the time went, over {profile.steps} steps:\n{profile.table()}")
-        for line in profile.advice(self.config, precision):
-            self.reporter.say(line)
+    def _short_of_memory(self) -> LehrError:
+        """The error of a run whose step did not fit into memory, with what fits."""
+        state = self.state
+        state.optimizer.zero_grad()
+        later = f"If something else took it for a while: {self.checkpointer.kept()}" if state.step else ""
+        if self.ranks.is_distributed:  # trying out what fits would need all of them
+            share = self.config.batch // self.ranks.count
+            return LehrError(
+                f"{self.setup.group.name}, {self.setup.device}: too little memory for {share} images of "
+                f"{self.config.imgsz} pixels, its share of --batch {self.config.batch}. Use a smaller --batch, "
+                f"--imgsz or model; `lehr train --batch auto` on one device tells what it can take.\n{later}"
+            )
+        return LehrError(shortage(self.config, self.setup.device, self._batch, self._attempt, later))
 
     def _epoch(self) -> None:
-        """What is left of an epoch, its validation, and its record."""
+        """Train what is left of an epoch, validate, and record it."""
         state, epoch = self.state, self.state.epoch
-        self._train_epoch(epoch)
+        class_maps = state.class_maps or (0.0,) * len(self.setup.dataset.names)
+        requests = epoch_requests(self.config, self.setup.train_samples, class_maps, epoch)
+        self.train_epoch(epoch, requests)
         self.setup.profile.mark("EMA")
         evaluation = self._validate()
         self.setup.profile.mark("validation")
@@ -160,180 +198,119 @@ class Trainer:
         state.history.append(self._row(evaluation))
         state.epoch = epoch + 1
         state.sums = EpochSums.of_parts(self.setup.loss.parts, self.setup.device)
-        early = state.stopping.should_stop(epoch)
-        state.finished = early or state.epoch == self.config.epochs
+        state.finished = state.stopping.should_stop(epoch) or state.epoch == self.config.epochs
         self._whole = True
+        seconds = self.checkpointer.seconds
+        if better:
+            self._emit(BestImproved, epoch=epoch, step=state.step, metrics=metrics)
+        rates, scale = self.setup.plan.at(state.step - 1), state.recovery.lr_scale
+        self._emit(
+            FitEpochEnd,
+            epoch=epoch,
+            step=state.step,
+            row=MappingProxyType(state.history[-1]),
+            losses=self._named_losses(sums),
+            instances=sums.instances,
+            metrics=metrics,
+            rates=rates.by_group(scale),
+            images_per_second=sums.images_per_second,
+            seconds=seconds,
+            remaining=seconds / state.epoch * (self.config.epochs - state.epoch),
+            memory=peak_memory_mib(),
+            best=better,
+        )
         self.checkpointer.save(evaluation, better)
         self.setup.profile.mark("checkpoint")
-        remaining = state.seconds / state.epoch * (self.config.epochs - state.epoch)
-        self.reporter.epoch_done(
-            EpochSummary(
-                epoch,
-                sums.mean_losses(),
-                sums.instances,
-                sums.images_per_second,
-                metrics,
-                remaining,
-                better,
-            )
-        )
-        for count, what in ((sums.skipped, "optimizer steps left out"), (sums.replaced, "pictures replaced")):
-            if count:
-                self.reporter.say(f"In epoch {epoch + 1}: {count} {what}.")
-        if early:
-            self.reporter.say(
-                f"No better result for {self.config.schedule.patience} epochs: stopped early (--patience)."
-            )
 
-    def _train_epoch(self, epoch: int) -> None:
-        state, sums = self.state, self.state.sums
+    def train_epoch(self, epoch: int, requests: Sequence[BatchRequest]) -> None:
+        """Train on the batches of an epoch that are left.
+
+        Args:
+            epoch: from 0.
+            requests: all batches of the epoch; those that the state has done are passed over.
+        """
+        state, sums, batches = self.state, self.state.sums, len(requests)
         state.model.train()
         freeze_bn_stats(state.model)
-        requests = self._requests(epoch)
+        done = state.step - epoch * batches
+        self._emit(TrainEpochStart, epoch=epoch, step=state.step, batches=batches - done)
         before, started = sums.seconds, time.perf_counter()
-        with self.reporter.bar(f"epoch {epoch + 1}/{self.config.epochs}", len(requests)) as bar:
-            for batch in self.setup.feed.batches(
-                shard_requests(requests[state.step - epoch * len(requests) :], self.ranks)
-            ):
-                self._batch, self._whole = batch, False
-                self.ranks.at(f"step {state.step - epoch * len(requests) + 1} of epoch {epoch + 1}")
-                self._step(batch, epoch, len(requests))
-                self.setup.profile.step_done()
-                state.step += 1
-                self._whole = True
-                sums.seconds = before + time.perf_counter() - started
-                self._note_faults(batch.faults)
-                self.monitor.look()
-                self._stop_if_asked()
-                if self.monitor.save if self.ranks.is_distributed else self.checkpointer.due:
-                    self.monitor.look(wait=True)  # the counts are part of the state
-                    self.monitor.save = False
-                    if state.recovery.streak == 0:
-                        self.checkpointer.save()
-                    self.setup.profile.mark("checkpoint")
-                done = state.step - epoch * len(requests)
-                bar.advance(done, self._live(sums, len(requests) - done) if bar.due else None)
+        for batch in self.setup.feed.batches(shard_requests(requests[done:], self.ranks)):
+            self._batch, self._whole = batch, False
+            self.ranks.at(f"step {state.step - epoch * batches + 1} of epoch {epoch + 1}")
+            size = None
+            if self.setup.sizes is not None:
+                size = self.setup.sizes.draw(self.config.run.seed, epoch, state.step - epoch * batches)
+            if self.callbacks.wants(BatchStart.method):
+                now = {"epoch": epoch, "step": state.step, "precision": str(state.precision)}
+                self._emit(BatchStart, batch=batch, size=size, **now)
+            outcome = self.step(batch, size, save=self.checkpointer.due, stop=self.stop.signal_number)
+            self.monitor.post(batch, outcome)
+            self.setup.profile.step_done()
+            state.step += 1
+            self._whole = True
+            sums.seconds = before + time.perf_counter() - started
+            self._note_faults(batch.faults)
+            self.monitor.look()
+            self.checkpointer.poll()
+            self._stop_if_asked()
+            self._save_if_due()
         self.monitor.look(wait=True)
         self._batch = None
-
-    def _step(self, batch: Batch, epoch: int, batches: int) -> None:
-        """Loss and gradients of a batch, and the optimizer step where one is due; does not wait for the device."""
-        state, setup = self.state, self.setup
-        sums, told, size = state.sums, None, None
-        if setup.sizes is not None:
-            size = setup.sizes.draw(self.config.run.seed, epoch, state.step - epoch * batches)
-        setup.statistics.remember()
-        loss = self._gradients(batch, size)
-        if setup.step_sync is None:
-            sums.instances += batch.instances
-            sums.replaced += len(batch.faults)
-        else:
-            loss, told = setup.step_sync(
-                loss,
-                instances=0 if batch.idle else batch.instances,
-                replaced=0 if batch.idle else len(batch.faults),
-                share=batch.share,
-                save=self.checkpointer.due,
-                stop=self.stop.signal_number,
-            )
-        finite = loss.isfinite().all()
-        setup.statistics.keep_if(finite)
-        sums.add(loss, finite, batch.total)
-        state.finite.logical_and_(finite)
-        scale = None if state.scaler is None else state.scaler.scale(torch.ones((), device=loss.device))
-        norm, finite = self._update(finite)
-        self.monitor.post(batch, loss, norm, finite, scale, told)
-
-    def _gradients(self, batch: Batch, size: int | None) -> Tensor:
-        """The parts of a batch's loss, detached; its gradients are added to those that are there.
-
-        Args:
-            batch: on the device.
-            size: longest side that the images are resized to, pixels; None leaves them as they are.
-        """
-        scaler = self.state.scaler
-        loss = self.setup.forward_loss.parts(batch, size, self.state.precision)
-        torch.autograd.backward(loss.sum() if scaler is None else scaler.scale(loss.sum()))
-        self.setup.profile.mark("backward")
-        return loss.detach()
-
-    def _update(self, finite: Tensor) -> tuple[Tensor | None, Tensor]:
-        """Moves the weights when enough batches have added up; the rates are those of this step.
-
-        Args:
-            finite: (), whether this batch's loss is.
-
-        Returns:
-            The norm of the gradient, or None where no step was due; and whether the step, else the batch, was finite.
-        """
-        state, scale = self.state, self.state.recovery.lr_scale
-        rates = self.setup.plan.at(state.step)
-        weights, norms, biases = rates.lr
-        set_rates(state.optimizer, (weights * scale, norms * scale, biases * scale), rates.momentum)
-        if state.step - state.last_update < rates.accumulate:
-            return None, finite
-        if state.scaler is not None:
-            state.scaler.unscale_(state.optimizer)
-        norm = clip_gradients(state.model.parameters(), self.config.schedule.clip_norm)
-        finite = state.finite & norm.isfinite()
-        made = step_if_finite(state.optimizer, finite)
-        self.setup.profile.mark("optimizer")
-        if made and state.ema is not None:
-            state.ema.update()
-        self.setup.profile.mark("EMA")
-        if state.scaler is not None:
-            state.scaler.update()
-        state.optimizer.zero_grad()
-        state.finite.fill_(True)
-        state.last_update = state.step
-        return norm, finite
-
-    def _requests(self, epoch: int) -> list[BatchRequest]:
-        """The batches of an epoch."""
-        samples, data, seed = self.setup.train_samples, self.config.data, self.config.run.seed
-        drawn = None
-        if data.image_weights:
-            precision = self.state.class_maps or (0.0,) * len(self.setup.dataset.names)
-            drawn = draw_images(image_weights(samples, precision), seed, epoch)
-        return train_requests(samples, self.config.batch, seed, epoch, drawn=drawn, rect=data.rect)
-
-    def _live(self, sums: EpochSums, batches_left: int) -> str:
-        losses = zip(self.setup.loss.parts, sums.mean_losses(), strict=True)
-        left = batches_left * self.config.batch / sums.images_per_second
-        return (
-            "  ".join(f"{part} {value:.3f}" for part, value in losses)
-            + f"  {sums.instances} instances  {sums.images_per_second:.1f} images/s  {duration(left)} left"
+        self._emit(
+            TrainEpochEnd,
+            epoch=epoch,
+            step=state.step,
+            losses=self._named_losses(sums),
+            images=sums.images,
+            instances=sums.instances,
+            skipped=sums.skipped,
+            replaced=sums.replaced,
+            seconds=sums.seconds,
+            images_per_second=sums.images_per_second,
         )
 
+    def _save_if_due(self) -> None:
+        """Save within an epoch where that is due, unless the run may yet go back."""
+        if self.monitor.save if self.ranks.is_distributed else self.checkpointer.due:
+            self.monitor.look(wait=True)  # the counts are part of the state
+            self.monitor.save = False
+            if self.state.recovery.streak == 0:
+                self.checkpointer.save()
+            self.setup.profile.mark("checkpoint")
+
     def _validate(self) -> Evaluation:
-        setup = self.setup
-        model = self.state.evaluated_model.eval()
-        with self.reporter.bar("validation", len(setup.val_samples)) as bar:
+        setup, state = self.setup, self.state
+        place = f"the validation of epoch {state.epoch + 1}"
+        self._emit(ValStart, epoch=state.epoch, step=state.step)
 
-            def on_batch(done: int) -> None:
-                bar.advance(min(done * self.ranks.count, len(setup.val_samples)))
-                self.ranks.at(f"the validation of epoch {self.state.epoch + 1}")
-                if not self.ranks.is_distributed:
-                    self._stop_if_asked()
+        def on_batch(done: int) -> None:
+            self.ranks.at(place)
+            images = min(done * self.ranks.count, len(setup.val_samples))
+            if self.callbacks.wants(ValBatchEnd.method):
+                self._emit(ValBatchEnd, epoch=state.epoch, done=images)
+            if not self.ranks.is_distributed:
+                self._stop_if_asked()
 
-            self.ranks.at(f"the validation of epoch {self.state.epoch + 1}")
-            try:
-                evaluation = evaluate(
-                    model,
-                    setup.val_samples,
-                    setup.val_loader,
-                    setup.val_requests,
-                    loss=setup.loss,
-                    precision=self.state.precision,
-                    timed=False,
-                    on_batch=on_batch,
-                    ranks=self.ranks,
-                    stop=lambda: self.ranks.is_distributed and self.stop.signal_number is not None,
-                )
-            except EvaluationStopped:
-                self._stop_by(next(filter(None, self.ranks.all_gather(self.stop.signal_number))))
+        self.ranks.at(place)
+        try:
+            evaluation = evaluate(
+                state.evaluated_model.eval(),
+                setup.val_samples,
+                setup.val_loader,
+                setup.val_requests,
+                loss=setup.loss,
+                precision=state.precision,
+                timed=False,
+                on_batch=on_batch,
+                ranks=self.ranks,
+                stop=lambda: self.ranks.is_distributed and self.stop.signal_number is not None,
+            )
+        except EvaluationStopped:
+            self._stop_by(next(filter(None, self.ranks.all_gather(self.stop.signal_number))))
         self._share_faults()
         self._note_faults(evaluation.faults)
+        self._emit(ValEnd, epoch=state.epoch, step=state.step, evaluation=evaluation)
         return evaluation
 
     def _row(self, evaluation: Evaluation) -> Row:
@@ -353,9 +330,7 @@ class Trainer:
             "val/map50": m.map50,
             "val/map75": m.map75,
             "val/map": m.map,
-            "lr/weights": rates.lr_weights * scale,
-            "lr/norms": rates.lr_norms * scale,
-            "lr/biases": rates.lr_biases * scale,
+            **{f"lr/{group}": rate for group, rate in rates.by_group(scale).items()},
             "skipped": state.sums.skipped,
             "replaced": state.sums.replaced,
         }
@@ -365,7 +340,7 @@ class Trainer:
         for fault in faults:
             if fault not in self._named:
                 self._named.add(fault)
-                self.reporter.say(f"Gone while training, so others take its place: {fault}")
+                self._say(f"Image became unreadable during training, replaced: {fault}")
 
     def _share_faults(self) -> None:
         """Has rank 0 name the files that only other processes found gone."""
@@ -404,6 +379,14 @@ class Trainer:
 
     def _attempt(self, batch: Batch) -> None:
         """A step as large as any of this run; nothing of it is kept."""
-        self._gradients(batch, None if self.setup.sizes is None else self.setup.sizes.most)
+        self.step.gradients(batch, None if self.setup.sizes is None else self.setup.sizes.most)
         self.state.optimizer.step()
         self.state.optimizer.zero_grad()
+
+    def _named_losses(self, sums: EpochSums) -> dict[str, float]:
+        """The mean of each part of the loss an image; waits for the device."""
+        return dict(zip(self.setup.loss.parts, sums.mean_losses(), strict=True))
+
+    def _emit(self, kind: Callable[..., Event], **values: Any) -> None:
+        """Tell an event of this run to the callbacks."""
+        self.callbacks.emit(kind(run=self.run_info, **values))

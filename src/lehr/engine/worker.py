@@ -43,10 +43,10 @@ def main(place: Path) -> int:
     signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         if "resume" in job:
-            result = resume(Path(job["resume"]), job["changes"])
+            result = resume(Path(job["resume"]), job["changes"], verbose=job["verbose"])
         else:
             config = build_config(job["config"])
-            result = train(config.model_copy(update={"notes": tuple(job["notes"])}))
+            result = train(config.model_copy(update={"notes": tuple(job["notes"])}), verbose=job["verbose"])
     except PeerLost as error:
         if not error.told:
             complain(str(error))

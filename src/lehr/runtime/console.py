@@ -1,8 +1,9 @@
-"""Telling a course to the terminal, or whatever the output is, and to a file; runs and studies do."""
+"""Output of runs and studies: through the logger `lehr`, to the terminal and to a file."""
 
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import sys
 from pathlib import Path
@@ -10,6 +11,9 @@ from types import TracebackType
 from typing import Self, TextIO
 
 from rich.console import Console as RichConsole
+
+LOGGER = logging.getLogger("lehr")
+"""All that Lehr tells goes through it."""
 
 
 class Terminal(RichConsole):
@@ -30,42 +34,104 @@ def terminal(silent: bool = False) -> RichConsole:
     return Terminal(highlight=False, soft_wrap=True, quiet=silent)
 
 
-class Console:
-    """Tells lines to the terminal, or whatever the output is, and to a file.
+class TerminalHandler(logging.Handler):
+    """Prints records on a console; one that nobody reads any more ends nothing.
 
-    Neither a closed terminal nor a full disk ends anything: what cannot be told is left untold.
+    Args:
+        console: where to print.
+    """
+
+    def __init__(self, console: RichConsole) -> None:
+        super().__init__(logging.INFO)
+        self._console = console
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print a record's message, without its traceback."""
+        with contextlib.suppress(OSError):
+            self._console.print(record.getMessage(), markup=False)
+
+
+class LogFileHandler(logging.Handler):
+    """Appends records to a file, with their tracebacks; a full disk ends nothing.
+
+    Args:
+        path: the file; left out where it cannot be opened.
+    """
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(logging.INFO)
+        self._file: TextIO | None = None
+        with contextlib.suppress(OSError):
+            self._file = path.open("a", encoding="utf-8")
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Append a record's message and traceback, and flush."""
+        if self._file is not None:
+            with contextlib.suppress(OSError, ValueError):
+                self._file.write(self.format(record) + "\n")
+                self._file.flush()
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._file is not None:
+            with contextlib.suppress(OSError):
+                self._file.close()
+        super().close()
+
+
+class Console:
+    """Sends lines to the logger `lehr`; while entered, the logger hands them to the terminal and to a file.
+
+    Neither a closed terminal nor a full disk ends anything: what cannot be written is left out.
 
     Args:
         log: the file.
         console: where to print; by default the standard output.
-        silent: tell nothing: another process does.
+        silent: send nothing at all: another process does.
+        verbose: print; else only the file and the user's own handlers of the logger have it.
     """
 
-    def __init__(self, log: Path, console: RichConsole | None = None, silent: bool = False) -> None:
-        self._log: TextIO | None = None
-        if not silent:
-            with contextlib.suppress(OSError):
-                self._log = log.open("a", encoding="utf-8")
-        self._console = console or terminal(silent)
+    def __init__(
+        self, log: Path, console: RichConsole | None = None, silent: bool = False, verbose: bool = True
+    ) -> None:
+        self.console = console or terminal(silent or not verbose)
+        self._log = log
+        self._silent = silent
+        self._verbose = verbose
+        self._handlers: list[logging.Handler] = []
+        self._level = LOGGER.level
+
+    @property
+    def is_terminal(self) -> bool:
+        """Whether lines are seen on a terminal, where bars and tables can move."""
+        return self.console.is_terminal and not self.console.quiet
 
     def __enter__(self) -> Self:
+        if not self._silent:
+            self._handlers = [LogFileHandler(self._log)]
+            if self._verbose:
+                self._handlers.append(TerminalHandler(self.console))
+            self._level = LOGGER.level
+            if LOGGER.getEffectiveLevel() > logging.INFO:
+                LOGGER.setLevel(logging.INFO)
+            for handler in self._handlers:
+                LOGGER.addHandler(handler)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._log is not None:
-            with contextlib.suppress(OSError):
-                self._log.close()
+        for handler in self._handlers:
+            LOGGER.removeHandler(handler)
+            handler.close()
+        if not self._silent:
+            LOGGER.setLevel(self._level)
+        self._handlers = []
 
     def say(self, text: str) -> None:
-        """A line, or several."""
-        with contextlib.suppress(OSError):
-            self._console.print(text, markup=False)
-        if self._log is not None:
-            with contextlib.suppress(OSError):
-                self._log.write(text + "\n")
-                self._log.flush()
+        """Send a line, or several."""
+        if not self._silent:
+            LOGGER.info("%s", text)
 
 
 def complain(message: str) -> None:

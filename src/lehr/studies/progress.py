@@ -42,10 +42,10 @@ class StudyConsole(Console):
         self._ended_before: int | None = None
 
     def __enter__(self) -> Self:
-        if self._console.is_terminal:
-            self._live = Live(console=self._console, transient=True, refresh_per_second=2)
+        if self.is_terminal:
+            self._live = Live(console=self.console, transient=True, refresh_per_second=2)
             self._live.start()
-        return self
+        return super().__enter__()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -25,6 +25,7 @@ from lehr.distributed.launch import stay_with
 from lehr.runtime.atomic_write import atomic_file
 from lehr.runtime.console import complain
 from lehr.runtime.malloc import tune_malloc
+from lehr.runtime.peak_memory import peak_memory_mib
 
 
 def main(job: dict[str, Any]) -> int:
@@ -80,20 +81,7 @@ def _use_cores(cores: Sequence[int]) -> None:
 
 def _leave(path: Path, outcome: dict[str, Any]) -> None:
     with atomic_file(path, "Make room.") as temporary:
-        temporary.write_text(json.dumps({**outcome, "memory": _peak_memory()}), encoding="utf-8")
-
-
-def _peak_memory() -> float | None:
-    """Most memory that this process has held, MiB: the device's where it used one, else the host's."""
-    torch = sys.modules.get("torch")
-    if torch is not None and torch.cuda.is_available() and torch.cuda.max_memory_reserved():
-        return round(float(torch.cuda.max_memory_reserved()) / 2**20, 1)
-    try:
-        import resource
-    except ImportError:  # Windows
-        return None
-    peak = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-    return round(peak / (2**20 if sys.platform == "darwin" else 2**10), 1)
+        temporary.write_text(json.dumps({**outcome, "memory": peak_memory_mib(children=True)}), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import torch.nn.functional as F
 from torch import Tensor
 
+from lehr.data.batch import Batch
 from lehr.rng import generator
 
 STRIDE = 32
@@ -81,3 +82,14 @@ def resized(images: Tensor, boxes: Tensor, size: int) -> tuple[Tensor, Tensor]:
     moved[..., 0::2] *= new_width / width
     moved[..., 1::2] *= new_height / height
     return scaled, moved
+
+
+def model_input(batch: Batch, size: int | None = None) -> tuple[Tensor, Tensor]:
+    """Return a batch as the model sees it: images float32 (batch, 3, height, width), 0 to 1, and its boxes, pixels.
+
+    Args:
+        batch: on the device, drawn.
+        size: longest side that the images are resized to, pixels; None leaves them as they are.
+    """
+    images, boxes = batch.normalized(), batch.boxes
+    return (images, boxes) if size is None else resized(images, boxes, size)

@@ -50,6 +50,10 @@ class Rates:
         """The three rates in the order of the optimizer's groups."""
         return self.lr_weights, self.lr_norms, self.lr_biases
 
+    def by_group(self, scale: float = 1.0) -> dict[str, float]:
+        """Return the three rates by the name of their group, times a factor."""
+        return {"weights": self.lr_weights * scale, "norms": self.lr_norms * scale, "biases": self.lr_biases * scale}
+
 
 @dataclass(frozen=True, slots=True)
 class TrainingPlan:

@@ -1,0 +1,376 @@
+"""Events of a run: what listeners are told, and when. All are frozen; none makes the training wait for the device.
+
+Every event but the first carries `run`, the same through a whole run; `epoch` counts from 0, and `step` is how many
+batches are done so far, over the run, unless it is said otherwise. Values of a batch are read when they
+have arrived from the device, so `BatchEnd` may come a few steps late, always in order and always before the epoch ends.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+from torch import Tensor
+
+from lehr.callbacks.run_info import Run
+from lehr.config import TrainConfig
+from lehr.data.batch import Batch
+from lehr.evaluation.evaluator import Evaluation
+from lehr.evaluation.metrics import Metrics
+from lehr.techniques.multi_scale import model_input
+
+
+@dataclass(frozen=True, slots=True)
+class PretrainRoutineStart:
+    """The run has its folder; data and model are about to be prepared.
+
+    Attributes:
+        folder: the run's folder.
+        config: the run's options.
+        resumed: whether the run goes on from a checkpoint.
+    """
+
+    method: ClassVar[str] = "on_pretrain_routine_start"
+    folder: Path
+    config: TrainConfig
+    resumed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class PretrainRoutineEnd:
+    """Data and model are ready.
+
+    Attributes:
+        notes: what was found out on the way, a line each, as the log has it.
+    """
+
+    method: ClassVar[str] = "on_pretrain_routine_end"
+    run: Run
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TrainStart:
+    """The training loop begins.
+
+    Attributes:
+        epoch: the epoch that begins or goes on, from 0.
+        step: batches done so far.
+        resumed: whether the run goes on from a checkpoint.
+    """
+
+    method: ClassVar[str] = "on_train_start"
+    run: Run
+    epoch: int
+    step: int
+    resumed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class TrainEpochStart:
+    """An epoch begins, or goes on in its middle after a resume or a rollback.
+
+    Attributes:
+        batches: batches that are left of the epoch.
+    """
+
+    method: ClassVar[str] = "on_train_epoch_start"
+    run: Run
+    epoch: int
+    step: int
+    batches: int
+
+
+@dataclass(frozen=True, slots=True)
+class BatchStart:
+    """A batch is about to be trained on.
+
+    Attributes:
+        batch: this process's share of the batch, drawn, on the device.
+        size: longest side that multi-scale training resizes it to, pixels; None leaves it as it is.
+        precision: in which the model computes, e.g. float32.
+    """
+
+    method: ClassVar[str] = "on_train_batch_start"
+    run: Run
+    epoch: int
+    step: int
+    batch: Batch
+    size: int | None
+    precision: str
+
+    def model_input(self) -> tuple[Tensor, Tensor]:
+        """Return the batch as the model sees it: images float32 (n, 3, h, w), 0 to 1, and boxes (n, objects, 4), xyxy.
+
+        Both are on the device and made anew, so they cost memory and time there; nothing waits for them.
+        """
+        return model_input(self.batch, self.size)
+
+
+@dataclass(frozen=True, slots=True)
+class BatchEnd:
+    """The values of a batch have arrived; a few steps late where the device is ahead of the host.
+
+    Attributes:
+        epoch: the batch's, from 0.
+        step: the batch, counted over the run from 0.
+        images: images of the whole batch, those of other processes included.
+        losses: each part of the loss times its gain, summed over these images.
+        finite: whether the batch was finite; of a batch that completed an optimizer step, whether the step was.
+        updated: whether it completed an optimizer step.
+        norm: norm of the gradient before it was clipped; None where no optimizer step was due.
+        rates: learning rates of weights, norms and biases.
+        momentum: momentum, or beta1.
+        accumulate: batches to an optimizer step.
+        loss_scale: what the loss was multiplied by in float16; None in other precisions.
+    """
+
+    method: ClassVar[str] = "on_train_batch_end"
+    run: Run
+    epoch: int
+    step: int
+    images: int
+    losses: Mapping[str, float]
+    finite: bool
+    updated: bool
+    norm: float | None
+    rates: Mapping[str, float]
+    momentum: float
+    accumulate: int
+    loss_scale: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class TrainEpochEnd:
+    """All batches of an epoch are done; its validation comes next.
+
+    Attributes:
+        losses: mean of each part of the loss, an image.
+        images: images seen.
+        instances: objects seen.
+        skipped: optimizer steps left out, their loss or gradient not finite.
+        replaced: samples that took the place of an image that could no longer be read.
+        seconds: spent in the loop over the batches.
+        images_per_second: of that loop.
+    """
+
+    method: ClassVar[str] = "on_train_epoch_end"
+    run: Run
+    epoch: int
+    step: int
+    losses: Mapping[str, float]
+    images: int
+    instances: int
+    skipped: int
+    replaced: int
+    seconds: float
+    images_per_second: float
+
+
+@dataclass(frozen=True, slots=True)
+class ValStart:
+    """A validation begins."""
+
+    method: ClassVar[str] = "on_val_start"
+    run: Run
+    epoch: int
+    step: int
+
+
+@dataclass(frozen=True, slots=True)
+class ValBatchEnd:
+    """A batch of a validation is done.
+
+    Attributes:
+        done: images done so far.
+    """
+
+    method: ClassVar[str] = "on_val_batch_end"
+    run: Run
+    epoch: int
+    done: int
+
+
+@dataclass(frozen=True, slots=True)
+class ValEnd:
+    """A validation has ended.
+
+    Attributes:
+        evaluation: its metrics, losses and seconds.
+    """
+
+    method: ClassVar[str] = "on_val_end"
+    run: Run
+    epoch: int
+    step: int
+    evaluation: Evaluation
+
+
+@dataclass(frozen=True, slots=True)
+class FitEpochEnd:
+    """An epoch is done, its validation too: the row of results.csv is known.
+
+    Attributes:
+        row: the epoch's row of results.csv, by column.
+        losses: mean of each part of the training loss, an image.
+        instances: objects seen in training.
+        metrics: of the validation.
+        rates: learning rates of weights, norms and biases at the epoch's last step.
+        images_per_second: of the training loop, validation left out.
+        seconds: spent on the run so far.
+        remaining: seconds to the end of the run, estimated.
+        memory: the most memory taken so far, MiB: on a GPU the device's, else the process's; None where not known.
+        best: whether it is the best epoch so far.
+    """
+
+    method: ClassVar[str] = "on_fit_epoch_end"
+    run: Run
+    epoch: int
+    step: int
+    row: Mapping[str, float | int | str | None]
+    losses: Mapping[str, float]
+    instances: int
+    metrics: Metrics
+    rates: Mapping[str, float]
+    images_per_second: float
+    seconds: float
+    remaining: float
+    memory: float | None
+    best: bool
+
+
+@dataclass(frozen=True, slots=True)
+class BestImproved:
+    """An epoch is better than all before; comes before its `FitEpochEnd`.
+
+    Attributes:
+        metrics: of its validation.
+    """
+
+    method: ClassVar[str] = "on_best_improved"
+    run: Run
+    epoch: int
+    step: int
+    metrics: Metrics
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSave:
+    """A checkpoint is on the disk, and weights where the save had some; told once the writing thread is done.
+
+    Attributes:
+        epoch: the epoch that ran or came next when the state was taken, from 0.
+        step: batches done by then.
+        checkpoint: the file with the whole training state.
+        last: the weights of the last epoch; None where they were not written.
+        best: the weights of the best epoch; None where they were not written.
+    """
+
+    method: ClassVar[str] = "on_model_save"
+    run: Run
+    epoch: int
+    step: int
+    checkpoint: Path
+    last: Path | None
+    best: Path | None
+
+
+@dataclass(frozen=True, slots=True)
+class Rollback:
+    """The run has gone back to an earlier checkpoint, since too many steps in a row were not finite.
+
+    Attributes:
+        epoch: the epoch that it has gone back to, from 0.
+        step: batches done there.
+        from_step: batches done before.
+        checkpoint: the file that it has gone back to.
+        lr_scale: multiple of the planned learning rates from here on.
+        precision: in which the model computes from here on.
+        rollbacks: how often the run has gone back at lower rates, this time included.
+    """
+
+    method: ClassVar[str] = "on_rollback"
+    run: Run
+    epoch: int
+    step: int
+    from_step: int
+    checkpoint: Path
+    lr_scale: float
+    precision: str
+    rollbacks: int
+
+
+@dataclass(frozen=True, slots=True)
+class RunException:
+    """The run ends with an error, a signal that asked it to stop included; its state is saved where that is possible.
+
+    Attributes:
+        run: the run; None where it failed in its preparation.
+        error: the error.
+    """
+
+    method: ClassVar[str] = "on_exception"
+    run: Run | None
+    error: BaseException
+
+
+@dataclass(frozen=True, slots=True)
+class TrainEnd:
+    """The training is done, all files written.
+
+    Attributes:
+        epochs: epochs done.
+        step: batches done.
+        best_epoch: from 0.
+        metrics: of the best epoch.
+        best: its weights.
+        last: the weights of the last epoch.
+        seconds: spent on the run.
+        stopped_early: whether early stopping ended it.
+    """
+
+    method: ClassVar[str] = "on_train_end"
+    run: Run
+    epochs: int
+    step: int
+    best_epoch: int
+    metrics: Metrics
+    best: Path
+    last: Path
+    seconds: float
+    stopped_early: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Teardown:
+    """The last event of a run, however it ends: files and connections are to be closed.
+
+    Attributes:
+        run: the run; None where it failed in its preparation.
+    """
+
+    method: ClassVar[str] = "teardown"
+    run: Run | None
+
+
+Event = (
+    PretrainRoutineStart
+    | PretrainRoutineEnd
+    | TrainStart
+    | TrainEpochStart
+    | BatchStart
+    | BatchEnd
+    | TrainEpochEnd
+    | ValStart
+    | ValBatchEnd
+    | ValEnd
+    | FitEpochEnd
+    | BestImproved
+    | ModelSave
+    | Rollback
+    | RunException
+    | TrainEnd
+    | Teardown
+)

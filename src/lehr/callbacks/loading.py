@@ -1,0 +1,70 @@
+"""Finding callbacks by name: those of installed packages, and objects as `package.module:object`."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from collections.abc import Sequence
+from importlib.metadata import entry_points
+
+from lehr.callbacks.dispatcher import check_callback
+from lehr.errors import InputError, did_you_mean
+
+GROUP = "lehr.callbacks"
+"""Entry points under which packages offer callbacks."""
+
+
+def is_code(name: str) -> bool:
+    """Return whether a name leads to any importable object, instead of to what an installed package offers."""
+    return ":" in name
+
+
+def load_callbacks(names: Sequence[str]) -> list[object]:
+    """Load callbacks by name.
+
+    Args:
+        names: each the name of an entry point, or `package.module:object`: a callback, or its class, which is called
+            without arguments.
+
+    Raises:
+        InputError: one of them cannot be found or made, or is no callback.
+    """
+    return [_load(name) for name in names]
+
+
+def _load(name: str) -> object:
+    if is_code(name):
+        found = _import(name)
+    else:
+        offered = {point.name: point for point in entry_points(group=GROUP)}
+        if name not in offered:
+            known = did_you_mean(name, offered) if offered else "No installed package offers any."
+            raise InputError(
+                f"--callback {name}: no installed package offers this callback. {known} "
+                "An object of your own is given as package.module:object."
+            )
+        try:
+            found = offered[name].load()
+        except Exception as error:
+            raise InputError(f"--callback {name}: cannot be imported ({type(error).__name__}: {error}).") from None
+    if inspect.isclass(found):
+        try:
+            found = found()
+        except Exception as error:
+            raise InputError(f"--callback {name}: {type(error).__name__} while it was made: {error}") from None
+    try:
+        check_callback(found)
+    except InputError as error:
+        raise InputError(f"--callback {name}: {error}") from None
+    return found
+
+
+def _import(name: str) -> object:
+    module, _, path = name.partition(":")
+    try:
+        found: object = importlib.import_module(module)
+        for part in path.split("."):
+            found = getattr(found, part)
+    except Exception as error:
+        raise InputError(f"--callback {name}: cannot be imported ({type(error).__name__}: {error}).") from None
+    return found

@@ -1,0 +1,44 @@
+"""The run that events are about."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from lehr.config import TrainConfig
+from lehr.models.detection import DetectionModel
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """The run that an event is about.
+
+    Attributes:
+        folder: its folder.
+        config: its options.
+        names: the class names.
+        parts: names of the parts of the loss, e.g. box, cls, dfl.
+        batches: batches of an epoch.
+        train_images: images of the training split.
+        val_images: images of the validation split.
+        device: where this process trains.
+        rank: this process, from 0.
+        processes: all that train together.
+        model: the model that is trained, itself; changes to it change the run.
+        averaged: the model that is validated and saved: the average of the weights where there is one.
+    """
+
+    folder: Path
+    config: TrainConfig
+    names: tuple[str, ...]
+    parts: tuple[str, ...]
+    batches: int
+    train_images: int
+    val_images: int
+    device: torch.device
+    rank: int
+    processes: int
+    model: DetectionModel
+    averaged: DetectionModel

@@ -1,0 +1,31 @@
+"""What a run ends with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from lehr.checkpoint.writer import BEST_WEIGHTS, LAST_WEIGHTS
+from lehr.evaluation.metrics import Metrics
+
+
+@dataclass(frozen=True, slots=True)
+class TrainResult:
+    """What a run ends with.
+
+    Attributes:
+        folder: the run's folder.
+        metrics: the numbers of the best epoch on the validation split.
+        best: the weights of the best epoch.
+        last: the weights of the last epoch.
+    """
+
+    folder: Path
+    metrics: Metrics
+    best: Path
+    last: Path
+
+
+def result_of(folder: Path, metrics: Metrics) -> TrainResult:
+    """What a finished run left in its folder."""
+    return TrainResult(folder, metrics, folder / BEST_WEIGHTS, folder / LAST_WEIGHTS)
