@@ -1,11 +1,12 @@
-"""What saving costs a training: epochs after which the state was saved, beside epochs after which it was not.
+"""What saving costs a training: epochs that train while the state is written, beside epochs that do not.
 
     python benchmarks/checkpoint_cost.py [--data shapes] [--model yolov8n] [--imgsz 128] [--pairs 10]
 
-Trains in one process, saving after every other epoch only; a save is written while the next epoch trains, so that epoch
-is the one that pays for it. Printed are the seconds of both kinds of epochs, turn by turn, and what can be measured
-without comparing: the seconds that the training itself spent on handing the state over, and the processor time of the
-thread that writes, as a share of all cores: what it takes at most from a training that uses them all.
+Trains in one process. The save of an epoch is written while the next epoch trains, so that epoch pays for it; every
+other epoch waits, before it begins and is timed, until the save is on the disk. Printed are the seconds of both kinds
+of epochs, turn by turn, and what can be measured without comparing: the seconds that the training itself spent on
+handing the state over, and the processor time of the thread that writes, as a share of all cores: what it takes at most
+from a training that uses them all.
 """
 
 from __future__ import annotations
@@ -13,20 +14,64 @@ from __future__ import annotations
 import argparse
 import statistics
 import tempfile
+import threading
 import time
 from pathlib import Path
-from typing import Any
 
 from lehr.runtime.malloc import tune_malloc
 
 tune_malloc()
 
-from lehr.checkpoint.writer import AsyncWriter  # noqa: E402
+from lehr.callbacks.events import FitEpochEnd, ModelSave, TrainEpochEnd, TrainEpochStart  # noqa: E402
+from lehr.checkpoint.format import read_position  # noqa: E402
+from lehr.checkpoint.run_folder import LAST  # noqa: E402
+from lehr.checkpoint.writer import THREAD  # noqa: E402
 from lehr.config import build_config  # noqa: E402
-from lehr.engine.checkpointer import Checkpointer  # noqa: E402
 from lehr.engine.run import train  # noqa: E402
-from lehr.engine.trainer import Trainer  # noqa: E402
 from lehr.runtime.device import available_cores  # noqa: E402
+
+
+class Cost:
+    """Times epochs, the handing over of the state, and the thread that writes.
+
+    Attributes:
+        handing_over: seconds that the training waited at each save.
+        writing: processor seconds of the writing thread, a save each.
+        epochs: seconds of the epochs that train beside a save (True), and of the others (False).
+    """
+
+    def __init__(self) -> None:
+        self.handing_over: list[float] = []
+        self.writing: list[float] = []
+        self.epochs: dict[bool, list[float]] = {True: [], False: []}
+        self._ended: float | None = None
+        self._started = 0.0
+        self._computed = 0.0
+
+    def on_fit_epoch_end(self, event: FitEpochEnd) -> None:
+        """Note when the state is about to be handed over."""
+        self._ended = time.perf_counter()
+
+    def on_train_epoch_start(self, event: TrainEpochStart) -> None:
+        """Note how long that took, and begin an epoch, after the save where it is to have none beside it."""
+        if self._ended is not None:
+            self.handing_over.append(time.perf_counter() - self._ended)
+        while event.epoch % 2 == 0 and event.epoch and read_position(event.run.folder / LAST).epoch < event.epoch:
+            time.sleep(0.01)
+        self._started = time.perf_counter()
+
+    def on_train_epoch_end(self, event: TrainEpochEnd) -> None:
+        """Note how long an epoch took."""
+        if event.epoch > 0:
+            self.epochs[event.epoch % 2 == 1].append(time.perf_counter() - self._started)
+
+    def on_model_save(self, event: ModelSave) -> None:
+        """Note what the writing thread has computed since the last save."""
+        thread = next(each for each in threading.enumerate() if each.name == THREAD)
+        assert thread.ident is not None
+        computed = time.clock_gettime(time.pthread_getcpuclockid(thread.ident))
+        self.writing.append(computed - self._computed)
+        self._computed = computed
 
 
 def main() -> None:
@@ -38,40 +83,17 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, default=10)
     parser.add_argument("--device", default="auto")
     given = parser.parse_args()
-    save, written, train_epoch = Checkpointer.save, AsyncWriter._written, Trainer._train_epoch
-    handing_over: list[float] = []
-    writing: list[float] = []
-    epochs: dict[bool, list[float]] = {True: [], False: []}
-
-    def some(checkpointer: Checkpointer, *args: Any, **kwargs: Any) -> None:
-        epoch = checkpointer._setup.state.epoch
-        if epoch % 2:
-            started = time.perf_counter()
-            save(checkpointer, *args, **kwargs)
-            handing_over.append(time.perf_counter() - started)
-
-    def timed_writing(saver: AsyncWriter, job: Any) -> str | None:
-        started = time.thread_time()
-        problem = written(saver, job)
-        writing.append(time.thread_time() - started)
-        return problem
-
-    def timed_epoch(trainer: Trainer, epoch: int) -> None:
-        started = time.perf_counter()
-        train_epoch(trainer, epoch)
-        if epoch > 0:
-            epochs[epoch % 2 == 1].append(time.perf_counter() - started)
-
-    Checkpointer.save, AsyncWriter._written, Trainer._train_epoch = some, timed_writing, timed_epoch  # type: ignore[method-assign]
+    cost = Cost()
     # Mosaic throughout, so that all epochs are alike.
     options = {"data": given.data, "model": given.model, "imgsz": given.imgsz, "device": given.device, "patience": 0}
     with tempfile.TemporaryDirectory() as folder:
         train(
             build_config(
                 {**options, "epochs": 2 * given.pairs + 2, "close_mosaic": 0, "project": Path(folder) / "runs"}
-            )
+            ),
+            callbacks=[cost],
         )
-    pairs = list(zip(epochs[True], epochs[False], strict=False))[: given.pairs]
+    pairs = list(zip(cost.epochs[True], cost.epochs[False], strict=False))[: given.pairs]
     print(f"\n{given.model} on {given.data} at {given.imgsz}\n{'pair':>4} {'saved':>8} {'not':>8}  ratio")
     for number, (with_save, without) in enumerate(pairs, 1):
         print(f"{number:>4} {with_save:8.2f} {without:8.2f} {with_save / without:6.3f}")
@@ -80,8 +102,8 @@ def main() -> None:
     print(f"median ratio {ratio:.3f}; an epoch takes {without:.2f} s")
     cores = available_cores()
     for what, seconds, among in (
-        ("the training waits", handing_over, 1),
-        (f"the thread that writes computes, among {cores} cores,", writing, cores),
+        ("the training waits", cost.handing_over, 1),
+        (f"the thread that writes computes, among {cores} cores,", cost.writing, cores),
     ):
         each = statistics.median(seconds)
         shares = (each / among / period for period in (without, 300))

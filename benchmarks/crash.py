@@ -23,7 +23,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -55,29 +55,40 @@ class Crashes:
     resumed: list[int] = field(default_factory=list)
 
 
+class Marks:
+    """Tells on a pipe where a run is."""
+
+    def on_train_batch_start(self, event: object) -> None:
+        """Tell that a step begins."""
+        mark(STEP)
+
+    def on_val_start(self, event: object) -> None:
+        """Tell that a validation begins."""
+        mark(VALIDATION)
+
+
+def mark(place: bytes) -> None:
+    """Tell on the pipe where the run is."""
+    with contextlib.suppress(OSError):  # nobody listens
+        os.write(int(os.environ[PIPE]), place)
+
+
 def child(arguments: Sequence[str]) -> None:
     """Runs `lehr`, telling on a pipe where it is."""
     from lehr.runtime.malloc import tune_malloc
 
     tune_malloc()
-    from lehr.checkpoint import writer as saver
+    from lehr.checkpoint import writer
     from lehr.cli.app import main
-    from lehr.engine.trainer import Trainer
 
-    pipe = int(os.environ[PIPE])
+    write = writer.write_checkpoint
 
-    def telling(mark: bytes, function: Callable[..., Any]) -> Callable[..., Any]:
-        def told(*args: Any, **kwargs: Any) -> Any:
-            with contextlib.suppress(OSError):  # nobody listens
-                os.write(pipe, mark)
-            return function(*args, **kwargs)
+    def marked(*args: Any) -> None:
+        mark(WRITING)
+        write(*args)
 
-        return told
-
-    Trainer._step = telling(STEP, Trainer._step)  # type: ignore[method-assign]
-    Trainer._validate = telling(VALIDATION, Trainer._validate)  # type: ignore[method-assign]
-    saver.write_checkpoint = telling(WRITING, saver.write_checkpoint)
-    main(arguments)
+    writer.write_checkpoint = marked
+    main([*arguments, "--callback", "crash:Marks"])
 
 
 def start(arguments: Sequence[str]) -> tuple[subprocess.Popen[str], int]:

@@ -13,10 +13,10 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import io
 import statistics
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,12 +26,17 @@ tune_malloc()
 
 import torch  # noqa: E402
 
-from lehr.callbacks.console import RunConsole  # noqa: E402
+from lehr.callbacks.console import ConsoleCallback  # noqa: E402
+from lehr.callbacks.dispatcher import Dispatcher  # noqa: E402
 from lehr.config import build_config  # noqa: E402
+from lehr.data.batch import Batch  # noqa: E402
+from lehr.data.loader import BatchRequest  # noqa: E402
+from lehr.engine.data import epoch_requests  # noqa: E402
 from lehr.engine.preflight import warm_up_compile  # noqa: E402
 from lehr.engine.setup import Setup, prepare  # noqa: E402
 from lehr.engine.trainer import Trainer  # noqa: E402
 from lehr.evaluation.evaluator import evaluate  # noqa: E402
+from lehr.runtime.console import Console  # noqa: E402
 from lehr.runtime.device import configure_backend, describe_device, pick_device  # noqa: E402
 from lehr.runtime.stop_request import StopRequest  # noqa: E402
 
@@ -42,30 +47,24 @@ def wait(device: torch.device) -> None:
         torch.cuda.synchronize(device)
 
 
-def loop_seconds(trainer: Trainer, steps: int) -> tuple[float, int]:
-    """Seconds and images of some steps of the trainer's own loop, within an epoch."""
-    state, setup = trainer.state, trainer.setup
-    requests = trainer._requests(state.epoch)
-    images = sum(len(key.images) for key in requests[:steps])
-    original = trainer._requests
-    trainer._requests = lambda epoch: requests[:steps]  # type: ignore[method-assign]
+def loop_seconds(trainer: Trainer, requests: Sequence[BatchRequest]) -> tuple[float, int]:
+    """Seconds and images of some steps of the trainer's own loop, as an epoch of their own."""
+    state, device = trainer.state, trainer.setup.device
     state.step, state.last_update = 0, -1
-    wait(setup.device)
+    wait(device)
     started = time.perf_counter()
-    trainer._train_epoch(0)
-    wait(setup.device)
-    seconds = time.perf_counter() - started
-    trainer._requests = original  # type: ignore[method-assign]
-    return seconds, images
+    trainer.train_epoch(0, requests)
+    wait(device)
+    return time.perf_counter() - started, sum(len(request.images) for request in requests)
 
 
-def step_seconds(trainer: Trainer, batches: list[Any]) -> tuple[float, int]:
+def step_seconds(trainer: Trainer, batches: Sequence[Batch]) -> tuple[float, int]:
     """Seconds and images of the trainer's own step on batches that are there."""
     trainer.state.step, trainer.state.last_update = 0, -1
     wait(trainer.setup.device)
     started = time.perf_counter()
     for batch in batches:
-        trainer._step(batch, 0, len(batches))
+        trainer.monitor.post(batch, trainer.step(batch))
         trainer.state.step += 1
     wait(trainer.setup.device)
     trainer.monitor.look(wait=True)
@@ -121,19 +120,20 @@ def main() -> None:
         for note in setup.notes:
             print(note)
         warm_up_compile(setup.config.speed.compile, setup.forward_loss, setup.state.precision, setup.first_batch, print)
-        reporter = stack.enter_context(RunConsole(folder / "log", 1, setup.config.imgsz))
+        output = stack.enter_context(Console(folder / "log", verbose=False))
         stop = stack.enter_context(StopRequest())
-        trainer = Trainer(setup, reporter, stop)
+        trainer = Trainer(setup, Dispatcher([ConsoleCallback(output)]), stop, output.say)
         stack.callback(trainer.checkpointer.close)
         device, batch = pick_device(given["device"]), setup.config.batch
-        with contextlib.redirect_stdout(io.StringIO()):
-            loop_seconds(trainer, 3)
-        ready = list(setup.feed.batches(trainer._requests(0)[:steps]))
+        class_maps = (0.0,) * len(setup.dataset.names)
+        requests = epoch_requests(setup.config, setup.train_samples, class_maps, 0)[:steps]
+        loop_seconds(trainer, requests[:3])
+        ready = list(setup.feed.batches(requests))
         step_seconds(trainer, ready[:3])
         setup.profile.begin()
         loops, alone = [], []
         for _ in range(turns):
-            loops.append(loop_seconds(trainer, steps))
+            loops.append(loop_seconds(trainer, requests))
             setup.profile.pause()
             alone.append(step_seconds(trainer, ready))
             setup.profile.begin()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
@@ -10,6 +10,7 @@ from lehr.runtime.malloc import tune_malloc
 
 tune_malloc()  # before torch is imported
 
+from lehr.callbacks.callback import FunctionCallback  # noqa: E402
 from lehr.config import build_config, rounded_size  # noqa: E402
 from lehr.data.cache import ImageStore  # noqa: E402
 from lehr.data.check import refuse_unusable  # noqa: E402
@@ -51,6 +52,7 @@ class Detector:
         self._name = model
         self._weights: Path | None = None
         self._model: DetectionModel | None = None
+        self._callbacks: list[object] = []
 
     @classmethod
     def load(cls, path: str | Path, device: str = "auto") -> Self:
@@ -86,10 +88,31 @@ class Detector:
         """The class names."""
         return self.model.names
 
-    def train(self, *, resume: str | Path | Literal[True] | None = None, **options: Any) -> TrainResult:
-        """Trains, and becomes the best of the run.
+    def add_callback(self, method: str, function: Callable[[Any], object]) -> None:
+        """Have a function called at an event of every training to come.
 
         Args:
+            method: the event's method, e.g. on_train_epoch_end; `lehr.callbacks.callback` lists them.
+            function: called with the event.
+
+        Raises:
+            InputError: there is no such event.
+        """
+        self._callbacks.append(FunctionCallback(method, function))
+
+    def train(
+        self,
+        *,
+        resume: str | Path | Literal[True] | None = None,
+        callbacks: Sequence[object] = (),
+        verbose: bool = True,
+        **options: Any,
+    ) -> TrainResult:
+        """Train, and become the best of the run.
+
+        Args:
+            callbacks: listeners to the run's events, beside those that were added.
+            verbose: print the run's course; else only the logger `lehr` and the run's log have it.
             resume: a run's folder or checkpoint to go on with, or True for the newest interrupted run; the options are
                 then those that may change, and the model is the run's.
             options: those of `lehr train`, with underscores: data, epochs, imgsz, batch, ...
@@ -100,8 +123,9 @@ class Detector:
         from lehr.engine.run import resume as go_on
         from lehr.engine.run import train
 
+        listeners = (*self._callbacks, *callbacks)
         if resume is not None:
-            result = go_on(None if resume is True else Path(resume), options)
+            result = go_on(None if resume is True else Path(resume), options, listeners, verbose)
             self._take(result, str(options.get("device", "auto")))
             return result
         start: dict[str, Any] = {"model": self._name}
@@ -109,7 +133,7 @@ class Detector:
             scale = self._model.scale
             start |= {"weights": self._weights, "depth": scale.depth, "width": scale.width}
         config = build_config({**start, **options})
-        result = train(config)
+        result = train(config, listeners, verbose)
         self._take(result, config.devices.device)
         return result
 

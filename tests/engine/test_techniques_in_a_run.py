@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ import pytest
 import torch
 from tests.conftest import MakeYolo
 
+from lehr.callbacks.callback import FunctionCallback
+from lehr.callbacks.events import BatchStart
 from lehr.config import build_config
 from lehr.engine.data import epoch_requests
 from lehr.engine.run import train
@@ -33,8 +36,8 @@ def options(data: str, folder: Path, **more: Any) -> dict[str, Any]:
     return {"data": data, "project": folder, **small, **more}
 
 
-def run(data: str, folder: Path, **more: Any) -> TrainResult:
-    return train(build_config(options(data, folder, **more)))
+def run(data: str, folder: Path, callbacks: Sequence[object] = (), **more: Any) -> TrainResult:
+    return train(build_config(options(data, folder, **more)), callbacks)
 
 
 def setup(data: str, folder: Path, **more: Any) -> Setup:
@@ -109,19 +112,19 @@ def test_rectangular_batches_are_rectangles_without_mosaic(tmp_path: Path) -> No
     assert run(str(root / "data.yaml"), tmp_path, rect=True, batch=2, imgsz=96, name="whole").best.is_file()
 
 
-def test_multi_scale_changes_the_size_of_the_steps(data: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import lehr.engine.step as module
-
+def test_multi_scale_changes_the_size_of_the_steps(data: str, tmp_path: Path) -> None:
+    sizes: list[int | None] = []
     seen: list[int] = []
-    original = module.resized
 
-    def spy(images: torch.Tensor, boxes: torch.Tensor, size: int) -> tuple[torch.Tensor, torch.Tensor]:
-        seen.append(size)
-        return original(images, boxes, size)
+    def note(event: BatchStart) -> None:
+        if event.step == 0:
+            event.run.model.register_forward_pre_hook(lambda _, inputs: seen.append(max(inputs[0].shape[-2:])))
+        sizes.append(event.size)
+        assert max(event.model_input()[0].shape[-2:]) == event.size
 
-    monkeypatch.setattr(module, "resized", spy)
-    run(data, tmp_path, grid_min=2, grid_max=4, epochs=6)
-    assert set(seen) == {64, 96, 128} and len(seen) == 12
+    run(data, tmp_path, callbacks=[FunctionCallback("on_train_batch_start", note)], grid_min=2, grid_max=4, epochs=6)
+    assert set(sizes) == {64, 96, 128} and len(sizes) == 12
+    assert seen == sizes
 
 
 def test_single_class_mode_sees_one_class(data: str, tmp_path: Path) -> None:

@@ -14,11 +14,6 @@ GROUP = "lehr.callbacks"
 """Entry points under which packages offer callbacks."""
 
 
-def is_code(name: str) -> bool:
-    """Return whether a name leads to any importable object, instead of to what an installed package offers."""
-    return ":" in name
-
-
 def load_callbacks(names: Sequence[str]) -> list[object]:
     """Load callbacks by name.
 
@@ -33,7 +28,7 @@ def load_callbacks(names: Sequence[str]) -> list[object]:
 
 
 def _load(name: str) -> object:
-    if is_code(name):
+    if ":" in name:
         found = _import(name)
     else:
         offered = {point.name: point for point in entry_points(group=GROUP)}
@@ -51,7 +46,7 @@ def _load(name: str) -> object:
         try:
             found = found()
         except Exception as error:
-            raise InputError(f"--callback {name}: {type(error).__name__} while it was made: {error}") from None
+            raise InputError(f"--callback {name}: cannot be made ({type(error).__name__}: {error}).") from None
     try:
         check_callback(found)
     except InputError as error:

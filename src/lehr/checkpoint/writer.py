@@ -21,6 +21,8 @@ from lehr.errors import LehrError
 from lehr.models.weights import encode_weights, write_weights
 
 BEST_WEIGHTS, LAST_WEIGHTS = "best.safetensors", "last.safetensors"
+THREAD = "lehr-writer"
+"""Name of the thread that writes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +77,7 @@ class AsyncWriter:
         self._busy = False
         self._closing = False
         self._news: list[str] = []
-        self._thread = threading.Thread(target=self._work, name="saver", daemon=True)
+        self._thread = threading.Thread(target=self._work, name=THREAD, daemon=True)
         self._thread.start()
 
     def save(self, save: SaveRequest) -> None:

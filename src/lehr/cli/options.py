@@ -35,4 +35,5 @@ Overlap = Annotated[
         help="Overlap (IoU) from which a detection repeats a better one, 0 to 1.",
     ),
 ]
+Quiet = Annotated[bool, Parameter(negative=(), group="Output", help="Print errors alone; files are written as ever.")]
 MostDetections = Annotated[int, Parameter(group="Detection", validator=Number(gte=1), help="Most detections an image.")]

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
+from lehr.cli.options import Quiet
 from lehr.cli.train_options import (
     Augment,
     Config,
@@ -62,6 +63,7 @@ def train(
     hyp: Hyp = None,
     resume: Resume = None,
     explain: Annotated[bool, Parameter(negative=(), group="Files")] = False,
+    quiet: Quiet = False,
 ) -> None:
     """Train a detector; without options, YOLOv8n on the generated data set `shapes`, a few minutes on two cores.
 
@@ -79,7 +81,7 @@ def train(
         if config is not None or hyp is not None or explain:
             raise InputError("--resume: goes with no --config, --hyp or --explain; a run goes on with its own options.")
         changes = given_options(data, model, schedule, loss, augment, speed, devices, run)
-        _go_on(resume[0] if resume else None, changes)
+        _go_on(resume[0] if resume else None, changes, verbose=not quiet)
         return
     settings = merged(data, model, schedule, loss, augment, speed, devices, run, config=config, hyp=hyp)
     if explain:
@@ -93,8 +95,8 @@ def train(
     tune_malloc()
     from lehr.engine.run import train as train_detector
 
-    best = train_detector(settings).best
-    if world().rank > 0:  # of several, started by torchrun
+    best = train_detector(settings, verbose=not quiet).best
+    if quiet or world().rank > 0:  # of several, started by torchrun
         return
     say(
         f"\nNext, try:\n"
@@ -104,10 +106,10 @@ def train(
     )
 
 
-def _go_on(target: Path | None, changes: dict[str, Any]) -> None:
+def _go_on(target: Path | None, changes: dict[str, Any], verbose: bool) -> None:
     from lehr.runtime.malloc import tune_malloc
 
     tune_malloc()
     from lehr.engine.run import resume
 
-    resume(target, changes)
+    resume(target, changes, verbose=verbose)

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 from cyclopts import Group, Parameter
 
+from lehr.callbacks.names import code_notice, split_code
 from lehr.config import TrainConfig, build_config
 from lehr.hyperparameters import read_hyperparameters
 from lehr.options import (
@@ -66,7 +67,22 @@ def merged(*groups: Options, config: Path | None, hyp: str | None) -> TrainConfi
         model = given.get("model") or options.get("model") or ModelOptions().model
         read = read_hyperparameters(hyp, model)
         options = {name: value for name, value in options.items() if name not in read.values} | {"hyp": hyp}
-    return build_config(options | given)
+    options, notes = without_code(options, config)
+    settings = build_config(options | given)
+    return settings.model_copy(update={"notes": (*settings.notes, *notes)})
+
+
+def without_code(options: dict[str, Any], file: Path | None) -> tuple[dict[str, Any], list[str]]:
+    """Leave out callbacks that a file names as code, since a file may come from anybody; say so, a line each.
+
+    Args:
+        options: by name, as the file has them.
+        file: the file.
+    """
+    kept, left_out = split_code(options.get("callback") or ())
+    if not left_out:
+        return options, []
+    return {**options, "callback": kept}, [code_notice(str(file), left_out)]
 
 
 def given_options(*groups: Options) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from lehr.callbacks.names import code_notice, split_code
 from lehr.checkpoint.format import Checkpoint, newest_checkpoint, read_checkpoint, read_position
 from lehr.checkpoint.run_folder import CONFIG, LAST, PREVIOUS, is_held
 from lehr.checkpoint.writer import LAST_WEIGHTS
@@ -106,7 +107,7 @@ def peek(folder: Path, file: Path | None, changes: Mapping[str, Any]) -> TrainCo
         InputError: an option that cannot change was given, or the run's files cannot be used.
     """
     try:
-        return changed(_complete(folder / CONFIG), changes)
+        return changed(_without_code(_complete(folder / CONFIG), folder, changes, []), changes)
     except InputError:
         return open_run(folder, file, changes).config
 
@@ -134,7 +135,7 @@ def open_run(folder: Path, file: Path | None, changes: Mapping[str, Any]) -> Res
             f"{checkpoint.path}: was written by a version of Lehr that this one cannot go on from. Start a new run "
             f"from its weights: --weights {folder / LAST_WEIGHTS}"
         )
-    config = changed(_config_of(folder, checkpoint, notes), changes)
+    config = changed(_without_code(_config_of(folder, checkpoint, notes), folder, changes, notes), changes)
     return Resumption(folder, config, checkpoint, tuple(notes))
 
 
@@ -187,6 +188,16 @@ def _config_of(folder: Path, checkpoint: Checkpoint | None, notes: list[str]) ->
                     "Set it back, or start a new run with --config."
                 )
     return config
+
+
+def _without_code(config: TrainConfig, folder: Path, changes: Mapping[str, Any], notes: list[str]) -> TrainConfig:
+    """The options of a run without callbacks that its file names as code, unless callbacks are given anew."""
+    kept, left_out = split_code(config.run.callback)
+    if not left_out:
+        return config
+    if "callback" not in changes:
+        notes.append(code_notice(str(folder / CONFIG), left_out))
+    return config.model_copy(update={"run": config.run.model_copy(update={"callback": kept})})
 
 
 def _complete(path: Path) -> TrainConfig:
