@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from lehr.errors import InputError, did_you_mean
 from lehr.hyperparameters import read_hyperparameters
+from lehr.models.family import ANCHOR_OPTIONS, Family, find_family
 from lehr.options import (
     GROUPS,
     AugmentOptions,
@@ -20,7 +21,6 @@ from lehr.options import (
     RunOptions,
     ScheduleOptions,
     SpeedOptions,
-    has_anchors,
     option_names,
 )
 
@@ -60,6 +60,15 @@ class TrainConfig(Options):
         return self.schedule.epochs or 100
 
     @property
+    def family(self) -> Family:
+        """The family of the model.
+
+        Raises:
+            InputError: there is no such model.
+        """
+        return find_family(self.model.model)
+
+    @property
     def batch(self) -> int:
         """Images a step; the default where it is to be measured and has not been yet."""
         batch = self.data.batch
@@ -75,9 +84,7 @@ class TrainConfig(Options):
 
 
 SHAPES = {"imgsz": 128, "epochs": 18, "close_mosaic": 12}
-"""What is not asked for otherwise when training on `shapes`: small pictures, and few epochs."""
-SHAPES_WITH_ANCHORS = {**SHAPES, "epochs": 24, "close_mosaic": 18, "cls": 1.0}
-"""The same for families with anchors: scaled to five classes, the usual gain teaches coarse levels no class in time."""
+"""What is not asked for otherwise when training on `shapes`: small pictures, and few epochs; a family may differ."""
 SHAPES_LR0 = 0.002
 """The rate there, where the optimizer is chosen automatically."""
 
@@ -100,35 +107,36 @@ def build_config(options: Mapping[str, Any], source: str = "options") -> TrainCo
         if name not in groups and name != "hyp":
             raise InputError(f"{source}: unknown option '{key}'. {did_you_mean(name, [*groups, 'hyp'])}")
         given[name] = value
+    family = find_family(str(given.get("model") or ModelOptions().model))
     hyp = given.pop("hyp", None)
     notes: tuple[str, ...] = ()
     if hyp is not None:
-        read = read_hyperparameters(hyp, given.get("model") or ModelOptions().model)
+        read = read_hyperparameters(hyp, str(given.get("model") or ModelOptions().model))
         notes = read.notes
         _validated(read.values, f"--hyp {hyp}")  # by itself, so that a message names the file
         unset = {name for name, value in given.items() if value is None or (name, value) == ("optimizer", "auto")}
         given = {**read.values, **{name: value for name, value in given.items() if name not in unset}}
     if given.get("data", "shapes") == "shapes":
-        fitting = SHAPES_WITH_ANCHORS if has_anchors(given.get("model") or ModelOptions().model) else SHAPES
-        automatic = fitting | ({"lr0": SHAPES_LR0} if given.get("optimizer", "auto") == "auto" else {})
+        rate = {"lr0": SHAPES_LR0} if given.get("optimizer", "auto") == "auto" else {}
+        automatic = {**SHAPES, **family.on_shapes, **rate}
         given = given | {name: value for name, value in automatic.items() if given.get(name) is None}
     config = _validated(given, source)
     return config.model_copy(update={"notes": (*notes, *_without_effect(config))})
 
 
-WITH_ANCHORS = ("obj", "obj_pw", "anchor_t", "anchors")
-WITHOUT_ANCHORS = ("dfl", "least_side")
-
-
 def _without_effect(config: TrainConfig) -> list[str]:
     """A line for each option that was changed and means nothing to the model's family."""
     default, now = TrainConfig().flat(), config.flat()
-    anchors = has_anchors(config.model.model)
-    names = WITHOUT_ANCHORS if anchors else WITH_ANCHORS
+    family, model = config.family, config.model.model
+
+    def reason(name: str) -> str:
+        if (name in ANCHOR_OPTIONS) == family.anchors:
+            return f"the loss of {model} does not have it"
+        return f"{model} has {'anchors' if family.anchors else 'no anchors'}"
+
     return [
-        f"--{name.replace('_', '-')} {now[name]:g} has no effect: {config.model.model} has "
-        f"{'anchors' if anchors else 'no anchors'}."
-        for name in names
+        f"--{name.replace('_', '-')} {now[name]:g} has no effect: {reason(name)}."
+        for name in family.without_effect
         if now[name] != default[name]
     ]
 

@@ -19,8 +19,8 @@ from lehr.data.loader import EvalBatches, Loader, eval_requests  # noqa: E402
 from lehr.detections import Detections  # noqa: E402
 from lehr.errors import LehrError  # noqa: E402
 from lehr.evaluation.evaluator import Evaluation, evaluate  # noqa: E402
-from lehr.models.build import check_model_name  # noqa: E402
 from lehr.models.detection import DetectionModel  # noqa: E402
+from lehr.models.family import find_family  # noqa: E402
 from lehr.models.weights import load_model  # noqa: E402
 from lehr.prediction.predictor import ImageSource, predict_images  # noqa: E402
 from lehr.prediction.sources import find_images  # noqa: E402
@@ -48,7 +48,7 @@ class Detector:
     """
 
     def __init__(self, model: str = "yolov8n") -> None:
-        check_model_name(model)
+        find_family(model)
         self._name = model
         self._weights: Path | None = None
         self._model: DetectionModel | None = None

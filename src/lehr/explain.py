@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from lehr.options import has_anchors
 from lehr.preview import Preview
 from lehr.techniques.schedule import schedule_name
 
@@ -126,7 +125,7 @@ def _course(run: Preview) -> Iterator[Technique]:
 
 def _model(run: Preview) -> Iterator[Technique]:
     options = run.config.model
-    with_anchors = has_anchors(options.model)
+    with_anchors = run.config.family.anchors
     yield _technique(
         "pretrained-start",
         "pretrained start",
@@ -212,7 +211,7 @@ def _data(run: Preview) -> Iterator[Technique]:
 
 def _loss(run: Preview) -> Iterator[Technique]:
     loss = run.config.loss
-    if not has_anchors(run.config.model.model):
+    if not run.config.family.anchors:
         least = f", sides of at least {loss.least_side:g}" if loss.least_side > 0 else ""
         yield _technique(
             "task-aligned-assignment",

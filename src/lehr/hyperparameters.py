@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from lehr.errors import InputError, did_you_mean
-from lehr.options import AugmentOptions, LossOptions, ScheduleOptions, has_anchors
+from lehr.models.family import find_family
+from lehr.options import AugmentOptions, LossOptions, ScheduleOptions
 from lehr.yaml_files import line_of_key, read_mapping
 
 _LOW: dict[str, float] = {
@@ -89,7 +90,7 @@ def read_hyperparameters(source: str | Path, model: str) -> Hyperparameters:
         model: the model's name; one without anchors keeps its own gains.
 
     Raises:
-        InputError: there is no such file or preset, or it holds an unknown name.
+        InputError: there is no such file, preset or model, or it holds an unknown name.
     """
     if str(source) in PRESETS:
         given: dict[str, Any] = dict(PRESETS[str(source)])
@@ -105,9 +106,9 @@ def read_hyperparameters(source: str | Path, model: str) -> Hyperparameters:
         given["anchors"] = round(given["anchors"])
         if given["anchors"] == 0:
             del given["anchors"]
-    family = given.pop(FAMILY, None)
+    family, own_family = given.pop(FAMILY, None), find_family(model)
     own = [name for name in (*GAINS, *(("dfl",) if family else ())) if name in given]
-    if own and (not has_anchors(model) if family is None else not model.startswith(str(family))):
+    if own and (not own_family.anchors if family is None else own_family.name != str(family)):
         given = {name: value for name, value in given.items() if name not in own}
         whose = "the loss with anchors" if family is None else f"the loss of {family}"
         notes.append(f"--hyp {source}: {', '.join(own)} belong to {whose}; {model} keeps its own gains.")

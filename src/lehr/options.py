@@ -316,11 +316,6 @@ GROUPS: dict[str, type[Options]] = {
 }
 
 
-def has_anchors(model: str) -> bool:
-    """Whether the family of a model, given by its name, has anchors."""
-    return not model.startswith("yolov8")
-
-
 def option_names() -> dict[str, str]:
     """Every option's flat name and the group it lives in."""
     return {name: group for group, options in GROUPS.items() for name in options.model_fields}

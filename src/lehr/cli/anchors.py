@@ -93,21 +93,16 @@ def anchors(
 def _anchors_of(model: str, weights: Path | None, a_level: int) -> NDArray[np.float64]:
     """Anchors (levels, anchors a level, 2), pixels, of a weights file or of a model's name."""
     from lehr.errors import InputError
-    from lehr.models.anchor_head import default_anchors
-    from lehr.models.build import anchor_head, check_model_name
+    from lehr.models.build import anchor_head, build_model
+    from lehr.models.family import find_family
     from lehr.models.weights import load_model
-    from lehr.options import has_anchors
 
-    without = f"{weights or model}: has no anchors. Give a yolov5 or yolov3-spp."
-    if weights is not None:
-        head = anchor_head(load_model(weights))
-        if head is None:
-            raise InputError(without)
-        return head.pixel_anchors.double().numpy()
-    check_model_name(model)
-    if not has_anchors(model):
-        raise InputError(f"--model {without}")
-    return default_anchors(a_level).double().numpy()
+    if weights is None and not find_family(model).anchors:
+        raise InputError(f"--model {model}: has no anchors. Give a yolov5 or yolov3-spp.")
+    head = anchor_head(build_model(model, ("object",), anchors=a_level) if weights is None else load_model(weights))
+    if head is None:
+        raise InputError(f"{weights}: has no anchors. Give weights of a yolov5 or yolov3-spp.")
+    return head.pixel_anchors.double().numpy()
 
 
 def _text(title: str, anchors: NDArray[np.float64], fit: AnchorFit) -> str:

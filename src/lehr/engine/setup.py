@@ -30,7 +30,6 @@ from lehr.engine.state import EpochSums, TrainState
 from lehr.engine.step import ForwardLoss
 from lehr.losses.build import build_loss
 from lehr.losses.loss import Loss
-from lehr.models.build import check_model_name
 from lehr.models.weights import read_metadata
 from lehr.options import DeviceOptions
 from lehr.runtime.device import configure_backend, describe_device, set_deterministic
@@ -145,7 +144,6 @@ def prepare(
         InputError: options or data that cannot be trained on, or not those of the run that is to go on.
     """
     checkpoint = resumption.checkpoint if resumption is not None else None
-    check_model_name(config.model.model)
     if config.model.weights is not None and checkpoint is None:
         read_metadata(config.model.weights)
     group = group or Group.alone()

@@ -8,8 +8,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Self
 
 import torch
 from torch import Tensor
@@ -21,6 +22,7 @@ from lehr.losses.label_smoothing import smoothed
 from lehr.losses.loss import Loss, supports_dynamic_shapes
 from lehr.models.anchor_head import BOX, CLASSES, OBJECTNESS, AnchorPrediction, boxes_from_logits
 from lehr.models.detection import STRIDES
+from lehr.options import LossOptions
 
 LEVEL_WEIGHTS = (4.0, 1.0, 0.4)
 
@@ -52,6 +54,30 @@ class AnchorBasedLoss(Loss):
     class_weights: Tensor | None = None
 
     parts: ClassVar[tuple[str, ...]] = ("box", "obj", "cls")
+
+    @classmethod
+    def from_options(
+        cls,
+        options: LossOptions,
+        gains: Mapping[str, float],
+        *,
+        classes: int,
+        imgsz: int,
+        class_weights: Tensor | None = None,
+    ) -> Self:
+        """Build the loss of a run, its gains scaled to classes and image size; as `Loss.from_options`."""
+        box, obj, class_gain = scaled_gains(gains["box"], options.obj, gains["cls"], classes=classes, imgsz=imgsz)
+        return cls(
+            box=box,
+            obj=obj,
+            cls=class_gain,
+            anchor_t=options.anchor_t,
+            smoothing=options.label_smoothing,
+            cls_pw=options.cls_pw,
+            obj_pw=options.obj_pw,
+            gamma=options.fl_gamma,
+            class_weights=class_weights,
+        )
 
     def sums(self, prediction: AnchorPrediction, boxes: Tensor, classes: Tensor) -> tuple[Tensor, Tensor]:
         """What adds up over the images: (9,) box, obj and cls of each level, each times its gain, and their counts."""

@@ -7,10 +7,13 @@ the loss of the whole batch comes of the sums and of the counts of all.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any, ClassVar
+from collections.abc import Mapping
+from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor
+
+from lehr.options import LossOptions
 
 
 class Loss(ABC):
@@ -22,6 +25,27 @@ class Loss(ABC):
 
     __slots__ = ()
     parts: ClassVar[tuple[str, ...]]
+
+    @classmethod
+    @abstractmethod
+    def from_options(
+        cls,
+        options: LossOptions,
+        gains: Mapping[str, float],
+        *,
+        classes: int,
+        imgsz: int,
+        class_weights: Tensor | None = None,
+    ) -> Self:
+        """Build the loss of a run.
+
+        Args:
+            options: the variations, and the gains that are given.
+            gains: `box` and `cls`: those of the options, or the family's where these are unset.
+            classes: number of classes.
+            imgsz: side of the training square, pixels.
+            class_weights: (classes,), a factor for each class, on the model's device; None for none.
+        """
 
     def __call__(self, prediction: Any, boxes: Tensor, classes: Tensor) -> Tensor:
         """Each part times its gain and the batch size; (parts,).

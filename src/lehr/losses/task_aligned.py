@@ -10,8 +10,9 @@ Each is weighted by the target score and divided by the sum of all target scores
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Self
 
 import torch
 from torch import Tensor
@@ -21,6 +22,7 @@ from lehr.losses.iou import ciou
 from lehr.losses.loss import Loss, supports_dynamic_shapes
 from lehr.losses.task_aligned_assigner import assign
 from lehr.models.dfl_head import BINS, DFLPrediction, boxes_from_distances, expected_distances
+from lehr.options import LossOptions
 
 
 def distribution_focal_loss(logits: Tensor, distances: Tensor) -> Tensor:
@@ -96,6 +98,28 @@ class TaskAlignedLoss(Loss):
     class_weights: Tensor | None = None
 
     parts: ClassVar[tuple[str, ...]] = ("box", "cls", "dfl")
+
+    @classmethod
+    def from_options(
+        cls,
+        options: LossOptions,
+        gains: Mapping[str, float],
+        *,
+        classes: int,
+        imgsz: int,
+        class_weights: Tensor | None = None,
+    ) -> Self:
+        """Build the loss of a run; as `Loss.from_options`."""
+        return cls(
+            box=gains["box"],
+            cls=gains["cls"],
+            dfl=options.dfl,
+            least_side=options.least_side,
+            smoothing=options.label_smoothing,
+            cls_pw=options.cls_pw,
+            gamma=options.fl_gamma,
+            class_weights=class_weights,
+        )
 
     def sums(self, prediction: DFLPrediction, boxes: Tensor, classes: Tensor) -> tuple[Tensor, Tensor]:
         """What adds up over the images: (3,) box, cls and dfl, each times its gain, and (1,) the target scores."""

@@ -82,6 +82,7 @@ class AnchorHead(Head):
         anchors: anchors a level.
     """
 
+    loss = "lehr.losses.anchor_based:AnchorBasedLoss"
     anchors: Tensor
     _strides: Tensor
 

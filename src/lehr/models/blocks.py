@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor, nn
 
@@ -155,13 +153,3 @@ class Concat(nn.Module):
     def forward(self, parts: list[Tensor]) -> Tensor:
         """Features (batch, c_i, h, w) to (batch, sum of c_i, h, w)."""
         return torch.cat(parts, 1)
-
-
-def scaled_channels(channels: int, width: float, most: int) -> int:
-    """Channels of a scaled model: `min(channels, most) * width`, rounded up to a multiple of 8, at least 8."""
-    return math.ceil(min(channels, most) * width / 8) * 8
-
-
-def scaled_repeats(repeats: int, depth: float) -> int:
-    """Bottlenecks of a scaled block: `repeats * depth` rounded, at least 1."""
-    return max(round(repeats * depth), 1)

@@ -6,26 +6,11 @@ import dataclasses
 
 import torch
 
-from lehr.errors import InputError, did_you_mean
-from lehr.models import yolov3, yolov5, yolov8
+from lehr.errors import InputError
 from lehr.models.anchor_head import AnchorHead
-from lehr.models.detection import DetectionModel, Scale
-from lehr.models.yolov3 import YOLOv3
-from lehr.models.yolov5 import YOLOv5
-from lehr.models.yolov8 import YOLOv8
-
-SCALES: dict[str, Scale] = {
-    **{f"yolov8{name}": scale for name, scale in yolov8.SCALES.items()},
-    **{f"yolov5{name}": scale for name, scale in yolov5.SCALES.items()},
-    **{f"yolov3{name}": scale for name, scale in yolov3.SCALES.items()},
-}
-MODEL_NAMES = tuple(SCALES)
-
-
-def check_model_name(name: str) -> None:
-    """Raises InputError, with the nearest names, when there is no such model."""
-    if name not in SCALES:
-        raise InputError(f"--model: there is no model '{name}'. {did_you_mean(name, MODEL_NAMES)}")
+from lehr.models.detection import DetectionModel
+from lehr.models.family import find_family
+from lehr.plugins import resolve
 
 
 def build_model(
@@ -41,7 +26,7 @@ def build_model(
     """A freshly initialized model; the same seed gives the same weights.
 
     Args:
-        name: a name of `MODEL_NAMES`, e.g. "yolov8n".
+        name: a model of some family, e.g. "yolov8n".
         names: the class names.
         imgsz: side of the square it will be trained for, pixels.
         seed: seed of the initial weights.
@@ -52,19 +37,18 @@ def build_model(
     Raises:
         InputError: there is no such model, or no class.
     """
-    check_model_name(name)
+    family = find_family(name)
     if not names:
         raise InputError("A detector needs at least one class; the data set names none.")
-    scale = SCALES[name]
+    scale = family.scale(name)
     scale = dataclasses.replace(
         scale, depth=scale.depth if depth is None else depth, width=scale.width if width is None else width
     )
+    build = resolve(family.build)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed % 2**63)
-        if name.startswith("yolov8"):
-            return YOLOv8(name, names, imgsz, scale)
-        family = YOLOv5 if name.startswith("yolov5") else YOLOv3
-        return family(name, names, imgsz, scale, anchors)
+        model: DetectionModel = build(name, names, imgsz, scale, *((anchors,) if family.anchors else ()))
+    return model
 
 
 def anchor_head(model: DetectionModel) -> AnchorHead | None:

@@ -3,38 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
 from torch import Tensor, nn
 
-from lehr.models.blocks import scaled_channels, scaled_repeats
+from lehr.models.scale import Scale
+
+if TYPE_CHECKING:
+    from lehr.losses.loss import Loss
 
 STRIDES = (8, 16, 32)
 """Pixels a cell of the three levels, finest first."""
-
-
-@dataclass(frozen=True, slots=True)
-class Scale:
-    """How a scale differs from the base model.
-
-    Attributes:
-        depth: multiple of the repeats of a block.
-        width: multiple of the channels.
-        most_channels: most channels before widening; None for no bound.
-    """
-
-    depth: float
-    width: float
-    most_channels: int | None = None
-
-    def channels(self, channels: int) -> int:
-        """Channels of a layer at this scale, a multiple of 8."""
-        return scaled_channels(channels, self.width, self.most_channels or channels)
-
-    def repeats(self, repeats: int) -> int:
-        """Repeats of a block at this scale, at least 1."""
-        return scaled_repeats(repeats, self.depth)
 
 
 class Prediction(Protocol):
@@ -49,9 +28,11 @@ class Head(nn.Module):
 
     Attributes:
         classes: number of classes.
+        loss: class of the loss that teaches it, or where it is, e.g. "package.module:Loss".
     """
 
     classes: int
+    loss: ClassVar[str | type[Loss]]
 
     def start_biases(self, shares: Sequence[float] | None = None) -> None:
         """Sets the biases that a training starts with.

@@ -99,6 +99,8 @@ class DFL(nn.Module):
 class DFLHead(Head):
     """Decoupled head: per level one branch for the box distributions and one for the classes."""
 
+    loss = "lehr.losses.task_aligned:TaskAlignedLoss"
+
     def __init__(self, classes: int, channels: tuple[int, int, int]) -> None:
         super().__init__()
         self.classes = classes

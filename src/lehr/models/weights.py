@@ -20,6 +20,7 @@ from torch import Tensor
 from lehr.errors import InputError
 from lehr.models.build import anchor_head, build_model
 from lehr.models.detection import DetectionModel
+from lehr.models.family import is_model
 from lehr.runtime.atomic_write import atomic_file
 
 FORMAT = "lehr-1"
@@ -132,6 +133,10 @@ def load_model(path: Path, device: torch.device | None = None) -> DetectionModel
     names = tuple(json.loads(metadata["names"]))
     depth, width = (float(metadata[key]) if key in metadata else None for key in ("depth", "width"))
     anchors = len(json.loads(metadata["anchors"])[0]) if "anchors" in metadata else 3
+    if not is_model(metadata["model"]):
+        raise InputError(
+            f"{path}: is of the model '{metadata['model']}', which is not here. Install the package that adds it."
+        )
     model = build_model(metadata["model"], names, int(metadata["imgsz"]), depth=depth, width=width, anchors=anchors)
     with safe_open(path, framework="pt") as file:
         state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)

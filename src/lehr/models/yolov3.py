@@ -9,9 +9,8 @@ from torch import Tensor, nn
 
 from lehr.models.anchor_head import AnchorHead, AnchorPrediction
 from lehr.models.blocks import SPP, Bottleneck, Concat, Conv
-from lehr.models.detection import DetectionModel, Scale
-
-SCALES = {"-spp": Scale(1.0, 1.0)}
+from lehr.models.detection import DetectionModel
+from lehr.models.scale import Scale
 
 
 def bottlenecks(channels: int, repeats: int, shortcut: bool = True) -> nn.Module:

@@ -9,15 +9,8 @@ from torch import Tensor, nn
 
 from lehr.models.anchor_head import AnchorHead, AnchorPrediction
 from lehr.models.blocks import C3, SPPF, Concat, Conv
-from lehr.models.detection import DetectionModel, Scale
-
-SCALES = {
-    "n": Scale(0.33, 0.25),
-    "s": Scale(0.33, 0.50),
-    "m": Scale(0.67, 0.75),
-    "l": Scale(1.00, 1.00),
-    "x": Scale(1.33, 1.25),
-}
+from lehr.models.detection import DetectionModel
+from lehr.models.scale import Scale
 
 
 class YOLOv5(DetectionModel):

@@ -8,16 +8,9 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from lehr.models.blocks import SPPF, C2f, Concat, Conv
-from lehr.models.detection import DetectionModel, Scale
+from lehr.models.detection import DetectionModel
 from lehr.models.dfl_head import DFLHead, DFLPrediction
-
-SCALES = {
-    "n": Scale(0.33, 0.25, 1024),
-    "s": Scale(0.33, 0.50, 1024),
-    "m": Scale(0.67, 0.75, 768),
-    "l": Scale(1.00, 1.00, 512),
-    "x": Scale(1.00, 1.25, 512),
-}
+from lehr.models.scale import Scale
 
 
 class YOLOv8(DetectionModel):

@@ -11,10 +11,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from lehr.config import WITH_ANCHORS, WITHOUT_ANCHORS, TrainConfig, build_config
+from lehr.config import TrainConfig, build_config
 from lehr.errors import InputError, did_you_mean
 from lehr.hyperparameters import WITHOUT_EFFECT
-from lehr.options import has_anchors, option_names
+from lehr.models.family import Family
+from lehr.options import option_names
 from lehr.preview import Preview
 from lehr.search.records import Value
 from lehr.techniques.plan import LONGEST_WARMUP
@@ -100,10 +101,10 @@ TABLE: dict[str, Parameter] = {
 }
 """Bounds of families with anchors. Gain 0: only where a search names it, since another model or another loss would be
 compared with the first."""
-TABLE_WITHOUT_ANCHORS = {"box": Parameter(3.0, 30.0), "dfl": Parameter(0.6, 6.0)}
-"""What differs for families without: 0.4 to 4 times the default, as in the table."""
-OWN_GAINS = {True: {"box": 0.05, "cls": 0.5}, False: {"box": 7.5, "cls": 0.5}}
-"""The gains of a family where none are given, by whether it has anchors."""
+DFL = Parameter(0.6, 6.0)
+"""Bounds of the gain that families with anchors lack: 0.4 to 4 times the default."""
+GAIN_BOUNDS = {"box": (0.4, 4.0), "cls": (0.4, 8.0)}
+"""The table's bounds of gains that each family has its own default of, as multiples of it."""
 SQUARE_ONLY = ("mosaic", "mixup", "copy_paste")
 """What batches of rectangles are trained without."""
 FORM = "'NAME: [low, high]', or 'NAME: {low: ..., high: ..., gain: 1, log: false}', or 'NAME: {choices: [...]}'"
@@ -162,7 +163,7 @@ def build_space(run: Preview, file: Path | None = None) -> Space:
         InputError: a parameter is unknown or means nothing to the model, or its bounds are wrong.
     """
     config = run.config
-    table = TABLE if has_anchors(config.model.model) else TABLE | TABLE_WITHOUT_ANCHORS
+    table = _table(config.family)
     if file is None:
         parameters = {name: each for name, each in table.items() if each.gain > 0}
         fitting, notes = _fitting(parameters, run)
@@ -188,6 +189,15 @@ def build_space(run: Preview, file: Path | None = None) -> Space:
                 f"is not within {parameters[name]}. Widen the bounds, or give another --{name.replace('_', '-')}."
             )
     return Space(parameters, start)
+
+
+def _table(family: Family) -> dict[str, Parameter]:
+    """The bounds that a family's options have."""
+    gains = {
+        name: Parameter(round(low * family.gains[name], 10), round(high * family.gains[name], 10))
+        for name, (low, high) in GAIN_BOUNDS.items()
+    }
+    return TABLE | gains | ({"dfl": DFL} if "dfl" in family.options else {})
 
 
 def _read(name: str, value: Any, table: Mapping[str, Parameter], place: str) -> Parameter:
@@ -244,15 +254,14 @@ def _check(name: str, parameter: Parameter, config: TrainConfig, place: str) -> 
         raise InputError(f"{place}: '{name}' is no part of the training itself, so no search can vary it.")
     if name == "epochs" or not (parameter.choices or _is_numeric(name, config)):
         raise InputError(f"{place}: '{name}' cannot be varied between bounds. Known: {', '.join(TABLE)}.")
-    if name in (WITHOUT_ANCHORS if has_anchors(config.model.model) else WITH_ANCHORS):
+    if name in config.family.without_effect:
         raise InputError(f"{place}: '{name}' has no effect: {config.model.model} has other losses. Leave it out.")
 
 
 def _fitting(table: Mapping[str, Parameter], run: Preview) -> tuple[dict[str, Parameter], list[str]]:
     """What of the table means something to a run, and what was left out."""
     config = run.config
-    anchors, schedule = has_anchors(config.model.model), config.schedule
-    without = {*(WITHOUT_ANCHORS if anchors else WITH_ANCHORS)}
+    schedule, without = config.schedule, {*config.family.without_effect}
     if config.data.rect:
         without |= {*SQUARE_ONLY}
     fitting = {name: each for name, each in table.items() if name not in without}
@@ -282,7 +291,7 @@ def _current(run: Preview, names: Mapping[str, Parameter]) -> dict[str, Value]:
         "lr_schedule": "cosine" if config.schedule.cos_lr else "linear",
         "imgsz": config.imgsz,
         "batch": config.batch,
-        **OWN_GAINS[has_anchors(config.model.model)],
+        **config.family.gains,
     }
     start: dict[str, Value] = {}
     for name in names:

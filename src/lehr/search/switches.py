@@ -14,7 +14,7 @@ from typing import Any
 
 from lehr.config import TrainConfig, build_config
 from lehr.errors import InputError, did_you_mean
-from lehr.options import LOCAL, has_anchors, option_names
+from lehr.options import LOCAL, option_names
 from lehr.yaml_files import line_of_key, read_mapping
 
 
@@ -113,7 +113,7 @@ def choose(names: Sequence[str], config: TrainConfig, file: Path | None = None) 
 
 def is_on(name: str, config: TrainConfig) -> bool:
     """Whether a run has a technique of the table on."""
-    if name in ONLY_WITH_ANCHORS and not has_anchors(config.model.model):
+    if name in ONLY_WITH_ANCHORS and not config.family.anchors:
         return False
     now = _now(config)
     if name == "cos_lr":
@@ -134,7 +134,7 @@ def _of_run(name: str, config: TrainConfig) -> Switch:
         InputError: it means nothing to the model, or needs an option that was not given.
     """
     switch, now = TABLE[name], _now(config)
-    if name in ONLY_WITH_ANCHORS and not has_anchors(config.model.model):
+    if name in ONLY_WITH_ANCHORS and not config.family.anchors:
         raise InputError(f"--techniques: '{name}' means nothing to {config.model.model}, which has no anchors.")
     if is_on(name, config):
         return Switch({option: now[option] for option in switch.off}, switch.off)

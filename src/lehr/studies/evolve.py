@@ -11,7 +11,7 @@ import yaml
 
 from lehr.config import TrainConfig
 from lehr.errors import InputError
-from lehr.options import GROUPS, has_anchors
+from lehr.options import GROUPS
 from lehr.search.evolution import Evolution
 from lehr.search.fitness import parse_fitness
 from lehr.search.importance import importances
@@ -159,8 +159,8 @@ def write_evolved(best: Record, search: EvolveStudy, path: Path) -> None:
     config, choice = search.config, search.run.plan.optimizer
     model = config.model.model
     values: dict[str, Any] = {"optimizer": choice.name, "nominal_batch": choice.nominal_batch}
-    if not has_anchors(model):
-        values["family"] = model.rstrip("nsmlx") or model
+    if not config.family.anchors:
+        values["family"] = config.family.name
     values |= dict(best.params)
     head = (
         f"# The best of a search: trial {best.slot}, fitness {best.fitness:.5f} ({search.evolution.fitness}).\n"

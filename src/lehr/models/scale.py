@@ -1,0 +1,29 @@
+"""Scales of a family: the same model, deeper or wider."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """How a scale differs from the base model.
+
+    Attributes:
+        depth: multiple of the repeats of a block.
+        width: multiple of the channels.
+        most_channels: most channels before widening; None for no bound.
+    """
+
+    depth: float
+    width: float
+    most_channels: int | None = None
+
+    def channels(self, channels: int) -> int:
+        """Channels of a layer at this scale: the bounded count times the width, rounded up to a multiple of 8."""
+        return math.ceil(min(channels, self.most_channels or channels) * self.width / 8) * 8
+
+    def repeats(self, repeats: int) -> int:
+        """Repeats of a block at this scale, at least 1."""
+        return max(round(repeats * self.depth), 1)
