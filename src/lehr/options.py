@@ -46,7 +46,7 @@ class DataOptions(Options):
     fixed_because = "the batches to come would be others than the run's"
 
     data: Annotated[str, OnResume("the same, elsewhere"), PER_MACHINE] = "shapes"
-    """A data YAML, a folder, a VOC folder, a COCO JSON, or `shapes` (generated)."""
+    """A data YAML, a folder, a VOC folder, a COCO JSON, or `shapes` (generated); FORMAT:SOURCE names the format."""
     imgsz: int | None = Field(None, ge=1)
     """Image size, pixels: the side of the square the model sees; rounded up to a multiple of 32
     (unset: 640, for `shapes` 128)."""
