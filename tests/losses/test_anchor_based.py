@@ -78,7 +78,7 @@ def test_padding_changes_nothing_and_neither_does_the_way_for_other_devices(monk
     torch.testing.assert_close(few, many)
     import lehr.losses.anchor_based as module
 
-    monkeypatch.setattr(module, "picks_out", lambda device: False)
+    monkeypatch.setattr(module, "supports_dynamic_shapes", lambda device: False)
     torch.testing.assert_close(AnchorBasedLoss()(prediction, *pad(boxes, classes)), few)
 
 
