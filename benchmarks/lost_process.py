@@ -39,11 +39,11 @@ BATCHES = 30
 """Of an epoch of `shapes`."""
 LAST_STEPS = 8
 """Steps before the end of an epoch that are left alone: the validation may have begun before the kill comes."""
-MOST_STEPS = 10
+MAX_STEPS = 10
 """Steps that a start is let do at most before it is disturbed, if the end of an epoch does not come between."""
 BETWEEN = 0.25
 """Seconds within which the kill comes; checkpoints are about 0.3 apart."""
-LOOK = 0.02
+POLL_SECONDS = 0.02
 """Seconds between two looks."""
 LONGEST = 180.0
 """Seconds that a start or an end may take."""
@@ -157,7 +157,7 @@ class Launched:
 
     def _goes_on(self) -> bool:
         """Whether it has not ended yet, a moment later."""
-        time.sleep(LOOK)
+        time.sleep(POLL_SECONDS)
         if time.monotonic() > self._deadline:
             raise SystemExit(f"Nothing has happened for {LONGEST:g} s.\n{self.out}{self.err}")
         return self.process.poll() is None
@@ -173,7 +173,7 @@ class Launched:
             try:
                 return read_position(self.folder / LAST)
             except (OSError, DamagedCheckpoint):  # just taking the place of the one before
-                time.sleep(LOOK)
+                time.sleep(POLL_SECONDS)
         raise SystemExit(f"{self.folder / LAST}: cannot be read.\n{self.out}{self.err}")
 
 
@@ -199,7 +199,7 @@ def disturbed(
     try:
         workers = run.taken_up()
         for rank in ranks:
-            position = run.in_mid_epoch(rng.randint(1, MOST_STEPS))
+            position = run.in_mid_epoch(rng.randint(1, MAX_STEPS))
             if position is None:
                 break
             time.sleep(rng.uniform(0, BETWEEN))

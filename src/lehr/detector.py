@@ -185,7 +185,7 @@ class Detector:
         store = ImageStore(samples, self._imgsz(imgsz))
         loader = Loader(EvalBatches(store, self._imgsz(imgsz), square), workers)
         requests = eval_requests(store, batch)
-        return evaluate(model, samples, loader, requests, confidence=conf, iou=iou, most=max_det)
+        return evaluate(model, samples, loader, requests, confidence=conf, iou=iou, max_det=max_det)
 
     def predict(
         self, source: str | Path | ImageSource | Sequence[str | Path | ImageSource], **options: Any
@@ -233,7 +233,7 @@ class Detector:
             imgsz=self._imgsz(imgsz),
             confidence=conf,
             iou=iou,
-            most=max_det,
+            max_det=max_det,
             batch=batch,
             square=square,
         )

@@ -18,7 +18,7 @@ from lehr.augment.geometry import (
     translation,
     visible,
 )
-from lehr.augment.letterbox import letterbox, place
+from lehr.augment.letterbox import centred_placement, letterbox
 
 coordinate = st.floats(-500, 500)
 side = st.floats(0.5, 400)
@@ -77,7 +77,7 @@ def test_visible_boxes_are_inside_and_large_enough(box: np.ndarray, width: int, 
 def test_a_letterbox_and_back_gives_the_same_box(
     width: int, height: int, columns: int, rows: int, data: st.DataObject
 ) -> None:
-    placement = place(width, height, columns * 32, rows * 32)
+    placement = centred_placement(width, height, columns * 32, rows * 32)
     x = sorted(data.draw(st.tuples(st.floats(0, width), st.floats(0, width))))
     y = sorted(data.draw(st.tuples(st.floats(0, height), st.floats(0, height))))
     box = np.array([[x[0], y[0], x[1], y[1]]], np.float32)

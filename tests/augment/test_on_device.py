@@ -17,7 +17,7 @@ from lehr.augment.colour_on_device import hsv_tables, hsv_to_rgb, jitter_hsv_bat
 from lehr.augment.draw import Source, draw
 from lehr.augment.draw_on_device import draw_canvases
 from lehr.augment.geometry import corners, scaling, transform_points, translation
-from lehr.augment.gpu_plan import PackedCanvases, cut, pack, pack_cuts
+from lehr.augment.gpu_plan import PackedCanvases, pack, pack_crops, plan_crops
 from lehr.augment.letterbox import GREY, reduced_size, resize
 from lehr.augment.plan import plan_sample
 from lehr.augment.tiles import Plan, Tile
@@ -389,9 +389,9 @@ def test_tiles_that_cannot_be_seen_are_left_out() -> None:
 def test_the_objects_are_the_plans_own() -> None:
     plans, source = small_batch()
     before = [(plan.boxes.copy(), plan.classes.copy()) for plan in plans]
-    cuts = [cut(plan, source, 96, 96) for plan in plans]
-    draw_canvases(pack_cuts(cuts, 96, 96))
-    for plan, each, (boxes, classes) in zip(plans, cuts, before, strict=True):
+    planned = [plan_crops(plan, source, 96, 96) for plan in plans]
+    draw_canvases(pack_crops(planned, 96, 96))
+    for plan, each, (boxes, classes) in zip(plans, planned, before, strict=True):
         assert each.plan is plan
         assert np.array_equal(plan.boxes, boxes) and np.array_equal(plan.classes, classes)
 
@@ -403,14 +403,14 @@ def test_pictures_come_as_the_model_takes_them_and_nothing_waits_for_the_device(
     assert pictures.dtype == torch.uint8 and pictures.shape == (len(plans), 3, 96, 96)
     assert pictures.is_contiguous(memory_format=torch.channels_last)
     # The meta device has shapes but no values: looking at one, or a shape that hangs on one, would fail.
-    shapes = draw_canvases(packed.each(lambda tensor: tensor.to("meta")))
+    shapes = draw_canvases(packed.map(lambda tensor: tensor.to("meta")))
     assert shapes.shape == pictures.shape and shapes.dtype == pictures.dtype
 
 
 def test_a_change_reaches_every_tensor() -> None:
     plans, source = small_batch()
     packed = pack(plans, source, 96, 96)
-    moved = packed.each(lambda tensor: tensor.to("meta"))
+    moved = packed.map(lambda tensor: tensor.to("meta"))
     for field in dataclasses.fields(PackedCanvases):
         before, after = getattr(packed, field.name), getattr(moved, field.name)
         if isinstance(before, torch.Tensor):

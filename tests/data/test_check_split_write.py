@@ -62,7 +62,7 @@ def test_training_refuses_broken_files_unless_told_to_skip_them_and_wrong_classe
 
 def test_statistics_count_images_objects_and_sizes(make_yolo: MakeYolo) -> None:
     stats = describe(load_dataset(str(make_yolo())))["train"]
-    assert (stats.images, stats.instances, stats.background, stats.most_objects) == (6, 6, 0, 1)
+    assert (stats.images, stats.instances, stats.background, stats.max_objects) == (6, 6, 0, 1)
     assert stats.objects == {"small": 3, "large": 3} == stats.images_with
     assert (stats.small, stats.medium, stats.large) == (6, 0, 0)  # 28 pixels are small too
     assert stats.median_size == (64, 64) and stats.median_box == pytest.approx((22, 22), abs=1e-3)

@@ -9,16 +9,16 @@ import numpy as np
 
 from lehr.data.check import check_dataset
 from lehr.data.load import load_dataset
-from lehr.data.shapes import NAMES, SIDE, draw_picture, write_shapes
+from lehr.data.shapes import NAMES, SIDE, generate_sample, write_shapes
 from lehr.data.yolo import load_yolo
 
 
 def test_a_picture_is_the_same_on_every_machine() -> None:
     digest = hashlib.sha256()
     for index in range(8):
-        picture = draw_picture("val", index)
-        digest.update(picture.image.tobytes() + picture.boxes.astype("<i8").tobytes())
-        digest.update(picture.classes.astype("<i8").tobytes())
+        sample = generate_sample("val", index)
+        digest.update(sample.image.tobytes() + sample.boxes.astype("<i8").tobytes())
+        digest.update(sample.classes.astype("<i8").tobytes())
     assert digest.hexdigest() == "6f7e393e3eb4b806f18d3a6771c9fb94a258b3b814f96785d50cc4f2041b8c79"
 
 
@@ -39,19 +39,19 @@ def test_written_labels_give_back_the_boxes(tmp_path: Path) -> None:
     dataset = load_yolo(tmp_path / "shapes" / "data.yaml")
     assert dataset.names == NAMES and not check_dataset(dataset)
     for index, sample in enumerate(dataset.splits["train"]):
-        picture = draw_picture("train", index)
-        np.testing.assert_allclose(sample.boxes, picture.boxes, atol=1e-3)
-        np.testing.assert_array_equal(sample.classes, picture.classes)
+        sample = generate_sample("train", index)
+        np.testing.assert_allclose(sample.boxes, sample.boxes, atol=1e-3)
+        np.testing.assert_array_equal(sample.classes, sample.classes)
 
 
 def test_it_has_all_classes_sizes_from_tiny_to_large_and_overlap() -> None:
-    pictures = [draw_picture("train", index) for index in range(80)]
-    classes = np.bincount(np.concatenate([p.classes for p in pictures]), minlength=len(NAMES))
+    samples = [generate_sample("train", index) for index in range(80)]
+    classes = np.bincount(np.concatenate([p.classes for p in samples]), minlength=len(NAMES))
     assert classes.min() > 0.1 * classes.sum()
-    boxes = np.concatenate([p.boxes for p in pictures])
+    boxes = np.concatenate([p.boxes for p in samples])
     sides = (boxes[:, 2:] - boxes[:, :2]).max(1)
     assert sides.min() <= 14 and sides.max() >= 80
-    assert any(_overlapping(p.boxes) for p in pictures)
+    assert any(_overlapping(p.boxes) for p in samples)
 
 
 def _overlapping(boxes: np.ndarray) -> bool:

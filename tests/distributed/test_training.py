@@ -268,7 +268,7 @@ def test_options_that_do_not_fit_are_refused_before_anything_starts(data: Path, 
 def test_processes_of_a_machine_share_the_cache(cache: str, data: Path, tmp_path: Path) -> None:
     draw_squares(data.parent / "images" / "train" / "4.jpg", [(4, 4, 30, 30)])
     first, second = together(2, cached, str(data), cache, folder=tmp_path).values()
-    assert first["place"] == second["place"] is not None
+    assert first["path"] == second["path"] is not None
     assert first["digest"] == second["digest"]
     assert first["decoded"] == 16 and second["decoded"] == 0
 
@@ -296,4 +296,4 @@ def cached(data: str, cache: str) -> dict[str, Any]:
             for index in range(len(store.samples)):
                 digest.update(store(index)[0].tobytes())
         group.ranks.all_gather(0)
-        return {"place": stores.train_store.place, "digest": digest.hexdigest(), "decoded": count[0]}
+        return {"path": stores.train_store.path, "digest": digest.hexdigest(), "decoded": count[0]}

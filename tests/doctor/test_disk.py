@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from lehr.doctor.disk import CHUNK, examine_disk, examine_disks, nearest_existing
+from lehr.doctor.disk import CHUNK_BYTES, examine_disk, examine_disks, nearest_existing
 
 
 def test_rates_and_room_are_told_and_nothing_is_left(tmp_path: Path) -> None:
-    disk = examine_disk("runs", tmp_path, size=2 * CHUNK + 5)
+    disk = examine_disk("runs", tmp_path, size=2 * CHUNK_BYTES + 5)
     assert disk.error is None and disk.write_rate is not None and disk.read_rate is not None
     assert disk.write_rate > 0 and disk.read_rate > 0
     assert disk.free is not None and disk.total is not None and 0 < disk.free <= disk.total
@@ -20,7 +20,7 @@ def test_rates_and_room_are_told_and_nothing_is_left(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_is_not_there_is_measured_in_its_nearest_parent_and_not_made(tmp_path: Path) -> None:
-    disk = examine_disk("runs", tmp_path / "a" / "b", size=CHUNK)
+    disk = examine_disk("runs", tmp_path / "a" / "b", size=CHUNK_BYTES)
     assert disk.measured_in == str(tmp_path) and disk.folder == str(tmp_path / "a" / "b") and disk.error is None
     assert not (tmp_path / "a").exists()
 
@@ -37,7 +37,7 @@ def test_a_disk_that_fails_is_an_error_and_leaves_nothing(tmp_path: Path, monkey
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(os, "fsync", fail)
-    disk = examine_disk("runs", tmp_path, size=CHUNK)
+    disk = examine_disk("runs", tmp_path, size=CHUNK_BYTES)
     assert disk.error == os.strerror(errno.ENOSPC) and disk.write_rate is None and list(tmp_path.iterdir()) == []
 
 
@@ -45,9 +45,9 @@ def test_reading_is_said_to_come_from_memory_where_the_system_cannot_forget(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if hasattr(os, "posix_fadvise"):
-        assert not examine_disk("data", tmp_path, size=CHUNK).page_cache
+        assert not examine_disk("data", tmp_path, size=CHUNK_BYTES).page_cache
         monkeypatch.delattr(os, "posix_fadvise")
-    assert examine_disk("data", tmp_path, size=CHUNK).page_cache
+    assert examine_disk("data", tmp_path, size=CHUNK_BYTES).page_cache
 
 
 def test_folders_on_one_file_system_are_measured_once(tmp_path: Path) -> None:

@@ -41,7 +41,7 @@ def test_requirements_are_read_as_metadata_write_them() -> None:
 
 
 @pytest.mark.parametrize(
-    ("version", "least", "older"),
+    ("version", "min_version", "older"),
     [
         ("2.9", "2.11", True),
         ("2.11", "2.9", False),
@@ -51,8 +51,8 @@ def test_requirements_are_read_as_metadata_write_them() -> None:
         ("0.7.0", "0.7.1", True),
     ],
 )
-def test_versions_are_compared_by_their_numbers(version: str, least: str, older: bool) -> None:
-    assert is_older(version, least) is older
+def test_versions_are_compared_by_their_numbers(version: str, min_version: str, older: bool) -> None:
+    assert is_older(version, min_version) is older
 
 
 def test_here_everything_that_is_required_loads() -> None:

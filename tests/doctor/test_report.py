@@ -101,7 +101,7 @@ def test_the_json_holds_every_finding() -> None:
     assert told["packages"][2] == {
         "name": "matplotlib",
         "version": "3.8",
-        "least": "3.8",
+        "min_version": "3.8",
         "extra": "plots",
         "state": "ok",
         "error": None,

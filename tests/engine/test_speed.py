@@ -76,7 +76,7 @@ def test_a_precision_that_is_refused_is_not_used(
 ) -> None:
     from lehr.techniques import precision_check
 
-    monkeypatch.setattr(precision_check, "LEAST_OVERLAP", 2.0)
+    monkeypatch.setattr(precision_check, "MIN_OVERLAP", 2.0)
     folder = run(data, tmp_path, "run", amp="bf16", epochs=1).folder
     told = capsys.readouterr().out
     assert "refused. Detections drift" in told and "The run computes in float32 instead." in told

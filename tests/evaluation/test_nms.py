@@ -55,7 +55,7 @@ def test_it_equals_the_slow_version(
         patch.setattr(nms, "AT_ONCE", 2 * first**2)
         if on_accelerator:
             patch.setattr(nms, "_keep_by_image", nms._keep_all_at_once)
-        found = suppress(boxes, scores, confidence=confidence, iou=iou, most=most)
+        found = suppress(boxes, scores, confidence=confidence, iou=iou, max_det=most)
     for image in range(len(boxes)):
         own = found.images == image
         expected = slow(boxes[image].numpy(), scores[image].numpy(), confidence, iou, most)
@@ -68,7 +68,7 @@ def test_it_equals_the_slow_version(
 
 def test_with_the_best_class_only_a_point_is_found_once() -> None:
     boxes, scores = random_predictions(0)
-    found = suppress(boxes, scores, confidence=0.0, iou=1.0, most=1000, best_class_only=True)
+    found = suppress(boxes, scores, confidence=0.0, iou=1.0, max_det=1000, best_class_only=True)
     assert len(found.scores) == boxes.shape[0] * boxes.shape[1]
     torch.testing.assert_close(found.scores.sort().values, scores.max(-1).values.flatten().sort().values)
 

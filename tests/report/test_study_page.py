@@ -281,7 +281,7 @@ def test_an_ablation_without_a_result_gets_a_page_too(effects: Mapping[str, list
 
 def test_effects_are_a_markdown_table_that_no_name_breaks() -> None:
     *lines, _, key = effects_markdown(some_effects()).splitlines()
-    assert "without a word: no difference seen at this sample size" in key
+    assert "without a verdict: no difference seen at this sample size" in key
     assert lines[:2] == ["| technique | mAP50-95 | time | memory |", "| --- | --- | --- | --- |"]
     assert lines[5] == "| mosaic | +0.043 (0.021 to 0.066), helps | +1:05 (0:50 to 1:20), costs | - |"
     assert lines[6] == "| a\\|&lt;b> | not measured | - | - |" and len(lines) == 7

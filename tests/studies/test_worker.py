@@ -17,7 +17,7 @@ from lehr.options import LOCAL
 from lehr.search.fitness import METRICS, Epoch, Fitness, parse_fitness, read_epochs
 from lehr.studies.runner import shared_options, worker_places
 from lehr.studies.study import SLOT
-from lehr.studies.worker import MOST_FAULTS, Job, Worker
+from lehr.studies.worker import MAX_FAULTS, Job, Worker
 
 EPOCHS = [
     Epoch(10.0, 50.0, {"map": 0.2, "map50": 0.5}),
@@ -99,13 +99,13 @@ def test_a_run_that_diverged_has_fitness_0_whatever_its_epochs_came_to(worker: W
     assert (whole.state, whole.fitness, whole.note) == ("diverged", 0.0, "not finite")
 
 
-@pytest.mark.parametrize("faults", range(MOST_FAULTS))
+@pytest.mark.parametrize("faults", range(MAX_FAULTS))
 def test_a_run_that_fails_by_itself_is_made_again_three_times_at_most(
     faults: int, worker: Worker, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     result = worker._result(-9, {}, [], faults, tmp_path / "trials" / "0000")
     assert result.fault and "killed by SIGKILL" in result.note
-    assert result.state == ("failed" if faults == MOST_FAULTS - 1 else None)
+    assert result.state == ("failed" if faults == MAX_FAULTS - 1 else None)
     assert ("given up" in capsys.readouterr().out) == (result.state == "failed")
 
 

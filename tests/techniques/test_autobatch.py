@@ -7,13 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lehr.techniques.autobatch import Measured, fastest, fitting_nominal, memory_line, most_that_fit
+from lehr.techniques.autobatch import Measured, fastest, fitting_nominal, largest_fitting, memory_line
 
 
 @given(st.integers(0, 2**34), st.integers(2**16, 2**30), st.integers(0, 2**38))
 def test_the_largest_size_on_an_exact_line_is_found(base: int, each: int, budget: int) -> None:
     measured = [Measured(size, base + each * size, 1.0) for size in (1, 2, 4, 8)]
-    most = most_that_fit(measured, budget)
+    most = largest_fitting(measured, budget)
     assert most == 0 or base + each * most <= budget * (1 + 1e-9)
     assert base + each * (most + 1) > budget * (1 - 1e-9)
 
@@ -30,8 +30,8 @@ def test_the_line_is_that_of_least_squares(memory: list[int]) -> None:
 
 
 def test_a_single_size_fits_or_not() -> None:
-    assert most_that_fit([Measured(1, 100, 1.0)], 99) == 0
-    assert most_that_fit([Measured(1, 100, 1.0)], 100) == 1
+    assert largest_fitting([Measured(1, 100, 1.0)], 99) == 0
+    assert largest_fitting([Measured(1, 100, 1.0)], 100) == 1
 
 
 def test_the_smallest_of_equally_fast_sizes_is_taken() -> None:

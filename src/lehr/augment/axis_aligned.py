@@ -8,15 +8,15 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class AxisFit:
-    """A stretch of source pixels that becomes a stretch of picture pixels, along one axis.
+    """A stretch of source pixels that becomes a stretch of canvas pixels, along one axis.
 
     Attributes:
         first: first pixel of the kept source.
         last: the pixel after the last one.
-        start: where in the picture the stretch begins, pixels; may be outside.
+        start: where in the canvas the stretch begins, pixels; may be outside.
         end: where it ends.
-        scale: picture pixels a source pixel; negative when mirrored.
-        shift: picture coordinate of the source's coordinate 0.
+        scale: canvas pixels a source pixel; negative when mirrored.
+        shift: canvas coordinate of the source's coordinate 0.
     """
 
     first: int
@@ -36,18 +36,18 @@ class Fit:
 
 
 def fit_axis(scale: float, shift: float, low: float, high: float, length: int, side: int) -> AxisFit | None:
-    """The whole-pixel map closest to `picture = scale * source + shift`, for what of it is seen.
+    """The whole-pixel map closest to `canvas = scale * source + shift`, for what of it is seen.
 
     Args:
-        scale: picture pixels a source pixel, not 0; negative when mirrored.
-        shift: picture coordinate of the source's coordinate 0.
+        scale: canvas pixels a source pixel, not 0; negative when mirrored.
+        shift: canvas coordinate of the source's coordinate 0.
         low: where the drawn part of the source begins, source pixels.
         high: where it ends.
         length: of the source, pixels.
-        side: of the picture, pixels.
+        side: of the canvas, pixels.
 
     Returns:
-        The map, within a pixel of the one asked for; None when nothing of it falls into the picture.
+        The map, within a pixel of the one asked for; None when nothing of it falls into the canvas.
     """
     near, far = sorted((-shift / scale, (side - shift) / scale))
     first = max(math.floor(low + 1e-6), math.floor(near), 0)

@@ -15,7 +15,7 @@ FRACTION = 12
 
 
 def hsv_tables(gains: Sequence[tuple[float, float, float]]) -> Tensor:
-    """What each 8-bit hue, saturation and value becomes, in the units that the way back to RGB counts in.
+    """Look-up tables of the jitter: 8-bit hue, saturation and value to the units that `hsv_to_rgb` takes.
 
     Made on the host, in float64 as `jitter_hsv` does, because a device need not have it.
 
@@ -51,8 +51,8 @@ def jitter_hsv_batch(images: Tensor, tables: Tensor) -> Tensor:
     first = torch.arange(len(images), dtype=torch.int32, device=images.device)[:, None, None] * tables[0].numel()
     flat = tables.reshape(-1)
     hue, saturation, value = (
-        flat.index_select(0, (plane + (first + 256 * place)).reshape(-1)).reshape(plane.shape)
-        for place, plane in enumerate(rgb_to_hsv(images))
+        flat.index_select(0, (plane + (first + 256 * channel)).reshape(-1)).reshape(plane.shape)
+        for channel, plane in enumerate(rgb_to_hsv(images))
     )
     return hsv_to_rgb(hue, saturation, value)
 

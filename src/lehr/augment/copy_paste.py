@@ -12,7 +12,7 @@ from lehr.augment.tiles import Tile, fit_pixels
 from lehr.options import AugmentOptions
 from lehr.sample import Sample
 
-MOST_COVERED = 0.3
+MAX_COVERED = 0.3
 """Share of an object that a pasted one may cover."""
 
 
@@ -30,7 +30,7 @@ def copy_paste(
     source = samples[index]
     size = imgsz / max(source.width, source.height) * abs(float(np.linalg.det(view[:2, :2]))) ** 0.5
     tiles: list[Tile] = []
-    for box, number in zip(source.boxes.astype(np.float64), source.classes, strict=True):
+    for box, class_id in zip(source.boxes.astype(np.float64), source.classes, strict=True):
         chance, x, y = rng.random(3)
         width, height = (box[2:] - box[:2]) * size
         if chance >= options.copy_paste or width > imgsz or height > imgsz:
@@ -41,10 +41,10 @@ def copy_paste(
         if tile is None:
             continue
         pasted, kept = visible(transform_boxes(box[None], tile.matrix), imgsz, imgsz)
-        if not kept[0] or _covered(boxes, pasted[0]).max(initial=0) > MOST_COVERED:
+        if not kept[0] or _covered(boxes, pasted[0]).max(initial=0) > MAX_COVERED:
             continue
         tiles.append(tile)
-        boxes, classes = np.concatenate((boxes, pasted)), np.append(classes, number)
+        boxes, classes = np.concatenate((boxes, pasted)), np.append(classes, class_id)
     return tiles, boxes, classes
 
 

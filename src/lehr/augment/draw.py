@@ -1,4 +1,4 @@
-"""Drawing a planned picture on the CPU: one resampling a tile, straight into the batch."""
+"""Drawing a planned canvas on the CPU: one resampling a tile, straight into the batch."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from lehr.augment.letterbox import GREY
 from lehr.augment.tiles import Plan, Tile
 
 Source = Callable[[int], tuple[NDArray[np.uint8], tuple[int, int]]]
-"""Gives an image of the split, at its `reduced_size`, and the width and height of the original."""
+"""From an index in the split to the image, at its `reduced_size`, and the original's width and height."""
 
 
 def draw(plan: Plan, source: Source, out: NDArray[np.uint8]) -> None:
-    """Draws a picture.
+    """Draws a canvas.
 
     Args:
         plan: what to draw.
         source: gives the images.
-        out: uint8 (side, side, 3), contiguous; overwritten with the picture, RGB.
+        out: uint8 (side, side, 3), contiguous; overwritten with the canvas, RGB.
     """
     out[:] = GREY
     for tile in plan.tiles:

@@ -1,6 +1,6 @@
-"""Drawing packed pictures on their device: one batched resampling, whatever each picture is made of.
+"""Drawing packed canvases on their device: one batched resampling, whatever each canvas is made of.
 
-First every picture pixel learns which tile it shows and where in that tile's crop it lies; then all pixels are
+First every canvas pixel learns which tile it shows and where in that tile's crop it lies; then all pixels are
 interpolated at once. Nothing here waits for the device: all shapes follow from those of the packed tensors.
 """
 
@@ -13,11 +13,11 @@ from lehr.augment.colour_on_device import jitter_hsv_batch
 from lehr.augment.gpu_plan import PackedCanvases
 
 CHUNK_PIXELS = 1 << 21
-"""Picture pixels that are drawn at once; each takes about 130 bytes meanwhile."""
+"""Canvas pixels that are drawn at once; each takes about 130 bytes meanwhile."""
 
 
 def draw_canvases(packed: PackedCanvases, chunk_pixels: int = CHUNK_PIXELS) -> Tensor:
-    """Draws pictures: what `draw` draws of the same plans with OpenCV 5, up to the rounding of its arithmetic.
+    """Draws canvases: what `draw` draws of the same plans with OpenCV 5, up to the rounding of its arithmetic.
 
     - Upright tiles: at most 1 level off. OpenCV resizes with weights of 11 bits and cuts off bits between the axes,
       which makes some 5 levels in 100 lower by one; this interpolates in float32.
@@ -25,37 +25,37 @@ def draw_canvases(packed: PackedCanvases, chunk_pixels: int = CHUNK_PIXELS) -> T
       that its centre lies in, while OpenCV also fills those that the border touches. And except beyond the horizon of
       a perspective, where nothing is drawn here.
     - Mixup of these adds nothing: the blend is at most 1 level off.
-    - Colours of equal pictures are equal (see `jitter_hsv_batch`), but of pictures 1 level apart they can be further
+    - Colours of equal canvases are equal (see `jitter_hsv_batch`), but of canvases 1 level apart they can be further
       apart, the more so in dark and in grey places, and where red lies on both sides of hue 0. With the default spans:
       at most 0.1 on average, 8 for 999 of 1,000 levels, and 48 for all.
 
     Args:
-        packed: the pictures, on any device.
-        chunk_pixels: picture pixels that are drawn at once, at least one picture; changes nothing but the memory.
+        packed: the canvases, on any device.
+        chunk_pixels: canvas pixels that are drawn at once, at least one canvas; changes nothing but the memory.
 
     Returns:
         uint8 (batch, 3, height, width), RGB, channels-last in memory, on the device of `packed`.
     """
     chunk = max(1, chunk_pixels // (packed.width * packed.height))
-    pictures = len(packed.inverses)
-    batch = pictures - len(packed.blended)
+    count = len(packed.inverses)
+    batch = count - len(packed.blended)
     images = _draw_some(packed, 0, batch, chunk)
-    partners = _draw_some(packed, batch, pictures, chunk)
+    partners = _draw_some(packed, batch, count, chunk)
     for start in range(0, len(packed.blended), chunk):
-        places = packed.blended[start : start + chunk]
+        indices = packed.blended[start : start + chunk]
         share = packed.shares[start : start + chunk, None, None, None]
-        blend = images.index_select(0, places) * share + partners[start : start + chunk] * (1 - share)
-        images.index_copy_(0, places, blend.round().to(torch.uint8))
+        blend = images.index_select(0, indices) * share + partners[start : start + chunk] * (1 - share)
+        images.index_copy_(0, indices, blend.round().to(torch.uint8))
     for start in range(0, len(packed.coloured), chunk):
-        places = packed.coloured[start : start + chunk]
-        plain = images.index_select(0, places).permute(0, 3, 1, 2)
+        indices = packed.coloured[start : start + chunk]
+        plain = images.index_select(0, indices).permute(0, 3, 1, 2)
         coloured = jitter_hsv_batch(plain, packed.tables[start : start + chunk])
-        images.index_copy_(0, places, coloured.permute(0, 2, 3, 1))
+        images.index_copy_(0, indices, coloured.permute(0, 2, 3, 1))
     return images.permute(0, 3, 1, 2)
 
 
 def _draw_some(packed: PackedCanvases, first: int, last: int, chunk: int) -> Tensor:
-    """Pictures `first` to `last`, neither blended nor coloured, uint8 (last - first, height, width, 3)."""
+    """Canvases `first` to `last`, neither blended nor coloured, uint8 (last - first, height, width, 3)."""
     shape = (last - first, packed.height, packed.width, 3)
     images = torch.empty(shape, dtype=torch.uint8, device=packed.pixels.device)
     for start in range(first, last, chunk):
@@ -65,7 +65,7 @@ def _draw_some(packed: PackedCanvases, first: int, last: int, chunk: int) -> Ten
 
 
 def _resample(packed: PackedCanvases, start: int, stop: int) -> Tensor:
-    """Pictures `start` to `stop`, each crop interpolated between its pixels, uint8 (stop - start, height, width, 3)."""
+    """Canvases `start` to `stop`, each crop interpolated between its pixels, uint8 (stop - start, height, width, 3)."""
     x, y, offset, stride = _look_up(packed, start, stop)
     left, upper = x.floor(), y.floor()
     x, y = (x - left)[..., None], (y - upper)[..., None]
@@ -83,7 +83,7 @@ def _pixels_at(pixels: Tensor, index: Tensor) -> Tensor:
 
 
 def _look_up(packed: PackedCanvases, start: int, stop: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Where each picture pixel finds its colour: x, y, offset and row length of the crop, each (pictures, h, w)."""
+    """Source of each canvas pixel: x, y, offset and row length of the crop, each (canvases, h, w)."""
     device = packed.pixels.device
     column = torch.arange(packed.width, dtype=torch.float32, device=device)
     row = torch.arange(packed.height, dtype=torch.float32, device=device)[:, None]
@@ -104,12 +104,12 @@ def _look_up(packed: PackedCanvases, start: int, stop: int) -> tuple[Tensor, Ten
 
 
 def _into_crop(matrix: Tensor, column: Tensor, row: Tensor) -> tuple[Tensor, Tensor]:
-    """Crop indices x and y of all picture pixels, (pictures, h, w); nan, which no limits hold, beyond the horizon.
+    """Crop indices x and y of all canvas pixels, (canvases, h, w); nan, which no limits hold, beyond the horizon.
 
     Args:
-        matrix: (pictures, 2 or 3, 3, 1, 1).
-        column: (w,), picture indices.
-        row: (h, 1), picture indices.
+        matrix: (canvases, 2 or 3, 3, 1, 1).
+        column: (w,), canvas indices.
+        row: (h, 1), canvas indices.
     """
     x, y, *depth = (
         matrix[:, line, 0] * column + (matrix[:, line, 1] * row + matrix[:, line, 2]) for line in range(matrix.shape[1])

@@ -9,11 +9,11 @@ from lehr.options import AugmentOptions
 
 
 def flips(options: AugmentOptions, shape: tuple[int, int], rng: np.random.Generator) -> Matrix:
-    """The matrix that mirrors a picture left-right and upside-down, each by its probability.
+    """The matrix that mirrors a canvas left-right and upside-down, each by its probability.
 
     Args:
         options: the probabilities.
-        shape: width and height of the picture, pixels.
+        shape: width and height of the canvas, pixels.
         rng: draws both.
     """
     up_down, left_right = rng.random(2) < (options.flipud, options.fliplr)

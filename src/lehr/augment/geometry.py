@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 
 Matrix = NDArray[np.float64]
 
-LEAST_SIDE = 2.0
+MIN_SIDE = 2.0
 """Pixels that both sides of a box must exceed to stay an object."""
-LEAST_VISIBLE = 0.1
+MIN_VISIBLE = 0.1
 """Share of its area that must remain inside."""
-MOST_ASPECT = 100.0
+MAX_ASPECT = 100.0
 """Ratio of the sides from which a box is a sliver, not an object."""
 
 
@@ -89,8 +89,8 @@ def visible(boxes: NDArray[np.float64], width: float, height: float) -> tuple[ND
     whole = (boxes[:, 2:] - boxes[:, :2]).prod(1)
     least = sides.min(1, initial=np.inf)
     kept = (
-        (least > LEAST_SIDE)
-        & (sides.prod(1) >= LEAST_VISIBLE * whole)
-        & (sides.max(1, initial=0) < MOST_ASPECT * np.maximum(least, 1e-9))
+        (least > MIN_SIDE)
+        & (sides.prod(1) >= MIN_VISIBLE * whole)
+        & (sides.max(1, initial=0) < MAX_ASPECT * np.maximum(least, 1e-9))
     )
     return inside, kept

@@ -1,6 +1,6 @@
-"""Packing planned pictures: the pixels and matrices that a device needs to draw them, in a few flat tensors.
+"""Packing planned canvases: the pixels and matrices that a device needs to draw them, in a few flat tensors.
 
-A loading process cuts what a picture shows out of the source images and copies it, as it is, into one buffer.
+A loading process cuts what a canvas shows out of the source images and copies it, as it is, into one buffer.
 Resampling, blending and colours are left to the device: see `draw_on_device`.
 """
 
@@ -23,10 +23,10 @@ from lehr.augment.geometry import Matrix
 from lehr.augment.letterbox import GREY
 from lehr.augment.tiles import Plan, Tile
 
-MARGIN = 2
+CROP_MARGIN = 2
 """Pixels around the part of a warped image that is seen: one for the neighbour that is interpolated with, one spare."""
 SEAM = 1e-3
-"""Picture pixels by which warped tiles overlap, so that rounding to float32 leaves no grey between two of them."""
+"""Canvas pixels by which warped tiles overlap, so that rounding to float32 leaves no grey between two of them."""
 
 Rows = tuple[tuple[float, float, float], tuple[float, float, float], tuple[float, float, float]]
 Limits = tuple[float, float, float, float]
@@ -34,22 +34,22 @@ Limits = tuple[float, float, float, float]
 
 @dataclass(frozen=True, slots=True)
 class PackedCanvases:
-    """Pictures ready to be drawn, the batch's first and then the partners of mixup.
+    """Canvases ready to be drawn, the batch's first and then the partners of mixup.
 
     Pixel indices count from 0 at the centre of the first pixel; a tile's are those of its crop.
 
     Attributes:
-        width: of the pictures, pixels.
-        height: of the pictures, pixels.
+        width: of the canvases, pixels.
+        height: of the canvases, pixels.
         pixels: uint8 (n, 3), RGB: a grey pixel, all crops row by row, and at least a row of the widest crop, unused.
-        inverses: float32 (pictures, layers, 2 or 3, 3), from picture indices to crop indices; the third row only
+        inverses: float32 (canvases, layers, 2 or 3, 3), from canvas indices to crop indices; the third row only
             where some tile of the batch is in perspective. Layers are drawn one after another.
-        limits: float32 (pictures, layers, 4), xyxy: the crop indices, the lower ones inclusive, that belong to the
+        limits: float32 (canvases, layers, 4), xyxy: the crop indices, the lower ones inclusive, that belong to the
             tile, though its crop may be smaller or larger; where there is no tile they hold nothing.
-        crops: int32 (pictures, layers, 4): offset in `pixels`, width, last column and last row of the crop, pixels.
-        blended: int64 (partners,), the picture that each partner is blended into.
-        shares: float32 (partners,), that picture's share of the blend, 0 to 1.
-        coloured: int64 (jittered,), the pictures whose colours change; ascending, each once.
+        crops: int32 (canvases, layers, 4): offset in `pixels`, width, last column and last row of the crop, pixels.
+        blended: int64 (partners,), the canvas that each partner is blended into.
+        shares: float32 (partners,), that canvas's share of the blend, 0 to 1.
+        coloured: int64 (jittered,), the canvases whose colours change; ascending, each once.
         tables: float32 (jittered, 3, 256), what hue, saturation and value become: see `hsv_tables`.
     """
 
@@ -64,7 +64,7 @@ class PackedCanvases:
     coloured: Tensor
     tables: Tensor
 
-    def each(self, change: Callable[[Tensor], Tensor]) -> PackedCanvases:
+    def map(self, change: Callable[[Tensor], Tensor]) -> PackedCanvases:
         """The same with a change made to each of its tensors."""
         return PackedCanvases(
             self.width,
@@ -81,11 +81,11 @@ class PackedCanvases:
 
 
 class TileCrop(NamedTuple):
-    """What one tile needs.
+    """Pixels and geometry of one tile.
 
     Attributes:
         pixels: uint8 (h, w, 3), a view of the source image.
-        inverse: three rows, from picture indices to indices of the crop.
+        inverse: three rows, from canvas indices to indices of the crop.
         limits: xyxy, the crop indices that belong to the tile.
     """
 
@@ -110,29 +110,29 @@ class PlannedCrops:
 
 
 def pack(plans: Sequence[Plan], source: Source, width: int, height: int) -> PackedCanvases:
-    """The pixels and matrices of some pictures.
+    """The pixels and matrices of some canvases.
 
     Args:
         plans: what to draw.
         source: gives the images.
-        width: of the pictures, pixels.
-        height: of the pictures, pixels.
+        width: of the canvases, pixels.
+        height: of the canvases, pixels.
 
     Raises:
         ImageFault: an image cannot be read.
         ValueError: a mixup partner is itself blended or coloured.
     """
-    return pack_cuts([cut(plan, source, width, height) for plan in plans], width, height)
+    return pack_crops([plan_crops(plan, source, width, height) for plan in plans], width, height)
 
 
-def cut(plan: Plan, source: Source, width: int, height: int) -> PlannedCrops:
-    """Reads the images of one picture and finds what of them is seen; copies nothing.
+def plan_crops(plan: Plan, source: Source, width: int, height: int) -> PlannedCrops:
+    """Reads the images of one canvas and finds what of them is seen; copies nothing.
 
     Args:
         plan: what to draw.
         source: gives the images.
-        width: of the picture, pixels.
-        height: of the picture, pixels.
+        width: of the canvas, pixels.
+        height: of the canvas, pixels.
 
     Raises:
         ImageFault: an image cannot be read.
@@ -147,52 +147,54 @@ def cut(plan: Plan, source: Source, width: int, height: int) -> PlannedCrops:
     return PlannedCrops(plan, _crops(plan, source, width, height), partner)
 
 
-def pack_cuts(cuts: Sequence[PlannedCrops], width: int, height: int) -> PackedCanvases:
-    """The pixels and matrices of pictures whose images have been read.
+def pack_crops(plans: Sequence[PlannedCrops], width: int, height: int) -> PackedCanvases:
+    """The pixels and matrices of canvases whose images have been read.
 
     Args:
-        cuts: the pictures.
-        width: of the pictures, pixels.
-        height: of the pictures, pixels.
+        plans: the canvases.
+        width: of the canvases, pixels.
+        height: of the canvases, pixels.
     """
-    blends = [(place, each.plan.blend[1]) for place, each in enumerate(cuts) if each.plan.blend is not None]
-    gains = [(place, each.plan.hsv) for place, each in enumerate(cuts) if each.plan.hsv is not None]
-    pictures = [each.crops for each in cuts] + [each.partner for each in cuts if each.plan.blend is not None]
-    layers = max((len(crops) for crops in pictures), default=0)
-    matrices = np.zeros((len(pictures), layers, 3, 3))
+    blends = [(index, planned.plan.blend[1]) for index, planned in enumerate(plans) if planned.plan.blend is not None]
+    gains = [(index, planned.plan.hsv) for index, planned in enumerate(plans) if planned.plan.hsv is not None]
+    canvases = [planned.crops for planned in plans] + [
+        planned.partner for planned in plans if planned.plan.blend is not None
+    ]
+    layers = max((len(crops) for crops in canvases), default=0)
+    matrices = np.zeros((len(canvases), layers, 3, 3))
     matrices[..., 2, 2] = 1
-    limits = np.zeros((len(pictures), layers, 4))
-    places = np.zeros((len(pictures), layers, 4), np.int32)
+    limits = np.zeros((len(canvases), layers, 4))
+    locations = np.zeros((len(canvases), layers, 4), np.int32)
     used, widest = 1, 1
-    for picture, crops in enumerate(pictures):
+    for index, crops in enumerate(canvases):
         for layer, crop in enumerate(crops):
             rows, columns = crop.pixels.shape[:2]
-            matrices[picture, layer] = crop.inverse
-            limits[picture, layer] = crop.limits
-            places[picture, layer] = used, columns, columns - 1, rows - 1
+            matrices[index, layer] = crop.inverse
+            limits[index, layer] = crop.limits
+            locations[index, layer] = used, columns, columns - 1, rows - 1
             used += rows * columns
             widest = max(widest, columns)
     tilted = bool(matrices[..., 2, :2].any())
     return PackedCanvases(
         width,
         height,
-        torch.from_numpy(_pixels(pictures, used, widest)),
+        torch.from_numpy(_pixels(canvases, used, widest)),
         torch.from_numpy(matrices[:, :, : 3 if tilted else 2].astype(np.float32)),
         torch.from_numpy(limits.astype(np.float32)),
-        torch.from_numpy(places),
-        torch.tensor([place for place, _ in blends], dtype=torch.int64),
+        torch.from_numpy(locations),
+        torch.tensor([index for index, _ in blends], dtype=torch.int64),
         torch.tensor([share for _, share in blends], dtype=torch.float32),
-        torch.tensor([place for place, _ in gains], dtype=torch.int64),
-        hsv_tables([each for _, each in gains]),
+        torch.tensor([index for index, _ in gains], dtype=torch.int64),
+        hsv_tables([gain for _, gain in gains]),
     )
 
 
-def _pixels(pictures: Sequence[Sequence[TileCrop]], used: int, widest: int) -> NDArray[np.uint8]:
+def _pixels(canvases: Sequence[Sequence[TileCrop]], used: int, widest: int) -> NDArray[np.uint8]:
     pixels = np.empty((used + widest + 1, 3), np.uint8)
     pixels[0] = GREY
     pixels[used:] = 0
     start = 1
-    for crops in pictures:
+    for crops in canvases:
         for crop, _, _ in crops:
             rows, columns = crop.shape[:2]
             stop = start + rows * columns
@@ -220,7 +222,7 @@ def _fitted(fit: Fit, image: NDArray[np.uint8]) -> TileCrop:
 
 
 def _along(axis: AxisFit) -> tuple[float, float]:
-    """Step and shift from picture indices to crop indices along one axis."""
+    """Step and shift from canvas indices to crop indices along one axis."""
     step = (axis.last - axis.first) / (axis.end - axis.start)
     if axis.scale > 0:
         return step, (0.5 - axis.start) * step - 0.5
@@ -239,12 +241,12 @@ def _warped(tile: Tile, image: NDArray[np.uint8], size: tuple[int, int], width: 
     x2, y2 = min(columns, max(math.ceil(right), x1 + 1)), min(rows, max(math.ceil(bottom), y1 + 1))
     seen = _seen(rows_of_inverse, width, height)
     if seen is not None:
-        x1, y1 = max(x1, math.floor(seen[0]) - MARGIN), max(y1, math.floor(seen[1]) - MARGIN)
-        x2, y2 = min(x2, math.ceil(seen[2]) + MARGIN), min(y2, math.ceil(seen[3]) + MARGIN)
+        x1, y1 = max(x1, math.floor(seen[0]) - CROP_MARGIN), max(y1, math.floor(seen[1]) - CROP_MARGIN)
+        x2, y2 = min(x2, math.ceil(seen[2]) + CROP_MARGIN), min(y2, math.ceil(seen[3]) + CROP_MARGIN)
     if x2 <= x1 or y2 <= y1:
         return None
     (a, b, c), (d, e, f), (g, h, i) = rows_of_inverse
-    # From coordinates to indices: half a pixel more in the picture; half a pixel and the corner less in the crop.
+    # From coordinates to indices: half a pixel more in the canvas; half a pixel and the corner less in the crop.
     i += (g + h) / 2
     shift_x, shift_y = -0.5 - x1, -0.5 - y1
     inverse = (
@@ -283,7 +285,7 @@ def _inverse(matrix: Matrix, reduce_x: float, reduce_y: float) -> Rows | None:
 
 
 def _seen(inverse: Rows, width: int, height: int) -> Limits | None:
-    """The upright box, xyxy, around what of an image falls into the picture; None where the horizon is in it."""
+    """The upright box, xyxy, around what of an image falls into the canvas; None where the horizon is in it."""
     (a, b, c), (d, e, f), (g, h, i) = inverse
     xs, ys = [], []
     for x, y in ((0, 0), (width, 0), (width, height), (0, height)):

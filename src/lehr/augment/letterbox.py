@@ -17,7 +17,7 @@ GREY = 114
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """Where an image lies in its letterbox: `x_letterbox = x_image * scale_x + offset_x`; pixels.
+    """Position of an image in its letterbox: `x_letterbox = x_image * scale_x + offset_x`; pixels.
 
     Attributes:
         scale_x: letterbox pixels an image pixel, along x.
@@ -67,8 +67,8 @@ def reduced_size(width: int, height: int, side: int) -> tuple[int, int]:
     return (width, height) if max(width, height) <= side else fitted_size(width, height, side, side)
 
 
-def place(width: int, height: int, box_width: int, box_height: int) -> Placement:
-    """Where an image of a size lies in a rectangle: as large as fits, in the middle."""
+def centred_placement(width: int, height: int, box_width: int, box_height: int) -> Placement:
+    """Placement of an image in the middle of a rectangle, as large as fits; sizes in pixels."""
     fit_width, fit_height = fitted_size(width, height, box_width, box_height)
     return Placement(
         fit_width / width, fit_height / height, (box_width - fit_width) // 2, (box_height - fit_height) // 2
@@ -103,7 +103,7 @@ def letterbox_into(
     """
     width, height = size or (image.shape[1], image.shape[0])
     box_height, box_width = canvas.shape[:2]
-    placement = place(width, height, box_width, box_height)
+    placement = centred_placement(width, height, box_width, box_height)
     fit_width, fit_height = fitted_size(width, height, box_width, box_height)
     x, y = int(placement.offset_x), int(placement.offset_y)
     canvas[y : y + fit_height, x : x + fit_width] = resize(image, fit_width, fit_height)

@@ -1,4 +1,4 @@
-"""Mixup: two pictures over each other, with the objects of both.
+"""Mixup: two canvases over each other, with the objects of both.
 
 Zhang et al., "mixup: Beyond Empirical Risk Minimization", 2018; for detection Zhang et al., "Bag of Freebies", 2019.
 """

@@ -9,21 +9,21 @@ from lehr.options import AugmentOptions
 
 
 def moves(options: AugmentOptions) -> bool:
-    """Whether any of it is on."""
+    """True if any part of random perspective is on."""
     return any(
         (options.degrees, options.translate, options.scale, options.shear, options.perspective),
     )
 
 
 def random_view(
-    options: AugmentOptions, canvas: tuple[int, int], shape: tuple[int, int], rng: np.random.Generator
+    options: AugmentOptions, plane: tuple[int, int], shape: tuple[int, int], rng: np.random.Generator
 ) -> Matrix:
-    """A random view of the canvas: tilted, turned, scaled and sheared about its centre, then shifted.
+    """A random view of the plane: tilted, turned, scaled and sheared about its centre, then shifted.
 
     Args:
         options: how far each may go.
-        canvas: width and height of what is looked at, pixels.
-        shape: width and height of the picture, pixels.
+        plane: width and height of the plane that is viewed, pixels: the mosaic's, or the canvas itself.
+        shape: width and height of the canvas, pixels.
         rng: draws each, uniform within its bounds.
     """
     tilt = tilting(*rng.uniform(-options.perspective, options.perspective, 2))
@@ -31,5 +31,5 @@ def random_view(
     factor = rng.uniform(1 - options.scale, 1 + options.scale)
     slant = shearing(*rng.uniform(-options.shear, options.shear, 2))
     x, y = rng.uniform(0.5 - options.translate, 0.5 + options.translate, 2) * shape
-    centred = translation(-canvas[0] / 2, -canvas[1] / 2)
+    centred = translation(-plane[0] / 2, -plane[1] / 2)
     return np.asarray(translation(x, y) @ slant @ scaling(factor, factor) @ turn @ tilt @ centred)

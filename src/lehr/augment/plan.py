@@ -1,4 +1,4 @@
-"""What happens to a training image, decided before any pixel is touched.
+"""Planning the augmentation of a training image, before any pixel is touched.
 
 A plan is a function of (seed, epoch, index) and of the sizes and boxes in the data set: which images are drawn
 where, and the objects that result. So it can be tested without images, and carried out on any device. Mosaic
@@ -35,17 +35,17 @@ def plan_sample(
     multi_image: bool,
     shape: tuple[int, int] | None = None,
 ) -> Plan:
-    """The plan of a training picture.
+    """Plans a training canvas.
 
     Args:
         samples: the training split.
         options: what may be done.
-        imgsz: longest side of the picture, pixels.
+        imgsz: longest side of the canvas, pixels.
         seed: the run's seed.
         epoch: the epoch, from 0.
-        index: the image's place in the split.
+        index: the image's index in the split.
         multi_image: whether mosaic, mixup and copy-paste are still on; they need a square.
-        shape: width and height of the picture, pixels; None for a square.
+        shape: width and height of the canvas, pixels; None for a square.
     """
     rng = generator(seed, "augment", epoch, index)
     plan = _plan_one(samples, options, imgsz, index, multi_image, rng, shape)
@@ -67,11 +67,11 @@ def _plan_one(
     shape = shape or (imgsz, imgsz)
     if multi_image and rng.random() < options.mosaic:
         tiles = mosaic_of(samples, imgsz, index, rng)
-        canvas = (2 * imgsz, 2 * imgsz)
+        plane = (2 * imgsz, 2 * imgsz)
     else:
         tiles = [whole(samples[index], index, shape)]
-        canvas = shape
-    view = random_view(options, canvas, shape, rng) if moves(options) or canvas != shape else np.eye(3)
+        plane = shape
+    view = random_view(options, plane, shape, rng) if moves(options) or plane != shape else np.eye(3)
     view = flips(options, shape, rng) @ view
     tiles = [Tile(tile.index, view @ tile.matrix, tile.region) for tile in tiles]
     tiles = [fitted for tile in tiles if (fitted := fit_pixels(tile, samples[tile.index], imgsz, shape)) is not None]

@@ -1,4 +1,4 @@
-"""Pictures before they are drawn: tiles, each an image with a matrix, and the objects that result."""
+"""Canvases before they are drawn: tiles, each an image with a matrix, and the objects that result."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from lehr.sample import Sample
 
 @dataclass(frozen=True, slots=True)
 class Tile:
-    """One source image in the picture.
+    """One source image in the canvas.
 
     Attributes:
-        index: the source's place in the split.
-        matrix: (3, 3), from the source's pixels to the picture's.
+        index: the source's index in the split.
+        matrix: (3, 3), from the source's pixels to the canvas's.
         region: xyxy, the part of the source that is drawn, its pixels.
         fit: for an upright tile, the same in whole pixels.
     """
@@ -33,14 +33,14 @@ class Tile:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A training picture before it is drawn.
+    """Plan of a training canvas.
 
     Attributes:
         tiles: drawn one after another on grey.
-        boxes: float32 (n, 4), xyxy in pixels of the picture.
+        boxes: float32 (n, 4), xyxy in pixels of the canvas.
         classes: int64 (n,).
         hsv: factors of hue, saturation and value; None for colours as they are.
-        blend: with mixup, the other picture and this one's share.
+        blend: with mixup, the other canvas and this one's share.
     """
 
     tiles: tuple[Tile, ...]
@@ -51,7 +51,7 @@ class Plan:
 
 
 def whole(sample: Sample, index: int, shape: tuple[int, int]) -> Tile:
-    """A single image in the middle of the picture, as large as fits."""
+    """A single image in the middle of the canvas, as large as fits."""
     scale = min(shape[0] / sample.width, shape[1] / sample.height)
     x, y = (shape[0] - sample.width * scale) / 2, (shape[1] - sample.height * scale) / 2
     return Tile(index, translation(x, y) @ scaling(scale, scale), (0, 0, sample.width, sample.height))
@@ -80,7 +80,7 @@ def fit_pixels(tile: Tile, sample: Sample, imgsz: int, shape: tuple[int, int]) -
 def objects_of(
     samples: Sequence[Sample], tiles: Sequence[Tile], shape: tuple[int, int]
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """The objects of all tiles that are still to be seen, in pixels of the picture."""
+    """The objects of all tiles that are still to be seen, in pixels of the canvas."""
     moved = [transform_boxes(samples[tile.index].boxes.astype(np.float64), tile.matrix) for tile in tiles]
     boxes, kept = visible(np.concatenate([np.zeros((0, 4)), *moved]), *shape)
     classes = np.concatenate([np.zeros(0, np.int64), *(samples[tile.index].classes for tile in tiles)])

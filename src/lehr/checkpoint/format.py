@@ -42,7 +42,7 @@ class DamagedCheckpoint(InputError):
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """Where a run stood when a checkpoint was written.
+    """Position of a run in its training.
 
     Attributes:
         epoch: the epoch that ran or came next, from 0.
@@ -78,7 +78,7 @@ class Checkpoint:
 
 
 def write_checkpoint(folder: Path, content: dict[str, Any], position: Position) -> None:
-    """Makes a run's last checkpoint its previous one and writes a new last; one that is whole is there at any moment.
+    """Rotates a run's last checkpoint to previous and writes a new last; a whole one exists at any moment.
 
     Args:
         folder: the run's folder.
@@ -117,7 +117,7 @@ def abandon_last(folder: Path, taken: Path) -> None:
 
 
 def _worth_keeping(path: Path) -> bool:
-    """Whether a checkpoint is one to go back to, so that it may take the place of the previous one."""
+    """True if a checkpoint is one to go back to, so that it may replace the previous one."""
     try:
         return not read_position(path).skipping
     except (DamagedCheckpoint, OSError):  # missing, or damaged, while the previous one is not
@@ -163,7 +163,7 @@ class _Archive:
 
 
 def read_position(path: Path) -> Position:
-    """Where the run of a checkpoint stood, from the end of the file alone; the rest is not checked.
+    """Reads a checkpoint's position, from the end of the file alone; the rest is not checked.
 
     Raises:
         DamagedCheckpoint: the end is missing or damaged.

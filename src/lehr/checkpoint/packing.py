@@ -31,12 +31,12 @@ def pack(content: Any) -> tuple[list[Tensor], str]:
     def packed(part: Any) -> Any:
         if isinstance(part, Tensor):
             storage = part.untyped_storage()
-            place = storage.data_ptr(), part.dtype
-            if place not in numbers:
-                numbers[place] = len(blocks)
+            storage_key = storage.data_ptr(), part.dtype
+            if storage_key not in numbers:
+                numbers[storage_key] = len(blocks)
                 whole = torch.empty(0, dtype=part.dtype)
                 blocks.append(whole.set_(storage, 0, (storage.nbytes() // part.element_size(),)))  # type: ignore[call-overload]
-            return {TENSOR: [numbers[place], part.storage_offset(), list(part.shape), list(part.stride())]}
+            return {TENSOR: [numbers[storage_key], part.storage_offset(), list(part.shape), list(part.stride())]}
         if isinstance(part, dict):
             if all(type(key) is str for key in part):
                 return {key: packed(value) for key, value in part.items()}
@@ -51,7 +51,7 @@ def pack(content: Any) -> tuple[list[Tensor], str]:
 
 
 def unpack(blocks: Sequence[Tensor], text: str) -> Any:
-    """What `pack` packed; each tensor has memory of its own.
+    """Restores packed content; each tensor has memory of its own.
 
     Raises:
         ValueError, TypeError, RuntimeError, IndexError: it is not what `pack` gives.
@@ -61,8 +61,8 @@ def unpack(blocks: Sequence[Tensor], text: str) -> Any:
         if len(part) == 1:
             ((name, value),) = part.items()
             if name == TENSOR:
-                number, offset, shape, strides = value
-                return torch.as_strided(blocks[number], shape, strides, offset).clone()
+                index, offset, shape, strides = value
+                return torch.as_strided(blocks[index], shape, strides, offset).clone()
             if name == TUPLE:
                 return tuple(value)
             if name == PAIRS:

@@ -19,13 +19,13 @@ from lehr.runtime.atomic_write import atomic_file
 CONFIG, LOCK, LOG = "config.yaml", ".lock", "train.log"
 LAST, PREVIOUS = "last.ckpt", "previous.ckpt"
 HOLDER = ".lock.holder"
-"""Who holds the lock; a file of its own, since on some file systems the lock is what the lock file says."""
+"""File that names the lock's holder; apart from the lock, whose content some file systems use."""
 OURS = {LOCK, HOLDER, f".{CONFIG}.tmp"}
-"""What a run that was killed at its very beginning may have left."""
+"""Files that a run killed at its very beginning may have left."""
 
 
 def make_run_folder(project: Path, name: str | None, default: str = "train") -> Path:
-    """Makes and returns `project/name`; without a name, the first free of `train`, `train-2`, ...
+    """Creates `project/name` and returns it; without a name, the first free of `train`, `train-2`, ...
 
     A named folder may be there already if a kill left it before the run began.
 
@@ -104,7 +104,7 @@ def only_writer(folder: Path) -> Iterator[None]:
 
 
 def is_held(folder: Path) -> bool:
-    """Whether a process holds a run's folder."""
+    """True if a process holds a run's folder."""
     if not (folder / LOCK).exists():
         return False
     try:
@@ -124,7 +124,7 @@ def _holder(folder: Path) -> str:
 
 
 def _left_unbegun(folder: Path) -> bool:
-    """Whether a folder holds nothing but what a run that was killed at its very beginning leaves."""
+    """True if a folder holds nothing but the leftovers of a run that was killed at its very beginning."""
     if not folder.is_dir():
         return False
     names = {path.name for path in folder.iterdir()}

@@ -105,9 +105,9 @@ def _copies(tensors: Sequence[Tensor], blocks: Blocks) -> list[Tensor]:
     copies = []
     for tensor in tensors:
         strides = torch.empty_like(tensor, device="meta").stride()
-        place = torch.as_strided(blocks[tensor.dtype], tensor.shape, strides, used[tensor.dtype])
+        copy = torch.as_strided(blocks[tensor.dtype], tensor.shape, strides, used[tensor.dtype])
         used[tensor.dtype] += tensor.numel()
-        copies.append(place)
+        copies.append(copy)
     if copies:
         torch._foreach_copy_(copies, list(tensors), non_blocking=copies[0].is_pinned())
     return copies

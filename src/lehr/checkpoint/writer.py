@@ -40,7 +40,7 @@ class Weights:
 
 @dataclass(frozen=True, slots=True)
 class SaveRequest:
-    """What is written together.
+    """Request to write a state and its files together.
 
     Attributes:
         content: the training state, in the host's memory.
@@ -88,7 +88,7 @@ class AsyncWriter:
             self._change.notify_all()
 
     def news(self) -> list[str]:
-        """What could not be written since the last call, a message each."""
+        """Messages about writes that failed since the last call."""
         if not self._news:
             return []
         with self._change:

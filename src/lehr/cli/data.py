@@ -75,7 +75,7 @@ def stats(data: Source) -> None:
         ("images", [str(each.images) for each in described.values()]),
         ("without objects", [str(each.background) for each in described.values()]),
         ("objects", [str(each.instances) for each in described.values()]),
-        ("most in an image", [str(each.most_objects) for each in described.values()]),
+        ("most in an image", [str(each.max_objects) for each in described.values()]),
         ("small (< 32x32 px)", [str(each.small) for each in described.values()]),
         ("medium", [str(each.medium) for each in described.values()]),
         ("large (>= 96x96 px)", [str(each.large) for each in described.values()]),

@@ -1,4 +1,4 @@
-"""What the loader hands to the model: images and their objects, padded to one shape."""
+"""Batches: images and their objects, padded to one shape."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ class Batch:
 
     Attributes:
         images: uint8 (batch, 3, height, width), RGB, channels-last in memory; empty until they are drawn.
-        boxes: float32 (batch, most, 4), xyxy in pixels of `images`; zeros where padded.
-        classes: int64 (batch, most); -1 where padded.
-        indices: int64 (batch,), each image's place in its split.
+        boxes: float32 (batch, objects, 4), xyxy in pixels of `images`; zeros where padded.
+        classes: int64 (batch, objects); -1 where padded.
+        indices: int64 (batch,), index of each image in its split.
         placements: float32 (batch, 4), letterbox of each image: scale x, scale y, offset x, offset y, so that
             `x_batch = x_original * scale + offset`; ones and zeros for augmented images.
-        faults: what is wrong with each image that could not be read when its turn came. In training another picture
+        faults: what is wrong with each image that could not be read when its turn came. In training another image
             took its place; in an evaluation it is grey, without objects, and its index is -1.
         instances: objects in it.
-        packed: the pictures that are still to be drawn, on the device; None once `images` are there.
-        whole: the places of all images of the batch, where this is one process's share of it; empty otherwise.
+        packed: the canvases that are still to be drawn, on the device; None once `images` are there.
+        whole: the indices of all images of the batch, where this is one process's share of it; empty otherwise.
         idle: whether its image only stands in, since none was left for this process; it counts nothing then.
     """
 
@@ -51,7 +51,7 @@ class Batch:
 
     @property
     def share(self) -> float:
-        """What part of the batch this is, 0 to 1."""
+        """This process's share of the batch, 0 to 1."""
         return 0.0 if self.idle else len(self) / self.total
 
     def __len__(self) -> int:
@@ -66,7 +66,7 @@ class Batch:
         def moved(tensor: Tensor) -> Tensor:
             return tensor.to(device, non_blocking=True)
 
-        images = moved(self.images) if self.packed is None else draw_canvases(self.packed.each(moved))
+        images = moved(self.images) if self.packed is None else draw_canvases(self.packed.map(moved))
         return replace(self, images=images, boxes=moved(self.boxes), classes=moved(self.classes), packed=None)
 
     def normalized(self) -> Tensor:
@@ -75,9 +75,9 @@ class Batch:
 
     def pin_memory(self) -> Batch:
         """The same batch in page-locked memory, from which copies to the device can be asynchronous."""
-        return self.each(Tensor.pin_memory)
+        return self.map(Tensor.pin_memory)
 
-    def each(self, change: Callable[[Tensor], Tensor]) -> Batch:
+    def map(self, change: Callable[[Tensor], Tensor]) -> Batch:
         """The batch with a change made to each of its tensors."""
         return Batch(
             change(self.images),
@@ -87,7 +87,7 @@ class Batch:
             change(self.placements),
             self.faults,
             self.instances,
-            None if self.packed is None else self.packed.each(change),
+            None if self.packed is None else self.packed.map(change),
             self.whole,
             self.idle,
         )
@@ -101,11 +101,11 @@ def pad_objects(boxes: Sequence[NDArray[np.float32]], classes: Sequence[NDArray[
         classes: an array (n_i,) an image.
 
     Returns:
-        Boxes (batch, most, 4) float32 with zeros, and classes (batch, most) int64 with -1, where padded.
+        Boxes (batch, objects, 4) float32 with zeros, and classes (batch, objects) int64 with -1, where padded.
     """
-    most = max((len(each) for each in classes), default=0)
-    padded_boxes = np.zeros((len(boxes), most, 4), np.float32)
-    padded_classes = np.full((len(boxes), most), -1, np.int64)
+    objects = max((len(image_classes) for image_classes in classes), default=0)
+    padded_boxes = np.zeros((len(boxes), objects, 4), np.float32)
+    padded_classes = np.full((len(boxes), objects), -1, np.int64)
     for row, (some_boxes, some_classes) in enumerate(zip(boxes, classes, strict=True)):
         padded_boxes[row, : len(some_boxes)] = some_boxes
         padded_classes[row, : len(some_classes)] = some_classes

@@ -36,7 +36,7 @@ class ImageStore:
         samples: the split.
         imgsz: longest side kept, pixels.
         pixels: flat uint8 block with all images in a row, or None to decode each time.
-        place: the file by which other processes of this machine reach the block; None where they cannot.
+        path: the file by which other processes of this machine reach the block; None where they cannot.
     """
 
     def __init__(
@@ -44,10 +44,10 @@ class ImageStore:
         samples: Sequence[Sample],
         imgsz: int,
         pixels: NDArray[np.uint8] | None = None,
-        place: str | None = None,
+        path: str | None = None,
     ) -> None:
         self.samples = samples
-        self.place = place
+        self.path = path
         self.imgsz = imgsz
         self._pixels = pixels
         self._sizes = np.array(
@@ -73,7 +73,7 @@ class ImageStore:
         return self.slot(self._pixels, index), (sample.width, sample.height)
 
     def slot(self, pixels: NDArray[np.uint8], index: int) -> NDArray[np.uint8]:
-        """An image's place (h, w, 3) in a flat block."""
+        """View (h, w, 3) of an image's pixels in a flat block."""
         width, height = self._sizes[index].tolist()
         return pixels[self._offsets[index] : self._offsets[index + 1]].reshape(height, width, 3)
 
@@ -122,26 +122,26 @@ def open_store(
             "they are decoded each time instead. --cache disk keeps them in a file."
         )
         return store
-    block, place = _block(max(store.nbytes, 1), shared)
+    block, shared_path = _block(max(store.nbytes, 1), shared)
     pixels = np.frombuffer(block, np.uint8)
     store.fill(pixels)
-    return ImageStore(samples, imgsz, pixels, place)
+    return ImageStore(samples, imgsz, pixels, shared_path)
 
 
-def map_store(samples: Sequence[Sample], imgsz: int, cache: str, place: str | None) -> ImageStore:
+def map_store(samples: Sequence[Sample], imgsz: int, cache: str, path: str | None) -> ImageStore:
     """The store of a split that another process of this machine has filled.
 
     Args:
         samples: the split, as that process has it.
         imgsz: longest side kept, pixels.
         cache: ram, disk or none.
-        place: where its block is; None where there is none.
+        path: the file by which its block is reached; None where there is none.
     """
-    if place is None or cache == "none" or not samples:
+    if path is None or cache == "none" or not samples:
         return ImageStore(samples, imgsz)
-    with Path(place).open("rb") as file:
+    with Path(path).open("rb") as file:
         block = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-    return ImageStore(samples, imgsz, np.frombuffer(block, np.uint8), place)
+    return ImageStore(samples, imgsz, np.frombuffer(block, np.uint8), path)
 
 
 def _block(size: int, shared: bool) -> tuple[mmap.mmap, str | None]:

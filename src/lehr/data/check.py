@@ -47,7 +47,7 @@ def refuse_unusable(dataset: Dataset, skip_broken: bool = False) -> None:
 
 
 def count_kinds(faults: Iterable[Fault]) -> str:
-    """How many faults of each kind, most frequent first, as one line."""
+    """Counts the faults of each kind, most frequent first, as one line."""
     counted = Counter(fault.kind for fault in faults)
     return ", ".join(f"{count} {kind}" for kind, count in counted.most_common())
 
@@ -78,19 +78,19 @@ def _leaks(dataset: Dataset, digests: dict[Path, bytes]) -> list[Fault]:
     faults: list[Fault] = []
     seen: dict[bytes, tuple[str, Path]] = {}
     for split, samples in dataset.splits.items():
-        own: dict[bytes, tuple[str, Path]] = {}
+        in_split: dict[bytes, tuple[str, Path]] = {}
         for sample in samples:
             digest = digests[sample.path]
             if digest in seen:
                 other_split, other = seen[digest]
                 message = f"is in '{split}' and, as {other}, in '{other_split}'. Remove it from one of them"
                 faults.append(Fault("in-two-splits", sample.path, message))
-            elif digest in own:
-                message = f"is in '{split}' twice: the same picture as {own[digest][1]}"
+            elif digest in in_split:
+                message = f"is in '{split}' twice: the same image as {in_split[digest][1]}"
                 faults.append(Fault("duplicate-image", sample.path, message, severity=Severity.WARNING))
             else:
-                own[digest] = (split, sample.path)
-        seen |= {digest: place for digest, place in own.items() if digest not in seen}
+                in_split[digest] = (split, sample.path)
+        seen |= {digest: found for digest, found in in_split.items() if digest not in seen}
     return faults
 
 

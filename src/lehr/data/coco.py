@@ -46,11 +46,11 @@ def find_coco(source: str) -> dict[str, Path] | None:
 
 
 def _siblings(path: Path) -> dict[str, Path]:
-    own = next((split for split in SPLITS if split in path.stem), None)
-    if own is None:
+    named = next((split for split in SPLITS if split in path.stem), None)
+    if named is None:
         return {"train": path}
-    others = {split: path.with_name(path.name.replace(own, split)) for split in SPLITS}
-    return {split: other for split, other in others.items() if split == own or other.is_file()}
+    others = {split: path.with_name(path.name.replace(named, split)) for split in SPLITS}
+    return {split: other for split, other in others.items() if split == named or other.is_file()}
 
 
 def load_coco(source: str, files: dict[str, Path]) -> Dataset:
@@ -104,7 +104,7 @@ def _read_json(path: Path) -> dict[str, Records]:
 
 def _read_split(path: Path, split: str, content: dict[str, Records]) -> tuple[list[Sample], list[Fault]]:
     ids = sorted(int(category["id"]) for category in content["categories"])
-    class_of = {number: index for index, number in enumerate(ids)}
+    class_of = {category: index for index, category in enumerate(ids)}
     faults: list[Fault] = []
     of_image: dict[Any, Records] = defaultdict(list)
     known = {image["id"] for image in content["images"]}
@@ -115,22 +115,22 @@ def _read_split(path: Path, split: str, content: dict[str, Records]) -> tuple[li
         else:
             faults.append(fault)
     samples = []
-    places = [_image_place(path, split, str(image["file_name"])) for image in content["images"]]
+    paths = [_image_path(path, split, str(image["file_name"])) for image in content["images"]]
     with ThreadPoolExecutor(8) as pool:
-        sizes = pool.map(_probe, places)
-        for image, place, size in zip(content["images"], places, sizes, strict=True):
+        sizes = pool.map(_probe, paths)
+        for image, image_path, size in zip(content["images"], paths, sizes, strict=True):
             if isinstance(size, Fault):
                 faults.append(size)
                 continue
-            sample, found = _sample(place, size, of_image[image["id"]], class_of, path)
+            sample, found = _sample(image_path, size, of_image[image["id"]], class_of, path)
             samples.append(sample)
             faults += found
     return samples, faults
 
 
-def _probe(place: Path) -> tuple[int, int] | Fault:
+def _probe(path: Path) -> tuple[int, int] | Fault:
     try:
-        return probe_image(place)
+        return probe_image(path)
     except ImageFault as error:
         return Fault(error.kind, error.path, error.reason)
 
@@ -138,21 +138,21 @@ def _probe(place: Path) -> tuple[int, int] | Fault:
 def _annotation_fault(
     annotation: dict[str, Any], class_of: dict[int, int], known: set[Any], path: Path
 ) -> Fault | None:
-    place = f"annotation {annotation.get('id', '?')}"
+    subject = f"annotation {annotation.get('id', '?')}"
     box = annotation.get("bbox")
     if annotation.get("iscrowd"):
-        return Fault("crowd", path, f"{place} is a crowd region; it is left out", severity=Severity.WARNING)
+        return Fault("crowd", path, f"{subject} is a crowd region; it is left out", severity=Severity.WARNING)
     if not (isinstance(box, list) and len(box) == 4 and all(isinstance(v, int | float) for v in box)):
-        return Fault("malformed-line", path, f"{place} has no 'bbox' of four numbers; it is skipped")
+        return Fault("malformed-line", path, f"{subject} has no 'bbox' of four numbers; it is skipped")
     if annotation.get("category_id") not in class_of:
-        return Fault("class-out-of-range", path, f"{place} has the unknown category {annotation.get('category_id')}")
+        return Fault("class-out-of-range", path, f"{subject} has the unknown category {annotation.get('category_id')}")
     if annotation.get("image_id") not in known:
-        return Fault("malformed-line", path, f"{place} belongs to no image; it is skipped")
+        return Fault("malformed-line", path, f"{subject} belongs to no image; it is skipped")
     return None
 
 
 def _sample(
-    place: Path, size: tuple[int, int], annotations: Records, class_of: dict[int, int], path: Path
+    image_path: Path, size: tuple[int, int], annotations: Records, class_of: dict[int, int], path: Path
 ) -> tuple[Sample, list[Fault]]:
     xywh = np.array([annotation["bbox"] for annotation in annotations], np.float64).reshape(-1, 4)
     boxes, classes, faults = checked_objects(
@@ -163,12 +163,12 @@ def _sample(
         path=path,
         lines=[None] * len(annotations),
     )
-    named = [Fault(f.kind, f.path, f"image {place.name}: {f.message}", f.line, f.severity) for f in faults]
-    return Sample(place, *size, boxes, classes, path), named
+    named = [Fault(f.kind, f.path, f"image {image_path.name}: {f.message}", f.line, f.severity) for f in faults]
+    return Sample(image_path, *size, boxes, classes, path), named
 
 
-def _image_place(json_path: Path, split: str, name: str) -> Path:
-    """Where an image is: beside the JSON, or in the usual folders around it."""
+def _image_path(json_path: Path, split: str, name: str) -> Path:
+    """Path of an image: beside the JSON, or in the usual folders around it."""
     folder, above = json_path.parent, json_path.parent.parent
     year = json_path.stem.removeprefix("instances_")
     subfolders = ("", "images", split, f"images/{split}", year, f"images/{year}", "JPEGImages")

@@ -12,7 +12,7 @@ from lehr.data.loader import BatchRequest, Loader
 
 
 class DevicePrefetcher:
-    """Gives a loader's batches on the device, their images drawn.
+    """Serves a loader's batches on the device, their images drawn.
 
     On CUDA the next batch is copied and drawn on a stream of its own while the device computes the present one.
 
@@ -32,7 +32,7 @@ class DevicePrefetcher:
         self._stream: Any = None
 
     def batches(self, requests: Sequence[BatchRequest]) -> Iterator[Batch]:
-        """The batches of some keys, in order.
+        """The batches of some requests, in order.
 
         Raises:
             InputError: an image cannot be read.

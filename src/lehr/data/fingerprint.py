@@ -1,4 +1,4 @@
-"""What a run has to know again of its data before it goes on: whether it is still the same."""
+"""Fingerprint of a data set, by which a resumed run knows that its data are unchanged."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from lehr.sample import Sample
 
 
 def fingerprint(names: Sequence[str], *splits: Sequence[Sample]) -> str:
-    """Equal for equal class names, images (by file name and size) and objects in equal order, wherever the files lie.
+    """Hashes class names, images (by file name and size) and objects, in their order, wherever the files lie.
 
     Args:
         names: the class names.

@@ -37,7 +37,7 @@ class ImageFault(InputError):
 
 
 def is_image(path: Path) -> bool:
-    """Whether the name is that of an image file."""
+    """True if the name is that of an image file."""
     return path.suffix.lower() in IMAGE_SUFFIXES
 
 
@@ -115,7 +115,7 @@ def _read(path: Path) -> bytes:
 
 
 def _looks_whole(path: Path) -> bool:
-    """Whether a file seems whole, by its ends alone: reading all of every image would take minutes."""
+    """True if a file seems whole, by its ends alone: reading all of every image would take minutes."""
     try:
         with path.open("rb") as file:
             head = file.read(ENDS)
@@ -130,7 +130,7 @@ def _looks_whole(path: Path) -> bool:
 
 
 def _is_whole(head: bytes, tail: bytes, size: int) -> bool:
-    """Whether the end, or the size, that the format requires is there; False where that is not known."""
+    """True if the end, or the size, that the format requires is there; False where that is not known."""
     if head[:2] == b"\xff\xd8":
         return JPEG_END in tail.rstrip(b"\0")[-32:]
     if head[:8] == b"\x89PNG\r\n\x1a\n":

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset
 
 from lehr.augment.draw import draw
-from lehr.augment.gpu_plan import PackedCanvases, PlannedCrops, cut, pack_cuts
+from lehr.augment.gpu_plan import PackedCanvases, PlannedCrops, pack_crops, plan_crops
 from lehr.augment.letterbox import GREY, letterbox_into
 from lehr.augment.plan import plan_sample
 from lehr.augment.tiles import Plan
@@ -34,16 +34,16 @@ from lehr.runtime.signals import ignore_stopping
 from lehr.sample import Sample
 
 STAND_INS = 10
-"""Other pictures that are tried in place of one whose images can no longer be read."""
+"""Other images that are tried in place of one that can no longer be read."""
 
 
 @dataclass(frozen=True, slots=True)
 class BatchRequest:
-    """What is asked of the input path: a batch, or one process's share of it.
+    """Request for a batch, or for one process's share of it.
 
     Attributes:
         epoch: the epoch, from 0.
-        images: the images to load, by their places in the split.
+        images: the images to load, by their indices in the split.
         whole: the images of the whole batch, where this is a share; None where it is the whole.
         idle: whether there are fewer images than processes and none is left for this one; the one it loads stands in,
             and counts nothing.
@@ -57,7 +57,7 @@ class BatchRequest:
 
 @dataclass(frozen=True, slots=True)
 class TrainBatches:
-    """Makes augmented batches.
+    """Augmented batches of a training split, by request.
 
     Attributes:
         store: the images and samples of the training split.
@@ -78,7 +78,7 @@ class TrainBatches:
     on_device: bool = False
 
     def mosaic_on(self, epoch: int) -> bool:
-        """Whether mosaic, mixup and copy-paste are still on in an epoch."""
+        """True if mosaic, mixup and copy-paste are still on in an epoch."""
         return not self.rect and epoch < self.epochs - self.options.close_mosaic
 
     def __call__(self, request: BatchRequest) -> Batch:
@@ -86,28 +86,30 @@ class TrainBatches:
         epoch, indices, whole = request.epoch, request.images, request.whole or request.images
         width, height = rectangle(self.store.samples, whole, self.imgsz) if self.rect else (self.imgsz, self.imgsz)
         images = np.empty((0 if self.on_device else len(indices), height, width, 3), np.uint8)
-        places: list[NDArray[np.uint8] | None] = [None] * len(indices) if self.on_device else list(images)
+        outs: list[NDArray[np.uint8] | None] = [None] * len(indices) if self.on_device else list(images)
         shape = (width, height)
-        pictures = [self._picture(epoch, index, shape, out) for index, out in zip(indices, places, strict=True)]
-        faults = [str(fault) for _, _, fault in pictures if fault is not None]
+        canvases = [self._canvas(epoch, index, shape, out) for index, out in zip(indices, outs, strict=True)]
+        faults = [str(fault) for _, _, fault in canvases if fault is not None]
         packed = (
-            pack_cuts([cut for _, cut, _ in pictures if cut is not None], width, height) if self.on_device else None
+            pack_crops([crops for _, crops, _ in canvases if crops is not None], width, height)
+            if self.on_device
+            else None
         )
         placements = np.tile(np.array([1, 1, 0, 0], np.float32), (len(indices), 1))
-        boxes, classes = [plan.boxes for plan, _, _ in pictures], [plan.classes for plan, _, _ in pictures]
+        boxes, classes = [plan.boxes for plan, _, _ in canvases], [plan.classes for plan, _, _ in canvases]
         batch = _batch(images, boxes, classes, indices, placements, faults, packed)
         return replace(batch, whole=tuple(whole), idle=request.idle)
 
-    def _picture(
+    def _canvas(
         self, epoch: int, index: int, shape: tuple[int, int], out: NDArray[np.uint8] | None
     ) -> tuple[Plan, PlannedCrops | None, ImageFault | None]:
-        """The picture of an image, or of another where an image can no longer be read, and what was wrong then.
+        """Plans and draws an image's canvas; where the image can no longer be read, another's, with the fault.
 
         Args:
             epoch: the epoch.
-            index: the image's place in the split.
+            index: the image's index in the split.
             shape: width and height, pixels.
-            out: drawn into; None to cut out what a device needs to draw it.
+            out: drawn into; None to plan the crops that a device draws from.
 
         Raises:
             InputError: nor can the others be read.
@@ -127,7 +129,7 @@ class TrainBatches:
             )
             try:
                 if out is None:
-                    return plan, cut(plan, self.store, *shape), first
+                    return plan, plan_crops(plan, self.store, *shape), first
                 draw(plan, self.store, out)
             except ImageFault as fault:
                 first = first or fault
@@ -143,7 +145,7 @@ class TrainBatches:
 
 @dataclass(frozen=True, slots=True)
 class EvalBatches:
-    """Makes letterboxed batches, each in the smallest rectangle of whole strides that holds its images.
+    """Letterboxed batches, by request, each in the smallest rectangle of whole strides that holds its images.
 
     Attributes:
         store: the images and samples of a split.
@@ -169,14 +171,14 @@ class EvalBatches:
         width, height = self.shape(indices)
         images = np.full((len(indices), height, width, 3), GREY, np.uint8)
         boxes, classes, placements, faults, read = [], [], [], [], list(indices)
-        for place, (canvas, index) in enumerate(zip(images, indices, strict=True)):
+        for row, (canvas, index) in enumerate(zip(images, indices, strict=True)):
             try:
                 image, size = self.store(index)
             except ImageFault as fault:
                 if not self.tolerant:
                     raise
                 faults.append(str(fault))
-                read[place] = -1
+                read[row] = -1
                 boxes.append(np.zeros((0, 4), np.float32))
                 classes.append(np.zeros(0, np.int64))
                 placements.append((1.0, 1.0, 0.0, 0.0))
@@ -212,7 +214,7 @@ def _batch(
 
 
 class _Made(Dataset[Batch | InputError]):
-    """Batches by key; bad input travels as a value, since workers cannot raise it unharmed."""
+    """Batches by request; bad input travels as a value, since workers cannot raise it unharmed."""
 
     def __init__(self, make: TrainBatches | EvalBatches) -> None:
         self.make = make
@@ -225,10 +227,10 @@ class _Made(Dataset[Batch | InputError]):
 
 
 class Loader:
-    """Gives the batches that are asked for, in order, made by workers that stay.
+    """Serves requested batches in order, made by workers that stay between epochs.
 
     Args:
-        make: makes a batch of a key.
+        make: makes the batch of a request.
         workers: processes that make batches; 0 makes them in this one.
         pin: hand out page-locked memory, for asynchronous copies to CUDA.
     """
@@ -259,7 +261,7 @@ class Loader:
             pass
 
     def batches(self, requests: Sequence[BatchRequest]) -> Iterator[Batch]:
-        """The batches of some keys.
+        """The batches of some requests.
 
         Raises:
             InputError: an image cannot be read.
@@ -287,7 +289,7 @@ def train_requests(
     drawn: Sequence[int] | None = None,
     rect: bool = False,
 ) -> list[BatchRequest]:
-    """The keys of an epoch: all images once, in an order of its own, the last batch perhaps smaller.
+    """Requests of an epoch: all images once, in an order of its own, the last batch perhaps smaller.
 
     Args:
         samples: the training split.
@@ -305,7 +307,7 @@ def train_requests(
 
 
 def eval_requests(store: ImageStore, batch: int) -> list[BatchRequest]:
-    """The keys of an evaluation: images of like shape together, so that rectangles are small."""
+    """Requests of an evaluation: images of like shape together, so that rectangles are small."""
     order = alike_together(range(len(store.samples)), store.samples)
     return [BatchRequest(0, order[start : start + batch]) for start in range(0, len(order), batch)]
 
@@ -319,8 +321,8 @@ def shard_requests(requests: Sequence[BatchRequest], ranks: Ranks) -> list[Batch
     """
     if not ranks.is_distributed:
         return list(requests)
-    own = [list(ranks.shard(request.images)) for request in requests]
+    shards = [list(ranks.shard(request.images)) for request in requests]
     return [
         BatchRequest(request.epoch, share or request.images[:1], request.images, idle=not share)
-        for request, share in zip(requests, own, strict=True)
+        for request, share in zip(requests, shards, strict=True)
     ]

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from lehr.sample import Fault
 
 TOLERANCE = 1.0
-"""How far a box may reach over the edge of its image, by rounding, before that is a fault; pixels."""
+"""Overhang over the edge of the image that counts as rounding, not as a fault; pixels."""
 
 
 def checked_objects(
@@ -61,7 +61,7 @@ def checked_objects(
             message = f"the box {_text(boxes[i])} lies outside the image of {width}x{height}; it is skipped"
             faults.append(Fault("box-outside-image", path, message, line))
         elif key in seen:
-            message = f"the same box as {_place(lines[seen[key]], seen[key])} once more; it is skipped"
+            message = f"the same box as {_position(lines[seen[key]], seen[key])} once more; it is skipped"
             faults.append(Fault("duplicate-box", path, message, line))
         else:
             if reach[i] > TOLERANCE:
@@ -83,5 +83,5 @@ def _text(box: NDArray[np.float64]) -> str:
     return ", ".join(f"{value:g}" for value in box)
 
 
-def _place(line: int | None, index: int) -> str:
+def _position(line: int | None, index: int) -> str:
     return f"object {index + 1}" if line is None else f"line {line}"

@@ -12,7 +12,7 @@ def alike_together(order: Iterable[int], samples: Sequence[Sample]) -> list[int]
     """Images sorted by height / width; among equals they keep their order.
 
     Args:
-        order: images, by their place in the split.
+        order: images, by their index in the split.
         samples: the split.
     """
     return sorted(order, key=lambda index: samples[index].height / samples[index].width)

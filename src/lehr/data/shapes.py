@@ -31,11 +31,11 @@ SIDE = 128
 """Side of an image, pixels."""
 COUNTS = {"train": 480, "val": 120, "test": 120}
 VERSION = 3
-"""Raised whenever the pictures change; each version has a folder of its own."""
+"""Raised whenever the images change; each version has a folder of its own."""
 
 HUE_SPREAD = 30
-"""How far a colour may be from the hue of its class, degrees; the hues are 72 apart."""
-LEAST_VISIBLE = 0.6
+"""Largest distance of a colour from the hue of its class, degrees; the hues are 72 apart."""
+MIN_VISIBLE = 0.6
 """Share of an object's pixels that later objects leave visible, 0 to 1."""
 SMALLEST, LARGEST = 12, 88
 """Longer side of an object, pixels."""
@@ -45,7 +45,7 @@ FIXED_POINT = 4
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
+class GeneratedSample:
     """A generated image: uint8 (SIDE, SIDE, 3) RGB, boxes (n, 4) xyxy pixels, classes (n,)."""
 
     image: NDArray[np.uint8]
@@ -85,30 +85,30 @@ def write_shapes(folder: Path, counts: dict[str, int] | None = None) -> None:
                 (temporary / kind / split).mkdir(parents=True)
             jobs += [(temporary, split, index) for index in range(count)]
         with ThreadPoolExecutor(os.cpu_count()) as pool:
-            list(pool.map(_write_picture, jobs))
+            list(pool.map(_write_sample, jobs))
         lines = [*(f"{split}: images/{split}" for split in counts), "names:", *(f"  - {name}" for name in NAMES)]
         (temporary / "data.yaml").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
     try:
         atomic_dir(folder, write, "Set LEHR_CACHE to a writable folder.")
     except InputError:
-        if not (folder / "data.yaml").is_file():  # else another process was faster, with the same pictures
+        if not (folder / "data.yaml").is_file():  # else another process was faster, with the same images
             raise
 
 
-def _write_picture(job: tuple[Path, str, int]) -> None:
+def _write_sample(job: tuple[Path, str, int]) -> None:
     folder, split, index = job
-    picture = draw_picture(split, index)
-    write_image(folder / "images" / split / f"{index:04d}.png", picture.image)
+    sample = generate_sample(split, index)
+    write_image(folder / "images" / split / f"{index:04d}.png", sample.image)
     rows = []
-    for number, (x1, y1, x2, y2) in zip(picture.classes, picture.boxes.tolist(), strict=True):
+    for class_id, (x1, y1, x2, y2) in zip(sample.classes, sample.boxes.tolist(), strict=True):
         values = ((x1 + x2) / 2 / SIDE, (y1 + y2) / 2 / SIDE, (x2 - x1) / SIDE, (y2 - y1) / SIDE)
-        rows.append(f"{number} " + " ".join(f"{value:.6f}" for value in values))
+        rows.append(f"{class_id} " + " ".join(f"{value:.6f}" for value in values))
     (folder / "labels" / split / f"{index:04d}.txt").write_text("".join(f"{row}\n" for row in rows), encoding="utf-8")
 
 
-def draw_picture(split: str, index: int) -> Picture:
-    """The picture of a split at an index."""
+def generate_sample(split: str, index: int) -> GeneratedSample:
+    """Generates the sample of a split at an index."""
     rng = generator(VERSION, f"shapes {split}", index=index)
     image = _background(rng)
     grain = _texture(rng, 16, 20) + rng.integers(-8, 9, (SIDE, SIDE, 3), np.int32)
@@ -117,33 +117,33 @@ def draw_picture(split: str, index: int) -> Picture:
     classes: list[int] = []
     areas: list[int] = []
     for _ in range(int(rng.integers(1, 7))):
-        number = int(rng.integers(len(NAMES)))
-        mask = _mask(rng, number)
+        class_id = int(rng.integers(len(NAMES)))
+        mask = _mask(rng, class_id)
         if not _fits(mask, owner, areas):
             continue
         ys, xs = np.nonzero(mask)
         boxes.append((int(xs.min()), int(ys.min()), int(xs.max()) + 1, int(ys.max()) + 1))
-        classes.append(number)
+        classes.append(class_id)
         areas.append(len(xs))
         owner[mask] = len(boxes) - 1
-        colour = _colour(rng, number)
+        colour = _colour(rng, class_id)
         image[mask] = np.clip(colour + grain[mask], 0, 255).astype(np.uint8)
-    return Picture(image, np.array(boxes, np.int64).reshape(-1, 4), np.array(classes, np.int64))
+    return GeneratedSample(image, np.array(boxes, np.int64).reshape(-1, 4), np.array(classes, np.int64))
 
 
 def _fits(mask: NDArray[np.bool_], owner: NDArray[np.int64], areas: list[int]) -> bool:
-    """Whether an object may be drawn: itself inside the image, and hiding no other one too much."""
+    """True if an object may be drawn: itself inside the image, and hiding no other one too much."""
     if not mask.any():
         return False
     left = np.bincount(owner[~mask & (owner >= 0)], minlength=len(areas))
-    return all(visible >= LEAST_VISIBLE * area for visible, area in zip(left, areas, strict=True))
+    return all(visible >= MIN_VISIBLE * area for visible, area in zip(left, areas, strict=True))
 
 
 def _texture(rng: np.random.Generator, cells: int, strength: int) -> NDArray[np.int32]:
     """Coloured noise (SIDE, SIDE, 3) between -strength and strength: random values on a grid, interpolated."""
     grid = rng.integers(-strength, strength + 1, (cells + 1, cells + 1, 3), np.int32)
-    place = np.arange(SIDE, dtype=np.int32) * cells
-    cell, part = place // SIDE, place % SIDE
+    position = np.arange(SIDE, dtype=np.int32) * cells
+    cell, part = position // SIDE, position % SIDE
     rows = grid[cell] * (SIDE - part)[:, None, None] + grid[cell + 1] * part[:, None, None]
     both = rows[:, cell] * (SIDE - part)[None, :, None] + rows[:, cell + 1] * part[None, :, None]
     return np.asarray(both // (SIDE * SIDE), np.int32)
@@ -163,22 +163,22 @@ def _background(rng: np.random.Generator) -> NDArray[np.uint8]:
     return canvas
 
 
-def _colour(rng: np.random.Generator, number: int) -> NDArray[np.int32]:
+def _colour(rng: np.random.Generator, class_id: int) -> NDArray[np.int32]:
     """A colour (3,) of a class: about its own hue, strong or pale, bright or dark."""
-    hue = (number * 360 // len(NAMES) + int(rng.integers(-HUE_SPREAD, HUE_SPREAD + 1))) % 360
+    hue = (class_id * 360 // len(NAMES) + int(rng.integers(-HUE_SPREAD, HUE_SPREAD + 1))) % 360
     saturation, value = int(rng.integers(50, 101)), int(rng.integers(45, 101))
     parts = colorsys.hsv_to_rgb(hue / 360, saturation / 100, value / 100)
     return np.array([round(part * 255) for part in parts], np.int32)
 
 
-def _mask(rng: np.random.Generator, number: int) -> NDArray[np.bool_]:
+def _mask(rng: np.random.Generator, class_id: int) -> NDArray[np.bool_]:
     """The pixels of a random object of a class, at a random place, wholly inside the image."""
     # Sizes are even on a logarithmic scale: as many tiny objects as large ones.
     steps = 64
     step = int(rng.integers(0, steps + 1))
     size = round(SMALLEST * (LARGEST / SMALLEST) ** (step / steps))
     angle = int(rng.integers(0, 360))
-    unit = _outline(NAMES[number], angle)
+    unit = _outline(NAMES[class_id], angle)
     low, high = unit.min(0), unit.max(0)
     # The outline's longer side becomes `size`; the place keeps all of it inside.
     scale = size / float((high - low).max())

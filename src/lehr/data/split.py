@@ -69,8 +69,8 @@ def split_samples(samples: Sequence[Sample], ratios: Mapping[str, float], seed: 
             wanted_images[to] -= 1
             open_images[i] = False
     return {
-        split: [sample for sample, to in zip(samples, target, strict=True) if to == number]
-        for number, split in enumerate(ratios)
+        split: [sample for sample, to in zip(samples, target, strict=True) if to == index]
+        for index, split in enumerate(ratios)
     }
 
 

@@ -1,4 +1,4 @@
-"""What a data set holds, in numbers."""
+"""Statistics of a data set."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class SplitStats:
         large: objects above.
         median_size: median width and height of an image, pixels.
         median_box: median width and height of an object, pixels.
-        most_objects: most objects in one image.
+        max_objects: most objects in one image.
     """
 
     images: int
@@ -39,7 +39,7 @@ class SplitStats:
     large: int
     median_size: tuple[float, float]
     median_box: tuple[float, float]
-    most_objects: int
+    max_objects: int
 
     @property
     def instances(self) -> int:
@@ -56,9 +56,9 @@ def _describe_split(samples: Sequence[Sample], names: tuple[str, ...]) -> SplitS
     counts = np.zeros(len(names), np.int64)
     images_with = np.zeros(len(names), np.int64)
     for sample in samples:
-        own = np.bincount(sample.classes, minlength=len(names))
-        counts += own
-        images_with += own > 0
+        image_counts = np.bincount(sample.classes, minlength=len(names))
+        counts += image_counts
+        images_with += image_counts > 0
     boxes = np.concatenate([np.zeros((0, 4), np.float32), *(sample.boxes for sample in samples)])
     sides = boxes[:, 2:] - boxes[:, :2]
     areas = sides.prod(1)
@@ -73,7 +73,7 @@ def _describe_split(samples: Sequence[Sample], names: tuple[str, ...]) -> SplitS
         large=int((areas >= MEDIUM).sum()),
         median_size=_median(sizes),
         median_box=_median(sides.astype(np.float64)),
-        most_objects=max((len(sample.classes) for sample in samples), default=0),
+        max_objects=max((len(sample.classes) for sample in samples), default=0),
     )
 
 

@@ -36,7 +36,7 @@ class _Annotated:
 
 
 def is_voc(folder: Path) -> bool:
-    """Whether a folder looks like this layout: `Annotations`, or XML files among the images."""
+    """True if a folder looks like this layout: `Annotations`, or XML files among the images."""
     return (folder / "Annotations").is_dir() or any(folder.rglob("*.xml"))
 
 

@@ -73,28 +73,28 @@ def _write_yaml(folder: Path, splits: dict[str, str], names: tuple[str, ...]) ->
 
 def _yolo_lines(sample: Sample) -> list[str]:
     lines = []
-    for number, (x1, y1, x2, y2) in zip(sample.classes.tolist(), sample.boxes.astype(float).tolist(), strict=True):
+    for class_id, (x1, y1, x2, y2) in zip(sample.classes.tolist(), sample.boxes.astype(float).tolist(), strict=True):
         centre = ((x1 + x2) / 2 / sample.width, (y1 + y2) / 2 / sample.height)
         size = ((x2 - x1) / sample.width, (y2 - y1) / sample.height)
-        lines.append(f"{number} " + " ".join(f"{value:.8f}" for value in (*centre, *size)) + "\n")
+        lines.append(f"{class_id} " + " ".join(f"{value:.8f}" for value in (*centre, *size)) + "\n")
     return lines
 
 
 def _write_coco(dataset: Dataset, folder: Path) -> None:
     (folder / "annotations").mkdir()
-    categories = [{"id": number, "name": name} for number, name in enumerate(dataset.names, 1)]
+    categories = [{"id": category, "name": name} for category, name in enumerate(dataset.names, 1)]
     for split, samples in dataset.splits.items():
         images: list[dict[str, Any]] = []
         annotations: list[dict[str, Any]] = []
         for name, sample in _copy_images(samples, folder / "images" / split):
             images.append({"id": len(images) + 1, "file_name": name, "width": sample.width, "height": sample.height})
             boxes = sample.boxes.astype(float).tolist()
-            for number, (x1, y1, x2, y2) in zip(sample.classes.tolist(), boxes, strict=True):
+            for class_id, (x1, y1, x2, y2) in zip(sample.classes.tolist(), boxes, strict=True):
                 annotations.append(
                     {
                         "id": len(annotations) + 1,
                         "image_id": len(images),
-                        "category_id": number + 1,
+                        "category_id": class_id + 1,
                         "bbox": [x1, y1, x2 - x1, y2 - y1],
                         "area": (x2 - x1) * (y2 - y1),
                         "iscrowd": 0,

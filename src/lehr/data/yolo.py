@@ -88,7 +88,7 @@ def read_sample(image: Path, class_count: int) -> tuple[Sample | None, list[Faul
 
 
 def label_path(image: Path) -> Path:
-    """Where the labels of an image are: the last folder `images` becomes `labels`, the suffix `.txt`."""
+    """Label file of an image: the last folder `images` becomes `labels`, the suffix `.txt`."""
     parts = list(image.parts)
     for i in range(len(parts) - 2, -1, -1):
         if parts[i] == "images":
@@ -116,21 +116,21 @@ def parse_labels(
     lines: list[int] = []
     faults: list[Fault] = []
     polygon_line: int | None = None
-    for number, line in enumerate(text.splitlines(), 1):
+    for line_number, line in enumerate(text.splitlines(), 1):
         if not line.strip():
             continue
         values = _numbers(line)
         if values is None or not (len(values) == 5 or (len(values) >= POLYGON_NUMBERS and len(values) % 2)):
             shown = line.strip()[:60]
             message = f"'{shown}' is not 'class centre-x centre-y width height'; the line is skipped"
-            faults.append(Fault("malformed-line", path, message, number))
+            faults.append(Fault("malformed-line", path, message, line_number))
             continue
         if values[0] != int(values[0]) or not 0 <= values[0] < class_count:
             message = f"class {values[0]:g} is out of range: the data set names {class_count} (0 to {class_count - 1})"
-            faults.append(Fault("class-out-of-range", path, message, number))
+            faults.append(Fault("class-out-of-range", path, message, line_number))
             continue
         if len(values) > 5:
-            polygon_line = polygon_line or number
+            polygon_line = polygon_line or line_number
             xs, ys = values[1::2], values[2::2]
             box = [min(xs), min(ys), max(xs), max(ys)]
         else:
@@ -138,7 +138,7 @@ def parse_labels(
             box = [x - w / 2, y - h / 2, x + w / 2, y + h / 2]
         boxes.append(box)
         classes.append(int(values[0]))
-        lines.append(number)
+        lines.append(line_number)
     if polygon_line is not None:
         message = "holds polygons; their bounding boxes are used"
         faults.append(Fault("polygon", path, message, polygon_line, Severity.WARNING))
@@ -147,7 +147,7 @@ def parse_labels(
 
 def _numbers(line: str) -> list[float] | None:
     try:
-        values = [float(word) for word in line.split()]
+        values = [float(text) for text in line.split()]
     except ValueError:
         return None
     return values if all(np.isfinite(values)) else None
@@ -209,11 +209,11 @@ def _entries(path: Path, split: str, given: object) -> list[str]:
 def _images_of(yaml_path: Path, root: Path, entry: str) -> list[Path]:
     # Exports of a common labelling service write `../train/images` for a folder beside the YAML.
     candidates = [root / entry, *([yaml_path.parent / entry[3:]] if entry.startswith("../") else [])]
-    place = next((candidate for candidate in candidates if candidate.exists()), None)
-    if place is None:
+    found = next((candidate for candidate in candidates if candidate.exists()), None)
+    if found is None:
         line = next((i for i, text in enumerate(yaml_path.read_text("utf-8").splitlines(), 1) if entry in text), 1)
         raise InputError(f"{yaml_path}:{line}: '{candidates[0]}' does not exist. Correct the entry, or 'path'.")
-    return images_in(place) if place.is_dir() else images_listed(place, root)
+    return images_in(found) if found.is_dir() else images_listed(found, root)
 
 
 def images_in(folder: Path) -> list[Path]:
@@ -233,8 +233,8 @@ def images_listed(listing: Path, root: Path) -> list[Path]:
         names = [line.strip() for line in listing.read_text(encoding="utf-8").splitlines()]
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{listing}: cannot be read as text ({error}).") from None
-    places = []
+    paths = []
     for name in filter(None, names):
         beside = listing.parent / name
-        places.append(beside if name.startswith("./") or not (root / name).exists() else root / name)
-    return places
+        paths.append(beside if name.startswith("./") or not (root / name).exists() else root / name)
+    return paths

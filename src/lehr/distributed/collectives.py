@@ -1,4 +1,4 @@
-"""The processes that train together: who this one is, and what they tell each other.
+"""The processes that train together, and the collectives among them.
 
 Each process holds the same training state and computes its share of every batch. What has to be one for all (what a
 file holds, what was measured, when to stop) is found by rank 0 and told to the others. An exchange never hangs: it ends
@@ -21,7 +21,7 @@ from lehr.errors import InputError, LehrError
 Answer = TypeVar("Answer")
 Item = TypeVar("Item")
 
-SIGNS = ("gloo", "connection", "nccl", "socket", "broken pipe", "timed out")
+LOST_PEER_MESSAGES = ("gloo", "connection", "nccl", "socket", "broken pipe", "timed out")
 """Words of torch's errors when processes lose touch, which have no class of their own under gloo."""
 
 
@@ -47,7 +47,7 @@ class Ranks:
         local_rank: this process among those of its machine.
         local_count: those of its machine.
         node: its machine, from 0.
-        place: what this process is doing, for messages.
+        activity: what this process is doing, for messages.
     """
 
     rank: int = 0
@@ -55,40 +55,40 @@ class Ranks:
     local_rank: int = 0
     local_count: int = 1
     node: int = 0
-    place: str = "the preparation"
+    activity: str = "the preparation"
     last: float | None = None
-    """When this process last said where it is, by the clock of `time.monotonic`; None while it is not watched."""
+    """Time of the last report of activity, by `time.monotonic`; None while this process is not watched."""
 
-    def at(self, place: str) -> None:
-        """Says where this process is; from the first time on it is watched for getting stuck."""
-        self.place, self.last = place, time.monotonic()
+    def at(self, activity: str) -> None:
+        """Reports what this process is doing; from the first report on it is watched for getting stuck."""
+        self.activity, self.last = activity, time.monotonic()
 
     def done(self) -> None:
-        """Says that nothing is left that others wait for."""
+        """Ends the watching: nothing is left that others wait for."""
         self.last = None
 
     @property
     def watched(self) -> bool:
-        """Whether this process is watched for getting stuck."""
+        """True while this process is watched for getting stuck."""
         return self.last is not None
 
     @property
     def silence(self) -> float:
-        """Seconds since this process last said where it is; 0 while it is not watched."""
+        """Seconds since the last report of activity; 0 while this process is not watched."""
         return 0.0 if self.last is None else time.monotonic() - self.last
 
     @property
     def is_distributed(self) -> bool:
-        """Whether there is more than one."""
+        """True if there is more than one process."""
         return self.count > 1
 
     @property
     def is_main(self) -> bool:
-        """Whether this process is the one that writes files and logs."""
+        """True in the process that writes files and logs, rank 0."""
         return self.rank == 0
 
     def broadcast_from_rank0(self, find: Callable[[], Answer]) -> Answer:
-        """What rank 0 finds, for every process; only rank 0 looks.
+        """Computes a value on rank 0 alone and broadcasts it to every process.
 
         Args:
             find: finds the answer, which can be pickled.
@@ -98,15 +98,15 @@ class Ranks:
         """
         if not self.is_distributed:
             return find()
-        told: list[Any] = [None]
+        outcomes: list[Any] = [None]
         if self.is_main:
-            told = [_outcome(find)]
-        dist.broadcast_object_list(told, src=0)
-        answer: Answer = _answer(told[0])
+            outcomes = [_outcome(find)]
+        dist.broadcast_object_list(outcomes, src=0)
+        answer: Answer = _answer(outcomes[0])
         return answer
 
     def broadcast_local(self, find: Callable[[], Answer]) -> Answer:
-        """What the first process of each machine finds, for every process of that machine.
+        """Computes a value on the first process of each machine, for every process of that machine.
 
         Args:
             find: finds the answer, which can be pickled.
@@ -120,11 +120,11 @@ class Ranks:
         found = [(node, outcome) for node, outcome in outcomes if outcome is not None]
         for _, outcome in found:
             _answer(outcome)
-        own: Answer = next(_answer(outcome) for node, outcome in found if node == self.node)
-        return own
+        answer: Answer = next(_answer(outcome) for node, outcome in found if node == self.node)
+        return answer
 
     def all_gather(self, item: Item) -> list[Item]:
-        """What each process has, by rank, for every process.
+        """Gathers an item of each process, by rank, on every process.
 
         Args:
             item: can be pickled.
@@ -136,7 +136,7 @@ class Ranks:
         return items
 
     def gather(self, item: Item) -> list[Item]:
-        """What each process has, by rank, for rank 0; nothing for the others.
+        """Gathers an item of each process, by rank, on rank 0; nothing on the others.
 
         Args:
             item: can be pickled.
@@ -172,7 +172,7 @@ class Ranks:
             parts: by rank.
         """
         count = sum(map(len, parts))
-        return [parts[place % self.count][place // self.count] for place in range(count)]
+        return [parts[index % self.count][index // self.count] for index in range(count)]
 
 
 ALONE = Ranks()
@@ -180,7 +180,7 @@ ALONE = Ranks()
 
 
 def check_divides(batch: int, count: int) -> None:
-    """Whether each of several processes gets as many images of a batch.
+    """Checks that a batch divides evenly over processes.
 
     Raises:
         InputError: it does not.
@@ -195,14 +195,14 @@ def check_divides(batch: int, count: int) -> None:
 
 
 def lost_touch(error: BaseException) -> bool:
-    """Whether an error means that processes lost touch with one another."""
+    """True if an error means that processes lost touch with one another."""
     if isinstance(error, dist.DistError):
         return not isinstance(error, torch.OutOfMemoryError)
-    return isinstance(error, RuntimeError) and any(word in str(error).lower() for word in SIGNS)
+    return isinstance(error, RuntimeError) and any(message in str(error).lower() for message in LOST_PEER_MESSAGES)
 
 
 def _outcome(find: Callable[[], Any]) -> tuple[Any, tuple[str, int] | None]:
-    """What was found, or the message and exit code of the error."""
+    """Result of a computation, or the message and exit code of its error."""
     try:
         return find(), None
     except LehrError as error:

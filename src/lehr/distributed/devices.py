@@ -1,4 +1,4 @@
-"""Which device each process of a run trains on."""
+"""Devices of a run's processes."""
 
 from __future__ import annotations
 
@@ -31,34 +31,34 @@ def processes_here(options: DeviceOptions) -> int:
     return len(names) if len(names) > 1 else options.processes or 1
 
 
-def own_device(options: DeviceOptions, place: World) -> torch.device:
+def own_device(options: DeviceOptions, world: World) -> torch.device:
     """The device of this process.
 
     Args:
         options: name the devices.
-        place: the processes that were started together with this one.
+        world: the processes that were started together with this one.
 
     Raises:
         InputError: there is no device for it.
     """
     names = _names(options.device)
-    if place.local_count == 1 or len(names) > 1:
-        if place.local_rank >= len(names):
+    if world.local_count == 1 or len(names) > 1:
+        if world.local_rank >= len(names):
             raise InputError(
-                f"--device {options.device}: names {len(names)} devices for {place.local_count} processes a machine."
+                f"--device {options.device}: names {len(names)} devices for {world.local_count} processes a machine."
             )
-        return pick_device(names[place.local_rank])
+        return pick_device(names[world.local_rank])
     first = pick_device(names[0])
     if first.type == "cpu":
         return first
     if names[0] not in ("auto", "cuda"):
         raise InputError(
-            f"--device {options.device}: is one device for {place.local_count} processes a machine. Name one for each, "
+            f"--device {options.device}: is one device for {world.local_count} processes a machine. Name one for each, "
             "such as 0,1, or use --device cuda for the first ones."
         )
     if first.type != "cuda":
         raise InputError(f"--device {options.device}: {first} cannot be shared by processes. Use --device cpu.")
-    return pick_device(str(place.local_rank))
+    return pick_device(str(world.local_rank))
 
 
 def data_parallel_devices(options: DeviceOptions) -> list[torch.device]:

@@ -1,4 +1,4 @@
-"""What a launcher tells each process that it starts: torch's environment variables; without torch."""
+"""The launcher's environment variables, as torch defines them, read without torch."""
 
 from __future__ import annotations
 

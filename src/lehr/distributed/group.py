@@ -34,11 +34,11 @@ from lehr.errors import LehrError
 
 Answer = TypeVar("Answer")
 
-BEAT = 1.0
+HEARTBEAT_SECONDS = 1.0
 """Seconds between two notes of where a process stands."""
-PATIENCE = 2.5
+HEARTBEAT_TIMEOUT = 2.5
 """Seconds without a new note after which a process is called silent; and that the reason of a failure is waited for."""
-MOST_NAMED = 8
+MAX_NAMED = 8
 """Processes that a message names."""
 GRACE = 30.0
 """Seconds that a process gets to end by itself: gloo's and NCCL's own time-outs come before or after it."""
@@ -60,7 +60,7 @@ class Group:
         self.ranks = ranks
         self.world = world
         self.again = False
-        """Whether the launcher has started the processes again, after one was lost."""
+        """True if the launcher has started the processes again, after one was lost."""
         self._store = store
         self._memory = memory
         self._timeout = timeout
@@ -100,18 +100,18 @@ class Group:
         """Ends the notes."""
         self._ended.set()
         if self._thread is not None:
-            self._thread.join(PATIENCE)
+            self._thread.join(HEARTBEAT_TIMEOUT)
 
     def tell(self, error: LehrError) -> None:
         """Notes why this process fails, unless another has failed before."""
         note = json.dumps([str(error), error.exit_code])
-        _within(PATIENCE, lambda: self._store.compare_set(FAILURE, "", note))
+        _within(HEARTBEAT_TIMEOUT, lambda: self._store.compare_set(FAILURE, "", note))
 
     def speaks(self) -> bool:
-        """Whether this process is the first of its machine to ask: the one that tells people what went wrong."""
+        """True in the first process of its machine to ask: the one that reports what went wrong."""
         if self._store is None:
             return True
-        return _within(PATIENCE, lambda: int(self._store.add(f"told/{self.ranks.node}", 1)) == 1) is not False
+        return _within(HEARTBEAT_TIMEOUT, lambda: int(self._store.add(f"told/{self.ranks.node}", 1)) == 1) is not False
 
     def explained(self, error: BaseException) -> LehrError:
         """The error of a process that lost touch with the others.
@@ -119,24 +119,24 @@ class Group:
         Args:
             error: torch's.
         """
-        reachable = _within(2 * PATIENCE, lambda: [self._store.check([FAILURE])]) is not None
-        failure = _within(2 * PATIENCE, lambda: self._failure(PATIENCE)) if reachable else None
+        reachable = _within(2 * HEARTBEAT_TIMEOUT, lambda: [self._store.check([FAILURE])]) is not None
+        failure = _within(2 * HEARTBEAT_TIMEOUT, lambda: self._failure(HEARTBEAT_TIMEOUT)) if reachable else None
         if failure is not None:
             return failure
-        silent = _within(4 * PATIENCE, self._silent) if reachable else None
+        silent = _within(4 * HEARTBEAT_TIMEOUT, self._silent) if reachable else None
         if silent is None:
             who = "The machine of rank 0 cannot be reached: is the network between the machines up?"
         elif silent:
-            more = f"; and {len(silent) - MOST_NAMED} more" * (len(silent) > MOST_NAMED)
-            who = f"Silent: {'; '.join(silent[:MOST_NAMED])}{more}."
+            more = f"; and {len(silent) - MAX_NAMED} more" * (len(silent) > MAX_NAMED)
+            who = f"Silent: {'; '.join(silent[:MAX_NAMED])}{more}."
         else:
             who = "Every process still answers: one may be slower than --timeout allows."
         late = "timed out" in str(error).lower() or "timeout" in str(error).lower()
         how = f"had no answer within {self._timeout:g} s (--timeout)" if late else "lost touch with the others"
-        return PeerLost(f"{self.name} {how} at {self.ranks.place}. {who}")
+        return PeerLost(f"{self.name} {how} at {self.ranks.activity}. {who}")
 
     def _failure(self, patience: float) -> RankFailed | None:
-        """What another process told of its failure, waited for a while."""
+        """Failure that another process has reported, waited for a while."""
         deadline = time.monotonic() + patience
         while time.monotonic() < deadline:
             if self._store.check([FAILURE]):
@@ -149,22 +149,22 @@ class Group:
         """The processes that have noted nothing for a while, and where they stood."""
         keys = [f"beat/{rank}" for rank in range(self.ranks.count)]
         before = [self._store.get(key) if self._store.check([key]) else b"" for key in keys]
-        time.sleep(PATIENCE)
+        time.sleep(HEARTBEAT_TIMEOUT)
         silent = []
         for rank, (key, then) in enumerate(zip(keys, before, strict=True)):
             if rank == self.ranks.rank or (then and self._store.get(key) != then):
                 continue
-            host, _, place = json.loads(then) if then else ("an unknown machine", 0, "the start")
-            silent.append(f"rank {rank} on {host}, last at {place}")
+            host, _, activity = json.loads(then) if then else ("an unknown machine", 0, "the start")
+            silent.append(f"rank {rank} on {host}, last at {activity}")
         return silent
 
     def _beat(self) -> None:
         """Until the end: notes where this process stands, and looks whether the others have failed."""
         count, failing, notes = 0, 0.0, self._store.clone()  # a connection of its own
-        while not self._ended.wait(BEAT):
+        while not self._ended.wait(HEARTBEAT_SECONDS):
             count += 1
             with contextlib.suppress(RuntimeError):
-                notes.set(f"beat/{self.ranks.rank}", json.dumps([self._host, count, self.ranks.place]))
+                notes.set(f"beat/{self.ranks.rank}", json.dumps([self._host, count, self.ranks.activity]))
                 if notes.check([FAILURE]):
                     failing = failing or time.monotonic()
             stuck = self.ranks.silence > self._timeout + GRACE
@@ -193,12 +193,12 @@ def joined(device: torch.device, timeout: float) -> Iterator[Group]:
         PeerLost: another process does not answer.
         RankFailed: another process has failed.
     """
-    told = world()
-    ranks = Ranks(told.rank, told.count, told.local_rank, told.local_count, told.node)
-    if not told.launched:
+    started = world()
+    ranks = Ranks(started.rank, started.count, started.local_rank, started.local_count, started.node)
+    if not started.launched:
         yield Group.alone()
         return
-    if told.looked_after:
+    if started.looked_after:
         stay_with(os.getppid())
     try:
         memory, _, _ = next(iter(rendezvous("env://", timeout=timedelta(seconds=timeout))))
@@ -208,11 +208,11 @@ def joined(device: torch.device, timeout: float) -> Iterator[Group]:
             _connect(store, ranks, device, timeout)
     except (RuntimeError, ValueError) as error:
         raise PeerLost(
-            f"Rank {told.rank} of {told.count} on {platform.node()} cannot reach the others: {_first_line(error)}\n"
-            "Are all of them started, with the same address, and is the network between them open? "
-            "GLOO_SOCKET_IFNAME and NCCL_SOCKET_IFNAME name the interface to use."
+            f"Rank {started.rank} of {started.count} on {platform.node()} cannot reach the others: "
+            f"{_first_line(error)}\nAre all of them started, with the same address, and is the network "
+            "between them open? GLOO_SOCKET_IFNAME and NCCL_SOCKET_IFNAME name the interface to use."
         ) from None
-    group = Group(ranks, store, memory, told, timeout)
+    group = Group(ranks, store, memory, started, timeout)
     group.begin()
     try:
         yield group
@@ -252,7 +252,7 @@ def _connect(store: Any, ranks: Ranks, device: torch.device, timeout: float) -> 
 
 
 def _within(seconds: float, ask: Callable[[], Answer]) -> Answer | None:
-    """What is asked of a store; None where it does not answer in time, since the network may be gone."""
+    """Answer of a store; None where it does not answer in time, since the network may be gone."""
     answers: list[Answer] = []
 
     def answer() -> None:

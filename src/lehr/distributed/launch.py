@@ -29,14 +29,14 @@ from lehr.runtime.signals import STOPPING, describe_signal
 JOB, OUTCOME = "job.json", "outcome.json"
 SHUTDOWN = 120
 """Seconds that processes get to save their state when they are told to stop."""
-LOOK = 1.0
+POLL_SECONDS = 1.0
 """Seconds between two looks whether a launcher is still there."""
 TORCHS_LOGGERS = "torch.distributed."
-"""What they would tell is told here, or by the processes."""
+"""Silenced: the launcher here and the processes report the same."""
 
 
 def launch(job: Mapping[str, Any], processes: int, restarts: int) -> dict[str, Any]:
-    """Has processes do a job together, and returns its outcome.
+    """Runs a job in several processes and returns its outcome.
 
     Args:
         job: what `lehr.engine.worker` is told, as JSON holds it.
@@ -55,19 +55,19 @@ def launch(job: Mapping[str, Any], processes: int, restarts: int) -> dict[str, A
         if name.startswith(TORCHS_LOGGERS):  # each has a level of its own
             logging.getLogger(name).setLevel(logging.CRITICAL)
     with _first_signal_raised(), tempfile.TemporaryDirectory(prefix="lehr-") as folder:
-        place = Path(folder)
-        (place / JOB).write_text(json.dumps({**job, "launcher": os.getpid()}), encoding="utf-8")
+        job_folder = Path(folder)
+        (job_folder / JOB).write_text(json.dumps({**job, "launcher": os.getpid()}), encoding="utf-8")
         wanted: dict[str, Any] = {
             "min_nodes": 1,
             "max_nodes": 1,
             "nproc_per_node": processes,
-            "run_id": place.name,
+            "run_id": job_folder.name,
             "rdzv_backend": "c10d",
             "rdzv_endpoint": "localhost:0",
             "local_addr": "localhost",
             "max_restarts": restarts,
             "monitor_interval": 0.1,
-            "logs_specs": DefaultLogsSpecs(log_dir=str(place / "logs")),
+            "logs_specs": DefaultLogsSpecs(log_dir=str(job_folder / "logs")),
             "signals_to_handle": "",  # those of `_first_signal_raised`
             "shutdown_timeout": SHUTDOWN,
         }
@@ -75,22 +75,22 @@ def launch(job: Mapping[str, Any], processes: int, restarts: int) -> dict[str, A
         config = LaunchConfig(**{name: value for name, value in wanted.items() if name in known})
         os.environ.setdefault("TORCH_ELASTIC_SHUTDOWN_TIMEOUT", str(SHUTDOWN))
         try:
-            elastic_launch(config, sys.executable)("-m", "lehr.engine.worker", str(place))
+            elastic_launch(config, sys.executable)("-m", "lehr.engine.worker", str(job_folder))
         except SignalException as error:
-            outcome = read_outcome(place)
+            outcome = read_outcome(job_folder)
             if outcome is None:
-                number = int(error.sigval)
+                signum = int(error.sigval)
                 raise Stopped(
-                    f"Stopped by {describe_signal(number)} while the processes were being started. If the run had "
+                    f"Stopped by {describe_signal(signum)} while the processes were being started. If the run had "
                     f"begun before, go on with: {_how_to_go_on(job)}",
-                    number,
+                    signum,
                 ) from None
         except ChildFailedError as error:
-            outcome = read_outcome(place)
+            outcome = read_outcome(job_folder)
             if outcome is None or not outcome["code"]:
                 raise LehrError(f"{_lost(error, restarts)} Go on with: {_how_to_go_on(job)}") from None
         else:
-            outcome = read_outcome(place)
+            outcome = read_outcome(job_folder)
     if outcome is None:
         raise LehrError("The processes ended without a result.")
     _raise(outcome)
@@ -99,7 +99,7 @@ def launch(job: Mapping[str, Any], processes: int, restarts: int) -> dict[str, A
 
 @functools.cache
 def stay_with(launcher: int) -> None:
-    """Has this process end, as if it were asked to, once its launcher was killed: nobody looks after it any more.
+    """Ends this process, as SIGTERM does, once its launcher was killed: nobody looks after it any more.
 
     Args:
         launcher: the launcher's process id.
@@ -107,26 +107,26 @@ def stay_with(launcher: int) -> None:
 
     def watch() -> None:
         while os.getppid() == launcher:
-            time.sleep(LOOK)
+            time.sleep(POLL_SECONDS)
         os.kill(os.getpid(), signal.SIGTERM)
 
     threading.Thread(target=watch, name="launcher", daemon=True).start()
 
 
-def write_outcome(place: Path, outcome: Mapping[str, Any]) -> None:
+def write_outcome(folder: Path, outcome: Mapping[str, Any]) -> None:
     """Leaves the end of a job for the process that started it; the first one to do so is believed.
 
     Args:
-        place: the folder of the job.
+        folder: the folder of the job.
         outcome: `code` and `message`, and of a job that is done what it came to.
     """
-    with contextlib.suppress(FileExistsError), (place / OUTCOME).open("x", encoding="utf-8") as file:
+    with contextlib.suppress(FileExistsError), (folder / OUTCOME).open("x", encoding="utf-8") as file:
         json.dump(outcome, file)
 
 
-def read_outcome(place: Path) -> dict[str, Any] | None:
+def read_outcome(folder: Path) -> dict[str, Any] | None:
     """The end of a job; None where there is none yet."""
-    path = place / OUTCOME
+    path = folder / OUTCOME
     if not path.is_file():
         return None
     outcome: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
@@ -144,20 +144,20 @@ def _first_signal_raised() -> Iterator[None]:
 
     asked = threading.Event()
 
-    def ask(number: int, frame: FrameType | None) -> None:
+    def ask(signum: int, frame: FrameType | None) -> None:
         if not asked.is_set():
             asked.set()
-            raise SignalException(describe_signal(number), signal.Signals(number))
+            raise SignalException(describe_signal(signum), signal.Signals(signum))
 
     before: dict[int, Any] = {}
     if threading.current_thread() is threading.main_thread():  # only there can handlers be set
-        heard = [number for number in STOPPING if signal.getsignal(number) != signal.SIG_IGN]
-        before = {number: signal.signal(number, ask) for number in heard}
+        heard = [signum for signum in STOPPING if signal.getsignal(signum) != signal.SIG_IGN]
+        before = {signum: signal.signal(signum, ask) for signum in heard}
     try:
         yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        for signum, handler in before.items():
+            signal.signal(signum, handler)
 
 
 def _how_to_go_on(job: Mapping[str, Any]) -> str:
@@ -179,7 +179,7 @@ def _raise(outcome: Mapping[str, Any]) -> None:
 
 
 def _lost(error: Any, restarts: int) -> str:
-    """What to say of processes that were lost too often.
+    """Message about processes that were lost too often.
 
     Args:
         error: torch's, with the last ones.

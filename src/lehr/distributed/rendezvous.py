@@ -13,9 +13,9 @@ from typing import Any
 
 from lehr.distributed.collectives import PeerLost
 
-PAUSE = 0.02
+POLL_SECONDS = 0.02
 """Seconds between two looks for those who have come."""
-MOST_NAMED = 16
+MAX_NAMED = 16
 """Missing processes that a message names."""
 
 
@@ -31,32 +31,32 @@ def meet(store: Any, rank: int, count: int, timeout: float) -> str:
     Raises:
         PeerLost: they have not all come.
     """
-    own = uuid.uuid4().hex
+    start_name = uuid.uuid4().hex
     if rank > 0:
-        store.set(f"lehr/hello/{rank}", own)
+        store.set(f"lehr/hello/{rank}", start_name)
         try:
-            store.wait([f"lehr/welcome/{own}"], timedelta(seconds=timeout))
+            store.wait([f"lehr/welcome/{start_name}"], timedelta(seconds=timeout))
         except RuntimeError:
             raise PeerLost(
                 f"Rank {rank} of {count} had no answer of rank 0 within {timeout:g} s (--timeout) at the start."
             ) from None
-        name = store.get(f"lehr/welcome/{own}").decode()
+        name = store.get(f"lehr/welcome/{start_name}").decode()
         store.add(f"lehr/came/{name}", 1)
         return str(name)
     welcomed: dict[int, bytes] = {}
     deadline = time.monotonic() + timeout
-    while store.add(f"lehr/came/{own}", 0) < count - 1:
+    while store.add(f"lehr/came/{start_name}", 0) < count - 1:
         for other in range(1, count):
             key = f"lehr/hello/{other}"
             if store.check([key]) and (name := store.get(key)) != welcomed.get(other):
                 welcomed[other] = name
-                store.set(f"lehr/welcome/{name.decode()}", own)
+                store.set(f"lehr/welcome/{name.decode()}", start_name)
         if time.monotonic() > deadline:
             missing = [str(other) for other in range(1, count) if other not in welcomed]
-            more = f" and {len(missing) - MOST_NAMED} more" * (len(missing) > MOST_NAMED)
-            who = f"missing: rank {', '.join(missing[:MOST_NAMED])}{more}" if missing else "some were lost meanwhile"
+            more = f" and {len(missing) - MAX_NAMED} more" * (len(missing) > MAX_NAMED)
+            who = f"missing: rank {', '.join(missing[:MAX_NAMED])}{more}" if missing else "some were lost meanwhile"
             raise PeerLost(
                 f"Rank 0 waited {timeout:g} s (--timeout) for the {count} processes of the run at the start; {who}."
             )
-        time.sleep(PAUSE)
-    return own
+        time.sleep(POLL_SECONDS)
+    return start_name

@@ -1,4 +1,4 @@
-"""What the processes of a run tell each other in each step, beside gradients: in one small sum.
+"""One small all-reduce a step: all that processes exchange beside gradients.
 
 That is the loss, the BatchNorm statistics, the counts of objects, and what each wishes: to stop, since a signal has
 come, or to save. Whoever wishes it, all of them know it at the same step, and none waits for it.
@@ -18,11 +18,11 @@ from lehr.runtime.signals import STOPPING
 
 @dataclass(frozen=True, slots=True)
 class StepFlags:
-    """What all processes told in a step.
+    """Counts and requests of a step, over all processes.
 
     Attributes:
         instances: objects of the batch.
-        replaced: its pictures that had to be replaced.
+        replaced: its images that had to be replaced.
         save: whether one of them wants the state saved.
         stop: the signal that asks for the end; None while none does.
     """
@@ -34,9 +34,9 @@ class StepFlags:
 
     @classmethod
     def of(cls, values: Sequence[float]) -> StepFlags:
-        """What the numbers of `StepSync` mean."""
+        """Decodes the numbers of `StepSync`."""
         instances, replaced, save, *signals = map(round, values)
-        came = [number for number, count in zip(STOPPING, signals, strict=True) if count]
+        came = [signum for signum, count in zip(STOPPING, signals, strict=True) if count]
         return cls(instances, replaced, save > 0, came[0] if came else None)
 
 
@@ -72,14 +72,14 @@ class StepSync:
             (parts,), not finite where one process's is not; and numbers for `StepFlags.of`, both on the device.
         """
         values = torch.tensor(
-            [instances, replaced, save, *(number == stop for number in STOPPING)], dtype=torch.float32
+            [instances, replaced, save, *(signum == stop for signum in STOPPING)], dtype=torch.float32
         )
         if self._device.type == "cuda":
             values = values.pin_memory().to(self._device, non_blocking=True)
-        own = [loss.float() / self._ranks.count, values]
+        parts = [loss.float() / self._ranks.count, values]
         if self._statistics is not None:
-            own.append(self._statistics * share)
-        together = self._ranks.all_reduce(torch.cat(own))
+            parts.append(self._statistics * share)
+        together = self._ranks.all_reduce(torch.cat(parts))
         ended = len(loss) + len(values)
         if self._statistics is not None:
             self._statistics.copy_(together[ended:])

@@ -1,4 +1,4 @@
-"""What torch was built for, and the driver that is here."""
+"""Build of torch, and the driver of this machine."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Build:
 
 
 def examine_build() -> Build:
-    """What torch says of itself, and what the driver does."""
+    """Reads torch's build information and the driver's version."""
     driver = driver_version()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch warns of a driver that it cannot use: told below
@@ -66,10 +66,10 @@ def driver_version() -> str | None:
         return None
     try:
         query = [command, "--query-gpu=driver_version", "--format=csv,noheader"]
-        told = subprocess.run(query, capture_output=True, text=True, timeout=10, check=True).stdout.split()
+        printed = subprocess.run(query, capture_output=True, text=True, timeout=10, check=True).stdout.split()
     except (OSError, subprocess.SubprocessError):
         return None
-    return told[0] if told else None
+    return printed[0] if printed else None
 
 
 def _trouble() -> str:
@@ -85,10 +85,10 @@ def _trouble() -> str:
 
 def _cudnn() -> str | None:
     try:
-        number = torch.backends.cudnn.version()  # type: ignore[no-untyped-call]
+        version = torch.backends.cudnn.version()  # type: ignore[no-untyped-call]
     except RuntimeError:  # built with another version than the one that was found
         return None
-    if number is None:
+    if version is None:
         return None
-    large = 10_000 if number >= 90_000 else 1_000  # 8.9.2 is 8902, 9.1.0 is 90100
-    return f"{number // large}.{number % large // 100}.{number % 100}"
+    large = 10_000 if version >= 90_000 else 1_000  # 8.9.2 is 8902, 9.1.0 is 90100
+    return f"{version // large}.{version % large // 100}.{version % 100}"

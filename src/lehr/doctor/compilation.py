@@ -1,4 +1,4 @@
-"""Whether torch.compile works: a tiny function, compiled from scratch and compared."""
+"""A trial of torch.compile: a tiny function, compiled from scratch and compared."""
 
 from __future__ import annotations
 

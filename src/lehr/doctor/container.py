@@ -1,4 +1,4 @@
-"""What a container, or any other control group of Linux, leaves of a machine's memory and of its cores' time.
+"""Limits of memory and of cores' time by a container, or any other control group of Linux.
 
 Both versions of control groups are read. A limit of any group above counts, so the smallest one does.
 """
@@ -55,9 +55,9 @@ def _groups(controller: str, root: Path) -> Iterator[Path]:
         if controllers and controller not in controllers.split(","):
             continue
         base = mounted / controller if controllers else mounted
-        own = base / path.strip("/")
+        group = base / path.strip("/")
         # In a container the path may be that of the host, while only its own group is mounted.
-        yield from dict.fromkeys((own, *(each for each in own.parents if each.is_relative_to(base)), base))
+        yield from dict.fromkeys((group, *(parent for parent in group.parents if parent.is_relative_to(base)), base))
 
 
 def _cached(folder: Path) -> int:

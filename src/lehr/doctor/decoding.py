@@ -1,4 +1,4 @@
-"""How fast this machine decodes JPEG images: what feeds a training whose images are not kept in memory."""
+"""Speed of decoding JPEG images, which feeds a training whose images are not kept in memory."""
 
 from __future__ import annotations
 

@@ -66,14 +66,14 @@ class Device:
 
     @property
     def trains(self) -> bool:
-        """Whether a float32 step works: what every training needs."""
-        return any(each.works for each in self.precisions if each.name == "float32")
+        """True if a float32 step works, which every training needs."""
+        return any(precision.works for precision in self.precisions if precision.name == "float32")
 
 
 def all_devices() -> list[torch.device]:
     """The devices of this machine, the ones that `--device auto` prefers first."""
     cuda = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    found = [torch.device("cuda", number) for number in range(cuda)]
+    found = [torch.device("cuda", index) for index in range(cuda)]
     if torch.backends.mps.is_available():
         found.append(torch.device("mps"))
     return [*found, torch.device("cpu")]

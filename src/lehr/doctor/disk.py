@@ -12,7 +12,7 @@ from typing import BinaryIO, cast
 
 SIZE = 64 * 2**20
 """Bytes written and read back."""
-CHUNK = 4 * 2**20
+CHUNK_BYTES = 4 * 2**20
 SECONDS = 2.0
 """On a slow disk the writing stops after this, and what was written counts."""
 
@@ -56,10 +56,10 @@ def examine_disks(folders: dict[str, Path]) -> tuple[Disk, ...]:
     measured: dict[int, Disk] = {}
     for purpose, folder in folders.items():
         nearest = nearest_existing(folder)
-        number = nearest.stat().st_dev
-        disk = examine_disk(purpose, folder, earlier=measured.get(number))
+        file_system = nearest.stat().st_dev
+        disk = examine_disk(purpose, folder, earlier=measured.get(file_system))
         if disk.error is None:
-            measured.setdefault(number, disk)
+            measured.setdefault(file_system, disk)
         found.append(disk)
     return tuple(found)
 
@@ -110,11 +110,11 @@ def examine_disk(purpose: str, folder: Path, size: int = SIZE, earlier: Disk | N
 def nearest_existing(folder: Path) -> Path:
     """A folder, or the nearest above it that exists."""
     absolute = folder.expanduser().absolute()
-    return next((each for each in (absolute, *absolute.parents) if exists(each)), absolute)
+    return next((path for path in (absolute, *absolute.parents) if exists(path)), absolute)
 
 
 def exists(path: Path) -> bool:
-    """Whether something is there, as far as this user may see."""
+    """True if the path exists, as far as this user may see."""
     try:
         return path.exists()
     except OSError:  # in a folder of somebody else
@@ -123,7 +123,7 @@ def exists(path: Path) -> bool:
 
 def _write(file: BinaryIO, size: int) -> tuple[float, int]:
     """Bytes a second, and the bytes that were written."""
-    chunk = os.urandom(CHUNK)  # a file system may pack what repeats
+    chunk = os.urandom(CHUNK_BYTES)  # a file system may pack what repeats
     written = 0
     start = time.perf_counter()
     while written < size and time.perf_counter() - start < SECONDS:
@@ -147,6 +147,6 @@ def _read(file: BinaryIO, size: int) -> float:
     """Bytes a second."""
     file.seek(0)
     start = time.perf_counter()
-    while file.read(CHUNK):
+    while file.read(CHUNK_BYTES):
         pass
     return size / (time.perf_counter() - start)

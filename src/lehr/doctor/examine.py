@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Examination:
-    """What was found. Where a required package is missing, only versions and packages are.
+    """All findings. Where a required package is missing, only versions and packages are filled in.
 
     Attributes:
         lehr: version of Lehr.
@@ -86,7 +86,7 @@ def examine(device: str | None, data: str | None, project: Path, say: Callable[[
     folders = {"data": folder or cache_folder(), "runs": project}
     if folder is not None:
         folders["cache"] = cache_folder()
-    first_of_kind = {each.type: each for each in reversed(chosen)}
+    first_of_kind = {candidate.type: candidate for candidate in reversed(chosen)}
     return Examination(
         lehr,
         python,
@@ -95,10 +95,10 @@ def examine(device: str | None, data: str | None, project: Path, say: Callable[[
         opencv,
         build=examine_build(),
         machine=machine,
-        devices=tuple(examine_device(each, machine) for each in chosen),
+        devices=tuple(examine_device(candidate, machine) for candidate in chosen),
         disks=examine_disks(folders),
         decoding=examine_decoding(),
-        compilations=tuple(examine_compilation(each) for each in first_of_kind.values()),
+        compilations=tuple(examine_compilation(candidate) for candidate in first_of_kind.values()),
     )
 
 

@@ -18,7 +18,7 @@ from lehr.runtime.device import available_cores
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """What a training may use. Sizes are bytes; None where the system does not tell.
+    """Resources that a training may use. Sizes are bytes; None where the system does not tell.
 
     Attributes:
         cpu: name of the processor.
@@ -65,7 +65,7 @@ def examine_machine() -> Machine:
 
 @contextmanager
 def threads_of_training() -> Iterator[None]:
-    """Has torch use as many threads as a training does, and as many as before afterwards."""
+    """Sets torch's threads to those of a training, and restores them afterwards."""
     before = torch.get_num_threads()
     torch.set_num_threads(available_cores())
     try:
@@ -97,5 +97,5 @@ def _cpu_name() -> str | None:
                 return " ".join(value.split())
     except OSError:
         pass
-    told = torch.cpu.get_capabilities().get("cpu_name") if hasattr(torch.cpu, "get_capabilities") else None
-    return told if isinstance(told, str) else None
+    reported = torch.cpu.get_capabilities().get("cpu_name") if hasattr(torch.cpu, "get_capabilities") else None
+    return reported if isinstance(reported, str) else None

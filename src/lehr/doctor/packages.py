@@ -26,12 +26,12 @@ class Requirement:
 
     Attributes:
         name: the package.
-        least: its oldest version that will do; empty for any.
+        min_version: its oldest version that will do; empty for any.
         extra: the optional part of Lehr that wants it; None where all of Lehr does.
     """
 
     name: str
-    least: str
+    min_version: str
     extra: str | None
 
 
@@ -42,7 +42,7 @@ class Package:
     Attributes:
         name: the package.
         version: as installed; None when it is not, or does not say.
-        least: the oldest version that will do; empty for any.
+        min_version: the oldest version that will do; empty for any.
         extra: the optional part of Lehr that wants it; None where all of Lehr does.
         state: ok, missing, too old, or broken: installed, but does not load.
         error: why it does not load; None where it does or was not tried.
@@ -50,7 +50,7 @@ class Package:
 
     name: str
     version: str | None
-    least: str
+    min_version: str
     extra: str | None
     state: State
     error: str | None = None
@@ -58,22 +58,23 @@ class Package:
 
 def examine_packages() -> tuple[Package, ...]:
     """Required packages, each loaded to see whether it can be, and optional ones, only looked up."""
-    return tuple(_examine(each) for each in requirements())
+    return tuple(_examine(requirement) for requirement in requirements())
 
 
 def unusable(packages: Iterable[Package]) -> list[Package]:
     """Required packages that cannot be loaded: without them nothing else can be examined."""
-    return [each for each in packages if each.extra is None and each.state in ("missing", "broken")]
+    return [package for package in packages if package.extra is None and package.state in ("missing", "broken")]
 
 
 def requirements() -> list[Requirement]:
-    """What the installed Lehr requires, required packages first; those of its development left out."""
+    """Requirements of the installed Lehr, required packages first, without those of its development."""
     try:
         texts = metadata.requires("lehr") or []
     except metadata.PackageNotFoundError:  # run from its source: what it needs shows as it goes
         texts = []
-    found = [each for text in texts if (each := parse_requirement(text)) is not None]
-    return sorted((each for each in found if each.extra != DEVELOPMENT), key=lambda each: each.extra is not None)
+    found = [requirement for text in texts if (requirement := parse_requirement(text)) is not None]
+    of_users = (requirement for requirement in found if requirement.extra != DEVELOPMENT)
+    return sorted(of_users, key=lambda requirement: requirement.extra is not None)
 
 
 def parse_requirement(text: str) -> Requirement | None:
@@ -89,14 +90,14 @@ def parse_requirement(text: str) -> Requirement | None:
     name = re.match(r"[\w.-]+", what)
     if name is None or name[0] == "lehr":
         return None
-    least = re.search(r">=\s*([\w.]+)", what)
+    min_version = re.search(r">=\s*([\w.]+)", what)
     extra = re.search(r"""extra\s*==\s*["']([\w-]+)["']""", condition)
-    return Requirement(name[0], least[1] if least else "", extra[1] if extra else None)
+    return Requirement(name[0], min_version[1] if min_version else "", extra[1] if extra else None)
 
 
-def is_older(version: str, least: str) -> bool:
-    """Whether a version is below another, by its leading numbers; pre-releases count as the release they lead to."""
-    return _numbers(version) < _numbers(least)
+def is_older(version: str, min_version: str) -> bool:
+    """True if a version is below another, by its leading numbers; a pre-release counts as its release."""
+    return _numbers(version) < _numbers(min_version)
 
 
 def installed_opencv() -> tuple[str, ...]:
@@ -111,20 +112,20 @@ def _examine(wanted: Requirement) -> Package:
     error = None
     if wanted.extra is None:
         try:
-            own = _load(MODULES.get(wanted.name, wanted.name))
-            version = version or own
+            module_version = _load(MODULES.get(wanted.name, wanted.name))
+            version = version or module_version
         except Exception as problem:  # a library that does not fit another raises anything
             if version is None and isinstance(problem, ModuleNotFoundError):
-                return Package(wanted.name, None, wanted.least, wanted.extra, "missing")
+                return Package(wanted.name, None, wanted.min_version, wanted.extra, "missing")
             error = f"{type(problem).__name__}: {next(iter(str(problem).splitlines()), '')}"
     elif version is None:
-        return Package(wanted.name, None, wanted.least, wanted.extra, "missing")
+        return Package(wanted.name, None, wanted.min_version, wanted.extra, "missing")
     state: State = "ok"
     if error is not None:
         state = "broken"
-    elif version is not None and wanted.least and is_older(version, wanted.least):
+    elif version is not None and wanted.min_version and is_older(version, wanted.min_version):
         state = "too old"
-    return Package(wanted.name, version, wanted.least, wanted.extra, state, error)
+    return Package(wanted.name, version, wanted.min_version, wanted.extra, state, error)
 
 
 def _load(module: str) -> str | None:

@@ -37,17 +37,17 @@ def text(found: Examination) -> str:
     parts: list[tuple[str, Rows]] = [("Versions", _versions(found))]
     if found.machine is not None:
         parts.append(("Machine", _machine(found.machine)))
-    parts += [(f"Device {each.name}", _device(each, found.compilations)) for each in found.devices]
+    parts += [(f"Device {device.name}", _device(device, found.compilations)) for device in found.devices]
     if found.disks:
-        parts.append(("Disks", [(each.purpose, _disk(each)) for each in found.disks]))
+        parts.append(("Disks", [(disk.purpose, _disk(disk)) for disk in found.disks]))
     if found.decoding is not None:
         parts.append(("Images", [("JPEG", _decoding(found.decoding))]))
-    missing = [each for each in found.packages if each.extra is not None and each.state == "missing"]
-    parts.append(("Optional, not installed", [(each.name, install_command(each)) for each in missing]))
+    missing = [package for package in found.packages if package.extra is not None and package.state == "missing"]
+    parts.append(("Optional, not installed", [(package.name, install_command(package)) for package in missing]))
     wrong, doubtful = problems(found), warnings(found)
     width = max(len(title) for _, rows in parts for title, _ in rows)
     blocks = [_block(title, rows, width) for title, rows in parts if rows]
-    blocks += [_remarks(title, each) for title, each in (("Problems", wrong), ("Warnings", doubtful)) if each]
+    blocks += [_remarks(title, remarks) for title, remarks in (("Problems", wrong), ("Warnings", doubtful)) if remarks]
     return "\n\n".join([*blocks, verdict(wrong)])
 
 
@@ -57,7 +57,7 @@ def verdict(wrong: Sequence[Remark]) -> str:
     Args:
         wrong: the problems.
     """
-    return f"Training cannot run here: {'; '.join(each.what for each in wrong)}." if wrong else READY
+    return f"Training cannot run here: {'; '.join(remark.what for remark in wrong)}." if wrong else READY
 
 
 def as_dict(found: Examination) -> dict[str, Any]:
@@ -70,8 +70,8 @@ def as_dict(found: Examination) -> dict[str, Any]:
     return {
         "ready": not wrong,
         "verdict": verdict(wrong),
-        "problems": [dataclasses.asdict(each) for each in wrong],
-        "warnings": [dataclasses.asdict(each) for each in warnings(found)],
+        "problems": [dataclasses.asdict(remark) for remark in wrong],
+        "warnings": [dataclasses.asdict(remark) for remark in warnings(found)],
         **dataclasses.asdict(found),
     }
 
@@ -81,7 +81,7 @@ def _block(title: str, rows: Rows, width: int) -> str:
 
 
 def _remarks(title: str, remarks: Iterable[Remark]) -> str:
-    lines = [f"  {_capital(each.what)}.\n    {_capital(each.remedy)}." for each in remarks]
+    lines = [f"  {_capital(remark.what)}.\n    {_capital(remark.remedy)}." for remark in remarks]
     return "\n".join([title, *lines])
 
 
@@ -93,8 +93,8 @@ def _capital(sentence: str) -> str:
 
 def _versions(found: Examination) -> Rows:
     rows = [("lehr", found.lehr), ("Python", found.python), ("system", found.system)]
-    shown = [each for each in found.packages if each.extra is None or each.state != "missing"]
-    return [*rows, *((each.name, _package(each, found.build)) for each in shown)]
+    shown = [package for package in found.packages if package.extra is None or package.state != "missing"]
+    return [*rows, *((package.name, _package(package, found.build)) for package in shown)]
 
 
 def _package(package: Package, build: Build | None) -> str:
@@ -133,8 +133,10 @@ def _device(device: Device, compilations: Iterable[Compilation]) -> Rows:
     rows = [("name", about)]
     if device.kind != "cpu":
         rows.append(("memory", _free(device.memory_free, device.memory_total)))
-    rows += [(each.name, _precision(each)) for each in device.precisions]
-    rows += [("torch.compile", _compilation(each)) for each in compilations if each.kind == device.kind]
+    rows += [(precision.name, _precision(precision)) for precision in device.precisions]
+    rows += [
+        ("torch.compile", _compilation(compilation)) for compilation in compilations if compilation.kind == device.kind
+    ]
     return rows
 
 
@@ -147,12 +149,12 @@ def _precision(precision: Precision) -> str:
     took = f"{seconds:.1f} s a step" if seconds >= 1 else f"{seconds * 1e3:.3g} ms a step"
     if precision.name == "float32" or precision.speed is None:
         return f"works, {took}"
-    told = f"{precision.speed:.{1 if precision.speed >= 0.1 else 2}f} x float32"
+    relative = f"{precision.speed:.{1 if precision.speed >= 0.1 else 2}f} x float32"
     if precision.speed < SLOWER:
-        return f"works, slow ({told}), {took}" + (
+        return f"works, slow ({relative}), {took}" + (
             "" if precision.native else "; the hardware has no instructions for it"
         )
-    return f"works, {'fast' if precision.speed > FASTER else 'no faster'} ({told}), {took}"
+    return f"works, {'fast' if precision.speed > FASTER else 'no faster'} ({relative}), {took}"
 
 
 def _compilation(compilation: Compilation) -> str:

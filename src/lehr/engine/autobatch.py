@@ -21,19 +21,19 @@ from lehr.runtime.device import describe_device, wait_for
 from lehr.runtime.peak_memory import peak_process_bytes
 from lehr.techniques.accumulation import accumulation
 from lehr.techniques.auto import choose_optimizer
-from lehr.techniques.autobatch import SHARE, Measured, fastest, fitting_nominal, most_that_fit
+from lehr.techniques.autobatch import MEMORY_FRACTION, Measured, fastest, fitting_nominal, largest_fitting
 from lehr.techniques.ema import ModelEma
 from lehr.techniques.freezing import freeze_bn_stats
 from lehr.techniques.optimizer import build_optimizer
 from lehr.techniques.precision import Precision, new_scaler
 
-LEAST_ON_CPU = 8
+MIN_BATCH_ON_CPU = 8
 """Where speed decides: smaller batches give normalization too little to average over."""
 SIZES_OF_LINE = (1, 2, 4, 8, 16)
 """Where memory decides: what the line is drawn through."""
 SLOWER = 0.9
 """Share of the best throughput below which larger sizes are not tried any more."""
-PATIENCE = 30.0
+MAX_SECONDS = 30.0
 """Seconds after which no further size is tried."""
 STEPS = 2
 """Steps timed, after one that is not."""
@@ -66,7 +66,7 @@ def choose_batch(
         LehrError: not even one image fits.
     """
     asked, images = config.data.batch, len(data.train_store.samples)
-    share = asked if isinstance(asked, float) else SHARE
+    share = asked if isinstance(asked, float) else MEMORY_FRACTION
     choice = choose_optimizer(
         config.schedule.optimizer,
         classes=len(data.dataset.names),
@@ -104,7 +104,7 @@ def _by_memory(measure: Try, most: int, share: float, device: torch.device) -> t
     if not measured:
         return 0, ""
     told = ", ".join(f"{one.batch} take {one.bytes / 2**30:.2f} GiB" for one in measured)
-    fits = min(most_that_fit(measured, budget), most)
+    fits = min(largest_fitting(measured, budget), most)
     while fits > measured[-1].batch and measure(fits) is None:
         fits = fits * 3 // 4
     return fits, f"{told} of {budget / 2**30:.1f}; {fits}{' or more' * (fits == most)} fit"
@@ -115,14 +115,14 @@ def _by_speed(measure: Try, most: int, share: float, device: torch.device) -> tu
     budget = share * (free_memory() + peak_process_bytes())
     started = time.perf_counter()
     measured: list[Measured] = []
-    first = min(LEAST_ON_CPU, most)
+    first = min(MIN_BATCH_ON_CPU, most)
     for size in itertools.takewhile(lambda size: size <= most, (first * 2**i for i in itertools.count())):
         one = measure(size)
         if one is None or one.bytes > budget:
             break
         measured.append(one)
         slower = one.images_per_second < SLOWER * max(each.images_per_second for each in measured)
-        if slower or time.perf_counter() - started > PATIENCE:
+        if slower or time.perf_counter() - started > MAX_SECONDS:
             break
     if not measured:  # less than a batch of 8 then, as far as the memory goes
         sizes = (size for size in (4, 2, 1) if size < first)

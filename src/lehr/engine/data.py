@@ -22,7 +22,7 @@ from lehr.techniques.image_weights import draw_images, image_weights
 from lehr.techniques.plan import TrainingPlan, plan_training
 from lehr.techniques.single_class import as_one_class
 
-MOST_WORKERS = 8
+MAX_WORKERS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +122,7 @@ def _open_store(samples: Sequence[Sample], config: TrainConfig, say: Callable[[s
     def fill() -> tuple[list[int], str | None]:
         store, kept = _filled(samples, config, say, shared=ranks.local_count > 1)
         own.append(store)
-        return kept, store.place
+        return kept, store.path
 
     kept, place = ranks.broadcast_local(fill)
     if own:
@@ -150,7 +150,7 @@ def _workers(config: TrainConfig, device: torch.device) -> int:
     """Loading processes: those asked for; else none beside a CPU that is busy training, up to 8 beside a GPU."""
     if config.data.workers is not None:
         return config.data.workers
-    return 0 if device.type == "cpu" else min(MOST_WORKERS, max(1, available_cores() // world().local_count))
+    return 0 if device.type == "cpu" else min(MAX_WORKERS, max(1, available_cores() // world().local_count))
 
 
 def epoch_requests(

@@ -10,7 +10,7 @@ import torch
 from lehr.config import TrainConfig
 from lehr.data.batch import Batch
 
-SIGNS = ("can't allocate memory", "out of memory", "CUBLAS_STATUS_ALLOC_FAILED", "unable to find an engine")
+OOM_MESSAGES = ("can't allocate memory", "out of memory", "CUBLAS_STATUS_ALLOC_FAILED", "unable to find an engine")
 """How the CPU's allocator, Apple's, cuBLAS and cuDNN say it: they have no class of their own."""
 
 
@@ -18,7 +18,7 @@ def is_out_of_memory(error: BaseException) -> bool:
     """Whether an error means that the device, or the host, had no memory left."""
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
-    return isinstance(error, RuntimeError) and any(text in str(error) for text in SIGNS)
+    return isinstance(error, RuntimeError) and any(text in str(error) for text in OOM_MESSAGES)
 
 
 def release(device: torch.device) -> None:
@@ -32,7 +32,7 @@ def release(device: torch.device) -> None:
 
 def first_images(batch: Batch, count: int) -> Batch:
     """The first images of a batch."""
-    return batch.each(lambda tensor: tensor[:count])
+    return batch.map(lambda tensor: tensor[:count])
 
 
 def batch_that_fits(batch: Batch, attempt: Callable[[Batch], None], device: torch.device) -> int:

@@ -41,7 +41,7 @@ class Seconds:
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """What an evaluation found.
+    """Result of an evaluation.
 
     Attributes:
         metrics: the numbers.
@@ -88,7 +88,7 @@ class _Beside:
             self._pool.shutdown(cancel_futures=True)
 
     def give(self, boxes: Tensor, scores: Tensor, batch: Batch) -> None:
-        """Has the detections of a batch found."""
+        """Submits a batch; its detections are found in the order of submission."""
         if self._pool is None:
             self._rows.append(self._find(boxes, scores, batch))
             return
@@ -97,8 +97,8 @@ class _Beside:
         self._rows.append(self._pool.submit(self._on_stream, ready, boxes, scores, batch))
 
     def all(self) -> list[Rows]:
-        """What was found, in the order of the batches."""
-        return [each.result() if isinstance(each, Future) else each for each in self._rows]
+        """Waits for the detections of all batches, in their order."""
+        return [rows.result() if isinstance(rows, Future) else rows for rows in self._rows]
 
     @torch.inference_mode()
     def _on_stream(self, ready: Any, boxes: Tensor, scores: Tensor, batch: Batch) -> Rows:
@@ -120,7 +120,7 @@ def evaluate(
     timed: bool = True,
     confidence: float = 0.001,
     iou: float = 0.7,
-    most: int = 300,
+    max_det: int = 300,
     on_batch: Callable[[int], None] = lambda done: None,
     ranks: Ranks = ALONE,
     stop: Callable[[], bool] = lambda: False,
@@ -141,7 +141,7 @@ def evaluate(
             CUDA, detections are suppressed beside the next batch, by a thread and a stream of their own.
         confidence: lowest score of a detection.
         iou: overlap from which a detection is a repetition.
-        most: most detections an image.
+        max_det: most detections an image.
         on_batch: called after each batch with the count of images done, by this process.
         ranks: the processes that evaluate together, with equal models.
         stop: asked after each batch whether to leave the rest.
@@ -157,7 +157,7 @@ def evaluate(
     stopped = False
 
     def find(boxes: Tensor, scores: Tensor, batch: Batch) -> Rows:
-        found = suppress(boxes, scores, confidence=confidence, iou=iou, most=most).cpu()
+        found = suppress(boxes, scores, confidence=confidence, iou=iou, max_det=max_det).cpu()
         return in_image_pixels(found, batch, samples)
 
     def now() -> float:
@@ -188,7 +188,7 @@ def evaluate(
                 break
         rows = finder.all()
     parts = torch.stack(losses).tolist() if losses else [[]] * len(rows)
-    found = [_OfBatch(*each) for each in zip(rows, parts, *zip(*seen, strict=True), strict=True)] if seen else []
+    found = [_OfBatch(*columns) for columns in zip(rows, parts, *zip(*seen, strict=True), strict=True)] if seen else []
     gather = ranks.gather((found, stopped))
 
     def evaluation() -> Evaluation | None:
@@ -205,12 +205,12 @@ def evaluate(
 
 @dataclass(frozen=True, slots=True)
 class _OfBatch:
-    """What was found in a batch.
+    """Result of a batch.
 
     Attributes:
         rows: its detections.
         loss: each part, summed over its images; empty where it was not measured.
-        seen: the place of each image in the split; -1 for one that could not be read.
+        seen: the index of each image in the split; -1 for one that could not be read.
         faults: what was wrong with those.
     """
 
@@ -263,8 +263,8 @@ def _only_read(
 
     Args:
         samples: the split.
-        detections: (n, 7), the first column the image's place in the split; -1 for images that could not be read.
-        seen: the place of each image that was evaluated, -1 for one that could not be read.
+        detections: (n, 7), the first column the image's index in the split; -1 for images that could not be read.
+        seen: the index of each image that was evaluated, -1 for one that could not be read.
     """
     read = sorted(index for index in seen if index >= 0)
     kept = detections[detections[:, 0] >= 0]

@@ -84,12 +84,12 @@ class Metrics:
     @classmethod
     def from_dict(cls, numbers: Mapping[str, Any]) -> Metrics:
         """Metrics from what `dataclasses.asdict` made of them."""
-        classes = {name: ClassMetrics(**each) for name, each in numbers["classes"].items()}
+        classes = {name: ClassMetrics(**values) for name, values in numbers["classes"].items()}
         return cls(**{**numbers, "classes": classes})
 
     @property
     def fitness(self) -> float:
-        """What `best` means: 0.1 of mAP50 and 0.9 of mAP50-95; 0 where nothing can be measured."""
+        """Fitness that `best` maximizes: `0.1 mAP50 + 0.9 mAP50-95`; 0 where nothing can be measured."""
         return 0.1 * (self.map50 or 0.0) + 0.9 * (self.map or 0.0)
 
 
@@ -111,15 +111,15 @@ def evaluate_detections(samples: Sequence[Sample], names: Sequence[str], detecti
     present = counts > 0
     best = int(f1[present].mean(0).argmax()) if present.any() else 0
     classes = {}
-    for number, name in enumerate(names):
-        there = bool(present[number])
+    for class_id, name in enumerate(names):
+        there = bool(present[class_id])
         classes[name] = ClassMetrics(
-            float(average[:, :, number].mean()) if there else None,
-            float(average[0, :, number].mean()) if there else None,
-            float(precision[number, best]) if there else None,
-            float(recall[number, best]) if there else None,
-            float(f1[number, best]) if there else None,
-            int(counts[number]),
+            float(average[:, :, class_id].mean()) if there else None,
+            float(average[0, :, class_id].mean()) if there else None,
+            float(precision[class_id, best]) if there else None,
+            float(recall[class_id, best]) if there else None,
+            float(f1[class_id, best]) if there else None,
+            int(counts[class_id]),
         )
     twelve = [None if value < 0 else float(value) for value in full.stats]
     means = [float(curve[present, best].mean()) if present.any() else None for curve in (precision, recall, f1)]
@@ -189,13 +189,13 @@ def _curves(truth: COCO, found: COCO, counts: NDArray[np.int64]) -> tuple[NDArra
             matched[item["category_id"] - 1].append(np.asarray(item["dtMatched"], np.bool_).reshape(-1))
     precision = np.ones((classes, len(CONFIDENCES)))
     recall = np.zeros((classes, len(CONFIDENCES)))
-    for number in range(classes):
-        if not scores[number]:
+    for class_id in range(classes):
+        if not scores[class_id]:
             continue
-        score, hit = np.concatenate(scores[number]), np.concatenate(matched[number])
+        score, hit = np.concatenate(scores[class_id]), np.concatenate(matched[class_id])
         order = np.argsort(-score, kind="stable")
         hits = np.concatenate(([0], np.cumsum(hit[order])))
         above = len(score) - np.searchsorted(score[order][::-1], CONFIDENCES, side="left")
-        precision[number] = np.where(above > 0, hits[above] / np.maximum(above, 1), 1.0)
-        recall[number] = hits[above] / max(int(counts[number]), 1)
+        precision[class_id] = np.where(above > 0, hits[above] / np.maximum(above, 1), 1.0)
+        recall[class_id] = hits[above] / max(int(counts[class_id]), 1)
     return precision, recall

@@ -44,7 +44,7 @@ def suppress(
     *,
     confidence: float = 0.001,
     iou: float = 0.7,
-    most: int = 300,
+    max_det: int = 300,
     best_class_only: bool = False,
 ) -> Found:
     """Non-maximum suppression of all images and classes at once.
@@ -54,7 +54,7 @@ def suppress(
         scores: (batch, anchors, classes), 0 to 1.
         confidence: scores must exceed this.
         iou: a box that overlaps a better one of its class by more than this is dropped.
-        most: most detections an image.
+        max_det: most detections an image.
         best_class_only: only the best class of each point counts; else every class above `confidence`.
     """
     classes = scores.shape[-1]
@@ -63,12 +63,12 @@ def suppress(
         scores = torch.full_like(scores, -1).scatter_(-1, best.indices, best.values)
     pairs = scores.flatten(1).float()
     keep = _keep_by_image if scores.device.type == "cpu" else _keep_all_at_once
-    image, pair = keep(boxes.float(), pairs, classes, confidence, iou, most)
+    image, pair = keep(boxes.float(), pairs, classes, confidence, iou, max_det)
     return Found(image, boxes[image, pair // classes].float(), pairs[image, pair], pair % classes)
 
 
 def _keep_by_image(
-    boxes: Tensor, scores: Tensor, classes: int, confidence: float, iou: float, most: int
+    boxes: Tensor, scores: Tensor, classes: int, confidence: float, iou: float, max_det: int
 ) -> tuple[Tensor, Tensor]:
     """Image and (point, class) pair of what is kept, each image by itself: on a CPU looking at the data is free.
 
@@ -81,23 +81,23 @@ def _keep_by_image(
         confidence: as in `suppress`, like the rest.
     """
     images, pairs = [torch.zeros(0, dtype=torch.int64)], [torch.zeros(0, dtype=torch.int64)]
-    for image, own in enumerate(scores):
-        candidates = (own > confidence).nonzero().squeeze(1)
-        best = candidates[own[candidates].argsort(descending=True, stable=True)[:CANDIDATES]]
+    for image, image_scores in enumerate(scores):
+        candidates = (image_scores > confidence).nonzero().squeeze(1)
+        best = candidates[image_scores[candidates].argsort(descending=True, stable=True)[:CANDIDATES]]
         count = min(FIRST, len(best))
         while len(best):
             some = best[:count]
-            kept = batched_nms(boxes[image, some // classes], own[some], some % classes, iou)
-            if len(kept) >= most or count == len(best):
-                images.append(torch.full((min(len(kept), most),), image))
-                pairs.append(some[kept[:most]])
+            kept = batched_nms(boxes[image, some // classes], image_scores[some], some % classes, iou)
+            if len(kept) >= max_det or count == len(best):
+                images.append(torch.full((min(len(kept), max_det),), image))
+                pairs.append(some[kept[:max_det]])
                 break
             count = min(4 * count, len(best))
     return torch.cat(images), torch.cat(pairs)
 
 
 def _keep_all_at_once(
-    boxes: Tensor, scores: Tensor, classes: int, confidence: float, iou: float, most: int
+    boxes: Tensor, scores: Tensor, classes: int, confidence: float, iou: float, max_det: int
 ) -> tuple[Tensor, Tensor]:
     """The same with shapes that do not depend on the data: on an accelerator the host looks a few times in all."""
     parts = []
@@ -105,31 +105,31 @@ def _keep_all_at_once(
         count = min(count, scores.shape[1])
         images = max(1, AT_ONCE // count**2)
         parts = [
-            _keep_of_best(boxes[i : i + images], scores[i : i + images], count, classes, confidence, iou, most)
+            _keep_of_best(boxes[i : i + images], scores[i : i + images], count, classes, confidence, iou, max_det)
             for i in range(0, len(boxes), images)
         ]
         if count == scores.shape[1] or not bool(torch.stack([lacks for _, _, lacks in parts]).any()):
             break
-    keep, pair = (torch.cat(each) for each in list(zip(*parts, strict=True))[:2])
-    image, place = keep.nonzero(as_tuple=True)
-    return image, pair[image, place]
+    keep, pair = (torch.cat(tensors) for tensors in list(zip(*parts, strict=True))[:2])
+    image, rank = keep.nonzero(as_tuple=True)
+    return image, pair[image, rank]
 
 
 def _keep_of_best(
-    boxes: Tensor, scores: Tensor, count: int, classes: int, confidence: float, iou: float, most: int
+    boxes: Tensor, scores: Tensor, count: int, classes: int, confidence: float, iou: float, max_det: int
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Which of the best candidates of some images are kept.
+    """Selects among the best candidates of some images.
 
     Returns:
         bool (images, count), kept; int64 (images, count), their (point, class) pairs, best first; and (), whether an
-        image has fewer than `most`, and further candidates.
+        image has fewer than `max_det`, and further candidates.
     """
     top = scores.topk(count)
-    number = top.indices % classes
+    class_ids = top.indices % classes
     box = boxes.gather(1, (top.indices // classes).unsqueeze(-1).expand(-1, -1, 4))
     valid = top.values > confidence
     higher = torch.ones(count, count, dtype=torch.bool, device=boxes.device).tril_(-1)
-    rivals = (_overlaps(box) > iou) & (number.unsqueeze(2) == number.unsqueeze(1)) & higher
+    rivals = (_overlaps(box) > iou) & (class_ids.unsqueeze(2) == class_ids.unsqueeze(1)) & higher
     # A box is kept unless a higher one that is kept rivals it. From any start, the k best are right after k rounds,
     # and mostly all are after a few.
     rivals_by = rivals.to(torch.float16 if boxes.device.type == "cuda" else torch.float32)
@@ -140,8 +140,8 @@ def _keep_of_best(
             before = keep
             keep = valid & (torch.bmm(rivals_by, keep.to(rivals_by.dtype).unsqueeze(2)).squeeze(2) == 0)
         settled = bool((keep == before).all())
-    lacks = (valid.all(1) & (keep.sum(1) < most)).any()
-    return keep & (keep.cumsum(1) <= most), top.indices, lacks
+    lacks = (valid.all(1) & (keep.sum(1) < max_det)).any()
+    return keep & (keep.cumsum(1) <= max_det), top.indices, lacks
 
 
 def _overlaps(boxes: Tensor) -> Tensor:

@@ -80,7 +80,7 @@ class AnchorBasedLoss(Loss):
         )
 
     def sums(self, prediction: AnchorPrediction, boxes: Tensor, classes: Tensor) -> tuple[Tensor, Tensor]:
-        """What adds up over the images: (9,) box, obj and cls of each level, each times its gain, and their counts."""
+        """Sums over the images: (9,) box, obj and cls of each level, each times its gain, and their counts."""
         logits = prediction.logits.float()
         batch, rows, _ = logits.shape
         target = torch.zeros((batch, rows), device=logits.device)
@@ -123,39 +123,39 @@ class AnchorBasedLoss(Loss):
         nothing, so that no shape depends on the data.
         """
         image = torch.arange(len(boxes), device=rows.device).view(-1, 1, 1, 1).expand_as(rows)
-        thing = torch.arange(boxes.shape[1], device=rows.device).view(1, -1, 1, 1).expand_as(rows)
-        rank = (torch.arange(rows.shape[-1], device=rows.device) * boxes.shape[1] + thing).int()
+        gt = torch.arange(boxes.shape[1], device=rows.device).view(1, -1, 1, 1).expand_as(rows)
+        rank = (torch.arange(rows.shape[-1], device=rows.device) * boxes.shape[1] + gt).int()
         if supports_dynamic_shapes(rows.device):
-            image, thing, rows, rank, weight = (each[valid] for each in (image, thing, rows, rank, valid.float()))
+            image, gt, rows, rank, weight = (tensor[valid] for tensor in (image, gt, rows, rank, valid.float()))
         else:
-            image, thing, rows, rank, weight = (each.flatten() for each in (image, thing, rows, rank, valid.float()))
+            image, gt, rows, rank, weight = (tensor.flatten() for tensor in (image, gt, rows, rank, valid.float()))
         count = weight.sum()
-        own = logits[image, rows]
+        matched = logits[image, rows]
         predicted = boxes_from_logits(
-            own[:, BOX], prediction.cells[rows], prediction.sizes[rows], prediction.strides[rows]
+            matched[:, BOX], prediction.cells[rows], prediction.sizes[rows], prediction.strides[rows]
         )
         strides = prediction.strides[rows]
-        overlap = ciou(boxes[image, thing] / strides, predicted / strides)
+        overlap = ciou(boxes[image, gt] / strides, predicted / strides)
         _write_target(target.view(-1), image * target.shape[1] + rows, overlap.detach().clamp(min=0), rank, weight)
         box = ((1 - overlap) * weight).sum()
-        names = own.shape[1] - CLASSES.start
+        names = matched.shape[1] - CLASSES.start
         if names == 1:
             return box, box * 0, count
-        wanted = smoothed(one_hot(classes[image, thing], names), self.smoothing)
-        loss = BinaryLoss(self.cls_pw, self.gamma, self.class_weights)(own[:, CLASSES], wanted)
+        wanted = smoothed(one_hot(classes[image, gt], names), self.smoothing)
+        loss = BinaryLoss(self.cls_pw, self.gamma, self.class_weights)(matched[:, CLASSES], wanted)
         return box, (loss.mean(1) * weight).sum(), count
 
 
-def _write_target(target: Tensor, places: Tensor, values: Tensor, rank: Tensor, weight: Tensor) -> None:
-    """Writes values (n,) to places (n,) of a flat target; of several at one place, the highest rank is written.
+def _write_target(target: Tensor, indices: Tensor, values: Tensor, rank: Tensor, weight: Tensor) -> None:
+    """Writes values (n,) at indices (n,) of a flat target; of several at one index, the highest rank is written.
 
     Those of weight 0 are not. Two passes, so that the result does not depend on the order in which a device works.
     """
     rank = torch.where(weight > 0, rank + 1, 0)
     highest = torch.zeros(target.shape, dtype=rank.dtype, device=rank.device)
-    highest.scatter_reduce_(0, places, rank, "amax")
-    wins = (rank > 0) & (rank == highest[places])
-    target.scatter_reduce_(0, places, torch.where(wins, values, 0), "amax")
+    highest.scatter_reduce_(0, indices, rank, "amax")
+    wins = (rank > 0) & (rank == highest[indices])
+    target.scatter_reduce_(0, indices, torch.where(wins, values, 0), "amax")
 
 
 def scaled_gains(box: float, obj: float, cls: float, *, classes: int, imgsz: int) -> tuple[float, float, float]:

@@ -5,7 +5,7 @@
 2. It is assigned to the cell that holds its centre, and to the nearest neighbour along x and along y, so that three
    cells learn from it; neighbours outside the grid are left out.
 
-Shapes are fixed: (batch, objects, anchors a level, 5 places) a level, with a mask.
+Shapes are fixed: (batch, objects, anchors a level, 5 cells) a level, with a mask.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-PLACES = ((0.0, 0.0), (0.5, 0.0), (0.0, 0.5), (-0.5, 0.0), (0.0, -0.5))
-"""What is taken from the centre, in cells, to reach the own cell and the neighbours left, above, right and below."""
+CELL_OFFSETS = ((0.0, 0.0), (0.5, 0.0), (0.0, 0.5), (-0.5, 0.0), (0.0, -0.5))
+"""Offsets subtracted from a centre, cells, to reach its cell and the neighbours left, above, right and below."""
 
 
 @torch.no_grad()
@@ -45,22 +45,22 @@ def match(
     sizes = boxes[..., 2:] - boxes[..., :2]
     centres = (boxes[..., :2] + boxes[..., 2:]) / 2
     matches, first = [], 0
-    for own, (height, width), stride in zip(anchors, grids, strides, strict=True):
-        fits = shape_ratio(sizes.unsqueeze(2), own) < anchor_t  # (batch, objects, anchors)
+    for level_anchors, (height, width), stride in zip(anchors, grids, strides, strict=True):
+        fits = shape_ratio(sizes.unsqueeze(2), level_anchors) < anchor_t  # (batch, objects, anchors)
         fits &= (classes >= 0).unsqueeze(-1)
         centre = centres / stride  # cells
         near = _near(centre, width, height)  # (batch, objects, 5)
-        column = torch.stack([centre[..., 0] - dx for dx, _ in PLACES], -1).long().clamp(0, width - 1)
-        line = torch.stack([centre[..., 1] - dy for _, dy in PLACES], -1).long().clamp(0, height - 1)
-        number = torch.arange(len(own), device=boxes.device).view(-1, 1) * (height * width)
-        rows = first + number + (line * width + column).unsqueeze(2)
+        column = torch.stack([centre[..., 0] - dx for dx, _ in CELL_OFFSETS], -1).long().clamp(0, width - 1)
+        line = torch.stack([centre[..., 1] - dy for _, dy in CELL_OFFSETS], -1).long().clamp(0, height - 1)
+        anchor_offset = torch.arange(len(level_anchors), device=boxes.device).view(-1, 1) * (height * width)
+        rows = first + anchor_offset + (line * width + column).unsqueeze(2)
         matches.append((rows, fits.unsqueeze(-1) & near.unsqueeze(2)))
-        first += len(own) * height * width
+        first += len(level_anchors) * height * width
     return matches
 
 
 def shape_ratio(sizes: Tensor, anchors: Tensor) -> Tensor:
-    """How differently objects and anchors are shaped: `max(w/aw, aw/w, h/ah, ah/h)`, at least 1.
+    """Ratio of objects' and anchors' sides: `max(w/aw, aw/w, h/ah, ah/h)`, at least 1.
 
     Args:
         sizes: (..., 2) width and height.
@@ -74,7 +74,7 @@ def shape_ratio(sizes: Tensor, anchors: Tensor) -> Tensor:
 
 
 def _near(centre: Tensor, width: int, height: int) -> Tensor:
-    """Which of the five places a centre (..., 2) takes, in cells of a grid of a size: bool (..., 5)."""
+    """Mask bool (..., 5) of the cells that a centre (..., 2) is matched in, on a grid of a size; cells."""
     sides = [
         centre[..., 0],
         centre[..., 1],

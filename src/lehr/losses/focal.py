@@ -12,7 +12,7 @@ FOCAL_ALPHA = 0.25
 
 
 def focal_factor(logits: Tensor, targets: Tensor, gamma: float, alpha: float = FOCAL_ALPHA) -> Tensor:
-    """What the focal loss multiplies the cross-entropy by: `alpha_t (1 - p_t)^gamma`, so that easy examples count less.
+    """Factor of the cross-entropy in the focal loss: `alpha_t (1 - p_t)^gamma`, so that easy examples count less.
 
     `p_t = t p + (1 - t)(1 - p)` and `alpha_t = t alpha + (1 - t)(1 - alpha)`, with p the probability and t the target,
     which may lie between 0 and 1.

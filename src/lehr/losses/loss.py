@@ -1,4 +1,4 @@
-"""What every loss is to the trainer.
+"""Interface of a loss to the trainer.
 
 A loss is computed in two halves, so that a batch can be spread over devices: each adds up its own sums and counts, and
 the loss of the whole batch comes of the sums and of the counts of all.
@@ -60,7 +60,7 @@ class Loss(ABC):
 
     @abstractmethod
     def sums(self, prediction: Any, boxes: Tensor, classes: Tensor) -> tuple[Tensor, Tensor]:
-        """What adds up over the images.
+        """Sums over the images, before they are combined.
 
         Args:
             prediction: what the model's head answered.
@@ -83,7 +83,7 @@ class Loss(ABC):
 
 
 def supports_dynamic_shapes(device: torch.device) -> bool:
-    """Whether to work on the pairs that count alone: on a CPU, where a look at the data is free.
+    """True where data-dependent shapes cost nothing: on a CPU that runs eagerly, only pairs that count are computed.
 
     Elsewhere the host would wait for the device; and a compiled step has no shapes that depend on the data.
     """

@@ -59,8 +59,8 @@ def _regression(
     """
     if supports_dynamic_shapes(distance_logits.device):
         own_boxes, weights, distance_logits = own_boxes[positive], weights[positive], distance_logits[positive]
-        places = positive.nonzero()[:, 1]
-        points, strides = points[places], strides[places]
+        anchor_index = positive.nonzero()[:, 1]
+        points, strides = points[anchor_index], strides[anchor_index]
     predicted = boxes_from_distances(expected_distances(distance_logits), points, strides)
     true_distances = torch.cat((points - own_boxes[..., :2], own_boxes[..., 2:] - points), -1) / strides
     true_distances = true_distances.clamp(0, BINS - 1 - 0.01)
@@ -122,7 +122,7 @@ class TaskAlignedLoss(Loss):
         )
 
     def sums(self, prediction: DFLPrediction, boxes: Tensor, classes: Tensor) -> tuple[Tensor, Tensor]:
-        """What adds up over the images: (3,) box, cls and dfl, each times its gain, and (1,) the target scores."""
+        """Sums over the images: (3,) box, cls and dfl, each times its gain, and (1,) the target scores."""
         distance_logits, class_logits = prediction.distances.float(), prediction.logits.float()
         points, strides = prediction.points, prediction.strides
         binary = BinaryLoss(self.cls_pw, self.gamma, self.class_weights)

@@ -24,13 +24,13 @@ from torch import Tensor
 from lehr.losses.iou import ciou
 from lehr.losses.loss import supports_dynamic_shapes
 
-MARGIN = 1e-9
+INSIDE_EPS = 1e-9
 """A point is inside a box when it is further than this from every side, pixels."""
 
 
 @dataclass(frozen=True, slots=True)
 class Assignment:
-    """What each anchor point shall predict.
+    """Targets of the anchor points.
 
     Attributes:
         objects: int64 (batch, anchors), the object in the image that the point answers for; 0 where none.
@@ -44,7 +44,7 @@ class Assignment:
 
 
 def inside(points: Tensor, boxes: Tensor) -> Tensor:
-    """Which points lie strictly inside which boxes.
+    """Mask of the points that lie strictly inside boxes.
 
     Args:
         points: (anchors, 2) x, y in pixels.
@@ -55,7 +55,7 @@ def inside(points: Tensor, boxes: Tensor) -> Tensor:
     """
     x, y = points[:, 0], points[:, 1]
     x1, y1, x2, y2 = (side.unsqueeze(-1) for side in boxes.unbind(-1))
-    return (x > x1 + MARGIN) & (x < x2 - MARGIN) & (y > y1 + MARGIN) & (y < y2 - MARGIN)
+    return (x > x1 + INSIDE_EPS) & (x < x2 - INSIDE_EPS) & (y > y1 + INSIDE_EPS) & (y < y2 - INSIDE_EPS)
 
 
 def enlarged(boxes: Tensor, least_side: float) -> Tensor:
@@ -146,11 +146,11 @@ def _take_picked(overlap: Tensor, metric: Tensor, topk: int, eps: float) -> Assi
     which = owner[image, point]
     own_metric, own_overlap = metric[image, which, point], overlap[image, which, point]
     largest = torch.zeros(2, batch * objects, dtype=metric.dtype, device=metric.device)
-    thing = image * objects + which
-    largest[0].scatter_reduce_(0, thing, own_metric, "amax")
-    largest[1].scatter_reduce_(0, thing, own_overlap, "amax")
+    gt_index = image * objects + which
+    largest[0].scatter_reduce_(0, gt_index, own_metric, "amax")
+    largest[1].scatter_reduce_(0, gt_index, own_overlap, "amax")
     weights = (metric.sum() * 0).expand(batch, anchors).clone()  # zeros, unless something is not finite
-    weights[image, point] = own_metric * (largest[1] / (largest[0] + eps))[thing]
+    weights[image, point] = own_metric * (largest[1] / (largest[0] + eps))[gt_index]
     return Assignment(owner, positive, weights)
 
 

@@ -22,14 +22,14 @@ DEFAULT_ANCHORS = (
 )
 """Width and height of the anchors of each level, pixels, made for COCO at 640 pixels."""
 BOX, OBJECTNESS, CLASSES = slice(0, 4), 4, slice(5, None)
-"""Where a row holds its parts."""
+"""Columns of a prediction row."""
 OBJECTS = 8
 """Objects that an image of 640 pixels is expected to hold, for the first biases."""
 
 
 @dataclass(frozen=True, slots=True)
 class AnchorPrediction:
-    """What the head says of every anchor, rows in the order level, anchor, cell row, cell column.
+    """Raw predictions of every anchor, rows in the order level, anchor, cell row, cell column.
 
     Attributes:
         logits: (batch, rows, 5 + classes): box, objectness, classes.
@@ -139,9 +139,9 @@ def default_anchors(a_level: int = 3) -> Tensor:
     if a_level == anchors.shape[1]:
         return anchors
     ordered = anchors.flatten(0, 1).log()
-    place = torch.linspace(0, len(ordered) - 1, len(STRIDES) * a_level)
-    low = place.floor().long().clamp(max=len(ordered) - 2)
-    between: Tensor = torch.lerp(ordered[low], ordered[low + 1], (place - low).unsqueeze(1)).exp()
+    position = torch.linspace(0, len(ordered) - 1, len(STRIDES) * a_level)
+    low = position.floor().long().clamp(max=len(ordered) - 2)
+    between: Tensor = torch.lerp(ordered[low], ordered[low + 1], (position - low).unsqueeze(1)).exp()
     return between.view(len(STRIDES), a_level, 2)
 
 
@@ -153,14 +153,14 @@ def anchor_rows(grids: Sequence[tuple[int, int]], anchors: Tensor) -> tuple[Tens
         anchors: (levels, anchors a level, 2), pixels.
     """
     cells, sizes, strides = [], [], []
-    for (height, width), own, stride in zip(grids, anchors, STRIDES, strict=True):
+    for (height, width), level_anchors, stride in zip(grids, anchors, STRIDES, strict=True):
         ys, xs = torch.meshgrid(
             torch.arange(height, device=anchors.device, dtype=anchors.dtype),
             torch.arange(width, device=anchors.device, dtype=anchors.dtype),
             indexing="ij",
         )
-        grid = torch.stack((xs, ys), -1).expand(len(own), height, width, 2)
+        grid = torch.stack((xs, ys), -1).expand(len(level_anchors), height, width, 2)
         cells.append(grid.reshape(-1, 2))
-        sizes.append(own.view(-1, 1, 1, 2).expand(-1, height, width, 2).reshape(-1, 2))
-        strides.append(torch.full((len(own) * height * width, 1), float(stride), device=anchors.device))
+        sizes.append(level_anchors.view(-1, 1, 1, 2).expand(-1, height, width, 2).reshape(-1, 2))
+        strides.append(torch.full((len(level_anchors) * height * width, 1), float(stride), device=anchors.device))
     return torch.cat(cells), torch.cat(sizes), torch.cat(strides)

@@ -1,4 +1,4 @@
-"""What every family has in common: class names, a scale, layers with the published numbers, and what a head answers."""
+"""Base of every family: class names, scale, layers with the published numbers, head and predictions."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ STRIDES = (8, 16, 32)
 
 
 class Prediction(Protocol):
-    """What a head says of a batch; its rows are anchor points, or anchors at points, all levels in a row."""
+    """Raw predictions of a batch; rows are anchor points, or anchors at points, all levels in a row."""
 
     def decode(self) -> tuple[Tensor, Tensor]:
         """Boxes float32 (batch, rows, 4), xyxy in pixels of the input, and scores float32 (batch, rows, classes)."""

@@ -22,7 +22,7 @@ OBJECTS = 5
 
 @dataclass(frozen=True, slots=True)
 class DFLPrediction:
-    """What the head says of every anchor point, all levels in a row, finest first.
+    """Raw predictions of every anchor point, all levels in a row, finest first.
 
     Attributes:
         distances: (batch, anchors, 4 * BINS) logits of the distance to the left, top, right and bottom side.
@@ -117,10 +117,13 @@ class DFLHead(Head):
 
     def start_biases(self, shares: Sequence[float] | None = None) -> None:
         """Starts with boxes of a few cells and about 5 objects an image of 640 pixels (Lin et al., 2017)."""
-        each = torch.tensor(shares or [1 / self.classes] * self.classes)
+        class_shares = torch.tensor(shares or [1 / self.classes] * self.classes)
         for box, cls, stride in zip(self.cv2, self.cv3, STRIDES, strict=True):
             assert isinstance(box, nn.Sequential) and isinstance(cls, nn.Sequential)
-            for branch, bias in ((box, torch.ones(4 * BINS)), (cls, (OBJECTS * each / (640 / stride) ** 2).log())):
+            for branch, bias in (
+                (box, torch.ones(4 * BINS)),
+                (cls, (OBJECTS * class_shares / (640 / stride) ** 2).log()),
+            ):
                 last = branch[-1]
                 assert isinstance(last, nn.Conv2d) and last.bias is not None
                 with torch.no_grad():

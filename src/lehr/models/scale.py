@@ -13,16 +13,16 @@ class Scale:
     Attributes:
         depth: multiple of the repeats of a block.
         width: multiple of the channels.
-        most_channels: most channels before widening; None for no bound.
+        max_channels: most channels before widening; None for no bound.
     """
 
     depth: float
     width: float
-    most_channels: int | None = None
+    max_channels: int | None = None
 
     def channels(self, channels: int) -> int:
         """Channels of a layer at this scale: the bounded count times the width, rounded up to a multiple of 8."""
-        return math.ceil(min(channels, self.most_channels or channels) * self.width / 8) * 8
+        return math.ceil(min(channels, self.max_channels or channels) * self.width / 8) * 8
 
     def repeats(self, repeats: int) -> int:
         """Repeats of a block at this scale, at least 1."""

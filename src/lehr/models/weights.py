@@ -96,7 +96,7 @@ def _in_order(encoded: bytes) -> tuple[bytes | memoryview, ...]:
 
 
 def read_metadata(path: Path) -> dict[str, str]:
-    """What a weights file says of itself.
+    """Metadata of a weights file.
 
     Raises:
         InputError: the file is missing, is no safetensors file, is cut off, or was not written by Lehr.
@@ -149,7 +149,7 @@ def load_model(path: Path, device: torch.device | None = None) -> DetectionModel
 
 @dataclass(frozen=True, slots=True)
 class Transfer:
-    """What a model took from a weights file.
+    """Outcome of a transfer of weights.
 
     Attributes:
         taken: tensors copied.
@@ -173,14 +173,14 @@ def take_fitting_weights(model: DetectionModel, path: Path) -> Transfer:
         InputError: the file is missing or damaged.
     """
     metadata = read_metadata(path)
-    own = model.state_dict()
+    state = model.state_dict()
     with safe_open(path, framework="pt") as file:
         given = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
-    fitting = {name: value for name, value in given.items() if name in own and own[name].shape == value.shape}
-    model.load_state_dict({**own, **fitting})
+    fitting = {name: value for name, value in given.items() if name in state and state[name].shape == value.shape}
+    model.load_state_dict({**state, **fitting})
     anchors = any(name.endswith(".anchors") for name in fitting)
     scale = "".join(f", {key} {metadata[key]}" for key in ("depth", "width") if key in metadata)
-    return Transfer(len(fitting), len(own), anchors, metadata["model"] + scale)
+    return Transfer(len(fitting), len(state), anchors, metadata["model"] + scale)
 
 
 def _rounded(anchors: Tensor) -> list[list[list[float]]]:

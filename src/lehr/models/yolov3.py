@@ -71,13 +71,13 @@ class YOLOv3(DetectionModel):
         """Images (batch, 3, height, width), RGB, 0 to 1, sides multiples of 32, to the head's predictions."""
         layer = self.model
         x = images
-        for number in range(7):
-            x = layer[number](x)
+        for index in range(7):
+            x = layer[index](x)
         p3 = x
         p4 = layer[8](layer[7](p3))
         x = p4
-        for number in range(9, 15):
-            x = layer[number](x)
+        for index in range(9, 15):
+            x = layer[index](x)
         out5 = layer[15](x)
         x = layer[18]([layer[17](layer[16](x)), p4])
         x = layer[21](layer[20](layer[19](x)))

@@ -1,4 +1,4 @@
-"""What each technique of an ablation changed, with its interval and its single runs: a forest plot."""
+"""Forest plot of an ablation: each technique's effect, with its interval and its single runs."""
 
 from __future__ import annotations
 
@@ -48,16 +48,16 @@ def plot_effects(effects: Mapping[str, Sequence[Effect]], path: Path) -> None:
     Raises:
         InputError: matplotlib is missing, or the file cannot be written.
     """
-    shown = {metric: each for metric, each in effects.items() if each}
-    techniques = list(dict.fromkeys(effect.technique for each in shown.values() for effect in each))
+    shown = {metric: measured for metric, measured in effects.items() if measured}
+    techniques = list(dict.fromkeys(effect.technique for measured in shown.values() for effect in measured))
     columns = min(COLUMNS, max(len(shown), 1))
     rows = math.ceil(len(shown) / columns) or 1
     figure, axes = new_figure(
         rows, columns, width=max(6.5, 3.2 * columns + 1.8), height=1.1 + 0.4 * max(len(techniques), 2)
     )
-    for number, (axis, (metric, each)) in enumerate(zip(axes, shown.items(), strict=False)):
-        _draw_panel(axis, metric, each, techniques)
-        axis.set_yticks(range(len(techniques)), [plain(name) for name in techniques] if number % columns == 0 else [])
+    for index, (axis, (metric, measured)) in enumerate(zip(axes, shown.items(), strict=False)):
+        _draw_panel(axis, metric, measured, techniques)
+        axis.set_yticks(range(len(techniques)), [plain(name) for name in techniques] if index % columns == 0 else [])
     for axis in axes[len(shown) :]:
         axis.set_visible(False)
     if shown:
@@ -76,21 +76,21 @@ def _draw_panel(axis: Axes, metric: str, effects: Sequence[Effect], techniques: 
     unit, scale = _unit(metric, effects)
     reach = WIDEST * max([abs(value) for e in effects for value in (*e.pairs, e.difference or 0.0)], default=0.0)
     for effect in effects:
-        place = techniques.index(effect.technique)
+        line = techniques.index(effect.technique)
         if effect.difference is None:
-            axis.text(0.02, place, effect.verdict, transform=axis.get_yaxis_transform(), va="center", fontsize=7.5)
+            axis.text(0.02, line, effect.verdict, transform=axis.get_yaxis_transform(), va="center", fontsize=7.5)
             continue
         colour, marker, face = _look(effect.verdict)
         if effect.low is not None and effect.high is not None:
             ends = [min(max(end, -reach), reach) / scale for end in (effect.low, effect.high)]
-            axis.plot(ends, [place, place], color=colour, lw=2.5, solid_capstyle="butt", zorder=2)
+            axis.plot(ends, [line, line], color=colour, lw=2.5, solid_capstyle="butt", zorder=2)
             for end, whole, arrow in zip(ends, (effect.low, effect.high), ("<", ">"), strict=True):
                 if abs(whole) > reach:
-                    axis.plot(end, place, arrow, color=colour, markersize=6, zorder=2)
+                    axis.plot(end, line, arrow, color=colour, markersize=6, zorder=2)
         pairs = [pair / scale for pair in effect.pairs]
-        axis.plot(pairs, [place + 0.26] * len(pairs), "o", color=COLOURS[7], alpha=0.7, markersize=3.2, zorder=2)
+        axis.plot(pairs, [line + 0.26] * len(pairs), "o", color=COLOURS[7], alpha=0.7, markersize=3.2, zorder=2)
         middle = effect.difference / scale
-        axis.plot(middle, place, marker, color=colour, markerfacecolor=face or colour, markersize=8, zorder=3)
+        axis.plot(middle, line, marker, color=colour, markerfacecolor=face or colour, markersize=8, zorder=3)
     axis.axvline(0, color="black", lw=1, zorder=1)
     axis.set_ylim(len(techniques) - 0.4, -0.6)
     axis.grid(visible=False, axis="y")
@@ -110,7 +110,7 @@ def _look(verdict: str) -> tuple[str, str, str]:
 
 
 def _key() -> list[object]:
-    """What the markers mean."""
+    """Legend of the markers."""
     from matplotlib.lines import Line2D
 
     names = {GOOD[0]: "helps, or saves", BAD[0]: "hurts, or costs", "": "no difference seen, or not known"}

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from lehr.plots.figure import COLOURS, new_figure, save_figure
 from lehr.techniques.autoanchor import Sizes, side_ratio
 
-MOST_POINTS = 20_000
+MAX_POINTS = 20_000
 
 
 def plot_anchors(
@@ -29,14 +29,14 @@ def plot_anchors(
         InputError: matplotlib is missing, or the file cannot be written.
     """
     figure, (scatter, curve) = new_figure(1, 2, height=4.0)
-    step = max(1, len(sizes) // MOST_POINTS)
+    step = max(1, len(sizes) // MAX_POINTS)
     widths, heights = sizes[::step].T
     scatter.scatter(widths, heights, s=4, alpha=0.25, color="#9ca3af", linewidths=0, label="objects", rasterized=True)
     shown = [("anchors", anchors, COLOURS[1], "s")]
     if fitted is not None:
         shown.append(("fitted anchors", fitted, COLOURS[0], "o"))
-    for name, each, colour, marker in shown:
-        flat = each.reshape(-1, 2)
+    for name, drawn, colour, marker in shown:
+        flat = drawn.reshape(-1, 2)
         widths, heights = flat.T
         scatter.scatter(
             widths, heights, s=45, marker=marker, facecolors="none", edgecolors=colour, linewidths=1.8, label=name

@@ -35,7 +35,7 @@ def new_figure(rows: int, columns: int, width: float = 9.0, height: float = 3.0)
         raise InputError("Plots need matplotlib: pip install 'lehr[plots]'.") from None
     rcParams["svg.hashsalt"] = "lehr"  # so that the same picture is the same file
     figure = Figure(figsize=(width, height * rows), layout="constrained")
-    axes = [figure.add_subplot(rows, columns, number + 1) for number in range(rows * columns)]
+    axes = [figure.add_subplot(rows, columns, index + 1) for index in range(rows * columns)]
     for axis in axes:
         axis.spines[["top", "right"]].set_visible(False)
         axis.grid(alpha=0.25)

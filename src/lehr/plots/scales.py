@@ -1,4 +1,4 @@
-"""How plots of a study lay out fitness and parameters of any kind, and the text beside them."""
+"""Axes of a study's plots: fitness, parameters of any kind, and their labels."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ LOG_SPAN = 100.0
 """A parameter whose values span more than this is drawn on a logarithmic axis."""
 LONGEST_LABEL = 14
 PALEST = 0.2
-"""How much of the pale end of the colours is left out."""
+"""Fraction left out of the pale end of the colours."""
 
 
 @dataclass(frozen=True, slots=True)
 class FitnessScale:
-    """What a fitness axis shows.
+    """Range of a fitness axis.
 
     Attributes:
         low: the lowest fitness drawn where it is; what lies below is drawn at the edge.
@@ -61,7 +61,7 @@ class FitnessScale:
 
 @dataclass(frozen=True, slots=True)
 class Ruler:
-    """Where values of a parameter lie: numbers by their size or logarithm, anything else side by side.
+    """Axis of a parameter: numbers by their size or logarithm, anything else side by side.
 
     Attributes:
         choices: the values in order, where they are no numbers.
@@ -85,16 +85,16 @@ class Ruler:
         choices = tuple(sorted({str(value) for value in values}))
         return cls(choices, 0.0, len(choices) - 1.0, False)
 
-    def place(self, value: Value) -> float:
-        """Where a value is drawn on an axis of its own."""
+    def position(self, value: Value) -> float:
+        """Coordinate of a value on the axis."""
         return float(self.choices.index(str(value))) if self.choices else float(value)
 
-    def share(self, value: Value) -> float:
-        """Where a value lies between the lowest and the highest, 0 to 1; halfway where all are equal."""
-        place, low, high = self.place(value), self.low, self.high
+    def fraction(self, value: Value) -> float:
+        """Fraction of the way from the lowest to the highest value, 0 to 1; 0.5 where all are equal."""
+        position, low, high = self.position(value), self.low, self.high
         if self.log:
-            place, low, high = math.log(place), math.log(low), math.log(high)
-        return (place - low) / (high - low) if high > low else 0.5
+            position, low, high = math.log(position), math.log(low), math.log(high)
+        return (position - low) / (high - low) if high > low else 0.5
 
     def ends(self) -> tuple[str, str]:
         """The lowest and the highest value; an empty text and the one value where all are equal."""
@@ -102,9 +102,9 @@ class Ruler:
         return ("" if low == high else _short(low)), _short(high)
 
     def apply(self, axis: Axes) -> None:
-        """Gives an axis the ruler's scale and ticks."""
+        """Sets an axis's scale and ticks."""
         if self.choices:
-            axis.set_xticks(range(len(self.choices)), [plain(_short(each)) for each in self.choices])
+            axis.set_xticks(range(len(self.choices)), [plain(_short(choice)) for choice in self.choices])
             axis.set_xlim(-0.5, len(self.choices) - 0.5)
         elif self.log:
             axis.set_xscale("log")

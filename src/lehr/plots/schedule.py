@@ -8,7 +8,7 @@ from pathlib import Path
 from lehr.plots.figure import new_figure, save_figure
 from lehr.techniques.plan import TrainingPlan
 
-MOST_POINTS = 5_000
+MAX_POINTS = 5_000
 
 
 def plot_schedules(plans: Mapping[str, TrainingPlan], path: Path) -> None:
@@ -23,14 +23,14 @@ def plot_schedules(plans: Mapping[str, TrainingPlan], path: Path) -> None:
     """
     figure, (weights, biases, momentum, accumulate) = new_figure(2, 2)
     for name, plan in plans.items():
-        steps = range(0, plan.steps, max(1, plan.steps // MOST_POINTS))
+        steps = range(0, plan.steps, max(1, plan.steps // MAX_POINTS))
         epochs = [step / plan.batches for step in steps]
         rates = [plan.at(step) for step in steps]
         label = name if len(plans) > 1 else None
-        weights.plot(epochs, [each.lr_weights for each in rates], label=label)
-        biases.plot(epochs, [each.lr_biases for each in rates])
-        momentum.plot(epochs, [each.momentum for each in rates])
-        accumulate.step(epochs, [each.accumulate for each in rates], where="post")
+        weights.plot(epochs, [rate.lr_weights for rate in rates], label=label)
+        biases.plot(epochs, [rate.lr_biases for rate in rates])
+        momentum.plot(epochs, [rate.momentum for rate in rates])
+        accumulate.step(epochs, [rate.accumulate for rate in rates], where="post")
     titles = ("learning rate, weights and norms", "learning rate, biases", "momentum", "batches an optimizer step")
     for axis, title in zip((weights, biases, momentum, accumulate), titles, strict=True):
         axis.set_title(title, fontsize=10)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.ticker import Locator
 
-LOOKS: dict[State, tuple[str, str]] = {
+STATE_STYLES: dict[State, tuple[str, str]] = {
     "finished": (COLOURS[0], "o"),
     "pruned": (COLOURS[1], "v"),
     "diverged": (COLOURS[3], "X"),
@@ -34,8 +34,8 @@ COLUMNS = 5
 
 def finished(records: Sequence[Record]) -> list[Record]:
     """The trials that were trained to their end and came to a finite fitness, in their order."""
-    done = [each for each in records if each.state == "finished" and math.isfinite(_fitness(each))]
-    return sorted(done, key=lambda each: each.slot)
+    done = [record for record in records if record.state == "finished" and math.isfinite(_fitness(record))]
+    return sorted(done, key=lambda record: record.slot)
 
 
 def best_of(records: Sequence[Record]) -> Record | None:
@@ -55,13 +55,15 @@ def plot_fitness(records: Sequence[Record], path: Path) -> None:
     """
     figure, (axis,) = new_figure(1, 1, height=3.8)
     done = finished(records)
-    scored = [each for each in records if math.isfinite(_fitness(each)) and each.state not in ("diverged", "failed")]
-    scale = FitnessScale.of([_fitness(each) for each in done or scored], _first_fitness(records))
-    for state in LOOKS:
-        _draw_state(axis, state, [each for each in records if each.state == state], scale)
+    scored = [
+        record for record in records if math.isfinite(_fitness(record)) and record.state not in ("diverged", "failed")
+    ]
+    scale = FitnessScale.of([_fitness(record) for record in done or scored], _first_fitness(records))
+    for state in STATE_STYLES:
+        _draw_state(axis, state, [record for record in records if record.state == state], scale)
     if done:
-        best = [max(_fitness(each) for each in done[: index + 1]) for index in range(len(done))]
-        slots = [each.slot for each in done] + [max(each.slot for each in records) + 0.5]
+        best = [max(_fitness(record) for record in done[: index + 1]) for index in range(len(done))]
+        slots = [record.slot for record in done] + [max(record.slot for record in records) + 0.5]
         axis.step(
             slots, [*best, best[-1]], where="post", color=COLOURS[2], lw=1.6, label=f"best so far ({best[-1]:.3f})"
         )
@@ -70,7 +72,7 @@ def plot_fitness(records: Sequence[Record], path: Path) -> None:
         axis.axhline(first, color="black", ls="--", lw=1, label=f"trial 0, the current values ({first:.3f})")
     axis.xaxis.set_major_locator(_whole_numbers())
     axis.set(xlabel="trial", ylabel="fitness")
-    axis.set_ylim(scale.edge, max([scale.high, *(_fitness(each) + scale.room for each in scored)]))
+    axis.set_ylim(scale.edge, max([scale.high, *(_fitness(record) + scale.room for record in scored)]))
     if not scored:
         axis.set_yticks([])
     if axis.get_legend_handles_labels()[0]:
@@ -96,28 +98,28 @@ def plot_parameters(records: Sequence[Record], path: Path, start: Mapping[str, V
     if best is None or not names:
         _plot_nothing(path)
         return
-    start = start if start is not None else next((each.params for each in records if each.slot == 0), {})
+    start = start if start is not None else next((record.params for record in records if record.slot == 0), {})
     columns = min(COLUMNS, len(names))
     figure, axes = new_figure(math.ceil(len(names) / columns), columns, width=2.2 * columns + 1.2, height=1.9)
-    scale = FitnessScale.of([_fitness(each) for each in done], _first_fitness(records))
+    scale = FitnessScale.of([_fitness(record) for record in done], _first_fitness(records))
     last, colours = max(done[-1].slot, 1), ordered_colours()
-    for number, (axis, name) in enumerate(zip(axes, names, strict=False)):
-        having = [each for each in done if name in each.params]
-        ruler = Ruler.of([each.params[name] for each in having] + ([start[name]] if name in start else []))
+    for index, (axis, name) in enumerate(zip(axes, names, strict=False)):
+        having = [record for record in done if name in record.params]
+        ruler = Ruler.of([record.params[name] for record in having] + ([start[name]] if name in start else []))
         ruler.apply(axis)
-        places = [ruler.place(each.params[name]) for each in having]
-        heights = [max(_fitness(each), scale.edge) for each in having]
-        slots = [each.slot for each in having]
-        dots = axis.scatter(places, heights, c=slots, cmap=colours, vmin=0, vmax=last, s=16, zorder=3, clip_on=False)
+        positions = [ruler.position(record.params[name]) for record in having]
+        heights = [max(_fitness(record), scale.edge) for record in having]
+        slots = [record.slot for record in having]
+        dots = axis.scatter(positions, heights, c=slots, cmap=colours, vmin=0, vmax=last, s=16, zorder=3, clip_on=False)
         if name in start:
-            axis.axvline(ruler.place(start[name]), color="black", ls="--", lw=1)
+            axis.axvline(ruler.position(start[name]), color="black", ls="--", lw=1)
         if name in best.params:
-            place = ruler.place(best.params[name])
-            axis.plot(place, _fitness(best), "+", color=COLOURS[3], markersize=12, mew=2, zorder=4)
+            position = ruler.position(best.params[name])
+            axis.plot(position, _fitness(best), "+", color=COLOURS[3], markersize=12, mew=2, zorder=4)
         axis.set_title(plain(name), fontsize=9)
         axis.tick_params(labelsize=7)
         axis.set_ylim(scale.edge, scale.high)
-        if number % columns:
+        if index % columns:
             axis.set_yticklabels([])
         else:
             axis.set_ylabel("fitness", fontsize=8)
@@ -172,20 +174,20 @@ def plot_parallel(records: Sequence[Record], path: Path) -> None:
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import Normalize
 
-    scale = FitnessScale.of([_fitness(each) for each in done], None)
+    scale = FitnessScale.of([_fitness(record) for record in done], None)
     colours = ScalarMappable(Normalize(scale.low, max(scale.best, scale.low + 1e-3)), ordered_colours())
     rulers = {name: Ruler.of([e.params[name] for e in done if name in e.params]) for name in names}
     ascending = sorted(done, key=_fitness)
-    shades = colours.to_rgba(np.array([_fitness(each) for each in ascending]))
-    for each, shade in zip(ascending, shades, strict=True):
-        heights = [rulers[name].share(each.params[name]) if name in each.params else math.nan for name in names]
+    shades = colours.to_rgba(np.array([_fitness(record) for record in ascending]))
+    for record, shade in zip(ascending, shades, strict=True):
+        heights = [rulers[name].fraction(record.params[name]) if name in record.params else math.nan for name in names]
         axis.plot(range(len(names)), heights, color=shade, lw=1, alpha=0.75)
-    heights = [rulers[name].share(best.params[name]) if name in best.params else math.nan for name in names]
+    heights = [rulers[name].fraction(best.params[name]) if name in best.params else math.nan for name in names]
     label = f"best: trial {best.slot}, fitness {best.fitness:.3f}"
     axis.plot(range(len(names)), heights, color=COLOURS[3], lw=2.2, marker="+", markersize=11, mew=2, label=label)
-    for place, name in enumerate(names):
+    for column, name in enumerate(names):
         for height, text, anchor in zip((-0.06, 1.06), rulers[name].ends(), ("top", "bottom"), strict=True):
-            axis.text(place, height, plain(text), ha="center", va=anchor, rotation=90, fontsize=7)
+            axis.text(column, height, plain(text), ha="center", va=anchor, rotation=90, fontsize=7)
     axis.set_xticks(range(len(names)), [plain(name) for name in names], rotation=60, ha="right", fontsize=8)
     axis.tick_params(length=0)
     axis.set_ylim(-0.26, 1.26)
@@ -209,29 +211,29 @@ def plot_courses(records: Sequence[Record], path: Path) -> None:
         InputError: matplotlib is missing, or the file cannot be written.
     """
     figure, (axis,) = new_figure(1, 1, height=4.2)
-    best, told = best_of(records), set[str]()
-    for each in sorted(records, key=lambda each: each.slot):
-        points = _points(each)
-        if not points or each.state not in LOOKS:
+    best, labelled = best_of(records), set[str]()
+    for record in sorted(records, key=lambda record: record.slot):
+        points = _points(record)
+        if not points or record.state not in STATE_STYLES:
             continue
-        colour, marker = LOOKS[each.state]
-        label = each.state if each.state not in told else None
-        told.add(each.state)
-        end = [len(points) - 1] if each.state != "finished" or len(points) == 1 else []
+        colour, marker = STATE_STYLES[record.state]
+        label = record.state if record.state not in labelled else None
+        labelled.add(record.state)
+        end = [len(points) - 1] if record.state != "finished" or len(points) == 1 else []
         look: dict[str, Any] = {"color": colour, "marker": marker, "markevery": end, "markersize": 8}
         axis.plot(
             *zip(*points, strict=True), **look, lw=1, alpha=0.9 if end else 0.6, zorder=3 if end else 2, label=label
         )
-    for record, style, colour, name in (
+    for marked, style, colour, name in (
         (best, "-", COLOURS[2], "best: trial {}"),
         (_slot_0(records), "--", "black", "trial {}, the current values"),
     ):
-        if record is not None and (points := _points(record)):
-            text = name.format(record.slot)
+        if marked is not None and (points := _points(marked)):
+            text = name.format(marked.slot)
             axis.plot(*zip(*points, strict=True), ls=style, color=colour, lw=2.2, label=text, zorder=4)
     axis.set(xlabel="epoch", ylabel="fitness")
     axis.xaxis.set_major_locator(_whole_numbers())
-    if told:
+    if labelled:
         axis.set_ylim(bottom=0)
         figure.legend(loc="outside lower center", ncols=3, frameon=False)
     else:
@@ -241,33 +243,33 @@ def plot_courses(records: Sequence[Record], path: Path) -> None:
 
 def _draw_state(axis: Axes, state: State, group: Sequence[Record], scale: FitnessScale) -> None:
     """Draws the trials of one state: those below the scale, and those without a result, at its lower edge."""
-    colour, marker = LOOKS[state]
+    colour, marker = STATE_STYLES[state]
     style: dict[str, Any] = {"color": colour, "marker": marker, "linestyle": "none", "markersize": 7, "zorder": 3}
     empty = state in ("diverged", "failed")
-    inside = [] if empty else [each for each in group if _fitness(each) >= scale.low]
-    outside = [each for each in group if each not in inside and (empty or math.isfinite(_fitness(each)))]
+    inside = [] if empty else [record for record in group if _fitness(record) >= scale.low]
+    outside = [record for record in group if record not in inside and (empty or math.isfinite(_fitness(record)))]
     label: str | None = f"{state} ({len(inside) + len(outside)})"
     if inside:
-        axis.plot([each.slot for each in inside], [_fitness(each) for each in inside], **style, label=label)
+        axis.plot([record.slot for record in inside], [_fitness(record) for record in inside], **style, label=label)
         label = None
     if outside:
         style |= {} if empty else {"markerfacecolor": "none"}
         edge = [scale.edge] * len(outside)
-        axis.plot([each.slot for each in outside], edge, **style, label=label, clip_on=False)
+        axis.plot([record.slot for record in outside], edge, **style, label=label, clip_on=False)
 
 
 def _fitness(record: Record) -> float:
-    """Its fitness, below every other where it has none that is finite."""
+    """Fitness of a trial; minus infinity where it has none that is finite."""
     return record.fitness if record.fitness is not None and math.isfinite(record.fitness) else -math.inf
 
 
 def _points(record: Record) -> list[tuple[int, float]]:
-    """Its epochs, from 1, and their fitness where that is finite."""
+    """Epochs of a trial, from 1, with their fitness where that is finite."""
     return [(epoch, value) for epoch, value in enumerate(record.course, 1) if math.isfinite(value)]
 
 
 def _slot_0(records: Sequence[Record]) -> Record | None:
-    return next((each for each in records if each.slot == 0 and each.state == "finished"), None)
+    return next((record for record in records if record.slot == 0 and record.state == "finished"), None)
 
 
 def _first_fitness(records: Sequence[Record]) -> float | None:
@@ -277,7 +279,7 @@ def _first_fitness(records: Sequence[Record]) -> float | None:
 
 def _names(records: Sequence[Record]) -> list[str]:
     """The parameters of any of the trials, in the order in which they first come."""
-    return list(dict.fromkeys(name for each in records for name in each.params))
+    return list(dict.fromkeys(name for record in records for name in record.params))
 
 
 def _whole_numbers() -> Locator:

@@ -19,11 +19,11 @@ def annotate(image: NDArray[np.uint8], detections: Detections) -> NDArray[np.uin
     canvas = image.copy()
     thickness = max(1, round(max(image.shape[:2]) / 400))
     font, size = cv2.FONT_HERSHEY_SIMPLEX, max(0.35, max(image.shape[:2]) / 1600)
-    for each in reversed(list(detections)):  # the best is drawn last, on top
-        colour = class_colour(each.class_id)
-        x1, y1, x2, y2 = (round(side) for side in each.xyxy)
+    for detection in reversed(list(detections)):  # the best is drawn last, on top
+        colour = class_colour(detection.class_id)
+        x1, y1, x2, y2 = (round(side) for side in detection.xyxy)
         cv2.rectangle(canvas, (x1, y1), (x2, y2), colour, thickness)
-        label = f"{each.name} {each.score:.2f}"
+        label = f"{detection.name} {detection.score:.2f}"
         (width, height), below = cv2.getTextSize(label, font, size, 1)
         top = y1 - height - below if y1 - height - below >= 0 else y1
         left = max(0, min(x1, canvas.shape[1] - width))
@@ -33,7 +33,7 @@ def annotate(image: NDArray[np.uint8], detections: Detections) -> NDArray[np.uin
     return canvas
 
 
-def class_colour(number: int) -> tuple[int, int, int]:
+def class_colour(class_id: int) -> tuple[int, int, int]:
     """A class's colour, RGB, 0 to 255."""
-    red, green, blue = colorsys.hsv_to_rgb((number * GOLDEN_ANGLE) % 1, 0.85, 0.95)
+    red, green, blue = colorsys.hsv_to_rgb((class_id * GOLDEN_ANGLE) % 1, 0.85, 0.95)
     return round(red * 255), round(green * 255), round(blue * 255)

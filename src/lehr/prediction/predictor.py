@@ -27,7 +27,7 @@ def predict_images(
     imgsz: int,
     confidence: float = 0.25,
     iou: float = 0.7,
-    most: int = 300,
+    max_det: int = 300,
     batch: int = 1,
     square: bool = False,
 ) -> Iterator[Detections]:
@@ -39,7 +39,7 @@ def predict_images(
         imgsz: longest side that the model sees, pixels, a multiple of 32.
         confidence: lowest score.
         iou: overlap from which a detection is a repetition.
-        most: most detections an image.
+        max_det: most detections an image.
         batch: images at once.
         square: letterbox to squares instead of the smallest rectangle.
 
@@ -52,16 +52,16 @@ def predict_images(
         width, height = (imgsz, imgsz) if square else smallest_rectangle(sizes, imgsz)
         canvases, placements = zip(*(letterbox(pixels, width, height) for _, pixels in named), strict=True)
         boxes, scores = _infer(model, np.stack(canvases))
-        found = suppress(boxes, scores, confidence=confidence, iou=iou, most=most, best_class_only=True).cpu()
+        found = suppress(boxes, scores, confidence=confidence, iou=iou, max_det=max_det, best_class_only=True).cpu()
         for place_in_batch, (source, pixels) in enumerate(named):
-            own = found.images == place_in_batch
+            of_image = found.images == place_in_batch
             yield Detections(
                 source,
                 pixels.shape[1],
                 pixels.shape[0],
-                _in_image(found.boxes[own].numpy(), placements[place_in_batch], pixels),
-                found.scores[own].numpy(),
-                found.classes[own].numpy(),
+                _in_image(found.boxes[of_image].numpy(), placements[place_in_batch], pixels),
+                found.scores[of_image].numpy(),
+                found.classes[of_image].numpy(),
                 model.names,
             )
 
@@ -74,12 +74,12 @@ def _infer(model: DetectionModel, canvases: NDArray[np.uint8]) -> tuple[torch.Te
     return prediction.decode()
 
 
-def _open(image: ImageSource, number: int) -> tuple[str, NDArray[np.uint8]]:
+def _open(image: ImageSource, index: int) -> tuple[str, NDArray[np.uint8]]:
     if isinstance(image, Path):
         return str(image), read_image(image)
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
-        raise InputError(f"Image {number}: must be uint8 (height, width, 3), RGB; it is {image.dtype} {image.shape}.")
-    return f"image {number}", image
+        raise InputError(f"Image {index}: must be uint8 (height, width, 3), RGB; it is {image.dtype} {image.shape}.")
+    return f"image {index}", image
 
 
 def _in_image(boxes: NDArray[np.float32], placement: Placement, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:

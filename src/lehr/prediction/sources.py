@@ -21,15 +21,15 @@ def find_images(sources: Iterable[str]) -> list[Path]:
     for source in sources:
         path = Path(source).expanduser()
         if path.is_file():
-            own = [path]
+            images = [path]
         elif path.is_dir():
-            own = images_in(path)
-            if not own:
+            images = images_in(path)
+            if not images:
                 raise InputError(f"{source}: the folder holds no images.")
         else:
             matches = sorted(Path(match) for match in glob.glob(str(path), recursive=True))  # noqa: PTH207 (absolute)
-            own = [match for match in matches if match.is_file() and is_image(match)]
-            if not own:
+            images = [match for match in matches if match.is_file() and is_image(match)]
+            if not images:
                 raise InputError(f"{source}: no such image, folder or glob.")
-        found += own
+        found += images
     return list(dict.fromkeys(found))

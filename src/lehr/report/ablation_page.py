@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from lehr.search.effects import Effect
 
 CHANCE = 0.05
-"""How often a 95% interval misses by chance."""
+"""Probability that a 95% interval misses the truth."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,7 @@ def ablation_page(
     figures: Sequence[Figure] = (),
     metric: str = "map",
 ) -> StudyPage:
-    """What there is to say about an ablation.
+    """Builds the page of an ablation.
 
     Args:
         title: the study's name.
@@ -87,7 +87,7 @@ def ablation_page(
 def _summary(runs: Sequence[AblationRun], effects: Mapping[str, Sequence[Effect]]) -> list[tuple[str, str]]:
     states = Counter(run.record.state for run in runs)
     hours = sum(run.record.seconds or 0.0 for run in runs) / 3600
-    others = [(f"Runs {state}", str(number)) for state, number in sorted(states.items()) if state != "finished"]
+    others = [(f"Runs {state}", str(total)) for state, total in sorted(states.items()) if state != "finished"]
     workers = sorted({run.record.worker for run in runs if run.record.worker})
     return [
         ("Techniques", str(len(techniques_of(effects)))),
@@ -100,19 +100,21 @@ def _summary(runs: Sequence[AblationRun], effects: Mapping[str, Sequence[Effect]
 
 
 def _notes(effects: Mapping[str, Sequence[Effect]]) -> list[str]:
-    """What many comparisons do to a level of 95%."""
-    most = max((sum(effect.low is not None for effect in each) for each in effects.values()), default=0)
-    if most < 2:
+    """Note on multiple comparisons at a level of 95%; none where there is one comparison at most."""
+    comparisons = max(
+        (sum(effect.low is not None for effect in of_metric) for of_metric in effects.values()), default=0
+    )
+    if comparisons < 2:
         return []
     return [
         "Each interval is at 95% by itself: about one in twenty misses the truth by chance. With "
-        f"{most} techniques, at least one does in about {1 - (1 - CHANCE) ** most:.0%} of such studies, in each metric "
-        "anew. Believe a surprising effect when further seeds confirm it."
+        f"{comparisons} techniques, at least one does in about {1 - (1 - CHANCE) ** comparisons:.0%} of such studies, "
+        "in each metric anew. Believe a surprising effect when further seeds confirm it."
     ]
 
 
 def _effects_table(effects: Mapping[str, Sequence[Effect]]) -> Table:
-    metrics = [metric for metric, each in effects.items() if each]
+    metrics = [metric for metric, of_metric in effects.items() if of_metric]
     columns = [Column("technique"), *(Column(label_of(metric), True) for metric in metrics)]
     rows = [
         [Cell(name), *(_effect_cell(effect_of(effects, name, metric)) for metric in metrics)]

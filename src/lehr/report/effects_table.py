@@ -1,4 +1,4 @@
-"""What each technique of an ablation did, in words and tables: for the terminal, and as Markdown."""
+"""Effects of an ablation's techniques, in words and tables: for the terminal, and as Markdown."""
 
 from __future__ import annotations
 
@@ -22,7 +22,9 @@ def effects_text(effects: Mapping[str, Sequence[Effect]]) -> str:
         effects: by metric.
     """
     return "\n\n".join(
-        _aligned(label_of(metric), [_row(effect) for effect in each]) for metric, each in effects.items() if each
+        _aligned(label_of(metric), [_row(effect) for effect in of_metric])
+        for metric, of_metric in effects.items()
+        if of_metric
     )
 
 
@@ -32,7 +34,7 @@ def effects_markdown(effects: Mapping[str, Sequence[Effect]]) -> str:
     Args:
         effects: by metric.
     """
-    metrics = [metric for metric, each in effects.items() if each]
+    metrics = [metric for metric, of_metric in effects.items() if of_metric]
     lines = [["technique", *(label_of(metric) for metric in metrics)], ["---"] * (len(metrics) + 1)]
     for technique in techniques_of(effects):
         found = [effect_of(effects, technique, metric) for metric in metrics]
@@ -42,24 +44,24 @@ def effects_markdown(effects: Mapping[str, Sequence[Effect]]) -> str:
 
 
 def answers(effects: Mapping[str, Sequence[Effect]], metric: str = "map") -> list[str]:
-    """Which technique helped, a sentence each: first what helps, then what hurts, then what cannot be told.
+    """A sentence a technique: first what helps, then what hurts, then what cannot be told.
 
     Args:
         effects: by metric.
         metric: which metric decides; where it is not there, fitness does, and where neither is, the first.
     """
     metric = next((name for name in (metric, "fitness", *effects) if effects.get(name)), metric)
-    told = sorted(effects.get(metric, ()), key=lambda effect: (_rank(effect), -abs(effect.difference or 0.0)))
-    return [_sentence(effect) for effect in told]
+    ranked = sorted(effects.get(metric, ()), key=lambda effect: (_rank(effect), -abs(effect.difference or 0.0)))
+    return [_sentence(effect) for effect in ranked]
 
 
 def techniques_of(effects: Mapping[str, Sequence[Effect]]) -> list[str]:
     """The techniques that any metric tells of, in the order in which they first come."""
-    return list(dict.fromkeys(effect.technique for each in effects.values() for effect in each))
+    return list(dict.fromkeys(effect.technique for of_metric in effects.values() for effect in of_metric))
 
 
 def effect_of(effects: Mapping[str, Sequence[Effect]], technique: str, metric: str) -> Effect | None:
-    """What a technique did to a metric; None where that was not asked."""
+    """Effect of a technique on a metric; None where it was not measured."""
     return next((effect for effect in effects.get(metric, ()) if effect.technique == technique), None)
 
 
@@ -80,8 +82,8 @@ def _sentence_part(effect: Effect) -> str:
         return effect.verdict
     within = interval(effect.metric, effect.low, effect.high)
     change = changed(effect.metric, effect.difference)
-    told = f"{change}{f' ({within})' if within else ''}"
-    return told if effect.verdict == NO_DIFFERENCE else f"{told}, {effect.verdict}"
+    text = f"{change}{f' ({within})' if within else ''}"
+    return text if effect.verdict == NO_DIFFERENCE else f"{text}, {effect.verdict}"
 
 
 def _rank(effect: Effect) -> int:

@@ -94,7 +94,7 @@ def evolution_page(
     figures: Sequence[Figure] = (),
     command: str | None = None,
 ) -> StudyPage:
-    """What there is to say about a search.
+    """Builds the page of a search.
 
     Args:
         title: the study's name.
@@ -107,19 +107,19 @@ def evolution_page(
     """
     sections: list[Table | Figure | Command] = []
     if command is not None and best_of(records) is not None:
-        told = "Trains with the best values; --epochs may be any."
-        sections.append(Command("Use the result", command, told))
+        caption = "Trains with the best values; --epochs may be any."
+        sections.append(Command("Use the result", command, caption))
     sections += [_values_table(records, space, importance), *figures, _trials_table(records)]
     notes = [*space.notes, *([LUCK] if len(finished(records)) > 1 else [])]
     return StudyPage(title, "lehr evolve", _answers(records), _summary(records, epochs), notes, sections)
 
 
 def _answers(records: Sequence[Record]) -> list[str]:
-    """What came out, in words."""
+    """The result, in words."""
     best = best_of(records)
     if best is None or best.fitness is None:
         return ["No trial has finished yet, so there is nothing to choose from."]
-    first = next((each for each in finished(records) if each.slot == 0), None)
+    first = next((record for record in finished(records) if record.slot == 0), None)
     if first is None or first.fitness is None:
         return [
             f"Trial {best.slot} is the best: fitness {best.fitness:.3f}. Trial 0, which has the current values, has "
@@ -127,8 +127,8 @@ def _answers(records: Sequence[Record]) -> list[str]:
         ]
     if best.slot == first.slot:
         others = len(finished(records)) - 1
-        told = f"none of the {count(others, 'other finished trial')} is better" if others else "no other has finished"
-        return [f"The current values (trial 0) are the best so far: fitness {first.fitness:.3f}; {told}."]
+        rest = f"none of the {count(others, 'other finished trial')} is better" if others else "no other has finished"
+        return [f"The current values (trial 0) are the best so far: fitness {first.fitness:.3f}; {rest}."]
     gain = changed("fitness", best.fitness - first.fitness)
     return [
         f"Trial {best.slot} is the best: fitness {best.fitness:.3f}, {gain} over the current values "
@@ -137,13 +137,13 @@ def _answers(records: Sequence[Record]) -> list[str]:
 
 
 def _summary(records: Sequence[Record], epochs: int) -> list[tuple[str, str]]:
-    states = Counter(each.state for each in records)
+    states = Counter(record.state for record in records)
     counts = [(f"Trials {state}", str(states[state])) for state in STATES if states[state] or state != "running"]
-    best, first = best_of(records), next((each for each in finished(records) if each.slot == 0), None)
-    trained, planned = sum(len(each.course) for each in records), epochs * len(records)
+    best, first = best_of(records), next((record for record in finished(records) if record.slot == 0), None)
+    trained, planned = sum(len(record.course) for record in records), epochs * len(records)
     share = f" ({trained / planned:.0%})" if planned else ""
-    hours = sum(each.seconds or 0.0 for each in records) / 3600
-    workers = sorted({each.worker for each in records if each.worker})
+    hours = sum(record.seconds or 0.0 for record in records) / 3600
+    workers = sorted({record.worker for record in records if record.worker})
     return [
         ("Trials", str(len(records))),
         *counts,
@@ -185,11 +185,11 @@ def _values_table(records: Sequence[Record], space: Space, importance: Mapping[s
 
 
 def _remark(parameter: Parameter, start: Value | None, best: Value | None) -> str:
-    """What is to be seen in a best value."""
+    """Remark on a best value: at a bound, or unchanged."""
     parts = []
     if best is not None and not parameter.choices and not isinstance(best, str):
-        place = _share(float(best), parameter)
-        side = "lower" if place < NEAR_BOUND else "upper" if place > 1 - NEAR_BOUND else ""
+        fraction = _share(float(best), parameter)
+        side = "lower" if fraction < NEAR_BOUND else "upper" if fraction > 1 - NEAR_BOUND else ""
         parts += [f"at the {side} bound"] if side else []
     if best is not None and best == start:
         parts.append("as at the start")
@@ -197,7 +197,7 @@ def _remark(parameter: Parameter, start: Value | None, best: Value | None) -> st
 
 
 def _share(value: float, parameter: Parameter) -> float:
-    """Where a value lies between its bounds, 0 to 1."""
+    """Fraction of the way between its bounds at which a value lies, 0 to 1."""
     low, high = parameter.low, parameter.high
     if parameter.log:
         value, low, high = math.log(value), math.log(low), math.log(high)
@@ -219,20 +219,20 @@ def _trials_table(records: Sequence[Record]) -> Table:
         *(Column(name) for name in ("values", "worker", "attempts", "folder", "note")),
     ]
     rows = []
-    for each in sorted(records, key=lambda each: each.slot):
-        mark: Mark = "best" if best is not None and each.slot == best.slot else ""
-        values = ", ".join(f"{name} {value_text(value)}" for name, value in each.params.items())
+    for record in sorted(records, key=lambda record: record.slot):
+        mark: Mark = "best" if best is not None and record.slot == best.slot else ""
+        values = ", ".join(f"{name} {value_text(value)}" for name, value in record.params.items())
         rows.append(
             [
-                Cell(str(each.slot), each.slot, word="best" if mark else "", mark=mark),
-                Cell(each.state),
-                _measured_cell("fitness", each.fitness),
-                *(_measured_cell(metric, each.metrics.get(metric)) for metric in ("map", "map50")),
-                number_cell(str(len(each.course)), len(each.course)),
-                _measured_cell("seconds", each.seconds),
-                _measured_cell("memory", each.memory),
-                Cell(count(len(each.params), "value"), folded=values) if values else Cell(NOTHING),
-                *(Cell(text or NOTHING) for text in (each.worker, str(each.attempts), each.folder, each.note)),
+                Cell(str(record.slot), record.slot, word="best" if mark else "", mark=mark),
+                Cell(record.state),
+                _measured_cell("fitness", record.fitness),
+                *(_measured_cell(metric, record.metrics.get(metric)) for metric in ("map", "map50")),
+                number_cell(str(len(record.course)), len(record.course)),
+                _measured_cell("seconds", record.seconds),
+                _measured_cell("memory", record.memory),
+                Cell(count(len(record.params), "value"), folded=values) if values else Cell(NOTHING),
+                *(Cell(text or NOTHING) for text in (record.worker, str(record.attempts), record.folder, record.note)),
             ]
         )
     caption = "Metrics are those of each trial's best epoch. Trial 0 has the current values."

@@ -8,7 +8,7 @@ from lehr.runtime.console import duration
 from lehr.search.records import Value
 
 NOTHING = "-"
-"""What stands where there is no number."""
+"""Placeholder where there is no number."""
 MIB_IN_GIB = 1024
 
 
@@ -50,5 +50,5 @@ def value_text(value: Value) -> str:
 
 
 def count(number: int, noun: str) -> str:
-    """How many of something: `1 seed`, `3 seeds`."""
+    """A count with its noun: `1 seed`, `3 seeds`."""
     return f"{number} {noun}{'' if number == 1 else 's'}"

@@ -13,7 +13,7 @@ from lehr.errors import InputError
 from lehr.runtime.atomic_write import atomic_file
 
 Mark = Literal["", "good", "bad", "even", "best"]
-"""How a cell is set off; always beside a word or a sign, never by colour alone."""
+"""Highlight of a cell; always beside a word or a sign, never by colour alone."""
 IMAGE_TYPES = {".svg": "image/svg+xml", ".png": "image/png"}
 
 
@@ -73,7 +73,7 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """A picture.
+    """A figure.
 
     Attributes:
         title: above it.
@@ -90,12 +90,12 @@ class Figure:
 
     @property
     def drawn(self) -> bool:
-        """Whether it is lines on white, which dark pages turn to lines on black."""
+        """True if the figure is lines on white, which dark pages invert."""
         return self.path.suffix.lower() == ".svg"
 
     @property
     def uri(self) -> str:
-        """The picture itself, as an address.
+        """The figure's content as a data URI.
 
         Raises:
             InputError: it cannot be read, or is of another kind.
@@ -111,7 +111,7 @@ class Figure:
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """What to type next.
+    """A command to type next.
 
     Attributes:
         title: above it.
@@ -127,7 +127,7 @@ class Command:
 
 @dataclass(frozen=True, slots=True)
 class StudyPage:
-    """What a page says, from top to bottom.
+    """Content of a page, from top to bottom.
 
     Attributes:
         title: the study's name.

@@ -11,9 +11,9 @@ M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 MADV_HUGEPAGE = 14
 BLOCK = 2**28
 """Bytes that are asked of the system at once; blocks of the heap, since they are below the threshold set here."""
-MOST_HEAP = 2**34
+MAX_HEAP = 2**34
 """Bytes of the heap that get large pages at most."""
-SHARE = 0.5
+HEAP_FRACTION = 0.5
 """Share of the machine's memory that they may come to."""
 
 
@@ -54,7 +54,7 @@ def _large_pages(library: ctypes.CDLL) -> None:
     library.free.restype, library.free.argtypes = None, (ctypes.c_void_p,)
     library.madvise.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
     page = os.sysconf("SC_PAGE_SIZE")
-    total = min(MOST_HEAP, int(SHARE * page * os.sysconf("SC_PHYS_PAGES")))
+    total = min(MAX_HEAP, int(HEAP_FRACTION * page * os.sysconf("SC_PHYS_PAGES")))
     blocks: list[int] = []
     while len(blocks) * BLOCK < total:
         block = library.malloc(BLOCK)

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
 Mode = Literal["leave-one-out", "add-one-in", "factorial"]
 SEED = "seed"
-MOST_SEED = 2**53 - 1
+MAX_SEED = 2**53 - 1
 """A storage keeps values as 64-bit floats."""
-MOST_FACTORIAL = 8
+MAX_FACTORIAL = 8
 """Techniques of a factorial ablation at most: 256 sets."""
 
 
@@ -80,10 +80,10 @@ class Ablation:
             return [every, *(every - {name} for name in self.switches)]
         if self.mode == "add-one-in":
             return [frozenset(), *(frozenset({name}) for name in self.switches)]
-        if len(every) > MOST_FACTORIAL:
+        if len(every) > MAX_FACTORIAL:
             raise InputError(
                 f"--mode factorial with {len(every)} techniques means {2 ** len(every)} runs for each seed. Name at "
-                f"most {MOST_FACTORIAL}, or use --mode leave-one-out."
+                f"most {MAX_FACTORIAL}, or use --mode leave-one-out."
             )
         return [frozenset(some) for count in range(len(every), -1, -1) for some in combinations(self.switches, count)]
 
@@ -99,7 +99,7 @@ class Ablation:
     def options(self, trial: Trial) -> dict[str, Any]:
         """The options of a trial's run."""
         on = {name for name in self.switches if trial.suggest_categorical(name, (True, False))}
-        return self.with_techniques(on) | {SEED: trial.suggest_int(SEED, 0, MOST_SEED)}
+        return self.with_techniques(on) | {SEED: trial.suggest_int(SEED, 0, MAX_SEED)}
 
     def with_techniques(self, on: set[str] | frozenset[str]) -> dict[str, Any]:
         """The options of a run with these techniques on and the others off."""

@@ -32,7 +32,7 @@ WEIGHT_FLOOR = 1e-6
 """Added to what a parent's fitness is above the least, so that the least, and equals, can be drawn."""
 MUTATION, SIGMA = 0.8, 0.2
 """Probability that a value is mutated, and how strongly."""
-LEAST_FACTOR, MOST_FACTOR = 0.3, 3.0
+MIN_FACTOR, MAX_FACTOR = 0.3, 3.0
 """What a mutated value is at least and at most, as a multiple of the parent's."""
 DIGITS = 5
 """Digits after the point of a child's values."""
@@ -44,7 +44,7 @@ ELITES = 2
 """Best trials that belong to the pool at once, before the next generation begins."""
 CROSSOVER, ALPHA = 0.9, 0.2
 """Probability that a value is drawn from between and around those of the parents, and how far around."""
-MOST_DRAWS = 100
+MAX_DRAWS = 100
 """Draws of a child until it differs from its parents; where none can, as with all gains 0, it is equal."""
 LARGEST = 1e300
 """Fitness beyond counts as this, so that differences stay finite."""
@@ -97,10 +97,10 @@ def factors(
         (n,), 0.3 to 3.
     """
     drawn = np.ones(len(gains))
-    for _ in range(MOST_DRAWS if gains.any() and probability > 0 else 0):
+    for _ in range(MAX_DRAWS if gains.any() and probability > 0 else 0):
         mutated = rng.random(len(gains)) < probability
         steps = gains * rng.standard_normal(len(gains)) * rng.random() * sigma
-        drawn = np.where(mutated, np.clip(1 + steps, LEAST_FACTOR, MOST_FACTOR), 1.0)
+        drawn = np.where(mutated, np.clip(1 + steps, MIN_FACTOR, MAX_FACTOR), 1.0)
         if (drawn != 1).any():
             break
     return drawn
@@ -205,7 +205,7 @@ def within(value: float, bounds: Numeric) -> float | int:
 
 def differing(draw: Callable[[], dict[str, Value]], parents: Sequence[Values]) -> dict[str, Value]:
     """Draws a child until it is equal to none of its parents, since training one of them again tells nothing."""
-    for _ in range(MOST_DRAWS):
+    for _ in range(MAX_DRAWS):
         born = draw()
         if all(any(value != parent[name] for name, value in born.items()) for parent in parents):
             break

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from optuna.study import Study
 
-FEWEST_TRIALS = 10
+MIN_TRIALS = 10
 """With fewer finished trials the best of them are too few to say how they are spread."""
-SHARE, FEWEST_BEST = 0.1, 5
+BEST_FRACTION, MIN_BEST = 0.1, 5
 """The best trials: this share of all, and no fewer than this many."""
 
 
@@ -36,9 +36,9 @@ def importances(study: Study) -> dict[str, float]:
 
     trials = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
     values = {each.value for each in trials if each.value is not None and math.isfinite(each.value)}
-    if len(trials) < FEWEST_TRIALS or len(values) < 2:
+    if len(trials) < MIN_TRIALS or len(values) < 2:
         return {}
-    share = min(0.5, max(SHARE, FEWEST_BEST / len(trials)))
+    share = min(0.5, max(BEST_FRACTION, MIN_BEST / len(trials)))
     # Optuna before 4.7 has it under another name.
     names = signature(PedAnovaImportanceEvaluator).parameters
     name = "target_quantile" if "target_quantile" in names else "baseline_quantile"

@@ -19,7 +19,7 @@ from lehr.options import option_names
 from lehr.preview import Preview
 from lehr.search.records import Value
 from lehr.techniques.plan import LONGEST_WARMUP
-from lehr.techniques.warmup import FEWEST_STEPS
+from lehr.techniques.warmup import MIN_STEPS
 from lehr.yaml_files import line_of_key, read_mapping
 
 if TYPE_CHECKING:
@@ -266,11 +266,11 @@ def _fitting(table: Mapping[str, Parameter], run: Preview) -> tuple[dict[str, Pa
         without |= {*SQUARE_ONLY}
     fitting = {name: each for name, each in table.items() if name not in without}
     plan, notes = run.plan, []
-    if schedule.warmup in ("none", "first-epoch") or plan.warmup < FEWEST_STEPS:
+    if schedule.warmup in ("none", "first-epoch") or plan.warmup < MIN_STEPS:
         for name in ("warmup_epochs", "warmup_momentum", "warmup_bias_lr"):
             if name == "warmup_epochs" or plan.warmup == 0:
                 fitting.pop(name)
-        if 0 < plan.warmup < FEWEST_STEPS:
+        if 0 < plan.warmup < MIN_STEPS:
             notes.append(f"warmup_epochs is left out: {plan.steps} steps are too few for warmups of different length.")
     else:
         most = min(table["warmup_epochs"].high, round(plan.epochs * LONGEST_WARMUP, 3))

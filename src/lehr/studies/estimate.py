@@ -17,7 +17,7 @@ from lehr.checkpoint.results_csv import RESULTS
 from lehr.errors import LehrError
 from lehr.search.fitness import read_epochs
 
-LOOK = 0.1
+POLL_SECONDS = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,7 @@ def measure_epoch(options: Mapping[str, Any], cores: tuple[int, ...]) -> Estimat
             )
         try:
             while process.poll() is None and not read_epochs(folder / RESULTS):
-                time.sleep(LOOK)
+                time.sleep(POLL_SECONDS)
             wall, epochs = time.monotonic() - began, read_epochs(folder / RESULTS)
         finally:
             process.terminate()

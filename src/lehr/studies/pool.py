@@ -30,7 +30,7 @@ from lehr.studies.worker import Job, alive, worker_name
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
-LOOK = 0.2
+POLL_SECONDS = 0.2
 """Seconds between two looks at the workers."""
 REFRESH = 2.0
 """Seconds between two looks at the study."""
@@ -167,7 +167,7 @@ class WorkerPool:
             while not done and self._fatal is None and self.stop.signal_number is None:
                 if self.plan.seconds is not None and time.monotonic() - began > self.plan.seconds:
                     break
-                time.sleep(LOOK)
+                time.sleep(POLL_SECONDS)
                 self._hear()
                 changed = self._look_after()
                 if changed or time.monotonic() - looked > REFRESH:
@@ -242,7 +242,7 @@ class WorkerPool:
             mine = [trial for trial in self.plan.study.running() if trial.user_attrs.get(WORKER) == member.name]
             self.plan.study.take_back(mine, f"worker {member.name} {how}")
             lost = True
-            time.sleep(LOOK)
+            time.sleep(POLL_SECONDS)
             self._hear()
             if self._fatal is not None:
                 return True

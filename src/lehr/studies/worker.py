@@ -36,11 +36,11 @@ if TYPE_CHECKING:
 
 TRIALS, WORKERS = "trials", "workers"
 """Folders within a study's folder: runs, and what shows that a worker of this machine is alive."""
-LOOK = 0.1
+POLL_SECONDS = 0.1
 """Seconds between two looks at a run."""
 IDLE = 1.0
 """Seconds between two looks for a trial."""
-MOST_FAULTS = 3
+MAX_FAULTS = 3
 """How often a trial is made that fails by itself, for want of memory or of room."""
 RELEASE = 300
 """Seconds that an earlier process of a trial gets to leave its run."""
@@ -220,7 +220,7 @@ class Worker:
             if time.monotonic() - last_beat > self.job.heartbeat:
                 beats, last_beat = beats + 1, time.monotonic()
                 self.study.beat(trial, beats)
-            time.sleep(LOOK)
+            time.sleep(POLL_SECONDS)
 
     def _result(self, code: int, ended: Mapping[str, Any], epochs: list[Epoch], slot: int, folder: Path) -> Result:
         """What the end of a run's process means.
@@ -242,7 +242,7 @@ class Worker:
         if ended.get("kind") == "input" or self.stop.asked:
             return Result(None, note=message)
         log = folder.with_suffix(".log")
-        again = self.study.faults(slot) + 1 < MOST_FAULTS
+        again = self.study.faults(slot) + 1 < MAX_FAULTS
         tell(say=f"Trial {slot} failed: {message} {'It is made again' if again else 'It is given up'}; see {log}.")
         return Result(None if again else "failed", note=message, fault=True)
 
@@ -284,7 +284,7 @@ class Worker:
             if time.monotonic() - began > RELEASE:
                 self.study.tell(trial, Result(None, note="another process holds its run", fault=True))
                 raise LehrError(f"{folder}: another process holds this run, and does not end. End it.")
-            time.sleep(LOOK)
+            time.sleep(POLL_SECONDS)
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 SGD_ITERATIONS = 10_000
 """Batches of a run above which `auto` takes SGD."""
 NOMINAL_BATCH = 64
-FEWEST_UPDATES = 1_000
+MIN_UPDATES = 1_000
 """Optimizer steps that `auto` tries to give a run."""
 ADAM_FAMILY = ("Adam", "AdamW", "NAdam", "RAdam")
 
@@ -101,6 +101,6 @@ def nominal_batch_for(iterations: int, batch: int) -> int:
         batch: images a batch.
     """
     nominal = NOMINAL_BATCH
-    while nominal > batch and iterations * batch / nominal < FEWEST_UPDATES:
+    while nominal > batch and iterations * batch / nominal < MIN_UPDATES:
         nominal //= 2
     return max(nominal, min(batch, NOMINAL_BATCH))

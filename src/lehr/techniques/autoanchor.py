@@ -34,11 +34,11 @@ LABEL_DIGITS = 6
 """Digits that a label file holds of a side, as a share of the image's."""
 BIN = 0.01
 """Width of a bin of sizes, in natural logarithm; doubled until there are few enough bins."""
-MOST_BINS = 8_000
+MAX_BINS = 8_000
 GENERATIONS = 1_000
 MUTATION_PROBABILITY, MUTATION_SIGMA = 0.9, 0.1
 KMEANS_ROUNDS = 30
-CHUNK = 2**18
+OBJECTS_AT_ONCE = 2**18
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,8 +107,8 @@ def measure(anchors: NDArray[np.float64], sizes: Sizes, threshold: float = 4.0) 
     """
     flat = anchors.reshape(-1, 2)
     found = above = fit = 0.0
-    for start in range(0, len(sizes), CHUNK):
-        alike = side_ratio(sizes[start : start + CHUNK], flat)
+    for start in range(0, len(sizes), OBJECTS_AT_ONCE):
+        alike = side_ratio(sizes[start : start + OBJECTS_AT_ONCE], flat)
         best = alike.max(1)
         found += float((best > 1 / threshold).sum())
         above += float((alike > 1 / threshold).sum())
@@ -168,7 +168,7 @@ def binned_sizes(sizes: Sizes) -> tuple[Sizes, NDArray[np.float64]]:
     while True:
         column, row = np.round(logs / width).astype(np.int64).T
         _, inverse, counts = np.unique(column * 2**20 + row, return_inverse=True, return_counts=True)
-        if len(counts) <= MOST_BINS:
+        if len(counts) <= MAX_BINS:
             break
         width *= 2
     means = np.stack([np.bincount(inverse, side, len(counts)) for side in logs.T], 1) / counts[:, None]

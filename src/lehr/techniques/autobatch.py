@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 from lehr.techniques.accumulation import accumulation
 
-SHARE = 0.6
+MEMORY_FRACTION = 0.6
 """Share of the memory that `auto` fills: batches differ in their objects, and other things want memory too."""
 AS_FAST = 0.95
 """Share of the best throughput that counts as equally fast."""
@@ -61,7 +61,7 @@ def memory_line(measured: Sequence[Measured]) -> tuple[float, float]:
     return max(mean_bytes - slope * mean_batch, 0.0), slope
 
 
-def most_that_fit(measured: Sequence[Measured], budget: float) -> int:
+def largest_fitting(measured: Sequence[Measured], budget: float) -> int:
     """The largest size whose memory, by the line, stays within a budget; 0 where not even one image does.
 
     Args:

@@ -15,7 +15,7 @@ from lehr.data.batch import Batch
 from lehr.rng import generator
 
 STRIDE = 32
-FEWEST_CELLS = 2
+MIN_CELLS = 2
 """A single cell would leave BatchNorm nothing to average over in a batch of one image."""
 
 
@@ -52,7 +52,7 @@ def range_around(imgsz: int, share: float) -> SizeRange:
         imgsz: side of the training square, pixels, a multiple of 32.
         share: how far sizes go to either side, 0 to 1.
     """
-    least = max(FEWEST_CELLS, -int(-imgsz * (1 - share) // STRIDE))
+    least = max(MIN_CELLS, -int(-imgsz * (1 - share) // STRIDE))
     return SizeRange(least * STRIDE, max(least, int(imgsz * (1 + share) // STRIDE)) * STRIDE)
 
 

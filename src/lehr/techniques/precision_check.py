@@ -25,13 +25,13 @@ from lehr.techniques.precision import FIRST_SCALE, Precision, autocast
 
 BEST_PLACES = 100
 """Best-scored places of each image whose boxes and scores are compared."""
-LEAST_OVERLAP = 0.9
+MIN_OVERLAP = 0.9
 """Median IoU that their boxes must keep."""
-MOST_SHIFT = 0.5
+MAX_SHIFT = 0.5
 """How far their scores may move, relative to the scores."""
-MOST_LOSS_ERROR = 0.1
+MAX_LOSS_ERROR = 0.1
 """How far the loss may move, relative to it."""
-LEAST_COSINE = 0.25
+MIN_COSINE = 0.25
 """Cosine that the gradients must have, however noisy the batch is."""
 SMALL_ERROR = 0.5
 """Relative error of the gradient that is small in any case."""
@@ -156,13 +156,13 @@ def _compared(precision: Precision, truth: _Pass, tried: _Pass, noise: float | N
     loss_error = abs(tried.loss - truth.loss) / max(abs(truth.loss), 1e-30)
     allowed = max(SMALL_ERROR, 1.0 if noise is None else noise)
     reasons = []
-    if not loss_error <= MOST_LOSS_ERROR:
+    if not loss_error <= MAX_LOSS_ERROR:
         reasons.append(f"The loss is {tried.loss:.5g} instead of {truth.loss:.5g}.")
-    if not overlap >= LEAST_OVERLAP:
+    if not overlap >= MIN_OVERLAP:
         reasons.append(f"Detections drift: their boxes overlap those of float32 by {overlap:.2f} only.")
-    if not shift <= MOST_SHIFT:
+    if not shift <= MAX_SHIFT:
         reasons.append(f"Detections drift: their scores differ by {shift:.0%}.")
-    if not cosine >= LEAST_COSINE:
+    if not cosine >= MIN_COSINE:
         reasons.append(f"The gradient points elsewhere: its cosine with that of float32 is {cosine:.2f}.")
     elif not error <= allowed:
         reasons.append(f"The gradient is {error:.2f} off, more than the {allowed:.2f} by which images differ.")

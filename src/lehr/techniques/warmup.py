@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 
-FEWEST_STEPS = 100
+MIN_STEPS = 100
 FIRST_EPOCH_START = 1 / 1000
 FIRST_EPOCH_STEPS = 1000
 
@@ -27,7 +27,7 @@ def warmup_steps(warmup_epochs: float, batches: int) -> int:
         warmup_epochs: its length, epochs; 0 turns it off.
         batches: batches an epoch.
     """
-    return max(round(warmup_epochs * batches), FEWEST_STEPS) if warmup_epochs > 0 else 0
+    return max(round(warmup_epochs * batches), MIN_STEPS) if warmup_epochs > 0 else 0
 
 
 def ramp(step: int, steps: int, start: float, end: float) -> float:
