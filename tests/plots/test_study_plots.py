@@ -123,7 +123,7 @@ def test_each_parameter_has_a_panel_with_the_best_and_the_start(drawn: list[Figu
 def test_a_ruler_is_logarithmic_only_over_a_hundredfold_range_above_zero() -> None:
     assert Ruler.of([0.001, 0.11]).log and not Ruler.of([0.001, 0.1]).log and not Ruler.of([0.0, 5.0]).log
     assert Ruler.of([0.001, 0.1, 10.0]).fraction(0.1) == pytest.approx(0.5)
-    assert Ruler.of([1, 3]).fraction(1.5) == 0.25 and Ruler.of([2.0, 2.0]).share(2.0) == 0.5
+    assert Ruler.of([1, 3]).fraction(1.5) == 0.25 and Ruler.of([2.0, 2.0]).fraction(2.0) == 0.5
     assert Ruler.of([True, False]).choices == ("False", "True")
     assert Ruler.of([2.0, 2.0]).ends() == ("", "2")
 
