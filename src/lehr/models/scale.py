@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """How a scale differs from the base model.
+    """Scale of a variant, relative to the base model.
 
     Attributes:
         depth: multiple of the repeats of a block.
