@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,11 @@ def say(text: str) -> None:
     sys.stdout.flush()
 
 
+def speaker(quiet: bool) -> Callable[[str], None]:
+    """Return what prints lines: nothing where a command is to be quiet."""
+    return (lambda text: None) if quiet else say
+
+
 def write_json(path: Path, content: Any) -> None:
     """Writes JSON; the file appears whole or not at all.
 
@@ -26,7 +32,7 @@ def write_json(path: Path, content: Any) -> None:
         temporary.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def report_rounding(imgsz: int | None) -> None:
+def report_rounding(imgsz: int | None, say: Callable[[str], None] = say) -> None:
     """Says when an image size is not used as it was given."""
     from lehr.config import rounded_size
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from lehr.cli.options import Batch, Confidence, Device, ImageSize, MostDetections, Overlap, Square, Weights
+from lehr.cli.options import Batch, Confidence, Device, ImageSize, MostDetections, Overlap, Quiet, Square, Weights
 
 
 def predict(
@@ -24,6 +24,7 @@ def predict(
     name: Annotated[str | None, Parameter(group="Output")] = None,
     save: Annotated[bool, Parameter(group="Output")] = True,
     json: Annotated[Path | None, Parameter(group="Output")] = None,
+    quiet: Quiet = False,
 ) -> None:
     """Find objects in images: annotated copies in the run's folder, and JSON.
 
@@ -41,7 +42,7 @@ def predict(
         Write all detections to this file.
     """
     from lehr.checkpoint.run_folder import make_run_folder
-    from lehr.cli.output import report_rounding, say, write_json
+    from lehr.cli.output import report_rounding, speaker, write_json
     from lehr.data.images import read_image, write_image
     from lehr.detector import Detector
     from lehr.errors import InputError
@@ -52,7 +53,8 @@ def predict(
         raise InputError("lehr predict: name at least one image, folder or glob.")
     images = find_images(sources)
     detector = Detector.load(weights, device=device)
-    report_rounding(imgsz)
+    say = speaker(quiet)
+    report_rounding(imgsz, say)
     folder = make_run_folder(project, name, "predict") if save else None
     taken: set[str] = set()
     found = []

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
-from lehr.cli.options import Batch, Confidence, Device, ImageSize, MostDetections, Overlap, Square, Weights
+from lehr.cli.options import Batch, Confidence, Device, ImageSize, MostDetections, Overlap, Quiet, Square, Weights
 
 
 def val(
@@ -27,6 +27,7 @@ def val(
     iou: Overlap = 0.7,
     max_det: MostDetections = 300,
     json: Annotated[Path | None, Parameter(group="Output")] = None,
+    quiet: Quiet = False,
 ) -> None:
     """Evaluate weights on a data set: COCO's numbers, and precision, recall and F1 of each class.
 
@@ -45,7 +46,7 @@ def val(
     json:
         Write the metrics to this file.
     """
-    from lehr.cli.output import report_rounding, say, write_json
+    from lehr.cli.output import report_rounding, speaker, write_json
     from lehr.runtime.malloc import tune_malloc
 
     tune_malloc()
@@ -53,7 +54,8 @@ def val(
     from lehr.detector import Detector
 
     detector = Detector.load(weights, device=device)
-    report_rounding(imgsz)
+    say = speaker(quiet)
+    report_rounding(imgsz, say)
     evaluation = detector.val(
         data,
         split=split,
