@@ -1,39 +1,102 @@
-"""What many tests share."""
+"""Places and data that many tests share."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+import signal
+from collections.abc import Callable, Iterator
 from pathlib import Path
+
+CORES = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+"""Those that the test run was given."""
+
+
+def keep_to_a_core() -> None:
+    """Has this process of the test run, and whatever it starts, keep to a core: others may be busy on the rest."""
+    if CORES:
+        worker = os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")
+        os.sched_setaffinity(0, {CORES[int(worker) % len(CORES)]})
+    os.environ["OMP_NUM_THREADS"] = "1"  # read when torch is imported, here and in every process started from here
+
+
+keep_to_a_core()
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # as a shell has it in the background, and all started from here
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 import cv2
 import numpy as np
 import pytest
 import torch
+from filelock import FileLock
 from hypothesis import settings
+
+from tests.processes import end_forked
 
 # Machines are shared, so no deadlines; where CI says so, the same examples each time.
 settings.register_profile("lehr", deadline=None, derandomize="CI" in os.environ)
 settings.load_profile("lehr")
-
-
-def _keep_to_a_core() -> None:
-    """Has tests that run beside others, and whatever they start, keep to a core of their own."""
-    worker = os.environ.get("PYTEST_XDIST_WORKER", "")
-    if worker.startswith("gw") and hasattr(os, "sched_setaffinity"):
-        cores = sorted(os.sched_getaffinity(0))
-        os.sched_setaffinity(0, {cores[int(worker[2:]) % len(cores)]})
-
-
-_keep_to_a_core()
 SHARED = Path(__file__).parents[2] / "shared"
-torch.set_num_threads(max(1, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1))
+torch.set_num_threads(1)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leaves out the slow tests, unless `-m` asks for them."""
+    if "slow" not in (config.option.markexpr or ""):
+        slow = [item for item in items if item.get_closest_marker("slow")]
+        config.hook.pytest_deselected(items=slow)
+        items[:] = [item for item in items if item not in slow]
+
+
+@pytest.fixture(scope="session")
+def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that all processes of the test run share."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "shared"
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+Make = Callable[[Path], None]
+
+
+@pytest.fixture(scope="session")
+def once(shared_folder: Path) -> Callable[[str, Make], Path]:
+    """Makes something once in the test run, by whichever process comes first, in a folder that nobody may change."""
+
+    def made(name: str, make: Make) -> Path:
+        folder = shared_folder / name
+        with FileLock(shared_folder / f"{name}.lock"):
+            done = shared_folder / f"{name}.done"
+            if not done.exists():
+                make(folder)
+                done.touch()
+        return folder
+
+    return made
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _cache_folder(tmp_path_factory: pytest.TempPathFactory) -> None:
+def _cache_folder(shared_folder: Path) -> None:
     """Generated data goes to a folder of the test run, not to the user's."""
-    os.environ.setdefault("LEHR_CACHE", str(tmp_path_factory.mktemp("cache")))
+    os.environ.setdefault("LEHR_CACHE", str(shared_folder / "cache"))
+
+
+@pytest.fixture(autouse=True)
+def _own_processes() -> Iterator[None]:
+    """No test leaves a process behind."""
+    yield
+    end_forked()
+
+
+@pytest.fixture(autouse=True)
+def _whole_machine(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Slow tests have the machine to themselves."""
+    alone = CORES and "PYTEST_XDIST_WORKER" not in os.environ and request.node.get_closest_marker("slow") is not None
+    if alone:
+        os.sched_setaffinity(0, CORES)
+    yield
+    if alone:
+        keep_to_a_core()
 
 
 @pytest.fixture(scope="session")

@@ -1,18 +1,15 @@
-"""Several processes for tests, by torch's launcher, and runs that note what each of their steps does."""
+"""Runs that note what each of their steps does, for several processes that train together."""
 
 from __future__ import annotations
 
 import csv
 import hashlib
 import signal
-import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs
-from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
 from lehr.callbacks.events import BatchEnd, BatchStart
 from lehr.config import build_config
@@ -21,30 +18,8 @@ from lehr.engine.run import resume, train
 from lehr.errors import Stopped
 
 SMALL = {"imgsz": 64, "batch": 4, "epochs": 2, "width": 0.125, "depth": 0.33, "device": "cpu", "close_mosaic": 1}
+SMALL |= {"amp": "off"}  # by default it is what the hardware has, which machines differ in
 MINUTE = 60.0
-
-
-def together(count: int, work: Callable[..., Any], *arguments: Any, folder: Path) -> dict[int, Any]:
-    """What each of several processes returns of some work, by rank.
-
-    Args:
-        count: processes.
-        work: done by each; of a module, since processes import it.
-        arguments: what it is given.
-        folder: for the launcher's logs.
-    """
-    config = LaunchConfig(
-        min_nodes=1,
-        max_nodes=1,
-        nproc_per_node=count,
-        run_id=uuid.uuid4().hex,
-        rdzv_backend="c10d",
-        rdzv_endpoint="localhost:0",
-        local_addr="localhost",
-        max_restarts=0,
-        logs_specs=DefaultLogsSpecs(log_dir=str(folder / ".launcher")),
-    )
-    return dict(sorted(elastic_launch(config, work)(*arguments).items()))
 
 
 class Tracer:

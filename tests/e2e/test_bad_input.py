@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from tests.commands import lehr
 from tests.conftest import MakeYolo
-from tests.e2e.test_commands import lehr
 
 Break = Callable[[Path], None]
 
@@ -64,6 +66,11 @@ def test_bad_input_to_train(name: str, make_yolo: MakeYolo, tmp_path: Path) -> N
         assert word in done.stderr
     assert done.stderr.startswith("lehr: ") and len(done.stderr.splitlines()) <= 8
     assert not (tmp_path / "runs").exists()
+
+
+def test_a_process_ends_with_code_2_and_the_message_only(tmp_path: Path) -> None:
+    done = subprocess.run([sys.executable, "-m", "lehr", "train", "--data", "none"], cwd=tmp_path, capture_output=True)
+    assert done.returncode == 2 and done.stderr.startswith(b"lehr: --data none") and not done.stdout
 
 
 def test_a_run_folder_that_cannot_be_written(make_yolo: MakeYolo, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The commands as a user runs them, each in a process of its own."""
+"""The commands as a user gives them: what they print, what they leave, and how a signal ends them."""
 
 from __future__ import annotations
 
@@ -13,19 +13,11 @@ from pathlib import Path
 
 import pytest
 import yaml
+from tests.commands import lehr
 from tests.conftest import MakeYolo
+from tests.processes import start_lehr
 
-SMALL = ["--model", "yolov8n", "--imgsz", "64", "--batch", "4", "--device", "cpu"]
-
-
-def lehr(*arguments: str | Path, cwd: Path, code: int = 0) -> subprocess.CompletedProcess[str]:
-    """Runs a command; its exit code must be the one expected, and it never shows a traceback."""
-    done = subprocess.run(
-        [sys.executable, "-m", "lehr", *map(str, arguments)], cwd=cwd, capture_output=True, text=True, timeout=300
-    )
-    assert done.returncode == code, done.stdout + done.stderr
-    assert "Traceback" not in done.stderr + done.stdout
-    return done
+SMALL = ["--model", "yolov8n", "--width", "0.125", "--imgsz", "64", "--batch", "4", "--device", "cpu", "--amp", "off"]
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +61,9 @@ def test_a_run_leaves_what_it_promises(trained: Path) -> None:
 
 def test_the_output_of_a_run_is_readable_in_a_file(trained: Path, tmp_path: Path) -> None:
     data = trained.parents[1] / "set.yaml"
-    done = lehr("train", "--data", data, *SMALL, "--epochs", "1", cwd=tmp_path)
+    command = [sys.executable, "-m", "lehr", "train", "--data", data, *SMALL, "--epochs", "1"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0 and done.stderr == ""
     assert "\x1b" not in done.stdout and "\r" not in done.stdout
     lines = done.stdout.splitlines()
     header = next(i for i, line in enumerate(lines) if "mAP50-95" in line)
@@ -171,12 +165,11 @@ def test_data_check_lists_faults_with_file_and_line_and_fails(make_yolo: MakeYol
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_ends_a_run_with_weights_written(trained: Path, tmp_path: Path, number: int, code: int) -> None:
     data = trained.parents[1] / "set.yaml"
-    command = [sys.executable, "-m", "lehr", "train", "--data", str(data), *SMALL, "--epochs", "500", "--name", "s"]
-    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = start_lehr("train", "--data", data, *SMALL, "--epochs", "500", "--name", "s", folder=tmp_path)
     results = tmp_path / "runs" / "s" / "results.csv"
     deadline = time.monotonic() + 120
     while not results.exists() and time.monotonic() < deadline:
-        time.sleep(0.1)
+        time.sleep(0.02)
     process.send_signal(number)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == code, errors

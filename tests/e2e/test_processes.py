@@ -17,9 +17,9 @@ from pathlib import Path
 import pytest
 from benchmarks.crash import differences
 from benchmarks.lost_process import Launched, disturbed, restarts_of
+from tests.commands import lehr
 from tests.conftest import MakeYolo
 from tests.e2e.test_bad_input import truncate
-from tests.e2e.test_commands import lehr
 
 from lehr.checkpoint.format import read_position
 

@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
+from tests.commands import lehr
 from tests.conftest import draw_squares
-from tests.e2e.test_commands import lehr
 from tests.studies.servers import postgresql
 
 optuna = pytest.importorskip("optuna")

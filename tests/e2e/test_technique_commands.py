@@ -10,8 +10,8 @@ from pathlib import Path
 import cv2
 import pytest
 import yaml
+from tests.commands import lehr
 from tests.conftest import MakeYolo
-from tests.e2e.test_commands import lehr
 
 SMALL = ["--imgsz", "64", "--batch", "4", "--device", "cpu", "--width", "0.125"]
 

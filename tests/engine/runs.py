@@ -27,8 +27,11 @@ class PowerCut(BaseException):
 
 
 def run(data: object, project: Path, name: str, **more: Any) -> TrainResult:
-    """Train a run from its beginning."""
-    config = build_config({"data": str(data), "project": project, "name": name, **SMALL, **more})
+    """Train a run from its beginning; on the CPU in float32: what `--amp auto` takes depends on its instructions."""
+    given = {**SMALL, **more}
+    if given["device"] == "cpu":
+        given.setdefault("amp", "off")
+    config = build_config({"data": str(data), "project": project, "name": name, **given})
     return engine.train(config, callbacks=tuple(LISTENING))
 
 

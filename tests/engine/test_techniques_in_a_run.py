@@ -33,6 +33,7 @@ def data(make_yolo: MakeYolo) -> str:
 
 def options(data: str, folder: Path, **more: Any) -> dict[str, Any]:
     small = {"imgsz": 64, "batch": 4, "epochs": 2, "width": 0.125, "depth": 0.33, "device": "cpu", "close_mosaic": 1}
+    small |= {"amp": "off"}
     return {"data": data, "project": folder, **small, **more}
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-import time
+import os
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 import torch
 import torch.distributed as dist
+from tests.processes import together
 from torch import Tensor, nn
-from torch.multiprocessing.spawn import spawn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from lehr.models.blocks import Conv
@@ -211,8 +211,9 @@ def evaluated() -> Tensor:
     return out.detach()
 
 
-def work(rank: int, folder: str, processes: int) -> None:
-    """What each process does: every case of so many processes, and writes down what came of it."""
+def work(folder: str, processes: int) -> dict[str, Any]:
+    """What came of every case of so many processes, in one of them."""
+    rank = int(os.environ["RANK"])
     torch.set_num_threads(1)
     dist.init_process_group(
         "gloo", f"file://{folder}/meet", rank=rank, world_size=processes, timeout=timedelta(seconds=20)
@@ -227,29 +228,16 @@ def work(rank: int, folder: str, processes: int) -> None:
         found["operations on images"] = operations(needs_gradient=False)
         if rank == 0:
             found["evaluated by one alone"] = evaluated()
-    torch.save(found, Path(folder) / f"{rank}.pt")
     dist.barrier()
     dist.destroy_process_group()
-
-
-def run_processes(folder: Path, processes: int) -> list[dict[str, Any]]:
-    context = spawn(work, (str(folder), processes), nprocs=processes, join=False)  # type: ignore[no-untyped-call]
-    assert context is not None
-    end = time.monotonic() + 90
-    try:
-        while not context.join(timeout=1):
-            assert time.monotonic() < end, "the processes wait for each other"
-    finally:
-        for process in context.processes:
-            if process.is_alive():
-                process.kill()
-    return [torch.load(folder / f"{rank}.pt") for rank in range(processes)]
+    return found
 
 
 @pytest.fixture(scope="module")
 def found(tmp_path_factory: pytest.TempPathFactory) -> Found:
     """What each process found, by the number of processes."""
-    return {processes: run_processes(tmp_path_factory.mktemp("processes"), processes) for processes in (2, 3)}
+    folders = {processes: tmp_path_factory.mktemp("processes") for processes in (2, 3)}
+    return {n: list(together(n, work, str(folder), n, folder=folder).values()) for n, folder in folders.items()}
 
 
 def assert_close(ours: Tensor, expected: Tensor, dtype: torch.dtype = torch.float32) -> None:

@@ -1,0 +1,211 @@
+"""Processes that begin at once: a server with torch and Lehr loaded forks them, so no test waits for imports.
+
+They are real processes otherwise: of their own core, session, environment and output, ended by signals as any other.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import time
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
+from multiprocessing.context import ForkServerContext, ForkServerProcess
+from pathlib import Path
+from typing import Any, ClassVar
+
+LOADED = ["torch", "cv2", "yaml", "lehr.cli.train", "lehr.cli.val", "lehr.engine.run", "lehr.studies.evolve", "pytest"]
+LOOK = 0.02
+"""Seconds between two looks at a process."""
+
+
+@cache
+def _server() -> ForkServerContext:
+    """The server, which is started with the first process."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(LOADED)
+    return context
+
+
+class Forked:
+    """A process that does some work, looked at as `subprocess.Popen` is.
+
+    Args:
+        work: done by it; of a module, since the process imports it.
+        arguments: what it is given.
+        out: file of its standard output.
+        err: file of its error output; by default that of its standard output.
+        cwd: where it works.
+        env: variables besides those of this process.
+        new_session: whether it leads a session and process group of its own.
+    """
+
+    started: ClassVar[list[Forked]] = []
+
+    def __init__(
+        self,
+        work: Callable[..., Any],
+        *arguments: Any,
+        out: Path,
+        err: Path | None = None,
+        cwd: Path | None = None,
+        env: Mapping[str, str] | None = None,
+        new_session: bool = False,
+    ) -> None:
+        self._out, self._err = out, err or out
+        for path in {self._out, self._err}:
+            path.touch()
+        environment = {**os.environ, **(env or {})}
+        place = (str(out), str(self._err), str(cwd or Path.cwd()), environment, new_session)
+        self._process: ForkServerProcess = _server().Process(target=_enter, args=(place, work, arguments))
+        self._process.start()
+        assert self._process.pid is not None
+        self.pid: int = self._process.pid
+        Forked.started.append(self)
+
+    @property
+    def out(self) -> str:
+        """Its standard output so far."""
+        return self._out.read_text(encoding="utf-8")
+
+    @property
+    def err(self) -> str:
+        """Its error output so far."""
+        return self._err.read_text(encoding="utf-8")
+
+    @property
+    def returncode(self) -> int | None:
+        """Its exit code, a signal that killed it as a negative number; None while it runs."""
+        return self._process.exitcode
+
+    def poll(self) -> int | None:
+        """The same, as `subprocess.Popen` has it."""
+        return self._process.exitcode
+
+    def wait(self, timeout: float = 300) -> int:
+        """Waits for its end; its exit code.
+
+        Raises:
+            subprocess.TimeoutExpired: it has not ended.
+        """
+        self._process.join(timeout)
+        if self._process.exitcode is None:
+            raise subprocess.TimeoutExpired(str(self.pid), timeout, self.out, self.err)
+        return self._process.exitcode
+
+    def communicate(self, timeout: float = 300) -> tuple[str, str]:
+        """Waits for its end; what it has told."""
+        self.wait(timeout)
+        return self.out, self.err
+
+    def send_signal(self, number: int) -> None:
+        """Sends it a signal, unless it has ended."""
+        if self._process.exitcode is None:
+            os.kill(self.pid, number)
+
+    def kill(self) -> None:
+        """Kills it, unless it has ended."""
+        self.send_signal(signal.SIGKILL)
+
+
+def end_forked() -> None:
+    """Kills what a test has left running."""
+    while Forked.started:
+        process = Forked.started.pop()
+        process.kill()
+        process.wait()
+
+
+def _enter(place: tuple[str, str, str, dict[str, str], bool], work: Callable[..., Any], given: Sequence[Any]) -> None:
+    """Takes the place of the test's choice, as a new process would, and does the work."""
+    out, err, cwd, environment, new_session = place
+    for path, number in ((os.devnull, 0), (out, 1), (err, 2)):
+        file = os.open(path, os.O_RDONLY if number == 0 else os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+        os.dup2(file, number)
+        os.close(file)
+    sys.stdin, sys.stdout, sys.stderr = (open(n, "r" if n == 0 else "w", closefd=False) for n in range(3))  # noqa: SIM115
+    sys.stderr.reconfigure(line_buffering=True)
+    os.chdir(cwd)
+    os.environ.clear()
+    os.environ.update(environment)
+    if new_session:
+        os.setsid()
+    work(*given)
+
+
+def command(arguments: Sequence[str | Path]) -> None:
+    """The command `lehr`, as a process's work."""
+    from lehr.cli.app import main
+
+    main(list(map(str, arguments)))
+
+
+def start_lehr(*arguments: str | Path, folder: Path, name: str = "command", **more: Any) -> Forked:
+    """Starts `lehr` in a process of its own.
+
+    Args:
+        arguments: of the command.
+        folder: where it works, and where its output goes.
+        name: of the files of its output.
+        more: arguments of `Forked`.
+    """
+    files = {"out": folder / f"{name}.out", "err": folder / f"{name}.err"}
+    return Forked(command, arguments, cwd=folder, **{**files, **more})
+
+
+def together(count: int, work: Callable[..., Any], *arguments: Any, folder: Path, hosts: int = 1) -> dict[int, Any]:
+    """What each of several processes returns of some work, by rank.
+
+    They are told who they are, and offered a store, as torch's launcher does it; it takes several times as long, and
+    is tried where `lehr` starts it.
+
+    Args:
+        count: processes.
+        work: done by each; of a module, since processes import it.
+        arguments: what it is given.
+        folder: for their output.
+        hosts: that they believe to be on, as many on each.
+
+    Raises:
+        RuntimeError: one of them failed; the others were killed.
+    """
+    import torch.distributed as dist
+
+    store = dist.TCPStore("localhost", 0, is_master=True, wait_for_workers=False)
+    place = folder / f".together-{len(list(folder.glob('.together-*')))}"
+    place.mkdir(parents=True)
+    here = count // hosts
+    common = {"MASTER_ADDR": "localhost", "MASTER_PORT": store.port, "WORLD_SIZE": count, "LOCAL_WORLD_SIZE": here}
+    common |= {"TORCHELASTIC_USE_AGENT_STORE": True, "TORCHELASTIC_RUN_ID": place.name, "NODES": hosts}
+    processes = []
+    for rank in range(count):
+        env = {**common, "RANK": rank, "LOCAL_RANK": rank % here, "GROUP_RANK": rank // here}
+        variables = {name: str(value) for name, value in env.items()}
+        answer = place / f"{rank}.answer"
+        processes.append(Forked(_answer, answer, work, arguments, out=place / f"{rank}.out", env=variables))
+    while any(process.poll() is None for process in processes):
+        if any(process.poll() for process in processes):
+            time.sleep(1)  # as long as the others get to end by themselves
+            for process in processes:
+                process.kill()
+        time.sleep(LOOK)
+    answers = {rank: place / f"{rank}.answer" for rank in range(count)}
+    if any(process.poll() for process in processes):
+        ends = [(rank, each.poll(), each.out) for rank, each in enumerate(processes)]
+        raise RuntimeError("\n".join(f"rank {rank}: exitcode {code}\n{out}" for rank, code, out in ends if code))
+    return {rank: pickle.loads(path.read_bytes()) for rank, path in answers.items()}
+
+
+def _answer(path: Path, work: Callable[..., Any], arguments: Sequence[Any]) -> None:
+    try:
+        answer = work(*arguments)
+    except BaseException:
+        traceback.print_exc()
+        sys.stderr.flush()
+        raise SystemExit(1) from None
+    path.write_bytes(pickle.dumps(answer))
