@@ -47,7 +47,7 @@ class TrainConfig(Options):
     devices: DeviceOptions = DeviceOptions()
     run: RunOptions = RunOptions()
     notes: tuple[str, ...] = ()
-    """What of the input is not used, a line each."""
+    """Notes on the input, such as what of it is not used, a line each."""
 
     @property
     def imgsz(self) -> int:
@@ -166,7 +166,7 @@ def _validated(given: Mapping[str, Any], source: str) -> TrainConfig:
 
 
 def _check_dp(config: TrainConfig, source: str) -> None:
-    """Whether options go together with DataParallel.
+    """Check that options go together with DataParallel.
 
     Raises:
         InputError: they do not.

@@ -1,4 +1,4 @@
-"""What a detector finds in an image, typed."""
+"""Detections of an image, typed."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class Detections:
     names: tuple[str, ...]
 
     def __len__(self) -> int:
-        """How many objects."""
+        """Count of objects."""
         return len(self.scores)
 
     def __iter__(self) -> Iterator[Detection]:

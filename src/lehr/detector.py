@@ -89,7 +89,7 @@ class Detector:
         return self.model.names
 
     def add_callback(self, method: str, function: Callable[[Any], object]) -> None:
-        """Have a function called at an event of every training to come.
+        """Call a function at an event of every training to come.
 
         Args:
             method: the event's method, e.g. on_train_epoch_end; `lehr.callbacks.callback` lists them.

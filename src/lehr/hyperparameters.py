@@ -63,7 +63,7 @@ PRESETS: dict[str, dict[str, float]] = {
 """Augmentation from little to much, for training from random weights; and gentle rates, for going on from weights."""
 
 GAINS = ("box", "cls", "obj", "cls_pw", "obj_pw")
-"""What belongs to the loss with anchors alone, unless a file names another family."""
+"""Gains of the loss with anchors, unless a file names another family."""
 FAMILY = "family"
 """Name under which a file says to which family its gains belong, e.g. yolov8."""
 WITHOUT_EFFECT = ("iou_t",)

@@ -41,7 +41,7 @@ class Options(BaseModel):
 
 
 class DataOptions(Options):
-    """Where the images come from and how they reach the model."""
+    """Images, and their way to the model."""
 
     fixed_because = "the batches to come would be others than the run's"
 
@@ -55,7 +55,7 @@ class DataOptions(Options):
     workers: Annotated[int | None, ON_RESUME, PER_MACHINE] = Field(None, ge=0)
     """Processes that load and augment; 0 loads in the training process (unset: 0 on a CPU, else up to 8)."""
     cache: Annotated[Literal["ram", "disk", "none"], ON_RESUME, PER_MACHINE] = "ram"
-    """Where decoded images are kept: memory shared by all workers, a file in the cache folder, or nowhere."""
+    """Place of decoded images: memory shared by all workers, a file in the cache folder, or nowhere."""
     skip_broken: bool = False
     """Train without the images that are broken, or whose label file is; otherwise they stop the run."""
     single_cls: bool = False
@@ -143,7 +143,7 @@ class ScheduleOptions(Options):
     restart_epochs: float = Field(10.0, gt=0)
     """Epochs to the first restart of --lr-schedule restarts."""
     restart_factor: float = Field(2.0, ge=1)
-    """How many times longer each further course is, of --lr-schedule restarts."""
+    """Factor by which each further course is longer, of --lr-schedule restarts."""
     warmup: Literal["gradual", "constant", "linear", "cosine", "first-epoch", "none"] = "gradual"
     """Kind of warmup: each group by itself; a rise of all rates that then holds or falls; YOLOv3's first epoch."""
     warmup_epochs: float | None = Field(None, ge=0)
@@ -166,7 +166,7 @@ class ScheduleOptions(Options):
     """Optimizer steps in a row that may be left out, their loss or gradient not finite, before the run goes back to
     its last checkpoint; 0 never goes back."""
     rollbacks: int = Field(3, ge=0)
-    """How often a run goes back so before it stops."""
+    """Times that a run goes back so before it stops."""
     rollback_lr: float = Field(0.5, gt=0, le=1)
     """Factor of the learning rates each time it has gone back."""
 
@@ -191,7 +191,7 @@ class LossOptions(Options):
     fl_gamma: float = Field(0.0, ge=0, le=10)
     """Exponent of the focal loss of classes and objectness, e.g. 1.5; 0 is off."""
     label_smoothing: float = Field(0.0, ge=0, lt=1)
-    """How far class targets are pulled towards the middle, e.g. 0.1; 0 is off."""
+    """Share by which class targets are pulled towards the middle, e.g. 0.1; 0 is off."""
     class_weights: float = Field(0.0, ge=0, le=2)
     """Power of the inverse class frequency that weighs the class loss: 0 is off, 0.5 mild, 1 full."""
     anchor_t: float = Field(4.0, gt=1)
@@ -201,7 +201,7 @@ class LossOptions(Options):
 
 
 class AugmentOptions(Options):
-    """What is done to the training images."""
+    """Changes to the training images."""
 
     fixed_because = "the images before and after would be drawn in different ways"
 
@@ -236,14 +236,14 @@ class AugmentOptions(Options):
 
 
 class SpeedOptions(Options):
-    """How the device is used; the same training, faster."""
+    """Use of the device: the same training, faster."""
 
     fixed_because = "the numbers before and after would be rounded in different ways"
 
     amp: Literal["auto", "bf16", "fp16", "off"] = "auto"
     """Mixed precision, checked on this model and its images first; `auto`: what the device has, bfloat16 or float16."""
     augment_on: Literal["auto", "cpu", "device"] = "auto"
-    """Where training pictures are drawn; `auto`: on a GPU where there is one, else on the CPU."""
+    """Place where training samples are drawn; `auto`: on a GPU where there is one, else on the CPU."""
     compile: Annotated[Literal["off", "default", "max"], ON_RESUME] = "off"
     """torch.compile for model and loss; `max` also tries out kernels. Takes a while once, then is cached."""
     profile: Annotated[bool, ON_RESUME, PER_MACHINE] = False
@@ -257,7 +257,7 @@ class SpeedOptions(Options):
 
 
 class DeviceOptions(Options):
-    """Where the run happens: on one device, or on several."""
+    """Devices of the run: one, or several."""
 
     fixed_because = "the images that BatchNorm sees together would be others"
 
@@ -270,7 +270,7 @@ class DeviceOptions(Options):
     sync_bn: bool = False
     """BatchNorm over the images of all processes instead of each one's own; for few images a device."""
     restarts: Annotated[int, ON_RESUME, PER_MACHINE] = Field(3, ge=0)
-    """How often the processes are started again after one was lost; they go on from the last checkpoint."""
+    """Times that the processes are started again after one was lost; they go on from the last checkpoint."""
     timeout: Annotated[float, ON_RESUME, PER_MACHINE] = Field(600.0, gt=0)
     """Seconds that a process waits for the others before it ends."""
 
@@ -284,7 +284,7 @@ class DeviceOptions(Options):
 
 
 class RunOptions(Options):
-    """What the run leaves, and its seed."""
+    """Seed and results of the run."""
 
     fixed_because = "it belongs to the run from its beginning"
 

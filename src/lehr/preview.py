@@ -1,4 +1,4 @@
-"""What can be said of a run before it starts: without an image decoded, a model built, or torch loaded."""
+"""Preview of a run before it starts: without an image decoded, a model built, or torch loaded."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Preview:
 
 
 def preview(config: TrainConfig, images: int | None = None, classes: int | None = None) -> Preview:
-    """What a run will be like.
+    """Preview a run.
 
     Args:
         config: its options.

@@ -16,7 +16,7 @@ BROKEN = frozenset({"unreadable-image", "truncated-image", "unreadable-label"})
 
 
 class Severity(StrEnum):
-    """How bad a fault is: an error fails `lehr data check`, and what cannot be used is skipped; a warning is told."""
+    """Severity of a fault: an error fails `lehr data check`, and what cannot be used is skipped; a warning is told."""
 
     ERROR = "error"
     WARNING = "warning"

@@ -28,9 +28,9 @@ from lehr.techniques.optimizer import build_optimizer
 from lehr.techniques.precision import Precision, new_scaler
 
 MIN_BATCH_ON_CPU = 8
-"""Where speed decides: smaller batches give normalization too little to average over."""
+"""Smallest batch where speed decides: smaller ones give normalization too little to average over."""
 SIZES_OF_LINE = (1, 2, 4, 8, 16)
-"""Where memory decides: what the line is drawn through."""
+"""Batches measured where memory decides, through which the line is drawn."""
 SLOWER = 0.9
 """Share of the best throughput below which larger sizes are not tried any more."""
 MAX_SECONDS = 30.0
@@ -51,7 +51,7 @@ def choose_batch(
     say: Callable[[str], None],
     devices: int = 1,
 ) -> int:
-    """How many images a step, of all devices together: measured on this one, and fitting the nominal batch.
+    """Choose the images a step, of all devices together: measured on this one, and fitting the nominal batch.
 
     Args:
         config: the run's options; `batch` is auto or a share of the memory.

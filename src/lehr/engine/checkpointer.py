@@ -75,7 +75,7 @@ class Checkpointer:
 
     @property
     def due(self) -> bool:
-        """Whether it is time for a checkpoint within an epoch."""
+        """True when it is time for a checkpoint within an epoch."""
         return self._is_main and time.perf_counter() - self._saved >= self._interval
 
     def save(self, evaluation: Evaluation | None = None, better: bool = False, weights: bool = False) -> None:

@@ -88,7 +88,7 @@ def start_data(config: TrainConfig, device: torch.device, say: Callable[[str], N
 
 
 def draws_on_device(config: TrainConfig, device: torch.device) -> bool:
-    """Whether training pictures are drawn on the device: `auto` does so on a GPU, whose time is the cheaper there."""
+    """Return whether training samples are drawn on the device: `auto` does so on a GPU, whose time is cheaper."""
     where = config.speed.augment_on
     return where == "device" or (where == "auto" and device.type == "cuda")
 

@@ -80,7 +80,7 @@ class DivergenceMonitor:
         self.stop: int | None = None
         """The signal that one of several processes was asked to end by, as all of them know."""
         self.save = False
-        """Whether one of several processes wants the state saved, as all of them know."""
+        """True when one of several processes wants the state saved, as all of them know."""
 
     def post(self, batch: Batch, outcome: StepOutcome) -> None:
         """Take note of what the present step came to; does not wait for the device.

@@ -1,4 +1,4 @@
-"""When a step needs more memory than there is: how many images fit is tried out, so that the message can say it."""
+"""Running out of memory: the count of images that fits is tried out, so that the message can name it."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from lehr.config import TrainConfig
 from lehr.data.batch import Batch
 
 OOM_MESSAGES = ("can't allocate memory", "out of memory", "CUBLAS_STATUS_ALLOC_FAILED", "unable to find an engine")
-"""How the CPU's allocator, Apple's, cuBLAS and cuDNN say it: they have no class of their own."""
+"""Phrases of the CPU's allocator, Apple's, cuBLAS and cuDNN, whose errors have no class of their own."""
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error means that the device, or the host, had no memory left."""
+    """Return whether an error means that the device, or the host, had no memory left."""
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
     return isinstance(error, RuntimeError) and any(text in str(error) for text in OOM_MESSAGES)
@@ -67,7 +67,7 @@ def _fits(batch: Batch, attempt: Callable[[Batch], None]) -> bool:
 def shortage(
     config: TrainConfig, device: torch.device, batch: Batch | None, attempt: Callable[[Batch], None], later: str
 ) -> str:
-    """What to say when memory runs out, with the batch that fits.
+    """Describe a shortage of memory, with the batch that fits.
 
     Args:
         config: the run's options.

@@ -84,7 +84,7 @@ PRECISION = "precision.json"
 """File of a run that keeps the verdicts and their numbers."""
 
 ROOM = 4
-"""How far below the largest scale that did not overflow a run in float16 begins: its gradients grow at first."""
+"""Factor below the largest scale without overflow at which a float16 run begins: its gradients grow at first."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Where the time of a run goes, stage by stage, for users: `--profile`."""
+"""Profile of a run, stage by stage, for users: `--profile`."""
 
 from __future__ import annotations
 
@@ -46,12 +46,12 @@ class Profile:
         self._under_way: deque[tuple[str, Any, Any]] = deque()
 
     def begin(self) -> None:
-        """What comes from here on is measured."""
+        """Measure what comes from here on."""
         if self._on:
             self._last = self._now()
 
     def pause(self) -> None:
-        """What comes from here on is not measured, until `begin`."""
+        """Measure nothing from here on, until `begin`."""
         self._last = None
 
     def mark(self, stage: str) -> None:
@@ -90,7 +90,7 @@ class Profile:
         return "\n".join(lines)
 
     def advice(self, config: TrainConfig, precision: str) -> list[str]:
-        """What to change, where a stage takes much.
+        """Advise on what to change, where a stage takes much.
 
         Args:
             config: the run's options.

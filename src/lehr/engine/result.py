@@ -1,4 +1,4 @@
-"""What a run ends with."""
+"""Result of a run."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from lehr.evaluation.metrics import Metrics
 
 @dataclass(frozen=True, slots=True)
 class TrainResult:
-    """What a run ends with.
+    """Result of a run.
 
     Attributes:
         folder: the run's folder.
@@ -27,5 +27,5 @@ class TrainResult:
 
 
 def result_of(folder: Path, metrics: Metrics) -> TrainResult:
-    """What a finished run left in its folder."""
+    """Return the result that a finished run left in its folder."""
     return TrainResult(folder, metrics, folder / BEST_WEIGHTS, folder / LAST_WEIGHTS)

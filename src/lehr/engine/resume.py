@@ -30,7 +30,7 @@ from lehr.techniques.schedule import build_schedule
 from lehr.yaml_files import read_mapping
 
 HELD = {"config", "data", "images", "torch", "device", "plan", "state"}
-"""What a checkpoint of a run holds."""
+"""Keys of a run's checkpoint."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ class Resumption:
 
     @property
     def finished(self) -> bool:
-        """Whether there is nothing left to do, with the options as they are now."""
+        """True when there is nothing left to do, with the options as they are now."""
         if self.checkpoint is None or not self.checkpoint.position.finished:
             return False
         state = self.checkpoint.content["state"]
@@ -247,7 +247,7 @@ def _runs(project: Path) -> list[Path]:
 
 
 def _is_finished(folder: Path) -> bool:
-    """Whether a run has reached its end, and has not been given more epochs since."""
+    """Return whether a run has reached its end, and has not been given more epochs since."""
     for path in _checkpoints(folder):
         with contextlib.suppress(InputError, OSError):
             position = read_position(path)
@@ -261,7 +261,7 @@ def _known(project: Path) -> str:
 
 
 def identity_of(config: TrainConfig, data: RunData, ranks: Ranks) -> dict[str, Any]:
-    """What a checkpoint holds beside the state, to compare with when the run goes on."""
+    """Return what a checkpoint holds beside the state, to compare with when the run goes on."""
     return {
         "config": config.flat(),
         "data": fingerprint(data.dataset.names, data.train_store.samples, data.val_store.samples),
@@ -296,7 +296,7 @@ def check_same(now: dict[str, Any], checkpoint: Checkpoint) -> list[str]:
 
 
 def planned(plan: TrainingPlan) -> dict[str, Any]:
-    """What of a plan a checkpoint holds: what more epochs would choose anew."""
+    """Return what of a plan a checkpoint holds: what more epochs would choose anew."""
     return {"plan": {"optimizer": asdict(plan.optimizer), "warmup": plan.warmup}}
 
 

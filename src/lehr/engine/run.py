@@ -41,7 +41,7 @@ from lehr.runtime.stop_request import StopRequest
 
 @dataclass(frozen=True, slots=True)
 class Listeners:
-    """Who is told of a run.
+    """Listeners to a run.
 
     Attributes:
         callbacks: listeners to its events, beside those that the options name.

@@ -96,12 +96,12 @@ class Setup:
 
     @property
     def loss(self) -> Loss:
-        """What is minimized."""
+        """The loss that is minimized."""
         return self.forward_loss.loss
 
     @property
     def ranks(self) -> Ranks:
-        """Who this process is among those that train together."""
+        """This process among those that train together."""
         return self.group.ranks
 
     @property
@@ -223,7 +223,7 @@ def open_device(options: DeviceOptions, deterministic: bool = False) -> torch.de
 def _spread(
     config: TrainConfig, forward_loss: ForwardLoss, ranks: Ranks, synchronized: Membership | None, notes: list[str]
 ) -> None:
-    """Has the run's batches computed by several processes, or by several devices of one, where that was asked for."""
+    """Spread the run's batches over several processes, or over several devices of one, where that was asked for."""
     options = config.devices
     forward_loss.join(ranks, synchronized)
     if options.parallel == "dp":

@@ -69,7 +69,7 @@ class EpochSums:
 
 @dataclass(slots=True)
 class Recovery:
-    """What is remembered of steps that were not finite.
+    """Memory of steps that were not finite.
 
     Attributes:
         skipped: optimizer steps left out over the whole run.
@@ -86,7 +86,7 @@ class Recovery:
 
 @dataclass(slots=True)
 class TrainState:
-    """Where a run stands.
+    """State of a run.
 
     Attributes:
         model: the weights that are trained.

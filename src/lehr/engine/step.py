@@ -35,7 +35,7 @@ Sums = Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
 """From images, boxes and classes to the sums and counts of the loss."""
 
 MODES = {"default": None, "max": "max-autotune-no-cudagraphs"}
-"""What torch.compile calls the choices of `--compile`."""
+"""Modes of torch.compile by the choices of `--compile`."""
 REHEARSED = 64
 """Side of the image that processes rehearse an exchange of gradients with, pixels."""
 
@@ -145,7 +145,7 @@ class ForwardLoss:
 
     @property
     def enabled(self) -> bool:
-        """Whether compiled code is used, where there is any."""
+        """Use of compiled code, where there is any."""
         return self._here.enabled
 
     @enabled.setter
@@ -153,7 +153,7 @@ class ForwardLoss:
         self._here.enabled = enabled
 
     def compile(self, mode: str, images: int, *, sizes_vary: bool = False, backend: str = "inductor") -> None:
-        """Has whole batches computed by compiled code from here on; it is made when the first of them comes.
+        """Compute whole batches by compiled code from here on; it is made when the first of them comes.
 
         One graph without breaks, for all counts of objects, and for all sizes where they vary. Smaller batches, such
         as the last of an epoch, are computed step by step, since they would need code of their own.
@@ -169,7 +169,7 @@ class ForwardLoss:
         self._here.compile_for(mode, images, sizes_vary, backend)
 
     def join(self, ranks: Ranks, membership: Membership | None = None) -> None:
-        """Has gradients averaged over processes from here on, by DistributedDataParallel.
+        """Average gradients over processes from here on, by DistributedDataParallel.
 
         It puts gradients into buckets in the order in which a first backward finished them, and the order decides how
         sums are rounded. So one is rehearsed here, that nothing of the run depends on: a run that goes on has the same
@@ -195,7 +195,7 @@ class ForwardLoss:
             torch.autograd.backward(sums.sum())
 
     def spread(self, devices: Sequence[torch.device]) -> None:
-        """Has each batch split over several CUDA devices of this process from here on, by DataParallel.
+        """Split each batch over several CUDA devices of this process from here on, by DataParallel.
 
         Args:
             devices: the first is the model's.
@@ -237,7 +237,7 @@ def _at_least_two(boxes: Tensor, classes: Tensor) -> tuple[Tensor, Tensor]:
 
 @dataclass(frozen=True, slots=True)
 class StepOutcome:
-    """What a training step came to, on the device.
+    """Outcome of a training step, on the device.
 
     Attributes:
         loss: (parts,), of the whole batch.

@@ -101,7 +101,7 @@ class Trainer:
         self._named: set[str] = set()
         self._batch: Batch | None = None
         self._whole = True
-        """Whether the state is one between two steps, which can be saved."""
+        """True between two steps, where the state can be saved."""
 
     def run(self) -> TrainResult:
         """Train all epochs that are left.
@@ -343,7 +343,7 @@ class Trainer:
                 self._say(f"Image became unreadable during training, replaced: {fault}")
 
     def _share_faults(self) -> None:
-        """Has rank 0 name the files that only other processes found gone."""
+        """Let rank 0 name the files that only other processes found gone."""
         for faults in self.ranks.all_gather(tuple(sorted(self._named))):
             self._note_faults(faults)
 

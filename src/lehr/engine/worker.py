@@ -21,7 +21,7 @@ from lehr.runtime.malloc import tune_malloc
 
 
 def main(place: Path) -> int:
-    """Does this process's part of a job, and returns its exit code.
+    """Do this process's part of a job, and return its exit code.
 
     0 means that the run ended as it should, be it with an error for people, and is not to be started again; the
     outcome is in the folder then.

@@ -62,7 +62,7 @@ def _flush(path: Path) -> None:
 
 
 def atomic_dir(folder: Path, write: Callable[[Path], None], remedy: str) -> None:
-    """Has a folder written under another name beside it, and gives it its name when it is done.
+    """Write a folder under another name beside it, and give it its name when it is done.
 
     Args:
         folder: the folder; must not exist or be empty.

@@ -1,4 +1,4 @@
-"""Where Lehr keeps what it can make again: generated data, decoded images, compiled code."""
+"""Folder for what Lehr can make again: generated data, decoded images, compiled code."""
 
 from __future__ import annotations
 

@@ -103,7 +103,7 @@ class Console:
 
     @property
     def is_terminal(self) -> bool:
-        """Whether lines are seen on a terminal, where bars and tables can move."""
+        """True when lines are seen on a terminal, where bars and tables can move."""
         return self.console.is_terminal and not self.console.quiet
 
     def __enter__(self) -> Self:

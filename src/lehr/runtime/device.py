@@ -71,7 +71,7 @@ def configure_backend(device: torch.device, processes: int = 1) -> None:
 
 
 def set_deterministic(on: bool) -> None:
-    """Has CUDA take only operations that give the same bits each time, or the fastest.
+    """Let CUDA take only operations that give the same bits each time, or the fastest.
 
     An operation that has no such form warns and is used all the same. cuBLAS reads its setting once, so it is made
     before the first use of CUDA where possible.

@@ -1,4 +1,4 @@
-"""How the process allocates memory; decided before torch is imported, since torch reads it once."""
+"""Memory allocation of the process; decided before torch is imported, since torch reads it once."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def tune_malloc() -> None:
 
 
 def _large_pages(library: ctypes.CDLL) -> None:
-    """Has the heap to come lie in large pages.
+    """Put the heap to come into large pages.
 
     It is taken from the system, marked and given back to malloc, which keeps it. Nothing is touched, so it takes
     addresses only; memory follows, in large pages, where malloc hands it out. Left as it is where the system counts

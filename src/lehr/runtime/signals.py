@@ -12,11 +12,11 @@ import signal
 STOPPING = tuple(
     int(getattr(signal, name)) for name in ("SIGINT", "SIGTERM", "SIGUSR1", "SIGHUP") if hasattr(signal, name)
 )
-"""Those that the system has."""
+"""Signals of these that the system has."""
 
 
 def ignore_stopping() -> None:
-    """Has this process ignore all of them; for a process that another one ends."""
+    """Ignore all of them in this process; for a process that another one ends."""
     for number in STOPPING:
         signal.signal(number, signal.SIG_IGN)
 

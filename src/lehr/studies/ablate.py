@@ -32,7 +32,7 @@ from lehr.studies.trials_csv import write_table, write_text
 
 TABLE, EFFECTS, MARKDOWN = "ablation.csv", "effects.json", "ablation.md"
 MEASURED = ("fitness", "map50", "map", "precision", "recall", "seconds", "memory")
-"""What is compared of two runs."""
+"""Metrics that are compared between runs."""
 SIZES = (0.005, 0.01, 0.02, 0.05)
 """Differences for which the seeds are told that show them."""
 
@@ -101,7 +101,7 @@ class AblateStudy:
         return estimate.seconds(len(self.ablation.sets()) * len(self.seeds), self.config.epochs, len(places))
 
     def effects(self, records: Sequence[Record]) -> dict[str, list[Effect]]:
-        """What each technique changes, by metric.
+        """Estimate what each technique changes, by metric.
 
         Args:
             records: of the trials.

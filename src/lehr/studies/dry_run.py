@@ -1,4 +1,4 @@
-"""What a study would do, for people: the text of `--dry-run`."""
+"""Text of `--dry-run`: the trials that a study would make."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def describe_space(space: Space) -> str:
-    """What a search varies: a line a parameter, with its value of now and its bounds."""
+    """Describe what a search varies: a line a parameter, with its value of now and its bounds."""
     width = max(map(len, space.parameters))
     lines = [f"{'parameter':<{max(width, 9)}}  {'now':>9}  between"]
     for name, parameter in space.parameters.items():
@@ -26,7 +26,7 @@ def describe_space(space: Space) -> str:
 
 
 def describe_switches(ablation: Ablation) -> str:
-    """What an ablation switches: a line a technique, with its options on and off."""
+    """Describe what an ablation switches: a line a technique, with its options on and off."""
     width = max(map(len, ablation.switches))
     return "\n".join(
         f"{name:<{width}}  on: {_told(switch.on)}   off: {_told(switch.off)}"

@@ -1,4 +1,4 @@
-"""How long a study will take, from one epoch that is really trained."""
+"""Estimate of a study's duration, from one epoch that is really trained."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ POLL_SECONDS = 0.1
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """What one epoch took.
+    """Duration of one epoch.
 
     Attributes:
         start: seconds from the start of a trial's process to its first step.

@@ -34,7 +34,7 @@ from lehr.studies.study import SharedStudy
 from lehr.studies.trials_csv import write_table, write_text
 
 IN_FILE = ("optimizer", "nominal_batch")
-"""What the file of the best values names besides what was varied."""
+"""Options that the file of the best values names besides what was varied."""
 TABLE, EVOLVED = "evolve.csv", "hyp_evolved.yaml"
 
 

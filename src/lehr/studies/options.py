@@ -14,7 +14,7 @@ from lehr.search.samplers import PrunerName, SamplerName
 
 
 class StudyOptions(Options):
-    """Where a study is kept and who works on it; may differ from machine to machine and from time to time."""
+    """Storage and workers of a study; may differ from machine to machine and from time to time."""
 
     storage: str | None = None
     """An SQLite file, a journal file (.log, .journal) on a shared disk, or postgresql://USER:PASSWORD@HOST/DATABASE, or
@@ -28,11 +28,11 @@ class StudyOptions(Options):
     keep_checkpoints: bool = False
     """Keep the training state of trials that have ended, too; it is several times as large as their weights."""
     fitness: str = DEFAULT
-    """What is maximised: map, map50, map75, precision, recall or f1, or a sum."""
+    """Metric that is maximised: map, map50, map75, precision, recall or f1, or a sum."""
 
 
 class EvolveOptions(Options):
-    """What a search is like."""
+    """Options of a search."""
 
     trials: int = Field(100, ge=1)
     """Trials of the whole study, on all machines together."""
@@ -48,7 +48,7 @@ class EvolveOptions(Options):
 
 
 class AblateOptions(Options):
-    """What an ablation is like."""
+    """Options of an ablation."""
 
     techniques: str = "all"
     """Techniques to switch, such as mosaic,ema,warmup,cos_lr; or all that are on."""

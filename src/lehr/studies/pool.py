@@ -35,12 +35,12 @@ POLL_SECONDS = 0.2
 REFRESH = 2.0
 """Seconds between two looks at the study."""
 FIRST_FAULTS = 3
-"""If this many trials are given up before any has ended well, the study is not worth going on with."""
+"""Trials that may be given up before any has ended well; then the study is not worth going on with."""
 
 
 @dataclass(slots=True)
 class Silence:
-    """How long a trial has given no sign of life.
+    """Silence of a trial: the time since its last sign of life.
 
     Only time in which the study could be looked at counts, and no clock of another machine: a storage that was away, or
     a clock that is wrong, makes nobody lost.
@@ -69,7 +69,7 @@ class LostTrials:
     _last: float | None = None
 
     def lost(self, running: Sequence[FrozenTrial], now: float) -> list[FrozenTrial]:
-        """Those of the running trials whose workers are lost.
+        """Return those of the running trials whose workers are lost.
 
         Args:
             running: all that run.
@@ -93,7 +93,7 @@ class LostTrials:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What the workers of this machine are to do.
+    """Work of this machine's workers.
 
     Attributes:
         study: the study.

@@ -1,4 +1,4 @@
-"""What a study shows while it runs: a line a trial that ends, and on a terminal a table of all workers, elsewhere too.
+"""Progress of a study: a line a trial that ends, and on a terminal a table of all workers, elsewhere too.
 
 What is shown comes from the study itself, so every machine that shares it shows the same.
 """

@@ -54,7 +54,7 @@ class StudyOutcome:
 
 
 def read_data(config: TrainConfig) -> tuple[Preview, str]:
-    """What a run on a data set is like, and the data set's fingerprint.
+    """Preview a run on a data set, and return the data set's fingerprint with it.
 
     Raises:
         InputError: the data set cannot be trained on.
@@ -215,7 +215,7 @@ def _all_devices() -> list[str]:
 
 
 def _keep_apart(folder: Path, study: SharedStudy) -> None:
-    """Whether the runs in a folder may be those of the study: a new one has none.
+    """Check that the runs in a folder may be those of the study: a new one has none.
 
     Raises:
         InputError: they are another's.

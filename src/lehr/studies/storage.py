@@ -1,4 +1,4 @@
-"""Where a study is kept: an SQLite file, a journal file on a shared disk, or a PostgreSQL or MySQL server.
+"""Storage of studies: an SQLite file, a journal file on a shared disk, or a PostgreSQL or MySQL server.
 
 Optuna keeps it; here it is opened with clear errors, SQLite is made safe for several processes, and a database that
 restarts or a network that is gone for a while is waited for instead of ending a worker.
@@ -48,7 +48,7 @@ def require_optuna() -> None:
 
 
 def storage_url(given: str | None, folder: Path) -> str:
-    """What `--storage` means: a URL, or the path of a journal file.
+    """Resolve `--storage` to a URL, or to the path of a journal file.
 
     Args:
         given: the option; None for an SQLite file in the study's folder.
@@ -201,7 +201,7 @@ class StorageLost(LehrError):
 
 
 def _reason(error: BaseException) -> str:
-    """What a database said, in one line."""
+    """Return a database's message, in one line."""
     cause: BaseException = error
     while cause.__cause__ is not None:
         cause = cause.__cause__

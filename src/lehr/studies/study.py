@@ -35,7 +35,7 @@ ADOPTION = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What became of a trial.
+    """Result of a trial.
 
     Attributes:
         state: finished, pruned, diverged or failed; None for one that is to be made again.
@@ -113,7 +113,7 @@ class SharedStudy:
         return None
 
     def faults(self, slot: int) -> int:
-        """How often a slot's trial has failed by itself."""
+        """Count how often a slot's trial has failed by itself."""
         return sum(bool(trial.user_attrs.get(RESULT, {}).get("fault")) for trial in self._by_slot().get(slot, ()))
 
     def beat(self, trial: Trial, count: int) -> None:
@@ -160,7 +160,7 @@ class SharedStudy:
         return self._trials(TrialState.RUNNING)
 
     def records(self, slots: int) -> list[Record]:
-        """How each slot stands.
+        """Return how each slot stands.
 
         Args:
             slots: how many there are.
@@ -213,7 +213,7 @@ def join_study(url: str, name: str, patience: float) -> tuple[SharedStudy, Defin
 
 
 def _definition_of(study: Study, mine: Definition) -> Definition:
-    """What a study is about; where nobody has said so, it is about this.
+    """Return what a study is about; where nobody has said so, it is about this.
 
     Raises:
         InputError: it is somebody else's.
@@ -231,7 +231,7 @@ def _definition_of(study: Study, mine: Definition) -> Definition:
 
 
 def _compare(there: Definition, mine: Definition, what: str) -> None:
-    """Whether two definitions are of the same study.
+    """Check that two definitions are of the same study.
 
     Raises:
         InputError: they are not; names what differs.
@@ -253,7 +253,7 @@ def _compare(there: Definition, mine: Definition, what: str) -> None:
 
 
 def _differences(there: Mapping[str, Any], here: Mapping[str, Any], prefix: str) -> list[str]:
-    """What differs between two mappings, a line each; mappings within them are looked into."""
+    """List what differs between two mappings, a line each; mappings within them are looked into."""
     lines = []
     for name in [*there, *(name for name in here if name not in there)]:
         old, new = there.get(name), _plain(here.get(name))
@@ -285,12 +285,12 @@ def _is_live(trial: FrozenTrial) -> bool:
 
 
 def _has_ended(trial: FrozenTrial) -> bool:
-    """Whether a trial is the end of its slot."""
+    """Return whether a trial is the end of its slot."""
     return trial.state.is_finished() and _state(trial) is not None
 
 
 def _state(trial: FrozenTrial) -> State | None:
-    """How a trial stands; None where it is to be made again."""
+    """Return how a trial stands; None where it is to be made again."""
     from optuna.trial import TrialState
 
     told: State | None = trial.user_attrs.get(RESULT, {}).get("state")

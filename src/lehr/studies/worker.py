@@ -41,14 +41,14 @@ POLL_SECONDS = 0.1
 IDLE = 1.0
 """Seconds between two looks for a trial."""
 MAX_FAULTS = 3
-"""How often a trial is made that fails by itself, for want of memory or of room."""
+"""Attempts at a trial that fails by itself, for want of memory or of room."""
 RELEASE = 300
 """Seconds that an earlier process of a trial gets to leave its run."""
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What a worker is told.
+    """Job of a worker.
 
     Attributes:
         storage: of the study, as `storage_url` gives it.
@@ -76,7 +76,7 @@ class Job:
 
 
 class Stop:
-    """Whether a signal asked the worker to end."""
+    """True when a signal asked the worker to end."""
 
     def __init__(self) -> None:
         self.asked = False
@@ -93,7 +93,7 @@ def worker_name() -> str:
 
 
 def alive(study_folder: Path, worker: str) -> bool | None:
-    """Whether a worker lives, by the lock that it holds; None where that cannot be told from here."""
+    """Return whether a worker lives, by the lock that it holds; None where that cannot be told from here."""
     host, _, process = worker.rpartition(":")
     place = study_folder / WORKERS / process
     if host != platform.node() or not place.is_dir():
@@ -223,7 +223,7 @@ class Worker:
             time.sleep(POLL_SECONDS)
 
     def _result(self, code: int, ended: Mapping[str, Any], epochs: list[Epoch], slot: int, folder: Path) -> Result:
-        """What the end of a run's process means.
+        """Interpret the end of a run's process.
 
         Args:
             code: its exit code, the signal that killed it as a negative number.
@@ -298,7 +298,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 
 def _changed(path: Path) -> int:
-    """When a file was written last; 0 where there is none."""
+    """Return when a file was written last; 0 where there is none."""
     try:
         return path.stat().st_mtime_ns
     except OSError:
@@ -306,7 +306,7 @@ def _changed(path: Path) -> int:
 
 
 def _read(outcome: Path) -> dict[str, Any]:
-    """How a run's process ended, where it could still say so."""
+    """Read how a run's process ended, where it could still say so."""
     try:
         content: dict[str, Any] = json.loads(outcome.read_text(encoding="utf-8"))
     except (OSError, ValueError):
