@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from lehr.errors import InputError, did_you_mean
 from lehr.hyperparameters import read_hyperparameters
 from lehr.models.family import ANCHOR_OPTIONS, Family, find_family
+from lehr.models.scale import rounded_size
 from lehr.options import (
     GROUPS,
     AugmentOptions,
@@ -26,13 +27,6 @@ from lehr.options import (
 
 DEFAULT_BATCH = 16
 """Images a step where nothing else is said."""
-STRIDE = 32
-"""The largest stride of every family; image sizes are multiples of it."""
-
-
-def rounded_size(imgsz: int) -> int:
-    """An image size in pixels, rounded up to a multiple of the largest stride."""
-    return -(-imgsz // STRIDE) * STRIDE
 
 
 class TrainConfig(Options):
@@ -155,6 +149,11 @@ def _validated(given: Mapping[str, Any], source: str) -> TrainConfig:
     if data.grid_min is not None and data.grid_max is not None and data.grid_min > data.grid_max:
         raise InputError(f"{source}: --grid-min {data.grid_min} is above --grid-max {data.grid_max}.")
     _check_dp(config, source)
+    if config.augment.augmentation:
+        from lehr.augment.augmentation import find_augmentation, probabilities
+
+        for name, _ in probabilities(config.augment.augmentation):
+            find_augmentation(name)
     if config.devices.sync_bn and config.speed.compile != "off":
         raise InputError(
             f"{source}: --sync-bn and --compile {config.speed.compile} do not go together, since BatchNorm then waits "

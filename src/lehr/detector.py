@@ -11,7 +11,7 @@ from lehr.runtime.malloc import tune_malloc
 tune_malloc()  # before torch is imported
 
 from lehr.callbacks.callback import FunctionCallback  # noqa: E402
-from lehr.config import build_config, rounded_size  # noqa: E402
+from lehr.config import build_config  # noqa: E402
 from lehr.data.cache import ImageStore  # noqa: E402
 from lehr.data.check import refuse_unusable  # noqa: E402
 from lehr.data.load import load_dataset, require_split, with_class_order  # noqa: E402
@@ -21,6 +21,7 @@ from lehr.errors import LehrError  # noqa: E402
 from lehr.evaluation.evaluator import Evaluation, evaluate  # noqa: E402
 from lehr.models.detection import DetectionModel  # noqa: E402
 from lehr.models.family import find_family  # noqa: E402
+from lehr.models.scale import rounded_size  # noqa: E402
 from lehr.models.weights import load_model  # noqa: E402
 from lehr.prediction.predictor import ImageSource, predict_images  # noqa: E402
 from lehr.prediction.sources import find_images  # noqa: E402

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
@@ -28,7 +29,15 @@ class PerMachine:
     """Marks an option that each machine which works on a study has its own value of."""
 
 
-ON_RESUME, PER_MACHINE = OnResume(), PerMachine()
+@dataclass(frozen=True, slots=True)
+class AddedLater:
+    """Marks an option that came after runs and studies had been written without it: they go on with its default.
+
+    Nothing may change under that default. Any other option that the config.yaml of a run lacks was cut off.
+    """
+
+
+ON_RESUME, PER_MACHINE, ADDED_LATER = OnResume(), PerMachine(), AddedLater()
 
 
 class Options(BaseModel):
@@ -233,6 +242,28 @@ class AugmentOptions(Options):
     """Probability of an upside-down flip."""
     fliplr: Probability = 0.5
     """Probability of a left-right flip."""
+    augmentation: Annotated[tuple[str, ...], ADDED_LATER] = ()
+    """An augmentation of an installed package, NAME or NAME=PROBABILITY; may be given several times."""
+
+    @field_validator("augmentation", mode="before")
+    @classmethod
+    def _requests(cls, value: Any) -> Any:
+        """One, a list, or a mapping from names to probabilities."""
+        if isinstance(value, Mapping):
+            return tuple(f"{name}={probability}" for name, probability in value.items())
+        return (value,) if isinstance(value, str) else value
+
+    @field_validator("augmentation")
+    @classmethod
+    def _named_once(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        names = [each.partition("=")[0] for each in value]
+        for each in value:
+            name, equals, probability = each.partition("=")
+            if not name or (equals and not _is_probability(probability)):
+                raise ValueError("NAME or NAME=PROBABILITY, a probability between 0 and 1")
+            if names.count(name) > 1:
+                raise ValueError(f"names, each once; '{name}' is there twice")
+        return value
 
 
 class SpeedOptions(Options):
@@ -298,10 +329,17 @@ class RunOptions(Options):
     """Minutes between checkpoints within an epoch; there is one after each epoch in any case."""
     deterministic: bool = False
     """Repeat to the last bit on CUDA too, at a cost that is measured and told; a CPU always does."""
-    callback: Annotated[tuple[str, ...], ON_RESUME, PER_MACHINE] = ()
+    callback: Annotated[tuple[str, ...], ON_RESUME, PER_MACHINE, ADDED_LATER] = ()
     """Listeners to the run, each the name of one that an installed package offers, or package.module:object."""
-    strict_callbacks: Annotated[bool, ON_RESUME, PER_MACHINE] = False
+    strict_callbacks: Annotated[bool, ON_RESUME, PER_MACHINE, ADDED_LATER] = False
     """End the run, its state saved, when a callback fails; otherwise that is reported and the run goes on."""
+
+
+def _is_probability(text: str) -> bool:
+    try:
+        return 0 <= float(text) <= 1
+    except ValueError:
+        return False
 
 
 GROUPS: dict[str, type[Options]] = {
@@ -331,6 +369,8 @@ MAY_CHANGE: dict[str, str] = {name: mark.only for name, mark in _marked(OnResume
 """Options that a run may be given anew when it goes on, and which values of them; any where that is empty."""
 LOCAL = frozenset(_marked(PerMachine))
 """Options that each machine of a study has its own of."""
+MAY_LACK = frozenset(_marked(AddedLater))
+"""Options that the config.yaml of a run, or the definition of a study, need not name."""
 
 
 def describe_may_change() -> str:

@@ -24,6 +24,7 @@ from lehr.checkpoint.format import Position, read_checkpoint, read_position, wri
 from lehr.checkpoint.run_folder import only_writer
 from lehr.config import build_config
 from lehr.errors import InputError, LehrError, Stopped
+from lehr.options import MAY_LACK
 from lehr.techniques.precision import Precision
 
 
@@ -204,6 +205,21 @@ def test_a_damaged_configuration_is_told_and_that_of_the_checkpoint_used(
     (folder / "config.yaml").write_text(cut)
     with pytest.raises(InputError, match=r"config\.yaml: lacks .* cut off"):
         resume(folder)
+
+
+def test_a_run_of_before_an_option_goes_on_with_its_default(data: Path, tmp_path: Path) -> None:
+    run(data, tmp_path, "whole")
+    folder = stopped_run(data, tmp_path, "run", 4)
+    path = folder / "config.yaml"
+    given = yaml.safe_load(path.read_text())
+    assert {"augmentation"} <= MAY_LACK
+    path.write_text(yaml.safe_dump({name: value for name, value in given.items() if name not in MAY_LACK}))
+    checkpoint = read_checkpoint(folder / "last.ckpt")
+    checkpoint.content["config"] = {n: v for n, v in checkpoint.content["config"].items() if n not in MAY_LACK}
+    write_checkpoint(folder, checkpoint.content, checkpoint.position)
+    resume(folder)
+    assert differences(tmp_path / "whole", folder) == []
+    assert yaml.safe_load(path.read_text()) == given
 
 
 def test_the_arithmetic_of_a_run_that_goes_on_is_that_of_a_new_one(data: Path, tmp_path: Path) -> None:

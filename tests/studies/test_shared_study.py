@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import subprocess
 import sys
@@ -58,6 +59,15 @@ def test_each_slot_gets_one_trial_however_often_slots_are_filled(url: str) -> No
     assert [trial.user_attrs[SLOT] for trial in study.study.get_trials(deepcopy=False)] == [0, 1, 2]
     study.fill([{}] * 5)
     assert sorted(trial.user_attrs[SLOT] for trial in study.study.get_trials(deepcopy=False)) == [0, 1, 2, 3, 4]
+
+
+def test_a_study_of_before_an_option_goes_on_with_its_default(url: str) -> None:
+    opened(url)
+    newer = dataclasses.replace(DEFINITION, options={**DEFINITION.options, "augmentation": []})
+    opened(url, newer)
+    for options, words in (({"augmentation": ["x"]}, "--augmentation: "), ({"mosaic": 1.0}, "--mosaic: nothing there")):
+        with pytest.raises(InputError, match=words):
+            opened(url, dataclasses.replace(DEFINITION, options={**DEFINITION.options, **options}))
 
 
 def test_a_trial_is_taken_in_order_with_its_fixed_values_and_ends_its_slot(url: str) -> None:

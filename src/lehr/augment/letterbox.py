@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from lehr.config import rounded_size
+from lehr.models.scale import rounded_size
 
 GREY = 114
 """Value of what no image covers: the mean of common photographs."""

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from lehr.augment.augmentation import PictureContext, change_plan
 from lehr.augment.colour import hsv_gains
 from lehr.augment.copy_paste import copy_paste
 from lehr.augment.flips import flips
@@ -52,7 +53,13 @@ def plan_sample(
     if multi_image and rng.random() < options.mixup:
         other = _plan_one(samples, options, imgsz, int(rng.integers(len(samples))), multi_image, rng)
         plan = mixup(plan, other, rng)
-    return Plan(plan.tiles, plan.boxes, plan.classes, hsv_gains(options, rng), plan.blend)
+    plan = Plan(plan.tiles, plan.boxes, plan.classes, hsv_gains(options, rng), plan.blend)
+    if not options.augmentation:
+        return plan
+    context = PictureContext(samples, index, imgsz, shape or (imgsz, imgsz), multi_image)
+    return change_plan(
+        plan, options.augmentation, context, lambda name: generator(seed, f"augmentation {name}", epoch, index)
+    )
 
 
 def _plan_one(

@@ -54,8 +54,8 @@ def anchors(
         Write the figures to this file.
     """
     from lehr.cli.output import report_rounding, say, write_json
-    from lehr.config import rounded_size
     from lehr.data.load import load_dataset, require_split
+    from lehr.models.scale import rounded_size
     from lehr.techniques.autoanchor import ENOUGH_RECALL, autoanchor, measure, object_sizes
 
     report_rounding(imgsz)

@@ -34,7 +34,7 @@ def write_json(path: Path, content: Any) -> None:
 
 def report_rounding(imgsz: int | None, say: Callable[[str], None] = say) -> None:
     """Says when an image size is not used as it was given."""
-    from lehr.config import rounded_size
+    from lehr.models.scale import rounded_size
 
     if imgsz is not None and rounded_size(imgsz) != imgsz:
         say(f"--imgsz {imgsz} is not a multiple of 32: rounded up to {rounded_size(imgsz)}.")

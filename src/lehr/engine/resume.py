@@ -21,7 +21,7 @@ from lehr.engine.data import RunData
 from lehr.engine.preflight import still_possible
 from lehr.engine.state import TrainState
 from lehr.errors import InputError
-from lehr.options import GROUPS, MAY_CHANGE, describe_may_change, option_names
+from lehr.options import GROUPS, MAY_CHANGE, MAY_LACK, describe_may_change, option_names
 from lehr.runtime.device import describe_device
 from lehr.techniques.auto import OptimizerChoice
 from lehr.techniques.early_stopping import EarlyStopping
@@ -207,7 +207,7 @@ def _complete(path: Path) -> TrainConfig:
         InputError: it is missing, damaged, or lacks an option, so that a default would take the place of the run's own.
     """
     given = read_mapping(path)
-    missing = [name for name in option_names() if name not in given]
+    missing = [name for name in option_names() if name not in given and name not in MAY_LACK]
     if missing:
         raise InputError(
             f"{path}: lacks {len(missing)} options, such as --{missing[0].replace('_', '-')}: it is cut off, or of "

@@ -1,9 +1,17 @@
-"""Scales of a family: the same model, deeper or wider."""
+"""Scales of a family, the same model, deeper or wider; and the image sizes that every family takes."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+
+STRIDE = 32
+"""The largest stride of every family, pixels; image sizes are multiples of it."""
+
+
+def rounded_size(imgsz: int) -> int:
+    """An image size in pixels, rounded up to a multiple of the largest stride."""
+    return -(-imgsz // STRIDE) * STRIDE
 
 
 @dataclass(frozen=True, slots=True)

@@ -132,6 +132,8 @@ def command(search: EvolveStudy, file: Path) -> str:
         option = name.replace("_", "-")
         if isinstance(value, bool):
             words.append(f"--{option}" if value else f"--no-{option}")
+        elif isinstance(value, list):
+            words += [word for each in value for word in (f"--{option}", shlex.quote(str(each)))]
         elif value is not None:
             words += [f"--{option}", shlex.quote(f"{value:.10g}" if isinstance(value, float) else str(value))]
     return " ".join(words)

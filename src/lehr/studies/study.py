@@ -13,7 +13,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from lehr.config import TrainConfig
 from lehr.errors import InputError
+from lehr.options import MAY_LACK
 from lehr.search.definition import Definition
 from lehr.search.optuna_adapter import enqueued_values, move_trial, open_trial, set_attribute, storage_of
 from lehr.search.records import Record, State, Value
@@ -239,7 +241,7 @@ def _compare(there: Definition, mine: Definition, what: str) -> None:
     if there.kind != mine.kind:
         raise InputError(f"{what} is one of `lehr {there.kind}`. Choose another --name.")
     lines = [
-        *_differences(there.options, mine.options, "--"),
+        *_differences(_complete(there.options, mine.options), mine.options, "--"),
         *_differences(there.search, mine.search, ""),
         *(["the data set: other images or labels"] if there.data != mine.data else []),
     ]
@@ -250,6 +252,12 @@ def _compare(there: Definition, mine: Definition, what: str) -> None:
             f"{what} exists already, and is about something else; its trials could not be compared with these. Choose "
             f"another --name, or go on with it as it is:\n{listed}{more}"
         )
+
+
+def _complete(there: Mapping[str, Any], mine: Mapping[str, Any]) -> dict[str, Any]:
+    """A study's options with the defaults of those that came after it was made."""
+    default = TrainConfig().flat()
+    return {**{name: default[name] for name in mine if name in MAY_LACK}, **there}
 
 
 def _differences(there: Mapping[str, Any], here: Mapping[str, Any], prefix: str) -> list[str]:
