@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: install demo test check pictures format clean
+.PHONY: install demo test check pictures docs-index format clean
 
 install: $(VENV)/.installed
 
@@ -32,6 +32,9 @@ pictures: install
 	$(BIN)/python docs/techniques/pictures/curves.py
 	$(BIN)/python docs/techniques/pictures/images.py
 	sed -n 's/^Made by `\(lehr .*\)`\.$$/\1/p' docs/techniques/*.md | PATH="$(CURDIR)/$(BIN):$$PATH" sh -ex
+
+docs-index: install
+	$(BIN)/python docs/techniques/index.py
 
 format: install
 	$(BIN)/ruff check --fix .

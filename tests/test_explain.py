@@ -9,9 +9,9 @@ import pytest
 
 from lehr.cli.explanation import explanation
 from lehr.config import build_config
-from lehr.explain import techniques
 from lehr.hyperparameters import PRESETS
 from lehr.preview import preview
+from lehr.techniques.catalog import techniques
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted(path for path in (ROOT / "docs" / "techniques").glob("*.md") if path.stem != "README")
@@ -19,7 +19,7 @@ PAGES = sorted(path for path in (ROOT / "docs" / "techniques").glob("*.md") if p
 
 def explained(**options: object) -> dict[str, bool]:
     run = preview(build_config({"data": "x", **options}), images=205, classes=3)
-    return {technique.name: technique.on for technique in techniques(run)}
+    return {technique.name: technique.in_run(run).on for technique in techniques()}
 
 
 def test_defaults_and_switches() -> None:
@@ -35,11 +35,12 @@ def test_every_technique_that_can_be_turned_off_is_off_with_its_option(model: st
     given = {"mixup": 0.1, "copy_paste": 0.1, "multi_scale": 0.5, "label_smoothing": 0.1, "fl_gamma": 1.5}
     given |= {"class_weights": 0.5, "image_weights": True, "frequency_bias": True, "single_cls": True, "epochs": 300}
     run = preview(build_config({"data": "x", "model": model, "optimizer": "SGD", **given}), images=205, classes=3)
-    for technique in techniques(run):
-        if not technique.on or not technique.off.startswith("--") or technique.name == "optimizer":
+    for technique in techniques():
+        state = technique.in_run(run)
+        if not state.on or not state.change.startswith("--") or technique.name == "optimizer":
             continue
         switched = dict(given)
-        words = technique.off.split()
+        words = state.change.split()
         while words:
             name = words.pop(0)
             if name.startswith("--no-"):
@@ -49,8 +50,7 @@ def test_every_technique_that_can_be_turned_off_is_off_with_its_option(model: st
         after = preview(
             build_config({"data": "x", "model": model, "optimizer": "SGD", **switched}), images=205, classes=3
         )
-        states = {each.name: each.on for each in techniques(after)}
-        assert not states[technique.name], technique
+        assert not technique.in_run(after).on, technique
 
 
 def test_the_text_names_values_reasons_and_pages() -> None:
@@ -58,14 +58,6 @@ def test_the_text_names_values_reasons_and_pages() -> None:
     assert "480 images" in text and "AdamW, lr0 0.002" in text
     assert "docs/techniques/warmup.md" in text and "off: --warmup none" in text
     assert "docs/techniques/mixup.md; on: --mixup 0.1" in text
-
-
-def test_every_technique_has_its_page() -> None:
-    run = preview(build_config({"data": "x"}), images=205, classes=3)
-    other = preview(build_config({"data": "x", "model": "yolov5n"}), images=205, classes=3)
-    named = {technique.page for each in (run, other) for technique in techniques(each)}
-    assert named <= {str(path.relative_to(ROOT)) for path in PAGES}
-    assert {path.stem for path in PAGES} - {Path(page).stem for page in named} <= {"hyperparameter-files", "box-losses"}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: path.stem)
@@ -81,11 +73,6 @@ def test_a_page_has_idea_formula_picture_advice_and_source(page: Path) -> None:
     assert made
     if made[2]:
         assert f'"{made[3]}"' in (ROOT / made[2]).read_text()
-
-
-def test_the_index_lists_every_page() -> None:
-    index = (ROOT / "docs" / "techniques" / "README.md").read_text()
-    assert all(f"({page.name})" in index for page in PAGES)
 
 
 def test_presets_are_told_in_their_page() -> None:

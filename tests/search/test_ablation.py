@@ -9,10 +9,9 @@ import pytest
 
 from lehr.config import TrainConfig, build_config
 from lehr.errors import InputError
-from lehr.explain import PAGES
 from lehr.search.ablation import Ablation
 from lehr.search.definition import Definition
-from lehr.search.switches import ALIASES, NOT_OF_ALL, TABLE, choose, is_on
+from lehr.search.switches import choose, is_on
 
 optuna = pytest.importorskip("optuna")
 
@@ -24,24 +23,6 @@ def a_run(**options: Any) -> TrainConfig:
 def ablation(names: str, mode: str = "leave-one-out", **options: Any) -> Ablation:
     config = a_run(**options)
     return Ablation(config.flat(), choose(names.split(","), config), mode, "map")
-
-
-def test_every_technique_is_of_options_that_there_are_and_has_a_page() -> None:
-    options = a_run().flat()
-    pages = {
-        "cos_lr": "schedules",
-        "schedule": "schedules",
-        "rect": "rectangular-batches",
-        "weight_decay": "optimizers",
-    }
-    pages |= {"close_mosaic": "mosaic"}
-    for name, switch in TABLE.items():
-        assert switch.on.keys() == switch.off.keys() <= options.keys(), name
-        page = Path(__file__).parents[2] / PAGES / f"{pages.get(name, name.replace('_', '-'))}.md"
-        assert page.is_file(), page
-        for side in (switch.on, switch.off):
-            build_config({"data": "x.yaml", **{option: value for option, value in side.items() if value is not ...}})
-    assert set(ALIASES.values()) | set(NOT_OF_ALL) <= set(TABLE)
 
 
 def test_leave_one_out_trains_all_and_all_but_each() -> None:

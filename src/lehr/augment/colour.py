@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lehr.options import AugmentOptions
+from lehr.technique import Run, Section, State, Switch, Technique
 
 HUES = 180
 """Values of the hue in OpenCV's 8-bit HSV: half degrees."""
@@ -41,3 +42,28 @@ def hsv_gains(options: AugmentOptions, rng: np.random.Generator) -> tuple[float,
     spans = (options.hsv_h, options.hsv_s, options.hsv_v)
     hue, saturation, value = (float(1 + draw * span) for draw, span in zip(rng.uniform(-1, 1, 3), spans, strict=True))
     return (hue, saturation, value) if any(spans) else None
+
+
+def _state(run: Run) -> State:
+    augment = run.config.augment
+    value = f"hue {augment.hsv_h:g}, saturation {augment.hsv_s:g}, value {augment.hsv_v:g}"
+    return State(any((augment.hsv_h, augment.hsv_s, augment.hsv_v)), value)
+
+
+TECHNIQUE = Technique(
+    name="colour jitter",
+    page="colour-jitter",
+    section=Section.AUGMENTATION,
+    order=50,
+    options=("hsv_h", "hsv_s", "hsv_v"),
+    why="the light is different each time",
+    state=_state,
+    switches=(
+        Switch(
+            "colour_jitter",
+            {"hsv_h": 0.015, "hsv_s": 0.7, "hsv_v": 0.4},
+            {"hsv_h": 0.0, "hsv_s": 0.0, "hsv_v": 0.0},
+            aliases=("hsv", "color_jitter"),
+        ),
+    ),
+)

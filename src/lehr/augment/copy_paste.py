@@ -11,6 +11,7 @@ from lehr.augment.geometry import Matrix, scaling, transform_boxes, translation,
 from lehr.augment.tiles import Tile, fit_pixels
 from lehr.options import AugmentOptions
 from lehr.sample import Sample
+from lehr.technique import Run, Section, State, Switch, Technique
 
 MAX_COVERED = 0.3
 """Share of an object that a pasted one may cover."""
@@ -52,3 +53,20 @@ def _covered(boxes: NDArray[np.float64], by: NDArray[np.float64]) -> NDArray[np.
     """Share of each box's area that another box covers."""
     sides = np.clip(np.minimum(boxes[:, 2:], by[2:]) - np.maximum(boxes[:, :2], by[:2]), 0, None)
     return np.asarray(sides.prod(1) / (boxes[:, 2:] - boxes[:, :2]).prod(1))
+
+
+def _state(run: Run) -> State:
+    share = run.config.augment.copy_paste
+    return State(share > 0 and not run.config.data.rect, f"probability {share:g}")
+
+
+TECHNIQUE = Technique(
+    name="copy-paste",
+    page="copy-paste",
+    section=Section.AUGMENTATION,
+    order=30,
+    options=("copy_paste",),
+    why="objects in new surroundings",
+    state=_state,
+    switches=(Switch("copy_paste", {"copy_paste": 0.1}, {"copy_paste": 0.0}),),
+)

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from lehr.augment.colour_on_device import jitter_hsv_batch
 from lehr.augment.gpu_plan import PackedCanvases
+from lehr.technique import Run, Section, State, Technique
 
 CHUNK_PIXELS = 1 << 21
 """Canvas pixels that are drawn at once; each takes about 130 bytes meanwhile."""
@@ -118,3 +119,22 @@ def _into_crop(matrix: Tensor, column: Tensor, row: Tensor) -> tuple[Tensor, Ten
         z = torch.where(z > 0, z, torch.nan)
         x, y = x / z, y / z
     return x, y
+
+
+def _state(run: Run) -> State:
+    place = run.config.speed.augment_on
+    return State(place != "cpu", "on a GPU" if place == "auto" else "on any device")
+
+
+TECHNIQUE = Technique(
+    name="drawing on the device",
+    page="drawing-on-the-device",
+    section=Section.DEVICE,
+    order=20,
+    options=("augment_on",),
+    why="the device need not wait for cores that draw",
+    state=_state,
+    turn_on="--augment-on auto",
+    turn_off="--augment-on cpu",
+    code=("augment/gpu_plan.py", "augment/colour_on_device.py"),
+)

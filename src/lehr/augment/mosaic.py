@@ -12,6 +12,7 @@ import numpy as np
 from lehr.augment.geometry import scaling, translation
 from lehr.augment.tiles import Tile
 from lehr.sample import Sample
+from lehr.technique import Run, Section, State, Switch, Technique
 
 
 def mosaic(samples: Sequence[Sample], imgsz: int, index: int, rng: np.random.Generator) -> list[Tile]:
@@ -34,3 +35,25 @@ def mosaic(samples: Sequence[Sample], imgsz: int, index: int, rng: np.random.Gen
         matrix = translation(left, top) @ scaling(scale, scale)
         tiles.append(Tile(source, matrix, (0, 0, sample.width, sample.height)))
     return tiles
+
+
+def _state(run: Run) -> State:
+    augment, epochs = run.config.augment, run.plan.epochs
+    closed = f"closed for the last {min(augment.close_mosaic, epochs)} epochs"
+    return State(augment.mosaic > 0 and not run.config.data.rect, f"probability {augment.mosaic:g}, {closed}")
+
+
+TECHNIQUE = Technique(
+    name="mosaic",
+    page="mosaic",
+    section=Section.AUGMENTATION,
+    order=10,
+    options=("mosaic", "close_mosaic"),
+    why="four images in one: more objects, more sizes, more surroundings",
+    state=_state,
+    switches=(
+        Switch("mosaic", {"mosaic": 1.0}, {"mosaic": 0.0}),
+        Switch("close_mosaic", {"close_mosaic": 10}, {"close_mosaic": 0}),
+    ),
+    turn_on="--mosaic 1, without --rect",
+)

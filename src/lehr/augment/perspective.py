@@ -6,6 +6,7 @@ import numpy as np
 
 from lehr.augment.geometry import Matrix, rotation, scaling, shearing, tilting, translation
 from lehr.options import AugmentOptions
+from lehr.technique import Run, Section, State, Switch, Technique, shell_options
 
 
 def moves(options: AugmentOptions) -> bool:
@@ -33,3 +34,33 @@ def random_view(
     x, y = rng.uniform(0.5 - options.translate, 0.5 + options.translate, 2) * shape
     centred = translation(-plane[0] / 2, -plane[1] / 2)
     return np.asarray(translation(x, y) @ slant @ scaling(factor, factor) @ turn @ tilt @ centred)
+
+
+OPTIONS = ("degrees", "translate", "scale", "shear", "perspective")
+
+
+def _state(run: Run) -> State:
+    values = {name: getattr(run.config.augment, name) for name in OPTIONS}
+    on = {name: value for name, value in values.items() if value}
+    value = ", ".join(f"{name} {value:g}" for name, value in on.items())
+    return State(bool(on), value, shell_options(dict.fromkeys(on, 0)))
+
+
+TECHNIQUE = Technique(
+    name="random perspective",
+    page="random-perspective",
+    section=Section.AUGMENTATION,
+    order=40,
+    options=OPTIONS,
+    why="the camera stands elsewhere each time",
+    state=_state,
+    switches=(
+        Switch(
+            "random_perspective",
+            {"translate": 0.1, "scale": 0.5, "degrees": 0.0, "shear": 0.0, "perspective": 0.0},
+            {"translate": 0.0, "scale": 0.0, "degrees": 0.0, "shear": 0.0, "perspective": 0.0},
+        ),
+    ),
+    turn_on="--scale 0.5 --translate 0.1",
+    code=("augment/geometry.py",),
+)

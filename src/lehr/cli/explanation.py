@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from lehr.config import TrainConfig
-from lehr.explain import Technique, techniques
 from lehr.preview import preview
+from lehr.technique import State, Technique
+from lehr.techniques.catalog import techniques
 
 
 def explanation(config: TrainConfig) -> str:
@@ -14,16 +15,20 @@ def explanation(config: TrainConfig) -> str:
         InputError: the data set cannot be read, or the warmup is longer than the run.
     """
     run = preview(config)
-    every = techniques(run)
+    states = [(technique, technique.in_run(run)) for technique in techniques()]
     head = (
         f"{config.model.model} on {config.data.data}: {run.images} images to train, {run.classes} classes, "
         f"{run.plan.epochs} epochs of {run.plan.batches} batches at {config.imgsz} pixels"
     )
-    on = [line for technique in every if technique.on for line in _lines(technique)]
-    off = [f"  {each.name}: {each.why} ({each.page}; on: {each.value})" for each in every if not each.on]
+    on = [line for technique, state in states if state.on for line in _lines(technique, state)]
+    off = [
+        f"  {each.name}: {each.why} ({each.path}; on: {state.change or 'see its page'})"
+        for each, state in states
+        if not state.on
+    ]
     return "\n".join([head, *config.notes, "", "On:", *on, "", "Off:", *off])
 
 
-def _lines(technique: Technique) -> list[str]:
-    off = f"; off: {technique.off}" if technique.off else ""
-    return [f"  {technique.name}: {technique.value}", f"      {technique.why} ({technique.page}{off})"]
+def _lines(technique: Technique, state: State) -> list[str]:
+    off = f"; off: {state.change}" if state.change else ""
+    return [f"  {technique.name}: {state.value}", f"      {technique.why} ({technique.path}{off})"]

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from lehr.augment.letterbox import smallest_rectangle
 from lehr.sample import Sample
+from lehr.technique import Section, State, Switch, Technique
 
 
 def alike_together(order: Iterable[int], samples: Sequence[Sample]) -> list[int]:
@@ -27,3 +28,15 @@ def rectangle(samples: Sequence[Sample], indices: Sequence[int], imgsz: int) -> 
         imgsz: longest side, pixels.
     """
     return smallest_rectangle([(samples[index].width, samples[index].height) for index in indices], imgsz)
+
+
+TECHNIQUE = Technique(
+    name="rectangular batches",
+    page="rectangular-batches",
+    section=Section.DATA,
+    order=20,
+    options=("rect",),
+    why="no work on padding; without mosaic",
+    state=lambda run: State(run.config.data.rect, "smallest rectangle of whole strides"),
+    switches=(Switch("rect", {"rect": True}, {"rect": False}),),
+)

@@ -24,6 +24,7 @@ from lehr.models.detection import DetectionModel
 from lehr.models.preserve_buffers import preserve_buffers
 from lehr.runtime.cache_folder import cache_folder
 from lehr.techniques.clipping import clip_gradients
+from lehr.techniques.compiled_steps import MODES
 from lehr.techniques.multi_scale import model_input
 from lehr.techniques.non_finite import Statistics, step_if_finite
 from lehr.techniques.optimizer import set_rates
@@ -34,8 +35,6 @@ from lehr.techniques.sync_batch_norm import Membership
 Sums = Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
 """From images, boxes and classes to the sums and counts of the loss."""
 
-MODES = {"default": None, "max": "max-autotune-no-cudagraphs"}
-"""Modes of torch.compile by the choices of `--compile`."""
 REHEARSED = 64
 """Side of the image that processes rehearse an exchange of gradients with, pixels."""
 

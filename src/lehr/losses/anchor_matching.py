@@ -15,6 +15,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from lehr.technique import Section, State, Technique
+
 CELL_OFFSETS = ((0.0, 0.0), (0.5, 0.0), (0.0, 0.5), (-0.5, 0.0), (0.0, -0.5))
 """Offsets subtracted from a centre, cells, to reach its cell and the neighbours left, above, right and below."""
 
@@ -83,3 +85,17 @@ def _near(centre: Tensor, width: int, height: int) -> Tensor:
     ]  # left, above, right, below
     near = [(side % 1 < 0.5) & (side > 1) for side in sides]
     return torch.stack([torch.ones_like(near[0]), *near], -1)
+
+
+TECHNIQUE = Technique(
+    name="anchor matching",
+    page="anchor-matching",
+    section=Section.LOSS,
+    order=20,
+    options=("anchor_t",),
+    why="anchors of like shape near the centre answer for the object",
+    state=lambda run: State(True, f"sides within {run.config.loss.anchor_t:g} times, three cells"),
+    suits=lambda family: "anchor_t" in family.options,
+    family="a family with anchors, such as yolov5n",
+    code=("losses/anchor_based.py",),
+)

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from lehr.technique import Section, State, Switch, Technique
+
 FOCAL_ALPHA = 0.25
 
 
@@ -28,3 +30,15 @@ def focal_factor(logits: Tensor, targets: Tensor, gamma: float, alpha: float = F
     balance = targets * alpha + (1 - targets) * (1 - alpha)
     factor: Tensor = balance * (1 - correct) ** gamma
     return factor
+
+
+TECHNIQUE = Technique(
+    name="focal loss",
+    page="focal-loss",
+    section=Section.LOSS,
+    order=50,
+    options=("fl_gamma",),
+    why="easy background counts less",
+    state=lambda run: State(run.config.loss.fl_gamma > 0, f"gamma {run.config.loss.fl_gamma:g}"),
+    switches=(Switch("focal_loss", {"fl_gamma": 1.5}, {"fl_gamma": 0.0}, aliases=("fl_gamma",)),),
+)

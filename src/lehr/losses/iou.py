@@ -7,6 +7,8 @@ import math
 import torch
 from torch import Tensor
 
+from lehr.technique import Run, Section, State, Technique
+
 
 def ciou(a: Tensor, b: Tensor, eps: float = 1e-7) -> Tensor:
     """Complete IoU: overlap, minus the distance of the centres, minus the difference of the aspect ratios.
@@ -39,3 +41,22 @@ def ciou(a: Tensor, b: Tensor, eps: float = 1e-7) -> Tensor:
     with torch.no_grad():
         alpha = v / (v - iou + (1 + eps))
     return iou - (distance / diagonal + v * alpha)
+
+
+def _state(run: Run) -> State:
+    loss = run.config.loss
+    gain = run.config.family.gains["box"] if loss.box is None else loss.box
+    distances = f"; distances as distributions, gain {loss.dfl:g}" if "dfl" in run.config.family.options else ""
+    return State(True, f"CIoU, gain {gain:g}{distances}")
+
+
+TECHNIQUE = Technique(
+    name="box losses",
+    page="box-losses",
+    section=Section.LOSS,
+    order=30,
+    options=("box", "dfl"),
+    why="what is learned is the overlap that is evaluated",
+    state=_state,
+    code=("losses/task_aligned.py",),
+)

@@ -23,6 +23,7 @@ from torch import Tensor
 
 from lehr.losses.iou import ciou
 from lehr.losses.loss import supports_dynamic_shapes
+from lehr.technique import Run, Section, State, Technique
 
 INSIDE_EPS = 1e-9
 """A point is inside a box when it is further than this from every side, pixels."""
@@ -176,3 +177,22 @@ def _measure_candidates(
     overlap[image, which, point] = of_pair
     metric[image, which, point] = score.pow(alpha) * of_pair.pow(beta)
     return overlap, metric
+
+
+def _state(run: Run) -> State:
+    least = run.config.loss.least_side
+    sides = f", sides of at least {least:g}" if least > 0 else ""
+    return State(True, f"the 10 best points of each object{sides}")
+
+
+TECHNIQUE = Technique(
+    name="task-aligned assignment",
+    page="task-aligned-assignment",
+    section=Section.LOSS,
+    order=10,
+    options=("least_side",),
+    why="points that score and overlap well answer for the object",
+    state=_state,
+    suits=lambda family: "least_side" in family.options,
+    family="a family without anchors, such as yolov8n",
+)

@@ -22,6 +22,7 @@ from lehr.models.build import anchor_head, build_model
 from lehr.models.detection import DetectionModel
 from lehr.models.family import is_model
 from lehr.runtime.atomic_write import atomic_file
+from lehr.technique import Section, State, Switch, Technique
 
 FORMAT = "lehr-1"
 
@@ -186,3 +187,16 @@ def take_fitting_weights(model: DetectionModel, path: Path) -> Transfer:
 def _rounded(anchors: Tensor) -> list[list[list[float]]]:
     """Anchors as people read them; the exact ones are among the tensors."""
     return [[[round(side, 2) for side in anchor] for anchor in level] for level in anchors.tolist()]
+
+
+TECHNIQUE = Technique(
+    name="pretrained start",
+    page="pretrained-start",
+    section=Section.MODEL,
+    order=10,
+    options=("weights",),
+    why="features learned elsewhere need fewer images here",
+    state=lambda run: State(run.config.model.weights is not None, str(run.config.model.weights)),
+    switches=(Switch("pretrained_start", {"weights": ...}, {"weights": None}, aliases=("weights",)),),
+    turn_on="--weights FILE",
+)

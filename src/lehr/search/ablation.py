@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from lehr.errors import InputError
 from lehr.search.definition import Definition
 from lehr.search.records import Value
-from lehr.search.switches import Switch
+from lehr.search.switches import Sides
 
 if TYPE_CHECKING:
     from optuna import Trial
@@ -37,7 +37,7 @@ class Ablation:
     """
 
     base: Mapping[str, Any]
-    switches: Mapping[str, Switch]
+    switches: Mapping[str, Sides]
     mode: str
     fitness: str
 
@@ -45,7 +45,7 @@ class Ablation:
     def of(cls, definition: Definition) -> Ablation:
         """The ablation that a definition is of."""
         search = definition.search
-        switches = {name: Switch(**each) for name, each in search["techniques"].items()}
+        switches = {name: Sides(**each) for name, each in search["techniques"].items()}
         return cls(definition.options, switches, search["mode"], search["fitness"])
 
     def definition(self, data: str) -> Definition:

@@ -1,7 +1,7 @@
-"""Techniques as an ablation switches them: which options turn each on and off.
+"""Techniques as an ablation switches them: which options turn each on and off in a run.
 
-On means as in the run itself where it has the technique on, else the values here. A user's file adds techniques of its
-own: any options, those of other data too.
+On means as in the run itself where it has the technique on, else the values that the technique's description names. A
+user's file adds techniques of its own: any options, those of other data too.
 """
 
 from __future__ import annotations
@@ -15,12 +15,15 @@ from typing import Any
 from lehr.config import TrainConfig, build_config
 from lehr.errors import InputError, did_you_mean
 from lehr.options import LOCAL, option_names
+from lehr.technique import Switch, Technique
+from lehr.techniques.catalog import techniques
+from lehr.techniques.schedule import schedule_name
 from lehr.yaml_files import line_of_key, read_mapping
 
 
 @dataclass(frozen=True, slots=True)
-class Switch:
-    """A technique's two sides.
+class Sides:
+    """A technique's two sides in a run.
 
     Attributes:
         on: options that turn it on.
@@ -31,56 +34,15 @@ class Switch:
     off: Mapping[str, Any]
 
 
-TABLE: dict[str, Switch] = {
-    "warmup": Switch({"warmup": "gradual"}, {"warmup": "none"}),
-    "schedule": Switch({"lr_schedule": "linear"}, {"lr_schedule": "constant"}),
-    "cos_lr": Switch({"lr_schedule": "cosine"}, {"lr_schedule": "linear"}),
-    "accumulation": Switch({"nominal_batch": None}, {"nominal_batch": 1}),
-    "clipping": Switch({"clip_norm": 10.0}, {"clip_norm": 0.0}),
-    "weight_decay": Switch({"weight_decay": 5e-4}, {"weight_decay": 0.0}),
-    "ema": Switch({"ema_decay": 0.9999}, {"ema_decay": 0.0}),
-    "pretrained_start": Switch({"weights": ...}, {"weights": None}),
-    "freezing": Switch({"freeze": ...}, {"freeze": None}),
-    "autoanchor": Switch({"autoanchor": True}, {"autoanchor": False}),
-    "frequency_bias": Switch({"frequency_bias": True}, {"frequency_bias": False}),
-    "multi_scale": Switch({"multi_scale": 0.5}, {"multi_scale": 0.0}),
-    "rect": Switch({"rect": True}, {"rect": False}),
-    "image_weights": Switch({"image_weights": True}, {"image_weights": False}),
-    "label_smoothing": Switch({"label_smoothing": 0.1}, {"label_smoothing": 0.0}),
-    "focal_loss": Switch({"fl_gamma": 1.5}, {"fl_gamma": 0.0}),
-    "class_weights": Switch({"class_weights": 0.5}, {"class_weights": 0.0}),
-    "mosaic": Switch({"mosaic": 1.0}, {"mosaic": 0.0}),
-    "close_mosaic": Switch({"close_mosaic": 10}, {"close_mosaic": 0}),
-    "mixup": Switch({"mixup": 0.1}, {"mixup": 0.0}),
-    "copy_paste": Switch({"copy_paste": 0.1}, {"copy_paste": 0.0}),
-    "random_perspective": Switch(
-        {"translate": 0.1, "scale": 0.5, "degrees": 0.0, "shear": 0.0, "perspective": 0.0},
-        {"translate": 0.0, "scale": 0.0, "degrees": 0.0, "shear": 0.0, "perspective": 0.0},
-    ),
-    "colour_jitter": Switch({"hsv_h": 0.015, "hsv_s": 0.7, "hsv_v": 0.4}, {"hsv_h": 0.0, "hsv_s": 0.0, "hsv_v": 0.0}),
-    "flips": Switch({"fliplr": 0.5, "flipud": 0.0}, {"fliplr": 0.0, "flipud": 0.0}),
-    "mixed_precision": Switch({"amp": "auto"}, {"amp": "off"}),
-}
-"""`...` stands for what the run must be given itself."""
-ALIASES = {
-    "anchors": "autoanchor",
-    "hsv": "colour_jitter",
-    "color_jitter": "colour_jitter",
-    "fl_gamma": "focal_loss",
-    "nominal_batch": "accumulation",
-    "clip_norm": "clipping",
-    "weights": "pretrained_start",
-    "freeze": "freezing",
-    "amp": "mixed_precision",
-}
-"""Other names that people know."""
-ONLY_WITH_ANCHORS = ("autoanchor",)
-NOT_OF_ALL = ("schedule", "freezing", "mixed_precision")
-"""What `all` leaves out: it shares an option with another technique, or is not there to make results better."""
 FORM = "'NAME: {on: {OPTION: VALUE}, off: {OPTION: VALUE}}'"
 
 
-def choose(names: Sequence[str], config: TrainConfig, file: Path | None = None) -> dict[str, Switch]:
+def switches() -> dict[str, Switch]:
+    """What techniques say can be switched, by name."""
+    return {switch.name: switch for technique in techniques() for switch in technique.switches}
+
+
+def choose(names: Sequence[str], config: TrainConfig, file: Path | None = None) -> dict[str, Sides]:
     """The techniques of an ablation, on as in the run itself where it has them on.
 
     Args:
@@ -92,19 +54,21 @@ def choose(names: Sequence[str], config: TrainConfig, file: Path | None = None) 
         InputError: one is unknown, means nothing to the model, or shares an option with another.
     """
     own = {} if file is None else _read(file, config)
-    chosen: dict[str, Switch] = {}
+    table = switches()
+    aliases = {alias: switch.name for switch in table.values() for alias in switch.aliases}
+    chosen: dict[str, Sides] = {}
     for given in names:
         name = given.strip().replace("-", "_")
-        name = ALIASES.get(name, name)
+        name = aliases.get(name, name)
         if name in own:
             chosen[name] = own[name]
         elif name == "all":
-            chosen |= {each: _of_run(each, config) for each in TABLE if each not in NOT_OF_ALL and is_on(each, config)}
-            chosen |= own
-        elif name in TABLE:
+            on = [each for each, switch in table.items() if switch.in_all and is_on(each, config)]
+            chosen |= {each: _of_run(each, config) for each in on} | own
+        elif name in table:
             chosen[name] = _of_run(name, config)
         else:
-            raise InputError(f"--techniques: unknown technique '{given}'. {did_you_mean(name, [*TABLE, *own, 'all'])}")
+            raise InputError(f"--techniques: unknown technique '{given}'. {did_you_mean(name, [*table, *own, 'all'])}")
     if not chosen:
         raise InputError("--techniques: names none. Give some, e.g. --techniques mosaic,ema,warmup, or all.")
     _check(chosen)
@@ -112,39 +76,38 @@ def choose(names: Sequence[str], config: TrainConfig, file: Path | None = None) 
 
 
 def is_on(name: str, config: TrainConfig) -> bool:
-    """Whether a run has a technique of the table on."""
-    if name in ONLY_WITH_ANCHORS and not config.family.anchors:
-        return False
-    now = _now(config)
-    if name == "cos_lr":
-        return bool(now["lr_schedule"] == "cosine")
-    return any(now[option] != value for option, value in TABLE[name].off.items())
+    """Tell whether a run has a technique on, given by the name of its switch."""
+    return _owner(name).suits(config.family) and switches()[name].is_on(_now(config))
+
+
+def _owner(name: str) -> Technique:
+    """The technique that a switch belongs to."""
+    return next(each for each in techniques() if name in {switch.name for switch in each.switches})
 
 
 def _now(config: TrainConfig) -> dict[str, Any]:
     """A run's options, the schedule by its one name."""
-    flat = config.flat()
-    return flat | {"lr_schedule": "cosine" if config.schedule.cos_lr else config.schedule.lr_schedule or "linear"}
+    return config.flat() | {"lr_schedule": schedule_name(config.schedule)}
 
 
-def _of_run(name: str, config: TrainConfig) -> Switch:
-    """A technique of the table, on as the run has it where it does.
+def _of_run(name: str, config: TrainConfig) -> Sides:
+    """A technique's two sides, on as the run has it where it does.
 
     Raises:
         InputError: it means nothing to the model, or needs an option that was not given.
     """
-    switch, now = TABLE[name], _now(config)
-    if name in ONLY_WITH_ANCHORS and not config.family.anchors:
-        raise InputError(f"--techniques: '{name}' means nothing to {config.model.model}, which has no anchors.")
+    switch, owner, now = switches()[name], _owner(name), _now(config)
+    if not owner.suits(config.family):
+        raise InputError(f"--techniques: '{name}' means nothing to {config.model.model}; it needs {owner.family}.")
     if is_on(name, config):
-        return Switch({option: now[option] for option in switch.off}, switch.off)
-    missing = [option for option, value in switch.on.items() if value is ...]
+        return Sides({option: now[option] for option in switch.off}, switch.off)
+    missing = [option.replace("_", "-") for option, value in switch.on.items() if value is ...]
     if missing:
         raise InputError(f"--techniques: '{name}' needs --{missing[0]}. Give it, or leave the technique out.")
-    return switch
+    return Sides(switch.on, switch.off)
 
 
-def _read(file: Path, config: TrainConfig) -> dict[str, Switch]:
+def _read(file: Path, config: TrainConfig) -> dict[str, Sides]:
     """The techniques of a user's file.
 
     Raises:
@@ -171,13 +134,13 @@ def _read(file: Path, config: TrainConfig) -> dict[str, Switch]:
             sides[side] = options
         now = config.flat()
         known = [*sides["on"], *sides["off"]]
-        switches[str(name).replace("-", "_")] = Switch(
+        switches[str(name).replace("-", "_")] = Sides(
             *({option: sides[side].get(option, now[option]) for option in known} for side in ("on", "off"))
         )
     return switches
 
 
-def _check(chosen: Mapping[str, Switch]) -> None:
+def _check(chosen: Mapping[str, Sides]) -> None:
     """Whether techniques can be switched each by itself.
 
     Raises:

@@ -51,7 +51,7 @@ class AblateOptions(Options):
     """Options of an ablation."""
 
     techniques: str = "all"
-    """Techniques to switch, such as mosaic,ema,warmup,cos_lr; or all that are on."""
+    """Techniques to switch, such as mosaic,ema,warmup,cos_lr (docs/techniques has all names); or all that are on."""
     technique_file: Path | None = None
     """YAML file of techniques of your own, `NAME: {on: {OPTION: VALUE}, off: {OPTION: VALUE}}` a line."""
     seeds: int = Field(3, ge=1, le=1000)

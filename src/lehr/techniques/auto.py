@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from lehr.technique import Run, Section, State, Switch, Technique
+
 SGD_ITERATIONS = 10_000
 """Batches of a run above which `auto` takes SGD."""
 NOMINAL_BATCH = 64
@@ -104,3 +106,23 @@ def nominal_batch_for(iterations: int, batch: int) -> int:
     while nominal > batch and iterations * batch / nominal < MIN_UPDATES:
         nominal //= 2
     return max(nominal, min(batch, NOMINAL_BATCH))
+
+
+def _state(run: Run) -> State:
+    choice, asked = run.plan.optimizer, run.config.schedule.optimizer
+    why = f"{'chosen' if asked == 'auto' else 'named'} for {run.plan.steps} steps"
+    values = f"lr0 {choice.lr0:g}, momentum {choice.momentum:g}, weight decay {run.plan.weight_decay:g}"
+    return State(True, f"{choice.name}, {values}; {why}")
+
+
+TECHNIQUE = Technique(
+    name="optimizer",
+    page="optimizers",
+    section=Section.COURSE,
+    order=10,
+    options=("optimizer", "lr0", "momentum", "weight_decay"),
+    why="steps that suit the length of the run; only weights decay",
+    state=_state,
+    switches=(Switch("weight_decay", {"weight_decay": 5e-4}, {"weight_decay": 0.0}),),
+    code=("techniques/optimizer.py",),
+)

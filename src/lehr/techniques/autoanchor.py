@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from lehr.rng import generator
 from lehr.sample import Sample
+from lehr.technique import Run, Section, State, Switch, Technique
 
 Sizes = NDArray[np.float64]
 """Widths and heights, pixels: (n, 2)."""
@@ -245,3 +246,24 @@ def mutate(
         if fit > best:
             anchors, best = child, fit
     return anchors
+
+
+def _state(run: Run) -> State:
+    model, threshold = run.config.model, run.config.loss.anchor_t
+    fits = f"fits where recall is below {ENOUGH_RECALL:g}, threshold {threshold:g}"
+    return State(model.autoanchor and model.weights is None, fits)
+
+
+TECHNIQUE = Technique(
+    name="AutoAnchor",
+    page="autoanchor",
+    section=Section.MODEL,
+    order=30,
+    options=("autoanchor", "anchors"),
+    why="an object that no anchor is like is never learned",
+    state=_state,
+    switches=(Switch("autoanchor", {"autoanchor": True}, {"autoanchor": False}, aliases=("anchors",)),),
+    turn_on="--autoanchor, without --weights",
+    suits=lambda family: family.anchors,
+    family="a family with anchors, such as yolov5n",
+)

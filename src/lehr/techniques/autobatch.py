@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from lehr.technique import Run, Section, State, Technique
 from lehr.techniques.accumulation import accumulation
 
 MEMORY_FRACTION = 0.6
@@ -99,3 +100,25 @@ def fitting_nominal(most: int, nominal: int, devices: int = 1) -> int:
         return abs(accumulation(size, nominal) * size - nominal)
 
     return next((size for size in sizes if off(size) <= OFF * nominal), min(sizes, key=off))
+
+
+def _state(run: Run) -> State:
+    batch = run.config.data.batch
+    if isinstance(batch, int):
+        return State(False)
+    share = MEMORY_FRACTION if batch == "auto" else float(batch)
+    return State(True, f"measured before the run, {share:.0%} of the memory")
+
+
+TECHNIQUE = Technique(
+    name="AutoBatch",
+    page="autobatch",
+    section=Section.DEVICE,
+    order=50,
+    options=("batch",),
+    why="as many images a step as the device takes, and the rates allow",
+    state=_state,
+    turn_on="--batch auto",
+    turn_off="--batch 16",
+    code=("engine/autobatch.py",),
+)

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from lehr.sample import Sample
+from lehr.technique import Section, State, Switch, Technique
 
 
 def class_counts(samples: Sequence[Sample], classes: int) -> list[int]:
@@ -34,3 +35,15 @@ def class_weights(counts: Sequence[int], power: float = 1.0) -> list[float]:
     each = np.maximum(np.array(counts, np.float64), 1)
     weights = each**-power
     return [float(weight) for weight in weights * each.sum() / (weights * each).sum()]
+
+
+TECHNIQUE = Technique(
+    name="class weights",
+    page="class-weights",
+    section=Section.LOSS,
+    order=60,
+    options=("class_weights",),
+    why="rare classes count more",
+    state=lambda run: State(run.config.loss.class_weights > 0, f"power {run.config.loss.class_weights:g}"),
+    switches=(Switch("class_weights", {"class_weights": 0.5}, {"class_weights": 0.0}),),
+)

@@ -10,6 +10,8 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
+from lehr.technique import Section, State, Switch, Technique
+
 
 def clip_gradients(parameters: Iterable[Tensor], most: float) -> Tensor:
     """Scales the gradients down, in place and without waiting for the device, where their norm is above a bound.
@@ -25,3 +27,15 @@ def clip_gradients(parameters: Iterable[Tensor], most: float) -> Tensor:
     if most > 0:
         return torch.nn.utils.clip_grad_norm_(own, most)
     return torch.nn.utils.get_total_norm([each.grad for each in own if each.grad is not None])
+
+
+TECHNIQUE = Technique(
+    name="gradient clipping",
+    page="clipping",
+    section=Section.COURSE,
+    order=50,
+    options=("clip_norm",),
+    why="one strange batch cannot throw the weights away",
+    state=lambda run: State(run.config.schedule.clip_norm > 0, f"norm at most {run.config.schedule.clip_norm:g}"),
+    switches=(Switch("clipping", {"clip_norm": 10.0}, {"clip_norm": 0.0}, aliases=("clip_norm",)),),
+)

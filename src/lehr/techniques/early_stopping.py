@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from lehr.technique import Run, Section, State, Technique
+
 
 @dataclass(slots=True)
 class EarlyStopping:
@@ -29,3 +31,22 @@ class EarlyStopping:
     def should_stop(self, epoch: int) -> bool:
         """Whether the run has gone `patience` epochs without a better result."""
         return self.patience > 0 and epoch - self.best_epoch >= self.patience
+
+
+def _state(run: Run) -> State:
+    patience, epochs = run.config.schedule.patience, run.plan.epochs
+    if 0 < patience < epochs:
+        return State(True, f"after {patience} epochs without a better result")
+    return State(False, change=f"--patience N, N below {epochs}")
+
+
+TECHNIQUE = Technique(
+    name="early stopping",
+    page="early-stopping",
+    section=Section.COURSE,
+    order=80,
+    options=("patience",),
+    why="time is not spent on what no longer improves",
+    state=_state,
+    turn_off="--patience 0",
+)

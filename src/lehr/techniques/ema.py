@@ -13,6 +13,8 @@ import math
 import torch
 from torch import Tensor, nn
 
+from lehr.technique import Run, Section, State, Switch, Technique
+
 
 class ModelEma:
     """The average of a model's weights and buffers.
@@ -46,3 +48,20 @@ class ModelEma:
         """Moves the average towards the model's present weights."""
         self.updates += 1
         torch._foreach_lerp_(self._average, self._source, 1 - self.decay_at(self.updates))
+
+
+def _state(run: Run) -> State:
+    options = run.config.schedule
+    return State(options.ema_decay > 0, f"decay {options.ema_decay:g}, rising over {options.ema_tau:g} updates")
+
+
+TECHNIQUE = Technique(
+    name="average of the weights",
+    page="ema",
+    section=Section.COURSE,
+    order=70,
+    options=("ema_decay", "ema_tau"),
+    why="the average is steadier and better than any single step's weights",
+    state=_state,
+    switches=(Switch("ema", {"ema_decay": 0.9999}, {"ema_decay": 0.0}),),
+)

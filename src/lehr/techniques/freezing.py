@@ -11,6 +11,7 @@ from torch import nn
 
 from lehr.errors import InputError, did_you_mean
 from lehr.models.detection import DetectionModel
+from lehr.technique import Section, State, Switch, Technique
 
 
 def freeze(model: DetectionModel, layers: str) -> int:
@@ -64,3 +65,16 @@ def freeze_bn_stats(model: nn.Module) -> None:
     for module in model.modules():
         if isinstance(module, nn.BatchNorm2d) and not module.weight.requires_grad:
             module.eval()
+
+
+TECHNIQUE = Technique(
+    name="freezing",
+    page="freezing",
+    section=Section.MODEL,
+    order=20,
+    options=("freeze",),
+    why="what is learned already cannot be spoilt, and needs no gradient",
+    state=lambda run: State(run.config.model.freeze is not None, run.config.model.freeze or ""),
+    switches=(Switch("freezing", {"freeze": ...}, {"freeze": None}, aliases=("freeze",), in_all=False),),
+    turn_on="--freeze 10",
+)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from lehr.models.detection import DetectionModel
+from lehr.technique import Section, State, Switch, Technique
 
 
 def class_shares(counts: Sequence[int]) -> list[float]:
@@ -30,3 +31,15 @@ def start_from_frequencies(model: DetectionModel, counts: Sequence[int]) -> None
         counts: objects of each class.
     """
     model.head.start_biases(class_shares(counts))
+
+
+TECHNIQUE = Technique(
+    name="class-frequency bias",
+    page="frequency-bias",
+    section=Section.MODEL,
+    order=40,
+    options=("frequency_bias",),
+    why="the first epochs need not learn how common each class is",
+    state=lambda run: State(run.config.model.frequency_bias, "shares of the training split"),
+    switches=(Switch("frequency_bias", {"frequency_bias": True}, {"frequency_bias": False}),),
+)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from lehr.rng import generator
 from lehr.sample import Sample
+from lehr.technique import Section, State, Switch, Technique
 from lehr.techniques.class_weights import class_counts, class_weights
 
 
@@ -40,3 +41,15 @@ def draw_images(weights: NDArray[np.float64], seed: int, epoch: int) -> list[int
     """
     drawn: list[int] = generator(seed, "image-weights", epoch).choice(len(weights), len(weights), p=weights).tolist()
     return drawn
+
+
+TECHNIQUE = Technique(
+    name="image weights",
+    page="image-weights",
+    section=Section.DATA,
+    order=30,
+    options=("image_weights",),
+    why="images with rare, badly found classes are seen more often",
+    state=lambda run: State(run.config.data.image_weights, "by class frequency and precision"),
+    switches=(Switch("image_weights", {"image_weights": True}, {"image_weights": False}),),
+)

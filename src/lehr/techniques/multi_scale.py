@@ -13,6 +13,7 @@ from torch import Tensor
 
 from lehr.data.batch import Batch
 from lehr.rng import generator
+from lehr.technique import Run, Section, State, Switch, Technique
 
 STRIDE = 32
 MIN_CELLS = 2
@@ -93,3 +94,22 @@ def model_input(batch: Batch, size: int | None = None) -> tuple[Tensor, Tensor]:
     """
     images, boxes = batch.normalized(), batch.boxes
     return (images, boxes) if size is None else resized(images, boxes, size)
+
+
+def _state(run: Run) -> State:
+    data = run.config.data
+    if data.grid_min is not None and data.grid_max is not None:
+        return State(True, f"{data.grid_min} to {data.grid_max} cells", "leave out --grid-min and --grid-max")
+    return State(data.multi_scale > 0, f"within {data.multi_scale:g} of {run.config.imgsz}")
+
+
+TECHNIQUE = Technique(
+    name="multi-scale",
+    page="multi-scale",
+    section=Section.DATA,
+    order=10,
+    options=("multi_scale", "grid_min", "grid_max"),
+    why="objects of every size, and images of every size later on",
+    state=_state,
+    switches=(Switch("multi_scale", {"multi_scale": 0.5}, {"multi_scale": 0.0}),),
+)

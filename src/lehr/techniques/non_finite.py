@@ -20,6 +20,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from lehr.technique import Run, Section, State, Technique
+
 
 class Statistics:
     """The BatchNorm statistics of a model in one block, so that a batch's change to them can be taken back at once.
@@ -204,3 +206,21 @@ def describe(observation: StepStatus, parts: Sequence[str], batches: int) -> str
     bad = [f"{part} {loss}" for part, loss in zip(parts, observation.losses, strict=True) if not math.isfinite(loss)]
     what = f"loss {', '.join(bad)}" if bad else f"norm of the gradient {observation.norm}"
     return f"epoch {observation.step // batches + 1}, batch {observation.step % batches + 1}: {what}"
+
+
+def _state(run: Run) -> State:
+    options = run.config.schedule
+    back = f"; {options.skip_limit} in a row: back to a checkpoint, rates times {options.rollback_lr:g}"
+    return State(True, "left out" + (back if options.skip_limit else ""))
+
+
+TECHNIQUE = Technique(
+    name="steps that are not finite",
+    page="non-finite-steps",
+    section=Section.COURSE,
+    order=60,
+    options=("skip_limit", "rollbacks", "rollback_lr"),
+    why="no batch can spoil the weights, and a run that runs off is led back",
+    state=_state,
+    code=("engine/divergence.py",),
+)

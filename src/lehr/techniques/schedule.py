@@ -11,6 +11,7 @@ from collections.abc import Callable
 from functools import partial
 
 from lehr.options import ScheduleOptions
+from lehr.technique import Run, Section, State, Switch, Technique
 
 Schedule = Callable[[float], float]
 """From the epoch to the multiple of lr0."""
@@ -94,3 +95,24 @@ def build_schedule(options: ScheduleOptions, epochs: int) -> Schedule:
 def schedule_name(options: ScheduleOptions) -> str:
     """Which schedule the options name."""
     return options.lr_schedule or ("cosine" if options.cos_lr else "linear")
+
+
+def _state(run: Run) -> State:
+    options, lr0 = run.config.schedule, run.plan.optimizer.lr0
+    name = schedule_name(options)
+    return State(name != "constant", f"{name}, from {lr0:g} to {lr0 * options.lrf:g}")
+
+
+TECHNIQUE = Technique(
+    name="schedule",
+    page="schedules",
+    section=Section.COURSE,
+    order=20,
+    options=("lr_schedule", "cos_lr", "lrf", "restart_epochs", "restart_factor"),
+    why="large steps first, small ones to settle",
+    state=_state,
+    switches=(
+        Switch("schedule", {"lr_schedule": "linear"}, {"lr_schedule": "constant"}, in_all=False),
+        Switch("cos_lr", {"lr_schedule": "cosine"}, {"lr_schedule": "linear"}, one_of_several=True),
+    ),
+)

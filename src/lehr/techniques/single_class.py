@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from lehr.sample import Dataset, Sample
+from lehr.technique import Section, State, Technique
 
 
 def as_one_class(dataset: Dataset) -> Dataset:
@@ -19,3 +20,16 @@ def as_one_class(dataset: Dataset) -> Dataset:
         for split, samples in dataset.splits.items()
     }
     return dataclasses.replace(dataset, names=("object",), splits=splits)
+
+
+TECHNIQUE = Technique(
+    name="single class",
+    page="single-class",
+    section=Section.DATA,
+    order=40,
+    options=("single_cls",),
+    why="where only the place matters",
+    state=lambda run: State(run.config.data.single_cls, "all classes as one"),
+    turn_on="--single-cls",
+    turn_off="--no-single-cls",
+)

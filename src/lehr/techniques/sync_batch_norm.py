@@ -29,6 +29,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from lehr.technique import Section, State, Technique
+
 
 @dataclass(slots=True)
 class Membership:
@@ -179,3 +181,16 @@ class _Normalize(torch.autograd.Function):
 
 def _several_processes() -> bool:
     return dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
+
+
+TECHNIQUE = Technique(
+    name="synchronized BatchNorm",
+    page="sync-batch-norm",
+    section=Section.DEVICE,
+    order=40,
+    options=("sync_bn",),
+    why="few images on each device say little about their statistics",
+    state=lambda run: State(run.config.devices.sync_bn, "over the images of all processes, where there are several"),
+    turn_on="--sync-bn",
+    turn_off="--no-sync-bn",
+)

@@ -15,6 +15,8 @@ from __future__ import annotations
 
 import math
 
+from lehr.technique import Section, State, Switch, Technique
+
 MIN_STEPS = 100
 FIRST_EPOCH_START = 1 / 1000
 FIRST_EPOCH_STEPS = 1000
@@ -84,3 +86,15 @@ def first_epoch_warmup(step: int, steps: int) -> float:
         steps: W, from `first_epoch_steps`.
     """
     return ramp(step, steps, FIRST_EPOCH_START, 1.0)
+
+
+TECHNIQUE = Technique(
+    name="warmup",
+    page="warmup",
+    section=Section.COURSE,
+    order=30,
+    options=("warmup", "warmup_epochs", "warmup_momentum", "warmup_bias_lr"),
+    why="random weights and fresh statistics mislead at first",
+    state=lambda run: State(run.plan.warmup > 0, f"{run.config.schedule.warmup}, {run.plan.warmup} steps"),
+    switches=(Switch("warmup", {"warmup": "gradual"}, {"warmup": "none"}),),
+)
