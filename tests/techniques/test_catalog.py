@@ -29,7 +29,19 @@ ROOT = Path(__file__).parents[2]
 SOURCE = Path(lehr.__file__).parent
 OF_NO_TECHNIQUE = {
     *("data", "imgsz", "workers", "cache", "skip_broken", "model", "depth", "width", "epochs"),
-    *("cls", "obj", "cls_pw", "obj_pw", "profile", "device", "processes", "parallel", "restarts", "timeout"),
+    *(
+        "cls",
+        "obj",
+        "cls_pw",
+        "obj_pw",
+        "augmentation",
+        "profile",
+        "device",
+        "processes",
+        "parallel",
+        "restarts",
+        "timeout",
+    ),
     *("seed", "project", "name", "checkpoint_minutes", "deterministic", "callback", "strict_callbacks"),
 }
 """Options that no technique owns; a new option belongs here or to a technique."""
