@@ -1,0 +1,1 @@
+"""A family, an augmentation and a logger for Lehr."""
