@@ -26,7 +26,7 @@ def test_sizes_lie_within_the_share_and_are_multiples_of_the_stride(
 ) -> None:
     sizes = range_around(imgsz, share)
     assert sizes == SizeRange(least, most)
-    assert (1 - share) * imgsz <= sizes.least and sizes.most <= max(64, (1 + share) * imgsz)
+    assert (1 - share) * imgsz <= sizes.min_size and sizes.max_size <= max(64, (1 + share) * imgsz)
 
 
 def test_cells_bound_the_sizes_of_yolov3() -> None:

@@ -105,8 +105,8 @@ class DivergenceMonitor:
         """
         recovery, limit = self._state.recovery, self._options.skip_limit
         for status in self._queue.arrived(wait):
-            if status.told:
-                self._take(StepFlags.of(status.told))
+            if status.flags:
+                self._take(StepFlags.of(status.flags))
             self._count(status)
             if self._callbacks.wants(BatchEnd.method):
                 self._emit(status)

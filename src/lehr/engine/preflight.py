@@ -57,7 +57,7 @@ def choose_speed(
         InputError: an option asks for what this device cannot do.
         LehrError: not even one image fits.
     """
-    most = None if sizes is None else sizes.most
+    most = None if sizes is None else sizes.max_size
     measured = not isinstance(config.data.batch, int)
     asked, hoped = config, wanted_precision(config.speed.amp, forward_loss.device)
     if measured:

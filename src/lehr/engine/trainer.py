@@ -379,7 +379,7 @@ class Trainer:
 
     def _attempt(self, batch: Batch) -> None:
         """A step as large as any of this run; nothing of it is kept."""
-        self.step.gradients(batch, None if self.setup.sizes is None else self.setup.sizes.most)
+        self.step.gradients(batch, None if self.setup.sizes is None else self.setup.sizes.max_size)
         self.state.optimizer.step()
         self.state.optimizer.zero_grad()
 

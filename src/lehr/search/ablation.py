@@ -45,16 +45,16 @@ class Ablation:
     def of(cls, definition: Definition) -> Ablation:
         """The ablation that a definition is of."""
         search = definition.search
-        switches = {name: Sides(**each) for name, each in search["techniques"].items()}
+        switches = {name: Sides(**values) for name, values in search["techniques"].items()}
         return cls(definition.options, switches, search["mode"], search["fitness"])
 
     def definition(self, data: str) -> Definition:
-        """What makes it the same ablation elsewhere.
+        """Definition by which other machines know the same ablation.
 
         Args:
             data: fingerprint of the data set.
         """
-        techniques = {name: asdict(each) for name, each in self.switches.items()}
+        techniques = {name: asdict(switch) for name, switch in self.switches.items()}
         return Definition(
             "ablate", self.base, data, {"fitness": self.fitness, "mode": self.mode, "techniques": techniques}
         )

@@ -1,4 +1,4 @@
-"""What a study is about, as its storage keeps it: the same on every machine that shares it."""
+"""Definition of a study, as its storage keeps it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Definition:
-    """What a study is about; the same on every machine that shares it.
+    """Definition of a study; the same on every machine that shares it.
 
     Attributes:
         kind: evolve or ablate.

@@ -51,7 +51,7 @@ class Evolution:
         )
 
     def definition(self, data: str) -> Definition:
-        """What makes it the same search elsewhere.
+        """Definition by which other machines know the same search.
 
         Args:
             data: fingerprint of the data set.
@@ -87,5 +87,5 @@ class Evolution:
         return make_sampler(self.sampler_name, self.space, int(self.base["seed"]), slot)
 
     def pruner(self) -> BasePruner:
-        """What ends trials early."""
+        """Pruner of the search's trials."""
         return make_pruner(self.pruner_name, self.epochs, self.prune_after)

@@ -1,4 +1,4 @@
-"""What a study maximises: a weighted sum of an epoch's metrics, of the best epoch of a trial."""
+"""Fitness, which a study maximises: a weighted sum of an epoch's metrics, of the best epoch of a trial."""
 
 from __future__ import annotations
 

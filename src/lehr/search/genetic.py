@@ -27,13 +27,13 @@ Bounds = Mapping[str, Numeric | CategoricalDistribution]
 Values = Mapping[str, Value]
 
 PARENTS = 5
-"""How many of the best trials may be the parent of a steady-state child."""
+"""Best trials that may be the parent of a steady-state child."""
 WEIGHT_FLOOR = 1e-6
 """Added to what a parent's fitness is above the least, so that the least, and equals, can be drawn."""
 MUTATION, SIGMA = 0.8, 0.2
 """Probability that a value is mutated, and how strongly."""
 MIN_FACTOR, MAX_FACTOR = 0.3, 3.0
-"""What a mutated value is at least and at most, as a multiple of the parent's."""
+"""Bounds of a mutated value, as multiples of the parent's."""
 DIGITS = 5
 """Digits after the point of a child's values."""
 POPULATION = 10
@@ -52,7 +52,7 @@ LARGEST = 1e300
 
 @dataclass(frozen=True, slots=True)
 class Mutation:
-    """How values are mutated.
+    """Settings of a mutation.
 
     Attributes:
         gains: how strongly each is, by name, 0 or more; 0 is never, missing is 1.
@@ -67,7 +67,7 @@ class Mutation:
     leave_zero: bool = False
 
     def gain(self, name: str) -> float:
-        """How strongly a value is mutated."""
+        """Strength of the mutation of a value, by name; 1 where none is given."""
         return self.gains.get(name, 1.0)
 
 
@@ -81,7 +81,7 @@ def selection_weights(fitness: Sequence[float]) -> NDArray[np.float64]:
 def factors(
     rng: Rng, gains: NDArray[np.float64], probability: float = MUTATION, sigma: float = SIGMA
 ) -> NDArray[np.float64]:
-    """What each value is multiplied with: `clip(1 + m * gain * normal * uniform * sigma, 0.3, 3)`.
+    """Random factors of a mutation: `clip(1 + m * gain * normal * uniform * sigma, 0.3, 3)`.
 
     `m` is 1 with the probability of mutation and `normal` a standard normal draw, both for each value; `uniform`, in
     [0, 1), is one draw for all, so that some children are mutated strongly and others slightly. They are drawn again
@@ -119,7 +119,9 @@ def mutate(rng: Rng, values: Values, space: Bounds, how: Mutation) -> dict[str, 
         space: what each may be.
         how: where its gain is 0, a value stays as it is, not even rounded.
     """
-    gains = np.array([0.0 if isinstance(each, CategoricalDistribution) else how.gain(k) for k, each in space.items()])
+    gains = np.array(
+        [0.0 if isinstance(bounds, CategoricalDistribution) else how.gain(k) for k, bounds in space.items()]
+    )
     drawn = factors(rng, gains, how.probability, how.sigma)
     born: dict[str, Value] = {}
     for (name, bounds), factor in zip(space.items(), drawn, strict=True):
@@ -180,7 +182,7 @@ def mean_parent(parents: Sequence[Values], weights: NDArray[np.float64], space: 
     for name in space:
         values = [parent[name] for parent in parents]
         if isinstance(space[name], CategoricalDistribution):
-            total = {value: weights[[each == value for each in values]].sum() for value in values}
+            total = {value: weights[[candidate == value for candidate in values]].sum() for value in values}
             mean[name] = max(total, key=lambda value: total[value])
         else:
             # From the first on, so that the mean of equal values is that value to the last bit.

@@ -59,14 +59,14 @@ def best(trials: Iterable[FrozenTrial], count: int) -> list[FrozenTrial]:
 
 
 class GeneticSampler(BaseGASampler):
-    """What both samplers share: the space, the start, and generations that finished trials count."""
+    """Base of both samplers: the space, the start, and generations that finished trials count."""
 
     def __init__(
         self, space: Distributions, start: Values, mutation: Mutation, seed: int, every: int, pool: int
     ) -> None:
         super().__init__(population_size=every)
         # In the order of names, so that draws do not depend on how the mapping was made.
-        self._space = cast(Bounds, {name: each for name, each in sorted(space.items()) if not each.single()})
+        self._space = cast(Bounds, {name: bounds for name, bounds in sorted(space.items()) if not bounds.single()})
         self._start, self._mutation, self._seed, self._pool_size = dict(start), mutation, seed, pool
         for name, bounds in self._space.items():
             if name not in start or not _allows(bounds, start[name]):
@@ -130,7 +130,9 @@ class GeneticSampler(BaseGASampler):
     def _values(self, trial: FrozenTrial) -> dict[str, Value]:
         """The values of a parent; the start's, where it has none that the space allows."""
         given, start = trial.params, self._start
-        return {k: given[k] if k in given and _allows(each, given[k]) else start[k] for k, each in self._space.items()}
+        return {
+            k: given[k] if k in given and _allows(bounds, given[k]) else start[k] for k, bounds in self._space.items()
+        }
 
 
 class EvolutionSampler(GeneticSampler):

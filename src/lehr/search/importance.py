@@ -1,4 +1,4 @@
-"""Which parameters had to do with a good fitness: PED-ANOVA, which needs neither forests nor more than seconds.
+"""Importance of parameters for fitness by PED-ANOVA, which needs neither forests nor more than seconds.
 
 It compares, parameter by parameter, how the values of the best trials are spread with how those of all trials are:
 where the best differ from the rest, the parameter mattered (Watanabe, Bansal & Hutter, "PED-ANOVA: Efficiently
@@ -22,7 +22,7 @@ BEST_FRACTION, MIN_BEST = 0.1, 5
 
 
 def importances(study: Study) -> dict[str, float]:
-    """How much each parameter had to do with a trial being among the best, as shares of 1, most first.
+    """Importance of each parameter for a trial being among the best, as shares of 1, most first.
 
     Args:
         study: of one objective; its finished trials count.
@@ -35,7 +35,7 @@ def importances(study: Study) -> dict[str, float]:
     from optuna.trial import TrialState
 
     trials = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-    values = {each.value for each in trials if each.value is not None and math.isfinite(each.value)}
+    values = {trial.value for trial in trials if trial.value is not None and math.isfinite(trial.value)}
     if len(trials) < MIN_TRIALS or len(values) < 2:
         return {}
     share = min(0.5, max(BEST_FRACTION, MIN_BEST / len(trials)))
@@ -48,10 +48,10 @@ def importances(study: Study) -> dict[str, float]:
         evaluator = PedAnovaImportanceEvaluator(**settings)
         found = get_param_importances(study, evaluator=evaluator, normalize=False)
     # What never varied shows no more than the bounds it was given.
-    varied = {name for name in found if len({each.params.get(name) for each in trials}) > 1}
+    varied = {name for name in found if len({trial.params.get(name) for trial in trials}) > 1}
     found = {name: value if name in varied else 0.0 for name, value in found.items()}
     total = sum(found.values())
     if not math.isfinite(total) or total <= 0:
         return {}
     ordered = sorted(found.items(), key=lambda item: (-item[1], item[0]))
-    return {each: value / total for each, value in ordered}
+    return {parameter: value / total for parameter, value in ordered}

@@ -1,4 +1,4 @@
-"""What a study knows of each of its trials: what tables, plots and pages are made from."""
+"""Records of a study's trials, from which tables, plots and pages are made."""
 
 from __future__ import annotations
 
@@ -47,5 +47,5 @@ class Record:
 
     @property
     def ended(self) -> bool:
-        """Whether nothing more is to be done for it."""
+        """True if nothing more is to be done for the trial."""
         return self.state in ENDED

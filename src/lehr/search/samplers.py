@@ -47,8 +47,8 @@ def make_sampler(name: str, space: Space, seed: int, slot: int) -> BaseSampler:
 
     from lehr.search.genetic_samplers import EvolutionSampler, TournamentSampler
 
-    distributions = {each: parameter.distribution() for each, parameter in space.parameters.items()}
-    gains = {each: parameter.gain for each, parameter in space.parameters.items()}
+    distributions = {option: parameter.distribution() for option, parameter in space.parameters.items()}
+    gains = {option: parameter.gain for option, parameter in space.parameters.items()}
     if name == "ga":
         return EvolutionSampler(space=distributions, start=space.start, gains=gains, seed=seed)
     if name == "tournament":
@@ -63,7 +63,7 @@ def make_sampler(name: str, space: Space, seed: int, slot: int) -> BaseSampler:
             import cmaes  # noqa: F401  (Optuna loads it when it is first needed)
 
             numbers: dict[str, Any] = {
-                each: value for each, value in space.start.items() if not space.parameters[each].choices
+                option: value for option, value in space.start.items() if not space.parameters[option].choices
             }
             return samplers.CmaEsSampler(x0=numbers, seed=drawn, warn_independent_sampling=False)
         import scipy  # noqa: F401
@@ -74,7 +74,7 @@ def make_sampler(name: str, space: Space, seed: int, slot: int) -> BaseSampler:
 
 
 def make_pruner(name: str, epochs: int, prune_after: int | None = None) -> BasePruner:
-    """What ends trials early that promise little, by the fitness after each epoch.
+    """The pruner that ends unpromising trials early, by the fitness after each epoch.
 
     - median: one whose best epoch so far is below the median of the others' at the same epoch.
     - halving: asynchronous successive halving (Li et al., "A System for Massively Parallel Hyperparameter Tuning",

@@ -1,4 +1,4 @@
-"""What `lehr evolve` varies: parameters, their bounds, and the values that they have now.
+"""Search space of `lehr evolve`: parameters, their bounds, and their current values.
 
 The table of bounds is the one that YOLOv5 made familiar. Its gains of the loss belong to families with anchors; for
 YOLOv8 they are the same multiples of that family's defaults.
@@ -58,7 +58,7 @@ class Parameter:
         return FloatDistribution(self.low, self.high, log=self.log)
 
     def allows(self, value: Value) -> bool:
-        """Whether a value lies within the bounds."""
+        """True if a value lies within the bounds."""
         if self.choices:
             return value in self.choices
         return not isinstance(value, str) and self.low <= value <= self.high
@@ -106,13 +106,13 @@ DFL = Parameter(0.6, 6.0)
 GAIN_BOUNDS = {"box": (0.4, 4.0), "cls": (0.4, 8.0)}
 """The table's bounds of gains that each family has its own default of, as multiples of it."""
 SQUARE_ONLY = ("mosaic", "mixup", "copy_paste")
-"""What batches of rectangles are trained without."""
+"""Options that have no effect on batches of rectangles."""
 FORM = "'NAME: [low, high]', or 'NAME: {low: ..., high: ..., gain: 1, log: false}', or 'NAME: {choices: [...]}'"
 
 
 @dataclass(frozen=True, slots=True)
 class Space:
-    """What a search varies.
+    """Search space.
 
     Attributes:
         parameters: by option name.
@@ -127,19 +127,19 @@ class Space:
     def suggest(self, trial: Trial) -> dict[str, Value]:
         """The values of a trial, from its study's sampler."""
         values: dict[str, Value] = {}
-        for name, each in self.parameters.items():
-            if each.choices:
-                values[name] = cast(Value, trial.suggest_categorical(name, each.choices))
-            elif each.whole:
-                values[name] = trial.suggest_int(name, round(each.low), round(each.high), log=each.log)
+        for name, parameter in self.parameters.items():
+            if parameter.choices:
+                values[name] = cast(Value, trial.suggest_categorical(name, parameter.choices))
+            elif parameter.whole:
+                values[name] = trial.suggest_int(name, round(parameter.low), round(parameter.high), log=parameter.log)
             else:
-                values[name] = trial.suggest_float(name, each.low, each.high, log=each.log)
+                values[name] = trial.suggest_float(name, parameter.low, parameter.high, log=parameter.log)
         return values
 
     def as_plain(self) -> dict[str, Any]:
         """The space as JSON holds it."""
         return {
-            "parameters": {name: asdict(each) for name, each in self.parameters.items()},
+            "parameters": {name: asdict(parameter) for name, parameter in self.parameters.items()},
             "start": dict(self.start),
         }
 
@@ -147,7 +147,8 @@ class Space:
     def from_plain(cls, plain: Mapping[str, Any]) -> Space:
         """The space that `as_plain` made plain."""
         parameters = {
-            name: Parameter(**{**each, "choices": tuple(each["choices"])}) for name, each in plain["parameters"].items()
+            name: Parameter(**{**values, "choices": tuple(values["choices"])})
+            for name, values in plain["parameters"].items()
         }
         return cls(parameters, dict(plain["start"]))
 
@@ -165,7 +166,7 @@ def build_space(run: Preview, file: Path | None = None) -> Space:
     config = run.config
     table = _table(config.family)
     if file is None:
-        parameters = {name: each for name, each in table.items() if each.gain > 0}
+        parameters = {name: parameter for name, parameter in table.items() if parameter.gain > 0}
         fitting, notes = _fitting(parameters, run)
         start = _current(run, fitting)
         for name, value in start.items():
@@ -178,9 +179,9 @@ def build_space(run: Preview, file: Path | None = None) -> Space:
         raise InputError(f"{file}: holds no parameter. Each line is {FORM}.")
     parameters = {}
     for name, value in given.items():
-        place = f"{file}:{line_of_key(file, name)}"
-        parameters[name] = _read(name, value, table, place)
-        _check(name, parameters[name], config, place)
+        where = f"{file}:{line_of_key(file, name)}"
+        parameters[name] = _read(name, value, table, where)
+        _check(name, parameters[name], config, where)
     start = _current(run, parameters)
     for name, now in start.items():
         if not parameters[name].allows(now):
@@ -200,48 +201,48 @@ def _table(family: Family) -> dict[str, Parameter]:
     return TABLE | gains | ({"dfl": DFL} if "dfl" in family.options else {})
 
 
-def _read(name: str, value: Any, table: Mapping[str, Parameter], place: str) -> Parameter:
+def _read(name: str, value: Any, table: Mapping[str, Parameter], where: str) -> Parameter:
     """A parameter as a file gives it.
 
     Raises:
         InputError: it is not given in one of the ways.
     """
     if name in WITHOUT_EFFECT:
-        raise InputError(f"{place}: '{name}' has no effect here; leave it out.")
+        raise InputError(f"{where}: '{name}' has no effect here; leave it out.")
     if name not in option_names():
-        raise InputError(f"{place}: unknown parameter '{name}'. {did_you_mean(name, {*table, *option_names()})}")
+        raise InputError(f"{where}: unknown parameter '{name}'. {did_you_mean(name, {*table, *option_names()})}")
     known = table.get(name)
     if value is None:
         if known is None:
-            raise InputError(f"{place}: '{name}' has no bounds of its own: give {FORM}.")
+            raise InputError(f"{where}: '{name}' has no bounds of its own: give {FORM}.")
         return Parameter(known.low, known.high, 1.0, known.log, known.whole)
     if isinstance(value, list) and len(value) == 2:
         value = {"low": value[0], "high": value[1]}
     if not isinstance(value, dict) or not value.keys() <= {"low", "high", "gain", "log", "choices"}:
-        raise InputError(f"{place}: '{name}' is {value!r}; it must be {FORM}.")
+        raise InputError(f"{where}: '{name}' is {value!r}; it must be {FORM}.")
     gain = value.get("gain", 1.0)
     if not _is_number(gain) or gain < 0:
-        raise InputError(f"{place}: the gain of '{name}' is {gain!r}; it must be a number, 0 or more.")
+        raise InputError(f"{where}: the gain of '{name}' is {gain!r}; it must be a number, 0 or more.")
     if "choices" in value:
         choices = value["choices"]
         if not isinstance(choices, list) or len(choices) < 2 or not all(isinstance(c, Value) for c in choices):
-            raise InputError(f"{place}: the choices of '{name}' are {choices!r}; give a list of two or more.")
+            raise InputError(f"{where}: the choices of '{name}' are {choices!r}; give a list of two or more.")
         return Parameter(gain=gain, choices=tuple(choices))
     low, high = _number(value.get("low")), _number(value.get("high"))
     if low is None or high is None:
-        raise InputError(f"{place}: '{name}' needs two numbers as bounds: {FORM}.")
+        raise InputError(f"{where}: '{name}' needs two numbers as bounds: {FORM}.")
     if low > high:
-        raise InputError(f"{place}: the bounds of '{name}' are upside down: {low:g} is above {high:g}. Swap them.")
+        raise InputError(f"{where}: the bounds of '{name}' are upside down: {low:g} is above {high:g}. Swap them.")
     if low == high:
-        raise InputError(f"{place}: the bounds of '{name}' leave only {low:g}. Give it as --{name.replace('_', '-')}.")
+        raise InputError(f"{where}: the bounds of '{name}' leave only {low:g}. Give it as --{name.replace('_', '-')}.")
     log = value.get("log", known.log if known is not None and low > 0 else False)
     if not isinstance(log, bool) or (log and low <= 0):
-        raise InputError(f"{place}: 'log' of '{name}' must be true or false, and true only with bounds above 0.")
+        raise InputError(f"{where}: 'log' of '{name}' must be true or false, and true only with bounds above 0.")
     return Parameter(low, high, float(gain), log, known.whole if known is not None else _counts(name))
 
 
-def _check(name: str, parameter: Parameter, config: TrainConfig, place: str) -> None:
-    """Whether a parameter means something to the run, and its bounds are values that the option may have.
+def _check(name: str, parameter: Parameter, config: TrainConfig, where: str) -> None:
+    """Checks that a parameter has an effect on the run, and that the option may have its bounds.
 
     Raises:
         InputError: they are not.
@@ -249,22 +250,22 @@ def _check(name: str, parameter: Parameter, config: TrainConfig, place: str) -> 
     ends: tuple[Value, ...] = parameter.choices or (parameter.low, parameter.high)
     for value in ends:
         kept = round(value) if parameter.whole and not isinstance(value, str) else value
-        build_config({**config.flat(), name: kept}, place)
+        build_config({**config.flat(), name: kept}, where)
     if option_names()[name] in ("run", "devices", "speed") or name in ("data", "workers", "cache", "skip_broken"):
-        raise InputError(f"{place}: '{name}' is no part of the training itself, so no search can vary it.")
+        raise InputError(f"{where}: '{name}' is no part of the training itself, so no search can vary it.")
     if name == "epochs" or not (parameter.choices or _is_numeric(name, config)):
-        raise InputError(f"{place}: '{name}' cannot be varied between bounds. Known: {', '.join(TABLE)}.")
+        raise InputError(f"{where}: '{name}' cannot be varied between bounds. Known: {', '.join(TABLE)}.")
     if name in config.family.without_effect:
-        raise InputError(f"{place}: '{name}' has no effect: {config.model.model} has other losses. Leave it out.")
+        raise InputError(f"{where}: '{name}' has no effect: {config.model.model} has other losses. Leave it out.")
 
 
 def _fitting(table: Mapping[str, Parameter], run: Preview) -> tuple[dict[str, Parameter], list[str]]:
-    """What of the table means something to a run, and what was left out."""
+    """Parameters of the table that have an effect on a run, and notes on those left out."""
     config = run.config
     schedule, without = config.schedule, {*config.family.without_effect}
     if config.data.rect:
         without |= {*SQUARE_ONLY}
-    fitting = {name: each for name, each in table.items() if name not in without}
+    fitting = {name: parameter for name, parameter in table.items() if name not in without}
     plan, notes = run.plan, []
     if schedule.warmup in ("none", "first-epoch") or plan.warmup < MIN_STEPS:
         for name in ("warmup_epochs", "warmup_momentum", "warmup_bias_lr"):
@@ -273,8 +274,8 @@ def _fitting(table: Mapping[str, Parameter], run: Preview) -> tuple[dict[str, Pa
         if 0 < plan.warmup < MIN_STEPS:
             notes.append(f"warmup_epochs is left out: {plan.steps} steps are too few for warmups of different length.")
     else:
-        most = min(table["warmup_epochs"].high, round(plan.epochs * LONGEST_WARMUP, 3))
-        fitting["warmup_epochs"] = Parameter(0.0, max(most, plan.warmup / plan.batches))
+        longest = min(table["warmup_epochs"].high, round(plan.epochs * LONGEST_WARMUP, 3))
+        fitting["warmup_epochs"] = Parameter(0.0, max(longest, plan.warmup / plan.batches))
     return fitting, notes
 
 
@@ -306,7 +307,7 @@ def _widened(parameter: Parameter, value: float) -> Parameter:
 
 
 def _counts(name: str) -> bool:
-    """Whether an option is a count."""
+    """True if an option is a count."""
     return name in ("close_mosaic", "nominal_batch", "anchors", "imgsz", "batch", "patience")
 
 

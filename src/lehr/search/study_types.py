@@ -1,4 +1,4 @@
-"""What the two kinds of studies have in common, as a worker sees it."""
+"""Interface of both kinds of studies, as a worker sees it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `--optimizer auto` chooses: optimizer, rate, momentum and images an optimizer step, by the length of the run.
+"""Choice of `--optimizer auto`: optimizer, rate, momentum and images an optimizer step, by the length of the run.
 
 Long runs get SGD, short ones AdamW, whose steps do not need a slow start. And a run on few images makes few steps:
 accumulating to 64 images would leave it a handful of optimizer steps, so the nominal batch is halved until there are
@@ -49,7 +49,7 @@ def choose_optimizer(
     warmup_bias_lr: float | None = None,
     nominal_batch: int | None = None,
 ) -> OptimizerChoice:
-    """What the options mean: `auto` resolved, and values that were not given filled in.
+    """Resolves `auto`, and fills in the values that were not given.
 
     `auto` takes SGD (0.01, momentum 0.9) above 10,000 iterations, else AdamW with rate `0.002 * 5 / (4 + classes)`.
     The Adam family's steps do not grow with the gradient, so its biases start at rate 0 instead of SGD's 0.1.

@@ -1,4 +1,4 @@
-"""AutoAnchor: how well the anchors fit the objects of a data set, and better ones where they do not.
+"""AutoAnchor: the fit of the anchors to the objects of a data set, and better ones where it is poor.
 
 An anchor answers for an object when neither side of one is `threshold` times the other's. Best possible recall (BPR)
 is the share of objects that any anchor answers for: what no anchor answers for is never learned. Below 0.98 new anchors
@@ -44,7 +44,7 @@ OBJECTS_AT_ONCE = 2**18
 
 @dataclass(frozen=True, slots=True)
 class AnchorFit:
-    """How well anchors fit objects.
+    """Fit of anchors to objects.
 
     Attributes:
         bpr: best possible recall: share of the objects with an anchor within the threshold, 0 to 1.
@@ -92,14 +92,14 @@ def object_sizes(samples: Sequence[Sample], imgsz: int) -> Sizes:
 
 
 def side_ratio(sizes: Sizes, anchors: Sizes) -> NDArray[np.float64]:
-    """How alike objects and anchors are: `min(w/aw, aw/w, h/ah, ah/h)`, 0 to 1; (n, k) from (n, 2) and (k, 2)."""
+    """Similarity of objects and anchors: `min(w/aw, aw/w, h/ah, ah/h)`, 0 to 1; (n, k) from (n, 2) and (k, 2)."""
     ratio = sizes[:, None] / anchors[None]
     np.minimum(ratio, 1 / ratio, out=ratio)
     return np.asarray(np.minimum(ratio[..., 0], ratio[..., 1]))
 
 
 def measure(anchors: NDArray[np.float64], sizes: Sizes, threshold: float = 4.0) -> AnchorFit:
-    """How well anchors fit objects.
+    """Measures the fit of anchors to objects.
 
     Args:
         anchors: (..., 2), pixels.
@@ -195,9 +195,9 @@ def kmeans(sizes: Sizes, weights: NDArray[np.float64], count: int, rng: np.rando
     distance = ((points - centres) ** 2).sum(1)
     for _ in range(count - 1):
         chance = weights * distance
-        number = rng.choice(len(points), p=chance / chance.sum()) if chance.sum() > 0 else rng.integers(len(points))
-        centres = np.concatenate((centres, points[number][None]))
-        distance = np.minimum(distance, ((points - points[number]) ** 2).sum(1))
+        drawn = rng.choice(len(points), p=chance / chance.sum()) if chance.sum() > 0 else rng.integers(len(points))
+        centres = np.concatenate((centres, points[drawn][None]))
+        distance = np.minimum(distance, ((points - points[drawn]) ** 2).sum(1))
     for _ in range(KMEANS_ROUNDS):
         nearest = ((points[:, None] - centres) ** 2).sum(2).argmin(1)
         total = np.bincount(nearest, weights, count)

@@ -22,7 +22,7 @@ MEMORY_FRACTION = 0.6
 AS_FAST = 0.95
 """Share of the best throughput that counts as equally fast."""
 OFF = 0.05
-"""How far the images of an optimizer step may be from the nominal batch, relative to it."""
+"""Tolerance of the images of an optimizer step about the nominal batch, relative to it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,13 +45,13 @@ class Measured:
 
 
 def memory_line(measured: Sequence[Measured]) -> tuple[float, float]:
-    """The line `base + each * batch` of the memory by least squares, bytes.
+    """The line `base + slope * batch` of the memory by least squares, bytes.
 
     Args:
         measured: at least two sizes.
 
     Returns:
-        Base and each, neither below 0.
+        Base and slope, neither below 0.
     """
     count = len(measured)
     mean_batch = sum(one.batch for one in measured) / count
@@ -72,10 +72,10 @@ def largest_fitting(measured: Sequence[Measured], budget: float) -> int:
     fitting = [one.batch for one in measured if one.bytes <= budget]
     if len(measured) < 2:
         return max(fitting, default=0)
-    base, each = memory_line(measured)
-    if each == 0:
+    base, slope = memory_line(measured)
+    if slope == 0:
         return max(fitting, default=0)
-    return max(0, int((budget - base) // each))
+    return max(0, int((budget - base) // slope))
 
 
 def fastest(measured: Sequence[Measured]) -> int:
@@ -84,17 +84,17 @@ def fastest(measured: Sequence[Measured]) -> int:
     return min(one.batch for one in measured if one.images_per_second >= AS_FAST * best)
 
 
-def fitting_nominal(most: int, nominal: int, devices: int = 1) -> int:
+def fitting_nominal(max_batch: int, nominal: int, devices: int = 1) -> int:
     """The largest size up to a limit of which whole batches add up to the nominal batch, within a twentieth.
 
     Where none of the sizes that divide over the devices does so, the one that comes nearest.
 
     Args:
-        most: the limit, at least 1.
+        max_batch: the limit, at least 1.
         nominal: images an optimizer step.
         devices: what the size has to be a multiple of; the limit is at least this.
     """
-    sizes = range(max(min(most, nominal) // devices, 1) * devices, 0, -devices)
+    sizes = range(max(min(max_batch, nominal) // devices, 1) * devices, 0, -devices)
 
     def off(size: int) -> int:
         return abs(accumulation(size, nominal) * size - nominal)

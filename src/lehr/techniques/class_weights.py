@@ -32,9 +32,9 @@ def class_weights(counts: Sequence[int], power: float = 1.0) -> list[float]:
         counts: objects of each class; a class without objects counts as one.
         power: 0 weighs all alike, 0.5 mildly, 1 by the full inverse of the frequency.
     """
-    each = np.maximum(np.array(counts, np.float64), 1)
-    weights = each**-power
-    return [float(weight) for weight in weights * each.sum() / (weights * each).sum()]
+    objects = np.maximum(np.array(counts, np.float64), 1)
+    weights = objects**-power
+    return [float(weight) for weight in weights * objects.sum() / (weights * objects).sum()]
 
 
 TECHNIQUE = Technique(

@@ -13,20 +13,20 @@ from torch import Tensor
 from lehr.technique import Section, State, Switch, Technique
 
 
-def clip_gradients(parameters: Iterable[Tensor], most: float) -> Tensor:
+def clip_gradients(parameters: Iterable[Tensor], max_norm: float) -> Tensor:
     """Scales the gradients down, in place and without waiting for the device, where their norm is above a bound.
 
     Args:
         parameters: their gradients are taken together.
-        most: c, the largest norm; 0 changes nothing.
+        max_norm: c, the largest norm; 0 changes nothing.
 
     Returns:
         (), the norm before.
     """
-    own = list(parameters)
-    if most > 0:
-        return torch.nn.utils.clip_grad_norm_(own, most)
-    return torch.nn.utils.get_total_norm([each.grad for each in own if each.grad is not None])
+    parameters = list(parameters)
+    if max_norm > 0:
+        return torch.nn.utils.clip_grad_norm_(parameters, max_norm)
+    return torch.nn.utils.get_total_norm([parameter.grad for parameter in parameters if parameter.grad is not None])
 
 
 TECHNIQUE = Technique(

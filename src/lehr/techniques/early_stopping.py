@@ -29,7 +29,7 @@ class EarlyStopping:
         return better
 
     def should_stop(self, epoch: int) -> bool:
-        """Whether the run has gone `patience` epochs without a better result."""
+        """True once the run has gone `patience` epochs without a better result."""
         return self.patience > 0 and epoch - self.best_epoch >= self.patience
 
 

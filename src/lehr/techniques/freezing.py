@@ -37,7 +37,7 @@ def freeze(model: DetectionModel, layers: str) -> int:
 
 
 def frozen_prefixes(model: DetectionModel, layers: str) -> tuple[str, ...]:
-    """What the names of the parameters to freeze begin with.
+    """Prefixes of the names of the parameters to freeze.
 
     Args:
         model: the model.
@@ -46,18 +46,18 @@ def frozen_prefixes(model: DetectionModel, layers: str) -> tuple[str, ...]:
     Raises:
         InputError: there is no such layer.
     """
-    words = [word.strip() for word in layers.split(",") if word.strip()]
+    words = [name.strip() for name in layers.split(",") if name.strip()]
     if len(words) == 1 and words[0].isdigit():
         count = int(words[0])
         if count > len(model.model):
             raise InputError(f"--freeze {count}: {model.variant} has {len(model.model)} layers.")
-        return tuple(f"model.{number}." for number in range(count))
+        return tuple(f"model.{layer}." for layer in range(count))
     known = {name for name, _ in model.named_modules()} | {name for name, _ in model.named_parameters()}
-    for word in words:
-        if word not in known:
-            raise InputError(f"--freeze {word}: {model.variant} has no such layer. {did_you_mean(word, known - {''})}")
+    for name in words:
+        if name not in known:
+            raise InputError(f"--freeze {name}: {model.variant} has no such layer. {did_you_mean(name, known - {''})}")
     parameters = {name for name, _ in model.named_parameters()}
-    return tuple(word if word in parameters else f"{word}." for word in words)
+    return tuple(name if name in parameters else f"{name}." for name in words)
 
 
 def freeze_bn_stats(model: nn.Module) -> None:

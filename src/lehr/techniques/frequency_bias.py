@@ -19,8 +19,8 @@ def class_shares(counts: Sequence[int]) -> list[float]:
     Args:
         counts: objects of each class.
     """
-    each = [max(count, 1) for count in counts]
-    return [count / sum(each) for count in each]
+    objects = [max(count, 1) for count in counts]
+    return [count / sum(objects) for count in objects]
 
 
 def start_from_frequencies(model: DetectionModel, counts: Sequence[int]) -> None:

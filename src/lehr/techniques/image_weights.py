@@ -18,14 +18,14 @@ from lehr.techniques.class_weights import class_counts, class_weights
 
 
 def image_weights(samples: Sequence[Sample], precision: Sequence[float]) -> NDArray[np.float64]:
-    """How often each image is drawn, as shares that add up to 1; images without objects as the least of the others.
+    """Sampling probability of each image; images without objects get the smallest of the others.
 
     Args:
         samples: the training split.
         precision: each class's average precision in the last validation, 0 to 1; zeros before the first.
     """
-    each = np.array(class_weights(class_counts(samples, len(precision)))) * (1 - np.array(precision)) ** 2
-    weights = np.array([each[sample.classes].sum() for sample in samples])
+    of_class = np.array(class_weights(class_counts(samples, len(precision)))) * (1 - np.array(precision)) ** 2
+    weights = np.array([of_class[sample.classes].sum() for sample in samples])
     positive = weights[weights > 0]
     weights = np.maximum(weights, positive.min() if len(positive) else 1.0)
     return np.asarray(weights / weights.sum())

@@ -22,15 +22,15 @@ MIN_CELLS = 2
 
 @dataclass(frozen=True, slots=True)
 class SizeRange:
-    """The sizes that are drawn from: all multiples of the stride from the least to the most.
+    """The sizes that are drawn from: all multiples of the stride from the smallest to the largest.
 
     Attributes:
-        least: smallest longest side, pixels, a multiple of the stride.
-        most: largest longest side, pixels, a multiple of the stride.
+        min_size: smallest longest side, pixels, a multiple of the stride.
+        max_size: largest longest side, pixels, a multiple of the stride.
     """
 
-    least: int
-    most: int
+    min_size: int
+    max_size: int
 
     def draw(self, seed: int, epoch: int, step: int) -> int:
         """The size of a step, pixels; each multiple is as likely as the others.
@@ -41,7 +41,11 @@ class SizeRange:
             step: the step in the epoch, from 0.
         """
         return (
-            int(generator(seed, "multi-scale", epoch, step).integers(self.least // STRIDE, self.most // STRIDE + 1))
+            int(
+                generator(seed, "multi-scale", epoch, step).integers(
+                    self.min_size // STRIDE, self.max_size // STRIDE + 1
+                )
+            )
             * STRIDE
         )
 
@@ -53,8 +57,8 @@ def range_around(imgsz: int, share: float) -> SizeRange:
         imgsz: side of the training square, pixels, a multiple of 32.
         share: how far sizes go to either side, 0 to 1.
     """
-    least = max(MIN_CELLS, -int(-imgsz * (1 - share) // STRIDE))
-    return SizeRange(least * STRIDE, max(least, int(imgsz * (1 + share) // STRIDE)) * STRIDE)
+    cells = max(MIN_CELLS, -int(-imgsz * (1 - share) // STRIDE))
+    return SizeRange(cells * STRIDE, max(cells, int(imgsz * (1 + share) // STRIDE)) * STRIDE)
 
 
 def range_of_cells(grid_min: int, grid_max: int) -> SizeRange:

@@ -32,11 +32,11 @@ class Statistics:
 
     def __init__(self, model: nn.Module) -> None:
         norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
-        places = [(norm, name) for norm in norms for name in ("running_mean", "running_var")]
-        values = [getattr(norm, name) for norm, name in places]
+        buffers = [(norm, name) for norm in norms for name in ("running_mean", "running_var")]
+        values = [getattr(norm, name) for norm, name in buffers]
         self.block = torch.cat(values) if values else torch.zeros(0)
         views = torch.split(self.block, [len(value) for value in values])
-        for (norm, name), view in zip(places, views, strict=True):
+        for (norm, name), view in zip(buffers, views, strict=True):
             setattr(norm, name, view)
         self._before = self.block.clone()
 
@@ -55,16 +55,16 @@ class Statistics:
 
 @dataclass(frozen=True, slots=True)
 class StepStatus:
-    """What a batch came to.
+    """Outcome of a batch.
 
     Attributes:
         step: the batch, counted over the run from 0.
-        images: the places of its images in the training split.
+        images: the indices of its images in the training split.
         losses: each part of the loss, summed over the images.
         norm: the norm of the gradient of the optimizer step that this batch completed; None where it completed none.
         finite: whether the batch was finite; of a batch that completed a step, whether the step was.
         scale: what the loss was multiplied by in float16; None in other precisions.
-        told: what else was sent with it.
+        flags: the numbers of `StepFlags` that came with it; empty in one process.
     """
 
     step: int
@@ -73,22 +73,22 @@ class StepStatus:
     norm: float | None
     finite: bool
     scale: float | None = None
-    told: tuple[float, ...] = ()
+    flags: tuple[float, ...] = ()
 
     @property
     def updated(self) -> bool:
-        """Whether an optimizer step was due."""
+        """True if an optimizer step was due."""
         return self.norm is not None
 
     @property
     def overflowed(self) -> bool:
-        """Whether only the scaled gradient was too large for float16: the scale falls, and nothing else is wrong."""
+        """True if only the scaled gradient was too large for float16: the scale falls, and nothing else is wrong."""
         at_work = self.scale is not None and self.scale > 1
         return at_work and not self.finite and all(map(math.isfinite, self.losses))
 
 
 class StepStatusQueue:
-    """Brings what batches came to from the device to the host, without waiting for it.
+    """Copies outcomes of batches from the device to the host, without waiting for it.
 
     Args:
         behind: hand out a batch when so many more have been sent, no sooner and no later, so that several processes see
@@ -107,34 +107,34 @@ class StepStatusQueue:
         norm: Tensor | None,
         finite: Tensor,
         scale: Tensor | None = None,
-        told: Tensor | None = None,
+        flags: Tensor | None = None,
     ) -> None:
-        """Sends what a batch came to on its way.
+        """Begins the copy of a batch's outcome.
 
         Args:
             step: the batch, counted over the run from 0.
-            images: the places of its images.
+            images: the indices of its images.
             losses: (parts,), on the device.
             norm: () of the gradient, where an optimizer step was due.
             finite: (), bool.
             scale: () of the loss, in float16.
-            told: (n,), what else to send.
+            flags: (n,), the numbers of `StepFlags`, to send along.
         """
         nothing = losses.new_zeros(())
         last = (nothing if norm is None else norm, nothing if scale is None else scale)
         values = torch.stack((*losses.detach(), finite.to(losses.dtype), *last))
-        if told is not None:
-            values = torch.cat((values, told.to(values.dtype)))
+        if flags is not None:
+            values = torch.cat((values, flags.to(values.dtype)))
         event = None
         if values.device.type == "cuda":
             device = values.device
             values = torch.empty_like(values, device="cpu", pin_memory=True).copy_(values, non_blocking=True)
             event = _recorded(device)
-        extra = 0 if told is None else len(told)
+        extra = 0 if flags is None else len(flags)
         self._under_way.append((step, images, values, event, norm is not None, scale is not None, extra))
 
     def arrived(self, wait: bool = False) -> list[StepStatus]:
-        """What has arrived since the last call, oldest first.
+        """The outcomes that have arrived since the last call, oldest first.
 
         Args:
             wait: wait for all that is under way.
@@ -149,7 +149,7 @@ class StepStatusQueue:
                 event.synchronize()
             self._under_way.popleft()
             numbers = values.tolist()
-            told = tuple(numbers[len(numbers) - extra :])
+            flags = tuple(numbers[len(numbers) - extra :])
             *losses, finite, norm, scale = numbers[: len(numbers) - extra]
             observations.append(
                 StepStatus(
@@ -159,7 +159,7 @@ class StepStatusQueue:
                     norm if updated else None,
                     bool(finite),
                     scale if scaled else None,
-                    told,
+                    flags,
                 )
             )
         return observations
@@ -196,7 +196,7 @@ def step_if_finite(optimizer: torch.optim.Optimizer, finite: Tensor) -> bool:
 
 
 def describe(observation: StepStatus, parts: Sequence[str], batches: int) -> str:
-    """What was not finite, for people.
+    """Describes a batch that was not finite, for a message.
 
     Args:
         observation: a batch that was not.

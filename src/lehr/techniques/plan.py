@@ -29,7 +29,7 @@ LONGEST_WARMUP = 1 / 3
 
 @dataclass(frozen=True, slots=True)
 class Rates:
-    """What holds at one step.
+    """Rates, momentum and accumulation of one step.
 
     Attributes:
         lr_weights: learning rate of the weights.

@@ -50,7 +50,7 @@ def wanted_precision(amp: str, device: torch.device) -> Precision:
         InputError: it was named, and does not work there.
     """
     if amp == "auto":
-        having = (each for each in (Precision.BFLOAT16, Precision.FLOAT16) if _fit(device, each))
+        having = (precision for precision in (Precision.BFLOAT16, Precision.FLOAT16) if _fit(device, precision))
         return next(having, Precision.FLOAT32)
     precision = NAMED[amp]
     if precision is not Precision.FLOAT32 and not works(device, precision.dtype):
@@ -66,7 +66,7 @@ def safer(precision: Precision, device: torch.device) -> Precision:
 
 
 def _fit(device: torch.device, precision: Precision) -> bool:
-    """Whether a precision is both at home in the hardware and works; a CPU gains nothing from float16."""
+    """True if the hardware has a precision and it works; a CPU gains nothing from float16."""
     if device.type == "cpu" and precision is Precision.FLOAT16:
         return False
     return native(device, precision.dtype) and works(device, precision.dtype)
@@ -79,7 +79,7 @@ def autocast(device: torch.device, precision: Precision) -> torch.autocast:
 
 
 def new_scaler(device: torch.device, precision: Precision, scale: float = FIRST_SCALE) -> torch.amp.GradScaler | None:
-    """What scales the loss in float16; None in the other precisions, which need none.
+    """Scaler of the loss in float16; None in the other precisions, which need none.
 
     Args:
         device: where the loss lies.

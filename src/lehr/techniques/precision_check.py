@@ -1,13 +1,13 @@
-"""Whether a model can be trained in a precision: tried on this model, these images and this batch size.
+"""Trial of a precision, on this model, these images and this batch size.
 
 Forward, loss and backward are computed in float32 and in the lower precision, and compared:
 
 - everything is finite; in float16 with some scale of the loss of at least 1;
-- the boxes of the best-scored places stay where they are, and their scores what they are;
+- the boxes of the best-scored rows stay where they are, and their scores what they are;
 - the gradient points the same way. How much it may turn is measured, not guessed: two halves of a batch give two
   gradients, and what rounding does must be small beside what the choice of images does.
 
-The thresholds leave room for what normalization makes of rounding in fresh weights, where the boxes of single places
+The thresholds leave room for what normalization makes of rounding in fresh weights, where the boxes of single rows
 jump, and are far below what a layer that is wrong in low precision does.
 """
 
@@ -23,14 +23,14 @@ from lehr.models.detection import DetectionModel
 from lehr.models.preserve_buffers import preserve_buffers
 from lehr.techniques.precision import FIRST_SCALE, Precision, autocast
 
-BEST_PLACES = 100
-"""Best-scored places of each image whose boxes and scores are compared."""
+BEST_ROWS = 100
+"""Best-scored rows of each image whose boxes and scores are compared."""
 MIN_OVERLAP = 0.9
 """Median IoU that their boxes must keep."""
 MAX_SHIFT = 0.5
-"""How far their scores may move, relative to the scores."""
+"""Largest change of their scores, relative to the scores."""
 MAX_LOSS_ERROR = 0.1
-"""How far the loss may move, relative to it."""
+"""Largest change of the loss, relative to it."""
 MIN_COSINE = 0.25
 """Cosine that the gradients must have, however noisy the batch is."""
 SMALL_ERROR = 0.5
@@ -39,7 +39,7 @@ SMALL_ERROR = 0.5
 
 @dataclass(frozen=True, slots=True)
 class PrecisionCheck:
-    """What a precision came to.
+    """Result of a trial of a precision.
 
     Attributes:
         precision: the one that was tried.
@@ -47,7 +47,7 @@ class PrecisionCheck:
         reasons: why it is refused; empty where it is not.
         loss: the loss in it.
         loss_float32: the loss in float32.
-        overlap: median IoU of the boxes of the best places with those in float32.
+        overlap: median IoU of the boxes of the best rows with those in float32.
         score_shift: change of their scores, relative to them.
         cosine: of the gradient with that in float32.
         gradient_error: norm of the gradient's change, relative to its norm.
@@ -69,7 +69,7 @@ class PrecisionCheck:
 
     @property
     def passed(self) -> bool:
-        """Whether the precision can be trusted."""
+        """True if the precision can be trusted."""
         return not self.reasons
 
     def __str__(self) -> str:
@@ -196,18 +196,18 @@ def _compute(
         prediction = model(images)
     total: Tensor = loss(prediction, boxes, classes).sum()
     torch.autograd.backward(total * scale)
-    gradients = [each.grad.flatten() for each in model.parameters() if each.grad is not None]
+    gradients = [parameter.grad.flatten() for parameter in model.parameters() if parameter.grad is not None]
     found, scores = prediction.decode()
     return _Pass(found.detach(), scores.detach(), float(total.detach()), torch.cat(gradients).float() / scale)
 
 
 def _detections_kept(truth: _Pass, tried: _Pass) -> tuple[float, float]:
-    """Median IoU of the boxes of the best-scored places, and the change of their scores relative to them."""
+    """Median IoU of the boxes of the best-scored rows, and the change of their scores relative to them."""
     best = truth.scores.amax(-1)
-    places = best.topk(min(BEST_PLACES, best.shape[1]), 1).indices.unsqueeze(-1)
+    rows = best.topk(min(BEST_ROWS, best.shape[1]), 1).indices.unsqueeze(-1)
 
     def at(values: Tensor) -> Tensor:
-        return values.gather(1, places.expand(-1, -1, values.shape[-1]))
+        return values.gather(1, rows.expand(-1, -1, values.shape[-1]))
 
     overlap = box_iou_aligned(at(truth.boxes), at(tried.boxes)).median()
     scores = at(truth.scores)
@@ -215,15 +215,15 @@ def _detections_kept(truth: _Pass, tried: _Pass) -> tuple[float, float]:
 
 
 def box_iou_aligned(boxes: Tensor, others: Tensor) -> Tensor:
-    """IoU of each box (..., 4) with the one at the same place."""
+    """IoU of each box (..., 4) with the one of the same index."""
     sides = torch.minimum(boxes[..., 2:], others[..., 2:]) - torch.maximum(boxes[..., :2], others[..., :2])
     common = sides.clamp(min=0).prod(-1)
-    areas = [(each[..., 2:] - each[..., :2]).clamp(min=0).prod(-1) for each in (boxes, others)]
+    areas = [(xyxy[..., 2:] - xyxy[..., :2]).clamp(min=0).prod(-1) for xyxy in (boxes, others)]
     return common / (areas[0] + areas[1] - common).clamp(min=1e-9)
 
 
 def _sampling_noise(model: DetectionModel, loss: Loss, images: Tensor, boxes: Tensor, classes: Tensor) -> float | None:
-    """How far the choice of images moves the gradient of a batch: half the difference of its halves over their mean."""
+    """Sampling noise of a batch's gradient: half the difference of its halves over their mean."""
     half = len(images) // 2
     if half == 0:
         return None

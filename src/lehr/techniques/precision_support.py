@@ -1,4 +1,4 @@
-"""Which precisions a device can train in: tried with a small convolution, or read from what the hardware says it has.
+"""Precisions that a device can train in: tried with a small convolution, or read from the hardware's features.
 
 The two differ. A CPU without bfloat16 instructions still computes in it, correctly and slowly; a library may lack the
 backward pass of a type that the hardware has. So `works` tries, and `native` only looks.
@@ -26,7 +26,7 @@ CPU_FEATURES = {
 
 
 def works(device: torch.device, dtype: torch.dtype) -> bool:
-    """Whether a convolution under autocast runs on a device, forward and backward, with the numbers it should have.
+    """True if a convolution under autocast runs on a device, forward and backward, with the right numbers.
 
     Output and gradients are compared with the same in float64 on the CPU. Whatever goes wrong, and a precision that
     autocast quietly leaves off, means False. Random states stay as they are.
@@ -47,7 +47,7 @@ def works(device: torch.device, dtype: torch.dtype) -> bool:
 
 
 def native(device: torch.device, dtype: torch.dtype) -> bool:
-    """Whether the hardware computes in a precision itself, as far as it tells; nothing is tried.
+    """True if the hardware computes in a precision itself, as far as it tells; nothing is tried.
 
     Args:
         device: the device asked about.
@@ -116,10 +116,10 @@ def _native_cpu(dtype: torch.dtype) -> bool:
 @functools.cache
 def cpu_features() -> frozenset[str]:
     """Names of the instruction sets that this CPU has, as Linux and torch write them; empty where neither tells."""
-    told: dict[str, Any] = {}
+    reported: dict[str, Any] = {}
     if hasattr(torch.cpu, "get_capabilities"):  # not in every torch
-        told = dict(torch.cpu.get_capabilities())
-    names = {name for name, has in told.items() if has is True}
+        reported = dict(torch.cpu.get_capabilities())
+    names = {name for name, has in reported.items() if has is True}
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:

@@ -93,7 +93,7 @@ def build_schedule(options: ScheduleOptions, epochs: int) -> Schedule:
 
 
 def schedule_name(options: ScheduleOptions) -> str:
-    """Which schedule the options name."""
+    """Name of the schedule that the options choose."""
     return options.lr_schedule or ("cosine" if options.cos_lr else "linear")
 
 

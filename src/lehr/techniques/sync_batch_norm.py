@@ -34,7 +34,7 @@ from lehr.technique import Section, State, Technique
 
 @dataclass(slots=True)
 class Membership:
-    """How this process takes part in the present batch; one for all layers of a model and of its copies.
+    """This process's part in the present batch; one object for all layers of a model and of its copies.
 
     Attributes:
         idle: it has no image of its own, and computes a stand-in whose loss weighs 0: the stand-in is normalized as the
@@ -89,7 +89,7 @@ class SyncBatchNorm2d(nn.BatchNorm2d):
 
 
 def convert(model: nn.Module) -> Membership:
-    """Makes every BatchNorm layer of a model one over all processes; parameters, buffers and names stay.
+    """Converts every BatchNorm layer of a model to one over all processes; parameters, buffers and names stay.
 
     Args:
         model: changed in place.
@@ -119,14 +119,14 @@ def statistics_of_all(x: Tensor, idle: bool) -> tuple[Tensor, Tensor, Tensor]:
     channels = x.shape[1]
     count = 0 if idle else x.numel() // channels
     dtype = torch.promote_types(x.dtype, torch.float32)
-    own = x.new_zeros(2 * channels + 1, dtype=dtype)
+    local = x.new_zeros(2 * channels + 1, dtype=dtype)
     if count:
         var, mean = torch.var_mean(x.to(dtype), (0, 2, 3), correction=0)
-        own = torch.cat((mean, var, mean.new_full((1,), count)))
-    every = own.new_empty(dist.get_world_size() * len(own))
-    dist.all_gather_into_tensor(every, own)
+        local = torch.cat((mean, var, mean.new_full((1,), count)))
+    every = local.new_empty(dist.get_world_size() * len(local))
+    dist.all_gather_into_tensor(every, local)
     # (processes, channels) twice, (processes, 1)
-    means, variances, counts = torch.split(every.view(-1, len(own)), [channels, channels, 1], 1)
+    means, variances, counts = torch.split(every.view(-1, len(local)), [channels, channels, 1], 1)
     total = counts.sum()
     shares = counts / total
     mean = (shares * means).sum(0)
