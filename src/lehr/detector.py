@@ -158,7 +158,7 @@ class Detector:
         iou: float = 0.7,
         max_det: int = 300,
     ) -> Evaluation:
-        """Evaluates on a split of a data set.
+        """Evaluate on a split of a data set.
 
         Args:
             data: what `--data` takes.

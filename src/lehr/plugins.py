@@ -45,7 +45,7 @@ class PluginTable(Generic[Part]):
         self._loaded = False
 
     def add(self, part: Part) -> None:
-        """Adds a part; one that is there already is left as it is.
+        """Add a part; one that is there already is left as it is.
 
         Raises:
             TypeError: it is of another kind.

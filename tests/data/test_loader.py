@@ -130,7 +130,7 @@ def test_when_no_image_can_be_read_the_run_cannot_go_on(samples: list[Sample]) -
     make = TrainBatches(ImageStore(samples, 64), AugmentOptions(), 64, 0, 20)
     for sample in samples:
         sample.path.unlink()
-    with pytest.raises(InputError, match="are the data still there"):
+    with pytest.raises(InputError, match="is the data set still there"):
         make(BatchRequest(0, [0]))
 
 

@@ -139,7 +139,7 @@ def test_a_silent_process_is_named_within_the_time_out(tmp_path: Path, monkeypat
     seconds, message = (tmp_path / "note").read_text(encoding="utf-8").split("\n", 1)
     assert 1 <= float(seconds) < 30
     assert "Rank 0 of 2" in message and "within 1 s (--timeout) at step 4 of epoch 2" in message
-    assert "Silent: rank 1 on" in message
+    assert "Not responding: rank 1 on" in message
 
 
 def _meet(folder: str, rank: int, count: int) -> str:

@@ -28,7 +28,7 @@ TWO = ["--device", "cpu", "--processes", "2"]
 QUICK = ["--data", "shapes", "--imgsz", "64", "--width", "0.125", "--epochs", "2", "--checkpoint-minutes", "0.005"]
 SOON = 15.0
 """Seconds in which everything must have ended once it was asked to."""
-SURVIVOR = r"^lehr: Rank \d of 2 on \S+ lost touch with the others at .*\n"
+SURVIVOR = r"^lehr: Rank \d of 2 on \S+ lost the connection to the others at .*\n"
 """What a process may come to tell before the launcher, which starts all of them again, has ended it."""
 HOW_TO_GO_ON = "Go on with: lehr train --resume"
 STOPS = {

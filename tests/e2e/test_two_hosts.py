@@ -239,7 +239,7 @@ def test_a_cut_cable_ends_both_sides_with_a_message_and_resume_is_exact(
     assert all(run.process.returncode == 1 for run in runs)
     late = rf"had no answer within {TIMEOUT} s \(--timeout\) at step \d+ of epoch 2\."
     ends = (
-        rf"lehr: Rank 0 of 2 on node1 {late} Silent: rank 1 on node2, last at .+\.",
+        rf"lehr: Rank 0 of 2 on node1 {late} Not responding: rank 1 on node2, last at .+\.",
         rf"lehr: Rank 1 of 2 on node2 {late} The machine of rank 0 cannot be reached: is the network .+ up\?",
     )
     for run, message in zip(runs, ends, strict=True):

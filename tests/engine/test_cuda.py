@@ -201,7 +201,7 @@ def test_mixed_precision_is_checked_and_used_there(
     amp: str, make_yolo: MakeYolo, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run(make_yolo(counts={"train": 16, "val": 4}), tmp_path, "run", device="cuda", amp=amp)
-    assert ": passed." in capsys.readouterr().out
+    assert " passed: " in capsys.readouterr().out
     assert all_finite(tmp_path / "run" / "last.ckpt")
 
 

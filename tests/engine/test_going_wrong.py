@@ -217,7 +217,7 @@ def test_data_that_are_gone_altogether_stop_the_run_with_its_state_saved(data: P
 
     with (
         before_step(act),
-        pytest.raises(LehrError, match=r"(?s)are the data still there.*lehr train --resume") as error,
+        pytest.raises(LehrError, match=r"(?s)is the data set still there.*lehr train --resume") as error,
     ):
         run(data, tmp_path, "run", cache="none")
     assert error.value.exit_code == 1

@@ -85,7 +85,7 @@ def test_damage_is_told_and_the_previous_checkpoint_used(
     resume(folder)
     told = capsys.readouterr().out
     assert "last.ckpt: is damaged" in told or "last.ckpt: is cut off" in told
-    assert "The previous checkpoint is used" in told
+    assert "Using the previous checkpoint" in told
     assert differences(tmp_path / "whole", folder) == []
 
 

@@ -48,7 +48,7 @@ def test_a_run_in_mixed_precision_is_checked_first_and_learns_as_in_float32(
     plain = run(data, tmp_path, "plain").folder
     told = capsys.readouterr().out
     name = {"bf16": "bfloat16", "fp16": "float16"}[amp]
-    assert f"Checked in {name} on 4 images: loss" in told and "passed." in told and f"in {name}, torch" in told
+    assert f"Precision check of {name} on 4 images passed: loss" in told and f"in {name}, torch" in told
     kept = json.loads((folder / "precision.json").read_text())
     assert kept["precision"] == name and kept["checks"][0]["passed"] and kept["checks"][0]["cosine"] > 0.25
     assert json.loads((plain / "precision.json").read_text()) == {"precision": "float32", "checks": []}
@@ -79,7 +79,7 @@ def test_a_precision_that_is_refused_is_not_used(
     monkeypatch.setattr(precision_check, "MIN_OVERLAP", 2.0)
     folder = run(data, tmp_path, "run", amp="bf16", epochs=1).folder
     told = capsys.readouterr().out
-    assert "refused. Detections drift" in told and "The run computes in float32 instead." in told
+    assert " failed: loss" in told and "Detections drift" in told and "The run computes in float32 instead." in told
     kept = json.loads((folder / "precision.json").read_text())
     assert kept["precision"] == "float32" and not kept["checks"][0]["passed"]
 

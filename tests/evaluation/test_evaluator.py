@@ -37,5 +37,5 @@ def test_when_none_is_left_it_says_so(make_yolo: MakeYolo) -> None:
     samples = list(load_dataset(str(make_yolo())).splits["val"])
     for sample in samples:
         sample.path.unlink()
-    with pytest.raises(InputError, match="Nor can the other 3 images"):
+    with pytest.raises(InputError, match="The other 3 images of the split cannot be read either"):
         evaluated(samples)

@@ -66,7 +66,7 @@ AUGMENTATIONS = PluginTable("lehr.augmentations", Augmentation)
 
 
 def register_augmentation(augmentation: Augmentation) -> None:
-    """Adds an augmentation for this process; a package names it as an entry point `lehr.augmentations` instead.
+    """Add an augmentation for this process; a package names it as an entry point `lehr.augmentations` instead.
 
     Raises:
         TypeError: it is no Augmentation.

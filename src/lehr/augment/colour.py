@@ -14,7 +14,7 @@ HUES = 180
 
 
 def jitter_hsv(image: NDArray[np.uint8], gains: tuple[float, float, float]) -> None:
-    """Multiplies hue, saturation and value in place; hue goes round, the others saturate.
+    """Multiply hue, saturation and value in place; hue goes round, the others saturate.
 
     Args:
         image: uint8 (h, w, 3), RGB, contiguous.

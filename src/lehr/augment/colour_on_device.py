@@ -35,7 +35,7 @@ def hsv_tables(gains: Sequence[tuple[float, float, float]]) -> Tensor:
 
 
 def jitter_hsv_batch(images: Tensor, tables: Tensor) -> Tensor:
-    """Multiplies hue, saturation and value of each image; hue goes round, the others saturate.
+    """Multiply hue, saturation and value of each image; hue goes round, the others saturate.
 
     Equals `jitter_hsv`; on a device without fused multiply-add about 1 in 1,000 levels may be off by one. OpenCV's
     vector code truncates on its way back to RGB, and so does this; where it falls back to code without vectors, at the

@@ -19,7 +19,7 @@ Source = Callable[[int], tuple[NDArray[np.uint8], tuple[int, int]]]
 
 
 def draw(plan: Plan, source: Source, out: NDArray[np.uint8]) -> None:
-    """Draws a canvas.
+    """Draw a canvas.
 
     Args:
         plan: what to draw.
@@ -80,7 +80,7 @@ def _whole_pixels(region: NDArray[np.float64], width: int, height: int) -> tuple
 
 
 def _warp(image: NDArray[np.uint8], matrix: Matrix, width: int, height: int) -> NDArray[np.uint8]:
-    """Resamples an image into a window; beyond the image's edge, its last pixels go on."""
+    """Resample an image into a window; beyond the image's edge, its last pixels go on."""
     border = cv2.BORDER_REPLICATE
     if matrix[2, 0] == 0 and matrix[2, 1] == 0:
         drawn = cv2.warpAffine(image, matrix[:2] / matrix[2, 2], (width, height), borderMode=border)

@@ -18,7 +18,7 @@ CHUNK_PIXELS = 1 << 21
 
 
 def draw_canvases(packed: PackedCanvases, chunk_pixels: int = CHUNK_PIXELS) -> Tensor:
-    """Draws canvases: what `draw` draws of the same plans with OpenCV 5, up to the rounding of its arithmetic.
+    """Draw canvases: what `draw` draws of the same plans with OpenCV 5, up to the rounding of its arithmetic.
 
     - Upright tiles: at most 1 level off. OpenCV resizes with weights of 11 bits and cuts off bits between the axes,
       which makes some 5 levels in 100 lower by one; this interpolates in float32.

@@ -126,7 +126,7 @@ def pack(plans: Sequence[Plan], source: Source, width: int, height: int) -> Pack
 
 
 def plan_crops(plan: Plan, source: Source, width: int, height: int) -> PlannedCrops:
-    """Reads the images of one canvas and finds what of them is seen; copies nothing.
+    """Read the images of one canvas and find the parts that are seen; nothing is copied.
 
     Args:
         plan: what to draw.

@@ -94,7 +94,7 @@ def letterbox(image: NDArray[np.uint8], box_width: int, box_height: int) -> tupl
 def letterbox_into(
     image: NDArray[np.uint8], canvas: NDArray[np.uint8], size: tuple[int, int] | None = None
 ) -> Placement:
-    """Draws an image into the middle of a grey canvas (box_height, box_width, 3).
+    """Draw an image into the middle of a grey canvas (box_height, box_width, 3).
 
     Args:
         image: (h, w, 3), perhaps already reduced.

@@ -10,7 +10,7 @@ from lehr.technique import Run, Section, State, Switch, Technique, shell_options
 
 
 def moves(options: AugmentOptions) -> bool:
-    """True if any part of random perspective is on."""
+    """Return whether any part of random perspective is on."""
     return any(
         (options.degrees, options.translate, options.scale, options.shear, options.perspective),
     )

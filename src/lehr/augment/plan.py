@@ -36,7 +36,7 @@ def plan_sample(
     multi_image: bool,
     shape: tuple[int, int] | None = None,
 ) -> Plan:
-    """Plans a training canvas.
+    """Plan a training canvas.
 
     Args:
         samples: the training split.

@@ -78,7 +78,7 @@ class Checkpoint:
 
 
 def write_checkpoint(folder: Path, content: dict[str, Any], position: Position) -> None:
-    """Rotates a run's last checkpoint to previous and writes a new last; a whole one exists at any moment.
+    """Rotate a run's last checkpoint to previous and write a new last; a whole one exists at any moment.
 
     Args:
         folder: the run's folder.
@@ -106,7 +106,7 @@ def write_checkpoint(folder: Path, content: dict[str, Any], position: Position) 
 
 
 def abandon_last(folder: Path, taken: Path) -> None:
-    """Puts a run's last checkpoint aside, since the run goes back to another one.
+    """Put a run's last checkpoint aside, since the run goes back to another one.
 
     Args:
         folder: the run's folder.
@@ -117,7 +117,7 @@ def abandon_last(folder: Path, taken: Path) -> None:
 
 
 def _worth_keeping(path: Path) -> bool:
-    """True if a checkpoint is one to go back to, so that it may replace the previous one."""
+    """Return whether a checkpoint is one to go back to, so that it may replace the previous one."""
     try:
         return not read_position(path).skipping
     except (DamagedCheckpoint, OSError):  # missing, or damaged, while the previous one is not
@@ -149,7 +149,7 @@ class _Archive:
         self._file.flush()
 
     def finish(self, comment: bytes) -> None:
-        """Writes the end."""
+        """Write the end."""
         self._put(self._end[:-2] + struct.pack("<H", len(comment) + CRC_LENGTH) + comment)
         self._file.write(f"{self._crc:08x}".encode())
 
@@ -163,7 +163,7 @@ class _Archive:
 
 
 def read_position(path: Path) -> Position:
-    """Reads a checkpoint's position, from the end of the file alone; the rest is not checked.
+    """Read a checkpoint's position, from the end of the file alone; the rest is not checked.
 
     Raises:
         DamagedCheckpoint: the end is missing or damaged.
@@ -237,7 +237,7 @@ def newest_checkpoint(
         if not wanted(checkpoint.position):
             continue
         for line in damage:
-            say(f"{line}\nThe previous checkpoint is used: {path}.")
+            say(f"{line}\nUsing the previous checkpoint: {path}.")
         return checkpoint
     if damage:
         raise DamagedCheckpoint("\n".join([*damage, f"No whole checkpoint is left in {folder}: start a new run."]))

@@ -51,7 +51,7 @@ def pack(content: Any) -> tuple[list[Tensor], str]:
 
 
 def unpack(blocks: Sequence[Tensor], text: str) -> Any:
-    """Restores packed content; each tensor has memory of its own.
+    """Restore packed content; each tensor has memory of its own.
 
     Raises:
         ValueError, TypeError, RuntimeError, IndexError: it is not what `pack` gives.

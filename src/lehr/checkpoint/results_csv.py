@@ -15,7 +15,7 @@ Row = dict[str, float | int | str | None]
 
 
 def write_results(path: Path, rows: Sequence[Mapping[str, float | int | str | None]]) -> None:
-    """Writes all rows of a run under a header; the file appears whole or not at all.
+    """Write all rows of a run under a header; the file appears whole or not at all.
 
     The file is a view of the training state, so that a run that was killed has neither a gap nor a doubled row.
 

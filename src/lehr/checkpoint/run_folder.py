@@ -25,7 +25,7 @@ OURS = {LOCK, HOLDER, f".{CONFIG}.tmp"}
 
 
 def make_run_folder(project: Path, name: str | None, default: str = "train") -> Path:
-    """Creates `project/name` and returns it; without a name, the first free of `train`, `train-2`, ...
+    """Create `project/name` and return it; without a name, the first free of `train`, `train-2`, ...
 
     A named folder may be there already if a kill left it before the run began.
 
@@ -60,7 +60,7 @@ def make_run_folder(project: Path, name: str | None, default: str = "train") -> 
 
 
 def write_config(config: TrainConfig, folder: Path) -> None:
-    """Writes every option of a run into its folder; the file appears whole or not at all.
+    """Write every option of a run into its folder; the file appears whole or not at all.
 
     Raises:
         InputError: the file cannot be written.
@@ -71,7 +71,7 @@ def write_config(config: TrainConfig, folder: Path) -> None:
 
 
 def discard(folder: Path) -> None:
-    """Removes a run that has not begun: only what Lehr made, and the folder if nothing else is in it."""
+    """Remove a run that has not begun: only what Lehr made, and the folder if nothing else is in it."""
     with contextlib.suppress(OSError):
         for name in (CONFIG, LOG, *OURS):
             (folder / name).unlink(missing_ok=True)
@@ -80,7 +80,7 @@ def discard(folder: Path) -> None:
 
 @contextmanager
 def only_writer(folder: Path) -> Iterator[None]:
-    """Holds a run's folder for this process; the system lets go of it when the process ends, however it ends.
+    """Hold a run's folder for this process; the system lets go of it when the process ends, however it ends.
 
     Raises:
         InputError: another process holds it.
@@ -104,7 +104,7 @@ def only_writer(folder: Path) -> Iterator[None]:
 
 
 def is_held(folder: Path) -> bool:
-    """True if a process holds a run's folder."""
+    """Return whether a process holds a run's folder."""
     if not (folder / LOCK).exists():
         return False
     try:
@@ -124,7 +124,7 @@ def _holder(folder: Path) -> str:
 
 
 def _left_unbegun(folder: Path) -> bool:
-    """True if a folder holds nothing but the leftovers of a run that was killed at its very beginning."""
+    """Return whether a folder holds nothing but the leftovers of a run that was killed at its very beginning."""
     if not folder.is_dir():
         return False
     names = {path.name for path in folder.iterdir()}

@@ -47,7 +47,7 @@ def snapshot(content: Any, spare: Blocks | None = None) -> tuple[Any, Blocks]:
 
 
 def wait_for_snapshot(device: torch.device) -> Callable[[], None]:
-    """Waits, when called, until all copies begun so far by `snapshot` are complete."""
+    """Wait, when called, until all copies begun so far by `snapshot` are complete."""
     if device.type != "cuda":
         return lambda: None
     event = torch.cuda.Event()  # type: ignore[no-untyped-call]

@@ -81,7 +81,7 @@ class AsyncWriter:
         self._thread.start()
 
     def save(self, save: SaveRequest) -> None:
-        """Hands a save over; returns at once."""
+        """Hand a save over and return at once."""
         with self._change:
             self._waiting = _merged(_merged(self._failed, self._waiting), save)
             self._failed = None
@@ -96,13 +96,13 @@ class AsyncWriter:
         return news
 
     def wait(self) -> bool:
-        """Waits until everything is written; False where something could not be."""
+        """Wait until everything is written; False where something could not be."""
         with self._change:
             self._change.wait_for(lambda: self._waiting is None and not self._busy)
             return self._failed is None
 
     def retry(self) -> bool:
-        """Tries once more to write what could not be written; False where it still cannot be."""
+        """Try once more to write what could not be written; False where it still cannot be."""
         if self.wait():
             return True
         with self._change:
@@ -111,7 +111,7 @@ class AsyncWriter:
         return self.wait()
 
     def close(self, at_once: bool = False) -> None:
-        """Ends the thread when it has written what waits.
+        """End the thread when it has written what waits.
 
         Args:
             at_once: leave what waits, and do not wait long for what is being written.
@@ -140,7 +140,7 @@ class AsyncWriter:
                 self._change.notify_all()
 
     def _next(self) -> SaveRequest | None:
-        """Waits for a save; None when there is none and none will come."""
+        """Wait for a save; None when there is none and none will come."""
         with self._change:
             self._change.wait_for(lambda: self._waiting is not None or self._closing)
             save, self._waiting = self._waiting, None
@@ -148,7 +148,7 @@ class AsyncWriter:
             return save
 
     def _written(self, save: SaveRequest) -> str | None:
-        """Writes a save; what went wrong, if anything."""
+        """Write a save; what went wrong, if anything."""
         try:
             save.ready()
             # The checkpoint comes last: a run that is killed before it makes the other files again when it goes on.

@@ -42,7 +42,7 @@ app.command("lehr.cli.doctor:doctor", help="Try what this machine can do, and te
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
-    """Runs a command line and exits: 0 done, 1 failed, 2 bad input or options, 130 and 143 stopped by a signal."""
+    """Run a command line and exit: 0 done, 1 failed, 2 bad input or options, 130 and 143 stopped by a signal."""
     try:
         code = run(sys.argv[1:] if arguments is None else arguments)
     except LehrError as error:
@@ -59,7 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Runs a command line and returns its exit code.
+    """Run a command line and return its exit code.
 
     Raises:
         LehrError: the command failed.

@@ -23,7 +23,7 @@ def speaker(quiet: bool) -> Callable[[str], None]:
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Writes JSON; the file appears whole or not at all.
+    """Write JSON; the file appears whole or not at all.
 
     Raises:
         InputError: the file cannot be written.
@@ -33,7 +33,7 @@ def write_json(path: Path, content: Any) -> None:
 
 
 def report_rounding(imgsz: int | None, say: Callable[[str], None] = say) -> None:
-    """Says when an image size is not used as it was given."""
+    """Say when an image size is not used as it was given."""
     from lehr.models.scale import rounded_size
 
     if imgsz is not None and rounded_size(imgsz) != imgsz:

@@ -78,7 +78,7 @@ class ImageStore:
         return pixels[self._offsets[index] : self._offsets[index + 1]].reshape(height, width, 3)
 
     def fill(self, pixels: NDArray[np.uint8]) -> None:
-        """Decodes all images into a flat block, on all cores.
+        """Decode all images into a flat block, on all cores.
 
         Raises:
             ImageFault: an image cannot be decoded.

@@ -26,7 +26,7 @@ def check_dataset(dataset: Dataset) -> list[Fault]:
 
 
 def refuse_unusable(dataset: Dataset, skip_broken: bool = False) -> None:
-    """Stops before a run on data that would silently teach something else than the labels say.
+    """Stop before a run on data that would silently teach something else than the labels say.
 
     Args:
         dataset: the data set as read.
@@ -47,7 +47,7 @@ def refuse_unusable(dataset: Dataset, skip_broken: bool = False) -> None:
 
 
 def count_kinds(faults: Iterable[Fault]) -> str:
-    """Counts the faults of each kind, most frequent first, as one line."""
+    """Count the faults of each kind, most frequent first, as one line."""
     counted = Counter(fault.kind for fault in faults)
     return ", ".join(f"{count} {kind}" for kind, count in counted.most_common())
 

@@ -54,7 +54,7 @@ def _siblings(path: Path) -> dict[str, Path]:
 
 
 def load_coco(source: str, files: dict[str, Path]) -> Dataset:
-    """Reads the JSON files of a data set.
+    """Read the JSON files of a data set.
 
     Categories are numbered by their id; all files must name the same. Crowd regions are left out, aloud.
 

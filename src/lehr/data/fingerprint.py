@@ -11,7 +11,7 @@ from lehr.sample import Sample
 
 
 def fingerprint(names: Sequence[str], *splits: Sequence[Sample]) -> str:
-    """Hashes class names, images (by file name and size) and objects, in their order, wherever the files lie.
+    """Hash class names, images (by file name and size) and objects, in their order, wherever the files lie.
 
     Args:
         names: the class names.

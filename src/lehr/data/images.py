@@ -37,7 +37,7 @@ class ImageFault(InputError):
 
 
 def is_image(path: Path) -> bool:
-    """True if the name is that of an image file."""
+    """Return whether the name is that of an image file."""
     return path.suffix.lower() in IMAGE_SUFFIXES
 
 
@@ -82,7 +82,7 @@ def read_image(path: Path) -> NDArray[np.uint8]:
 
 
 def verify_image(path: Path) -> None:
-    """Decodes the whole file strictly.
+    """Decode the whole file strictly.
 
     Raises:
         ImageFault: any part of it cannot be decoded.
@@ -92,7 +92,7 @@ def verify_image(path: Path) -> None:
 
 
 def write_image(path: Path, image: NDArray[np.uint8], quality: int = 95) -> None:
-    """Writes an image (height, width, 3), RGB; the name decides the format, `quality` is that of JPEG, 0 to 100.
+    """Write an image (height, width, 3), RGB; the name decides the format, `quality` is that of JPEG, 0 to 100.
 
     Raises:
         InputError: the file cannot be written.
@@ -115,7 +115,7 @@ def _read(path: Path) -> bytes:
 
 
 def _looks_whole(path: Path) -> bool:
-    """True if a file seems whole, by its ends alone: reading all of every image would take minutes."""
+    """Return whether a file seems whole, by its ends alone: reading all of every image would take minutes."""
     try:
         with path.open("rb") as file:
             head = file.read(ENDS)
@@ -130,7 +130,7 @@ def _looks_whole(path: Path) -> bool:
 
 
 def _is_whole(head: bytes, tail: bytes, size: int) -> bool:
-    """True if the end, or the size, that the format requires is there; False where that is not known."""
+    """Return whether the end, or the size, that the format requires is there; False where that is not known."""
     if head[:2] == b"\xff\xd8":
         return JPEG_END in tail.rstrip(b"\0")[-32:]
     if head[:8] == b"\x89PNG\r\n\x1a\n":

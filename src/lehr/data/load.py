@@ -81,7 +81,7 @@ FORMATS = PluginTable(
 
 
 def register_format(data_format: DataFormat) -> None:
-    """Adds a data format for this process; a package names it as an entry point `lehr.data_formats` instead.
+    """Add a data format for this process; a package names it as an entry point `lehr.data_formats` instead.
 
     Raises:
         TypeError: it is no DataFormat.
@@ -91,7 +91,7 @@ def register_format(data_format: DataFormat) -> None:
 
 
 def load_dataset(source: str, seed: int = 0) -> Dataset:
-    """Reads what `--data` names.
+    """Read what `--data` names.
 
     Args:
         source: `shapes`, a data YAML, a folder that holds one, a VOC folder, a COCO JSON, a pair `train.json,val.json`

@@ -78,7 +78,7 @@ class TrainBatches:
     on_device: bool = False
 
     def mosaic_on(self, epoch: int) -> bool:
-        """True if mosaic, mixup and copy-paste are still on in an epoch."""
+        """Return whether mosaic, mixup and copy-paste are still on in an epoch."""
         return not self.rect and epoch < self.epochs - self.options.close_mosaic
 
     def __call__(self, request: BatchRequest) -> Batch:
@@ -103,7 +103,7 @@ class TrainBatches:
     def _canvas(
         self, epoch: int, index: int, shape: tuple[int, int], out: NDArray[np.uint8] | None
     ) -> tuple[Plan, PlannedCrops | None, ImageFault | None]:
-        """Plans and draws an image's canvas; where the image can no longer be read, another's, with the fault.
+        """Plan and draw an image's canvas; where the image can no longer be read, another's, with the fault.
 
         Args:
             epoch: the epoch.
@@ -135,7 +135,7 @@ class TrainBatches:
                 first = first or fault
                 continue
             return plan, None, first
-        raise InputError(f"{first}\nNor can the images of {STAND_INS} others be read: are the data still there?")
+        raise InputError(f"{first}\n{STAND_INS} other images could not be read either: is the data set still there?")
 
     def _stand_ins(self, epoch: int, index: int) -> Iterator[int]:
         """Images that may take the place of one, drawn only when they are asked for."""
@@ -256,7 +256,7 @@ class Loader:
             )
 
     def start(self) -> None:
-        """Begins the workers before anything is asked of them: best while the process has no other threads."""
+        """Begin the workers before anything is asked of them: best while the process has no other threads."""
         for _ in self._loader or ():
             pass
 

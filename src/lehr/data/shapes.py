@@ -67,7 +67,7 @@ def load_shapes() -> Dataset:
 
 
 def write_shapes(folder: Path, counts: dict[str, int] | None = None) -> None:
-    """Generates the data set in YOLO layout; the folder appears whole or not at all.
+    """Generate the data set in YOLO layout; the folder appears whole or not at all.
 
     Args:
         folder: where; must not exist or be empty.
@@ -108,7 +108,7 @@ def _write_sample(job: tuple[Path, str, int]) -> None:
 
 
 def generate_sample(split: str, index: int) -> GeneratedSample:
-    """Generates the sample of a split at an index."""
+    """Generate the sample of a split at an index."""
     rng = generator(VERSION, f"shapes {split}", index=index)
     image = _background(rng)
     grain = _texture(rng, 16, 20) + rng.integers(-8, 9, (SIDE, SIDE, 3), np.int32)
@@ -132,7 +132,7 @@ def generate_sample(split: str, index: int) -> GeneratedSample:
 
 
 def _fits(mask: NDArray[np.bool_], owner: NDArray[np.int64], areas: list[int]) -> bool:
-    """True if an object may be drawn: itself inside the image, and hiding no other one too much."""
+    """Return whether an object may be drawn: itself inside the image, and hiding no other one too much."""
     if not mask.any():
         return False
     left = np.bincount(owner[~mask & (owner >= 0)], minlength=len(areas))

@@ -35,7 +35,7 @@ def parse_ratios(text: str) -> dict[str, float]:
 
 
 def split_samples(samples: Sequence[Sample], ratios: Mapping[str, float], seed: int = 0) -> dict[str, list[Sample]]:
-    """Deals samples out to splits.
+    """Deal samples out to splits.
 
     Args:
         samples: all of them.

@@ -36,12 +36,12 @@ class _Annotated:
 
 
 def is_voc(folder: Path) -> bool:
-    """True if a folder looks like this layout: `Annotations`, or XML files among the images."""
+    """Return whether a folder looks like this layout: `Annotations`, or XML files among the images."""
     return (folder / "Annotations").is_dir() or any(folder.rglob("*.xml"))
 
 
 def load_voc(folder: Path, seed: int = 0) -> Dataset:
-    """Reads a VOC folder; without `ImageSets` it is split 70/30, stratified by class, by the seed.
+    """Read a VOC folder; without `ImageSets` it is split 70/30, stratified by class, by the seed.
 
     Class names are those that occur, in alphabetical order. Coordinates are taken as they stand.
 

@@ -16,7 +16,7 @@ from lehr.sample import Dataset, Sample
 
 
 def write_dataset(dataset: Dataset, to: str, folder: Path) -> None:
-    """Writes a data set with copies of its images.
+    """Write a data set with copies of its images.
 
     Args:
         dataset: what was read; what was skipped in reading is not written.
@@ -31,7 +31,7 @@ def write_dataset(dataset: Dataset, to: str, folder: Path) -> None:
 
 
 def write_lists(dataset: Dataset, folder: Path) -> None:
-    """Writes the splits of a YOLO data set as lists of its images, which stay where they are.
+    """Write the splits of a YOLO data set as lists of its images, which stay where they are.
 
     Args:
         dataset: read from YOLO layout.
@@ -106,7 +106,7 @@ def _write_coco(dataset: Dataset, folder: Path) -> None:
 
 
 def _copy_images(samples: Sequence[Sample], folder: Path) -> list[tuple[str, Sample]]:
-    """Copies images into one folder; those of the same name get a number."""
+    """Copy images into one folder; those of the same name get a number."""
     folder.mkdir(parents=True)
     stems: set[str] = set()
     named = []

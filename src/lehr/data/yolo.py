@@ -23,7 +23,7 @@ POLYGON_NUMBERS = 7
 
 
 def load_yolo(path: Path) -> Dataset:
-    """Reads a data set by its data YAML.
+    """Read a data set by its data YAML.
 
     Args:
         path: the YAML, with `train` and `val` (`test`), each a folder, a `.txt` of images or a list of these, relative

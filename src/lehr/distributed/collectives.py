@@ -60,11 +60,11 @@ class Ranks:
     """Time of the last report of activity, by `time.monotonic`; None while this process is not watched."""
 
     def at(self, activity: str) -> None:
-        """Reports what this process is doing; from the first report on it is watched for getting stuck."""
+        """Report what this process is doing; from the first report on it is watched for getting stuck."""
         self.activity, self.last = activity, time.monotonic()
 
     def done(self) -> None:
-        """Ends the watching: nothing is left that others wait for."""
+        """End the watching: nothing is left that others wait for."""
         self.last = None
 
     @property
@@ -88,7 +88,7 @@ class Ranks:
         return self.rank == 0
 
     def broadcast_from_rank0(self, find: Callable[[], Answer]) -> Answer:
-        """Computes a value on rank 0 alone and broadcasts it to every process.
+        """Compute a value on rank 0 alone and broadcast it to every process.
 
         Args:
             find: finds the answer, which can be pickled.
@@ -106,7 +106,7 @@ class Ranks:
         return answer
 
     def broadcast_local(self, find: Callable[[], Answer]) -> Answer:
-        """Computes a value on the first process of each machine, for every process of that machine.
+        """Compute a value on the first process of each machine, for every process of that machine.
 
         Args:
             find: finds the answer, which can be pickled.
@@ -124,7 +124,7 @@ class Ranks:
         return answer
 
     def all_gather(self, item: Item) -> list[Item]:
-        """Gathers an item of each process, by rank, on every process.
+        """Gather an item of each process, by rank, on every process.
 
         Args:
             item: can be pickled.
@@ -136,7 +136,7 @@ class Ranks:
         return items
 
     def gather(self, item: Item) -> list[Item]:
-        """Gathers an item of each process, by rank, on rank 0; nothing on the others.
+        """Gather an item of each process, by rank, on rank 0; nothing on the others.
 
         Args:
             item: can be pickled.
@@ -180,7 +180,7 @@ ALONE = Ranks()
 
 
 def check_divides(batch: int, count: int) -> None:
-    """Checks that a batch divides evenly over processes.
+    """Check that a batch divides evenly over processes.
 
     Raises:
         InputError: it does not.
@@ -195,7 +195,7 @@ def check_divides(batch: int, count: int) -> None:
 
 
 def lost_touch(error: BaseException) -> bool:
-    """True if an error means that processes lost touch with one another."""
+    """Return whether an error means that processes lost touch with one another."""
     if isinstance(error, dist.DistError):
         return not isinstance(error, torch.OutOfMemoryError)
     return isinstance(error, RuntimeError) and any(message in str(error).lower() for message in LOST_PEER_MESSAGES)

@@ -85,30 +85,30 @@ class Group:
         return Path(self._memory.get(FOLDER).decode())
 
     def remember(self, folder: Path) -> None:
-        """Notes the run's folder for the next start."""
+        """Note the run's folder for the next start."""
         if self._memory is not None and self.ranks.is_main:
             self._memory.set(FOLDER, str(folder.absolute()))
 
     def begin(self) -> None:
-        """Notes every second where this process stands, from here on."""
+        """Note every second where this process stands, from here on."""
         if self._store is None:
             return
         self._thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
         self._thread.start()
 
     def end(self) -> None:
-        """Ends the notes."""
+        """End the notes."""
         self._ended.set()
         if self._thread is not None:
             self._thread.join(HEARTBEAT_TIMEOUT)
 
     def tell(self, error: LehrError) -> None:
-        """Notes why this process fails, unless another has failed before."""
+        """Note why this process fails, unless another has failed before."""
         note = json.dumps([str(error), error.exit_code])
         _within(HEARTBEAT_TIMEOUT, lambda: self._store.compare_set(FAILURE, "", note))
 
     def speaks(self) -> bool:
-        """True in the first process of its machine to ask: the one that reports what went wrong."""
+        """Return whether this process is the first of its machine to ask: the one that reports what went wrong."""
         if self._store is None:
             return True
         return _within(HEARTBEAT_TIMEOUT, lambda: int(self._store.add(f"told/{self.ranks.node}", 1)) == 1) is not False
@@ -128,11 +128,11 @@ class Group:
             who = "The machine of rank 0 cannot be reached: is the network between the machines up?"
         elif silent:
             more = f"; and {len(silent) - MAX_NAMED} more" * (len(silent) > MAX_NAMED)
-            who = f"Silent: {'; '.join(silent[:MAX_NAMED])}{more}."
+            who = f"Not responding: {'; '.join(silent[:MAX_NAMED])}{more}."
         else:
-            who = "Every process still answers: one may be slower than --timeout allows."
+            who = "Every process still responds: one may be slower than --timeout allows."
         late = "timed out" in str(error).lower() or "timeout" in str(error).lower()
-        how = f"had no answer within {self._timeout:g} s (--timeout)" if late else "lost touch with the others"
+        how = f"had no answer within {self._timeout:g} s (--timeout)" if late else "lost the connection to the others"
         return PeerLost(f"{self.name} {how} at {self.ranks.activity}. {who}")
 
     def _failure(self, patience: float) -> RankFailed | None:
@@ -173,7 +173,7 @@ class Group:
                 self._leave(stuck)
 
     def _leave(self, stuck: bool) -> None:
-        """Ends this process, whose main thread waits for a device that will not answer."""
+        """End this process, whose main thread waits for a device that will not answer."""
         error = self.explained(RuntimeError("timed out" if stuck else "lost"))
         if self.speaks():
             sys.stderr.write(f"lehr: {error}\n")

@@ -36,7 +36,7 @@ TORCHS_LOGGERS = "torch.distributed."
 
 
 def launch(job: Mapping[str, Any], processes: int, restarts: int) -> dict[str, Any]:
-    """Runs a job in several processes and returns its outcome.
+    """Run a job in several processes and return its outcome.
 
     Args:
         job: what `lehr.engine.worker` is told, as JSON holds it.
@@ -99,7 +99,7 @@ def launch(job: Mapping[str, Any], processes: int, restarts: int) -> dict[str, A
 
 @functools.cache
 def stay_with(launcher: int) -> None:
-    """Ends this process, as SIGTERM does, once its launcher was killed: nobody looks after it any more.
+    """End this process, as SIGTERM does, once its launcher was killed: nobody looks after it any more.
 
     Args:
         launcher: the launcher's process id.
@@ -114,7 +114,7 @@ def stay_with(launcher: int) -> None:
 
 
 def write_outcome(folder: Path, outcome: Mapping[str, Any]) -> None:
-    """Leaves the end of a job for the process that started it; the first one to do so is believed.
+    """Leave the end of a job for the process that started it; the first one to do so is believed.
 
     Args:
         folder: the folder of the job.
@@ -135,7 +135,7 @@ def read_outcome(folder: Path) -> dict[str, Any] | None:
 
 @contextlib.contextmanager
 def _first_signal_raised() -> Iterator[None]:
-    """Raises the first signal that asks for the end as torch's launcher wants it, to pass it on to its processes.
+    """Raise the first signal that asks for the end as torch's launcher wants it, to pass it on to its processes.
 
     Further ones are not heard: they would have it leave its processes behind while these save their state. What ignores
     a signal goes on ignoring it, as under nohup.

@@ -34,7 +34,7 @@ class StepFlags:
 
     @classmethod
     def of(cls, values: Sequence[float]) -> StepFlags:
-        """Decodes the numbers of `StepSync`."""
+        """Decode the numbers of `StepSync`."""
         instances, replaced, save, *signals = map(round, values)
         came = [signum for signum, count in zip(STOPPING, signals, strict=True) if count]
         return cls(instances, replaced, save > 0, came[0] if came else None)

@@ -36,7 +36,7 @@ class Build:
 
 
 def examine_build() -> Build:
-    """Reads torch's build information and the driver's version."""
+    """Read torch's build information and the driver's version."""
     driver = driver_version()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch warns of a driver that it cannot use: told below

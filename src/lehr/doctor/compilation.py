@@ -40,7 +40,7 @@ class Compilation:
 
 
 def examine_compilation(device: torch.device) -> Compilation:
-    """Compiles a tiny function where the tools for it are here; what it writes goes to a temporary folder.
+    """Compile a tiny function where the tools for it are here; what it writes goes to a temporary folder.
 
     Args:
         device: where the function runs.

@@ -30,7 +30,7 @@ class Decoding:
 
 
 def examine_decoding(seconds: float = SECONDS) -> Decoding:
-    """Decodes an image over and over.
+    """Decode an image over and over.
 
     Args:
         seconds: for about how long.

@@ -47,7 +47,7 @@ class Disk:
 
 
 def examine_disks(folders: dict[str, Path]) -> tuple[Disk, ...]:
-    """Examines folders; a file system that several are on is measured once.
+    """Examine folders; a file system that several are on is measured once.
 
     Args:
         folders: by purpose; need not exist.
@@ -65,7 +65,7 @@ def examine_disks(folders: dict[str, Path]) -> tuple[Disk, ...]:
 
 
 def examine_disk(purpose: str, folder: Path, size: int = SIZE, earlier: Disk | None = None) -> Disk:
-    """Writes a temporary file, which no kill leaves behind where the system allows it, and reads it back.
+    """Write a temporary file, which no kill leaves behind where the system allows it, and read it back.
 
     Args:
         purpose: what the folder is for.
@@ -114,7 +114,7 @@ def nearest_existing(folder: Path) -> Path:
 
 
 def exists(path: Path) -> bool:
-    """True if the path exists, as far as this user may see."""
+    """Return whether the path exists, as far as this user may see."""
     try:
         return path.exists()
     except OSError:  # in a folder of somebody else
@@ -133,7 +133,7 @@ def _write(file: BinaryIO, size: int) -> tuple[float, int]:
 
 
 def _forget(file: BinaryIO) -> bool:
-    """Asks the system to drop a file from memory, so that it is read from the disk; whether it could be asked."""
+    """Ask the system to drop a file from memory, so that it is read from the disk; whether it could be asked."""
     if not hasattr(os, "posix_fadvise"):
         return False
     try:

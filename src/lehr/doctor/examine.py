@@ -55,7 +55,7 @@ class Examination:
 
 
 def examine(device: str | None, data: str | None, project: Path, say: Callable[[str], None]) -> Examination:
-    """Examines this machine; takes ten to fifteen seconds.
+    """Examine this machine, which takes ten to fifteen seconds.
 
     Args:
         device: the only device to examine, as `--device` takes it; None for all.

@@ -65,7 +65,7 @@ def examine_machine() -> Machine:
 
 @contextmanager
 def threads_of_training() -> Iterator[None]:
-    """Sets torch's threads to those of a training, and restores them afterwards."""
+    """Set torch's threads to those of a training, and restore them afterwards."""
     before = torch.get_num_threads()
     torch.set_num_threads(available_cores())
     try:

@@ -78,7 +78,7 @@ def requirements() -> list[Requirement]:
 
 
 def parse_requirement(text: str) -> Requirement | None:
-    """Reads a requirement as package metadata write it, e.g. `matplotlib>=3.8; extra == "plots"`.
+    """Read a requirement as package metadata write it, e.g. `matplotlib>=3.8; extra == "plots"`.
 
     Args:
         text: the requirement; of versions only `>=` counts.
@@ -96,7 +96,7 @@ def parse_requirement(text: str) -> Requirement | None:
 
 
 def is_older(version: str, min_version: str) -> bool:
-    """True if a version is below another, by its leading numbers; a pre-release counts as its release."""
+    """Return whether a version is below another, by its leading numbers; a pre-release counts as its release."""
     return _numbers(version) < _numbers(min_version)
 
 

@@ -63,7 +63,7 @@ def install_command(package: Package) -> str:
 
 
 def covers(architectures: Sequence[str], capability: tuple[int, int]) -> bool:
-    """True if a build of torch runs on a GPU: it holds machine code for its generation, or code to compile for it.
+    """Return whether a build of torch runs on a GPU: it holds machine code for it, or code to compile for it.
 
     Machine code (`sm_86`) runs on the same generation from its own revision on; PTX (`compute_90`) on all later ones.
 
@@ -215,7 +215,7 @@ def _packages(found: Examination) -> Iterator[Remark]:
 
 
 def _is_able(device: Device) -> bool:
-    """True if a device trains and has memory for it; the CPU's is the machine's, which is judged by itself."""
+    """Return whether a device trains and has memory for it; the CPU's is the machine's, which is judged by itself."""
     return device.trains and (device.kind == "cpu" or not _below(device.memory_free, MIN_MEMORY))
 
 

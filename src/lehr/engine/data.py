@@ -47,7 +47,7 @@ class RunData:
 
 
 def start_data(config: TrainConfig, device: torch.device, say: Callable[[str], None], ranks: Ranks = ALONE) -> RunData:
-    """Reads and checks a run's data, then decodes it.
+    """Read and check a run's data, then decode it.
 
     Args:
         config: the run's options.

@@ -237,7 +237,7 @@ class DivergenceMonitor:
         return checkpoint
 
     def _return(self, checkpoint: Checkpoint, recovery: Recovery) -> None:
-        """Takes up the state of a checkpoint; what was the best since then stays the best, as its weights do.
+        """Take up the state of a checkpoint; what was the best since then stays the best, as its weights do.
 
         Args:
             checkpoint: of this run.

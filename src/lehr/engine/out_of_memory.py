@@ -22,7 +22,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def release(device: torch.device) -> None:
-    """Gives back what no tensor uses any more."""
+    """Give back what no tensor uses any more."""
     gc.collect()
     if device.type == "cuda":
         torch.cuda.empty_cache()

@@ -168,7 +168,7 @@ def _checked(forward_loss: ForwardLoss, batch: Batch, precision: Precision) -> P
 
 
 def write_precision(choice: PrecisionChoice, folder: Path) -> None:
-    """Keeps the verdicts in the run's folder.
+    """Keep the verdicts in the run's folder.
 
     Raises:
         InputError: the file cannot be written.

@@ -55,7 +55,7 @@ class Profile:
         self._last = None
 
     def mark(self, stage: str) -> None:
-        """Counts what was asked of the device since the last mark as a stage."""
+        """Count what was asked of the device since the last mark as a stage."""
         if not self._on or self._last is None:
             return
         now = self._now()
@@ -68,11 +68,11 @@ class Profile:
         self._last = now
 
     def step_done(self) -> None:
-        """Counts a training step."""
+        """Count a training step."""
         self.steps += self._last is not None
 
     def finish(self) -> None:
-        """Waits for what the device has not told yet."""
+        """Wait for what the device has not told yet."""
         while self._under_way:
             self._under_way[0][2].synchronize()
             self._take()

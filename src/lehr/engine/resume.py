@@ -113,7 +113,7 @@ def peek(folder: Path, file: Path | None, changes: Mapping[str, Any]) -> TrainCo
 
 
 def open_run(folder: Path, file: Path | None, changes: Mapping[str, Any]) -> Resumption:
-    """Reads what a run goes on from.
+    """Read what a run goes on from.
 
     Args:
         folder: the run's folder; this process is its only writer.
@@ -273,7 +273,7 @@ def identity_of(config: TrainConfig, data: RunData, ranks: Ranks) -> dict[str, A
 
 
 def check_same(now: dict[str, Any], checkpoint: Checkpoint) -> list[str]:
-    """Compares a run with what it was, and says what keeps its numbers from being the same to the last bit.
+    """Compare a run with what it was, and name what keeps its numbers from being the same to the last bit.
 
     Args:
         now: the run's identity.
@@ -307,7 +307,7 @@ def as_planned(plan: TrainingPlan, checkpoint: Checkpoint) -> TrainingPlan:
 
 
 def restore(state: TrainState, plan: TrainingPlan, resumption: Resumption) -> list[str]:
-    """Takes up the state of a run that goes on; what the user should know, a line each.
+    """Take up the state of a run that goes on; what the user should know, a line each.
 
     Args:
         state: that of a new run; becomes that of the checkpoint, if there is one.

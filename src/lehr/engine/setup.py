@@ -132,7 +132,7 @@ class Setup:
 def prepare(
     config: TrainConfig, folder: Path, resumption: Resumption | None = None, group: Group | None = None
 ) -> Setup:
-    """Prepares a run.
+    """Prepare a run.
 
     Args:
         config: its options.

@@ -46,7 +46,7 @@ class EpochSums:
         return cls(torch.zeros(len(parts) + 1, device=device))
 
     def add(self, losses: Tensor, finite: Tensor, images: int) -> None:
-        """Adds a batch's losses where they are finite; does not wait for the device.
+        """Add a batch's losses where they are finite, without waiting for the device.
 
         Args:
             losses: (parts,), summed over the images.
@@ -136,7 +136,7 @@ class TrainState:
         return model
 
     def use_precision(self, precision: Precision, scale: float = FIRST_SCALE) -> None:
-        """Goes on in a precision.
+        """Go on in a precision.
 
         Args:
             precision: in which the model computes from now on.
@@ -176,7 +176,7 @@ class TrainState:
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Takes over a state that `state_dict` gave, on whatever device it was.
+        """Take over a state that `state_dict` gave, on whatever device it was.
 
         Raises:
             KeyError, RuntimeError, TypeError, ValueError: it is the state of another model or optimizer.

@@ -40,7 +40,7 @@ REHEARSED = 64
 
 
 def no_mark(stage: str) -> None:
-    """Measures nothing."""
+    """Measure nothing."""
 
 
 class ModelWithLoss(nn.Module):
@@ -334,7 +334,7 @@ class TrainStep:
         return loss.detach()
 
     def _update(self, finite: Tensor) -> tuple[Tensor | None, Tensor]:
-        """Moves the weights when enough batches have added up; the rates are those of this step.
+        """Move the weights when enough batches have added up; the rates are those of this step.
 
         Args:
             finite: (), whether this batch's loss is.

@@ -353,7 +353,7 @@ class Trainer:
             self._stop_by(number)
 
     def _stop_by(self, number: int) -> NoReturn:
-        """Ends the run, its state saved; of several processes, all at the same step.
+        """End the run, its state saved; of several processes, all at the same step.
 
         Args:
             number: the signal that asked for it.

@@ -88,7 +88,7 @@ class _Beside:
             self._pool.shutdown(cancel_futures=True)
 
     def give(self, boxes: Tensor, scores: Tensor, batch: Batch) -> None:
-        """Submits a batch; its detections are found in the order of submission."""
+        """Submit a batch; its detections are found in the order of submission."""
         if self._pool is None:
             self._rows.append(self._find(boxes, scores, batch))
             return
@@ -97,7 +97,7 @@ class _Beside:
         self._rows.append(self._pool.submit(self._on_stream, ready, boxes, scores, batch))
 
     def all(self) -> list[Rows]:
-        """Waits for the detections of all batches, in their order."""
+        """Wait for the detections of all batches, in their order."""
         return [rows.result() if isinstance(rows, Future) else rows for rows in self._rows]
 
     @torch.inference_mode()
@@ -237,7 +237,7 @@ def _evaluation(
     faults = tuple(fault for batch in batches for fault in batch.faults)
     if faults:
         if len(faults) == len(seen):
-            raise InputError(f"{faults[0]}\nNor can the other {len(seen) - 1} images of the split be read.")
+            raise InputError(f"{faults[0]}\nThe other {len(seen) - 1} images of the split cannot be read either.")
         samples, detections = _only_read(samples, detections, seen)
     metrics = evaluate_detections(samples, names, detections)
     losses = tuple(sum(values) / max(len(seen), 1) for values in zip(*(batch.loss for batch in batches), strict=True))

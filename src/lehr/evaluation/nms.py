@@ -118,7 +118,7 @@ def _keep_all_at_once(
 def _keep_of_best(
     boxes: Tensor, scores: Tensor, count: int, classes: int, confidence: float, iou: float, max_det: int
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Selects among the best candidates of some images.
+    """Select among the best candidates of some images.
 
     Returns:
         bool (images, count), kept; int64 (images, count), their (point, class) pairs, best first; and (), whether an

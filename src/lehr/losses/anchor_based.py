@@ -147,7 +147,7 @@ class AnchorBasedLoss(Loss):
 
 
 def _write_target(target: Tensor, indices: Tensor, values: Tensor, rank: Tensor, weight: Tensor) -> None:
-    """Writes values (n,) at indices (n,) of a flat target; of several at one index, the highest rank is written.
+    """Write values (n,) at indices (n,) of a flat target; of several at one index, the highest rank is written.
 
     Those of weight 0 are not. Two passes, so that the result does not depend on the order in which a device works.
     """

@@ -83,7 +83,7 @@ class Loss(ABC):
 
 
 def supports_dynamic_shapes(device: torch.device) -> bool:
-    """True where data-dependent shapes cost nothing: on a CPU that runs eagerly, only pairs that count are computed.
+    """Return whether shapes may depend on the data, so that only pairs that count are computed: eagerly, on a CPU.
 
     Elsewhere the host would wait for the device; and a compiled step has no shapes that depend on the data.
     """

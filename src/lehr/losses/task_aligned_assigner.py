@@ -80,7 +80,7 @@ def assign(
     least_side: float = 0.0,
     eps: float = 1e-9,
 ) -> Assignment:
-    """Assigns anchor points to objects by task alignment.
+    """Assign anchor points to objects by task alignment.
 
     Args:
         scores: (batch, anchors, classes) predicted probabilities.

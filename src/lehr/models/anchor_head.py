@@ -102,11 +102,11 @@ class AnchorHead(Head):
         return self.anchors * self._strides
 
     def set_anchors(self, anchors: Tensor) -> None:
-        """Takes anchors (levels, anchors a level, 2), width and height in pixels."""
+        """Take anchors (levels, anchors a level, 2), width and height in pixels."""
         self.anchors.copy_(anchors.to(self.anchors) / self._strides)
 
     def start_biases(self, shares: Sequence[float] | None = None) -> None:
-        """Starts with about 8 objects an image of 640 pixels, and with unsure classes (Lin et al., 2017)."""
+        """Start with about 8 objects an image of 640 pixels, and with unsure classes (Lin et al., 2017)."""
         alike = [0.6 / (self.classes - 0.99999)] * self.classes
         class_bias = torch.tensor(alike if shares is None else shares, dtype=torch.float32).log()
         for conv, stride in zip(self.m, STRIDES, strict=True):

@@ -35,7 +35,7 @@ class Head(nn.Module):
     loss: ClassVar[str | type[Loss]]
 
     def start_biases(self, shares: Sequence[float] | None = None) -> None:
-        """Sets the biases that a training starts with.
+        """Set the biases that a training starts with.
 
         Args:
             shares: each class's share of the objects, adding up to 1; None for all alike.

@@ -116,7 +116,7 @@ class DFLHead(Head):
         self.start_biases()
 
     def start_biases(self, shares: Sequence[float] | None = None) -> None:
-        """Starts with boxes of a few cells and about 5 objects an image of 640 pixels (Lin et al., 2017)."""
+        """Start with boxes of a few cells and about 5 objects an image of 640 pixels (Lin et al., 2017)."""
         class_shares = torch.tensor(shares or [1 / self.classes] * self.classes)
         for box, cls, stride in zip(self.cv2, self.cv3, STRIDES, strict=True):
             assert isinstance(box, nn.Sequential) and isinstance(cls, nn.Sequential)

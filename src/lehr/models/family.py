@@ -107,7 +107,7 @@ FAMILIES = PluginTable("lehr.families", Family, (YOLOV8, YOLOV5, YOLOV3))
 
 
 def register_family(family: Family) -> None:
-    """Adds a family for this process; a package names it as an entry point `lehr.families` instead.
+    """Add a family for this process; a package names it as an entry point `lehr.families` instead.
 
     Raises:
         TypeError: it is no Family.

@@ -11,7 +11,7 @@ from torch import nn
 
 @contextmanager
 def preserve_buffers(model: nn.Module) -> Iterator[None]:
-    """Leaves the statistics of a model as they were, and its gradients: none before, none after."""
+    """Leave the statistics of a model as they were, and its gradients: none before, none after."""
     before = [buffer.clone() for buffer in model.buffers()]
     try:
         yield

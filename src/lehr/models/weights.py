@@ -28,7 +28,7 @@ FORMAT = "lehr-1"
 
 
 def save_weights(model: DetectionModel, path: Path, details: Mapping[str, Any] | None = None) -> None:
-    """Writes a model's weights; the file appears whole or not at all.
+    """Write a model's weights; the file appears whole or not at all.
 
     Args:
         model: the model; its weights are written as float32.
@@ -72,7 +72,7 @@ def encode_weights(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -
 
 
 def write_weights(encoded: Sequence[bytes | memoryview], path: Path) -> None:
-    """Writes a weights file; it appears whole or not at all.
+    """Write a weights file; it appears whole or not at all.
 
     Args:
         encoded: its parts.
@@ -166,7 +166,7 @@ class Transfer:
 
 
 def take_fitting_weights(model: DetectionModel, path: Path) -> Transfer:
-    """Copies the tensors of a weights file whose name and shape fit into a model, as a start for new classes.
+    """Copy the tensors of a weights file whose name and shape fit into a model, as a start for new classes.
 
     The others keep the values that the model was built with.
 

@@ -39,7 +39,7 @@ def label_of(metric: str) -> str:
 
 
 def plot_effects(effects: Mapping[str, Sequence[Effect]], path: Path) -> None:
-    """Draws a panel a metric and in it a row a technique: the mean difference, its 95% interval, and each seed's.
+    """Draw a panel a metric and in it a row a technique: the mean difference, its 95% interval, and each seed's.
 
     Args:
         effects: by metric; differences are with the technique less without it.

@@ -16,7 +16,7 @@ MAX_POINTS = 20_000
 def plot_anchors(
     sizes: Sizes, anchors: NDArray[np.float64], fitted: NDArray[np.float64] | None, threshold: float, path: Path
 ) -> None:
-    """Draws the objects' sizes with the anchors over them, and beside it how alike each object's best anchor is.
+    """Draw the objects' sizes with the anchors over them, and beside it how alike each object's best anchor is.
 
     Args:
         sizes: of the objects, (n, 2), pixels.

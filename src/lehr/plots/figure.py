@@ -44,7 +44,7 @@ def new_figure(rows: int, columns: int, width: float = 9.0, height: float = 3.0)
 
 
 def save_figure(figure: Figure, path: Path, dpi: int = 110) -> None:
-    """Writes a figure as PNG, SVG or PDF, by the file's name.
+    """Write a figure as PNG, SVG or PDF, by the file's name.
 
     Args:
         figure: the figure.

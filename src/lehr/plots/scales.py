@@ -102,7 +102,7 @@ class Ruler:
         return ("" if low == high else _short(low)), _short(high)
 
     def apply(self, axis: Axes) -> None:
-        """Sets an axis's scale and ticks."""
+        """Set an axis's scale and ticks."""
         if self.choices:
             axis.set_xticks(range(len(self.choices)), [plain(_short(choice)) for choice in self.choices])
             axis.set_xlim(-0.5, len(self.choices) - 0.5)

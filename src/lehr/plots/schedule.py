@@ -12,7 +12,7 @@ MAX_POINTS = 5_000
 
 
 def plot_schedules(plans: Mapping[str, TrainingPlan], path: Path) -> None:
-    """Draws the course of one run, or of several for comparison.
+    """Draw the course of one run, or of several for comparison.
 
     Args:
         plans: by the name that the legend shows.

@@ -44,7 +44,7 @@ def best_of(records: Sequence[Record]) -> Record | None:
 
 
 def plot_fitness(records: Sequence[Record], path: Path) -> None:
-    """Draws each trial's fitness, the best so far, and that of the first trial, which has the current values.
+    """Draw each trial's fitness, the best so far, and that of the first trial, which has the current values.
 
     Args:
         records: the trials.
@@ -83,7 +83,7 @@ def plot_fitness(records: Sequence[Record], path: Path) -> None:
 
 
 def plot_parameters(records: Sequence[Record], path: Path, start: Mapping[str, Value] | None = None) -> None:
-    """Draws each parameter against fitness: a dot a finished trial, the best as a plus, the start as a dashed line.
+    """Draw each parameter against fitness: a dot a finished trial, the best as a plus, the start as a dashed line.
 
     Args:
         records: the trials.
@@ -132,7 +132,7 @@ def plot_parameters(records: Sequence[Record], path: Path, start: Mapping[str, V
 
 
 def plot_importances(importance: Mapping[str, float], path: Path) -> None:
-    """Draws how much each parameter had to do with the fitness, most first.
+    """Draw how much each parameter had to do with the fitness, most first.
 
     Args:
         importance: shares of 1, by name.
@@ -156,7 +156,7 @@ def plot_importances(importance: Mapping[str, float], path: Path) -> None:
 
 
 def plot_parallel(records: Sequence[Record], path: Path) -> None:
-    """Draws each finished trial as a line across all parameters, from the lowest to the highest value tried.
+    """Draw each finished trial as a line across all parameters, from the lowest to the highest value tried.
 
     Args:
         records: the trials.
@@ -201,7 +201,7 @@ def plot_parallel(records: Sequence[Record], path: Path) -> None:
 
 
 def plot_courses(records: Sequence[Record], path: Path) -> None:
-    """Draws fitness over the epochs of every trial; pruned ones end early, with a mark.
+    """Draw fitness over the epochs of every trial; pruned ones end early, with a mark.
 
     Args:
         records: the trials.
@@ -242,7 +242,7 @@ def plot_courses(records: Sequence[Record], path: Path) -> None:
 
 
 def _draw_state(axis: Axes, state: State, group: Sequence[Record], scale: FitnessScale) -> None:
-    """Draws the trials of one state: those below the scale, and those without a result, at its lower edge."""
+    """Draw the trials of one state: those below the scale, and those without a result, at its lower edge."""
     colour, marker = STATE_STYLES[state]
     style: dict[str, Any] = {"color": colour, "marker": marker, "linestyle": "none", "markersize": 7, "zorder": 3}
     empty = state in ("diverged", "failed")

@@ -37,7 +37,7 @@ class AblationRun:
 
 
 def draw_ablation(effects: Mapping[str, Sequence[Effect]], folder: Path) -> tuple[Figure, ...]:
-    """Draws the effects as an SVG file.
+    """Draw the effects as an SVG file.
 
     Args:
         effects: by metric.
@@ -66,7 +66,7 @@ def ablation_page(
     figures: Sequence[Figure] = (),
     metric: str = "map",
 ) -> StudyPage:
-    """Builds the page of an ablation.
+    """Build the page of an ablation.
 
     Args:
         title: the study's name.

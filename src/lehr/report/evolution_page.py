@@ -63,7 +63,7 @@ LUCK = (
 def draw_evolution(
     records: Sequence[Record], folder: Path, importance: Mapping[str, float], start: Mapping[str, Value]
 ) -> tuple[Figure, ...]:
-    """Draws all plots of a search as SVG files.
+    """Draw all plots of a search as SVG files.
 
     Args:
         records: the trials.
@@ -94,7 +94,7 @@ def evolution_page(
     figures: Sequence[Figure] = (),
     command: str | None = None,
 ) -> StudyPage:
-    """Builds the page of a search.
+    """Build the page of a search.
 
     Args:
         title: the study's name.

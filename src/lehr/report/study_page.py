@@ -164,7 +164,7 @@ def render_page(page: StudyPage) -> str:
 
 
 def write_page(page: StudyPage, path: Path) -> None:
-    """Writes the page, whole or not at all.
+    """Write the page, whole or not at all.
 
     Args:
         page: what it says.

@@ -40,7 +40,7 @@ def atomic_file(path: Path, remedy: str) -> Iterator[Path]:
 
 
 def flush_to_disk(path: Path) -> None:
-    """Waits until a file, or a folder's list of names, is on the disk; does nothing where a system cannot say so.
+    """Wait until a file, or a folder's list of names, is on the disk; do nothing where a system cannot say so.
 
     Raises:
         OSError: the file could not be written after all.

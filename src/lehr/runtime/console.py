@@ -135,7 +135,7 @@ class Console:
 
 
 def complain(message: str) -> None:
-    """Tells an error on the standard error output."""
+    """Tell an error on the standard error output."""
     for number, line in enumerate(message.splitlines()):
         sys.stderr.write(f"{'lehr: ' if number == 0 else '      '}{line}\n")
 

@@ -206,7 +206,7 @@ def within(value: float, bounds: Numeric) -> float | int:
 
 
 def differing(draw: Callable[[], dict[str, Value]], parents: Sequence[Values]) -> dict[str, Value]:
-    """Draws a child until it is equal to none of its parents, since training one of them again tells nothing."""
+    """Draw a child until it is equal to none of its parents, since training one of them again tells nothing."""
     for _ in range(MAX_DRAWS):
         born = draw()
         if all(any(value != parent[name] for name, value in born.items()) for parent in parents):

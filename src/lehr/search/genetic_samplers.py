@@ -80,7 +80,7 @@ class GeneticSampler(BaseGASampler):
         """The values of a child of a pool, which is empty in the first generation."""
 
     def before_trial(self, study: Study, trial: FrozenTrial) -> None:
-        """Refuses a study of anything but one objective that is maximised."""
+        """Refuse a study of anything but one objective that is maximised."""
         if study.directions != [StudyDirection.MAXIMIZE]:
             raise ValueError(f"{type(self).__name__} maximises one objective: create_study(direction='maximize').")
 

@@ -58,7 +58,7 @@ class Parameter:
         return FloatDistribution(self.low, self.high, log=self.log)
 
     def allows(self, value: Value) -> bool:
-        """True if a value lies within the bounds."""
+        """Return whether a value lies within the bounds."""
         if self.choices:
             return value in self.choices
         return not isinstance(value, str) and self.low <= value <= self.high
@@ -242,7 +242,7 @@ def _read(name: str, value: Any, table: Mapping[str, Parameter], where: str) -> 
 
 
 def _check(name: str, parameter: Parameter, config: TrainConfig, where: str) -> None:
-    """Checks that a parameter has an effect on the run, and that the option may have its bounds.
+    """Check that a parameter has an effect on the run, and that the option may have its bounds.
 
     Raises:
         InputError: they are not.
@@ -307,7 +307,7 @@ def _widened(parameter: Parameter, value: float) -> Parameter:
 
 
 def _counts(name: str) -> bool:
-    """True if an option is a count."""
+    """Return whether an option is a count."""
     return name in ("close_mosaic", "nominal_batch", "anchors", "imgsz", "batch", "patience")
 
 

@@ -25,11 +25,11 @@ class Search(Protocol):
         ...
 
     def sampler(self, slot: int) -> BaseSampler:
-        """Chooses the values of a slot that are not fixed."""
+        """Choose the values of a slot that are not fixed."""
         ...
 
     def pruner(self) -> BasePruner:
-        """Ends trials early that promise little."""
+        """End trials early that promise little."""
         ...
 
 

@@ -82,7 +82,7 @@ class AblateStudy:
         return f"{self.describe_set(self._on(record))}, seed {record.params.get(SEED)}"
 
     def run_study(self) -> StudyOutcome:
-        """Works on the ablation until all trials have ended, or it is stopped."""
+        """Work on the ablation until all trials have ended, or it is stopped."""
         return run_study(
             self.ablation,
             self.ablation.definition(self.data),
@@ -129,7 +129,7 @@ class AblateStudy:
         return Run(self._on(record), int(record.params[SEED]), values)
 
     def _write(self, folder: Path, records: Sequence[Record]) -> None:
-        """Writes tables, plot and page of what is known."""
+        """Write tables, plot and page of what is known."""
         from lehr.report.ablation_page import AblationRun, ablation_page, draw_ablation
         from lehr.report.effects_table import effects_markdown
         from lehr.report.study_page import write_page

@@ -45,7 +45,7 @@ class Estimate:
 
 
 def measure_epoch(options: Mapping[str, Any], cores: tuple[int, ...]) -> Estimate:
-    """Trains the first epoch of a run, in a process as a trial's, and measures it; nothing is left behind.
+    """Train the first epoch of a run, in a process as a trial's, and measure it; nothing is left behind.
 
     Args:
         options: of the run, by flat name.

@@ -67,7 +67,7 @@ class EvolveStudy:
         )
 
     def run_study(self) -> StudyOutcome:
-        """Works on the search until all trials have ended, or it is stopped."""
+        """Work on the search until all trials have ended, or it is stopped."""
         evolution = self.evolution
         done = run_study(
             evolution,
@@ -89,7 +89,7 @@ class EvolveStudy:
         return estimate.seconds(self.options.trials, self.config.epochs, len(places))
 
     def _write(self, folder: Path, records: Sequence[Record]) -> None:
-        """Writes the table of trials and the best values."""
+        """Write the table of trials and the best values."""
         names = tuple(self.evolution.space.parameters)
         write_table(records, names, lambda record: [record.params.get(name, "") for name in names], folder / TABLE)
         best = best_record(records)
@@ -146,7 +146,7 @@ def best_record(records: Sequence[Record]) -> Record | None:
 
 
 def write_evolved(best: Record, search: EvolveStudy, path: Path) -> None:
-    """Writes the best values as a file for `--hyp`; it appears whole or not at all.
+    """Write the best values as a file for `--hyp`; it appears whole or not at all.
 
     The optimizer and its batch are named, since `auto` would choose them anew in a run of another length.
 

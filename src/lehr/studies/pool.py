@@ -148,7 +148,7 @@ class WorkerPool:
         self._ended: set[int] = set()
 
     def work(self) -> bool:
-        """Works until every slot has ended, the time is over, or a signal asks for the end.
+        """Work until every slot has ended, the time is over, or a signal asks for the end.
 
         Returns:
             Whether every slot has ended.
@@ -184,7 +184,7 @@ class WorkerPool:
         return self._done()
 
     def _start(self, number: int, losses: int) -> None:
-        """Starts a worker."""
+        """Start a worker."""
         local, cores = self.plan.places[number]
         job = replace(self.plan.job, local={**self.plan.job.local, **local}, cores=cores)
         process = subprocess.Popen(
@@ -203,7 +203,7 @@ class WorkerPool:
         threading.Thread(target=self._listen, args=(number, process), daemon=True).start()
 
     def _listen(self, number: int, process: subprocess.Popen[str]) -> None:
-        """Takes a worker's messages, on a thread of their own."""
+        """Take a worker's messages, on a thread of their own."""
         assert process.stdout is not None
         for line in process.stdout:
             try:
@@ -212,7 +212,7 @@ class WorkerPool:
                 continue
 
     def _hear(self) -> None:
-        """Tells what the workers have said."""
+        """Tell what the workers have said."""
         with contextlib.suppress(queue.Empty):
             while True:
                 _, message = self._messages.get_nowait()
@@ -223,7 +223,7 @@ class WorkerPool:
                     self._fatal = kind(message["fatal"])
 
     def _look_after(self) -> bool:
-        """Starts workers again that were lost; whether there was one.
+        """Start workers again that were lost; whether there was one.
 
         Raises:
             LehrError: one was lost too often.
@@ -256,7 +256,7 @@ class WorkerPool:
         return lost
 
     def _refresh(self) -> None:
-        """Looks at the study: gives back what was lost, fills slots, tells what has ended.
+        """Look at the study: give back what was lost, fill slots, report what has ended.
 
         Raises:
             LehrError: the first trials have all failed.
@@ -290,7 +290,7 @@ class WorkerPool:
         return len(self._ended) >= len(self.plan.slots)
 
     def _end(self, at_once: bool) -> None:
-        """Asks all workers to end, each run's state saved; kills those that do not."""
+        """Ask all workers to end, each run's state saved; kill those that do not."""
         for member in self._members.values():
             if member.process.poll() is None:
                 if at_once:

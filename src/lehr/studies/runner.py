@@ -107,7 +107,7 @@ def run_study(
     describe: Callable[[Record], str],
     write: Callable[[Path, SharedStudy, list[Record]], None],
 ) -> StudyOutcome:
-    """Works on a study until it has ended, or is stopped.
+    """Work on a study until it has ended, or is stopped.
 
     Args:
         search: what its trials are.
@@ -228,7 +228,7 @@ def _keep_apart(folder: Path, study: SharedStudy) -> None:
 
 
 def _write_study(folder: Path, definition: Definition, url: str) -> None:
-    """Leaves in a study's folder what it is about, for people."""
+    """Leave in a study's folder what it is about, for people."""
     content = {"name": folder.name, "storage": shown(url), **dataclasses.asdict(definition)}
     with atomic_file(folder / STUDY, "Make room, or choose another --project.") as temporary:
         plain = yaml.safe_dump(_plain(content), sort_keys=False, allow_unicode=True)

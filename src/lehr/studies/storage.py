@@ -91,7 +91,7 @@ def shown(url: str) -> str:
 
 
 def open_storage(url: str, patience: float) -> BaseStorage:
-    """Opens a storage, and makes its tables where there are none.
+    """Open a storage, and make its tables where there are none.
 
     Args:
         url: as `storage_url` gives it.

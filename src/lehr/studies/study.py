@@ -71,7 +71,7 @@ class SharedStudy:
         self.study = study
 
     def fill(self, slots: Sequence[Mapping[str, Value]]) -> None:
-        """Gives each slot a waiting trial that has neither one that waits or runs nor one that has ended.
+        """Give each slot a waiting trial that has neither one that waits or runs nor one that has ended.
 
         Args:
             slots: the values of each slot that are not the sampler's to choose.
@@ -119,11 +119,11 @@ class SharedStudy:
         return sum(bool(trial.user_attrs.get(RESULT, {}).get("fault")) for trial in self._by_slot().get(slot, ()))
 
     def beat(self, trial: Trial, count: int) -> None:
-        """Tells that a trial's worker is alive."""
+        """Tell that a trial's worker is alive."""
         set_attribute(self.study, trial, PULSE, count)
 
     def tell(self, trial: Trial, result: Result) -> bool:
-        """Ends a trial; False where somebody else has ended it since, because its worker was taken for lost."""
+        """End a trial; False where somebody else has ended it since, because its worker was taken for lost."""
         from optuna.exceptions import UpdateFinishedTrialError
         from optuna.trial import TrialState
 
@@ -138,7 +138,7 @@ class SharedStudy:
         return True
 
     def take_back(self, trials: Iterable[FrozenTrial], why: str) -> int:
-        """Ends trials whose worker was lost, so that their slots get others.
+        """End trials whose worker was lost, so that their slots get others.
 
         Returns:
             How many were; others may have been quicker.
@@ -183,7 +183,7 @@ class SharedStudy:
 
 
 def open_study(url: str, name: str, definition: Definition, patience: float) -> SharedStudy:
-    """Makes a study, or joins the one of this name.
+    """Make a study, or join the one of this name.
 
     Args:
         url: its storage, as `storage_url` gives it.
@@ -207,7 +207,7 @@ def open_study(url: str, name: str, definition: Definition, patience: float) -> 
 
 
 def join_study(url: str, name: str, patience: float) -> tuple[SharedStudy, Definition]:
-    """Joins a study that is there, as a worker does."""
+    """Join a study that is there, as a worker does."""
     import optuna
 
     study = optuna.load_study(study_name=name, storage=open_storage(url, patience))

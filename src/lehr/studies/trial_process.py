@@ -29,7 +29,7 @@ from lehr.runtime.peak_memory import peak_memory_mib
 
 
 def main(job: dict[str, Any]) -> int:
-    """Makes a trial and returns its exit code.
+    """Make a trial and return its exit code.
 
     Args:
         job: `options` of the run by flat name, `folder` of the run, `outcome`, the file to leave the end in, `worker`,
@@ -73,7 +73,7 @@ def _trained(folder: Path, options: dict[str, Any]) -> None:
 
 
 def _use_cores(cores: Sequence[int]) -> None:
-    """Keeps to these cores, so that trials on the same machine do not take each other's."""
+    """Keep to these cores, so that trials on the same machine do not take each other's."""
     if cores and hasattr(os, "sched_setaffinity"):
         with contextlib.suppress(OSError):
             os.sched_setaffinity(0, cores)

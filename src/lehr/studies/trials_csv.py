@@ -17,7 +17,7 @@ COLUMNS = ("trial", "state", "fitness", *METRICS, "epochs", "seconds", "memory",
 def write_table(
     records: Sequence[Record], names: Sequence[str], values: Callable[[Record], Sequence[object]], path: Path
 ) -> None:
-    """Writes a row a trial: what became of it, and its values.
+    """Write a row a trial: what became of it, and its values.
 
     Args:
         records: the trials.
@@ -46,7 +46,7 @@ def write_table(
 
 
 def write_text(path: Path, text: str) -> None:
-    """Writes a file; it appears whole or not at all.
+    """Write a file; it appears whole or not at all.
 
     Raises:
         InputError: it cannot be written.

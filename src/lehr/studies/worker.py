@@ -126,7 +126,7 @@ class Worker:
         self.fitness: Fitness
 
     def run(self) -> None:
-        """Makes trials until all slots have ended, or it is asked to stop.
+        """Make trials until all slots have ended, or it is asked to stop.
 
         Raises:
             InputError: no trial can be made, for a reason that lies in the options or the data.
@@ -151,7 +151,7 @@ class Worker:
             shutil.rmtree(place, ignore_errors=True)
 
     def _make(self, trial: Trial) -> None:
-        """Makes a trial and tells its result."""
+        """Make a trial and report its result."""
         slot = int(trial.user_attrs[SLOT])
         folder = self.folder / TRIALS / f"{slot:04}"
         self.study.beat(trial, 0)
@@ -174,7 +174,7 @@ class Worker:
             raise InputError(f"Trial {slot}: {ended['message']}")
 
     def _begin(self, folder: Path, options: Mapping[str, Any]) -> tuple[subprocess.Popen[bytes], Path]:
-        """Starts the process of a trial.
+        """Start the process of a trial.
 
         Returns:
             It, and the file in which it leaves its end.
@@ -190,7 +190,7 @@ class Worker:
             return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log), outcome
 
     def _watch(self, trial: Trial, process: subprocess.Popen[bytes], folder: Path) -> tuple[Result | None, list[Epoch]]:
-        """Follows a run to its end: reports its epochs, ends it where it is pruned or the worker is stopped.
+        """Follow a run to its end: report its epochs, end it where it is pruned or the worker is stopped.
 
         The first trial is never pruned: it is what a search is compared with. A run that goes on is judged from the
         last epoch it has on: what an earlier worker let pass is not ended afterwards.
@@ -265,7 +265,7 @@ class Worker:
         )
 
     def _tidy(self, folder: Path) -> None:
-        """Removes what an ended trial does not need any more: its training state takes most of its room."""
+        """Remove what an ended trial does not need any more: its training state takes most of its room."""
         paths = [folder.with_suffix(".outcome.json"), folder.with_suffix(".job.json")]
         if not self.job.keep_checkpoints:
             paths += [folder / LAST, folder / PREVIOUS]
@@ -274,7 +274,7 @@ class Worker:
                 path.unlink(missing_ok=True)
 
     def _wait_for(self, folder: Path, trial: Trial) -> None:
-        """Waits until an earlier process of the same trial has left its run.
+        """Wait until an earlier process of the same trial has left its run.
 
         Raises:
             LehrError: it does not.
@@ -288,7 +288,7 @@ class Worker:
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """Asks a run to end, its state saved; it is killed where it does not."""
+    """Ask a run to end, its state saved; it is killed where it does not."""
     process.terminate()
     try:
         process.wait(SHUTDOWN)
@@ -315,7 +315,7 @@ def _read(outcome: Path) -> dict[str, Any]:
 
 
 def main() -> int:
-    """Reads a job, does it, and returns the exit code."""
+    """Read a job, do it, and return the exit code."""
     told = json.loads(sys.stdin.readline())
     stop, job = Stop(), Job(**{**told, "cores": tuple(told["cores"])})
     stay_with(job.supervisor)

@@ -49,7 +49,7 @@ def choose_optimizer(
     warmup_bias_lr: float | None = None,
     nominal_batch: int | None = None,
 ) -> OptimizerChoice:
-    """Resolves `auto`, and fills in the values that were not given.
+    """Resolve `auto`, and fill in the values that were not given.
 
     `auto` takes SGD (0.01, momentum 0.9) above 10,000 iterations, else AdamW with rate `0.002 * 5 / (4 + classes)`.
     The Adam family's steps do not grow with the gradient, so its biases start at rate 0 instead of SGD's 0.1.

@@ -99,7 +99,7 @@ def side_ratio(sizes: Sizes, anchors: Sizes) -> NDArray[np.float64]:
 
 
 def measure(anchors: NDArray[np.float64], sizes: Sizes, threshold: float = 4.0) -> AnchorFit:
-    """Measures the fit of anchors to objects.
+    """Measure the fit of anchors to objects.
 
     Args:
         anchors: (..., 2), pixels.
@@ -121,7 +121,7 @@ def measure(anchors: NDArray[np.float64], sizes: Sizes, threshold: float = 4.0) 
 def autoanchor(
     anchors: NDArray[np.float64], sizes: Sizes, threshold: float = 4.0, *, seed: int = 0, always: bool = False
 ) -> AutoAnchor:
-    """Keeps the anchors that fit well enough, else fits new ones and takes the better of the two.
+    """Keep the anchors that fit well enough, else fit new ones and take the better of the two.
 
     Args:
         anchors: those of the model, (levels, anchors a level, 2), pixels.

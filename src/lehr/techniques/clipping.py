@@ -14,7 +14,7 @@ from lehr.technique import Section, State, Switch, Technique
 
 
 def clip_gradients(parameters: Iterable[Tensor], max_norm: float) -> Tensor:
-    """Scales the gradients down, in place and without waiting for the device, where their norm is above a bound.
+    """Scale the gradients down, in place and without waiting for the device, where their norm is above a bound.
 
     Args:
         parameters: their gradients are taken together.

@@ -22,14 +22,14 @@ class EarlyStopping:
     best_epoch: int = -1
 
     def update(self, epoch: int, fitness: float) -> bool:
-        """Takes an epoch's fitness; True when it is the best so far."""
+        """Take an epoch's fitness; True when it is the best so far."""
         better = fitness > self.best
         if better:
             self.best, self.best_epoch = fitness, epoch
         return better
 
     def should_stop(self, epoch: int) -> bool:
-        """True once the run has gone `patience` epochs without a better result."""
+        """Return whether the run has gone `patience` epochs without a better result."""
         return self.patience > 0 and epoch - self.best_epoch >= self.patience
 
 

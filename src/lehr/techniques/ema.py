@@ -45,7 +45,7 @@ class ModelEma:
 
     @torch.no_grad()
     def update(self) -> None:
-        """Moves the average towards the model's present weights."""
+        """Move the average towards the model's present weights."""
         self.updates += 1
         torch._foreach_lerp_(self._average, self._source, 1 - self.decay_at(self.updates))
 

@@ -15,7 +15,7 @@ from lehr.technique import Section, State, Switch, Technique
 
 
 def freeze(model: DetectionModel, layers: str) -> int:
-    """Freezes layers of a model.
+    """Freeze layers of a model.
 
     Args:
         model: the model.
@@ -61,7 +61,7 @@ def frozen_prefixes(model: DetectionModel, layers: str) -> tuple[str, ...]:
 
 
 def freeze_bn_stats(model: nn.Module) -> None:
-    """Puts frozen BatchNorm layers into eval mode, so that they keep their statistics; after each `model.train()`."""
+    """Put frozen BatchNorm layers into eval mode, so that they keep their statistics; after each `model.train()`."""
     for module in model.modules():
         if isinstance(module, nn.BatchNorm2d) and not module.weight.requires_grad:
             module.eval()

@@ -24,7 +24,7 @@ def class_shares(counts: Sequence[int]) -> list[float]:
 
 
 def start_from_frequencies(model: DetectionModel, counts: Sequence[int]) -> None:
-    """Sets the head's biases for the objects of a data set; for a model that is not trained yet.
+    """Set the head's biases for the objects of a data set; for a model that is not trained yet.
 
     Args:
         model: the model.

@@ -41,11 +41,11 @@ class Statistics:
         self._before = self.block.clone()
 
     def remember(self) -> None:
-        """Notes the statistics as they are before a batch."""
+        """Note the statistics as they are before a batch."""
         self._before.copy_(self.block)
 
     def keep_if(self, finite: Tensor) -> None:
-        """Takes the change since `remember` back unless the batch was finite; does not wait for the device.
+        """Take the change since `remember` back unless the batch was finite, without waiting for the device.
 
         Args:
             finite: (), bool, on the device.
@@ -109,7 +109,7 @@ class StepStatusQueue:
         scale: Tensor | None = None,
         flags: Tensor | None = None,
     ) -> None:
-        """Begins the copy of a batch's outcome.
+        """Begin the copy of a batch's outcome.
 
         Args:
             step: the batch, counted over the run from 0.
@@ -196,7 +196,7 @@ def step_if_finite(optimizer: torch.optim.Optimizer, finite: Tensor) -> bool:
 
 
 def describe(observation: StepStatus, parts: Sequence[str], batches: int) -> str:
-    """Describes a batch that was not finite, for a message.
+    """Describe a batch that was not finite, for a message.
 
     Args:
         observation: a batch that was not.

@@ -62,7 +62,7 @@ def build_optimizer(model: nn.Module, choice: OptimizerChoice, weight_decay: flo
 
 
 def set_rates(optimizer: torch.optim.Optimizer, rates: tuple[float, float, float], momentum: float) -> None:
-    """Sets each group's learning rate, in the order of `GROUP_NAMES`, and the momentum of all."""
+    """Set each group's learning rate, in the order of `GROUP_NAMES`, and the momentum of all."""
     for group, rate in zip(optimizer.param_groups, rates, strict=True):
         group["lr"] = rate
         if "betas" in group:

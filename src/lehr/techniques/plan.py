@@ -196,7 +196,7 @@ COLUMNS = ("step", "epoch", "lr_weights", "lr_norms", "lr_biases", "momentum", "
 
 
 def write_csv(plan: TrainingPlan, path: Path) -> None:
-    """Writes a row a step: step, epoch, the three rates, momentum and accumulation; whole or not at all.
+    """Write a row a step: step, epoch, the three rates, momentum and accumulation; whole or not at all.
 
     Raises:
         InputError: the file cannot be written.

@@ -66,7 +66,7 @@ def safer(precision: Precision, device: torch.device) -> Precision:
 
 
 def _fit(device: torch.device, precision: Precision) -> bool:
-    """True if the hardware has a precision and it works; a CPU gains nothing from float16."""
+    """Return whether the hardware has a precision and it works; a CPU gains nothing from float16."""
     if device.type == "cpu" and precision is Precision.FLOAT16:
         return False
     return native(device, precision.dtype) and works(device, precision.dtype)

@@ -44,7 +44,7 @@ class PrecisionCheck:
     Attributes:
         precision: the one that was tried.
         batch: images that it was tried on.
-        reasons: why it is refused; empty where it is not.
+        reasons: why it failed; empty where it passed.
         loss: the loss in it.
         loss_float32: the loss in float32.
         overlap: median IoU of the boxes of the best rows with those in float32.
@@ -73,15 +73,16 @@ class PrecisionCheck:
         return not self.reasons
 
     def __str__(self) -> str:
-        head = f"Checked in {self.precision} on {self.batch} image{'s'[: self.batch != 1]}: "
+        verdict = "passed" if self.passed else "failed"
+        head = f"Precision check of {self.precision} on {self.batch} image{'s'[: self.batch != 1]} {verdict}: "
         if not self.passed and self.overlap == 0:
-            return f"{head}refused. {' '.join(self.reasons)}"
-        noise = "" if self.sampling_noise is None else f", the choice of images by {self.sampling_noise:.2f}"
+            return head + " ".join(self.reasons)
+        noise = "" if self.sampling_noise is None else f" (sampling noise {self.sampling_noise:.2f})"
         numbers = (
-            f"loss {self.loss:.5g} for {self.loss_float32:.5g}, boxes overlap {self.overlap:.3f}, scores differ by "
-            f"{self.score_shift:.3f}, the gradient by {self.gradient_error:.2f}{noise} (cosine {self.cosine:.3f})"
+            f"loss {self.loss:.5g} (float32 {self.loss_float32:.5g}), box overlap {self.overlap:.3f}, score change "
+            f"{self.score_shift:.3f}, gradient error {self.gradient_error:.2f}{noise}, cosine {self.cosine:.3f}."
         )
-        return f"{head}{numbers}: " + " ".join(("refused.", *self.reasons) if self.reasons else ("passed.",))
+        return " ".join((head + numbers, *self.reasons))
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +113,7 @@ class _Pass:
 def check_precision(
     model: DetectionModel, loss: Loss, images: Tensor, boxes: Tensor, classes: Tensor, precision: Precision
 ) -> PrecisionCheck:
-    """Tries a precision; the model is left as it was.
+    """Try a precision; the model is left as it was.
 
     Args:
         model: on its device, in training mode.

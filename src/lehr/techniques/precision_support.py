@@ -26,7 +26,7 @@ CPU_FEATURES = {
 
 
 def works(device: torch.device, dtype: torch.dtype) -> bool:
-    """True if a convolution under autocast runs on a device, forward and backward, with the right numbers.
+    """Return whether a convolution under autocast runs on a device, forward and backward, with the right numbers.
 
     Output and gradients are compared with the same in float64 on the CPU. Whatever goes wrong, and a precision that
     autocast quietly leaves off, means False. Random states stay as they are.
@@ -47,7 +47,7 @@ def works(device: torch.device, dtype: torch.dtype) -> bool:
 
 
 def native(device: torch.device, dtype: torch.dtype) -> bool:
-    """True if the hardware computes in a precision itself, as far as it tells; nothing is tried.
+    """Return whether the hardware computes in a precision itself, as far as it tells; nothing is tried.
 
     Args:
         device: the device asked about.

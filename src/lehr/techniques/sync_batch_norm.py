@@ -75,7 +75,7 @@ class SyncBatchNorm2d(nn.BatchNorm2d):
 
     @torch.no_grad()
     def _track(self, mean: Tensor, var: Tensor, count: Tensor) -> None:
-        """Moves the running statistics, in place: they may be views of one block."""
+        """Move the running statistics, in place: they may be views of one block."""
         if self.running_mean is None or self.running_var is None:
             return
         factor: float | Tensor = self.momentum or 0.0
@@ -89,7 +89,7 @@ class SyncBatchNorm2d(nn.BatchNorm2d):
 
 
 def convert(model: nn.Module) -> Membership:
-    """Converts every BatchNorm layer of a model to one over all processes; parameters, buffers and names stay.
+    """Convert every BatchNorm layer of a model to one over all processes; parameters, buffers and names stay.
 
     Args:
         model: changed in place.
