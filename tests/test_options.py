@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from lehr.cli.app import app
-from lehr.options import GROUPS, LOCAL, MAY_CHANGE, describe_may_change, option_names
+from lehr.options import GROUPS, LOCAL, MAY_CHANGE, DataOptions, describe_may_change, option_names
 
 ANYTHING = {
     *("device", "processes", "parallel", "restarts", "timeout", "workers", "cache"),
-    *("patience", "checkpoint_minutes", "compile", "profile"),
+    *("patience", "checkpoint_minutes", "compile", "profile", "callback", "strict_callbacks"),
 }
 
 
@@ -25,8 +25,8 @@ def test_what_changes_neither_batches_nor_model_nor_rates_may_change_when_a_run_
 
 
 def test_each_machine_of_a_study_has_its_own_places_and_devices() -> None:
-    paths = {"project", "name", "data", "cache"}
-    assert paths | {"device", "processes", "restarts", "timeout", "workers", "profile", "checkpoint_minutes"} == LOCAL
+    places = {"project", "name", "data", "cache", "callback", "strict_callbacks"}
+    assert places | {"device", "processes", "restarts", "timeout", "workers", "profile", "checkpoint_minutes"} == LOCAL
 
 
 def test_every_group_says_why_its_other_options_cannot_change() -> None:
@@ -47,3 +47,17 @@ def test_help_and_documentation_name_what_may_change(capsys: pytest.CaptureFixtu
     (sentence,) = re.findall(r"These options may be given anew:(.*?)\. Any other", page, re.S)
     assert {flag.replace("-", "_") for flag in re.findall(r"`--([a-z-]+)`", sentence)} == MAY_CHANGE.keys()
     assert MAY_CHANGE.keys() <= option_names().keys()
+
+
+@pytest.mark.parametrize(
+    ("given", "meant"), [(-1, "auto"), ("-1", "auto"), ("auto", "auto"), ("0.5", 0.5), (16.0, 16), ("24", 24)]
+)
+def test_a_batch_is_a_count_a_share_or_automatic(given: object, meant: object) -> None:
+    batch = DataOptions.model_validate({"batch": given}).batch
+    assert batch == meant and type(batch) is type(meant)
+
+
+@pytest.mark.parametrize("given", [0, -2, 1.5, "many", None])
+def test_a_batch_that_is_none_of_these_is_refused(given: object) -> None:
+    with pytest.raises(ValueError, match="a count greater than or equal to 1, a share"):
+        DataOptions.model_validate({"batch": given})

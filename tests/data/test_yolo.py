@@ -87,7 +87,7 @@ def test_every_fault_of_a_label_file_is_told_with_its_line_and_the_good_boxes_st
     label.write_text(
         "0 0.5 0.5 0.2 0.2\n"  # 1 good
         "0 0.5 0.5 0.2\n"  # 2 a number is missing
-        "7 0.5 0.5 0.2 0.2\n"  # 3 no such class
+        "2 0.5 0.5 0.2 0.2\n"  # 3 no such class: there are 0 and 1
         "0 0.5 0.5 0.2 0\n"  # 4 no area
         "0 1.5 0.5 0.2 0.2\n"  # 5 outside
         "0 0.5 0.5 0.2 0.2\n"  # 6 the first once more

@@ -29,6 +29,12 @@ def test_version_2_takes_the_smallest_limit_above(tmp_path: Path) -> None:
     assert core_limit(root) is None
 
 
+def test_of_nested_limits_the_smallest_counts_wherever_it_is(tmp_path: Path) -> None:
+    for name, (inner, outer) in {"inner": (3000, 8000), "outer": (8000, 3000)}.items():
+        files = {"a/b/memory.max": str(inner), "a/memory.max": str(outer), "a/memory.current": "1000"}
+        assert memory_limit(make(tmp_path / name, "0::/a/b", files)) == (3000, 3000 if inner == 3000 else 2000)
+
+
 def test_version_1_with_the_path_of_the_host(tmp_path: Path) -> None:
     files = {
         "memory/memory.limit_in_bytes": "9000",

@@ -152,3 +152,9 @@ def test_a_split_without_objects_can_be_evaluated() -> None:
     empty = [Sample(Path("a"), 64, 64, np.zeros((0, 4), np.float32), np.zeros(0, np.int64))]
     m = evaluate_detections(empty, ("a",), np.array([[0, 1, 1, 9, 9, 0.5, 0]]))
     assert m.map is None and m.precision is None and m.fitness == 0
+
+
+def test_fitness_is_mostly_the_strict_map() -> None:
+    m = evaluate_detections(*make_case(3))
+    assert m.map is not None and m.map50 is not None and m.map50 > m.map + 0.1
+    assert m.fitness == pytest.approx(0.1 * m.map50 + 0.9 * m.map)

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from lehr.models.blocks import SPP, SPPF, Bottleneck, Conv
+from lehr.models.scale import Scale
 
 
 @pytest.fixture
@@ -31,3 +32,9 @@ def test_three_chained_pools_equal_pools_of_5_9_and_13(features: torch.Tensor) -
     chained, beside = SPPF(8, 6).eval(), SPP(8, 6).eval()
     beside.load_state_dict(chained.state_dict())
     torch.testing.assert_close(chained(features), beside(features))
+
+
+def test_channels_are_rounded_up_to_eights_and_repeats_to_the_nearest() -> None:
+    wanted = {(64, 0.25): 16, (64, 0.3): 24, (64, 0.126): 16, (64, 0.01): 8, (1024, 0.5): 256}
+    assert {(count, width): Scale(1.0, width, 512).channels(count) for count, width in wanted} == wanted
+    assert [Scale(depth, 1.0).repeats(n) for n, depth in ((3, 0.33), (6, 0.33), (9, 0.67), (1, 0.1))] == [1, 2, 6, 1]

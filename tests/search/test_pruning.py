@@ -75,14 +75,19 @@ def test_pruning_saves_epochs_and_finds_as_good(name: PrunerName, least: float, 
     assert middle[1] > middle[0] - 2 * NOISE
 
 
-def test_no_trial_ends_before_it_has_had_its_epochs() -> None:
-    pruner = make_pruner("halving", EPOCHS, prune_after=5)
-    study = optuna.create_study(direction="maximize", pruner=pruner)
-    for height in (0.9, 0.1):
+@pytest.mark.parametrize("name", ["median", "halving"])
+def test_no_trial_ends_before_it_has_had_its_epochs(name: PrunerName) -> None:
+    study = optuna.create_study(direction="maximize", pruner=make_pruner(name, EPOCHS, prune_after=5))
+    for height in (0.9, 0.8, 0.8, 0.7, 0.9, 0.1):
         trial = study.ask()
         for epoch in range(1, EPOCHS + 1):
             trial.report(height, epoch)
-            if trial.should_prune():
+            if trial.should_prune() and height == 0.1:
                 break
-    assert (epoch, height) == (5, 0.1)
+        else:
+            study.tell(trial, height)
+    assert (height, epoch) == (0.1, 5)
+
+
+def test_every_trial_gets_an_eighth_of_the_epochs() -> None:
     assert [default_prune_after(epochs) for epochs in (1, 12, 20, 300)] == [1, 2, 3, 38]

@@ -97,7 +97,8 @@ def test_a_lost_trial_is_made_again_with_its_values_and_the_lost_worker_cannot_e
     value = lost.suggest_float("x", 0, 1)
     assert study.take_back(study.running(), "killed") == 1 and study.take_back(study.running(), "killed") == 0
     study.fill([{}])
-    again = taken(study, "host:2")
+    other_sampler = optuna.samplers.RandomSampler(seed=99)  # which would draw another value
+    again = study.take("host:2", lambda slot: other_sampler, optuna.pruners.NopPruner())
     assert again is not None and again.number != lost.number and again.suggest_float("x", 0, 1) == value
     assert not study.tell(lost, Result("finished", 0.9))
     assert study.tell(again, Result("finished", 0.3))

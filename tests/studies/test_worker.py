@@ -144,7 +144,8 @@ def test_a_fitness_is_a_metric_or_a_sum_of_them() -> None:
     assert parse_fitness("map50") == Fitness({"map50": 1.0})
     assert parse_fitness("0.1*map50 + 0.9*map") == Fitness({"map50": 0.1, "map": 0.9})
     assert parse_fitness("recall+2*recall")({"recall": 0.5}) == 1.5
-    for wrong in ("map95", "", "-1*map", "x*map", "map*0.5", "map50+", "nan*map"):
+    assert parse_fitness("map+recall")({"recall": 0.5, "map": None}) == 0.5  # what was not measured counts nothing
+    for wrong in ("map95", "", "-1*map", "0*map", "inf*map", "x*map", "map*0.5", "map50+", "nan*map"):
         with pytest.raises(InputError, match="--fitness"):
             parse_fitness(wrong)
 
@@ -155,4 +156,8 @@ def test_the_epochs_of_a_run_are_read_while_it_goes_on(tmp_path: Path) -> None:
     names = ["epoch", "seconds", "images_per_second", *(f"val/{name}" for name in METRICS)]
     path.write_text(",".join(names) + "\n1,12.5,40,0.1,0.2,,0.3,0.4,0.5\n")
     [epoch] = read_epochs(path)
-    assert epoch.seconds == 12.5 and epoch.metrics["map75"] is None and epoch.metrics["map50"] == 0.2
+    assert (
+        (epoch.seconds, epoch.images_per_second) == (12.5, 40)
+        and epoch.metrics["map75"] is None
+        and epoch.metrics["map50"] == 0.2
+    )

@@ -47,6 +47,11 @@ def test_early_stopping_counts_epochs_since_the_best() -> None:
     seen = [(stopping.update(e, f), stopping.should_stop(e)) for e, f in enumerate([0.1, 0.3, 0.2, 0.3])]
     assert seen == [(True, False), (True, False), (False, False), (False, True)]
     assert (stopping.best, stopping.best_epoch) == (0.3, 1)
+    soon = EarlyStopping(patience=1)
+    assert [(soon.update(e, f), soon.should_stop(e)) for e, f in enumerate([0.1, 0.1])] == [
+        (True, False),
+        (False, True),
+    ]
     never = EarlyStopping(patience=0)
     assert [never.should_stop(epoch) for epoch in (0, 1000)] == [False, False]
 

@@ -79,6 +79,14 @@ def test_options_name_a_schedule_and_cos_lr_is_its_familiar_name() -> None:
         np.testing.assert_allclose([built(x) for x in range(EPOCHS)], FORMULAS[name][1], rtol=1e-12, atol=1e-14)
 
 
+def test_the_course_of_restarts_follows_its_options() -> None:
+    for period, factor in ((10, 3), (4, 1)):
+        options = ScheduleOptions(lr_schedule="restarts", lrf=LRF, restart_epochs=period, restart_factor=factor)
+        built = build_schedule(options, 100)
+        np.testing.assert_allclose([built(x) for x in range(100)], slow_restarts(100, LRF, period, factor), rtol=1e-12)
+    assert [restarts(x, LRF, 5) for x in range(20)] == [restarts(x, LRF, 5, 2) for x in range(20)]  # the default
+
+
 def test_every_schedule_documents_its_formula() -> None:
     for function in (linear, cosine, restarts, exponential):
         assert "`" in (function.__doc__ or "") and function.__module__ == schedule.__name__

@@ -99,6 +99,8 @@ def test_multipliers_rise_to_one_and_then_hold_or_fall_to_zero() -> None:
     assert [linear_warmup(s, 2, 6) for s in range(7)] == [0, 0.5, 1, 0.75, 0.5, 0.25, 0]
     assert [cosine_warmup(s, 2, 6) for s in (0, 1, 2, 4, 6)] == pytest.approx([0, 0.5, 1, 0.5, 0])
     assert [first_epoch_warmup(s, 2) for s in range(4)] == pytest.approx([0.001, 0.5005, 1, 1])
+    assert [linear_warmup(s, 2, 3) for s in (1, 2, 3)] == [0.5, 1, 0]  # a single step after the warmup
+    assert [cosine_warmup(s, 2, 3) for s in (1, 2, 3)] == pytest.approx([0.5, 1, 0])
     assert first_epoch_steps(13) == 12 and first_epoch_steps(5000) == 1000
 
 
