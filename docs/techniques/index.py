@@ -34,7 +34,10 @@ def _table(section: Section) -> str:
 
 
 def _row(technique: Technique, module: str) -> str:
-    title = (HERE / f"{technique.page}.md").read_text(encoding="utf-8").splitlines()[0].removeprefix("# ")
+    page = HERE / f"{technique.page}.md"
+    if not page.is_file():
+        raise SystemExit(f"{page} is missing: write the page of the technique '{technique.name}' first.")
+    title = page.read_text(encoding="utf-8").splitlines()[0].removeprefix("# ")
     options = [f"--{option.replace('_', '-')}" for option in technique.options]
     switches = ", ".join(f"`{each.name}`{'' if each.in_all else ' (by name only)'}" for each in technique.switches)
     files = [module.removeprefix("lehr.").replace(".", "/") + ".py", *technique.code]
