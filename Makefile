@@ -29,6 +29,7 @@ test: check
 	$(BIN)/python -m pytest -m alone
 
 pictures: install
+	$(BIN)/python docs/rooms.py
 	$(BIN)/python docs/techniques/pictures/curves.py
 	$(BIN)/python docs/techniques/pictures/images.py
 	sed -n 's/^Made by `\(lehr .*\)`\.$$/\1/p' docs/techniques/*.md | PATH="$(CURDIR)/$(BIN):$$PATH" sh -ex
