@@ -16,6 +16,7 @@ from lehr.augment.gpu_plan import pack
 from lehr.augment.letterbox import reduced_size, resize
 from lehr.augment.plan import plan_sample
 from lehr.augment.tiles import Plan
+from lehr.cli.explanation import explanation
 from lehr.config import build_config
 from lehr.errors import InputError
 from lehr.options import AugmentOptions
@@ -155,6 +156,13 @@ def test_what_cannot_be_asked_for_is_refused(given: object, words: str) -> None:
     with pytest.raises(InputError, match="--augmentation") as caught:
         build_config({"augmentation": given})
     assert words in str(caught.value)
+
+
+def test_they_are_explained_where_they_are_on() -> None:
+    register_augmentation(Augmentation("warm", grey, "evening light is redder"))
+    on, _, off = explanation(build_config({"augmentation": ["warm=0.25", "grey"]})).partition("\nOff:")
+    assert "warm: probability 0.25\n      evening light is redder (off: leave out --augmentation warm)" in on
+    assert "grey: probability 1\n" in on and "thinned" not in on + off
 
 
 def test_where_no_package_adds_any_that_is_said(monkeypatch: pytest.MonkeyPatch) -> None:

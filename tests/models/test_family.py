@@ -112,6 +112,15 @@ def test_a_registered_family_is_built_and_taught_by_what_its_head_names(small: N
     assert parts.shape == (3,) and bool((parts > 0).all())
 
 
+def test_a_head_of_another_package_may_name_its_loss_by_the_class_itself(small: None) -> None:
+    class OwnLoss(TaskAlignedLoss):
+        """Its own in nothing but the name."""
+
+    model = build_model("small-a", ("x",))
+    model.head.__class__ = type("OwnHead", (DFLHead,), {"loss": OwnLoss})
+    assert type(build_loss(model, LossOptions(box=1.0), 64)) is OwnLoss
+
+
 def test_a_registered_family_brings_its_defaults_options_and_bounds(small: None) -> None:
     assert build_config({"model": "small-a"}).epochs == 5 and build_config({"model": "small-a"}).imgsz == 128
     assert build_config({"model": "small-a", "data": "x"}).epochs == 100

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from lehr.augment.augmentation import find_augmentation, probabilities
 from lehr.config import TrainConfig
 from lehr.preview import preview
 from lehr.technique import State, Technique
@@ -21,6 +22,7 @@ def explanation(config: TrainConfig) -> str:
         f"{run.plan.epochs} epochs of {run.plan.batches} batches at {config.imgsz} pixels"
     )
     on = [line for technique, state in states if state.on for line in _lines(technique, state)]
+    on += _of_packages(config)
     off = [
         f"  {each.name}: {each.why} ({each.path}; on: {state.change or 'see its page'})"
         for each, state in states
@@ -32,3 +34,12 @@ def explanation(config: TrainConfig) -> str:
 def _lines(technique: Technique, state: State) -> list[str]:
     off = f"; off: {state.change}" if state.change else ""
     return [f"  {technique.name}: {state.value}", f"      {technique.why} ({technique.path}{off})"]
+
+
+def _of_packages(config: TrainConfig) -> list[str]:
+    """The augmentations of other packages that a run has."""
+    lines = []
+    for name, probability in probabilities(config.augment.augmentation):
+        why = find_augmentation(name).why or "an augmentation of another package"
+        lines += [f"  {name}: probability {probability:g}", f"      {why} (off: leave out --augmentation {name})"]
+    return lines
