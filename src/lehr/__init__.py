@@ -15,7 +15,10 @@ __all__ = ["Detector", "__version__"]
 def __getattr__(name: str) -> Any:
     # Importing torch takes seconds; `import lehr` must cost nothing until something is used.
     if name == "Detector":
-        from lehr.detector import Detector
+        from lehr.runtime.environment import tidy_imports
+
+        with tidy_imports():
+            from lehr.detector import Detector
 
         return Detector
     raise AttributeError(f"module 'lehr' has no attribute {name!r}")

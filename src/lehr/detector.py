@@ -6,27 +6,28 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
-from lehr.runtime.malloc import tune_malloc
+import torch
 
-tune_malloc()  # before torch is imported
-
-from lehr.callbacks.callback import FunctionCallback  # noqa: E402
-from lehr.config import build_config  # noqa: E402
-from lehr.data.cache import ImageStore  # noqa: E402
-from lehr.data.check import refuse_unusable  # noqa: E402
-from lehr.data.load import load_dataset, require_split, with_class_order  # noqa: E402
-from lehr.data.loader import EvalBatches, Loader, eval_requests  # noqa: E402
-from lehr.detections import Detections  # noqa: E402
-from lehr.errors import LehrError  # noqa: E402
-from lehr.evaluation.evaluator import Evaluation, evaluate  # noqa: E402
-from lehr.models.detection import DetectionModel  # noqa: E402
-from lehr.models.family import find_family  # noqa: E402
-from lehr.models.scale import rounded_size  # noqa: E402
-from lehr.models.weights import load_model  # noqa: E402
-from lehr.prediction.predictor import ImageSource, predict_images  # noqa: E402
-from lehr.prediction.sources import find_images  # noqa: E402
-from lehr.runtime.device import configure_backend, pick_device  # noqa: E402
-from lehr.techniques.single_class import as_one_class  # noqa: E402
+from lehr.callbacks.callback import FunctionCallback
+from lehr.config import build_config
+from lehr.data.cache import ImageStore
+from lehr.data.check import refuse_unusable
+from lehr.data.load import load_dataset, require_split, with_class_order
+from lehr.data.loader import EvalBatches, Loader, eval_requests
+from lehr.detections import Detections
+from lehr.errors import LehrError
+from lehr.evaluation.evaluator import Evaluation, evaluate
+from lehr.models.detection import DetectionModel
+from lehr.models.family import find_family
+from lehr.models.scale import rounded_size
+from lehr.models.weights import load_model
+from lehr.prediction.predictor import ImageSource, predict_images
+from lehr.prediction.sources import find_images
+from lehr.runtime.device import configure_backend, pick_device
+from lehr.runtime.environment import tidy_imports
+from lehr.runtime.malloc import tuned_malloc
+from lehr.runtime.process_state import preserve_process_state
+from lehr.techniques.single_class import as_one_class
 
 if TYPE_CHECKING:
     from lehr.engine.result import TrainResult
@@ -66,9 +67,7 @@ class Detector:
         Raises:
             InputError: the file cannot be used, or there is no such device.
         """
-        chosen = pick_device(device)
-        configure_backend(chosen)
-        model = load_model(Path(path), chosen)
+        model = load_model(Path(path), pick_device(device))
         detector = cls(model.variant)
         detector._weights, detector._model = Path(path), model
         return detector
@@ -88,6 +87,11 @@ class Detector:
     def names(self) -> tuple[str, ...]:
         """The class names."""
         return self.model.names
+
+    @property
+    def device(self) -> torch.device:
+        """The device that the model computes on."""
+        return next(self.model.parameters()).device
 
     def add_callback(self, method: str, function: Callable[[Any], object]) -> None:
         """Call a function at an event of every training to come.
@@ -121,8 +125,9 @@ class Detector:
         Raises:
             InputError: an option or the data cannot be used.
         """
-        from lehr.engine.run import resume as go_on
-        from lehr.engine.run import train
+        with tidy_imports():
+            from lehr.engine.run import resume as go_on
+            from lehr.engine.run import train
 
         listeners = (*self._callbacks, *callbacks)
         if resume is not None:
@@ -186,7 +191,9 @@ class Detector:
         store = ImageStore(samples, self._imgsz(imgsz))
         loader = Loader(EvalBatches(store, self._imgsz(imgsz), square), workers)
         requests = eval_requests(store, batch)
-        return evaluate(model, samples, loader, requests, confidence=conf, iou=iou, max_det=max_det)
+        with preserve_process_state(), tuned_malloc():
+            configure_backend(self.device)
+            return evaluate(model, samples, loader, requests, confidence=conf, iou=iou, max_det=max_det)
 
     def predict(
         self, source: str | Path | ImageSource | Sequence[str | Path | ImageSource], **options: Any

@@ -12,9 +12,9 @@ import pytest
 CODE = """
 import ctypes, resource
 from pathlib import Path
-from lehr.runtime.malloc import keep_memory
+from lehr.runtime.malloc import tune_malloc
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-keep_memory()
+tune_malloc()
 after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 library = ctypes.CDLL(None)
 library.malloc.restype, library.malloc.argtypes = ctypes.c_void_p, (ctypes.c_size_t,)

@@ -43,16 +43,21 @@ def predict(
     """
     from lehr.checkpoint.run_folder import make_run_folder
     from lehr.cli.output import report_rounding, speaker, write_json
+    from lehr.runtime.malloc import tune_malloc
+
+    tune_malloc()
     from lehr.data.images import read_image, write_image
     from lehr.detector import Detector
     from lehr.errors import InputError
     from lehr.prediction.annotate import annotate
     from lehr.prediction.sources import find_images
+    from lehr.runtime.device import configure_backend
 
     if not sources:
         raise InputError("lehr predict: name at least one image, folder or glob.")
     images = find_images(sources)
     detector = Detector.load(weights, device=device)
+    configure_backend(detector.device)
     say = speaker(quiet)
     report_rounding(imgsz, say)
     folder = make_run_folder(project, name, "predict") if save else None

@@ -253,6 +253,7 @@ class Loader:
                 prefetch_factor=4,
                 multiprocessing_context="fork" if "fork" in methods else None,
                 worker_init_fn=_start_worker,
+                generator=torch.Generator(),  # else each epoch would draw a number of the user's
             )
 
     def start(self) -> None:

@@ -51,10 +51,7 @@ def launch(job: Mapping[str, Any], processes: int, restarts: int) -> dict[str, A
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
-    for name in list(logging.root.manager.loggerDict):
-        if name.startswith(TORCHS_LOGGERS):  # each has a level of its own
-            logging.getLogger(name).setLevel(logging.CRITICAL)
-    with _first_signal_raised(), tempfile.TemporaryDirectory(prefix="lehr-") as folder:
+    with _silent_loggers(), _first_signal_raised(), tempfile.TemporaryDirectory(prefix="lehr-") as folder:
         job_folder = Path(folder)
         (job_folder / JOB).write_text(json.dumps({**job, "launcher": os.getpid()}), encoding="utf-8")
         wanted: dict[str, Any] = {
@@ -131,6 +128,21 @@ def read_outcome(folder: Path) -> dict[str, Any] | None:
         return None
     outcome: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     return outcome
+
+
+@contextlib.contextmanager
+def _silent_loggers() -> Iterator[None]:
+    """Silence torch's loggers while the block runs."""
+    names = [name for name in logging.root.manager.loggerDict if name.startswith(TORCHS_LOGGERS)]
+    loggers = [logging.getLogger(name) for name in names]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:  # each has a level of its own
+        logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
 
 
 @contextlib.contextmanager

@@ -36,6 +36,8 @@ from lehr.errors import InputError, LehrError
 from lehr.evaluation.metrics import Metrics
 from lehr.runtime.console import Console
 from lehr.runtime.device import configure_backend
+from lehr.runtime.malloc import tuned_malloc
+from lehr.runtime.process_state import preserve_process_state
 from lehr.runtime.stop_request import StopRequest
 
 
@@ -52,6 +54,8 @@ class Listeners:
     verbose: bool = True
 
 
+@preserve_process_state()
+@tuned_malloc()
 def train(config: TrainConfig, callbacks: Sequence[object] = (), verbose: bool = True) -> TrainResult:
     """Train a detector; with several processes where the options name several devices, or a launcher started several.
 
@@ -81,6 +85,8 @@ def train(config: TrainConfig, callbacks: Sequence[object] = (), verbose: bool =
         return _begun(group, config, listeners)
 
 
+@preserve_process_state()
+@tuned_malloc()
 def resume(
     target: Path | None = None,
     changes: Mapping[str, Any] | None = None,

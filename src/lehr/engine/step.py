@@ -35,6 +35,7 @@ from lehr.techniques.sync_batch_norm import Membership
 Sums = Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
 """From images, boxes and classes to the sums and counts of the loss."""
 
+INDUCTOR_CACHE = "TORCHINDUCTOR_CACHE_DIR"
 REHEARSED = 64
 """Side of the image that processes rehearse an exchange of gradients with, pixels."""
 
@@ -163,8 +164,8 @@ class ForwardLoss:
             sizes_vary: make code that fits every image size, as multi-scale training and rectangles need.
             backend: torch.compile's.
         """
-        os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache_folder() / "compiled"))
-        logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)  # it warns where there is no CUDA
+        if mode != "off":
+            _keep_compiled_code()
         self._here.compile_for(mode, images, sizes_vary, backend)
 
     def join(self, ranks: Ranks, membership: Membership | None = None) -> None:
@@ -225,6 +226,15 @@ class ForwardLoss:
         parts = self.loss.combined(sums, counts, batch.total)
         self.mark("loss")
         return parts
+
+
+def _keep_compiled_code() -> None:
+    """Name the folder that compiled code is kept in, unless the user has; torch names one when it is imported."""
+    from torch._inductor.runtime.cache_dir_utils import default_cache_dir
+
+    if os.environ.get(INDUCTOR_CACHE) in (None, default_cache_dir()):
+        os.environ[INDUCTOR_CACHE] = str(cache_folder() / "compiled")
+    logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)  # it warns where there is no CUDA
 
 
 def _at_least_two(boxes: Tensor, classes: Tensor) -> tuple[Tensor, Tensor]:

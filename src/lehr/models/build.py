@@ -46,7 +46,7 @@ def build_model(
     )
     build = resolve(family.build)
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed % 2**63)
+        torch.default_generator.manual_seed(seed % 2**63)  # that of the CPU, and no other
         model: DetectionModel = build(name, names, imgsz, scale, *((anchors,) if family.anchors else ()))
     return model
 

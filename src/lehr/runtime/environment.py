@@ -1,0 +1,36 @@
+"""Environment variables that belong to whoever imports Lehr."""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+CHANGED = ("CUBLAS_WORKSPACE_CONFIG", "LD_LIBRARY_PATH", "TORCHINDUCTOR_CACHE_DIR", "TORCH_ELASTIC_SHUTDOWN_TIMEOUT")
+"""Variables that a run sets, or OpenCV and torch when they are imported; child processes would inherit them."""
+
+
+@contextmanager
+def preserve_environment() -> Iterator[None]:
+    """Put back the variables of `CHANGED`, however the block ends; others may be a callback's business."""
+    before = {name: os.environ.get(name) for name in CHANGED}
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+@contextmanager
+def tidy_imports() -> Iterator[None]:
+    """Undo what importing libraries does to the process: OpenCV and torch set variables, rich draws a random number."""
+    state = random.getstate()
+    try:
+        with preserve_environment():
+            yield
+    finally:
+        random.setstate(state)

@@ -1,0 +1,60 @@
+"""Leaving the process as it was found: training changes settings that belong to whoever imports Lehr."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import logging
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+from lehr.runtime.environment import preserve_environment
+
+LOGGER = "torch.utils.cpp_extension"
+"""The logger that a compiled run silences."""
+OMP_PAUSE_SOFT = 1
+
+
+@contextmanager
+def preserve_process_state() -> Iterator[None]:
+    """Put back, however the block ends, what a run sets for the whole process.
+
+    These are the count of threads, whether denormal numbers count as zero, the choice of algorithms on CUDA, the
+    current CUDA device, torch's environment variables and the level of its logger.
+    """
+    threads, flushed = torch.get_num_threads(), flushes_denormals()
+    cudnn = torch.backends.cudnn.benchmark, torch.backends.cudnn.deterministic
+    deterministic = torch.are_deterministic_algorithms_enabled()
+    warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
+    fill = torch.utils.deterministic.fill_uninitialized_memory  # type: ignore[attr-defined]  # missing in its stubs
+    device = torch.cuda.current_device() if torch.cuda.is_initialized() else 0  # type: ignore[no-untyped-call]
+    level = logging.getLogger(LOGGER).level
+    _release_threads()
+    try:
+        with preserve_environment():
+            yield
+    finally:
+        torch.set_num_threads(threads)
+        torch.set_flush_denormal(flushed)
+        _release_threads()
+        torch.backends.cudnn.benchmark, torch.backends.cudnn.deterministic = cudnn
+        torch.use_deterministic_algorithms(deterministic, warn_only=warn_only)
+        torch.utils.deterministic.fill_uninitialized_memory = fill  # type: ignore[attr-defined]
+        if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+            torch.cuda.set_device(device)
+        logging.getLogger(LOGGER).setLevel(level)
+
+
+def flushes_denormals() -> bool:
+    """Tell whether this thread takes numbers too small for full precision as zero, by computing one."""
+    smallest = sys.float_info.min
+    return smallest / 2 == 0
+
+
+def _release_threads() -> None:
+    """Have OpenMP end its idle threads: those to come take over how this one treats denormal numbers."""
+    with contextlib.suppress(OSError, AttributeError):  # no OpenMP, or one older than its version 5
+        ctypes.CDLL(None).omp_pause_resource_all(OMP_PAUSE_SOFT)
