@@ -99,6 +99,7 @@ def test_options_that_mean_nothing_to_a_family_are_told() -> None:
         ({"grid_min": 3}, ["--grid-min", "--grid-max", "both"]),
         ({"grid_min": 9, "grid_max": 3}, ["--grid-min 9", "--grid-max 3"]),
         ({"grid_min": 3, "grid_max": 9, "multi_scale": 0.5}, ["--multi-scale", "--grid-min", "one"]),
+        ({"sync_bn": True, "compile": "default"}, ["--sync-bn", "--compile default"]),
     ],
 )
 def test_options_that_contradict_each_other_are_refused(options: dict[str, object], words: list[str]) -> None:
