@@ -6,48 +6,22 @@ import math
 import random
 import time
 from collections.abc import Callable
-from itertools import combinations
 
 import numpy as np
 import pytest
+from tests.search.ablations import (
+    all_sets,
+    half_width,
+    leave_one_out,
+    leave_one_out_sets,
+    names,
+    study,
+    with_seed_effects,
+)
 
 from lehr.search.effects import NO_DIFFERENCE, NOT_MEASURED, ONE_SEED, Effect, Run, effects, noise
-from lehr.search.sample_size import found_share
 
-stats, optimize = pytest.importorskip("scipy.stats"), pytest.importorskip("scipy.optimize")
-
-Draw = Callable[[np.random.Generator, tuple[int, ...]], np.ndarray]
-
-
-def names(count: int) -> list[str]:
-    return [f"t{number:02}" for number in range(count)]
-
-
-def leave_one_out_sets(techniques: list[str]) -> list[frozenset[str]]:
-    return [frozenset(techniques), *(frozenset(techniques) - {technique} for technique in techniques)]
-
-
-def all_sets(techniques: list[str]) -> list[frozenset[str]]:
-    return [frozenset(chosen) for size in range(len(techniques) + 1) for chosen in combinations(techniques, size)]
-
-
-def study(sets: list[frozenset[str]], table: np.ndarray, metric: str = "fitness") -> list[Run]:
-    """Runs of a table, (sets, seeds)."""
-    return [
-        Run(on, seed, {metric: float(value)})
-        for on, row in zip(sets, table, strict=True)
-        for seed, value in enumerate(row)
-    ]
-
-
-def leave_one_out(table: np.ndarray) -> tuple[list[Run], list[str]]:
-    techniques = names(len(table) - 1)
-    return study(leave_one_out_sets(techniques), table), techniques
-
-
-def half_width(effect: Effect) -> float:
-    assert effect.low is not None and effect.high is not None
-    return (effect.high - effect.low) / 2
+stats = pytest.importorskip("scipy.stats")
 
 
 def pooled_t_half_width(table: np.ndarray) -> float:
@@ -56,31 +30,6 @@ def pooled_t_half_width(table: np.ndarray) -> float:
     residuals = table - table.mean(1, keepdims=True) - table.mean(0) + table.mean()
     degrees = (sets - 1) * (seeds - 1)
     return float(stats.t.ppf(0.975, degrees) * math.sqrt(2 * (residuals**2).sum() / degrees / seeds))
-
-
-def normal(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
-    return rng.standard_normal(shape)
-
-
-def heavy_tailed(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
-    return rng.standard_t(4, shape)
-
-
-def with_seed_effects(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
-    return rng.standard_normal(shape) + 5 * rng.standard_normal(shape[1])
-
-
-def share_of_words(
-    sets: list[frozenset[str]], seeds: int, draw: Draw, studies: int, shift: np.ndarray | float = 0.0
-) -> float:
-    """How often a technique is said to do something."""
-    rng, techniques = np.random.default_rng(0), sorted(frozenset().union(*sets))
-    words = [
-        effect.verdict
-        for _ in range(studies)
-        for effect in effects(study(sets, draw(rng, (len(sets), seeds)) + shift), techniques, "fitness", draws=1000)
-    ]
-    return 1 - words.count(NO_DIFFERENCE) / len(words)
 
 
 def test_leaving_one_out_compares_everything_with_everything_else_seed_by_seed() -> None:
@@ -215,20 +164,6 @@ def test_the_interval_is_about_as_wide_as_that_of_a_pooled_t_test(seeds: int) ->
         found = effects(runs, techniques, "fitness", draws=2000)
         ratios.append(np.mean([half_width(effect) for effect in found]) / pooled_t_half_width(table))
     assert 1.0 < np.mean(ratios) < 1.2  # what it costs that a technique answers for its own noise too
-
-
-@pytest.mark.parametrize("draw", [normal, heavy_tailed, with_seed_effects])
-@pytest.mark.parametrize(("seeds", "techniques"), [(2, 6), (3, 3), (3, 6), (5, 6)])
-def test_a_technique_that_does_nothing_is_called_good_or_bad_about_one_time_in_twenty(
-    draw: Draw, seeds: int, techniques: int
-) -> None:
-    share = share_of_words(leave_one_out_sets(names(techniques)), seeds, draw, 480 // techniques)
-    assert 0.02 < share < 0.09
-
-
-@pytest.mark.parametrize("draw", [normal, heavy_tailed])
-def test_a_factorial_study_is_as_seldom_wrong(draw: Draw) -> None:
-    assert 0.02 < share_of_words(all_sets(names(3)), 3, draw, 150) < 0.09
 
 
 def test_a_difference_of_four_standard_deviations_is_found_with_three_seeds_and_six_techniques() -> None:
@@ -386,16 +321,3 @@ def test_ten_techniques_with_five_seeds_take_less_than_a_third_of_a_second() -> 
     started = time.perf_counter()
     effects(runs, techniques, "fitness")
     assert time.perf_counter() - started < 0.3
-
-
-def test_techniques_that_share_a_study_see_smaller_differences_and_find_them_as_often_as_promised() -> None:
-    deviation = math.sqrt(2)  # of a difference, the noise of a run being 1
-
-    def found_4_times_in_5(sets: int) -> float:
-        return deviation * float(optimize.brentq(lambda shift: found_share(shift, 3, 0.05, sets) - 0.8, 0.1, 10))
-
-    size = found_4_times_in_5(7)
-    assert size < 0.7 * found_4_times_in_5(2)
-    shift = np.array([size, 0, 0, 0, 0, 0, 0])[:, None]
-    share = share_of_words(leave_one_out_sets(names(6)), 3, normal, 100, shift)
-    assert 0.76 < share < 0.9

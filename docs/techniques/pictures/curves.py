@@ -1,4 +1,4 @@
-"""Draws the pictures of the techniques that are curves: `python docs/techniques/pictures/curves.py [NAME ...]`.
+"""Draws the curves of the techniques that shape the course of a training; NAMEs choose among them.
 
 Each picture calls the technique's own code, so that it shows what the code does.
 """
@@ -12,26 +12,17 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from lehr.losses.bce import BinaryLoss
-from lehr.losses.iou import ciou
-from lehr.losses.label_smoothing import smoothed
-from lehr.losses.task_aligned import distribution_focal_loss
-from lehr.models.blocks import Conv
 from lehr.models.build import build_model
 from lehr.plots.figure import COLOURS, new_figure, save_figure
 from lehr.techniques.accumulation import accumulation
 from lehr.techniques.auto import OptimizerChoice, choose_optimizer
-from lehr.techniques.autobatch import Measured, fitting_nominal, largest_fitting, memory_line
-from lehr.techniques.class_weights import class_weights
 from lehr.techniques.clipping import clip_gradients
 from lehr.techniques.early_stopping import EarlyStopping
 from lehr.techniques.ema import ModelEma
 from lehr.techniques.freezing import frozen_prefixes
-from lehr.techniques.frequency_bias import class_shares
 from lehr.techniques.multi_scale import range_around, range_of_cells
 from lehr.techniques.non_finite import step_if_finite
 from lehr.techniques.optimizer import build_optimizer
-from lehr.techniques.precision import Precision
 
 HERE = Path(__file__).parent
 RNG = np.random.default_rng(0)
@@ -193,78 +184,6 @@ def multi_scale() -> None:
     save_figure(figure, HERE / "multi-scale.svg")
 
 
-def label_smoothing() -> None:
-    figure, (axis,) = new_figure(1, 1, width=6, height=3)
-    logits = torch.linspace(-3, 9, 300)
-    for smoothing in (0.0, 0.05, 0.1, 0.2):
-        targets = smoothed(torch.ones_like(logits), smoothing)
-        loss = BinaryLoss()(logits, targets)
-        axis.plot(logits.sigmoid(), loss - loss.min(), label=f"smoothing {smoothing:g}")
-        axis.plot(float(logits[loss.argmin()].sigmoid()), 0, "o", markersize=4, color=axis.lines[-1].get_color())
-    axis.set(
-        xlabel="score given to the true class", ylabel="loss above its least", ylim=(-0.02, 0.6), xlim=(0.3, 1.005)
-    )
-    axis.legend(frameon=False)
-    save_figure(figure, HERE / "label-smoothing.svg")
-
-
-def focal_loss() -> None:
-    figure, (axis,) = new_figure(1, 1, width=6, height=3)
-    logits = torch.linspace(-5, 5, 300)
-    for gamma in (0.0, 0.5, 1.5, 3.0):
-        loss = BinaryLoss(gamma=gamma)(logits, torch.ones_like(logits))
-        axis.plot(logits.sigmoid(), loss, label=f"gamma {gamma:g}" if gamma else "off")
-    axis.set(xlabel="score given to the true class", ylabel="loss", yscale="log", ylim=(1e-6, 10))
-    axis.legend(frameon=False)
-    save_figure(figure, HERE / "focal-loss.svg")
-
-
-def bars_of_classes() -> None:
-    names, counts = ["common", "usual", "rare", "rarest"], [4155, 900, 372, 61]
-    figure, (axis,) = new_figure(1, 1, width=6, height=3)
-    for place, power in enumerate((0.0, 0.5, 1.0)):
-        weights = class_weights(counts, power)
-        axis.bar(np.arange(4) + (place - 1) * 0.27, weights, 0.25, color=COLOURS[place], label=f"power {power:g}")
-    axis.set_xticks(range(4), [f"{name}\n{count} objects" for name, count in zip(names, counts, strict=True)])
-    axis.set(ylabel="weight in the loss", yscale="log")
-    axis.legend(frameon=False)
-    save_figure(figure, HERE / "class-weights.svg")
-
-    figure, (axis,) = new_figure(1, 1, width=6, height=3)
-    shares = class_shares(counts)
-    alike = [0.6 / (4 - 0.99999)] * 4
-    axis.bar(np.arange(4) - 0.2, alike, 0.38, color=COLOURS[0], label="all alike")
-    axis.bar(np.arange(4) + 0.2, shares, 0.38, color=COLOURS[1], label="--frequency-bias")
-    axis.set_xticks(range(4), [f"{name}\n{count} objects" for name, count in zip(names, counts, strict=True)])
-    axis.set(ylabel="class probability before training")
-    axis.legend(frameon=False)
-    save_figure(figure, HERE / "frequency-bias.svg")
-
-
-def image_weights_bars() -> None:
-    from lehr.sample import Sample
-    from lehr.techniques.image_weights import draw_images, image_weights
-
-    def sample(*classes: int) -> Sample:
-        boxes = np.tile(np.array([[0, 0, 8, 8]], np.float32), (len(classes), 1))
-        return Sample(Path("a"), 64, 64, boxes, np.array(classes, np.int64))
-
-    samples = [sample(*[0] * 8)] * 12 + [sample(0, 0, 0, 1)] * 5 + [sample(0, 0, 2)] * 2 + [sample()]
-    figure, (axis,) = new_figure(1, 1, width=7, height=3)
-    for place, (label, precision) in enumerate(
-        (("before the first validation", (0.0, 0.0, 0.0)), ("the rarest is found well, AP 0.9", (0.8, 0.5, 0.9)))
-    ):
-        weights = image_weights(samples, precision)
-        drawn = [i for epoch in range(200) for i in draw_images(weights, 0, epoch)]
-        times = np.bincount(drawn, minlength=len(samples)) / 200
-        axis.bar(np.arange(len(samples)) + (place - 0.5) * 0.4, times, 0.38, color=COLOURS[place], label=label)
-    axis.axhline(1, color="#6b7280", linestyle=":", label="without image weights")
-    axis.set_xticks([5.5, 14, 17.5, 19], ["8 common", "3 common,\n1 rare", "2 common,\n1 rarest", "none"])
-    axis.set(ylabel="times an epoch")
-    axis.legend(frameon=False)
-    save_figure(figure, HERE / "image-weights.svg")
-
-
 def layers() -> None:
     model = build_model("yolov5n", ("a", "b", "c"))
     sizes = [sum(p.numel() for p in layer.parameters()) / 1e3 for layer in model.model]
@@ -294,125 +213,6 @@ def layers() -> None:
     save_figure(figure, HERE / "pretrained-start.svg")
 
 
-def box_losses() -> None:
-    figure, (overlap, bins) = new_figure(1, 2, height=3.2)
-    true = torch.tensor([40.0, 40.0, 60.0, 60.0])
-    shifts = torch.linspace(0, 60, 200)
-    moved = true + torch.stack((shifts, torch.zeros_like(shifts), shifts, torch.zeros_like(shifts)), -1)
-    inter = (20 - shifts).clamp(min=0) * 20
-    overlap.plot(shifts, 1 - inter / (800 - inter), label="1 - IoU: flat once apart")
-    overlap.plot(shifts, 1 - ciou(true, moved), label="1 - CIoU: still says where to go")
-    overlap.set(xlabel="pixels that a box of 20 is off", ylabel="loss")
-    overlap.legend(frameon=False)
-    distances = torch.linspace(0, 8, 200)
-    for low, share in ((3, 0.25), (3, 0.5)):
-        logits = torch.full((1, 4, 16), -6.0)
-        logits[..., low], logits[..., low + 1] = np.log(1 - share), np.log(share)
-        loss = [float(distribution_focal_loss(logits, distance.repeat(1, 4))) for distance in distances]
-        bins.plot(distances, loss, label=f"bins 3 and 4 with {1 - share:g} and {share:g}")
-    bins.set(xlabel="true distance, strides", ylabel="distribution focal loss")
-    bins.legend(frameon=False)
-    save_figure(figure, HERE / "box-losses.svg")
-
-
-def mixed_precision() -> None:
-    figure, (axis,) = new_figure(1, 1, width=7, height=3.2)
-    sizes = torch.logspace(-9, 6, 4001, dtype=torch.float64)
-    for precision, colour in ((Precision.BFLOAT16, COLOURS[0]), (Precision.FLOAT16, COLOURS[1])):
-        rounded = sizes.to(precision.dtype).double()
-        error = ((rounded - sizes).abs() / sizes).reshape(-1)
-        steps = torch.nn.functional.max_pool1d(error.clamp(max=1).view(1, 1, -1), 41, 1, 20).flatten()
-        axis.loglog(sizes, steps, color=colour, label=precision, linewidth=1.5)
-    axis.axvline(torch.finfo(torch.float16).max, color="#9ca3af", linestyle="--", linewidth=1)
-    axis.set_xlabel("size of a number")
-    axis.set_ylabel("largest relative error")
-    axis.set_ylim(1e-4, 1.6)
-    axis.legend(frameon=False)
-    axis.set_title("float16 is finer, bfloat16 reaches everywhere", fontsize=10)
-    save_figure(figure, HERE / "mixed-precision.svg")
-
-
-def autobatch() -> None:
-    figure, (axis,) = new_figure(1, 1, width=7, height=3.2)
-    noise = RNG.normal(0, 0.05, 5)
-    measured = [
-        Measured(n, int((1.4 + 0.41 * n + e) * 2**30), 1.0) for n, e in zip((1, 2, 4, 8, 16), noise, strict=True)
-    ]
-    budget = 0.6 * 24 * 2**30
-    base, each = memory_line(measured)
-    most = largest_fitting(measured, budget)
-    chosen = fitting_nominal(most, 64)
-    xs = np.array([0, most * 1.25])
-    axis.plot(xs, (base + each * xs) / 2**30, color=COLOURS[0], label="the line through them")
-    axis.plot([one.batch for one in measured], [one.bytes / 2**30 for one in measured], "o", label="measured")
-    axis.axhline(budget / 2**30, color="#9ca3af", linestyle="--", label="60% of 24 GiB")
-    axis.plot(most, (base + each * most) / 2**30, "s", color=COLOURS[2], markersize=10, label=f"{most} fit")
-    mark = (base + each * chosen) / 2**30
-    axis.plot(chosen, mark, "D", color=COLOURS[1], label=f"{chosen} are taken: two make about 64")
-    axis.set_xlabel("images a step")
-    axis.set_ylabel("memory, GiB")
-    axis.legend(frameon=False)
-    save_figure(figure, HERE / "autobatch.svg")
-
-
-def compiled_steps() -> None:
-    """The kernels that one block's forward makes, counted."""
-    block = Conv(16, 16, 3).eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    image = torch.randn(4, 16, 32, 32).contiguous(memory_format=torch.channels_last)
-    seen: dict[str, int] = {}
-    with torch.no_grad():
-        with torch.profiler.profile() as plain:
-            block(block(image))
-        torch._inductor.metrics.reset()
-        torch.compile(lambda x: block(block(x)), fullgraph=True)(image)
-    names = {
-        "aten::convolution": "convolution",
-        "aten::native_batch_norm": "normalization",
-        "aten::silu": "SiLU",
-    }
-    for event in plain.key_averages():
-        if event.key in names:
-            seen[names[event.key]] = event.count
-    kernels = torch._inductor.metrics.generated_kernel_count
-    figure, (axis,) = new_figure(1, 1, width=7, height=2.6)
-    left = 0
-    for place, (name, count) in enumerate(seen.items()):
-        axis.barh(1, count, left=left, color=COLOURS[place], edgecolor="white", label=name)
-        left += count
-    axis.barh(0, seen["convolution"], color=COLOURS[0], edgecolor="white")
-    axis.barh(0, kernels, left=seen["convolution"], color=COLOURS[4], edgecolor="white", label="fused")
-    axis.set_yticks([0, 1], ["compiled", "one by one"])
-    axis.set_xlabel("passes over the features, two blocks")
-    axis.legend(frameon=False, ncols=4, loc="upper center", bbox_to_anchor=(0.5, 1.25))
-    save_figure(figure, HERE / "compiled-steps.svg")
-
-
-def sync_batch_norm() -> None:
-    """Means that a layer takes, of channels whose images differ as scenes do, and values within an image a little."""
-    figure, (steps, spread) = new_figure(1, 2, height=3.2)
-    processes = 4
-
-    def means(images: int, count: int) -> np.ndarray:  # (count, processes)
-        scenes = RNG.normal(size=(count, processes, images))
-        return (scenes + RNG.normal(size=scenes.shape) / 20).mean(2)
-
-    own = means(2, 60)
-    steps.plot(own, color="#d1d5db", linewidth=0.9)
-    steps.plot([], [], color="#d1d5db", label="each of 4 processes, 2 images")
-    steps.plot(own.mean(1), color=COLOURS[1], label="all of them, 8 images")
-    steps.set(xlabel="step", ylabel="mean of the batch", ylim=(-2.6, 3.4))
-    steps.legend(frameon=False, loc="upper left")
-    counts = (1, 2, 4, 8, 16, 32)
-    drawn = [means(count, 2000) for count in counts]
-    spread.loglog(counts, [each.std() for each in drawn], "o-", color="#9ca3af", label="own images")
-    spread.loglog(counts, [each.mean(1).std() for each in drawn], "o-", color=COLOURS[1], label="--sync-bn")
-    spread.set_xticks(counts, [str(count) for count in counts])
-    spread.minorticks_off()
-    spread.set(xlabel="images a process, of 4 processes", ylabel="spread of the mean over the steps")
-    spread.legend(frameon=False)
-    save_figure(figure, HERE / "sync-batch-norm.svg")
-
-
 PICTURES: dict[str, Callable[[], None]] = {
     "optimizers": optimizers,
     "accumulation": accumulated,
@@ -421,18 +221,8 @@ PICTURES: dict[str, Callable[[], None]] = {
     "ema": ema,
     "early-stopping": early_stopping,
     "multi-scale": multi_scale,
-    "sync-batch-norm": sync_batch_norm,
-    "label-smoothing": label_smoothing,
-    "focal-loss": focal_loss,
-    "class-weights": bars_of_classes,
-    "frequency-bias": bars_of_classes,
-    "image-weights": image_weights_bars,
     "freezing": layers,
     "pretrained-start": layers,
-    "box-losses": box_losses,
-    "mixed-precision": mixed_precision,
-    "autobatch": autobatch,
-    "compiled-steps": compiled_steps,
 }
 
 if __name__ == "__main__":

@@ -1,0 +1,130 @@
+"""Draws the curves of losses, and of what weighs classes and images; NAMEs choose among them.
+
+Each picture calls the technique's own code, so that it shows what the code does.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from lehr.losses.bce import BinaryLoss
+from lehr.losses.iou import ciou
+from lehr.losses.label_smoothing import smoothed
+from lehr.losses.task_aligned import distribution_focal_loss
+from lehr.plots.figure import COLOURS, new_figure, save_figure
+from lehr.techniques.class_weights import class_weights
+from lehr.techniques.frequency_bias import class_shares
+
+HERE = Path(__file__).parent
+
+
+def label_smoothing() -> None:
+    figure, (axis,) = new_figure(1, 1, width=6, height=3)
+    logits = torch.linspace(-3, 9, 300)
+    for smoothing in (0.0, 0.05, 0.1, 0.2):
+        targets = smoothed(torch.ones_like(logits), smoothing)
+        loss = BinaryLoss()(logits, targets)
+        axis.plot(logits.sigmoid(), loss - loss.min(), label=f"smoothing {smoothing:g}")
+        axis.plot(float(logits[loss.argmin()].sigmoid()), 0, "o", markersize=4, color=axis.lines[-1].get_color())
+    axis.set(
+        xlabel="score given to the true class", ylabel="loss above its least", ylim=(-0.02, 0.6), xlim=(0.3, 1.005)
+    )
+    axis.legend(frameon=False)
+    save_figure(figure, HERE / "label-smoothing.svg")
+
+
+def focal_loss() -> None:
+    figure, (axis,) = new_figure(1, 1, width=6, height=3)
+    logits = torch.linspace(-5, 5, 300)
+    for gamma in (0.0, 0.5, 1.5, 3.0):
+        loss = BinaryLoss(gamma=gamma)(logits, torch.ones_like(logits))
+        axis.plot(logits.sigmoid(), loss, label=f"gamma {gamma:g}" if gamma else "off")
+    axis.set(xlabel="score given to the true class", ylabel="loss", yscale="log", ylim=(1e-6, 10))
+    axis.legend(frameon=False)
+    save_figure(figure, HERE / "focal-loss.svg")
+
+
+def bars_of_classes() -> None:
+    names, counts = ["common", "usual", "rare", "rarest"], [4155, 900, 372, 61]
+    figure, (axis,) = new_figure(1, 1, width=6, height=3)
+    for place, power in enumerate((0.0, 0.5, 1.0)):
+        weights = class_weights(counts, power)
+        axis.bar(np.arange(4) + (place - 1) * 0.27, weights, 0.25, color=COLOURS[place], label=f"power {power:g}")
+    axis.set_xticks(range(4), [f"{name}\n{count} objects" for name, count in zip(names, counts, strict=True)])
+    axis.set(ylabel="weight in the loss", yscale="log")
+    axis.legend(frameon=False)
+    save_figure(figure, HERE / "class-weights.svg")
+
+    figure, (axis,) = new_figure(1, 1, width=6, height=3)
+    shares = class_shares(counts)
+    alike = [0.6 / (4 - 0.99999)] * 4
+    axis.bar(np.arange(4) - 0.2, alike, 0.38, color=COLOURS[0], label="all alike")
+    axis.bar(np.arange(4) + 0.2, shares, 0.38, color=COLOURS[1], label="--frequency-bias")
+    axis.set_xticks(range(4), [f"{name}\n{count} objects" for name, count in zip(names, counts, strict=True)])
+    axis.set(ylabel="class probability before training")
+    axis.legend(frameon=False)
+    save_figure(figure, HERE / "frequency-bias.svg")
+
+
+def image_weights_bars() -> None:
+    from lehr.sample import Sample
+    from lehr.techniques.image_weights import draw_images, image_weights
+
+    def sample(*classes: int) -> Sample:
+        boxes = np.tile(np.array([[0, 0, 8, 8]], np.float32), (len(classes), 1))
+        return Sample(Path("a"), 64, 64, boxes, np.array(classes, np.int64))
+
+    samples = [sample(*[0] * 8)] * 12 + [sample(0, 0, 0, 1)] * 5 + [sample(0, 0, 2)] * 2 + [sample()]
+    figure, (axis,) = new_figure(1, 1, width=7, height=3)
+    for place, (label, precision) in enumerate(
+        (("before the first validation", (0.0, 0.0, 0.0)), ("the rarest is found well, AP 0.9", (0.8, 0.5, 0.9)))
+    ):
+        weights = image_weights(samples, precision)
+        drawn = [i for epoch in range(200) for i in draw_images(weights, 0, epoch)]
+        times = np.bincount(drawn, minlength=len(samples)) / 200
+        axis.bar(np.arange(len(samples)) + (place - 0.5) * 0.4, times, 0.38, color=COLOURS[place], label=label)
+    axis.axhline(1, color="#6b7280", linestyle=":", label="without image weights")
+    axis.set_xticks([5.5, 14, 17.5, 19], ["8 common", "3 common,\n1 rare", "2 common,\n1 rarest", "none"])
+    axis.set(ylabel="times an epoch")
+    axis.legend(frameon=False)
+    save_figure(figure, HERE / "image-weights.svg")
+
+
+def box_losses() -> None:
+    figure, (overlap, bins) = new_figure(1, 2, height=3.2)
+    true = torch.tensor([40.0, 40.0, 60.0, 60.0])
+    shifts = torch.linspace(0, 60, 200)
+    moved = true + torch.stack((shifts, torch.zeros_like(shifts), shifts, torch.zeros_like(shifts)), -1)
+    inter = (20 - shifts).clamp(min=0) * 20
+    overlap.plot(shifts, 1 - inter / (800 - inter), label="1 - IoU: flat once apart")
+    overlap.plot(shifts, 1 - ciou(true, moved), label="1 - CIoU: still says where to go")
+    overlap.set(xlabel="pixels that a box of 20 is off", ylabel="loss")
+    overlap.legend(frameon=False)
+    distances = torch.linspace(0, 8, 200)
+    for low, share in ((3, 0.25), (3, 0.5)):
+        logits = torch.full((1, 4, 16), -6.0)
+        logits[..., low], logits[..., low + 1] = np.log(1 - share), np.log(share)
+        loss = [float(distribution_focal_loss(logits, distance.repeat(1, 4))) for distance in distances]
+        bins.plot(distances, loss, label=f"bins 3 and 4 with {1 - share:g} and {share:g}")
+    bins.set(xlabel="true distance, strides", ylabel="distribution focal loss")
+    bins.legend(frameon=False)
+    save_figure(figure, HERE / "box-losses.svg")
+
+
+PICTURES: dict[str, Callable[[], None]] = {
+    "label-smoothing": label_smoothing,
+    "focal-loss": focal_loss,
+    "class-weights": bars_of_classes,
+    "frequency-bias": bars_of_classes,
+    "image-weights": image_weights_bars,
+    "box-losses": box_losses,
+}
+
+if __name__ == "__main__":
+    for function in dict.fromkeys(PICTURES[name] for name in sys.argv[1:] or PICTURES):
+        function()
