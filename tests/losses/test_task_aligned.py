@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from tests.losses import oracle
 
 from lehr.losses import task_aligned_assigner as assign_module
-from lehr.losses.iou import ciou
 from lehr.losses.task_aligned import TaskAlignedLoss, distribution_focal_loss
 from lehr.losses.task_aligned_assigner import assign
 from lehr.models.dfl_head import DFLPrediction, anchor_points, boxes_from_distances, expected_distances
@@ -166,22 +165,6 @@ def test_padding_changes_nothing() -> None:
     few = TaskAlignedLoss()(prediction, *pad(boxes, classes, 0, torch.float32))
     many = TaskAlignedLoss()(prediction, *pad(boxes, classes, 30, torch.float32))
     torch.testing.assert_close(few, many)
-
-
-@given(st.lists(st.floats(1, 50), min_size=8, max_size=8))
-def test_ciou_agrees_with_the_slow_version_and_is_symmetric_in_place(values: list[float]) -> None:
-    a = np.array([values[0], values[1], values[0] + values[2], values[1] + values[3]])
-    b = np.array([values[4], values[5], values[4] + values[6], values[5] + values[7]])
-    ours = float(ciou(torch.from_numpy(a), torch.from_numpy(b)))
-    assert ours == pytest.approx(oracle.ciou(a, b), abs=1e-6)
-    assert -1.5 <= ours <= 1
-    shifted = float(ciou(torch.from_numpy(a + 17), torch.from_numpy(b + 17)))
-    assert shifted == pytest.approx(ours, abs=1e-6)
-
-
-def test_equal_boxes_have_a_ciou_of_one() -> None:
-    box = torch.tensor([3.0, 4.0, 20.0, 11.0])
-    assert float(ciou(box, box)) == pytest.approx(1, abs=1e-6)
 
 
 def test_distribution_focal_loss_is_least_at_the_true_distance() -> None:

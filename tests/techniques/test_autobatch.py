@@ -7,7 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lehr.techniques.autobatch import Measured, fastest, fitting_nominal, largest_fitting, memory_line
+from lehr.techniques.autobatch import (
+    Measured,
+    bisect_fitting,
+    fastest,
+    fitting_nominal,
+    largest_fitting,
+    memory_line,
+)
 
 
 @given(st.integers(0, 2**34), st.integers(2**16, 2**30), st.integers(0, 2**38))
@@ -53,3 +60,21 @@ def test_whole_batches_make_up_the_nominal_one(most: int, nominal: int, expected
 )
 def test_several_devices_get_equal_shares(most: int, nominal: int, devices: int, expected: int) -> None:
     assert fitting_nominal(most, nominal, devices) == expected
+
+
+@given(st.integers(0, 200), st.integers(0, 200), st.integers(0, 200), st.integers(0, 200))
+def test_the_largest_size_that_fits_is_found_in_as_many_tries_as_halving_takes(
+    most: int, known: int, limit: int, guess: int
+) -> None:
+    known = min(known, most, limit)
+    first = guess if known < guess <= limit else None
+    tried: list[int] = []
+
+    def fits(size: int) -> bool:
+        tried.append(size)
+        return size <= most
+
+    assert bisect_fitting(fits, known, limit, first) == min(most, limit)
+    assert all(known < size <= limit for size in tried) and len(set(tried)) == len(tried)
+    assert len(tried) <= (limit - known).bit_length() + (first is not None)
+    assert first is None or tried[0] == first

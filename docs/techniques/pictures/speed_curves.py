@@ -14,7 +14,7 @@ import torch
 
 from lehr.models.blocks import Conv
 from lehr.plots.figure import COLOURS, new_figure, save_figure
-from lehr.techniques.autobatch import Measured, fitting_nominal, memory_line, most_that_fit
+from lehr.techniques.autobatch import Measured, fitting_nominal, largest_fitting, memory_line
 from lehr.techniques.precision import Precision
 
 HERE = Path(__file__).parent
@@ -46,7 +46,7 @@ def autobatch() -> None:
     ]
     budget = 0.6 * 24 * 2**30
     base, each = memory_line(measured)
-    most = most_that_fit(measured, budget)
+    most = largest_fitting(measured, budget)
     chosen = fitting_nominal(most, 64)
     xs = np.array([0, most * 1.25])
     axis.plot(xs, (base + each * xs) / 2**30, color=COLOURS[0], label="the line through them")

@@ -14,14 +14,21 @@ from lehr.data.batch import Batch
 from lehr.data.cache import free_memory
 from lehr.data.loader import BatchRequest
 from lehr.engine.data import RunData
-from lehr.engine.out_of_memory import is_out_of_memory, release
+from lehr.engine.out_of_memory import release, unless_out_of_memory
 from lehr.engine.step import ForwardLoss
 from lehr.errors import LehrError
 from lehr.runtime.device import describe_device, wait_for
 from lehr.runtime.peak_memory import peak_process_bytes
 from lehr.techniques.accumulation import accumulation
 from lehr.techniques.auto import choose_optimizer
-from lehr.techniques.autobatch import MEMORY_FRACTION, Measured, fastest, fitting_nominal, largest_fitting
+from lehr.techniques.autobatch import (
+    MEMORY_FRACTION,
+    Measured,
+    bisect_fitting,
+    fastest,
+    fitting_nominal,
+    largest_fitting,
+)
 from lehr.techniques.ema import ModelEma
 from lehr.techniques.freezing import freeze_bn_stats
 from lehr.techniques.optimizer import build_optimizer
@@ -105,8 +112,8 @@ def _by_memory(measure: Try, most: int, share: float, device: torch.device) -> t
         return 0, ""
     told = ", ".join(f"{one.batch} take {one.bytes / 2**30:.2f} GiB" for one in measured)
     fits = min(largest_fitting(measured, budget), most)
-    while fits > measured[-1].batch and measure(fits) is None:
-        fits = fits * 3 // 4
+    if fits > (known := measured[-1].batch):
+        fits = bisect_fitting(lambda size: measure(size) is not None, known, fits, guess=fits)
     return fits, f"{told} of {budget / 2**30:.1f}; {fits}{' or more' * (fits == most)} fit"
 
 
@@ -125,8 +132,7 @@ def _by_speed(measure: Try, most: int, share: float, device: torch.device) -> tu
         if slower or time.perf_counter() - started > MAX_SECONDS:
             break
     if not measured:  # less than a batch of 8 then, as far as the memory goes
-        sizes = (size for size in (4, 2, 1) if size < first)
-        fits = next((size for size in sizes if (one := measure(size)) is not None and one.bytes <= budget), 0)
+        fits = bisect_fitting(lambda size: (one := measure(size)) is not None and one.bytes <= budget, 0, first - 1)
         return fits, f"memory for {fits} images"
     told = ", ".join(f"{one.images_per_second:.1f} images/s with {one.batch}" for one in measured)
     return fastest(measured), told
@@ -162,21 +168,23 @@ class _Steps:
         release(device)
         if device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(device)
-        try:
-            batches = self._batches(size)
-            self._step(next(batches))
-            ready = list(batches)
-            wait_for(device)
-            started = time.perf_counter()
-            for batch in ready:
-                self._step(batch)
-            wait_for(device)
-        except (RuntimeError, MemoryError) as error:
-            if not is_out_of_memory(error):
-                raise
+        seconds = unless_out_of_memory(lambda: self._seconds(size), device)
+        if seconds is None:
             self._optimizer.zero_grad()
             return None
-        return Measured(size, _step_bytes(device), (time.perf_counter() - started) / STEPS)
+        return Measured(size, _step_bytes(device), seconds)
+
+    def _seconds(self, size: int) -> float:
+        """Seconds of a step of a size."""
+        batches = self._batches(size)
+        self._step(next(batches))
+        ready = list(batches)
+        wait_for(self._data.device)
+        started = time.perf_counter()
+        for batch in ready:
+            self._step(batch)
+        wait_for(self._data.device)
+        return (time.perf_counter() - started) / STEPS
 
     def _batches(self, size: int) -> Iterator[Batch]:
         """A batch to warm up with, and those that are timed, on the device."""

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Callable
+from typing import TypeVar
 
 import torch
 
 from lehr.config import TrainConfig
 from lehr.data.batch import Batch
+from lehr.techniques.autobatch import bisect_fitting
+
+T = TypeVar("T")
 
 OOM_MESSAGES = ("can't allocate memory", "out of memory", "CUBLAS_STATUS_ALLOC_FAILED", "unable to find an engine")
 """Phrases of the CPU's allocator, Apple's, cuBLAS and cuDNN, whose errors have no class of their own."""
@@ -35,33 +39,41 @@ def first_images(batch: Batch, count: int) -> Batch:
     return batch.map(lambda tensor: tensor[:count])
 
 
+def unless_out_of_memory(action: Callable[[], T], device: torch.device) -> T | None:
+    """The result of an action, or None where the memory does not suffice; then it is given back.
+
+    Args:
+        action: returns something other than None.
+        device: whose memory it takes.
+    """
+    try:
+        return action()
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+    release(device)  # not before the error is gone, whose frames hold tensors
+    return None
+
+
 def batch_that_fits(batch: Batch, attempt: Callable[[Batch], None], device: torch.device) -> int:
-    """The most images of a batch with which a step fits, found by bisection; 0 where not one image fits.
+    """The most images of a batch with which a step fits; 0 where not one image fits.
 
     Args:
         batch: the batch that did not fit.
         attempt: makes a step with a batch; raises where the memory does not suffice.
         device: where it is made.
     """
-    fits, too_many = 0, len(batch.images)
-    while too_many - fits > 1:
-        count = (fits + too_many) // 2
-        if _fits(first_images(batch, count), attempt):
-            fits = count
-        else:
-            too_many = count
+
+    def fits(count: int) -> bool:
+        def step() -> bool:
+            attempt(first_images(batch, count))
+            return True
+
+        fitted = unless_out_of_memory(step, device) is not None
         release(device)
-    return fits
+        return fitted
 
-
-def _fits(batch: Batch, attempt: Callable[[Batch], None]) -> bool:
-    try:
-        attempt(batch)
-    except (RuntimeError, MemoryError) as error:
-        if not is_out_of_memory(error):
-            raise
-        return False
-    return True
+    return bisect_fitting(fits, 0, len(batch) - 1)
 
 
 def shortage(

@@ -10,6 +10,7 @@ import json
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -20,7 +21,7 @@ from lehr.data.loader import train_requests
 from lehr.distributed.collectives import ALONE, Ranks
 from lehr.engine.autobatch import choose_batch
 from lehr.engine.data import RunData
-from lehr.engine.out_of_memory import first_images, is_out_of_memory, release
+from lehr.engine.out_of_memory import first_images, is_out_of_memory, unless_out_of_memory
 from lehr.engine.step import ForwardLoss
 from lehr.models.preserve_buffers import preserve_buffers
 from lehr.runtime.atomic_write import atomic_file
@@ -150,19 +151,19 @@ def _choose(
 
 def _checked(forward_loss: ForwardLoss, batch: Batch, precision: Precision) -> PrecisionCheck | None:
     """The check on as much of a batch as the memory holds in float32, which needs more of it; None if nothing fits."""
-    forward_loss.model.train()
-    freeze_bn_stats(forward_loss.model)
-    count = len(batch)
-    while count > 0:
+    model, loss = forward_loss.model.train(), forward_loss.loss
+    freeze_bn_stats(model)
+
+    def check(count: int) -> PrecisionCheck:
         some = first_images(batch, count)
         images, boxes = model_input(some)
-        try:
-            return check_precision(forward_loss.model, forward_loss.loss, images, boxes, some.classes, precision)
-        except (RuntimeError, MemoryError) as error:
-            if not is_out_of_memory(error):
-                raise
-        del images, boxes, some
-        release(forward_loss.device)
+        return check_precision(model, loss, images, boxes, some.classes, precision)
+
+    count = len(batch)
+    while count > 0:
+        found = unless_out_of_memory(partial(check, count), forward_loss.device)
+        if found is not None:
+            return found
         count //= 2
     return None
 
@@ -271,14 +272,11 @@ def report_deterministic_cost(
         always = device.type == "cpu"
         say(f"--deterministic: {'a CPU repeats without it' if always else 'has no effect on this device'}.")
         return
-    try:
-        fast, repeatable = deterministic_step_seconds(forward_loss, precision, first_batch())
-    except RuntimeError as error:
-        if not is_out_of_memory(error):
-            raise
-        release(device)
+    seconds = unless_out_of_memory(lambda: deterministic_step_seconds(forward_loss, precision, first_batch()), device)
+    if seconds is None:
         say("--deterministic: too little memory beside the run to measure what it costs.")
         return
+    fast, repeatable = seconds
     say(f"--deterministic: a step takes {repeatable / fast:.2f} times as long ({_ms(repeatable)} for {_ms(fast)}).")
 
 

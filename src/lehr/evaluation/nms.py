@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torchvision.ops import batched_nms
+from torchvision.ops import batched_nms, box_iou
 
 FIRST, CANDIDATES = 1024, 8192
 """Best scored (point, class) pairs of an image that enter the suppression at first, and where those do not fill it."""
@@ -129,7 +129,7 @@ def _keep_of_best(
     box = boxes.gather(1, (top.indices // classes).unsqueeze(-1).expand(-1, -1, 4))
     valid = top.values > confidence
     higher = torch.ones(count, count, dtype=torch.bool, device=boxes.device).tril_(-1)
-    rivals = (_overlaps(box) > iou) & (class_ids.unsqueeze(2) == class_ids.unsqueeze(1)) & higher
+    rivals = (box_iou(box, box) > iou) & (class_ids.unsqueeze(2) == class_ids.unsqueeze(1)) & higher
     # A box is kept unless a higher one that is kept rivals it. From any start, the k best are right after k rounds,
     # and mostly all are after a few.
     rivals_by = rivals.to(torch.float16 if boxes.device.type == "cuda" else torch.float32)
@@ -142,12 +142,3 @@ def _keep_of_best(
         settled = bool((keep == before).all())
     lacks = (valid.all(1) & (keep.sum(1) < max_det)).any()
     return keep & (keep.cumsum(1) <= max_det), top.indices, lacks
-
-
-def _overlaps(boxes: Tensor) -> Tensor:
-    """IoU of all pairs of boxes of an image: (images, n, 4) to (images, n, n)."""
-    left_top = torch.maximum(boxes[:, :, None, :2], boxes[:, None, :, :2])
-    right_bottom = torch.minimum(boxes[:, :, None, 2:], boxes[:, None, :, 2:])
-    common = (right_bottom - left_top).clamp_(min=0).prod(-1)
-    areas = (boxes[..., 2:] - boxes[..., :2]).prod(-1)
-    return common / (areas.unsqueeze(2) + areas.unsqueeze(1) - common)

@@ -1,13 +1,44 @@
-"""Overlap of boxes and its differentiable forms, elementwise over broadcast shapes."""
+"""Overlap of boxes with those at the same place, and its differentiable form; elementwise over broadcast shapes."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
 from lehr.technique import Run, Section, State, Technique
+
+Corners = Sequence[Tensor]
+"""Left, top, right and bottom of boxes, each (...)."""
+
+
+def _intersection(a: Corners, b: Corners) -> Tensor:
+    """Area that boxes share with those at the same place, (...)."""
+    (ax1, ay1, ax2, ay2), (bx1, by1, bx2, by2) = a, b
+    width = (torch.minimum(ax2, bx2) - torch.maximum(ax1, bx1)).clamp_(min=0)
+    height = (torch.minimum(ay2, by2) - torch.maximum(ay1, by1)).clamp_(min=0)
+    return width * height
+
+
+def box_iou_aligned(a: Tensor, b: Tensor, eps: float = 1e-9) -> Tensor:
+    """IoU of each box with the one at the same place; for all pairs there is `torchvision.ops.box_iou`.
+
+    Args:
+        a: (..., 4) xyxy; a box that is inside out has no area.
+        b: (..., 4) xyxy, broadcastable to `a`.
+        eps: least union, so that boxes without area have an IoU of 0.
+
+    Returns:
+        (...), 0 to 1.
+    """
+    corners_a = ax1, ay1, ax2, ay2 = a.unbind(-1)
+    corners_b = bx1, by1, bx2, by2 = b.unbind(-1)
+    inter = _intersection(corners_a, corners_b)
+    areas_a = (ax2 - ax1).clamp(min=0) * (ay2 - ay1).clamp(min=0)
+    areas_b = (bx2 - bx1).clamp(min=0) * (by2 - by1).clamp(min=0)
+    return inter / (areas_a + areas_b - inter).clamp(min=eps)
 
 
 def ciou(a: Tensor, b: Tensor, eps: float = 1e-7) -> Tensor:
@@ -25,13 +56,11 @@ def ciou(a: Tensor, b: Tensor, eps: float = 1e-7) -> Tensor:
     Returns:
         (...), -1.5 to 1.
     """
-    ax1, ay1, ax2, ay2 = a.unbind(-1)
-    bx1, by1, bx2, by2 = b.unbind(-1)
+    corners_a = ax1, ay1, ax2, ay2 = a.unbind(-1)
+    corners_b = bx1, by1, bx2, by2 = b.unbind(-1)
     aw, ah = ax2 - ax1, ay2 - ay1 + eps
     bw, bh = bx2 - bx1, by2 - by1 + eps
-    inter = (torch.minimum(ax2, bx2) - torch.maximum(ax1, bx1)).clamp_(min=0) * (
-        torch.minimum(ay2, by2) - torch.maximum(ay1, by1)
-    ).clamp_(min=0)
+    inter = _intersection(corners_a, corners_b)
     iou = inter / (aw * ah + bw * bh - inter + eps)
     enclosing_w = torch.maximum(ax2, bx2) - torch.minimum(ax1, bx1)
     enclosing_h = torch.maximum(ay2, by2) - torch.minimum(ay1, by1)

@@ -11,7 +11,7 @@ it each step would average over more images than the rates are meant for.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from lehr.technique import Run, Section, State, Technique
@@ -76,6 +76,25 @@ def largest_fitting(measured: Sequence[Measured], budget: float) -> int:
     if slope == 0:
         return max(fitting, default=0)
     return max(0, int((budget - base) // slope))
+
+
+def bisect_fitting(fits: Callable[[int], bool], known: int, limit: int, guess: int | None = None) -> int:
+    """The largest size for which there is memory, by bisection.
+
+    Args:
+        fits: tries a size; where one does not fit, no larger one does.
+        known: a size that fits, 0 where none is known.
+        limit: the largest size that may fit.
+        guess: tried first, above `known` and up to `limit`; None for the middle.
+    """
+    too_many = limit + 1
+    while too_many - known > 1:
+        size, guess = guess or (known + too_many) // 2, None
+        if fits(size):
+            known = size
+        else:
+            too_many = size
+    return known
 
 
 def fastest(measured: Sequence[Measured]) -> int:

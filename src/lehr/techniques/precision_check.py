@@ -18,6 +18,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from lehr.losses.iou import box_iou_aligned
 from lehr.losses.loss import Loss
 from lehr.models.detection import DetectionModel
 from lehr.models.preserve_buffers import preserve_buffers
@@ -213,14 +214,6 @@ def _detections_kept(truth: _Pass, tried: _Pass) -> tuple[float, float]:
     overlap = box_iou_aligned(at(truth.boxes), at(tried.boxes)).median()
     scores = at(truth.scores)
     return float(overlap), float((at(tried.scores) - scores).abs().sum() / scores.sum().clamp(min=1e-30))
-
-
-def box_iou_aligned(boxes: Tensor, others: Tensor) -> Tensor:
-    """IoU of each box (..., 4) with the one of the same index."""
-    sides = torch.minimum(boxes[..., 2:], others[..., 2:]) - torch.maximum(boxes[..., :2], others[..., :2])
-    common = sides.clamp(min=0).prod(-1)
-    areas = [(xyxy[..., 2:] - xyxy[..., :2]).clamp(min=0).prod(-1) for xyxy in (boxes, others)]
-    return common / (areas[0] + areas[1] - common).clamp(min=1e-9)
 
 
 def _sampling_noise(model: DetectionModel, loss: Loss, images: Tensor, boxes: Tensor, classes: Tensor) -> float | None:
