@@ -23,10 +23,10 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 OPTIONS = (
     *("--data", "shapes", "--imgsz", "64", "--epochs", "4", "--width", "0.125", "--device", "cpu"),
@@ -37,9 +37,26 @@ PIPE = "LEHR_CRASH_PIPE"
 STEP, VALIDATION, WRITING = b"s", b"v", b"w"
 PLACES = {"inside a step": STEP, "inside a validation": VALIDATION, "while a checkpoint is written": WRITING}
 ANYWHERE = "anywhere"
-LONGEST = {STEP: 0.15, VALIDATION: 0.8, WRITING: 0.06}
+LONGEST: dict[bytes | str, float] = {STEP: 0.15, VALIDATION: 0.8, WRITING: 0.06, ANYWHERE: 14.0}
 """Seconds that each lasts about; the kill comes at a random moment in them."""
+MAX_MARKS = {STEP: 30, VALIDATION: 1, WRITING: 6}
+"""The kill comes after so many marks at most."""
 TIME_COLUMNS = ("seconds", "images_per_second")
+
+
+class Process(Protocol):
+    """A run's process, as `subprocess.Popen` is one."""
+
+    @property
+    def returncode(self) -> int | None: ...
+
+    def send_signal(self, number: int, /) -> None: ...
+
+    def communicate(self) -> tuple[str, str]: ...
+
+
+Start = Callable[[Sequence[str]], tuple[Process, int]]
+"""Starts a run's process; returns it, and the end of the pipe on which it tells where it is."""
 
 
 @dataclass(slots=True)
@@ -88,10 +105,10 @@ def child(arguments: Sequence[str]) -> None:
         write(*args)
 
     writer.write_checkpoint = marked
-    main([*arguments, "--callback", "crash:Marks"])
+    main([*arguments, "--callback", f"{'crash' if __name__ == '__main__' else __name__}:Marks"])
 
 
-def start(arguments: Sequence[str]) -> tuple[subprocess.Popen[str], int]:
+def start(arguments: Sequence[str]) -> tuple[Process, int]:
     """A child process, and the end of the pipe on which it tells where it is."""
     reader, writer = os.pipe()
     process = subprocess.Popen(
@@ -106,14 +123,21 @@ def start(arguments: Sequence[str]) -> tuple[subprocess.Popen[str], int]:
     return process, reader
 
 
-def undisturbed(folder: Path, options: Sequence[str] = OPTIONS) -> None:
+def undisturbed(folder: Path, options: Sequence[str] = OPTIONS, begin: Start = start) -> None:
     """Trains a run from its beginning to its end."""
-    process, reader = start(["train", *options, "--project", str(folder.parent), "--name", folder.name])
+    process, reader = begin(["train", *options, "--project", str(folder.parent), "--name", folder.name])
     os.close(reader)
     _finish(process)
 
 
-def crashed(folder: Path, workers: int, places: Sequence[str], rng: random.Random) -> Crashes:
+def crashed(
+    folder: Path,
+    workers: int,
+    places: Sequence[str],
+    rng: random.Random,
+    options: Sequence[str] = OPTIONS,
+    begin: Start = start,
+) -> Crashes:
     """Trains a run to its end, killing it once at each of some places.
 
     Args:
@@ -121,18 +145,20 @@ def crashed(folder: Path, workers: int, places: Sequence[str], rng: random.Rando
         workers: processes that load.
         places: keys of `PLACES`, or `ANYWHERE`.
         rng: draws the moments.
+        options: of the run.
+        begin: starts each of its processes.
     """
     crashes = Crashes()
-    new = ["train", *OPTIONS, "--workers", str(workers), "--project", str(folder.parent), "--name", folder.name]
+    new = ["train", *options, "--workers", str(workers), "--project", str(folder.parent), "--name", folder.name]
     for place in places:
-        process, reader = start(["train", "--resume", str(folder)] if (folder / "config.yaml").exists() else new)
+        process, reader = begin(["train", "--resume", str(folder)] if (folder / "config.yaml").exists() else new)
         killed = _kill(process, reader, place, rng)
         os.close(reader)
         crashes.resumed += _batches_done(folder)
         if not killed:
             break
         crashes.places[place] += 1
-    process, reader = start(["train", "--resume", str(folder)])
+    process, reader = begin(["train", "--resume", str(folder)])
     os.close(reader)
     _finish(process)
     return crashes
@@ -174,13 +200,13 @@ def _same(one: Any, other: Any) -> bool:
     return bool(one == other)
 
 
-def _kill(process: subprocess.Popen[str], reader: int, place: str, rng: random.Random) -> bool:
+def _kill(process: Process, reader: int, place: str, rng: random.Random) -> bool:
     """Kills a process at a random moment of a place; False where it came to its end before."""
     if place == ANYWHERE:
-        time.sleep(rng.uniform(0, 14))
+        time.sleep(rng.uniform(0, LONGEST[ANYWHERE]))
     else:
         mark = PLACES[place]
-        wait = {STEP: rng.randint(1, 30), VALIDATION: 1, WRITING: rng.randint(1, 6)}[mark]
+        wait = rng.randint(1, MAX_MARKS[mark])
         while wait:
             told = os.read(reader, 1)
             if not told:
@@ -194,7 +220,7 @@ def _kill(process: subprocess.Popen[str], reader: int, place: str, rng: random.R
     return process.returncode != 0
 
 
-def _finish(process: subprocess.Popen[str]) -> None:
+def _finish(process: Process) -> None:
     output, _ = process.communicate()
     if process.returncode != 0:
         raise SystemExit(f"the run failed ({process.returncode}):\n{output}")

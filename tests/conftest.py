@@ -56,14 +56,15 @@ def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-Make = Callable[[Path], None]
+Once = Callable[[str, Callable[[Path], object]], Path]
+"""Makes something once in the test run, in a folder by name, by a function that is given the folder."""
 
 
 @pytest.fixture(scope="session")
-def once(shared_folder: Path) -> Callable[[str, Make], Path]:
-    """Makes something once in the test run, by whichever process comes first, in a folder that nobody may change."""
+def once(shared_folder: Path) -> Once:
+    """Makes something by whichever process comes first, in a folder that nobody may change afterwards."""
 
-    def made(name: str, make: Make) -> Path:
+    def made(name: str, make: Callable[[Path], object]) -> Path:
         folder = shared_folder / name
         with FileLock(shared_folder / f"{name}.lock"):
             done = shared_folder / f"{name}.done"
@@ -120,24 +121,28 @@ def draw_squares(path: Path, boxes: list[tuple[int, int, int, int]], side: int =
 MakeYolo = Callable[..., Path]
 
 
+def make_squares(root: Path, counts: dict[str, int], suffix: str = ".jpg") -> Path:
+    """Makes a small YOLO data set: one square an image, its class by its side; returns the data YAML."""
+    for split, count in counts.items():
+        (root / "images" / split).mkdir(parents=True, exist_ok=True)
+        (root / "labels" / split).mkdir(parents=True, exist_ok=True)
+        for i in range(count):
+            size = 16 if i % 2 == 0 else 28
+            x, y = 4 + 3 * i % 20, 6 + 2 * i % 20
+            seed = 1000 * len(split) + i + 7 * len(root.name)
+            draw_squares(root / "images" / split / f"{i}{suffix}", [(x, y, x + size, y + size)], seed=seed)
+            row = f"{i % 2} {(x + size / 2) / 64} {(y + size / 2) / 64} {size / 64} {size / 64}\n"
+            (root / "labels" / split / f"{i}.txt").write_text(row)
+    yaml = root / "data.yaml"
+    yaml.write_text("train: images/train\nval: images/val\nnames: [small, large]\n")
+    return yaml
+
+
 @pytest.fixture
 def make_yolo(tmp_path: Path) -> MakeYolo:
-    """Makes a small YOLO data set: one square an image, its class by its side; returns the data YAML."""
+    """Makes a small data set of squares in a folder of the test; returns the data YAML."""
 
     def make(name: str = "data", counts: dict[str, int] | None = None, suffix: str = ".jpg") -> Path:
-        root = tmp_path / name
-        for split, count in (counts or {"train": 6, "val": 4}).items():
-            (root / "images" / split).mkdir(parents=True, exist_ok=True)
-            (root / "labels" / split).mkdir(parents=True, exist_ok=True)
-            for i in range(count):
-                size = 16 if i % 2 == 0 else 28
-                x, y = 4 + 3 * i % 20, 6 + 2 * i % 20
-                seed = 1000 * len(split) + i + 7 * len(name)
-                draw_squares(root / "images" / split / f"{i}{suffix}", [(x, y, x + size, y + size)], seed=seed)
-                row = f"{i % 2} {(x + size / 2) / 64} {(y + size / 2) / 64} {size / 64} {size / 64}\n"
-                (root / "labels" / split / f"{i}.txt").write_text(row)
-        yaml = root / "data.yaml"
-        yaml.write_text("train: images/train\nval: images/val\nnames: [small, large]\n")
-        return yaml
+        return make_squares(tmp_path / name, counts or {"train": 6, "val": 4}, suffix)
 
     return make

@@ -4,29 +4,57 @@ from __future__ import annotations
 
 import random
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from benchmarks.crash import ANYWHERE, PLACES, crashed, differences, undisturbed
+from benchmarks.crash import ANYWHERE, PLACES, STEP, WRITING, crashed, differences, undisturbed
+from tests.conftest import Once, make_squares
+from tests.e2e.marked import SMALL, Marked
 
+from benchmarks import crash
 from lehr.checkpoint.format import read_checkpoint, write_checkpoint
+
+OPTIONS = (
+    *(*SMALL, "--epochs", "4", "--nominal-batch", "8", "--multi-scale", "0.3", "--image-weights"),
+    *("--close-mosaic", "2", "--checkpoint-minutes", "0.003"),
+)
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def options(once: Once) -> tuple[str, ...]:
+    """Those of a run of 80 steps."""
+    data = once("killed-data", lambda folder: make_squares(folder, {"train": 80, "val": 8}))
+    return ("--data", str(data / "data.yaml"), *OPTIONS)
+
+
+@pytest.fixture(scope="module")
+def whole(once: Once, options: tuple[str, ...]) -> Path:
     """A run that was left alone."""
-    folder = tmp_path_factory.mktemp("runs") / "whole"
-    undisturbed(folder)
-    yield folder
+
+    def make(folder: Path) -> None:
+        folder.mkdir()
+        undisturbed(folder / "whole", options, Marked(folder))
+
+    return once("killed", make) / "whole"
 
 
+@pytest.fixture
+def pace(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The kills come early enough that a short run has room for one at each place."""
+    monkeypatch.setitem(crash.LONGEST, ANYWHERE, 2.0)
+    for mark, count in ((STEP, 12), (WRITING, 4)):
+        monkeypatch.setitem(crash.MAX_MARKS, mark, count)
+
+
+@pytest.mark.usefixtures("pace")
 @pytest.mark.parametrize("workers", [0, 2])
-def test_a_killed_run_ends_as_one_that_was_not(workers: int, whole: Path, tmp_path: Path) -> None:
+def test_a_killed_run_ends_as_one_that_was_not(
+    workers: int, options: tuple[str, ...], whole: Path, tmp_path: Path
+) -> None:
     rng = random.Random(workers)
     places = [*PLACES, ANYWHERE, "inside a step"]
     rng.shuffle(places)
-    crashes = crashed(tmp_path / "killed", workers, places, rng)
+    crashes = crashed(tmp_path / "killed", workers, places, rng, options, Marked(tmp_path))
     assert crashes.places.total() == 5
     assert differences(whole, tmp_path / "killed") == []
 
@@ -38,3 +66,29 @@ def test_the_comparison_sees_a_difference(whole: Path, tmp_path: Path) -> None:
     write_checkpoint(copy, checkpoint.content, checkpoint.position)
     (copy / "results.csv").write_text((copy / "results.csv").read_text().replace("\n2,", "\n3,"))
     assert differences(whole, copy) == ["results.csv", "last.ckpt: model"]
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("pace")
+def test_a_hundred_kills_change_no_end(options: tuple[str, ...], whole: Path, tmp_path: Path) -> None:
+    rng, kills, run = random.Random(0), 0, 0
+    while kills < 100:
+        folder = tmp_path / f"run-{run}"
+        folder.mkdir()
+        places = rng.choices([*PLACES, ANYWHERE], k=5)
+        kills += crashed(folder / "killed", 2 * (run % 2), places, rng, options, Marked(folder)).places.total()
+        assert differences(whole, folder / "killed") == [], run
+        shutil.rmtree(folder)
+        run += 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_killed_command_ends_as_one_that_was_not(workers: int, tmp_path: Path) -> None:
+    """The command as a user starts it, on the data set that is generated."""
+    undisturbed(tmp_path / "whole")
+    rng = random.Random(workers)
+    places = [*PLACES, ANYWHERE, "inside a step"]
+    rng.shuffle(places)
+    assert crashed(tmp_path / "killed", workers, places, rng).places.total() == 5
+    assert differences(tmp_path / "whole", tmp_path / "killed") == []

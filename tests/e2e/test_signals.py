@@ -8,43 +8,45 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from benchmarks.crash import differences
+from tests.commands import lehr
+from tests.conftest import Once, make_squares
+from tests.e2e.marked import SMALL, Marked, wait_for_marks
+from tests.processes import Forked, start_lehr
 
 from lehr.checkpoint.format import read_checkpoint
 
-LEHR = [sys.executable, "-m", "lehr"]
-QUICK = ["--data", "shapes", "--imgsz", "64", "--width", "0.125", "--device", "cpu"]
+STEPS = 20
+"""Of an epoch."""
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def data(once: Once) -> list[str]:
+    """Options of a run of short epochs."""
+    folder = once("signalled-data", lambda folder: make_squares(folder, {"train": 4 * STEPS, "val": 8}))
+    return ["--data", str(folder / "data.yaml"), *SMALL]
+
+
+@pytest.fixture(scope="module")
+def whole(once: Once, data: list[str]) -> Path:
     """A run that was left alone."""
-    project = tmp_path_factory.mktemp("runs")
-    arguments = [*QUICK, "--epochs", "2", "--project", str(project), "--name", "whole"]
-    subprocess.run([*LEHR, "train", *arguments], check=True)
-    yield project / "whole"
+
+    def make(folder: Path) -> None:
+        folder.mkdir()
+        lehr("train", *data, "--epochs", "2", "--name", "whole", cwd=folder)
+
+    return once("signalled", make) / "runs" / "whole"
 
 
-def begin(project: Path, epochs: int = 2, workers: int = 0) -> subprocess.Popen[str]:
-    """A training that has come into its second epoch."""
-    more = ["--epochs", str(epochs), "--workers", str(workers), "--project", str(project), "--name", "run"]
-    process = subprocess.Popen(
-        [*LEHR, "train", *QUICK, *more],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
-    for _ in range(600):
-        if (project / "run" / "results.csv").exists():
-            return process
-        assert process.poll() is None, process.communicate()
-        time.sleep(0.1)
-    raise AssertionError("no epoch ended within a minute")
+def begin(data: list[str], folder: Path, epochs: int = 2, workers: int = 0) -> Forked:
+    """A training that is in its second epoch."""
+    more = ["--epochs", str(epochs), "--workers", str(workers), "--project", str(folder), "--name", "run"]
+    process, reader = Marked(folder, new_session=True)(["train", *data, *more])
+    wait_for_marks(reader, STEPS + 4)
+    return process
 
 
 @pytest.mark.parametrize(
@@ -52,11 +54,10 @@ def begin(project: Path, epochs: int = 2, workers: int = 0) -> subprocess.Popen[
     [(signal.SIGTERM, 143, "SIGTERM"), (signal.SIGUSR1, 138, "SIGUSR1"), (signal.SIGINT, 130, "Ctrl-C")],
 )
 def test_a_signal_in_mid_epoch_saves_and_resume_is_exact(
-    number: int, code: int, name: str, whole: Path, tmp_path: Path
+    number: int, code: int, name: str, data: list[str], whole: Path, tmp_path: Path
 ) -> None:
     workers = 0 if number == signal.SIGINT else 2
-    process = begin(tmp_path, workers=workers)
-    time.sleep(0.8)
+    process = begin(data, tmp_path, workers=workers)
     # With workers, to all processes at once, as clusters and terminals do.
     os.killpg(process.pid, number) if workers else process.send_signal(number)
     started = time.monotonic()
@@ -66,15 +67,14 @@ def test_a_signal_in_mid_epoch_saves_and_resume_is_exact(
     folder = tmp_path / "run"
     assert f"Stopped by {name} in epoch 2" in told and f"lehr train --resume {folder}" in told
     position = read_checkpoint(folder / "last.ckpt").position
-    assert 30 < position.step < 60 and not position.finished
+    assert STEPS < position.step < 2 * STEPS and not position.finished
     # With nothing named, the newest interrupted run of the project goes on.
-    done = subprocess.run([*LEHR, "train", "--resume", "--project", str(tmp_path), "--workers", "0"])
-    assert done.returncode == 0
+    lehr("train", "--resume", "--project", tmp_path, "--workers", "0", cwd=tmp_path)
     assert differences(whole, folder) == []
 
 
-def test_a_second_ctrl_c_stops_at_once_and_the_run_can_go_on(whole: Path, tmp_path: Path) -> None:
-    process = begin(tmp_path)
+def test_a_second_ctrl_c_stops_at_once_and_the_run_can_go_on(data: list[str], whole: Path, tmp_path: Path) -> None:
+    process = begin(data, tmp_path)
     # Stopped for a moment, the process finds both signals waiting.
     process.send_signal(signal.SIGSTOP)
     process.send_signal(signal.SIGTERM)
@@ -82,34 +82,32 @@ def test_a_second_ctrl_c_stops_at_once_and_the_run_can_go_on(whole: Path, tmp_pa
     process.send_signal(signal.SIGINT)
     _, told = process.communicate(timeout=10)
     assert process.returncode in (130, 143) and "Traceback" not in told
-    subprocess.run([*LEHR, "train", "--resume", str(tmp_path / "run")], check=True)
+    lehr("train", "--resume", tmp_path / "run", cwd=tmp_path)
     assert differences(whole, tmp_path / "run") == []
 
 
-def test_a_second_process_is_refused(tmp_path: Path) -> None:
-    process = begin(tmp_path, epochs=50, workers=1)
-    second = subprocess.run(
-        [*LEHR, "train", "--resume", str(tmp_path / "run")], capture_output=True, text=True, timeout=60
-    )
-    assert second.returncode == 2
-    assert f"is being trained by process {process.pid} on " in second.stderr and "Traceback" not in second.stderr
+def test_a_second_process_is_refused(data: list[str], tmp_path: Path) -> None:
+    process = begin(data, tmp_path, epochs=50, workers=1)
+    second = lehr("train", "--resume", tmp_path / "run", cwd=tmp_path, code=2)
+    assert f"is being trained by process {process.pid} on " in second.stderr
     process.kill()
-    process.communicate()
+    process.wait()
     # The lock goes with the process, whatever became of its workers.
-    third = subprocess.Popen([*LEHR, "train", "--resume", str(tmp_path / "run")], stdout=subprocess.PIPE, text=True)
-    assert third.stdout is not None
-    assert any("Goes on from" in line for line in third.stdout)
-    third.kill()
-    third.communicate()
+    third = start_lehr("train", "--resume", tmp_path / "run", folder=tmp_path, name="third")
+    while "Goes on from" not in third.out:
+        assert third.poll() is None, third.err
+        time.sleep(0.02)
 
 
-def test_a_full_disk_stops_nothing_and_the_previous_checkpoint_is_whole(tmp_path: Path) -> None:
+def test_a_full_disk_stops_nothing_and_the_previous_checkpoint_is_whole(data: list[str], tmp_path: Path) -> None:
     """On a file system of 27 MB there is room for one checkpoint of 15 and two weights of 4, and not for the next."""
     if shutil.which("unshare") is None:
         pytest.skip("no unshare, so no small file system of one's own")
     disk, kept = tmp_path / "disk", tmp_path / "kept"
     disk.mkdir()
-    train = " ".join([*LEHR, "train", *QUICK, "--epochs", "2", "--project", str(disk), "--name", "run"])
+    train = " ".join(
+        [sys.executable, "-m", "lehr", "train", *data, "--epochs", "2", "--project", str(disk), "--name", "run"]
+    )
     script = (
         f"mount -t tmpfs -o size=27m tmpfs {disk} || exit 77; {train}; code=$?; rm -f {disk}/run/.*.tmp; "
         f"cp -r {disk}/run {kept}; exit $code"
@@ -127,5 +125,4 @@ def test_a_full_disk_stops_nothing_and_the_previous_checkpoint_is_whole(tmp_path
     assert f"lehr train --resume {disk}/run" in done.stderr
     assert "The run goes on" in done.stdout and "2/2" in done.stdout  # both epochs were trained
     assert read_checkpoint(kept / "last.ckpt").position.step == 0
-    again = subprocess.run([*LEHR, "train", "--resume", str(kept)], capture_output=True, text=True)
-    assert again.returncode == 0 and "1/2" in again.stdout
+    assert "1/2" in lehr("train", "--resume", kept, cwd=tmp_path).stdout
