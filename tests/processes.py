@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import cache
 from multiprocessing.context import ForkServerContext, ForkServerProcess
 from pathlib import Path
@@ -22,6 +22,10 @@ from typing import Any, ClassVar
 LOADED = ["torch", "cv2", "yaml", "lehr.cli.train", "lehr.cli.val", "lehr.engine.run", "lehr.studies.evolve", "pytest"]
 LOOK = 0.02
 """Seconds between two looks at a process."""
+
+
+_Place = tuple[str, str, str, dict[str, str], bool, Collection[int] | None]
+"""Output, error output, folder, environment, whether in a session of its own, and cores."""
 
 
 @cache
@@ -43,6 +47,7 @@ class Forked:
         cwd: where it works.
         env: variables besides those of this process.
         new_session: whether it leads a session and process group of its own.
+        cores: to run on; by default those of this process.
     """
 
     started: ClassVar[list[Forked]] = []
@@ -56,12 +61,15 @@ class Forked:
         cwd: Path | None = None,
         env: Mapping[str, str] | None = None,
         new_session: bool = False,
+        cores: Collection[int] | None = None,
     ) -> None:
         self._out, self._err = out, err or out
         for path in {self._out, self._err}:
             path.touch()
         environment = {**os.environ, **(env or {})}
-        place = (str(out), str(self._err), str(cwd or Path.cwd()), environment, new_session)
+        if cores is None and hasattr(os, "sched_getaffinity"):
+            cores = os.sched_getaffinity(0)
+        place = (str(out), str(self._err), str(cwd or Path.cwd()), environment, new_session, cores)
         self._process: ForkServerProcess = _server().Process(target=_enter, args=(place, work, arguments))
         self._process.start()
         assert self._process.pid is not None
@@ -121,9 +129,9 @@ def end_forked() -> None:
         process.wait()
 
 
-def _enter(place: tuple[str, str, str, dict[str, str], bool], work: Callable[..., Any], given: Sequence[Any]) -> None:
+def _enter(place: _Place, work: Callable[..., Any], given: Sequence[Any]) -> None:
     """Takes the place of the test's choice, as a new process would, and does the work."""
-    out, err, cwd, environment, new_session = place
+    out, err, cwd, environment, new_session, cores = place
     for path, number in ((os.devnull, 0), (out, 1), (err, 2)):
         file = os.open(path, os.O_RDONLY if number == 0 else os.O_WRONLY | os.O_APPEND | os.O_CREAT)
         os.dup2(file, number)
@@ -135,6 +143,8 @@ def _enter(place: tuple[str, str, str, dict[str, str], bool], work: Callable[...
     os.environ.update(environment)
     if new_session:
         os.setsid()
+    if cores:
+        os.sched_setaffinity(0, cores)
     work(*given)
 
 

@@ -1,4 +1,8 @@
-"""`lehr evolve` and `lehr ablate` as a user runs them: killed, stopped, gone on with, and by way of a server."""
+"""`lehr evolve` and `lehr ablate` as a user runs them: killed, stopped, gone on with, and by way of a server.
+
+What becomes of trials when something is lost does not depend on what they do, so they are made up here: see
+`tests/studies/stub_trial.py`. With runs that really train, the same is in the slow suite; one search of two is in both.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +12,6 @@ import os
 import re
 import shlex
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -19,22 +21,28 @@ import numpy as np
 import pytest
 import yaml
 from tests.commands import lehr
-from tests.conftest import draw_squares
+from tests.conftest import Once, draw_squares
+from tests.processes import Forked, command
 from tests.studies.servers import postgresql
 
 optuna = pytest.importorskip("optuna")
 pytestmark = pytest.mark.timeout(1200)
 
-TINY = ["--imgsz", "64", "--width", "0.125", "--device", "cpu"]
+TINY = ["--imgsz", "64", "--width", "0.125", "--device", "cpu", "--amp", "off"]
 LEARN = ["--lr-schedule", "constant", "--optimizer", "AdamW", "--nominal-batch", "1", "--warmup", "none"]
 LEARN += ["--batch", "4", "--ema-decay", "0.98", "--close-mosaic", "5", "--epochs", "5"]
 """What learns to find squares in a hundred steps, where the learning rate is right."""
+STUB = "tests.studies.stub_trial"
+ROOT = Path(__file__).parents[2]
 
 
-@pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+@pytest.fixture(scope="session")
+def data(once: Once) -> Path:
     """A bright square an image, its class by its size."""
-    root = tmp_path_factory.mktemp("data")
+    return once("study-data", _make_data) / "data.yaml"
+
+
+def _make_data(root: Path) -> None:
     for split, count in (("train", 96), ("val", 32)):
         (root / "labels" / split).mkdir(parents=True)
         for number in range(count):
@@ -44,32 +52,44 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
             draw_squares(root / "images" / split / f"{number}.jpg", [box], seed=1000 * len(split) + number)
             row = f"{number % 2} {(x + size / 2) / 64} {(y + size / 2) / 64} {size / 64} {size / 64}\n"
             (root / "labels" / split / f"{number}.txt").write_text(row)
-    yaml_path = root / "data.yaml"
-    yaml_path.write_text("train: images/train\nval: images/val\nnames: [small, large]\n")
-    return yaml_path
+    (root / "data.yaml").write_text("train: images/train\nval: images/val\nnames: [small, large]\n")
 
 
-def started(arguments: list[str], folder: Path, cores: int | None = None) -> subprocess.Popen[str]:
-    """A command in the background, on so many cores."""
-    command = [sys.executable, "-m", "lehr", *arguments]
-    if cores is not None:
-        command = ["taskset", "-c", ",".join(map(str, sorted(os.sched_getaffinity(0))[:cores])), *command]
-    return subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+@pytest.fixture(params=["made-up", pytest.param("trained", marks=pytest.mark.slow)])
+def trains(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
+    """Whether trials train; they are made up otherwise, in the processes that a test starts and its own."""
+    if request.param == "made-up":
+        monkeypatch.setenv("PYTHONPATH", f"{ROOT}:{ROOT / 'src'}")
+        monkeypatch.setenv("STUDY_TRIALS", STUB)
+        monkeypatch.setattr("lehr.studies.runner.TRIAL_MODULE", STUB)
+    return bool(request.param == "trained")
 
 
-def ended(process: subprocess.Popen[str], seconds: float = 1000) -> str:
+def started(arguments: list[str], folder: Path, **more: Any) -> Forked:
+    """A command in the background."""
+    count = len(list(folder.glob("*.printed")))
+    return Forked(_study, arguments, cwd=folder, out=folder / f"{count}.printed", **more)
+
+
+def _study(arguments: list[str]) -> None:
+    from lehr.studies import runner
+
+    runner.TRIAL_MODULE = os.environ.get("STUDY_TRIALS", runner.TRIAL_MODULE)
+    command(arguments)
+
+
+def ended(process: Forked, seconds: float = 1000) -> str:
     """What a command printed, once it has ended."""
-    out, _ = process.communicate(timeout=seconds)
-    return out
+    return process.communicate(seconds)[0]
 
 
-def workers_of(process: subprocess.Popen[str]) -> list[int]:
+def workers_of(process: Forked) -> list[int]:
     """The workers of a command."""
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text(encoding="ascii").split()
     return [pid for pid in map(int, children) if b"lehr.studies.worker" in Path(f"/proc/{pid}/cmdline").read_bytes()]
 
 
-def wait_for(what: Callable[[], Any], process: subprocess.Popen[str], seconds: float = 500) -> Any:
+def wait_for(what: Callable[[], Any], process: Forked, seconds: float = 500) -> Any:
     """Waits until something holds while a command runs."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
@@ -77,7 +97,7 @@ def wait_for(what: Callable[[], Any], process: subprocess.Popen[str], seconds: f
         if found:
             return found
         if process.poll() is not None:
-            raise AssertionError(f"ended with {process.returncode}:\n{process.stdout.read() if process.stdout else ''}")
+            raise AssertionError(f"ended with {process.returncode}:\n{process.out}")
         time.sleep(0.1)
     process.kill()
     raise AssertionError("waited too long")
@@ -107,20 +127,22 @@ def measured(run: Path) -> list[tuple[str, ...]]:
     return [tuple(v for k, v in row.items() if k.startswith(("train/", "val/"))) for row in rows(run / "results.csv")]
 
 
-@pytest.mark.alone
-def test_workers_that_are_killed_lose_and_double_no_trial_and_the_search_improves(data: Path, tmp_path: Path) -> None:
+def test_workers_that_are_killed_lose_and_double_no_trial_and_the_search_improves(
+    trains: bool, data: Path, tmp_path: Path
+) -> None:
     space = tmp_path / "space.yaml"
     space.write_text("lr0: {low: 1e-5, high: 0.02, gain: 15}\nbox: [3, 30]\nhsv_v:\nscale: [0, 0.9]\n")
     arguments = ["evolve", "--data", str(data), *TINY, *LEARN, "--lr0", "3e-4", "--space", str(space)]
-    arguments += ["--pruner", "none", "--trials", "20", "--jobs", "2"]
+    count = 20 if trains else 12
+    arguments += ["--pruner", "none", "--trials", str(count), "--jobs", "2"]
     process = started(arguments, tmp_path)
     storage = f"sqlite:///{tmp_path}/runs/evolve/study.db"
     killed: list[int] = []
-    for count in (2, 6):
+    for before in (2, 6):
 
-        def training(count: int = count) -> list[optuna.trial.FrozenTrial]:
+        def training(before: int = before) -> list[optuna.trial.FrozenTrial]:
             trials = trials_of(storage)
-            if sum(trial.state.name == "COMPLETE" for trial in trials) < count:
+            if sum(trial.state.name == "COMPLETE" for trial in trials) < before:
                 return []
             alive = {pid for pid in workers_of(process) if pid not in killed}
             return [t for t in trials if t.state.name == "RUNNING" and worker_of(t) in alive]
@@ -134,18 +156,18 @@ def test_workers_that_are_killed_lose_and_double_no_trial_and_the_search_improve
 
     trials = trials_of(storage)
     done = [trial for trial in trials if trial.state.name == "COMPLETE"]
-    assert sorted(trial.user_attrs["slot"] for trial in done) == list(range(20))
+    assert sorted(trial.user_attrs["slot"] for trial in done) == list(range(count))
     lost = [trial for trial in trials if trial.state.name == "FAIL"]
-    assert len(trials) == 22 and {worker_of(t) for t in lost} == set(killed)
+    assert len(trials) == count + 2 and {worker_of(t) for t in lost} == set(killed)
     for trial in lost:  # it was made again with the same values
         again = next(each for each in done if each.user_attrs["slot"] == trial.user_attrs["slot"])
         assert again.params == trial.params
     folder = tmp_path / "runs" / "evolve"
     table = rows(folder / "evolve.csv")
-    assert [row["trial"] for row in table] == [str(number) for number in range(20)]
+    assert [row["trial"] for row in table] == [str(number) for number in range(count)]
     assert {row["state"] for row in table} == {"finished"} and {row["epochs"] for row in table} == {"5"}
-    assert sorted(row["begun"] for row in table) == ["1"] * 18 + ["2"] * 2
-    assert len(list((folder / "trials").glob("*/results.csv"))) == 20
+    assert sorted(row["begun"] for row in table) == ["1"] * (count - 2) + ["2"] * 2
+    assert len(list((folder / "trials").glob("*/results.csv"))) == count
 
     first, best = float(table[0]["fitness"]), max(float(row["fitness"]) for row in table)
     assert float(table[0]["lr0"]) == 3e-4 and first < 0.1 and best > first + 0.2, (first, best)
@@ -156,20 +178,30 @@ def test_workers_that_are_killed_lose_and_double_no_trial_and_the_search_improve
         *("fitness.svg", "parameters.svg", "importances.svg", "parallel.svg", "courses.svg")
     }
 
-    # The command that it tells makes the same run again, to the last bit.
-    told = next(line for line in out.splitlines() if line.startswith("  lehr train --hyp"))
-    same = started([*shlex.split(told)[1:], "--epochs", "5", "--device", "cpu", "--name", "again"], tmp_path, cores=1)
-    assert "Trained in" in ended(same)
-    winner = max(table, key=lambda row: float(row["fitness"]))["run"]
-    assert measured(tmp_path / "runs" / "again") == measured(folder / winner)
+    if trains:
+        winner = max(table, key=lambda row: float(row["fitness"]))["run"]
+        assert_made_again(out, folder / winner, tmp_path)
 
     # The same command has nothing left to do, and more trials go on.
-    more = ended(started([*arguments[:-4], "--trials", "21"], tmp_path))
-    assert "21/21  trial 20 " in more and "trial 19 " not in more
+    more = ended(started([*arguments[:-4], "--trials", str(count + 1)], tmp_path))
+    assert f"{count + 1}/{count + 1}  trial {count} " in more and f"trial {count - 1} " not in more
 
 
-def test_a_study_that_was_stopped_or_killed_whole_goes_on_with_the_same_command(data: Path, tmp_path: Path) -> None:
-    arguments = ["evolve", "--data", str(data), *TINY, "--epochs", "6", "--trials", "3", "--storage", "study.journal"]
+def assert_made_again(out: str, winner: Path, folder: Path) -> None:
+    """The command that a search tells makes its best run again, to the last bit."""
+    told = next(line for line in out.splitlines() if line.startswith("  lehr train --hyp"))
+    again = [*shlex.split(told)[1:], "--epochs", "5", "--device", "cpu", "--amp", "off", "--name", "again"]
+    same = started(again, folder, cores=[min(os.sched_getaffinity(0))])
+    assert "Trained in" in ended(same)
+    assert measured(folder / "runs" / "again") == measured(winner)
+
+
+@pytest.mark.usefixtures("trains")
+def test_a_study_that_was_stopped_or_killed_whole_goes_on_with_the_same_command(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STUB_EPOCH_SECONDS", "0.5")  # longer than its worker takes to see that nobody is left
+    arguments = ["evolve", "--data", str(data), *TINY, "--epochs", "6", "--trials", "2", "--storage", "study.journal"]
     journal = tmp_path / "study.journal"
     epochs = tmp_path / "runs" / "evolve" / "trials" / "0000" / "results.csv"
 
@@ -193,13 +225,13 @@ def test_a_study_that_was_stopped_or_killed_whole_goes_on_with_the_same_command(
 
     out = ended(started(arguments, tmp_path))
     table = rows(tmp_path / "runs" / "evolve" / "evolve.csv")
-    assert [row["state"] for row in table] == ["finished"] * 3 and table[0]["begun"] == "3", out
+    assert [row["state"] for row in table] == ["finished"] * 2 and table[0]["begun"] == "3", out
     assert "Goes on" in (tmp_path / "runs/evolve/trials/0000/train.log").read_text()
     assert [row["epoch"] for row in rows(epochs)] == [str(number) for number in range(1, 7)]
     assert journal.is_file()
 
 
-@pytest.mark.alone
+@pytest.mark.usefixtures("trains")
 def test_two_commands_share_a_study_by_a_postgresql_server_that_is_restarted(data: Path, tmp_path: Path) -> None:
     with postgresql() as server:
         folders = [tmp_path / "one", tmp_path / "two"]
@@ -252,6 +284,7 @@ def test_a_trial_that_promises_little_is_ended_early_and_its_run_stays(data: Pat
     run = folder / pruned["run"]
     assert len(rows(run / "results.csv")) < 5 and (run / "best.safetensors").is_file()
     assert not list(run.glob("*.ckpt"))
+    assert_made_again(out, folder / whole["run"], tmp_path)
     assert "trial 1 " not in lehr(*arguments, cwd=tmp_path).stdout
 
 
@@ -272,7 +305,7 @@ def shuffled(data: Path, folder: Path) -> Path:
     return folder / "data.yaml"
 
 
-@pytest.mark.alone
+@pytest.mark.usefixtures("trains")
 def test_an_ablation_sees_no_difference_where_there_is_none_and_harm_where_there_is(data: Path, tmp_path: Path) -> None:
     techniques = tmp_path / "techniques.yaml"
     sabotage = shuffled(data, tmp_path / "shuffled")
@@ -284,8 +317,8 @@ def test_an_ablation_sees_no_difference_where_there_is_none_and_harm_where_there
     folder = tmp_path / "runs" / "ablate"
     found = {effect["technique"]: effect for effect in json.loads((folder / "effects.json").read_text())["fitness"]}
     no_op, harm = found["no_op"], found["shuffled_labels"]
-    assert no_op["pairs"] == [0.0] * 3 and no_op["word"] == "no difference seen at this sample size"
-    assert harm["word"] == "hurts" and harm["high"] < 0 and harm["low"] < harm["difference"] < harm["high"]
+    assert no_op["pairs"] == [0.0] * 3 and no_op["verdict"] == "no difference seen at this sample size"
+    assert harm["verdict"] == "hurts" and harm["high"] < 0 and harm["low"] < harm["difference"] < harm["high"]
     assert re.search(r"shuffled_labels .*hurts", result.stdout) and "no_op" in (folder / "ablation.md").read_text()
     table = rows(folder / "ablation.csv")
     assert [(row["seed"], row["no_op"], row["shuffled_labels"]) for row in table] == [
@@ -339,9 +372,11 @@ def test_a_dry_run_lists_what_would_be_done_measures_an_epoch_and_leaves_nothing
     assert not (tmp_path / "runs").exists()
 
 
-def test_a_budget_ends_with_what_is_known_and_the_same_command_goes_on(data: Path, tmp_path: Path) -> None:
+def test_a_budget_ends_with_what_is_known_and_the_same_command_goes_on(
+    trains: bool, data: Path, tmp_path: Path
+) -> None:
     arguments = ["ablate", "--data", str(data), *TINY, "--epochs", "2", "--techniques", "ema", "--seeds", "1"]
-    cut = lehr(*arguments, "--hours", "0.0014", cwd=tmp_path).stdout
+    cut = lehr(*arguments, "--hours", "0.0014" if trains else "0.0002", cwd=tmp_path).stdout
     folder = tmp_path / "runs" / "ablate"
     assert "The time is over" in cut and (folder / "report.html").is_file()
     assert len([row for row in rows(folder / "ablation.csv") if row["state"] == "finished"]) < 2
@@ -350,6 +385,7 @@ def test_a_budget_ends_with_what_is_known_and_the_same_command_goes_on(data: Pat
     assert "one seed: no interval" in whole and "The time is over" not in whole
 
 
+@pytest.mark.usefixtures("trains")
 def test_another_space_under_the_same_name_is_refused_and_nothing_is_lost(data: Path, tmp_path: Path) -> None:
     base = ["evolve", "--data", str(data), *TINY, "--epochs", "2", "--trials", "1"]
     lehr(*base, cwd=tmp_path)

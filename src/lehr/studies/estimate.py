@@ -16,6 +16,7 @@ from typing import Any
 from lehr.checkpoint.results_csv import RESULTS
 from lehr.errors import LehrError
 from lehr.search.fitness import read_epochs
+from lehr.studies.worker import TRIAL_MODULE
 
 POLL_SECONDS = 0.1
 
@@ -61,7 +62,7 @@ def measure_epoch(options: Mapping[str, Any], cores: tuple[int, ...]) -> Estimat
         began = time.monotonic()
         with Path(place, "log").open("wb") as log:
             process = subprocess.Popen(
-                [sys.executable, "-m", "lehr.studies.trial_process", str(job)],
+                [sys.executable, "-m", TRIAL_MODULE, str(job)],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

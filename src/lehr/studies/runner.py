@@ -28,7 +28,7 @@ from lehr.studies.pool import Plan, WorkerPool
 from lehr.studies.progress import StudyConsole
 from lehr.studies.storage import require_optuna, shown, storage_url
 from lehr.studies.study import SharedStudy, open_study
-from lehr.studies.worker import TRIALS, Job
+from lehr.studies.worker import TRIAL_MODULE, TRIALS, Job
 from lehr.techniques.single_class import as_one_class
 
 STUDY, LOG, PAGE, PLOTS = "study.yaml", "study.log", "report.html", "plots"
@@ -151,6 +151,7 @@ def run_study(
         slots=len(slots),
         keep_checkpoints=options.keep_checkpoints,
         supervisor=os.getpid(),
+        trial_module=TRIAL_MODULE,
     )
     seconds = None if options.hours is None else options.hours * 3600
     plan = Plan(study, job, places, slots, options.grace, config.devices.restarts, seconds)

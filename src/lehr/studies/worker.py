@@ -34,6 +34,8 @@ from lehr.studies.study import SLOT, Result, SharedStudy, join_study
 if TYPE_CHECKING:
     from optuna import Trial
 
+TRIAL_MODULE = "lehr.studies.trial_process"
+"""What the process of a trial runs."""
 TRIALS, WORKERS = "trials", "workers"
 """Folders within a study's folder: runs, and what shows that a worker of this machine is alive."""
 POLL_SECONDS = 0.1
@@ -61,6 +63,7 @@ class Job:
         slots: how many the study has.
         keep_checkpoints: whether ended trials keep their training state.
         supervisor: process id of whoever started the worker.
+        trial_module: is run by the process of a trial.
     """
 
     storage: str
@@ -73,6 +76,7 @@ class Job:
     slots: int
     keep_checkpoints: bool
     supervisor: int
+    trial_module: str = TRIAL_MODULE
 
 
 class Stop:
@@ -185,7 +189,7 @@ class Worker:
         told: dict[str, Any] = {"options": dict(options), "folder": str(folder), "outcome": str(outcome)}
         told |= {"worker": os.getpid(), "cores": list(self.job.cores)}
         job.write_text(json.dumps(told), encoding="utf-8")
-        command = [sys.executable, "-m", "lehr.studies.trial_process", str(job)]
+        command = [sys.executable, "-m", self.job.trial_module, str(job)]
         with folder.with_suffix(".log").open("ab") as log:
             return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log), outcome
 
