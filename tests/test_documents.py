@@ -9,11 +9,14 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
+import numpy as np
 import pytest
 from cyclopts import App
 
 from lehr.cli.app import app
+from lehr.data.images import write_image
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted(ROOT.glob("docs/**/*.md"))]
@@ -145,3 +148,20 @@ def test_the_architecture_tells_of_every_room_in_the_order_of_the_contracts() ->
 def test_the_picture_of_the_rooms_is_that_of_the_contracts() -> None:
     module = rooms()
     assert (ROOT / "docs" / "rooms.svg").read_text(encoding="utf-8") == module.picture(module.layers())
+
+
+def test_the_guide_s_data_format_reads_boxes_and_finds_faults(tmp_path: Path) -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    block = next(block for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL) if "DataFormat(" in block)
+    given: dict[str, Any] = {}
+    exec(block, given)
+    for name in "abcdefghij":
+        write_image(tmp_path / f"{name}.png", np.zeros((20, 30, 3), np.uint8))
+    lines = [f"{name}.png,cat,1,2,11,12" for name in "abcdefghij"] + ["a.png,dog,5,5,5,9"]
+    (tmp_path / "boxes.csv").write_text("\n".join(["image,class,x1,y1,x2,y2", *lines]))
+    source = str(tmp_path / "boxes.csv")
+    assert given["CSV"].matches(source)
+    dataset = given["CSV"].load(source, 0)
+    assert dataset.names == ("cat", "dog") and {len(samples) for samples in dataset.splits.values()} == {2, 8}
+    assert [(fault.kind, fault.line) for fault in dataset.faults] == [("box-without-area", 12)]
+    assert dataset.splits["train"][0].boxes.tolist() == [[1, 2, 11, 12]]

@@ -78,7 +78,7 @@ class TrainConfig(Options):
 
 
 SHAPES = {"imgsz": 128, "epochs": 18, "close_mosaic": 12}
-"""What is not asked for otherwise when training on `shapes`: small pictures, and few epochs; a family may differ."""
+"""Defaults for training on `shapes`: small images, and few epochs; a family may differ."""
 SHAPES_LR0 = 0.002
 """The rate there, where the optimizer is chosen automatically."""
 

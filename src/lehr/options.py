@@ -98,7 +98,7 @@ class DataOptions(Options):
 
 
 class ModelOptions(Options):
-    """Which model is trained."""
+    """Model, and the start of its weights."""
 
     fixed_because = "the weights and the optimizer's moments belong to the run's model"
 

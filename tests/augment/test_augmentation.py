@@ -10,7 +10,7 @@ import pytest
 from tests.augment.test_plan import SIDE, draw_world, make_world
 
 from lehr.augment import augmentation as augmentations
-from lehr.augment.augmentation import Augmentation, PictureContext, probabilities, register_augmentation
+from lehr.augment.augmentation import Augmentation, CanvasContext, probabilities, register_augmentation
 from lehr.augment.draw_on_device import draw_canvases
 from lehr.augment.gpu_plan import pack
 from lehr.augment.letterbox import reduced_size, resize
@@ -25,12 +25,12 @@ from lehr.plugins import PluginTable
 WORLD = make_world(3)
 
 
-def grey(plan: Plan, context: PictureContext, rng: np.random.Generator) -> Plan:
+def grey(plan: Plan, context: CanvasContext, rng: np.random.Generator) -> Plan:
     """Take the colours away."""
     return dataclasses.replace(plan, hsv=(1.0, 0.0, 1.0))
 
 
-def thinned(plan: Plan, context: PictureContext, rng: np.random.Generator) -> Plan:
+def thinned(plan: Plan, context: CanvasContext, rng: np.random.Generator) -> Plan:
     """Leave out a tile that is drawn."""
     gone = int(rng.integers(len(plan.tiles)))
     return dataclasses.replace(plan, tiles=plan.tiles[:gone] + plan.tiles[gone + 1 :])
@@ -111,7 +111,7 @@ def test_the_probability_is_that_of_a_picture() -> None:
 def test_the_context_tells_of_the_picture() -> None:
     seen = []
 
-    def look(plan: Plan, context: PictureContext, rng: np.random.Generator) -> Plan:
+    def look(plan: Plan, context: CanvasContext, rng: np.random.Generator) -> Plan:
         seen.append((context.index, context.imgsz, context.shape, context.multi_image, len(context.samples)))
         return plan
 

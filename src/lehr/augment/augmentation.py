@@ -1,7 +1,7 @@
-"""Augmentations that other packages add, by name: changes to the plan of a training picture.
+"""Augmentations that other packages add, by name: changes to the plan of a training canvas.
 
 A plan says which images are drawn where, what becomes of their colours and which objects result, before any pixel is
-touched (see `augment/plan.py`). So what changes plans works alike whether pictures are drawn on the CPU or on the
+touched (see `augment/plan.py`). So what changes plans works alike whether canvases are drawn on the CPU or on the
 device, and is repeated to the last bit after a resume, with any number of workers or processes.
 """
 
@@ -23,14 +23,14 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class PictureContext:
-    """What is known of a training picture besides its plan.
+class CanvasContext:
+    """Facts about a training canvas beside its plan.
 
     Attributes:
-        samples: the training split; a tile of the plan names one by its place.
-        index: place of the picture's first image in the split.
-        imgsz: longest side of the picture, pixels.
-        shape: width and height of the picture, pixels; a square but for rectangular batches.
+        samples: the training split; a tile of the plan names one by its index.
+        index: index of the canvas's first image in the split.
+        imgsz: longest side of the canvas, pixels.
+        shape: width and height of the canvas, pixels; a square but for rectangular batches.
         multi_image: whether mosaic, mixup and copy-paste are on: they close for the last epochs.
     """
 
@@ -41,7 +41,7 @@ class PictureContext:
     multi_image: bool
 
 
-ChangePlan = Callable[["Plan", PictureContext, "np.random.Generator"], "Plan"]
+ChangePlan = Callable[["Plan", CanvasContext, "np.random.Generator"], "Plan"]
 """From a plan to the changed one. Every draw comes from the generator; nothing else may decide, nor be changed."""
 
 
@@ -51,7 +51,7 @@ class Augmentation:
 
     Attributes:
         name: as `--augmentation NAME=PROBABILITY` says it.
-        change: changes the plan of a picture that it was drawn for: a function, or where it is, e.g.
+        change: changes the plan of a canvas that it was drawn for: a function, or where it is, e.g.
             "package.module:function". The plan comes as mosaic, mixup and colour jitter made it; its boxes must stay
             those of its tiles, and with mixup `plan.blend` holds another plan that is seen at the same place.
         why: what it is good for, in one line, for `--explain`.
@@ -100,14 +100,14 @@ def probabilities(requests: tuple[str, ...]) -> tuple[tuple[str, float], ...]:
 
 
 def change_plan(
-    plan: Plan, requests: tuple[str, ...], context: PictureContext, draws: Callable[[str], np.random.Generator]
+    plan: Plan, requests: tuple[str, ...], context: CanvasContext, draws: Callable[[str], np.random.Generator]
 ) -> Plan:
     """Apply the augmentations that are asked for, each by its probability, in their order.
 
     Args:
-        plan: of the picture.
+        plan: of the canvas.
         requests: what `--augmentation` asks for.
-        context: what else is known of the picture.
+        context: what else is known of the canvas.
         draws: gives the generator of an augmentation by its name, so that each draws for itself: asking for another
             changes nothing that is drawn elsewhere.
     """

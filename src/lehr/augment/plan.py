@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from lehr.augment.augmentation import PictureContext, change_plan
+from lehr.augment.augmentation import CanvasContext, change_plan
 from lehr.augment.colour import hsv_gains
 from lehr.augment.copy_paste import copy_paste
 from lehr.augment.flips import flips
@@ -56,7 +56,7 @@ def plan_sample(
     plan = Plan(plan.tiles, plan.boxes, plan.classes, hsv_gains(options, rng), plan.blend)
     if not options.augmentation:
         return plan
-    context = PictureContext(samples, index, imgsz, shape or (imgsz, imgsz), multi_image)
+    context = CanvasContext(samples, index, imgsz, shape or (imgsz, imgsz), multi_image)
     return change_plan(
         plan, options.augmentation, context, lambda name: generator(seed, f"augmentation {name}", epoch, index)
     )

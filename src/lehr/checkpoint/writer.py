@@ -63,7 +63,7 @@ class SaveRequest:
 
 
 class AsyncWriter:
-    """Writes a run's files on a thread of its own.
+    """Writer of a run's files, on a thread of its own.
 
     Args:
         folder: the run's folder.

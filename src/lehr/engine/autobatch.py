@@ -46,7 +46,7 @@ STEPS = 2
 """Steps timed, after one that is not."""
 
 Try = Callable[[int], Measured | None]
-"""Makes steps of a size; None where the memory does not suffice."""
+"""From a size to steps of it, measured; None where the memory does not suffice."""
 
 
 def choose_batch(

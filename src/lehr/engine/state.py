@@ -28,7 +28,7 @@ class EpochSums:
         losses: (parts + 1,) on the device: the sum of each part of the loss, and of the images that it was finite for.
         images: images seen.
         instances: objects seen.
-        replaced: pictures that had to be replaced, since an image could no longer be read.
+        replaced: images that had to be replaced, since they could no longer be read.
         skipped: optimizer steps left out, since a loss or the gradient was not finite.
         seconds: spent in the loop over the batches.
     """

@@ -264,7 +264,7 @@ class StepOutcome:
 
 
 class TrainStep:
-    """Makes training steps.
+    """A training step: loss, gradients, optimizer, average.
 
     Args:
         state: the training state, changed by each step.

@@ -61,7 +61,7 @@ class Family:
 
 
 ANCHOR_OPTIONS = ("obj", "obj_pw", "anchor_t", "anchors")
-"""What the loss and head of families with anchors read."""
+"""Options that the loss and head of families with anchors read."""
 ANCHORS_ON_SHAPES = {"epochs": 24, "close_mosaic": 18, "cls": 1.0}
 """Scaled to five classes, the usual class gain teaches coarse levels no class in time."""
 

@@ -1,4 +1,4 @@
-"""Which technique helped, and how sure is that: effects of techniques over paired runs, with intervals.
+"""Effects of techniques over paired runs, with intervals: which technique helped, and how sure that is.
 
 Two runs of one seed whose sets differ in just one technique are a pair; the technique's effect is the mean over seeds
 of what having it changes. Leave-one-out, add-one-in and factorial studies differ only in which pairs they hold; in a
@@ -73,7 +73,7 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Effect:
-    """What having a technique changes in a metric.
+    """Effect of having a technique on a metric.
 
     Attributes:
         technique: which.
@@ -159,7 +159,7 @@ def effects(
 
 
 def noise(runs: Sequence[Run], metric: str) -> Noise:
-    """How much a metric changes from seed to seed, and on how many degrees of freedom that rests.
+    """Noise of a metric from seed to seed, and its degrees of freedom.
 
     Args:
         runs: of the study.

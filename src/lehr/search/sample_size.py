@@ -24,7 +24,7 @@ Measured = Mapping[frozenset[str], Mapping[int, float]]
 """Values by set of techniques and seed."""
 
 ODD_LEVEL = 0.005
-"""How often a set whose noise is that of the others is taken for odd.
+"""Probability that a set whose noise is that of the others is taken for odd.
 
 At 3 seeds and 6 techniques (simulated), one with five times the noise hides 22 in 100 differences of 4 standard
 deviations of the others where it is left in, and 4 in 100 where it is taken out.
@@ -62,7 +62,7 @@ class Cells:
 
 @dataclass(frozen=True, slots=True)
 class Noise:
-    """How much a metric changes from seed to seed, pooled over the sets of techniques.
+    """Noise of a metric from seed to seed, pooled over the sets of techniques.
 
     Attributes:
         deviation: standard deviation of one run from seed to seed; None where no set has two seeds.
@@ -229,7 +229,7 @@ def seeds_needed(deviation: float, size: float, power: float = 0.8, level: float
 
 
 def found_share(shift: float, seeds: int, level: float, sets: int) -> float:
-    """How often a difference is found, 0 to 1.
+    """Probability that a difference is found, 0 to 1.
 
     Degrees of freedom are those of the mixed variance of `lehr.search.effects` (Satterthwaite, 1946), exact for two
     sets and a little too few for more: what is promised is kept.

@@ -38,7 +38,7 @@ FORM = "'NAME: {on: {OPTION: VALUE}, off: {OPTION: VALUE}}'"
 
 
 def switches() -> dict[str, Switch]:
-    """What techniques say can be switched, by name."""
+    """Switches of all techniques, by name."""
     return {switch.name: switch for technique in techniques() for switch in technique.switches}
 
 
@@ -141,7 +141,7 @@ def _read(file: Path, config: TrainConfig) -> dict[str, Sides]:
 
 
 def _check(chosen: Mapping[str, Sides]) -> None:
-    """Whether techniques can be switched each by itself.
+    """Check that techniques can be switched each by itself.
 
     Raises:
         InputError: two of them set the same option.

@@ -1,4 +1,4 @@
-"""Quarter turns: pictures from above, of cells or from the air, have no right way up (Cohen & Welling, 2016)."""
+"""Quarter turns: images from above, of cells or from the air, have no right way up (Cohen & Welling, 2016)."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ import dataclasses
 
 import numpy as np
 
-from lehr.augment.augmentation import Augmentation, PictureContext
+from lehr.augment.augmentation import Augmentation, CanvasContext
 from lehr.augment.geometry import Matrix, transform_boxes
 from lehr.augment.tiles import Plan, Tile
 
 
-def quarter_turn(plan: Plan, context: PictureContext, rng: np.random.Generator) -> Plan:
-    """Turn a picture by 90, 180 or 270 degrees, each as likely; a picture that is no square by 180.
+def quarter_turn(plan: Plan, context: CanvasContext, rng: np.random.Generator) -> Plan:
+    """Turn a canvas by 90, 180 or 270 degrees, each as likely; a canvas that is no square by 180.
 
     Args:
-        plan: of the picture.
-        context: what else is known of the picture.
+        plan: of the canvas.
+        context: what else is known of the canvas.
         rng: draws the turn.
     """
     width, height = context.shape
@@ -28,12 +28,12 @@ def quarter_turn(plan: Plan, context: PictureContext, rng: np.random.Generator) 
 
 
 def turn_matrix(turns: int, width: int, height: int) -> Matrix:
-    """The matrix (3, 3) that turns a picture clockwise and puts it back to where it was.
+    """The matrix (3, 3) that turns a canvas clockwise and puts it back to where it was.
 
     Args:
         turns: quarter turns, 1 to 3; 1 and 3 need a square.
-        width: of the picture, pixels.
-        height: of the picture, pixels.
+        width: of the canvas, pixels.
+        height: of the canvas, pixels.
     """
     matrices = {
         1: [[0, -1, height], [1, 0, 0], [0, 0, 1]],
@@ -48,4 +48,4 @@ def _turned(plan: Plan, matrix: Matrix) -> Plan:
     return dataclasses.replace(plan, tiles=tiles)
 
 
-QUARTER_TURNS = Augmentation("quarter-turns", quarter_turn, "pictures from above have no right way up")
+QUARTER_TURNS = Augmentation("quarter-turns", quarter_turn, "images from above have no right way up")
