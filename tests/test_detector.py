@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import ast
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+import lehr
 from lehr import Detector
 from lehr.data.images import read_image
 from lehr.errors import InputError, LehrError
@@ -55,3 +58,52 @@ def test_training_goes_on_at_the_scale_of_the_weights_and_on_one_class(make_yolo
     assert again.val(data, single_cls=True).metrics.instances == 4
     with pytest.raises(InputError, match="its classes are small, large"):
         again.val(data)
+
+
+def test_a_detector_is_made_from_a_file_of_weights(make_yolo: MakeYolo, tmp_path: Path) -> None:
+    small = {"epochs": 1, "imgsz": 64, "batch": 4, "width": 0.125, "depth": 0.33, "project": tmp_path / "runs"}
+    trained = Detector("yolov5n")
+    best = trained.train(data=str(make_yolo()), device="cpu", **small).best
+    pixels = np.full((64, 64, 3), 90, np.uint8)
+    wanted = trained.predict(pixels, conf=0.001)[0]
+    for detector in (Detector(best, device="cpu"), Detector(str(best), "cpu"), Detector.load(best, "cpu")):
+        assert detector.device.type == "cpu" and detector.model.variant == "yolov5n"
+        np.testing.assert_array_equal(detector.predict(pixels, conf=0.001)[0].boxes, wanted.boxes)
+    with pytest.raises(InputError, match=r"--device nowhere: not a device"):
+        Detector(best, device="nowhere")
+    other = best.rename(best.with_name("best"))
+    assert Detector.load(other, device="cpu").names == ("small", "large")
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ("yolov9n", "there is no model 'yolov9n'. Did you mean"),
+        ("none.safetensors", "none.safetensors: there is no such weights file"),
+        ("runs/train/best", "best: there is no such weights file"),
+        (Path("best"), "best: there is no such weights file"),
+        ("yolov8n.pt", "yolov8n.pt: Lehr reads weights from the .safetensors files that it writes, and no .pt"),
+        ("a/yolov5s.PTH", "and no .PTH checkpoints"),
+    ],
+)
+def test_a_missing_file_is_told_from_an_unknown_model(given: str | Path, words: str) -> None:
+    with pytest.raises(InputError) as caught:
+        Detector(given)
+    assert words in str(caught.value)
+
+
+def test_every_exported_name_is_the_one_of_its_module() -> None:
+    for name in lehr.__all__:
+        value = getattr(lehr, name)
+        assert name in dir(lehr) and (name == "__version__" or getattr(sys.modules[value.__module__], name) is value)
+    with pytest.raises(AttributeError, match="Detektor"):
+        lehr.Detektor  # noqa: B018
+
+
+def test_names_for_editors_are_those_that_are_loaded() -> None:
+    tree = ast.parse(Path(lehr.__file__).read_text())
+    (block,) = (node for node in tree.body if isinstance(node, ast.If))
+    imports = {
+        alias.name: line.module for line in block.body if isinstance(line, ast.ImportFrom) for alias in line.names
+    }
+    assert imports == lehr._MODULES and {*imports, "__version__"} == set(lehr.__all__)

@@ -7,18 +7,59 @@ from typing import TYPE_CHECKING, Any
 from lehr.version import __version__
 
 if TYPE_CHECKING:
+    from lehr.callbacks.callback import Callback
+    from lehr.detections import Detection, Detections
     from lehr.detector import Detector
+    from lehr.engine.result import TrainResult
+    from lehr.errors import Diverged, InputError, LehrError, Stopped
+    from lehr.evaluation.evaluator import Evaluation
+    from lehr.evaluation.metrics import ClassMetrics, Metrics
 
-__all__ = ["Detector", "__version__"]
+__all__ = [
+    "Callback",
+    "ClassMetrics",
+    "Detection",
+    "Detections",
+    "Detector",
+    "Diverged",
+    "Evaluation",
+    "InputError",
+    "LehrError",
+    "Metrics",
+    "Stopped",
+    "TrainResult",
+    "__version__",
+]
+
+_MODULES = {
+    "Callback": "lehr.callbacks.callback",
+    "ClassMetrics": "lehr.evaluation.metrics",
+    "Detection": "lehr.detections",
+    "Detections": "lehr.detections",
+    "Detector": "lehr.detector",
+    "Diverged": "lehr.errors",
+    "Evaluation": "lehr.evaluation.evaluator",
+    "InputError": "lehr.errors",
+    "LehrError": "lehr.errors",
+    "Metrics": "lehr.evaluation.metrics",
+    "Stopped": "lehr.errors",
+    "TrainResult": "lehr.engine.result",
+}
+"""Where each name is defined. Importing torch takes seconds; `import lehr` must cost nothing until a name is used."""
 
 
 def __getattr__(name: str) -> Any:
-    # Importing torch takes seconds; `import lehr` must cost nothing until something is used.
-    if name == "Detector":
-        from lehr.runtime.environment import tidy_imports
+    if name not in _MODULES:
+        raise AttributeError(f"module 'lehr' has no attribute {name!r}")
+    from importlib import import_module
 
-        with tidy_imports():
-            from lehr.detector import Detector
+    from lehr.runtime.environment import tidy_imports
 
-        return Detector
-    raise AttributeError(f"module 'lehr' has no attribute {name!r}")
+    with tidy_imports():
+        value = getattr(import_module(_MODULES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -20,7 +20,7 @@ from lehr.evaluation.evaluator import Evaluation, evaluate
 from lehr.models.detection import DetectionModel
 from lehr.models.family import find_family
 from lehr.models.scale import rounded_size
-from lehr.models.weights import load_model
+from lehr.models.weights import load_model, names_weights
 from lehr.prediction.predictor import ImageSource, predict_images
 from lehr.prediction.sources import find_images
 from lehr.runtime.device import configure_backend, pick_device
@@ -37,10 +37,12 @@ class Detector:
     """A detector by its model's name, or with the weights of a file.
 
     Args:
-        model: a model's name, e.g. "yolov8n"; it knows nothing until it is trained.
+        model: a model's name, e.g. "yolov8n", which knows nothing until it is trained; or a .safetensors file that Lehr
+            wrote, e.g. "runs/train/best.safetensors".
+        device: where the weights of a file are put: auto, cpu, cuda, mps or a CUDA index such as "0".
 
     Raises:
-        InputError: there is no such model.
+        InputError: there is no such model or device, or the file cannot be used.
 
     Example:
         >>> from lehr import Detector
@@ -49,16 +51,19 @@ class Detector:
         >>> detector.predict("photo.jpg")[0].to_supervision()  # doctest: +SKIP
     """
 
-    def __init__(self, model: str = "yolov8n") -> None:
-        find_family(model)
-        self._name = model
+    def __init__(self, model: str | Path = "yolov8n", device: str = "auto") -> None:
         self._weights: Path | None = None
         self._model: DetectionModel | None = None
         self._callbacks: list[object] = []
+        if names_weights(model):
+            self._become(Path(model), device)
+        else:
+            self._name = str(model)
+            find_family(self._name)
 
     @classmethod
     def load(cls, path: str | Path, device: str = "auto") -> Self:
-        """A detector with weights.
+        """Load a detector from a file of weights, whatever its name.
 
         Args:
             path: a .safetensors file that Lehr wrote.
@@ -67,10 +72,7 @@ class Detector:
         Raises:
             InputError: the file cannot be used, or there is no such device.
         """
-        model = load_model(Path(path), pick_device(device))
-        detector = cls(model.variant)
-        detector._weights, detector._model = Path(path), model
-        return detector
+        return cls(Path(path), device)
 
     @property
     def model(self) -> DetectionModel:
@@ -132,7 +134,7 @@ class Detector:
         listeners = (*self._callbacks, *callbacks)
         if resume is not None:
             result = go_on(None if resume is True else Path(resume), options, listeners, verbose)
-            self._take(result, str(options.get("device", "auto")))
+            self._become(result.best, _first_device(str(options.get("device", "auto"))))
             return result
         start: dict[str, Any] = {"model": self._name}
         if self._model is not None and self._weights is not None:
@@ -140,12 +142,12 @@ class Detector:
             start |= {"weights": self._weights, "depth": scale.depth, "width": scale.width}
         config = build_config({**start, **options})
         result = train(config, listeners, verbose)
-        self._take(result, config.devices.device)
+        self._become(result.best, _first_device(config.devices.device))
         return result
 
-    def _take(self, result: TrainResult, device: str) -> None:
-        """Becomes the best of a run."""
-        self._weights, self._model = result.best, load_model(result.best, pick_device(device.split(",")[0]))
+    def _become(self, weights: Path, device: str) -> None:
+        """Take the weights of a file, and with them its model's name."""
+        self._weights, self._model = weights, load_model(weights, pick_device(device))
         self._name = self._model.variant
 
     def val(
@@ -248,3 +250,7 @@ class Detector:
 
     def _imgsz(self, wanted: int | None) -> int:
         return rounded_size(wanted or self.model.imgsz)
+
+
+def _first_device(devices: str) -> str:
+    return devices.split(",")[0]

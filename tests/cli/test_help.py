@@ -53,7 +53,16 @@ def _seconds() -> float:
 
 
 def test_importing_lehr_costs_nothing() -> None:
-    code = "import sys, lehr\nassert not {'torch', 'cv2', 'pydantic', 'numpy'} & set(sys.modules)"
+    code = (
+        "import sys, time\nbefore = time.process_time()\nimport lehr\nprint(time.process_time() - before)\n"
+        "assert not {'torch', 'cv2', 'pydantic', 'numpy'} & set(sys.modules)"
+    )
+    command = [sys.executable, "-c", code]
+    assert min(float(subprocess.run(command, check=True, capture_output=True).stdout) for _ in range(5)) < 0.05
+
+
+def test_errors_are_imported_without_torch() -> None:
+    code = "import sys\nfrom lehr import Diverged, InputError, LehrError, Stopped\nassert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
 
 

@@ -25,6 +25,8 @@ from lehr.runtime.atomic_write import atomic_file
 from lehr.technique import Section, State, Switch, Technique
 
 FORMAT = "lehr-1"
+PICKLED = (".pt", ".pth")
+"""Checkpoints of other trainers, which may run code when they are read."""
 
 
 def save_weights(model: DetectionModel, path: Path, details: Mapping[str, Any] | None = None) -> None:
@@ -102,6 +104,11 @@ def read_metadata(path: Path) -> dict[str, str]:
     Raises:
         InputError: the file is missing, is no safetensors file, is cut off, or was not written by Lehr.
     """
+    if path.suffix.lower() in PICKLED:
+        raise InputError(
+            f"{path}: Lehr reads weights from the .safetensors files that it writes, and no {path.suffix} checkpoints. "
+            "Give such a file, or a model's name such as yolov8n to start from random weights."
+        )
     if not path.is_file():
         raise InputError(
             f"{path}: there is no such weights file. Give a .safetensors file, e.g. runs/train/best.safetensors."
@@ -111,13 +118,19 @@ def read_metadata(path: Path) -> dict[str, str]:
             metadata = file.metadata() or {}
     except (SafetensorError, OSError) as error:
         raise InputError(
-            f"{path}: is not a readable .safetensors file ({error}). A published .pt checkpoint must be imported first."
+            f"{path}: is not a readable .safetensors file ({error}). Give weights that Lehr saved."
         ) from None
     if metadata.get("format") != FORMAT:
         raise InputError(
             f"{path}: has no Lehr metadata, so model and classes are unknown. Give weights that Lehr saved."
         )
     return dict(metadata)
+
+
+def names_weights(text: str | Path) -> bool:
+    """Tell whether a text names a file of weights rather than a model: by its ending, or by a folder in it."""
+    path = Path(text)
+    return isinstance(text, Path) or path.suffix.lower() in (".safetensors", *PICKLED) or path.name != text
 
 
 def load_model(path: Path, device: torch.device | None = None) -> DetectionModel:
