@@ -52,10 +52,10 @@ def count_kinds(faults: Iterable[Fault]) -> str:
     return ", ".join(f"{count} {kind}" for kind, count in counted.most_common())
 
 
-def _few(faults: Iterable[Fault], most: int = 5) -> str:
+def _few(faults: Iterable[Fault], limit: int = 5) -> str:
     lines = [str(fault) for fault in faults]
-    more = [f"... and {len(lines) - most} more; `lehr data check` lists all"] if len(lines) > most else []
-    return "\n".join(lines[:most] + more)
+    more = [f"... and {len(lines) - limit} more; `lehr data check` lists all"] if len(lines) > limit else []
+    return "\n".join(lines[:limit] + more)
 
 
 def _decode(path: Path) -> Fault | None:

@@ -54,7 +54,7 @@ class GeneratedSample:
 
 
 def load_shapes() -> Dataset:
-    """The data set, generated on first use into `$LEHR_CACHE` or `~/.cache/lehr`.
+    """The data set, generated on first use into the cache folder (`LEHR_CACHE`, else the system's).
 
     Raises:
         InputError: that folder cannot be written.

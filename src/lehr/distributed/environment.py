@@ -18,7 +18,7 @@ class World:
         local_count: those of its machine.
         node: its machine, from 0.
         attempt: how often they have been started again.
-        most_attempts: how often they may be.
+        max_attempts: how often they may be.
         looked_after: whether their parent is a launcher that watches them, rather than a shell, say.
     """
 
@@ -29,7 +29,7 @@ class World:
     local_count: int = 1
     node: int = 0
     attempt: int = 0
-    most_attempts: int = 0
+    max_attempts: int = 0
     looked_after: bool = False
 
 

@@ -279,7 +279,7 @@ def _train(setup: Setup, callbacks: Dispatcher, output: Console) -> TrainResult:
     with StopRequest() as stop, _ending(callbacks):
         if setup.group.again:
             place = setup.group.world
-            count = f": {place.attempt} of at most {place.most_attempts} times" if place.attempt else ""
+            count = f": {place.attempt} of at most {place.max_attempts} times" if place.attempt else ""
             output.say(f"Started again after a process was lost{count}.")
         for line in setup.notes:
             output.say(line)

@@ -43,7 +43,7 @@ from lehr.techniques.optimizer import build_optimizer
 from lehr.techniques.plan import TrainingPlan
 from lehr.techniques.sync_batch_norm import Membership, convert
 
-MOST_EVALUATED = 32
+MAX_EVAL_BATCH = 32
 """Images of a validation batch at most. Whole batches are dealt to the processes, so that how many there are changes
 nothing; with a size that does not follow the training batch beyond this, they also are enough to go round."""
 
@@ -187,7 +187,7 @@ def prepare(
         val_samples=data.val_store.samples,
         feed=feed,
         val_loader=data.val_loader,
-        val_requests=eval_requests(data.val_store, min(config.batch, MOST_EVALUATED)),
+        val_requests=eval_requests(data.val_store, min(config.batch, MAX_EVAL_BATCH)),
         plan=plan,
         forward_loss=forward_loss,
         step_sync=StepSync(ranks, statistics.block if synchronized is None else None, device)
