@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from cyclopts import App, CycloptsError
+from cyclopts import App, CycloptsError, Parameter
 
 from lehr.errors import InputError, LehrError
 from lehr.runtime.console import complain
@@ -18,6 +18,7 @@ app = App(
     help="Trains YOLO detectors; every technique is a part one can read, plot, switch and measure.",
     version=f"lehr {__version__}",
     help_format="plaintext",
+    default_parameter=Parameter(negative_iterable=()),
 )
 app.command(
     "lehr.cli.train:train",
