@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: install demo test check pictures docs-index format clean
+.PHONY: install options demo test check pictures docs-index format clean
 
 install: $(VENV)/.installed
 
@@ -27,6 +27,10 @@ check: install
 test: check
 	$(BIN)/python -m pytest -m "not alone" -n logical --maxprocesses 8 --dist loadfile --no-loadscope-reorder
 	$(BIN)/python -m pytest -m alone
+
+# Written down for type checkers from what lehr/options.py defines.
+options: install
+	$(BIN)/python tools/train_options.py
 
 pictures: install
 	$(BIN)/python docs/rooms.py

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from lehr.errors import InputError, did_you_mean
 from lehr.hyperparameters import read_hyperparameters
-from lehr.models.family import ANCHOR_OPTIONS, Family, find_family
+from lehr.models.family import ANCHOR_OPTIONS, Family, find_family, known_case
 from lehr.models.scale import rounded_size
 from lehr.options import (
     GROUPS,
@@ -100,7 +100,7 @@ def build_config(options: Mapping[str, Any], source: str = "options") -> TrainCo
         name = str(key).replace("-", "_")
         if name not in groups and name != "hyp":
             raise InputError(f"{source}: unknown option '{key}'. {did_you_mean(name, [*groups, 'hyp'])}")
-        given[name] = value
+        given[name] = known_case(value) if name == "model" and isinstance(value, str) else value
     family = find_family(str(given.get("model") or ModelOptions().model))
     hyp = given.pop("hyp", None)
     notes: tuple[str, ...] = ()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self, Unpack
 
 import torch
 
@@ -31,6 +31,7 @@ from lehr.techniques.single_class import as_one_class
 
 if TYPE_CHECKING:
     from lehr.engine.result import TrainResult
+    from lehr.train_options import TrainOptions
 
 
 class Detector:
@@ -113,7 +114,7 @@ class Detector:
         resume: str | Path | Literal[True] | None = None,
         callbacks: Sequence[object] = (),
         verbose: bool = True,
-        **options: Any,
+        **options: Unpack[TrainOptions],
     ) -> TrainResult:
         """Train, and become the best of the run.
 
@@ -133,7 +134,7 @@ class Detector:
 
         listeners = (*self._callbacks, *callbacks)
         if resume is not None:
-            result = go_on(None if resume is True else Path(resume), options, listeners, verbose)
+            result = go_on(None if resume is True else Path(resume), dict(options), listeners, verbose)
             self._become(result.best, _first_device(str(options.get("device", "auto"))))
             return result
         start: dict[str, Any] = {"model": self._name}
@@ -198,13 +199,26 @@ class Detector:
             return evaluate(model, samples, loader, requests, confidence=conf, iou=iou, max_det=max_det)
 
     def predict(
-        self, source: str | Path | ImageSource | Sequence[str | Path | ImageSource], **options: Any
+        self,
+        source: str | Path | ImageSource | Sequence[str | Path | ImageSource],
+        *,
+        imgsz: int | None = None,
+        square: bool = False,
+        batch: int = 1,
+        conf: float = 0.25,
+        iou: float = 0.7,
+        max_det: int = 300,
     ) -> list[Detections]:
-        """The objects of each image.
+        """Find the objects of each image.
 
         Args:
             source: an image, folder or glob, pixels as uint8 (height, width, 3) RGB, or a sequence of these.
-            options: those of `stream`.
+            imgsz: longest side, pixels, rounded up to a multiple of 32; None for what the weights were trained for.
+            square: letterbox to squares instead of the smallest rectangle.
+            batch: images at once.
+            conf: lowest score.
+            iou: overlap from which a detection is a repetition.
+            max_det: most detections an image.
 
         Raises:
             InputError: an image cannot be read.
@@ -213,7 +227,8 @@ class Detector:
         images: list[ImageSource] = []
         for each in given:
             images += find_images([str(each)]) if isinstance(each, str | Path) else [each]
-        return list(self.stream(images, **options))
+        found = self.stream(images, imgsz=imgsz, square=square, batch=batch, conf=conf, iou=iou, max_det=max_det)
+        return list(found)
 
     def stream(
         self,

@@ -6,9 +6,9 @@ import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 Probability = Annotated[float, Field(ge=0, le=1)]
 
@@ -47,6 +47,27 @@ class Options(BaseModel):
 
     fixed_because: ClassVar[str] = ""
     """Why an option of this group without `OnResume` cannot change when a run goes on."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _any_case(cls, given: Any) -> Any:
+        """Match values that are one of a few names without regard to case, e.g. sgd for SGD."""
+        if not isinstance(given, Mapping):
+            return given
+        return {
+            name: _in_known_case(cls.model_fields[name].annotation, value) if name in cls.model_fields else value
+            for name, value in given.items()
+        }
+
+
+def _in_known_case(annotation: Any, value: Any) -> Any:
+    """Return the one name of a `Literal` that a value is but for its case; the value itself where there is none."""
+    if not isinstance(value, str):
+        return value
+    parts = [annotation, *get_args(annotation)]
+    names = [name for part in parts if get_origin(part) is Literal for name in get_args(part) if isinstance(name, str)]
+    alike = [name for name in names if name.casefold() == value.casefold()]
+    return alike[0] if value not in names and len(alike) == 1 else value
 
 
 class DataOptions(Options):

@@ -6,30 +6,8 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from lehr.cli.train_options import (
-    FIRST,
-    Augment,
-    Config,
-    Data,
-    Devices,
-    Hyp,
-    Loss,
-    Model,
-    Run,
-    Schedule,
-    Speed,
-    merged,
-)
-from lehr.options import (
-    AugmentOptions,
-    DataOptions,
-    DeviceOptions,
-    LossOptions,
-    ModelOptions,
-    RunOptions,
-    ScheduleOptions,
-    SpeedOptions,
-)
+from lehr.cli.options import Quiet
+from lehr.cli.train_options import FIRST, RunArguments, RunParameter
 from lehr.studies.options import AblateOptions, StudyOptions
 
 
@@ -38,16 +16,8 @@ def ablate(
     ablation: Annotated[AblateOptions, Parameter(name="*", group=FIRST["Ablation"])] = AblateOptions(),
     study: Annotated[StudyOptions, Parameter(name="*", group=FIRST["Study"])] = StudyOptions(),
     dry_run: Annotated[bool, Parameter(negative=(), group=FIRST["Study"])] = False,
-    data: Data = DataOptions(),
-    model: Model = ModelOptions(),
-    schedule: Schedule = ScheduleOptions(),
-    loss: Loss = LossOptions(),
-    augment: Augment = AugmentOptions(),
-    speed: Speed = SpeedOptions(),
-    devices: Devices = DeviceOptions(),
-    run: Run = RunOptions(),
-    config: Config = None,
-    hyp: Hyp = None,
+    quiet: Quiet = False,
+    run: RunParameter = RunArguments(),
 ) -> None:
     """Tell which techniques help on your data: trains with and without each, over several seeds, and compares.
 
@@ -61,13 +31,13 @@ def ablate(
     dry_run:
         List the runs and say about how long they would take, from one epoch that is trained, and stop.
     """
-    from lehr.cli.output import say
+    from lehr.cli.output import speaker
     from lehr.report.effects_table import answers, effects_text
     from lehr.runtime.console import duration
     from lehr.studies.ablate import AblateStudy
     from lehr.studies.dry_run import describe_runs, describe_switches
 
-    settings = merged(data, model, schedule, loss, augment, speed, devices, run, config=config, hyp=hyp)
+    settings, say = run.settings(), speaker(quiet)
     search = AblateStudy(settings, ablation, study)
     for note in settings.notes:
         say(note)
@@ -77,7 +47,7 @@ def ablate(
         say("One epoch is trained to estimate the time ...")
         say(f"About {duration(search.seconds())} here.")
         return
-    done = search.run_study()
+    done = search.run_study(verbose=not quiet)
     found = search.effects(done.records)
     shown = {metric: found[metric] for metric in ("fitness", "map50", "map", "seconds", "memory")}
     say("\n" + effects_text(shown))

@@ -6,30 +6,8 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from lehr.cli.train_options import (
-    FIRST,
-    Augment,
-    Config,
-    Data,
-    Devices,
-    Hyp,
-    Loss,
-    Model,
-    Run,
-    Schedule,
-    Speed,
-    merged,
-)
-from lehr.options import (
-    AugmentOptions,
-    DataOptions,
-    DeviceOptions,
-    LossOptions,
-    ModelOptions,
-    RunOptions,
-    ScheduleOptions,
-    SpeedOptions,
-)
+from lehr.cli.options import Quiet
+from lehr.cli.train_options import FIRST, RunArguments, RunParameter
 from lehr.studies.options import EvolveOptions, StudyOptions
 
 
@@ -38,16 +16,8 @@ def evolve(
     evolution: Annotated[EvolveOptions, Parameter(name="*", group=FIRST["Evolution"])] = EvolveOptions(),
     study: Annotated[StudyOptions, Parameter(name="*", group=FIRST["Study"])] = StudyOptions(),
     dry_run: Annotated[bool, Parameter(negative=(), group=FIRST["Study"])] = False,
-    data: Data = DataOptions(),
-    model: Model = ModelOptions(),
-    schedule: Schedule = ScheduleOptions(),
-    loss: Loss = LossOptions(),
-    augment: Augment = AugmentOptions(),
-    speed: Speed = SpeedOptions(),
-    devices: Devices = DeviceOptions(),
-    run: Run = RunOptions(),
-    config: Config = None,
-    hyp: Hyp = None,
+    quiet: Quiet = False,
+    run: RunParameter = RunArguments(),
 ) -> None:
     """Search for better hyperparameters: each trial is a training run, the first with the values as they are.
 
@@ -60,12 +30,12 @@ def evolve(
     dry_run:
         Say what would be varied and about how long it would take, from one epoch that is trained, and stop.
     """
-    from lehr.cli.output import say
+    from lehr.cli.output import speaker
     from lehr.runtime.console import duration
     from lehr.studies.dry_run import describe_space
     from lehr.studies.evolve import EVOLVED, EvolveStudy, best_record, command
 
-    settings = merged(data, model, schedule, loss, augment, speed, devices, run, config=config, hyp=hyp)
+    settings, say = run.settings(), speaker(quiet)
     search = EvolveStudy(settings, evolution, study)
     for note in (*settings.notes, *search.evolution.space.notes):
         say(note)
@@ -78,7 +48,7 @@ def evolve(
         )
         say(f"About {duration(search.seconds())} here if nothing is pruned.")
         return
-    done = search.run_study()
+    done = search.run_study(verbose=not quiet)
     best, first = best_record(done.records), done.records[0]
     if best is None:
         say("No trial has finished yet." if not done.ended else "No trial has finished.")

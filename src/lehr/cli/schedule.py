@@ -9,19 +9,9 @@ import yaml
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
-from lehr.cli.train_options import Augment, Config, Data, Devices, Hyp, Loss, Model, Run, Schedule, Speed, merged
+from lehr.cli.train_options import RunArguments, RunParameter
 from lehr.config import TrainConfig, build_config
 from lehr.errors import InputError
-from lehr.options import (
-    AugmentOptions,
-    DataOptions,
-    DeviceOptions,
-    LossOptions,
-    ModelOptions,
-    RunOptions,
-    ScheduleOptions,
-    SpeedOptions,
-)
 
 
 def schedule(
@@ -31,16 +21,7 @@ def schedule(
     compare: Annotated[list[str] | None, Parameter(group="Output", negative=())] = None,
     images: Annotated[int | None, Parameter(group="Output", validator=Number(gte=1))] = None,
     classes: Annotated[int | None, Parameter(group="Output", validator=Number(gte=1))] = None,
-    data: Data = DataOptions(),
-    model: Model = ModelOptions(),
-    schedule: Schedule = ScheduleOptions(),
-    loss: Loss = LossOptions(),
-    augment: Augment = AugmentOptions(),
-    speed: Speed = SpeedOptions(),
-    devices: Devices = DeviceOptions(),
-    run: Run = RunOptions(),
-    config: Config = None,
-    hyp: Hyp = None,
+    run: RunParameter = RunArguments(),
 ) -> None:
     """Show the learning rates, momentum and accumulation of every step of a run, before it is trained.
 
@@ -65,7 +46,7 @@ def schedule(
     from lehr.techniques.plan import write_csv
     from lehr.techniques.schedule import schedule_name
 
-    settings = merged(data, model, schedule, loss, augment, speed, devices, run, config=config, hyp=hyp)
+    settings = run.settings()
     first = preview(settings, images, classes)
     given = f"{schedule_name(settings.schedule)} schedule, {settings.schedule.warmup} warmup"
     plans = {given if compare else settings.model.model: first.plan}

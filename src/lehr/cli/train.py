@@ -8,33 +8,10 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from lehr.cli.options import Quiet
-from lehr.cli.train_options import (
-    Augment,
-    Config,
-    Data,
-    Devices,
-    Hyp,
-    Loss,
-    Model,
-    Run,
-    Schedule,
-    Speed,
-    given_options,
-    merged,
-)
+from lehr.cli.train_options import RunArguments, RunParameter
 from lehr.distributed.environment import world
 from lehr.errors import InputError
-from lehr.options import (
-    AugmentOptions,
-    DataOptions,
-    DeviceOptions,
-    LossOptions,
-    ModelOptions,
-    RunOptions,
-    ScheduleOptions,
-    SpeedOptions,
-    describe_may_change,
-)
+from lehr.options import describe_may_change
 
 Resume = Annotated[
     list[Path] | None,
@@ -51,16 +28,7 @@ Resume = Annotated[
 
 def train(
     *,
-    data: Data = DataOptions(),
-    model: Model = ModelOptions(),
-    schedule: Schedule = ScheduleOptions(),
-    loss: Loss = LossOptions(),
-    augment: Augment = AugmentOptions(),
-    speed: Speed = SpeedOptions(),
-    devices: Devices = DeviceOptions(),
-    run: Run = RunOptions(),
-    config: Config = None,
-    hyp: Hyp = None,
+    run: RunParameter = RunArguments(),
     resume: Resume = None,
     explain: Annotated[bool, Parameter(negative=(), group="Files")] = False,
     quiet: Quiet = False,
@@ -78,12 +46,12 @@ def train(
     from lehr.cli.output import say
 
     if resume is not None:
-        if config is not None or hyp is not None or explain:
+        if run.config is not None or run.hyp is not None or explain:
             raise InputError("--resume: goes with no --config, --hyp or --explain; a run goes on with its own options.")
-        changes = given_options(data, model, schedule, loss, augment, speed, devices, run)
+        changes = run.given()
         _go_on(resume[0] if resume else None, changes, verbose=not quiet)
         return
-    settings = merged(data, model, schedule, loss, augment, speed, devices, run, config=config, hyp=hyp)
+    settings = run.settings()
     if explain:
         from lehr.cli.explanation import explanation
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,6 +12,7 @@ from lehr.callbacks.names import code_notice, split_code
 from lehr.config import TrainConfig, build_config
 from lehr.hyperparameters import read_hyperparameters
 from lehr.options import (
+    GROUPS,
     AugmentOptions,
     DataOptions,
     DeviceOptions,
@@ -47,29 +49,53 @@ Hyp = Annotated[
 ]
 
 
-def merged(*groups: Options, config: Path | None, hyp: str | None) -> TrainConfig:
-    """The configuration of a run: the file's options, over them the hyperparameters', over them the shell's.
+@dataclass(frozen=True, slots=True)
+class RunArguments:
+    """The options of a run as a command takes them, beside its own.
 
-    Args:
-        groups: the groups of options that the shell gave.
+    Attributes:
         config: a YAML file of options.
         hyp: a hyperparameter file or preset.
-
-    Raises:
-        InputError: a file cannot be used, or a value is out of range.
     """
-    given = given_options(*groups)
-    options: dict[str, Any] = {}
-    if config is not None:
-        options = {name.replace("-", "_"): value for name, value in read_mapping(config).items()}
-        build_config(options, str(config))
-    if hyp is not None:
-        model = given.get("model") or options.get("model") or ModelOptions().model
-        read = read_hyperparameters(hyp, model)
-        options = {name: value for name, value in options.items() if name not in read.values} | {"hyp": hyp}
-    options, notes = without_code(options, config)
-    settings = build_config(options | given)
-    return settings.model_copy(update={"notes": (*settings.notes, *notes)})
+
+    data: Data = DataOptions()
+    model: Model = ModelOptions()
+    schedule: Schedule = ScheduleOptions()
+    loss: Loss = LossOptions()
+    augment: Augment = AugmentOptions()
+    speed: Speed = SpeedOptions()
+    devices: Devices = DeviceOptions()
+    run: Run = RunOptions()
+    config: Config = None
+    hyp: Hyp = None
+
+    def given(self) -> dict[str, Any]:
+        """Return the options that the shell gave, by flat name."""
+        groups: list[Options] = [getattr(self, group) for group in GROUPS]
+        return {name: getattr(group, name) for group in groups for name in group.model_fields_set}
+
+    def settings(self) -> TrainConfig:
+        """Merge the file's options, over them the hyperparameters', over them the shell's.
+
+        Raises:
+            InputError: a file cannot be used, or a value is out of range.
+        """
+        given = self.given()
+        options: dict[str, Any] = {}
+        if self.config is not None:
+            options = {name.replace("-", "_"): value for name, value in read_mapping(self.config).items()}
+            build_config(options, str(self.config))
+        if self.hyp is not None:
+            model = given.get("model") or options.get("model") or ModelOptions().model
+            read = read_hyperparameters(self.hyp, model)
+            options = {name: value for name, value in options.items() if name not in read.values} | {"hyp": self.hyp}
+        options, notes = without_code(options, self.config)
+        settings = build_config(options | given)
+        return settings.model_copy(update={"notes": (*settings.notes, *notes)})
+
+
+RunParameter = Annotated[RunArguments, Parameter(name="*")]
+"""What each command about a run takes."""
 
 
 def without_code(options: dict[str, Any], file: Path | None) -> tuple[dict[str, Any], list[str]]:
@@ -83,8 +109,3 @@ def without_code(options: dict[str, Any], file: Path | None) -> tuple[dict[str, 
     if not left_out:
         return options, []
     return {**options, "callback": kept}, [code_notice(str(file), left_out)]
-
-
-def given_options(*groups: Options) -> dict[str, Any]:
-    """The options that the shell gave, by flat name."""
-    return {name: getattr(group, name) for group in groups for name in group.model_fields_set}

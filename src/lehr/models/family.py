@@ -141,6 +141,13 @@ def _found(model: str) -> Family | None:
     return None
 
 
+def known_case(model: str) -> str:
+    """Return the name of a known model that a name is but for its case; the name itself where there is none."""
+    if is_model(model):
+        return model
+    return next((name for name in model_names() if name.casefold() == model.casefold()), model)
+
+
 def model_names() -> tuple[str, ...]:
     """The names of all models, those of installed packages included."""
     return tuple(name for family in FAMILIES.all() for name in family.models)

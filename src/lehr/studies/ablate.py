@@ -81,8 +81,12 @@ class AblateStudy:
             return ""
         return f"{self.describe_set(self._on(record))}, seed {record.params.get(SEED)}"
 
-    def run_study(self) -> StudyOutcome:
-        """Work on the ablation until all trials have ended, or it is stopped."""
+    def run_study(self, verbose: bool = True) -> StudyOutcome:
+        """Work on the ablation until all trials have ended, or it is stopped.
+
+        Args:
+            verbose: print its course.
+        """
         return run_study(
             self.ablation,
             self.ablation.definition(self.data),
@@ -91,6 +95,7 @@ class AblateStudy:
             self.study,
             self.describe,
             lambda folder, _, records: self._write(folder, records),
+            verbose=verbose,
         )
 
     def seconds(self) -> float:

@@ -66,8 +66,12 @@ class EvolveStudy:
             base, space, options.sampler, options.pruner, options.prune_after, study.fitness.replace(" ", "")
         )
 
-    def run_study(self) -> StudyOutcome:
-        """Work on the search until all trials have ended, or it is stopped."""
+    def run_study(self, verbose: bool = True) -> StudyOutcome:
+        """Work on the search until all trials have ended, or it is stopped.
+
+        Args:
+            verbose: print its course.
+        """
         evolution = self.evolution
         done = run_study(
             evolution,
@@ -77,6 +81,7 @@ class EvolveStudy:
             self.study,
             lambda record: "",
             lambda folder, _, records: self._write(folder, records),
+            verbose=verbose,
         )
         self._write_page(done.folder, done.study, done.records)
         return done

@@ -29,12 +29,18 @@ class StudyConsole(Console):
         epochs: epochs of a whole trial.
         describe: says in a few words what a trial is.
         console: where to print; by default the standard output.
+        verbose: print; else only the file has it.
     """
 
     def __init__(
-        self, log: Path, epochs: int, describe: Callable[[Record], str], console: RichConsole | None = None
+        self,
+        log: Path,
+        epochs: int,
+        describe: Callable[[Record], str],
+        console: RichConsole | None = None,
+        verbose: bool = True,
     ) -> None:
-        super().__init__(log, console)
+        super().__init__(log, console, verbose=verbose)
         self._epochs = epochs
         self._describe = describe
         self._live: Live | None = None

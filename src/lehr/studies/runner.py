@@ -106,6 +106,7 @@ def run_study(
     options: StudyOptions,
     describe: Callable[[Record], str],
     write: Callable[[Path, SharedStudy, list[Record]], None],
+    verbose: bool = True,
 ) -> StudyOutcome:
     """Work on a study until it has ended, or is stopped.
 
@@ -117,6 +118,7 @@ def run_study(
         options: where it is kept and who works on it.
         describe: says in a few words what a trial is.
         write: writes what is known into the study's folder, whenever trials have ended.
+        verbose: print the course of the study.
 
     Raises:
         InputError: the study or its trials cannot be made.
@@ -155,7 +157,7 @@ def run_study(
     )
     seconds = None if options.hours is None else options.hours * 3600
     plan = Plan(study, job, places, slots, options.grace, config.devices.restarts, seconds)
-    with StudyConsole(folder / LOG, search.epochs, describe) as reporter, StopRequest() as stop:
+    with StudyConsole(folder / LOG, search.epochs, describe, verbose=verbose) as reporter, StopRequest() as stop:
         reporter.say(
             f"{definition.kind} '{folder.name}' in {shown(url)}: {len(slots)} trials of {search.epochs} epochs, "
             f"{len(places)} worker{'s' if len(places) > 1 else ''} here."

@@ -1,0 +1,186 @@
+"""The options of a run as typed keyword arguments; written by `make options` from lehr/options.py."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal, TypedDict
+
+
+class TrainOptions(TypedDict, total=False):
+    """Options of `Detector.train`: those of `lehr train`, with underscores; unset ones have their defaults."""
+
+    hyp: str | Path | None
+    """A YOLOv5 hyperparameter file (hyp.*.yaml), or a preset: low, medium, high, fine-tuning."""
+    data: str
+    """A data YAML, a folder, a VOC folder, a COCO JSON, or `shapes` (generated); FORMAT:SOURCE names the format."""
+    imgsz: int | None
+    """Image size, pixels: the side of the square the model sees; rounded up to a multiple of 32 (unset: 640, for
+    `shapes` 128)."""
+    batch: int | float | Literal["auto"]
+    """Images a step; or `auto`, or a share of the device's memory such as 0.7, to have it measured."""
+    workers: int | None
+    """Processes that load and augment; 0 loads in the training process (unset: 0 on a CPU, else up to 8)."""
+    cache: Literal["ram", "disk", "none"]
+    """Place of decoded images: memory shared by all workers, a file in the cache folder, or nowhere."""
+    skip_broken: bool
+    """Train without the images that are broken, or whose label file is; otherwise they stop the run."""
+    single_cls: bool
+    """Treat all classes as one: find objects, whatever they are."""
+    rect: bool
+    """Batches of like shape in the smallest rectangle instead of squares; turns mosaic off."""
+    image_weights: bool
+    """Draw images the more often the rarer and the worse detected their classes are."""
+    multi_scale: float
+    """A new size each step, from 1 - this to 1 + this times imgsz, e.g. 0.5; 0 is off."""
+    grid_min: int | None
+    """With --grid-max: a new size each step, from this many cells of 32 pixels on."""
+    grid_max: int | None
+    """With --grid-min: a new size each step, up to this many cells of 32 pixels."""
+    model: str
+    """Model name: yolov8 or yolov5 with n, s, m, l or x; or yolov3-spp."""
+    depth: float | None
+    """Multiple of the blocks' repeats (unset: that of the model's name)."""
+    width: float | None
+    """Multiple of the channels (unset: that of the model's name)."""
+    weights: str | Path | None
+    """Weights to start from, a .safetensors file; layers that fit are taken (unset: random weights)."""
+    freeze: str | int | Sequence[int | str] | None
+    """Layers that stay as they are: the count of first layers, or names such as model.0,model.4.cv1 (unset: none)."""
+    autoanchor: bool
+    """Fit the anchors to the data where fewer than 98% of the objects have one of like shape."""
+    anchors: int
+    """Anchors a level, for families that have anchors."""
+    frequency_bias: bool
+    """Start the class biases at each class's share of the objects instead of all alike."""
+    epochs: int | None
+    """Epochs (unset: 100, for `shapes` 18, with anchors 24)."""
+    optimizer: Literal["auto", "SGD", "Adam", "AdamW", "RMSProp", "NAdam", "RAdam"]
+    """`auto`: SGD above 10,000 iterations, else AdamW."""
+    lr0: float | None
+    """Learning rate after warmup (unset: SGD 0.01, the Adam family 0.01/(4 + classes), RMSProp a tenth of that)."""
+    lrf: float
+    """Final learning rate, as a fraction of lr0."""
+    momentum: float | None
+    """Momentum, or beta1 of the Adam family (unset: 0.937; with `auto` 0.9)."""
+    weight_decay: float
+    """Weight decay of the weights (not of biases and norms), at the nominal batch."""
+    lr_schedule: Literal["linear", "cosine", "restarts", "exponential", "constant"] | None
+    """Course of the learning rate from lr0 to lr0 * lrf (unset: linear)."""
+    cos_lr: bool
+    """The familiar name of --lr-schedule cosine."""
+    restart_epochs: float
+    """Epochs to the first restart of --lr-schedule restarts."""
+    restart_factor: float
+    """Factor by which each further course is longer, of --lr-schedule restarts."""
+    warmup: Literal["gradual", "constant", "linear", "cosine", "first-epoch", "none"]
+    """Kind of warmup: each group by itself; a rise of all rates that then holds or falls; YOLOv3's first epoch."""
+    warmup_epochs: float | None
+    """Epochs of warmup, at least 100 steps; 0 turns it off (unset: 3, or less in a short run)."""
+    warmup_momentum: float
+    """Momentum at the start of the gradual warmup."""
+    warmup_bias_lr: float | None
+    """Learning rate of the biases at the start of the gradual warmup (unset: SGD 0.1, others 0)."""
+    nominal_batch: int | None
+    """Images an optimizer step: gradients accumulate to it (unset: 64, with `auto` less where the run is short)."""
+    clip_norm: float
+    """Largest norm of the gradient; 0 is no bound."""
+    ema_decay: float
+    """Decay of the moving average of the weights; 0 turns it off."""
+    ema_tau: float
+    """Updates over which that decay rises."""
+    patience: int
+    """Epochs without a better result before the run stops; 0 never stops early."""
+    skip_limit: int
+    """Optimizer steps in a row that may be left out, their loss or gradient not finite, before the run goes back to
+    its last checkpoint; 0 never goes back."""
+    rollbacks: int
+    """Times that a run goes back so before it stops."""
+    rollback_lr: float
+    """Factor of the learning rates each time it has gone back."""
+    box: float | None
+    """Gain of the box loss (unset: YOLOv8 7.5, with anchors 0.05)."""
+    cls: float | None
+    """Gain of the class loss (unset: 0.5, for `shapes` with anchors 1)."""
+    dfl: float
+    """Gain of the distribution focal loss, YOLOv8."""
+    obj: float
+    """Gain of the objectness loss, families with anchors."""
+    cls_pw: float
+    """Weight of the positive term of the class loss."""
+    obj_pw: float
+    """Weight of the positive term of the objectness loss, families with anchors."""
+    fl_gamma: float
+    """Exponent of the focal loss of classes and objectness, e.g. 1.5; 0 is off."""
+    label_smoothing: float
+    """Share by which class targets are pulled towards the middle, e.g. 0.1; 0 is off."""
+    class_weights: float
+    """Power of the inverse class frequency that weighs the class loss: 0 is off, 0.5 mild, 1 full."""
+    anchor_t: float
+    """Largest ratio of an object's and a matching anchor's sides, families with anchors."""
+    least_side: float
+    """Objects with shorter sides find candidate points as if these were this long, pixels, YOLOv8; 0 is off."""
+    mosaic: float
+    """Probability of a mosaic of four images."""
+    close_mosaic: int
+    """Last epochs without mosaic, mixup and copy-paste."""
+    mixup: float
+    """Probability of blending with another image."""
+    copy_paste: float
+    """Probability of pasting objects of another image."""
+    degrees: float
+    """Rotation, degrees either way."""
+    translate: float
+    """Shift, share of the image either way."""
+    scale: float
+    """Zoom: a factor between 1 - scale and 1 + scale."""
+    shear: float
+    """Shear, degrees either way."""
+    perspective: float
+    """Perspective, share of the image a pixel."""
+    hsv_h: float
+    """Hue, share of the circle either way."""
+    hsv_s: float
+    """Saturation, share either way."""
+    hsv_v: float
+    """Brightness, share either way."""
+    flipud: float
+    """Probability of an upside-down flip."""
+    fliplr: float
+    """Probability of a left-right flip."""
+    augmentation: Sequence[str]
+    """An augmentation of an installed package, NAME or NAME=PROBABILITY; may be given several times."""
+    amp: Literal["auto", "bf16", "fp16", "off"]
+    """Mixed precision, checked on this model and its images first; `auto`: what the device has, bfloat16 or float16."""
+    augment_on: Literal["auto", "cpu", "device"]
+    """Place where training samples are drawn; `auto`: on a GPU where there is one, else on the CPU."""
+    compile: Literal["off", "default", "max"]
+    """torch.compile for model and loss; `max` also tries out kernels. Takes a while once, then is cached."""
+    profile: bool
+    """End with a table of where the time went, and what to change."""
+    device: str | int | Sequence[int | str]
+    """auto, cpu, cuda, mps or a CUDA index such as 0, or several such as 0,1,2,3; `auto` falls back to the CPU."""
+    processes: int | None
+    """Processes on this machine that train together (unset: one for each device that is named)."""
+    parallel: Literal["ddp", "dp"]
+    """Several devices: a process each (DistributedDataParallel), or one process for all (DataParallel, slower)."""
+    sync_bn: bool
+    """BatchNorm over the images of all processes instead of each one's own; for few images a device."""
+    restarts: int
+    """Times that the processes are started again after one was lost; they go on from the last checkpoint."""
+    timeout: float
+    """Seconds that a process waits for the others before it ends."""
+    seed: int
+    """Seed of everything random."""
+    project: str | Path
+    """Folder that holds the runs."""
+    name: str | None
+    """Name of the run's folder (unset: train, train-2, ...)."""
+    checkpoint_minutes: float
+    """Minutes between checkpoints within an epoch; there is one after each epoch in any case."""
+    deterministic: bool
+    """Repeat to the last bit on CUDA too, at a cost that is measured and told; a CPU always does."""
+    callback: Sequence[str]
+    """Listeners to the run, each the name of one that an installed package offers, or package.module:object."""
+    strict_callbacks: bool
+    """End the run, its state saved, when a callback fails; otherwise that is reported and the run goes on."""
