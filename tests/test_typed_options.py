@@ -27,7 +27,7 @@ reveal_type(result.metrics.map50)
 detector.train(epochs="ten")
 detector.train(epoch=3)
 detector.train(optimizer="sdg")
-boxes = detector.predict("photo.jpg", conf=0.5)[0].xyxy
+boxes = detector.predict("photo.jpg", conf=0.5)[0].boxes
 detector.predict("photo.jpg", confidence=0.5)
 detector.val("shapes", split="dev")
 """
