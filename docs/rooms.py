@@ -6,7 +6,7 @@ import tomllib
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-WIDTH, MARGIN = 780, 16
+MARGIN = 16
 BOX, GAP = 118, 8
 """Width of a room and the gap between two, pixels."""
 HEIGHT, ROW = 28, 40
@@ -26,10 +26,11 @@ def layers() -> list[list[str]]:
 def picture(rows: list[list[str]]) -> str:
     """An SVG with a row of boxes a layer; folders are filled, single files are white."""
     height = 2 * MARGIN + ROW * (len(rows) - 1) + HEIGHT
-    middle = WIDTH / 2
+    width = 2 * MARGIN + max(map(len, rows)) * (BOX + GAP) - GAP
+    middle = width / 2
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" height="{height}">',
-        f'<rect width="{WIDTH}" height="{height}" fill="#ffffff"/>',
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}">',
+        f'<rect width="{width}" height="{height}" fill="#ffffff"/>',
         f'<g font-family="monospace" font-size="13" text-anchor="middle" fill="{INK}">',
     ]
     for line, rooms in enumerate(rows):

@@ -45,7 +45,7 @@ _MODULES = {
     "Stopped": "lehr.errors",
     "TrainResult": "lehr.engine.result",
 }
-"""Where each name is defined. Importing torch takes seconds; `import lehr` must cost nothing until a name is used."""
+"""Module of each name. Importing torch takes seconds; `import lehr` must cost nothing until a name is used."""
 
 
 def __getattr__(name: str) -> Any:

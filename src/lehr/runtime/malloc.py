@@ -28,7 +28,7 @@ VARIABLES = ("MALLOC_", "GLIBC_TUNABLES")
 
 @functools.cache
 def tune_malloc() -> None:
-    """Have the process keep and reuse its memory: a training step allocates the same blocks again and again.
+    """Let the process keep and reuse its memory: a training step allocates the same blocks again and again.
 
     By default glibc takes large blocks from the system and gives them back each time, so every step pays for fresh,
     zeroed pages. And large pages, where the system offers them on request, spare look-ups in the page table: a step on

@@ -55,6 +55,6 @@ def flushes_denormals() -> bool:
 
 
 def _release_threads() -> None:
-    """Have OpenMP end its idle threads: those to come take over how this one treats denormal numbers."""
+    """End OpenMP's idle threads: those to come take over how this one treats denormal numbers."""
     with contextlib.suppress(OSError, AttributeError):  # no OpenMP, or one older than its version 5
         ctypes.CDLL(None).omp_pause_resource_all(OMP_PAUSE_SOFT)

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from optuna import Trial
 
 TRIAL_MODULE = "lehr.studies.trial_process"
-"""What the process of a trial runs."""
+"""Module that the process of a trial runs."""
 TRIALS, WORKERS = "trials", "workers"
 """Folders within a study's folder: runs, and what shows that a worker of this machine is alive."""
 POLL_SECONDS = 0.1
