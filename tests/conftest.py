@@ -7,8 +7,11 @@ import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-CORES = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
-"""Those that the test run was given."""
+HANDED_ON = "LEHR_TEST_CORES"
+CORES = [int(core) for core in os.environ.get(HANDED_ON, "").split(",") if core]
+CORES = CORES or (sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else [])
+"""Those that the test run was given; handed on to its workers, which inherit the one that it keeps to itself."""
+os.environ[HANDED_ON] = ",".join(map(str, CORES))
 
 
 def keep_to_a_core() -> None:
