@@ -77,4 +77,6 @@ def test_what_is_seen_has_exact_limits(box: list[float], kept: bool) -> None:
 def test_boxes_are_judged_each_by_itself() -> None:
     boxes = np.array([[10.0, 10, 12, 40], [0, 0, 300, 90], [10, 10, 30, 40], [0, 10, 400, 14]])
     assert visible(boxes, 400, 100)[1].tolist() == [False, True, True, False]
+    others = np.array([[-91.0, 10, 10, 40], [0, 0, 399, 90], [10, 10, 13, 40]])  # large ones make up for nothing
+    assert visible(others, 400, 100)[1].tolist() == [False, True, True]
     assert visible(np.zeros((0, 4)), 400, 100)[1].shape == (0,)
