@@ -12,13 +12,16 @@ from lehr.runtime.stop_request import StopRequest
 
 @pytest.fixture(autouse=True)
 def _handlers_stay() -> Iterator[None]:
+    """Has every signal handled, under nohup too, and checks that the handlers are there again afterwards."""
+
+    def handler(number: int, frame: object) -> None:
+        raise AssertionError(f"signal {number} came to the handler of before")
+
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
-    before = {number: signal.getsignal(number) for number in numbers}
+    before = {number: signal.signal(number, handler) for number in numbers}
     yield
-    after = {number: signal.getsignal(number) for number in numbers}
-    for number, handler in before.items():
-        signal.signal(number, handler)
-    assert after == before
+    after = [signal.signal(number, old) for number, old in before.items()]
+    assert after == [handler] * len(numbers)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1])
