@@ -9,6 +9,7 @@ import pytest
 
 from lehr.augment.geometry import (
     Matrix,
+    corners,
     rotation,
     scaling,
     shearing,
@@ -53,6 +54,13 @@ def test_many_boxes_are_moved_each_by_itself() -> None:
     together = transform_boxes(boxes, matrix)
     np.testing.assert_allclose(together, np.concatenate([transform_boxes(box[None], matrix) for box in boxes]))
     assert transform_boxes(np.zeros((0, 4)), matrix).shape == (0, 4)
+
+
+def test_a_single_box_and_a_stack_of_them_keep_their_shape() -> None:
+    assert corners(np.array([1.0, 2, 3, 4])).tolist() == [[1, 2], [3, 2], [3, 4], [1, 4]]
+    stack = np.arange(24.0).reshape(2, 3, 4)
+    together = transform_boxes(stack, rotation(30))
+    np.testing.assert_allclose(together, [transform_boxes(each, rotation(30)) for each in stack])
 
 
 @pytest.mark.parametrize(

@@ -62,7 +62,7 @@ def test_everything_comes_back(make_yolo: MakeYolo, tmp_path: Path) -> None:
     saved = {name: numbers(part) for name, part in far_into_a_run(new).state_dict().items()}
     assert [name for name in fresh if fresh[name] == saved[name]] == []  # else a part could stay away unnoticed
     other.load_state_dict(unpack(*pack(new.state_dict())))
-    assert {name: numbers(part) for name, part in other.state_dict().items()} == saved
+    assert [name for name, part in other.state_dict().items() if numbers(part) != saved[name]] == []
     assert (other.stopping.best, other.stopping.best_epoch) == (0.375, 1) and other.precision is Precision.FLOAT16
 
 
