@@ -53,7 +53,7 @@ def test_a_written_configuration_builds_the_same_again(tmp_path: Path) -> None:
         ({"imgsz": 0}, ["--imgsz", "0"]),
         ({"mosaic": 1.5}, ["--mosaic", "1.5", "less than or equal to 1"]),
         ({"warmup_epochs": "three"}, ["--warmup-epochs", "three"]),
-        ({"optimizer": "adam"}, ["--optimizer", "AdamW"]),
+        ({"optimizer": "adamax"}, ["--optimizer", "AdamW"]),
         ({"momentum": 1}, ["--momentum", "less than 1"]),
     ],
 )
