@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: install options demo test check pictures docs-index format clean
+.PHONY: install options demo test run-tests test-slow check pictures docs-index format clean
 
 install: $(VENV)/.installed
 
@@ -24,9 +24,15 @@ check: install
 	$(BIN)/lint-imports --no-logo
 
 # A process on each core for what runs in one; the whole machine for what trains in several, or measures time.
-test: check
+test: check run-tests
+
+run-tests: install
 	$(BIN)/python -m pytest -m "not alone" -n logical --maxprocesses 8 --dist loadfile --no-loadscope-reorder
-	$(BIN)/python -m pytest -m alone
+	$(BIN)/python -m pytest -m "alone and not slow"
+
+# What takes minutes to prove; before a release. The last result is in docs/testing.md.
+test-slow: install
+	$(BIN)/python -m pytest -m slow --durations=0
 
 # Written down for type checkers from what lehr/options.py defines.
 options: install
