@@ -25,7 +25,8 @@ def doctor(
     device:
         Examine only this one: auto, cpu, cuda, mps or a CUDA index such as 0 (unset: all).
     data:
-        A folder or data YAML, whose disk is measured (unset: the cache folder, LEHR_CACHE or ~/.cache/lehr).
+        A folder or data YAML, whose disk is measured (unset: the cache folder: LEHR_CACHE, else the system's,
+        on Linux ~/.cache/lehr).
     project:
         Folder of runs, whose disk is measured; need not exist yet.
     json:

@@ -64,11 +64,6 @@ class Ablation:
         """Epochs of a whole trial."""
         return int(self.base["epochs"])
 
-    @property
-    def baseline(self) -> frozenset[str] | None:
-        """The set that the others are compared with; None for a factorial ablation."""
-        return {"leave-one-out": frozenset(self.switches), "add-one-in": frozenset[str]()}.get(self.mode)
-
     def sets(self) -> list[frozenset[str]]:
         """The sets of techniques that are trained, the baseline first.
 
