@@ -83,8 +83,12 @@ class Launched:
         self._begun = 0
         folder.parent.mkdir(parents=True, exist_ok=True)
         self._told = [folder.with_name(f"{folder.name}.{name}") for name in ("out", "err")]
+        self.process = self.start(arguments)
+
+    def start(self, arguments: Sequence[str]) -> subprocess.Popen[bytes]:
+        """Starts the command."""
         with self._told[0].open("w") as out, self._told[1].open("w") as err:
-            self.process = subprocess.Popen(
+            return subprocess.Popen(
                 [sys.executable, "-m", "lehr", *arguments], stdout=out, stderr=err, start_new_session=True
             )
 
@@ -183,7 +187,12 @@ def options(processes: int = 2, restarts: int = 3) -> list[str]:
 
 
 def disturbed(
-    folder: Path, ranks: Sequence[int], rng: random.Random, given: Sequence[str], processes: int = 2
+    folder: Path,
+    ranks: Sequence[int],
+    rng: random.Random,
+    given: Sequence[str],
+    processes: int = 2,
+    launched: type[Launched] = Launched,
 ) -> list[Kill]:
     """Trains a run to its end, killing one of its processes after the other.
 
@@ -193,9 +202,10 @@ def disturbed(
         rng: draws the moments.
         given: options of `lehr train`.
         processes: that train.
+        launched: how the command is started.
     """
     kills: list[Kill] = []
-    run = Launched(folder, ["train", *given, "--project", str(folder.parent), "--name", folder.name], processes)
+    run = launched(folder, ["train", *given, "--project", str(folder.parent), "--name", folder.name], processes)
     try:
         workers = run.taken_up()
         for rank in ranks:

@@ -15,9 +15,12 @@ import time
 import traceback
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import cache
+from multiprocessing import forkserver
 from multiprocessing.context import ForkServerContext, ForkServerProcess
 from pathlib import Path
 from typing import Any, ClassVar
+
+import pytest
 
 LOADED = ["torch", "cv2", "yaml", "lehr.cli.train", "lehr.cli.val", "lehr.engine.run", "lehr.studies.evolve", "pytest"]
 LOOK = 0.02
@@ -33,6 +36,9 @@ def _server() -> ForkServerContext:
     """The server, which is started with the first process."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(LOADED)
+    with pytest.MonkeyPatch.context() as patch:  # as in the processes that Lehr starts, which set it before torch
+        patch.setenv("TORCH_CPP_LOG_LEVEL", "ERROR")
+        forkserver.ensure_running()
     return context
 
 

@@ -10,22 +10,21 @@ import signal
 import subprocess
 import sys
 import time
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from benchmarks.crash import differences
 from benchmarks.lost_process import Launched, disturbed, restarts_of
-from tests.commands import lehr
 from tests.conftest import MakeYolo
+from tests.e2e.launched import ForkedLaunch, alive
 from tests.e2e.test_bad_input import truncate
 
 from lehr.checkpoint.format import read_position
 
-pytestmark = pytest.mark.alone
 TWO = ["--device", "cpu", "--processes", "2"]
 QUICK = ["--data", "shapes", "--imgsz", "64", "--width", "0.125", "--epochs", "2", "--checkpoint-minutes", "0.005"]
+QUICK += ["--amp", "off"]
 SOON = 15.0
 """Seconds in which everything must have ended once it was asked to."""
 SURVIVOR = r"^lehr: Rank \d of 2 on \S+ lost the connection to the others at .*\n"
@@ -52,7 +51,8 @@ threading.Thread(target=hang_up, daemon=True).start()
 before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
 detector = Detector("yolov8n")
 result = detector.train(
-    data="shapes", imgsz=64, width=0.125, epochs=2, checkpoint_minutes=0.005, device="cpu", processes=2, name="whole"
+    data="shapes", imgsz=64, width=0.125, epochs=2, checkpoint_minutes=0.005, amp="off", device="cpu", processes=2,
+    name="whole",
 )
 assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
 print("Trained:", result.best, detector.names)
@@ -85,6 +85,13 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Whole:
     return Whole(root / "runs" / "whole", done.stdout, done.stderr)
 
 
+@pytest.fixture(params=[ForkedLaunch, pytest.param(Launched, marks=pytest.mark.slow)], ids=["forked", "started"])
+def launched(request: pytest.FixtureRequest) -> type[Launched]:
+    """How `lehr` is started: with everything loaded, or as a user does it."""
+    kind: type[Launched] = request.param
+    return kind
+
+
 def epochs_told(text: str) -> list[int]:
     """The epochs whose rows a text has, in its order."""
     return [int(epoch) for epoch in re.findall(r"^ *(\d+)/2 ", text, re.MULTILINE)]
@@ -93,13 +100,6 @@ def epochs_told(text: str) -> list[int]:
 def epochs_kept(folder: Path) -> list[int]:
     with (folder / "results.csv").open() as file:
         return [int(row["epoch"]) for row in csv.DictReader(file)]
-
-
-def alive(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
 
 
 def gone(pids: list[int], since: float) -> bool:
@@ -117,8 +117,10 @@ def test_a_script_without_a_guard_trains_and_tells_each_epoch_once(whole: Whole)
     assert whole.err == ""
 
 
-def test_lost_processes_are_started_again_and_the_end_is_the_same(whole: Whole, tmp_path: Path) -> None:
-    kills = disturbed(tmp_path / "run", [0, 1], random.Random(0), [*TWO, *QUICK])
+def test_lost_processes_are_started_again_and_the_end_is_the_same(
+    launched: type[Launched], whole: Whole, tmp_path: Path
+) -> None:
+    kills = disturbed(tmp_path / "run", [0, 1], random.Random(0), [*TWO, *QUICK], launched=launched)
     assert [kill.rank for kill in kills] == [0, 1] and restarts_of(tmp_path / "run") == 2
     assert differences(whole.folder, tmp_path / "run") == []
     out, log = (tmp_path / "run.out").read_text(), (tmp_path / "run" / "train.log").read_text()
@@ -127,11 +129,13 @@ def test_lost_processes_are_started_again_and_the_end_is_the_same(whole: Whole, 
     assert re.sub(SURVIVOR, "", (tmp_path / "run.err").read_text(), flags=re.MULTILINE) == ""
 
 
-def test_a_run_stopped_in_every_way_goes_on_to_the_same_end(whole: Whole, tmp_path: Path) -> None:
+def test_a_run_stopped_in_every_way_goes_on_to_the_same_end(
+    launched: type[Launched], whole: Whole, tmp_path: Path
+) -> None:
     folder = tmp_path / "runs" / "run"
     arguments = ["train", *TWO, *QUICK, "--project", str(folder.parent), "--name", "run"]
     for whom, number, code, told in STOPS.values():
-        run = Launched(folder, [*arguments, "--restarts", "0"])
+        run = launched(folder, [*arguments, "--restarts", "0"])
         workers = run.taken_up()
         before = run.in_mid_epoch(2)
         assert before is not None, run.err
@@ -148,7 +152,7 @@ def test_a_run_stopped_in_every_way_goes_on_to_the_same_end(whole: Whole, tmp_pa
         after = read_position(folder / "last.ckpt")
         assert not after.finished and after.step > before.step - (whom == "rank 1")  # which saves nothing
         arguments = ["train", "--resume", str(folder)]
-    run = Launched(folder, arguments)
+    run = launched(folder, arguments)
     assert run.end() == 0 and run.err == ""
     assert differences(whole.folder, folder) == []
     assert epochs_told((folder / "train.log").read_text()) == epochs_kept(folder) == [1, 2]
@@ -174,25 +178,29 @@ def test_a_signal_at_the_start_leaves_nothing_behind(number: int, code: int, tmp
 
 
 def test_bad_input_is_told_once(make_yolo: MakeYolo, tmp_path: Path) -> None:
-    truncate(make_yolo().parent)
+    data = make_yolo()
+    truncate(data.parent)
+    where = ["--project", str(tmp_path / "runs")]
     cases = (
-        (["--data", "nowhere.yaml"], ["nowhere.yaml", "--data"]),
-        (["--data", "data/data.yaml"], ["2.jpg", "--skip-broken"]),
-        (["--batch", "15"], ["--batch 15", "2 processes", "Use 14 or 16"]),
-        (["--resume", "runs/none"], ["runs/none"]),
+        (["--data", "nowhere.yaml", *where], ["nowhere.yaml", "--data"]),
+        (["--data", str(data), *where], ["2.jpg", "--skip-broken"]),
+        (["--batch", "15", *where], ["--batch 15", "2 processes", "Use 14 or 16"]),
+        (["--resume", str(tmp_path / "none")], [str(tmp_path / "none")]),
     )
-    with ThreadPoolExecutor(2) as pool:
-        ends = list(pool.map(lambda case: lehr("train", *TWO, *case[0], cwd=tmp_path, code=2), cases))
-    for (_, words), done in zip(cases, ends, strict=True):
-        assert all(word in done.stderr for word in words), done.stderr
-        lines = done.stderr.splitlines()
+    for number, (given, words) in enumerate(cases):
+        run = ForkedLaunch(tmp_path / f"{number}", ["train", *TWO, *given])
+        assert run.end() == 2 and run.out == ""
+        assert all(word in run.err for word in words), run.err
+        lines = run.err.splitlines()
         assert lines[0].startswith("lehr: ") and all(line.startswith("      ") for line in lines[1:])
-        assert len(set(lines)) == len(lines) <= 8 and done.stdout == ""
+        assert len(set(lines)) == len(lines) <= 8
     assert not (tmp_path / "runs").exists()
 
 
 def test_a_run_is_never_overwritten(whole: Whole, tmp_path: Path) -> None:
     before = {path.name: path.stat().st_mtime_ns for path in whole.folder.iterdir()}
-    done = lehr("train", *TWO, *QUICK, "--project", whole.folder.parent, "--name", "whole", cwd=tmp_path, code=2)
-    assert done.stderr.count("never overwritten") == 1 and f"lehr train --resume {whole.folder}" in done.stderr
+    given = ["train", *TWO, *QUICK, "--project", str(whole.folder.parent), "--name", "whole"]
+    run = ForkedLaunch(tmp_path / "again", given)
+    assert run.end() == 2
+    assert run.err.count("never overwritten") == 1 and f"lehr train --resume {whole.folder}" in run.err
     assert {path.name: path.stat().st_mtime_ns for path in whole.folder.iterdir()} == before

@@ -26,7 +26,7 @@ TOOLS = ("ip", "unshare", "nsenter", "taskset", "mount", "hostname")
 MISSING = [tool for tool in TOOLS if shutil.which(tool) is None]
 pytestmark = [
     pytest.mark.skipif(bool(MISSING), reason=f"network namespaces need {', '.join(MISSING)}"),
-    pytest.mark.alone,
+    pytest.mark.slow,
 ]
 
 QUICK = ["--data", "shapes", "--imgsz", "64", "--width", "0.125", "--depth", "0.33", "--batch", "16", "--epochs", "2"]
