@@ -23,12 +23,11 @@ check: install
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 
-# A process on each core for what runs in one; the whole machine for what trains in several, or measures time.
 test: check run-tests
 
+# A process on each core, which it and whatever it starts keep to.
 run-tests: install
-	$(BIN)/python -m pytest -m "not alone" -n logical --maxprocesses 8 --dist loadfile --no-loadscope-reorder
-	$(BIN)/python -m pytest -m "alone and not slow"
+	$(BIN)/python -m pytest -n logical --maxprocesses 8 --dist worksteal
 
 # What takes minutes to prove; before a release. The last result is in docs/testing.md.
 test-slow: install

@@ -76,7 +76,6 @@ def test_a_file_of_options_does_not_get_to_run_code(
     assert not list((tmp_path / "runs" / "train").glob("heard-*"))
 
 
-@pytest.mark.alone
 def test_processes_that_are_started_for_a_run_have_its_callbacks(make_yolo: MakeYolo, tmp_path: Path) -> None:
     where = ["--project", str(tmp_path / "runs"), "--processes", "2", "--quiet"]
     assert run(["train", "--data", str(make_yolo()), *SMALL, *where, "--callback", NAME]) == 0

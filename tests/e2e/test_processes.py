@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 from benchmarks.crash import differences
 from benchmarks.lost_process import Launched, disturbed, restarts_of
-from tests.conftest import MakeYolo
+from tests.conftest import MakeYolo, Once
 from tests.e2e.launched import ForkedLaunch, alive
 from tests.e2e.test_bad_input import truncate
 
@@ -76,13 +76,19 @@ class Whole:
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> Whole:
+def whole(once: Once) -> Whole:
     """A run of two processes, begun by a script."""
-    root = tmp_path_factory.mktemp("whole")
-    (root / "script.py").write_text(SCRIPT)
-    done = subprocess.run([sys.executable, "script.py"], cwd=root, capture_output=True, text=True, timeout=180)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return Whole(root / "runs" / "whole", done.stdout, done.stderr)
+
+    def make(root: Path) -> None:
+        root.mkdir()
+        (root / "script.py").write_text(SCRIPT)
+        done = subprocess.run([sys.executable, "script.py"], cwd=root, capture_output=True, text=True, timeout=180)
+        assert done.returncode == 0, done.stdout + done.stderr
+        (root / "out").write_text(done.stdout)
+        (root / "err").write_text(done.stderr)
+
+    root = once("two-processes", make)
+    return Whole(root / "runs" / "whole", (root / "out").read_text(), (root / "err").read_text())
 
 
 @pytest.fixture(params=[ForkedLaunch, pytest.param(Launched, marks=pytest.mark.slow)], ids=["forked", "started"])

@@ -234,8 +234,10 @@ def test_a_batch_that_is_none_is_refused(batch: Any) -> None:
         build_config({"batch": batch})
 
 
+@pytest.mark.parametrize("backend", ["eager", pytest.param("aot_eager", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("name", ["yolov8n", "yolov5n"])
-def test_a_step_is_one_graph_for_all_sizes_and_counts_of_objects(name: str) -> None:
+def test_a_step_is_one_graph_for_all_sizes_and_counts_of_objects(name: str, backend: str) -> None:
+    """The graph is that of the forward pass; with `aot_eager`, which takes four times as long, of the backward too."""
     torch._dynamo.reset()
     torch._dynamo.utils.counters.clear()
     model = build_model(name, ("a", "b"), 64, depth=0.01, width=0.125).train()
@@ -254,7 +256,7 @@ def test_a_step_is_one_graph_for_all_sizes_and_counts_of_objects(name: str) -> N
             torch.zeros(images, 4),
         )
 
-    forward_loss.compile("default", 4, sizes_vary=True, backend="aot_eager")
+    forward_loss.compile("default", 4, sizes_vary=True, backend=backend)
     for size, objects, images in ((64, 3, 4), (96, 0, 4), (128, 1, 4), (160, 9, 4), (64, 40, 4), (96, 3, 2)):
         forward_loss.enabled = False
         expected = forward_loss.parts(batch(images, objects), size, Precision.FLOAT32)
