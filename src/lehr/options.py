@@ -78,8 +78,7 @@ class DataOptions(Options):
     data: Annotated[str, OnResume("the same, elsewhere"), PER_MACHINE] = "shapes"
     """A data YAML, a folder, a VOC folder, a COCO JSON, or `shapes` (generated); FORMAT:SOURCE names the format."""
     imgsz: int | None = Field(None, ge=1)
-    """Image size, pixels: the side of the square the model sees; rounded up to a multiple of 32
-    (unset: 640, for `shapes` 128)."""
+    """Image size, pixels: side of the model's square; rounded up to a multiple of 32 (unset: 640, for `shapes` 128)."""
     batch: int | float | Literal["auto"] = 16
     """Images a step; or `auto`, or a share of the device's memory such as 0.7, to have it measured."""
     workers: Annotated[int | None, ON_RESUME, PER_MACHINE] = Field(None, ge=0)
@@ -193,8 +192,7 @@ class ScheduleOptions(Options):
     patience: Annotated[int, ON_RESUME] = Field(100, ge=0)
     """Epochs without a better result before the run stops; 0 never stops early."""
     skip_limit: int = Field(3, ge=0)
-    """Optimizer steps in a row that may be left out, their loss or gradient not finite, before the run goes back to
-    its last checkpoint; 0 never goes back."""
+    """Optimizer steps in a row that may be skipped, not being finite, before the run is rolled back; 0 never is."""
     rollbacks: int = Field(3, ge=0)
     """Times that a run goes back so before it stops."""
     rollback_lr: float = Field(0.5, gt=0, le=1)

@@ -1,14 +1,8 @@
 """A technique's description of itself: one value in the module that implements it.
 
 `lehr train --explain`, the switches of `lehr ablate --techniques` and the index of docs/techniques are made from these
-values; `lehr.techniques.catalog` collects them. To add a technique:
-
-1. its option in `lehr.options`, marked `ADDED_LATER`, with a default that changes nothing;
-2. its module in `lehr.techniques` (or losses, augment, data, models), which ends with its description;
-3. the call where it takes effect;
-4. its page in docs/techniques, with a picture (docs/techniques/pictures), then `make docs-index`.
-
-A module describes its technique so:
+values; `lehr.techniques.catalog` collects them. CONTRIBUTING.md says how one is added. A module describes its
+technique so:
 
     TECHNIQUE = Technique(
         name="gradient clipping",
@@ -50,7 +44,10 @@ class Run(Protocol):
 
 
 class Section(StrEnum):
-    """Part of a run that a technique belongs to: the headings of the index, in its order."""
+    """Part of a run that a technique belongs to: the headings of the index, in its order.
+
+    `COURSE` is whatever acts in steps, `MODEL` what is done once before the first.
+    """
 
     COURSE = "The course of a run"
     MODEL = "The model's start"

@@ -15,8 +15,7 @@ class TrainOptions(TypedDict, total=False):
     data: str
     """A data YAML, a folder, a VOC folder, a COCO JSON, or `shapes` (generated); FORMAT:SOURCE names the format."""
     imgsz: int | None
-    """Image size, pixels: the side of the square the model sees; rounded up to a multiple of 32 (unset: 640, for
-    `shapes` 128)."""
+    """Image size, pixels: side of the model's square; rounded up to a multiple of 32 (unset: 640, for `shapes` 128)."""
     batch: int | float | Literal["auto"]
     """Images a step; or `auto`, or a share of the device's memory such as 0.7, to have it measured."""
     workers: int | None
@@ -92,8 +91,7 @@ class TrainOptions(TypedDict, total=False):
     patience: int
     """Epochs without a better result before the run stops; 0 never stops early."""
     skip_limit: int
-    """Optimizer steps in a row that may be left out, their loss or gradient not finite, before the run goes back to
-    its last checkpoint; 0 never goes back."""
+    """Optimizer steps in a row that may be skipped, not being finite, before the run is rolled back; 0 never is."""
     rollbacks: int
     """Times that a run goes back so before it stops."""
     rollback_lr: float
