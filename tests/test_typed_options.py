@@ -11,6 +11,7 @@ import yaml
 
 from lehr.cli.app import run
 from lehr.config import build_config
+from lehr.detector import Detector
 from lehr.errors import InputError
 from lehr.options import option_names
 from lehr.train_options import TrainOptions
@@ -65,6 +66,12 @@ def test_a_type_checker_knows_each_option_from_outside(tmp_path: Path) -> None:
 )
 def test_names_are_matched_without_regard_to_case(given: dict[str, str], name: str, value: str) -> None:
     assert build_config(given).flat()[name] == value
+
+
+def test_a_detector_knows_its_model_in_any_case() -> None:
+    assert Detector("YOLOv5S")._name == "yolov5s"
+    with pytest.raises(InputError, match="Did you mean yolov8n"):
+        Detector("YOLOv8nn")
 
 
 def test_what_is_no_name_at_all_is_still_refused() -> None:

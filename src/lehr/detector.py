@@ -18,7 +18,7 @@ from lehr.detections import Detections
 from lehr.errors import LehrError
 from lehr.evaluation.evaluator import Evaluation, evaluate
 from lehr.models.detection import DetectionModel
-from lehr.models.family import find_family
+from lehr.models.family import find_family, known_case
 from lehr.models.scale import rounded_size
 from lehr.models.weights import load_model, names_weights
 from lehr.prediction.predictor import ImageSource, predict_images
@@ -59,7 +59,7 @@ class Detector:
         if names_weights(model):
             self._become(Path(model), device)
         else:
-            self._name = str(model)
+            self._name = known_case(str(model))
             find_family(self._name)
 
     @classmethod
