@@ -7,22 +7,20 @@ import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-HANDED_ON = "LEHR_TEST_CORES"
-CORES = [int(core) for core in os.environ.get(HANDED_ON, "").split(",") if core]
-CORES = CORES or (sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else [])
-"""Those that the test run was given; handed on to its workers, which inherit the one that it keeps to itself."""
-os.environ[HANDED_ON] = ",".join(map(str, CORES))
+CORES = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+"""Those that the test run was given."""
+os.environ["OMP_NUM_THREADS"] = "1"  # read when torch is imported, here and in every process started from here
 
 
 def keep_to_a_core() -> None:
-    """Has this process of the test run, and whatever it starts, keep to a core: others may be busy on the rest."""
+    """Have this process of the test run, and whatever it starts, keep to a core: others may be busy on the rest."""
     if CORES:
         worker = os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")
         os.sched_setaffinity(0, {CORES[int(worker) % len(CORES)]})
-    os.environ["OMP_NUM_THREADS"] = "1"  # read when torch is imported, here and in every process started from here
 
 
-keep_to_a_core()
+if "PYTEST_XDIST_WORKER" in os.environ:  # before torch is imported
+    keep_to_a_core()
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # as a shell has it in the background, and all started from here
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
@@ -40,6 +38,12 @@ settings.register_profile("lehr", deadline=None, derandomize="CI" in os.environ)
 settings.load_profile("lehr")
 SHARED = Path(__file__).parents[2] / "shared"
 torch.set_num_threads(1)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Keep to a core where the tests run in this process, not where it hands them out: workers inherit its cores."""
+    if not config.getoption("numprocesses", None):
+        keep_to_a_core()
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
