@@ -120,6 +120,20 @@ def test_of_two_trials_of_one_slot_the_later_gives_way(url: str) -> None:
     assert [record.state for record in study.records(1)] == ["finished"]
 
 
+def test_a_trial_that_another_worker_has_taken_meanwhile_is_left_to_it(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study, late = opened(url), opened(url)
+    study.fill([{}])
+    trials = late._trials
+    seen = trials(optuna.trial.TrialState.WAITING)  # both workers saw it waiting
+    assert len(seen) == 1 and taken(study) is not None
+    monkeypatch.setattr(late, "_trials", lambda *states: seen if states else trials())
+    assert taken(late, "host:2") is None
+    [record] = study.records(1)
+    assert (record.state, record.worker) == ("running", "host:1")
+
+
 def test_pruned_diverged_and_failed_trials_end_their_slots_and_faults_are_counted(url: str) -> None:
     study = opened(url)
     study.fill([{}] * 3)
