@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 import yaml
 
+from lehr import Detector
 from lehr.cli.app import run
 from lehr.config import build_config
-from lehr.detector import Detector
-from lehr.errors import InputError
+from lehr.errors import InputError, LehrError
 from lehr.options import option_names
 from lehr.train_options import TrainOptions
 from tests.conftest import MakeYolo
@@ -68,8 +68,7 @@ def test_names_are_matched_without_regard_to_case(given: dict[str, str], name: s
     assert build_config(given).flat()[name] == value
 
 
-def test_a_detector_knows_its_model_in_any_case() -> None:
-    assert Detector("YOLOv5S")._name == "yolov5s"
+def test_a_detector_of_no_model_is_refused_with_the_nearest() -> None:
     with pytest.raises(InputError, match="Did you mean yolov8n"):
         Detector("YOLOv8nn")
 
@@ -87,3 +86,10 @@ def test_case_does_not_matter_in_the_shell_and_in_files(
     given = ["--data", str(make_yolo()), "--optimizer", "nadam", "--model", "YOLOV5N", "--config", str(file)]
     assert run(["schedule", *given]) == 0
     assert "NAdam" in capsys.readouterr().out
+    assert run(["anchors", "--data", given[1], "--model", "YOLOv5N", "--imgsz", "64"]) == 0
+    assert "yolov5n on" in capsys.readouterr().out
+
+
+def test_a_detector_is_named_in_any_case() -> None:
+    with pytest.raises(LehrError, match="This yolov8n knows nothing yet"):
+        _ = Detector("YOLOv8N").model

@@ -55,11 +55,12 @@ def anchors(
     """
     from lehr.cli.output import report_rounding, say, write_json
     from lehr.data.load import load_dataset, require_split
+    from lehr.models.family import known_case
     from lehr.models.scale import rounded_size
     from lehr.techniques.autoanchor import ENOUGH_RECALL, autoanchor, measure, object_sizes
 
     report_rounding(imgsz)
-    side = rounded_size(imgsz)
+    side, model = rounded_size(imgsz), known_case(model)
     used = _anchors_of(model, weights, anchors)
     sizes = object_sizes(require_split(load_dataset(data), "train"), side)
     before = measure(used, sizes, anchor_t)
