@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from tests.conftest import MakeYolo
 
@@ -43,7 +44,9 @@ def denormals():
 
 
 def state():
-    loggers = {name: logging.getLogger(name) for name in ["", *logging.root.manager.loggerDict]}
+    # torch's launcher makes a logger for itself.
+    names = [name for name in ["", *logging.root.manager.loggerDict] if not name.startswith("torchelastic")]
+    loggers = {name: logging.getLogger(name) for name in names}
     return {
         "environment": dict(os.environ),
         "threads": torch.get_num_threads(),
@@ -139,6 +142,40 @@ for look.error in (ValueError("as code fails"), KeyboardInterrupt()):
         raise AssertionError
     assert not differences(before), differences(before)
 assert len(during) == 2 and all(inside["threads"] != 3 for inside in during)
+"""
+    alone(used + code, tmp_path)
+
+
+def test_several_processes_leave_the_one_that_started_them_as_it_was(used: str, tmp_path: Path) -> None:
+    code = """
+from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs
+from torch.distributed.launcher.api import LaunchConfig
+before = state()
+Detector("yolov8n").train(**small, processes=2)
+assert not differences(before), differences(before)
+"""
+    alone(used + code, tmp_path)
+
+
+@pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
+@pytest.mark.parametrize("deterministic", [False, True])
+def test_training_on_cuda_puts_back_the_choice_of_algorithms(used: str, tmp_path: Path, deterministic: bool) -> None:
+    code = f"""
+del os.environ["CUBLAS_WORKSPACE_CONFIG"]
+torch.use_deterministic_algorithms({not deterministic}, warn_only=True)
+torch.backends.cudnn.benchmark = torch.backends.cudnn.deterministic = {deterministic}
+torch.utils.deterministic.fill_uninitialized_memory = True
+generator = torch.cuda.get_rng_state()  # which starts CUDA
+before = state()
+best = Detector("yolov8n").train(**small | dict(device="cuda"), deterministic={deterministic}, callbacks=[look]).best
+assert not differences(before), differences(before)
+assert during[0]["cudnn"] != before["cudnn"] and during[0]["deterministic"] != before["deterministic"]
+detector = Detector(best, device="cuda")
+detector.val(data)
+detector.predict(np.zeros((64, 64, 3), np.uint8))
+assert not differences(before), differences(before)
+assert torch.equal(torch.cuda.get_rng_state(), generator)
 """
     alone(used + code, tmp_path)
 

@@ -24,6 +24,7 @@ from types import FrameType
 from typing import Any
 
 from lehr.errors import Diverged, InputError, LehrError, Stopped
+from lehr.runtime.environment import preserve_random
 from lehr.runtime.signals import STOPPING, describe_signal
 
 JOB, OUTCOME = "job.json", "outcome.json"
@@ -47,6 +48,11 @@ def launch(job: Mapping[str, Any], processes: int, restarts: int) -> dict[str, A
         LehrError: the job failed, or its processes were lost too often.
         Stopped: a signal asked for the end.
     """
+    with preserve_random():  # torch's launcher draws some
+        return _launch(job, processes, restarts)
+
+
+def _launch(job: Mapping[str, Any], processes: int, restarts: int) -> dict[str, Any]:
     from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs, SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch

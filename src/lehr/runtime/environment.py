@@ -7,7 +7,13 @@ import random
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-CHANGED = ("CUBLAS_WORKSPACE_CONFIG", "LD_LIBRARY_PATH", "TORCHINDUCTOR_CACHE_DIR", "TORCH_ELASTIC_SHUTDOWN_TIMEOUT")
+CHANGED = (
+    "CUBLAS_WORKSPACE_CONFIG",
+    "LD_LIBRARY_PATH",
+    "TORCHELASTIC_SIGNALS_TO_HANDLE",
+    "TORCHINDUCTOR_CACHE_DIR",
+    "TORCH_ELASTIC_SHUTDOWN_TIMEOUT",
+)
 """Variables that a run sets, or OpenCV and torch when they are imported; child processes would inherit them."""
 
 
@@ -26,11 +32,17 @@ def preserve_environment() -> Iterator[None]:
 
 
 @contextmanager
-def tidy_imports() -> Iterator[None]:
-    """Undo what importing libraries does to the process: OpenCV and torch set variables, rich draws a random number."""
+def preserve_random() -> Iterator[None]:
+    """Put back the state of Python's random numbers, however the block ends."""
     state = random.getstate()
     try:
-        with preserve_environment():
-            yield
+        yield
     finally:
         random.setstate(state)
+
+
+@contextmanager
+def tidy_imports() -> Iterator[None]:
+    """Undo what importing libraries does to the process: OpenCV and torch set variables, rich draws a random number."""
+    with preserve_random(), preserve_environment():
+        yield
