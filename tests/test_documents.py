@@ -20,7 +20,7 @@ from lehr.data.images import write_image
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted(ROOT.glob("docs/**/*.md"))]
-ROOMS = (ROOT, ROOT / "src", ROOT / "src" / "lehr")
+ROOMS = (ROOT / "tests", ROOT, ROOT / "src", ROOT / "src" / "lehr")
 """Folders that a path in a document may begin in, beside the document's own."""
 FOREIGN = {
     "torchrun": {"--max-restarts", "--nnodes", "--rdzv-conf", "--rdzv-endpoint", "--rdzv-id", "--signals-to-handle"},
