@@ -96,17 +96,6 @@ def _own_processes() -> Iterator[None]:
     end_forked()
 
 
-@pytest.fixture(autouse=True)
-def _whole_machine(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Slow tests have the machine to themselves."""
-    alone = CORES and "PYTEST_XDIST_WORKER" not in os.environ and request.node.get_closest_marker("slow") is not None
-    if alone:
-        os.sched_setaffinity(0, CORES)
-    yield
-    if alone:
-        keep_to_a_core()
-
-
 @pytest.fixture(scope="session")
 def bccd() -> Path:
     """364 photographs of blood cells in VOC layout."""
