@@ -12,6 +12,7 @@ program may also register a part itself, for its own process: those that a run s
 from __future__ import annotations
 
 import importlib
+import operator
 from collections.abc import Iterable
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -101,5 +102,5 @@ def resolve(reference: Any) -> Any:
     """
     if not isinstance(reference, str):
         return reference
-    module, _, name = reference.partition(":")
-    return getattr(importlib.import_module(module), name)
+    module, _, path = reference.partition(":")
+    return operator.attrgetter(path)(importlib.import_module(module))

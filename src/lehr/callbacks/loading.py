@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import importlib
 import inspect
 from collections.abc import Sequence
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 
 from lehr.callbacks.dispatcher import check_callback
 from lehr.errors import InputError, did_you_mean
+from lehr.plugins import resolve
 
 GROUP = "lehr.callbacks"
 """Entry points under which packages offer callbacks."""
@@ -28,20 +28,12 @@ def load_callbacks(names: Sequence[str]) -> list[object]:
 
 
 def _load(name: str) -> object:
-    if ":" in name:
-        found = _import(name)
-    else:
-        offered = {point.name: point for point in entry_points(group=GROUP)}
-        if name not in offered:
-            known = did_you_mean(name, offered) if offered else "No installed package offers any."
-            raise InputError(
-                f"--callback {name}: no installed package offers this callback. {known} "
-                "An object of your own is given as package.module:object."
-            )
-        try:
-            found = offered[name].load()
-        except Exception as error:
-            raise InputError(f"--callback {name}: cannot be imported ({type(error).__name__}: {error}).") from None
+    try:
+        found: object = resolve(name) if ":" in name else _offered(name).load()
+    except InputError:
+        raise
+    except Exception as error:
+        raise InputError(f"--callback {name}: cannot be imported ({type(error).__name__}: {error}).") from None
     if inspect.isclass(found):
         try:
             found = found()
@@ -54,12 +46,17 @@ def _load(name: str) -> object:
     return found
 
 
-def _import(name: str) -> object:
-    module, _, path = name.partition(":")
-    try:
-        found: object = importlib.import_module(module)
-        for part in path.split("."):
-            found = getattr(found, part)
-    except Exception as error:
-        raise InputError(f"--callback {name}: cannot be imported ({type(error).__name__}: {error}).") from None
-    return found
+def _offered(name: str) -> EntryPoint:
+    """Find what an installed package offers under a name.
+
+    Raises:
+        InputError: none does.
+    """
+    offered = {point.name: point for point in entry_points(group=GROUP)}
+    if name not in offered:
+        known = did_you_mean(name, offered) if offered else "No installed package offers any."
+        raise InputError(
+            f"--callback {name}: no installed package offers this callback. {known} "
+            "An object of your own is given as package.module:object."
+        )
+    return offered[name]
