@@ -33,7 +33,7 @@ run-tests: install
 test-slow: install
 	$(BIN)/python -m pytest -m slow --durations=0
 
-# Written down for type checkers from what lehr/options.py defines.
+# Written down for type checkers from what lehr/options/ defines.
 options: install
 	$(BIN)/python tools/train_options.py
 

@@ -2,7 +2,7 @@
 
     python tools/train_options.py [--check]
 
-The options are defined once, in `src/lehr/options.py`; a type checker cannot read them from there, so they are written
+The options are defined once, in `src/lehr/options/`; a type checker cannot read them from there, so they are written
 down again by this script (`make options`), and a test fails when that was forgotten.
 """
 
@@ -17,7 +17,7 @@ from typing import Any, Literal, get_args, get_origin
 from lehr.options import GROUPS
 
 TARGET = Path(__file__).parents[1] / "src" / "lehr" / "train_options.py"
-HEAD = '''"""The options of a run as typed keyword arguments; written by `make options` from lehr/options.py."""
+HEAD = '''"""The options of a run as typed keyword arguments; written by `make options` from lehr/options/."""
 
 from __future__ import annotations
 

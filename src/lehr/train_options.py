@@ -1,4 +1,4 @@
-"""The options of a run as typed keyword arguments; written by `make options` from lehr/options.py."""
+"""The options of a run as typed keyword arguments; written by `make options` from lehr/options/."""
 
 from __future__ import annotations
 

@@ -1,0 +1,74 @@
+"""Options of the changes to the training images."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from pydantic import Field, field_validator
+
+from lehr.options.base import ADDED_LATER, Options, Probability
+
+
+class AugmentOptions(Options):
+    """Changes to the training images."""
+
+    fixed_because = "the images before and after would be drawn in different ways"
+
+    mosaic: Probability = 1.0
+    """Probability of a mosaic of four images."""
+    close_mosaic: int = Field(10, ge=0)
+    """Last epochs without mosaic, mixup and copy-paste."""
+    mixup: Probability = 0.0
+    """Probability of blending with another image."""
+    copy_paste: Probability = 0.0
+    """Probability of pasting objects of another image."""
+    degrees: float = Field(0.0, ge=0, le=180)
+    """Rotation, degrees either way."""
+    translate: float = Field(0.1, ge=0, le=0.9)
+    """Shift, share of the image either way."""
+    scale: float = Field(0.5, ge=0, le=0.9)
+    """Zoom: a factor between 1 - scale and 1 + scale."""
+    shear: float = Field(0.0, ge=0, le=45)
+    """Shear, degrees either way."""
+    perspective: float = Field(0.0, ge=0, le=0.001)
+    """Perspective, share of the image a pixel."""
+    hsv_h: float = Field(0.015, ge=0, le=1)
+    """Hue, share of the circle either way."""
+    hsv_s: float = Field(0.7, ge=0, le=1)
+    """Saturation, share either way."""
+    hsv_v: float = Field(0.4, ge=0, le=1)
+    """Brightness, share either way."""
+    flipud: Probability = 0.0
+    """Probability of an upside-down flip."""
+    fliplr: Probability = 0.5
+    """Probability of a left-right flip."""
+    augmentation: Annotated[tuple[str, ...], ADDED_LATER] = ()
+    """An augmentation of an installed package, NAME or NAME=PROBABILITY; may be given several times."""
+
+    @field_validator("augmentation", mode="before")
+    @classmethod
+    def _requests(cls, value: Any) -> Any:
+        """One, a list, or a mapping from names to probabilities."""
+        if isinstance(value, Mapping):
+            return tuple(f"{name}={probability}" for name, probability in value.items())
+        return (value,) if isinstance(value, str) else value
+
+    @field_validator("augmentation")
+    @classmethod
+    def _named_once(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        names = [each.partition("=")[0] for each in value]
+        for each in value:
+            name, equals, probability = each.partition("=")
+            if not name or (equals and not _is_probability(probability)):
+                raise ValueError("NAME or NAME=PROBABILITY, a probability between 0 and 1")
+            if names.count(name) > 1:
+                raise ValueError(f"names, each once; '{name}' is there twice")
+        return value
+
+
+def _is_probability(text: str) -> bool:
+    try:
+        return 0 <= float(text) <= 1
+    except ValueError:
+        return False

@@ -1,0 +1,57 @@
+"""Options of the images, and of their way to the model."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, field_validator
+
+from lehr.options.base import ON_RESUME, PER_MACHINE, OnResume, Options
+
+
+class DataOptions(Options):
+    """Images, and their way to the model."""
+
+    fixed_because = "the batches to come would be others than the run's"
+
+    data: Annotated[str, OnResume("the same, elsewhere"), PER_MACHINE] = "shapes"
+    """A data YAML, a folder, a VOC folder, a COCO JSON, or `shapes` (generated); FORMAT:SOURCE names the format."""
+    imgsz: int | None = Field(None, ge=1)
+    """Image size, pixels: side of the model's square; rounded up to a multiple of 32 (unset: 640, for `shapes` 128)."""
+    batch: int | float | Literal["auto"] = 16
+    """Images a step; or `auto`, or a share of the device's memory such as 0.7, to have it measured."""
+    workers: Annotated[int | None, ON_RESUME, PER_MACHINE] = Field(None, ge=0)
+    """Processes that load and augment; 0 loads in the training process (unset: 0 on a CPU, else up to 8)."""
+    cache: Annotated[Literal["ram", "disk", "none"], ON_RESUME, PER_MACHINE] = "ram"
+    """Place of decoded images: memory shared by all workers, a file in the cache folder, or nowhere."""
+    skip_broken: bool = False
+    """Train without the images that are broken, or whose label file is; otherwise they stop the run."""
+    single_cls: bool = False
+    """Treat all classes as one: find objects, whatever they are."""
+    rect: bool = False
+    """Batches of like shape in the smallest rectangle instead of squares; turns mosaic off."""
+    image_weights: bool = False
+    """Draw images the more often the rarer and the worse detected their classes are."""
+    multi_scale: float = Field(0.0, ge=0, lt=1)
+    """A new size each step, from 1 - this to 1 + this times imgsz, e.g. 0.5; 0 is off."""
+    grid_min: int | None = Field(None, ge=2)
+    """With --grid-max: a new size each step, from this many cells of 32 pixels on."""
+    grid_max: int | None = Field(None, ge=2)
+    """With --grid-min: a new size each step, up to this many cells of 32 pixels."""
+
+    @field_validator("batch", mode="before")
+    @classmethod
+    def _count_or_share(cls, value: Any) -> Any:
+        """A count, a share, or `auto`, whose familiar form is -1."""
+        with contextlib.suppress(TypeError, ValueError):
+            number = float(value)
+            if number == -1:
+                return "auto"
+            if number >= 1 and number == int(number):
+                return int(number)
+            if 0 < number < 1:
+                return number
+        if value == "auto":
+            return value
+        raise ValueError("a count greater than or equal to 1, a share of the memory between 0 and 1, or auto")
