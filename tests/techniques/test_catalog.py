@@ -138,6 +138,28 @@ def test_the_index_is_what_the_techniques_say() -> None:
     assert all(f"({path.name})" in text for path in (ROOT / PAGES).glob("*.md") if path.stem != "README")
 
 
+@pytest.mark.parametrize("technique", ALL, ids=lambda technique: technique.page)
+def test_a_page_s_table_of_options_is_what_the_options_say(technique: Technique) -> None:
+    script = runpy.run_path(str(ROOT / PAGES / "index.py"))
+    text = (ROOT / technique.path).read_text(encoding="utf-8")
+    assert script["with_options"](text, technique) == text, "out of date: run `make docs-index`"
+    assert all(f"\n| `{script['shell_name'](option)}` | " in text for option in technique.options)
+
+
+def test_a_table_of_options_gives_their_defaults_and_ranges() -> None:
+    script = runpy.run_path(str(ROOT / PAGES / "index.py"))
+    rows = {
+        "ema_decay": "| 0.9999 | at least 0, below 1 | Decay of",
+        "translate": "| 0.1 | 0 to 0.9 | Shift",
+        "augment_on": "| auto | `auto`, `cpu`, `device` | Place",
+        "autoanchor": "| on | on, off | Fit",
+        "freeze": "| none | text | Layers",
+        "box": "| YOLOv8 7.5, with anchors 0.05 | at least 0 | Gain of the box loss. |",
+    }
+    for option, row in rows.items():
+        assert row in script["option_table"]((option,))
+
+
 def test_techniques_stand_in_the_order_of_the_sections() -> None:
     order = list(Section)
     places = [order.index(technique.section) for technique in techniques()]
