@@ -69,7 +69,7 @@ class Switch:
         in_all: whether `--techniques all` includes it; not where it shares an option with another switch, or is not
             there to make results better.
         one_of_several: the options choose between more than these two, so it is on only with the very values of `on`;
-            otherwise with any values but those of `off`.
+            otherwise with any values but those of `off`. Its technique may be on either way.
     """
 
     name: str
@@ -122,8 +122,9 @@ class Technique:
         state: from a run to come to its state in it; not asked about families that it means nothing to.
         order: place in its section, smaller first; the same places go by name.
         options: flat names of the options that it owns; each option belongs to one technique at most.
-        switches: what an ablation can switch, itself first.
-        turn_on: options that turn it on, for people; empty for those of its first switch.
+        switches: what an ablation can switch, itself first; `one_of_several` choose a variation of it.
+        turn_on: options that turn it on, for people; empty for those of its first switch, if that is no choice of
+            a variation.
         turn_off: the same for off; empty also where it is always on.
         suits: tells whether it means something to a family of models.
         family: which families those are, where not all, e.g. "a family with anchors, such as yolov5n".
@@ -164,7 +165,7 @@ class Technique:
     def _turned(self, off: bool) -> str:
         """Options that turn it off or on in every run."""
         given = self.turn_off if off else self.turn_on
-        if given or not self.switches:
+        if given or not self.switches or self.switches[0].one_of_several:
             return given
         return shell_options(self.switches[0].off if off else self.switches[0].on)
 

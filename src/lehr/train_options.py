@@ -118,6 +118,12 @@ class TrainOptions(TypedDict, total=False):
     """Largest ratio of an object's and a matching anchor's sides, families with anchors."""
     least_side: float
     """Objects with shorter sides find candidate points as if these were this long, pixels, YOLOv8; 0 is off."""
+    tal_topk: int
+    """Points that answer for an object at most, YOLOv8."""
+    tal_alpha: float
+    """Exponent of the score in the alignment that chooses an object's points, YOLOv8."""
+    tal_beta: float
+    """Exponent of the overlap in the alignment that chooses an object's points, YOLOv8."""
     mosaic: float
     """Probability of a mosaic of four images."""
     close_mosaic: int

@@ -37,7 +37,16 @@ class Targets:
     weights: Array
 
 
-def assign_image(scores: Array, predicted: Array, points: Array, boxes: Array, classes: NDArray[np.int64]) -> Targets:
+def assign_image(
+    scores: Array,
+    predicted: Array,
+    points: Array,
+    boxes: Array,
+    classes: NDArray[np.int64],
+    topk: int = 10,
+    alpha: float = 0.5,
+    beta: float = 6.0,
+) -> Targets:
     count, objects = len(points), len(boxes)
     overlap, metric = np.zeros((objects, count)), np.zeros((objects, count))
     candidate = np.zeros((objects, count), bool)
@@ -48,10 +57,10 @@ def assign_image(scores: Array, predicted: Array, points: Array, boxes: Array, c
             if min(x - x1, y - y1, x2 - x, y2 - y) > 1e-9:
                 candidate[o, p] = True
                 overlap[o, p] = max(0.0, ciou(boxes[o], predicted[p]))
-                metric[o, p] = scores[p, classes[o]] ** 0.5 * overlap[o, p] ** 6
+                metric[o, p] = scores[p, classes[o]] ** alpha * overlap[o, p] ** beta
     taken = np.zeros((objects, count), bool)
     for o in range(objects):
-        for p in np.argsort(-metric[o], kind="stable")[:10]:
+        for p in np.argsort(-metric[o], kind="stable")[:topk]:
             taken[o, p] = candidate[o, p] and metric[o, p] > 0
     for p in range(count):
         if taken[:, p].sum() > 1:

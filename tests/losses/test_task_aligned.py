@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -9,10 +12,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.losses import oracle
 
+from lehr.config import build_config
+from lehr.errors import InputError
 from lehr.losses import task_aligned_assigner as assign_module
+from lehr.losses.bce import BinaryLoss
+from lehr.losses.label_smoothing import smoothed
 from lehr.losses.task_aligned import TaskAlignedLoss, distribution_focal_loss
 from lehr.losses.task_aligned_assigner import assign
 from lehr.models.dfl_head import DFLPrediction, anchor_points, boxes_from_distances, expected_distances
+from lehr.options import LossOptions
+
+ROOT = Path(__file__).parents[2]
 
 CLASSES = 3
 SIDE = 64
@@ -69,6 +79,74 @@ def test_assignment_agrees_with_the_slow_version(seed: int, counts: list[int]) -
         np.testing.assert_array_equal(ours.positive[i].numpy(), slow.objects >= 0)
         np.testing.assert_array_equal(ours.objects[i][ours.positive[i]].numpy(), slow.objects[slow.objects >= 0])
         np.testing.assert_allclose(ours.weights[i].numpy(), slow.weights, rtol=1e-6, atol=1e-12)
+
+
+TOOD = {"tal_topk": 13, "tal_alpha": 1.0, "tal_beta": 6.0}
+
+
+@settings(max_examples=25)
+@given(
+    st.integers(0, 10_000),
+    st.sampled_from([TOOD, {"tal_topk": 1}, {"tal_alpha": 0.0, "tal_beta": 2.0}, {"tal_topk": 100, "tal_alpha": 3.0}]),
+)
+def test_top_k_and_both_exponents_are_those_of_the_slow_version(seed: int, given: dict[str, float]) -> None:
+    prediction, boxes, classes = random_case(seed, [6])
+    predicted = boxes_from_distances(
+        expected_distances(prediction.distances), prediction.points.double(), prediction.strides.double()
+    )
+    scores, points = prediction.logits.sigmoid(), prediction.points.double().numpy()
+    named = {name.removeprefix("tal_"): value for name, value in given.items()}
+    ours = assign(scores, predicted, prediction.points, *pad(boxes, classes), **named)  # type: ignore[arg-type]
+    slow = oracle.assign_image(scores[0].numpy(), predicted[0].numpy(), points, boxes[0], classes[0], **named)  # type: ignore[arg-type]
+    np.testing.assert_array_equal(torch.where(ours.positive[0], ours.objects[0], -1).numpy(), slow.objects)
+    np.testing.assert_allclose(ours.weights[0].numpy(), slow.weights, rtol=1e-6, atol=1e-12)
+
+
+def test_the_options_of_the_assignment_reach_it() -> None:
+    gains = {"box": 7.5, "cls": 0.5}
+    usual = TaskAlignedLoss.from_options(LossOptions(), gains, classes=CLASSES, imgsz=SIDE)
+    assert usual == TaskAlignedLoss()
+    given = TaskAlignedLoss.from_options(LossOptions(**TOOD), gains, classes=CLASSES, imgsz=SIDE)
+    assert given == TaskAlignedLoss(**TOOD)
+    prediction, boxes, classes = random_case(1, [6, 2])
+    arguments = pad(boxes, classes, dtype=torch.float32)
+    for other in ({"tal_topk": 2}, {"tal_alpha": 2.0}, {"tal_beta": 2.0}):
+        assert not torch.equal(TaskAlignedLoss(**other)(prediction, *arguments), usual(prediction, *arguments))
+
+
+@pytest.mark.parametrize("given", [{"tal_topk": 0}, {"tal_topk": 2.5}, {"tal_alpha": -1}, {"tal_beta": 0}])
+def test_settings_that_assign_nothing_sensible_are_refused(given: dict[str, float]) -> None:
+    with pytest.raises(InputError, match=f"--{next(iter(given)).replace('_', '-')} is {next(iter(given.values()))}"):
+        build_config(given)
+
+
+def test_families_with_anchors_say_that_they_do_not_assign_so() -> None:
+    (note,) = build_config({"model": "yolov5n", "tal_topk": 13}).notes
+    assert note.startswith("--tal-topk 13 has no effect:")
+
+
+def test_the_page_of_label_smoothing_gives_the_targets_of_the_code() -> None:
+    """Its formula and example: the target score of the point scales the share of every class."""
+    page = (ROOT / "docs" / "techniques" / "label-smoothing.md").read_text()
+    found = re.search(r"score of ([\d.]+) and S of ([\d.]+)[^:]*: ([\d.]+) for its class, ([\d.]+) for", page)
+    assert found is not None
+    score, share, own, other = (float(number) for number in found.groups())
+    targets = torch.tensor([score, 0.0, 0.0])
+    assert smoothed(targets, share, score).tolist() == pytest.approx([own, other, other])
+    assert torch.equal(smoothed(torch.zeros(3), share, 0.0), torch.zeros(3))  # background
+    prediction, boxes, classes = random_case(9, [4, 0, 3])
+    seen = []
+
+    def remember(self: BinaryLoss, logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        seen.append(targets)
+        return logits * 0
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(BinaryLoss, "__call__", remember)
+        for smoothing in (0.0, share):
+            TaskAlignedLoss(smoothing=smoothing)(prediction, *pad(boxes, classes, dtype=torch.float32))
+    plain, pulled = seen
+    torch.testing.assert_close(pulled, plain * (1 - share) + plain.amax(-1, keepdim=True) * share / 2)
 
 
 def test_the_loss_agrees_with_the_slow_version() -> None:

@@ -10,14 +10,16 @@ from torch import Tensor
 from lehr.technique import Section, State, Switch, Technique
 
 
-def smoothed(targets: Tensor, smoothing: float) -> Tensor:
-    """Targets pulled towards the middle: `t (1 - s) + s / 2`.
+def smoothed(targets: Tensor, smoothing: float, certainty: float | Tensor = 1.0) -> Tensor:
+    """Pull targets towards the middle: `t (1 - s) + w s / 2`.
 
     Args:
         targets: any shape, 0 to 1.
         smoothing: s, 0 to 1; 0 changes nothing.
+        certainty: w, the target of the true class, 0 to 1, broadcastable to the targets: 1 where targets are 0 and 1,
+            the target score of a point in a task-aligned loss, so that background stays at 0.
     """
-    return targets if smoothing == 0 else targets * (1 - smoothing) + smoothing / 2
+    return targets if smoothing == 0 else targets * (1 - smoothing) + certainty * (smoothing / 2)
 
 
 TECHNIQUE = Technique(

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from lehr.losses.bce import BinaryLoss
 from lehr.losses.iou import ciou
+from lehr.losses.label_smoothing import smoothed
 from lehr.losses.loss import Loss, supports_dynamic_shapes
 from lehr.losses.task_aligned_assigner import assign
 from lehr.models.dfl_head import BINS, DFLPrediction, boxes_from_distances, expected_distances
@@ -81,6 +82,9 @@ class TaskAlignedLoss(Loss):
         box: gain of the box loss.
         cls: gain of the class loss.
         dfl: gain of the distribution focal loss.
+        tal_topk: most points that answer for an object.
+        tal_alpha: exponent of the score in the alignment.
+        tal_beta: exponent of the overlap in the alignment.
         least_side: shortest side of the box in which an object finds its candidate points, pixels; 0 is off.
         smoothing: label smoothing at the points that answer for an object, 0 to 1.
         cls_pw: weight of the positive term of the class loss.
@@ -91,6 +95,9 @@ class TaskAlignedLoss(Loss):
     box: float = 7.5
     cls: float = 0.5
     dfl: float = 1.5
+    tal_topk: int = 10
+    tal_alpha: float = 0.5
+    tal_beta: float = 6.0
     least_side: float = 0.0
     smoothing: float = 0.0
     cls_pw: float = 1.0
@@ -114,6 +121,9 @@ class TaskAlignedLoss(Loss):
             box=gains["box"],
             cls=gains["cls"],
             dfl=options.dfl,
+            tal_topk=options.tal_topk,
+            tal_alpha=options.tal_alpha,
+            tal_beta=options.tal_beta,
             least_side=options.least_side,
             smoothing=options.label_smoothing,
             cls_pw=options.cls_pw,
@@ -133,14 +143,20 @@ class TaskAlignedLoss(Loss):
 
         predicted = boxes_from_distances(expected_distances(distance_logits.detach()), points, strides)
         assignment = assign(
-            class_logits.detach().sigmoid(), predicted, points, boxes, classes, least_side=self.least_side
+            class_logits.detach().sigmoid(),
+            predicted,
+            points,
+            boxes,
+            classes,
+            topk=self.tal_topk,
+            alpha=self.tal_alpha,
+            beta=self.tal_beta,
+            least_side=self.least_side,
         )
         weights = assignment.weights
         own_class = classes.clamp(min=0).gather(1, assignment.objects)
         targets = torch.zeros_like(class_logits).scatter_(2, own_class.unsqueeze(-1), weights.unsqueeze(-1))
-        if self.smoothing > 0:  # only where there is an object: the rest of the image stays certain background
-            targets = targets * (1 - self.smoothing) + weights.unsqueeze(-1) * (self.smoothing / 2)
-        cls = binary(class_logits, targets).sum()
+        cls = binary(class_logits, smoothed(targets, self.smoothing, weights.unsqueeze(-1))).sum()
 
         own_boxes = boxes.gather(1, assignment.objects.unsqueeze(-1).expand(-1, -1, 4))
         box, dfl = _regression(distance_logits, own_boxes, points, strides, assignment.positive, weights)

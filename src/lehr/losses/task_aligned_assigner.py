@@ -1,6 +1,7 @@
 """Task-aligned assignment: which anchor points answer for which object, and how strongly.
 
-Method (Feng et al., "TOOD: Task-aligned One-stage Object Detection", 2021):
+Method (Feng et al., "TOOD: Task-aligned One-stage Object Detection", 2021, there with alpha 1, beta 6, 13 points;
+the defaults here are YOLOv8's):
 
 1. An anchor point is a candidate of an object when it lies strictly inside the object's box. Sides shorter than
    `least_side` count as that long here, so that an object smaller than a cell has candidates too.
@@ -23,7 +24,7 @@ from torch import Tensor
 
 from lehr.losses.iou import ciou
 from lehr.losses.loss import supports_dynamic_shapes
-from lehr.technique import Run, Section, State, Technique
+from lehr.technique import Run, Section, State, Switch, Technique
 
 INSIDE_EPS = 1e-9
 """A point is inside a box when it is further than this from every side, pixels."""
@@ -88,9 +89,9 @@ def assign(
         points: (anchors, 2) anchor points, pixels.
         boxes: (batch, objects, 4) the objects' boxes, xyxy in pixels.
         classes: (batch, objects) the objects' classes; -1 for padding.
-        topk: most points an object takes.
-        alpha: exponent of the score.
-        beta: exponent of the overlap.
+        topk: most points an object takes, 1 or more.
+        alpha: exponent of the score, 0 or more.
+        beta: exponent of the overlap, above 0: at 0 points that overlap nothing would count.
         least_side: shortest side of the box in which candidates are looked for, pixels; 0 takes boxes as they are.
         eps: guard of divisions.
     """
@@ -180,9 +181,10 @@ def _measure_candidates(
 
 
 def _state(run: Run) -> State:
-    least = run.config.loss.least_side
-    sides = f", sides of at least {least:g}" if least > 0 else ""
-    return State(True, f"the 10 best points of each object{sides}")
+    loss = run.config.loss
+    sides = f", sides of at least {loss.least_side:g}" if loss.least_side > 0 else ""
+    alignment = f"score^{loss.tal_alpha:g} IoU^{loss.tal_beta:g}"
+    return State(True, f"the {loss.tal_topk} best points of each object by {alignment}{sides}")
 
 
 TECHNIQUE = Technique(
@@ -190,9 +192,17 @@ TECHNIQUE = Technique(
     page="task-aligned-assignment",
     section=Section.LOSS,
     order=10,
-    options=("least_side",),
+    options=("least_side", "tal_topk", "tal_alpha", "tal_beta"),
     why="points that score and overlap well answer for the object",
     state=_state,
+    switches=(
+        Switch(
+            "tood_alignment",
+            {"tal_topk": 13, "tal_alpha": 1.0, "tal_beta": 6.0},
+            {"tal_topk": 10, "tal_alpha": 0.5, "tal_beta": 6.0},
+            one_of_several=True,
+        ),
+    ),
     suits=lambda family: "least_side" in family.options,
     family="a family without anchors, such as yolov8n",
 )

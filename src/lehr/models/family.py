@@ -17,7 +17,7 @@ from lehr.plugins import PluginTable
 if TYPE_CHECKING:
     from lehr.models.detection import DetectionModel
 
-FAMILY_OPTIONS = ("obj", "obj_pw", "anchor_t", "anchors", "dfl", "least_side")
+FAMILY_OPTIONS = ("obj", "obj_pw", "anchor_t", "anchors", "dfl", "least_side", "tal_topk", "tal_alpha", "tal_beta")
 """Options that mean something to some families only."""
 
 
@@ -76,7 +76,7 @@ YOLOV8 = Family(
     },
     build="lehr.models.yolov8:YOLOv8",
     gains={"box": 7.5, "cls": 0.5},
-    options=("dfl", "least_side"),
+    options=("dfl", "least_side", "tal_topk", "tal_alpha", "tal_beta"),
 )
 YOLOV5 = Family(
     "yolov5",

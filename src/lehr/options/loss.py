@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from pydantic import Field
 
-from lehr.options.base import Options
+from lehr.options.base import ADDED_LATER, Options
 
 
 class LossOptions(Options):
@@ -34,3 +36,9 @@ class LossOptions(Options):
     """Largest ratio of an object's and a matching anchor's sides, families with anchors."""
     least_side: float = Field(0.0, ge=0)
     """Objects with shorter sides find candidate points as if these were this long, pixels, YOLOv8; 0 is off."""
+    tal_topk: Annotated[int, ADDED_LATER] = Field(10, ge=1, le=100)
+    """Points that answer for an object at most, YOLOv8."""
+    tal_alpha: Annotated[float, ADDED_LATER] = Field(0.5, ge=0, le=10)
+    """Exponent of the score in the alignment that chooses an object's points, YOLOv8."""
+    tal_beta: Annotated[float, ADDED_LATER] = Field(6.0, gt=0, le=20)
+    """Exponent of the overlap in the alignment that chooses an object's points, YOLOv8."""

@@ -10,5 +10,5 @@ TOY = Family(
     scales={"-n": Scale(1.0, 0.5), "-s": Scale(1.0, 1.0)},
     build="lehr_example.model:Toy",
     gains={"box": 7.5, "cls": 0.5},
-    options=("dfl", "least_side"),
+    options=("dfl", "least_side", "tal_topk", "tal_alpha", "tal_beta"),
 )
