@@ -50,7 +50,7 @@ def main() -> None:
     make = TrainBatches(open_store(samples, given.imgsz, "ram", print), AugmentOptions(), given.imgsz, 0, 10**6)
     model = build_model(given.model, dataset.names, given.imgsz)
     model = model.to(device, memory_format=torch.channels_last).train()
-    choice = choose_optimizer("auto", classes=len(dataset.names), iterations=1)
+    choice = choose_optimizer("auto", classes=len(dataset.names), images=1, epochs=1)
     optimizer = build_optimizer(model, choice, 5e-4)
     ema = ModelEma(model)
     measured = build_loss(model, LossOptions(), given.imgsz)

@@ -39,6 +39,10 @@ class Run(Protocol):
         """Its options."""
 
     @property
+    def images(self) -> int:
+        """Images of its training split."""
+
+    @property
     def plan(self) -> TrainingPlan:
         """Its rates."""
 

@@ -55,7 +55,7 @@ class TrainOptions(TypedDict, total=False):
     epochs: int | None
     """Epochs (unset: 100, for `shapes` 18, with anchors 24)."""
     optimizer: Literal["auto", "SGD", "Adam", "AdamW", "RMSProp", "NAdam", "RAdam"]
-    """`auto`: SGD above 10,000 iterations, else AdamW."""
+    """`auto`: SGD where ceil(images / max(batch, 64)) * epochs is above 10,000, else AdamW."""
     lr0: float | None
     """Learning rate after warmup (unset: SGD 0.01, the Adam family 0.01/(4 + classes), RMSProp a tenth of that)."""
     lrf: float
@@ -81,7 +81,7 @@ class TrainOptions(TypedDict, total=False):
     warmup_bias_lr: float | None
     """Learning rate of the biases at the start of the gradual warmup (unset: SGD 0.1, others 0)."""
     nominal_batch: int | None
-    """Images an optimizer step: gradients accumulate to it (unset: 64, with `auto` less where the run is short)."""
+    """Images an optimizer step: gradients accumulate to it (unset: 64; with `auto` halved in runs of few steps)."""
     clip_norm: float
     """Largest norm of the gradient; 0 is no bound."""
     ema_decay: float

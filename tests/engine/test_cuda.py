@@ -82,7 +82,7 @@ def no_waiting() -> Iterator[None]:
 @pytest.mark.parametrize("name", ["yolov8n", "yolov5n", "yolov3-spp"])
 def test_a_step_never_waits_for_the_device(name: str) -> None:
     model = build_model(name, ("a", "b"), width=0.25).cuda().to(memory_format=torch.channels_last).train()
-    optimizer = build_optimizer(model, choose_optimizer("AdamW", classes=2, iterations=1), 5e-4)
+    optimizer = build_optimizer(model, choose_optimizer("AdamW", classes=2, images=1, epochs=1), 5e-4)
     ema = ModelEma(model)
     images = torch.randint(0, 255, (4, 3, 64, 64), dtype=torch.uint8).cuda()
     boxes = torch.tensor([[[4.0, 4.0, 40.0, 40.0]]]).repeat(4, 1, 1).cuda()

@@ -245,9 +245,22 @@ def test_a_project_beside_a_named_run_is_refused(tmp_path: Path) -> None:
 def test_a_longer_run_keeps_its_optimizer_and_its_warmup(data: Path, tmp_path: Path) -> None:
     folder = stopped_run(data, tmp_path, "run", 4)
     with stop_at(5), pytest.raises(Stopped):
-        resume(folder, {"epochs": 4000})  # so many steps that a new run would take SGD, and a longer warmup
+        resume(folder, {"epochs": 12_000})  # so many iterations that a new run would take SGD, and a longer warmup
     plan = read_checkpoint(folder / "last.ckpt").content["plan"]
     assert plan["optimizer"]["name"] == "AdamW" and plan["warmup"] == 3
+
+
+def test_a_run_keeps_the_optimizer_that_auto_chose_when_it_began(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lehr.techniques.auto.SGD_ITERATIONS", 0)  # as a rule that has changed since
+    run(data, tmp_path, "whole")
+    folder = stopped_run(data, tmp_path, "stopped", 4)
+    monkeypatch.undo()
+    resume(folder)
+    kept = read_checkpoint(folder / "last.ckpt").content["plan"]["optimizer"]
+    assert (kept["name"], kept["lr0"], kept["warmup_bias_lr"]) == ("SGD", 0.01, 0.1)
+    assert differences(tmp_path / "whole", folder) == []
 
 
 def test_early_stopping_ends_a_run_that_goes_on(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -26,7 +26,7 @@ def test_frozen_layers_do_not_move_nor_do_their_statistics(name: str) -> None:
     names = {n for n, p in model.named_parameters() if not p.requires_grad and "dfl" not in n}
     assert frozen == len(names) and {n.split(".")[1] for n in names} == {"0", "1", "2"}
     before = {n: value.clone() for n, value in model.state_dict().items()}
-    optimizer = build_optimizer(model, choose_optimizer("SGD", classes=2, iterations=1), 5e-4)
+    optimizer = build_optimizer(model, choose_optimizer("SGD", classes=2, images=1, epochs=1), 5e-4)
     model.train()
     freeze_bn_stats(model)
     loss = build_loss(model, LossOptions(), 64)

@@ -63,7 +63,7 @@ def test_a_model_without_batch_norm_has_none() -> None:
 @pytest.mark.parametrize("name", ["SGD", "Adam", "AdamW", "RMSProp", "NAdam", "RAdam"])
 def test_no_optimizer_moves_by_a_gradient_that_is_not_finite(name: str) -> None:
     model = network()
-    optimizer = build_optimizer(model, choose_optimizer(name, classes=2, iterations=1), 5e-4)
+    optimizer = build_optimizer(model, choose_optimizer(name, classes=2, images=1, epochs=1), 5e-4)
     model(torch.randn(2, 3, 8, 8)).sum().backward()
     assert step_if_finite(optimizer, torch.tensor(True))
     before, state = copy.deepcopy(model.state_dict()), copy.deepcopy(optimizer.state_dict()["state"])
@@ -95,7 +95,7 @@ def test_a_bad_gradient_is_described_by_its_norm() -> None:
 def test_the_fused_cuda_optimizers_take_the_flag_that_is_handed_over() -> None:
     """What `step_if_finite` relies on there: `found_inf`, which torch's fused optimizers read on the device."""
     model: Any = network()
-    optimizer = build_optimizer(model, choose_optimizer("AdamW", classes=2, iterations=1), 5e-4)
+    optimizer = build_optimizer(model, choose_optimizer("AdamW", classes=2, images=1, epochs=1), 5e-4)
     before = copy.deepcopy(model.state_dict())
     model(torch.randn(2, 3, 8, 8)).sum().backward()
     optimizer.found_inf = torch.ones(())  # type: ignore[attr-defined]

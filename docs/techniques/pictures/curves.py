@@ -61,7 +61,7 @@ def accumulated() -> None:
     for count in images:
         iterations = -(-int(count) // 16) * 40
         always.append(iterations / accumulation(16, 64))
-        chosen = choose_optimizer("auto", classes=3, iterations=iterations, batch=16).nominal_batch
+        chosen = choose_optimizer("auto", classes=3, images=int(count), epochs=40, batch=16).nominal_batch
         auto.append(iterations / accumulation(16, chosen))
         nominal.append(chosen)
     updates.loglog(images, always, label="nominal batch 64")

@@ -20,7 +20,7 @@ from lehr.errors import LehrError
 from lehr.runtime.device import describe_device, wait_for
 from lehr.runtime.peak_memory import peak_process_bytes
 from lehr.techniques.accumulation import accumulation
-from lehr.techniques.auto import choose_optimizer
+from lehr.techniques.auto import OptimizerChoice, choose_optimizer
 from lehr.techniques.autobatch import (
     MEMORY_FRACTION,
     Measured,
@@ -74,13 +74,18 @@ def choose_batch(
     """
     asked, images = config.data.batch, len(data.train_store.samples)
     share = asked if isinstance(asked, float) else MEMORY_FRACTION
-    choice = choose_optimizer(
-        config.schedule.optimizer,
-        classes=len(data.dataset.names),
-        iterations=-(-images // DEFAULT_BATCH) * config.epochs,
-        batch=min(DEFAULT_BATCH, images),
-        nominal_batch=config.schedule.nominal_batch,
-    )
+
+    def chosen(batch: int) -> OptimizerChoice:
+        return choose_optimizer(
+            config.schedule.optimizer,
+            classes=len(data.dataset.names),
+            images=images,
+            epochs=config.epochs,
+            batch=batch,
+            nominal_batch=config.schedule.nominal_batch,
+        )
+
+    choice = chosen(min(config.schedule.nominal_batch or DEFAULT_BATCH, images))
     nominal = choice.nominal_batch
     with _Steps(data, forward_loss, size, precision, choice.name) as steps:
         most, told = (_by_memory if data.device.type == "cuda" else _by_speed)(
@@ -92,7 +97,7 @@ def choose_batch(
             "model. Use a larger share, a smaller --imgsz or model."
         )
     batch = fitting_nominal(min(most * devices, max(images, devices)), nominal, devices)
-    together = accumulation(batch, nominal)
+    together = accumulation(batch, chosen(batch).nominal_batch)
     each = f", {batch // devices} on each of {devices} devices" if devices > 1 else ""
     say(f"AutoBatch on {describe_device(data.device)}: {told}. Batch {batch}{each}, {together} to an optimizer step.")
     return batch
@@ -150,7 +155,7 @@ class _Steps:
         model = copy.deepcopy(forward_loss.model).train()
         freeze_bn_stats(model)
         self._forward_loss = ForwardLoss(model, forward_loss.loss, forward_loss.device)
-        choice = choose_optimizer(optimizer, classes=len(data.dataset.names), iterations=1)
+        choice = choose_optimizer(optimizer, classes=len(data.dataset.names), images=1, epochs=1)
         self._optimizer = build_optimizer(model, choice, 0.0)
         self._ema = ModelEma(model)
         self._scaler = new_scaler(data.device, precision)

@@ -17,7 +17,7 @@ class ScheduleOptions(Options):
     epochs: Annotated[int | None, OnResume("more")] = Field(None, ge=1)
     """Epochs (unset: 100, for `shapes` 18, with anchors 24)."""
     optimizer: Literal["auto", "SGD", "Adam", "AdamW", "RMSProp", "NAdam", "RAdam"] = "auto"
-    """`auto`: SGD above 10,000 iterations, else AdamW."""
+    """`auto`: SGD where ceil(images / max(batch, 64)) * epochs is above 10,000, else AdamW."""
     lr0: float | None = Field(None, gt=0)
     """Learning rate after warmup (unset: SGD 0.01, the Adam family 0.01/(4 + classes), RMSProp a tenth of that)."""
     lrf: float = Field(0.01, gt=0, le=1)
@@ -43,7 +43,7 @@ class ScheduleOptions(Options):
     warmup_bias_lr: float | None = Field(None, ge=0)
     """Learning rate of the biases at the start of the gradual warmup (unset: SGD 0.1, others 0)."""
     nominal_batch: int | None = Field(None, ge=1)
-    """Images an optimizer step: gradients accumulate to it (unset: 64, with `auto` less where the run is short)."""
+    """Images an optimizer step: gradients accumulate to it (unset: 64; with `auto` halved in runs of few steps)."""
     clip_norm: float = Field(10.0, ge=0)
     """Largest norm of the gradient; 0 is no bound."""
     ema_decay: float = Field(0.9999, ge=0, lt=1)

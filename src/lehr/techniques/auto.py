@@ -1,8 +1,8 @@
 """Choice of `--optimizer auto`: optimizer, rate, momentum and images an optimizer step, by the length of the run.
 
-Long runs get SGD, short ones AdamW, whose steps do not need a slow start. And a run on few images makes few steps:
-accumulating to 64 images would leave it a handful of optimizer steps, so the nominal batch is halved until there are
-enough. A value that was given always wins.
+The published rule counts iterations of 64 images, `ceil(images / max(batch, 64)) * epochs`: above 10,000 it takes SGD,
+else AdamW. Lehr's own addition is for short runs: accumulating to 64 images would leave a run on few images a handful
+of optimizer steps, so the nominal batch is halved until there are enough. A value that was given always wins.
 """
 
 from __future__ import annotations
@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from lehr.technique import Run, Section, State, Switch, Technique
 
 SGD_ITERATIONS = 10_000
-"""Batches of a run above which `auto` takes SGD."""
+"""Iterations above which `auto` takes SGD."""
 NOMINAL_BATCH = 64
+"""Images that the published values belong to, and that an iteration of the rule has at least."""
 MIN_UPDATES = 1_000
 """Optimizer steps that `auto` tries to give a run."""
 ADAM_FAMILY = ("Adam", "AdamW", "NAdam", "RAdam")
@@ -42,7 +43,8 @@ def choose_optimizer(
     name: str,
     *,
     classes: int,
-    iterations: int,
+    images: int,
+    epochs: int,
     batch: int = 16,
     lr0: float | None = None,
     momentum: float | None = None,
@@ -51,13 +53,15 @@ def choose_optimizer(
 ) -> OptimizerChoice:
     """Resolve `auto`, and fill in the values that were not given.
 
-    `auto` takes SGD (0.01, momentum 0.9) above 10,000 iterations, else AdamW with rate `0.002 * 5 / (4 + classes)`.
-    The Adam family's steps do not grow with the gradient, so its biases start at rate 0 instead of SGD's 0.1.
+    `auto` takes SGD (0.01, momentum 0.9) above 10,000 `published_iterations`, else AdamW with rate
+    `0.002 * 5 / (4 + classes)`. The Adam family's steps do not grow with the gradient, so its biases start at rate 0
+    instead of SGD's 0.1.
 
     Args:
         name: auto, or an optimizer.
         classes: number of classes.
-        iterations: batches of the whole run.
+        images: images of the training split.
+        epochs: epochs of the run.
         batch: images a batch.
         lr0: rate asked for, or None.
         momentum: momentum asked for, or None.
@@ -66,8 +70,8 @@ def choose_optimizer(
     """
     default_momentum, default_nominal = 0.937, NOMINAL_BATCH
     if name == "auto":
-        default_momentum, default_nominal = 0.9, nominal_batch_for(iterations, batch)
-        name = "SGD" if iterations > SGD_ITERATIONS else "AdamW"
+        default_momentum, default_nominal = 0.9, nominal_batch_for(-(-images // batch) * epochs, batch)
+        name = "SGD" if published_iterations(images, batch, epochs) > SGD_ITERATIONS else "AdamW"
     default_lr0 = default_rate(name, classes)
     default_bias = 0.1 if name == "SGD" else 0.0
     return OptimizerChoice(
@@ -77,6 +81,19 @@ def choose_optimizer(
         default_bias if warmup_bias_lr is None else warmup_bias_lr,
         default_nominal if nominal_batch is None else nominal_batch,
     )
+
+
+def published_iterations(images: int, batch: int, epochs: int) -> int:
+    """Iterations by which `auto` chooses: `ceil(images / max(batch, 64)) * epochs`.
+
+    The 64 stays whatever `--nominal-batch` says, so that accumulation can be switched and the optimizer stays.
+
+    Args:
+        images: images of the training split.
+        batch: images a batch.
+        epochs: epochs of the run.
+    """
+    return -(-images // max(batch, NOMINAL_BATCH)) * epochs
 
 
 def default_rate(name: str, classes: int) -> float:
@@ -95,22 +112,28 @@ def default_rate(name: str, classes: int) -> float:
     return round(rate if name in ADAM_FAMILY else rate / 10, 6)
 
 
-def nominal_batch_for(iterations: int, batch: int) -> int:
+def nominal_batch_for(batches: int, batch: int) -> int:
     """Images an optimizer step: 64, halved while the run would make fewer than 1,000 of them; never below a batch.
 
+    This rule for short runs is Lehr's own; the published trainers accumulate to 64 in every run.
+
     Args:
-        iterations: batches of the whole run.
+        batches: batches of the whole run.
         batch: images a batch.
     """
     nominal = NOMINAL_BATCH
-    while nominal > batch and iterations * batch / nominal < MIN_UPDATES:
+    while nominal > batch and batches * batch / nominal < MIN_UPDATES:
         nominal //= 2
     return max(nominal, min(batch, NOMINAL_BATCH))
 
 
 def _state(run: Run) -> State:
     choice, asked = run.plan.optimizer, run.config.schedule.optimizer
-    why = f"{'chosen' if asked == 'auto' else 'named'} for {run.plan.steps} steps"
+    why = "named"
+    if asked == "auto":
+        iterations = published_iterations(run.images, run.plan.batch, run.plan.epochs)
+        bound = f"{'above' if iterations > SGD_ITERATIONS else 'not above'} {SGD_ITERATIONS:,}"
+        why = f"chosen for {iterations:,} iterations of {max(run.plan.batch, NOMINAL_BATCH)} images, {bound}"
     values = f"lr0 {choice.lr0:g}, momentum {choice.momentum:g}, weight decay {run.plan.weight_decay:g}"
     return State(True, f"{choice.name}, {values}; {why}")
 

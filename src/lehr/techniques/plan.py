@@ -92,6 +92,16 @@ class TrainingPlan:
         """Batches an optimizer step, after the warmup."""
         return accumulation(self.batch, self.optimizer.nominal_batch)
 
+    @property
+    def updates(self) -> int:
+        """Optimizer steps of the whole run; batches that are left at its end make none."""
+        done, last = 0, -1
+        varying = max(self.warmup, self.batches if self.options.warmup == "first-epoch" else 0)
+        for step in range(min(varying, self.steps)):
+            if step - last >= self.at(step).accumulate:
+                done, last = done + 1, step
+        return done + max(0, self.steps - 1 - last) // self.accumulate
+
     def at(self, step: int) -> Rates:
         """Rates, momentum and accumulation of a step, counted over the whole run from 0."""
         choice, steps = self.optimizer, self.warmup
@@ -158,7 +168,8 @@ def plan_training(options: ScheduleOptions, *, epochs: int, images: int, batch: 
     choice = choose_optimizer(
         options.optimizer,
         classes=classes,
-        iterations=batches * epochs,
+        images=images,
+        epochs=epochs,
         batch=batch,
         lr0=options.lr0,
         momentum=options.momentum,
