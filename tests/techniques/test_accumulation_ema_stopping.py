@@ -56,6 +56,35 @@ def test_early_stopping_counts_epochs_since_the_best() -> None:
     assert [never.should_stop(epoch) for epoch in (0, 1000)] == [False, False]
 
 
+def test_early_stopping_counts_from_the_first_epoch_with_a_result() -> None:
+    """Prechelt's count, written out: no epoch before the first result is one without a better result."""
+    rng = np.random.default_rng(0)
+    for _ in range(1000):
+        slow, patience = int(rng.integers(0, 12)), int(rng.integers(1, 6))
+        course = [0.0] * slow + np.round(rng.uniform(0, 1, 15), 1).tolist()
+        stopping = EarlyStopping(patience)
+        stopped = None
+        for epoch, fitness in enumerate(course):
+            stopping.update(epoch, fitness)
+            if stopped is None and stopping.should_stop(epoch):
+                stopped = epoch
+        expected = None
+        for epoch in range(len(course)):
+            so_far = course[: epoch + 1]
+            if max(so_far) > 0 and epoch - so_far.index(max(so_far)) >= patience:
+                expected = epoch
+                break
+        assert stopped == expected, (course, patience)
+
+
+def test_a_run_without_any_result_is_not_stopped() -> None:
+    stopping = EarlyStopping(patience=5)
+    assert [stopping.update(epoch, 0.0) for epoch in range(3)] == [True, False, False]
+    assert not any(stopping.should_stop(epoch) for epoch in range(100))
+    stopping.update(100, 0.001)
+    assert [stopping.should_stop(epoch) for epoch in (104, 105)] == [False, True]
+
+
 def test_clipping_keeps_the_direction_and_bounds_the_length() -> None:
     def clipped(most: float) -> list[float]:
         parameters = [nn.Parameter(torch.zeros(2)), nn.Parameter(torch.zeros(1))]

@@ -21,7 +21,8 @@ def write_results(path: Path, rows: Sequence[Mapping[str, float | int | str | No
 
     Args:
         path: the file.
-        rows: values by column, all with the same columns; None is written as nothing. Without rows there is no file.
+        rows: values by column; None is written as nothing, and so is a column that a row lacks: a run that began before
+            there was one goes on with it. Without rows there is no file.
 
     Raises:
         InputError: the file cannot be written.
@@ -30,7 +31,8 @@ def write_results(path: Path, rows: Sequence[Mapping[str, float | int | str | No
         path.unlink(missing_ok=True)
         return
     text = io.StringIO()
-    writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
+    columns = dict.fromkeys(name for row in (rows[-1], *rows) for name in row)
+    writer = csv.DictWriter(text, fieldnames=list(columns), lineterminator="\n")
     writer.writeheader()
     writer.writerows({name: _text(value) for name, value in row.items()} for row in rows)
     with atomic_file(path, "Make room.") as temporary:

@@ -1,4 +1,7 @@
-"""Early stopping: the run ends when the result has not improved for `patience` epochs (Prechelt, 1998)."""
+"""Early stopping: the run ends when the result has not improved for `patience` epochs (Prechelt, 1998).
+
+Counted from the first epoch with a result: a detector may need many epochs until its first object is found.
+"""
 
 from __future__ import annotations
 
@@ -29,14 +32,14 @@ class EarlyStopping:
         return better
 
     def should_stop(self, epoch: int) -> bool:
-        """Return whether the run has gone `patience` epochs without a better result."""
-        return self.patience > 0 and epoch - self.best_epoch >= self.patience
+        """Return whether the run has gone `patience` epochs without a better result, having had one above 0."""
+        return 0 < self.patience <= epoch - self.best_epoch and self.best > 0
 
 
 def _state(run: Run) -> State:
     patience, epochs = run.config.schedule.patience, run.plan.epochs
     if 0 < patience < epochs:
-        return State(True, f"after {patience} epochs without a better result")
+        return State(True, f"after {patience} epochs without a better result, counted from the first above 0")
     return State(False, change=f"--patience N, N below {epochs}")
 
 
