@@ -263,6 +263,20 @@ def test_a_run_keeps_the_optimizer_that_auto_chose_when_it_began(
     assert differences(tmp_path / "whole", folder) == []
 
 
+def test_a_run_keeps_the_weight_decay_that_it_began_with(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lehr.techniques.plan.scaled_weight_decay", lambda decay, batch, nominal: decay * batch)
+    options = {"nominal_batch": 1, "optimizer": "SGD", "lr0": 0.01}
+    run(data, tmp_path, "whole", **options)
+    folder = stopped_run(data, tmp_path, "stopped", 4, **options)
+    monkeypatch.undo()
+    resume(folder)
+    groups = read_checkpoint(folder / "last.ckpt").content["state"]["optimizer"]["param_groups"]
+    assert [group["weight_decay"] for group in groups] == [5e-4 * 4, 0, 0]
+    assert differences(tmp_path / "whole", folder) == []
+
+
 def test_early_stopping_ends_a_run_that_goes_on(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     options = {"patience": 1, "epochs": 6, "lr0": 1e-7}
     whole = run(data, tmp_path, "whole", **options).folder

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import numpy as np
@@ -9,6 +10,9 @@ import pytest
 import torch
 from torch import nn
 
+from lehr.config import build_config
+from lehr.preview import preview
+from lehr.search.switches import choose
 from lehr.techniques.accumulation import accumulation, scaled_weight_decay
 from lehr.techniques.clipping import clip_gradients
 from lehr.techniques.early_stopping import EarlyStopping
@@ -19,6 +23,32 @@ from lehr.techniques.ema import ModelEma
 def test_accumulation_meets_the_nominal_batch(batch: int, expected: int) -> None:
     assert accumulation(batch, 64) == expected
     assert scaled_weight_decay(5e-4, batch, 64) == pytest.approx(5e-4 * batch * expected / 64)
+
+
+@pytest.mark.parametrize("batch", [1, 4, 16, 24, 64])
+def test_no_accumulation_leaves_the_weight_decay_as_it_is(batch: int) -> None:
+    assert accumulation(batch, 1) == 1
+    assert scaled_weight_decay(5e-4, batch, 1) == pytest.approx(5e-4)
+
+
+def test_batches_above_64_decay_as_published_with_accumulation_and_without() -> None:
+    for nominal in (1, 16, 64):
+        assert scaled_weight_decay(5e-4, 128, nominal) == pytest.approx(1e-3)
+    assert scaled_weight_decay(5e-4, 256, 128) == pytest.approx(1e-3)  # asked for 128: two of those
+
+
+def test_an_ablation_of_accumulation_compares_nothing_else() -> None:
+    config = build_config({"data": "x", "epochs": 100})
+    sides = choose(["accumulation"], config)["accumulation"]
+    plans = [
+        preview(build_config({**config.flat(), **side}), images=5000, classes=3).plan for side in (sides.on, sides.off)
+    ]
+    on, off = plans
+    assert (on.accumulate, off.accumulate) == (4, 1)
+    assert on.weight_decay == off.weight_decay == 5e-4
+    assert dataclasses.replace(on.optimizer, nominal_batch=1) == off.optimizer
+    for step in range(0, on.steps, 97):
+        assert dataclasses.replace(on.at(step), accumulate=1) == off.at(step)
 
 
 def test_the_average_follows_its_formula_buffers_too() -> None:

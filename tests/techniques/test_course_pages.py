@@ -116,3 +116,14 @@ def test_the_effect_of_weight_decay_with_adamw_is_what_its_page_says(decay: floa
     assert said is not None and made.optimizer.name == "AdamW"
     assert f"{made.steps:,}" == said[1] or float(said[1]) == decay
     assert 100 * (1 - left) == pytest.approx(float(said[2]), rel=0.1)
+
+
+def test_the_weight_decay_of_batches_is_what_its_page_says() -> None:
+    text = flowing(page("accumulation"))
+    said = re.search(r"e\.g\. ([\d.]+) times as much with batches of (\d+), of which three make (\d+) images", text)
+    assert said is not None
+    batch, images = int(said[2]), int(said[3])
+    made = plan(10_000, 100, batch)
+    assert made.weight_decay == pytest.approx(float(said[1]) * 5e-4) and batch * made.accumulate == images
+    assert "batches of 128 have twice the decay" in text
+    assert {plan(10_000, 100, 128, nominal_batch=n).weight_decay for n in (1, 64, None)} == {1e-3}

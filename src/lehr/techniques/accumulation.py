@@ -2,12 +2,13 @@
 
 The hyperparameters belong to a nominal batch of 64 images. With smaller batches, gradients add up over
 `max(round(64 / batch), 1)` of them before the optimizer steps, and the weight decay is scaled by how closely that
-meets 64.
+meets 64. A nominal batch below the batch turns accumulation off and leaves the decay as it is.
 """
 
 from __future__ import annotations
 
 from lehr.technique import Run, Section, State, Switch, Technique
+from lehr.techniques.auto import NOMINAL_BATCH
 
 
 def accumulation(batch: int, nominal_batch: int) -> int:
@@ -16,8 +17,18 @@ def accumulation(batch: int, nominal_batch: int) -> int:
 
 
 def scaled_weight_decay(weight_decay: float, batch: int, nominal_batch: int) -> float:
-    """Weight decay for the images that an optimizer step really sees: `decay * batch * accumulation / nominal`."""
-    return weight_decay * batch * accumulation(batch, nominal_batch) / nominal_batch
+    """Weight decay for the images that an optimizer step really sees: `decay * batch * accumulation / meant`.
+
+    `meant` is the nominal batch, but not less than the batch up to 64 images. So accumulation can be switched off by a
+    small nominal batch without a change of the decay.
+
+    Args:
+        weight_decay: at the nominal batch.
+        batch: images a batch.
+        nominal_batch: images an optimizer step, as asked for.
+    """
+    meant = max(nominal_batch, min(batch, NOMINAL_BATCH))
+    return weight_decay * batch * accumulation(batch, nominal_batch) / meant
 
 
 def _state(run: Run) -> State:
