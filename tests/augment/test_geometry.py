@@ -7,6 +7,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from lehr.augment.axis_aligned import fit_axis
+from lehr.augment.box_filter import visible
 from lehr.augment.geometry import (
     rotation,
     scaling,
@@ -16,7 +17,6 @@ from lehr.augment.geometry import (
     transform_boxes,
     transform_points,
     translation,
-    visible,
 )
 from lehr.augment.letterbox import centred_placement, letterbox
 

@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pytest
 
+from lehr.augment.box_filter import visible
 from lehr.augment.geometry import (
     Matrix,
     corners,
@@ -17,7 +18,6 @@ from lehr.augment.geometry import (
     transform_boxes,
     transform_points,
     translation,
-    visible,
 )
 
 POINTS = np.array([[3.0, 5.0], [-2.0, 7.0], [0.0, 0.0]])

@@ -1,4 +1,4 @@
-"""Colour jitter in hue, saturation and value, plane by plane (Howard, 2013; Redmon & Farhadi, 2018)."""
+"""Colour jitter in hue, saturation and value, plane by plane (Howard, 2013; Redmon et al., YOLO, 2016)."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ HUES = 180
 """Values of the hue in OpenCV's 8-bit HSV: half degrees."""
 
 
-def jitter_hsv(image: NDArray[np.uint8], gains: tuple[float, float, float]) -> None:
-    """Multiply hue, saturation and value in place; hue goes round, the others saturate.
+def jitter_hsv(image: NDArray[np.uint8], gains: tuple[float, float, float], hue_shift: int = 0) -> None:
+    """Multiply hue, saturation and value in place, then shift the hue, which goes round; the others saturate.
 
     Args:
         image: uint8 (h, w, 3), RGB, contiguous.
-        gains: factors of hue, saturation and value.
+        gains: factors of hue, saturation and value, at least 0.
+        hue_shift: added to the hue, half degrees.
     """
-    values = np.arange(256, dtype=np.float64)
-    hues = ((values * gains[0]) % HUES).astype(np.uint8)
+    hues = hue_tables(np.array([gains[0]]), np.array([hue_shift]))[0]
     hsv = cv2.cvtColor(image, cv2.COLOR_RGB2HSV)
     hue, saturation, value = cv2.split(hsv)
     # Plane by plane is faster than one table of three channels.
@@ -32,21 +32,46 @@ def jitter_hsv(image: NDArray[np.uint8], gains: tuple[float, float, float]) -> N
     cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB, dst=image)
 
 
-def hsv_gains(options: AugmentOptions, rng: np.random.Generator) -> tuple[float, float, float] | None:
-    """Factors `1 + u span` of hue, saturation and value, u uniform in [-1, 1]; None when all are off.
+def hue_tables(gains: NDArray[np.float64], shifts: NDArray[np.int64]) -> NDArray[np.uint8]:
+    """Return what each value of an 8-bit hue becomes in each of n images: `(gain h + shift) mod 180`, rounded down.
+
+    Args:
+        gains: (n,), factors, at least 0.
+        shifts: (n,), added after them, half degrees.
+
+    Returns:
+        uint8 (n, 256).
+    """
+    values = np.arange(256, dtype=np.float64)
+    return ((np.floor(values * gains[:, None]) + shifts[:, None]) % HUES).astype(np.uint8)
+
+
+def draw_jitter(options: AugmentOptions, rng: np.random.Generator) -> tuple[tuple[float, float, float] | None, int]:
+    """Draw factors `1 + u span` of hue, saturation and value, u uniform in [-1, 1], and a shift of the hue.
+
+    With `--hue add` the hue has the factor 1, and is shifted by u times its span of the circle instead.
 
     Args:
         options: the spans.
         rng: draws the three u, also when they are off, so that switching this changes nothing else.
+
+    Returns:
+        The factors, None when all are off; and the shift, half degrees.
     """
     spans = (options.hsv_h, options.hsv_s, options.hsv_v)
-    hue, saturation, value = (float(1 + draw * span) for draw, span in zip(rng.uniform(-1, 1, 3), spans, strict=True))
-    return (hue, saturation, value) if any(spans) else None
+    draws = rng.uniform(-1, 1, 3)
+    hue, saturation, value = (float(1 + draw * span) for draw, span in zip(draws, spans, strict=True))
+    if not any(spans):
+        return None, 0
+    if options.hue == "add":
+        return (1.0, saturation, value), round(float(draws[0]) * options.hsv_h * HUES)
+    return (hue, saturation, value), 0
 
 
 def _state(run: Run) -> State:
     augment = run.config.augment
-    value = f"hue {augment.hsv_h:g}, saturation {augment.hsv_s:g}, value {augment.hsv_v:g}"
+    hue = f"hue {augment.hsv_h:g} {'added' if augment.hue == 'add' else 'multiplied'}"
+    value = f"{hue}, saturation {augment.hsv_s:g}, value {augment.hsv_v:g}"
     return State(any((augment.hsv_h, augment.hsv_s, augment.hsv_v)), value)
 
 
@@ -55,7 +80,7 @@ TECHNIQUE = Technique(
     page="colour-jitter",
     section=Section.AUGMENTATION,
     order=50,
-    options=("hsv_h", "hsv_s", "hsv_v"),
+    options=("hsv_h", "hsv_s", "hsv_v", "hue"),
     why="the light is different each time",
     state=_state,
     switches=(
@@ -65,5 +90,6 @@ TECHNIQUE = Technique(
             {"hsv_h": 0.0, "hsv_s": 0.0, "hsv_v": 0.0},
             aliases=("hsv", "color_jitter"),
         ),
+        Switch("additive_hue", {"hue": "add"}, {"hue": "scale"}, in_all=False),
     ),
 )

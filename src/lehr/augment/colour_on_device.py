@@ -8,19 +8,20 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lehr.augment.colour import HUES
+from lehr.augment.colour import HUES, hue_tables
 
 FRACTION = 12
 """Bits after the binary point in OpenCV's conversion from RGB."""
 
 
-def hsv_tables(gains: Sequence[tuple[float, float, float]]) -> Tensor:
+def hsv_tables(gains: Sequence[tuple[float, float, float]], hue_shifts: Sequence[int] | None = None) -> Tensor:
     """Look-up tables of the jitter: 8-bit hue, saturation and value to the units that `hsv_to_rgb` takes.
 
     Made on the host, in float64 as `jitter_hsv` does, because a device need not have it.
 
     Args:
         gains: factors of hue, saturation and value, at least 0, of each image.
+        hue_shifts: added to the hue of each image, half degrees; None for none.
 
     Returns:
         float32 (images, 3, 256): hue in sixths of the circle, 0 to 6, saturation and value, 0 to 1.
@@ -28,7 +29,8 @@ def hsv_tables(gains: Sequence[tuple[float, float, float]]) -> Tensor:
     factors = np.array(gains, np.float64).reshape(-1, 3, 1)
     values = np.arange(256, dtype=np.float64)
     tables = np.empty((len(factors), 3, 256), np.float32)
-    tables[:, 0] = ((values * factors[:, 0]) % HUES).astype(np.uint8)
+    shifts = np.zeros(len(gains), np.int64) if hue_shifts is None else np.array(hue_shifts, np.int64)
+    tables[:, 0] = hue_tables(factors[:, 0, 0], shifts)
     tables[:, 1:] = np.minimum(np.rint(values.astype(np.float32) * factors[:, 1:].astype(np.float32)), 255)
     tables *= np.array([6 / HUES, 1 / 255, 1 / 255], np.float32)[:, None]
     return torch.from_numpy(tables)

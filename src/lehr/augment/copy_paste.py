@@ -1,4 +1,7 @@
-"""Copy-paste: objects of another image, where they cover little of those already there (Ghiasi et al., 2021)."""
+"""Copy-paste: objects of another image, boxes with all that is in them, where they cover little of those there.
+
+Dwibedi et al., "Cut, Paste and Learn", 2017; Ghiasi et al., "Simple Copy-Paste", 2021, who cut objects out along masks.
+"""
 
 from __future__ import annotations
 
@@ -7,14 +10,15 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from lehr.augment.geometry import Matrix, scaling, transform_boxes, translation, visible
+from lehr.augment.box_filter import box_limits, visible
+from lehr.augment.geometry import Matrix, scaling, transform_boxes, translation
 from lehr.augment.tiles import Tile, fit_pixels
 from lehr.options import AugmentOptions
 from lehr.sample import Sample
 from lehr.technique import Run, Section, State, Switch, Technique
 
 MAX_COVERED = 0.3
-"""Share of an object that a pasted one may cover."""
+"""Share of an object that a pasted one may cover; each pasted later may cover as much again."""
 
 
 def copy_paste(
@@ -30,6 +34,7 @@ def copy_paste(
     index = int(rng.integers(len(samples)))
     source = samples[index]
     size = imgsz / max(source.width, source.height) * abs(float(np.linalg.det(view[:2, :2]))) ** 0.5
+    limits = box_limits(options)
     tiles: list[Tile] = []
     for box, class_id in zip(source.boxes.astype(np.float64), source.classes, strict=True):
         chance, x, y = rng.random(3)
@@ -41,7 +46,7 @@ def copy_paste(
         tile = fit_pixels(Tile(index, matrix, tuple(box.tolist())), source, imgsz, (imgsz, imgsz))
         if tile is None:
             continue
-        pasted, kept = visible(transform_boxes(box[None], tile.matrix), imgsz, imgsz)
+        pasted, kept = visible(transform_boxes(box[None], tile.matrix), imgsz, imgsz, limits)
         if not kept[0] or _covered(boxes, pasted[0]).max(initial=0) > MAX_COVERED:
             continue
         tiles.append(tile)

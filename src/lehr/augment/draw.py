@@ -36,7 +36,7 @@ def draw(plan: Plan, source: Source, out: NDArray[np.uint8]) -> None:
         draw(other_plan, source, other)
         cv2.addWeighted(out, share, other, 1 - share, 0, dst=out)
     if plan.hsv is not None:
-        jitter_hsv(out, plan.hsv)
+        jitter_hsv(out, plan.hsv, plan.hue_shift)
 
 
 def _draw_tile(tile: Tile, image: NDArray[np.uint8], size: tuple[int, int], out: NDArray[np.uint8]) -> None:

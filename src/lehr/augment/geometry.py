@@ -12,13 +12,6 @@ from numpy.typing import NDArray
 
 Matrix = NDArray[np.float64]
 
-MIN_SIDE = 2.0
-"""Pixels that both sides of a box must exceed to stay an object."""
-MIN_VISIBLE = 0.1
-"""Share of its area that must remain inside."""
-MAX_ASPECT = 100.0
-"""Ratio of the sides from which a box is a sliver, not an object."""
-
 
 def translation(x: float, y: float) -> Matrix:
     """Shift by x and y, pixels."""
@@ -69,28 +62,3 @@ def transform_boxes(boxes: NDArray[np.float64], matrix: Matrix) -> NDArray[np.fl
     """The upright boxes around transformed boxes: (n, 4) xyxy to (n, 4) xyxy."""
     moved = transform_points(corners(boxes), matrix)
     return np.concatenate((moved.min(-2), moved.max(-2)), -1)
-
-
-def visible(boxes: NDArray[np.float64], width: float, height: float) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """Boxes cut at the edges of an image, and which of them are still objects.
-
-    An object keeps both sides longer than 2 pixels, at least a tenth of its area, and an aspect below 100.
-
-    Args:
-        boxes: (n, 4) xyxy, pixels, may reach outside.
-        width: of the image, pixels.
-        height: of the image, pixels.
-
-    Returns:
-        (n, 4) inside the image, and (n,) whether each is kept.
-    """
-    inside = np.clip(boxes, 0, [width, height, width, height])
-    sides = inside[:, 2:] - inside[:, :2]
-    whole = (boxes[:, 2:] - boxes[:, :2]).prod(1)
-    least = sides.min(1, initial=np.inf)
-    kept = (
-        (least > MIN_SIDE)
-        & (sides.prod(1) >= MIN_VISIBLE * whole)
-        & (sides.max(1, initial=0) < MAX_ASPECT * np.maximum(least, 1e-9))
-    )
-    return inside, kept

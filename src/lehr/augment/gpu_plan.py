@@ -157,6 +157,7 @@ def pack_crops(plans: Sequence[PlannedCrops], width: int, height: int) -> Packed
     """
     blends = [(index, planned.plan.blend[1]) for index, planned in enumerate(plans) if planned.plan.blend is not None]
     gains = [(index, planned.plan.hsv) for index, planned in enumerate(plans) if planned.plan.hsv is not None]
+    shifts = [planned.plan.hue_shift for planned in plans if planned.plan.hsv is not None]
     canvases = [planned.crops for planned in plans] + [
         planned.partner for planned in plans if planned.plan.blend is not None
     ]
@@ -185,7 +186,7 @@ def pack_crops(plans: Sequence[PlannedCrops], width: int, height: int) -> Packed
         torch.tensor([index for index, _ in blends], dtype=torch.int64),
         torch.tensor([share for _, share in blends], dtype=torch.float32),
         torch.tensor([index for index, _ in gains], dtype=torch.int64),
-        hsv_tables([gain for _, gain in gains]),
+        hsv_tables([gain for _, gain in gains], shifts),
     )
 
 

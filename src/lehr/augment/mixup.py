@@ -10,27 +10,26 @@ import numpy as np
 from lehr.augment.tiles import Plan
 from lehr.technique import Run, Section, State, Switch, Technique
 
-BETA = 32.0
-"""Both parameters of the share's Beta distribution: close to half and half."""
 
-
-def mixup(plan: Plan, other: Plan, rng: np.random.Generator) -> Plan:
-    """The blend `r a + (1 - r) b`, r from Beta(32, 32), with the objects of both at full weight.
+def mixup(plan: Plan, other: Plan, rng: np.random.Generator, beta: float = 32.0) -> Plan:
+    """The blend `r a + (1 - r) b`, r from Beta(beta, beta), with the objects of both at full weight.
 
     Args:
         plan: a.
         other: b.
         rng: draws r.
+        beta: both parameters of the distribution, above 0; the larger, the closer to half and half.
     """
-    share = float(rng.beta(BETA, BETA))
+    share = float(rng.beta(beta, beta))
     boxes = np.concatenate((plan.boxes, other.boxes))
     classes = np.concatenate((plan.classes, other.classes))
     return Plan(plan.tiles, boxes, classes, blend=(other, share))
 
 
 def _state(run: Run) -> State:
-    share = run.config.augment.mixup
-    return State(share > 0 and not run.config.data.rect, f"probability {share:g}")
+    augment = run.config.augment
+    value = f"probability {augment.mixup:g}, shares from Beta({augment.mixup_beta:g}, {augment.mixup_beta:g})"
+    return State(augment.mixup > 0 and not run.config.data.rect, value)
 
 
 TECHNIQUE = Technique(
@@ -38,7 +37,7 @@ TECHNIQUE = Technique(
     page="mixup",
     section=Section.AUGMENTATION,
     order=20,
-    options=("mixup",),
+    options=("mixup", "mixup_beta"),
     why="blends teach what shines through; for large models",
     state=_state,
     switches=(Switch("mixup", {"mixup": 0.1}, {"mixup": 0.0}),),

@@ -2,18 +2,20 @@
 
 A plan is a function of (seed, epoch, index) and of the sizes and boxes in the data set: which images are drawn
 where, and the objects that result. So it can be tested without images, and carried out on any device. Mosaic
-(Bochkovskiy et al., YOLOv4, 2020), random perspective, flips and copy-paste (Ghiasi et al., 2021) are all one matrix
+(Bochkovskiy et al., YOLOv4, 2020), random perspective, flips and copy-paste (Dwibedi et al., 2017) are all one matrix
 a tile: every pixel is resampled once.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from lehr.augment.augmentation import CanvasContext, change_plan
-from lehr.augment.colour import hsv_gains
+from lehr.augment.box_filter import box_limits
+from lehr.augment.colour import draw_jitter
 from lehr.augment.copy_paste import copy_paste
 from lehr.augment.flips import flips
 from lehr.augment.mixup import mixup
@@ -52,8 +54,9 @@ def plan_sample(
     plan = _plan_one(samples, options, imgsz, index, multi_image, rng, shape)
     if multi_image and rng.random() < options.mixup:
         other = _plan_one(samples, options, imgsz, int(rng.integers(len(samples))), multi_image, rng)
-        plan = mixup(plan, other, rng)
-    plan = Plan(plan.tiles, plan.boxes, plan.classes, hsv_gains(options, rng), plan.blend)
+        plan = mixup(plan, other, rng, options.mixup_beta)
+    gains, shift = draw_jitter(options, rng)
+    plan = replace(plan, hsv=gains, hue_shift=shift)
     if not options.augmentation:
         return plan
     context = CanvasContext(samples, index, imgsz, shape or (imgsz, imgsz), multi_image)
@@ -82,7 +85,7 @@ def _plan_one(
     view = flips(options, shape, rng) @ view
     tiles = [Tile(tile.index, view @ tile.matrix, tile.region) for tile in tiles]
     tiles = [fitted for tile in tiles if (fitted := fit_pixels(tile, samples[tile.index], imgsz, shape)) is not None]
-    boxes, classes = objects_of(samples, tiles, shape)
+    boxes, classes = objects_of(samples, tiles, shape, box_limits(options))
     if multi_image and options.copy_paste > 0:
         pasted, boxes, classes = copy_paste(samples, options, imgsz, boxes, classes, view, rng)
         tiles += pasted

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lehr.augment.axis_aligned import Fit, fit_axis
-from lehr.augment.geometry import Matrix, scaling, transform_boxes, translation, visible
+from lehr.augment.box_filter import BoxLimits, visible
+from lehr.augment.geometry import Matrix, scaling, transform_boxes, translation
 from lehr.augment.letterbox import reduced_size
 from lehr.sample import Sample
 
@@ -41,6 +42,7 @@ class Plan:
         classes: int64 (n,).
         hsv: factors of hue, saturation and value; None for colours as they are.
         blend: with mixup, the other canvas and this one's share.
+        hue_shift: added to the hue after its factor, half degrees (the circle has 180); only together with `hsv`.
     """
 
     tiles: tuple[Tile, ...]
@@ -48,6 +50,7 @@ class Plan:
     classes: NDArray[np.int64]
     hsv: tuple[float, float, float] | None = None
     blend: tuple[Plan, float] | None = None
+    hue_shift: int = 0
 
 
 def whole(sample: Sample, index: int, shape: tuple[int, int]) -> Tile:
@@ -78,10 +81,17 @@ def fit_pixels(tile: Tile, sample: Sample, imgsz: int, shape: tuple[int, int]) -
 
 
 def objects_of(
-    samples: Sequence[Sample], tiles: Sequence[Tile], shape: tuple[int, int]
+    samples: Sequence[Sample], tiles: Sequence[Tile], shape: tuple[int, int], limits: BoxLimits
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """The objects of all tiles that are still to be seen, in pixels of the canvas."""
+    """The objects of all tiles that are still to be seen, in pixels of the canvas.
+
+    Args:
+        samples: the training split.
+        tiles: of the canvas.
+        shape: width and height of the canvas, pixels.
+        limits: what a box keeps to, to stay an object, compared with its area in the uncut tile.
+    """
     moved = [transform_boxes(samples[tile.index].boxes.astype(np.float64), tile.matrix) for tile in tiles]
-    boxes, kept = visible(np.concatenate([np.zeros((0, 4)), *moved]), *shape)
+    boxes, kept = visible(np.concatenate([np.zeros((0, 4)), *moved]), *shape, limits)
     classes = np.concatenate([np.zeros(0, np.int64), *(samples[tile.index].classes for tile in tiles)])
     return boxes[kept], classes[kept]

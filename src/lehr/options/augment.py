@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
 
@@ -21,6 +21,8 @@ class AugmentOptions(Options):
     """Last epochs without mosaic, mixup and copy-paste."""
     mixup: Probability = 0.0
     """Probability of blending with another image."""
+    mixup_beta: Annotated[float, ADDED_LATER] = Field(32.0, gt=0, le=1e6)
+    """Both parameters of the Beta distribution of a blend's shares: 32 is close to half and half, 1 uniform."""
     copy_paste: Probability = 0.0
     """Probability of pasting objects of another image."""
     degrees: float = Field(0.0, ge=0, le=180)
@@ -34,15 +36,23 @@ class AugmentOptions(Options):
     perspective: float = Field(0.0, ge=0, le=0.001)
     """Perspective, share of the image a pixel."""
     hsv_h: float = Field(0.015, ge=0, le=1)
-    """Hue, share of the circle either way."""
+    """Hue: a factor between 1 - this and 1 + this, which hardly moves red; with --hue add, share of the circle."""
     hsv_s: float = Field(0.7, ge=0, le=1)
     """Saturation, share either way."""
     hsv_v: float = Field(0.4, ge=0, le=1)
     """Brightness, share either way."""
+    hue: Annotated[Literal["scale", "add"], ADDED_LATER] = "scale"
+    """Multiply the hue, as published, or add to it, which moves all colours alike."""
     flipud: Probability = 0.0
     """Probability of an upside-down flip."""
     fliplr: Probability = 0.5
     """Probability of a left-right flip."""
+    min_box_side: Annotated[float, ADDED_LATER] = Field(2.0, ge=0)
+    """Pixels that both sides of an object's box exceed, or it is no object any more."""
+    min_visible: Annotated[Probability, ADDED_LATER] = 0.1
+    """Least share of an object's area that is still seen, of that in the uncut image, or it is no object any more."""
+    max_box_ratio: Annotated[float, ADDED_LATER] = Field(100.0, gt=1)
+    """An object's box is less than this many times as long as wide, or it is no object any more."""
     augmentation: Annotated[tuple[str, ...], ADDED_LATER] = ()
     """An augmentation of an installed package, NAME or NAME=PROBABILITY; may be given several times."""
 

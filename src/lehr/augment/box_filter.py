@@ -1,0 +1,96 @@
+"""The box filter: boxes cut at the edges of what is seen, and which of them are still objects.
+
+As in YOLOv5: an object whose rest is too small, too little or too thin to be known again is no object any more.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lehr.options import AugmentOptions
+from lehr.technique import Run, Section, State, Switch, Technique
+
+
+@dataclass(frozen=True, slots=True)
+class BoxLimits:
+    """Limits that a box keeps to, to stay an object.
+
+    Attributes:
+        min_side: pixels that both sides exceed.
+        min_visible: share of the uncut box's area that is still seen, 0 to 1.
+        max_ratio: the longer side is less than this many times the shorter one.
+    """
+
+    min_side: float = 2.0
+    min_visible: float = 0.1
+    max_ratio: float = 100.0
+
+
+def box_limits(options: AugmentOptions) -> BoxLimits:
+    """Return the limits that the options name."""
+    return BoxLimits(options.min_box_side, options.min_visible, options.max_box_ratio)
+
+
+def visible(
+    boxes: NDArray[np.float64], width: float, height: float, limits: BoxLimits = BoxLimits()
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Cut boxes at the edges of an image, and tell which of them are still objects.
+
+    Args:
+        boxes: (n, 4) xyxy, pixels, may reach outside; uncut, since their whole area is what is compared with.
+        width: of the image, pixels.
+        height: of the image, pixels.
+        limits: what a box keeps to, to stay an object.
+
+    Returns:
+        (n, 4) inside the image, and (n,) whether each is kept.
+    """
+    inside = np.clip(boxes, 0, [width, height, width, height])
+    sides = inside[:, 2:] - inside[:, :2]
+    return inside, _objects(sides, sides.prod(1), (boxes[:, 2:] - boxes[:, :2]).prod(1), limits)
+
+
+def _objects(
+    sides: NDArray[np.float64], seen: NDArray[np.float64], whole: NDArray[np.float64], limits: BoxLimits
+) -> NDArray[np.bool_]:
+    """Tell which boxes are objects by their sides (n, 2), and the area (n,) that is seen of their whole one (n,)."""
+    least = sides.min(1, initial=np.inf)
+    return np.asarray(
+        (least > limits.min_side)
+        & (seen >= limits.min_visible * whole)
+        & (sides.max(1, initial=0) < limits.max_ratio * np.maximum(least, 1e-9))
+    )
+
+
+OPTIONS = ("min_box_side", "min_visible", "max_box_ratio")
+
+
+def _state(run: Run) -> State:
+    limits = box_limits(run.config.augment)
+    value = (
+        f"sides above {limits.min_side:g} pixels, at least {limits.min_visible:g} of the area seen, "
+        f"ratio below {limits.max_ratio:g}"
+    )
+    return State(True, value)
+
+
+TECHNIQUE = Technique(
+    name="box filter",
+    page="box-filter",
+    section=Section.AUGMENTATION,
+    order=70,
+    options=OPTIONS,
+    why="what is left of a cut object must be enough to know it by",
+    state=_state,
+    switches=(
+        Switch(
+            "box_filter",
+            {"min_box_side": 2.0, "min_visible": 0.1, "max_box_ratio": 100.0},
+            {"min_box_side": 0.0, "min_visible": 0.0, "max_box_ratio": 1e6},
+            in_all=False,
+        ),
+    ),
+)
