@@ -5,14 +5,17 @@ The images are those of the generated data set `shapes`; each picture calls the 
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import torch
 
+from lehr.augment.colour import jitter_hsv
 from lehr.augment.draw import draw
 from lehr.augment.draw_on_device import draw_canvases
 from lehr.augment.gpu_plan import pack
@@ -106,6 +109,49 @@ def random_perspective() -> None:
 def colour_jitter() -> None:
     jitter = {"hsv_h": 0.015, "hsv_s": 0.7, "hsv_v": 0.4}
     row("colour-jitter", [("as it is", {}), *[(f"epoch {e}", {**jitter, "epoch": e}) for e in (0, 1, 2, 3)]])
+
+
+def hue() -> None:
+    """All hues, as they are and as they become."""
+    strip = np.zeros((40, 360, 3), np.uint8)
+    strip[..., 0], strip[..., 1:] = np.arange(360) // 2, 255
+    plain = cv2.cvtColor(strip, cv2.COLOR_HSV2RGB)
+    cases = [("as they are", 1.0, 0), ("times 0.9", 0.9, 0), ("times 1.1", 1.1, 0)]
+    cases += [("18 degrees less", 1.0, -9), ("18 degrees more", 1.0, 9)]
+    figure, axes = new_figure(len(cases), 1, width=7.2, height=0.62)
+    for axis, (title, gain, shift) in zip(axes, cases, strict=True):
+        jittered = plain.copy()
+        jitter_hsv(jittered, (gain, 1.0, 1.0), shift)
+        axis.imshow(jittered, aspect="auto")
+        axis.text(-6, 20, title, ha="right", va="center", fontsize=9)
+        axis.set_axis_off()
+    save_figure(figure, HERE / "hue.png", 64)
+
+
+def mixup_beta() -> None:
+    """Density of the first canvas's share."""
+    shares = np.linspace(0.001, 0.999, 999)
+    figure, (axis,) = new_figure(1, 1, width=6, height=2.8)
+    for beta in (32, 8, 1.5, 1):
+        scale = math.exp(math.lgamma(2 * beta) - 2 * math.lgamma(beta))
+        axis.plot(shares, scale * (shares * (1 - shares)) ** (beta - 1), label=f"--mixup-beta {beta}")
+    axis.set(xlabel="share of the first canvas", ylabel="density", xlim=(0, 1), ylim=(0, None))
+    axis.legend(frameon=False)
+    save_figure(figure, HERE / "mixup-beta.svg")
+
+
+def box_filter() -> None:
+    images = store()
+    shares = (0.1, 0.5, 0.9)
+    figure, axes = new_figure(1, len(shares), width=2.6 * len(shares), height=2.9)
+    view = {"mosaic": 1, "scale": 0.5, "translate": 0.1, "epoch": 85}
+    _, every = picture(images, busy(images), **view, min_visible=0, min_box_side=0, max_box_ratio=1e6)
+    for axis, share in zip(axes, shares, strict=True):
+        image, kept = picture(images, busy(images), **view, min_visible=share)
+        there = {tuple(box) for box in kept.tolist()}
+        colours = ["white" if tuple(box) in there else "#ff3030" for box in every.tolist()]
+        show(axis, image, every, f"--min-visible {share:g}", colours)
+    save_figure(figure, HERE / "box-filter.png", 64)
 
 
 def flips() -> None:
@@ -250,6 +296,9 @@ def on_device() -> None:
 PICTURES: dict[str, Callable[[], None]] = {
     "mosaic": mosaic,
     "mixup": mixup,
+    "mixup-beta": mixup_beta,
+    "box-filter": box_filter,
+    "hue": hue,
     "copy-paste": copy_paste,
     "random-perspective": random_perspective,
     "colour-jitter": colour_jitter,

@@ -65,6 +65,7 @@ def _objects(
     )
 
 
+NO_LIMITS = BoxLimits(0.0, 0.0, 1e6)
 OPTIONS = ("min_box_side", "min_visible", "max_box_ratio")
 
 
@@ -74,7 +75,7 @@ def _state(run: Run) -> State:
         f"sides above {limits.min_side:g} pixels, at least {limits.min_visible:g} of the area seen, "
         f"ratio below {limits.max_ratio:g}"
     )
-    return State(True, value)
+    return State(limits != NO_LIMITS, value)
 
 
 TECHNIQUE = Technique(
