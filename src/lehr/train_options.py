@@ -130,6 +130,8 @@ class TrainOptions(TypedDict, total=False):
     """Last epochs without mosaic, mixup and copy-paste."""
     mixup: float
     """Probability of blending with another image."""
+    mixup_beta: float
+    """Both parameters of the Beta distribution of a blend's shares: 32 is close to half and half, 1 uniform."""
     copy_paste: float
     """Probability of pasting objects of another image."""
     degrees: float
@@ -143,15 +145,23 @@ class TrainOptions(TypedDict, total=False):
     perspective: float
     """Perspective, share of the image a pixel."""
     hsv_h: float
-    """Hue, share of the circle either way."""
+    """Hue: a factor between 1 - this and 1 + this, which hardly moves red; with --hue add, share of the circle."""
     hsv_s: float
     """Saturation, share either way."""
     hsv_v: float
     """Brightness, share either way."""
+    hue: Literal["scale", "add"]
+    """Multiply the hue, as published, or add to it, which moves all colours alike."""
     flipud: float
     """Probability of an upside-down flip."""
     fliplr: float
     """Probability of a left-right flip."""
+    min_box_side: float
+    """Pixels that both sides of an object's box exceed, or it is no object any more."""
+    min_visible: float
+    """Least share of an object's area that is still seen, of that in the uncut image, or it is no object any more."""
+    max_box_ratio: float
+    """An object's box is less than this many times as long as wide, or it is no object any more."""
     augmentation: Sequence[str]
     """An augmentation of an installed package, NAME or NAME=PROBABILITY; may be given several times."""
     amp: Literal["auto", "bf16", "fp16", "off"]
