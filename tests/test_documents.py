@@ -17,6 +17,7 @@ from cyclopts import App
 
 from lehr.cli.app import app
 from lehr.data.images import write_image
+from tests.pages import defaults_in, is_allowed, is_default, usages
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted(ROOT.glob("docs/**/*.md"))]
@@ -126,6 +127,15 @@ def test_options_in_the_text_are_options(document: str) -> None:
     text = re.sub(r"^ *```.*?^ *```", "", NAMES[document].read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
     given = {re.match(r"--[a-z0-9-]+", span)[0] for span in re.findall(r"`(--[a-z][^`]*)`", text)}  # type: ignore[index]
     assert not given - known
+
+
+@everywhere
+def test_defaults_and_values_of_options_are_the_options_own(document: str) -> None:
+    text = NAMES[document].read_text(encoding="utf-8")
+    wrong = {f"--{name}: {said}" for name, said in defaults_in(text) if not is_default(name, said)}
+    assert not wrong, "an option has another default; `--option` (VALUE) names it"
+    refused = {f"--{name} {value}" for name, value in usages(text) if not is_allowed(name, value)}
+    assert not refused, "no value of that option"
 
 
 def rooms() -> ModuleType:

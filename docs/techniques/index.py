@@ -22,6 +22,8 @@ HERE = Path(__file__).parent
 INDEX = HERE / "README.md"
 MARK = "<!-- Below here everything is written by `make docs-index`. -->\n"
 BEGIN, END = "<!-- options: written by `make docs-index` -->\n", "<!-- end of options -->\n"
+UNSET = r"\(unset: (.*?)\)(?=\.?$)"
+"""What the help of an option without a value says of that."""
 BOUNDS = {Ge: ("at least", "ge"), Gt: ("above", "gt"), Le: ("at most", "le"), Lt: ("below", "lt")}
 
 
@@ -76,30 +78,30 @@ def with_options(text: str, technique: Technique) -> str:
 
 def option_table(names: tuple[str, ...]) -> str:
     """A table of options: name, default, values, help."""
+    fields = [(name, GROUPS[option_names()[name]].model_fields[name]) for name in names]
     rows = [
-        f"| {_quoted([shell_name(name)])} | {default_of(name)} | {values_of(name)} | {help_of(name)} |\n"
-        for name in names
+        f"| {_quoted([shell_name(name)])} | {_cell(default_of(field))} | {_cell(values_of(field))} | {_help(field)} |\n"
+        for name, field in fields
     ]
     return "| option | default | values | meaning |\n|---|---|---|---|\n" + "".join(rows)
 
 
-def default_of(name: str) -> str:
+def default_of(field: FieldInfo) -> str:
     """An option's default in words: its value; of one that is unset, what its help says of that."""
-    value = _field(name).default
+    value = field.default
     if value is None:
-        unset = re.search(r"\(unset: (.*?)\)(?=\.?$)", _field(name).description or "")
-        return _cell(unset[1]) if unset else "none"
+        unset = re.search(UNSET, _description(field))
+        return unset[1] if unset else "none"
     if isinstance(value, bool):
         return "on" if value else "off"
     if isinstance(value, tuple):
         return " ".join(map(str, value)) or "none"
-    return _cell(f"{value:g}" if isinstance(value, float) else str(value))
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def values_of(name: str) -> str:
+def values_of(field: FieldInfo) -> str:
     """An option's values in words: the choices, or the kind and its bounds."""
-    field = _field(name)
-    kinds = _kinds(field.annotation)
+    kinds = list(_members(field.annotation))
     if bool in kinds:
         return "on, off"
     choices = [f"`{choice}`" for kind in kinds if get_origin(kind) is Literal for choice in get_args(kind)]
@@ -119,9 +121,13 @@ def _bounds(field: FieldInfo) -> list[str]:
     return [f"{BOUNDS[kind][0]} {bound}" for kind, bound in bounds.items()]
 
 
-def help_of(name: str) -> str:
+def _help(field: FieldInfo) -> str:
     """An option's help, without what it says of the default."""
-    return _cell(re.sub(r" \(unset: .*?\)(?=\.?$)", "", _field(name).description or ""))
+    return _cell(re.sub(rf" {UNSET}", "", _description(field)))
+
+
+def _description(field: FieldInfo) -> str:
+    return " ".join((field.description or "").split())
 
 
 def shell_name(option: str) -> str:
@@ -129,16 +135,8 @@ def shell_name(option: str) -> str:
     return f"--{option.replace('_', '-')}"
 
 
-def _field(name: str) -> FieldInfo:
-    return GROUPS[option_names()[name]].model_fields[name]
-
-
-def _kinds(annotation: Any) -> list[Any]:
-    """The members of a union, or the one type."""
-    return list(_members(annotation))
-
-
 def _members(annotation: Any) -> Iterator[Any]:
+    """The members of a union, or the one type."""
     if get_origin(annotation) is Literal or not get_args(annotation):
         yield annotation
     else:
