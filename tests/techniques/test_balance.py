@@ -12,7 +12,7 @@ from lehr.models.build import build_model
 from lehr.sample import Sample
 from lehr.techniques.class_weights import class_counts, class_weights
 from lehr.techniques.frequency_bias import class_shares, start_from_frequencies
-from lehr.techniques.image_weights import draw_images, image_weights
+from lehr.techniques.image_weights import image_weights
 
 
 def sample(*classes: int) -> Sample:
@@ -51,14 +51,6 @@ def test_images_weigh_by_rarity_and_by_how_badly_their_classes_are_found() -> No
     raw[2] = raw[0]
     np.testing.assert_allclose(known, raw / raw.sum())
     assert known[3] > found[3]
-
-
-def test_heavy_images_are_drawn_more_often_and_the_draw_depends_on_seed_and_epoch_alone() -> None:
-    weights = np.array([0.7, 0.1, 0.1, 0.1])
-    drawn = [i for epoch in range(500) for i in draw_images(weights, 0, epoch)]
-    assert len(drawn) == 2000
-    np.testing.assert_allclose(np.bincount(drawn) / 2000, weights, atol=0.04)
-    assert draw_images(weights, 0, 3) == draw_images(weights, 0, 3)
 
 
 def test_biases_start_at_the_shares_of_the_classes() -> None:

@@ -73,7 +73,8 @@ def bars_of_classes() -> None:
 
 def image_weights_bars() -> None:
     from lehr.sample import Sample
-    from lehr.techniques.image_weights import draw_images, image_weights
+    from lehr.techniques.image_weights import image_weights
+    from lehr.techniques.sampling import draw_images
 
     def sample(*classes: int) -> Sample:
         boxes = np.tile(np.array([[0, 0, 8, 8]], np.float32), (len(classes), 1))

@@ -18,6 +18,7 @@ from lehr.plugins import PluginTable, resolve
 if TYPE_CHECKING:
     import numpy as np
 
+    from lehr.augment.partners import Partners
     from lehr.augment.tiles import Plan
     from lehr.sample import Sample
 
@@ -32,6 +33,7 @@ class CanvasContext:
         imgsz: longest side of the canvas, pixels.
         shape: width and height of the canvas, pixels; a square but for rectangular batches.
         multi_image: whether mosaic, mixup and copy-paste are on: they close for the last epochs.
+        partners: the images that further ones are drawn from, by `partners.draw(rng, count)`: those of the epoch.
     """
 
     samples: Sequence[Sample]
@@ -39,6 +41,7 @@ class CanvasContext:
     imgsz: int
     shape: tuple[int, int]
     multi_image: bool
+    partners: Partners
 
 
 ChangePlan = Callable[["Plan", CanvasContext, "np.random.Generator"], "Plan"]

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from lehr.augment.box_filter import box_limits, visible
 from lehr.augment.geometry import Matrix, scaling, transform_boxes, translation
+from lehr.augment.partners import Partners
 from lehr.augment.tiles import Tile, fit_pixels
 from lehr.options import AugmentOptions
 from lehr.sample import Sample
@@ -28,10 +29,11 @@ def copy_paste(
     boxes: NDArray[np.float64],
     classes: NDArray[np.int64],
     view: Matrix,
+    partners: Partners,
     rng: np.random.Generator,
 ) -> tuple[list[Tile], NDArray[np.float64], NDArray[np.int64]]:
     """Objects of another image, each pasted by its probability, where it covers little of those already there."""
-    index = int(rng.integers(len(samples)))
+    (index,) = partners.draw(rng, 1)
     source = samples[index]
     size = imgsz / max(source.width, source.height) * abs(float(np.linalg.det(view[:2, :2]))) ** 0.5
     limits = box_limits(options)

@@ -10,22 +10,26 @@ from collections.abc import Sequence
 import numpy as np
 
 from lehr.augment.geometry import scaling, translation
+from lehr.augment.partners import Partners
 from lehr.augment.tiles import Tile
 from lehr.sample import Sample
 from lehr.technique import Run, Section, State, Switch, Technique
 
 
-def mosaic(samples: Sequence[Sample], imgsz: int, index: int, rng: np.random.Generator) -> list[Tile]:
+def mosaic(
+    samples: Sequence[Sample], imgsz: int, index: int, partners: Partners, rng: np.random.Generator
+) -> list[Tile]:
     """Four images around a random point of a plane twice as large, each touching it with a corner.
 
     Args:
         samples: the training split.
         imgsz: side of the canvas, pixels; the plane is twice that.
-        index: the first image's index in the split; the others are drawn.
+        index: the first image's index in the split.
+        partners: the images that the three others are drawn from.
         rng: draws the point, uniform in the middle half of the plane, and the other images.
     """
     x, y = rng.uniform(imgsz / 2, imgsz * 3 / 2, 2)
-    indices = [index, *rng.integers(len(samples), size=3).tolist()]
+    indices = [index, *partners.draw(rng, 3)]
     tiles = []
     for quadrant, source in enumerate(indices):
         sample = samples[source]

@@ -1,6 +1,6 @@
 """Planning the augmentation of a training image, before any pixel is touched.
 
-A plan is a function of (seed, epoch, index) and of the sizes and boxes in the data set: which images are drawn
+A plan is a function of (seed, epoch, index, repeat) and of the sizes and boxes in the data set: which images are drawn
 where, and the objects that result. So it can be tested without images, and carried out on any device. Mosaic
 (Bochkovskiy et al., YOLOv4, 2020), random perspective, flips and copy-paste (Dwibedi et al., 2017) are all one matrix
 a tile: every pixel is resampled once.
@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lehr.augment.augmentation import CanvasContext, change_plan
 from lehr.augment.box_filter import box_limits
@@ -20,6 +21,7 @@ from lehr.augment.copy_paste import copy_paste
 from lehr.augment.flips import flips
 from lehr.augment.mixup import mixup
 from lehr.augment.mosaic import mosaic as mosaic_of
+from lehr.augment.partners import Partners
 from lehr.augment.perspective import moves, random_view
 from lehr.augment.tiles import Plan, Tile, fit_pixels, objects_of, whole
 from lehr.options import AugmentOptions
@@ -37,6 +39,8 @@ def plan_sample(
     index: int,
     multi_image: bool,
     shape: tuple[int, int] | None = None,
+    repeat: int = 0,
+    shown: NDArray[np.int32] | None = None,
 ) -> Plan:
     """Plan a training canvas.
 
@@ -49,19 +53,22 @@ def plan_sample(
         index: the image's index in the split.
         multi_image: whether mosaic, mixup and copy-paste are still on; they need a square.
         shape: width and height of the canvas, pixels; None for a square.
+        repeat: how often the epoch has shown the image before; each time it is augmented otherwise.
+        shown: indices of the images that the epoch shows, which partners are drawn from; None where each is shown once.
     """
-    rng = generator(seed, "augment", epoch, index)
-    plan = _plan_one(samples, options, imgsz, index, multi_image, rng, shape)
+    rng, partners = generator(seed, "augment", epoch, index, repeat), Partners(len(samples), shown)
+    plan = _plan_one(samples, options, imgsz, index, multi_image, partners, rng, shape)
     if multi_image and rng.random() < options.mixup:
-        other = _plan_one(samples, options, imgsz, int(rng.integers(len(samples))), multi_image, rng)
+        (chosen,) = partners.draw(rng, 1)
+        other = _plan_one(samples, options, imgsz, chosen, multi_image, partners, rng)
         plan = mixup(plan, other, rng, options.mixup_beta)
     gains, shift = draw_jitter(options, rng)
     plan = replace(plan, hsv=gains, hue_shift=shift)
     if not options.augmentation:
         return plan
-    context = CanvasContext(samples, index, imgsz, shape or (imgsz, imgsz), multi_image)
+    context = CanvasContext(samples, index, imgsz, shape or (imgsz, imgsz), multi_image, partners)
     return change_plan(
-        plan, options.augmentation, context, lambda name: generator(seed, f"augmentation {name}", epoch, index)
+        plan, options.augmentation, context, lambda name: generator(seed, f"augmentation {name}", epoch, index, repeat)
     )
 
 
@@ -71,12 +78,13 @@ def _plan_one(
     imgsz: int,
     index: int,
     multi_image: bool,
+    partners: Partners,
     rng: np.random.Generator,
     shape: tuple[int, int] | None = None,
 ) -> Plan:
     shape = shape or (imgsz, imgsz)
     if multi_image and rng.random() < options.mosaic:
-        tiles = mosaic_of(samples, imgsz, index, rng)
+        tiles = mosaic_of(samples, imgsz, index, partners, rng)
         plane = (2 * imgsz, 2 * imgsz)
     else:
         tiles = [whole(samples[index], index, shape)]
@@ -87,6 +95,6 @@ def _plan_one(
     tiles = [fitted for tile in tiles if (fitted := fit_pixels(tile, samples[tile.index], imgsz, shape)) is not None]
     boxes, classes = objects_of(samples, tiles, shape, box_limits(options))
     if multi_image and options.copy_paste > 0:
-        pasted, boxes, classes = copy_paste(samples, options, imgsz, boxes, classes, view, rng)
+        pasted, boxes, classes = copy_paste(samples, options, imgsz, boxes, classes, view, partners, rng)
         tiles += pasted
     return Plan(tuple(tiles), boxes.astype(np.float32), classes)

@@ -1,14 +1,15 @@
 """From samples to batches: augmented for training, letterboxed for evaluation, by any number of workers.
 
-What a batch holds depends on (seed, epoch, index) alone, so the number of workers changes nothing but the speed.
+What a batch holds depends on the seed and its request alone, so the number of workers changes nothing but the speed.
 """
 
 from __future__ import annotations
 
 import itertools
 import multiprocessing
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import cv2
@@ -20,6 +21,7 @@ from torch.utils.data import DataLoader, Dataset
 from lehr.augment.draw import draw
 from lehr.augment.gpu_plan import PackedCanvases, PlannedCrops, pack_crops, plan_crops
 from lehr.augment.letterbox import GREY, letterbox_into
+from lehr.augment.partners import Partners
 from lehr.augment.plan import plan_sample
 from lehr.augment.tiles import Plan
 from lehr.data.batch import Batch, pad_objects
@@ -47,12 +49,17 @@ class BatchRequest:
         whole: the images of the whole batch, where this is a share; None where it is the whole.
         idle: whether there are fewer images than processes and none is left for this one; the one it loads stands in,
             and counts nothing.
+        repeats: for each of `images`, how often the epoch has shown it before; empty where each is shown once.
+        shown: int32, indices of all images that the epoch shows, each as often as it does; None where each is shown
+            once.
     """
 
     epoch: int
     images: list[int]
     whole: list[int] | None = None
     idle: bool = False
+    repeats: list[int] = field(default_factory=list)
+    shown: NDArray[np.int32] | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,12 +90,16 @@ class TrainBatches:
 
     def __call__(self, request: BatchRequest) -> Batch:
         """The batch of some images in an epoch."""
-        epoch, indices, whole = request.epoch, request.images, request.whole or request.images
+        indices, whole = request.images, request.whole or request.images
         width, height = rectangle(self.store.samples, whole, self.imgsz) if self.rect else (self.imgsz, self.imgsz)
         images = np.empty((0 if self.on_device else len(indices), height, width, 3), np.uint8)
         outs: list[NDArray[np.uint8] | None] = [None] * len(indices) if self.on_device else list(images)
         shape = (width, height)
-        canvases = [self._canvas(epoch, index, shape, out) for index, out in zip(indices, outs, strict=True)]
+        repeats = request.repeats or [0] * len(indices)
+        canvases = [
+            self._canvas(request, index, repeat, shape, out)
+            for index, repeat, out in zip(indices, repeats, outs, strict=True)
+        ]
         faults = [str(fault) for _, _, fault in canvases if fault is not None]
         packed = (
             pack_crops([crops for _, crops, _ in canvases if crops is not None], width, height)
@@ -101,22 +112,28 @@ class TrainBatches:
         return replace(batch, whole=tuple(whole), idle=request.idle)
 
     def _canvas(
-        self, epoch: int, index: int, shape: tuple[int, int], out: NDArray[np.uint8] | None
+        self,
+        request: BatchRequest,
+        index: int,
+        repeat: int,
+        shape: tuple[int, int],
+        out: NDArray[np.uint8] | None,
     ) -> tuple[Plan, PlannedCrops | None, ImageFault | None]:
         """Plan and draw an image's canvas; where the image can no longer be read, another's, with the fault.
 
         Args:
-            epoch: the epoch.
+            request: the batch that it belongs to.
             index: the image's index in the split.
+            repeat: how often the epoch has shown it before.
             shape: width and height, pixels.
             out: drawn into; None to plan the crops that a device draws from.
 
         Raises:
             InputError: nor can the others be read.
         """
-        samples = self.store.samples
+        samples, epoch = self.store.samples, request.epoch
         first: ImageFault | None = None
-        for chosen in itertools.chain((index,), self._stand_ins(epoch, index)):
+        for chosen in itertools.chain((index,), self._stand_ins(request, index, repeat)):
             plan = plan_sample(
                 samples,
                 self.options,
@@ -126,6 +143,8 @@ class TrainBatches:
                 index=chosen,
                 multi_image=self.mosaic_on(epoch),
                 shape=shape,
+                repeat=repeat,
+                shown=request.shown,
             )
             try:
                 if out is None:
@@ -137,10 +156,10 @@ class TrainBatches:
             return plan, None, first
         raise InputError(f"{first}\n{STAND_INS} other images could not be read either: is the data set still there?")
 
-    def _stand_ins(self, epoch: int, index: int) -> Iterator[int]:
+    def _stand_ins(self, request: BatchRequest, index: int, repeat: int) -> Iterator[int]:
         """Images that may take the place of one, drawn only when they are asked for."""
-        rng = generator(self.seed, "stand-in", epoch, index)
-        yield from rng.integers(len(self.store.samples), size=STAND_INS).tolist()
+        rng = generator(self.seed, "stand-in", request.epoch, index, repeat)
+        yield from Partners(len(self.store.samples), request.shown).draw(rng, STAND_INS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -303,8 +322,25 @@ def train_requests(
     rng = generator(seed, "order", epoch)
     order = rng.permutation(len(samples)).tolist() if drawn is None else list(drawn)
     order = alike_together(order, samples) if rect else order
-    requests = [BatchRequest(epoch, order[start : start + batch]) for start in range(0, len(order), batch)]
+    starts = range(0, len(order), batch)
+    if drawn is None:
+        requests = [BatchRequest(epoch, order[start : start + batch]) for start in starts]
+    else:
+        repeats, shown = _earlier(order), np.array(drawn, np.int32)
+        requests = [
+            BatchRequest(epoch, order[i : i + batch], repeats=repeats[i : i + batch], shown=shown) for i in starts
+        ]
     return [requests[i] for i in rng.permutation(len(requests))] if rect else requests
+
+
+def _earlier(order: Sequence[int]) -> list[int]:
+    """For each image of an order, how often it comes before."""
+    counts: Counter[int] = Counter()
+    earlier = []
+    for index in order:
+        earlier.append(counts[index])
+        counts[index] += 1
+    return earlier
 
 
 def eval_requests(store: ImageStore, batch: int) -> list[BatchRequest]:
@@ -324,6 +360,12 @@ def shard_requests(requests: Sequence[BatchRequest], ranks: Ranks) -> list[Batch
         return list(requests)
     shards = [list(ranks.shard(request.images)) for request in requests]
     return [
-        BatchRequest(request.epoch, share or request.images[:1], request.images, idle=not share)
+        replace(
+            request,
+            images=share or request.images[:1],
+            whole=request.images,
+            idle=not share,
+            repeats=list(ranks.shard(request.repeats)) or request.repeats[:1],
+        )
         for request, share in zip(requests, shards, strict=True)
     ]

@@ -18,8 +18,9 @@ from lehr.distributed.environment import world
 from lehr.errors import InputError
 from lehr.runtime.device import available_cores
 from lehr.sample import Dataset, Sample
-from lehr.techniques.image_weights import draw_images, image_weights
+from lehr.techniques.image_weights import image_weights
 from lehr.techniques.plan import TrainingPlan, plan_training
+from lehr.techniques.sampling import draw_images
 from lehr.techniques.single_class import as_one_class
 
 MAX_WORKERS = 8

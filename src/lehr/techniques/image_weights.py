@@ -1,7 +1,7 @@
 """Image weights: images are drawn the more often the rarer, and the worse detected so far, their classes are.
 
 An image's weight is the sum over its objects of `w_c (1 - AP_c)^2`, with w_c the inverse class frequency and AP_c the
-class's mAP50-95 in the last validation; an epoch draws as many images as there are, with replacement.
+class's mAP50-95 in the last validation; `sampling` draws an epoch's images in proportion.
 """
 
 from __future__ import annotations
@@ -11,14 +11,13 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from lehr.rng import generator
 from lehr.sample import Sample
 from lehr.technique import Section, State, Switch, Technique
 from lehr.techniques.class_weights import class_counts, class_weights
 
 
 def image_weights(samples: Sequence[Sample], precision: Sequence[float]) -> NDArray[np.float64]:
-    """Sampling probability of each image; images without objects get the smallest of the others.
+    """Share that each image is to have of an epoch; images without objects get the smallest of the others.
 
     Args:
         samples: the training split.
@@ -29,18 +28,6 @@ def image_weights(samples: Sequence[Sample], precision: Sequence[float]) -> NDAr
     positive = weights[weights > 0]
     weights = np.maximum(weights, positive.min() if len(positive) else 1.0)
     return np.asarray(weights / weights.sum())
-
-
-def draw_images(weights: NDArray[np.float64], seed: int, epoch: int) -> list[int]:
-    """The images of an epoch in order: as many as there are, drawn with replacement.
-
-    Args:
-        weights: each image's share, from `image_weights`.
-        seed: the run's seed.
-        epoch: the epoch, from 0.
-    """
-    drawn: list[int] = generator(seed, "image-weights", epoch).choice(len(weights), len(weights), p=weights).tolist()
-    return drawn
 
 
 TECHNIQUE = Technique(
