@@ -77,7 +77,7 @@ def loss(
                         target[image, a, line, column] = max(overlap, 0)
                         for c in range(names):
                             wanted = (1 - smoothing / 2) if c == number else smoothing / 2
-                            class_losses.append(weights[c] * bce(row[5 + c], wanted, cls_pw, gamma))
+                            class_losses.append(weights[number] * bce(row[5 + c], wanted, cls_pw, gamma))
         if box_losses:
             total[0] += np.mean(box_losses)
             total[2] += np.mean(class_losses) if names > 1 else 0

@@ -126,7 +126,9 @@ def loss(
             correct = wanted * probability + (1 - wanted) * (1 - probability)
             entropy_of_class *= (wanted * 0.25 + (1 - wanted) * 0.75) * (1 - correct) ** gamma
         if class_weights is not None:
-            entropy_of_class *= class_weights
+            for p in range(len(points)):
+                if targets.objects[p] >= 0:
+                    entropy_of_class[p] *= class_weights[classes[i][targets.objects[p]]]
         cls_sum += entropy_of_class.sum()
     total = max(total, 1.0)
     parts = np.array([box_sum / total * gains[0], cls_sum / total * gains[1], dfl_sum / total * gains[2]])

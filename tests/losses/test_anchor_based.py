@@ -10,6 +10,7 @@ from tests.losses import anchor_oracle as oracle
 from lehr.losses.anchor_based import AnchorBasedLoss, scaled_gains
 from lehr.losses.anchor_matching import match, shape_ratio
 from lehr.models.anchor_head import AnchorPrediction, anchor_rows, default_anchors
+from lehr.techniques.class_weights import class_weights
 
 SIDE, CLASSES = 64, 3
 GRIDS = ((8, 8), (4, 4), (2, 2))
@@ -71,6 +72,20 @@ def test_class_weights_agree_with_the_slow_version() -> None:
     np.testing.assert_allclose(loss(prediction, *pad(boxes, classes)).numpy(), slow, rtol=2e-5)
 
 
+def test_class_weights_keep_the_size_of_the_loss_where_classes_are_found_alike() -> None:
+    """Each object is given every label in turn, as often as the label occurs, and all classes have the same score."""
+    prediction, _, boxes, _ = random_case(5, [40])
+    prediction.logits[..., 5:] = prediction.logits[..., 5:6]
+    labels = np.repeat([0, 1, 2], [37, 2, 1])
+    weights = torch.tensor(class_weights([37, 2, 1]))
+    plain, weighted = torch.zeros(3), torch.zeros(3)
+    for turn in range(40):
+        objects = pad(boxes, [np.roll(labels, turn)])
+        plain += AnchorBasedLoss()(prediction, *objects)
+        weighted += AnchorBasedLoss(class_weights=weights)(prediction, *objects)
+    torch.testing.assert_close(weighted, plain, rtol=1e-5, atol=0)
+
+
 def test_padding_changes_nothing_and_neither_does_the_way_for_other_devices(monkeypatch: pytest.MonkeyPatch) -> None:
     prediction, _, boxes, classes = random_case(8, [7, 4])
     few = AnchorBasedLoss()(prediction, *pad(boxes, classes))
@@ -78,8 +93,11 @@ def test_padding_changes_nothing_and_neither_does_the_way_for_other_devices(monk
     torch.testing.assert_close(few, many)
     import lehr.losses.anchor_based as module
 
+    weighted = AnchorBasedLoss(class_weights=torch.tensor([0.5, 2.0, 1.0]))
+    picked = weighted(prediction, *pad(boxes, classes))
     monkeypatch.setattr(module, "supports_dynamic_shapes", lambda device: False)
     torch.testing.assert_close(AnchorBasedLoss()(prediction, *pad(boxes, classes)), few)
+    torch.testing.assert_close(weighted(prediction, *pad(boxes, classes, 30)), picked)
 
 
 def test_images_without_objects_have_only_an_objectness_loss_and_finite_gradients() -> None:

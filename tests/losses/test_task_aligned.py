@@ -21,6 +21,7 @@ from lehr.losses.task_aligned import TaskAlignedLoss, distribution_focal_loss
 from lehr.losses.task_aligned_assigner import assign
 from lehr.models.dfl_head import DFLPrediction, anchor_points, boxes_from_distances, expected_distances
 from lehr.options import LossOptions
+from lehr.techniques.class_weights import class_weights
 
 ROOT = Path(__file__).parents[2]
 
@@ -187,6 +188,20 @@ def test_variations_of_the_class_loss_agree_with_the_slow_version(variation: dic
     np.testing.assert_allclose(found, slow, rtol=2e-5)
 
 
+def test_class_weights_keep_the_size_of_the_loss_where_classes_are_found_alike() -> None:
+    """Each object is given every label in turn, as often as the label occurs, and all classes have the same score."""
+    prediction, boxes, _ = random_case(5, [40])
+    prediction.logits[:] = prediction.logits[..., :1]
+    labels = np.repeat([0, 1, 2], [37, 2, 1])
+    weights = torch.tensor(class_weights([37, 2, 1]))
+    plain, weighted = torch.zeros(3), torch.zeros(3)
+    for turn in range(40):
+        objects = pad(boxes, [np.roll(labels, turn)], dtype=torch.float32)
+        plain += TaskAlignedLoss()(prediction, *objects)
+        weighted += TaskAlignedLoss(class_weights=weights)(prediction, *objects)
+    torch.testing.assert_close(weighted, plain, rtol=1e-5, atol=0)
+
+
 def test_gradients_agree_with_finite_differences_of_the_slow_version() -> None:
     prediction, boxes, classes = random_case(4, [3])
     logits = prediction.logits.clone().requires_grad_()
@@ -286,7 +301,7 @@ def test_looking_at_the_data_changes_nothing(seed: int, counts: list[int], least
         return
     prediction, boxes, classes = random_case(seed, counts)
     padded, numbers = pad(boxes, classes, dtype=torch.float32)
-    loss = TaskAlignedLoss(least_side=least_side)
+    loss = TaskAlignedLoss(least_side=least_side, class_weights=torch.tensor([0.5, 2.0, 1.0]))
     picked = loss(prediction, padded, numbers)
     with pytest.MonkeyPatch.context() as patch:
         for module in ("task_aligned_assigner", "task_aligned"):

@@ -40,7 +40,8 @@ class AnchorBasedLoss(Loss):
         cls_pw: weight of the positive term of the class loss.
         obj_pw: weight of the positive term of the objectness loss.
         gamma: exponent of the focal factor of both; 0 is off.
-        class_weights: (classes,), a factor for each class, on the device; None for none.
+        class_weights: (classes,), factor of the class loss of the anchors that answer for objects of each class, on
+            the device; None for none.
     """
 
     box: float = 0.05
@@ -141,9 +142,12 @@ class AnchorBasedLoss(Loss):
         names = matched.shape[1] - CLASSES.start
         if names == 1:
             return box, box * 0, count
-        wanted = smoothed(one_hot(classes[image, gt], names), self.smoothing)
-        loss = BinaryLoss(self.cls_pw, self.gamma, self.class_weights)(matched[:, CLASSES], wanted)
-        return box, (loss.mean(1) * weight).sum(), count
+        class_ids = classes[image, gt]
+        wanted = smoothed(one_hot(class_ids, names), self.smoothing)
+        loss = BinaryLoss(self.cls_pw, self.gamma)(matched[:, CLASSES], wanted).mean(1)
+        if self.class_weights is not None:
+            loss = loss * self.class_weights[class_ids.clamp(min=0)]
+        return box, (loss * weight).sum(), count
 
 
 def _write_target(target: Tensor, indices: Tensor, values: Tensor, rank: Tensor, weight: Tensor) -> None:

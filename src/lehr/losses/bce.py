@@ -1,4 +1,4 @@
-"""Binary cross-entropy with its variations: positive weights, label smoothing, the focal factor, class weights.
+"""Binary cross-entropy with its variations: positive weights and the focal factor.
 
 Each is a term of its own, so that any loss with class or objectness scores can use any of them.
 """
@@ -21,12 +21,10 @@ class BinaryLoss:
     Attributes:
         positive_weight: factor of the positive term.
         gamma: exponent of the focal factor; 0 turns it off.
-        class_weights: (classes,), factors along the last axis, on the device of the logits; None for none.
     """
 
     positive_weight: float = 1.0
     gamma: float = 0.0
-    class_weights: Tensor | None = None
 
     def __call__(self, logits: Tensor, targets: Tensor) -> Tensor:
         """The loss of each element, unreduced.
@@ -39,8 +37,6 @@ class BinaryLoss:
         loss = F.binary_cross_entropy_with_logits(logits, targets, pos_weight=weight, reduction="none")
         if self.gamma > 0:
             loss = loss * focal_factor(logits, targets, self.gamma)
-        if self.class_weights is not None:
-            loss = loss * self.class_weights
         return loss
 
 

@@ -18,7 +18,7 @@ def build_loss(model: DetectionModel, options: LossOptions, imgsz: int, class_we
         model: its head names the kind of loss.
         options: gains and variations; gains that are unset are those of the family.
         imgsz: side of the training square, pixels.
-        class_weights: (classes,), a factor for each class, on the model's device; None for none.
+        class_weights: (classes,), a factor for the objects of each class, on the model's device; None for none.
     """
     kind: type[Loss] = resolve(model.head.loss)
     given = {"box": options.box, "cls": options.cls}

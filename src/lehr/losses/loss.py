@@ -44,7 +44,7 @@ class Loss(ABC):
             gains: `box` and `cls`: those of the options, or the family's where these are unset.
             classes: number of classes.
             imgsz: side of the training square, pixels.
-            class_weights: (classes,), a factor for each class, on the model's device; None for none.
+            class_weights: (classes,), a factor for the objects of each class, on the model's device; None for none.
         """
 
     def __call__(self, prediction: Any, boxes: Tensor, classes: Tensor) -> Tensor:

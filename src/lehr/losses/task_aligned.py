@@ -89,7 +89,8 @@ class TaskAlignedLoss(Loss):
         smoothing: label smoothing at the points that answer for an object, 0 to 1.
         cls_pw: weight of the positive term of the class loss.
         gamma: exponent of the focal factor of the class loss; 0 is off.
-        class_weights: (classes,), a factor for each class, on the device; None for none.
+        class_weights: (classes,), factor of the class loss of the points that answer for objects of each class, on the
+            device; None for none.
     """
 
     box: float = 7.5
@@ -135,7 +136,7 @@ class TaskAlignedLoss(Loss):
         """Sums over the images: (3,) box, cls and dfl, each times its gain, and (1,) the target scores."""
         distance_logits, class_logits = prediction.distances.float(), prediction.logits.float()
         points, strides = prediction.points, prediction.strides
-        binary = BinaryLoss(self.cls_pw, self.gamma, self.class_weights)
+        binary = BinaryLoss(self.cls_pw, self.gamma)
         if boxes.shape[1] == 0:
             nothing = distance_logits.sum() * 0
             cls = binary(class_logits, torch.zeros_like(class_logits)).sum()
@@ -156,7 +157,11 @@ class TaskAlignedLoss(Loss):
         weights = assignment.weights
         own_class = classes.clamp(min=0).gather(1, assignment.objects)
         targets = torch.zeros_like(class_logits).scatter_(2, own_class.unsqueeze(-1), weights.unsqueeze(-1))
-        cls = binary(class_logits, smoothed(targets, self.smoothing, weights.unsqueeze(-1))).sum()
+        of_classes = binary(class_logits, smoothed(targets, self.smoothing, weights.unsqueeze(-1)))
+        if self.class_weights is not None:  # of whole points; background keeps 1
+            of_points = torch.where(assignment.positive, self.class_weights[own_class], 1.0)
+            of_classes = of_classes * of_points.unsqueeze(-1)
+        cls = of_classes.sum()
 
         own_boxes = boxes.gather(1, assignment.objects.unsqueeze(-1).expand(-1, -1, 4))
         box, dfl = _regression(distance_logits, own_boxes, points, strides, assignment.positive, weights)

@@ -1,7 +1,8 @@
 """Class weights: rare classes count more in the loss, so that the common ones do not drown them.
 
-`w_c = (1 / n_c)^power`, scaled so that the mean over all objects is 1 and the loss as a whole keeps its size (King &
-Zeng, "Logistic Regression in Rare Events Data", 2001).
+`w_c = (1 / n_c)^power`, scaled so that the mean over all objects is 1. An anchor or point that answers for an object of
+class c has its class loss, of all classes together, multiplied by `w_c`; background keeps 1. So the loss as a whole
+keeps its size (Cui et al., "Class-Balanced Loss Based on Effective Number of Samples", 2019, which weighs samples so).
 """
 
 from __future__ import annotations
