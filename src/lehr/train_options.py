@@ -86,8 +86,8 @@ class TrainOptions(TypedDict, total=False):
     """Largest norm of the gradient; 0 is no bound."""
     ema_decay: float
     """Decay of the moving average of the weights; 0 turns it off."""
-    ema_tau: float
-    """Updates over which that decay rises."""
+    ema_tau: float | Literal["auto"] | None
+    """Updates over which that decay rises; `auto`: a fifth of the run's, at most 2,000 (unset: 2,000)."""
     patience: int
     """Epochs without a better result before the run stops; 0 never stops early."""
     skip_limit: int

@@ -39,6 +39,7 @@ CASES: dict[str, dict[str, Any]] = {
     "YOLOv5 with fitted anchors": {"model": "yolov5n", "optimizer": "SGD", "lr0": 0.01},
     "YOLOv3-SPP, frozen": {"model": "yolov3-spp", "freeze": "3", "optimizer": "RMSProp", "lr0": 1e-4},
     "no average, weights for images and classes": {"ema_decay": 0, "image_weights": True, "class_weights": 0.5},
+    "an average as long as the run": {"ema_tau": "auto", "nominal_batch": 8},
     "NAdam, sizes, rectangles": {"optimizer": "NAdam", "multi_scale": 0.5, "rect": True},
 }
 
@@ -275,6 +276,28 @@ def test_a_run_keeps_the_weight_decay_that_it_began_with(
     groups = read_checkpoint(folder / "last.ckpt").content["state"]["optimizer"]["param_groups"]
     assert [group["weight_decay"] for group in groups] == [5e-4 * 4, 0, 0]
     assert differences(tmp_path / "whole", folder) == []
+
+
+def test_a_run_of_before_tau_had_a_rule_keeps_2000(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run(data, tmp_path, "whole", ema_tau=2000.0)
+    folder = stopped_run(data, tmp_path, "stopped", 4, ema_tau=2000.0)
+    checkpoint = read_checkpoint(folder / "last.ckpt")
+    del checkpoint.content["plan"]["ema_tau"]
+    write_checkpoint(folder, checkpoint.content, checkpoint.position)
+    monkeypatch.setattr("lehr.techniques.ema.UNSET_TAU", "auto")
+    resume(folder)
+    assert differences(tmp_path / "whole", folder) == []
+
+
+def test_a_run_keeps_the_tau_of_its_first_length_and_of_its_first_default(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folders = [stopped_run(data, tmp_path, f"{tau}", 4, ema_tau=tau) for tau in ("auto", None)]
+    monkeypatch.setattr("lehr.techniques.ema.UNSET_TAU", 7.0)
+    for folder, tau in zip(folders, (9 / 5, 2000.0), strict=True):
+        with stop_at(5), pytest.raises(Stopped):
+            resume(folder, {"epochs": 5})
+        assert read_checkpoint(folder / "last.ckpt").content["plan"]["ema_tau"] == tau
 
 
 def test_early_stopping_ends_a_run_that_goes_on(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -11,12 +11,15 @@ import torch
 from torch import nn
 
 from lehr.config import build_config
+from lehr.errors import InputError
+from lehr.options import ScheduleOptions
 from lehr.preview import preview
 from lehr.search.switches import choose
 from lehr.techniques.accumulation import accumulation, scaled_weight_decay
 from lehr.techniques.clipping import clip_gradients
 from lehr.techniques.early_stopping import EarlyStopping
-from lehr.techniques.ema import ModelEma
+from lehr.techniques.ema import ModelEma, ema_decay, resolve_tau
+from lehr.techniques.plan import plan_training
 
 
 @pytest.mark.parametrize(("batch", "expected"), [(1, 64), (16, 4), (24, 3), (64, 1), (200, 1)])
@@ -70,6 +73,29 @@ def test_the_average_follows_its_formula_buffers_too() -> None:
         if value.is_floating_point():
             torch.testing.assert_close(value.double(), expected[name], rtol=1e-5, atol=1e-6)
     assert not ema.model.training and not any(p.requires_grad for p in ema.model.parameters())
+
+
+def test_tau_is_what_was_given_or_follows_the_length_of_the_run() -> None:
+    assert resolve_tau(None, 500) == 2000 == resolve_tau(None, 50_000)
+    assert resolve_tau(750.0, 500) == 750
+    rng = np.random.default_rng(0)
+    for updates in (1, 540, 9_999, 10_000, *rng.integers(1, 300_000, 1000)):
+        tau = resolve_tau("auto", int(updates))
+        assert tau == pytest.approx(min(2000, int(updates) / 5), rel=1e-12)
+        assert ema_decay(int(updates), 0.9999, tau) >= 0.9999 * (1 - math.exp(-5)) - 1e-12
+
+
+def test_the_plan_resolves_tau_from_the_optimizer_steps_of_the_run() -> None:
+    def tau(**options: object) -> float:
+        given = ScheduleOptions.model_validate(options)
+        return plan_training(given, epochs=40, images=205, batch=16, classes=3).ema_tau
+
+    assert tau() == 2000
+    assert tau(ema_tau="auto") == 520 / 5  # 13 batches an epoch, each a step
+    assert tau(ema_tau="auto", nominal_batch=64, warmup="none") == 520 / 4 / 5
+    assert tau(ema_tau=123) == 123
+    with pytest.raises(InputError, match="--ema-tau is 0; it must be a number of updates greater than 0, or auto"):
+        build_config({"ema_tau": 0})
 
 
 def test_early_stopping_counts_epochs_since_the_best() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 from lehr.config import build_config
 from lehr.options import ScheduleOptions
 from lehr.techniques.auto import MIN_UPDATES, NOMINAL_BATCH, SGD_ITERATIONS, choose_optimizer
+from lehr.techniques.ema import PUBLISHED_TAU, TAU_SHARE, resolve_tau
 from lehr.techniques.plan import TrainingPlan, plan_training
 
 ROOT = Path(__file__).parents[2]
@@ -127,3 +129,21 @@ def test_the_weight_decay_of_batches_is_what_its_page_says() -> None:
     assert made.weight_decay == pytest.approx(float(said[1]) * 5e-4) and batch * made.accumulate == images
     assert "batches of 128 have twice the decay" in text
     assert {plan(10_000, 100, 128, nominal_batch=n).weight_decay for n in (1, 64, None)} == {1e-3}
+
+
+@pytest.mark.parametrize("row", table(page("ema"), "updates"), ids=lambda row: row["updates"])
+def test_what_the_average_spans_is_what_its_page_says(row: dict[str, str]) -> None:
+    options = ScheduleOptions()
+    decay = options.ema_decay * (1 - math.exp(-int(row["updates"]) / resolve_tau(2000.0, 1)))
+    assert float(row["decay `d`"]) == pytest.approx(decay, abs=5e-5)
+    assert float(row["updates that the average spans"]) == pytest.approx(1 / (1 - decay), rel=0.03)
+
+
+def test_the_rule_of_the_average_s_length_stands_on_its_page() -> None:
+    text = flowing(page("ema"))
+    assert f"`min({PUBLISHED_TAU:.0f}, updates / {1 / TAU_SHARE:.0f})`" in text
+    assert f"from {PUBLISHED_TAU / TAU_SHARE:,.0f} updates on" in text
+    for updates in (1, 600, 9_000):
+        decay = ScheduleOptions().ema_decay * (1 - math.exp(-updates / resolve_tau("auto", updates)))
+        assert f"spans about {1 / (1 - decay):.0f} updates at the end" in text
+    assert ("defaults, decay 0.9999 and tau 2000" in text) == (resolve_tau(None, 100) == 2000)

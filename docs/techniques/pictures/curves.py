@@ -18,7 +18,7 @@ from lehr.techniques.accumulation import accumulation
 from lehr.techniques.auto import OptimizerChoice, choose_optimizer
 from lehr.techniques.clipping import clip_gradients
 from lehr.techniques.early_stopping import EarlyStopping
-from lehr.techniques.ema import ModelEma
+from lehr.techniques.ema import ModelEma, ema_decay, resolve_tau
 from lehr.techniques.freezing import frozen_prefixes
 from lehr.techniques.multi_scale import range_around, range_of_cells
 from lehr.techniques.non_finite import step_if_finite
@@ -133,8 +133,12 @@ def ema() -> None:
     torch.nn.init.constant_(model.weight, 0.0)
     average = ModelEma(model, 0.9999, 2000)
     updates = np.arange(1, 12_001)
-    decay.plot(updates, [average.decay_at(int(update)) for update in updates])
+    decay.plot(updates, [average.decay_at(int(update)) for update in updates], label="tau 2000")
+    for length in (1000, 4000):
+        tau, run = resolve_tau("auto", length), np.arange(1, length + 1)
+        decay.plot(run, [ema_decay(int(update), 0.9999, tau) for update in run], label=f"auto, {length} updates")
     decay.set(xlabel="update", ylabel="decay", ylim=(0, 1.02))
+    decay.legend(frameon=False)
     weights, averages = [], []
     for update in range(4000):
         target = 1 - np.exp(-update / 600)

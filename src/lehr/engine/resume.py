@@ -297,13 +297,14 @@ def check_same(now: dict[str, Any], checkpoint: Checkpoint) -> list[str]:
 
 def planned(plan: TrainingPlan) -> dict[str, Any]:
     """Return what of a plan a checkpoint holds: what more epochs would choose anew."""
-    return {"plan": {"optimizer": asdict(plan.optimizer), "warmup": plan.warmup}}
+    return {"plan": {"optimizer": asdict(plan.optimizer), "warmup": plan.warmup, "ema_tau": plan.ema_tau}}
 
 
 def as_planned(plan: TrainingPlan, checkpoint: Checkpoint) -> TrainingPlan:
-    """A plan with the optimizer and the warmup that a run began with."""
+    """A plan with the optimizer, the warmup and the average of the weights that a run began with."""
     kept = checkpoint.content["plan"]
-    return replace(plan, optimizer=OptimizerChoice(**kept["optimizer"]), warmup=kept["warmup"])
+    tau = kept.get("ema_tau", plan.ema_tau)  # in older checkpoints the options alone say it
+    return replace(plan, optimizer=OptimizerChoice(**kept["optimizer"]), warmup=kept["warmup"], ema_tau=tau)
 
 
 def restore(state: TrainState, plan: TrainingPlan, resumption: Resumption) -> list[str]:

@@ -258,7 +258,7 @@ def _start(
     state = TrainState(
         model=model,
         optimizer=build_optimizer(model, plan.optimizer, plan.weight_decay),
-        ema=ModelEma(model, options.ema_decay, options.ema_tau) if options.ema_decay > 0 else None,
+        ema=ModelEma(model, options.ema_decay, plan.ema_tau) if options.ema_decay > 0 else None,
         stopping=EarlyStopping(options.patience),
         sums=EpochSums.of_parts(forward_loss.loss.parts, forward_loss.device),
         finite=torch.ones((), dtype=torch.bool, device=forward_loss.device),

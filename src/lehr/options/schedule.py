@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+import contextlib
+import math
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from lehr.options.base import ON_RESUME, OnResume, Options
 
@@ -48,8 +50,8 @@ class ScheduleOptions(Options):
     """Largest norm of the gradient; 0 is no bound."""
     ema_decay: float = Field(0.9999, ge=0, lt=1)
     """Decay of the moving average of the weights; 0 turns it off."""
-    ema_tau: float = Field(2000.0, gt=0)
-    """Updates over which that decay rises."""
+    ema_tau: float | Literal["auto"] | None = None
+    """Updates over which that decay rises; `auto`: a fifth of the run's, at most 2,000 (unset: 2,000)."""
     patience: Annotated[int, ON_RESUME] = Field(100, ge=0)
     """Epochs without a better result before the run stops; 0 never stops early."""
     skip_limit: int = Field(3, ge=0)
@@ -58,3 +60,15 @@ class ScheduleOptions(Options):
     """Times that a run goes back so before it stops."""
     rollback_lr: float = Field(0.5, gt=0, le=1)
     """Factor of the learning rates each time it has gone back."""
+
+    @field_validator("ema_tau", mode="before")
+    @classmethod
+    def _updates_or_auto(cls, value: Any) -> Any:
+        """A number of updates, `auto`, or None."""
+        if value is None or value == "auto":
+            return value
+        with contextlib.suppress(TypeError, ValueError):
+            number = float(value)
+            if number > 0 and math.isfinite(number):
+                return number
+        raise ValueError("a number of updates greater than 0, or auto")

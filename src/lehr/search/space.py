@@ -288,6 +288,7 @@ def _current(run: Preview, names: Mapping[str, Parameter]) -> dict[str, Value]:
         "warmup_bias_lr": plan.optimizer.warmup_bias_lr,
         "warmup_epochs": round(plan.warmup / plan.batches, 5),
         "nominal_batch": plan.optimizer.nominal_batch,
+        "ema_tau": plan.ema_tau,
         "optimizer": plan.optimizer.name,
         "lr_schedule": "cosine" if config.schedule.cos_lr else "linear",
         "imgsz": config.imgsz,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lehr.errors import InputError
@@ -11,6 +11,7 @@ from lehr.options import ScheduleOptions
 from lehr.runtime.atomic_write import atomic_file
 from lehr.techniques.accumulation import accumulation, scaled_weight_decay
 from lehr.techniques.auto import OptimizerChoice, choose_optimizer
+from lehr.techniques.ema import PUBLISHED_TAU, resolve_tau
 from lehr.techniques.schedule import Schedule, build_schedule
 from lehr.techniques.warmup import (
     constant_warmup,
@@ -67,6 +68,7 @@ class TrainingPlan:
         batch: images a batch.
         warmup: steps that the warmup lasts.
         schedule: multiple of lr0 at an epoch.
+        ema_tau: updates over which the decay of the average of the weights rises.
     """
 
     options: ScheduleOptions
@@ -76,6 +78,7 @@ class TrainingPlan:
     batch: int
     warmup: int
     schedule: Schedule
+    ema_tau: float = PUBLISHED_TAU
 
     @property
     def steps(self) -> int:
@@ -177,7 +180,8 @@ def plan_training(options: ScheduleOptions, *, epochs: int, images: int, batch: 
         nominal_batch=options.nominal_batch,
     )
     warmup = _warmup(options, batches, epochs)
-    return TrainingPlan(options, choice, epochs, batches, batch, warmup, build_schedule(options, epochs))
+    plan = TrainingPlan(options, choice, epochs, batches, batch, warmup, build_schedule(options, epochs))
+    return replace(plan, ema_tau=resolve_tau(options.ema_tau, plan.updates))
 
 
 def _warmup(options: ScheduleOptions, batches: int, epochs: int) -> int:
