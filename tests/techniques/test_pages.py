@@ -57,14 +57,12 @@ def test_what_is_no_arithmetic_is_refused(text: str) -> None:
 
 
 def test_defaults_are_found_in_their_form_and_in_others() -> None:
-    text = (
-        "`--clip-norm` (10), `--ema-tau T` (2,000 updates), `--lr-schedule` (`linear`), `--rect` (off), `--box` (gain)"
-    )
+    text = "`--clip-norm` (10), `--patience N` (100 epochs), `--lr-schedule` (`linear`), `--rect` (off), `--box` (gain)"
     assert list(defaults_in(text)) == [
-        *(("clip_norm", "10"), ("ema_tau", "2,000 updates"), ("lr_schedule", "`linear`"), ("rect", "off"))
+        *(("clip_norm", "10"), ("patience", "100 epochs"), ("lr_schedule", "`linear`"), ("rect", "off"))
     ]
     assert all(is_default(name, said) for name, said in defaults_in(text)) and not other_defaults(text)
-    assert not is_default("clip_norm", "1") and not is_default("rect", "on") and not is_default("ema_tau", "20")
+    assert not is_default("clip_norm", "1") and not is_default("rect", "on") and not is_default("patience", "20")
     others = ["`--mosaic P`, 1 for all", "`hsv_h` 0.015", "off by default", "0 (the default) is", "Defaults: decay 1"]
     assert [len(other_defaults(each)) for each in others] == [1] * len(others)
 
