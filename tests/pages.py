@@ -85,7 +85,7 @@ def code(text: str) -> list[str]:
 # --- formulas --------------------------------------------------------------------------------------------------------
 
 FUNCTIONS = {
-    **{name: getattr(np, name) for name in ("exp", "log", "sqrt", "sin", "cos", "abs", "floor", "ceil")},
+    **{name: getattr(np, name) for name in ("exp", "log", "sqrt", "sin", "cos", "tan", "abs", "floor", "ceil")},
     "atan": np.arctan,
     "round": np.round,  # as Python rounds: halves to the even neighbour
     "sigmoid": lambda x: 1 / (1 + np.exp(-x)),
@@ -298,7 +298,7 @@ def index() -> dict[str, Any]:
 
 
 def loose_numbers(text: str, phrases: list[str]) -> list[str]:
-    """Numbers of a section that belong to no formula, no option with a value, no default, no year and no phrase.
+    """Numbers of a section that belong to no formula, no option with a value, no default, no year and no phrase; but 0.
 
     Args:
         text: the section, its lines joined.
@@ -316,7 +316,7 @@ def loose_numbers(text: str, phrases: list[str]) -> list[str]:
     return [
         text[max(0, found.start() - 30) : found.end() + 20]
         for found in re.finditer(NUMBER, text)
-        if not any(start <= found.start() and found.end() <= end for start, end in covered)
+        if found[0] != "0" and not any(start <= found.start() and found.end() <= end for start, end in covered)
     ]
 
 

@@ -30,10 +30,10 @@ SECTIONS = (course, start, data, loss, augmentation, device)
 CHECKS = {name: checks for section in SECTIONS for name, checks in section.CHECKS.items()}
 UNCONVERTED = {
     *("accumulation", "anchor-matching", "autoanchor", "autobatch", "box-losses", "class-weights", "clipping"),
-    *("colour-jitter", "compiled-steps", "copy-paste", "drawing-on-the-device", "early-stopping", "ema", "flips"),
+    *("colour-jitter", "compiled-steps", "copy-paste", "drawing-on-the-device", "early-stopping", "ema"),
     *("focal-loss", "freezing", "frequency-bias", "hyperparameter-files", "image-weights", "label-smoothing"),
     *("mixed-precision", "mixup", "mosaic", "non-finite-steps", "optimizers", "pretrained-start"),
-    *("random-perspective", "rectangular-batches", "schedules", "single-class", "sync-batch-norm"),
+    *("rectangular-batches", "schedules", "single-class", "sync-batch-norm"),
     *("task-aligned-assignment", "warmup"),
 }
 """Pages that are not held to all this yet; none is added."""
