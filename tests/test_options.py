@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from lehr.cli.app import app
-from lehr.options import GROUPS, LOCAL, MAY_CHANGE, DataOptions, describe_may_change, option_names
+from lehr.config import build_config
+from lehr.errors import InputError
+from lehr.options import GROUPS, LOCAL, MAY_CHANGE, DataOptions, describe_may_change, in_current_form, option_names
 
 ANYTHING = {
     *("device", "processes", "parallel", "restarts", "timeout", "workers", "cache"),
@@ -61,3 +63,23 @@ def test_a_batch_is_a_count_a_share_or_automatic(given: object, meant: object) -
 def test_a_batch_that_is_none_of_these_is_refused(given: object) -> None:
     with pytest.raises(ValueError, match="a count greater than or equal to 1, a share"):
         DataOptions.model_validate({"batch": given})
+
+
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [
+        *((True, "auto"), ("true", "auto"), ("on", "auto"), (1, "auto"), ("auto", "auto"), ("AUTO", "auto")),
+        *((False, "off"), ("false", "off"), ("no", "off"), (0, "off"), ("off", "off"), ("always", "always")),
+    ],
+)
+def test_autoanchor_is_a_choice_or_the_familiar_switch(given: object, meant: str) -> None:
+    assert build_config({"autoanchor": given}).flat()["autoanchor"] == meant
+    others = {"epochs": 3, "gone": 7}
+    assert in_current_form({"autoanchor": given, **others}) == {"autoanchor": meant, **others}
+
+
+@pytest.mark.parametrize("given", ["sometimes", 2, None])
+def test_any_other_autoanchor_is_refused_once(given: object) -> None:
+    with pytest.raises(InputError) as error:
+        build_config({"autoanchor": given})
+    assert str(error.value) == f"options: --autoanchor is {given!r}; it must be auto, always or off."

@@ -118,7 +118,13 @@ def read_hyperparameters(source: str | Path, model: str) -> Hyperparameters:
 def _checked(given: dict[str, Any], path: Path) -> dict[str, Any]:
     """The file's content, every name known and every value a number."""
     groups = (ScheduleOptions, LossOptions, AugmentOptions)
-    known = {*(name for group in groups for name in group.model_fields), "anchors", FAMILY, *WITHOUT_EFFECT}
+    known = {
+        *(name for group in groups for name in group.model_fields),
+        "anchors",
+        "autoanchor",
+        FAMILY,
+        *WITHOUT_EFFECT,
+    }
     for name, value in given.items():
         place = f"{path}:{line_of_key(path, name)}"
         if name not in known:

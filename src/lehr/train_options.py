@@ -46,8 +46,8 @@ class TrainOptions(TypedDict, total=False):
     """Weights to start from, a .safetensors file; layers that fit are taken (unset: random weights)."""
     freeze: str | int | Sequence[int | str] | None
     """Layers that stay as they are: the count of first layers, or names such as model.0,model.4.cv1 (unset: none)."""
-    autoanchor: bool
-    """Fit the anchors to the data where fewer than 98% of the objects have one of like shape."""
+    autoanchor: Literal["auto", "always", "off"] | bool
+    """Fit anchors to the data: `auto` where fewer than 98% of objects have one of like shape; `always`; or `off`."""
     anchors: int
     """Anchors a level, for families that have anchors."""
     frequency_bias: bool

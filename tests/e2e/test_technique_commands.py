@@ -101,6 +101,27 @@ def test_explaining_trains_nothing(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (["--no-autoanchor"], "AutoAnchor: an object"),
+        (["--autoanchor", "off"], "AutoAnchor: an object"),
+        (["--autoanchor"], "AutoAnchor: fits anchors, where recall is at most 0.98"),
+        ([], "AutoAnchor: fits anchors, where recall is at most 0.98"),
+        (["--autoanchor=Always"], "AutoAnchor: fits anchors, wherever that is better"),
+        (["--weights", "x.safetensors"], "AutoAnchor: fits anchors, those of the weights too, where"),
+        (["--config", "old.yaml"], "AutoAnchor: an object"),
+        (["--hyp", "hyp.yaml"], "AutoAnchor: fits anchors, wherever"),
+    ],
+)
+def test_autoanchor_is_chosen_by_name_or_by_the_familiar_switch(given: list[str], said: str, tmp_path: Path) -> None:
+    (tmp_path / "old.yaml").write_text("autoanchor: false\n")
+    (tmp_path / "hyp.yaml").write_text("autoanchor: always\n")
+    assert said in lehr("train", "--explain", "--model", "yolov5n", *given, cwd=tmp_path).stdout
+    wrong = lehr("train", "--explain", "--autoanchor", "maybe", cwd=tmp_path, code=2)
+    assert wrong.stderr.count("--autoanchor is 'maybe'; it must be auto, always or off.") == 1
+
+
 def test_a_run_with_a_hyperparameter_file_and_one_from_its_configuration(make_yolo: MakeYolo, tmp_path: Path) -> None:
     data = make_yolo()
     (tmp_path / "hyp.mine.yaml").write_text("lr0: 0.002\nmosaic: 0.5\niou_t: 0.2\nwarmup_momentum: 0.5\n")

@@ -148,25 +148,12 @@ def test_autoanchor_replaces_anchors_that_do_not_fit_unless_it_is_off(
     assert fitted.pixel_anchors.min() > 10 and fitted.pixel_anchors.max() < 40  # squares of 16 and 28
 
 
-def test_anchors_of_weights_are_never_derived_again(data: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import lehr.models.anchor_head as module
-
-    with monkeypatch.context() as patched:
-        large = tuple(tuple((w * 10, h * 10) for w, h in level) for level in module.DEFAULT_ANCHORS)
-        patched.setattr(module, "DEFAULT_ANCHORS", large)
-        first = run(data, tmp_path, model="yolov5n", name="first", autoanchor=False)
-    second = setup(data, tmp_path, model="yolov5n", weights=first.best)
-    head = anchor_head(second.state.model)
-    assert head is not None
-    torch.testing.assert_close(head.pixel_anchors, torch.tensor(large))
-    assert any("Anchors: those of the weights" in note for note in second.notes)
-
-
 def test_weights_say_how_many_tensors_of_how_many_fit(data: str, tmp_path: Path) -> None:
-    first = run(data, tmp_path, model="yolov5n", name="first", single_cls=True)
-    second = setup(data, tmp_path, model="yolov5n", weights=first.best)
+    first = run(data, tmp_path, name="first")
+    second = setup(data, tmp_path, weights=first.best, single_cls=True)
     total = len(second.state.model.state_dict())
     assert any(f"{total - 6} of {total} tensors start from" in note for note in second.notes)
+    assert any("0 of 1 classes are among those of the weights" in note for note in second.notes)
 
 
 def test_frozen_layers_stay_as_the_weights_had_them(data: str, tmp_path: Path) -> None:

@@ -170,7 +170,7 @@ def test_damaged_weights_are_refused_by_name(tmp_path: Path) -> None:
 
 def test_weights_of_other_classes_give_all_layers_but_those_of_the_classes(tmp_path: Path) -> None:
     save_weights(build_model("yolov8n", ("a", "b"), seed=1), tmp_path / "w.safetensors")
-    model = build_model("yolov8n", ("a", "b", "c"), seed=2)
+    model = build_model("yolov8n", ("x", "y", "z"), seed=2)
     transfer = take_fitting_weights(model, tmp_path / "w.safetensors")
     assert transfer.total - transfer.taken == 6  # weight and bias of three class layers
     assert not transfer.anchors

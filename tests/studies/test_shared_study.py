@@ -70,6 +70,16 @@ def test_a_study_of_before_an_option_goes_on_with_its_default(url: str) -> None:
             opened(url, dataclasses.replace(DEFINITION, options={**DEFINITION.options, **options}))
 
 
+def test_a_study_of_when_autoanchor_was_a_switch_goes_on(url: str) -> None:
+    techniques = {"autoanchor": {"on": {"autoanchor": True}, "off": {"autoanchor": False}}}
+    before = Definition("ablate", {"epochs": 3, "autoanchor": True}, "data", {"techniques": techniques})
+    opened(url, before)
+    now = {"autoanchor": {"on": {"autoanchor": "auto"}, "off": {"autoanchor": "off"}}}
+    opened(url, Definition("ablate", {"epochs": 3, "autoanchor": "auto"}, "data", {"techniques": now}))
+    with pytest.raises(InputError, match="--autoanchor: auto there, always here"):
+        opened(url, Definition("ablate", {"epochs": 3, "autoanchor": "always"}, "data", {"techniques": now}))
+
+
 def test_a_trial_is_taken_in_order_with_its_fixed_values_and_ends_its_slot(url: str) -> None:
     study = opened(url)
     study.fill([{"x": 0.5}, {}])

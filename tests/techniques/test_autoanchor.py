@@ -7,14 +7,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from lehr.data.load import load_dataset
 from lehr.models.anchor_head import default_anchors
+from lehr.models.build import anchor_head, build_model
 from lehr.sample import Sample
 from lehr.techniques.autoanchor import (
     autoanchor,
     binned_sizes,
     fit_anchors,
+    keep_places,
     kmeans,
     measure,
     mutate,
@@ -83,6 +86,65 @@ def test_new_anchors_are_kept_only_if_they_are_better() -> None:
     tiny = np.ones((20, 2))  # nothing to fit
     assert not autoanchor(ANCHORS, tiny).changed
     assert fit_anchors(tiny, 9) is None
+
+
+def test_of_a_trained_head_only_a_higher_recall_is_worth_other_anchors() -> None:
+    sizes = np.concatenate((np.full((90, 2), 40.0), np.array([[600.0, 3.0]] * 10)))
+    old = np.full((3, 3, 2), 60.0)  # a recall of 0.9, as what is found has, at a ratio of 2/3
+
+    def better_ratio(*_: object, **__: object) -> np.ndarray:
+        return np.full((9, 2), 40.0)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("lehr.techniques.autoanchor.fit_anchors", better_ratio)
+        assert not autoanchor(old, sizes, trained=True).changed
+        assert autoanchor(old, sizes).changed and autoanchor(old, sizes, trained=True, always=True).changed
+    found = autoanchor(old, sizes, trained=True)
+    assert found.changed and found.before.bpr == 0.9 and found.after.bpr == 1.0
+
+
+def test_new_anchors_take_the_places_of_the_most_alike_old_ones_of_their_level() -> None:
+    rng = np.random.default_rng(0)
+    for _ in range(1_000):
+        new, old = (np.exp(rng.normal(3, 1, (2, 3, 2))) for _ in range(2))
+        placed = keep_places(new, old)
+        for level in range(2):
+            free, left = {0, 1, 2}, {0, 1, 2}
+            while left:
+                best = min(
+                    (sum(abs(np.log(new[level, n, side] / old[level, o, side])) for side in (0, 1)), n, o)
+                    for n in left
+                    for o in free
+                )
+                np.testing.assert_array_equal(placed[level, best[2]], new[level, best[1]])
+                left.remove(best[1])
+                free.remove(best[2])
+
+
+def test_new_anchors_of_weights_keep_the_order_of_levels() -> None:
+    sizes = some_sizes(500) / 6
+    found = autoanchor(ANCHORS, sizes, trained=True)
+    areas = found.anchors.prod(2)
+    assert found.changed and all(areas[level].max() <= areas[level + 1].min() for level in range(2))
+    by_area = fit_anchors(sizes, 9)
+    assert by_area is not None
+    np.testing.assert_array_equal(found.anchors, keep_places(by_area.reshape(3, 3, 2), ANCHORS))
+    np.testing.assert_array_equal(autoanchor(ANCHORS, sizes).anchors, by_area.reshape(3, 3, 2))  # of random weights
+
+
+def test_the_same_head_draws_boxes_that_grow_with_its_anchors() -> None:
+    model = build_model("yolov5n", ("a",), 64, width=0.125).eval()
+    head = anchor_head(model)
+    assert head is not None
+    image = torch.rand(1, 3, 64, 64)
+    with torch.inference_mode():
+        before, scores = model(image).decode()
+        head.set_anchors(head.pixel_anchors * torch.tensor([3.0, 0.5]))
+        after, other_scores = model(image).decode()
+    centre, size = (before[..., :2] + before[..., 2:]) / 2, before[..., 2:] - before[..., :2]
+    torch.testing.assert_close((after[..., :2] + after[..., 2:]) / 2, centre)
+    torch.testing.assert_close(after[..., 2:] - after[..., :2], size * torch.tensor([3.0, 0.5]), rtol=1e-4, atol=1e-3)
+    assert torch.equal(scores, other_scores)
 
 
 def test_kmeans_finds_clusters_in_whitened_sizes() -> None:

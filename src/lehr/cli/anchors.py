@@ -79,7 +79,7 @@ def anchors(
         result["fitted"] = _as_dict(found.anchors, found.after)
     elif before.bpr <= ENOUGH_RECALL:
         say(
-            f"Below {ENOUGH_RECALL:g}: `lehr train` will fit anchors to the data (--no-autoanchor keeps these); "
+            f"Not above {ENOUGH_RECALL:g}: `lehr train` will fit anchors to the data (--autoanchor off keeps these); "
             "--fit shows them."
         )
     if json is not None:

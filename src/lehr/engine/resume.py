@@ -21,7 +21,7 @@ from lehr.engine.data import RunData
 from lehr.engine.preflight import still_possible
 from lehr.engine.state import TrainState
 from lehr.errors import InputError
-from lehr.options import GROUPS, MAY_CHANGE, MAY_LACK, describe_may_change, option_names
+from lehr.options import GROUPS, MAY_CHANGE, MAY_LACK, describe_may_change, in_current_form, option_names
 from lehr.runtime.device import describe_device
 from lehr.techniques.auto import OptimizerChoice
 from lehr.techniques.early_stopping import EarlyStopping
@@ -180,7 +180,7 @@ def _config_of(folder: Path, checkpoint: Checkpoint | None, notes: list[str]) ->
         notes.append(f"{error}\nThe options in {checkpoint.path} are used.")
         return build_config(checkpoint.content["config"], str(checkpoint.path))
     if checkpoint is not None:
-        trained = {**config.flat(), **checkpoint.content["config"]}
+        trained = {**config.flat(), **in_current_form(checkpoint.content["config"])}
         for name, value in config.flat().items():
             if name not in (*MAY_CHANGE, "project", "name") and value != trained[name]:
                 raise InputError(

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from lehr.models.detection import STRIDES, Head
+from lehr.models.detection import NO_CLASS, STRIDES, Head
 
 DEFAULT_ANCHORS = (
     ((10.0, 13.0), (16.0, 30.0), (33.0, 23.0)),
@@ -115,6 +115,11 @@ class AnchorHead(Head):
                 rows = conv.bias.view(-1, 5 + self.classes)
                 rows[:, OBJECTNESS] = math.log(OBJECTS / (640 / stride) ** 2)
                 rows[:, CLASSES] = class_bias
+
+    def class_rows(self, classes: int) -> dict[str, list[int]]:
+        """The convolutions: for each anchor four rows of the box and one of objectness, then a row a class."""
+        rows = [*[NO_CLASS] * CLASSES.start, *range(classes)] * self.anchors.shape[1]
+        return {f"m.{level}.{kind}": rows for level in range(len(self.m)) for kind in ("weight", "bias")}
 
     def forward(self, features: list[Tensor]) -> AnchorPrediction:
         """Three feature maps, finest first, to the predictions of all anchors."""

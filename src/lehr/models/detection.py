@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 STRIDES = (8, 16, 32)
 """Pixels a cell of the three levels, finest first."""
+NO_CLASS = -1
+"""Index in place of a class's, of rows of a head that belong to no class."""
 
 
 class Prediction(Protocol):
@@ -41,6 +43,18 @@ class Head(nn.Module):
             shares: each class's share of the objects, adding up to 1; None for all alike.
         """
         raise NotImplementedError
+
+    def class_rows(self, classes: int) -> dict[str, list[int]]:
+        """Name the tensors whose rows belong to classes, so that weights of other classes can be matched by name.
+
+        Args:
+            classes: number of classes, this head's or another's of the same kind.
+
+        Returns:
+            By the tensor's name in the head, the class index of each row; `NO_CLASS` for a row that is of none. Empty
+            where the head does not know.
+        """
+        return {}
 
 
 class DetectionModel(nn.Module):

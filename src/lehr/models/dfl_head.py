@@ -129,6 +129,11 @@ class DFLHead(Head):
                 with torch.no_grad():
                     last.bias.copy_(bias)
 
+    def class_rows(self, classes: int) -> dict[str, list[int]]:
+        """The last layers of the class branches: a row a class."""
+        layers = [f"cv3.{level}.2" for level in range(len(self.cv3))]
+        return {f"{layer}.{kind}": list(range(classes)) for layer in layers for kind in ("weight", "bias")}
+
     def forward(self, features: list[Tensor]) -> DFLPrediction:
         """Three feature maps, finest first, to the predictions of all anchor points."""
         distances = [box(x).flatten(2) for box, x in zip(self.cv2, features, strict=True)]

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from lehr.errors import InputError
 from lehr.models.build import anchor_head, build_model
+from lehr.models.class_rows import ClassTransfer, carry_classes
 from lehr.models.detection import DetectionModel
 from lehr.models.family import is_model
 from lehr.runtime.atomic_write import atomic_file
@@ -170,18 +171,21 @@ class Transfer:
         total: tensors of the model.
         anchors: whether the anchors are among them.
         source: the model that the weights are of, for people.
+        classes: which classes start from the weights.
     """
 
     taken: int
     total: int
     anchors: bool
     source: str
+    classes: ClassTransfer
 
 
 def take_fitting_weights(model: DetectionModel, path: Path) -> Transfer:
     """Copy the tensors of a weights file whose name and shape fit into a model, as a start for new classes.
 
-    The others keep the values that the model was built with.
+    The others keep the values that the model was built with. Of the class layers, rows of classes of the same name are
+    copied.
 
     Raises:
         InputError: the file is missing or damaged.
@@ -191,10 +195,23 @@ def take_fitting_weights(model: DetectionModel, path: Path) -> Transfer:
     with safe_open(path, framework="pt") as file:
         given = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
     fitting = {name: value for name, value in given.items() if name in state and state[name].shape == value.shape}
+    classes, layers = carry_classes(model, given, _class_names(metadata))
+    fitting |= {name: value for name, value in layers.items() if value is not None}
+    for name in [name for name, value in layers.items() if value is None]:
+        fitting.pop(name, None)
     model.load_state_dict({**state, **fitting})
     anchors = any(name.endswith(".anchors") for name in fitting)
     scale = "".join(f", {key} {metadata[key]}" for key in ("depth", "width") if key in metadata)
-    return Transfer(len(fitting), len(state), anchors, metadata["model"] + scale)
+    return Transfer(len(fitting), len(state), anchors, metadata["model"] + scale, classes)
+
+
+def _class_names(metadata: Mapping[str, str]) -> tuple[str, ...] | None:
+    """The class names of a weights file; None where it has none."""
+    try:
+        names = json.loads(metadata.get("names", "null"))
+    except ValueError:
+        return None
+    return tuple(map(str, names)) if isinstance(names, list) and names else None
 
 
 def _rounded(anchors: Tensor) -> list[list[list[float]]]:

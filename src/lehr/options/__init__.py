@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Mapping
 from typing import Any
+
+from pydantic import ValidationError
 
 from lehr.options.augment import AugmentOptions
 from lehr.options.base import ADDED_LATER, ON_RESUME, PER_MACHINE, AddedLater, OnResume, Options, PerMachine
@@ -31,6 +35,7 @@ __all__ = [
     "ScheduleOptions",
     "SpeedOptions",
     "describe_may_change",
+    "in_current_form",
     "option_names",
 ]
 
@@ -49,6 +54,19 @@ GROUPS: dict[str, type[Options]] = {
 def option_names() -> dict[str, str]:
     """Every option's flat name and the group it lives in."""
     return {name: group for group, options in GROUPS.items() for name in options.model_fields}
+
+
+def in_current_form(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Spell options of a run or a study that was begun before as they are spelled now, e.g. a choice that was a switch.
+
+    Args:
+        options: values by flat name, as plain values; whatever is not valid now stays as it is.
+    """
+    groups, result = option_names(), dict(options)
+    for name, value in options.items():
+        with contextlib.suppress(KeyError, ValidationError):
+            result[name] = GROUPS[groups[name]].model_validate({name: value}).model_dump(mode="json")[name]
+    return result
 
 
 def _marked(marker: type[Any]) -> dict[str, Any]:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, TypeAdapter, ValidationError, field_validator
 
 from lehr.options.base import Options
 
@@ -25,12 +25,23 @@ class ModelOptions(Options):
     """Weights to start from, a .safetensors file; layers that fit are taken (unset: random weights)."""
     freeze: str | None = None
     """Layers that stay as they are: the count of first layers, or names such as model.0,model.4.cv1 (unset: none)."""
-    autoanchor: bool = True
-    """Fit the anchors to the data where fewer than 98% of the objects have one of like shape."""
+    autoanchor: Literal["auto", "always", "off"] | bool = "auto"
+    """Fit anchors to the data: `auto` where fewer than 98% of objects have one of like shape; `always`; or `off`."""
     anchors: int = Field(3, ge=1, le=20)
     """Anchors a level, for families that have anchors."""
     frequency_bias: bool = False
     """Start the class biases at each class's share of the objects instead of all alike."""
+
+    @field_validator("autoanchor", mode="before")
+    @classmethod
+    def _choice(cls, value: Any) -> Any:
+        """Take the familiar forms too: true and --autoanchor for auto, false and --no-autoanchor for off."""
+        if value in ("auto", "always", "off"):
+            return value
+        try:
+            return "auto" if TypeAdapter(bool).validate_python(value) else "off"
+        except ValidationError:
+            raise ValueError("auto, always or off") from None
 
     @field_validator("freeze", mode="before")
     @classmethod

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from lehr.config import TrainConfig
 from lehr.errors import InputError
-from lehr.options import MAY_LACK
+from lehr.options import MAY_LACK, in_current_form
 from lehr.search.definition import Definition
 from lehr.search.optuna_adapter import enqueued_values, move_trial, open_trial, set_attribute, storage_of
 from lehr.search.records import Record, State, Value
@@ -242,7 +242,7 @@ def _compare(there: Definition, mine: Definition, what: str) -> None:
         raise InputError(f"{what} is one of `lehr {there.kind}`. Choose another --name.")
     lines = [
         *_differences(_complete(there.options, mine.options), mine.options, "--"),
-        *_differences(there.search, mine.search, ""),
+        *_differences(_in_current_form(there.search), mine.search, ""),
         *(["the data set: other images or labels"] if there.data != mine.data else []),
     ]
     if lines:
@@ -257,7 +257,16 @@ def _compare(there: Definition, mine: Definition, what: str) -> None:
 def _complete(there: Mapping[str, Any], mine: Mapping[str, Any]) -> dict[str, Any]:
     """A study's options with the defaults of those that came after it was made."""
     default = TrainConfig().flat()
-    return {**{name: default[name] for name in mine if name in MAY_LACK}, **there}
+    return {**{name: default[name] for name in mine if name in MAY_LACK}, **in_current_form(there)}
+
+
+def _in_current_form(search: Mapping[str, Any]) -> dict[str, Any]:
+    """What a study searches, the options of its techniques spelled as they are now."""
+    techniques = {
+        name: {side: in_current_form(options) for side, options in sides.items()}
+        for name, sides in search.get("techniques", {}).items()
+    }
+    return {**search, "techniques": techniques} if techniques else dict(search)
 
 
 def _differences(there: Mapping[str, Any], here: Mapping[str, Any], prefix: str) -> list[str]:

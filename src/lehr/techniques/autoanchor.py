@@ -9,6 +9,10 @@ are looked for:
    the objects better replaces its parent;
 3. they are kept only if their recall, or at equal recall their fit, is better than that of those before.
 
+A head that was trained with other anchors names its boxes as multiples of them, so new ones scale every box that it
+draws. They replace those of weights where recall is too low all the same, since no training makes up for that; each
+then goes to the place of its level whose anchor was most like it.
+
 Sizes are gathered into bins before the search, so that millions of objects cost what thousands do; what is reported is
 measured on all of them.
 """
@@ -119,7 +123,13 @@ def measure(anchors: NDArray[np.float64], sizes: Sizes, threshold: float = 4.0) 
 
 
 def autoanchor(
-    anchors: NDArray[np.float64], sizes: Sizes, threshold: float = 4.0, *, seed: int = 0, always: bool = False
+    anchors: NDArray[np.float64],
+    sizes: Sizes,
+    threshold: float = 4.0,
+    *,
+    seed: int = 0,
+    always: bool = False,
+    trained: bool = False,
 ) -> AutoAnchor:
     """Keep the anchors that fit well enough, else fit new ones and take the better of the two.
 
@@ -129,6 +139,8 @@ def autoanchor(
         threshold: largest ratio of an object's and a matching anchor's sides.
         seed: of the search.
         always: look for better ones even where recall is above 0.98.
+        trained: the head was trained with these anchors: without `always`, only a higher recall is worth others, and
+            new ones take the places that suit what it knows.
     """
     before = measure(anchors, sizes, threshold)
     if before.bpr > ENOUGH_RECALL and not always:
@@ -140,7 +152,26 @@ def autoanchor(
     after = measure(new, sizes, threshold)
     if (after.bpr, after.fitness) <= (before.bpr, before.fitness):
         return AutoAnchor(before, anchors, before, False)
-    return AutoAnchor(before, new, after, True)
+    if trained and not always and after.bpr <= before.bpr:
+        return AutoAnchor(before, anchors, before, False)
+    return AutoAnchor(before, keep_places(new, anchors) if trained else new, after, True)
+
+
+def keep_places(new: NDArray[np.float64], old: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Order new anchors within their levels so that each takes the place of an old one like it, the most alike first.
+
+    Args:
+        new: (levels, anchors a level, 2), pixels.
+        old: those that the head was trained with, of the same shape.
+    """
+    placed = np.empty_like(new)
+    for level, (these, those) in enumerate(zip(new, old, strict=True)):
+        apart = np.abs(np.log(these)[:, None] - np.log(those)[None]).sum(2)  # (new, old)
+        for _ in these:
+            source, place = np.unravel_index(apart.argmin(), apart.shape)
+            placed[level, place] = these[source]
+            apart[source], apart[:, place] = np.inf, np.inf
+    return placed
 
 
 def fit_anchors(sizes: Sizes, count: int, threshold: float = 4.0, *, seed: int = 0) -> Sizes | None:
@@ -250,8 +281,9 @@ def mutate(
 
 def _state(run: Run) -> State:
     model, threshold = run.config.model, run.config.loss.anchor_t
-    fits = f"fits where recall is below {ENOUGH_RECALL:g}, threshold {threshold:g}"
-    return State(model.autoanchor and model.weights is None, fits)
+    whose = "" if model.weights is None else " those of the weights too,"
+    where = "wherever that is better" if model.autoanchor == "always" else f"where recall is at most {ENOUGH_RECALL:g}"
+    return State(model.autoanchor != "off", f"fits anchors,{whose} {where}; threshold {threshold:g}")
 
 
 TECHNIQUE = Technique(
@@ -262,8 +294,7 @@ TECHNIQUE = Technique(
     options=("autoanchor", "anchors"),
     why="an object that no anchor is like is never learned",
     state=_state,
-    switches=(Switch("autoanchor", {"autoanchor": True}, {"autoanchor": False}, aliases=("anchors",)),),
-    turn_on="--autoanchor, without --weights",
+    switches=(Switch("autoanchor", {"autoanchor": "auto"}, {"autoanchor": "off"}, aliases=("anchors",)),),
     suits=lambda family: family.anchors,
     family="a family with anchors, such as yolov5n",
 )

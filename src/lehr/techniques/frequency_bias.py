@@ -2,7 +2,8 @@
 
 The biases of the last layer are set so that an untrained head already predicts the right shares (Lin et al., "Focal
 Loss for Dense Object Detection", 2017, section 4.1, class by class): `log(share)` with anchors, where objectness
-carries the number of objects, and `log(5 share / cells)` without, at 640 pixels.
+carries the number of objects, and `log(5 share / cells)` without, at 640 pixels. Classes that start from weights keep
+the bias of the weights.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from lehr.models.detection import DetectionModel
-from lehr.technique import Section, State, Switch, Technique
+from lehr.technique import Run, Section, State, Switch, Technique
 
 
 def class_shares(counts: Sequence[int]) -> list[float]:
@@ -33,6 +34,12 @@ def start_from_frequencies(model: DetectionModel, counts: Sequence[int]) -> None
     model.head.start_biases(class_shares(counts))
 
 
+def _state(run: Run) -> State:
+    model = run.config.model
+    which = "" if model.weights is None else ", for classes that the weights do not have"
+    return State(model.frequency_bias, f"shares of the training split{which}")
+
+
 TECHNIQUE = Technique(
     name="class-frequency bias",
     page="frequency-bias",
@@ -40,6 +47,6 @@ TECHNIQUE = Technique(
     order=40,
     options=("frequency_bias",),
     why="the first epochs need not learn how common each class is",
-    state=lambda run: State(run.config.model.frequency_bias, "shares of the training split"),
+    state=_state,
     switches=(Switch("frequency_bias", {"frequency_bias": True}, {"frequency_bias": False}),),
 )

@@ -1,0 +1,176 @@
+"""A run that starts from weights: its anchors are measured, its classes matched by name, and both are reported."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+from benchmarks.crash import differences
+from tests.conftest import MakeYolo
+from tests.engine.runs import SMALL, resume, run, stopped_run
+
+import lehr.models.anchor_head as anchor_head_module
+from lehr.checkpoint.format import read_checkpoint, write_checkpoint
+from lehr.config import build_config
+from lehr.engine.setup import Setup, prepare
+from lehr.models.anchor_head import DEFAULT_ANCHORS
+from lehr.models.build import anchor_head, build_model
+from lehr.models.weights import load_model, save_weights
+
+LARGE = tuple(tuple((w * 10, h * 10) for w, h in level) for level in DEFAULT_ANCHORS)
+NAMES = ("small", "large")
+"""Classes of the squares."""
+
+
+@pytest.fixture
+def data(make_yolo: MakeYolo) -> str:
+    return str(make_yolo())
+
+
+def weights_of(folder: Path, model: str = "yolov5n", names: tuple[str, ...] = NAMES, anchors: Any = None) -> Path:
+    """A file of weights, not trained; with anchors of its own where they are given."""
+    built = build_model(model, names, 64, 7, depth=0.33, width=0.125)
+    head = anchor_head(built)
+    if anchors is not None and head is not None:
+        head.set_anchors(torch.tensor(anchors))
+    save_weights(built, folder / "w.safetensors")
+    return folder / "w.safetensors"
+
+
+def setup(data: str, folder: Path, **more: Any) -> Setup:
+    given = {**SMALL, "amp": "off", "data": data, "project": folder, "model": "yolov5n", **more}
+    folder.mkdir(exist_ok=True)
+    return prepare(build_config(given), folder)
+
+
+def anchors_of(made: Setup) -> torch.Tensor:
+    head = anchor_head(made.state.model)
+    assert head is not None
+    return head.pixel_anchors
+
+
+def about(made: Setup, word: str) -> str:
+    """The one note that begins with a word."""
+    (line,) = [note for note in made.notes if note.startswith(word)]
+    return line
+
+
+def test_anchors_of_weights_that_fit_are_measured_and_stay(data: str, tmp_path: Path) -> None:
+    made = setup(data, tmp_path, weights=weights_of(tmp_path))
+    torch.testing.assert_close(anchors_of(made), torch.tensor(DEFAULT_ANCHORS))
+    line = about(made, "AutoAnchor")
+    assert "best possible recall 1.0000" in line and "anchors of the weights; the anchors stay" in line
+
+
+def test_anchors_of_weights_that_do_not_fit_are_replaced(data: str, tmp_path: Path) -> None:
+    made = setup(data, tmp_path, weights=weights_of(tmp_path, anchors=LARGE))
+    found = anchors_of(made)
+    assert found.min() > 10 and found.max() < 40  # squares of 16 and 28
+    areas = found.prod(2)
+    assert all(areas[level].max() <= areas[level + 1].min() for level in range(2))
+    line = about(made, "AutoAnchor")
+    assert "recall 0.0000" in line and "fitted to the data 1.0000" in line
+    assert "have changed in size" in about(made, "The head's boxes")
+    assert torch.equal(
+        made.state.evaluated_model.state_dict()["model.24.anchors"], made.state.model.state_dict()["model.24.anchors"]
+    )
+
+
+@pytest.mark.parametrize("off", [False, "off"])
+def test_anchors_of_weights_stay_where_autoanchor_is_off_and_the_lack_is_reported(
+    off: object, data: str, tmp_path: Path
+) -> None:
+    made = setup(data, tmp_path, weights=weights_of(tmp_path, anchors=LARGE), autoanchor=off)
+    torch.testing.assert_close(anchors_of(made), torch.tensor(LARGE))
+    line = about(made, "AutoAnchor")
+    assert "100.0% of the objects have no anchor like them" in line and "--autoanchor off" in line
+
+
+def test_a_frozen_head_keeps_its_anchors(data: str, tmp_path: Path) -> None:
+    made = setup(data, tmp_path, weights=weights_of(tmp_path, anchors=LARGE), freeze="model.24")
+    torch.testing.assert_close(anchors_of(made), torch.tensor(LARGE))
+    assert "frozen head" in about(made, "AutoAnchor")
+
+
+def test_always_fits_anchors_that_would_do(data: str, tmp_path: Path) -> None:
+    for name, more in (("weights", {"weights": weights_of(tmp_path)}), ("random", {})):
+        made = setup(data, tmp_path / name, autoanchor="always", **more)
+        assert anchors_of(made).max() < 40
+        assert "fitted to the data" in about(made, "AutoAnchor")
+
+
+def test_measuring_is_reported_for_random_weights_too_where_autoanchor_is_off(data: str, tmp_path: Path) -> None:
+    line = about(setup(data, tmp_path, autoanchor=False), "AutoAnchor")
+    assert "best possible recall 1.0000" in line and "the anchors stay (--autoanchor off)" in line
+
+
+@pytest.fixture
+def misfit_anchors(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Have new models begin with anchors ten times as large as usual."""
+    monkeypatch.setattr(anchor_head_module, "DEFAULT_ANCHORS", LARGE)
+    yield
+
+
+@pytest.mark.usefixtures("misfit_anchors")
+@pytest.mark.parametrize("choice", ["off", "always"])
+def test_a_run_that_is_resumed_never_changes_its_anchors(
+    choice: str, data: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = stopped_run(data, tmp_path, "run", 2, model="yolov5n", autoanchor=choice)
+    before = anchor_head(load_model(folder / "last.safetensors"))
+    capsys.readouterr()
+
+    def refuse(*args: object, **kwargs: object) -> None:
+        raise AssertionError("anchors were looked at")
+
+    monkeypatch.setattr("lehr.engine.model.autoanchor", refuse)
+    monkeypatch.setattr("lehr.engine.model.measure", refuse)
+    result = resume(folder)
+    after = anchor_head(load_model(result.last))
+    assert before is not None and after is not None
+    assert torch.equal(before.anchors, after.anchors)
+    assert "AutoAnchor" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("was", [True, False])
+def test_a_run_of_when_autoanchor_was_a_switch_goes_on(was: bool, data: str, tmp_path: Path) -> None:
+    now = {True: "auto", False: "off"}[was]
+    run(data, tmp_path, "whole", model="yolov5n", autoanchor=was)
+    folder = stopped_run(data, tmp_path, "run", 4, model="yolov5n", autoanchor=was)
+    path = folder / "config.yaml"
+    given = yaml.safe_load(path.read_text())
+    assert given["autoanchor"] == ("off" if now == "off" else "auto")
+    path.write_text(yaml.safe_dump({**given, "autoanchor": was}))
+    checkpoint = read_checkpoint(folder / "last.ckpt")
+    checkpoint.content["config"]["autoanchor"] = was
+    write_checkpoint(folder, checkpoint.content, checkpoint.position)
+    resume(folder)
+    assert differences(tmp_path / "whole", folder) == []
+    assert yaml.safe_load(path.read_text()) == given
+
+
+@pytest.mark.parametrize("model", ["yolov8n", "yolov5n", "yolov3-spp"])
+def test_classes_that_start_from_weights_are_reported(model: str, data: str, tmp_path: Path) -> None:
+    made = setup(data, tmp_path, model=model, weights=weights_of(tmp_path, model, ("large", "huge")))
+    assert "1 of 2 classes start from the weights, by name (large); the others" in about(made, "Class layers")
+    same = setup(data, tmp_path / "same", model=model, weights=weights_of(tmp_path, model))
+    assert not [note for note in same.notes if note.startswith("Class layers")]
+    turned = setup(data, tmp_path / "turned", model=model, weights=weights_of(tmp_path, model, NAMES[::-1]))
+    assert about(turned, "Class layers").endswith("2 of 2 classes start from the weights, by name (small, large).")
+
+
+def test_frequency_biases_hold_for_the_classes_that_weights_do_not_have(data: str, tmp_path: Path) -> None:
+    weights = weights_of(tmp_path, "yolov8n", ("large", "huge"))
+    made = setup(data, tmp_path, model="yolov8n", weights=weights, frequency_bias=True)
+    plain = load_model(weights).state_dict()
+    for level, stride in enumerate((8, 16, 32)):
+        bias = made.state.model.state_dict()[f"model.22.cv3.{level}.2.bias"]
+        torch.testing.assert_close(bias[0], torch.tensor(5 * 0.5 / (640 / stride) ** 2).log())
+        assert bias[1] == plain[f"model.22.cv3.{level}.2.bias"][0]
+    assert not [note for note in made.notes if "frequency-bias" in note]
+    without = setup(data, tmp_path / "b", model="yolov8n", weights=weights_of(tmp_path, "yolov8n"), frequency_bias=True)
+    assert "has no effect: all classes start from the weights" in about(without, "--frequency-bias")
