@@ -102,9 +102,9 @@ def default_of(field: FieldInfo) -> str:
 def values_of(field: FieldInfo) -> str:
     """An option's values in words: the choices, or the kind and its bounds."""
     kinds = list(_members(field.annotation))
-    if bool in kinds:
-        return "on, off"
     choices = [f"`{choice}`" for kind in kinds if get_origin(kind) is Literal for choice in get_args(kind)]
+    if bool in kinds and not choices:
+        return "on, off"
     number = "a count" if int in kinds and float not in kinds else "a number" if float in kinds else ""
     bounds = _bounds(field)
     of_kind = [number] if number and not bounds else bounds

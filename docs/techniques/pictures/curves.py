@@ -6,6 +6,7 @@ Each picture calls the technique's own code, so that it shows what the code does
 from __future__ import annotations
 
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import numpy as np
 import torch
 
 from lehr.models.build import build_model
+from lehr.models.weights import save_weights, take_fitting_weights
 from lehr.plots.figure import COLOURS, new_figure, save_figure
 from lehr.techniques.accumulation import accumulation
 from lehr.techniques.auto import OptimizerChoice, choose_optimizer
@@ -201,17 +203,18 @@ def layers() -> None:
     axis.legend(frameon=False)
     save_figure(figure, HERE / "freezing.svg")
 
-    other = build_model("yolov5n", tuple(f"{i}" for i in range(80))).state_dict()
-    own = model.state_dict()
-    taken = [0.0] * len(sizes)
-    left = [0.0] * len(sizes)
-    for name, value in own.items():
-        number = int(name.split(".")[1])
-        target = taken if other[name].shape == value.shape else left
-        target[number] += value.numel() / 1e3
+    other = build_model("yolov5n", tuple(f"class {number}" for number in range(80)))
+    with torch.no_grad(), tempfile.TemporaryDirectory() as folder:
+        for value in other.state_dict().values():
+            value.fill_(7)  # no number of a random start
+        save_weights(other, Path(folder) / "w.safetensors")
+        take_fitting_weights(model, Path(folder) / "w.safetensors")
+    tensors = [layer.state_dict().values() for layer in model.model]
+    taken = [sum(int((values == 7).sum()) for values in layer) / 1e3 for layer in tensors]
+    fresh = [sum(int((values != 7).sum()) for values in layer) / 1e3 for layer in tensors]
     figure, (axis,) = new_figure(1, 1, width=8, height=3)
     axis.bar(range(len(sizes)), taken, color=COLOURS[0], label="taken from weights of 80 classes")
-    axis.bar(range(len(sizes)), left, bottom=taken, color=COLOURS[1], label="starts random: made for 3 classes")
+    axis.bar(range(len(sizes)), fresh, bottom=taken, color=COLOURS[1], label="starts random: rows of 3 other classes")
     axis.set(xlabel="layer of yolov5n", ylabel="thousand numbers")
     axis.legend(frameon=False)
     save_figure(figure, HERE / "pretrained-start.svg")
