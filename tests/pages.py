@@ -239,7 +239,7 @@ def defaults_in(text: str) -> Iterator[tuple[str, str]]:
 def is_default(name: str, said: str) -> bool:
     """Tell whether an option's default is what a text says: the number or word, and perhaps a unit behind it."""
     default = index()["default_of"](field(name))
-    return said in (default, f"`{default}`") or _first_word(said).replace(",", "") == default
+    return said in (default, f"`{default}`") or _first_word(said).replace(",", "") == default.replace(",", "")
 
 
 def _first_word(said: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,10 +12,11 @@ from tests.techniques.formulas.check import Checks, Draw, Formula, Values, each,
 from lehr.augment.box_filter import BoxLimits, visible
 from lehr.augment.flips import flips
 from lehr.augment.geometry import Matrix, rotation, shearing, tilting, transform_boxes, transform_points
+from lehr.augment.mosaic import mosaic
 from lehr.augment.perspective import random_view
+from lehr.data.loader import TrainBatches
 from lehr.options import AugmentOptions
-
-STILL = AugmentOptions(translate=0.0, scale=0.0)
+from lehr.sample import Sample
 
 
 class Extreme:
@@ -86,6 +88,30 @@ def cut_boxes(rng: np.random.Generator) -> dict[str, Values]:
     }
 
 
+def meeting_point(imgsz: int, share: float) -> float:
+    """Where the first corner of the fourth tile of a mosaic is."""
+    image = Sample(Path("image"), 10, 10, np.zeros((0, 4), np.float32), np.zeros(0, np.int64), Path("label"))
+    tiles = mosaic([image], imgsz, 0, SameImage(), Extreme(share))  # type: ignore[arg-type]
+    return float(tiles[3].matrix[0, 2])
+
+
+class SameImage:
+    """Partners that are always the first image."""
+
+    def draw(self, rng: object, count: int) -> list[int]:
+        return [0] * count
+
+
+def mosaic_is_open(epoch: int, epochs: int, close_mosaic: int) -> bool:
+    options = AugmentOptions(close_mosaic=close_mosaic)
+    return TrainBatches(None, options, 64, 0, epochs).mosaic_on(epoch)  # type: ignore[arg-type]
+
+
+def some_epochs(rng: np.random.Generator) -> dict[str, Values]:
+    epochs = whole(rng, 1, 300)
+    return {"epochs": epochs, "epoch": whole(rng, 0, epochs), "close_mosaic": whole(rng, 0, 320)}
+
+
 POINT = {"x": (-500.0, 500.0), "y": (-500.0, 500.0)}
 ANGLE = (-math.pi / 4, math.pi / 4)
 SHIFT: Draw = lambda rng: {"translate": real(rng, 0, 0.9), "width": whole(rng, 32, 1280)}  # noqa: E731
@@ -100,6 +126,13 @@ CHECKS: dict[str, Checks] = {
             "y_mirrored": Formula(
                 each(lambda height, y: mirrored(1, length=height, at=y)), of_interval(height=(32, 1280), y=(0, 1280))
             ),
+        },
+    ),
+    "mosaic": Checks(
+        formulas={
+            "first": Formula(each(lambda imgsz: meeting_point(imgsz, 0)), lambda rng: {"imgsz": whole(rng, 32, 1280)}),
+            "last": Formula(each(lambda imgsz: meeting_point(imgsz, 1)), lambda rng: {"imgsz": whole(rng, 32, 1280)}),
+            "open": Formula(each(mosaic_is_open), some_epochs),
         },
     ),
     "random-perspective": Checks(

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 from tests.techniques.formulas.check import Checks, Draw, Formula, Values, each, real, whole
 
+from lehr.data.rectangles import rectangle
+from lehr.models.detection import STRIDES
+from lehr.sample import Dataset, Sample
 from lehr.techniques import multi_scale
+from lehr.techniques.single_class import as_one_class
 
 
 def _sizes(rng: np.random.Generator) -> dict[str, Values]:
@@ -23,6 +29,24 @@ def _mean_work() -> str:
     return f"{np.mean((every / 640) ** 2):.2f}"
 
 
+def _rectangle(imgsz: int, w: int, h: int) -> tuple[int, int]:
+    image = Sample(Path("image"), w, h, np.zeros((0, 4), np.float32), np.zeros(0, np.int64), Path("label"))
+    return rectangle([image], [0], imgsz)
+
+
+def _images(rng: np.random.Generator) -> dict[str, Values]:
+    return {"imgsz": 32 * whole(rng, 1, 40), "w": whole(rng, 1, 2000), "h": whole(rng, 1, 2000)}
+
+
+def _class_of_one() -> tuple[int, str]:
+    """Class and name of the objects of a data set that is made one class."""
+    boxes, classes = np.zeros((3, 4), np.float32), np.array([2, 0, 1])
+    dataset = Dataset("x", ("a", "b", "c"), {"train": [Sample(Path("image"), 9, 9, boxes, classes, Path("label"))]})
+    one = as_one_class(dataset)
+    (number,) = set(one.splits["train"][0].classes.tolist())
+    return number, one.names[number]
+
+
 CHECKS: dict[str, Checks] = {
     "multi-scale": Checks(
         formulas={
@@ -34,4 +58,13 @@ CHECKS: dict[str, Checks] = {
         },
         figures={"multiples of {} ": multi_scale.STRIDE, "{} times the work on average": _mean_work()},
     ),
+    "rectangular-batches": Checks(
+        formulas={
+            "width": Formula(each(lambda imgsz, w, h: _rectangle(imgsz, w, h)[0]), _images),
+            "height": Formula(each(lambda imgsz, w, h: _rectangle(imgsz, w, h)[1]), _images),
+            "work": Formula(each(lambda imgsz, w, h: np.prod(_rectangle(imgsz, w, h)) / imgsz**2), _images),
+        },
+        figures={"in multiples of {}:": max(STRIDES)},
+    ),
+    "single-class": Checks(figures={"Every object's class becomes {}, named `{}`": _class_of_one()}),
 }
