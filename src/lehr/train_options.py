@@ -68,8 +68,8 @@ class TrainOptions(TypedDict, total=False):
     """Course of the learning rate from lr0 to lr0 * lrf (unset: linear)."""
     cos_lr: bool
     """The familiar name of --lr-schedule cosine."""
-    restart_epochs: float
-    """Epochs to the first restart of --lr-schedule restarts."""
+    restart_epochs: float | None
+    """Epochs to the first restart of --lr-schedule restarts (unset: near 10, so that a course ends with the run)."""
     restart_factor: float
     """Factor by which each further course is longer, of --lr-schedule restarts."""
     warmup: Literal["gradual", "constant", "linear", "cosine", "first-epoch", "none"]

@@ -10,7 +10,18 @@ import torch
 
 from lehr.options import ScheduleOptions
 from lehr.techniques import schedule
-from lehr.techniques.schedule import build_schedule, constant, cosine, exponential, linear, restarts, schedule_name
+from lehr.techniques.plan import plan_training
+from lehr.techniques.schedule import (
+    build_schedule,
+    constant,
+    cosine,
+    describe_misfit,
+    exponential,
+    fitted_period,
+    linear,
+    restarts,
+    schedule_name,
+)
 
 EPOCHS, LRF = 300, 0.01
 X = np.arange(EPOCHS, dtype=np.float64)
@@ -85,6 +96,51 @@ def test_the_course_of_restarts_follows_its_options() -> None:
         built = build_schedule(options, 100)
         np.testing.assert_allclose([built(x) for x in range(100)], slow_restarts(100, LRF, period, factor), rtol=1e-12)
     assert [restarts(x, LRF, 5) for x in range(20)] == [restarts(x, LRF, 5, 2) for x in range(20)]  # the default
+
+
+def test_restarts_end_with_the_run_unless_their_length_is_given() -> None:
+    rng = np.random.default_rng(0)
+    cases = [(100, 2.0), (18, 2.0), (40, 1.0), (300, 3.0), (4, 2.0)]
+    cases += [(int(rng.integers(4, 600)), float(rng.uniform(1, 2.5))) for _ in range(1000)]
+    for epochs, factor in cases:
+        options = ScheduleOptions(lr_schedule="restarts", lrf=LRF, restart_factor=factor)
+        built, period = build_schedule(options, epochs), fitted_period(epochs, factor)
+        edges, length = [0.0], period
+        while edges[-1] < epochs - 1e-6:
+            edges.append(edges[-1] + length)
+            length *= factor
+        assert edges[-1] == pytest.approx(epochs, abs=1e-6) and len(edges) > 2
+        last = edges[-1] - edges[-2]
+        assert built(epochs - 1) == pytest.approx(LRF + (1 - LRF) * (1 + np.cos(np.pi * (1 - 1 / last))) / 2, abs=1e-6)
+        assert describe_misfit(options, epochs) is None
+
+
+def test_the_first_course_is_as_near_to_ten_epochs_as_fits() -> None:
+    for epochs in range(4, 400):
+        for factor in (1.0, 1.5, 2.0, 3.0):
+            counts = range(2, 2 + epochs)
+            fits = [epochs / sum(factor**course for course in range(count)) for count in counts]
+            best = min((abs(np.log(fit / 10)) for fit in fits if fit >= 1), default=None)
+            if best is not None:
+                assert abs(np.log(fitted_period(epochs, factor) / 10)) == pytest.approx(best)
+    assert (fitted_period(70), fitted_period(150), fitted_period(1)) == (10, 10, 1)
+
+
+@pytest.mark.parametrize(
+    ("epochs", "period", "factor", "fitting"),
+    [(100, 10, 2, "70 or 150"), (30, 50, 2, "50"), (25, 7.5, 2, "23 or 53"), (24, 10, 1, "20 or 30")],
+)
+def test_lengths_that_do_not_fit_are_told_with_the_nearest_that_do(
+    epochs: int, period: float, factor: float, fitting: str
+) -> None:
+    options = ScheduleOptions(lr_schedule="restarts", lrf=LRF, restart_epochs=period, restart_factor=factor)
+    said = describe_misfit(options, epochs)
+    assert said is not None and f"end with --epochs {fitting};" in said
+    for length in map(int, fitting.split(" or ")):
+        assert describe_misfit(options, length) is None
+        assert build_schedule(options, length)(length - 1) < 0.05
+    assert describe_misfit(ScheduleOptions(restart_epochs=period), epochs) is None  # another schedule
+    assert said in plan_training(options, epochs=epochs, images=100, batch=16, classes=3).notes
 
 
 def test_every_schedule_documents_its_formula() -> None:

@@ -29,7 +29,7 @@ EPOCH = STEP // BATCHES
 
 
 def plan(**options: object) -> TrainingPlan:
-    given = ScheduleOptions.model_validate({"optimizer": "SGD", **options})
+    given = ScheduleOptions.model_validate({"optimizer": "SGD", "restart_epochs": 10.0, **options})
     return plan_training(given, epochs=EPOCHS, images=IMAGES, batch=BATCH, classes=3)
 
 

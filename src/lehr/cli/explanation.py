@@ -28,7 +28,7 @@ def explanation(config: TrainConfig) -> str:
         for each, state in states
         if not state.on
     ]
-    return "\n".join([head, *config.notes, "", "On:", *on, "", "Off:", *off])
+    return "\n".join([head, *config.notes, *run.plan.notes, "", "On:", *on, "", "Off:", *off])
 
 
 def _lines(technique: Technique, state: State) -> list[str]:

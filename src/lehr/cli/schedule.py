@@ -61,6 +61,8 @@ def schedule(
             f"{plan.batch}, {plan.steps} steps; {choice.name}, lr0 {choice.lr0:g}, warmup {plan.warmup} steps"
         )
         say(plan.table())
+        for note in plan.notes:
+            say(note)
     if csv is not None:
         write_csv(first.plan, csv)
     if plot is not None:

@@ -255,6 +255,7 @@ def _start(
     plan = plan_of(config, data.dataset, len(data.train_store.samples))
     if resumption is not None and resumption.checkpoint is not None:
         plan = as_planned(plan, resumption.checkpoint)
+    notes += plan.notes
     state = TrainState(
         model=model,
         optimizer=build_optimizer(model, plan.optimizer, plan.weight_decay),

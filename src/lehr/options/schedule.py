@@ -32,8 +32,8 @@ class ScheduleOptions(Options):
     """Course of the learning rate from lr0 to lr0 * lrf (unset: linear)."""
     cos_lr: bool = False
     """The familiar name of --lr-schedule cosine."""
-    restart_epochs: float = Field(10.0, gt=0)
-    """Epochs to the first restart of --lr-schedule restarts."""
+    restart_epochs: float | None = Field(None, gt=0)
+    """Epochs to the first restart of --lr-schedule restarts (unset: near 10, so that a course ends with the run)."""
     restart_factor: float = Field(2.0, ge=1)
     """Factor by which each further course is longer, of --lr-schedule restarts."""
     warmup: Literal["gradual", "constant", "linear", "cosine", "first-epoch", "none"] = "gradual"

@@ -19,6 +19,7 @@ from lehr.options import option_names
 from lehr.preview import Preview
 from lehr.search.records import Value
 from lehr.techniques.plan import LONGEST_WARMUP
+from lehr.techniques.schedule import fitted_period
 from lehr.techniques.warmup import MIN_STEPS
 from lehr.yaml_files import line_of_key, read_mapping
 
@@ -289,6 +290,7 @@ def _current(run: Preview, names: Mapping[str, Parameter]) -> dict[str, Value]:
         "warmup_epochs": round(plan.warmup / plan.batches, 5),
         "nominal_batch": plan.optimizer.nominal_batch,
         "ema_tau": plan.ema_tau,
+        "restart_epochs": fitted_period(plan.epochs, config.schedule.restart_factor),
         "optimizer": plan.optimizer.name,
         "lr_schedule": "cosine" if config.schedule.cos_lr else "linear",
         "imgsz": config.imgsz,

@@ -12,7 +12,7 @@ from lehr.runtime.atomic_write import atomic_file
 from lehr.techniques.accumulation import accumulation, scaled_weight_decay
 from lehr.techniques.auto import OptimizerChoice, choose_optimizer
 from lehr.techniques.ema import PUBLISHED_TAU, resolve_tau
-from lehr.techniques.schedule import Schedule, build_schedule
+from lehr.techniques.schedule import Schedule, build_schedule, describe_misfit
 from lehr.techniques.warmup import (
     constant_warmup,
     cosine_warmup,
@@ -104,6 +104,12 @@ class TrainingPlan:
             if step - last >= self.at(step).accumulate:
                 done, last = done + 1, step
         return done + max(0, self.steps - 1 - last) // self.accumulate
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the user should know of it before the run starts, a line each."""
+        misfit = describe_misfit(self.options, self.epochs)
+        return () if misfit is None else (misfit,)
 
     def at(self, step: int) -> Rates:
         """Rates, momentum and accumulation of a step, counted over the whole run from 0."""

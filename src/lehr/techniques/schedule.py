@@ -15,6 +15,10 @@ from lehr.technique import Run, Section, State, Switch, Technique
 
 Schedule = Callable[[float], float]
 """From the epoch to the multiple of lr0."""
+USUAL_PERIOD = 10.0
+"""Epochs that the first course of `restarts` comes near to where its length is not given."""
+ROUNDING = 1e-6
+"""Epochs within which two ends are the same."""
 
 
 def linear(epoch: float, epochs: float, lrf: float) -> float:
@@ -59,6 +63,43 @@ def restarts(epoch: float, lrf: float, period: float, factor: float = 2.0) -> fl
     return lrf + (1 - lrf) * (1 + math.cos(math.pi * since / length)) / 2
 
 
+def fitted_period(epochs: float, factor: float = 2.0) -> float:
+    """Length of the first course of `restarts` with which the last one ends with the run: `E / (1 + F + F^2 + ...)`.
+
+    Of the numbers of courses, two or more, the one whose first course is nearest to 10 epochs, as a ratio, is taken. A
+    run that is too short for two courses of an epoch or more gets one.
+
+    Args:
+        epochs: E, length of the run.
+        factor: F, how many times longer each further course is, 1 or more.
+    """
+    periods: list[float] = []
+    sizes = length = 1.0
+    while not periods or epochs / sizes >= 1:
+        periods.append(epochs / sizes)
+        length *= factor
+        sizes += length
+    return min(periods[1:] or periods, key=lambda period: abs(math.log(period / USUAL_PERIOD)))
+
+
+def course_ends_around(epochs: float, period: float, factor: float) -> tuple[float, float]:
+    """Epochs of the last end of a course of `restarts` within the run, 0 where there is none, and of the next one.
+
+    Args:
+        epochs: length of the run.
+        period: length of the first course, epochs.
+        factor: how many times longer each further course is.
+    """
+    if factor == 1:
+        whole = math.floor((epochs + ROUNDING) / period)
+        return whole * period, (whole + 1) * period
+    before, after, length = 0.0, period, period
+    while after <= epochs + ROUNDING:
+        length *= factor
+        before, after = after, after + length
+    return before, after
+
+
 def exponential(epoch: float, epochs: float, lrf: float) -> float:
     """The same factor each epoch: `lrf^(x/E)`, a straight line on a logarithmic scale.
 
@@ -82,10 +123,11 @@ def build_schedule(options: ScheduleOptions, epochs: int) -> Schedule:
         options: --lr-schedule and its values; --cos-lr is the familiar name of one.
         epochs: length of the run.
     """
+    period = _period(options, epochs)
     courses: dict[str, Schedule] = {
         "linear": partial(linear, epochs=epochs, lrf=options.lrf),
         "cosine": partial(cosine, epochs=epochs, lrf=options.lrf),
-        "restarts": partial(restarts, lrf=options.lrf, period=options.restart_epochs, factor=options.restart_factor),
+        "restarts": partial(restarts, lrf=options.lrf, period=period, factor=options.restart_factor),
         "exponential": partial(exponential, epochs=epochs, lrf=options.lrf),
         "constant": constant,
     }
@@ -97,10 +139,41 @@ def schedule_name(options: ScheduleOptions) -> str:
     return options.lr_schedule or ("cosine" if options.cos_lr else "linear")
 
 
+def _period(options: ScheduleOptions, epochs: int) -> float:
+    """Length of the first course of `restarts`, epochs."""
+    return options.restart_epochs or fitted_period(epochs, options.restart_factor)
+
+
+def describe_misfit(options: ScheduleOptions, epochs: int) -> str | None:
+    """Describe that the courses of `restarts` do not end with the run, and what would fit; None where they do.
+
+    Args:
+        options: the schedule and its values.
+        epochs: length of the run.
+    """
+    if schedule_name(options) != "restarts" or options.restart_epochs is None:
+        return None
+    ends = course_ends_around(epochs, options.restart_epochs, options.restart_factor)
+    if any(abs(end - epochs) < 1 for end in ends):
+        return None
+    fitting = " or ".join(str(math.ceil(end - ROUNDING)) for end in ends if end > 0)
+    last = build_schedule(options, epochs)(epochs - 1)
+    return (
+        f"--lr-schedule restarts: the run ends within a course, at {last:.2g} of lr0. Courses of --restart-epochs "
+        f"{options.restart_epochs:g} and --restart-factor {options.restart_factor:g} end with --epochs {fitting}; "
+        "without --restart-epochs they are fitted to the run."
+    )
+
+
 def _state(run: Run) -> State:
-    options, lr0 = run.config.schedule, run.plan.optimizer.lr0
+    options, lr0, epochs = run.config.schedule, run.plan.optimizer.lr0, run.plan.epochs
     name = schedule_name(options)
-    return State(name != "constant", f"{name}, from {lr0:g} to {lr0 * options.lrf:g}")
+    value = f"{name}, from {lr0:g} to {lr0 * options.lrf:g}"
+    if name == "restarts":
+        value += (
+            f", a first course of {_period(options, epochs):.3g} epochs, each further {options.restart_factor:g} times"
+        )
+    return State(name != "constant", value)
 
 
 TECHNIQUE = Technique(
