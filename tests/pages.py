@@ -74,7 +74,7 @@ def prose(text: str) -> str:
 
 def joined(text: str) -> str:
     """Text with the lines of each paragraph as one line."""
-    return re.sub(r"(?<=[^\n|])\n(?=[^\n|#-])", " ", text).strip()
+    return re.sub(r"(?<=[^\n|])\n *(?=[^\s|#-])", " ", text).strip()
 
 
 def code(text: str) -> list[str]:

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import math
+import re
 from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
 
 import numpy as np
 import torch
-from tests.techniques.formulas.check import INPUTS, Checks, Formula, Values, real, whole
+from tests.augment.test_on_device import PLANS
+from tests.techniques.formulas.check import INPUTS, Checks, Formula, Values, each, real, whole
 from torch import Tensor, nn
 
+from lehr.augment.colour import HUES
+from lehr.augment.draw_on_device import draw_canvases
+from lehr.engine.autobatch import MAX_SECONDS, MIN_BATCH_ON_CPU, SIZES_OF_LINE
 from lehr.models.build import build_model
-from lehr.techniques import sync_batch_norm
+from lehr.techniques import autobatch, precision_check, sync_batch_norm
+from lehr.techniques.accumulation import accumulation
+from lehr.techniques.auto import NOMINAL_BATCH
+from lehr.techniques.precision import Precision
 
 PROCESSES = 4
 VALUES = 12
@@ -29,7 +38,7 @@ def _shares(rng: np.random.Generator) -> dict[str, Values]:
 def _statistics(n_p: Values, m_p: Values, v_p: Values) -> list[tuple[Tensor, ...]]:
     """Mean, variance and count of all processes, as one of them computes them from what it is told, an input each."""
     found = []
-    for counts, means, variances in zip(*(torch.as_tensor(each) for each in (n_p, m_p, v_p)), strict=True):
+    for counts, means, variances in zip(*(torch.as_tensor(part) for part in (n_p, m_p, v_p)), strict=True):
         told = torch.stack((means, variances, counts), 1)
 
         def gather(every: Tensor, _: Tensor, told: Tensor = told) -> None:
@@ -92,7 +101,121 @@ def _layer(part: int, **fixed: Any) -> Any:
     return lambda **values: _normalized(**rest | values)[part]
 
 
+def _memory(rng: np.random.Generator) -> dict[str, Values]:
+    return {"base": whole(rng, 0, 1e9), "slope": whole(rng, 1, 1e9), "batch": whole(rng, 1, 512)}
+
+
+def _line(base: int, slope: int) -> list[autobatch.Measured]:
+    return [autobatch.Measured(size, base + slope * size, 1.0) for size in SIZES_OF_LINE]
+
+
+def _from_line(base: int, slope: int, batch: int) -> float:
+    found_base, found_slope = autobatch.memory_line(_line(base, slope))
+    return found_base + found_slope * batch
+
+
+def _largest(base: int, slope: int, budget: float) -> int:
+    return autobatch.largest_fitting(_line(base, slope), budget)
+
+
+def _rounded_down(limit: int) -> tuple[int, int, int]:
+    """The batch of a limit, the nominal batch, and the images of an optimizer step."""
+    batch = autobatch.fitting_nominal(limit, NOMINAL_BATCH)
+    return batch, NOMINAL_BATCH, accumulation(batch, NOMINAL_BATCH) * batch
+
+
+def _budgets(rng: np.random.Generator) -> dict[str, Values]:
+    """Budgets that are never just a whole number of images."""
+    base, slope = whole(rng, 0, 1e9), whole(rng, 2, 1e8)
+    return {"base": base, "slope": slope, "budget": base + slope * (whole(rng, 1, 300) + real(rng, 0.1, 0.9))}
+
+
+def _batches(rng: np.random.Generator) -> dict[str, Values]:
+    nominal = whole(rng, 1, 256)
+    return {"nominal": nominal, "batch": whole(rng, 1, nominal)}
+
+
+def _gradients(*names: str) -> Any:
+    return lambda rng: {name: real(rng, -1, 1, VALUES) for name in names}
+
+
+def _compared(low: list[float], full: list[float]) -> precision_check.PrecisionCheck:
+    """The verdict on a gradient, all else being equal."""
+    same = torch.ones(1, 1, 4, dtype=torch.float64)
+    truth, tried = (
+        precision_check._Pass(same, same, 1.0, torch.tensor(gradient, dtype=torch.float64)) for gradient in (full, low)
+    )
+    return precision_check._compared(Precision.BFLOAT16, truth, tried, None, 1.0)
+
+
+def _noise(a: list[float], b: list[float]) -> float:
+    """The sampling noise of two halves of a batch whose gradients these are."""
+    halves = iter([SimpleNamespace(gradient=torch.tensor(each, dtype=torch.float64)) for each in (a, b)])
+    images: Any = [0, 1]
+    with patch.object(precision_check, "_compute", lambda *_: next(halves)):
+        noise = precision_check._sampling_noise(None, None, images, images, images)  # type: ignore[arg-type]
+    assert noise is not None
+    return noise
+
+
+def _bits(dtype: torch.dtype) -> int:
+    return 1 - round(math.log2(torch.finfo(dtype).eps))
+
+
+def _documented(pattern: str) -> str:
+    """A bound that `draw_canvases` promises, and its tests hold it to."""
+    found = re.search(pattern, " ".join((draw_canvases.__doc__ or "").split()))
+    assert found
+    return found[1]
+
+
 CHECKS: dict[str, Checks] = {
+    "autobatch": Checks(
+        formulas={
+            "memory": Formula(each(_from_line), _memory),
+            "fits": Formula(
+                each(lambda base, slope, budget: autobatch.largest_fitting(_line(base, slope), budget)), _budgets
+            ),
+            "together": Formula(each(lambda nominal, batch: accumulation(batch, nominal) * batch), _batches),
+            "near": Formula(each(lambda nominal, batch: autobatch.fitting_nominal(batch, nominal) == batch), _batches),
+        },
+        figures={
+            "through batches of {}, {}, {}, {} and {}": SIZES_OF_LINE,
+            "{}% unless you say another": round(100 * autobatch.MEMORY_FRACTION),
+            "from {} on": MIN_BATCH_ON_CPU,
+            "within {}% of the fastest": round(100 * (1 - autobatch.AS_FAST)),
+            "({} for {}: two make {})": _rounded_down(31),
+            "after {} seconds": round(MAX_SECONDS),
+        },
+    ),
+    "compiled-steps": Checks(),
+    "drawing-on-the-device": Checks(
+        figures={
+            "at most {} level in tiles": _documented(r"Upright tiles: at most (\d+) level off"),
+            "at most {} on average": _documented(r"at most ([\d.]+) on average"),
+            "which has {} steps": HUES,
+            "over {} random plans": PLANS,
+        },
+    ),
+    "mixed-precision": Checks(
+        formulas={
+            "cosine": Formula(each(lambda **both: _compared(**both).cosine), _gradients("low", "full")),
+            "error": Formula(each(lambda **both: _compared(**both).gradient_error), _gradients("low", "full")),
+            "noise": Formula(each(_noise), _gradients("a", "b")),
+        },
+        figures={
+            "and {} bits of precision": _bits(torch.bfloat16),
+            "has {} bits, and reaches {};": (_bits(torch.float16), round(torch.finfo(torch.float16).max)),
+            "after {} steps without one": torch.amp.GradScaler("cpu").get_growth_interval(),
+            "by more than {}%;": round(100 * precision_check.MAX_LOSS_ERROR),
+            "of the {} best-scored": precision_check.BEST_ROWS,
+            "of float32 is below {},": precision_check.MIN_OVERLAP,
+            "move by more than {}%;": round(100 * precision_check.MAX_SHIFT),
+            "is below {}; or": precision_check.MIN_COSINE,
+            "above both {} and": precision_check.SMALL_ERROR,
+        },
+    ),
+    "non-finite-steps": Checks(),
     "sync-batch-norm": Checks(
         formulas={
             "n": Formula(_statistic(2), lambda rng: {"n_p": _shares(rng)["n_p"]}),
