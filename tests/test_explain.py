@@ -33,6 +33,7 @@ def test_defaults_and_switches() -> None:
 @pytest.mark.parametrize("model", ["yolov8n", "yolov5n", "yolov3-spp"])
 def test_every_technique_that_can_be_turned_off_is_off_with_its_option(model: str) -> None:
     given = {"mixup": 0.1, "copy_paste": 0.1, "multi_scale": 0.5, "label_smoothing": 0.1, "fl_gamma": 1.5}
+    given |= {"repeat_threshold": 0.1, "background_share": 0.1}
     given |= {"class_weights": 0.5, "image_weights": True, "frequency_bias": True, "single_cls": True, "epochs": 300}
     run = preview(build_config({"data": "x", "model": model, "optimizer": "SGD", **given}), images=205, classes=3)
     for technique in techniques():

@@ -30,6 +30,10 @@ class TrainOptions(TypedDict, total=False):
     """Batches of like shape in the smallest rectangle instead of squares; turns mosaic off."""
     image_weights: bool
     """Draw images the more often the rarer and the worse detected their classes are."""
+    repeat_threshold: float
+    """Show images of a class in fewer than this share of the images sqrt(this / share) times as often; 0 is off."""
+    background_share: float | None
+    """Share of images without objects in an epoch, e.g. 0.1 (unset: as they come)."""
     multi_scale: float
     """A new size each step, from 1 - this to 1 + this times imgsz, e.g. 0.5; 0 is off."""
     grid_min: int | None

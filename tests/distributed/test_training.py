@@ -69,7 +69,7 @@ def test_two_processes_train_as_one_does(model: str, make_yolo: MakeYolo, tmp_pa
     [
         (4, {}),
         (2, {"rect": True, "nominal_batch": 8}),
-        (2, {"multi_scale": 0.5, "image_weights": True, "model": "yolov5n"}),
+        (2, {"multi_scale": 0.5, "image_weights": True, "repeat_threshold": 0.9, "mixup": 0.5, "model": "yolov5n"}),
         (2, {"augment_on": "device", "workers": 1, "cache": "disk"}),
     ],
     ids=str,

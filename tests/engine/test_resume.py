@@ -40,6 +40,7 @@ CASES: dict[str, dict[str, Any]] = {
     "YOLOv3-SPP, frozen": {"model": "yolov3-spp", "freeze": "3", "optimizer": "RMSProp", "lr0": 1e-4},
     "no average, weights for images and classes": {"ema_decay": 0, "image_weights": True, "class_weights": 0.5},
     "an average as long as the run": {"ema_tau": "auto", "nominal_batch": 8},
+    "repeat factors, copies": {"repeat_threshold": 0.5, "image_weights": True, "mixup": 0.5, "copy_paste": 0.5},
     "NAdam, sizes, rectangles": {"optimizer": "NAdam", "multi_scale": 0.5, "rect": True},
 }
 

@@ -43,7 +43,6 @@ UNCONVERTED = {
     "freezing",
     "frequency-bias",
     "hyperparameter-files",
-    "image-weights",
     "label-smoothing",
     "mixup",
     "optimizers",

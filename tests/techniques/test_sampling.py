@@ -107,6 +107,7 @@ def plans(**options: float) -> list[Plan]:
 def test_partners_follow_the_weights(options: dict[str, float]) -> None:
     drawn = draw_images(image_weights(RARE, (0, 0)), 0, 0)
     assert np.mean(np.array(drawn) >= 195) == pytest.approx(0.5, abs=0.01)
+    assert np.bincount(drawn)[195:].tolist() == pytest.approx([20] * 5, abs=1)
     shown = [
         tile.index >= 195
         for plan in plans(**options)

@@ -1,4 +1,4 @@
-"""Draws the curves of losses, and of what weighs classes and images; NAMEs choose among them.
+"""Draws the curves of losses, and of what weighs classes; NAMEs choose among them.
 
 Each picture calls the technique's own code, so that it shows what the code does.
 """
@@ -71,31 +71,6 @@ def bars_of_classes() -> None:
     save_figure(figure, HERE / "frequency-bias.svg")
 
 
-def image_weights_bars() -> None:
-    from lehr.sample import Sample
-    from lehr.techniques.image_weights import image_weights
-    from lehr.techniques.sampling import draw_images
-
-    def sample(*classes: int) -> Sample:
-        boxes = np.tile(np.array([[0, 0, 8, 8]], np.float32), (len(classes), 1))
-        return Sample(Path("a"), 64, 64, boxes, np.array(classes, np.int64))
-
-    samples = [sample(*[0] * 8)] * 12 + [sample(0, 0, 0, 1)] * 5 + [sample(0, 0, 2)] * 2 + [sample()]
-    figure, (axis,) = new_figure(1, 1, width=7, height=3)
-    for place, (label, precision) in enumerate(
-        (("before the first validation", (0.0, 0.0, 0.0)), ("the rarest is found well, AP 0.9", (0.8, 0.5, 0.9)))
-    ):
-        weights = image_weights(samples, precision)
-        drawn = [i for epoch in range(200) for i in draw_images(weights, 0, epoch)]
-        times = np.bincount(drawn, minlength=len(samples)) / 200
-        axis.bar(np.arange(len(samples)) + (place - 0.5) * 0.4, times, 0.38, color=COLOURS[place], label=label)
-    axis.axhline(1, color="#6b7280", linestyle=":", label="without image weights")
-    axis.set_xticks([5.5, 14, 17.5, 19], ["8 common", "3 common,\n1 rare", "2 common,\n1 rarest", "none"])
-    axis.set(ylabel="times an epoch")
-    axis.legend(frameon=False)
-    save_figure(figure, HERE / "image-weights.svg")
-
-
 def box_losses() -> None:
     figure, (overlap, bins) = new_figure(1, 2, height=3.2)
     true = torch.tensor([40.0, 40.0, 60.0, 60.0])
@@ -122,7 +97,6 @@ PICTURES: dict[str, Callable[[], None]] = {
     "focal-loss": focal_loss,
     "class-weights": bars_of_classes,
     "frequency-bias": bars_of_classes,
-    "image-weights": image_weights_bars,
     "box-losses": box_losses,
 }
 

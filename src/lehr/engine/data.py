@@ -18,9 +18,8 @@ from lehr.distributed.environment import world
 from lehr.errors import InputError
 from lehr.runtime.device import available_cores
 from lehr.sample import Dataset, Sample
-from lehr.techniques.image_weights import image_weights
 from lehr.techniques.plan import TrainingPlan, plan_training
-from lehr.techniques.sampling import draw_images
+from lehr.techniques.sampling import describe_sampling, draw_images, epoch_shares
 from lehr.techniques.single_class import as_one_class
 
 MAX_WORKERS = 8
@@ -65,6 +64,7 @@ def start_data(config: TrainConfig, device: torch.device, say: Callable[[str], N
         dataset = as_one_class(dataset)
     train_samples, val_samples = require_split(dataset, "train"), require_split(dataset, "val")
     plan_of(config, dataset, len(train_samples))  # before much is decoded
+    describe_sampling(train_samples, config.data, dataset.names, say)
     train_store = _open_store(train_samples, config, say, ranks)
     val_store = _open_store(val_samples, config, say, ranks)
     workers, pin = _workers(config, device), device.type == "cuda"
@@ -166,7 +166,6 @@ def epoch_requests(
         epoch: from 0.
     """
     data, seed = config.data, config.run.seed
-    drawn = None
-    if data.image_weights:
-        drawn = draw_images(image_weights(samples, class_maps), seed, epoch)
+    shares = epoch_shares(samples, data, class_maps)
+    drawn = None if shares is None else draw_images(shares, seed, epoch)
     return train_requests(samples, config.batch, seed, epoch, drawn=drawn, rect=data.rect)

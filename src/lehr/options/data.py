@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
 
-from lehr.options.base import ON_RESUME, PER_MACHINE, OnResume, Options
+from lehr.options.base import ADDED_LATER, ON_RESUME, PER_MACHINE, OnResume, Options
 
 
 class DataOptions(Options):
@@ -33,6 +33,10 @@ class DataOptions(Options):
     """Batches of like shape in the smallest rectangle instead of squares; turns mosaic off."""
     image_weights: bool = False
     """Draw images the more often the rarer and the worse detected their classes are."""
+    repeat_threshold: Annotated[float, ADDED_LATER] = Field(0.0, ge=0, le=1)
+    """Show images of a class in fewer than this share of the images sqrt(this / share) times as often; 0 is off."""
+    background_share: Annotated[float | None, ADDED_LATER] = Field(None, ge=0, lt=1)
+    """Share of images without objects in an epoch, e.g. 0.1 (unset: as they come)."""
     multi_scale: float = Field(0.0, ge=0, lt=1)
     """A new size each step, from 1 - this to 1 + this times imgsz, e.g. 0.5; 0 is off."""
     grid_min: int | None = Field(None, ge=2)

@@ -16,6 +16,16 @@ from lehr.technique import Section, State, Switch, Technique
 from lehr.techniques.class_weights import class_counts, class_weights
 
 
+def class_importance(weights: NDArray[np.float64], precision: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Compute what an object of each class adds to its image's weight, `w_c (1 - AP_c)^2`.
+
+    Args:
+        weights: w_c, the inverse frequency of each class, of any shape.
+        precision: AP_c, each class's average precision, 0 to 1, of the same shape.
+    """
+    return np.asarray(weights * (1 - precision) ** 2)
+
+
 def image_weights(samples: Sequence[Sample], precision: Sequence[float]) -> NDArray[np.float64]:
     """Share that each image is to have of an epoch; images without objects get the smallest of the others.
 
@@ -23,7 +33,8 @@ def image_weights(samples: Sequence[Sample], precision: Sequence[float]) -> NDAr
         samples: the training split.
         precision: each class's average precision in the last validation, 0 to 1; zeros before the first.
     """
-    of_class = np.array(class_weights(class_counts(samples, len(precision)))) * (1 - np.array(precision)) ** 2
+    counts = class_counts(samples, len(precision))
+    of_class = class_importance(np.array(class_weights(counts)), np.array(precision))
     weights = np.array([of_class[sample.classes].sum() for sample in samples])
     positive = weights[weights > 0]
     weights = np.maximum(weights, positive.min() if len(positive) else 1.0)

@@ -1,15 +1,51 @@
 """Sampling: which images an epoch shows, and how often, where not each once.
 
-Each technique that chooses images says what share of the epoch an image is to have; here the images are drawn. An
+Each technique that chooses images gives every image a weight, and here these become one draw: image weights and
+repeat factors are multiplied, and the background share then fixes what images without objects have together. An
 epoch always has as many images as the split, so the steps of the run and their rates are known at the start.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
+from lehr.options import DataOptions
 from lehr.rng import generator
+from lehr.sample import Sample
+from lehr.techniques.background_share import with_background_share
+from lehr.techniques.image_weights import image_weights
+from lehr.techniques.repeat_factors import class_factors, image_frequencies, repeat_factors
+
+NAMED = 5
+"""Rare classes that are named when a run starts."""
+
+
+def epoch_shares(
+    samples: Sequence[Sample], options: DataOptions, class_maps: Sequence[float]
+) -> NDArray[np.float64] | None:
+    """Compute each image's share of an epoch, (images,), 1 together; None where each is shown once.
+
+    Args:
+        samples: the training split.
+        options: say what chooses images.
+        class_maps: each class's mAP50-95 in the last validation; zeros before the first.
+
+    Raises:
+        InputError: images without objects are to have a share, and there are none.
+    """
+    weights = np.ones(len(samples))
+    if options.image_weights:
+        weights *= image_weights(samples, class_maps)
+    if options.repeat_threshold > 0:
+        weights *= repeat_factors(samples, len(class_maps), options.repeat_threshold)
+    if options.background_share is not None:
+        weights = with_background_share(weights, _background(samples), options.background_share)
+    if (weights == weights[0]).all():
+        return None
+    return np.asarray(weights / weights.sum())
 
 
 def draw_images(shares: NDArray[np.float64], seed: int, epoch: int) -> list[int]:
@@ -31,3 +67,62 @@ def draw_images(shares: NDArray[np.float64], seed: int, epoch: int) -> list[int]
     points = np.minimum(points, np.nextafter(ends[-1], 0))
     drawn = order[np.searchsorted(ends, points, side="right")]
     return [int(index) for index in rng.permutation(drawn)]
+
+
+def describe_sampling(
+    samples: Sequence[Sample], options: DataOptions, names: Sequence[str], say: Callable[[str], None]
+) -> None:
+    """Say what repeat factors and the background share do to a data set, before it is trained on.
+
+    Args:
+        samples: the training split.
+        options: say what chooses images.
+        names: of the classes.
+        say: told what the user should know.
+
+    Raises:
+        InputError: images without objects are to have a share, and there are none.
+    """
+    if options.repeat_threshold > 0:
+        say(_describe_repeats(samples, options.repeat_threshold, names))
+    if options.repeat_threshold > 0 and options.image_weights:
+        say("--image-weights and --repeat-threshold both favour rare classes: their weights are multiplied.")
+    if options.background_share is not None:
+        say(_describe_background(samples, options.background_share))
+
+
+def _background(samples: Sequence[Sample]) -> NDArray[np.bool_]:
+    """Images without any object."""
+    return np.array([len(sample.classes) == 0 for sample in samples])
+
+
+def _describe_repeats(samples: Sequence[Sample], threshold: float, names: Sequence[str]) -> str:
+    frequencies = image_frequencies(samples, len(names))
+    present = np.flatnonzero(frequencies)
+    rarest = sorted(present.tolist(), key=lambda index: frequencies[index])
+    rare = [index for index in rarest if frequencies[index] < threshold]
+    if not rare:
+        share = f"{names[rarest[0]]}, in {frequencies[rarest[0]]:.3g}"
+        return (
+            f"--repeat-threshold {threshold:g} has no effect: the rarest class, {share} of the images, is not below it."
+        )
+    factors = class_factors(frequencies, threshold)
+    named = ", ".join(f"{names[index]} {factors[index]:.3g}" for index in rare[:NAMED])
+    more = f" and {len(rare) - NAMED} more" if len(rare) > NAMED else ""
+    mean = repeat_factors(samples, len(names), threshold).mean()
+    return (
+        f"Repeat factors of rare classes: {named}{more}. Their mean over the images is {mean:.3g}; an epoch keeps its "
+        f"{len(samples)} images."
+    )
+
+
+def _describe_background(samples: Sequence[Sample], share: float) -> str:
+    background = _background(samples)
+    with_background_share(np.ones(len(samples)), background, share)
+    found, count = int(background.sum()), len(samples)
+    if not found:
+        return f"--background-share {share:g} has no effect: each of the {count} training images has an object."
+    return (
+        f"Images without objects: {found} of {count}, shown as {100 * share:.3g}% of an epoch, each "
+        f"{share * count / found:.3g} times on average."
+    )

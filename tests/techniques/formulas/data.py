@@ -11,6 +11,10 @@ from lehr.data.rectangles import rectangle
 from lehr.models.detection import STRIDES
 from lehr.sample import Dataset, Sample
 from lehr.techniques import multi_scale
+from lehr.techniques.background_share import with_background_share
+from lehr.techniques.class_weights import class_weights
+from lehr.techniques.image_weights import class_importance
+from lehr.techniques.repeat_factors import class_factors, repeat_factors
 from lehr.techniques.single_class import as_one_class
 
 
@@ -47,7 +51,61 @@ def _class_of_one() -> tuple[int, str]:
     return number, one.names[number]
 
 
+def _image(classes: list[int]) -> Sample:
+    boxes = np.tile(np.array([[0, 0, 8, 8]], np.float32), (len(classes), 1))
+    return Sample(Path("a"), 64, 64, boxes, np.array(classes, np.int64))
+
+
+def _repeat_factor(T: float, f_c: list[float]) -> float:
+    """The factor of an image with three classes, of a split in which they have these shares."""
+    split = [_image([c for c, share in enumerate(f_c) if index < round(20 * share)]) for index in range(20)]
+    return float(repeat_factors(split, len(f_c), T)[0])
+
+
+def _shares(several: int) -> Draw:
+    return lambda rng: {"T": real(rng, 0, 1), "f_c": whole(rng, 1, 20, several) / 20}
+
+
+def _weight_of(kind: str) -> Draw:
+    """An image's weight, the sum of those of its kind, and the share that is asked for."""
+
+    def draw(rng: np.random.Generator) -> dict[str, Values]:
+        w = real(rng, 0.1, 5)
+        return {"S": real(rng, 0.01, 0.99), "w": w, kind: w + real(rng, 0.1, 50)}
+
+    return draw
+
+
+def _share(S: float, w: float, total: float, background: bool) -> float:
+    kinds = np.array([background, background, not background])
+    return float(with_background_share(np.array([w, total - w, 1]), kinds, S)[0])
+
+
 CHECKS: dict[str, Checks] = {
+    "background-share": Checks(
+        formulas={
+            "background": Formula(each(lambda S, w, B: _share(S, w, B, True)), _weight_of("B")),
+            "objects": Formula(each(lambda S, w, O: _share(S, w, O, False)), _weight_of("O")),  # noqa: E741
+        }
+    ),
+    "image-weights": Checks(
+        formulas={
+            "w_c": Formula(
+                each(lambda n_c: class_weights([n_c, 1])[0] / class_weights([n_c, 1])[1]),
+                lambda rng: {"n_c": whole(rng, 0, 500)},
+            ),
+            "importance": Formula(
+                lambda w_c, AP_c: class_importance(w_c, AP_c),
+                lambda rng: {"w_c": real(rng, 0, 10), "AP_c": real(rng, 0, 1)},
+            ),
+        }
+    ),
+    "repeat-factors": Checks(
+        formulas={
+            "r_c": Formula(lambda T, f_c: class_factors(f_c, T), _shares(1)),
+            "r": Formula(each(_repeat_factor), _shares(3)),
+        }
+    ),
     "multi-scale": Checks(
         formulas={
             "smallest": Formula(each(lambda r, imgsz: multi_scale.range_around(imgsz, r).min_size), _sizes),

@@ -1,0 +1,58 @@
+"""Background share: images without any object make up a given share of an epoch, however many the data set has.
+
+They show what is not to be found. Few of them may be too few to learn it from, and many take the time of the others.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lehr.errors import InputError
+from lehr.technique import Section, State, Switch, Technique
+
+
+def with_background_share(
+    weights: NDArray[np.float64], background: NDArray[np.bool_], share: float
+) -> NDArray[np.float64]:
+    """Scale the weights of images without objects, and of those with, so that the former have a share of their sum.
+
+    Args:
+        weights: (images,), above 0; within each of the two kinds they keep their proportions.
+        background: (images,), true for images without any object.
+        share: of the images without objects, 0 up to 1.
+
+    Returns:
+        (images,), 1 together.
+
+    Raises:
+        InputError: there is no image of one kind, which is to have a share.
+    """
+    without, others = weights[background].sum(), weights[~background].sum()
+    if share > 0 and without == 0:
+        raise InputError(
+            f"--background-share {share:g}: each of the {len(weights)} training images has an object. Add images "
+            "without objects to the training split (an empty label file says so), or leave the option out."
+        )
+    if share < 1 and others == 0:
+        raise InputError(f"--background-share {share:g}: none of the {len(weights)} training images has an object.")
+    scaled = np.where(background, share * weights / (without or 1), (1 - share) * weights / (others or 1))
+    return np.asarray(scaled / scaled.sum())
+
+
+def _value(share: float | None) -> str:
+    return "" if share is None else f"images without objects are {100 * share:.3g}% of an epoch"
+
+
+TECHNIQUE = Technique(
+    name="background share",
+    page="background-share",
+    section=Section.DATA,
+    order=34,
+    options=("background_share",),
+    why="shows images without objects as often as is useful, not as often as they come",
+    state=lambda run: State(run.config.data.background_share is not None, _value(run.config.data.background_share)),
+    # Not in `all`: a data set whose images all have objects cannot turn it on.
+    switches=(Switch("background_share", {"background_share": 0.1}, {"background_share": None}, in_all=False),),
+    code=("techniques/sampling.py",),
+)
