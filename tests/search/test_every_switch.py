@@ -1,0 +1,93 @@
+"""Every switch of an ablation trains on both of its sides; whatever the catalog has is tried, new ones too.
+
+The short form trains each side in this process, the slow one is the command with two seeds. Neither says anything about
+what a technique is worth.
+"""
+
+from __future__ import annotations
+
+import csv
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.commands import lehr
+from tests.conftest import Once
+from tests.engine.runs import run
+
+from lehr.config import TrainConfig, build_config
+from lehr.data.shapes import write_shapes
+from lehr.models.build import build_model
+from lehr.models.family import YOLOV8
+from lehr.models.weights import save_weights
+from lehr.search.ablation import Ablation
+from lehr.search.switches import choose, is_on
+from lehr.technique import Switch, Technique, shell_options
+from lehr.techniques.catalog import own_techniques
+
+SWITCHES = [(technique, switch) for technique in own_techniques() for switch in technique.switches]
+TINY = {"imgsz": 64, "width": 0.125, "depth": 0.33, "epochs": 1, "batch": 2, "device": "cpu", "amp": "off"}
+TINY |= {"close_mosaic": 0, "optimizer": "AdamW", "nominal_batch": 2}
+every_switch = pytest.mark.parametrize(("technique", "switch"), SWITCHES, ids=[switch.name for _, switch in SWITCHES])
+
+
+@pytest.fixture(scope="session")
+def shapes(once: Once) -> Path:
+    """A few images of `shapes`."""
+    return once("few-shapes", lambda folder: write_shapes(folder, {"train": 6, "val": 2})) / "data.yaml"
+
+
+@pytest.fixture(scope="session")
+def weights(once: Once) -> Path:
+    """Weights to start from."""
+
+    def make(folder: Path) -> None:
+        folder.mkdir()
+        save_weights(build_model("yolov8n", ("disc", "moon"), 64, width=0.125, depth=0.33), folder / "w.safetensors")
+
+    return once("weights-of-shapes", make) / "w.safetensors"
+
+
+def base(technique: Technique, switch: Switch, data: Path, weights: Path) -> dict[str, Any]:
+    """The options of a run that can have a technique on: its family, and what the user must give."""
+    given = {"weights": str(weights), "freeze": "1"}
+    missing = {option for option, value in switch.on.items() if value is ...} - given.keys()
+    assert not missing, f"give {missing} a value here, as a user must"
+    model = "yolov8n" if technique.suits(YOLOV8) else "yolov5n"
+    return {**TINY, "data": str(data), "model": model} | {o: given[o] for o, v in switch.on.items() if v is ...}
+
+
+def sides(switch: Switch, config: TrainConfig) -> dict[bool, dict[str, Any]]:
+    """The options of the runs of an ablation, with the switch on and off."""
+    ablation = Ablation(config.flat(), choose([switch.name], config), "leave-one-out", "map")
+    return {switch.name in on: ablation.with_techniques(on) for on in ablation.sets()}
+
+
+@every_switch
+def test_a_tiny_epoch_is_trained_with_the_switch_on_and_off(
+    technique: Technique, switch: Switch, shapes: Path, weights: Path, tmp_path: Path
+) -> None:
+    both = sides(switch, build_config(base(technique, switch, shapes, weights)))
+    assert both.keys() == {True, False} and both[True] != both[False]
+    for on, options in both.items():
+        assert is_on(switch.name, build_config(options)) is on
+        more = {name: value for name, value in options.items() if name not in ("data", "project", "name")}
+        result = run(shapes, tmp_path, f"{switch.name}-{on}", **more)
+        (row,) = csv.DictReader((result.folder / "results.csv").open())
+        losses = [float(row[f"{split}/{part}"]) for split in ("train", "val") for part in ("box", "cls")]
+        assert all(map(math.isfinite, losses))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+@every_switch
+def test_an_ablation_trains_the_switch_on_and_off_with_two_seeds(
+    technique: Technique, switch: Switch, shapes: Path, weights: Path, tmp_path: Path
+) -> None:
+    options = {name: value for name, value in base(technique, switch, shapes, weights).items() if value is not None}
+    arguments = shell_options(options).split()
+    lehr("ablate", *arguments, "--techniques", switch.name, "--seeds", "2", "--jobs", "1", cwd=tmp_path)
+    table = list(csv.DictReader((tmp_path / "runs" / "ablate" / "ablation.csv").open()))
+    expected = [(str(seed), state, "finished") for seed in range(2) for state in ("on", "off")]
+    assert [(row["seed"], row[switch.name], row["state"]) for row in table] == expected
