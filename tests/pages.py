@@ -58,6 +58,14 @@ class Page:
         )
         return [(match[1], match[2]) for match in re.finditer(FORMULA, text)]
 
+    def table(self, head: str) -> tuple[list[str], list[dict[str, str]]]:
+        """Lines of the table whose first head this is, and its rows, by head."""
+        found = re.search(rf"^\| {re.escape(head)} \|.*\n(?:\|.*\n)+", self.text, re.MULTILINE)
+        assert found, f"{self.name}.md has no table that begins with '{head}'"
+        lines = found[0].splitlines()
+        cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+        return lines, [dict(zip(cells[0], row, strict=True)) for row in cells[2:]]
+
 
 def read_pages() -> dict[str, Page]:
     """Every page of a technique, by name; the index is none."""
@@ -87,7 +95,7 @@ def code(text: str) -> list[str]:
 FUNCTIONS = {
     **{name: getattr(np, name) for name in ("exp", "log", "sqrt", "sin", "cos", "tan", "abs", "floor", "ceil")},
     "atan": np.arctan,
-    "round": np.round,  # as Python rounds: halves to the even neighbour
+    "round": np.vectorize(round, otypes=[float]),
     "sigmoid": lambda x: 1 / (1 + np.exp(-x)),
     "min": lambda *values: _fold(np.minimum, values),
     "max": lambda *values: _fold(np.maximum, values),
@@ -159,7 +167,7 @@ def _value(node: ast.expr, values: Mapping[str, Values]) -> Values:
             with np.errstate(all="ignore"):  # both are computed
                 return np.where(_value(test, values), _value(body, values), _value(other, values))
         case ast.Call(func=ast.Name(id="round"), args=[number, ast.Constant(value=int() as digits)], keywords=[]):
-            return np.asarray(np.round(_value(number, values), digits))
+            return np.asarray(FUNCTIONS["round"](_value(number, values), digits))
         case ast.Call(func=ast.Name(id=name), args=arguments, keywords=[]) if name in FUNCTIONS:
             return np.asarray(FUNCTIONS[name](*(_value(argument, values) for argument in arguments)))
         case ast.Name(id=name):
@@ -318,6 +326,13 @@ def loose_numbers(text: str, phrases: list[str]) -> list[str]:
         for found in re.finditer(NUMBER, text)
         if found[0] != "0" and not any(start <= found.start() and found.end() <= end for start, end in covered)
     ]
+
+
+def agrees(cell: str, value: float) -> bool:
+    """Tell whether a cell of a table is a value, rounded to as many decimals as it has."""
+    text = cell.strip("`").replace(",", "")
+    decimals = len(text.partition(".")[2])
+    return abs(float(text) - value) <= 0.5 * 10**-decimals * (1 + 1e-9)
 
 
 def in_words(phrase: str, value: object) -> list[str]:

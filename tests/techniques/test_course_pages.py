@@ -93,13 +93,12 @@ def test_the_rule_of_auto_stands_on_its_page() -> None:
         assert float(rows["`warmup_bias_lr`"][column]) == choice.warmup_bias_lr
         assert rows["nominal batch"][column].startswith(f"{NOMINAL_BATCH}")
     assert float(rows["`lr0`"]["above"]) == long.optimizer.lr0
-    formula = rows["`lr0`"][f"up to {SGD_ITERATIONS:,} iterations"].strip("`")
-    assert eval(formula, {"classes": 5}) == pytest.approx(short.optimizer.lr0, abs=1e-6)
+    assert rows["`lr0`"][f"up to {SGD_ITERATIONS:,} iterations"] == "`rate`"
     assert f"fewer than {MIN_UPDATES:,} optimizer steps" in flowing(text)
     named = choose_optimizer("Adam", classes=5, images=1, epochs=1)
-    assert f"(beta1) {named.momentum};" in flowing(text)
+    assert f"(beta1) is {named.momentum}." in flowing(text)
     shapes = build_config({"data": "shapes"}).schedule.lr0
-    assert f"`auto` starts with `lr0` {shapes}" in flowing(text)
+    assert f"`auto` starts with a rate of {shapes}" in flowing(text)
 
 
 @pytest.mark.parametrize(
@@ -141,9 +140,7 @@ def test_what_the_average_spans_is_what_its_page_says(row: dict[str, str]) -> No
 
 def test_the_rule_of_the_average_s_length_stands_on_its_page() -> None:
     text = flowing(page("ema"))
-    assert f"`min({PUBLISHED_TAU:.0f}, updates / {1 / TAU_SHARE:.0f})`" in text
     assert f"from {PUBLISHED_TAU / TAU_SHARE:,.0f} updates on" in text
     for updates in (1, 600, 9_000):
         decay = ScheduleOptions().ema_decay * (1 - math.exp(-updates / resolve_tau("auto", updates)))
         assert f"spans about {1 / (1 - decay):.0f} updates at the end" in text
-    assert ("defaults, decay 0.9999 and tau 2000" in text) == (resolve_tau(None, 100) == 2000)

@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 from tests.pages import (
     FORMULA,
+    ROOT,
+    agrees,
     citations,
     code,
     defaults_in,
@@ -22,33 +24,16 @@ from tests.pages import (
     read_pages,
     without_source,
 )
-from tests.techniques.formulas import augmentation, course, data, device, loss, start
+from tests.techniques.formulas import augmentation, course, data, device, loss, scores, start, updates
 from tests.techniques.formulas.check import Checks
 
 PAGES = read_pages()
-SECTIONS = (course, start, data, loss, augmentation, device)
+SECTIONS = (course, updates, start, data, loss, scores, augmentation, device)
 CHECKS = {name: checks for section in SECTIONS for name, checks in section.CHECKS.items()}
 UNCONVERTED = {
-    "accumulation",
-    "anchor-matching",
-    "autoanchor",
     "box-losses",
-    "class-weights",
     "clipping",
-    "colour-jitter",
-    "copy-paste",
     "early-stopping",
-    "ema",
-    "focal-loss",
-    "freezing",
-    "frequency-bias",
-    "hyperparameter-files",
-    "label-smoothing",
-    "mixup",
-    "optimizers",
-    "pretrained-start",
-    "task-aligned-assignment",
-    "warmup",
 }
 """Pages that are not held to all this yet; none is added."""
 HELD = sorted(PAGES.keys() - UNCONVERTED)
@@ -86,6 +71,7 @@ def test_numbers_without_code_and_statements_without_source_are_found() -> None:
     found = [each.replace("`", "") for each in loose_numbers(text, ["Of 1,000"])]
     assert len(found) == 2 and "98%" in found[0] and "1e-3" in found[1]
     assert in_words("after {} of {}", (1000, 0.5)) == ["after 1000 of 0.5", "after 1,000 of 0.5"]
+    assert agrees("1,000", 1000.4) and agrees("`0.39`", 0.3934) and not agrees("0.39", 0.396)
     said = "Nearly always.\n\nWith haze (He et al., 2019).\n- On cells: [ours](../results.md).\n- See [EMA](ema.md)."
     assert without_source(said) == ["Nearly always.", "- See [EMA](ema.md)."]
 
@@ -105,7 +91,7 @@ def test_formulas_are_what_the_code_computes(name: str) -> None:
         assert values.keys() == names_below(formulas, each, values.keys()), f"{each}: names that are drawn, and used"
         said, computed = evaluate_in_turn(formulas, each, values), check.code(**values)
         message = f"{each} = {formulas[each]}"
-        np.testing.assert_allclose(np.broadcast_to(said, computed.shape), computed, 1e-9, 1e-12, err_msg=message)
+        np.testing.assert_allclose(np.broadcast_to(said, computed.shape), computed, check.rtol, 1e-12, err_msg=message)
 
 
 @every_page
@@ -125,11 +111,31 @@ def test_figures_are_those_of_the_code(name: str) -> None:
     missing = {words: each[-1] for words, each in phrases.items() if not any(one in said for one in each)}
     assert not missing, "the page says this otherwise than the code"
     known = [phrase for each in phrases.values() for phrase in each]
+    for head in checks.tables:
+        known += PAGES[name].table(head)[0]
+    for words in checks.elsewhere:
+        known += PAGES[name].table(words[2:])[0] if words.startswith("| ") else [words]
     for title in ("Idea", "Formula", "Switch"):
         loose = loose_numbers(PAGES[name].section(title), known)
-        assert not loose, (
-            f"## {title}: numbers that are compared with nothing; see `figures` in tests/techniques/formulas"
-        )
+        assert not loose, f"## {title}: numbers compared with nothing; see `Checks` in tests/techniques/formulas"
+
+
+@every_page
+def test_tables_are_what_the_code_computes(name: str) -> None:
+    for head, compute in CHECKS.get(name, Checks()).tables.items():
+        for row in PAGES[name].table(head)[1]:
+            for column, value in compute(row).items():
+                assert agrees(row[column], value), f"{row}: {column} is {value}"
+
+
+@every_page
+def test_what_comes_from_elsewhere_is_on_the_page_and_there(name: str) -> None:
+    for words, file in CHECKS.get(name, Checks()).elsewhere.items():
+        assert words in " ".join(PAGES[name].text.split())
+        if file.endswith(".py"):
+            assert name in (ROOT / file).read_text(encoding="utf-8")
+        else:
+            assert all(word in PAGES[name].section("Source") for word in file.split(" et al., "))
 
 
 @every_page

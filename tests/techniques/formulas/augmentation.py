@@ -7,9 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy import stats
 from tests.techniques.formulas.check import Checks, Draw, Formula, Values, each, real, whole
 
 from lehr.augment.box_filter import BoxLimits, visible
+from lehr.augment.colour import HUES, draw_jitter
+from lehr.augment.copy_paste import MAX_COVERED
 from lehr.augment.flips import flips
 from lehr.augment.geometry import Matrix, rotation, shearing, tilting, transform_boxes, transform_points
 from lehr.augment.mosaic import mosaic
@@ -112,12 +115,68 @@ def some_epochs(rng: np.random.Generator) -> dict[str, Values]:
     return {"epochs": epochs, "epoch": whole(rng, 0, epochs), "close_mosaic": whole(rng, 0, 320)}
 
 
+def jitter(u: float, **spans: float) -> tuple[float, float, float]:
+    """Factors of hue, saturation and value for a draw u of all three."""
+    options = AugmentOptions(**{"hsv_h": 0.0, "hsv_s": 0.0, "hsv_v": 0.0, **spans})
+    factors, _ = draw_jitter(options, Extreme((u + 1) / 2))  # type: ignore[arg-type]
+    assert factors is not None
+    return factors
+
+
+def a_draw(span: str) -> Draw:
+    return of_interval(**{"u": (-1.0, 1.0), span: (0.01, 1.0)})
+
+
+def hue_shift(u: float, hsv_h: float) -> float:
+    """Shift of the hue for a draw u, in circles."""
+    options = AugmentOptions(hsv_h=hsv_h, hue="add")
+    return draw_jitter(options, Extreme((u + 1) / 2))[1] / HUES  # type: ignore[arg-type]
+
+
+def middle_shares(part: float) -> tuple[float, ...]:
+    """Between which shares of a blend that part of all lies (mixup)."""
+    beta = AugmentOptions().mixup_beta
+    return tuple(round(float(share), 2) for share in stats.beta(beta, beta).interval(part))
+
+
+HSV_H = AugmentOptions().hsv_h
 POINT = {"x": (-500.0, 500.0), "y": (-500.0, 500.0)}
 ANGLE = (-math.pi / 4, math.pi / 4)
 SHIFT: Draw = lambda rng: {"translate": real(rng, 0, 0.9), "width": whole(rng, 32, 1280)}  # noqa: E731
 
 CHECKS: dict[str, Checks] = {
     "box-filter": Checks(formulas={"stays": Formula(each(lambda **boxes: stays(boxes)), cut_boxes)}),
+    "colour-jitter": Checks(
+        formulas={
+            "saturation": Formula(each(lambda u, hsv_s: jitter(u, hsv_s=hsv_s)[1]), a_draw("hsv_s")),
+            "value": Formula(each(lambda u, hsv_v: jitter(u, hsv_v=hsv_v)[2]), a_draw("hsv_v")),
+            "hue": Formula(each(lambda u, hsv_h: jitter(u, hsv_h=hsv_h)[0]), a_draw("hsv_h")),
+            "shift": Formula(each(hue_shift), a_draw("hsv_h")),
+        },
+        figures={
+            "green ({} degrees) moves by up to {} degrees": (120, 120 * HSV_H),
+            "blue ({}) by {}": (240, 240 * HSV_H),
+            "magenta, at {}, moves": 340,
+            "magenta by {}.": 340 * HSV_H,
+            "stop at {}": np.iinfo(np.uint8).max,
+            "by up to {} degrees, in steps of {} degrees": (round(hue_shift(1, HSV_H) * 360, 6), 360 // HUES),
+            "u uniform in [-{}, {}]": (1, 1),
+            "OpenCV's {}-bit hue": np.iinfo(np.uint8).bits,
+        },
+    ),
+    "copy-paste": Checks(
+        figures={
+            "cover more than {}% of any object": round(100 * MAX_COVERED),
+            "cover another {}%": round(100 * MAX_COVERED),
+        },
+    ),
+    "mixup": Checks(
+        figures={
+            "r from Beta({}, {})": (AugmentOptions().mixup_beta,) * 2,
+            "within {} and {} in {} of {} blends": (*middle_shares(0.95), 95, 100),
+        },
+        elsewhere={"take 1.5, which": "Zhang et al., 2019"},
+    ),
     "flips": Checks(
         formulas={
             "x_mirrored": Formula(

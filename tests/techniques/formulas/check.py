@@ -23,10 +23,12 @@ class Formula:
     Attributes:
         code: takes the formula's names as keywords, each (inputs, 1) or (inputs, n), and returns (inputs, 1).
         draw: draws values of exactly the formula's names.
+        rtol: relative error that the code's own precision makes.
     """
 
     code: Callable[..., Any]
     draw: Draw
+    rtol: float = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,10 +39,16 @@ class Checks:
         formulas: the code of each formula, by its name on the page.
         figures: values of the code by the words in which the page says them, `{}` in the value's place, or several
             values in turn.
+        tables: for the first head of a table, what computes cells of a row, by head, from all its cells; the others are
+            what it computes them from.
+        elsewhere: words with numbers, or `| HEAD` for a table, and where they are from: the file of the test that
+            compares them, or a work, as `Name et al., year`.
     """
 
     formulas: Mapping[str, Formula] = field(default_factory=dict)
     figures: Mapping[str, object] = field(default_factory=dict)
+    tables: Mapping[str, Callable[[Mapping[str, str]], Mapping[str, float]]] = field(default_factory=dict)
+    elsewhere: Mapping[str, str] = field(default_factory=dict)
 
 
 def real(rng: np.random.Generator, low: Any, high: Any, several: int = 1) -> Values:

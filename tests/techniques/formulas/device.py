@@ -204,6 +204,7 @@ CHECKS: dict[str, Checks] = {
             "noise": Formula(each(_noise), _gradients("a", "b")),
         },
         figures={
+            "numbers of {} bits": torch.finfo(torch.float16).bits,
             "and {} bits of precision": _bits(torch.bfloat16),
             "has {} bits, and reaches {};": (_bits(torch.float16), round(torch.finfo(torch.float16).max)),
             "after {} steps without one": torch.amp.GradScaler("cpu").get_growth_interval(),
