@@ -195,7 +195,7 @@ def evaluate(
         if any(stopped for _, stopped in gather):
             return None
         batches = ranks.unstripe([found for found, _ in gather])
-        return _evaluation(batches, samples, model.names, spent / max(done, 1), loss is not None)
+        return _evaluation(batches, samples, model.names, max_det, spent / max(done, 1), loss is not None)
 
     result = ranks.broadcast_from_rank0(evaluation)
     if result is None:
@@ -224,6 +224,7 @@ def _evaluation(
     batches: Sequence[_OfBatch],
     samples: Sequence[Sample],
     names: tuple[str, ...],
+    max_det: int,
     seconds: NDArray[np.float64],
     with_loss: bool,
 ) -> Evaluation:
@@ -239,7 +240,7 @@ def _evaluation(
         if len(faults) == len(seen):
             raise InputError(f"{faults[0]}\nThe other {len(seen) - 1} images of the split cannot be read either.")
         samples, detections = _only_read(samples, detections, seen)
-    metrics = evaluate_detections(samples, names, detections)
+    metrics = evaluate_detections(samples, names, detections, max_det)
     losses = tuple(sum(values) / max(len(seen), 1) for values in zip(*(batch.loss for batch in batches), strict=True))
     return Evaluation(metrics, Seconds(*seconds.tolist()), losses if with_loss else None, faults)
 

@@ -1,8 +1,10 @@
 """From detections to numbers: COCO's twelve by a compiled evaluator, and precision, recall and F1.
 
 The twelve numbers are those of the COCO evaluation (Lin et al., 2014): average precision over IoU 0.50 to 0.95, at
-0.50 and 0.75, by object size, and average recall. Precision, recall and F1 are at IoU 0.5 and at the one confidence
-that gives the best mean F1 over the classes.
+0.50 and 0.75, by object size, and average recall. Of each class COCO counts the 100 best detections in an image, so in
+denser images they stay below 1 however good the detector is; `map_max_det` and `map50_max_det` are the same averages
+over all detections that suppression keeps, and fitness is made of these. Precision, recall and F1 are at IoU 0.5 and at
+the one confidence that gives the best mean F1 over the classes.
 """
 
 from __future__ import annotations
@@ -21,6 +23,8 @@ from lehr.sample import Sample
 
 CONFIDENCES = np.linspace(0, 1, 1001)
 """Confidences at which precision and recall are compared."""
+COCO_MAX_DET = 100
+"""Detections of a class in an image that COCO's average precision counts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +33,8 @@ class ClassMetrics:
 
     map: float | None
     map50: float | None
+    map_max_det: float | None
+    map50_max_det: float | None
     precision: float | None
     recall: float | None
     f1: float | None
@@ -40,7 +46,7 @@ class Metrics:
     """Numbers of an evaluation, each 0 to 1; None where there is no object to measure on.
 
     Attributes:
-        map: average precision over IoU 0.50 to 0.95.
+        map: average precision over IoU 0.50 to 0.95, of the 100 best detections of each class in an image.
         map50: at IoU 0.50.
         map75: at IoU 0.75.
         map_small: of objects below 32x32 pixels.
@@ -52,6 +58,9 @@ class Metrics:
         recall_small: with 100, of small objects.
         recall_medium: of medium objects.
         recall_large: of large objects.
+        map_max_det: as `map`, of all detections that were kept.
+        map50_max_det: as `map50`, of all detections that were kept.
+        max_det: most detections kept of an image.
         precision: mean over the classes at `confidence`, IoU 0.5.
         recall: likewise.
         f1: likewise.
@@ -73,6 +82,9 @@ class Metrics:
     recall_small: float | None
     recall_medium: float | None
     recall_large: float | None
+    map_max_det: float | None
+    map50_max_det: float | None
+    max_det: int
     precision: float | None
     recall: float | None
     f1: float | None
@@ -83,46 +95,48 @@ class Metrics:
 
     @classmethod
     def from_dict(cls, numbers: Mapping[str, Any]) -> Metrics:
-        """Metrics from what `dataclasses.asdict` made of them."""
-        classes = {name: ClassMetrics(**values) for name, values in numbers["classes"].items()}
-        return cls(**{**numbers, "classes": classes})
+        """Metrics from what `dataclasses.asdict` made of them, of runs too that had only COCO's averages."""
+        classes = {name: ClassMetrics(**_with_max_det(values)) for name, values in numbers["classes"].items()}
+        return cls(**{"max_det": COCO_MAX_DET, **_with_max_det(numbers), "classes": classes})
 
     @property
     def fitness(self) -> float:
-        """Fitness that `best` maximizes: `0.1 mAP50 + 0.9 mAP50-95`; 0 where nothing can be measured."""
-        return 0.1 * (self.map50 or 0.0) + 0.9 * (self.map or 0.0)
+        """Fitness that `best` maximizes: 0.1 mAP50 + 0.9 mAP50-95 of all that was kept; 0 where there is no object."""
+        return 0.1 * (self.map50_max_det or 0.0) + 0.9 * (self.map_max_det or 0.0)
 
 
-def evaluate_detections(samples: Sequence[Sample], names: Sequence[str], detections: NDArray[np.float64]) -> Metrics:
+def _with_max_det(numbers: Mapping[str, Any]) -> dict[str, Any]:
+    """Numbers with COCO's averages in place of those of all that was kept, where these are missing."""
+    return {"map_max_det": numbers["map"], "map50_max_det": numbers["map50"], **numbers}
+
+
+def evaluate_detections(
+    samples: Sequence[Sample], names: Sequence[str], detections: NDArray[np.float64], max_det: int = 300
+) -> Metrics:
     """The numbers of detections on a split.
 
     Args:
         samples: the split; their boxes are the truth.
         names: class names.
         detections: (n, 7) rows of image index in `samples`, x1, y1, x2, y2 in its pixels, score, class.
+        max_det: most detections kept of an image.
     """
     truth, found = _as_coco(samples, names, detections)
     full = _evaluate(truth, found)
-    evaluated = full.eval or {}
-    average = np.asarray(evaluated["precision"])[:, :, :, 0, -1]  # (IoUs, recalls, classes), -1 where no objects
+    average = _average(full)
+    twelve = [None if value < 0 else float(value) for value in full.stats]
+    average_kept, kept = average, twelve[:2]
+    most = _most_of_class(detections, len(names))
+    if min(most, max_det) > COCO_MAX_DET:  # else COCO's cap cuts nothing off, and nothing is matched again
+        average_kept = _average(_evaluate_kept(truth, found, max_det))
+        kept = [_mean(average_kept), _mean(average_kept[:1])]
     counts = np.bincount(np.concatenate([np.zeros(0, np.int64), *(s.classes for s in samples)]), minlength=len(names))
-    precision, recall = _curves(truth, found, counts)
+    precision, recall = _curves(truth, found, counts, most)
     f1 = 2 * precision * recall / np.maximum(precision + recall, 1e-12)
     present = counts > 0
     best = int(f1[present].mean(0).argmax()) if present.any() else 0
-    classes = {}
-    for class_id, name in enumerate(names):
-        there = bool(present[class_id])
-        classes[name] = ClassMetrics(
-            float(average[:, :, class_id].mean()) if there else None,
-            float(average[0, :, class_id].mean()) if there else None,
-            float(precision[class_id, best]) if there else None,
-            float(recall[class_id, best]) if there else None,
-            float(f1[class_id, best]) if there else None,
-            int(counts[class_id]),
-        )
-    twelve = [None if value < 0 else float(value) for value in full.stats]
-    means = [float(curve[present, best].mean()) if present.any() else None for curve in (precision, recall, f1)]
+    at_best = np.stack((precision, recall, f1))[:, :, best]  # (3, classes)
+    means = [float(values[present].mean()) if present.any() else None for values in at_best]
     return Metrics(
         map=twelve[0],
         map50=twelve[1],
@@ -136,14 +150,45 @@ def evaluate_detections(samples: Sequence[Sample], names: Sequence[str], detecti
         recall_small=twelve[9],
         recall_medium=twelve[10],
         recall_large=twelve[11],
+        map_max_det=kept[0],
+        map50_max_det=kept[1],
+        max_det=max_det,
         precision=means[0],
         recall=means[1],
         f1=means[2],
         confidence=float(CONFIDENCES[best]),
         images=len(samples),
         instances=int(counts.sum()),
-        classes=classes,
+        classes=_by_class(names, counts, average, average_kept, at_best),
     )
+
+
+def _by_class(
+    names: Sequence[str],
+    counts: NDArray[np.int64],
+    average: NDArray[np.float64],
+    average_kept: NDArray[np.float64],
+    at_best: NDArray[np.float64],
+) -> dict[str, ClassMetrics]:
+    """Numbers of each class, by name.
+
+    Args:
+        names: class names.
+        counts: objects of each class.
+        average: COCO's precision (IoUs, recalls, classes).
+        average_kept: the same of all detections that were kept.
+        at_best: precision, recall and F1 (3, classes) at the best confidence.
+    """
+    classes = {}
+    for class_id, name in enumerate(names):
+        numbers = [
+            *(average[:, :, class_id].mean(), average[0, :, class_id].mean()),
+            *(average_kept[:, :, class_id].mean(), average_kept[0, :, class_id].mean()),
+            *at_best[:, class_id],
+        ]
+        measured = [float(number) if counts[class_id] > 0 else None for number in numbers]
+        classes[name] = ClassMetrics(*measured, instances=int(counts[class_id]))
+    return classes
 
 
 def _as_coco(samples: Sequence[Sample], names: Sequence[str], detections: NDArray[np.float64]) -> tuple[COCO, COCO]:
@@ -171,14 +216,63 @@ def _evaluate(truth: COCO, found: COCO) -> COCOeval:
     return evaluation
 
 
-def _curves(truth: COCO, found: COCO, counts: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Precision and recall (classes, confidences) at IoU 0.5, every detection counted."""
+def _evaluate_kept(truth: COCO, found: COCO, max_det: int) -> COCOeval:
+    """The average precision of objects of all sizes, with as many detections of a class in an image as are kept."""
+    evaluation = _of_all_sizes(truth, found, max_det)
+    evaluation.evaluate()
+    evaluation.accumulate()
+    return evaluation
+
+
+def _of_all_sizes(truth: COCO, found: COCO, max_det: int, ious: Sequence[float] = ()) -> COCOeval:
+    """Prepare an evaluation that does not look at sizes.
+
+    Args:
+        truth: the objects.
+        found: the detections.
+        max_det: detections of a class in an image that count.
+        ious: the overlaps; COCO's ten where none are given.
+    """
     evaluation = COCOeval(truth, found, "bbox")
     parameters = evaluation.params
-    parameters.iou_thrs = [0.5]
     parameters.area_rng, parameters.area_rng_lbl = [[0, 1e10]], ["all"]
-    parameters.max_dets = [1000]
+    parameters.max_dets = [max_det]
+    if ious:
+        parameters.iou_thrs = list(ious)
     evaluation.params = parameters
+    return evaluation
+
+
+def _average(evaluation: COCOeval) -> NDArray[np.float64]:
+    """Precision (IoUs, recalls, classes) of objects of all sizes, with most detections; -1 for classes without any."""
+    evaluated = evaluation.eval or {}
+    return np.asarray(evaluated["precision"])[:, :, :, 0, -1]
+
+
+def _mean(average: NDArray[np.float64]) -> float | None:
+    """The mean over the classes that have objects; None where none has."""
+    measured = average[average > -1]
+    return float(measured.mean()) if len(measured) else None
+
+
+def _most_of_class(detections: NDArray[np.float64], classes: int) -> int:
+    """The most detections of one class in one image."""
+    groups = detections[:, 0].astype(np.int64) * classes + detections[:, 6].astype(np.int64)
+    return int(np.bincount(groups).max()) if len(groups) else 0
+
+
+def _curves(
+    truth: COCO, found: COCO, counts: NDArray[np.int64], most: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Precision and recall (classes, confidences) at IoU 0.5, every detection counted.
+
+    Args:
+        truth: the objects.
+        found: the detections.
+        counts: objects of each class.
+        most: the most detections of one class in one image.
+    """
+    evaluation = _of_all_sizes(truth, found, max(most, 1), ious=[0.5])
     evaluation.evaluate()
     classes = len(counts)
     scores: list[list[NDArray[np.float64]]] = [[] for _ in range(classes)]
