@@ -15,13 +15,16 @@ import subprocess
 import sys
 from pathlib import Path
 
+from lehr.search.fitness import DEFAULT, parse_fitness, read_epochs
+
 COLUMNS = ("val/map50", "val/map", "val/precision", "val/recall", "val/f1")
 
 
 def best_row(folder: Path) -> dict[str, str]:
-    """The row of a run's best epoch: 0.1 of mAP50 and 0.9 of mAP50-95."""
+    """The row of a run's best epoch, by the fitness of a run."""
+    fitness, epochs = parse_fitness(DEFAULT), read_epochs(folder / "results.csv")
     rows = list(csv.DictReader((folder / "results.csv").open()))
-    return max(rows, key=lambda row: 0.1 * float(row["val/map50"]) + 0.9 * float(row["val/map"]))
+    return max(zip(rows, epochs, strict=True), key=lambda pair: fitness(pair[1].metrics))[0]
 
 
 def main() -> None:

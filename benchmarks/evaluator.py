@@ -1,6 +1,6 @@
 """Seconds of an evaluation's parts: suppression, COCO's numbers here, and the same numbers by pycocotools.
 
-    python benchmarks/evaluator.py [--images 500] [--classes 80] [--imgsz 640]
+    python benchmarks/evaluator.py [--images 500] [--classes 80] [--imgsz 640] [--objects 7] [--detections 100]
 
 On made-up predictions; the twelve numbers of both evaluators are compared too.
 """
@@ -23,21 +23,21 @@ from lehr.evaluation.nms import suppress
 from lehr.sample import Sample
 
 
-def made_up(images: int, classes: int) -> tuple[list[Sample], np.ndarray]:
-    """Truth with seven objects an image, and 100 detections an image, some of them right."""
+def made_up(images: int, classes: int, objects: int = 7, detections: int = 100) -> tuple[list[Sample], np.ndarray]:
+    """Truth with so many objects an image, and so many detections, some of them right."""
     rng = np.random.default_rng(0)
     samples, rows = [], []
     for index in range(images):
-        corner, size = rng.uniform(0, 500, (7, 2)), np.exp(rng.uniform(2, 5, (7, 2)))
+        corner, size = rng.uniform(0, 500, (objects, 2)), np.exp(rng.uniform(2, 5, (objects, 2)))
         boxes = np.concatenate((corner, corner + size), 1).astype(np.float32)
-        numbers = rng.integers(0, classes, 7)
+        numbers = rng.integers(0, classes, objects)
         samples.append(Sample(Path(f"{index}.jpg"), 640, 640, boxes, numbers))
-        pick = rng.integers(0, 7, 100)
-        moved = boxes[pick] + rng.normal(0, 0.2, (100, 4)) * np.tile(size[pick], 2)
+        pick = rng.integers(0, objects, detections)
+        moved = boxes[pick] + rng.normal(0, 0.2, (detections, 4)) * np.tile(size[pick], 2)
         moved[:, 2:] = np.maximum(moved[:, 2:], moved[:, :2] + 1)
-        right = rng.random(100) < 0.5
-        kinds = np.where(right, numbers[pick], rng.integers(0, classes, 100))
-        rows.append(np.column_stack((np.full(100, index), moved, rng.random(100), kinds)))
+        right = rng.random(detections) < 0.5
+        kinds = np.where(right, numbers[pick], rng.integers(0, classes, detections))
+        rows.append(np.column_stack((np.full(detections, index), moved, rng.random(detections), kinds)))
     return samples, np.concatenate(rows)
 
 
@@ -77,6 +77,8 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=500)
     parser.add_argument("--classes", type=int, default=80)
     parser.add_argument("--imgsz", type=int, default=640)
+    parser.add_argument("--objects", type=int, default=7)
+    parser.add_argument("--detections", type=int, default=100)
     given = parser.parse_args()
 
     anchors = sum((given.imgsz // stride) ** 2 for stride in (8, 16, 32))
@@ -94,7 +96,7 @@ def main() -> None:
         pairs = int((scores > 0.001).sum()) // 16
         print(f"{f'suppression, {pairs} pairs above confidence':<44} {each:>9.2f}")
 
-    samples, rows = made_up(given.images, given.classes)
+    samples, rows = made_up(given.images, given.classes, given.objects, given.detections)
     start = time.perf_counter()
     m = evaluate_detections(samples, [str(i) for i in range(given.classes)], rows)
     ours = time.perf_counter() - start

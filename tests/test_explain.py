@@ -61,6 +61,26 @@ def test_the_text_names_values_reasons_and_pages() -> None:
     assert "docs/techniques/mixup.md; on: --mixup 0.1" in text
 
 
+def test_a_run_too_short_for_mosaic_says_so() -> None:
+    config = build_config({"epochs": 12, "mixup": 0.1})  # on `shapes`, which closes the last 12
+    text = explanation(config)
+    note = "No mosaic or mixup in this run: --close-mosaic 12 turns it off for the last 12 epochs, and the run has 12."
+    assert f"{note} --close-mosaic 4 has it in the first 8, --close-mosaic 0 keeps it to the end." in config.notes
+    assert note in text and "mosaic" in text[text.index("\nOff:") :]
+    assert "  mosaic: " not in text[: text.index("\nOff:")]
+    assert "--close-mosaic N, N below 12; now closed for the last 12" in text
+    (short,) = build_config({"data": "x", "epochs": 2}).notes
+    assert short.endswith("and the run has 2. --close-mosaic 0 keeps it to the end.")
+    longer = (
+        {"epochs": 13},
+        {"epochs": 12, "close_mosaic": 0},
+        {"epochs": 12, "mosaic": 0},
+        {"epochs": 12, "rect": True},
+    )
+    assert all(build_config(given).notes == () for given in longer)
+    assert "closed for the last 12 epochs" in explanation(build_config({"epochs": 13}))
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: path.stem)
 def test_a_page_has_idea_formula_picture_advice_and_source(page: Path) -> None:
     text = page.read_text()

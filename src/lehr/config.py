@@ -115,7 +115,7 @@ def build_config(options: Mapping[str, Any], source: str = "options") -> TrainCo
         automatic = {**SHAPES, **family.on_shapes, **rate}
         given = given | {name: value for name, value in automatic.items() if given.get(name) is None}
     config = _validated(given, source)
-    return config.model_copy(update={"notes": (*notes, *_without_effect(config))})
+    return config.model_copy(update={"notes": (*notes, *_without_effect(config), *_closed_throughout(config))})
 
 
 def _without_effect(config: TrainConfig) -> list[str]:
@@ -132,6 +132,21 @@ def _without_effect(config: TrainConfig) -> list[str]:
         f"--{name.replace('_', '-')} {now[name]:g} has no effect: {reason(name)}."
         for name in family.without_effect
         if now[name] != default[name]
+    ]
+
+
+def _closed_throughout(config: TrainConfig) -> list[str]:
+    """A line where a run is so short that what combines images is closed in all of its epochs."""
+    augment, epochs = config.augment, config.epochs
+    shares = {"mosaic": augment.mosaic, "mixup": augment.mixup, "copy-paste": augment.copy_paste}
+    combining = [name for name, share in shares.items() if share > 0]
+    if not combining or config.data.rect or epochs > augment.close_mosaic:
+        return []
+    fewer = epochs // 3
+    remedy = f"--close-mosaic {fewer} has it in the first {epochs - fewer}, " if fewer else ""
+    return [
+        f"No {' or '.join(combining)} in this run: --close-mosaic {augment.close_mosaic} turns it off for the last "
+        f"{augment.close_mosaic} epochs, and the run has {epochs}. {remedy}--close-mosaic 0 keeps it to the end."
     ]
 
 

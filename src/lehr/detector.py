@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self, Unpack
@@ -16,6 +17,7 @@ from lehr.data.load import load_dataset, require_split, with_class_order
 from lehr.data.loader import EvalBatches, Loader, eval_requests
 from lehr.detections import Detections
 from lehr.errors import LehrError
+from lehr.evaluation.crowding import crowding_notes
 from lehr.evaluation.evaluator import Evaluation, evaluate
 from lehr.models.detection import DetectionModel
 from lehr.models.family import find_family, known_case
@@ -196,7 +198,8 @@ class Detector:
         requests = eval_requests(store, batch)
         with preserve_process_state(), tuned_malloc():
             configure_backend(self.device)
-            return evaluate(model, samples, loader, requests, confidence=conf, iou=iou, max_det=max_det)
+            evaluation = evaluate(model, samples, loader, requests, confidence=conf, iou=iou, max_det=max_det)
+        return dataclasses.replace(evaluation, notes=tuple(crowding_notes(samples, max_det)))
 
     def predict(
         self,

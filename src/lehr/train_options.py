@@ -194,6 +194,8 @@ class TrainOptions(TypedDict, total=False):
     """Folder that holds the runs."""
     name: str | None
     """Name of the run's folder (unset: train, train-2, ...)."""
+    max_det: int
+    """Detections of an image that the validation keeps, by which fitness is measured; for images with more objects."""
     checkpoint_minutes: float
     """Minutes between checkpoints within an epoch; there is one after each epoch in any case."""
     deterministic: bool

@@ -51,6 +51,7 @@ def test_a_run_leaves_what_it_promises(trained: Path) -> None:
     rows = list(csv.DictReader((trained / "results.csv").open()))
     assert [row["epoch"] for row in rows] == ["1", "2", "3"] and [row["step"] for row in rows] == ["3", "6", "9"]
     wanted = {"seconds", "images_per_second", "train/box", "train/cls", "train/dfl", "val/map50", "val/map"}
+    wanted |= {"val/map50_max_det", "val/map_max_det"}
     assert wanted | {"lr/weights", "lr/norms", "lr/biases"} <= set(rows[0])
     assert all(float(row["train/cls"]) > 0 and 0 <= float(row["val/map50"]) <= 1 for row in rows)
     config = yaml.safe_load((trained / "config.yaml").read_text())
@@ -119,7 +120,7 @@ def test_validation_writes_the_numbers_promised(trained: Path, tmp_path: Path) -
     assert set(numbers["seconds"]) == {"preprocess", "inference", "postprocess"}
     best = max(
         csv.DictReader((trained / "results.csv").open()),
-        key=lambda r: float(r["val/map"]) * 0.9 + float(r["val/map50"]) * 0.1,
+        key=lambda r: float(r["val/map_max_det"]) * 0.9 + float(r["val/map50_max_det"]) * 0.1,
     )
     assert numbers["map50"] == pytest.approx(float(best["val/map50"]), abs=1e-5)
 

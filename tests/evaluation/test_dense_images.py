@@ -1,4 +1,4 @@
-"""Average precision of images with more objects than COCO counts: a slow count in float64, and what fitness is made of."""
+"""Average precision of images with more objects than COCO counts, against a slow count in float64."""
 
 from __future__ import annotations
 
@@ -99,7 +99,12 @@ def crowd(rng: np.random.Generator) -> tuple[list[Sample], np.ndarray]:
         wrong = rng.random(len(pick)) < 0.1
         rows.append(
             np.column_stack(
-                (np.full(len(pick), index), moved, rng.random(len(pick)), np.where(wrong, rng.integers(2), classes[pick]))
+                (
+                    np.full(len(pick), index),
+                    moved,
+                    rng.random(len(pick)),
+                    np.where(wrong, rng.integers(2), classes[pick]),
+                )
             )
         )
     return samples, np.concatenate(rows)

@@ -15,6 +15,7 @@ import pytest
 from lehr.checkpoint.run_folder import only_writer
 from lehr.errors import InputError
 from lehr.search.definition import Definition
+from lehr.search.fitness import DEFAULT, FORMER_DEFAULT
 from lehr.search.optuna_adapter import engine_of, storage_of
 from lehr.studies.pool import REFRESH, LostTrials
 from lehr.studies.storage import StorageLost, open_storage, shown, storage_url
@@ -181,6 +182,14 @@ def test_a_study_about_something_else_is_not_joined_and_not_changed(url: str) ->
     with pytest.raises(InputError, match="lehr evolve"):
         opened(url, Definition("ablate", {}, "data", {}))
     assert len(opened(url).study.get_trials(deepcopy=False)) == 1
+
+
+def test_a_study_begun_with_the_former_default_fitness_keeps_it(url: str) -> None:
+    former, now = (dataclasses.replace(DEFINITION, search={"fitness": text}) for text in (FORMER_DEFAULT, DEFAULT))
+    assert opened(url, former).fitness == FORMER_DEFAULT
+    assert opened(url, now).fitness == FORMER_DEFAULT
+    with pytest.raises(InputError, match=r"fitness: 0\.1\*map50\+0\.9\*map there, map here"):
+        opened(url, dataclasses.replace(DEFINITION, search={"fitness": "map"}))
 
 
 def test_a_study_of_somebody_elses_is_refused_and_an_empty_one_is_taken_over(

@@ -43,8 +43,12 @@ def mosaic(
 
 def _state(run: Run) -> State:
     augment, epochs = run.config.augment, run.plan.epochs
-    closed = f"closed for the last {min(augment.close_mosaic, epochs)} epochs"
-    return State(augment.mosaic > 0 and not run.config.data.rect, f"probability {augment.mosaic:g}, {closed}")
+    possible = augment.mosaic > 0 and not run.config.data.rect
+    if possible and augment.close_mosaic >= epochs:
+        return State(
+            False, change=f"--close-mosaic N, N below {epochs}; now closed for the last {augment.close_mosaic}"
+        )
+    return State(possible, f"probability {augment.mosaic:g}, closed for the last {augment.close_mosaic} epochs")
 
 
 TECHNIQUE = Technique(

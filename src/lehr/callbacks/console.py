@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Mapping, Sequence
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
@@ -23,7 +24,7 @@ from lehr.callbacks.events import (
     ValEnd,
     ValStart,
 )
-from lehr.evaluation.metrics import Metrics
+from lehr.evaluation.metrics import ClassMetrics, Metrics
 from lehr.runtime.console import Console, duration
 
 TEXT_SECONDS = 1.0
@@ -49,9 +50,12 @@ class ConsoleCallback(Callback):
     def on_train_start(self, event: TrainStart) -> None:
         """Tell the names of the columns."""
         losses = " ".join(f"{part:>7}" for part in event.run.parts)
+        config, crowded = event.run.config, ""
+        if event.run.crowded:
+            crowded = "".join(f"{name} " for name in _names_kept(config.run.max_det))
         self._output.say(
             f"{'epoch':>9} {losses} {'instances':>9} {'size':>5} {'images/s':>8} {'P':>6} {'R':>6} {'mAP50':>6} "
-            f"{'mAP50-95':>8} {'remaining':>9}"
+            f"{'mAP50-95':>8} {crowded}{'remaining':>9}"
         )
 
     def on_train_epoch_start(self, event: TrainEpochStart) -> None:
@@ -99,9 +103,13 @@ class ConsoleCallback(Callback):
         m, config = event.metrics, event.run.config
         losses = " ".join(f"{loss:7.3f}" for loss in event.losses.values())
         numbers = " ".join(_number(value) for value in (m.precision, m.recall, m.map50))
+        crowded = ""
+        if event.run.crowded:
+            pairs = zip(_names_kept(m.max_det), (m.map50_max_det, m.map_max_det), strict=True)
+            crowded = "".join(f"{_number(value, len(name))} " for name, value in pairs)
         self._output.say(
             f"{event.epoch + 1:>4}/{config.epochs:<4} {losses} {event.instances:>9} {config.imgsz:>5} "
-            f"{event.images_per_second:8.1f} {numbers} {_number(m.map, 8)} {duration(event.remaining):>9}"
+            f"{event.images_per_second:8.1f} {numbers} {_number(m.map, 8)} {crowded}{duration(event.remaining):>9}"
             f"{' *' if event.best else ''}"
         )
         for column, what in (("skipped", "optimizer step{} skipped"), ("replaced", "sample{} replaced")):
@@ -145,15 +153,37 @@ class ConsoleCallback(Callback):
 
 
 def class_table(metrics: Metrics) -> str:
-    """Each class's numbers, a line each, under all together."""
+    """Each class's numbers, a line each, under all together.
+
+    The averages over all detections that were kept have columns where they are not COCO's.
+    """
+    every: list[tuple[str, Metrics | ClassMetrics]] = [("all", metrics), *metrics.classes.items()]
+    coco = {"mAP50": [each.map50 for _, each in every], "mAP50-95": [each.map for _, each in every]}
+    averages = [each.map50_max_det for _, each in every], [each.map_max_det for _, each in every]
+    kept = dict(zip(_names_kept(metrics.max_det), averages, strict=True))
+    numbers = {
+        "P": [each.precision for _, each in every],
+        "R": [each.recall for _, each in every],
+        "F1": [each.f1 for _, each in every],
+        **coco,
+        **({} if _texts(kept) == _texts(coco) else kept),
+    }
     width = max([5, *(len(name) for name in metrics.classes)])
-    rows = [f"{'class':>{width}} {'instances':>9} {'P':>6} {'R':>6} {'F1':>6} {'mAP50':>6} {'mAP50-95':>8}"]
-    every = ("all", metrics.instances, metrics.precision, metrics.recall, metrics.f1, metrics.map50, metrics.map)
-    each = [(n, c.instances, c.precision, c.recall, c.f1, c.map50, c.map) for n, c in metrics.classes.items()]
-    for name, instances, precision, recall, f1, map50, average in [every, *each]:
-        numbers = " ".join(_number(value) for value in (precision, recall, f1, map50))
-        rows.append(f"{name:>{width}} {instances:>9} {numbers} {_number(average, 8)}")
+    rows = [f"{'class':>{width}} {'instances':>9} {' '.join(f'{title:>6}' for title in numbers)}"]
+    for place, (name, each) in enumerate(every):
+        values = " ".join(_number(column[place], max(6, len(title))) for title, column in numbers.items())
+        rows.append(f"{name:>{width}} {each.instances:>9} {values}")
     return "\n".join(rows)
+
+
+def _texts(columns: Mapping[str, Sequence[float | None]]) -> list[list[str]]:
+    """The numbers of some columns as they are shown."""
+    return [[_number(value) for value in column] for column in columns.values()]
+
+
+def _names_kept(max_det: int) -> tuple[str, str]:
+    """Names of the averages over all detections that were kept."""
+    return f"mAP50_{max_det}", f"mAP50-95_{max_det}"
 
 
 def _number(value: float | None, width: int = 6) -> str:

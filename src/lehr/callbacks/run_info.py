@@ -23,6 +23,8 @@ class Run:
         batches: batches of an epoch.
         train_images: images of the training split.
         val_images: images of the validation split.
+        crowded: whether one of these holds more objects of a class than COCO counts, so that the averages over all
+            detections that are kept say more.
         device: where this process trains.
         rank: this process, from 0.
         processes: all that train together.
@@ -37,6 +39,7 @@ class Run:
     batches: int
     train_images: int
     val_images: int
+    crowded: bool
     device: torch.device
     rank: int
     processes: int

@@ -71,6 +71,8 @@ def val(
     )
     metrics, seconds = evaluation.metrics, evaluation.seconds
     say(f"{weights} on {data}, {split}: {metrics.images} images, {metrics.instances} instances")
+    for note in evaluation.notes:
+        say(note)
     say(class_table(metrics))
     say(f"P, R and F1 at confidence {metrics.confidence:.3f}, IoU 0.5.")
     say(

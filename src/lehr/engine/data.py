@@ -162,7 +162,8 @@ def epoch_requests(
     Args:
         config: the run's options.
         samples: the training split.
-        class_maps: each class's mAP50-95 in the last validation, by which image weights draw; zeros before the first.
+        class_maps: each class's mAP50-95 in the last validation, of all detections kept, by which image weights draw;
+            zeros before the first.
         epoch: from 0.
     """
     data, seed = config.data, config.run.seed

@@ -326,6 +326,11 @@ def restore(state: TrainState, plan: TrainingPlan, resumption: Resumption) -> li
     except (KeyError, RuntimeError, TypeError, ValueError) as error:
         raise InputError(f"{checkpoint.path}: does not fit this run ({error}).") from None
     notes.append(f"Goes on from {checkpoint.path}: {checkpoint.position}.")
+    if state.history and "val/map_max_det" not in state.history[-1]:
+        notes.append(
+            f"The fitness of its {state.epoch} epochs so far is of COCO's 100 detections of a class in an image; "
+            f"from here on it is of all that are kept, {resumption.config.run.max_det} an image (docs/evaluation.md)."
+        )
     device, precision = state.sums.losses.device, state.precision
     if (left := still_possible(precision, device)) is not precision:
         state.use_precision(left)

@@ -28,6 +28,7 @@ from lehr.engine.profile import Profile
 from lehr.engine.resume import Resumption, as_planned, check_same, identity_of, planned, restore
 from lehr.engine.state import EpochSums, TrainState
 from lehr.engine.step import ForwardLoss
+from lehr.evaluation.crowding import crowding_notes, is_crowded
 from lehr.losses.build import build_loss
 from lehr.losses.loss import Loss
 from lehr.models.weights import read_metadata
@@ -115,6 +116,7 @@ class Setup:
             batches=self.plan.batches,
             train_images=len(self.train_samples),
             val_images=len(self.val_samples),
+            crowded=is_crowded(self.val_samples, self.config.run.max_det),
             device=self.device,
             rank=self.ranks.rank,
             processes=self.ranks.count,
@@ -158,6 +160,7 @@ def prepare(
     data.val_loader.start()
     if checkpoint is not None:
         notes += check_same(identity_of(config, data, ranks), checkpoint)
+    notes += crowding_notes(data.val_store.samples, config.run.max_det, "validation images")
     samples, sizes = data.train_store.samples, _sizes(config)
     model = start_model(config, data.dataset.names, samples, notes.append, ranks, restored=checkpoint is not None)
     model = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in its stubs

@@ -100,7 +100,7 @@ class TrainState:
         epoch: the epoch that runs or comes next, from 0.
         last_update: the step of the last optimizer step; -1 before the first.
         finite: () on the device, whether every loss since the last optimizer step was finite.
-        class_maps: each class's mAP50-95 in the last validation; empty before the first.
+        class_maps: each class's mAP50-95 in the last validation, of all detections kept; empty before the first.
         recovery: the steps that were not finite.
         history: the rows of results.csv.
         best_metrics: the numbers of the best epoch; None before the first validation.

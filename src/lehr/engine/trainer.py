@@ -190,7 +190,7 @@ class Trainer:
         self.setup.profile.mark("validation")
         metrics, sums = evaluation.metrics, state.sums
         self._whole = False
-        state.class_maps = tuple(each.map or 0.0 for each in metrics.classes.values())
+        state.class_maps = tuple(each.map_max_det or 0.0 for each in metrics.classes.values())
         # In the middle of a streak of steps left out, the run may yet go back to before this epoch.
         better = state.recovery.streak == 0 and state.stopping.update(epoch, metrics.fitness)
         if better:
@@ -302,6 +302,7 @@ class Trainer:
                 loss=setup.loss,
                 precision=state.precision,
                 timed=False,
+                max_det=self.config.run.max_det,
                 on_batch=on_batch,
                 ranks=self.ranks,
                 stop=lambda: self.ranks.is_distributed and self.stop.signal_number is not None,
@@ -330,6 +331,8 @@ class Trainer:
             "val/map50": m.map50,
             "val/map75": m.map75,
             "val/map": m.map,
+            "val/map50_max_det": m.map50_max_det,
+            "val/map_max_det": m.map_max_det,
             **{f"lr/{group}": rate for group, rate in rates.by_group(scale).items()},
             "skipped": state.sums.skipped,
             "replaced": state.sums.replaced,

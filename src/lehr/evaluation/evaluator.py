@@ -48,12 +48,14 @@ class Evaluation:
         seconds: seconds an image, by stage.
         loss: each part of the loss, an image; None when it was not measured.
         faults: what is wrong with each image that could not be read any more and was left out.
+        notes: what the numbers cannot show of this split, a line each.
     """
 
     metrics: Metrics
     seconds: Seconds
     loss: tuple[float, ...] | None = None
     faults: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """The numbers and seconds by name, as JSON can hold them."""

@@ -181,13 +181,14 @@ def _by_class(
     """
     classes = {}
     for class_id, name in enumerate(names):
-        numbers = [
-            *(average[:, :, class_id].mean(), average[0, :, class_id].mean()),
-            *(average_kept[:, :, class_id].mean(), average_kept[0, :, class_id].mean()),
-            *at_best[:, class_id],
+        averages = [
+            values for each in (average, average_kept) for values in (each[:, :, class_id], each[0, :, class_id])
         ]
-        measured = [float(number) if counts[class_id] > 0 else None for number in numbers]
-        classes[name] = ClassMetrics(*measured, instances=int(counts[class_id]))
+        numbers = [*(values.mean() for values in averages), *at_best[:, class_id]]
+        coco, coco50, kept, kept50, precision, recall, f1 = (
+            float(number) if counts[class_id] > 0 else None for number in numbers
+        )
+        classes[name] = ClassMetrics(coco, coco50, kept, kept50, precision, recall, f1, int(counts[class_id]))
     return classes
 
 

@@ -69,6 +69,8 @@ class RunOptions(Options):
     """Folder that holds the runs."""
     name: Annotated[str | None, PER_MACHINE] = None
     """Name of the run's folder (unset: train, train-2, ...)."""
+    max_det: Annotated[int, ADDED_LATER] = Field(300, ge=1)
+    """Detections of an image that the validation keeps, by which fitness is measured; for images with more objects."""
     checkpoint_minutes: Annotated[float, ON_RESUME, PER_MACHINE] = Field(5.0, gt=0)
     """Minutes between checkpoints within an epoch; there is one after each epoch in any case."""
     deterministic: bool = False

@@ -9,9 +9,14 @@ from pathlib import Path
 
 from lehr.errors import InputError, did_you_mean
 
-METRICS = ("map", "map50", "map75", "precision", "recall", "f1")
+METRICS = ("map", "map50", "map75", "map_max_det", "map50_max_det", "precision", "recall", "f1")
 """Columns `val/...` of results.csv that a fitness may be made of; 0 to 1, higher is better."""
-DEFAULT = "0.1*map50+0.9*map"
+DEFAULT = "0.1*map50_max_det+0.9*map_max_det"
+"""That of a run: of all detections that are kept (`lehr.evaluation.metrics.Metrics.fitness`)."""
+FORMER_DEFAULT = "0.1*map50+0.9*map"
+"""That of studies begun when runs measured COCO's averages alone; they keep it."""
+COCO = {"map_max_det": "map", "map50_max_det": "map50"}
+"""COCO's metric in place of one that a run begun earlier does not have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +84,13 @@ def read_epochs(path: Path) -> list[Epoch]:
         Epoch(
             float(row["seconds"]),
             float(row["images_per_second"]),
-            {name: float(row[f"val/{name}"]) if row[f"val/{name}"] else None for name in METRICS},
+            {name: _value(row, name) for name in METRICS},
         )
         for row in rows
     ]
+
+
+def _value(row: Mapping[str, str], name: str) -> float | None:
+    """The value of a metric in a row of results.csv; None where there was nothing to measure on."""
+    text = row.get(f"val/{name}") or row.get(f"val/{COCO.get(name, name)}")
+    return float(text) if text else None

@@ -80,7 +80,7 @@ class EvolveStudy:
             self.config,
             self.study,
             lambda record: "",
-            lambda folder, _, records: self._write(folder, records),
+            lambda folder, study, records: self._write(folder, records, study.fitness),
             verbose=verbose,
         )
         self._write_page(done.folder, done.study, done.records)
@@ -93,13 +93,13 @@ class EvolveStudy:
         estimate = measure_epoch({**self.evolution.base, **local_options(self.config), **local}, cores)
         return estimate.seconds(self.options.trials, self.config.epochs, len(places))
 
-    def _write(self, folder: Path, records: Sequence[Record]) -> None:
+    def _write(self, folder: Path, records: Sequence[Record], fitness: str) -> None:
         """Write the table of trials and the best values."""
         names = tuple(self.evolution.space.parameters)
         write_table(records, names, lambda record: [record.params.get(name, "") for name in names], folder / TABLE)
         best = best_record(records)
         if best is not None:
-            write_evolved(best, self, folder / EVOLVED)
+            write_evolved(best, self, fitness, folder / EVOLVED)
 
     def _write_page(self, folder: Path, study: SharedStudy, records: Sequence[Record]) -> None:
         from lehr.report.evolution_page import draw_evolution, evolution_page
@@ -129,6 +129,7 @@ def command(search: EvolveStudy, file: Path) -> str:
     """
     now, default = search.config.flat(), TrainConfig().flat()
     own = {name for group in ("data", "model", "schedule", "loss", "augment") for name in GROUPS[group].model_fields}
+    own.add("max_det")  # decides which epoch is the best
     varied = {*search.evolution.space.parameters, *IN_FILE, "epochs"}
     words = ["lehr train", "--hyp", shlex.quote(str(file))]
     for name, value in now.items():
@@ -150,7 +151,7 @@ def best_record(records: Sequence[Record]) -> Record | None:
     return max(done, key=lambda record: record.fitness or 0.0, default=None)
 
 
-def write_evolved(best: Record, search: EvolveStudy, path: Path) -> None:
+def write_evolved(best: Record, search: EvolveStudy, fitness: str, path: Path) -> None:
     """Write the best values as a file for `--hyp`; it appears whole or not at all.
 
     The optimizer and its batch are named, since `auto` would choose them anew in a run of another length.
@@ -158,6 +159,7 @@ def write_evolved(best: Record, search: EvolveStudy, path: Path) -> None:
     Args:
         best: the trial that found them.
         search: the search.
+        fitness: what it maximises.
         path: the file.
 
     Raises:
@@ -170,7 +172,7 @@ def write_evolved(best: Record, search: EvolveStudy, path: Path) -> None:
         values["family"] = config.family.name
     values |= dict(best.params)
     head = (
-        f"# The best of a search: trial {best.slot}, fitness {best.fitness:.5f} ({search.evolution.fitness}).\n"
+        f"# The best of a search: trial {best.slot}, fitness {best.fitness:.5f} ({fitness}).\n"
         f"# {model}, {config.data.data}, {config.imgsz} pixels, {config.epochs} epochs, batch {config.batch}, seed "
         f"{config.run.seed}.\n"
         f"# Use it: {command(search, path)}\n"

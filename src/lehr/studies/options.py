@@ -28,7 +28,8 @@ class StudyOptions(Options):
     keep_checkpoints: bool = False
     """Keep the training state of trials that have ended, too; it is several times as large as their weights."""
     fitness: str = DEFAULT
-    """Metric that is maximised: map, map50, map75, precision, recall or f1, or a sum."""
+    """Metric that is maximised: map_max_det, map50_max_det (of all detections that are kept), map, map50, map75,
+    precision, recall or f1, or a sum."""
 
 
 class EvolveOptions(Options):

@@ -162,6 +162,11 @@ def run_study(
             f"{definition.kind} '{folder.name}' in {shown(url)}: {len(slots)} trials of {search.epochs} epochs, "
             f"{len(places)} worker{'s' if len(places) > 1 else ''} here."
         )
+        if study.fitness != definition.search["fitness"]:
+            reporter.say(
+                f"It maximises {study.fitness}, as when it began; a new study maximises {definition.search['fitness']} "
+                "(docs/evaluation.md)."
+            )
 
         def kept(records: list[Record]) -> None:
             try:

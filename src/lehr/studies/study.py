@@ -17,6 +17,7 @@ from lehr.config import TrainConfig
 from lehr.errors import InputError
 from lehr.options import MAY_LACK, in_current_form
 from lehr.search.definition import Definition
+from lehr.search.fitness import DEFAULT, FORMER_DEFAULT
 from lehr.search.optuna_adapter import enqueued_values, move_trial, open_trial, set_attribute, storage_of
 from lehr.search.records import Record, State, Value
 from lehr.studies.storage import open_storage, shown
@@ -69,6 +70,11 @@ class SharedStudy:
 
     def __init__(self, study: Study) -> None:
         self.study = study
+
+    @property
+    def fitness(self) -> str:
+        """The fitness that the study maximises."""
+        return str(self.study.user_attrs[DEFINITION]["search"]["fitness"])
 
     def fill(self, slots: Sequence[Mapping[str, Value]]) -> None:
         """Give each slot a waiting trial that has neither one that waits or runs nor one that has ended.
@@ -242,7 +248,7 @@ def _compare(there: Definition, mine: Definition, what: str) -> None:
         raise InputError(f"{what} is one of `lehr {there.kind}`. Choose another --name.")
     lines = [
         *_differences(_complete(there.options, mine.options), mine.options, "--"),
-        *_differences(_in_current_form(there.search), mine.search, ""),
+        *_differences(_with_default_of_now(_in_current_form(there.search), mine.search), mine.search, ""),
         *(["the data set: other images or labels"] if there.data != mine.data else []),
     ]
     if lines:
@@ -267,6 +273,13 @@ def _in_current_form(search: Mapping[str, Any]) -> dict[str, Any]:
         for name, sides in search.get("techniques", {}).items()
     }
     return {**search, "techniques": techniques} if techniques else dict(search)
+
+
+def _with_default_of_now(there: Mapping[str, Any], mine: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What a study searches; with the default fitness of now where both are of the default of their time."""
+    if (there.get("fitness"), mine.get("fitness")) == (FORMER_DEFAULT, DEFAULT):
+        return {**there, "fitness": DEFAULT}
+    return there
 
 
 def _differences(there: Mapping[str, Any], here: Mapping[str, Any], prefix: str) -> list[str]:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 from tests.techniques.formulas.check import Checks, Draw, Formula, Values, each, real, whole
 
+from lehr.evaluation.metrics import Metrics
 from lehr.techniques import schedule
+from lehr.techniques.early_stopping import EarlyStopping
 
 
 def _run(*names: str) -> Draw:
@@ -33,7 +35,37 @@ def _courses(epochs: int, factor: float = 2.0) -> tuple[float, ...]:
     return tuple(round(length, 1) for length in lengths)
 
 
+def _patience(rng: np.random.Generator) -> dict[str, Values]:
+    """Draws an epoch of a run, its patience, its best result, which may be none, and the epoch of that."""
+    best_epoch = whole(rng, 0, 50)
+    result = real(rng, 0, 1)
+    return {
+        "best": result * (result > 0.2),
+        "best_epoch": best_epoch,
+        "epoch": best_epoch + whole(rng, 0, 20),
+        "patience": whole(rng, 1, 20),
+    }
+
+
+def _stop(best: float, best_epoch: int, epoch: int, patience: int) -> bool:
+    return EarlyStopping(patience, best, best_epoch).should_stop(epoch)
+
+
+def _fitness(map50_max_det: float, map_max_det: float) -> float:
+    """Fitness of an epoch whose other numbers are others."""
+    numbers = dict.fromkeys(Metrics.__slots__, 0.5)
+    return Metrics(**{**numbers, "map50_max_det": map50_max_det, "map_max_det": map_max_det}).fitness  # type: ignore[arg-type]
+
+
 CHECKS: dict[str, Checks] = {
+    "early-stopping": Checks(
+        formulas={
+            "fitness": Formula(
+                each(_fitness), lambda rng: {"map50_max_det": real(rng, 0, 1), "map_max_det": real(rng, 0, 1)}
+            ),
+            "stop": Formula(each(_stop), _patience),
+        },
+    ),
     "schedules": Checks(
         formulas={
             "linear": Formula(each(lambda x, E, lrf: schedule.linear(x, E, lrf)), _run("x", "E", "lrf")),
