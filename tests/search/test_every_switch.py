@@ -34,8 +34,13 @@ every_switch = pytest.mark.parametrize(("technique", "switch"), SWITCHES, ids=[s
 
 @pytest.fixture(scope="session")
 def shapes(once: Once) -> Path:
-    """A few images of `shapes`."""
-    return once("few-shapes", lambda folder: write_shapes(folder, {"train": 6, "val": 2})) / "data.yaml"
+    """A few images of `shapes`, one of them without objects."""
+
+    def make(folder: Path) -> None:
+        write_shapes(folder, {"train": 6, "val": 2})
+        min((folder / "labels" / "train").glob("*.txt")).write_text("")
+
+    return once("few-shapes", make) / "data.yaml"
 
 
 @pytest.fixture(scope="session")
