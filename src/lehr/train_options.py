@@ -131,11 +131,13 @@ class TrainOptions(TypedDict, total=False):
     mosaic: float
     """Probability of a mosaic of four images."""
     close_mosaic: int
-    """Last epochs without mosaic, mixup and copy-paste."""
+    """Last epochs without mosaic, mixup, CutMix and copy-paste."""
     mixup: float
     """Probability of blending with another image."""
     mixup_beta: float
     """Both parameters of the Beta distribution of a blend's shares: 32 is close to half and half, 1 uniform."""
+    cutmix: float
+    """Probability of a rectangle of another image in this one, with the objects of both."""
     copy_paste: float
     """Probability of pasting objects of another image."""
     degrees: float
@@ -156,6 +158,8 @@ class TrainOptions(TypedDict, total=False):
     """Brightness, share either way."""
     hue: Literal["scale", "add"]
     """Multiply the hue, as published, or add to it, which moves all colours alike."""
+    erasing: float
+    """Probability of a rectangle, 2% to 40% of the image, that becomes noise."""
     flipud: float
     """Probability of an upside-down flip."""
     fliplr: float

@@ -67,12 +67,25 @@ def test_every_family_trains_with_every_technique_at_once(model: str, data: str,
         frequency_bias=True,
         mixup=0.5,
         copy_paste=0.5,
+        cutmix=0.5,
+        erasing=0.5,
+        hue="add",
     )
     rows = list(csv.DictReader((result.folder / "results.csv").open()))
     parts = ("box", "cls", "dfl") if model == "yolov8n" else ("box", "obj", "cls")
     assert len(rows) == 2
     assert all(float(row[f"{kind}/{part}"]) >= 0 for row in rows for kind in ("train", "val") for part in parts)
     assert load_model(result.best).variant == model
+
+
+@pytest.mark.parametrize("place", ["cpu", "device"])
+def test_covered_canvases_train_and_repeat_by_their_seed(place: str, data: str, tmp_path: Path) -> None:
+    given = {"cutmix": 1, "erasing": 1, "hue": "add", "min_visible": 0.3, "close_mosaic": 0, "augment_on": place}
+    weights = [
+        run(data, tmp_path, name=f"{place}-{number}", seed=seed, **given).best.read_bytes()
+        for number, seed in enumerate((0, 0, 1))
+    ]
+    assert weights[0] == weights[1] != weights[2]
 
 
 @pytest.mark.parametrize("model", FAMILIES)

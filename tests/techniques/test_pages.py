@@ -24,11 +24,11 @@ from tests.pages import (
     read_pages,
     without_source,
 )
-from tests.techniques.formulas import augmentation, course, data, device, loss, scores, start, updates
+from tests.techniques.formulas import augmentation, course, covering, data, device, loss, scores, start, updates
 from tests.techniques.formulas.check import Checks
 
 PAGES = read_pages()
-SECTIONS = (course, updates, start, data, loss, scores, augmentation, device)
+SECTIONS = (course, updates, start, data, loss, scores, augmentation, covering, device)
 CHECKS = {name: checks for section in SECTIONS for name, checks in section.CHECKS.items()}
 UNCONVERTED = {
     "box-losses",

@@ -111,6 +111,14 @@ def colour_jitter() -> None:
     row("colour-jitter", [("as it is", {}), *[(f"epoch {e}", {**jitter, "epoch": e}) for e in (0, 1, 2, 3)]])
 
 
+def cutmix() -> None:
+    row("cutmix", [("as it is", {}), *[(f"epoch {e}", {"cutmix": 1, "epoch": e}) for e in (2, 7, 13)]])
+
+
+def random_erasing() -> None:
+    row("random-erasing", [("as it is", {}), *[(f"epoch {e}", {"erasing": 1, "epoch": e}) for e in (0, 1, 2)]])
+
+
 def hue() -> None:
     """All hues, as they are and as they become."""
     strip = np.zeros((40, 360, 3), np.uint8)
@@ -297,6 +305,8 @@ PICTURES: dict[str, Callable[[], None]] = {
     "mosaic": mosaic,
     "mixup": mixup,
     "mixup-beta": mixup_beta,
+    "cutmix": cutmix,
+    "random-erasing": random_erasing,
     "box-filter": box_filter,
     "hue": hue,
     "copy-paste": copy_paste,

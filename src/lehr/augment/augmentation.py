@@ -32,7 +32,7 @@ class CanvasContext:
         index: index of the canvas's first image in the split.
         imgsz: longest side of the canvas, pixels.
         shape: width and height of the canvas, pixels; a square but for rectangular batches.
-        multi_image: whether mosaic, mixup and copy-paste are on: they close for the last epochs.
+        multi_image: whether mosaic, mixup, CutMix and copy-paste are on: they close for the last epochs.
         partners: the images that further ones are drawn from, by `partners.draw(rng, count)`: those of the epoch.
     """
 

@@ -48,9 +48,48 @@ def visible(
     Returns:
         (n, 4) inside the image, and (n,) whether each is kept.
     """
-    inside = np.clip(boxes, 0, [width, height, width, height])
+    return visible_in(boxes, (0, 0, width, height), limits)
+
+
+def visible_in(
+    boxes: NDArray[np.float64], window: tuple[float, float, float, float], limits: BoxLimits = BoxLimits()
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Cut boxes at the edges of a window, and tell which of them are still objects; as `visible` does.
+
+    Args:
+        boxes: (n, 4) xyxy, pixels, uncut.
+        window: xyxy, pixels.
+        limits: what a box keeps to, to stay an object.
+    """
+    x1, y1, x2, y2 = window
+    inside = np.clip(boxes, [x1, y1, x1, y1], [x2, y2, x2, y2])
     sides = inside[:, 2:] - inside[:, :2]
     return inside, _objects(sides, sides.prod(1), (boxes[:, 2:] - boxes[:, :2]).prod(1), limits)
+
+
+def uncovered(
+    boxes: NDArray[np.float64], cover: tuple[float, float, float, float], limits: BoxLimits = BoxLimits()
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Find the boxes around what a rectangle leaves of others, and tell which of them are still objects.
+
+    A box becomes smaller where the rectangle takes away a whole side of it; a corner or a hole leave it as it is.
+
+    Args:
+        boxes: (n, 4) xyxy, pixels.
+        cover: xyxy, pixels: hides what is below.
+        limits: what a box keeps to, to stay an object; its area is compared with that of `boxes`.
+
+    Returns:
+        (n, 4), and (n,) whether each is kept.
+    """
+    low, high = np.array(cover[:2]), np.array(cover[2:])
+    first, last = boxes[:, :2], boxes[:, 2:]  # (n, 2)
+    hidden = np.clip(np.minimum(last, high) - np.maximum(first, low), 0, None).prod(1)
+    whole = (last - first).prod(1)
+    across = ((low <= first) & (high >= last))[:, ::-1]  # along x: whether all of its height is hidden there
+    start = np.where(across & (low <= first), np.clip(high, first, last), first)
+    end = np.where(across & (high >= last), np.clip(low, start, last), last)
+    return np.concatenate((start, end), 1), _objects(end - start, whole - hidden, whole, limits)
 
 
 def _objects(

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from lehr.augment.axis_aligned import Fit
 from lehr.augment.colour import jitter_hsv
+from lehr.augment.erasing import noise
 from lehr.augment.geometry import Matrix, corners, scaling, to_indices, transform_points, translation
 from lehr.augment.letterbox import GREY
 from lehr.augment.tiles import Plan, Tile
@@ -35,8 +36,16 @@ def draw(plan: Plan, source: Source, out: NDArray[np.uint8]) -> None:
         other = np.empty_like(out)
         draw(other_plan, source, other)
         cv2.addWeighted(out, share, other, 1 - share, 0, dst=out)
+    if plan.patch is not None:
+        other_plan, (x1, y1, x2, y2) = plan.patch
+        other = np.empty_like(out)
+        draw(other_plan, source, other)
+        out[y1:y2, x1:x2] = other[y1:y2, x1:x2]
     if plan.hsv is not None:
         jitter_hsv(out, plan.hsv, plan.hue_shift)
+    if plan.erased is not None:
+        x1, y1, x2, y2 = plan.erased.rectangle
+        out[y1:y2, x1:x2] = noise(plan.erased.rectangle, out.shape[1], plan.erased.key)
 
 
 def _draw_tile(tile: Tile, image: NDArray[np.uint8], size: tuple[int, int], out: NDArray[np.uint8]) -> None:

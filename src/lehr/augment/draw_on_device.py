@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from lehr.augment.colour_on_device import jitter_hsv_batch
+from lehr.augment.erasing import FACTORS
 from lehr.augment.gpu_plan import PackedCanvases
 from lehr.technique import Run, Section, State, Technique
 
@@ -25,7 +26,8 @@ def draw_canvases(packed: PackedCanvases, chunk_pixels: int = CHUNK_PIXELS) -> T
     - Other tiles: at most 1 level off, except within a pixel of a tile's border. There a pixel belongs to the tile
       that its centre lies in, while OpenCV also fills those that the border touches. And except beyond the horizon of
       a perspective, where nothing is drawn here.
-    - Mixup of these adds nothing: the blend is at most 1 level off.
+    - Mixup of these adds nothing: the blend is at most 1 level off. CutMix shows either canvas, and what is
+      erased is equal.
     - Colours of equal canvases are equal (see `jitter_hsv_batch`), but of canvases 1 level apart they can be further
       apart, the more so in dark and in grey places, and where red lies on both sides of hue 0. With the default spans:
       at most 0.1 on average, 8 for 999 of 1,000 levels, and 48 for all.
@@ -39,20 +41,53 @@ def draw_canvases(packed: PackedCanvases, chunk_pixels: int = CHUNK_PIXELS) -> T
     """
     chunk = max(1, chunk_pixels // (packed.width * packed.height))
     count = len(packed.inverses)
-    batch = count - len(packed.blended)
+    batch = count - len(packed.blended) - len(packed.patched)
     images = _draw_some(packed, 0, batch, chunk)
-    partners = _draw_some(packed, batch, count, chunk)
+    partners = _draw_some(packed, batch, batch + len(packed.blended), chunk)
     for start in range(0, len(packed.blended), chunk):
         indices = packed.blended[start : start + chunk]
         share = packed.shares[start : start + chunk, None, None, None]
         blend = images.index_select(0, indices) * share + partners[start : start + chunk] * (1 - share)
         images.index_copy_(0, indices, blend.round().to(torch.uint8))
+    patches = _draw_some(packed, batch + len(packed.blended), count, chunk)
+    for start in range(0, len(packed.patched), chunk):
+        indices = packed.patched[start : start + chunk]
+        inside = _inside(packed.patches[start : start + chunk], packed.width, packed.height)
+        patched = torch.where(inside, patches[start : start + chunk], images.index_select(0, indices))
+        images.index_copy_(0, indices, patched)
     for start in range(0, len(packed.coloured), chunk):
         indices = packed.coloured[start : start + chunk]
         plain = images.index_select(0, indices).permute(0, 3, 1, 2)
         coloured = jitter_hsv_batch(plain, packed.tables[start : start + chunk])
         images.index_copy_(0, indices, coloured.permute(0, 2, 3, 1))
+    for start in range(0, len(packed.erased), chunk):
+        indices = packed.erased[start : start + chunk]
+        inside = _inside(packed.rectangles[start : start + chunk], packed.width, packed.height)
+        erased = _noise(packed.keys[start : start + chunk], packed.width, packed.height)
+        images.index_copy_(0, indices, torch.where(inside, erased, images.index_select(0, indices)))
     return images.permute(0, 3, 1, 2)
+
+
+def _inside(rectangles: Tensor, width: int, height: int) -> Tensor:
+    """Mark the pixels that lie in a rectangle of each canvas, xyxy (n, 4), as bool (n, height, width, 1)."""
+    column = torch.arange(width, dtype=torch.int32, device=rectangles.device)
+    row = torch.arange(height, dtype=torch.int32, device=rectangles.device)[:, None]
+    x1, y1, x2, y2 = rectangles[..., None, None].unbind(1)  # each (n, 1, 1)
+    return ((column >= x1) & (column < x2) & (row >= y1) & (row < y2))[..., None]
+
+
+def _noise(keys: Tensor, width: int, height: int) -> Tensor:
+    """Make the noise of `lehr.augment.erasing.noise` for whole canvases, uint8 (n, height, width, 3).
+
+    In int32, whose products keep the low 32 bits as those of uint32 do, and whose shifts fill with the sign.
+    """
+    place = torch.arange(width * height, dtype=torch.int32, device=keys.device).reshape(height, width)
+    bits = place ^ keys[:, None, None]
+    first, second = ((factor ^ 1 << 31) - (1 << 31) for factor in FACTORS)
+    bits = (bits ^ (bits >> 16 & 0xFFFF)) * first
+    bits = (bits ^ (bits >> 15 & 0x1FFFF)) * second
+    bits = bits ^ (bits >> 16 & 0xFFFF)
+    return torch.stack([(bits >> shift & 255).to(torch.uint8) for shift in (0, 8, 16)], -1)
 
 
 def _draw_some(packed: PackedCanvases, first: int, last: int, chunk: int) -> Tensor:

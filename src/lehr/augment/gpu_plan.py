@@ -34,7 +34,7 @@ Limits = tuple[float, float, float, float]
 
 @dataclass(frozen=True, slots=True)
 class PackedCanvases:
-    """Canvases ready to be drawn, the batch's first and then the partners of mixup.
+    """Canvases ready to be drawn, the batch's first, then the partners of mixup, then those of CutMix.
 
     Pixel indices count from 0 at the centre of the first pixel; a tile's are those of its crop.
 
@@ -51,6 +51,11 @@ class PackedCanvases:
         shares: float32 (partners,), that canvas's share of the blend, 0 to 1.
         coloured: int64 (jittered,), the canvases whose colours change; ascending, each once.
         tables: float32 (jittered, 3, 256), what hue, saturation and value become: see `hsv_tables`.
+        patched: int64 (patches,), the canvas that each partner of CutMix is seen in.
+        patches: int32 (patches, 4), xyxy: where it is seen.
+        erased: int64 (erased,), the canvases that are erased in part; ascending, each once.
+        rectangles: int32 (erased, 4), xyxy: where they are.
+        keys: int32 (erased,), the keys of the noise there, their 32 bits.
     """
 
     width: int
@@ -63,6 +68,11 @@ class PackedCanvases:
     shares: Tensor
     coloured: Tensor
     tables: Tensor
+    patched: Tensor
+    patches: Tensor
+    erased: Tensor
+    rectangles: Tensor
+    keys: Tensor
 
     def map(self, change: Callable[[Tensor], Tensor]) -> PackedCanvases:
         """The same with a change made to each of its tensors."""
@@ -77,6 +87,11 @@ class PackedCanvases:
             change(self.shares),
             change(self.coloured),
             change(self.tables),
+            change(self.patched),
+            change(self.patches),
+            change(self.erased),
+            change(self.rectangles),
+            change(self.keys),
         )
 
 
@@ -102,11 +117,13 @@ class PlannedCrops:
         plan: what to draw.
         crops: of its tiles that are seen.
         partner: of the tiles of its mixup partner.
+        patch: of the tiles of its CutMix partner.
     """
 
     plan: Plan
     crops: list[TileCrop]
     partner: list[TileCrop]
+    patch: list[TileCrop]
 
 
 def pack(plans: Sequence[Plan], source: Source, width: int, height: int) -> PackedCanvases:
@@ -120,7 +137,7 @@ def pack(plans: Sequence[Plan], source: Source, width: int, height: int) -> Pack
 
     Raises:
         ImageFault: an image cannot be read.
-        ValueError: a mixup partner is itself blended or coloured.
+        ValueError: a partner is itself blended, coloured, patched or erased.
     """
     return pack_crops([plan_crops(plan, source, width, height) for plan in plans], width, height)
 
@@ -136,15 +153,19 @@ def plan_crops(plan: Plan, source: Source, width: int, height: int) -> PlannedCr
 
     Raises:
         ImageFault: an image cannot be read.
-        ValueError: the mixup partner is itself blended or coloured.
+        ValueError: a partner is itself blended, coloured, patched or erased.
     """
-    partner: list[TileCrop] = []
-    if plan.blend is not None:
-        other = plan.blend[0]
-        if other.blend is not None or other.hsv is not None:
-            raise ValueError("a mixup partner can be neither blended nor coloured itself")
-        partner = _crops(other, source, width, height)
-    return PlannedCrops(plan, _crops(plan, source, width, height), partner)
+    blend, patch = (_partner(pair and pair[0], source, width, height) for pair in (plan.blend, plan.patch))
+    return PlannedCrops(plan, _crops(plan, source, width, height), blend, patch)
+
+
+def _partner(plan: Plan | None, source: Source, width: int, height: int) -> list[TileCrop]:
+    """Find the crops of a partner, if there is one."""
+    if plan is None:
+        return []
+    if any(each is not None for each in (plan.blend, plan.hsv, plan.patch, plan.erased)):
+        raise ValueError("a partner of mixup or CutMix cannot be blended, coloured, patched or erased itself")
+    return _crops(plan, source, width, height)
 
 
 def pack_crops(plans: Sequence[PlannedCrops], width: int, height: int) -> PackedCanvases:
@@ -158,9 +179,11 @@ def pack_crops(plans: Sequence[PlannedCrops], width: int, height: int) -> Packed
     blends = [(index, planned.plan.blend[1]) for index, planned in enumerate(plans) if planned.plan.blend is not None]
     gains = [(index, planned.plan.hsv) for index, planned in enumerate(plans) if planned.plan.hsv is not None]
     shifts = [planned.plan.hue_shift for planned in plans if planned.plan.hsv is not None]
-    canvases = [planned.crops for planned in plans] + [
-        planned.partner for planned in plans if planned.plan.blend is not None
-    ]
+    patches = [(index, planned.plan.patch[1]) for index, planned in enumerate(plans) if planned.plan.patch is not None]
+    erased = [(index, planned.plan.erased) for index, planned in enumerate(plans) if planned.plan.erased is not None]
+    canvases = [planned.crops for planned in plans]
+    canvases += [planned.partner for planned in plans if planned.plan.blend is not None]
+    canvases += [planned.patch for planned in plans if planned.plan.patch is not None]
     layers = max((len(crops) for crops in canvases), default=0)
     matrices = np.zeros((len(canvases), layers, 3, 3))
     matrices[..., 2, 2] = 1
@@ -187,6 +210,11 @@ def pack_crops(plans: Sequence[PlannedCrops], width: int, height: int) -> Packed
         torch.tensor([share for _, share in blends], dtype=torch.float32),
         torch.tensor([index for index, _ in gains], dtype=torch.int64),
         hsv_tables([gain for _, gain in gains], shifts),
+        torch.tensor([index for index, _ in patches], dtype=torch.int64),
+        torch.tensor([rectangle for _, rectangle in patches], dtype=torch.int32).reshape(-1, 4),
+        torch.tensor([index for index, _ in erased], dtype=torch.int64),
+        torch.tensor([each.rectangle for _, each in erased], dtype=torch.int32).reshape(-1, 4),
+        torch.from_numpy(np.array([each.key for _, each in erased], np.uint32).view(np.int32)),
     )
 
 

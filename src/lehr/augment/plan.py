@@ -8,7 +8,7 @@ a tile: every pixel is resampled once.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -18,6 +18,8 @@ from lehr.augment.augmentation import CanvasContext, change_plan
 from lehr.augment.box_filter import box_limits
 from lehr.augment.colour import draw_jitter
 from lehr.augment.copy_paste import copy_paste
+from lehr.augment.cutmix import cutmix, cutmix_rectangle
+from lehr.augment.erasing import erase
 from lehr.augment.flips import flips
 from lehr.augment.mixup import mixup
 from lehr.augment.mosaic import mosaic as mosaic_of
@@ -27,6 +29,9 @@ from lehr.augment.tiles import Plan, Tile, fit_pixels, objects_of, whole
 from lehr.options import AugmentOptions
 from lehr.rng import generator
 from lehr.sample import Sample
+
+Draws = Callable[[str], np.random.Generator]
+"""From a purpose to the generator of what is drawn for it, here for one canvas."""
 
 
 def plan_sample(
@@ -51,7 +56,7 @@ def plan_sample(
         seed: the run's seed.
         epoch: the epoch, from 0.
         index: the image's index in the split.
-        multi_image: whether mosaic, mixup and copy-paste are still on; they need a square.
+        multi_image: whether mosaic, mixup, CutMix and copy-paste are still on; they need a square.
         shape: width and height of the canvas, pixels; None for a square.
         repeat: how often the epoch has shown the image before; each time it is augmented otherwise.
         shown: indices of the images that the epoch shows, which partners are drawn from; None where each is shown once.
@@ -64,12 +69,31 @@ def plan_sample(
         plan = mixup(plan, other, rng, options.mixup_beta)
     gains, shift = draw_jitter(options, rng)
     plan = replace(plan, hsv=gains, hue_shift=shift)
+
+    def draws(purpose: str) -> np.random.Generator:
+        return generator(seed, purpose, epoch, index, repeat)
+
+    context = CanvasContext(samples, index, imgsz, shape or (imgsz, imgsz), multi_image, partners)
+    return _covered(_changed(plan, options, context, draws, "augmentation"), options, context, draws)
+
+
+def _changed(plan: Plan, options: AugmentOptions, context: CanvasContext, draws: Draws, purpose: str) -> Plan:
     if not options.augmentation:
         return plan
-    context = CanvasContext(samples, index, imgsz, shape or (imgsz, imgsz), multi_image, partners)
-    return change_plan(
-        plan, options.augmentation, context, lambda name: generator(seed, f"augmentation {name}", epoch, index, repeat)
-    )
+    return change_plan(plan, options.augmentation, context, lambda name: draws(f"{purpose} {name}"))
+
+
+def _covered(plan: Plan, options: AugmentOptions, context: CanvasContext, draws: Draws) -> Plan:
+    """Cover parts of a canvas: by another one, then by noise; each draws for itself, so neither changes other draws."""
+    limits = box_limits(options)
+    if context.multi_image and options.cutmix > 0 and (rng := draws("cutmix")).random() < options.cutmix:
+        rectangle, (chosen,) = cutmix_rectangle(context.shape, rng), context.partners.draw(rng, 1)
+        other = _plan_one(context.samples, options, context.imgsz, chosen, True, context.partners, rng)
+        other = _changed(other, options, replace(context, index=chosen), draws, "cutmix")
+        plan = cutmix(plan, replace(other, hsv=None, hue_shift=0), rectangle, limits)
+    if options.erasing > 0 and (rng := draws("erasing")).random() < options.erasing:
+        plan = erase(plan, context.shape, limits, rng)
+    return plan
 
 
 def _plan_one(

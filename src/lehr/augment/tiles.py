@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +33,17 @@ class Tile:
     fit: Fit | None = None
 
 
+Rectangle = tuple[int, int, int, int]
+"""xyxy, whole pixels of a canvas."""
+
+
+class Erased(NamedTuple):
+    """A rectangle that becomes noise, and the key of that noise, 0 to 2**32 - 1."""
+
+    rectangle: Rectangle
+    key: int
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
     """Plan of a training canvas.
@@ -43,6 +55,8 @@ class Plan:
         hsv: factors of hue, saturation and value; None for colours as they are.
         blend: with mixup, the other canvas and this one's share.
         hue_shift: added to the hue after its factor, half degrees (the circle has 180); only together with `hsv`.
+        patch: with CutMix, the other canvas and where it is seen instead of this one; colours change after it.
+        erased: with random erasing, the rectangle that becomes noise, last of all.
     """
 
     tiles: tuple[Tile, ...]
@@ -51,6 +65,8 @@ class Plan:
     hsv: tuple[float, float, float] | None = None
     blend: tuple[Plan, float] | None = None
     hue_shift: int = 0
+    patch: tuple[Plan, Rectangle] | None = None
+    erased: Erased | None = None
 
 
 def whole(sample: Sample, index: int, shape: tuple[int, int]) -> Tile:

@@ -85,7 +85,7 @@ class TrainBatches:
     on_device: bool = False
 
     def mosaic_on(self, epoch: int) -> bool:
-        """Return whether mosaic, mixup and copy-paste are still on in an epoch."""
+        """Return whether mosaic, mixup, CutMix and copy-paste are still on in an epoch."""
         return not self.rect and epoch < self.epochs - self.options.close_mosaic
 
     def __call__(self, request: BatchRequest) -> Batch:

@@ -18,11 +18,13 @@ class AugmentOptions(Options):
     mosaic: Probability = 1.0
     """Probability of a mosaic of four images."""
     close_mosaic: int = Field(10, ge=0)
-    """Last epochs without mosaic, mixup and copy-paste."""
+    """Last epochs without mosaic, mixup, CutMix and copy-paste."""
     mixup: Probability = 0.0
     """Probability of blending with another image."""
     mixup_beta: Annotated[float, ADDED_LATER] = Field(32.0, gt=0, le=1e6)
     """Both parameters of the Beta distribution of a blend's shares: 32 is close to half and half, 1 uniform."""
+    cutmix: Annotated[Probability, ADDED_LATER] = 0.0
+    """Probability of a rectangle of another image in this one, with the objects of both."""
     copy_paste: Probability = 0.0
     """Probability of pasting objects of another image."""
     degrees: float = Field(0.0, ge=0, le=180)
@@ -43,6 +45,8 @@ class AugmentOptions(Options):
     """Brightness, share either way."""
     hue: Annotated[Literal["scale", "add"], ADDED_LATER] = "scale"
     """Multiply the hue, as published, or add to it, which moves all colours alike."""
+    erasing: Annotated[Probability, ADDED_LATER] = 0.0
+    """Probability of a rectangle, 2% to 40% of the image, that becomes noise."""
     flipud: Probability = 0.0
     """Probability of an upside-down flip."""
     fliplr: Probability = 0.5

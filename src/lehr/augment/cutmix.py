@@ -1,0 +1,64 @@
+"""CutMix: a rectangle of another canvas in this one, with the objects of both (Yun et al., "CutMix", 2019)."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+
+from lehr.augment.box_filter import BoxLimits, uncovered, visible_in
+from lehr.augment.tiles import Plan, Rectangle
+from lehr.technique import Run, Section, State, Switch, Technique
+
+
+def cutmix(plan: Plan, other: Plan, rectangle: Rectangle, limits: BoxLimits) -> Plan:
+    """Show another canvas within a rectangle of this one, at the same place.
+
+    Args:
+        plan: of this canvas.
+        other: of the other, neither blended nor coloured.
+        rectangle: xyxy, whole pixels.
+        limits: what a box keeps to, to stay an object, compared with what its own canvas shows of it.
+    """
+    around, outside = uncovered(plan.boxes.astype(np.float64), rectangle, limits)
+    within, inside = visible_in(other.boxes.astype(np.float64), rectangle, limits)
+    boxes = np.concatenate((around[outside], within[inside])).astype(np.float32)
+    classes = np.concatenate((plan.classes[outside], other.classes[inside]))
+    return replace(plan, boxes=boxes, classes=classes, patch=(other, rectangle))
+
+
+def cutmix_rectangle(shape: tuple[int, int], rng: np.random.Generator) -> Rectangle:
+    """Draw the rectangle: a share of the canvas uniform in 0 to 1, its centre uniform, cut at the canvas's edges.
+
+    The published distribution of the share is Beta(1, 1), which is uniform.
+
+    Args:
+        shape: width and height of the canvas, pixels; the rectangle has their ratio, but where it is cut.
+        rng: draws both.
+
+    Returns:
+        xyxy, whole pixels; may be empty.
+    """
+    width, height = shape
+    side = math.sqrt(1 - rng.random())
+    wide, high = int(width * side), int(height * side)
+    x, y = int(rng.integers(width)) - wide // 2, int(rng.integers(height)) - high // 2
+    return max(0, x), max(0, y), min(width, x + wide), min(height, y + high)
+
+
+def _state(run: Run) -> State:
+    share = run.config.augment.cutmix
+    return State(share > 0 and not run.config.data.rect, f"probability {share:g}")
+
+
+TECHNIQUE = Technique(
+    name="CutMix",
+    page="cutmix",
+    section=Section.AUGMENTATION,
+    order=25,
+    options=("cutmix",),
+    why="objects are known by more than one of their parts, and in other surroundings",
+    state=_state,
+    switches=(Switch("cutmix", {"cutmix": 0.25}, {"cutmix": 0.0}),),
+)
