@@ -33,7 +33,8 @@ from typing import NoReturn
 
 ROOT = Path(__file__).parents[1]
 FAULTS = Path(__file__).with_name("faults.toml")
-COPIED = ("src", "tests", "benchmarks", "docs", "examples", "pyproject.toml", "README.md", "LICENSE")
+DOCUMENTS = ("README.md", "CHANGELOG.md", "CONTRIBUTING.md")
+COPIED = ("src", "tests", "benchmarks", "docs", "examples", "pyproject.toml", "LICENSE", *DOCUMENTS)
 TEST_SECONDS = 120
 """A test that takes longer than this fails: the fault made it hang."""
 RUN_SECONDS = 300
@@ -46,7 +47,7 @@ class Fault:
 
     Attributes:
         what: what is wrong then, in a few words.
-        find: source text, found in one place of `src/lehr`.
+        find: text, found in one place of `src/lehr` or of the pages of techniques.
         replace: what takes its place.
         tests: files or node ids of the tests that should notice.
     """
@@ -63,7 +64,7 @@ class Verdict:
 
     Attributes:
         what: the fault.
-        room: the folder of `src/lehr` that it is in, or the file at its top.
+        room: the folder of `src/lehr` that it is in, or the file at its top; `docs` of a page.
         state: caught, missed or invalid.
         by: the test that failed, or what is wrong with the fault.
         seconds: how long its tests took.
@@ -83,7 +84,7 @@ def read_faults(path: Path = FAULTS) -> list[Fault]:
 
 
 def place_of(fault: Fault, sources: Mapping[Path, str]) -> Path | str:
-    """The source file that holds a fault's text, or why there is no single one."""
+    """The file that holds a fault's text, or why there is no single one."""
     counts = {path: text.count(fault.find) for path, text in sources.items() if fault.find in text}
     if sum(counts.values()) == 1:
         return next(iter(counts))
@@ -91,12 +92,15 @@ def place_of(fault: Fault, sources: Mapping[Path, str]) -> Path | str:
 
 
 def read_sources(root: Path) -> dict[Path, str]:
-    """The text of every module of the package, by path."""
-    return {path: path.read_text(encoding="utf-8") for path in sorted((root / "src" / "lehr").rglob("*.py"))}
+    """The text of every module of the package and of every page of a technique, by path."""
+    paths = [*(root / "src" / "lehr").rglob("*.py"), *(root / "docs" / "techniques").glob("*.md")]
+    return {path: path.read_text(encoding="utf-8") for path in sorted(paths)}
 
 
 def room_of(path: Path, root: Path) -> str:
-    """The folder of `src/lehr` that a module is in, or its name."""
+    """The folder of `src/lehr` that a module is in, or its name; `docs` for a page."""
+    if path.suffix == ".md":
+        return "docs"
     return path.relative_to(root / "src" / "lehr").parts[0].removesuffix(".py")
 
 

@@ -222,6 +222,8 @@ GROUP_OF: dict[str, type[Options]] = {
 }
 """The group of every option of a run or a study, by flat name."""
 DEFAULT = r"`--(?P<option>[a-z0-9-]+)(?: [A-Z]+)?` \((?P<value>[^()]*(?:\([^()]*\)[^()]*)*)\)"
+CELL = r"[^|`]*(?:\\\|[^|`]*)*"
+"""The rest of code in a cell of a table, in which a backslash stands before a bar."""
 OTHER_FORMS = (
     r"\bby default\b",
     r"(?:, the |\((?:the )?)default\b(?! \w)",
@@ -232,7 +234,7 @@ OTHER_FORMS = (
 
 
 def defaults_in(text: str) -> Iterator[tuple[str, str]]:
-    """Options with a default behind them, as `--clip-norm` (10), and that default.
+    """Options with a default behind them, as `--clip-norm` (10), or in a table of options, and that default.
 
     Parentheses that begin neither with a number nor with one of the option's values are no default.
     """
@@ -242,6 +244,11 @@ def defaults_in(text: str) -> Iterator[tuple[str, str]]:
             word = _first_word(match["value"])
             if re.fullmatch(r"-?[\d.,]+(?:e-?\d+)?", word) or word in {"on", "off", "none", "unset", *choices(name)}:
                 yield name, match["value"]
+    for table in re.findall(r"^\| option \| default \|.*\n((?:\|.*\n)+)", prose(text), re.MULTILINE):
+        for option, value in re.findall(
+            r"^\| `--([a-z0-9-]+)[^|`]*(?:\\\|[^|`]*)*` \| ([^|]+?) \|", table, re.MULTILINE
+        ):
+            yield option.replace("-", "_"), value
 
 
 def is_default(name: str, said: str) -> bool:

@@ -17,7 +17,7 @@ from cyclopts import App
 
 from lehr.cli.app import app
 from lehr.data.images import write_image
-from tests.pages import defaults_in, is_allowed, is_default, usages
+from tests.pages import defaults_in, is_allowed, is_default, other_defaults, usages
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted(ROOT.glob("docs/**/*.md"))]
@@ -136,6 +136,11 @@ def test_defaults_and_values_of_options_are_the_options_own(document: str) -> No
     assert not wrong, "an option has another default; `--option` (VALUE) names it"
     refused = {f"--{name} {value}" for name, value in usages(text) if not is_allowed(name, value)}
     assert not refused, "no value of that option"
+
+
+@pytest.mark.parametrize("document", ["README.md", "docs/ablation.md", "docs/evolution.md", "docs/scaling.md"])
+def test_defaults_of_options_have_one_form(document: str) -> None:
+    assert not other_defaults(NAMES[document].read_text(encoding="utf-8")), "write defaults as `--option` (VALUE)"
 
 
 def rooms() -> ModuleType:
