@@ -42,6 +42,7 @@ pictures: install
 	$(BIN)/python docs/techniques/pictures/curves.py
 	$(BIN)/python docs/techniques/pictures/loss_curves.py
 	$(BIN)/python docs/techniques/pictures/sampling_curves.py
+	$(BIN)/python docs/techniques/pictures/run_curves.py
 	$(BIN)/python docs/techniques/pictures/speed_curves.py
 	$(BIN)/python docs/techniques/pictures/images.py
 	sed -n 's/^Made by `\(lehr .*\)`\.$$/\1/p' docs/techniques/*.md | PATH="$(CURDIR)/$(BIN):$$PATH" sh -ex

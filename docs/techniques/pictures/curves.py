@@ -19,8 +19,6 @@ from lehr.plots.figure import COLOURS, new_figure, save_figure
 from lehr.techniques.accumulation import accumulation
 from lehr.techniques.auto import OptimizerChoice, choose_optimizer
 from lehr.techniques.clipping import clip_gradients
-from lehr.techniques.early_stopping import EarlyStopping
-from lehr.techniques.ema import ModelEma, ema_decay, resolve_tau
 from lehr.techniques.freezing import frozen_prefixes
 from lehr.techniques.multi_scale import range_around, range_of_cells
 from lehr.techniques.non_finite import step_if_finite
@@ -129,52 +127,6 @@ def non_finite_steps() -> None:
     save_figure(figure, HERE / "non-finite-steps.svg")
 
 
-def ema() -> None:
-    figure, (decay, value) = new_figure(1, 2, height=3.2)
-    model = torch.nn.Linear(1, 1, bias=False)
-    torch.nn.init.constant_(model.weight, 0.0)
-    average = ModelEma(model, 0.9999, 2000)
-    updates = np.arange(1, 12_001)
-    decay.plot(updates, [average.decay_at(int(update)) for update in updates], label="tau 2000")
-    for length in (1000, 4000):
-        tau, run = resolve_tau("auto", length), np.arange(1, length + 1)
-        decay.plot(run, [ema_decay(int(update), 0.9999, tau) for update in run], label=f"auto, {length} updates")
-    decay.set(xlabel="update", ylabel="decay", ylim=(0, 1.02))
-    decay.legend(frameon=False)
-    weights, averages = [], []
-    for update in range(4000):
-        target = 1 - np.exp(-update / 600)
-        with torch.no_grad():
-            model.weight.fill_(target + RNG.normal(0, 0.12))
-        average.update()
-        weights.append(model.weight.item())
-        averages.append(average.model.weight.item())
-    value.plot(weights[::4], color="#d1d5db", linewidth=0.7, label="weight")
-    value.plot(averages[::4], color=COLOURS[1], label="average")
-    value.set_xticks([0, 250, 500, 750, 1000], ["0", "1000", "2000", "3000", "4000"])
-    value.set(xlabel="update")
-    value.legend(frameon=False)
-    save_figure(figure, HERE / "ema.svg")
-
-
-def early_stopping() -> None:
-    figure, (axis,) = new_figure(1, 1, width=7, height=3)
-    epochs = np.arange(200)
-    fitness = 0.6 * (1 - np.exp(-epochs / 18)) - 0.0006 * epochs + RNG.normal(0, 0.008, 200)
-    stopping = EarlyStopping(patience=30)
-    for epoch in epochs:
-        stopping.update(int(epoch), float(fitness[epoch]))
-        if stopping.should_stop(int(epoch)):
-            break
-    axis.plot(epochs, fitness, color="#d1d5db", label="the rest, spared")
-    axis.plot(epochs[: epoch + 1], fitness[: epoch + 1], color=COLOURS[0], label="trained")
-    axis.plot(stopping.best_epoch, stopping.best, "o", color=COLOURS[1], label=f"best, epoch {stopping.best_epoch}")
-    axis.axvline(epoch, color=COLOURS[3], linestyle=":", label=f"stopped, epoch {epoch} (patience 30)")
-    axis.set(xlabel="epoch", ylabel="fitness")
-    axis.legend(frameon=False)
-    save_figure(figure, HERE / "early-stopping.svg")
-
-
 def multi_scale() -> None:
     figure, (drawn, counts) = new_figure(1, 2, height=3.2)
     around, cells = range_around(640, 0.5), range_of_cells(10, 19)
@@ -225,8 +177,6 @@ PICTURES: dict[str, Callable[[], None]] = {
     "accumulation": accumulated,
     "clipping": clipping,
     "non-finite-steps": non_finite_steps,
-    "ema": ema,
-    "early-stopping": early_stopping,
     "multi-scale": multi_scale,
     "freezing": layers,
     "pretrained-start": layers,

@@ -1,0 +1,131 @@
+"""Draws curves from a small training run that was recorded; NAMEs choose among them.
+
+`record` trains that run again, a few minutes on one core, and writes what it did to `recorded-run.csv`: yolov8n with
+`--width 0.125` on 96 images of `shapes` at 64 pixels, a constant rate, seed 0. The techniques' own code does the rest.
+"""
+
+from __future__ import annotations
+
+import csv
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from lehr.callbacks.callback import FunctionCallback
+from lehr.callbacks.events import BatchStart, FitEpochEnd
+from lehr.config import build_config
+from lehr.data.shapes import write_shapes
+from lehr.engine.run import train
+from lehr.plots.figure import COLOURS, new_figure, save_figure
+from lehr.techniques.early_stopping import EarlyStopping
+from lehr.techniques.ema import ModelEma, ema_decay, resolve_tau
+
+HERE = Path(__file__).parent
+RECORDED = HERE / "recorded-run.csv"
+RUN = {"model": "yolov8n", "width": 0.125, "imgsz": 64, "epochs": 100, "batch": 16, "nominal_batch": 16, "seed": 0}
+RUN |= {"optimizer": "AdamW", "lr0": 0.002, "lr_schedule": "constant", "close_mosaic": 0, "patience": 0}
+RUN |= {"device": "cpu", "amp": "off", "ema_tau": 200}
+PATIENCE = 8
+"""Epochs without a better result; the recorded run has gaps of 9, after which it gets better."""
+WEIGHT = "model.0.conv.weight"
+"""The parameter whose first number is recorded."""
+
+
+def record() -> None:
+    """Train the run, and write down its fitness after each epoch and a weight before each step."""
+    weights: list[float] = []
+    fitness: list[float] = []
+
+    def before_step(event: BatchStart) -> None:
+        weights.append(float(event.run.model.state_dict()[WEIGHT].flatten()[0]))
+
+    def after_epoch(event: FitEpochEnd) -> None:
+        fitness.append(event.metrics.fitness)
+
+    callbacks = [
+        FunctionCallback("on_train_batch_start", before_step),
+        FunctionCallback("on_fit_epoch_end", after_epoch),
+    ]
+    with tempfile.TemporaryDirectory() as folder:
+        write_shapes(Path(folder) / "data", {"train": 96, "val": 48})
+        data = str(Path(folder) / "data" / "data.yaml")
+        train(build_config({**RUN, "data": data, "project": folder}), callbacks)
+    with RECORDED.open("w", newline="", encoding="utf-8") as file:
+        rows = csv.writer(file, lineterminator="\n")
+        rows.writerow(("kind", "number", "value"))
+        for kind, values in (("weight", weights), ("fitness", fitness)):
+            rows.writerows((kind, number, f"{value:.5g}") for number, value in enumerate(values))
+
+
+def recorded(kind: str) -> list[float]:
+    """The recorded values of a kind, in order."""
+    with RECORDED.open(encoding="utf-8") as file:
+        return [float(row["value"]) for row in csv.DictReader(file) if row["kind"] == kind]
+
+
+def ema() -> None:
+    """The decay over the updates, and a weight of the recorded run with its averages."""
+    figure, (decay, value) = new_figure(1, 2, height=3.2)
+    updates = np.arange(1, 12_001)
+    decay.plot(updates, [ema_decay(int(update), 0.9999, 2000) for update in updates], label="tau 2000")
+    for length in (1000, 4000):
+        tau, run = resolve_tau("auto", length), np.arange(1, length + 1)
+        decay.plot(run, [ema_decay(int(update), 0.9999, tau) for update in run], label=f"auto, {length} updates")
+    decay.set(xlabel="update", ylabel="decay", ylim=(0, 1.02))
+    decay.legend(frameon=False)
+    weights = recorded("weight")
+    value.plot(weights, color="#d1d5db", linewidth=0.9, label="weight")
+    for asked, label in ((2000.0, "average, tau 2000"), ("auto", "average, tau auto")):
+        value.plot(averaged(weights, resolve_tau(asked, len(weights))), linewidth=1, label=label)  # type: ignore[arg-type]
+    value.set(xlabel="update")
+    value.legend(frameon=False)
+    save_figure(figure, HERE / "ema.svg")
+
+
+def averaged(values: list[float], tau: float) -> list[float]:
+    """The moving average of a weight after each update.
+
+    Args:
+        values: the weight before the first update, and after each.
+        tau: updates over which the decay rises.
+    """
+    model = torch.nn.Linear(1, 1, bias=False)
+    torch.nn.init.constant_(model.weight, values[0])
+    average, averages = ModelEma(model, 0.9999, tau), [values[0]]
+    for value in values[1:]:
+        torch.nn.init.constant_(model.weight, value)
+        average.update()
+        averages.append(float(average.model.weight))
+    return averages
+
+
+def early_stopping() -> None:
+    """The fitness of the recorded run, and where it would have been stopped."""
+    figure, (axis,) = new_figure(1, 1, width=7, height=3)
+    fitness, stopping = recorded("fitness"), EarlyStopping(patience=PATIENCE)
+    epochs = np.arange(len(fitness))
+    for epoch in epochs:
+        stopping.update(int(epoch), fitness[epoch])
+        if stopping.should_stop(int(epoch)):
+            break
+    axis.plot(epochs, fitness, color="#d1d5db", label="what would have followed")
+    axis.plot(epochs[: epoch + 1], fitness[: epoch + 1], color=COLOURS[0], label="trained")
+    axis.plot(stopping.best_epoch, stopping.best, "o", color=COLOURS[1], label=f"best, epoch {stopping.best_epoch}")
+    axis.axvline(epoch, color=COLOURS[3], linestyle=":", label=f"stopped, epoch {epoch} (patience {PATIENCE})")
+    axis.set(xlabel="epoch", ylabel="fitness")
+    axis.legend(frameon=False)
+    save_figure(figure, HERE / "early-stopping.svg")
+
+
+PICTURES: dict[str, Callable[[], None]] = {"ema": ema, "early-stopping": early_stopping}
+
+if __name__ == "__main__":
+    if sys.argv[1:] == ["record"]:
+        record()
+    else:
+        for function in dict.fromkeys(PICTURES[name] for name in sys.argv[1:] or PICTURES):
+            function()
