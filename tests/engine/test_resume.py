@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import os
 import shutil
 import signal
@@ -24,6 +25,7 @@ from lehr.checkpoint.format import Position, read_checkpoint, read_position, wri
 from lehr.checkpoint.run_folder import only_writer
 from lehr.config import build_config
 from lehr.errors import InputError, LehrError, Stopped
+from lehr.evaluation.evaluator import Evaluation, evaluate
 from lehr.options import MAY_LACK
 from lehr.techniques.precision import Precision
 
@@ -302,8 +304,16 @@ def test_a_run_keeps_the_tau_of_its_first_length_and_of_its_first_default(
         assert read_checkpoint(folder / "last.ckpt").content["plan"]["ema_tau"] == tau
 
 
-def test_early_stopping_ends_a_run_that_goes_on(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    options = {"patience": 1, "epochs": 6, "lr0": 1e-7}
+def test_early_stopping_ends_a_run_that_goes_on(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_better(*given: Any, **named: Any) -> Evaluation:
+        evaluation = evaluate(*given, **named)
+        metrics = dataclasses.replace(evaluation.metrics, map_max_det=0.25, map50_max_det=0.5)
+        return dataclasses.replace(evaluation, metrics=metrics)
+
+    monkeypatch.setattr("lehr.engine.trainer.evaluate", no_better)
+    options = {"patience": 1, "epochs": 6}
     whole = run(data, tmp_path, "whole", **options).folder
     rows = len((whole / "results.csv").read_text().splitlines()) - 1
     assert rows < 6
