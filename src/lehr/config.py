@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from pydantic import ValidationError
@@ -77,6 +77,14 @@ class TrainConfig(Options):
         return {name: value for group in GROUPS for name, value in getattr(self, group).model_dump(mode="json").items()}
 
 
+ONLY_WITH: dict[str, tuple[str, Callable[[Any], bool]]] = {
+    "nwd_constant": ("box_loss", lambda kind: kind == "nwd"),
+    "fl_alpha": ("fl_gamma", lambda gamma: gamma > 0),
+    "qfl_beta": ("cls_loss", lambda kind: kind == "qfl"),
+    "vfl_alpha": ("cls_loss", lambda kind: kind == "vfl"),
+    "vfl_gamma": ("cls_loss", lambda kind: kind == "vfl"),
+}
+"""Options that mean something only with some values of another: that one, and a test of its value."""
 SHAPES = {"imgsz": 128, "epochs": 18, "close_mosaic": 12}
 """Defaults for training on `shapes`: small images, and few epochs; a family may differ."""
 SHAPES_LR0 = 0.002
@@ -128,9 +136,14 @@ def _without_effect(config: TrainConfig) -> list[str]:
             return f"the loss of {model} does not have it"
         return f"{model} has {'anchors' if family.anchors else 'no anchors'}"
 
+    notes = {name: reason(name) for name in family.without_effect}
+    for name, (other, suits) in ONLY_WITH.items():
+        if not suits(now[other]):
+            value = f"{now[other]:g}" if isinstance(now[other], float) else now[other]
+            notes.setdefault(name, f"--{other.replace('_', '-')} is {value}")
     return [
-        f"--{name.replace('_', '-')} {now[name]:g} has no effect: {reason(name)}."
-        for name in family.without_effect
+        f"--{name.replace('_', '-')} {now[name]:g} has no effect: {why}."
+        for name, why in notes.items()
         if now[name] != default[name]
     ]
 
@@ -164,6 +177,7 @@ def _validated(given: Mapping[str, Any], source: str) -> TrainConfig:
     if data.grid_min is not None and data.grid_max is not None and data.grid_min > data.grid_max:
         raise InputError(f"{source}: --grid-min {data.grid_min} is above --grid-max {data.grid_max}.")
     _check_dp(config, source)
+    _check_scores(config.loss, source)
     if config.augment.augmentation:
         from lehr.augment.augmentation import find_augmentation, probabilities
 
@@ -192,6 +206,24 @@ def _check_dp(config: TrainConfig, source: str) -> None:
             raise InputError(
                 f"{source}: --parallel dp and {option} do not go together; use --parallel ddp, or give one."
             )
+
+
+def _check_scores(loss: LossOptions, source: str) -> None:
+    """Check that options of the class loss go together.
+
+    Raises:
+        InputError: they do not.
+    """
+    if loss.cls_loss != "bce" and loss.fl_gamma > 0:
+        raise InputError(
+            f"{source}: --cls-loss {loss.cls_loss} and --fl-gamma {loss.fl_gamma:g} are two forms of focal loss; give "
+            "one."
+        )
+    if loss.cls_loss == "vfl" and loss.label_smoothing > 0:
+        raise InputError(
+            f"{source}: --cls-loss vfl and --label-smoothing do not go together, since varifocal loss takes every "
+            "target above 0 for an object; give one, or --cls-loss qfl."
+        )
 
 
 def describe_validation(error: ValidationError, source: str = "options") -> str:

@@ -104,6 +104,10 @@ class TrainOptions(TypedDict, total=False):
     """Gain of the box loss (unset: YOLOv8 7.5, with anchors 0.05)."""
     cls: float | None
     """Gain of the class loss (unset: 0.5, for `shapes` with anchors 1)."""
+    box_loss: Literal["ciou", "diou", "giou", "siou", "eiou", "wiou", "nwd"]
+    """Loss of the boxes; wiou is Wise-IoU's version 1, nwd the normalized Wasserstein distance for tiny objects."""
+    nwd_constant: float
+    """Constant C of the normalized Wasserstein distance, pixels: the mean size of the objects, sqrt(width height)."""
     dfl: float
     """Gain of the distribution focal loss, YOLOv8."""
     obj: float
@@ -114,6 +118,16 @@ class TrainOptions(TypedDict, total=False):
     """Weight of the positive term of the objectness loss, families with anchors."""
     fl_gamma: float
     """Exponent of the focal loss of classes and objectness, e.g. 1.5; 0 is off."""
+    fl_alpha: float
+    """Weight of positives against negatives in the focal loss."""
+    cls_loss: Literal["bce", "qfl", "vfl"]
+    """Loss of the scores: cross-entropy, quality focal loss or varifocal loss; with anchors of the objectness, too."""
+    qfl_beta: float
+    """Exponent of the quality focal loss."""
+    vfl_alpha: float
+    """Weight of what is no object in the varifocal loss."""
+    vfl_gamma: float
+    """Exponent of what is no object in the varifocal loss."""
     label_smoothing: float
     """Share by which class targets are pulled towards the middle, e.g. 0.1; 0 is off."""
     class_weights: float

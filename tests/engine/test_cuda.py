@@ -27,11 +27,16 @@ from lehr.errors import LehrError, Stopped
 from lehr.evaluation.evaluator import evaluate
 from lehr.evaluation.nms import suppress
 from lehr.losses.anchor_based import AnchorBasedLoss
+from lehr.losses.bce import ModulatingFactor
+from lehr.losses.box_losses import BoxLoss
 from lehr.losses.build import build_loss
+from lehr.losses.focal import FocalFactor
+from lehr.losses.quality_focal import QualityFocalFactor, VarifocalFactor
 from lehr.losses.task_aligned import TaskAlignedLoss
 from lehr.models.build import build_model
 from lehr.models.dfl_head import DFLPrediction
 from lehr.options import LossOptions
+from lehr.options.loss import BoxLossName
 from lehr.techniques.auto import choose_optimizer
 from lehr.techniques.ema import ModelEma
 from lehr.techniques.multi_scale import resized
@@ -43,23 +48,24 @@ pytestmark = [
 ]
 
 
-def test_the_loss_is_that_of_the_cpu() -> None:
+@pytest.mark.parametrize("kind", ["ciou", "diou", "giou", "siou", "eiou", "wiou", "nwd"])
+def test_the_loss_is_that_of_the_cpu(kind: BoxLossName) -> None:
+    loss = TaskAlignedLoss(least_side=16.0, box_loss=BoxLoss(kind), factor=QualityFocalFactor())
     for seed, counts in enumerate([[3, 0, 5], [1], [12, 2]]):
         prediction, boxes, classes = random_case(seed, counts)
         padded, numbers = pad(boxes, classes, dtype=torch.float32)
         there = DFLPrediction(*(getattr(prediction, name).cuda() for name in DFLPrediction.__dataclass_fields__))
-        ours = TaskAlignedLoss(least_side=16.0)(there, padded.cuda(), numbers.cuda())
-        expected = TaskAlignedLoss(least_side=16.0)(prediction, padded, numbers)
+        ours, expected = loss(there, padded.cuda(), numbers.cuda()), loss(prediction, padded, numbers)
         torch.testing.assert_close(ours.cpu(), expected, rtol=1e-4, atol=1e-6)
 
 
-@pytest.mark.parametrize("gamma", [0.0, 1.5])
-def test_the_anchor_based_loss_is_that_of_the_cpu(gamma: float) -> None:
+@pytest.mark.parametrize("factor", [None, FocalFactor(1.5), VarifocalFactor()])
+def test_the_anchor_based_loss_is_that_of_the_cpu(factor: ModulatingFactor | None) -> None:
     for seed, counts in enumerate([[3, 0, 5], [1], [20, 15]]):
         prediction, _, boxes, classes = anchored.random_case(seed, counts)
         padded, numbers = anchored.pad(boxes, classes)
         moved = {name: getattr(prediction, name).cuda() for name in ("logits", "cells", "sizes", "strides", "anchors")}
-        loss = AnchorBasedLoss(gamma=gamma, cls_pw=0.9, smoothing=0.1)
+        loss = AnchorBasedLoss(factor=factor, cls_pw=0.9, smoothing=0.1)
         ours = loss(dataclasses.replace(prediction, **moved), padded.cuda(), numbers.cuda())
         torch.testing.assert_close(ours.cpu(), loss(prediction, padded, numbers), rtol=1e-4, atol=1e-6)
 
@@ -80,14 +86,15 @@ def no_waiting() -> Iterator[None]:
 
 @pytest.mark.usefixtures("no_waiting")
 @pytest.mark.parametrize("name", ["yolov8n", "yolov5n", "yolov3-spp"])
-def test_a_step_never_waits_for_the_device(name: str) -> None:
+@pytest.mark.parametrize("given", [{"fl_gamma": 1.5}, {"cls_loss": "qfl", "box_loss": "siou", "tal_topk": 13}])
+def test_a_step_never_waits_for_the_device(name: str, given: dict[str, Any]) -> None:
     model = build_model(name, ("a", "b"), width=0.25).cuda().to(memory_format=torch.channels_last).train()
     optimizer = build_optimizer(model, choose_optimizer("AdamW", classes=2, images=1, epochs=1), 5e-4)
     ema = ModelEma(model)
     images = torch.randint(0, 255, (4, 3, 64, 64), dtype=torch.uint8).cuda()
     boxes = torch.tensor([[[4.0, 4.0, 40.0, 40.0]]]).repeat(4, 1, 1).cuda()
     classes = torch.zeros(4, 1, dtype=torch.int64).cuda()
-    options = LossOptions(least_side=16, fl_gamma=1.5, cls_pw=0.9, obj_pw=0.9, label_smoothing=0.1)
+    options = LossOptions(least_side=16, cls_pw=0.9, obj_pw=0.9, label_smoothing=0.1, **given)
     measured = build_loss(model, options, 64, torch.tensor([0.5, 2.0]).cuda())
     for attempt in range(3):
         torch.cuda.set_sync_debug_mode("error" if attempt == 2 else "default")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 from tests.losses.oracle import ciou, sigmoid
@@ -26,9 +28,17 @@ def cells_of(x: float, y: float, width: int, height: int) -> list[tuple[int, int
     return found
 
 
-def bce(logit: float, target: float, positive: float, gamma: float) -> float:
+def bce(
+    logit: float,
+    target: float,
+    positive: float,
+    gamma: float,
+    factor: Callable[[float, float], float] | None = None,
+) -> float:
     p = 1 / (1 + np.exp(-logit))
     loss = -(positive * target * np.log(p) + (1 - target) * np.log(1 - p))
+    if factor is not None:
+        return float(loss * factor(p, target))
     correct = target * p + (1 - target) * (1 - p)
     alpha = target * 0.25 + (1 - target) * 0.75
     return float(loss * alpha * (1 - correct) ** gamma) if gamma > 0 else float(loss)
@@ -47,6 +57,9 @@ def loss(
     obj_pw: float = 1.0,
     gamma: float = 0.0,
     class_weights: Array | None = None,
+    box_loss: Callable[[Array, Array], float] = lambda a, b: 1 - ciou(a, b),
+    in_pixels: bool = False,
+    factor: Callable[[float, float], float] | None = None,
 ) -> Array:
     """(box, obj, cls) times the batch size; `levels` (batch, anchors, h, w, 5 + classes) each, `anchors` in pixels."""
     batch, names = len(levels[0]), levels[0].shape[-1] - 5
@@ -72,16 +85,19 @@ def loss(
                         twice = 2 * sigmoid(row[:4])
                         centre = (twice[:2] - 0.5 + (column, line)) * stride
                         half = twice[2:] ** 2 * (aw, ah) / 2
-                        overlap = ciou(box / stride, np.concatenate((centre - half, centre + half)) / stride)
-                        box_losses.append(1 - overlap)
+                        predicted = np.concatenate((centre - half, centre + half))
+                        overlap = ciou(box / stride, predicted / stride)
+                        unit = 1 if in_pixels else stride
+                        box_losses.append(box_loss(predicted / unit, box / unit))
                         target[image, a, line, column] = max(overlap, 0)
                         for c in range(names):
                             wanted = (1 - smoothing / 2) if c == number else smoothing / 2
-                            class_losses.append(weights[number] * bce(row[5 + c], wanted, cls_pw, gamma))
+                            class_losses.append(weights[number] * bce(row[5 + c], wanted, cls_pw, gamma, factor))
         if box_losses:
             total[0] += np.mean(box_losses)
             total[2] += np.mean(class_losses) if names > 1 else 0
-        objectness = [bce(o, t, obj_pw, gamma) for o, t in zip(logits[..., 4].ravel(), target.ravel(), strict=True)]
+        pairs = zip(logits[..., 4].ravel(), target.ravel(), strict=True)
+        objectness = [bce(o, t, obj_pw, gamma, factor) for o, t in pairs]
         total[1] += LEVELS[level] * np.mean(objectness)
     return np.asarray(total * np.array(gains) * batch)
 

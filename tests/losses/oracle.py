@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -92,6 +93,9 @@ def loss(
     cls_pw: float = 1.0,
     gamma: float = 0.0,
     class_weights: Array | None = None,
+    box_loss: Callable[[Array, Array], float] = lambda a, b: 1 - ciou(a, b),
+    in_pixels: bool = False,
+    factor: Callable[[float, float], float] | None = None,
 ) -> Array:
     """(box, cls, dfl) times the batch size; `distances` (batch, points, 64), `logits` (batch, points, classes)."""
     box_sum = cls_sum = dfl_sum = total = 0.0
@@ -111,7 +115,8 @@ def loss(
             weight = targets.weights[p]
             wanted[p] = weight * smoothing / 2
             wanted[p, classes[i][o]] = weight * (1 - smoothing / 2)
-            box_sum += weight * (1 - ciou(predicted[p] / strides[p], boxes[i][o] / strides[p]))
+            unit = 1 if in_pixels else strides[p]
+            box_sum += weight * box_loss(predicted[p] / unit, boxes[i][o] / unit)
             x1, y1, x2, y2 = boxes[i][o]
             true = np.array([points[p, 0] - x1, points[p, 1] - y1, x2 - points[p, 0], y2 - points[p, 1]]) / strides[p]
             for side in range(4):
@@ -125,6 +130,9 @@ def loss(
         if gamma > 0:
             correct = wanted * probability + (1 - wanted) * (1 - probability)
             entropy_of_class *= (wanted * 0.25 + (1 - wanted) * 0.75) * (1 - correct) ** gamma
+        if factor is not None:
+            pairs = zip(probability.ravel(), wanted.ravel(), strict=True)
+            entropy_of_class *= np.array([factor(p, t) for p, t in pairs]).reshape(wanted.shape)
         if class_weights is not None:
             for p in range(len(points)):
                 if targets.objects[p] >= 0:

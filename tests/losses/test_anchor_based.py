@@ -9,6 +9,7 @@ from tests.losses import anchor_oracle as oracle
 
 from lehr.losses.anchor_based import AnchorBasedLoss, scaled_gains
 from lehr.losses.anchor_matching import match, shape_ratio
+from lehr.losses.focal import FocalFactor
 from lehr.models.anchor_head import AnchorPrediction, anchor_rows, default_anchors
 from lehr.techniques.class_weights import class_weights
 
@@ -57,7 +58,9 @@ VARIATIONS: list[dict[str, float]] = [
 @pytest.mark.parametrize("counts", [[3, 0, 9], [1], [20, 15]])
 def test_the_loss_agrees_with_the_slow_version(counts: list[int], variation: dict[str, float]) -> None:
     prediction, levels, boxes, classes = random_case(sum(counts), counts)
-    loss = AnchorBasedLoss(box=0.05, obj=0.7, cls=0.3, **variation)
+    given = {name: value for name, value in variation.items() if name != "gamma"}
+    factor = FocalFactor(variation["gamma"]) if "gamma" in variation else None
+    loss = AnchorBasedLoss(box=0.05, obj=0.7, cls=0.3, factor=factor, **given)
     slow = oracle.loss(levels, prediction.anchors.double().numpy(), boxes, classes, (0.05, 0.7, 0.3), **variation)
     np.testing.assert_allclose(loss(prediction, *pad(boxes, classes)).numpy(), slow, rtol=2e-5)
 

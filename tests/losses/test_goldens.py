@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from lehr.losses.anchor_based import AnchorBasedLoss
+from lehr.losses.focal import FocalFactor
 from lehr.losses.task_aligned import TaskAlignedLoss
 from lehr.models.anchor_head import AnchorPrediction, anchor_rows
 from lehr.models.dfl_head import DFLPrediction, anchor_points
@@ -72,7 +73,7 @@ def test_anchor_based_loss_and_gradients_equal_the_published_trainers(name: str)
         smoothing=hyp["label_smoothing"],
         cls_pw=hyp["cls_pw"],
         obj_pw=hyp["obj_pw"],
-        gamma=hyp["fl_gamma"],
+        factor=FocalFactor(hyp["fl_gamma"]) if hyp["fl_gamma"] else None,
     )(AnchorPrediction(rows, cells, sizes, strides, anchors, grids), boxes, classes)
     torch.autograd.backward(loss.sum())
 

@@ -15,7 +15,7 @@ from tests.losses import oracle
 from lehr.config import build_config
 from lehr.errors import InputError
 from lehr.losses import task_aligned_assigner as assign_module
-from lehr.losses.bce import BinaryLoss
+from lehr.losses.focal import FocalFactor
 from lehr.losses.label_smoothing import smoothed
 from lehr.losses.task_aligned import TaskAlignedLoss, distribution_focal_loss
 from lehr.losses.task_aligned_assigner import assign
@@ -129,7 +129,7 @@ def test_families_with_anchors_say_that_they_do_not_assign_so() -> None:
 def test_the_page_of_label_smoothing_gives_the_targets_of_the_code() -> None:
     """Its formula and example: the target score of the point scales the share of every class."""
     page = (ROOT / "docs" / "techniques" / "label-smoothing.md").read_text()
-    found = re.search(r"score of ([\d.]+) and S of ([\d.]+)[^:]*: ([\d.]+) for its class, ([\d.]+) for", page)
+    found = re.search(r"score of ([\d.]+) and [sS] of ([\d.]+)[^:]*: ([\d.]+) for its class, ([\d.]+) for", page)
     assert found is not None
     score, share, own, other = (float(number) for number in found.groups())
     targets = torch.tensor([score, 0.0, 0.0])
@@ -138,12 +138,12 @@ def test_the_page_of_label_smoothing_gives_the_targets_of_the_code() -> None:
     prediction, boxes, classes = random_case(9, [4, 0, 3])
     seen = []
 
-    def remember(self: BinaryLoss, logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    def remember(logits: torch.Tensor, targets: torch.Tensor, *_: object) -> torch.Tensor:
         seen.append(targets)
         return logits * 0
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(BinaryLoss, "__call__", remember)
+        patch.setattr("lehr.losses.task_aligned.binary_loss", remember)
         for smoothing in (0.0, share):
             TaskAlignedLoss(smoothing=smoothing)(prediction, *pad(boxes, classes, dtype=torch.float32))
     plain, pulled = seen
@@ -172,7 +172,9 @@ def test_the_loss_agrees_with_the_slow_version() -> None:
 def test_variations_of_the_class_loss_agree_with_the_slow_version(variation: dict[str, float]) -> None:
     prediction, boxes, classes = random_case(9, [4, 0, 3])
     weights = np.array([0.5, 2.0, 1.0])[:CLASSES]
-    ours = TaskAlignedLoss(**variation, class_weights=torch.from_numpy(weights).float())
+    given = {name: value for name, value in variation.items() if name != "gamma"}
+    factor = FocalFactor(variation["gamma"]) if "gamma" in variation else None
+    ours = TaskAlignedLoss(**given, factor=factor, class_weights=torch.from_numpy(weights).float())
     slow = oracle.loss(
         prediction.distances.numpy(),
         prediction.logits.numpy(),

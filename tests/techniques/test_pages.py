@@ -31,7 +31,6 @@ PAGES = read_pages()
 SECTIONS = (course, updates, start, data, loss, scores, augmentation, covering, device)
 CHECKS = {name: checks for section in SECTIONS for name, checks in section.CHECKS.items()}
 UNCONVERTED = {
-    "box-losses",
     "clipping",
 }
 """Pages that are not held to all this yet; none is added."""

@@ -12,9 +12,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from lehr.losses.bce import BinaryLoss
-from lehr.losses.iou import ciou
+from lehr.losses.bce import binary_loss
+from lehr.losses.box_losses import TITLES, BoxLoss
+from lehr.losses.focal import FocalFactor
 from lehr.losses.label_smoothing import smoothed
+from lehr.losses.quality_focal import QualityFocalFactor, VarifocalFactor
 from lehr.losses.task_aligned import distribution_focal_loss
 from lehr.plots.figure import COLOURS, new_figure, save_figure
 from lehr.techniques.class_weights import class_weights
@@ -30,7 +32,7 @@ def label_smoothing() -> None:
     logits = torch.linspace(-3, 9, 300)
     for smoothing in (0.0, 0.05, 0.1, 0.2):
         targets = smoothed(torch.ones_like(logits), smoothing)
-        loss = BinaryLoss()(logits, targets)
+        loss = binary_loss(logits, targets)
         axis.plot(logits.sigmoid(), loss - loss.min(), label=f"smoothing {smoothing:g}")
         axis.plot(float(logits[loss.argmin()].sigmoid()), 0, "o", markersize=4, color=axis.lines[-1].get_color())
     axis.set(
@@ -44,11 +46,24 @@ def focal_loss() -> None:
     figure, (axis,) = new_figure(1, 1, width=6, height=3)
     logits = torch.linspace(-5, 5, 300)
     for gamma in (0.0, 0.5, 1.5, 3.0):
-        loss = BinaryLoss(gamma=gamma)(logits, torch.ones_like(logits))
+        loss = binary_loss(logits, torch.ones_like(logits), factor=FocalFactor(gamma) if gamma else None)
         axis.plot(logits.sigmoid(), loss, label=f"gamma {gamma:g}" if gamma else "off")
     axis.set(xlabel="score given to the true class", ylabel="loss", yscale="log", ylim=(1e-6, 10))
     axis.legend(frameon=False)
     save_figure(figure, HERE / "focal-loss.svg")
+
+
+def quality_focal_loss() -> None:
+    figure, axes = new_figure(1, 2, height=3.2)
+    logits = torch.linspace(-5, 5, 300)
+    losses = {"cross-entropy": None, "quality focal": QualityFocalFactor(), "varifocal": VarifocalFactor()}
+    for axis, target, title in zip(axes, (0.0, 0.7), ("background", "a box of quality 0.7"), strict=True):
+        for label, factor in losses.items():
+            loss = binary_loss(logits, torch.full_like(logits, target), factor=factor)
+            axis.plot(logits.sigmoid(), loss, label=label)
+        axis.set(xlabel="score", ylabel="loss", title=title, ylim=(0, 2.5))
+        axis.legend(frameon=False)
+    save_figure(figure, HERE / "quality-focal-loss.svg")
 
 
 def bars_of_classes() -> None:
@@ -80,10 +95,11 @@ def box_losses() -> None:
     shifts = torch.linspace(0, 60, 200)
     moved = true + torch.stack((shifts, torch.zeros_like(shifts), shifts, torch.zeros_like(shifts)), -1)
     inter = (20 - shifts).clamp(min=0) * 20
-    overlap.plot(shifts, 1 - inter / (800 - inter), label="1 - IoU: flat once apart")
-    overlap.plot(shifts, 1 - ciou(true, moved), label="1 - CIoU: still says where to go")
-    overlap.set(xlabel="pixels that a box of 20 is off", ylabel="loss")
-    overlap.legend(frameon=False)
+    overlap.plot(shifts, 1 - inter / (800 - inter), color="#6b7280", linestyle=":", label="1 - IoU: flat once apart")
+    for kind, title in TITLES.items():
+        overlap.plot(shifts, BoxLoss(kind)(moved, true, torch.ones(1)), label=title)
+    overlap.set(xlabel="pixels that a box of 20 is off", ylabel="loss", ylim=(0, 2.4))
+    overlap.legend(frameon=False, ncols=2, fontsize=7)
     distances = torch.linspace(0, 8, 200)
     for low, share in ((3, 0.25), (3, 0.5)):
         logits = torch.full((1, 4, 16), -6.0)
@@ -98,6 +114,7 @@ def box_losses() -> None:
 PICTURES: dict[str, Callable[[], None]] = {
     "label-smoothing": label_smoothing,
     "focal-loss": focal_loss,
+    "quality-focal-loss": quality_focal_loss,
     "class-weights": bars_of_classes,
     "frequency-bias": bars_of_classes,
     "box-losses": box_losses,

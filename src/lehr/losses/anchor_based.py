@@ -1,22 +1,26 @@
 """The loss of YOLOv3 and YOLOv5: boxes, objectness and classes of the anchors that objects match.
 
-- box: `1 - CIoU` of the matched anchors' boxes (Zheng et al., 2020), the mean of each level.
-- obj: binary cross-entropy of every anchor's objectness against the CIoU its box reaches (clamped at 0), the mean of
-  each level; levels weigh 4, 1 and 0.4, since the fine ones hold many more cells.
+- box: `1 - CIoU` of the matched anchors' boxes (Zheng et al., 2020), or another of `box_losses.py`, the mean of each
+  level.
+- obj: binary cross-entropy of every anchor's objectness against the CIoU its box reaches (clamped at 0), whatever the
+  loss of the boxes, the mean of each level; levels weigh 4, 1 and 0.4, since the fine ones hold many more cells.
 - cls: binary cross-entropy of the matched anchors' classes, the mean of each level. A single class needs none.
+
+Focal losses apply to obj and cls.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar, Self
 
 import torch
 from torch import Tensor
 
 from lehr.losses.anchor_matching import match
-from lehr.losses.bce import BinaryLoss, one_hot
+from lehr.losses.bce import ModulatingFactor, binary_loss, modulating_factor, one_hot
+from lehr.losses.box_losses import BoxLoss
 from lehr.losses.iou import ciou
 from lehr.losses.label_smoothing import smoothed
 from lehr.losses.loss import Loss, supports_dynamic_shapes
@@ -35,11 +39,12 @@ class AnchorBasedLoss(Loss):
         box: gain of the box loss.
         obj: gain of the objectness loss.
         cls: gain of the class loss.
+        box_loss: loss of the boxes.
         anchor_t: largest ratio of a matching object's and anchor's sides.
         smoothing: label smoothing of the classes, 0 to 1.
         cls_pw: weight of the positive term of the class loss.
         obj_pw: weight of the positive term of the objectness loss.
-        gamma: exponent of the focal factor of both; 0 is off.
+        factor: modulating factor of both, such as that of focal loss; None for none.
         class_weights: (classes,), factor of the class loss of the anchors that answer for objects of each class, on
             the device; None for none.
     """
@@ -47,11 +52,12 @@ class AnchorBasedLoss(Loss):
     box: float = 0.05
     obj: float = 1.0
     cls: float = 0.5
+    box_loss: BoxLoss = field(default_factory=BoxLoss)
     anchor_t: float = 4.0
     smoothing: float = 0.0
     cls_pw: float = 1.0
     obj_pw: float = 1.0
-    gamma: float = 0.0
+    factor: ModulatingFactor | None = None
     class_weights: Tensor | None = None
 
     parts: ClassVar[tuple[str, ...]] = ("box", "obj", "cls")
@@ -72,11 +78,12 @@ class AnchorBasedLoss(Loss):
             box=box,
             obj=obj,
             cls=class_gain,
+            box_loss=BoxLoss(options.box_loss, options.nwd_constant),
             anchor_t=options.anchor_t,
             smoothing=options.label_smoothing,
             cls_pw=options.cls_pw,
             obj_pw=options.obj_pw,
-            gamma=options.fl_gamma,
+            factor=modulating_factor(options),
             class_weights=class_weights,
         )
 
@@ -90,7 +97,7 @@ class AnchorBasedLoss(Loss):
         matches = match(boxes, classes, prediction.anchors, prediction.grids, STRIDES, self.anchor_t)
         if boxes.shape[1]:
             found = [self._level(prediction, logits, boxes, classes, *of_level, target) for of_level in matches]
-        obj = BinaryLoss(self.obj_pw, self.gamma)(logits[..., OBJECTNESS], target)
+        obj = binary_loss(logits[..., OBJECTNESS], target, self.obj_pw, self.factor)
         cells = [prediction.anchors.shape[1] * height * width for height, width in prediction.grids]
         levels = zip(LEVEL_WEIGHTS, torch.split(obj, cells, 1), strict=True)
         sums = (
@@ -135,16 +142,17 @@ class AnchorBasedLoss(Loss):
         predicted = boxes_from_logits(
             matched[:, BOX], prediction.cells[rows], prediction.sizes[rows], prediction.strides[rows]
         )
-        strides = prediction.strides[rows]
-        overlap = ciou(boxes[image, gt] / strides, predicted / strides)
+        strides, own_boxes = prediction.strides[rows], boxes[image, gt]
+        overlap = ciou(own_boxes / strides, predicted / strides)
         _write_target(target.view(-1), image * target.shape[1] + rows, overlap.detach().clamp(min=0), rank, weight)
-        box = ((1 - overlap) * weight).sum()
+        of_boxes = 1 - overlap if self.box_loss.kind == "ciou" else self.box_loss(own_boxes, predicted, strides)
+        box = (of_boxes * weight).sum()
         names = matched.shape[1] - CLASSES.start
         if names == 1:
             return box, box * 0, count
         class_ids = classes[image, gt]
         wanted = smoothed(one_hot(class_ids, names), self.smoothing)
-        loss = BinaryLoss(self.cls_pw, self.gamma)(matched[:, CLASSES], wanted).mean(1)
+        loss = binary_loss(matched[:, CLASSES], wanted, self.cls_pw, self.factor).mean(1)
         if self.class_weights is not None:
             loss = loss * self.class_weights[class_ids.clamp(min=0)]
         return box, (loss * weight).sum(), count

@@ -6,30 +6,48 @@ Loss", 2020.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from torch import Tensor
 
-from lehr.technique import Section, State, Switch, Technique
+from lehr.technique import Run, Section, State, Switch, Technique
 
-FOCAL_ALPHA = 0.25
+MIN_ERROR = 1e-12
+"""Keeps the gradient finite where an example is right to the last bit and gamma is below 1."""
 
 
-def focal_factor(logits: Tensor, targets: Tensor, gamma: float, alpha: float = FOCAL_ALPHA) -> Tensor:
-    """Factor of the cross-entropy in the focal loss: `alpha_t (1 - p_t)^gamma`, so that easy examples count less.
+@dataclass(frozen=True, slots=True)
+class FocalFactor:
+    """The modulating factor of the focal loss: `alpha_t (1 - p_t)^gamma`, so that easy examples count less.
 
     `p_t = t p + (1 - t)(1 - p)` and `alpha_t = t alpha + (1 - t)(1 - alpha)`, with p the probability and t the target,
-    which may lie between 0 and 1.
+    which may be between 0 and 1.
 
-    Args:
-        logits: any shape.
-        targets: the same shape, 0 to 1.
+    Attributes:
         gamma: how strongly easy examples are played down, 0 or more.
         alpha: weight of positives against negatives, 0 to 1.
     """
-    probability = logits.sigmoid()
-    correct = targets * probability + (1 - targets) * (1 - probability)
-    balance = targets * alpha + (1 - targets) * (1 - alpha)
-    factor: Tensor = balance * (1 - correct) ** gamma
-    return factor
+
+    gamma: float
+    alpha: float = 0.25
+
+    def __call__(self, logits: Tensor, targets: Tensor) -> Tensor:
+        """The factor of each element.
+
+        Args:
+            logits: any shape.
+            targets: the same shape, 0 to 1.
+        """
+        probability = logits.sigmoid()
+        correct = targets * probability + (1 - targets) * (1 - probability)
+        balance = targets * self.alpha + (1 - targets) * (1 - self.alpha)
+        factor: Tensor = balance * (1 - correct).clamp(min=MIN_ERROR) ** self.gamma
+        return factor
+
+
+def _state(run: Run) -> State:
+    loss = run.config.loss
+    return State(loss.fl_gamma > 0, f"gamma {loss.fl_gamma:g}, alpha {loss.fl_alpha:g}")
 
 
 TECHNIQUE = Technique(
@@ -37,8 +55,8 @@ TECHNIQUE = Technique(
     page="focal-loss",
     section=Section.LOSS,
     order=50,
-    options=("fl_gamma",),
+    options=("fl_gamma", "fl_alpha"),
     why="easy background counts less",
-    state=lambda run: State(run.config.loss.fl_gamma > 0, f"gamma {run.config.loss.fl_gamma:g}"),
+    state=_state,
     switches=(Switch("focal_loss", {"fl_gamma": 1.5}, {"fl_gamma": 0.0}, aliases=("fl_gamma",)),),
 )

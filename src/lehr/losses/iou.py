@@ -8,14 +8,12 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from lehr.technique import Run, Section, State, Technique
-
 Corners = Sequence[Tensor]
 """Left, top, right and bottom of boxes, each (...)."""
 
 
-def _intersection(a: Corners, b: Corners) -> Tensor:
-    """Area that boxes share with those at the same place, (...)."""
+def intersection(a: Corners, b: Corners) -> Tensor:
+    """Compute the area that boxes share with those at the same place, (...)."""
     (ax1, ay1, ax2, ay2), (bx1, by1, bx2, by2) = a, b
     width = (torch.minimum(ax2, bx2) - torch.maximum(ax1, bx1)).clamp_(min=0)
     height = (torch.minimum(ay2, by2) - torch.maximum(ay1, by1)).clamp_(min=0)
@@ -35,10 +33,28 @@ def box_iou_aligned(a: Tensor, b: Tensor, eps: float = 1e-9) -> Tensor:
     """
     corners_a = ax1, ay1, ax2, ay2 = a.unbind(-1)
     corners_b = bx1, by1, bx2, by2 = b.unbind(-1)
-    inter = _intersection(corners_a, corners_b)
+    inter = intersection(corners_a, corners_b)
     areas_a = (ax2 - ax1).clamp(min=0) * (ay2 - ay1).clamp(min=0)
     areas_b = (bx2 - bx1).clamp(min=0) * (by2 - by1).clamp(min=0)
     return inter / (areas_a + areas_b - inter).clamp(min=eps)
+
+
+def aspect_difference(aw: Tensor, ah: Tensor, bw: Tensor, bh: Tensor) -> Tensor:
+    """Compute CIoU's difference of the aspect ratios, `(4 / pi^2) (atan(w_b / h_b) - atan(w_a / h_a))^2`, 0 to 1.
+
+    Args:
+        aw: widths, (...).
+        ah: heights, above 0.
+        bw: widths of the others.
+        bh: heights of the others, above 0.
+    """
+    return (4 / math.pi**2) * (torch.atan(bw / bh) - torch.atan(aw / ah)) ** 2
+
+
+@torch.no_grad()
+def trade_off(v: Tensor, iou: Tensor, eps: float = 1e-7) -> Tensor:
+    """Compute CIoU's weight of the aspect ratios, `v / (1 - IoU + v)`, 0 to 1, without a gradient."""
+    return v / (v - iou + (1 + eps))
 
 
 def ciou(a: Tensor, b: Tensor, eps: float = 1e-7) -> Tensor:
@@ -60,32 +76,11 @@ def ciou(a: Tensor, b: Tensor, eps: float = 1e-7) -> Tensor:
     corners_b = bx1, by1, bx2, by2 = b.unbind(-1)
     aw, ah = ax2 - ax1, ay2 - ay1 + eps
     bw, bh = bx2 - bx1, by2 - by1 + eps
-    inter = _intersection(corners_a, corners_b)
+    inter = intersection(corners_a, corners_b)
     iou = inter / (aw * ah + bw * bh - inter + eps)
     enclosing_w = torch.maximum(ax2, bx2) - torch.minimum(ax1, bx1)
     enclosing_h = torch.maximum(ay2, by2) - torch.minimum(ay1, by1)
     diagonal = enclosing_w**2 + enclosing_h**2 + eps
     distance = ((bx1 + bx2 - ax1 - ax2) ** 2 + (by1 + by2 - ay1 - ay2) ** 2) / 4
-    v = (4 / math.pi**2) * (torch.atan(bw / bh) - torch.atan(aw / ah)) ** 2
-    with torch.no_grad():
-        alpha = v / (v - iou + (1 + eps))
-    return iou - (distance / diagonal + v * alpha)
-
-
-def _state(run: Run) -> State:
-    loss = run.config.loss
-    gain = run.config.family.gains["box"] if loss.box is None else loss.box
-    distances = f"; distances as distributions, gain {loss.dfl:g}" if "dfl" in run.config.family.options else ""
-    return State(True, f"CIoU, gain {gain:g}{distances}")
-
-
-TECHNIQUE = Technique(
-    name="box losses",
-    page="box-losses",
-    section=Section.LOSS,
-    order=30,
-    options=("box", "dfl"),
-    why="what is learned is the overlap that is evaluated",
-    state=_state,
-    code=("losses/task_aligned.py",),
-)
+    v = aspect_difference(aw, ah, bw, bh)
+    return iou - (distance / diagonal + v * trade_off(v, iou, eps))

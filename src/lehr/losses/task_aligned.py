@@ -1,7 +1,7 @@
 """The loss of YOLOv8: class scores, boxes and distance distributions of task-aligned anchor points.
 
-- class: binary cross-entropy of every score against the assigned target score.
-- box: `1 - CIoU` of the points that answer for an object (Zheng et al., 2020).
+- class: binary cross-entropy of every score against the assigned target score, or a focal loss.
+- box: `1 - CIoU` of the points that answer for an object (Zheng et al., 2020), or another of `box_losses.py`.
 - dfl: cross-entropy of the two bins around the true distance, weighted by nearness (Distribution Focal Loss; Li et
   al., "Generalized Focal Loss", 2020).
 
@@ -11,14 +11,14 @@ Each is weighted by the target score and divided by the sum of all target scores
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar, Self
 
 import torch
 from torch import Tensor
 
-from lehr.losses.bce import BinaryLoss
-from lehr.losses.iou import ciou
+from lehr.losses.bce import ModulatingFactor, binary_loss, modulating_factor
+from lehr.losses.box_losses import BoxLoss
 from lehr.losses.label_smoothing import smoothed
 from lehr.losses.loss import Loss, supports_dynamic_shapes
 from lehr.losses.task_aligned_assigner import assign
@@ -52,6 +52,7 @@ def _regression(
     strides: Tensor,
     positive: Tensor,
     weights: Tensor,
+    box_loss: BoxLoss,
 ) -> tuple[Tensor, Tensor]:
     """Weighted sums of the box and dfl losses over the positive points.
 
@@ -69,7 +70,7 @@ def _regression(
     if not supports_dynamic_shapes(distance_logits.device):
         # Points without an object compare their box with itself: a finite value that weighs nothing.
         own_boxes = torch.where(positive.unsqueeze(-1), own_boxes, predicted.detach())
-    box = (1 - ciou(predicted / strides, own_boxes / strides)) * weights
+    box = box_loss(predicted, own_boxes, strides) * weights
     dfl = distribution_focal_loss(logits.flatten(0, -3), true_distances.flatten(0, -2)) * weights.flatten()
     return box.sum(), dfl.sum()
 
@@ -82,13 +83,14 @@ class TaskAlignedLoss(Loss):
         box: gain of the box loss.
         cls: gain of the class loss.
         dfl: gain of the distribution focal loss.
+        box_loss: loss of the boxes.
         tal_topk: most points that answer for an object.
         tal_alpha: exponent of the score in the alignment.
         tal_beta: exponent of the overlap in the alignment.
         least_side: shortest side of the box in which an object finds its candidate points, pixels; 0 is off.
         smoothing: label smoothing at the points that answer for an object, 0 to 1.
         cls_pw: weight of the positive term of the class loss.
-        gamma: exponent of the focal factor of the class loss; 0 is off.
+        factor: modulating factor of the class loss, such as that of focal loss; None for none.
         class_weights: (classes,), factor of the class loss of the points that answer for objects of each class, on the
             device; None for none.
     """
@@ -96,13 +98,14 @@ class TaskAlignedLoss(Loss):
     box: float = 7.5
     cls: float = 0.5
     dfl: float = 1.5
+    box_loss: BoxLoss = field(default_factory=BoxLoss)
     tal_topk: int = 10
     tal_alpha: float = 0.5
     tal_beta: float = 6.0
     least_side: float = 0.0
     smoothing: float = 0.0
     cls_pw: float = 1.0
-    gamma: float = 0.0
+    factor: ModulatingFactor | None = None
     class_weights: Tensor | None = None
 
     parts: ClassVar[tuple[str, ...]] = ("box", "cls", "dfl")
@@ -122,13 +125,14 @@ class TaskAlignedLoss(Loss):
             box=gains["box"],
             cls=gains["cls"],
             dfl=options.dfl,
+            box_loss=BoxLoss(options.box_loss, options.nwd_constant),
             tal_topk=options.tal_topk,
             tal_alpha=options.tal_alpha,
             tal_beta=options.tal_beta,
             least_side=options.least_side,
             smoothing=options.label_smoothing,
             cls_pw=options.cls_pw,
-            gamma=options.fl_gamma,
+            factor=modulating_factor(options),
             class_weights=class_weights,
         )
 
@@ -136,10 +140,9 @@ class TaskAlignedLoss(Loss):
         """Sums over the images: (3,) box, cls and dfl, each times its gain, and (1,) the target scores."""
         distance_logits, class_logits = prediction.distances.float(), prediction.logits.float()
         points, strides = prediction.points, prediction.strides
-        binary = BinaryLoss(self.cls_pw, self.gamma)
         if boxes.shape[1] == 0:
             nothing = distance_logits.sum() * 0
-            cls = binary(class_logits, torch.zeros_like(class_logits)).sum()
+            cls = binary_loss(class_logits, torch.zeros_like(class_logits), self.cls_pw, self.factor).sum()
             return torch.stack((nothing, cls * self.cls, nothing)), class_logits.new_zeros(1)
 
         predicted = boxes_from_distances(expected_distances(distance_logits.detach()), points, strides)
@@ -157,14 +160,15 @@ class TaskAlignedLoss(Loss):
         weights = assignment.weights
         own_class = classes.clamp(min=0).gather(1, assignment.objects)
         targets = torch.zeros_like(class_logits).scatter_(2, own_class.unsqueeze(-1), weights.unsqueeze(-1))
-        of_classes = binary(class_logits, smoothed(targets, self.smoothing, weights.unsqueeze(-1)))
+        targets = smoothed(targets, self.smoothing, weights.unsqueeze(-1))
+        of_classes = binary_loss(class_logits, targets, self.cls_pw, self.factor)
         if self.class_weights is not None:  # of whole points; background keeps 1
             of_points = torch.where(assignment.positive, self.class_weights[own_class], 1.0)
             of_classes = of_classes * of_points.unsqueeze(-1)
         cls = of_classes.sum()
 
         own_boxes = boxes.gather(1, assignment.objects.unsqueeze(-1).expand(-1, -1, 4))
-        box, dfl = _regression(distance_logits, own_boxes, points, strides, assignment.positive, weights)
+        box, dfl = _regression(distance_logits, own_boxes, points, strides, assignment.positive, weights, self.box_loss)
         return torch.stack((box * self.box, cls * self.cls, dfl * self.dfl)), weights.sum().view(1)
 
     def combined(self, sums: Tensor, counts: Tensor, images: int) -> Tensor:

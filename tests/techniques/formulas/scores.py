@@ -12,7 +12,6 @@ from torch import Tensor
 from lehr.losses import task_aligned_assigner
 from lehr.losses.anchor_based import LEVEL_WEIGHTS
 from lehr.losses.anchor_matching import shape_ratio
-from lehr.losses.focal import focal_factor
 from lehr.losses.label_smoothing import smoothed
 from lehr.models.anchor_head import boxes_from_logits
 from lehr.techniques.class_weights import class_weights
@@ -27,11 +26,6 @@ def between(several: int = 1, **bounds: tuple[float, float]) -> Draw:
 
 def smooth(target: float, smoothing: float, certainty: float = 1.0) -> float:
     return float(smoothed(torch.tensor(target, dtype=torch.float64), smoothing, certainty))
-
-
-def focal(t: Tensor, p: Tensor, gamma: Tensor | float, alpha: float | None = None) -> Tensor:
-    given = {} if alpha is None else {"alpha": alpha}
-    return focal_factor(torch.logit(p), t, gamma, **given)  # type: ignore[arg-type]
 
 
 def decoded(t: Tensor, cell: Tensor, size: Tensor, stride: Tensor) -> Tensor:
@@ -79,7 +73,6 @@ def tood() -> tuple[object, ...]:
 
 
 SIDES = dict.fromkeys(("w", "h", "a_w", "a_h"), (1.0, 300.0))
-SHARES = {"t": (0.0, 1.0), "p": (0.001, 0.999)}
 
 CHECKS: dict[str, Checks] = {
     "anchor-matching": Checks(
@@ -103,13 +96,6 @@ CHECKS: dict[str, Checks] = {
                 each(lambda n_c, power: class_weights(n_c, power)),
                 lambda rng: {"n_c": whole(rng, 1, 1000, 5), "power": real(rng, 0, 2)},
             ),
-        },
-    ),
-    "focal-loss": Checks(
-        formulas={
-            "factor": Formula(tensors(focal), between(**SHARES, gamma=(0.1, 5))),
-            "p_t": Formula(tensors(lambda t, p: 1 - focal(t, p, 1.0, 0.5) / 0.5), between(**SHARES)),
-            "alpha_t": Formula(tensors(lambda t: focal(t, torch.full_like(t, 0.5), 0.0)), between(t=(0, 1))),
         },
     ),
     "label-smoothing": Checks(
