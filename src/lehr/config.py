@@ -179,10 +179,11 @@ def _validated(given: Mapping[str, Any], source: str) -> TrainConfig:
     _check_dp(config, source)
     _check_scores(config.loss, source)
     if config.augment.augmentation:
-        from lehr.augment.augmentation import find_augmentation, probabilities
+        from lehr.augment.augmentation import find_augmentation, is_code, probabilities
 
         for name, _ in probabilities(config.augment.augmentation):
-            find_augmentation(name)
+            if not is_code(name):  # code is imported by the run, not by whoever reads its options
+                find_augmentation(name)
     if config.devices.sync_bn and config.speed.compile != "off":
         raise InputError(
             f"{source}: --sync-bn and --compile {config.speed.compile} do not go together, since BatchNorm then waits "

@@ -185,7 +185,7 @@ class TrainOptions(TypedDict, total=False):
     max_box_ratio: float
     """An object's box is less than this many times as long as wide, or it is no object any more."""
     augmentation: Sequence[str]
-    """An augmentation of an installed package, NAME or NAME=PROBABILITY; may be given several times."""
+    """An augmentation of a package, or your code as package.module:object; =PROBABILITY may follow; repeatable."""
     amp: Literal["auto", "bf16", "fp16", "off"]
     """Mixed precision, checked on this model and its images first; `auto`: what the device has, bfloat16 or float16."""
     augment_on: Literal["auto", "cpu", "device"]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import math
+import os
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,8 @@ from lehr.techniques.catalog import own_techniques
 SWITCHES = [(technique, switch) for technique in own_techniques() for switch in technique.switches]
 TINY = {"imgsz": 64, "width": 0.125, "depth": 0.33, "epochs": 1, "batch": 2, "device": "cpu", "amp": "off"}
 TINY |= {"close_mosaic": 0, "optimizer": "AdamW", "nominal_batch": 2}
+CODE = "tests.engine.test_own_code:speckle"
+"""An augmentation, which a user must name."""
 every_switch = pytest.mark.parametrize(("technique", "switch"), SWITCHES, ids=[switch.name for _, switch in SWITCHES])
 
 
@@ -56,7 +59,7 @@ def weights(once: Once) -> Path:
 
 def base(technique: Technique, switch: Switch, data: Path, weights: Path) -> dict[str, Any]:
     """The options of a run that can have a technique on: its family, and what the user must give."""
-    given = {"weights": str(weights), "freeze": "1"}
+    given = {"weights": str(weights), "freeze": "1", "augmentation": CODE}
     missing = {option for option, value in switch.on.items() if value is ...} - given.keys()
     assert not missing, f"give {missing} a value here, as a user must"
     model = "yolov8n" if technique.suits(YOLOV8) else "yolov5n"
@@ -88,8 +91,10 @@ def test_a_tiny_epoch_is_trained_with_the_switch_on_and_off(
 @pytest.mark.timeout(1200)
 @every_switch
 def test_an_ablation_trains_the_switch_on_and_off_with_two_seeds(
-    technique: Technique, switch: Switch, shapes: Path, weights: Path, tmp_path: Path
+    technique: Technique, switch: Switch, shapes: Path, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # The processes of its trials import the code that is named, too.
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]), prepend=os.pathsep)
     options = {name: value for name, value in base(technique, switch, shapes, weights).items() if value is not None}
     arguments = shell_options(options).split()
     lehr("ablate", *arguments, "--techniques", switch.name, "--seeds", "2", "--jobs", "1", cwd=tmp_path)

@@ -34,7 +34,6 @@ OF_NO_TECHNIQUE = {
         "obj",
         "cls_pw",
         "obj_pw",
-        "augmentation",
         "profile",
         "device",
         "processes",
@@ -45,6 +44,8 @@ OF_NO_TECHNIQUE = {
     *("seed", "project", "name", "checkpoint_minutes", "deterministic", "callback", "strict_callbacks"),
 }
 """Options that no technique owns; a new option belongs here or to a technique."""
+ANYTHING = {"augmentation": ["my_package.fog:Fog=0.5"]}
+"""Values for options that a user must give, where "10" is none."""
 ALL = list(own_techniques())
 
 
@@ -89,7 +90,7 @@ def test_switches_are_of_the_technique_s_own_options_and_allowed(technique: Tech
         assert switch.on.keys() == switch.off.keys() <= set(technique.options)
         for side in (switch.on, switch.off):
             build_config({"data": "x", **{option: value for option, value in side.items() if value is not ...}})
-        given = {option: "10" if value is ... else value for option, value in switch.on.items()}
+        given = {option: ANYTHING.get(option, "10") if value is ... else value for option, value in switch.on.items()}
         assert switch.is_on(given) and not switch.is_on(switch.off)
 
 
@@ -100,7 +101,7 @@ def test_switches_are_of_the_technique_s_own_options_and_allowed(technique: Tech
 )
 def test_an_ablation_s_sides_are_on_and_off_in_the_run_as_well(technique: Technique) -> None:
     switch = technique.switches[0]
-    on = {option: "10" if value is ... else value for option, value in switch.on.items()}
+    on = {option: ANYTHING.get(option, "10") if value is ... else value for option, value in switch.on.items()}
     usual = {"model": model_for(technique), "optimizer": "SGD"}
     assert technique.in_run(a_run(**usual | on)).on
     assert not technique.in_run(a_run(**usual | switch.off)).on

@@ -23,7 +23,7 @@ from lehr.augment.plan import plan_sample
 from lehr.config import build_config
 from lehr.data.cache import ImageStore, open_store
 from lehr.data.load import load_dataset
-from lehr.data.loader import train_requests
+from lehr.data.loader import BatchRequest, TrainBatches, train_requests
 from lehr.data.rectangles import rectangle
 from lehr.losses.anchor_matching import match
 from lehr.losses.task_aligned_assigner import assign
@@ -117,6 +117,20 @@ def cutmix() -> None:
 
 def random_erasing() -> None:
     row("random-erasing", [("as it is", {}), *[(f"epoch {e}", {"erasing": 1, "epoch": e}) for e in (0, 1, 2)]])
+
+
+def augmentations_by_name() -> None:
+    """The weather of the example package."""
+    sys.path.insert(0, str(HERE.parents[2] / "examples" / "lehr-example" / "src"))
+    images, name = store(), "lehr_example.weather:Weather"
+    make = TrainBatches(images, AugmentOptions(**STILL, augmentation=(name,)), SIDE, 0, 100, classes=5)
+    figure, axes = new_figure(1, 4, width=9.6, height=2.7)
+    show(axes[0], *picture(images, busy(images), 0), "as it is")
+    for axis, epoch in zip(axes[1:], (0, 1, 2), strict=True):
+        batch = make(BatchRequest(epoch, [busy(images)]))
+        boxes = batch.boxes[0][batch.classes[0] >= 0].numpy()
+        show(axis, batch.images[0].permute(1, 2, 0).numpy(), boxes, f"epoch {epoch}")
+    save_figure(figure, HERE / "augmentations-by-name.png", 64)
 
 
 def hue() -> None:
@@ -306,6 +320,7 @@ PICTURES: dict[str, Callable[[], None]] = {
     "mixup": mixup,
     "mixup-beta": mixup_beta,
     "cutmix": cutmix,
+    "augmentations-by-name": augmentations_by_name,
     "random-erasing": random_erasing,
     "box-filter": box_filter,
     "hue": hue,

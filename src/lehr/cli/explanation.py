@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lehr.augment.augmentation import find_augmentation, probabilities
+from lehr.augment.augmentation import find_augmentation, is_code, probabilities
 from lehr.config import TrainConfig
 from lehr.preview import preview
 from lehr.technique import State, Technique
@@ -40,6 +40,7 @@ def _of_packages(config: TrainConfig) -> list[str]:
     """The augmentations of other packages that a run has."""
     lines = []
     for name, probability in probabilities(config.augment.augmentation):
-        why = find_augmentation(name).why or "an augmentation of another package"
+        found = "code of your own" if is_code(name) else find_augmentation(name).why
+        why = found or "an augmentation of another package"
         lines += [f"  {name}: probability {probability:g}", f"      {why} (off: leave out --augmentation {name})"]
     return lines

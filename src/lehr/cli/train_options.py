@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 from cyclopts import Group, Parameter
 
+from lehr.augment.augmentation import refuse_code
 from lehr.callbacks.names import code_notice, split_code
 from lehr.config import TrainConfig, build_config
 from lehr.hyperparameters import read_hyperparameters
@@ -90,6 +91,8 @@ class RunArguments:
             read = read_hyperparameters(self.hyp, model)
             options = {name: value for name, value in options.items() if name not in read.values} | {"hyp": self.hyp}
         options, notes = without_code(options, self.config)
+        if "augmentation" not in given:
+            refuse_code(AugmentOptions.requests_in(options), (), str(self.config))
         settings = build_config(options | given)
         return settings.model_copy(update={"notes": (*settings.notes, *notes)})
 

@@ -18,9 +18,11 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset
 
+from lehr.augment.box_filter import box_limits
 from lehr.augment.draw import draw
 from lehr.augment.gpu_plan import PackedCanvases, PlannedCrops, pack_crops, plan_crops
 from lehr.augment.letterbox import GREY, letterbox_into
+from lehr.augment.own_transforms import own_transforms, transform_canvas
 from lehr.augment.partners import Partners
 from lehr.augment.plan import plan_sample
 from lehr.augment.tiles import Plan
@@ -74,6 +76,7 @@ class TrainBatches:
         epochs: epochs of the run; mosaic closes before its end.
         rect: make each batch the smallest rectangle of whole strides that holds its images; there is no mosaic then.
         on_device: leave the drawing to the device.
+        classes: classes of the data set, which a user's own transforms keep to.
     """
 
     store: ImageStore
@@ -83,6 +86,7 @@ class TrainBatches:
     epochs: int
     rect: bool = False
     on_device: bool = False
+    classes: int = 0
 
     def mosaic_on(self, epoch: int) -> bool:
         """Return whether mosaic, mixup, CutMix and copy-paste are still on in an epoch."""
@@ -153,8 +157,32 @@ class TrainBatches:
             except ImageFault as fault:
                 first = first or fault
                 continue
-            return plan, None, first
+            return self._transformed(plan, out, epoch, chosen, repeat), None, first
         raise InputError(f"{first}\n{STAND_INS} other images could not be read either: is the data set still there?")
+
+    def _transformed(self, plan: Plan, out: NDArray[np.uint8], epoch: int, index: int, repeat: int) -> Plan:
+        """Have the user's own transforms change a canvas that is drawn, and return its plan with their objects."""
+        requests = self.options.augmentation
+        return transform_canvas(
+            plan,
+            out,
+            requests,
+            draws=lambda name: generator(self.seed, f"augmentation {name}", epoch, index, repeat),
+            limits=box_limits(self.options),
+            classes=self.classes,
+        )
+
+    def try_own_transforms(self) -> None:
+        """Call each of the user's own transforms once, so that what is wrong with it is known before the training.
+
+        Raises:
+            InputError: one fails, or gives back what cannot be trained on.
+        """
+        always = tuple(name for name, _, _ in own_transforms(self.options.augmentation))
+        if always:
+            out = np.empty((self.imgsz, self.imgsz, 3), np.uint8)
+            make = replace(self, options=self.options.model_copy(update={"augmentation": always}))
+            make._canvas(BatchRequest(0, [0]), 0, 0, (self.imgsz, self.imgsz), out)
 
     def _stand_ins(self, request: BatchRequest, index: int, repeat: int) -> Iterator[int]:
         """Images that may take the place of one, drawn only when they are asked for."""

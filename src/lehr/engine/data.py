@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import torch
 
+from lehr.augment.own_transforms import own_transforms
 from lehr.config import TrainConfig
 from lehr.data.cache import ImageStore, map_store, open_store
 from lehr.data.check import refuse_unusable
@@ -77,7 +78,11 @@ def start_data(config: TrainConfig, device: torch.device, say: Callable[[str], N
         config.epochs,
         rect,
         on_device=draws_on_device(config, device),
+        classes=len(dataset.names),
     )
+    for note in notes_on_own_transforms(config, device):
+        say(note)
+    make.try_own_transforms()
     return RunData(
         dataset,
         train_store,
@@ -91,7 +96,37 @@ def start_data(config: TrainConfig, device: torch.device, say: Callable[[str], N
 def draws_on_device(config: TrainConfig, device: torch.device) -> bool:
     """Return whether training samples are drawn on the device: `auto` does so on a GPU, whose time is cheaper."""
     where = config.speed.augment_on
+    if own_transforms(config.augment.augmentation):
+        return False
     return where == "device" or (where == "auto" and device.type == "cuda")
+
+
+def notes_on_own_transforms(config: TrainConfig, device: torch.device) -> list[str]:
+    """Say what a user's own code on finished images means for a run, a line each.
+
+    Args:
+        config: the run's options.
+        device: where the batches go.
+
+    Raises:
+        InputError: the images were to be drawn on the device.
+    """
+    names = [name for name, _, _ in own_transforms(config.augment.augmentation)]
+    if not names:
+        return []
+    named = " ".join(f"--augmentation {name}" for name in names)
+    if config.speed.augment_on == "device":
+        raise InputError(
+            f"{named}: is code that gets finished images, which --augment-on device draws only after it. Leave out "
+            "--augment-on, or give --augment-on cpu."
+        )
+    notes = [
+        f"{named}: is code that Lehr does not know. The run repeats and resumes to the last bit as long as that code "
+        "stays as it is, keeps nothing between calls, and draws from its generator or those of random, NumPy and torch."
+    ]
+    if config.speed.augment_on == "auto" and device.type == "cuda":
+        notes.append(f"{named}: gets finished images, so they are drawn on the CPU instead of the GPU.")
+    return notes
 
 
 def plan_of(config: TrainConfig, dataset: Dataset, images: int) -> TrainingPlan:

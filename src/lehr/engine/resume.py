@@ -10,6 +10,8 @@ from typing import Any
 
 import torch
 
+from lehr.augment.augmentation import refuse_code
+from lehr.augment.own_transforms import code_versions
 from lehr.callbacks.names import code_notice, split_code
 from lehr.checkpoint.format import Checkpoint, newest_checkpoint, read_checkpoint, read_position
 from lehr.checkpoint.run_folder import CONFIG, LAST, PREVIOUS, is_held
@@ -191,7 +193,14 @@ def _config_of(folder: Path, checkpoint: Checkpoint | None, notes: list[str]) ->
 
 
 def _without_code(config: TrainConfig, folder: Path, changes: Mapping[str, Any], notes: list[str]) -> TrainConfig:
-    """The options of a run without callbacks that its file names as code, unless callbacks are given anew."""
+    """The options of a run without callbacks that its file names as code, unless callbacks are given anew.
+
+    Raises:
+        InputError: its file names augmentations that are code, without which it would be another run, and they are not
+            given anew.
+    """
+    if "augmentation" not in changes:
+        refuse_code(config.augment.augmentation, (), str(folder / CONFIG))
     kept, left_out = split_code(config.run.callback)
     if not left_out:
         return config
@@ -269,6 +278,7 @@ def identity_of(config: TrainConfig, data: RunData, ranks: Ranks) -> dict[str, A
         "torch": str(torch.__version__),
         "device": describe_device(data.device),
         "processes": ranks.count,
+        **({"code": code} if (code := code_versions(config.augment.augmentation)) else {}),
     }
 
 
@@ -292,7 +302,14 @@ def check_same(now: dict[str, Any], checkpoint: Checkpoint) -> list[str]:
     before = then.get("processes", 1)
     changed = [f"{before} processes, now on {now['processes']}"] if now["processes"] != before else []
     changed += [f"{name} {then[name]}, now on {now[name]}" for name in ("device", "torch") if now[name] != then[name]]
-    return [f"The run was on {change}: it goes on where it was, but may round otherwise." for change in changed]
+    notes = [f"The run was on {change}: it goes on where it was, but may round otherwise." for change in changed]
+    versions = then.get("code", {})
+    notes += [
+        f"The code of --augmentation {name} has changed since {path} was written: from here on images may be others."
+        for name, version in now.get("code", {}).items()
+        if versions.get(name, version) != version
+    ]
+    return notes
 
 
 def planned(plan: TrainingPlan) -> dict[str, Any]:

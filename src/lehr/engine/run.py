@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from lehr.augment.own_transforms import own_transforms
 from lehr.callbacks.console import ConsoleCallback
 from lehr.callbacks.dispatcher import Dispatcher
 from lehr.callbacks.events import PretrainRoutineEnd, PretrainRoutineStart, RunException, Teardown
@@ -73,6 +74,7 @@ def train(config: TrainConfig, callbacks: Sequence[object] = (), verbose: bool =
     # Before anything is computed: later threads take over what holds now.
     configure_backend(torch.device("cpu"), world().local_count)
     listeners = Listeners((*callbacks, *load_callbacks(config.run.callback)), verbose)
+    own_transforms(config.augment.augmentation)  # what cannot be imported is refused before anything is made
     count = _to_launch(config)
     if count > 1:
         job = {"config": config.flat(), "notes": list(config.notes)}
@@ -81,7 +83,8 @@ def train(config: TrainConfig, callbacks: Sequence[object] = (), verbose: bool =
         earlier = group.ranks.broadcast_from_rank0(group.recall)
         if earlier is not None and (earlier / CONFIG).is_file():
             group.again = True
-            return _gone_on(group, earlier, None, {"callback": config.run.callback}, listeners)
+            given = {"callback": config.run.callback, "augmentation": config.augment.augmentation}
+            return _gone_on(group, earlier, None, given, listeners)
         return _begun(group, config, listeners)
 
 
@@ -118,6 +121,7 @@ def resume(
         given.setdefault("processes", None)
     config = peek(folder, file, given)
     listeners = Listeners((*callbacks, *load_callbacks(config.run.callback)), verbose)
+    own_transforms(config.augment.augmentation)  # what cannot be imported is refused before anything is made
     count = _to_launch(config)
     if count > 1:
         job = {"resume": str(file or folder), "changes": _plain(given)}

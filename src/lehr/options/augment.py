@@ -58,7 +58,7 @@ class AugmentOptions(Options):
     max_box_ratio: Annotated[float, ADDED_LATER] = Field(100.0, gt=1)
     """An object's box is less than this many times as long as wide, or it is no object any more."""
     augmentation: Annotated[tuple[str, ...], ADDED_LATER] = ()
-    """An augmentation of an installed package, NAME or NAME=PROBABILITY; may be given several times."""
+    """An augmentation of a package, or your code as package.module:object; =PROBABILITY may follow; repeatable."""
 
     @field_validator("augmentation", mode="before")
     @classmethod
@@ -67,6 +67,16 @@ class AugmentOptions(Options):
         if isinstance(value, Mapping):
             return tuple(f"{name}={probability}" for name, probability in value.items())
         return (value,) if isinstance(value, str) else value
+
+    @classmethod
+    def requests_in(cls, options: Mapping[str, Any]) -> tuple[str, ...]:
+        """Return what valid options ask `augmentation` for, in whichever form they do.
+
+        Args:
+            options: by flat name, as a file has them.
+        """
+        value = options.get("augmentation")
+        return () if value is None else cls.model_validate({"augmentation": value}).augmentation
 
     @field_validator("augmentation")
     @classmethod

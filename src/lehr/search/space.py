@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from lehr.augment.augmentation import refuse_code
 from lehr.config import TrainConfig, build_config
 from lehr.errors import InputError, did_you_mean
 from lehr.hyperparameters import WITHOUT_EFFECT
@@ -251,7 +252,8 @@ def _check(name: str, parameter: Parameter, config: TrainConfig, where: str) -> 
     ends: tuple[Value, ...] = parameter.choices or (parameter.low, parameter.high)
     for value in ends:
         kept = round(value) if parameter.whole and not isinstance(value, str) else value
-        build_config({**config.flat(), name: kept}, where)
+        wanted = build_config({**config.flat(), name: kept}, where)
+        refuse_code(wanted.augment.augmentation, config.augment.augmentation, where)
     if option_names()[name] in ("run", "devices", "speed") or name in ("data", "workers", "cache", "skip_broken"):
         raise InputError(f"{where}: '{name}' is no part of the training itself, so no search can vary it.")
     if name == "epochs" or not (parameter.choices or _is_numeric(name, config)):

@@ -12,6 +12,7 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
+from lehr.augment.augmentation import refuse_code
 from lehr.config import TrainConfig, build_config
 from lehr.errors import InputError, did_you_mean
 from lehr.options import LOCAL, option_names
@@ -113,7 +114,8 @@ def _read(file: Path, config: TrainConfig) -> dict[str, Sides]:
     Raises:
         InputError: the file cannot be used.
     """
-    switches = {}
+    switches: dict[str, Sides] = {}
+    known_code = config.augment.augmentation
     for name, given in read_mapping(file).items():
         place = f"{file}:{line_of_key(file, str(name))}"
         if isinstance(given, dict):  # YAML reads `on` and `off` as booleans
@@ -130,7 +132,7 @@ def _read(file: Path, config: TrainConfig) -> dict[str, Sides]:
                     raise InputError(f"{place}: unknown option '{option}'. {did_you_mean(option, option_names())}")
                 if (option in LOCAL and option != "data") or option in ("epochs", "seed"):
                     raise InputError(f"{place}: '{option}' cannot be part of a technique; all runs share it.")
-            build_config({**config.flat(), **options}, place)
+            refuse_code(build_config({**config.flat(), **options}, place).augment.augmentation, known_code, place)
             sides[side] = options
         now = config.flat()
         known = [*sides["on"], *sides["off"]]

@@ -62,7 +62,9 @@ def _trained(folder: Path, options: dict[str, Any]) -> None:
 
     if (folder / CONFIG).is_file():
         try:
-            resume(folder, {name: options[name] for name in LOCAL & MAY_CHANGE.keys()})
+            # Those of augmentations are given, too: a run does not get to run code that only its own file names.
+            again = {name: options[name] for name in LOCAL & MAY_CHANGE.keys()}
+            resume(folder, again | {"augmentation": options["augmentation"]})
         except DamagedCheckpoint as error:  # it is made again, and what there was is kept to look at
             aside = folder.with_name(f"{folder.name}-broken-{time.time():.0f}")
             complain(f"{error}\nThe trial is begun again; what there was is kept in {aside}.")
