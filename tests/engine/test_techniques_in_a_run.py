@@ -88,6 +88,24 @@ def test_covered_canvases_train_and_repeat_by_their_seed(place: str, data: str, 
     assert weights[0] == weights[1] != weights[2]
 
 
+@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize("model", ["yolov8n", "yolov5n"])
+def test_both_kinds_of_families_train_with_other_losses_of_boxes_and_scores(
+    model: str, seed: int, data: str, tmp_path: Path
+) -> None:
+    assigned = {"tal_topk": 13, "tal_alpha": 1.0} if model == "yolov8n" else {}
+    smooth = {"label_smoothing": 0.1, "class_weights": 0.5, "cls_pw": 0.9}
+    first = {"box_loss": "siou", "cls_loss": "qfl", **smooth, **assigned}
+    second = {"box_loss": "nwd", "nwd_constant": 16.0, "cls_loss": "vfl", "class_weights": 0.5}
+    seen = []
+    for name, options in (("first", first), ("second", second), ("usual", {})):
+        result = run(data, tmp_path, name=name, model=model, epochs=1, close_mosaic=0, seed=seed, **options)
+        (row,) = csv.DictReader((result.folder / "results.csv").open())
+        seen.append([float(row[f"train/{part}"]) for part in ("box", "cls")])
+        assert np.isfinite(seen[-1]).all()
+    assert len({each for losses in seen for each in losses}) == 6
+
+
 @pytest.mark.parametrize("model", FAMILIES)
 def test_every_family_trains_with_everything_switched_off(model: str, data: str, tmp_path: Path) -> None:
     off = {"ema_decay": 0, "clip_norm": 0, "patience": 0, "warmup": "none", "lr_schedule": "constant"}
