@@ -45,7 +45,9 @@ def far_into_a_run(state: TrainState) -> TrainState:
     state.finite = torch.zeros((), dtype=torch.bool)
     state.class_maps = (0.25, 0.5)
     state.stopping.update(1, 0.375)
-    state.sums = EpochSums(torch.arange(4.0), images=5, instances=6, replaced=1, skipped=2, seconds=3.5)
+    state.sums = EpochSums(
+        torch.arange(4.0), images=5, instances=6, replaced=1, skipped=2, updates=7, norms=8.5, clipped=3, seconds=3.5
+    )
     state.recovery = Recovery(skipped=4, streak=1, rollbacks=2, lr_scale=0.25)
     state.history = [{"epoch": 1, "train/box": 0.5, "val/map": None}]
     nothing = dict.fromkeys(Metrics.__slots__)

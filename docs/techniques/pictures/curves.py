@@ -5,6 +5,7 @@ Each picture calls the technique's own code, so that it shows what the code does
 
 from __future__ import annotations
 
+import csv
 import sys
 import tempfile
 from collections.abc import Callable
@@ -74,19 +75,24 @@ def accumulated() -> None:
 
 
 def clipping() -> None:
-    figure, (axis,) = new_figure(1, 1, width=6, height=3)
-    norms = np.exp(RNG.normal(1.3, 1.0, 120))
-    after = []
-    for norm in norms:
-        parameter = torch.nn.Parameter(torch.zeros(4))
-        parameter.grad = torch.full((4,), float(norm) / 2)
-        clip_gradients([parameter], 10.0)
-        after.append(float(parameter.grad.norm()))
-    axis.plot(norms, ".", color="#9ca3af", label="norm of the gradient")
-    axis.plot(after, ".", color=COLOURS[0], label="after clipping at 10")
-    axis.axhline(10, color=COLOURS[1], linewidth=1, linestyle=":")
-    axis.set(xlabel="optimizer step", ylabel="norm")
-    axis.legend(frameon=False)
+    with (HERE / "gradient_norms.csv").open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    figure, axes = new_figure(1, 2, height=3.2)
+    for axis, model in zip(axes, dict.fromkeys(row["model"] for row in rows), strict=True):
+        norms = [float(row["norm"]) for row in rows if row["model"] == model]
+        after = []
+        for norm in norms:
+            parameter = torch.nn.Parameter(torch.zeros(4))
+            parameter.grad = torch.full((4,), norm / 2)
+            clip_gradients([parameter], 10.0)
+            after.append(float(parameter.grad.norm()))
+        steps = range(1, len(norms) + 1)
+        axis.semilogy(steps, norms, ".", color="#9ca3af", label="norm of the gradient")
+        axis.semilogy(steps, after, ".", color=COLOURS[0], label="after clipping at 10")
+        axis.axhline(10, color=COLOURS[1], linewidth=1, linestyle=":")
+        axis.set(xlabel="optimizer step", ylabel="norm", ylim=(1, 2000))
+        axis.set_title(model, fontsize=10)
+        axis.legend(frameon=False)
     save_figure(figure, HERE / "clipping.svg")
 
 

@@ -120,6 +120,8 @@ class DivergenceMonitor:
         if not status.updated:
             return
         if status.finite:
+            assert status.norm is not None
+            self._state.sums.add_update(status.norm, self._options.clip_norm)
             recovery.streak = 0
             self._suspects.clear()
             return

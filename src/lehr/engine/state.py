@@ -30,6 +30,9 @@ class EpochSums:
         instances: objects seen.
         replaced: images that had to be replaced, since they could no longer be read.
         skipped: optimizer steps left out, since a loss or the gradient was not finite.
+        updates: optimizer steps made.
+        norms: sum of the norms of their gradients, before clipping.
+        clipped: how many of them were clipped.
         seconds: spent in the loop over the batches.
     """
 
@@ -38,6 +41,9 @@ class EpochSums:
     instances: int = 0
     replaced: int = 0
     skipped: int = 0
+    updates: int = 0
+    norms: float = 0.0
+    clipped: int = 0
     seconds: float = 0.0
 
     @classmethod
@@ -56,6 +62,27 @@ class EpochSums:
         self.losses[:-1] += torch.where(finite, losses, 0)
         self.losses[-1] += finite * images
         self.images += images
+
+    def add_update(self, norm: float, max_norm: float) -> None:
+        """Count an optimizer step that was made.
+
+        Args:
+            norm: of its gradient, before clipping.
+            max_norm: the bound of the norm; 0 is no bound.
+        """
+        self.updates += 1
+        self.norms += norm
+        self.clipped += 0 < max_norm < norm
+
+    @property
+    def mean_norm(self) -> float | None:
+        """Mean norm of the gradients, before clipping; None without an optimizer step."""
+        return self.norms / self.updates if self.updates else None
+
+    @property
+    def clipped_share(self) -> float | None:
+        """Share of the optimizer steps that were clipped, 0 to 1; None without one."""
+        return self.clipped / self.updates if self.updates else None
 
     def mean_losses(self) -> list[float]:
         """Mean of each part of the loss an image; waits for the device."""

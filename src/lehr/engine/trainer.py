@@ -336,6 +336,8 @@ class Trainer:
             **{f"lr/{group}": rate for group, rate in rates.by_group(scale).items()},
             "skipped": state.sums.skipped,
             "replaced": state.sums.replaced,
+            "grad/norm": state.sums.mean_norm,
+            "grad/clipped": state.sums.clipped_share if self.config.schedule.clip_norm else None,
         }
 
     def _note_faults(self, faults: tuple[str, ...]) -> None:
