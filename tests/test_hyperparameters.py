@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from lehr.config import build_config
+from lehr.config import SHAPES_LR0, build_config
 from lehr.errors import InputError
 from lehr.hyperparameters import PRESETS, read_hyperparameters
 from lehr.options import option_names
+from lehr.preview import preview
 
 AS_PUBLISHED = """\
 # comments and all
@@ -104,7 +105,29 @@ def test_presets_are_valid_and_complete(preset: str) -> None:
     flat = config.flat()
     assert set(PRESETS[preset]) <= set(option_names())
     assert {name: flat[name] for name in PRESETS[preset]} == PRESETS[preset]
-    assert config.schedule.optimizer == "SGD"
+    assert config.schedule.optimizer == ("auto" if preset == "fine-tuning" else "SGD")
+
+
+@pytest.mark.parametrize("images", [200, 1000, 200_000])
+def test_fine_tuning_keeps_the_optimizer_of_the_run_at_a_third_of_its_rate(images: int) -> None:
+    usual, gentle = (
+        preview(build_config({"data": "x", "hyp": hyp}), images=images, classes=4).plan for hyp in (None, "fine-tuning")
+    )
+    assert gentle.optimizer.name == usual.optimizer.name == ("SGD" if images == 200_000 else "AdamW")
+    assert gentle.optimizer.lr0 == pytest.approx(0.3 * usual.optimizer.lr0)
+    assert gentle.optimizer.momentum == usual.optimizer.momentum
+    assert gentle.optimizer.nominal_batch == usual.optimizer.nominal_batch
+    rates = [gentle.at(step) for step in range(gentle.warmup)]
+    assert all(rate.lr_biases == rate.lr_weights for rate in rates)
+
+
+def test_a_rate_that_is_given_is_not_multiplied() -> None:
+    given = preview(build_config({"data": "x", "hyp": "fine-tuning", "lr0": 0.01}), images=500, classes=4).plan
+    assert given.optimizer.lr0 == 0.01
+    shapes = build_config({"data": "shapes", "lr0_mult": 0.5})
+    assert shapes.schedule.lr0 == pytest.approx(0.5 * SHAPES_LR0)
+    with pytest.raises(InputError, match="--lr0-mult is -1"):
+        build_config({"data": "shapes", "lr0_mult": -1})
 
 
 def test_presets_go_from_little_to_much() -> None:
@@ -112,7 +135,7 @@ def test_presets_go_from_little_to_much() -> None:
     assert (low["scale"], high["scale"], high["mixup"], high["copy_paste"]) == (0.5, 0.9, 0.1, 0.1)
     assert (low["lrf"], high["lrf"], high["cls"], high["obj"]) == (0.01, 0.1, 0.3, 0.7)
     assert medium["mixup"] == high["mixup"] and medium["copy_paste"] == 0
-    assert fine["lr0"] < low["lr0"]
+    assert fine["lr0_mult"] == 0.3 and "lr0" not in fine
 
 
 def test_a_model_without_anchors_keeps_its_own_gains_aloud(tmp_path: Path) -> None:

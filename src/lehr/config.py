@@ -119,11 +119,17 @@ def build_config(options: Mapping[str, Any], source: str = "options") -> TrainCo
         unset = {name for name, value in given.items() if value is None or (name, value) == ("optimizer", "auto")}
         given = {**read.values, **{name: value for name, value in given.items() if name not in unset}}
     if given.get("data", "shapes") == "shapes":
-        rate = {"lr0": SHAPES_LR0} if given.get("optimizer", "auto") == "auto" else {}
+        rate = {"lr0": SHAPES_LR0 * _multiple(given)} if given.get("optimizer", "auto") == "auto" else {}
         automatic = {**SHAPES, **family.on_shapes, **rate}
         given = given | {name: value for name, value in automatic.items() if given.get(name) is None}
     config = _validated(given, source)
     return config.model_copy(update={"notes": (*notes, *_without_effect(config), *_closed_throughout(config))})
+
+
+def _multiple(given: Mapping[str, Any]) -> float:
+    """Multiple of the rate among options that are not checked yet; 1 where it is none that could be used."""
+    multiple = given.get("lr0_mult")
+    return float(multiple) if isinstance(multiple, int | float) and multiple > 0 else 1.0
 
 
 def _without_effect(config: TrainConfig) -> list[str]:

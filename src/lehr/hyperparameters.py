@@ -2,8 +2,8 @@
 
 A file is read as it is: its names are Lehr's own, but for `iou_t`, which has no effect, and `anchors: 0`, which means
 the default. The gains of a file or preset belong to the loss with anchors; YOLOv8 keeps its own. They were tuned for
-SGD, so that is the optimizer unless another is named. A file that `lehr evolve` wrote names the family that its gains
-belong to, where that is another.
+SGD, so that is the optimizer unless another is named; `fine-tuning` leaves the choice to the length of the run. A file
+that `lehr evolve` wrote names the family that its gains belong to, where that is another.
 """
 
 from __future__ import annotations
@@ -46,21 +46,23 @@ _LOW: dict[str, float] = {
     "copy_paste": 0.0,
 }
 _HIGH = {**_LOW, "lrf": 0.1, "cls": 0.3, "obj": 0.7, "scale": 0.9, "mixup": 0.1, "copy_paste": 0.1}
-PRESETS: dict[str, dict[str, float]] = {
+_RATES = ("lr0", "momentum", "warmup_bias_lr")
+PRESETS: dict[str, dict[str, float | str]] = {
     "low": _LOW,
     "medium": {**_HIGH, "copy_paste": 0.0},
     "high": _HIGH,
     "fine-tuning": {
-        **_LOW,
-        "lr0": 0.002,
+        **{name: value for name, value in _LOW.items() if name not in _RATES},
+        "optimizer": "auto",
+        "lr0_mult": 0.3,
         "lrf": 0.1,
-        "warmup_momentum": 0.6,
-        "warmup_bias_lr": 0.01,
+        "warmup_bias_lr": 0.0,
         "hsv_s": 0.5,
         "hsv_v": 0.3,
     },
 }
-"""Augmentation from little to much, for training from random weights; and gentle rates, for going on from weights."""
+"""Augmentation from little to much, for training from random weights, as YOLOv5 publishes them; and for going on from
+weights Lehr's own: lower rates than the run would have, biases that rise with the others, gentle colours."""
 
 GAINS = ("box", "cls", "obj", "cls_pw", "obj_pw")
 """Gains of the loss with anchors, unless a file names another family."""

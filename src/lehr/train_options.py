@@ -62,6 +62,8 @@ class TrainOptions(TypedDict, total=False):
     """`auto`: SGD where ceil(images / max(batch, 64)) * epochs is above 10,000, else AdamW."""
     lr0: float | None
     """Learning rate after warmup (unset: SGD 0.01, the Adam family 0.01/(4 + classes), RMSProp a tenth of that)."""
+    lr0_mult: float
+    """Multiple of that rate where it is not given, e.g. 0.3 when starting from weights."""
     lrf: float
     """Final learning rate, as a fraction of lr0."""
     momentum: float | None
@@ -84,6 +86,8 @@ class TrainOptions(TypedDict, total=False):
     """Momentum at the start of the gradual warmup."""
     warmup_bias_lr: float | None
     """Learning rate of the biases at the start of the gradual warmup (unset: SGD 0.1, others 0)."""
+    backbone_lr_mult: float
+    """Multiple of the learning rates for the backbone's layers, e.g. 0.1 when starting from weights; 1 is off."""
     nominal_batch: int | None
     """Images an optimizer step: gradients accumulate to it (unset: 64; with `auto` halved in runs of few steps)."""
     clip_norm: float

@@ -54,6 +54,7 @@ def test_two_processes_train_as_one_does(model: str, make_yolo: MakeYolo, tmp_pa
     data = make_yolo(counts={"train": 45, "val": 7})
     options = {"model": model, "data": str(data), "epochs": 1, "close_mosaic": 0}
     options |= {"optimizer": "SGD", "sync_bn": True, "project": str(tmp_path)}
+    options |= {"backbone_lr_mult": 0.1} if model == "yolov5n" else {}
     one = traced_in_double({**options, "name": "one"})
     two = put_together(together(2, traced_in_double, {**options, "name": "two"}, folder=tmp_path))
     assert len(one) == 12

@@ -33,7 +33,8 @@ def schedule(
     plot:
         Draw the curves into this file, .png, .svg or .pdf.
     csv:
-        Write a row a step to this file: step, epoch, lr_weights, lr_norms, lr_biases, momentum, accumulate.
+        Write a row a step to this file: step, epoch, lr_weights, lr_norms, lr_biases, momentum,
+        accumulate; with --backbone-lr-mult lr_backbone, that of its weights, too.
     compare:
         Another setting for the same picture and table, as "option=value option=value"; may be given several times.
     images:

@@ -44,7 +44,7 @@ Hyp = Annotated[
     str | None,
     Parameter(
         help="A YOLOv5 hyperparameter file (hyp.*.yaml), or a preset: low, medium, high, fine-tuning; options given "
-        "here win. Implies --optimizer SGD.",
+        "here win. Implies --optimizer SGD, fine-tuning excepted.",
         group="Files",
     ),
 ]

@@ -38,6 +38,7 @@ from lehr.sample import Dataset, Sample
 from lehr.techniques.class_weights import class_counts, class_weights
 from lehr.techniques.early_stopping import EarlyStopping
 from lehr.techniques.ema import ModelEma
+from lehr.techniques.layer_rates import backbone_parameters, describe_backbone
 from lehr.techniques.multi_scale import SizeRange, range_around, range_of_cells
 from lehr.techniques.non_finite import Statistics
 from lehr.techniques.optimizer import build_optimizer
@@ -259,9 +260,12 @@ def _start(
     if resumption is not None and resumption.checkpoint is not None:
         plan = as_planned(plan, resumption.checkpoint)
     notes += plan.notes
+    slowed = set() if options.backbone_lr_mult == 1 else backbone_parameters(model)
+    if slowed:
+        notes.append(describe_backbone(model, options.backbone_lr_mult))
     state = TrainState(
         model=model,
-        optimizer=build_optimizer(model, plan.optimizer, plan.weight_decay),
+        optimizer=build_optimizer(model, plan.optimizer, plan.weight_decay, slowed, options.backbone_lr_mult),
         ema=ModelEma(model, options.ema_decay, plan.ema_tau) if options.ema_decay > 0 else None,
         stopping=EarlyStopping(options.patience),
         sums=EpochSums.of_parts(forward_loss.loss.parts, forward_loss.device),

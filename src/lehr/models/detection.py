@@ -69,9 +69,11 @@ class DetectionModel(nn.Module):
     Attributes:
         strides: pixels a cell of each level.
         model: the layers by their published numbers; the last is the head.
+        backbone_layers: how many of the first layers are the backbone; 0 where the family does not say so.
     """
 
     strides = STRIDES
+    backbone_layers: ClassVar[int] = 0
     model: nn.ModuleList
 
     def __init__(self, variant: str, names: tuple[str, ...], imgsz: int, scale: Scale) -> None:

@@ -24,6 +24,8 @@ class YOLOv5(DetectionModel):
         anchors: anchors a level.
     """
 
+    backbone_layers = 10
+
     def __init__(self, variant: str, names: tuple[str, ...], imgsz: int, scale: Scale, anchors: int = 3) -> None:
         super().__init__(variant, names, imgsz, scale)
         c, n = scale.channels, scale.repeats

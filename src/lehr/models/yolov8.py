@@ -23,6 +23,8 @@ class YOLOv8(DetectionModel):
         scale: depth, width and most channels.
     """
 
+    backbone_layers = 10
+
     def __init__(self, variant: str, names: tuple[str, ...], imgsz: int, scale: Scale) -> None:
         super().__init__(variant, names, imgsz, scale)
         c, n = scale.channels, scale.repeats

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
 
-from lehr.options.base import ON_RESUME, OnResume, Options
+from lehr.options.base import ADDED_LATER, ON_RESUME, OnResume, Options
 
 
 class ScheduleOptions(Options):
@@ -22,6 +22,8 @@ class ScheduleOptions(Options):
     """`auto`: SGD where ceil(images / max(batch, 64)) * epochs is above 10,000, else AdamW."""
     lr0: float | None = Field(None, gt=0)
     """Learning rate after warmup (unset: SGD 0.01, the Adam family 0.01/(4 + classes), RMSProp a tenth of that)."""
+    lr0_mult: Annotated[float, ADDED_LATER] = Field(1.0, gt=0)
+    """Multiple of that rate where it is not given, e.g. 0.3 when starting from weights."""
     lrf: float = Field(0.01, gt=0, le=1)
     """Final learning rate, as a fraction of lr0."""
     momentum: float | None = Field(None, ge=0, lt=1)
@@ -44,6 +46,8 @@ class ScheduleOptions(Options):
     """Momentum at the start of the gradual warmup."""
     warmup_bias_lr: float | None = Field(None, ge=0)
     """Learning rate of the biases at the start of the gradual warmup (unset: SGD 0.1, others 0)."""
+    backbone_lr_mult: Annotated[float, ADDED_LATER] = Field(1.0, gt=0)
+    """Multiple of the learning rates for the backbone's layers, e.g. 0.1 when starting from weights; 1 is off."""
     nominal_batch: int | None = Field(None, ge=1)
     """Images an optimizer step: gradients accumulate to it (unset: 64; with `auto` halved in runs of few steps)."""
     clip_norm: float = Field(10.0, ge=0)
@@ -51,7 +55,7 @@ class ScheduleOptions(Options):
     ema_decay: float = Field(0.9999, ge=0, lt=1)
     """Decay of the moving average of the weights; 0 turns it off."""
     ema_tau: float | Literal["auto"] | None = None
-    """Updates over which that decay rises; `auto`: a fifth of the run's, at most 2,000 (unset: 2,000)."""
+    """Updates over which that decay rises; `auto`: a fifth of the run's, at most 2000 (unset: 2000)."""
     patience: Annotated[int, ON_RESUME] = Field(100, ge=0)
     """Epochs without a better result before the run stops; 0 never stops early."""
     skip_limit: int = Field(3, ge=0)

@@ -27,11 +27,20 @@ def plot_schedules(plans: Mapping[str, TrainingPlan], path: Path) -> None:
         epochs = [step / plan.batches for step in steps]
         rates = [plan.at(step) for step in steps]
         label = name if len(plans) > 1 else None
-        weights.plot(epochs, [rate.lr_weights for rate in rates], label=label)
+        (line,) = weights.plot(epochs, [rate.lr_weights for rate in rates], label=label)
+        if plan.options.backbone_lr_mult != 1:
+            backbone = [rate.lr_weights * rate.backbone for rate in rates]
+            weights.plot(epochs, backbone, color=line.get_color(), linestyle="--")
         biases.plot(epochs, [rate.lr_biases for rate in rates])
         momentum.plot(epochs, [rate.momentum for rate in rates])
         accumulate.step(epochs, [rate.accumulate for rate in rates], where="post")
-    titles = ("learning rate, weights and norms", "learning rate, biases", "momentum", "batches an optimizer step")
+    slowed = any(plan.options.backbone_lr_mult != 1 for plan in plans.values())
+    titles = (
+        f"learning rate, weights and norms{', backbone dashed' if slowed else ''}",
+        "learning rate, biases",
+        "momentum",
+        "batches an optimizer step",
+    )
     for axis, title in zip((weights, biases, momentum, accumulate), titles, strict=True):
         axis.set_title(title, fontsize=10)
         axis.set_xlabel("epoch")

@@ -47,6 +47,7 @@ def choose_optimizer(
     epochs: int,
     batch: int = 16,
     lr0: float | None = None,
+    lr0_mult: float = 1.0,
     momentum: float | None = None,
     warmup_bias_lr: float | None = None,
     nominal_batch: int | None = None,
@@ -64,6 +65,7 @@ def choose_optimizer(
         epochs: epochs of the run.
         batch: images a batch.
         lr0: rate asked for, or None.
+        lr0_mult: multiple of the rate where none is asked for.
         momentum: momentum asked for, or None.
         warmup_bias_lr: rate asked for, or None.
         nominal_batch: images an optimizer step asked for, or None.
@@ -72,7 +74,7 @@ def choose_optimizer(
     if name == "auto":
         default_momentum, default_nominal = 0.9, nominal_batch_for(-(-images // batch) * epochs, batch)
         name = "SGD" if published_iterations(images, batch, epochs) > SGD_ITERATIONS else "AdamW"
-    default_lr0 = default_rate(name, classes)
+    default_lr0 = default_rate(name, classes) * lr0_mult
     default_bias = 0.1 if name == "SGD" else 0.0
     return OptimizerChoice(
         name,
@@ -112,6 +114,17 @@ def default_rate(name: str, classes: int) -> float:
     return round(rate if name in ADAM_FAMILY else rate / 10, 6)
 
 
+def steps_with(batches: int, batch: int, nominal: int) -> float:
+    """Optimizer steps that a run has with a nominal batch: `batches * batch / nominal`.
+
+    Args:
+        batches: batches of the whole run.
+        batch: images a batch.
+        nominal: images an optimizer step.
+    """
+    return batches * batch / nominal
+
+
 def nominal_batch_for(batches: int, batch: int) -> int:
     """Images an optimizer step: 64, halved while the run would make fewer than 1,000 of them; never below a batch.
 
@@ -122,7 +135,7 @@ def nominal_batch_for(batches: int, batch: int) -> int:
         batch: images a batch.
     """
     nominal = NOMINAL_BATCH
-    while nominal > batch and batches * batch / nominal < MIN_UPDATES:
+    while nominal > batch and steps_with(batches, batch, nominal) < MIN_UPDATES:
         nominal //= 2
     return max(nominal, min(batch, NOMINAL_BATCH))
 
@@ -143,7 +156,7 @@ TECHNIQUE = Technique(
     page="optimizers",
     section=Section.COURSE,
     order=10,
-    options=("optimizer", "lr0", "momentum", "weight_decay"),
+    options=("optimizer", "lr0", "lr0_mult", "momentum", "weight_decay"),
     why="steps that suit the length of the run; only weights decay",
     state=_state,
     switches=(Switch("weight_decay", {"weight_decay": 5e-4}, {"weight_decay": 0.0}),),

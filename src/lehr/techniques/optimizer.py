@@ -1,10 +1,13 @@
 """Optimizers in three parameter groups: weights, which decay, and norms and biases, which do not.
 
 Decay pulls weights towards zero; on normalization scales and biases it only hurts (Jia et al., 2018). Each group has a
-rate of its own in the warmup. The optimizers are torch's, fused into one operation where the device has that.
+rate of its own in the warmup. Where the backbone learns at a multiple of the rates, its parameters are three further
+groups. The optimizers are torch's, fused into one operation where the device has that.
 """
 
 from __future__ import annotations
+
+from collections.abc import Collection
 
 import torch
 from torch import nn
@@ -30,17 +33,34 @@ def parameter_groups(model: nn.Module) -> dict[str, list[nn.Parameter]]:
     return groups
 
 
-def build_optimizer(model: nn.Module, choice: OptimizerChoice, weight_decay: float) -> torch.optim.Optimizer:
-    """torch's optimizer over the three groups, in the order of `GROUP_NAMES`.
+def build_optimizer(
+    model: nn.Module,
+    choice: OptimizerChoice,
+    weight_decay: float,
+    slowed: Collection[str] = (),
+    lr_mult: float = 1.0,
+) -> torch.optim.Optimizer:
+    """torch's optimizer over the three groups, in the order of `GROUP_NAMES`, and three more of parameters apart.
 
     Args:
         model: its trainable parameters are taken.
         choice: which optimizer, and its values.
         weight_decay: decay of the weights; norms and biases do not decay.
+        slowed: names of parameters that learn at a multiple of the rates; without any there are three groups.
+        lr_mult: that multiple.
     """
     groups = parameter_groups(model)
+    apart = {
+        id(parameter) for name, parameter in model.named_parameters() if name in slowed and parameter.requires_grad
+    }
     parameters = [
-        {"params": groups[name], "name": name, "weight_decay": weight_decay if name == "weights" else 0.0}
+        {
+            "params": [parameter for parameter in groups[name] if (id(parameter) in apart) == is_apart],
+            "name": name,
+            "weight_decay": weight_decay if name == "weights" else 0.0,
+            **({"lr_mult": lr_mult} if is_apart else {}),
+        }
+        for is_apart in ((False, True) if apart else (False,))
         for name in GROUP_NAMES
     ]
     fused = next(model.parameters()).device.type in ("cpu", "cuda", "mps")
@@ -62,9 +82,16 @@ def build_optimizer(model: nn.Module, choice: OptimizerChoice, weight_decay: flo
 
 
 def set_rates(optimizer: torch.optim.Optimizer, rates: tuple[float, float, float], momentum: float) -> None:
-    """Set each group's learning rate, in the order of `GROUP_NAMES`, and the momentum of all."""
-    for group, rate in zip(optimizer.param_groups, rates, strict=True):
-        group["lr"] = rate
+    """Set the learning rate of each group, times its multiple where it has one, and the momentum of all.
+
+    Args:
+        optimizer: from `build_optimizer`.
+        rates: in the order of `GROUP_NAMES`.
+        momentum: momentum, or beta1 of the Adam family.
+    """
+    of_name = dict(zip(GROUP_NAMES, rates, strict=True))
+    for group in optimizer.param_groups:
+        group["lr"] = of_name[group["name"]] * group.get("lr_mult", 1.0)
         if "betas" in group:
             group["betas"] = (momentum, group["betas"][1])
         else:

@@ -38,6 +38,7 @@ class Rates:
         lr_biases: learning rate of the biases.
         momentum: momentum, or beta1 of the Adam family.
         accumulate: batches an optimizer step.
+        backbone: multiple of the three rates for the backbone's layers.
     """
 
     lr_weights: float
@@ -45,6 +46,7 @@ class Rates:
     lr_biases: float
     momentum: float
     accumulate: int
+    backbone: float = 1.0
 
     @property
     def lr(self) -> tuple[float, float, float]:
@@ -52,8 +54,11 @@ class Rates:
         return self.lr_weights, self.lr_norms, self.lr_biases
 
     def by_group(self, scale: float = 1.0) -> dict[str, float]:
-        """Return the three rates by the name of their group, times a factor."""
-        return {"weights": self.lr_weights * scale, "norms": self.lr_norms * scale, "biases": self.lr_biases * scale}
+        """Return the rates by the name of their group, times a factor; the backbone's only where it has its own."""
+        rates = {"weights": self.lr_weights, "norms": self.lr_norms, "biases": self.lr_biases}
+        if self.backbone != 1:
+            rates["backbone"] = self.lr_weights * self.backbone
+        return {name: rate * scale for name, rate in rates.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +118,7 @@ class TrainingPlan:
 
     def at(self, step: int) -> Rates:
         """Rates, momentum and accumulation of a step, counted over the whole run from 0."""
-        choice, steps = self.optimizer, self.warmup
+        choice, steps, backbone = self.optimizer, self.warmup, self.options.backbone_lr_mult
         scheduled = choice.lr0 * self.schedule(step // self.batches)
         nominal = self.accumulate
         if self.options.warmup == "gradual" and step < steps:
@@ -121,11 +126,11 @@ class TrainingPlan:
             falling = ramp(step, steps, choice.warmup_bias_lr, scheduled)
             momentum = ramp(step, steps, self.options.warmup_momentum, choice.momentum)
             accumulate = max(1, round(ramp(step, steps, 1.0, choice.nominal_batch / self.batch)))
-            return Rates(rising, rising, falling, momentum, accumulate)
+            return Rates(rising, rising, falling, momentum, accumulate, backbone)
         rate = scheduled * self._multiplier(step)
         if self.options.warmup == "first-epoch" and step < self.batches:
             nominal = 1
-        return Rates(rate, rate, rate, choice.momentum, nominal)
+        return Rates(rate, rate, rate, choice.momentum, nominal, backbone)
 
     def table(self, rows: int = 12) -> str:
         """The course for people: some steps, the first, the end of the warmup and the last among them.
@@ -134,15 +139,14 @@ class TrainingPlan:
             rows: about how many lines.
         """
         even = {round(i * (self.steps - 1) / max(1, rows - 1)) for i in range(rows)}
+        groups = self.at(0).by_group()
         lines = [
-            f"{'step':>8} {'epoch':>6} {'weights':>10} {'norms':>10} {'biases':>10} {'momentum':>8} {'accumulate':>10}"
+            f"{'step':>8} {'epoch':>6} {' '.join(f'{name:>10}' for name in groups)} {'momentum':>8} {'accumulate':>10}"
         ]
         for step in sorted(even | {min(self.warmup, self.steps - 1)}):
             r = self.at(step)
-            lines.append(
-                f"{step:>8} {step // self.batches:>6} {r.lr_weights:>10.3g} {r.lr_norms:>10.3g} {r.lr_biases:>10.3g} "
-                f"{r.momentum:>8.4f} {r.accumulate:>10}"
-            )
+            rates = " ".join(f"{rate:>10.3g}" for rate in r.by_group().values())
+            lines.append(f"{step:>8} {step // self.batches:>6} {rates} {r.momentum:>8.4f} {r.accumulate:>10}")
         return "\n".join(lines)
 
     def _multiplier(self, step: int) -> float:
@@ -181,6 +185,7 @@ def plan_training(options: ScheduleOptions, *, epochs: int, images: int, batch: 
         epochs=epochs,
         batch=batch,
         lr0=options.lr0,
+        lr0_mult=options.lr0_mult,
         momentum=options.momentum,
         warmup_bias_lr=options.warmup_bias_lr,
         nominal_batch=options.nominal_batch,
@@ -214,20 +219,24 @@ def _warmup(options: ScheduleOptions, batches: int, epochs: int) -> int:
 
 
 COLUMNS = ("step", "epoch", "lr_weights", "lr_norms", "lr_biases", "momentum", "accumulate")
+"""Columns of `write_csv`; with a rate of the backbone's own, `lr_backbone` comes after the three."""
 
 
 def write_csv(plan: TrainingPlan, path: Path) -> None:
-    """Write a row a step: step, epoch, the three rates, momentum and accumulation; whole or not at all.
+    """Write a row a step: step, epoch, the rates, momentum and accumulation; whole or not at all.
 
     Raises:
         InputError: the file cannot be written.
     """
+    groups = [f"lr_{name}" for name in plan.at(0).by_group()]
     with (
         atomic_file(path, "Choose another --csv file.") as temporary,
         temporary.open("w", newline="", encoding="utf-8") as file,
     ):
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(COLUMNS)
+        writer.writerow((*COLUMNS[:2], *groups, *COLUMNS[-2:]))
         for step in range(plan.steps):
-            rates = plan.at(step)
-            writer.writerow((step, step // plan.batches, *map(repr, (*rates.lr, rates.momentum)), rates.accumulate))
+            r = plan.at(step)
+            writer.writerow(
+                (step, step // plan.batches, *map(repr, (*r.by_group().values(), r.momentum)), r.accumulate)
+            )

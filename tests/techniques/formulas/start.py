@@ -9,6 +9,7 @@ import torch
 from tests.techniques.formulas.check import Checks, Draw, Formula, each, real, whole
 from tests.techniques.formulas.scores import SIDES, between, width
 
+from lehr.hyperparameters import PRESETS
 from lehr.models.anchor_head import CLASSES, OBJECTNESS, AnchorHead
 from lehr.models.detection import STRIDES
 from lehr.models.dfl_head import DFLHead
@@ -111,7 +112,7 @@ CHECKS: dict[str, Checks] = {
             "gap": Formula(each(gap), between(p_rare=(0.001, 0.1), p_common=(0.2, 0.9)), 1e-5),
         },
     ),
-    "hyperparameter-files": Checks(),
+    "hyperparameter-files": Checks(figures={"at {} times its rate": PRESETS["fine-tuning"]["lr0_mult"]}),
     "pretrained-start": Checks(
         formulas={
             "wide": Formula(

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import csv
 import math
 
 import numpy as np
 import torch
+from tests.pages import PAGES
 from tests.techniques.formulas.check import INPUTS, Checks, Draw, Formula, Values, each, real, whole
 from torch import nn
 
 from lehr.config import build_config
+from lehr.models.detection import DetectionModel
+from lehr.models.yolov3 import YOLOv3
+from lehr.models.yolov5 import YOLOv5
+from lehr.models.yolov8 import YOLOv8
 from lehr.options import ScheduleOptions
 from lehr.techniques import ema, plan, warmup
 from lehr.techniques.accumulation import accumulation, scaled_weight_decay
@@ -21,6 +27,7 @@ from lehr.techniques.auto import (
     nominal_batch_for,
     published_iterations,
 )
+from lehr.techniques.clipping import clip_gradients
 
 
 def batches_and_nominal(rng: np.random.Generator) -> dict[str, Values]:
@@ -86,6 +93,49 @@ def span_of_auto(updates: int = 5000) -> int:
     return round(1 / (1 - ema.ema_decay(updates, 0.9999, ema.resolve_tau("auto", updates))))
 
 
+def clip_factor(c: float, norm: float) -> float:
+    """Multiple of a gradient of a norm."""
+    parameter = nn.Parameter(torch.zeros(1, dtype=torch.float64))
+    parameter.grad = torch.full((1,), norm, dtype=torch.float64)
+    clip_gradients([parameter], c)
+    return float(parameter.grad) / norm
+
+
+def total_norm(g: list[float]) -> float:
+    parameters = [nn.Parameter(torch.zeros(1, dtype=torch.float64)) for _ in g]
+    for parameter, value in zip(parameters, g, strict=True):
+        parameter.grad = torch.full((1,), value, dtype=torch.float64)
+    return float(clip_gradients(parameters, 0.0))
+
+
+def norms(model: str) -> list[float]:
+    """Norms of the gradients that the plot of clipping shows."""
+    with (PAGES / "pictures" / "gradient_norms.csv").open(encoding="utf-8") as file:
+        return [float(row["norm"]) for row in csv.DictReader(file) if row["model"] == model]
+
+
+def recorded(model: str) -> tuple[int, int, int, int]:
+    """Recorded steps that the bound clips, all of them, the smallest norm and the largest."""
+    clipped = [norm > ScheduleOptions().clip_norm for norm in norms(model)]
+    return sum(clipped), len(clipped), round(min(norms(model))), round(max(norms(model)))
+
+
+def recorded_apart(model: str, count: int) -> tuple[int, int, int]:
+    """Of the first steps those that the bound clips, their count, and those that it clips after them."""
+    clipped = [norm > ScheduleOptions().clip_norm for norm in norms(model)]
+    return sum(clipped[:count]), count, sum(clipped[count:])
+
+
+def backbone_rate(multiple: float, rate: float) -> float:
+    return plan.Rates(rate, rate, rate, 0.9, 1, backbone=multiple).by_group().get("backbone", rate)
+
+
+def last_layer(*models: type[DetectionModel]) -> int:
+    """Number of the backbone's last layer in models, which have it in common."""
+    (count,) = {model.backbone_layers for model in models}
+    return count - 1
+
+
 COURSE = "tests/techniques/test_course_pages.py"
 CHECKS: dict[str, Checks] = {
     "accumulation": Checks(
@@ -106,6 +156,29 @@ CHECKS: dict[str, Checks] = {
         elsewhere={
             "1.125 times as much with batches of 24, of which three make 72 images": COURSE,
             "batches of 128 have twice the decay": COURSE,
+        },
+    ),
+    "clipping": Checks(
+        formulas={
+            "factor": Formula(each(clip_factor), lambda rng: {"c": real(rng, 1, 20), "norm": real(rng, 0.1, 100)}),
+            "norm": Formula(each(total_norm), lambda rng: {"g": real(rng, -20, 20, several=4)}),
+        },
+        figures={
+            "; {} turns it off": 0,
+            "YOLOv8n is clipped in {} of {} steps, with norms of {} to {}": recorded("yolov8n"),
+            "YOLOv5n in {} of the first {}, and in {} after them": recorded_apart("yolov5n", 30),
+        },
+    ),
+    "layer-wise-rates": Checks(
+        formulas={
+            "backbone": Formula(
+                each(backbone_rate), lambda rng: {"multiple": real(rng, 1e-3, 2), "rate": real(rng, 1e-6, 0.1)}
+            )
+        },
+        figures={
+            "layers 0 to {} of YOLOv8 and YOLOv5": last_layer(YOLOv8, YOLOv5),
+            "layers 0 to {} of YOLOv3-SPP": last_layer(YOLOv3),
+            "; {} turns it off": 1,
         },
     ),
     "ema": Checks(

@@ -23,6 +23,8 @@ class Toy(DetectionModel):
         scale: depth and width.
     """
 
+    backbone_layers = 4
+
     def __init__(self, variant: str, names: tuple[str, ...], imgsz: int, scale: Scale) -> None:
         super().__init__(variant, names, imgsz, scale)
         c, n = scale.channels, scale.repeats
