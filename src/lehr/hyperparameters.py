@@ -17,7 +17,7 @@ from lehr.models.family import find_family
 from lehr.options import AugmentOptions, LossOptions, ScheduleOptions
 from lehr.yaml_files import line_of_key, read_mapping
 
-_LOW: dict[str, float] = {
+_LOW: dict[str, float | str] = {
     "lr0": 0.01,
     "lrf": 0.01,
     "momentum": 0.937,
