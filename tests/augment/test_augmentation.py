@@ -133,6 +133,21 @@ def test_a_changed_plan_is_drawn_alike_on_the_cpu_and_on_the_device() -> None:
         assert np.abs(cv2.blur(cpu, (3, 3)).astype(int) - cv2.blur(device, (3, 3))).mean() < 3
 
 
+def test_both_canvases_of_cutmix_are_changed_each_by_its_own_draw() -> None:
+    seen: list[tuple[int, float]] = []
+
+    def look(plan: Plan, context: CanvasContext, rng: np.random.Generator) -> Plan:
+        seen.append((context.index, rng.random()))
+        return dataclasses.replace(plan, hsv=(1.0, 0.0, 1.0))
+
+    register_augmentation(Augmentation("look", look))
+    options = AugmentOptions(augmentation=("look",), cutmix=1)
+    plan = plan_sample(WORLD[0], options, SIDE, seed=0, epoch=0, index=2, multi_image=True)
+    assert plan.patch is not None and len(seen) == 2 and seen[0][0] == 2 and seen[0][1] != seen[1][1]
+    assert plan.hsv == (1.0, 0.0, 1.0) and plan.patch[0].hsv is None
+    assert np.ptp(drawn(plan), axis=-1).max() == 0
+
+
 @pytest.mark.parametrize("given", [["grey=0.5", "thinned"], {"grey": 0.5, "thinned": 1}, ("grey=.5", "thinned=1.0")])
 def test_they_are_asked_for_by_name_and_probability(given: object) -> None:
     config = build_config({"augmentation": given})

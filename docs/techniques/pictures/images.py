@@ -126,7 +126,7 @@ def augmentations_by_name() -> None:
     make = TrainBatches(images, AugmentOptions(**STILL, augmentation=(name,)), SIDE, 0, 100, classes=5)
     figure, axes = new_figure(1, 4, width=9.6, height=2.7)
     show(axes[0], *picture(images, busy(images), 0), "as it is")
-    for axis, epoch in zip(axes[1:], (0, 1, 2), strict=True):
+    for axis, epoch in zip(axes[1:], (0, 4, 9), strict=True):
         batch = make(BatchRequest(epoch, [busy(images)]))
         boxes = batch.boxes[0][batch.classes[0] >= 0].numpy()
         show(axis, batch.images[0].permute(1, 2, 0).numpy(), boxes, f"epoch {epoch}")
