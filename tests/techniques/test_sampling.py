@@ -103,7 +103,11 @@ def plans(**options: float) -> list[Plan]:
     return found
 
 
-@pytest.mark.parametrize("options", [{"mosaic": 1}, {"mosaic": 0, "mixup": 1}, {"mosaic": 0, "copy_paste": 1}], ids=str)
+@pytest.mark.parametrize(
+    "options",
+    [{"mosaic": 1}, {"mosaic": 0, "mixup": 1}, {"mosaic": 0, "cutmix": 1}, {"mosaic": 0, "copy_paste": 1}],
+    ids=str,
+)
 def test_partners_follow_the_weights(options: dict[str, float]) -> None:
     drawn = draw_images(image_weights(RARE, (0, 0)), 0, 0)
     assert np.mean(np.array(drawn) >= 195) == pytest.approx(0.5, abs=0.01)
@@ -111,7 +115,8 @@ def test_partners_follow_the_weights(options: dict[str, float]) -> None:
     shown = [
         tile.index >= 195
         for plan in plans(**options)
-        for tile in (*plan.tiles, *(plan.blend[0].tiles if plan.blend else ()))
+        for part in (plan, *(other[0] for other in (plan.blend, plan.patch) if other is not None))
+        for tile in part.tiles
     ]
     assert len(shown) >= 250
     assert np.mean(shown) == pytest.approx(0.5, abs=0.06)  # 0.14 of mosaics, where partners ignore the weights
