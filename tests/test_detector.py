@@ -53,7 +53,7 @@ def test_training_goes_on_at_the_scale_of_the_weights_and_on_one_class(make_yolo
     again.train(data=data, single_cls=True, name="second", **small)
     log = (tmp_path / "runs" / "second" / "train.log").read_text()
     total = len(again.model.state_dict())
-    assert f"{total} of {total} tensors start from" in log and "Anchors: those of the weights." in log
+    assert f"{total} of {total} tensors start from" in log and "with the anchors of the weights" in log
     assert again.names == ("object",)
     assert again.val(data, single_cls=True).metrics.instances == 4
     with pytest.raises(InputError, match="its classes are small, large"):
