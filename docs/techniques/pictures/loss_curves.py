@@ -15,6 +15,7 @@ import torch
 from lehr.losses.bce import binary_loss
 from lehr.losses.box_losses import TITLES, BoxLoss
 from lehr.losses.focal import FocalFactor
+from lehr.losses.iou import box_iou_aligned
 from lehr.losses.label_smoothing import smoothed
 from lehr.losses.quality_focal import QualityFocalFactor, VarifocalFactor
 from lehr.losses.task_aligned import distribution_focal_loss
@@ -93,12 +94,14 @@ def box_losses() -> None:
     figure, (overlap, bins) = new_figure(1, 2, height=3.2)
     true = torch.tensor([40.0, 40.0, 60.0, 60.0])
     shifts = torch.linspace(0, 60, 200)
-    moved = true + torch.stack((shifts, torch.zeros_like(shifts), shifts, torch.zeros_like(shifts)), -1)
-    inter = (20 - shifts).clamp(min=0) * 20
-    overlap.plot(shifts, 1 - inter / (800 - inter), color="#6b7280", linestyle=":", label="1 - IoU: flat once apart")
+    other = torch.tensor([35.0, 44.0, 65.0, 56.0])
+    moved = other + torch.stack((shifts, torch.zeros_like(shifts), shifts, torch.zeros_like(shifts)), -1)
+    overlap.plot(
+        shifts, 1 - box_iou_aligned(moved, true), color="#6b7280", linestyle=":", label="1 - IoU: flat once apart"
+    )
     for kind, title in TITLES.items():
         overlap.plot(shifts, BoxLoss(kind)(moved, true, torch.ones(1)), label=title)
-    overlap.set(xlabel="pixels that a box of 20 is off", ylabel="loss", ylim=(0, 2.4))
+    overlap.set(xlabel="pixels that a box of 30 x 12 is off one of 20 x 20", ylabel="loss", ylim=(0, 2.6))
     overlap.legend(frameon=False, ncols=2, fontsize=7)
     distances = torch.linspace(0, 8, 200)
     for low, share in ((3, 0.25), (3, 0.5)):
@@ -106,7 +109,7 @@ def box_losses() -> None:
         logits[..., low], logits[..., low + 1] = np.log(1 - share), np.log(share)
         loss = [float(distribution_focal_loss(logits, distance.repeat(1, 4))) for distance in distances]
         bins.plot(distances, loss, label=f"bins 3 and 4 with {1 - share:g} and {share:g}")
-    bins.set(xlabel="true distance, strides", ylabel="distribution focal loss")
+    bins.set(xlabel="true distance, strides", ylabel="distribution focal loss", ylim=(0, 8))
     bins.legend(frameon=False)
     save_figure(figure, HERE / "box-losses.svg")
 
