@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -215,6 +216,18 @@ def test_a_measured_batch_is_kept_and_changes_nothing_else(
     assert read_mapping(folder / "config.yaml")["batch"] == 16
     run(data, tmp_path, "given", batch=16, **options)
     assert differences(folder, tmp_path / "given") == []
+
+
+@pytest.mark.usefixtures("_quick_measuring")
+def test_what_is_said_of_a_measured_batch_is_what_the_run_does(
+    make_yolo: MakeYolo, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """On few images the nominal batch of `auto` goes down to the batch that was found."""
+    run(make_yolo(counts={"train": 12, "val": 4}), tmp_path, "auto", batch="auto", epochs=1)
+    told = capsys.readouterr().out
+    found = re.search(r"Batch (\d+), (\d+) to an optimizer step", told)
+    assert found is not None
+    assert f"batches of {found[1]} at" in told and f"{found[2]} batch an optimizer step" in told
 
 
 def test_steps_are_really_made_and_measured(data: Path, tmp_path: Path) -> None:
