@@ -28,7 +28,7 @@ def test_shares_have_the_moments_of_the_distribution(beta: float) -> None:
     assert shares.var() == pytest.approx(variance, rel=0.15)
 
 
-def test_unset_the_shares_are_those_of_before_and_beta_changes_nothing_else() -> None:
+def test_unset_the_shares_are_those_of_before_and_beta_changes_no_box() -> None:
     samples = world("noise").samples
 
     def plans(**options: float) -> list[Plan]:

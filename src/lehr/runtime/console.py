@@ -31,7 +31,7 @@ def terminal(silent: bool = False) -> RichConsole:
     Args:
         silent: print nothing.
     """
-    return Terminal(highlight=False, soft_wrap=True, quiet=silent)
+    return Terminal(highlight=False, soft_wrap=True, quiet=silent, emoji=False)
 
 
 class TerminalHandler(logging.Handler):
