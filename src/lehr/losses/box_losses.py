@@ -118,7 +118,7 @@ def eiou_loss(a: Tensor, b: Tensor) -> Tensor:
 
 
 def siou_loss(a: Tensor, b: Tensor) -> Tensor:
-    """Compute `1 - IoU + (distance cost + shape cost) / 2`, 0 to 1.8.
+    """Compute `1 - IoU + (distance cost + shape cost) / 2`, 0 to 2.03.
 
     The distance cost is `(1 - exp(-g (dx/w_c)^2)) + (1 - exp(-g (dy/h_c)^2))` with `g = 2 - sin(2 angle)`, the angle
     being that between the line of the centres and an axis. The paper's `1 - 2 sin^2(arcsin(x) - pi/4)` is the same as
@@ -135,7 +135,7 @@ def angle_cost(pair: BoxPair) -> Tensor:
 
 
 def distance_cost(pair: BoxPair) -> Tensor:
-    """Compute SIoU's cost of centres that differ, 0 to 1.27."""
+    """Compute SIoU's cost of centres that differ, 0 to 1.73."""
     gamma = 2 - angle_cost(pair)
     along_x = torch.exp(-gamma * pair.dx**2 / (pair.enclosing_w**2 + EPS))
     along_y = torch.exp(-gamma * pair.dy**2 / (pair.enclosing_h**2 + EPS))
