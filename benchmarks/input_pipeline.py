@@ -54,7 +54,8 @@ def stages(store: ImageStore, imgsz: int) -> dict[str, float]:
     for turn in range(TURNS):
         marks = [time.thread_time()]
         plans = [
-            plan_sample(store.samples, options, imgsz, seed=0, epoch=turn, index=i, mosaic=True) for i in range(count)
+            plan_sample(store.samples, options, imgsz, seed=0, epoch=turn, index=i, multi_image=True)
+            for i in range(count)
         ]
         marks.append(time.thread_time())
         for plan in plans:

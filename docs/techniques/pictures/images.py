@@ -217,7 +217,8 @@ def rectangular() -> None:
     figure, axes = new_figure(1, 2, width=9, height=3)
     for axis, rect, title in zip(axes, (False, True), ("squares", "--rect"), strict=True):
         place = used = whole = 0
-        for _, indices in train_requests(samples, 8, 0, 0, rect=rect):
+        for request in train_requests(samples, 8, 0, 0, rect=rect):
+            indices = request.images
             width, height = rectangle(samples, indices, 640) if rect else (640, 640)
             for index in indices:
                 scale = min(width / samples[index].width, height / samples[index].height)
