@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gc
+import os
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pytest
@@ -163,3 +166,32 @@ def test_too_little_memory_for_the_cache_is_said(samples: list[Sample], monkeypa
     said: list[str] = []
     store = open_store(samples, 64, "ram", said.append)
     assert "GiB" in said[0] and store(0)[0].shape == (64, 64, 3)
+
+
+def test_workers_do_not_free_what_the_run_left_to_the_garbage_collector(tmp_path: Path) -> None:
+    """A CUDA object that is freed in a forked process aborts it."""
+    freed = tmp_path / "freed"
+
+    class Left:
+        def __init__(self) -> None:
+            self.itself = self
+
+        def __del__(self) -> None:
+            with freed.open("a") as file:
+                file.write(f"{os.getpid()}\n")
+
+    def collect(request: BatchRequest) -> Batch:
+        gc.collect()
+        return cast(Batch, request.epoch)
+
+    gc.collect()
+    gc.disable()
+    try:
+        Left()
+        loader = Loader(cast(TrainBatches, collect), workers=1)
+        assert list(loader.batches([BatchRequest(7, [0])])) == [7]
+        assert not freed.exists()
+    finally:
+        gc.enable()
+    gc.collect()
+    assert freed.read_text().split() == [str(os.getpid())]

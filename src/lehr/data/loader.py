@@ -5,6 +5,8 @@ What a batch holds depends on the seed and its request alone, so the number of w
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import itertools
 import multiprocessing
 from collections import Counter
@@ -305,7 +307,9 @@ class Loader:
 
     def start(self) -> None:
         """Begin the workers before anything is asked of them: best while the process has no other threads."""
-        for _ in self._loader or ():
+        with _frozen_garbage():
+            made = iter(self._loader or ())
+        for _ in made:
             pass
 
     def batches(self, requests: Sequence[BatchRequest]) -> Iterator[Batch]:
@@ -315,11 +319,24 @@ class Loader:
             InputError: an image cannot be read.
         """
         self._requests[:] = requests
-        made = iter(self._loader) if self._loader is not None else map(self._made.__getitem__, requests)
+        with _frozen_garbage():
+            made = iter(self._loader) if self._loader is not None else map(self._made.__getitem__, requests)
         for batch in made:
             if isinstance(batch, InputError):
                 raise batch
             yield batch.pin_memory() if self._pin_here else batch
+
+
+@contextlib.contextmanager
+def _frozen_garbage() -> Iterator[None]:
+    """Keep forked processes from collecting what this one left: a CUDA object that is freed there aborts them."""
+    frozen_by_others = gc.get_freeze_count() > 0
+    gc.freeze()
+    try:
+        yield
+    finally:
+        if not frozen_by_others:
+            gc.unfreeze()
 
 
 def _start_worker(_: int) -> None:
