@@ -288,7 +288,7 @@ def test_a_run_of_before_tau_had_a_rule_keeps_2000(data: Path, tmp_path: Path, m
     checkpoint = read_checkpoint(folder / "last.ckpt")
     del checkpoint.content["plan"]["ema_tau"]
     write_checkpoint(folder, checkpoint.content, checkpoint.position)
-    monkeypatch.setattr("lehr.techniques.ema.UNSET_TAU", "auto")
+    monkeypatch.setattr("lehr.techniques.ema_decay.UNSET_TAU", "auto")
     resume(folder)
     assert differences(tmp_path / "whole", folder) == []
 
@@ -297,7 +297,7 @@ def test_a_run_keeps_the_tau_of_its_first_length_and_of_its_first_default(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folders = [stopped_run(data, tmp_path, f"{tau}", 4, ema_tau=tau) for tau in ("auto", None)]
-    monkeypatch.setattr("lehr.techniques.ema.UNSET_TAU", 7.0)
+    monkeypatch.setattr("lehr.techniques.ema_decay.UNSET_TAU", 7.0)
     for folder, tau in zip(folders, (9 / 5, 2000.0), strict=True):
         with stop_at(5), pytest.raises(Stopped):
             resume(folder, {"epochs": 5})

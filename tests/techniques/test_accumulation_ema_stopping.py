@@ -18,7 +18,8 @@ from lehr.search.switches import choose
 from lehr.techniques.accumulation import accumulation, scaled_weight_decay
 from lehr.techniques.clipping import clip_gradients
 from lehr.techniques.early_stopping import EarlyStopping
-from lehr.techniques.ema import ModelEma, ema_decay, resolve_tau
+from lehr.techniques.ema import ModelEma
+from lehr.techniques.ema_decay import ema_decay, resolve_tau
 from lehr.techniques.plan import plan_training
 
 

@@ -12,7 +12,7 @@ import pytest
 from lehr.config import build_config
 from lehr.options import ScheduleOptions
 from lehr.techniques.auto import MIN_UPDATES, NOMINAL_BATCH, SGD_ITERATIONS, choose_optimizer
-from lehr.techniques.ema import PUBLISHED_TAU, TAU_SHARE, resolve_tau
+from lehr.techniques.ema_decay import PUBLISHED_TAU, TAU_SHARE, resolve_tau
 from lehr.techniques.plan import TrainingPlan, plan_training
 
 ROOT = Path(__file__).parents[2]

@@ -22,7 +22,8 @@ from lehr.data.shapes import write_shapes
 from lehr.engine.run import train
 from lehr.plots.figure import COLOURS, new_figure, save_figure
 from lehr.techniques.early_stopping import EarlyStopping
-from lehr.techniques.ema import ModelEma, ema_decay, resolve_tau
+from lehr.techniques.ema import ModelEma
+from lehr.techniques.ema_decay import ema_decay, resolve_tau
 
 HERE = Path(__file__).parent
 RECORDED = HERE / "recorded-run.csv"

@@ -11,7 +11,7 @@ from lehr.options import ScheduleOptions
 from lehr.runtime.atomic_write import atomic_file
 from lehr.techniques.accumulation import accumulation, scaled_weight_decay
 from lehr.techniques.auto import OptimizerChoice, choose_optimizer
-from lehr.techniques.ema import PUBLISHED_TAU, resolve_tau
+from lehr.techniques.ema_decay import PUBLISHED_TAU, resolve_tau
 from lehr.techniques.schedule import Schedule, build_schedule, describe_misfit
 from lehr.techniques.warmup import (
     constant_warmup,

@@ -17,7 +17,7 @@ from lehr.models.yolov3 import YOLOv3
 from lehr.models.yolov5 import YOLOv5
 from lehr.models.yolov8 import YOLOv8
 from lehr.options import ScheduleOptions
-from lehr.techniques import ema, plan, warmup
+from lehr.techniques import ema, ema_decay, plan, warmup
 from lehr.techniques.accumulation import accumulation, scaled_weight_decay
 from lehr.techniques.auto import (
     MIN_UPDATES,
@@ -85,12 +85,12 @@ def value_on_line(s: int, W: int, start: float, end: float) -> float:
 
 
 def published_decay(row: dict[str, str]) -> float:
-    return ema.ema_decay(int(row["updates"]), 0.9999, ema.PUBLISHED_TAU)
+    return ema_decay.ema_decay(int(row["updates"]), 0.9999, ema_decay.PUBLISHED_TAU)
 
 
 def span_of_auto(updates: int = 5000) -> int:
     """Updates that the average spans at the end of a run, with `--ema-tau auto`."""
-    return round(1 / (1 - ema.ema_decay(updates, 0.9999, ema.resolve_tau("auto", updates))))
+    return round(1 / (1 - ema_decay.ema_decay(updates, 0.9999, ema_decay.resolve_tau("auto", updates))))
 
 
 def clip_factor(c: float, norm: float) -> float:
@@ -192,16 +192,17 @@ CHECKS: dict[str, Checks] = {
                 },
             ),
             "d": Formula(
-                each(ema.ema_decay),
+                each(ema_decay.ema_decay),
                 lambda rng: {"decay": real(rng, 0, 1), "updates": whole(rng, 1, 9999), "tau": real(rng, 1, 3000)},
             ),
             "span": Formula(lambda d: 1 / (1 - d), lambda rng: {"d": real(rng, 0, 0.9999)}),
             "tau_auto": Formula(
-                each(lambda updates: ema.resolve_tau("auto", updates)), lambda rng: {"updates": whole(rng, 1, 30_000)}
+                each(lambda updates: ema_decay.resolve_tau("auto", updates)),
+                lambda rng: {"updates": whole(rng, 1, 30_000)},
             ),
         },
         figures={
-            "from {} updates on that is the published value": round(ema.PUBLISHED_TAU / ema.TAU_SHARE),
+            "from {} updates on that is the published value": round(ema_decay.PUBLISHED_TAU / ema_decay.TAU_SHARE),
             "spans about {} updates at the end": span_of_auto(),
         },
         tables={

@@ -1,0 +1,38 @@
+"""Decay of the average of the weights over a run; without torch, for plans of runs to come."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+PUBLISHED_TAU = 2000.0
+"""Updates over which the decay rises, as published."""
+TAU_SHARE = 0.2
+"""Share of a run's updates that `--ema-tau auto` takes, where that is less than the published tau."""
+UNSET_TAU: float | Literal["auto"] = PUBLISHED_TAU
+"""`--ema-tau` where it is not given: a number of updates, or `auto`."""
+
+
+def resolve_tau(asked: float | Literal["auto"] | None, updates: int) -> float:
+    """Updates over which the decay rises in a run.
+
+    `auto` is `min(2000, updates / 5)`: the decay ends at `0.9999 * (1 - exp(-5))` or above, an average over about 150
+    updates.
+
+    Args:
+        asked: `--ema-tau`: updates, `auto`, or None where it is not given.
+        updates: optimizer steps of the whole run.
+    """
+    tau = UNSET_TAU if asked is None else asked
+    return min(PUBLISHED_TAU, max(updates, 1) * TAU_SHARE) if tau == "auto" else float(tau)
+
+
+def ema_decay(updates: int, decay: float, tau: float) -> float:
+    """Decay of an update: `decay * (1 - exp(-updates / tau))`.
+
+    Args:
+        updates: the update, counted from 1.
+        decay: largest decay, 0 to 1.
+        tau: updates over which the decay rises.
+    """
+    return decay * (1 - math.exp(-updates / tau))
