@@ -7,7 +7,7 @@ import re
 from lehr.config import build_config
 from lehr.models.family import YOLOV5, YOLOV8
 from lehr.options import GROUPS, option_names
-from lehr.techniques import ema, plan, schedule
+from lehr.techniques import ema_decay, plan, schedule
 from lehr.techniques.auto import NOMINAL_BATCH, OptimizerChoice, choose_optimizer, default_rate
 from tests.pages import index
 
@@ -22,7 +22,7 @@ def chosen(optimizer: str) -> OptimizerChoice:
 BECOMES = {
     "box": f"YOLOv8 {YOLOV8.gains['box']:g}, with anchors {YOLOV5.gains['box']:g}",
     "cls": f"{YOUR.family.gains['cls']:g}, for `shapes` with anchors {SHAPES_WITH_ANCHORS.loss.cls:g}",
-    "ema_tau": f"{ema.resolve_tau(None, 10**6):g}",
+    "ema_tau": f"{ema_decay.resolve_tau(None, 10**6):g}",
     "epochs": f"{YOUR.epochs}, for `shapes` {SHAPES.epochs}, with anchors {SHAPES_WITH_ANCHORS.epochs}",
     "imgsz": f"{YOUR.imgsz}, for `shapes` {SHAPES.imgsz}",
     "lr0": f"SGD {default_rate('SGD', 3):g}, the Adam family {4 * default_rate('Adam', 0):g}/(4 + classes), "

@@ -95,7 +95,7 @@ class TrainOptions(TypedDict, total=False):
     ema_decay: float
     """Decay of the moving average of the weights; 0 turns it off."""
     ema_tau: float | Literal["auto"] | None
-    """Updates over which that decay rises; `auto`: a fifth of the run's, at most 2000 (unset: 2000)."""
+    """Updates over which that decay rises; `auto`: 0.43 of the run's, at most 2000 (unset: 2000)."""
     patience: int
     """Epochs without a better result before the run stops; 0 never stops early."""
     skip_limit: int

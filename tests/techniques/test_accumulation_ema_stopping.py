@@ -82,8 +82,8 @@ def test_tau_is_what_was_given_or_follows_the_length_of_the_run() -> None:
     rng = np.random.default_rng(0)
     for updates in (1, 540, 9_999, 10_000, *rng.integers(1, 300_000, 1000)):
         tau = resolve_tau("auto", int(updates))
-        assert tau == pytest.approx(min(2000, int(updates) / 5), rel=1e-12)
-        assert ema_decay(int(updates), 0.9999, tau) >= 0.9999 * (1 - math.exp(-5)) - 1e-12
+        assert tau == pytest.approx(min(2000, int(updates) / math.log(10)), rel=1e-12)
+        assert ema_decay(int(updates), 0.9999, tau) >= 0.9999 * 0.9 - 1e-12
 
 
 def test_the_plan_resolves_tau_from_the_optimizer_steps_of_the_run() -> None:
@@ -92,8 +92,8 @@ def test_the_plan_resolves_tau_from_the_optimizer_steps_of_the_run() -> None:
         return plan_training(given, epochs=40, images=205, batch=16, classes=3).ema_tau
 
     assert tau() == 2000
-    assert tau(ema_tau="auto") == 520 / 5  # 13 batches an epoch, each a step
-    assert tau(ema_tau="auto", nominal_batch=64, warmup="none") == 520 / 4 / 5
+    assert tau(ema_tau="auto") == pytest.approx(520 / math.log(10))  # 13 batches an epoch, each a step
+    assert tau(ema_tau="auto", nominal_batch=64, warmup="none") == pytest.approx(520 / 4 / math.log(10))
     assert tau(ema_tau=123) == 123
     with pytest.raises(InputError, match="--ema-tau is 0; it must be a number of updates greater than 0, or auto"):
         build_config({"ema_tau": 0})

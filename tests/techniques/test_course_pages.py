@@ -12,7 +12,7 @@ import pytest
 from lehr.config import build_config
 from lehr.options import ScheduleOptions
 from lehr.techniques.auto import MIN_UPDATES, NOMINAL_BATCH, SGD_ITERATIONS, choose_optimizer
-from lehr.techniques.ema_decay import PUBLISHED_TAU, TAU_SHARE, resolve_tau
+from lehr.techniques.ema_decay import FINAL_SPAN, PUBLISHED_TAU, resolve_tau
 from lehr.techniques.plan import TrainingPlan, plan_training
 
 ROOT = Path(__file__).parents[2]
@@ -140,7 +140,7 @@ def test_what_the_average_spans_is_what_its_page_says(row: dict[str, str]) -> No
 
 def test_the_rule_of_the_average_s_length_stands_on_its_page() -> None:
     text = flowing(page("ema"))
-    assert f"from {PUBLISHED_TAU / TAU_SHARE:,.0f} updates on" in text
-    for updates in (1, 600, 9_000):
+    assert f"from {PUBLISHED_TAU * math.log(FINAL_SPAN):,.0f} updates on" in text
+    for updates in (1, 600, 3_000):
         decay = ScheduleOptions().ema_decay * (1 - math.exp(-updates / resolve_tau("auto", updates)))
         assert f"spans about {1 / (1 - decay):.0f} updates at the end" in text

@@ -55,7 +55,7 @@ class ScheduleOptions(Options):
     ema_decay: float = Field(0.9999, ge=0, lt=1)
     """Decay of the moving average of the weights; 0 turns it off."""
     ema_tau: float | Literal["auto"] | None = None
-    """Updates over which that decay rises; `auto`: a fifth of the run's, at most 2000 (unset: 2000)."""
+    """Updates over which that decay rises; `auto`: 0.43 of the run's, at most 2000 (unset: 2000)."""
     patience: Annotated[int, ON_RESUME] = Field(100, ge=0)
     """Epochs without a better result before the run stops; 0 never stops early."""
     skip_limit: int = Field(3, ge=0)

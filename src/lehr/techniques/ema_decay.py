@@ -7,8 +7,8 @@ from typing import Literal
 
 PUBLISHED_TAU = 2000.0
 """Updates over which the decay rises, as published."""
-TAU_SHARE = 0.2
-"""Share of a run's updates that `--ema-tau auto` takes, where that is less than the published tau."""
+FINAL_SPAN = 10.0
+"""Updates that the average spans at the end with `--ema-tau auto`, where the published tau would make it fewer."""
 UNSET_TAU: float | Literal["auto"] = PUBLISHED_TAU
 """`--ema-tau` where it is not given: a number of updates, or `auto`."""
 
@@ -16,15 +16,15 @@ UNSET_TAU: float | Literal["auto"] = PUBLISHED_TAU
 def resolve_tau(asked: float | Literal["auto"] | None, updates: int) -> float:
     """Updates over which the decay rises in a run.
 
-    `auto` is `min(2000, updates / 5)`: the decay ends at `0.9999 * (1 - exp(-5))` or above, an average over about 150
-    updates.
+    `auto` is `min(2000, updates / log(10))`: the decay ends at `0.9999 * (1 - 1/10)` or above, an average over ten
+    updates. Longer averages lag behind weights that still move fast (docs/results.md).
 
     Args:
         asked: `--ema-tau`: updates, `auto`, or None where it is not given.
         updates: optimizer steps of the whole run.
     """
     tau = UNSET_TAU if asked is None else asked
-    return min(PUBLISHED_TAU, max(updates, 1) * TAU_SHARE) if tau == "auto" else float(tau)
+    return min(PUBLISHED_TAU, max(updates, 1) / math.log(FINAL_SPAN)) if tau == "auto" else float(tau)
 
 
 def ema_decay(updates: int, decay: float, tau: float) -> float:

@@ -88,7 +88,7 @@ def published_decay(row: dict[str, str]) -> float:
     return ema_decay.ema_decay(int(row["updates"]), 0.9999, ema_decay.PUBLISHED_TAU)
 
 
-def span_of_auto(updates: int = 5000) -> int:
+def span_of_auto(updates: int = 3000) -> int:
     """Updates that the average spans at the end of a run, with `--ema-tau auto`."""
     return round(1 / (1 - ema_decay.ema_decay(updates, 0.9999, ema_decay.resolve_tau("auto", updates))))
 
@@ -202,7 +202,9 @@ CHECKS: dict[str, Checks] = {
             ),
         },
         figures={
-            "from {} updates on that is the published value": round(ema_decay.PUBLISHED_TAU / ema_decay.TAU_SHARE),
+            "from {} updates on that is the published value": round(
+                ema_decay.PUBLISHED_TAU * math.log(ema_decay.FINAL_SPAN)
+            ),
             "spans about {} updates at the end": span_of_auto(),
         },
         tables={
