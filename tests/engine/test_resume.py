@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import math
 import os
 import shutil
 import signal
@@ -298,7 +299,7 @@ def test_a_run_keeps_the_tau_of_its_first_length_and_of_its_first_default(
 ) -> None:
     folders = [stopped_run(data, tmp_path, f"{tau}", 4, ema_tau=tau) for tau in ("auto", None)]
     monkeypatch.setattr("lehr.techniques.ema_decay.UNSET_TAU", 7.0)
-    for folder, tau in zip(folders, (9 / 5, 2000.0), strict=True):
+    for folder, tau in zip(folders, (9 / math.log(10), 2000.0), strict=True):
         with stop_at(5), pytest.raises(Stopped):
             resume(folder, {"epochs": 5})
         assert read_checkpoint(folder / "last.ckpt").content["plan"]["ema_tau"] == tau
