@@ -41,7 +41,7 @@ from lehr.engine.step import TrainStep
 from lehr.errors import InputError, LehrError, Stopped
 from lehr.evaluation.evaluator import Evaluation, EvaluationStopped, evaluate
 from lehr.runtime.peak_memory import peak_memory_mib
-from lehr.runtime.signals import describe_signal
+from lehr.runtime.signals import describe_signal, ignore_lost_workers
 from lehr.runtime.stop_request import StopRequest
 from lehr.techniques.freezing import freeze_bn_stats
 
@@ -124,7 +124,8 @@ class Trainer:
         except (InputError, CallbackFailed) as error:  # data that are gone, or a callback that failed
             raise self._unable(str(error)) from None
         finally:
-            self.checkpointer.close(at_once=sys.exc_info()[0] is KeyboardInterrupt)
+            with ignore_lost_workers():  # the first that is killed is seldom the only one
+                self.checkpointer.close(at_once=sys.exc_info()[0] is KeyboardInterrupt)
         if no_memory:  # told here, where the failed step holds no memory any more
             raise self._short_of_memory()
         return self._end()
@@ -371,16 +372,17 @@ class Trainer:
         raise Stopped(f"Stopped by {describe_signal(number)} in {place}. {self.checkpointer.kept()}", number)
 
     def _unable(self, what: str) -> LehrError:
-        """The error of a run that cannot go on for now; its state is saved unless a step was cut short."""
-        if self._whole:
-            with contextlib.suppress(NotFinite):
-                self.monitor.look(wait=True)
-            self.checkpointer.save(weights=True)
-            try:
-                self.checkpointer.finish()
-            except LehrError as error:
-                return LehrError(f"{what}\n{error}")
-        return LehrError(f"{what}\n{self.checkpointer.kept()}")
+        """The error of a run that cannot continue for now; its state is saved unless a step was cut short."""
+        with ignore_lost_workers():
+            if self._whole:
+                with contextlib.suppress(NotFinite):
+                    self.monitor.look(wait=True)
+                self.checkpointer.save(weights=True)
+                try:
+                    self.checkpointer.finish()
+                except LehrError as error:
+                    return LehrError(f"{what}\n{error}")
+            return LehrError(f"{what}\n{self.checkpointer.kept()}")
 
     def _attempt(self, batch: Batch) -> None:
         """A step as large as any of this run; nothing of it is kept."""
