@@ -21,7 +21,8 @@ from lehr.augment.plan import plan_sample
 from lehr.augment.tiles import Plan
 from lehr.data.cache import ImageStore, open_store
 from lehr.data.load import load_dataset
-from lehr.data.loader import Loader, TrainBatches, train_requests
+from lehr.data.loader import Loader, TrainBatches
+from lehr.data.requests import train_requests
 from lehr.options import AugmentOptions
 
 KINDS = {

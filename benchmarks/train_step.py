@@ -19,7 +19,8 @@ import torch  # noqa: E402
 
 from lehr.data.cache import open_store  # noqa: E402
 from lehr.data.load import load_dataset  # noqa: E402
-from lehr.data.loader import TrainBatches, train_requests  # noqa: E402
+from lehr.data.loader import TrainBatches  # noqa: E402
+from lehr.data.requests import train_requests  # noqa: E402
 from lehr.losses.build import build_loss  # noqa: E402
 from lehr.models.build import build_model  # noqa: E402
 from lehr.options import AugmentOptions, LossOptions  # noqa: E402

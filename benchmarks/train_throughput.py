@@ -30,7 +30,7 @@ from lehr.callbacks.console import ConsoleCallback  # noqa: E402
 from lehr.callbacks.dispatcher import Dispatcher  # noqa: E402
 from lehr.config import build_config  # noqa: E402
 from lehr.data.batch import Batch  # noqa: E402
-from lehr.data.loader import BatchRequest  # noqa: E402
+from lehr.data.requests import BatchRequest  # noqa: E402
 from lehr.engine.data import epoch_requests  # noqa: E402
 from lehr.engine.preflight import warm_up_compile  # noqa: E402
 from lehr.engine.setup import Setup, prepare  # noqa: E402

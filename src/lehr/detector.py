@@ -14,7 +14,8 @@ from lehr.config import build_config
 from lehr.data.cache import ImageStore
 from lehr.data.check import refuse_unusable
 from lehr.data.load import load_dataset, require_split, with_class_order
-from lehr.data.loader import EvalBatches, Loader, eval_requests
+from lehr.data.loader import EvalBatches, Loader
+from lehr.data.requests import eval_requests
 from lehr.detections import Detections
 from lehr.errors import LehrError
 from lehr.evaluation.crowding import crowding_notes

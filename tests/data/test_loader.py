@@ -15,7 +15,8 @@ from tests.conftest import MakeYolo
 from lehr.data.batch import Batch, pad_objects
 from lehr.data.cache import ImageStore, open_store
 from lehr.data.load import load_dataset
-from lehr.data.loader import BatchRequest, EvalBatches, Loader, TrainBatches, eval_requests, train_requests
+from lehr.data.loader import EvalBatches, Loader, TrainBatches
+from lehr.data.requests import BatchRequest, eval_requests, train_requests
 from lehr.errors import InputError
 from lehr.options import AugmentOptions
 from lehr.sample import Sample

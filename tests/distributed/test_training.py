@@ -161,7 +161,8 @@ def evaluated(weights: str, data: str, batch: int) -> dict[str, Any]:
     """The numbers of weights on a validation split, by all processes together, and the losses."""
     from lehr.data.cache import ImageStore
     from lehr.data.load import load_dataset
-    from lehr.data.loader import EvalBatches, Loader, eval_requests
+    from lehr.data.loader import EvalBatches, Loader
+    from lehr.data.requests import eval_requests
     from lehr.distributed.group import joined
     from lehr.evaluation.evaluator import evaluate
     from lehr.losses.build import build_loss

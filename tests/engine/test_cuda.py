@@ -20,7 +20,7 @@ from tests.losses.test_task_aligned import pad, random_case
 
 from lehr.callbacks.events import BatchStart
 from lehr.config import build_config
-from lehr.data.loader import train_requests
+from lehr.data.requests import train_requests
 from lehr.engine.run import train
 from lehr.engine.setup import prepare
 from lehr.engine.state import EpochSums

@@ -135,7 +135,7 @@ def test_rectangular_batches_are_rectangles_without_mosaic(tmp_path: Path) -> No
     (root / "data.yaml").write_text("train: images/train\nval: images/val\nnames: [a]\n")
     still = {"translate": 0, "scale": 0, "fliplr": 0, "rect": True, "batch": 2, "imgsz": 96}
     made = setup(str(root / "data.yaml"), tmp_path, **still)
-    from lehr.data.loader import train_requests
+    from lehr.data.requests import train_requests
 
     requests = train_requests(made.train_samples, 2, 0, 0, rect=True)
     shapes = sorted(tuple(batch.images.shape[2:]) for batch in made.feed.batches(requests))

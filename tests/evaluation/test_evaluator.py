@@ -8,7 +8,8 @@ from tests.conftest import MakeYolo
 
 from lehr.data.cache import ImageStore
 from lehr.data.load import load_dataset
-from lehr.data.loader import EvalBatches, Loader, eval_requests
+from lehr.data.loader import EvalBatches, Loader
+from lehr.data.requests import eval_requests
 from lehr.errors import InputError
 from lehr.evaluation.evaluator import Evaluation, evaluate
 from lehr.models.build import build_model

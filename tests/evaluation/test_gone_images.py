@@ -8,7 +8,8 @@ from torch import Tensor, nn
 
 from lehr.data.cache import ImageStore
 from lehr.data.load import load_dataset
-from lehr.data.loader import EvalBatches, Loader, eval_requests
+from lehr.data.loader import EvalBatches, Loader
+from lehr.data.requests import eval_requests
 from lehr.evaluation.evaluator import evaluate
 
 

@@ -14,7 +14,8 @@ from lehr.augment.partners import Partners
 from lehr.augment.plan import plan_sample
 from lehr.augment.tiles import Plan
 from lehr.data.cache import ImageStore
-from lehr.data.loader import BatchRequest, TrainBatches, shard_requests, train_requests
+from lehr.data.loader import TrainBatches
+from lehr.data.requests import BatchRequest, shard_requests, train_requests
 from lehr.distributed.collectives import Ranks
 from lehr.options import AugmentOptions
 from lehr.rng import generator

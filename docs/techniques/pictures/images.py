@@ -23,8 +23,9 @@ from lehr.augment.plan import plan_sample
 from lehr.config import build_config
 from lehr.data.cache import ImageStore, open_store
 from lehr.data.load import load_dataset
-from lehr.data.loader import BatchRequest, TrainBatches, train_requests
+from lehr.data.loader import TrainBatches
 from lehr.data.rectangles import rectangle
+from lehr.data.requests import BatchRequest, train_requests
 from lehr.losses.anchor_matching import match
 from lehr.losses.task_aligned_assigner import assign
 from lehr.models.anchor_head import default_anchors

@@ -8,7 +8,8 @@ from typing import Any
 import torch
 
 from lehr.data.batch import Batch
-from lehr.data.loader import BatchRequest, Loader
+from lehr.data.loader import Loader
+from lehr.data.requests import BatchRequest
 
 
 class DevicePrefetcher:

@@ -12,7 +12,7 @@ import torch
 from lehr.config import DEFAULT_BATCH, TrainConfig
 from lehr.data.batch import Batch
 from lehr.data.cache import free_memory
-from lehr.data.loader import BatchRequest
+from lehr.data.requests import BatchRequest
 from lehr.engine.data import RunData
 from lehr.engine.out_of_memory import release, unless_out_of_memory
 from lehr.engine.step import ForwardLoss

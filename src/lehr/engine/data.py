@@ -13,7 +13,8 @@ from lehr.data.cache import ImageStore, map_store, open_store
 from lehr.data.check import refuse_unusable
 from lehr.data.images import ImageFault
 from lehr.data.load import load_dataset, require_split
-from lehr.data.loader import BatchRequest, EvalBatches, Loader, TrainBatches, train_requests
+from lehr.data.loader import EvalBatches, Loader, TrainBatches
+from lehr.data.requests import BatchRequest, train_requests
 from lehr.distributed.collectives import ALONE, Ranks
 from lehr.distributed.environment import world
 from lehr.errors import InputError

@@ -17,7 +17,7 @@ import torch
 
 from lehr.config import TrainConfig
 from lehr.data.batch import Batch
-from lehr.data.loader import train_requests
+from lehr.data.requests import train_requests
 from lehr.distributed.collectives import ALONE, Ranks
 from lehr.engine.autobatch import choose_batch
 from lehr.engine.data import RunData

@@ -15,7 +15,8 @@ from lehr.config import TrainConfig
 from lehr.data.batch import Batch
 from lehr.data.check import count_kinds
 from lehr.data.feed import DevicePrefetcher
-from lehr.data.loader import BatchRequest, Loader, eval_requests, shard_requests, train_requests
+from lehr.data.loader import Loader
+from lehr.data.requests import BatchRequest, eval_requests, shard_requests, train_requests
 from lehr.distributed.collectives import Ranks, check_divides
 from lehr.distributed.devices import data_parallel_devices, own_device
 from lehr.distributed.environment import world

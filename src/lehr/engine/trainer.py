@@ -29,7 +29,7 @@ from lehr.callbacks.events import (
 )
 from lehr.checkpoint.results_csv import Row
 from lehr.data.batch import Batch
-from lehr.data.loader import BatchRequest, shard_requests
+from lehr.data.requests import BatchRequest, shard_requests
 from lehr.engine.checkpointer import Checkpointer
 from lehr.engine.data import epoch_requests
 from lehr.engine.divergence import DivergenceMonitor, NotFinite

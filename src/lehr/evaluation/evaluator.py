@@ -16,7 +16,8 @@ from torch import Tensor
 
 from lehr.data.batch import Batch
 from lehr.data.feed import DevicePrefetcher
-from lehr.data.loader import BatchRequest, Loader
+from lehr.data.loader import Loader
+from lehr.data.requests import BatchRequest
 from lehr.distributed.collectives import ALONE, Ranks
 from lehr.errors import InputError
 from lehr.evaluation.metrics import Metrics, evaluate_detections

@@ -1,0 +1,113 @@
+"""Requests for batches: which images an epoch or an evaluation asks for, and each process's share of them.
+
+What is asked for depends on the seed and the epoch alone, so that a run continues with the batches that are left.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lehr.data.cache import ImageStore
+from lehr.data.rectangles import alike_together
+from lehr.distributed.collectives import Ranks
+from lehr.rng import generator
+from lehr.sample import Sample
+
+
+@dataclass(frozen=True, slots=True)
+class BatchRequest:
+    """Request for a batch, or for one process's share of it.
+
+    Attributes:
+        epoch: the epoch, from 0.
+        images: the images to load, by their indices in the split.
+        whole: the images of the whole batch, where this is a share; None where it is the whole.
+        idle: whether there are fewer images than processes and none is left for this one; the one it loads stands in,
+            and counts nothing.
+        repeats: for each of `images`, how often the epoch has shown it before; empty where each is shown once.
+        shown: int32, indices of all images that the epoch shows, each as often as it does; None where each is shown
+            once.
+    """
+
+    epoch: int
+    images: list[int]
+    whole: list[int] | None = None
+    idle: bool = False
+    repeats: list[int] = field(default_factory=list)
+    shown: NDArray[np.int32] | None = field(default=None, compare=False, repr=False)
+
+
+def train_requests(
+    samples: Sequence[Sample],
+    batch: int,
+    seed: int,
+    epoch: int,
+    *,
+    drawn: Sequence[int] | None = None,
+    rect: bool = False,
+) -> list[BatchRequest]:
+    """Requests of an epoch: all images once, in an order of its own, the last batch perhaps smaller.
+
+    Args:
+        samples: the training split.
+        batch: images a batch.
+        seed: the run's seed.
+        epoch: the epoch, from 0.
+        drawn: the images to take instead, in their order.
+        rect: images of like shape together, the batches in an order of their own.
+    """
+    rng = generator(seed, "order", epoch)
+    order = rng.permutation(len(samples)).tolist() if drawn is None else list(drawn)
+    order = alike_together(order, samples) if rect else order
+    starts = range(0, len(order), batch)
+    if drawn is None:
+        requests = [BatchRequest(epoch, order[start : start + batch]) for start in starts]
+    else:
+        repeats, shown = _earlier(order), np.array(drawn, np.int32)
+        requests = [
+            BatchRequest(epoch, order[i : i + batch], repeats=repeats[i : i + batch], shown=shown) for i in starts
+        ]
+    return [requests[i] for i in rng.permutation(len(requests))] if rect else requests
+
+
+def _earlier(order: Sequence[int]) -> list[int]:
+    """For each image of an order, how often it comes before."""
+    counts: Counter[int] = Counter()
+    earlier = []
+    for index in order:
+        earlier.append(counts[index])
+        counts[index] += 1
+    return earlier
+
+
+def eval_requests(store: ImageStore, batch: int) -> list[BatchRequest]:
+    """Requests of an evaluation: images of like shape together, so that rectangles are small."""
+    order = alike_together(range(len(store.samples)), store.samples)
+    return [BatchRequest(0, order[start : start + batch]) for start in range(0, len(order), batch)]
+
+
+def shard_requests(requests: Sequence[BatchRequest], ranks: Ranks) -> list[BatchRequest]:
+    """One process's share of each batch, which together are the batches of one process by itself.
+
+    Args:
+        requests: whole batches.
+        ranks: the processes.
+    """
+    if not ranks.is_distributed:
+        return list(requests)
+    shards = [list(ranks.shard(request.images)) for request in requests]
+    return [
+        replace(
+            request,
+            images=share or request.images[:1],
+            whole=request.images,
+            idle=not share,
+            repeats=list(ranks.shard(request.repeats)) or request.repeats[:1],
+        )
+        for request, share in zip(requests, shards, strict=True)
+    ]
