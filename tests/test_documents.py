@@ -175,8 +175,8 @@ def test_the_guide_s_data_format_reads_boxes_and_finds_faults(tmp_path: Path) ->
     lines = [f"{name}.png,cat,1,2,11,12" for name in "abcdefghij"] + ["a.png,dog,5,5,5,9"]
     (tmp_path / "boxes.csv").write_text("\n".join(["image,class,x1,y1,x2,y2", *lines]))
     source = str(tmp_path / "boxes.csv")
-    assert given["CSV"].matches(source)
-    dataset = given["CSV"].load(source, 0)
+    assert given["CSV"].recognises(source)
+    dataset = given["CSV"].read(source, 0)
     assert dataset.names == ("cat", "dog") and {len(samples) for samples in dataset.splits.values()} == {2, 8}
     assert [(fault.kind, fault.line) for fault in dataset.faults] == [("box-without-area", 12)]
     assert dataset.splits["train"][0].boxes.tolist() == [[1, 2, 11, 12]]

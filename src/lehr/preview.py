@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from lehr.config import TrainConfig
+from lehr.data.formats.shapes import COUNTS, NAMES
 from lehr.data.load import load_dataset, require_split
-from lehr.data.shapes import COUNTS, NAMES
 from lehr.techniques.plan import TrainingPlan, plan_training
 from lehr.techniques.single_class import as_one_class
 

@@ -16,10 +16,15 @@ BROKEN = frozenset({"unreadable-image", "truncated-image", "unreadable-label"})
 
 
 class Severity(StrEnum):
-    """Severity of a fault: an error fails `lehr data check`, and what cannot be used is skipped; a warning is told."""
+    """Severity of a fault.
+
+    An error fails `lehr data check`, and what cannot be used is skipped; a warning only looks wrong; a note says how
+    something was read that could have been meant otherwise.
+    """
 
     ERROR = "error"
     WARNING = "warning"
+    NOTE = "note"
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +32,7 @@ class Fault:
     """One thing that is wrong with a data set.
 
     Attributes:
-        kind: a stable short name, e.g. "class-out-of-range".
+        kind: a stable short name, e.g. "class-out-of-range"; `lehr.data.faults` has all of them.
         path: the file it is in.
         message: what is wrong and what to do, without the file and line.
         line: the line in that file, from 1; None where lines have no meaning.
@@ -40,9 +45,13 @@ class Fault:
     line: int | None = None
     severity: Severity = Severity.ERROR
 
+    @property
+    def place(self) -> str:
+        """The file, with the line where there is one."""
+        return str(self.path) if self.line is None else f"{self.path}:{self.line}"
+
     def __str__(self) -> str:
-        place = str(self.path) if self.line is None else f"{self.path}:{self.line}"
-        return f"{place}: {self.severity}: {self.message} [{self.kind}]"
+        return f"{self.place}: {self.severity}: {self.message} [{self.kind}]"
 
 
 @dataclass(frozen=True, slots=True)

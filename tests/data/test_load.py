@@ -11,7 +11,8 @@ import pytest
 from tests.conftest import MakeYolo, draw_squares
 
 from lehr.data import load
-from lehr.data.load import FORMATS, DataFormat, load_dataset, register_format
+from lehr.data.formats.data_format import DataFormat
+from lehr.data.load import FORMATS, load_dataset, register_format
 from lehr.data.write import write_dataset
 from lehr.errors import InputError
 from lehr.plugins import PluginTable
@@ -89,11 +90,11 @@ def test_a_registered_format_reads_what_no_other_does_and_is_called_by_name(
         box = np.array([[0, 0, 8, 8]], np.float32)
         return Dataset(source, ("thing",), {"train": [Sample(Path("a.png"), 16, 16, box, np.zeros(1, np.int64))]})
 
-    register_format(DataFormat("lines", lambda source: source.endswith(".lines"), read))
+    register_format(DataFormat("lines", lambda source: ["it ends so"] if source.endswith(".lines") else [], read))
     assert load_dataset("some.lines", seed=4).names == ("thing",)
     assert load_dataset("lines:where.json").names == ("thing",)
     assert seen == [("some.lines", 4), ("where.json", 0)]
     yaml = make_yolo()
     assert load_dataset(str(yaml)).names == ("small", "large")
     with pytest.raises(ValueError, match="another DataFormat named 'lines'"):
-        register_format(DataFormat("lines", lambda source: True, read))
+        register_format(DataFormat("lines", lambda source: ["all"], read))

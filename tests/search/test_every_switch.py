@@ -18,7 +18,7 @@ from tests.conftest import Once
 from tests.engine.runs import run
 
 from lehr.config import TrainConfig, build_config
-from lehr.data.shapes import write_shapes
+from lehr.data.formats.shapes import write_shapes
 from lehr.models.build import build_model
 from lehr.models.family import YOLOV8
 from lehr.models.weights import save_weights

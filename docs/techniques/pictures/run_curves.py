@@ -18,7 +18,7 @@ import torch
 from lehr.callbacks.callback import FunctionCallback
 from lehr.callbacks.events import BatchStart, FitEpochEnd
 from lehr.config import build_config
-from lehr.data.shapes import write_shapes
+from lehr.data.formats.shapes import write_shapes
 from lehr.engine.run import train
 from lehr.plots.figure import COLOURS, new_figure, save_figure
 from lehr.techniques.early_stopping import EarlyStopping

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -50,11 +51,11 @@ def check(
             for f in faults
         ]
         write_json(json, rows)
-    errors = [fault for fault in faults if fault.severity is Severity.ERROR]
+    count = Counter(fault.severity for fault in faults)
     images = sum(len(samples) for samples in dataset.splits.values())
-    summary = f"{data}: {images} usable images, {len(errors)} errors, {len(faults) - len(errors)} warnings"
+    summary = f"{data}: {images} usable images, {count[Severity.ERROR]} errors, {count[Severity.WARNING]} warnings"
     say(summary + (f" ({count_kinds(faults)})" if faults else ""))
-    return 1 if errors else 0
+    return 1 if count[Severity.ERROR] else 0
 
 
 @app.command
@@ -104,10 +105,10 @@ def split(data: Source, *, out: Out, ratios: str = "0.7,0.3", seed: int = 0) -> 
         Seed of the dealing.
     """
     from lehr.cli.output import say
+    from lehr.data.formats.yolo_labels import label_path
     from lehr.data.load import load_dataset
     from lehr.data.split import parse_ratios, split_samples
     from lehr.data.write import write_dataset, write_lists
-    from lehr.data.yolo import label_path
     from lehr.sample import Dataset
 
     shares = parse_ratios(ratios)

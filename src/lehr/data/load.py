@@ -3,81 +3,23 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from lehr.data.coco import find_coco, load_coco
-from lehr.data.shapes import load_shapes
-from lehr.data.voc import is_voc, load_voc
-from lehr.data.yolo import images_in, load_yolo
+from lehr.data.find_images import images_in
+from lehr.data.formats.coco import COCO
+from lehr.data.formats.data_format import DataFormat
+from lehr.data.formats.shapes import SHAPES
+from lehr.data.formats.voc import VOC
+from lehr.data.formats.yolo import YOLO, YOLO_FOLDER
 from lehr.errors import InputError
 from lehr.plugins import PluginTable
-from lehr.sample import SPLITS, Dataset, Sample
+from lehr.sample import SPLITS, Dataset, Fault, Sample, Severity
 
-
-@dataclass(frozen=True, slots=True)
-class DataFormat:
-    """A layout of data sets.
-
-    Attributes:
-        name: as `--data NAME:SOURCE` says it, where a source could be of several formats.
-        matches: checks from a source, as `--data` names it, whether it looks like this format; must not raise.
-        load: reads a source; the seed splits it where it comes without splits. Raises InputError, naming the file and
-            the remedy, where there is nothing to be read.
-    """
-
-    name: str
-    matches: Callable[[str], bool]
-    load: Callable[[str, int], Dataset]
-
-
-def _path(source: str) -> Path:
-    return Path(source).expanduser()
-
-
-def _yamls(folder: Path) -> list[Path]:
-    return sorted(folder.glob("*.yaml")) + sorted(folder.glob("*.yml"))
-
-
-def _load_yolo(source: str, seed: int) -> Dataset:
-    path = _path(source)
-    if not path.is_dir():
-        return load_yolo(path)
-    yamls = _yamls(path)
-    if not yamls:
-        raise InputError(f"{path}: holds no data YAML. Add one with 'train', 'val' and 'names'.")
-    named = [each for each in yamls if each.stem in ("data", "dataset")]
-    if len(yamls) > 1 and not named:
-        raise InputError(f"{path}: holds several YAML files. Name the one to use: --data {yamls[0]}.")
-    return load_yolo((named or yamls)[0])
-
-
-def _load_coco(source: str, seed: int) -> Dataset:
-    files = find_coco(source)
-    if files is None:
-        raise InputError(f"{source}: is no COCO JSON, and no folder with one for each split.")
-    return load_coco(source, files)
-
-
-FORMATS = PluginTable(
-    "lehr.data_formats",
-    DataFormat,
-    (
-        DataFormat("shapes", lambda source: source == "shapes", lambda source, seed: load_shapes()),
-        DataFormat("yolo", lambda source: _path(source).suffix.lower() in (".yaml", ".yml"), _load_yolo),
-        DataFormat("coco", lambda source: find_coco(source) is not None, _load_coco),
-        DataFormat("yolo-folder", lambda source: bool(_yamls(_path(source))), _load_yolo),
-        DataFormat(
-            "voc",
-            lambda source: _path(source).is_dir() and is_voc(_path(source)),
-            lambda source, seed: load_voc(_path(source), seed),
-        ),
-    ),
-)
-"""In the order in which they are tried; those of other packages come last."""
+FORMATS = PluginTable("lehr.data_formats", DataFormat, (SHAPES, YOLO, COCO, YOLO_FOLDER, VOC))
+"""In the order in which they are preferred; those of other packages come last."""
 
 
 def register_format(data_format: DataFormat) -> None:
@@ -102,22 +44,40 @@ def load_dataset(source: str, seed: int = 0) -> Dataset:
         InputError: there is no such thing, or its layout is none of these.
     """
     name, colon, rest = source.partition(":")
-    if colon and not _path(source).exists():
+    if colon and not Path(source).expanduser().exists():
         named = FORMATS.find(name)
         if named is not None:
-            return named.load(rest, seed)
+            return named.read(rest, seed)
     for formats in (FORMATS.known, FORMATS.all):
-        for each in formats():
-            if each.matches(source):
-                return each.load(source, seed)
-    path = _path(source)
+        taken = [(each, reasons) for each in formats() if (reasons := each.recognises(source))]
+        if taken:
+            (chosen, reasons), *others = taken
+            dataset = chosen.read(source, seed)
+            notes = [_choice(source, chosen, reasons, other, why) for other, why in others if other.read != chosen.read]
+            return dataclasses.replace(dataset, faults=(*dataset.faults, *notes)) if notes else dataset
+    raise InputError(_unrecognised(source))
+
+
+def _choice(source: str, chosen: DataFormat, reasons: Sequence[str], other: DataFormat, why: Sequence[str]) -> Fault:
+    """Say which of two formats a source was read as, and how to have the other."""
+    message = (
+        f"is read as {chosen.name} ({reasons[0]}), though it could be {other.name} ({why[0]}). To have that: "
+        f"--data {other.name}:{source}"
+    )
+    return Fault("two-formats", Path(source), message, severity=Severity.NOTE)
+
+
+def _unrecognised(source: str) -> str:
+    """Say why no format takes a source, and which formats it is near to."""
+    path = Path(source).expanduser()
     if not path.exists():
-        raise InputError(
-            f"--data {source}: does not exist. Give a data YAML, a COCO JSON, a folder, or 'shapes' (generated)."
-        )
+        return f"--data {source}: does not exist. Give a data YAML, a COCO JSON, a folder, or 'shapes' (generated)."
+    near = [f"{each.name}: {missing}" for each in FORMATS.all() if (missing := each.misses(source)) is not None]
+    if near:
+        return "\n".join([f"--data {source}: is no data set as it stands.", *near])
     if path.is_dir() and images_in(path):
-        raise InputError(f"{path}: holds images but neither XML labels, a COCO JSON nor a data YAML. Add one.")
-    raise InputError(f"--data {source}: is no known layout. Give a data YAML, a COCO JSON, a VOC folder, or 'shapes'.")
+        return f"{path}: holds images but neither XML labels, a COCO JSON nor a data YAML. Add one."
+    return f"--data {source}: is no known layout. Give a data YAML, a COCO JSON, a VOC folder, or 'shapes'."
 
 
 def require_split(dataset: Dataset, split: str) -> Sequence[Sample]:

@@ -6,8 +6,8 @@ import glob
 from collections.abc import Iterable
 from pathlib import Path
 
+from lehr.data.find_images import images_in
 from lehr.data.images import is_image
-from lehr.data.yolo import images_in
 from lehr.errors import InputError
 
 

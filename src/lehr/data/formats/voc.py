@@ -13,6 +13,7 @@ import numpy as np
 from defusedxml.common import DefusedXmlException
 from defusedxml.ElementTree import fromstring
 
+from lehr.data.formats.data_format import DataFormat
 from lehr.data.images import ImageFault, is_image, probe_image
 from lehr.data.objects import checked_objects, no_objects
 from lehr.data.split import split_samples
@@ -189,3 +190,13 @@ def _sample(item: _Annotated, names: tuple[str, ...]) -> tuple[Sample, list[Faul
         lines=item.lines,
     )
     return Sample(item.path, item.width, item.height, boxes, classes, item.label_path), faults
+
+
+def _recognise(source: str) -> list[str]:
+    folder = Path(source).expanduser()
+    if not folder.is_dir() or not is_voc(folder):
+        return []
+    return ["it holds Annotations" if (folder / "Annotations").is_dir() else "it holds XML files"]
+
+
+VOC = DataFormat("voc", _recognise, lambda source, seed: load_voc(Path(source).expanduser(), seed))

@@ -18,8 +18,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from lehr.data.formats.data_format import DataFormat
+from lehr.data.formats.yolo import load_yolo
 from lehr.data.images import write_image
-from lehr.data.yolo import load_yolo
 from lehr.errors import InputError
 from lehr.rng import generator
 from lehr.runtime.atomic_write import atomic_dir
@@ -208,3 +209,10 @@ def _outline(name: str, angle: int) -> NDArray[np.float64]:
         ],
     }
     return np.array(corners[name](), np.float64)
+
+
+SHAPES = DataFormat(
+    "shapes",
+    lambda source: ["it is the name of the generated data set"] if source == "shapes" else [],
+    lambda source, seed: load_shapes(),
+)

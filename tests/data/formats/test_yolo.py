@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from tests.conftest import MakeYolo, draw_squares
 
+from lehr.data.formats.yolo_labels import label_path, parse_labels
 from lehr.data.load import load_dataset, require_split
-from lehr.data.yolo import label_path, parse_labels
 from lehr.errors import InputError
 
 

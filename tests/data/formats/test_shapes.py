@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from lehr.data.check import check_dataset
+from lehr.data.formats.shapes import NAMES, SIDE, generate_sample, write_shapes
+from lehr.data.formats.yolo import load_yolo
 from lehr.data.load import load_dataset
-from lehr.data.shapes import NAMES, SIDE, generate_sample, write_shapes
-from lehr.data.yolo import load_yolo
 
 
 def test_a_picture_is_the_same_on_every_machine() -> None:
@@ -23,7 +23,7 @@ def test_a_picture_is_the_same_on_every_machine() -> None:
 
 
 def test_boxes_are_tight_around_what_is_drawn() -> None:
-    from lehr.data import shapes
+    from lehr.data.formats import shapes
     from lehr.rng import generator
 
     for number in range(len(NAMES)):
@@ -39,9 +39,9 @@ def test_written_labels_give_back_the_boxes(tmp_path: Path) -> None:
     dataset = load_yolo(tmp_path / "shapes" / "data.yaml")
     assert dataset.names == NAMES and not check_dataset(dataset)
     for index, sample in enumerate(dataset.splits["train"]):
-        sample = generate_sample("train", index)
-        np.testing.assert_allclose(sample.boxes, sample.boxes, atol=1e-3)
-        np.testing.assert_array_equal(sample.classes, sample.classes)
+        made = generate_sample("train", index)
+        np.testing.assert_allclose(sample.boxes, made.boxes, atol=1e-3)
+        np.testing.assert_array_equal(sample.classes, made.classes)
 
 
 def test_it_has_all_classes_sizes_from_tiny_to_large_and_overlap() -> None:

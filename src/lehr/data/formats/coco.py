@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from lehr.data.formats.data_format import DataFormat
 from lehr.data.images import ImageFault, probe_image
 from lehr.data.objects import checked_objects
 from lehr.errors import InputError
@@ -174,3 +175,18 @@ def _image_path(json_path: Path, split: str, name: str) -> Path:
     subfolders = ("", "images", split, f"images/{split}", year, f"images/{year}", "JPEGImages")
     candidates = [base / sub / name for base in (folder, above) for sub in subfolders]
     return next((candidate for candidate in candidates if candidate.is_file()), candidates[0])
+
+
+def _recognise(source: str) -> list[str]:
+    files = find_coco(source)
+    return [] if files is None else [f"it holds {path.name}" for path in files.values()]
+
+
+def _read(source: str, seed: int) -> Dataset:
+    files = find_coco(source)
+    if files is None:
+        raise InputError(f"{source}: is no COCO JSON, and no folder with one for each split.")
+    return load_coco(source, files)
+
+
+COCO = DataFormat("coco", _recognise, _read)

@@ -1,0 +1,88 @@
+"""The vocabulary of faults: every kind of them, what to do about it, and many of one kind as one line."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from lehr.sample import Fault, Severity
+
+FIRST = 3
+"""Places shown of a group of faults."""
+
+
+@dataclass(frozen=True, slots=True)
+class FaultKind:
+    """A kind of fault.
+
+    Attributes:
+        means: what is wrong, said of many at once, e.g. "images without a label file, taken as background".
+        remedy: what to do.
+    """
+
+    means: str
+    remedy: str
+
+
+KINDS: dict[str, FaultKind] = {
+    "box-outside-image": FaultKind(
+        "boxes that reach outside their image, cut at its edge, or skipped where nothing is left",
+        "Correct them; if there are many, the labels may belong to other images or be in other units",
+    ),
+    "box-without-area": FaultKind("boxes without area", "Redraw them"),
+    "class-out-of-range": FaultKind("classes that the data set does not name", "Correct the labels, or 'names'"),
+    "crowd": FaultKind("crowd regions, not trained on", "Nothing needs to be done"),
+    "duplicate-box": FaultKind("boxes given twice, used once", "Remove one of each"),
+    "duplicate-image": FaultKind("images that are in a split twice", "Remove one of each"),
+    "empty-split": FaultKind("splits without a usable image", "Correct the entry in the data YAML, or remove it"),
+    "in-two-splits": FaultKind("images that are in two splits", "Remove each from one of them"),
+    "malformed-line": FaultKind("labels that cannot be understood, skipped", "Correct or remove them"),
+    "missing-label": FaultKind(
+        "images without a label file, taken as background",
+        "Restore the label files; write an empty one where there is nothing to label",
+    ),
+    "polygon": FaultKind("files with polygons, whose bounding boxes are used", "Nothing needs to be done"),
+    "size-disagrees": FaultKind(
+        "labels that state another size than their image has", "Export the labels anew, or restore the image"
+    ),
+    "truncated-image": FaultKind("images that are cut off", "Copy them again or remove them"),
+    "two-formats": FaultKind("places that could be of two formats", "Name the format: --data FORMAT:SOURCE"),
+    "unreadable-image": FaultKind("images that cannot be read", "Replace or remove them"),
+    "unreadable-label": FaultKind("label files that cannot be read", "Restore or remove them"),
+}
+"""Every kind of fault, by name."""
+
+
+@dataclass(frozen=True, slots=True)
+class FaultGroup:
+    """The faults of one kind and severity.
+
+    Attributes:
+        kind: their kind.
+        severity: their severity.
+        faults: all of them, in the order found.
+    """
+
+    kind: str
+    severity: Severity
+    faults: tuple[Fault, ...]
+
+    def __str__(self) -> str:
+        if len(self.faults) == 1:
+            return str(self.faults[0])
+        about = KINDS.get(self.kind)
+        means, remedy = (self.kind, "") if about is None else (about.means, f" {about.remedy}.")
+        places = "; ".join(fault.place for fault in self.faults[:FIRST])
+        more = "; ..." if len(self.faults) > FIRST else ""
+        return f"{self.severity}: {len(self.faults)} {means}: {places}{more}.{remedy} [{self.kind}]"
+
+
+def group_faults(faults: Iterable[Fault]) -> list[FaultGroup]:
+    """Group faults by severity, errors first, and kind, the most frequent first."""
+    groups: dict[tuple[Severity, str], list[Fault]] = defaultdict(list)
+    for fault in faults:
+        groups[fault.severity, fault.kind].append(fault)
+    order = list(Severity)
+    found = [FaultGroup(kind, severity, tuple(each)) for (severity, kind), each in groups.items()]
+    return sorted(found, key=lambda group: (order.index(group.severity), -len(group.faults)))
