@@ -10,6 +10,7 @@ from cyclopts import App, CycloptsError, Parameter
 
 from lehr.errors import InputError, LehrError
 from lehr.runtime.console import complain
+from lehr.runtime.standard_streams import safe_streams
 from lehr.version import __version__
 
 # Commands are named, not imported: `lehr --help` must answer without loading torch.
@@ -44,19 +45,22 @@ app.command("lehr.cli.doctor:doctor", help="Try what this machine can do, and te
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run a command line and exit: 0 done, 1 failed, 2 bad input or options, 130 and 143 stopped by a signal."""
+    with safe_streams():
+        code = _code(sys.argv[1:] if arguments is None else arguments)
+    sys.exit(code)
+
+
+def _code(arguments: Sequence[str]) -> int:
+    """Run a command line, print what went wrong, and return the exit code."""
     try:
-        code = run(sys.argv[1:] if arguments is None else arguments)
+        return run(arguments)
     except LehrError as error:
         if not error.told:
             complain(str(error))
-        code = error.exit_code
+        return error.exit_code
     except KeyboardInterrupt:
         complain("Stopped at once.")
-        code = 130
-    except BrokenPipeError:  # the reader of our output has gone, e.g. `lehr ... | head`
-        sys.stderr.close()
-        code = 1
-    sys.exit(code)
+        return 130
 
 
 def run(arguments: Sequence[str]) -> int:

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from lehr.runtime.atomic_write import atomic_file
+from lehr.runtime.standard_streams import SafeStream
 
 
 def say(text: str) -> None:
-    """A line on the standard output."""
-    sys.stdout.write(text + "\n")
-    sys.stdout.flush()
+    """Print a line on the standard output; one that cannot be printed ends nothing."""
+    output = SafeStream("stdout")
+    output.write(text + "\n")
+    output.flush()
 
 
 def speaker(quiet: bool) -> Callable[[str], None]:
@@ -29,7 +30,9 @@ def write_json(path: Path, content: Any) -> None:
         InputError: the file cannot be written.
     """
     with atomic_file(path, "Choose another --json file.") as temporary:
-        temporary.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        text = json.dumps(content, indent=1, ensure_ascii=False) + "\n"
+        # A file name that is no text holds lone surrogates, which this writes as JSON's own \udcXX.
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def report_rounding(imgsz: int | None, say: Callable[[str], None] = say) -> None:

@@ -12,7 +12,6 @@ import contextlib
 import json
 import os
 import platform
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -31,6 +30,7 @@ from lehr.distributed.environment import World, world
 from lehr.distributed.launch import stay_with
 from lehr.distributed.rendezvous import meet
 from lehr.errors import LehrError
+from lehr.runtime.console import complain
 
 Answer = TypeVar("Answer")
 
@@ -176,8 +176,7 @@ class Group:
         """End this process, whose main thread waits for a device that will not answer."""
         error = self.explained(RuntimeError("timed out" if stuck else "lost"))
         if self.speaks():
-            sys.stderr.write(f"lehr: {error}\n")
-            sys.stderr.flush()
+            complain(str(error))
         os._exit(error.exit_code)
 
 

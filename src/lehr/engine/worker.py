@@ -18,6 +18,7 @@ from lehr.distributed.environment import world
 from lehr.distributed.launch import JOB, OUTCOME, stay_with, write_outcome
 from lehr.runtime.console import complain
 from lehr.runtime.malloc import tune_malloc
+from lehr.runtime.standard_streams import safe_streams
 
 
 def main(place: Path) -> int:
@@ -67,4 +68,6 @@ def main(place: Path) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1])))
+    with safe_streams():
+        code = main(Path(sys.argv[1]))
+    sys.exit(code)

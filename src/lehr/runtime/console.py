@@ -4,34 +4,26 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
-import sys
 from pathlib import Path
 from types import TracebackType
-from typing import Self, TextIO
+from typing import Any, Self, TextIO
 
 from rich.console import Console as RichConsole
+
+from lehr.runtime.standard_streams import SafeStream
 
 LOGGER = logging.getLogger("lehr")
 """All that Lehr tells goes through it."""
 
 
-class Terminal(RichConsole):
-    """A console that falls silent when nobody reads it any more, instead of ending the process."""
-
-    def on_broken_pipe(self) -> None:
-        self.quiet = True
-        with contextlib.suppress(OSError, ValueError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
 def terminal(silent: bool = False) -> RichConsole:
-    """The standard output as a console.
+    """The standard output as a console, to which printing never fails.
 
     Args:
         silent: print nothing.
     """
-    return Terminal(highlight=False, soft_wrap=True, quiet=silent, emoji=False)
+    output: Any = SafeStream("stdout")
+    return RichConsole(file=output, highlight=False, soft_wrap=True, quiet=silent, emoji=False)
 
 
 class TerminalHandler(logging.Handler):
@@ -62,7 +54,7 @@ class LogFileHandler(logging.Handler):
         super().__init__(logging.INFO)
         self._file: TextIO | None = None
         with contextlib.suppress(OSError):
-            self._file = path.open("a", encoding="utf-8")
+            self._file = path.open("a", encoding="utf-8", errors="backslashreplace")
 
     def emit(self, record: logging.LogRecord) -> None:
         """Append a record's message and traceback, and flush."""
@@ -135,9 +127,11 @@ class Console:
 
 
 def complain(message: str) -> None:
-    """Tell an error on the standard error output."""
+    """Print an error on the standard error output."""
+    output = SafeStream("stderr")
     for number, line in enumerate(message.splitlines()):
-        sys.stderr.write(f"{'lehr: ' if number == 0 else '      '}{line}\n")
+        output.write(f"{'lehr: ' if number == 0 else '      '}{line}\n")
+    output.flush()
 
 
 def duration(seconds: float) -> str:

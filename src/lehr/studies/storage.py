@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lehr.errors import InputError, LehrError
+from lehr.runtime.console import complain
 from lehr.search.optuna_adapter import database_requests, drop_session, engine_of
 
 if TYPE_CHECKING:
@@ -188,7 +189,7 @@ def _again(method: Callable[..., Any], storage: RDBStorage, where: str, patience
                         "to then is kept; the same command goes on when it is back."
                     ) from None
                 if tries == 1:
-                    sys.stderr.write(f"lehr: {where}: cannot be reached ({_reason(error)}); trying again.\n")
+                    complain(f"{where}: cannot be reached ({_reason(error)}); trying again.")
                 drop_session(storage)
                 time.sleep(PAUSES[min(tries, len(PAUSES) - 1)])
                 tries += 1

@@ -26,6 +26,7 @@ from lehr.runtime.atomic_write import atomic_file
 from lehr.runtime.console import complain
 from lehr.runtime.malloc import tune_malloc
 from lehr.runtime.peak_memory import peak_memory_mib
+from lehr.runtime.standard_streams import safe_streams
 
 
 def main(job: dict[str, Any]) -> int:
@@ -87,4 +88,6 @@ def _leave(path: Path, outcome: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))))
+    with safe_streams():
+        code = main(json.loads(Path(sys.argv[1]).read_text(encoding="utf-8")))
+    sys.exit(code)

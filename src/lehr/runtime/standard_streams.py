@@ -1,0 +1,131 @@
+"""Standard output and error output that never end a process: missing, closed, full, or short of letters.
+
+Under cron, `pythonw` and notebooks a stream is missing or closed; a disk is full; a terminal or a Windows pipe takes
+only ASCII or cp1252 while a class is named 猫. Printing is no part of the work, so what cannot be printed is dropped,
+and letters that the stream lacks are printed as `\\u732b`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal
+
+STANDARD = (0, 1, 2)
+"""Descriptors of the standard input, output and error output."""
+
+
+class SafeStream:
+    """A standard stream, as it is at each write, to which writing never fails.
+
+    Args:
+        name: the stream's name in `sys`.
+        stream: a stream instead of the one that `sys` has.
+    """
+
+    def __init__(self, name: Literal["stdout", "stderr"], stream: Any = None) -> None:
+        self._name = name
+        self._given = stream
+
+    def _stream(self) -> Any:
+        stream = self._given if self._given is not None else getattr(sys, self._name)
+        return getattr(stream, "rich_proxied_file", stream)  # while a bar moves, rich takes the place of the stream
+
+    @property
+    def encoding(self) -> str:
+        """The stream's encoding; UTF-8 where it has none."""
+        return getattr(self._stream(), "encoding", None) or "utf-8"
+
+    def write(self, text: str) -> int:
+        """Write text, with `\\uXXXX` for each letter that the encoding lacks; drop what cannot be written.
+
+        Returns:
+            The length of the text.
+        """
+        stream = self._stream()
+        with contextlib.suppress(OSError, ValueError, AttributeError):
+            try:
+                stream.write(text)
+            except UnicodeEncodeError:
+                stream.write(encodable(text, self.encoding))
+        return len(text)
+
+    def writelines(self, lines: Iterable[str]) -> None:
+        """Write several texts."""
+        for line in lines:
+            self.write(line)
+
+    def flush(self) -> None:
+        """Flush the stream, where that is possible."""
+        with contextlib.suppress(OSError, ValueError, AttributeError):
+            self._stream().flush()
+
+    def isatty(self) -> bool:
+        """Return whether the stream is a terminal."""
+        with contextlib.suppress(OSError, ValueError, AttributeError):
+            return bool(self._stream().isatty())
+        return False
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream(), name)
+
+
+def encodable(text: str, encoding: str) -> str:
+    """Return a text with `\\uXXXX` for each letter that an encoding lacks; an unknown encoding counts as ASCII."""
+    try:
+        return text.encode(encoding, "backslashreplace").decode(encoding)
+    except LookupError:
+        return text.encode("ascii", "backslashreplace").decode("ascii")
+
+
+@contextmanager
+def safe_streams() -> Iterator[None]:
+    """Make both streams of the process safe while the block runs, for a process of Lehr's own.
+
+    Closed descriptors are opened on the null device first: otherwise the next file that is opened takes the number, and
+    a library's warning is written into a checkpoint.
+    """
+    _open_missing()
+    before = sys.stdout, sys.stderr
+    with Path(os.devnull).open("w", encoding="utf-8") as null:
+        sys.stdout = SafeStream("stdout", before[0] or null)  # type: ignore[assignment]  # all of a stream that is used
+        sys.stderr = SafeStream("stderr", before[1] or null)  # type: ignore[assignment]
+        try:
+            yield
+        finally:
+            sys.stdout, sys.stderr = before
+            for stream in before:
+                _drain(stream)
+
+
+def _open_missing() -> None:
+    """Open standard descriptors that are closed on the null device; child processes inherit them."""
+    for number in STANDARD:
+        try:
+            os.fstat(number)
+        except OSError:
+            with contextlib.suppress(OSError):
+                opened = os.open(os.devnull, os.O_RDWR)
+                if opened != number:
+                    os.dup2(opened, number)
+                    os.close(opened)
+                os.set_inheritable(number, True)
+
+
+def _drain(stream: Any) -> None:
+    """Flush a stream before the process ends; what it cannot take goes to the null device.
+
+    Python flushes once more at its end, and would make the exit code 120 where that fails.
+    """
+    try:
+        stream.flush()
+    except (OSError, ValueError, AttributeError):
+        with contextlib.suppress(OSError, ValueError, AttributeError):
+            null = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(null, stream.fileno())
+            os.close(null)
+            stream.flush()

@@ -1,0 +1,126 @@
+"""Machines as people have them: outputs that take nothing, places that take nothing, little memory, few images."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from tests.commands import lehr
+from tests.field.conftest import COLOURS, MakeCase
+
+from lehr.cli.app import main
+
+SMALL = ["--model", "yolov8n", "--width", "0.125", "--imgsz", "64", "--epochs", "1", "--batch", "2", "--amp", "off"]
+SMALL += ["--device", "cpu"]
+
+
+def make_set(root: Path, train: int = 4, val: int = 2, names: str = "[猫, dog]", background: str = "") -> Path:
+    """Painted images with an object each; none in a split that is background."""
+    for split, count in (("train", train), ("val", val)):
+        (root / "images" / split).mkdir(parents=True)
+        (root / "labels" / split).mkdir(parents=True)
+        for number in range(count):
+            image = np.full((64, 64, 3), 40 + 10 * number + 5 * (split == "val"), np.uint8)
+            if split != background:
+                image[16:48, 8:56] = COLOURS[number % 2][::-1]
+                (root / "labels" / split / f"{number}.txt").write_text(f"{number % 2} 0.5 0.5 0.75 0.5\n")
+            assert cv2.imwrite(str(root / "images" / split / f"{number}.png"), image)
+    path = root / "data.yaml"
+    path.write_text(f"train: images/train\nval: images/val\nnames: {names}\n", encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a data set, and a run on it in `runs/train`."""
+    root = tmp_path_factory.mktemp("trained")
+    lehr("train", "--data", make_set(root).name, *SMALL, cwd=root)
+    return root
+
+
+class Full(io.StringIO):
+    """A stream whose disk is full."""
+
+    def write(self, text: str) -> int:
+        raise OSError(28, "No space left on device")
+
+
+STREAMS: dict[str, Callable[[], Any]] = {
+    "missing": lambda: None,
+    "full": Full,
+    "ascii": lambda: io.TextIOWrapper(io.BytesIO(), encoding="ascii"),
+    "cp1252": lambda: io.TextIOWrapper(io.BytesIO(), encoding="cp1252"),
+}
+COMMANDS = {
+    "train": ["train", "--data", "data.yaml", *SMALL, "--project", "{out}"],
+    "val": ["val", "--weights", "{run}/best.safetensors", "--data", "data.yaml"],
+    "predict": [
+        "predict",
+        "--weights",
+        "{run}/best.safetensors",
+        "images/val",
+        "--conf",
+        "0.0001",
+        "--project",
+        "{out}",
+    ],
+    "check": ["data", "check", "data.yaml"],
+    "stats": ["data", "stats", "data.yaml"],
+    "split": ["data", "split", "data.yaml", "--out", "{out}/split"],
+    "convert": ["data", "convert", "data.yaml", "--to", "coco", "--out", "{out}/coco"],
+    "anchors": ["anchors", "--data", "data.yaml"],
+    "schedule": ["schedule", "--data", "data.yaml"],
+    "explain": ["train", "--data", "data.yaml", "--explain"],
+    "help": ["train", "--help"],
+}
+
+
+def done_with(stream: Any, arguments: list[str], cwd: Path) -> int:
+    """The exit code of a command whose outputs are a stream."""
+    with (
+        contextlib.chdir(cwd),
+        contextlib.redirect_stdout(stream),
+        contextlib.redirect_stderr(stream),
+        pytest.raises(SystemExit) as ended,
+    ):
+        main(arguments)
+    return int(ended.value.code or 0)
+
+
+@pytest.mark.parametrize("kind", STREAMS)
+@pytest.mark.parametrize("command", COMMANDS)
+def test_no_command_ends_of_printing(command: str, kind: str, trained: Path, tmp_path: Path) -> None:
+    places = {"run": str(trained / "runs" / "train"), "out": str(tmp_path)}
+    arguments = [each.format(**places) for each in COMMANDS[command]]
+    before = sys.stdout, sys.stderr
+    assert done_with(STREAMS[kind](), arguments, trained) == 0
+    assert (sys.stdout, sys.stderr) == before
+    if command == "train":
+        assert (tmp_path / "train" / "best.safetensors").is_file()
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252"])
+def test_names_that_the_output_lacks_are_printed_by_number(encoding: str, case: MakeCase) -> None:
+    folder = case("T16a-ascii-stdout")
+    stream = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
+    for arguments in (["data", "stats", "data.yaml"], ["train", "--data", "data.yaml", *SMALL]):
+        assert done_with(stream, arguments, folder) == 0
+    printed = stream.buffer.getvalue().decode(encoding)  # type: ignore[attr-defined]
+    assert printed.count("\\u732b") >= 2
+    assert "猫" in (folder / "runs" / "train" / "train.log").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("kind", ["missing", "full"])
+def test_a_run_without_an_output_is_complete(kind: str, case: MakeCase) -> None:
+    folder = case("T17b-no-stdout")
+    assert done_with(STREAMS[kind](), ["train", "--data", "data.yaml", *SMALL], folder) == 0
+    assert {"best.safetensors", "last.safetensors", "results.csv"} <= {
+        p.name for p in (folder / "runs/train").iterdir()
+    }
