@@ -92,8 +92,8 @@ def safe_streams() -> Iterator[None]:
     _open_missing()
     before = sys.stdout, sys.stderr
     with Path(os.devnull).open("w", encoding="utf-8") as null:
-        sys.stdout = SafeStream("stdout", before[0] or null)  # type: ignore[assignment]  # all of a stream that is used
-        sys.stderr = SafeStream("stderr", before[1] or null)  # type: ignore[assignment]
+        sys.stdout = SafeStream("stdout", before[0] or null)
+        sys.stderr = SafeStream("stderr", before[1] or null)
         try:
             yield
         finally:
