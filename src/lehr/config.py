@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
@@ -27,6 +28,8 @@ from lehr.options import (
 
 DEFAULT_BATCH = 16
 """Images a step where nothing else is said."""
+BEGUN_IN = "begun_in"
+"""In a run's config.yaml beside its options: the folder that relative paths among these are relative to."""
 
 
 class TrainConfig(Options):
@@ -42,6 +45,8 @@ class TrainConfig(Options):
     run: RunOptions = RunOptions()
     notes: tuple[str, ...] = ()
     """Notes on the input, such as what of it is not used, a line each."""
+    begun_in: Path | None = None
+    """Folder that relative paths are relative to (unset: where the process works)."""
 
     @property
     def imgsz(self) -> int:
@@ -76,6 +81,22 @@ class TrainConfig(Options):
         """Every option by its flat name, as plain values for YAML."""
         return {name: value for group in GROUPS for name, value in getattr(self, group).model_dump(mode="json").items()}
 
+    def for_file(self) -> dict[str, Any]:
+        """Every option by its flat name, and the folder that relative paths among them are relative to."""
+        flat = self.flat()
+        paths = [flat["data"], flat["weights"]]
+        if not any(is_relative(path) for path in paths if path is not None):
+            return flat
+        try:
+            return {**flat, BEGUN_IN: str(self.begun_in or Path.cwd())}
+        except OSError:  # the folder has been removed
+            return flat
+
+
+def is_relative(source: str) -> bool:
+    """Return whether a source of data, or a path, depends on the folder in which it is named."""
+    return source != "shapes" and not source.startswith("~") and not Path(source).is_absolute()
+
 
 ONLY_WITH: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "nwd_constant": ("box_loss", lambda kind: kind == "nwd"),
@@ -104,8 +125,11 @@ def build_config(options: Mapping[str, Any], source: str = "options") -> TrainCo
     """
     groups = option_names()
     given: dict[str, Any] = {}
+    begun_in = options.get(BEGUN_IN)
     for key, value in options.items():
         name = str(key).replace("-", "_")
+        if name == BEGUN_IN:
+            continue
         if name not in groups and name != "hyp":
             raise InputError(f"{source}: unknown option '{key}'. {did_you_mean(name, [*groups, 'hyp'])}")
         given[name] = known_case(value) if name == "model" and isinstance(value, str) else value
@@ -123,7 +147,8 @@ def build_config(options: Mapping[str, Any], source: str = "options") -> TrainCo
         automatic = {**SHAPES, **family.on_shapes, **rate}
         given = given | {name: value for name, value in automatic.items() if given.get(name) is None}
     config = _validated(given, source)
-    return config.model_copy(update={"notes": (*notes, *_without_effect(config), *_closed_throughout(config))})
+    notes = (*notes, *_without_effect(config), *_closed_throughout(config))
+    return config.model_copy(update={"notes": notes, "begun_in": None if begun_in is None else Path(str(begun_in))})
 
 
 def _multiple(given: Mapping[str, Any]) -> float:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from lehr.config import TrainConfig
 from lehr.data.formats.shapes import COUNTS, NAMES
 from lehr.data.load import load_dataset, require_split
+from lehr.data.relocation import data_source
 from lehr.techniques.plan import TrainingPlan, plan_training
 from lehr.techniques.single_class import as_one_class
 
@@ -50,7 +51,7 @@ def _count(config: TrainConfig) -> tuple[int, int]:
     """Training images and classes of a run's data set; those of `shapes` are known without making it."""
     if config.data.data == "shapes":
         return COUNTS["train"], 1 if config.data.single_cls else len(NAMES)
-    dataset = load_dataset(config.data.data, config.run.seed)
+    dataset = load_dataset(data_source(config), config.run.seed)
     if config.data.single_cls:
         dataset = as_one_class(dataset)
     return len(require_split(dataset, "train")), len(dataset.names)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+import yaml
 from tests.commands import lehr
 from tests.field.conftest import COLOURS, MakeCase
 
@@ -124,3 +126,30 @@ def test_a_run_without_an_output_is_complete(kind: str, case: MakeCase) -> None:
     assert {"best.safetensors", "last.safetensors", "results.csv"} <= {
         p.name for p in (folder / "runs/train").iterdir()
     }
+
+
+def test_a_run_resumes_from_another_folder(case: MakeCase) -> None:
+    folder = case("T02d-resume-other-cwd")
+    lehr("train", "--data", "data.yaml", *SMALL, cwd=folder)
+    (folder / "elsewhere").mkdir()
+    shutil.copytree(folder / "runs" / "train", folder / "runs" / "older")
+    done = lehr("train", "--resume", "../runs/train", "--epochs", "2", cwd=folder / "elsewhere")
+    assert "2/2" in done.stdout
+    config = yaml.safe_load((folder / "runs" / "train" / "config.yaml").read_text())
+    assert (config["data"], config["begun_in"], config["epochs"]) == ("data.yaml", str(folder), 2)
+
+    older = folder / "runs" / "older" / "config.yaml"  # of a version that does not say where the run was begun
+    older.write_text("".join(line for line in older.open() if not line.startswith("begun_in")))
+    assert "2/2" in lehr("train", "--resume", "../runs/older", "--epochs", "2", cwd=folder / "elsewhere").stdout
+
+
+def test_a_config_begins_a_run_in_another_folder(case: MakeCase) -> None:
+    folder = case("T02e-resume-config-other-cwd")
+    lehr("train", "--data", "data.yaml", *SMALL, cwd=folder)
+    elsewhere = folder / "elsewhere"
+    elsewhere.mkdir()
+    done = lehr("train", "--config", "../runs/train/config.yaml", cwd=elsewhere)
+    assert f"taken from where its run was begun, {folder / 'data.yaml'}" in done.stdout
+    assert (elsewhere / "runs" / "train" / "best.safetensors").is_file()
+    done = lehr("val", "--weights", "../runs/train/best.safetensors", "--data", "data.yaml", cwd=elsewhere)
+    assert str(folder / "data.yaml") in done.stdout

@@ -65,7 +65,7 @@ def write_config(config: TrainConfig, folder: Path) -> None:
     Raises:
         InputError: the file cannot be written.
     """
-    text = yaml.safe_dump(config.flat(), sort_keys=False, allow_unicode=True)
+    text = yaml.safe_dump(config.for_file(), sort_keys=False, allow_unicode=True)
     with atomic_file(folder / CONFIG, "Make room, or choose another --project.") as temporary:
         temporary.write_text(text, encoding="utf-8")
 

@@ -91,6 +91,11 @@ class RunArguments:
             read = read_hyperparameters(self.hyp, model)
             options = {name: value for name, value in options.items() if name not in read.values} | {"hyp": self.hyp}
         options, notes = without_code(options, self.config)
+        if self.config is not None:
+            from lehr.data.relocation import from_file
+
+            options, found = from_file(options, self.config, given)
+            notes += found
         if "augmentation" not in given:
             refuse_code(AugmentOptions.requests_in(options), (), str(self.config))
         settings = build_config(options | given)

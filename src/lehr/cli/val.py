@@ -51,11 +51,15 @@ def val(
 
     tune_malloc()
     from lehr.callbacks.console import class_table
+    from lehr.data.relocation import data_of_run
     from lehr.detector import Detector
 
     detector = Detector.load(weights, device=device)
     say = speaker(quiet)
     report_rounding(imgsz, say)
+    data, named = data_of_run(weights, data), data
+    if data != named:
+        say(f"--data {named}: taken from where the run of the weights was begun, {data}.")
     evaluation = detector.val(
         data,
         split=split,

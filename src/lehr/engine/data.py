@@ -14,6 +14,7 @@ from lehr.data.check import refuse_unusable
 from lehr.data.images import ImageFault
 from lehr.data.load import load_dataset, require_split
 from lehr.data.loader import EvalBatches, Loader, TrainBatches
+from lehr.data.relocation import data_source
 from lehr.data.requests import BatchRequest, train_requests
 from lehr.distributed.collectives import ALONE, Ranks
 from lehr.distributed.environment import world
@@ -145,11 +146,11 @@ def _loaded(config: TrainConfig, ranks: Ranks) -> Dataset:
     """The data set; where it is generated, the first process of a machine does so before the others read it."""
 
     def make() -> None:
-        load_dataset(config.data.data, config.run.seed)
+        load_dataset(data_source(config), config.run.seed)
 
     if ranks.is_distributed and config.data.data == "shapes":
         ranks.broadcast_local(make)
-    return load_dataset(config.data.data, config.run.seed)
+    return load_dataset(data_source(config), config.run.seed)
 
 
 def _open_store(samples: Sequence[Sample], config: TrainConfig, say: Callable[[str], None], ranks: Ranks) -> ImageStore:

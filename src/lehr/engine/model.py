@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 
 from lehr.config import TrainConfig
+from lehr.data.relocation import weights_source
 from lehr.distributed.collectives import ALONE, Ranks
 from lehr.models.anchor_head import AnchorHead
 from lehr.models.build import anchor_head, build_model
@@ -68,13 +69,14 @@ def _give_values(
     if options.frequency_bias:  # before the weights, so that it holds for the classes that these do not have
         start_from_frequencies(model, class_counts(samples, len(model.names)))
     anchors_given = False
-    if options.weights is not None:
-        transfer = take_fitting_weights(model, options.weights)
+    weights = weights_source(config)
+    if weights is not None:
+        transfer = take_fitting_weights(model, weights)
         anchors_given = transfer.anchors
-        say(f"{transfer.taken} of {transfer.total} tensors start from {options.weights}; the others start random.")
+        say(f"{transfer.taken} of {transfer.total} tensors start from {weights}; the others start random.")
         if transfer.taken < transfer.total / 2:
             say(f"So few because they are of another model: {transfer.source}.")
-        _report_classes(transfer.classes, model.names, options.weights, say)
+        _report_classes(transfer.classes, model.names, weights, say)
         if options.frequency_bias and len(transfer.classes.carried) == len(model.names):
             say("--frequency-bias has no effect: all classes start from the weights.")
     _fit_anchors(model, config, samples, anchors_given, say, ranks)

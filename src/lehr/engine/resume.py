@@ -16,8 +16,9 @@ from lehr.callbacks.names import code_notice, split_code
 from lehr.checkpoint.format import Checkpoint, newest_checkpoint, read_checkpoint, read_position
 from lehr.checkpoint.run_folder import CONFIG, LAST, PREVIOUS, is_held
 from lehr.checkpoint.writer import LAST_WEIGHTS
-from lehr.config import TrainConfig, build_config
+from lehr.config import BEGUN_IN, TrainConfig, build_config
 from lehr.data.fingerprint import fingerprint
+from lehr.data.relocation import resumed_from
 from lehr.distributed.collectives import Ranks
 from lehr.engine.data import RunData
 from lehr.engine.preflight import still_possible
@@ -109,9 +110,10 @@ def peek(folder: Path, file: Path | None, changes: Mapping[str, Any]) -> TrainCo
         InputError: an option that cannot change was given, or the run's files cannot be used.
     """
     try:
-        return changed(_without_code(_complete(folder / CONFIG), folder, changes, []), changes)
+        config = changed(_without_code(_complete(folder / CONFIG), folder, changes, []), changes)
     except InputError:
         return open_run(folder, file, changes).config
+    return resumed_from(config, folder, given="data" in changes)
 
 
 def open_run(folder: Path, file: Path | None, changes: Mapping[str, Any]) -> Resumption:
@@ -138,6 +140,7 @@ def open_run(folder: Path, file: Path | None, changes: Mapping[str, Any]) -> Res
             f"from its weights: --weights {folder / LAST_WEIGHTS}"
         )
     config = changed(_without_code(_config_of(folder, checkpoint, notes), folder, changes, notes), changes)
+    config = resumed_from(config, folder, given="data" in changes)
     return Resumption(folder, config, checkpoint, tuple(notes))
 
 
@@ -152,7 +155,7 @@ def changed(config: TrainConfig, changes: Mapping[str, Any]) -> TrainConfig:
         InputError: one that cannot change.
     """
     now, groups = config.flat(), option_names()
-    wanted = build_config({**now, **changes}, "--resume")
+    wanted = build_config({**now, **changes, BEGUN_IN: config.begun_in}, "--resume")
     values = wanted.flat()
     refused = [
         f"--resume: --{name.replace('_', '-')} cannot change from {now[name]} to {values[name]}: "

@@ -77,7 +77,7 @@ def train(config: TrainConfig, callbacks: Sequence[object] = (), verbose: bool =
     own_transforms(config.augment.augmentation)  # what cannot be imported is refused before anything is made
     count = _to_launch(config)
     if count > 1:
-        job = {"config": config.flat(), "notes": list(config.notes)}
+        job = {"config": config.for_file(), "notes": list(config.notes)}
         return _launched(job, config, count, callbacks, verbose)
     with _joined(config) as group:
         earlier = group.ranks.broadcast_from_rank0(group.recall)

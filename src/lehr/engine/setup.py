@@ -16,6 +16,7 @@ from lehr.data.batch import Batch
 from lehr.data.check import count_kinds
 from lehr.data.feed import DevicePrefetcher
 from lehr.data.loader import Loader
+from lehr.data.relocation import data_source, weights_source
 from lehr.data.requests import BatchRequest, eval_requests, shard_requests, train_requests
 from lehr.distributed.collectives import Ranks, check_divides
 from lehr.distributed.devices import data_parallel_devices, own_device
@@ -148,8 +149,9 @@ def prepare(
         InputError: options or data that cannot be trained on, or not those of the run that is to go on.
     """
     checkpoint = resumption.checkpoint if resumption is not None else None
-    if config.model.weights is not None and checkpoint is None:
-        read_metadata(config.model.weights)
+    weights = weights_source(config)
+    if weights is not None and checkpoint is None:
+        read_metadata(weights)
     group = group or Group.alone()
     ranks, device = group.ranks, open_device(config.devices, config.run.deterministic)
     if isinstance(config.data.batch, int):
@@ -305,7 +307,7 @@ def _describe(
     lines = [
         f"{config.model.model}, {parameters:.2f} M parameters, on {describe_device(data.device)} in {state.precision}, "
         f"torch {torch.__version__}, OpenCV {cv2.__version__}",
-        f"Data {config.data.data}: {train} images to train, {val} to validate, {len(data.dataset.names)} classes",
+        f"Data {data_source(config)}: {train} images to train, {val} to validate, {len(data.dataset.names)} classes",
         f"{config.epochs} epochs of {plan.batches} batches of {config.batch} at {config.imgsz} pixels; "
         f"{choice.name}, lr0 {choice.lr0:g}, momentum {choice.momentum:g}, {plan.accumulate} "
         f"{'batch' if plan.accumulate == 1 else 'batches'} an optimizer step, warmup {plan.warmup} steps; "

@@ -1,0 +1,169 @@
+"""Finding the data of a run again from another folder.
+
+`--data data.yaml` is relative to the folder in which the command was given. The `config.yaml` of a run keeps it so,
+that it stays readable and can be moved together with its data, and says that folder as `begun_in`. Who resumes the run,
+or takes its config.yaml, elsewhere gets the run's own data: a file of the same name there is another data set.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from lehr.config import BEGUN_IN, TrainConfig, is_relative
+from lehr.data.formats.yolo import YOLO
+from lehr.data.load import FORMATS
+from lehr.errors import InputError
+from lehr.yaml_files import read_mapping
+
+CONFIG = "config.yaml"
+"""File of a run's folder that holds its options."""
+
+
+def relocated(source: str, folder: Path) -> str | None:
+    """Return a relative source of data as it is called from anywhere, or None where a folder does not hold it.
+
+    Args:
+        source: as `--data` names it: a path, a pair of paths, or FORMAT:SOURCE.
+        folder: what the source is relative to.
+    """
+    if os.path.lexists(folder / source):
+        return str(folder / source)
+    parts = source.split(",")
+    if len(parts) > 1 and all((folder / part.strip()).exists() for part in parts):
+        return ",".join(str(folder / part.strip()) for part in parts)
+    name, colon, rest = source.partition(":")
+    if colon and rest and is_relative(rest) and (place := relocated(rest, folder)) is not None:
+        return f"{name}:{place}"
+    return None
+
+
+def places_of(run: Path, options: Mapping[str, Any]) -> list[Path]:
+    """Return the folders that relative paths of a run's config.yaml may be relative to, the likelier first.
+
+    Args:
+        run: the run's folder, `project/name` from where it was begun, which is told from it also after a move.
+        options: what the config.yaml holds; runs that are older do not say where they were begun.
+    """
+    project, name = str(options.get("project") or "runs"), str(options.get("name") or run.absolute().name)
+    tail = (*Path(project).parts, *Path(name).parts)
+    folders = (Path(os.path.abspath(run)), run.resolve()) if is_relative(project) else ()  # noqa: PTH100 (keeps links)
+    places = [folder.parents[len(tail) - 1] for folder in folders if folder.parts[-len(tail) :] == tail]
+    if options.get(BEGUN_IN):
+        places.append(Path(str(options[BEGUN_IN])))
+    return list(dict.fromkeys(places))
+
+
+def find_place(source: str, places: list[Path]) -> Path | None:
+    """Return the first of some folders that holds a relative source; None where none does."""
+    return next((place for place in places if relocated(source, place) is not None), None)
+
+
+def data_source(config: TrainConfig) -> str:
+    """Return the source of a run's data as it is called from where the process works."""
+    source = config.data.data
+    if config.begun_in is None or not is_relative(source):
+        return source
+    return relocated(source, config.begun_in) or source
+
+
+def resumed_from(config: TrainConfig, run: Path, given: bool) -> TrainConfig:
+    """Return the options of a run that goes on, with the folder that its paths are relative to.
+
+    Args:
+        config: its options, with `begun_in` as its config.yaml says it.
+        run: its folder.
+        given: whether the data were named anew, from the folder where the process works.
+
+    Raises:
+        InputError: the data are neither where the run was begun nor here.
+    """
+    source, here = config.data.data, _here()
+    if given or not is_relative(source):
+        return config.model_copy(update={"begun_in": None})
+    options = {**config.flat(), BEGUN_IN: config.begun_in}
+    places = places_of(run, options)
+    place = find_place(source, [*places, *([] if here is None else [here])])
+    if place is None and not any(each.recognises(source) for each in FORMATS.all() if each is not YOLO):
+        begun = f", {' or '.join(map(str, places))}," if places else ""
+        raise InputError(
+            f"--data {source}: is relative to where {run} was begun{begun} and is not there any more"
+            f"{'' if here is None or here in places else f', nor in {here}'}. Give --data with its place now."
+        )
+    return config.model_copy(update={"begun_in": None if place == here else place})
+
+
+def from_file(options: Mapping[str, Any], file: Path, given: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """Return the options of a file, such as a run's config.yaml, for a run that begins here.
+
+    Args:
+        options: what the file holds.
+        file: the file.
+        given: options that were given besides, which win.
+
+    Returns:
+        The options, their paths as they are called from here; and what was found elsewhere, a line each.
+
+    Raises:
+        InputError: there is one here and another where the run of the file was begun.
+    """
+    result, notes = {name: value for name, value in options.items() if name != BEGUN_IN}, []
+    places = places_of(file.parent, options)
+    for name in ("data", "weights"):
+        source, here = options.get(name), _here()
+        if name in given or not isinstance(source, str) or not is_relative(source) or here is None:
+            continue
+        place, local = find_place(source, places), relocated(source, here)
+        there = None if place is None else relocated(source, place)
+        if there is None or (local is not None and _same(local, there)):
+            continue
+        if local is not None:
+            raise InputError(
+                f"{file}: --{name} {source} could be {local}, in this folder, or {there}, where its run was begun. "
+                f"Give the one that is meant: --{name} {there}"
+            )
+        result[name] = there
+        notes.append(f"--{name} {source} of {file}: taken from where its run was begun, {there}.")
+    return result, notes
+
+
+def weights_source(config: TrainConfig) -> Path | None:
+    """Return the weights that a run starts from, as they are called from where the process works; None for none."""
+    weights, folder = config.model.weights, config.begun_in
+    if weights is None or folder is None or not is_relative(str(weights)) or not (folder / weights).exists():
+        return weights
+    return folder / weights
+
+
+def data_of_run(weights: Path, source: str) -> str:
+    """Return a source of data, or where the run that made some weights has it when it is not here.
+
+    Args:
+        weights: a file, perhaps in the folder of its run.
+        source: as `--data` names it, relative to where the process works.
+    """
+    path, here = weights.parent / CONFIG, _here()
+    if not is_relative(source) or here is None or relocated(source, here) is not None or not path.is_file():
+        return source
+    with contextlib.suppress(InputError):
+        options = read_mapping(path)
+        place = find_place(source, places_of(path.parent, options))
+        if str(options.get("data")) == source and place is not None:
+            return relocated(source, place) or source
+    return source
+
+
+def _here() -> Path | None:
+    """The folder where the process works; None where it has been removed."""
+    try:
+        return Path.cwd()
+    except OSError:
+        return None
+
+
+def _same(source: str, other: str) -> bool:
+    """Return whether two sources are the same files."""
+    return [os.path.realpath(part) for part in source.split(",")] == [os.path.realpath(p) for p in other.split(",")]
