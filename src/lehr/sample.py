@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
 
@@ -55,6 +55,28 @@ class Fault:
 
 
 @dataclass(frozen=True, slots=True)
+class Ignored:
+    """Regions of an image in which an evaluation counts a detection neither as right nor as wrong.
+
+    They are no objects: training takes what they show for background.
+
+    Attributes:
+        boxes: float32 (m, 4), xyxy in pixels of the image, inside it and with area.
+        classes: int64 (m,), index into the data set's names; only detections of that class are ignored.
+        crowd: bool (m,), True for a crowd region (compared by the share of the detection inside it, as COCO does),
+            False for an object (compared by IoU, as VOC does with difficult ones).
+    """
+
+    boxes: NDArray[np.float32]
+    classes: NDArray[np.int64]
+    crowd: NDArray[np.bool_]
+
+
+NOTHING_IGNORED = Ignored(np.zeros((0, 4), np.float32), np.zeros(0, np.int64), np.zeros(0, np.bool_))
+"""Shared by all samples that have no ignored region."""
+
+
+@dataclass(frozen=True, slots=True)
 class Sample:
     """One image and the objects in it.
 
@@ -65,6 +87,8 @@ class Sample:
         boxes: float32 (n, 4), xyxy in pixels of the image, inside it and with area.
         classes: int64 (n,), index into the data set's names.
         label_path: the file the objects came from; None when the image has no label file.
+        difficult: bool (n,), objects that are trained on, but that an evaluation ignores; None where none is.
+        ignored: regions that are no objects, and that an evaluation ignores.
     """
 
     path: Path
@@ -73,6 +97,42 @@ class Sample:
     boxes: NDArray[np.float32]
     classes: NDArray[np.int64]
     label_path: Path | None = None
+    difficult: NDArray[np.bool_] | None = None
+    ignored: Ignored = NOTHING_IGNORED
+
+    @property
+    def instance_classes(self) -> NDArray[np.int64]:
+        """Classes of the objects that an evaluation counts, int64 (k,)."""
+        return self.classes if self.difficult is None else self.classes[~self.difficult]
+
+    def renumbered(self, order: NDArray[np.int64]) -> Sample:
+        """Return the sample with its classes numbered otherwise, ignored regions too.
+
+        Args:
+            order: int64 (classes,), the new number of each class; -1 leaves out what is of that class.
+        """
+        classes, ignored = order[self.classes], self.ignored
+        kept = classes >= 0
+        if len(ignored.classes):
+            numbers = order[ignored.classes]
+            known = numbers >= 0
+            ignored = Ignored(ignored.boxes[known], numbers[known], ignored.crowd[known])
+        if kept.all():
+            return replace(self, classes=classes, ignored=ignored)
+        difficult = None if self.difficult is None else self.difficult[kept]
+        return replace(self, boxes=self.boxes[kept], classes=classes[kept], difficult=difficult, ignored=ignored)
+
+    def without_difficult(self) -> Sample:
+        """Return the sample with its difficult objects as ignored regions, which are not trained on."""
+        if self.difficult is None:
+            return self
+        kept, own = ~self.difficult, self.ignored
+        ignored = Ignored(
+            np.concatenate((own.boxes, self.boxes[self.difficult])),
+            np.concatenate((own.classes, self.classes[self.difficult])),
+            np.concatenate((own.crowd, np.zeros(int(self.difficult.sum()), np.bool_))),
+        )
+        return replace(self, boxes=self.boxes[kept], classes=self.classes[kept], difficult=None, ignored=ignored)
 
 
 @dataclass(frozen=True, slots=True)

@@ -117,4 +117,4 @@ def with_class_order(
     if set(names) != set(wanted):
         raise InputError(f"{source}: its classes are {', '.join(names)}, but the weights know {', '.join(wanted)}.")
     order = np.array([wanted.index(name) for name in names], np.int64)
-    return [dataclasses.replace(sample, classes=order[sample.classes]) for sample in samples]
+    return [sample.renumbered(order) for sample in samples]

@@ -38,7 +38,7 @@ def crowding_notes(samples: Sequence[Sample], max_det: int, images: str = "image
             f"perfect detections stay below 1. mAP50_{max_det} and mAP50-95_{max_det} count all that are kept "
             f"(--max-det {max_det}); fitness is made of these. See docs/evaluation.md."
         )
-    counts = [len(sample.classes) for sample in samples]
+    counts = [len(sample.instance_classes) for sample in samples]
     if max(counts, default=0) > max_det:
         notes.append(
             f"Dense images: {_share(counts, max_det)} {images} hold more than {max_det} objects, the densest "
@@ -50,7 +50,8 @@ def crowding_notes(samples: Sequence[Sample], max_det: int, images: str = "image
 
 def _of_a_class(sample: Sample) -> int:
     """The most objects of one class in an image."""
-    return int(np.bincount(sample.classes).max()) if len(sample.classes) else 0
+    classes = sample.instance_classes
+    return int(np.bincount(classes).max()) if len(classes) else 0
 
 
 def _share(counts: Sequence[int], limit: int) -> str:

@@ -19,6 +19,7 @@ import numpy as np
 from hotcoco import COCO, COCOeval
 from numpy.typing import NDArray
 
+from lehr.evaluation.ground_truth import ground_truth
 from lehr.sample import Sample
 
 CONFIDENCES = np.linspace(0, 1, 1001)
@@ -66,7 +67,7 @@ class Metrics:
         f1: likewise.
         confidence: where the mean F1 is best.
         images: images evaluated.
-        instances: objects in them.
+        instances: objects in them, without those that are ignored.
         classes: the numbers of each class, by name.
     """
 
@@ -116,7 +117,8 @@ def evaluate_detections(
     """The numbers of detections on a split.
 
     Args:
-        samples: the split; their boxes are the truth.
+        samples: the split; their boxes are the truth, but for difficult objects, which are ignored, as are ignored
+            regions: they are no instances, and a detection that matches only them counts neither as right nor wrong.
         names: class names.
         detections: (n, 7) rows of image index in `samples`, x1, y1, x2, y2 in its pixels, score, class.
         max_det: most detections kept of an image.
@@ -130,7 +132,8 @@ def evaluate_detections(
     if min(most, max_det) > COCO_MAX_DET:  # else COCO's cap cuts nothing off, and nothing is matched again
         average_kept = _average(_evaluate_kept(truth, found, max_det))
         kept = [_mean(average_kept), _mean(average_kept[:1])]
-    counts = np.bincount(np.concatenate([np.zeros(0, np.int64), *(s.classes for s in samples)]), minlength=len(names))
+    instances = np.concatenate([np.zeros(0, np.int64), *(sample.instance_classes for sample in samples)])
+    counts = np.bincount(instances, minlength=len(names))
     precision, recall = _curves(truth, found, counts, most)
     f1 = 2 * precision * recall / np.maximum(precision + recall, 1e-12)
     present = counts > 0
@@ -196,10 +199,16 @@ def _as_coco(samples: Sequence[Sample], names: Sequence[str], detections: NDArra
     """Truth and detections in the evaluator's form; image and class numbers from 1."""
     images = [{"id": i, "width": sample.width, "height": sample.height} for i, sample in enumerate(samples, 1)]
     categories = [{"id": i, "name": name} for i, name in enumerate(names, 1)]
-    boxes = np.concatenate([np.zeros((0, 4), np.float32), *(sample.boxes for sample in samples)]).astype(np.float64)
-    classes = np.concatenate([np.zeros(0, np.int64), *(sample.classes for sample in samples)])
-    of_image = np.repeat(np.arange(1, len(samples) + 1), [len(sample.classes) for sample in samples])
-    truth = COCO.from_arrays(images, categories, of_image, classes + 1, _xywh(boxes))
+    known = ground_truth(samples, detections)
+    truth = COCO.from_arrays(
+        images,
+        categories,
+        known.images + 1,
+        known.classes + 1,
+        _xywh(known.boxes),
+        area=known.areas,
+        iscrowd=known.crowd,
+    )
     rows = np.concatenate(
         (detections[:, :1] + 1, _xywh(detections[:, 1:5]), detections[:, 5:6], detections[:, 6:7] + 1), 1
     )
@@ -265,7 +274,7 @@ def _most_of_class(detections: NDArray[np.float64], classes: int) -> int:
 def _curves(
     truth: COCO, found: COCO, counts: NDArray[np.int64], most: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Precision and recall (classes, confidences) at IoU 0.5, every detection counted.
+    """Precision and recall (classes, confidences) at IoU 0.5, every detection counted that is not ignored.
 
     Args:
         truth: the objects.
@@ -280,8 +289,9 @@ def _curves(
     matched: list[list[NDArray[np.bool_]]] = [[] for _ in range(classes)]
     for item in evaluation.eval_imgs:
         if item is not None:
-            scores[item["category_id"] - 1].append(np.asarray(item["dtScores"], np.float64))
-            matched[item["category_id"] - 1].append(np.asarray(item["dtMatched"], np.bool_).reshape(-1))
+            counted = ~np.asarray(item["dtIgnore"], np.bool_).reshape(-1)
+            scores[item["category_id"] - 1].append(np.asarray(item["dtScores"], np.float64)[counted])
+            matched[item["category_id"] - 1].append(np.asarray(item["dtMatched"], np.bool_).reshape(-1)[counted])
     precision = np.ones((classes, len(CONFIDENCES)))
     recall = np.zeros((classes, len(CONFIDENCES)))
     for class_id in range(classes):

@@ -15,9 +15,9 @@ def as_one_class(dataset: Dataset) -> Dataset:
     """The same data set with all classes as one, named "object"; one that has a single class stays as it is."""
     if len(dataset.names) == 1:
         return dataset
+    zero = np.zeros(len(dataset.names), np.int64)
     splits: dict[str, Sequence[Sample]] = {
-        split: [dataclasses.replace(sample, classes=np.zeros_like(sample.classes)) for sample in samples]
-        for split, samples in dataset.splits.items()
+        split: [sample.renumbered(zero) for sample in samples] for split, samples in dataset.splits.items()
     }
     return dataclasses.replace(dataset, names=("object",), splits=splits)
 
