@@ -153,3 +153,32 @@ def test_a_config_begins_a_run_in_another_folder(case: MakeCase) -> None:
     assert (elsewhere / "runs" / "train" / "best.safetensors").is_file()
     done = lehr("val", "--weights", "../runs/train/best.safetensors", "--data", "data.yaml", cwd=elsewhere)
     assert str(folder / "data.yaml") in done.stdout
+
+
+def test_a_last_batch_of_one_image_at_one_cell_is_trained_on(case: MakeCase) -> None:
+    folder = case("T06b-imgsz32-last-1")
+    small = ["--model", "yolov8n", "--width", "0.125", "--imgsz", "32", "--epochs", "1", "--batch", "4"]
+    lehr("train", "--data", "data.yaml", *small, "--device", "cpu", cwd=folder)
+    assert (folder / "runs" / "train" / "best.safetensors").is_file()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--imgsz", "32", "--batch", "1"],
+        ["--imgsz", "32", "--batch", "auto"],
+        ["--imgsz", "64", "--batch", "2", "--grid-min", "2", "--grid-max", "2"],
+        ["--imgsz", "64", "--batch", "1", "--multi-scale", "0.9"],
+        ["--imgsz", "32", "--batch", "2", "--rect"],
+        ["--imgsz", "32", "--batch", "2", "--model", "yolov5n"],
+        ["--imgsz", "32", "--batch", "2", "--model", "yolov3-spp", "--depth", "0.33"],
+    ],
+    ids=" ".join,
+)
+def test_single_cells_are_trained_on(options: list[str], tmp_path: Path) -> None:
+    data = make_set(tmp_path, train=3, val=1)
+    model = [] if "--model" in options else ["--model", "yolov8n"]
+    small = [*model, "--width", "0.125", "--epochs", "1", "--device", "cpu", *options]
+    lehr("train", "--data", data, *small, cwd=tmp_path)
+    metrics = (tmp_path / "runs" / "train" / "results.csv").read_text()
+    assert "nan" not in metrics and (tmp_path / "runs" / "train" / "best.safetensors").is_file()

@@ -8,6 +8,7 @@ import torch
 
 from lehr.errors import InputError
 from lehr.models.anchor_head import AnchorHead
+from lehr.models.batch_norm import take_single_values
 from lehr.models.detection import DetectionModel
 from lehr.models.family import find_family
 from lehr.plugins import resolve
@@ -48,6 +49,7 @@ def build_model(
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed % 2**63)  # that of the CPU, and no other
         model: DetectionModel = build(name, names, imgsz, scale, *((anchors,) if family.anchors else ()))
+    take_single_values(model)
     return model
 
 
