@@ -26,6 +26,8 @@ class TrainOptions(TypedDict, total=False):
     """Train without the images that are broken, or whose label file is; otherwise they stop the run."""
     single_cls: bool
     """Treat all classes as one: find objects, whatever they are."""
+    difficult: Literal["use", "ignore"]
+    """Objects marked as difficult (VOC): `use` trains on them, `ignore` does not; an evaluation never counts them."""
     rect: bool
     """Batches of like shape in the smallest rectangle instead of squares; turns mosaic off."""
     image_weights: bool

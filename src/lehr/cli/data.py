@@ -83,6 +83,11 @@ def stats(data: Source) -> None:
         ("median image, px", ["{:g}x{:g}".format(*each.median_size) for each in described.values()]),
         ("median object, px", ["{:g}x{:g}".format(*each.median_box) for each in described.values()]),
     ]
+    if any(each.difficult or each.crowds for each in described.values()):
+        rows += [
+            ("difficult, not evaluated", [str(each.difficult) for each in described.values()]),
+            ("crowds, not evaluated", [str(each.crowds) for each in described.values()]),
+        ]
     for name in dataset.names:
         own = [f"{each.objects[name]} in {each.images_with[name]}" for each in described.values()]
         rows.append((f"{name}, objects in images", own))
@@ -143,7 +148,8 @@ def convert(data: Source, *, to: Literal["yolo", "coco"], out: Out) -> None:
     write_dataset(dataset, to, out)
     counts = ", ".join(f"{name} {len(each)}" for name, each in dataset.splits.items())
     say(f"{out}: {counts} images in {to.upper()} layout")
-    _tell_skipped(dataset.faults)
+    kept = ("crowd", "difficult") if to == "coco" else ()
+    _tell_skipped(tuple(fault for fault in dataset.faults if fault.kind not in kept))
 
 
 def _tell_skipped(faults: tuple[Fault, ...]) -> None:

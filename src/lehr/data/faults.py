@@ -33,6 +33,9 @@ KINDS: dict[str, FaultKind] = {
     "box-without-area": FaultKind("boxes without area", "Redraw them"),
     "class-out-of-range": FaultKind("classes that the data set does not name", "Correct the labels, or 'names'"),
     "crowd": FaultKind("crowd regions, not trained on", "Nothing needs to be done"),
+    "difficult": FaultKind(
+        "objects marked as difficult, trained on but not evaluated", "Give --difficult ignore to train without them"
+    ),
     "duplicate-box": FaultKind("boxes given twice, used once", "Remove one of each"),
     "duplicate-image": FaultKind("images that are in a split twice", "Remove one of each"),
     "empty-split": FaultKind("splits without a usable image", "Correct the entry in the data YAML, or remove it"),

@@ -13,6 +13,8 @@ from lehr.sample import Sample
 def fingerprint(names: Sequence[str], *splits: Sequence[Sample]) -> str:
     """Hash class names, images (by file name and size) and objects, in their order, wherever the files lie.
 
+    What an evaluation ignores has a fingerprint of its own: runs that began before it was read can go on.
+
     Args:
         names: the class names.
         splits: the samples of each split.
@@ -25,3 +27,24 @@ def fingerprint(names: Sequence[str], *splits: Sequence[Sample]) -> str:
             digest.update(np.ascontiguousarray(sample.boxes).tobytes())
             digest.update(np.ascontiguousarray(sample.classes).tobytes())
     return digest.hexdigest()
+
+
+def ignored_fingerprint(*splits: Sequence[Sample]) -> str | None:
+    """Hash what an evaluation ignores: which objects are difficult, and ignored regions; None where there is nothing.
+
+    Args:
+        splits: the samples of each split.
+    """
+    digest, found = hashlib.blake2b(digest_size=16), False
+    for samples in splits:
+        for index, sample in enumerate(samples):
+            if sample.difficult is None and not len(sample.ignored.classes):
+                continue
+            found = True
+            digest.update(f"{index} {len(sample.ignored.classes)}\n".encode())
+            if sample.difficult is not None:
+                digest.update(sample.difficult.tobytes())
+            for column in (sample.ignored.boxes, sample.ignored.classes, sample.ignored.crowd):
+                digest.update(np.ascontiguousarray(column).tobytes())
+        digest.update(b"end\n")
+    return digest.hexdigest() if found else None

@@ -28,6 +28,8 @@ class SplitStats:
         median_size: median width and height of an image, pixels.
         median_box: median width and height of an object, pixels.
         max_objects: most objects in one image.
+        difficult: objects among them that an evaluation ignores.
+        crowds: regions that are no objects, and that an evaluation ignores.
     """
 
     images: int
@@ -40,6 +42,8 @@ class SplitStats:
     median_size: tuple[float, float]
     median_box: tuple[float, float]
     max_objects: int
+    difficult: int
+    crowds: int
 
     @property
     def instances(self) -> int:
@@ -74,6 +78,8 @@ def _describe_split(samples: Sequence[Sample], names: tuple[str, ...]) -> SplitS
         median_size=_median(sizes),
         median_box=_median(sides.astype(np.float64)),
         max_objects=max((len(sample.classes) for sample in samples), default=0),
+        difficult=sum(len(sample.classes) - len(sample.instance_classes) for sample in samples),
+        crowds=sum(len(sample.ignored.classes) for sample in samples),
     )
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import yaml
 
 from lehr.errors import InputError
@@ -88,8 +89,7 @@ def _write_coco(dataset: Dataset, folder: Path) -> None:
         annotations: list[dict[str, Any]] = []
         for name, sample in _copy_images(samples, folder / "images" / split):
             images.append({"id": len(images) + 1, "file_name": name, "width": sample.width, "height": sample.height})
-            boxes = sample.boxes.astype(float).tolist()
-            for class_id, (x1, y1, x2, y2) in zip(sample.classes.tolist(), boxes, strict=True):
+            for class_id, (x1, y1, x2, y2), flags in _coco_objects(sample):
                 annotations.append(
                     {
                         "id": len(annotations) + 1,
@@ -97,12 +97,22 @@ def _write_coco(dataset: Dataset, folder: Path) -> None:
                         "category_id": class_id + 1,
                         "bbox": [x1, y1, x2 - x1, y2 - y1],
                         "area": (x2 - x1) * (y2 - y1),
-                        "iscrowd": 0,
+                        **flags,
                     }
                 )
         content = {"images": images, "annotations": annotations, "categories": categories}
         path = folder / "annotations" / f"instances_{split}.json"
         path.write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")
+
+
+def _coco_objects(sample: Sample) -> Iterator[tuple[int, list[float], dict[str, int]]]:
+    """Class, box and flags of each object and each ignored region; `ignore` marks the difficult, as in MMDetection."""
+    difficult = np.zeros(len(sample.classes), np.bool_) if sample.difficult is None else sample.difficult
+    for class_id, box, hard in zip(sample.classes, sample.boxes.astype(float), difficult, strict=True):
+        yield int(class_id), box.tolist(), {"iscrowd": 0, **({"ignore": 1} if hard else {})}
+    ignored = sample.ignored
+    for class_id, box, crowd in zip(ignored.classes, ignored.boxes.astype(float), ignored.crowd, strict=True):
+        yield int(class_id), box.tolist(), {"iscrowd": 1} if crowd else {"iscrowd": 0, "ignore": 1}
 
 
 def _copy_images(samples: Sequence[Sample], folder: Path) -> list[tuple[str, Sample]]:

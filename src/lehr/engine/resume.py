@@ -17,7 +17,7 @@ from lehr.checkpoint.format import Checkpoint, newest_checkpoint, read_checkpoin
 from lehr.checkpoint.run_folder import CONFIG, LAST, PREVIOUS, is_held
 from lehr.checkpoint.writer import LAST_WEIGHTS
 from lehr.config import BEGUN_IN, TrainConfig, build_config
-from lehr.data.fingerprint import fingerprint
+from lehr.data.fingerprint import fingerprint, ignored_fingerprint
 from lehr.data.relocation import resumed_from
 from lehr.distributed.collectives import Ranks
 from lehr.engine.data import RunData
@@ -281,6 +281,7 @@ def identity_of(config: TrainConfig, data: RunData, ranks: Ranks) -> dict[str, A
         "torch": str(torch.__version__),
         "device": describe_device(data.device),
         "processes": ranks.count,
+        **({"ignored": ignored} if (ignored := ignored_fingerprint(data.val_store.samples)) else {}),
         **({"code": code} if (code := code_versions(config.augment.augmentation)) else {}),
     }
 
@@ -306,6 +307,11 @@ def check_same(now: dict[str, Any], checkpoint: Checkpoint) -> list[str]:
     changed = [f"{before} processes, now on {now['processes']}"] if now["processes"] != before else []
     changed += [f"{name} {then[name]}, now on {now[name]}" for name in ("device", "torch") if now[name] != then[name]]
     notes = [f"The run was on {change}: it goes on where it was, but may round otherwise." for change in changed]
+    if now.get("ignored") != then.get("ignored"):
+        notes.append(
+            f"What an evaluation ignores (crowds, difficult objects) is not what it was when {path} was written: "
+            "the numbers of earlier epochs are of other instances."
+        )
     versions = then.get("code", {})
     notes += [
         f"The code of --augmentation {name} has changed since {path} was written: from here on images may be others."

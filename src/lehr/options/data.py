@@ -29,6 +29,8 @@ class DataOptions(Options):
     """Train without the images that are broken, or whose label file is; otherwise they stop the run."""
     single_cls: bool = False
     """Treat all classes as one: find objects, whatever they are."""
+    difficult: Annotated[Literal["use", "ignore"], ADDED_LATER] = "use"
+    """Objects marked as difficult (VOC): `use` trains on them, `ignore` does not; an evaluation never counts them."""
     rect: bool = False
     """Batches of like shape in the smallest rectangle instead of squares; turns mosaic off."""
     image_weights: bool = False

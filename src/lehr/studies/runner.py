@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 
 from lehr.config import TrainConfig
+from lehr.data.difficult import with_difficult
 from lehr.data.fingerprint import fingerprint
 from lehr.data.load import load_dataset, require_split
 from lehr.errors import InputError, LehrError, Stopped
@@ -62,6 +63,7 @@ def read_data(config: TrainConfig) -> tuple[Preview, str]:
     dataset = load_dataset(config.data.data, config.run.seed)
     if config.data.single_cls:
         dataset = as_one_class(dataset)
+    dataset = with_difficult(dataset, config.data.difficult)
     train, val = require_split(dataset, "train"), require_split(dataset, "val")
     return preview(config, len(train), len(dataset.names)), fingerprint(dataset.names, train, val)
 
