@@ -82,8 +82,9 @@ def test_a_detector_is_made_from_a_file_of_weights(make_yolo: MakeYolo, tmp_path
         ("none.safetensors", "none.safetensors: there is no such weights file"),
         ("runs/train/best", "best: there is no such weights file"),
         (Path("best"), "best: there is no such weights file"),
-        ("yolov8n.pt", "yolov8n.pt: Lehr reads weights from the .safetensors files that it writes, and no .pt"),
-        ("a/yolov5s.PTH", "and no .PTH checkpoints"),
+        ("yolov8n.pt", "yolov8n.pt: there is no such file, and Lehr downloads none. Lehr reads weights from the .safe"),
+        ("a/yolov5s.PTH", "yolov5s.PTH: there is no such file, and Lehr downloads none"),
+        ("last.ckpt", "last.ckpt: there is no such weights file"),
     ],
 )
 def test_a_missing_file_is_told_from_an_unknown_model(given: str | Path, words: str) -> None:

@@ -22,12 +22,11 @@ from lehr.models.build import anchor_head, build_model
 from lehr.models.class_rows import ClassTransfer, carry_classes
 from lehr.models.detection import DetectionModel
 from lehr.models.family import is_model
+from lehr.models.foreign_weights import ENDING, PICKLED, STATE, describe_foreign
 from lehr.runtime.atomic_write import atomic_file
 from lehr.technique import Section, State, Switch, Technique
 
 FORMAT = "lehr-1"
-PICKLED = (".pt", ".pth")
-"""Checkpoints of other trainers, which may run code when they are read."""
 
 
 def save_weights(model: DetectionModel, path: Path, details: Mapping[str, Any] | None = None) -> None:
@@ -105,22 +104,11 @@ def read_metadata(path: Path) -> dict[str, str]:
     Raises:
         InputError: the file is missing, is no safetensors file, is cut off, or was not written by Lehr.
     """
-    if path.suffix.lower() in PICKLED:
-        raise InputError(
-            f"{path}: Lehr reads weights from the .safetensors files that it writes, and no {path.suffix} checkpoints. "
-            "Give such a file, or a model's name such as yolov8n to start from random weights."
-        )
-    if not path.is_file():
-        raise InputError(
-            f"{path}: there is no such weights file. Give a .safetensors file, e.g. runs/train/best.safetensors."
-        )
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
-    except (SafetensorError, OSError) as error:
-        raise InputError(
-            f"{path}: is not a readable .safetensors file ({error}). Give weights that Lehr saved."
-        ) from None
+    except (SafetensorError, OSError):
+        raise InputError(f"{path}: {describe_foreign(path)}") from None
     if metadata.get("format") != FORMAT:
         raise InputError(
             f"{path}: has no Lehr metadata, so model and classes are unknown. Give weights that Lehr saved."
@@ -131,7 +119,7 @@ def read_metadata(path: Path) -> dict[str, str]:
 def names_weights(text: str | Path) -> bool:
     """Tell whether a text names a file of weights rather than a model: by its ending, or by a folder in it."""
     path = Path(text)
-    return isinstance(text, Path) or path.suffix.lower() in (".safetensors", *PICKLED) or path.name != text
+    return isinstance(text, Path) or path.suffix.lower() in (ENDING, STATE, *PICKLED) or path.name != text
 
 
 def load_model(path: Path, device: torch.device | None = None) -> DetectionModel:
@@ -145,20 +133,25 @@ def load_model(path: Path, device: torch.device | None = None) -> DetectionModel
         InputError: the file is missing, damaged, or does not fit the model it names.
     """
     metadata = read_metadata(path)
-    names = tuple(json.loads(metadata["names"]))
-    depth, width = (float(metadata[key]) if key in metadata else None for key in ("depth", "width"))
-    anchors = len(json.loads(metadata["anchors"])[0]) if "anchors" in metadata else 3
-    if not is_model(metadata["model"]):
+    try:
+        names = tuple(map(str, json.loads(metadata["names"])))
+        imgsz = int(metadata["imgsz"])
+        depth, width = (float(metadata[key]) if key in metadata else None for key in ("depth", "width"))
+        anchors = len(json.loads(metadata["anchors"])[0]) if "anchors" in metadata else 3
+        variant = metadata["model"]
+    except (KeyError, ValueError, TypeError, IndexError):
         raise InputError(
-            f"{path}: is of the model '{metadata['model']}', which is not here. Install the package that adds it."
-        )
-    model = build_model(metadata["model"], names, int(metadata["imgsz"]), depth=depth, width=width, anchors=anchors)
+            f"{path}: its metadata are damaged, so model and classes are unknown. Give weights as Lehr saved them."
+        ) from None
+    if not is_model(variant):
+        raise InputError(f"{path}: is of the model '{variant}', which is not here. Install the package that adds it.")
+    model = build_model(variant, names, imgsz, depth=depth, width=width, anchors=anchors)
     with safe_open(path, framework="pt") as file:
         state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
     try:
         model.load_state_dict(state)
     except RuntimeError as error:
-        raise InputError(f"{path}: does not fit {metadata['model']}: {error}") from None
+        raise InputError(f"{path}: does not fit {variant}: {error}") from None
     return model.to(device or torch.device("cpu")).eval()
 
 
