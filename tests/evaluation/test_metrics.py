@@ -108,7 +108,7 @@ def counted(samples: list[Sample], rows: np.ndarray, number: int, confidence: fl
             if overlaps and max(overlaps) >= 0.5:
                 free[int(np.argmax(overlaps))] = False
                 hits += 1
-    return (hits / shots if shots else 1.0), hits / max(objects, 1)
+    return hits / max(shots, 1), hits / max(objects, 1)
 
 
 def test_precision_recall_and_f1_equal_a_count_by_hand_at_the_best_confidence() -> None:
@@ -146,6 +146,21 @@ def test_perfect_detections_score_one_and_none_score_zero() -> None:
     assert perfect.map == pytest.approx(1) and perfect.f1 == pytest.approx(1) and perfect.fitness == pytest.approx(1)
     nothing = evaluate_detections(samples, names, np.zeros((0, 7)))
     assert nothing.map == 0 and nothing.recall == 0 and nothing.fitness == 0
+
+
+def test_a_class_that_is_never_found_has_no_precision() -> None:
+    """1 would raise the mean precision for each class that the model knows nothing of."""
+    box = np.array([[4, 4, 30, 30]] * 3, np.float32)
+    samples = [Sample(Path("a"), 64, 64, box, np.arange(3))]
+    found = np.array([[0, 4, 4, 30, 30, 0.8, 0], [0, 4, 4, 30, 30, 0.05, 1]])
+    m = evaluate_detections(samples, ("a", "b", "c"), found)
+    assert m.confidence == 0 and [each.precision for each in m.classes.values()] == [1, 1, 0]
+    assert m.precision == pytest.approx(2 / 3)
+    wrong = [[0, 40, 40, 60, 60, score, number] for number, score in ((0, 0.1), (1, 0.02)) for _ in range(40)]
+    right = [[0, 4, 4, 30, 30, 0.8, 0], [0, 4, 4, 30, 30, 0.02, 1]]
+    m = evaluate_detections(samples, ("a", "b", "c"), np.array([*wrong, *right]))
+    assert m.confidence > 0.1 and [each.precision for each in m.classes.values()] == [1, 0, 0]
+    assert evaluate_detections(samples, ("a", "b", "c"), np.zeros((0, 7))).precision == 0
 
 
 def test_a_split_without_objects_can_be_evaluated() -> None:

@@ -276,6 +276,8 @@ def _curves(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Precision and recall (classes, confidences) at IoU 0.5, every detection counted that is not ignored.
 
+    Without detections both are 0.
+
     Args:
         truth: the objects.
         found: the detections.
@@ -292,7 +294,7 @@ def _curves(
             counted = ~np.asarray(item["dtIgnore"], np.bool_).reshape(-1)
             scores[item["category_id"] - 1].append(np.asarray(item["dtScores"], np.float64)[counted])
             matched[item["category_id"] - 1].append(np.asarray(item["dtMatched"], np.bool_).reshape(-1)[counted])
-    precision = np.ones((classes, len(CONFIDENCES)))
+    precision = np.zeros((classes, len(CONFIDENCES)))
     recall = np.zeros((classes, len(CONFIDENCES)))
     for class_id in range(classes):
         if not scores[class_id]:
@@ -301,6 +303,6 @@ def _curves(
         order = np.argsort(-score, kind="stable")
         hits = np.concatenate(([0], np.cumsum(hit[order])))
         above = len(score) - np.searchsorted(score[order][::-1], CONFIDENCES, side="left")
-        precision[class_id] = np.where(above > 0, hits[above] / np.maximum(above, 1), 1.0)
+        precision[class_id] = hits[above] / np.maximum(above, 1)
         recall[class_id] = hits[above] / max(int(counts[class_id]), 1)
     return precision, recall
