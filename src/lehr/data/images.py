@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import warnings
 from pathlib import Path
 
@@ -71,13 +72,28 @@ def read_image(path: Path) -> NDArray[np.uint8]:
     Raises:
         ImageFault: the file is missing, cannot be decoded, or is cut off.
     """
-    data = _read(path)
+    return decode_image(_read(path), path)
+
+
+def decode_image(data: bytes, path: Path) -> NDArray[np.uint8]:
+    """The pixels of an encoded image as displayed (EXIF orientation applied).
+
+    Args:
+        data: an image file's content.
+        path: what the image is called, for messages.
+
+    Returns:
+        uint8 (height, width, 3), RGB.
+
+    Raises:
+        ImageFault: it cannot be decoded, or is cut off.
+    """
     image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if data else None
     if image is None:
-        verify_image(path)
+        _decode_strictly(path, data)
         raise _unreadable(path, "no decoder takes it")
     if not _is_whole(data[:ENDS], data[-ENDS:], len(data)):
-        _decode_strictly(path)
+        _decode_strictly(path, data)
     return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)
 
 
@@ -144,9 +160,12 @@ def _missing(path: Path, error: OSError) -> ImageFault:
     return ImageFault(path, "unreadable-image", f"cannot be read ({error.strerror}). Restore or remove it.")
 
 
-def _decode_strictly(path: Path) -> None:
+def _decode_strictly(path: Path, data: bytes | None = None) -> None:
+    """Decode a whole file, or its content, with a decoder that forgives nothing."""
+    if data == b"":
+        raise ImageFault(path, "truncated-image", "is empty. Copy it again or remove it.")
     try:
-        with warnings.catch_warnings(), Image.open(path) as image:
+        with warnings.catch_warnings(), Image.open(path if data is None else io.BytesIO(data)) as image:
             warnings.simplefilter("ignore")
             image.load()
     except UnidentifiedImageError as error:
