@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,6 +44,8 @@ class Detections:
         scores: float32 (n,), 0 to 1.
         classes: int64 (n,), index into `names`.
         names: the class names.
+        fault: why the image could not be read, where broken images are skipped; it has no detections then, and 0 as
+            width and height. None otherwise.
     """
 
     source: str
@@ -53,6 +55,13 @@ class Detections:
     scores: NDArray[np.float32]
     classes: NDArray[np.int64]
     names: tuple[str, ...]
+    fault: str | None = None
+
+    @classmethod
+    def missing(cls, source: str, names: tuple[str, ...], fault: str) -> Self:
+        """Detections of an image that could not be read: none, in the image's place."""
+        none = np.zeros(0, np.float32)
+        return cls(source, 0, 0, none.reshape(0, 4), none, np.zeros(0, np.int64), names, fault)
 
     def __len__(self) -> int:
         """Count of objects."""
@@ -63,9 +72,17 @@ class Detections:
         for box, score, number in zip(self.boxes.tolist(), self.scores.tolist(), self.classes.tolist(), strict=True):
             yield Detection((box[0], box[1], box[2], box[3]), score, number, self.names[number])
 
+    def summary(self) -> str:
+        """The count of objects of each class, for people, e.g. "2 cat, 1 dog"; "nothing" without any."""
+        counts = np.bincount(self.classes, minlength=len(self.names)).tolist()
+        return (
+            ", ".join(f"{count} {name}" for count, name in zip(counts, self.names, strict=True) if count) or "nothing"
+        )
+
     def as_dict(self) -> dict[str, Any]:
-        """The image and its objects as JSON can hold them."""
+        """The image and its objects as JSON can hold them; with `fault` where the image could not be read."""
         return {
+            **({} if self.fault is None else {"fault": self.fault}),
             "source": self.source,
             "width": self.width,
             "height": self.height,

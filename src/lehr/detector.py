@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self, Unpack
 
@@ -24,12 +24,12 @@ from lehr.models.detection import DetectionModel
 from lehr.models.family import find_family, known_case
 from lehr.models.scale import rounded_size
 from lehr.models.weights import load_model, names_weights
-from lehr.prediction.predictor import ImageSource, predict_images
-from lehr.prediction.sources import find_images
+from lehr.prediction.inputs import ImageSource
+from lehr.prediction.predictor import predict_images
 from lehr.runtime.device import configure_backend, pick_device
 from lehr.runtime.environment import tidy_imports
 from lehr.runtime.malloc import tuned_malloc
-from lehr.runtime.process_state import preserve_process_state
+from lehr.runtime.process_state import default_modes, preserve_process_state
 from lehr.techniques.single_class import as_one_class
 
 if TYPE_CHECKING:
@@ -151,7 +151,8 @@ class Detector:
 
     def _become(self, weights: Path, device: str) -> None:
         """Take the weights of a file, and with them its model's name."""
-        self._weights, self._model = weights, load_model(weights, pick_device(device))
+        with default_modes():
+            self._weights, self._model = weights, load_model(weights, pick_device(device))
         self._name = self._model.variant
 
     def val(
@@ -204,7 +205,7 @@ class Detector:
 
     def predict(
         self,
-        source: str | Path | ImageSource | Sequence[str | Path | ImageSource],
+        source: ImageSource | Iterable[ImageSource],
         *,
         imgsz: int | None = None,
         square: bool = False,
@@ -212,31 +213,42 @@ class Detector:
         conf: float = 0.25,
         iou: float = 0.7,
         max_det: int = 300,
+        skip_broken: bool = False,
     ) -> list[Detections]:
         """Find the objects of each image.
 
         Args:
-            source: an image, folder or glob, pixels as uint8 (height, width, 3) RGB, or a sequence of these.
+            source: an image file, folder or glob; pixels of (height, width, 3) or (batch, height, width, 3), RGB, as
+                uint8 or floating 0 to 1; a tensor of (3, height, width) or (batch, 3, height, width); an image of
+                Pillow; the bytes of an image file, or the file, open; or any iterable of these. Grey images and those
+                with alpha are taken too. OpenCV's images are BGR: give image[..., ::-1].
             imgsz: longest side, pixels, rounded up to a multiple of 32; None for what the weights were trained for.
             square: letterbox to squares instead of the smallest rectangle.
             batch: images at once.
             conf: lowest score.
             iou: overlap from which a detection is a repetition.
             max_det: most detections an image.
+            skip_broken: give an image that cannot be read its place, without detections and with its `fault`.
 
         Raises:
-            InputError: an image cannot be read.
+            InputError: an image cannot be read, or `source` holds something that is no image.
         """
-        given: Sequence[Any] = source if isinstance(source, list | tuple) else [source]
-        images: list[ImageSource] = []
-        for each in given:
-            images += find_images([str(each)]) if isinstance(each, str | Path) else [each]
-        found = self.stream(images, imgsz=imgsz, square=square, batch=batch, conf=conf, iou=iou, max_det=max_det)
-        return list(found)
+        return list(
+            self.stream(
+                source,
+                imgsz=imgsz,
+                square=square,
+                batch=batch,
+                conf=conf,
+                iou=iou,
+                max_det=max_det,
+                skip_broken=skip_broken,
+            )
+        )
 
     def stream(
         self,
-        images: Sequence[ImageSource],
+        images: ImageSource | Iterable[ImageSource],
         *,
         imgsz: int | None = None,
         square: bool = False,
@@ -244,17 +256,22 @@ class Detector:
         conf: float = 0.25,
         iou: float = 0.7,
         max_det: int = 300,
+        skip_broken: bool = False,
     ) -> Iterator[Detections]:
-        """The objects of each image, one image after the other.
+        """The objects of each image, one image after the other; a generator's images are asked for as they are needed.
 
         Args:
-            images: files or pixels.
+            images: as the `source` of `predict`.
             imgsz: longest side, pixels, rounded up to a multiple of 32; None for what the weights were trained for.
             square: letterbox to squares instead of the smallest rectangle.
             batch: images at once.
             conf: lowest score.
             iou: overlap from which a detection is a repetition.
             max_det: most detections an image.
+            skip_broken: give an image that cannot be read its place, without detections and with its `fault`.
+
+        Raises:
+            InputError: an image cannot be read, or `images` holds something that is no image.
         """
         return predict_images(
             self.model,
@@ -265,6 +282,7 @@ class Detector:
             max_det=max_det,
             batch=batch,
             square=square,
+            skip_broken=skip_broken,
         )
 
     def _imgsz(self, wanted: int | None) -> int:

@@ -1,18 +1,21 @@
-"""Predictions of several images at once are those of each alone, in its own pixels; sources are found once."""
+"""Predictions of several images at once are those of each alone, in its own pixels; broken ones end or are skipped."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor, nn
 
+from lehr.detections import Detections
 from lehr.errors import InputError
 from lehr.prediction.predictor import predict_images
-from lehr.prediction.sources import find_images
 
 
 class Fixed:
@@ -67,12 +70,83 @@ def test_a_point_is_found_once_as_its_likeliest_class() -> None:
     assert [(each.name, round(each.score, 3)) for each in found] == [("small", 0.9), ("large", 0.7), ("small", 0.6)]
 
 
-def test_a_file_a_folder_and_a_glob_give_each_image_once(tmp_path: Path) -> None:
-    for name in ("b.png", "a.jpg", "c.png"):
-        cv2.imwrite(str(tmp_path / name), image(8, 8))
-    (tmp_path / "notes.txt").write_text("no image")
-    found = find_images([str(tmp_path / "c.png"), str(tmp_path), str(tmp_path / "*")])
-    assert [path.name for path in found] == ["c.png", "a.jpg", "b.png"]
-    for nowhere in (tmp_path / "*.bmp", tmp_path / "none.jpg"):
-        with pytest.raises(InputError, match="no such image, folder or glob"):
-            find_images([str(nowhere)])
+def found_in(images: Any, **options: Any) -> list[Detections]:
+    return list(predict_images(Model(), images, imgsz=64, **options))  # type: ignore[arg-type]
+
+
+def test_images_of_a_generator_are_asked_for_a_batch_at_a_time() -> None:
+    asked = []
+
+    def images() -> Iterator[np.ndarray]:
+        for number in range(5):
+            asked.append(number)
+            yield image(8 + number, 8)
+
+    found = predict_images(Model(), images(), imgsz=64, batch=2)  # type: ignore[arg-type]
+    assert asked == []
+    assert next(found).width == 8 and asked == [0, 1]
+    assert [each.width for each in found] == [9, 10, 11, 12] and asked == [0, 1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("batch", [1, 3, 9])
+def test_any_collection_gives_its_images_in_order(tmp_path: Path, batch: int) -> None:
+    for name in ("a.png", "b.png"):
+        cv2.imwrite(str(tmp_path / name), image(20, 10))
+    mixed = [image(8, 8), tmp_path, str(tmp_path / "b.png"), np.zeros((2, 6, 7, 3)), Image.new("L", (30, 5))]
+    wanted = ["image 0", str(tmp_path / "a.png"), str(tmp_path / "b.png"), str(tmp_path / "b.png")]
+    wanted += ["image 4", "image 5", "image 6"]
+    for images in (mixed, tuple(mixed), iter(mixed), dict(enumerate(mixed)).values()):
+        found = found_in(images, batch=batch)
+        assert [each.source for each in found] == wanted
+        assert [each.width for each in found] == [8, 20, 20, 20, 7, 7, 30]
+    assert found_in([]) == found_in(iter(())) == []
+    ragged = np.empty(2, object)
+    ragged[:] = [image(8, 8), image(9, 9)]
+    assert [each.width for each in found_in(ragged)] == [8, 9]
+
+
+@pytest.mark.parametrize("batch", [1, 4])
+def test_a_broken_image_comes_after_the_results_of_those_before_it(tmp_path: Path, batch: int) -> None:
+    cv2.imwrite(str(tmp_path / "a.png"), image(8, 8))
+    (tmp_path / "b.png").write_bytes(b"junk")
+    cv2.imwrite(str(tmp_path / "c.png"), image(8, 8))
+    found = predict_images(Model(), tmp_path, imgsz=64, batch=batch)  # type: ignore[arg-type]
+    assert next(found).source == str(tmp_path / "a.png")
+    with pytest.raises(InputError, match=r"b\.png: cannot be decoded(.|\n)*--skip-broken"):
+        next(found)
+
+
+@pytest.mark.parametrize("batch", [1, 2, 7])
+def test_a_broken_image_that_is_skipped_keeps_its_place(tmp_path: Path, batch: int) -> None:
+    cv2.imwrite(str(tmp_path / "a.png"), image(8, 8))
+    (tmp_path / "b.png").write_bytes(b"junk")
+    images = [tmp_path / "b.png", tmp_path, None, image(8, 8), b"junk", str(tmp_path / "none.png"), image(8, 8)[:0]]
+    found = found_in(images, batch=batch, skip_broken=True)
+    assert [bool(each.fault) for each in found] == [True, False, True, True, False, True, True, True]
+    assert [len(each) for each in found] == [0, 3, 0, 0, 3, 0, 0, 0]
+    assert "cannot be decoded" in str(found[0].fault) and "None" in str(found[3].fault)
+    assert found[0].as_dict() == {
+        "fault": found[0].fault, "source": str(tmp_path / "b.png"), "width": 0, "height": 0, "detections": []
+    }  # fmt: skip
+    assert "fault" not in found[1].as_dict() and list(found[0]) == [] and found[0].summary() == "nothing"
+
+
+@pytest.mark.parametrize("source", [None, 0, {"a": image(8, 8)}, object(), [image(8, 8), None], [[image(8, 8)]]])
+def test_what_is_no_image_is_refused(source: object) -> None:
+    with pytest.raises(InputError):
+        found_in(source)
+
+
+def test_a_misspelt_name_in_a_list_is_found_before_anything_is_read() -> None:
+    with pytest.raises(InputError, match="no such image"):
+        next(predict_images(Model(), [image(8, 8), "none.png"], imgsz=64))  # type: ignore[arg-type, list-item]
+    with pytest.raises(InputError, match="no such image"):
+        found_in("none.png", skip_broken=True)
+
+
+@pytest.mark.parametrize(("width", "height"), [(1, 1), (1, 500), (3000, 2), (33, 31)])
+def test_images_of_any_shape_are_taken(width: int, height: int) -> None:
+    assert [(each.width, each.height) for each in found_in([image(width, height), image(5, 5)], batch=2)] == [
+        (width, height),
+        (5, 5),
+    ]

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from cyclopts import App, CycloptsError, Parameter
+from cyclopts import App, CycloptsError, Parameter, UnknownOptionError
 
 from lehr.errors import InputError, LehrError
 from lehr.runtime.console import complain
@@ -79,6 +79,10 @@ def run(arguments: Sequence[str]) -> int:
 def _plain(error: CycloptsError) -> str:
     from pydantic import ValidationError
 
+    if isinstance(error, UnknownOptionError) and error.command_chain == ("predict",) and str(error).endswith(": -."):
+        from lehr.prediction.other_sources import describe_name
+
+        return f"-: {describe_name('-')}"
     cause = error.__cause__ or error.__context__
     if isinstance(cause, ValidationError):
         from lehr.config import describe_validation

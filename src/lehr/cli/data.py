@@ -33,11 +33,12 @@ def check(
     json:
         Write all faults to this file.
     """
-    from lehr.cli.output import say, write_json
+    from lehr.cli.output import check_output, say, write_json
     from lehr.data.check import check_dataset, count_kinds
     from lehr.data.load import load_dataset
     from lehr.sample import Severity
 
+    check_output(json, "--json")
     dataset = load_dataset(data)
     faults = check_dataset(dataset)
     listed = faults if most == 0 else faults[:most]
@@ -109,7 +110,7 @@ def split(data: Source, *, out: Out, ratios: str = "0.7,0.3", seed: int = 0) -> 
     seed:
         Seed of the dealing.
     """
-    from lehr.cli.output import say
+    from lehr.cli.output import check_output_folder, say
     from lehr.data.formats.yolo_labels import label_path
     from lehr.data.load import load_dataset
     from lehr.data.split import parse_ratios, split_samples
@@ -117,6 +118,7 @@ def split(data: Source, *, out: Out, ratios: str = "0.7,0.3", seed: int = 0) -> 
     from lehr.sample import Dataset
 
     shares = parse_ratios(ratios)
+    check_output_folder(out, "--out")
     dataset = load_dataset(data)
     samples = sorted((s for each in dataset.splits.values() for s in each), key=lambda sample: str(sample.path))
     stripe = Dataset(dataset.source, dataset.names, dict(split_samples(samples, shares, seed)), dataset.faults)
@@ -138,11 +140,12 @@ def convert(data: Source, *, to: Literal["yolo", "coco"], out: Out) -> None:
     to:
         The layout to write.
     """
-    from lehr.cli.output import say
+    from lehr.cli.output import check_output_folder, say
     from lehr.data.check import refuse_unusable
     from lehr.data.load import load_dataset
     from lehr.data.write import write_dataset
 
+    check_output_folder(out, "--out")
     dataset = load_dataset(data)
     refuse_unusable(dataset)
     write_dataset(dataset, to, out)

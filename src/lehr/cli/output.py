@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from lehr.errors import InputError
 from lehr.runtime.atomic_write import atomic_file
 from lehr.runtime.standard_streams import SafeStream
 
@@ -23,16 +25,86 @@ def speaker(quiet: bool) -> Callable[[str], None]:
     return (lambda text: None) if quiet else say
 
 
+def check_output(path: Path | None, option: str) -> None:
+    """Check, before any work is done, that a file can be written, and that nothing else is lost by it.
+
+    Args:
+        path: the file; None where none is wanted.
+        option: the option that names it, for messages.
+
+    Raises:
+        InputError: it is a folder, its own folder is missing or cannot be written, or a file of another kind is there.
+    """
+    if path is None or _is_device(path):
+        return
+    remedy = f"Choose another {option} file."
+    try:
+        if path.is_dir():
+            raise InputError(f"{option} {path}: is a folder. Name a file in it, e.g. {path / 'out.json'}.")
+        if not path.parent.is_dir():
+            raise InputError(f"{option} {path}: there is no folder {path.parent}. Make it, or choose another file.")
+        if option == "--json" and path.exists() and not _is_json(path):
+            raise InputError(f"{option} {path}: is there already, is no JSON and would be lost. {remedy}")
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise InputError(f"{option} {path}: cannot be written ({reason}). {remedy}") from None
+
+
+def check_output_folder(folder: Path, option: str) -> None:
+    """Check, before any work is done, that a folder can be made, or is there and empty.
+
+    Args:
+        folder: the folder.
+        option: the option that names it, for messages.
+
+    Raises:
+        InputError: it is taken, or cannot be made or written.
+    """
+    remedy = f"Choose another {option}."
+    try:
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise InputError(f"{folder}: exists already and is not empty. {remedy}")
+        above = next(each for each in (folder, *folder.absolute().parents) if each.exists())
+        with tempfile.TemporaryFile(dir=above):
+            pass
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise InputError(f"{folder}: cannot be made ({reason}). {remedy}") from None
+
+
+def _is_device(path: Path) -> bool:
+    """Return whether a path is something to write to that is no file, such as /dev/stdout."""
+    try:
+        return path.parts[:2] == ("/", "dev") or (path.exists() and not path.is_file() and not path.is_dir())
+    except (OSError, ValueError):
+        return False
+
+
+def _is_json(path: Path) -> bool:
+    """Return whether a file is empty or begins as JSON does."""
+    with path.open("rb") as file:
+        return file.read(64).lstrip()[:1] in (b"", b"[", b"{")
+
+
 def write_json(path: Path, content: Any) -> None:
     """Write JSON; the file appears whole or not at all.
 
     Raises:
         InputError: the file cannot be written.
     """
-    with atomic_file(path, "Choose another --json file.") as temporary:
-        text = json.dumps(content, indent=1, ensure_ascii=False) + "\n"
+    text = json.dumps(content, indent=1, ensure_ascii=False) + "\n"
+
+    def write(to: Path) -> None:
         # A file name that is no text holds lone surrogates, which this writes as JSON's own \udcXX.
-        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
+        to.write_text(text, encoding="utf-8", errors="backslashreplace")
+
+    if _is_device(path):
+        write(path)
+        return
+    with atomic_file(path, "Choose another --json file.") as temporary:
+        write(temporary)
 
 
 def report_rounding(imgsz: int | None, say: Callable[[str], None] = say) -> None:

@@ -13,6 +13,7 @@ from lehr.cli.options import Batch, Confidence, Device, ImageSize, MostDetection
 def predict(
     *sources: Annotated[str, Parameter(group="Input")],
     weights: Weights,
+    skip_broken: Annotated[bool, Parameter(group="Input")] = False,
     imgsz: ImageSize = None,
     square: Square = False,
     batch: Batch = 1,
@@ -25,13 +26,17 @@ def predict(
     save: Annotated[bool, Parameter(group="Output")] = True,
     json: Annotated[Path | None, Parameter(group="Output")] = None,
     quiet: Quiet = False,
-) -> None:
+) -> int:
     """Find objects in images: annotated copies in the run's folder, and JSON.
+
+    All images are looked at first, and broken ones end the command before anything is computed, with exit code 2.
 
     Parameters
     ----------
     sources:
         Images, folders of images, globs.
+    skip_broken:
+        Predict without the images that cannot be read: each is named, and the exit code is 1 where there was one.
     project:
         Folder that holds the runs.
     name:
@@ -42,7 +47,7 @@ def predict(
         Write all detections to this file.
     """
     from lehr.checkpoint.run_folder import make_run_folder
-    from lehr.cli.output import report_rounding, speaker, write_json
+    from lehr.cli.output import check_output, report_rounding, speaker, write_json
     from lehr.runtime.malloc import tune_malloc
 
     tune_malloc()
@@ -50,31 +55,55 @@ def predict(
     from lehr.detector import Detector
     from lehr.errors import InputError
     from lehr.prediction.annotate import annotate
-    from lehr.prediction.sources import find_images
+    from lehr.prediction.sources import describe_left_out, find_images, refuse_broken
+    from lehr.runtime.console import complain
     from lehr.runtime.device import configure_backend
 
     if not sources:
         raise InputError("lehr predict: name at least one image, folder or glob.")
-    images = find_images(sources)
+    given = find_images(sources)
+    check_output(json, "--json")
     detector = Detector.load(weights, device=device)
+    if not skip_broken:
+        refuse_broken(given.images)
+    if given.left_out:
+        complain(describe_left_out(given.left_out))
     configure_backend(detector.device)
     say = speaker(quiet)
     report_rounding(imgsz, say)
     folder = make_run_folder(project, name, "predict") if save else None
     taken: set[str] = set()
-    found = []
-    each_image = detector.stream(images, imgsz=imgsz, square=square, batch=batch, conf=conf, iou=iou, max_det=max_det)
-    for path, detections in zip(images, each_image, strict=True):
+    found, broken = [], 0
+    for detections in detector.stream(
+        given.images,
+        imgsz=imgsz,
+        square=square,
+        batch=batch,
+        conf=conf,
+        iou=iou,
+        max_det=max_det,
+        skip_broken=skip_broken,
+    ):
+        if detections.fault is not None:
+            complain(f"Skipped: {detections.fault}")
+            broken += 1
+            continue
         found.append(detections.as_dict())
-        counts = {name: int((detections.classes == i).sum()) for i, name in enumerate(detections.names)}
-        listed = ", ".join(f"{count} {name}" for name, count in counts.items() if count) or "nothing"
-        say(f"{path}: {listed}")
+        say(f"{detections.source}: {detections.summary()}")
         if folder is not None:
+            path = Path(detections.source)
             write_image(folder / _free_name(path, taken), annotate(read_image(path), detections))
+    if broken == len(given.images):
+        if folder is not None:
+            folder.rmdir()
+        raise InputError(f"None of the {broken} images can be read.")
     if json is not None:
         write_json(json, found)
     if folder is not None:
         say(f"Annotated copies in {folder}")
+    if broken:
+        complain(f"{broken} of {len(given.images)} images could not be read and are not in the results.")
+    return 1 if broken else 0
 
 
 def _free_name(path: Path, taken: set[str]) -> str:

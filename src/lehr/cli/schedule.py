@@ -42,11 +42,13 @@ def schedule(
     classes:
         Number of classes (unset: those of --data).
     """
-    from lehr.cli.output import say
+    from lehr.cli.output import check_output, say
     from lehr.preview import preview
     from lehr.techniques.plan import write_csv
     from lehr.techniques.schedule import schedule_name
 
+    check_output(csv, "--csv")
+    check_output(plot, "--plot")
     settings = run.settings()
     first = preview(settings, images, classes)
     given = f"{schedule_name(settings.schedule)} schedule, {settings.schedule.warmup} warmup"

@@ -46,9 +46,10 @@ def val(
     json:
         Write the metrics to this file.
     """
-    from lehr.cli.output import report_rounding, speaker, write_json
+    from lehr.cli.output import check_output, report_rounding, speaker, write_json
     from lehr.runtime.malloc import tune_malloc
 
+    check_output(json, "--json")
     tune_malloc()
     from lehr.callbacks.console import class_table
     from lehr.data.relocation import data_of_run

@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from lehr.augment.letterbox import Placement, letterbox, smallest_rectangle
-from lehr.data.images import read_image
 from lehr.detections import Detections
 from lehr.errors import InputError
 from lehr.evaluation.nms import suppress
 from lehr.models.detection import DetectionModel, Prediction
-
-ImageSource = Path | NDArray[np.uint8]
-"""An image file, or pixels uint8 (height, width, 3), RGB."""
+from lehr.prediction.inputs import ImageSource, OpenedImage, open_images
+from lehr.runtime.process_state import default_modes
 
 
 def predict_images(
     model: DetectionModel,
-    images: Sequence[ImageSource],
+    images: ImageSource | Iterable[ImageSource],
     *,
     imgsz: int,
     confidence: float = 0.25,
@@ -30,56 +28,76 @@ def predict_images(
     max_det: int = 300,
     batch: int = 1,
     square: bool = False,
+    skip_broken: bool = False,
 ) -> Iterator[Detections]:
-    """The objects of each image, in order, as soon as its batch is done.
+    """The objects of each image, in order, as soon as its batch is done; no more images are held than a batch.
 
     Args:
         model: in eval mode, on its device.
-        images: files or pixels.
+        images: files, folders, globs, or images in memory (`lehr.prediction.inputs`).
         imgsz: longest side that the model sees, pixels, a multiple of 32.
         confidence: lowest score.
         iou: overlap from which a detection is a repetition.
         max_det: most detections an image.
         batch: images at once.
         square: letterbox to squares instead of the smallest rectangle.
+        skip_broken: give an image that cannot be read its place, without detections and with its `fault`.
 
     Raises:
-        InputError: a file cannot be read, or pixels are no uint8 RGB image.
+        InputError: an image cannot be read, after the objects of those before it.
     """
-    for start in range(0, len(images), batch):
-        named = [_open(image, start + i) for i, image in enumerate(images[start : start + batch])]
-        sizes = [(pixels.shape[1], pixels.shape[0]) for _, pixels in named]
-        width, height = (imgsz, imgsz) if square else smallest_rectangle(sizes, imgsz)
-        canvases, placements = zip(*(letterbox(pixels, width, height) for _, pixels in named), strict=True)
-        boxes, scores = _infer(model, np.stack(canvases))
-        found = suppress(boxes, scores, confidence=confidence, iou=iou, max_det=max_det, best_class_only=True).cpu()
-        for place_in_batch, (source, pixels) in enumerate(named):
-            of_image = found.images == place_in_batch
-            yield Detections(
-                source,
-                pixels.shape[1],
-                pixels.shape[0],
-                _in_image(found.boxes[of_image].numpy(), placements[place_in_batch], pixels),
-                found.scores[of_image].numpy(),
-                found.classes[of_image].numpy(),
-                model.names,
-            )
+    opened, failure = open_images(images, skip_broken), None
+    while failure is None:
+        group: list[OpenedImage] = []
+        try:
+            for image in islice(opened, batch):
+                group.append(image)  # noqa: PERF402 (keeps those before the one that raises)
+        except InputError as error:
+            failure = error
+        if not group:
+            break
+        yield from _of_batch(model, group, imgsz, confidence, iou, max_det, square)
+    if failure is not None:
+        raise failure
 
 
+@default_modes()
 @torch.inference_mode()
+def _of_batch(
+    model: DetectionModel,
+    images: Sequence[OpenedImage],
+    imgsz: int,
+    confidence: float,
+    iou: float,
+    max_det: int,
+    square: bool,
+) -> list[Detections]:
+    """The objects of each image of a batch, none in those that could not be read."""
+    read = [(image.source, image.pixels) for image in images if image.pixels is not None]
+    found: list[Detections] = []
+    if read:
+        sizes = [(pixels.shape[1], pixels.shape[0]) for _, pixels in read]
+        width, height = (imgsz, imgsz) if square else smallest_rectangle(sizes, imgsz)
+        canvases, placements = zip(*(letterbox(pixels, width, height) for _, pixels in read), strict=True)
+        boxes, scores = _infer(model, np.stack(canvases))
+        kept = suppress(boxes, scores, confidence=confidence, iou=iou, max_det=max_det, best_class_only=True).cpu()
+        for place, (source, pixels) in enumerate(read):
+            own = kept.images == place
+            in_image = _in_image(kept.boxes[own].numpy(), placements[place], pixels)
+            scored, classes = kept.scores[own].numpy(), kept.classes[own].numpy()
+            found.append(Detections(source, pixels.shape[1], pixels.shape[0], in_image, scored, classes, model.names))
+    in_order = iter(found)
+    return [
+        next(in_order) if image.pixels is not None else Detections.missing(image.source, model.names, image.fault)
+        for image in images
+    ]
+
+
 def _infer(model: DetectionModel, canvases: NDArray[np.uint8]) -> tuple[torch.Tensor, torch.Tensor]:
     weights = next(model.parameters())
     images = torch.from_numpy(canvases).permute(0, 3, 1, 2).to(weights.device).to(weights.dtype).div_(255)
     prediction: Prediction = model(images)
     return prediction.decode()
-
-
-def _open(image: ImageSource, index: int) -> tuple[str, NDArray[np.uint8]]:
-    if isinstance(image, Path):
-        return str(image), read_image(image)
-    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
-        raise InputError(f"Image {index}: must be uint8 (height, width, 3), RGB; it is {image.dtype} {image.shape}.")
-    return f"image {index}", image
 
 
 def _in_image(boxes: NDArray[np.float32], placement: Placement, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:

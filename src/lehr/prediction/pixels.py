@@ -1,0 +1,159 @@
+"""Images in memory as pixels: arrays, tensors, images of Pillow, encoded bytes and open files.
+
+An array's last dimension holds its channels, a tensor's first of an image does, as NumPy's and torch's users have them;
+where there can be no channels, the other order is meant. What could mean two things is refused with what to give.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from numbers import Number
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+from torch import Tensor
+
+from lehr.data.images import decode_image
+from lehr.errors import InputError
+
+WANTED = "Give pixels as uint8 (height, width, 3), RGB, 0 to 255"
+LARGEST = 255
+ABOVE_ONE = 1e-3
+"""Overshoot of interpolation beyond 0 to 1 that is cut off."""
+COLOURS, COLOURS_OR_GREY, WITH_ALPHA = 3, (1, 3), (1, 3, 4)
+
+
+def is_one_image(value: object) -> bool:
+    """Return whether something is a single image, or a batch in one array, and not a collection of images."""
+    if isinstance(value, Image.Image | bytes | bytearray | memoryview | Tensor | np.ndarray):
+        return not (isinstance(value, np.ndarray) and value.dtype == object and value.ndim == 1)
+    return any(hasattr(value, name) for name in ("read", "__array__", "__array_interface__"))
+
+
+def name_of(value: object, index: int) -> str:
+    """Name an image by its file where it knows one, else by its index."""
+    for attribute in ("filename", "name"):
+        name = getattr(value, attribute, None)
+        if isinstance(name, str) and name:
+            return name
+    return f"image {index}"
+
+
+def to_pixels(value: object, name: str) -> list[NDArray[np.uint8]]:
+    """The pixels of an image in memory, or of each image of a batch.
+
+    Args:
+        value: an image of Pillow; encoded bytes, or an open binary file of them; an array of (height, width),
+            (height, width, 1, 3 or 4), or (batch, height, width, channels); a tensor of (channels, height, width) or
+            (batch, channels, height, width). Numbers are 0 to 255, or floating 0 to 1.
+        name: what it is called, for messages.
+
+    Returns:
+        uint8 (height, width, 3), RGB, an image each.
+
+    Raises:
+        InputError: it is no image, or may mean two things.
+    """
+    if isinstance(value, Image.Image):
+        return [_of_pillow(value, name)]
+    if isinstance(value, bytes | bytearray | memoryview):
+        return [decode_image(bytes(value), Path(name))]
+    if hasattr(value, "read"):
+        return [_of_file(value, name)]
+    if isinstance(value, Tensor):
+        tensor = value.detach().cpu()
+        return _of_array((tensor.float() if tensor.is_floating_point() else tensor).numpy(), name, channels_first=True)
+    if hasattr(value, "__array__") or hasattr(value, "__array_interface__"):
+        try:
+            return _of_array(np.asarray(value), name, channels_first=False)
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise InputError(f"{name}: is no array that NumPy can read ({error}). {WANTED}.") from None
+    raise InputError(f"{name}: {_describe(value)}")
+
+
+def _describe(value: object) -> str:
+    """Say what something is that is no image, and what to give."""
+    if value is None:
+        return f"is None, which cv2.imread gives for a file that it cannot read. {WANTED}."
+    if isinstance(value, Number):
+        return "is a number. Cameras are not read: give their frames, as uint8 (height, width, 3), RGB."
+    kind = type(value).__name__
+    if isinstance(value, Mapping):
+        return f"is a {kind}. Give its images alone."
+    if isinstance(value, list | tuple):
+        return f"is a {kind} in place of an image. Give all images in one list; pixels by np.array(image, np.uint8)."
+    return f"is a {kind} and no image. Give a file, pixels as uint8 (height, width, 3), RGB, or an image of Pillow."
+
+
+def _of_pillow(image: Image.Image, name: str) -> NDArray[np.uint8]:
+    """The pixels of an image of Pillow as it is displayed."""
+    try:
+        if 0 in image.size:
+            raise InputError(f"{name}: has no pixels ({image.width} x {image.height}). {WANTED}.")
+        shown = ImageOps.exif_transpose(image)
+        if shown.mode.startswith(("I", "F")):  # more than 8 bits
+            return _of_array(np.asarray(shown), name, channels_first=False)[0]
+        return np.asarray(shown.convert("RGB"), np.uint8)
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise InputError(f"{name}: cannot be decoded ({error}). Open the image anew, or replace it.") from None
+
+
+def _of_file(file: Any, name: str) -> NDArray[np.uint8]:
+    """The pixels of an image in an open file."""
+    try:
+        data = file.read()
+    except (OSError, ValueError) as error:
+        raise InputError(f"{name}: cannot be read ({error}). Open the file anew, in mode 'rb'.") from None
+    if not isinstance(data, bytes | bytearray | memoryview):
+        raise InputError(f"{name}: is open as text. Open it in mode 'rb'.")
+    if not data:
+        raise InputError(f"{name}: holds nothing more. Rewind the file: file.seek(0).")
+    return decode_image(bytes(data), Path(name))
+
+
+def _of_array(array: NDArray[Any], name: str, *, channels_first: bool) -> list[NDArray[np.uint8]]:
+    """The images of an array; a batch is judged as a whole, so that a dark image in it is not taken for 0 to 1."""
+    if array.dtype.kind not in "buif":
+        raise InputError(f"{name}: holds {array.dtype} and no numbers of pixels. {WANTED}.")
+    if array.size == 0:
+        raise InputError(f"{name}: has no pixels (its shape is {array.shape}). {WANTED}.")
+    values = _to_bytes(array, name)
+    if values.ndim == 2:
+        values = values[..., None]
+        channels_first = False
+    if values.ndim not in (3, 4):
+        raise InputError(f"{name}: has the shape {array.shape}. {WANTED}.")
+    images = values if values.ndim == 4 else values[None]
+    last, first = images.shape[3] in WITH_ALPHA, images.shape[1] in (WITH_ALPHA if channels_first else COLOURS_OR_GREY)
+    if not (last or first):
+        raise InputError(f"{name}: has the shape {array.shape}, in which no dimension holds channels. {WANTED}.")
+    if first and (channels_first or not last):
+        images = images.transpose(0, 2, 3, 1)
+    if images.shape[3] == 1:
+        images = np.broadcast_to(images, (*images.shape[:3], COLOURS))
+    return [np.ascontiguousarray(image[..., :COLOURS]) for image in images]
+
+
+def _to_bytes(array: NDArray[Any], name: str) -> NDArray[np.uint8]:
+    """Numbers as uint8, 0 to 255, where it is certain what they mean."""
+    if array.dtype == np.uint8:
+        return array
+    if array.dtype == np.bool_:
+        return array.astype(np.uint8) * np.uint8(LARGEST)
+    low, high = array.min(), array.max()
+    held = f"{name}: holds {array.dtype} from {low:g} to {high:g}"
+    if not np.isfinite(low) or not np.isfinite(high):
+        raise InputError(f"{name}: holds numbers that are not finite. {WANTED}.")
+    floating = array.dtype.kind == "f"
+    if floating and low >= -ABOVE_ONE and high <= 1 + ABOVE_ONE:
+        return np.asarray((np.clip(array, 0, 1) * LARGEST).round(), np.uint8)
+    if low < 0:
+        raise InputError(f"{held}: not pixels, perhaps normalized ones. {WANTED}, or floating 0 to 1.")
+    if high > LARGEST or (array.dtype.kind == "u" and array.dtype.itemsize > 1):
+        raise InputError(f"{held}. {WANTED}: scale them by the largest value that the camera gives.")
+    if floating and (array != np.floor(array)).any():
+        raise InputError(f"{held}: neither 0 to 1 nor whole numbers. {WANTED}, e.g. image.round().astype(np.uint8).")
+    return array.astype(np.uint8)
