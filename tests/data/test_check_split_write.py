@@ -123,7 +123,7 @@ def test_lists_name_the_images_where_they_are(make_yolo: MakeYolo, tmp_path: Pat
     before = load_dataset(str(make_yolo()))
     write_lists(before, tmp_path / "lists")
     after = load_dataset(str(tmp_path / "lists"))
-    assert [s.path for s in after.splits["train"]] == [s.path for s in before.splits["train"]]
+    assert [s.path.resolve() for s in after.splits["train"]] == [s.path for s in before.splits["train"]]
 
 
 def test_nothing_is_overwritten_and_nothing_is_half_written(make_yolo: MakeYolo, tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 import lehr
-from lehr.data.faults import KINDS, group_faults
+from lehr.data.faults import KINDS, describe_faults, group_faults
 from lehr.sample import Fault, Severity
 
 
@@ -22,7 +22,17 @@ def test_many_faults_of_a_kind_are_one_line_with_the_first_places_and_the_remedy
     faults = [Fault("missing-label", Path(f"{i}.jpg"), "no label file") for i in range(5)]
     faults.append(Fault("polygon", Path("a.txt"), "holds polygons", 3, Severity.WARNING))
     faults += [Fault("malformed-line", Path(f"{i}.txt"), "is broken", i + 1) for i in range(7)]
-    lines = [str(group) for group in group_faults(faults)]
-    assert lines[0].startswith("error: 7 labels that cannot be understood, skipped: 0.txt:1; 1.txt:2; 2.txt:3; ...")
+    groups = group_faults(faults)
+    lines = [str(group) for group in groups]
+    assert lines[0].startswith("error: 7 labels that cannot be understood, skipped. Correct or remove them.")
+    assert lines[0].endswith("First: 0.txt:1; 1.txt:2; 2.txt:3")
     assert lines[1].startswith("error: 5 images without a label file") and "Restore the label files" in lines[1]
     assert lines[2] == "a.txt:3: warning: holds polygons [polygon]"
+    assert describe_faults(faults) == [*lines, "`lehr data check` lists every one of them."]
+    assert describe_faults([]) == []
+    assert [len(group.lines()) for group in groups] == [5, 5, 1] and [len(group.lines(0)) for group in groups] == [
+        7,
+        5,
+        1,
+    ]
+    assert groups[0].lines()[-1] == "  ... and 4 more of this kind" and groups[0].lines()[1] == f"  {faults[6]}"

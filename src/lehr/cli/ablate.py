@@ -39,7 +39,7 @@ def ablate(
 
     settings, say = run.settings(), speaker(quiet)
     search = AblateStudy(settings, ablation, study)
-    for note in settings.notes:
+    for note in (*settings.notes, *search.faults):
         say(note)
     if dry_run:
         say(describe_switches(search.ablation))

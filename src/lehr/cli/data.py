@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -20,32 +21,42 @@ Out = Annotated[Path, Parameter(help="The folder to write; must not exist or be 
 
 @app.command
 def check(
-    data: Source, *, most: Annotated[int, Parameter(validator=Number(gte=0))] = 100, json: Path | None = None
+    data: Source,
+    *,
+    most: Annotated[int, Parameter(validator=Number(gte=0))] = 3,
+    json: Path | None = None,
+    fix: Path | None = None,
 ) -> int:
     """Report everything that is wrong, with file and line; exit 1 when there are errors.
 
-    Decodes every image. Errors are what training skips or refuses; warnings only look wrong.
+    Decodes every image. Errors are what training skips or refuses; warnings only look wrong; notes say how something
+    was read that could have been meant otherwise.
 
     Parameters
     ----------
     most:
-        Faults listed; 0 lists all.
+        Faults of each kind that are listed; 0 lists all.
     json:
         Write all faults to this file.
+    fix:
+        Write a copy to this folder, in YOLO layout, in which all is mended that is certain, and a list of it,
+        changes.txt. Images whose faults need somebody who knows them are not in the copy.
     """
-    from lehr.cli.output import check_output, say, write_json
-    from lehr.data.check import check_dataset, count_kinds
+    from lehr.cli.output import check_output, check_output_folder, say, write_json
+    from lehr.data.check import check_dataset
+    from lehr.data.faults import count_kinds, group_faults
     from lehr.data.load import load_dataset
+    from lehr.data.mend import CHANGES, mend, write_mended
     from lehr.sample import Severity
 
     check_output(json, "--json")
+    if fix is not None:
+        check_output_folder(fix, "--fix")
     dataset = load_dataset(data)
     faults = check_dataset(dataset)
-    listed = faults if most == 0 else faults[:most]
-    for fault in listed:
-        say(str(fault))
-    if len(listed) < len(faults):
-        say(f"... and {len(faults) - len(listed)} more; --most 0 lists all")
+    for group in group_faults(faults):
+        for line in group.lines(most):
+            say(line)
     if json is not None:
         rows = [
             {"kind": f.kind, "severity": str(f.severity), "path": str(f.path), "line": f.line, "message": f.message}
@@ -56,6 +67,14 @@ def check(
     images = sum(len(samples) for samples in dataset.splits.values())
     summary = f"{data}: {images} usable images, {count[Severity.ERROR]} errors, {count[Severity.WARNING]} warnings"
     say(summary + (f" ({count_kinds(faults)})" if faults else ""))
+    if fix is not None:
+        mended = mend(dataset, faults)
+        write_mended(mended, fix)
+        copied = sum(len(samples) for samples in mended.dataset.splits.values())
+        say(
+            f"{fix / 'data.yaml'}: {copied} images; {len(mended.changed)} faults mended, {len(mended.left)} not, "
+            f"{len(mended.missing)} images not copied: see {fix / CHANGES}"
+        )
     return 1 if count[Severity.ERROR] else 0
 
 
@@ -63,15 +82,15 @@ def check(
 def stats(data: Source) -> None:
     """Describe the splits: images, objects of each class, and their sizes."""
     from lehr.cli.output import say
-    from lehr.data.check import count_kinds
+    from lehr.data.faults import describe_faults
     from lehr.data.load import load_dataset
     from lehr.data.stats import describe
 
     dataset = load_dataset(data)
     described = describe(dataset)
     say(f"{data}: {len(dataset.names)} classes")
-    if dataset.faults:
-        say(f"faults: {count_kinds(dataset.faults)}; `lehr data check` lists them")
+    for line in describe_faults(dataset.faults):
+        say(line)
     rows: list[tuple[str, list[str]]] = [("", list(described))]
     rows += [
         ("images", [str(each.images) for each in described.values()]),
@@ -98,10 +117,11 @@ def stats(data: Source) -> None:
 
 
 @app.command
-def split(data: Source, *, out: Out, ratios: str = "0.7,0.3", seed: int = 0) -> None:
+def split(data: Source, *, out: Out, ratios: str = "0.7,0.3", seed: int = 0, group_by: str = "auto") -> None:
     """Split all images anew, stratified by class: the same seed deals them the same way.
 
-    A YOLO data set gets a new data.yaml with lists of its images; other layouts are written as YOLO, with copies.
+    A YOLO data set gets a new data.yaml with lists of its images, which stay where they are; other layouts are written
+    as YOLO, with copies.
 
     Parameters
     ----------
@@ -109,26 +129,46 @@ def split(data: Source, *, out: Out, ratios: str = "0.7,0.3", seed: int = 0) -> 
         Shares of train and val, or of train, val and test; they add up to 1.
     seed:
         Seed of the dealing.
+    group_by:
+        What stays together in one split: `auto`, images of the same content and versions of one photograph; `folder`
+        or `video` (names that differ in their last number alone), these too; a regular expression, whose first group
+        names the group; `none`.
     """
     from lehr.cli.output import check_output_folder, say
+    from lehr.data.check import refuse_unusable
     from lehr.data.formats.yolo_labels import label_path
+    from lehr.data.groups import describe_groups, group_samples
     from lehr.data.load import load_dataset
     from lehr.data.split import parse_ratios, split_samples
-    from lehr.data.write import write_dataset, write_lists
-    from lehr.sample import Dataset
+    from lehr.data.write import lost_in_writing, write_dataset, write_lists
+    from lehr.errors import InputError
 
     shares = parse_ratios(ratios)
     check_output_folder(out, "--out")
     dataset = load_dataset(data)
-    samples = sorted((s for each in dataset.splits.values() for s in each), key=lambda sample: str(sample.path))
-    stripe = Dataset(dataset.source, dataset.names, dict(split_samples(samples, shares, seed)), dataset.faults)
+    every = {sample.path: sample for each in dataset.splits.values() for sample in each}
+    samples = sorted(every.values(), key=lambda sample: str(sample.path))
+    if not samples:
+        raise InputError(f"{data}: has no usable image. Run `lehr data check`.")
+    groups = group_samples(samples, group_by)
+    dealt = split_samples(samples, shares, seed, groups)
+    empty = [name for name, each in dealt.items() if not each]
+    if empty:
+        raise InputError(
+            f"--ratios {ratios} --group-by {group_by}: leaves '{empty[0]}' without an image; there are {len(samples)} "
+            f"images in {len(set(groups))} groups. Choose another grouping, or give it more."
+        )
+    as_split = replace(dataset, splits=dict(dealt))
+    lines = describe_groups(samples, groups, group_by)
     if all(sample.label_path in (None, label_path(sample.path)) for sample in samples):
-        write_lists(stripe, out)
+        write_lists(as_split, out)
     else:
-        write_dataset(stripe, "yolo", out)
-    counts = ", ".join(f"{name} {len(each)}" for name, each in stripe.splits.items())
-    say(f"{out / 'data.yaml'}: {counts} images")
-    _tell_skipped(dataset.faults)
+        refuse_unusable(dataset)
+        write_dataset(as_split, "yolo", out)
+        lines += lost_in_writing(as_split, "yolo")
+    counts = ", ".join(f"{name} {len(each)}" for name, each in dealt.items())
+    for line in (*lines, f"{out / 'data.yaml'}: {counts} images", *_skipped(dataset.faults)):
+        say(line)
 
 
 @app.command
@@ -143,21 +183,22 @@ def convert(data: Source, *, to: Literal["yolo", "coco"], out: Out) -> None:
     from lehr.cli.output import check_output_folder, say
     from lehr.data.check import refuse_unusable
     from lehr.data.load import load_dataset
-    from lehr.data.write import write_dataset
+    from lehr.data.write import lost_in_writing, write_dataset
 
     check_output_folder(out, "--out")
     dataset = load_dataset(data)
     refuse_unusable(dataset)
     write_dataset(dataset, to, out)
     counts = ", ".join(f"{name} {len(each)}" for name, each in dataset.splits.items())
-    say(f"{out}: {counts} images in {to.upper()} layout")
     kept = ("crowd", "difficult") if to == "coco" else ()
-    _tell_skipped(tuple(fault for fault in dataset.faults if fault.kind not in kept))
+    lines = [*lost_in_writing(dataset, to), f"{out}: {counts} images in {to.upper()} layout"]
+    for line in (*lines, *_skipped(tuple(fault for fault in dataset.faults if fault.kind not in kept))):
+        say(line)
 
 
-def _tell_skipped(faults: tuple[Fault, ...]) -> None:
-    from lehr.cli.output import say
-    from lehr.data.check import count_kinds
+def _skipped(faults: tuple[Fault, ...]) -> list[str]:
+    """Lines on what a written data set does not have as it stood."""
+    from lehr.data.faults import describe_faults
 
-    if faults:
-        say(f"Not written as it stood: {count_kinds(faults)}; `lehr data check` lists them")
+    lines = describe_faults(faults)
+    return ["Not written as it stood:", *lines] if lines else []

@@ -37,7 +37,7 @@ def evolve(
 
     settings, say = run.settings(), speaker(quiet)
     search = EvolveStudy(settings, evolution, study)
-    for note in (*settings.notes, *search.evolution.space.notes):
+    for note in (*settings.notes, *search.faults, *search.evolution.space.notes):
         say(note)
     if dry_run:
         say(describe_space(search.evolution.space))

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections import Counter
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from lehr.data.groups import content_digest
 from lehr.data.images import ImageFault, verify_image
 from lehr.errors import InputError
 from lehr.sample import Dataset, Fault, Severity
@@ -21,7 +20,7 @@ def check_dataset(dataset: Dataset) -> list[Fault]:
     paths = list(dict.fromkeys(sample.path for samples in dataset.splits.values() for sample in samples))
     with ThreadPoolExecutor() as pool:
         decoded = [fault for fault in pool.map(_decode, paths) if fault is not None]
-        digests = dict(zip(paths, pool.map(_digest, paths), strict=True))
+        digests = dict(zip(paths, pool.map(content_digest, paths), strict=True))
     return [*dataset.faults, *decoded, *_leaks(dataset, digests), *_empty(dataset)]
 
 
@@ -46,12 +45,6 @@ def refuse_unusable(dataset: Dataset, skip_broken: bool = False) -> None:
         )
 
 
-def count_kinds(faults: Iterable[Fault]) -> str:
-    """Count the faults of each kind, most frequent first, as one line."""
-    counted = Counter(fault.kind for fault in faults)
-    return ", ".join(f"{count} {kind}" for kind, count in counted.most_common())
-
-
 def _few(faults: Iterable[Fault], limit: int = 5) -> str:
     lines = [str(fault) for fault in faults]
     more = [f"... and {len(lines) - limit} more; `lehr data check` lists all"] if len(lines) > limit else []
@@ -64,13 +57,6 @@ def _decode(path: Path) -> Fault | None:
     except ImageFault as error:
         return Fault(error.kind, error.path, error.reason)
     return None
-
-
-def _digest(path: Path) -> bytes:
-    try:
-        return hashlib.blake2b(path.read_bytes(), digest_size=16).digest()
-    except OSError:
-        return str(path).encode()
 
 
 def _leaks(dataset: Dataset, digests: dict[Path, bytes]) -> list[Fault]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -74,11 +74,28 @@ class FaultGroup:
     def __str__(self) -> str:
         if len(self.faults) == 1:
             return str(self.faults[0])
+        return f"{self.title} First: {'; '.join(fault.place for fault in self.faults[:FIRST])}"
+
+    @property
+    def title(self) -> str:
+        """Their count, what is wrong, and what to do."""
         about = KINDS.get(self.kind)
         means, remedy = (self.kind, "") if about is None else (about.means, f" {about.remedy}.")
-        places = "; ".join(fault.place for fault in self.faults[:FIRST])
-        more = "; ..." if len(self.faults) > FIRST else ""
-        return f"{self.severity}: {len(self.faults)} {means}: {places}{more}.{remedy} [{self.kind}]"
+        return f"{self.severity}: {len(self.faults)} {means}.{remedy} [{self.kind}]"
+
+    def lines(self, most: int = FIRST) -> list[str]:
+        """List the faults.
+
+        Args:
+            most: how many at most; all where it is 0.
+
+        Returns:
+            A line a fault; where there are more than `most`, their title first, and their number last.
+        """
+        if most == 0 or len(self.faults) <= most:
+            return [str(fault) for fault in self.faults]
+        shown = [f"  {fault}" for fault in self.faults[:most]]
+        return [self.title, *shown, f"  ... and {len(self.faults) - most} more of this kind"]
 
 
 def group_faults(faults: Iterable[Fault]) -> list[FaultGroup]:
@@ -89,3 +106,15 @@ def group_faults(faults: Iterable[Fault]) -> list[FaultGroup]:
     order = list(Severity)
     found = [FaultGroup(kind, severity, tuple(each)) for (severity, kind), each in groups.items()]
     return sorted(found, key=lambda group: (order.index(group.severity), -len(group.faults)))
+
+
+def describe_faults(faults: Iterable[Fault]) -> list[str]:
+    """Describe the faults that a command met in reading its data: a line a kind, and where all of them are listed."""
+    lines = [str(group) for group in group_faults(faults)]
+    return [*lines, "`lehr data check` lists every one of them."] if lines else []
+
+
+def count_kinds(faults: Iterable[Fault]) -> str:
+    """Count the faults of each kind, most frequent first, as one line."""
+    counted = Counter(fault.kind for fault in faults)
+    return ", ".join(f"{count} {kind}" for kind, count in counted.most_common())

@@ -34,42 +34,49 @@ def parse_ratios(text: str) -> dict[str, float]:
     return dict(zip(SPLITS, ratios, strict=False))
 
 
-def split_samples(samples: Sequence[Sample], ratios: Mapping[str, float], seed: int = 0) -> dict[str, list[Sample]]:
+def split_samples(
+    samples: Sequence[Sample], ratios: Mapping[str, float], seed: int = 0, groups: Sequence[int] | None = None
+) -> dict[str, list[Sample]]:
     """Deal samples out to splits.
 
     Args:
         samples: all of them.
         ratios: share of each split; they add up to 1.
         seed: the same seed deals the same samples the same way.
+        groups: number of each sample's group, counted from 0 in the order of the samples; those of one stay
+            together. None where each is its own.
 
     Returns:
         Samples by split, each in the order given.
     """
-    counts = _class_counts(samples)
-    shuffled = generator(seed, "split").permutation(len(samples))
+    of_sample = np.arange(len(samples)) if groups is None else np.asarray(groups, np.int64)
+    sizes = np.bincount(of_sample)
+    counts = np.zeros((len(sizes), (counted := _class_counts(samples)).shape[1]), np.int64)
+    np.add.at(counts, of_sample, counted)
+    shuffled = generator(seed, "split").permutation(len(sizes))
     share = np.array(list(ratios.values()))
     wanted_images = share * len(samples)
     wanted = share[:, None] * counts.sum(0)  # (splits, classes)
-    target = np.full(len(samples), -1)
-    open_images = np.ones(len(samples), bool)
-    while open_images.any():
-        left = (counts * open_images[:, None]).sum(0)
+    target = np.full(len(sizes), -1)
+    undealt = np.ones(len(sizes), bool)
+    while undealt.any():
+        left = (counts * undealt[:, None]).sum(0)
         if left.any():
             rarest = int(np.where(left > 0, left, np.iinfo(np.int64).max).argmin())
-            chosen = [i for i in shuffled if open_images[i] and counts[i, rarest] > 0]
+            chosen = [i for i in shuffled if undealt[i] and counts[i, rarest] > 0]
         else:
             rarest = -1
-            chosen = [i for i in shuffled if open_images[i]]
+            chosen = [i for i in shuffled if undealt[i]]
         for i in chosen:
             need = wanted[:, rarest] if rarest >= 0 else wanted_images
             # Among splits that want the class equally, the one that wants most images; a full split takes none.
             to = int(np.lexsort((wanted_images, np.where(wanted_images > 0, need, -np.inf)))[-1])
             target[i] = to
             wanted[to] -= counts[i]
-            wanted_images[to] -= 1
-            open_images[i] = False
+            wanted_images[to] -= sizes[i]
+            undealt[i] = False
     return {
-        split: [sample for sample, to in zip(samples, target, strict=True) if to == index]
+        split: [sample for sample, to in zip(samples, target[of_sample], strict=True) if to == index]
         for index, split in enumerate(ratios)
     }
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,53 +17,85 @@ from lehr.runtime.atomic_write import atomic_dir
 from lehr.sample import Dataset, Sample
 
 
-def write_dataset(dataset: Dataset, to: str, folder: Path) -> None:
+def write_dataset(dataset: Dataset, to: str, folder: Path, beside: Mapping[str, bytes] | None = None) -> None:
     """Write a data set with copies of its images.
 
     Args:
         dataset: what was read; what was skipped in reading is not written.
         to: "yolo" or "coco".
         folder: where; must not exist or be empty.
+        beside: further files of the folder, by name.
 
     Raises:
         InputError: the folder is taken or cannot be written.
     """
     writers: dict[str, Callable[[Dataset, Path], None]] = {"yolo": _write_yolo, "coco": _write_coco}
-    _whole_or_not(folder, lambda temporary: writers[to](dataset, temporary))
+
+    def write(temporary: Path) -> None:
+        writers[to](dataset, temporary)
+        for name, content in (beside or {}).items():
+            (temporary / name).write_bytes(content)
+
+    _whole_or_not(folder, write)
 
 
 def write_lists(dataset: Dataset, folder: Path) -> None:
     """Write the splits of a YOLO data set as lists of its images, which stay where they are.
+
+    Images are named as they were found, links not followed, and relative to the lists: a copy of both works elsewhere.
 
     Args:
         dataset: read from YOLO layout.
         folder: gets `data.yaml`, `train.txt` and the others; must not exist or be empty.
 
     Raises:
-        InputError: the folder is taken or cannot be written.
+        InputError: the folder is taken or cannot be written, or an image's name cannot stand in a list.
     """
+
+    place = folder.parent.resolve() / folder.name  # since `..` leads out of where a link leads to
 
     def write(temporary: Path) -> None:
         for split, samples in dataset.splits.items():
-            lines = "".join(f"{sample.path.resolve()}\n" for sample in samples)
-            (temporary / f"{split}.txt").write_text(lines, encoding="utf-8")
+            listing = temporary / f"{split}.txt"
+            names = [_from_folder(sample.path, place) for sample in samples]
+            listing.write_bytes("".join(f"{name}\n" for name in names).encode(errors="surrogateescape"))
+            _check_list(listing, names)
         _write_yaml(temporary, {split: f"{split}.txt" for split in dataset.splits}, dataset.names)
 
     _whole_or_not(folder, write)
 
 
+def _from_folder(path: Path, folder: Path) -> str:
+    """An image's path as a list in a folder names it: relative, or absolute where no relative one leads there."""
+    try:
+        relative = Path(os.path.relpath(path.absolute(), folder)).as_posix()  # without following links
+    except ValueError:  # another drive
+        return str(path.absolute())
+    return relative if relative.startswith("../") else f"./{relative}"
+
+
+def _check_list(listing: Path, names: Sequence[str]) -> None:
+    """Refuse names that would be read back as others: line breaks, blanks at the end, ..."""
+    for name in names:
+        if name != name.strip() or len(name.splitlines()) != 1:
+            raise InputError(f"{name!r}: a name with line breaks or outer blanks cannot stand in a list. Rename it.")
+    if len(set(names)) < len(names):
+        twice = next(name for i, name in enumerate(names) if name in names[:i])
+        raise InputError(f"{twice}: is twice in {listing.name}. Remove one of the entries that lead to it.")
+
+
 def _whole_or_not(folder: Path, write: Callable[[Path], None]) -> None:
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise InputError(f"{folder}: exists already and is not empty. Choose another --out.")
-    atomic_dir(folder, write, "Choose another --out.")
+        raise InputError(f"{folder}: exists already and is not empty. Choose another folder.")
+    atomic_dir(folder, write, "Choose another folder.")
 
 
 def _write_yolo(dataset: Dataset, folder: Path) -> None:
     for split, samples in dataset.splits.items():
-        labels = folder / "labels" / split
-        labels.mkdir(parents=True)
         for name, sample in _copy_images(samples, folder / "images" / split):
-            (labels / name).with_suffix(".txt").write_text("".join(_yolo_lines(sample)), encoding="utf-8")
+            label = (folder / "labels" / split / name).with_suffix(".txt")
+            label.parent.mkdir(parents=True, exist_ok=True)
+            label.write_text("".join(_yolo_lines(sample)), encoding="utf-8")
     _write_yaml(folder, {split: f"images/{split}" for split in dataset.splits}, dataset.names)
 
 
@@ -115,17 +148,49 @@ def _coco_objects(sample: Sample) -> Iterator[tuple[int, list[float], dict[str, 
         yield int(class_id), box.tolist(), {"iscrowd": 1} if crowd else {"iscrowd": 0, "ignore": 1}
 
 
+def lost_in_writing(dataset: Dataset, to: str) -> list[str]:
+    """Say what a layout cannot hold.
+
+    Args:
+        dataset: what is to be written.
+        to: "yolo" or "coco".
+    """
+    if to == "coco":
+        return []
+    samples = [sample for each in dataset.splits.values() for sample in each]
+    ignored = sum(len(sample.ignored.classes) for sample in samples)
+    difficult = sum(int(sample.difficult.sum()) for sample in samples if sample.difficult is not None)
+    lines = []
+    if ignored:
+        lines.append(f"{ignored} crowd or ignored regions are not written: YOLO layout has no mark for them.")
+    if difficult:
+        lines.append(f"{difficult} difficult objects are written as ordinary ones: YOLO layout has no mark for them.")
+    return lines
+
+
 def _copy_images(samples: Sequence[Sample], folder: Path) -> list[tuple[str, Sample]]:
-    """Copy images into one folder; those of the same name get a number."""
+    """Copy images into a folder under their names; where two have one stem, in the folders that they were in."""
     folder.mkdir(parents=True)
-    stems: set[str] = set()
+    above = _common_folder(samples) if len({sample.path.stem for sample in samples}) < len(samples) else None
+    taken: set[str] = set()
     named = []
     for sample in samples:
-        stem, number = sample.path.stem, 2
-        while stem in stems:
-            stem, number = f"{sample.path.stem}-{number}", number + 1
-        stems.add(stem)
+        inner = Path() if above is None else Path(os.path.relpath(sample.path.parent, above))
+        stem, number = (inner / sample.path.stem).as_posix(), 2
+        first = stem
+        while stem in taken:
+            stem, number = f"{first}-{number}", number + 1
+        taken.add(stem)
         name = f"{stem}{sample.path.suffix}"
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(sample.path, folder / name)
         named.append((name, sample))
     return named
+
+
+def _common_folder(samples: Sequence[Sample]) -> Path | None:
+    """The innermost folder that holds all images; None where there is none, as on two drives."""
+    try:
+        return Path(os.path.commonpath([sample.path.parent.absolute() for sample in samples]))
+    except ValueError:
+        return None

@@ -13,7 +13,7 @@ import torch
 from lehr.callbacks.run_info import Run
 from lehr.config import TrainConfig
 from lehr.data.batch import Batch
-from lehr.data.check import count_kinds
+from lehr.data.faults import describe_faults
 from lehr.data.feed import DevicePrefetcher
 from lehr.data.loader import Loader
 from lehr.data.relocation import data_source, weights_source
@@ -317,9 +317,7 @@ def _describe(
     if ranks.is_distributed:
         share = config.batch // ranks.count
         lines.insert(1, f"{ranks.count} processes, each with {share} images of a batch{_synchronized(config)}")
-    if data.dataset.faults:
-        lines.insert(2, f"Faults in the data: {count_kinds(data.dataset.faults)}; `lehr data check` lists them")
-    return lines
+    return [*lines, *describe_faults(data.dataset.faults)]
 
 
 def _synchronized(config: TrainConfig) -> str:

@@ -57,7 +57,7 @@ class AblateStudy:
         names = [name for name in options.techniques.split(",") if name.strip()]
         switches = choose(names, config, options.technique_file)
         base = shared_options(config)
-        self.run, self.data = read_data(config)
+        self.run, self.data, self.faults = read_data(config)
         self.ablation = Ablation(base, switches, options.mode, study.fitness.replace(" ", ""))
         self.seeds = [config.run.seed + number for number in range(options.seeds)]
         for on in self.ablation.sets():  # told now, not by a trial in an hour

@@ -55,7 +55,7 @@ class EvolveStudy:
         parse_fitness(study.fitness)
         self.config, self.options, self.study = config, options, study
         base = shared_options(config)
-        self.run, self.data = read_data(config)
+        self.run, self.data, self.faults = read_data(config)
         if options.prune_after is not None and options.prune_after >= config.epochs:
             raise InputError(
                 f"--prune-after {options.prune_after}: trials have {config.epochs} epochs, so none would be pruned. "

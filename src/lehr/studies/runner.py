@@ -7,12 +7,14 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 
 from lehr.config import TrainConfig
+from lehr.data.check import refuse_unusable
 from lehr.data.difficult import with_difficult
+from lehr.data.faults import describe_faults
 from lehr.data.fingerprint import fingerprint
 from lehr.data.load import load_dataset, require_split
 from lehr.errors import InputError, LehrError, Stopped
@@ -54,18 +56,35 @@ class StudyOutcome:
     study: SharedStudy
 
 
-def read_data(config: TrainConfig) -> tuple[Preview, str]:
-    """Preview a run on a data set, and return the data set's fingerprint with it.
+class StudyData(NamedTuple):
+    """The data set of a study's runs.
+
+    Attributes:
+        run: preview of a run on it.
+        fingerprint: by which other machines know that they have the same.
+        faults: a line for each kind of fault in it.
+    """
+
+    run: Preview
+    fingerprint: str
+    faults: list[str]
+
+
+def read_data(config: TrainConfig) -> StudyData:
+    """Read the data set of a study's runs.
 
     Raises:
         InputError: the data set cannot be trained on.
     """
     dataset = load_dataset(config.data.data, config.run.seed)
+    refuse_unusable(dataset, config.data.skip_broken)
+    faults = describe_faults(dataset.faults)
     if config.data.single_cls:
         dataset = as_one_class(dataset)
     dataset = with_difficult(dataset, config.data.difficult)
     train, val = require_split(dataset, "train"), require_split(dataset, "val")
-    return preview(config, len(train), len(dataset.names)), fingerprint(dataset.names, train, val)
+    run = preview(config, len(train), len(dataset.names))
+    return StudyData(run, fingerprint(dataset.names, train, val), faults)
 
 
 def shared_options(config: TrainConfig) -> dict[str, Any]:
