@@ -14,6 +14,9 @@ SPLITS = ("train", "val", "test")
 BROKEN = frozenset({"unreadable-image", "truncated-image", "unreadable-label"})
 """Faults of whole files: training leaves such images out only when it is told to."""
 
+REFUSED = frozenset({"class-out-of-range", "doubtful-labels", "unknown-class-name"})
+"""Faults of labels that would teach something else than was labelled: training refuses them."""
+
 
 class Severity(StrEnum):
     """Severity of a fault.

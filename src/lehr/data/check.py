@@ -9,7 +9,7 @@ from pathlib import Path
 from lehr.data.groups import content_digest
 from lehr.data.images import ImageFault, verify_image
 from lehr.errors import InputError
-from lehr.sample import Dataset, Fault, Severity
+from lehr.sample import REFUSED, Dataset, Fault, Severity
 
 
 def check_dataset(dataset: Dataset) -> list[Fault]:
@@ -32,13 +32,16 @@ def refuse_unusable(dataset: Dataset, skip_broken: bool = False) -> None:
         skip_broken: leave out images that are broken, or whose label file is.
 
     Raises:
-        InputError: a class is out of range, or a file is broken and `skip_broken` is not given.
+        InputError: a class is out of range, labels could mean several things, or a file is broken and `skip_broken` is
+            not given.
     """
-    wrong = [fault for fault in dataset.faults if fault.kind == "class-out-of-range"]
+    wrong = [fault for fault in dataset.faults if fault.kind in REFUSED]
     if wrong:
-        raise InputError(
-            f"{_few(wrong)}\nLabels and class names disagree. Correct the labels, or 'names' in {dataset.source}."
+        kinds = {fault.kind for fault in wrong}
+        cause = (
+            "Labels could mean several things." if "doubtful-labels" in kinds else "Labels and class names disagree."
         )
+        raise InputError(f"{_few(wrong)}\n{cause} Correct the labels, or 'names' in {dataset.source}.")
     if dataset.broken and not skip_broken:
         raise InputError(
             f"{_few(dataset.broken)}\nRepair or remove what is broken, or train without it by --skip-broken."

@@ -26,31 +26,47 @@ class FaultKind:
 
 
 KINDS: dict[str, FaultKind] = {
+    "box-form": FaultKind(
+        "boxes in another form than centre and size in shares of the image, read as said",
+        "Compare a few with their images; nothing needs to be done if they lie right",
+    ),
     "box-outside-image": FaultKind(
         "boxes that reach outside their image, cut at its edge, or skipped where nothing is left",
         "Correct them; if there are many, the labels may belong to other images or be in other units",
     ),
     "box-without-area": FaultKind("boxes without area", "Redraw them"),
+    "class-names": FaultKind("names of classes instead of their ids, read as ids", "Nothing needs to be done"),
     "class-out-of-range": FaultKind("classes that the data set does not name", "Correct the labels, or 'names'"),
     "crowd": FaultKind("crowd regions, not trained on", "Nothing needs to be done"),
     "difficult": FaultKind(
         "objects marked as difficult, trained on but not evaluated", "Give --difficult ignore to train without them"
     ),
+    "doubtful-labels": FaultKind(
+        "labels that could mean several things, not used", "Write them as 'class centre-x centre-y width height'"
+    ),
     "duplicate-box": FaultKind("boxes given twice, used once", "Remove one of each"),
     "duplicate-image": FaultKind("images that are in a split twice", "Remove one of each"),
     "empty-split": FaultKind("splits without a usable image", "Correct the entry in the data YAML, or remove it"),
+    "extra-column": FaultKind("columns behind the box, ignored", "Nothing needs to be done"),
     "in-two-splits": FaultKind("images that are in two splits", "Remove each from one of them"),
+    "keypoints": FaultKind("labels with keypoints, whose boxes are used", "Nothing needs to be done"),
+    "label-encoding": FaultKind("label files in other encodings than UTF-8, read", "Nothing needs to be done"),
+    "label-header": FaultKind("headers in label files, passed over", "Nothing needs to be done"),
+    "label-writing": FaultKind("other ways of writing numbers, read", "Nothing needs to be done"),
     "malformed-line": FaultKind("labels that cannot be understood, skipped", "Correct or remove them"),
     "missing-label": FaultKind(
         "images without a label file, taken as background",
         "Restore the label files; write an empty one where there is nothing to label",
     ),
-    "polygon": FaultKind("files with polygons, whose bounding boxes are used", "Nothing needs to be done"),
+    "polygon": FaultKind("polygons, whose bounding boxes are used", "Nothing needs to be done"),
     "size-disagrees": FaultKind(
         "labels that state another size than their image has", "Export the labels anew, or restore the image"
     ),
     "truncated-image": FaultKind("images that are cut off", "Copy them again or remove them"),
     "two-formats": FaultKind("places that could be of two formats", "Name the format: --data FORMAT:SOURCE"),
+    "unknown-class-name": FaultKind(
+        "names of classes that the data set does not have, where ids must stand", "Write the ids, or correct 'names'"
+    ),
     "unreadable-image": FaultKind("images that cannot be read", "Replace or remove them"),
     "unreadable-label": FaultKind("label files that cannot be read", "Restore or remove them"),
 }

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from tests.conftest import MakeYolo, draw_squares
 
-from lehr.data.formats.yolo_labels import label_path, parse_labels
+from lehr.data.formats.yolo_labels import label_path
 from lehr.data.load import load_dataset, require_split
 from lehr.errors import InputError
 
@@ -93,7 +93,7 @@ def test_every_fault_of_a_label_file_is_told_with_its_line_and_the_good_boxes_st
         "0 0.5 0.5 0.2 0.2\n"  # 6 the first once more
         "\n"
         "1 0.95 0.5 0.2 0.2\n"  # 8 reaches outside
-        "zero 0.5 0.5 0.1 0.1\n"  # 9 no number
+        "zero 0.5 0.5 0.1 0.1\n"  # 9 no class of that name
         "1 nan 0.5 0.1 0.1\n"  # 10 no finite number
     )
     dataset = load_dataset(str(yaml))
@@ -105,17 +105,21 @@ def test_every_fault_of_a_label_file_is_told_with_its_line_and_the_good_boxes_st
         ("box-outside-image", 5),
         ("duplicate-box", 6),
         ("box-outside-image", 8),
-        ("malformed-line", 9),
+        ("unknown-class-name", 9),
         ("malformed-line", 10),
     }
     sample = next(s for s in dataset.splits["train"] if s.label_path == label)
     np.testing.assert_allclose(sample.boxes, [[25.6, 25.6, 38.4, 38.4], [54.4, 25.6, 64, 38.4]], atol=1e-3)
 
 
-def test_polygons_become_their_bounding_boxes_aloud() -> None:
-    boxes, classes, lines, faults = parse_labels("1 0.1 0.2 0.5 0.2 0.3 0.8\n", Path("x.txt"), 2)
-    np.testing.assert_allclose(boxes, [[0.1, 0.2, 0.5, 0.8]])
-    assert classes.tolist() == [1] and lines == [1] and [fault.kind for fault in faults] == ["polygon"]
+def test_polygons_become_their_bounding_boxes_aloud(make_yolo: MakeYolo) -> None:
+    yaml = make_yolo()
+    label = yaml.parent / "labels" / "train" / "0.txt"
+    label.write_text("1 0.1 0.2 0.5 0.2 0.3 0.8\n")
+    dataset = load_dataset(str(yaml))
+    np.testing.assert_allclose(dataset.splits["train"][0].boxes, [[6.4, 12.8, 32, 51.2]], rtol=1e-6)
+    assert dataset.splits["train"][0].classes.tolist() == [1]
+    assert [(fault.kind, fault.path, fault.line) for fault in dataset.faults] == [("polygon", label, 1)]
 
 
 def test_broken_files_are_found(make_yolo: MakeYolo) -> None:

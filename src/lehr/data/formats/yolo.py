@@ -7,11 +7,12 @@ from pathlib import Path
 
 from lehr.data.find_images import images_in
 from lehr.data.formats.data_format import DataFormat
-from lehr.data.formats.yolo_labels import read_samples
-from lehr.data.formats.yolo_yaml import class_names, read_data_yaml
+from lehr.data.formats.yolo_labels import read_splits
+from lehr.data.formats.yolo_yaml import class_names, keypoint_shape, read_data_yaml
 from lehr.data.image_list import images_listed
+from lehr.data.labels.columns import Declared
 from lehr.errors import InputError
-from lehr.sample import SPLITS, Dataset, Fault, Sample
+from lehr.sample import SPLITS, Dataset
 from lehr.yaml_files import line_of_key
 
 
@@ -29,16 +30,15 @@ def load_yolo(path: Path) -> Dataset:
     content = read_data_yaml(path)
     names = class_names(path, content)
     root = _root(path, content.get("path"))
-    faults: list[Fault] = []
-    splits: dict[str, Sequence[Sample]] = {}
+    images: dict[str, Sequence[Path]] = {}
     for split in SPLITS:
         if content.get(split) is None:
             continue
-        images = [image for entry in _entries(path, split, content[split]) for image in _images_of(path, root, entry)]
-        splits[split], found = read_samples(list(dict.fromkeys(images)), names)
-        faults += found
-    if "train" not in splits and "val" not in splits:
+        listed = [image for entry in _entries(path, split, content[split]) for image in _images_of(path, root, entry)]
+        images[split] = list(dict.fromkeys(listed))
+    if "train" not in images and "val" not in images:
         raise InputError(f"{path}: names neither 'train' nor 'val'. Add the folders or lists of images.")
+    splits, faults = read_splits(images, Declared(names, keypoint_shape(path, content), content.get("task")))
     return Dataset(str(path), names, splits, tuple(faults))
 
 

@@ -1,121 +1,206 @@
-"""Label files of YOLO layout: a line an object, its class and its box or polygon relative to the image."""
+"""Images with label files of YOLO layout beside them."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lehr.data.images import ImageFault, probe_image
-from lehr.data.objects import checked_objects, no_objects
-from lehr.sample import Fault, Sample, Severity
+from lehr.data.labels.boxes import FoundObjects, find_objects
+from lehr.data.labels.columns import Declared
+from lehr.data.labels.rows import NO_ROWS, LabelRows, read_rows
+from lehr.data.labels.table import LabelTable, join_rows
+from lehr.data.labels.text import LEGACY, LabelFault
+from lehr.data.labels.words import Tally, read_words
+from lehr.data.objects import CheckedObjects, check_objects, no_objects
+from lehr.sample import Fault, Sample
 
-POLYGON_NUMBERS = 7
-"""Fewest numbers of a polygon's line: the class and three corners."""
+CHUNK = 64
+"""Images that a thread reads at a time."""
 
-
-def read_samples(images: Sequence[Path], names: tuple[str, ...]) -> tuple[list[Sample], list[Fault]]:
-    """Samples of image files with YOLO labels beside them, in order, and the faults found."""
-    samples: list[Sample] = []
-    faults: list[Fault] = []
-    with ThreadPoolExecutor(8) as pool:
-        for sample, found in pool.map(lambda image: read_sample(image, len(names)), images):
-            faults += found
-            if sample is not None:
-                samples.append(sample)
-    return samples, faults
+READERS = 8
+"""Threads that read images and labels; most of their time is spent waiting for the disk."""
 
 
-def read_sample(image: Path, class_count: int) -> tuple[Sample | None, list[Fault]]:
-    """One image and its label file; None when the image or the label file cannot be used."""
+@dataclass(frozen=True, slots=True, eq=False)
+class ImageScan:
+    """The content of an image's two files, before the data set's classes are known.
+
+    Attributes:
+        width: of the image, pixels; 0 where it cannot be used.
+        height: of the image, pixels; 0 where it cannot be used.
+        rows: of the label file; None where there is none, or where it cannot be used.
+        fault: why the image cannot be used; None where it can.
+    """
+
+    width: int
+    height: int
+    rows: LabelRows | None
+    fault: Fault | None = None
+
+
+def read_splits(
+    splits: Mapping[str, Sequence[Path]], declared: Declared
+) -> tuple[dict[str, Sequence[Sample]], list[Fault]]:
+    """Samples of the splits of a data set, in order, and the faults found.
+
+    What the label files hold is recognised by the shape of all of them together.
+
+    Args:
+        splits: the image files of each split.
+        declared: what the data YAML says of the labels.
+    """
+    images = list(chain.from_iterable(splits.values()))
+    labels = [label_path(image) for image in images]
+    samples, faults = _to_samples(images, labels, scan_images(images, labels), declared)
+    read: dict[str, Sequence[Sample]] = {}
+    end = 0
+    for split, listed in splits.items():
+        end += len(listed)
+        read[split] = [sample for sample in samples[end - len(listed) : end] if sample is not None]
+    return read, faults
+
+
+def scan_images(images: Sequence[Path], labels: Sequence[Path]) -> list[ImageScan]:
+    """Read sizes of images and rows of their label files, several at a time."""
+
+    def scan_chunk(start: int) -> list[ImageScan]:
+        pairs = zip(images[start : start + CHUNK], labels[start : start + CHUNK], strict=True)
+        return [scan_image(image, label) for image, label in pairs]
+
+    with ThreadPoolExecutor(READERS) as pool:
+        return list(chain.from_iterable(pool.map(scan_chunk, range(0, len(images), CHUNK))))
+
+
+def scan_image(image: Path, label: Path) -> ImageScan:
+    """Read the size of an image and the rows of its label file."""
     try:
         width, height = probe_image(image)
+        return ImageScan(width, height, read_rows(label))
     except ImageFault as error:
-        return None, [Fault(error.kind, error.path, error.reason)]
-    label = label_path(image)
-    try:
-        text = label.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        message = f"no label file {label}: the image is taken as background. If it is, write an empty file"
-        return Sample(image, width, height, *no_objects()), [Fault("missing-label", image, message)]
-    except UnicodeDecodeError:
-        return None, [Fault("unreadable-label", label, "is not text. Restore or remove it.")]
-    except OSError as error:
-        return None, [Fault("unreadable-label", label, f"cannot be read ({error.strerror}). Restore or remove it.")]
-    if "\0" in text:
-        return None, [Fault("unreadable-label", label, "is not text. Restore or remove it.")]
-    boxes, classes, lines, faults = parse_labels(text, label, class_count)
-    scaled = boxes * [width, height, width, height]
-    good_boxes, good_classes, found = checked_objects(
-        scaled, classes, width=width, height=height, path=label, lines=lines
-    )
-    return Sample(image, width, height, good_boxes, good_classes, label), faults + found
+        return ImageScan(0, 0, None, Fault(error.kind, error.path, error.reason))
+    except LabelFault as error:
+        return ImageScan(0, 0, None, Fault("unreadable-label", label, str(error)))
 
 
 def label_path(image: Path) -> Path:
     """Label file of an image: the last folder `images` becomes `labels`, the suffix `.txt`."""
-    parts = list(image.parts)
-    for i in range(len(parts) - 2, -1, -1):
+    return _label_folder(image.parent) / f"{image.stem}.txt"
+
+
+@lru_cache(4096)
+def _label_folder(folder: Path) -> Path:
+    parts = list(folder.parts)
+    for i in range(len(parts) - 1, -1, -1):
         if parts[i] == "images":
             parts[i] = "labels"
             break
-    return Path(*parts).with_suffix(".txt")
+    return Path(*parts)
 
 
-def parse_labels(
-    text: str, path: Path, class_count: int
-) -> tuple[NDArray[np.float64], NDArray[np.int64], list[int], list[Fault]]:
-    """The objects of a label file.
+def _to_samples(
+    images: Sequence[Path], labels: Sequence[Path], scans: Sequence[ImageScan], declared: Declared
+) -> tuple[list[Sample | None], list[Fault]]:
+    """Samples of all images, None where one cannot be used, and the faults in the order of images and lines."""
+    sizes = np.array([(scan.width, scan.height) for scan in scans], np.float64).reshape(-1, 2)
+    files = [scan.rows or NO_ROWS for scan in scans]
+    words = read_words(
+        ((file, line, text) for file, rows in enumerate(files) for line, text in rows.words),
+        declared.names,
+        labels,
+        sizes,
+    )
+    table = join_rows(files, sizes, labels, words.rows)
+    found = find_objects(table, declared)
+    checked = check_objects(
+        found.boxes,
+        found.classes,
+        images=table.files[found.rows],
+        sizes=sizes,
+        paths=labels,
+        lines=table.lines[found.rows],
+    )
+    placed = [*_file_faults(images, labels, scans), *words.faults, *_row_faults(table, found, checked)]
+    faults = [fault for _, fault in sorted(placed, key=lambda each: (each[0], each[1].line or 0))]
+    whole_set = [*_habit_notes(files, labels), *words.notes, *found.faults]
+    whole_set += _mostly_malformed(faults, len(table) + len(words.faults))
+    return list(_make_samples(images, labels, scans, table.files[found.rows[checked.kept]], checked)), [
+        *whole_set,
+        *faults,
+    ]
 
-    Args:
-        text: lines of `class centre-x centre-y width height`, or of a class and a polygon, which becomes its
-            bounding box; all relative to the image, 0 to 1.
-        path: the file, for messages.
-        class_count: number of classes.
 
-    Returns:
-        Boxes (n, 4) xyxy relative to the image, classes (n,), the line of each from 1, and the faults.
-    """
-    boxes: list[list[float]] = []
-    classes: list[int] = []
-    lines: list[int] = []
-    faults: list[Fault] = []
-    polygon_line: int | None = None
-    for line_number, line in enumerate(text.splitlines(), 1):
-        if not line.strip():
-            continue
-        values = _numbers(line)
-        if values is None or not (len(values) == 5 or (len(values) >= POLYGON_NUMBERS and len(values) % 2)):
-            shown = line.strip()[:60]
-            message = f"'{shown}' is not 'class centre-x centre-y width height'; the line is skipped"
-            faults.append(Fault("malformed-line", path, message, line_number))
-            continue
-        if values[0] != int(values[0]) or not 0 <= values[0] < class_count:
-            message = f"class {values[0]:g} is out of range: the data set names {class_count} (0 to {class_count - 1})"
-            faults.append(Fault("class-out-of-range", path, message, line_number))
-            continue
-        if len(values) > 5:
-            polygon_line = polygon_line or line_number
-            xs, ys = values[1::2], values[2::2]
-            box = [min(xs), min(ys), max(xs), max(ys)]
+def _make_samples(
+    images: Sequence[Path],
+    labels: Sequence[Path],
+    scans: Sequence[ImageScan],
+    owners: NDArray[np.int64],
+    objects: CheckedObjects,
+) -> Iterator[Sample | None]:
+    ends = np.cumsum(np.bincount(owners, minlength=len(images))).tolist()
+    start = 0
+    for image, label, scan, end in zip(images, labels, scans, ends, strict=True):
+        if scan.fault is not None:
+            yield None
+        elif scan.rows is None:
+            yield Sample(image, scan.width, scan.height, *no_objects())
         else:
-            _, x, y, w, h = values
-            box = [x - w / 2, y - h / 2, x + w / 2, y + h / 2]
-        boxes.append(box)
-        classes.append(int(values[0]))
-        lines.append(line_number)
-    if polygon_line is not None:
-        message = "holds polygons; their bounding boxes are used"
-        faults.append(Fault("polygon", path, message, polygon_line, Severity.WARNING))
-    return np.array(boxes, np.float64).reshape(-1, 4), np.array(classes, np.int64), lines, faults
+            yield Sample(image, scan.width, scan.height, objects.boxes[start:end], objects.classes[start:end], label)
+        start = end
 
 
-def _numbers(line: str) -> list[float] | None:
-    try:
-        values = [float(text) for text in line.split()]
-    except ValueError:
-        return None
-    return values if all(np.isfinite(values)) else None
+def _file_faults(
+    images: Sequence[Path], labels: Sequence[Path], scans: Sequence[ImageScan]
+) -> Iterator[tuple[int, Fault]]:
+    for index, scan in enumerate(scans):
+        if scan.fault is not None:
+            yield index, scan.fault
+        elif scan.rows is None:
+            message = f"no label file {labels[index]}: the image is taken as background. If it is, write an empty file"
+            yield index, Fault("missing-label", images[index], message)
+
+
+def _row_faults(table: LabelTable, found: FoundObjects, checked: CheckedObjects) -> Iterator[tuple[int, Fault]]:
+    for row, fault in found.row_faults:
+        yield int(table.files[row]), fault
+    for index, fault in checked.faults:
+        yield int(table.files[found.rows[index]]), fault
+
+
+def _habit_notes(files: Sequence[LabelRows], labels: Sequence[Path]) -> list[Fault]:
+    """Notes on encodings and ways of writing, one each for the whole data set."""
+    encodings: dict[str, Tally] = {}
+    habits: dict[str, Tally] = {}
+    for index, rows in enumerate(files):
+        if rows.encoding:
+            encodings.setdefault(rows.encoding, Tally()).add(index, 0)
+        for habit, line, count in rows.habits:
+            habits.setdefault(habit, Tally()).add(index, line, count)
+    notes = []
+    for encoding, tally in sorted(encodings.items()):
+        how = "their numbers are read, and names as far as they are known" if encoding == LEGACY else "they are read so"
+        count = len(tally.files)
+        message = f"{count:,} label file{'s are' if count > 1 else ' is'} written in {encoding}; {how}"
+        notes += tally.note("label-encoding", labels, message)
+    for habit, tally in sorted(habits.items()):
+        notes += tally.note("label-writing", labels, f"{{}} have {habit}; they are read so")
+    return notes
+
+
+def _mostly_malformed(faults: Sequence[Fault], rows: int) -> list[Fault]:
+    """Refuse a data set many of whose lines cannot be understood: it is in a form that nobody here knows."""
+    malformed = [fault for fault in faults if fault.kind == "malformed-line"]
+    share = len(malformed) / max(rows, 1)
+    if (len(malformed) >= 10 and share > 0.1) or (len(malformed) >= 3 and share >= 0.5):
+        first = malformed[0]
+        count = f"{len(malformed):,} of {rows:,} lines"
+        message = f"{count} cannot be understood, too many to train on the others: {first.message}"
+        return [Fault("doubtful-labels", first.path, message, first.line)]
+    return []

@@ -9,8 +9,8 @@ from lehr.errors import InputError, did_you_mean
 from lehr.sample import SPLITS
 from lehr.yaml_files import line_of_key, read_mapping
 
-KEYS = ("path", *SPLITS, "names", "nc")
-IGNORED_KEYS = ("download", "roboflow", "author", "date", "description", "license", "url", "version")
+KEYS = ("path", *SPLITS, "names", "nc", "task", "kpt_shape")
+IGNORED_KEYS = ("download", "flip_idx", "roboflow", "author", "date", "description", "license", "url", "version")
 
 
 def read_data_yaml(path: Path) -> dict[str, Any]:
@@ -55,3 +55,21 @@ def class_names(path: Path, content: dict[str, Any]) -> tuple[str, ...]:
         line = line_of_key(path, "nc")
         raise InputError(f"{path}:{line}: 'nc' is {content['nc']} but 'names' has {len(names)}. Make them agree.")
     return names
+
+
+def keypoint_shape(path: Path, content: dict[str, Any]) -> tuple[int, int] | None:
+    """Number of keypoints and numbers of each (2 or 3) that a data YAML states as `kpt_shape`; None where it does not.
+
+    Raises:
+        InputError: it is not two whole numbers, the second 2 or 3.
+    """
+    given = content.get("kpt_shape")
+    if given is None:
+        return None
+    numbers = [value for value in given if isinstance(value, int) and value > 0] if isinstance(given, list) else []
+    if len(numbers) != 2 or given != numbers or numbers[1] not in (2, 3):
+        line = line_of_key(path, "kpt_shape")
+        raise InputError(
+            f"{path}:{line}: 'kpt_shape' must be [number of keypoints, 2 or 3], such as [17, 3], but is {given}."
+        )
+    return numbers[0], numbers[1]

@@ -1,0 +1,109 @@
+"""Telling boxes with keypoints from polygons, by the shape of all rows of one length."""
+
+from __future__ import annotations
+
+from enum import Enum, auto
+
+import numpy as np
+from numpy.typing import NDArray
+
+ENOUGH = 6
+"""Rows from which chance can be ruled out: a polygon's first corners rarely look like a box around the others."""
+
+
+class Long(Enum):
+    """Meaning of rows with more numbers than a box has."""
+
+    POLYGON = auto()
+    KEYPOINTS = auto()
+    TRACK = auto()
+    DOUBTFUL = auto()
+
+
+def classify_long(values: NDArray[np.float64], sizes: NDArray[np.float64]) -> Long:
+    """Decide what rows of one length mean.
+
+    Keypoints are certain where each third number after the box is a visibility, 0, 1 or 2; or where the first four
+    numbers of all rows are a box inside the image that has all further points in it, and no outline of an object
+    would run so. Polygons are certain where corners form parallelograms or close, or where such a box is not there.
+
+    Args:
+        values: (n, numbers), the rows without their class.
+        sizes: (n, 2), width and height of the images, pixels.
+    """
+    n, numbers = values.shape
+    if numbers == 6 and _is_track(values):
+        return Long.TRACK
+    in_pixels = (np.abs(values[:, :4]) > 2).any(1).mean() > 0.95
+    unit = sizes if in_pixels else np.ones_like(sizes)
+    boxed = _is_box(values[:, :4] / np.tile(unit, 2))
+    if (numbers - 4) % 3 == 0:
+        points = values[:, 4:].reshape(n, -1, 3)
+        if np.isin(points[:, :, 2], (0.0, 1.0, 2.0)).all() and boxed.mean() >= 0.95:
+            return Long.KEYPOINTS
+    if numbers % 2:  # no polygon, unless a confidence stands at the end
+        if (numbers - 4) % 3 == 0:
+            fits = boxed & _in_box(values[:, :4], values[:, 4:].reshape(n, -1, 3)[:, :, :2])
+            if fits.mean() >= 0.95:
+                return Long.KEYPOINTS if n >= ENOUGH else Long.DOUBTFUL
+        return Long.POLYGON
+    corners = (values / np.tile(unit, numbers // 2)).reshape(n, -1, 2)
+    fits = boxed & _in_box(values[:, :4], values[:, 4:].reshape(n, -1, 2))
+    if _is_closed(corners) or are_parallelograms(corners, 0.03 if fits.mean() > 0.5 else 0.3):
+        return Long.POLYGON
+    strange = ~_is_outline(corners)
+    if fits.mean() >= 0.95:
+        enough = n >= ENOUGH and strange.sum() >= (3 if numbers == 6 else 1) and strange.mean() >= 0.05
+        return Long.KEYPOINTS if enough else Long.DOUBTFUL
+    return Long.DOUBTFUL if fits.mean() > 0.5 and strange.mean() >= 0.1 else Long.POLYGON
+
+
+def _is_track(values: NDArray[np.float64]) -> bool:
+    """Return whether a confidence and the id of a track follow a box."""
+    confidence, track = values[:, 4], values[:, 5]
+    whole = bool((track == np.floor(track)).all()) and track.max() > 1 and track.min() >= 0
+    return whole and bool(((confidence >= 0) & (confidence <= 1)).all()) and bool((np.abs(values[:, :4]) <= 2).all())
+
+
+def _is_box(boxes: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Return which rows are centre and size, as shares, of a box inside the image."""
+    centre, half = boxes[:, :2], boxes[:, 2:] / 2
+    return np.asarray(((half > 0) & (centre - half >= -0.02) & (centre + half <= 1.02)).all(1))
+
+
+def _in_box(boxes: NDArray[np.float64], points: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Return in which rows nine of ten points (n, k, 2) are in the box (a tenth larger); points at 0, 0 are absent."""
+    reach = boxes[:, None, 2:] * 0.55 + 1e-3 * np.abs(boxes[:, None, :2])
+    inside = (np.abs(points - boxes[:, None, :2]) <= reach).all(2)
+    absent = (points == 0).all(2)
+    return np.asarray((inside | absent).mean(1) >= 0.9)
+
+
+def _is_outline(corners: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Return which rows could be outlines: the second corner is no further from the others than these are apart."""
+    others = np.delete(corners, 1, axis=1)
+    extent = (others.max(1) - others.min(1)).max(1)
+    distance = np.abs(corners[:, 1] - others.mean(1)).max(1)
+    return np.asarray(distance <= 1.5 * extent)
+
+
+def _is_closed(corners: NDArray[np.float64]) -> bool:
+    """Return whether outlines end where they begin."""
+    return corners.shape[1] > 3 and bool((np.abs(corners[:, 0] - corners[:, -1]).max(1) < 1e-6).mean() >= 0.95)
+
+
+def are_parallelograms(corners: NDArray[np.float64], tolerance: float = 0.03) -> bool:
+    """Return whether corners (n, 4, 2) are those of parallelograms, in whatever order.
+
+    Args:
+        corners: of each row.
+        tolerance: how far a corner may be off, as a share of the extent.
+    """
+    if corners.shape[1] != 4:
+        return False
+    extent = (corners.max(1) - corners.min(1)).max(1)
+    for signs in ((1, -1, 1, -1), (1, -1, -1, 1), (1, 1, -1, -1)):
+        off = np.abs(np.tensordot(corners, np.array(signs, float), axes=(1, 0))).max(1)
+        if (off <= tolerance * extent).mean() >= 0.95:
+            return True
+    return False
