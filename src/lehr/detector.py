@@ -18,6 +18,7 @@ from lehr.data.loader import EvalBatches, Loader
 from lehr.data.requests import eval_requests
 from lehr.detections import Detections
 from lehr.errors import LehrError
+from lehr.evaluation.background import background_notes, require_labels
 from lehr.evaluation.crowding import crowding_notes
 from lehr.evaluation.evaluator import Evaluation, evaluate
 from lehr.models.detection import DetectionModel
@@ -193,7 +194,8 @@ class Detector:
         refuse_unusable(dataset, skip_broken)
         if single_cls:
             dataset = as_one_class(dataset)
-        samples = require_split(dataset, split)
+        samples = require_split(dataset, split, objects=False)
+        require_labels(samples, dataset.source, split)
         samples = with_class_order(samples, dataset.names, model.names, data)
         store = ImageStore(samples, self._imgsz(imgsz))
         loader = Loader(EvalBatches(store, self._imgsz(imgsz), square), workers)
@@ -201,7 +203,7 @@ class Detector:
         with preserve_process_state(), tuned_malloc():
             configure_backend(self.device)
             evaluation = evaluate(model, samples, loader, requests, confidence=conf, iou=iou, max_det=max_det)
-        return dataclasses.replace(evaluation, notes=tuple(crowding_notes(samples, max_det)))
+        return dataclasses.replace(evaluation, notes=(*background_notes(samples), *crowding_notes(samples, max_det)))
 
     def predict(
         self,

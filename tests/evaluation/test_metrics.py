@@ -166,7 +166,7 @@ def test_a_class_that_is_never_found_has_no_precision() -> None:
 def test_a_split_without_objects_can_be_evaluated() -> None:
     empty = [Sample(Path("a"), 64, 64, np.zeros((0, 4), np.float32), np.zeros(0, np.int64))]
     m = evaluate_detections(empty, ("a",), np.array([[0, 1, 1, 9, 9, 0.5, 0]]))
-    assert m.map is None and m.precision is None and m.fitness == 0
+    assert m.map is None and m.recall is None and m.precision == 0 and m.false_positives == 1 and m.fitness == 0
 
 
 def test_fitness_is_mostly_the_strict_map() -> None:

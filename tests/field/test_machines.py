@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import json
 import shutil
 import sys
 from collections.abc import Callable
@@ -19,8 +20,8 @@ from tests.field.conftest import COLOURS, MakeCase
 
 from lehr.cli.app import main
 
-SMALL = ["--model", "yolov8n", "--width", "0.125", "--imgsz", "64", "--epochs", "1", "--batch", "2", "--amp", "off"]
-SMALL += ["--device", "cpu"]
+TINY = ["--model", "yolov8n", "--width", "0.125", "--imgsz", "64", "--batch", "2", "--amp", "off", "--device", "cpu"]
+SMALL = [*TINY, "--epochs", "1"]
 
 
 def make_set(root: Path, train: int = 4, val: int = 2, names: str = "[猫, dog]", background: str = "") -> Path:
@@ -182,3 +183,26 @@ def test_single_cells_are_trained_on(options: list[str], tmp_path: Path) -> None
     lehr("train", "--data", data, *small, cwd=tmp_path)
     metrics = (tmp_path / "runs" / "train" / "results.csv").read_text()
     assert "nan" not in metrics and (tmp_path / "runs" / "train" / "best.safetensors").is_file()
+
+
+def test_a_validation_of_background_counts_false_positives(case: MakeCase) -> None:
+    folder = case("T07b-val-background")
+    done = lehr("train", "--data", "data.yaml", *TINY, "--epochs", "2", cwd=folder)
+    assert "No image of the validation split has an object" in done.stdout and "Best epoch 2" in done.stdout
+    lines = (folder / "runs" / "train" / "results.csv").read_text().splitlines()
+    assert "val/false_positives_per_image" in lines[0]
+    metrics = folder / "metrics.json"
+    weights = "runs/train/best.safetensors"
+    done = lehr("val", "--weights", weights, "--data", "data.yaml", "--json", metrics, cwd=folder)
+    numbers = json.loads(metrics.read_text())
+    assert numbers["false_positives"] == 0 and numbers["recall"] is None and numbers["instances"] == 0
+    assert "No false positive at confidence 0.250." in done.stdout
+    done = lehr("evolve", "--data", "data.yaml", *SMALL, "--trials", "2", cwd=folder, code=2)
+    assert "no trial could be better than another" in done.stderr
+
+
+def test_a_validation_without_label_files_is_refused_with_the_remedy(tmp_path: Path) -> None:
+    data = make_set(tmp_path)
+    shutil.rmtree(tmp_path / "labels" / "val")
+    done = lehr("train", "--data", data, *SMALL, cwd=tmp_path, code=2)
+    assert "2 of 2 have no label file" in done.stderr and "empty label file" in done.stderr

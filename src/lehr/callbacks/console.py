@@ -24,6 +24,7 @@ from lehr.callbacks.events import (
     ValEnd,
     ValStart,
 )
+from lehr.evaluation.background import describe_false_positives
 from lehr.evaluation.metrics import ClassMetrics, Metrics
 from lehr.runtime.console import Console, duration
 
@@ -112,6 +113,8 @@ class ConsoleCallback(Callback):
             f"{event.images_per_second:8.1f} {numbers} {_number(m.map, 8)} {crowded}{duration(event.remaining):>9}"
             f"{' *' if event.best else ''}"
         )
+        if not m.instances:
+            self._output.say(f"Epoch {event.epoch + 1}: {describe_false_positives(m)}")
         for column, what in (("skipped", "optimizer step{} skipped"), ("replaced", "sample{} replaced")):
             if count := int(event.row[column] or 0):
                 self._output.say(f"Epoch {event.epoch + 1}: {count} {what.format('' if count == 1 else 's')}.")

@@ -54,6 +54,7 @@ def val(
     from lehr.callbacks.console import class_table
     from lehr.data.relocation import data_of_run
     from lehr.detector import Detector
+    from lehr.evaluation.background import describe_false_positives
 
     detector = Detector.load(weights, device=device)
     say = speaker(quiet)
@@ -79,7 +80,9 @@ def val(
     for note in evaluation.notes:
         say(note)
     say(class_table(metrics))
-    say(f"P, R and F1 at confidence {metrics.confidence:.3f}, IoU 0.5.")
+    if metrics.instances:
+        say(f"P, R and F1 at confidence {metrics.confidence:.3f}, IoU 0.5.")
+    say(describe_false_positives(metrics))
     say(
         f"Milliseconds an image: preprocess {seconds.preprocess * 1e3:.1f}, inference {seconds.inference * 1e3:.1f}, "
         f"postprocess {seconds.postprocess * 1e3:.1f}."

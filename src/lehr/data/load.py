@@ -80,8 +80,13 @@ def _unrecognised(source: str) -> str:
     return f"--data {source}: is no known layout. Give a data YAML, a COCO JSON, a VOC folder, or 'shapes'."
 
 
-def require_split(dataset: Dataset, split: str) -> Sequence[Sample]:
+def require_split(dataset: Dataset, split: str, objects: bool = True) -> Sequence[Sample]:
     """The samples of a split, which must be there and hold an object.
+
+    Args:
+        dataset: the data set.
+        split: the split's name.
+        objects: whether it must hold an object; else images of background are enough.
 
     Raises:
         InputError: the split is missing, empty, or has no labelled object.
@@ -93,7 +98,7 @@ def require_split(dataset: Dataset, split: str) -> Sequence[Sample]:
         raise InputError(f"{dataset.source}: has no split '{split}'; it has {', '.join(dataset.splits)}.")
     if not samples:
         raise InputError(f"{dataset.source}: the split '{split}' has no usable image. Run `lehr data check`.")
-    if not any(len(sample.classes) for sample in samples):
+    if objects and not any(len(sample.classes) for sample in samples):
         raise InputError(f"{dataset.source}: no image of the split '{split}' has an object. Run `lehr data check`.")
     return samples
 

@@ -20,6 +20,7 @@ from lehr.data.requests import BatchRequest, train_requests
 from lehr.distributed.collectives import ALONE, Ranks
 from lehr.distributed.environment import world
 from lehr.errors import InputError
+from lehr.evaluation.background import require_labels
 from lehr.runtime.device import available_cores
 from lehr.sample import Dataset, Sample
 from lehr.techniques.plan import TrainingPlan, plan_training
@@ -69,7 +70,8 @@ def start_data(config: TrainConfig, device: torch.device, say: Callable[[str], N
     if config.data.difficult == "ignore" and not count_difficult(dataset):
         say("--difficult has no effect: no object of the data is marked as difficult.")
     dataset = with_difficult(dataset, config.data.difficult)
-    train_samples, val_samples = require_split(dataset, "train"), require_split(dataset, "val")
+    train_samples, val_samples = require_split(dataset, "train"), require_split(dataset, "val", objects=False)
+    require_labels(val_samples, dataset.source, "val")
     plan_of(config, dataset, len(train_samples))  # before much is decoded
     describe_sampling(train_samples, config.data, dataset.names, say)
     train_store = _open_store(train_samples, config, say, ranks)

@@ -30,6 +30,7 @@ from lehr.engine.profile import Profile
 from lehr.engine.resume import Resumption, as_planned, check_same, identity_of, planned, restore
 from lehr.engine.state import EpochSums, TrainState
 from lehr.engine.step import ForwardLoss
+from lehr.evaluation.background import background_notes
 from lehr.evaluation.crowding import crowding_notes, is_crowded
 from lehr.losses.build import build_loss
 from lehr.losses.loss import Loss
@@ -164,6 +165,7 @@ def prepare(
     data.val_loader.start()
     if checkpoint is not None:
         notes += check_same(identity_of(config, data, ranks), checkpoint)
+    notes += background_notes(data.val_store.samples, training=True)
     notes += crowding_notes(data.val_store.samples, config.run.max_det, "validation images")
     samples, sizes = data.train_store.samples, _sizes(config)
     model = start_model(config, data.dataset.names, samples, notes.append, ranks, restored=checkpoint is not None)

@@ -193,7 +193,7 @@ class Trainer:
         self._whole = False
         state.class_maps = tuple(each.map_max_det or 0.0 for each in metrics.classes.values())
         # In the middle of a streak of steps left out, the run may yet go back to before this epoch.
-        better = state.recovery.streak == 0 and state.stopping.update(epoch, metrics.fitness)
+        better = state.recovery.streak == 0 and state.stopping.update(epoch, metrics.measured_fitness)
         if better:
             state.best_metrics = metrics
         state.history.append(self._row(evaluation))
@@ -334,6 +334,7 @@ class Trainer:
             "val/map": m.map,
             "val/map50_max_det": m.map50_max_det,
             "val/map_max_det": m.map_max_det,
+            **({} if m.instances else {"val/false_positives_per_image": m.false_positives_per_image}),
             **{f"lr/{group}": rate for group, rate in rates.by_group(scale).items()},
             "skipped": state.sums.skipped,
             "replaced": state.sums.replaced,

@@ -26,6 +26,8 @@ CONFIDENCES = np.linspace(0, 1, 1001)
 """Confidences at which precision and recall are compared."""
 COCO_MAX_DET = 100
 """Detections of a class in an image that COCO's average precision counts."""
+QUIET_CONFIDENCE = 0.25
+"""Confidence from which false positives count where no object says which is best: that of `lehr predict`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +42,14 @@ class ClassMetrics:
     recall: float | None
     f1: float | None
     instances: int
+    false_positives: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Metrics:
     """Numbers of an evaluation, each 0 to 1; None where there is no object to measure on.
+
+    Where the split has no object at all, precision is 0 if there is a false positive, and else None.
 
     Attributes:
         map: average precision over IoU 0.50 to 0.95, of the 100 best detections of each class in an image.
@@ -65,10 +70,13 @@ class Metrics:
         precision: mean over the classes at `confidence`, IoU 0.5.
         recall: likewise.
         f1: likewise.
-        confidence: where the mean F1 is best.
+        confidence: where the mean F1 is best; `QUIET_CONFIDENCE` where there is no object.
         images: images evaluated.
         instances: objects in them, without those that are ignored.
         classes: the numbers of each class, by name.
+        false_positives: detections from `confidence` on that match no object at IoU 0.5; None in results from before.
+        images_with_false_positives: images that have one.
+        false_positives_per_image: the mean over all images.
     """
 
     map: float | None
@@ -93,6 +101,9 @@ class Metrics:
     images: int
     instances: int
     classes: dict[str, ClassMetrics]
+    false_positives: int | None = None
+    images_with_false_positives: int | None = None
+    false_positives_per_image: float | None = None
 
     @classmethod
     def from_dict(cls, numbers: Mapping[str, Any]) -> Metrics:
@@ -104,6 +115,11 @@ class Metrics:
     def fitness(self) -> float:
         """Fitness that `best` maximizes: 0.1 mAP50 + 0.9 mAP50-95 of all that was kept; 0 where there is no object."""
         return 0.1 * (self.map50_max_det or 0.0) + 0.9 * (self.map_max_det or 0.0)
+
+    @property
+    def measured_fitness(self) -> float | None:
+        """The same; None where there is no object."""
+        return self.fitness if self.instances else None
 
 
 def _with_max_det(numbers: Mapping[str, Any]) -> dict[str, Any]:
@@ -134,10 +150,14 @@ def evaluate_detections(
         kept = [_mean(average_kept), _mean(average_kept[:1])]
     instances = np.concatenate([np.zeros(0, np.int64), *(sample.instance_classes for sample in samples)])
     counts = np.bincount(instances, minlength=len(names))
-    precision, recall = _curves(truth, found, counts, most)
+    matches = _matches(truth, found, len(names), most)
+    precision, recall = _curves(matches, counts)
     f1 = 2 * precision * recall / np.maximum(precision + recall, 1e-12)
     present = counts > 0
-    best = int(f1[present].mean(0).argmax()) if present.any() else 0
+    quiet = int(np.searchsorted(CONFIDENCES, QUIET_CONFIDENCE))
+    best = int(f1[present].mean(0).argmax()) if present.any() else quiet
+    wrong = [each.false_positives(float(CONFIDENCES[best])) for each in matches]
+    total, images = sum(map(len, wrong)), len(np.unique(np.concatenate([np.zeros(0, np.int64), *wrong])))
     at_best = np.stack((precision, recall, f1))[:, :, best]  # (3, classes)
     means = [float(values[present].mean()) if present.any() else None for values in at_best]
     return Metrics(
@@ -156,13 +176,16 @@ def evaluate_detections(
         map_max_det=kept[0],
         map50_max_det=kept[1],
         max_det=max_det,
-        precision=means[0],
+        precision=means[0] if present.any() or not total else 0.0,
         recall=means[1],
         f1=means[2],
         confidence=float(CONFIDENCES[best]),
         images=len(samples),
         instances=int(counts.sum()),
-        classes=_by_class(names, counts, average, average_kept, at_best),
+        classes=_by_class(names, counts, average, average_kept, at_best, [len(each) for each in wrong]),
+        false_positives=total,
+        images_with_false_positives=images,
+        false_positives_per_image=total / len(samples) if samples else 0.0,
     )
 
 
@@ -172,6 +195,7 @@ def _by_class(
     average: NDArray[np.float64],
     average_kept: NDArray[np.float64],
     at_best: NDArray[np.float64],
+    false_positives: Sequence[int],
 ) -> dict[str, ClassMetrics]:
     """Numbers of each class, by name.
 
@@ -181,6 +205,7 @@ def _by_class(
         average: COCO's precision (IoUs, recalls, classes).
         average_kept: the same of all detections that were kept.
         at_best: precision, recall and F1 (3, classes) at the best confidence.
+        false_positives: of each class, there.
     """
     classes = {}
     for class_id, name in enumerate(names):
@@ -191,7 +216,9 @@ def _by_class(
         coco, coco50, kept, kept50, precision, recall, f1 = (
             float(number) if counts[class_id] > 0 else None for number in numbers
         )
-        classes[name] = ClassMetrics(coco, coco50, kept, kept50, precision, recall, f1, int(counts[class_id]))
+        classes[name] = ClassMetrics(
+            coco, coco50, kept, kept50, precision, recall, f1, int(counts[class_id]), false_positives[class_id]
+        )
     return classes
 
 
@@ -271,38 +298,68 @@ def _most_of_class(detections: NDArray[np.float64], classes: int) -> int:
     return int(np.bincount(groups).max()) if len(groups) else 0
 
 
-def _curves(
-    truth: COCO, found: COCO, counts: NDArray[np.int64], most: int
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+@dataclass(frozen=True, slots=True)
+class _Matches:
+    """The detections of a class that are not ignored.
+
+    Attributes:
+        scores: float64 (n,), descending.
+        hits: bool (n,), whether each matches an object.
+        images: int64 (n,), the number of its image.
+    """
+
+    scores: NDArray[np.float64]
+    hits: NDArray[np.bool_]
+    images: NDArray[np.int64]
+
+    def false_positives(self, confidence: float) -> NDArray[np.int64]:
+        """Return the image of each detection from a confidence on that matches no object."""
+        return self.images[~self.hits & (self.scores >= confidence)]
+
+
+def _matches(truth: COCO, found: COCO, classes: int, most: int) -> list[_Matches]:
+    """Match the detections of each class with its objects at IoU 0.5.
+
+    Args:
+        truth: the objects.
+        found: the detections.
+        classes: how many there are.
+        most: the most detections of one class in one image.
+    """
+    evaluation = _of_all_sizes(truth, found, max(most, 1), ious=[0.5])
+    evaluation.evaluate()
+    columns: list[list[tuple[NDArray[np.float64], NDArray[np.bool_], NDArray[np.int64]]]] = [[] for _ in range(classes)]
+    for item in evaluation.eval_imgs:
+        if item is not None:
+            counted = ~np.asarray(item["dtIgnore"], np.bool_).reshape(-1)
+            scores = np.asarray(item["dtScores"], np.float64)[counted]
+            hits = np.asarray(item["dtMatched"], np.bool_).reshape(-1)[counted]
+            columns[item["category_id"] - 1].append((scores, hits, np.full(len(scores), item["image_id"], np.int64)))
+    none = (np.zeros(0), np.zeros(0, np.bool_), np.zeros(0, np.int64))
+    matches = []
+    for rows in columns:
+        scores, hits, images = (np.concatenate(column) for column in zip(none, *rows, strict=True))
+        order = np.argsort(-scores, kind="stable")
+        matches.append(_Matches(scores[order], hits[order], images[order]))
+    return matches
+
+
+def _curves(matches: Sequence[_Matches], counts: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Precision and recall (classes, confidences) at IoU 0.5, every detection counted that is not ignored.
 
     Without detections both are 0.
 
     Args:
-        truth: the objects.
-        found: the detections.
+        matches: the detections of each class.
         counts: objects of each class.
-        most: the most detections of one class in one image.
     """
-    evaluation = _of_all_sizes(truth, found, max(most, 1), ious=[0.5])
-    evaluation.evaluate()
-    classes = len(counts)
-    scores: list[list[NDArray[np.float64]]] = [[] for _ in range(classes)]
-    matched: list[list[NDArray[np.bool_]]] = [[] for _ in range(classes)]
-    for item in evaluation.eval_imgs:
-        if item is not None:
-            counted = ~np.asarray(item["dtIgnore"], np.bool_).reshape(-1)
-            scores[item["category_id"] - 1].append(np.asarray(item["dtScores"], np.float64)[counted])
-            matched[item["category_id"] - 1].append(np.asarray(item["dtMatched"], np.bool_).reshape(-1)[counted])
-    precision = np.zeros((classes, len(CONFIDENCES)))
-    recall = np.zeros((classes, len(CONFIDENCES)))
-    for class_id in range(classes):
-        if not scores[class_id]:
+    precision = np.zeros((len(counts), len(CONFIDENCES)))
+    recall = np.zeros((len(counts), len(CONFIDENCES)))
+    for class_id, each in enumerate(matches):
+        if not len(each.scores):
             continue
-        score, hit = np.concatenate(scores[class_id]), np.concatenate(matched[class_id])
-        order = np.argsort(-score, kind="stable")
-        hits = np.concatenate(([0], np.cumsum(hit[order])))
-        above = len(score) - np.searchsorted(score[order][::-1], CONFIDENCES, side="left")
+        hits = np.concatenate(([0], np.cumsum(each.hits)))
+        above = len(each.scores) - np.searchsorted(each.scores[::-1], CONFIDENCES, side="left")
         precision[class_id] = hits[above] / np.maximum(above, 1)
         recall[class_id] = hits[above] / max(int(counts[class_id]), 1)
     return precision, recall

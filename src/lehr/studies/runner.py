@@ -18,6 +18,7 @@ from lehr.data.faults import describe_faults
 from lehr.data.fingerprint import fingerprint
 from lehr.data.load import load_dataset, require_split
 from lehr.errors import InputError, LehrError, Stopped
+from lehr.evaluation.background import is_background
 from lehr.options import LOCAL
 from lehr.preview import Preview, preview
 from lehr.runtime.atomic_write import atomic_file
@@ -82,7 +83,12 @@ def read_data(config: TrainConfig) -> StudyData:
     if config.data.single_cls:
         dataset = as_one_class(dataset)
     dataset = with_difficult(dataset, config.data.difficult)
-    train, val = require_split(dataset, "train"), require_split(dataset, "val")
+    train, val = require_split(dataset, "train"), require_split(dataset, "val", objects=False)
+    if is_background(val):
+        raise InputError(
+            f"{dataset.source}: no image of the split 'val' has an object, so no trial could be better than another. "
+            "Add images with objects; `lehr data split` deals all images anew."
+        )
     run = preview(config, len(train), len(dataset.names))
     return StudyData(run, fingerprint(dataset.names, train, val), faults)
 

@@ -24,8 +24,18 @@ class EarlyStopping:
     best: float = -1.0
     best_epoch: int = -1
 
-    def update(self, epoch: int, fitness: float) -> bool:
-        """Take an epoch's fitness; True when it is the best so far."""
+    def update(self, epoch: int, fitness: float | None) -> bool:
+        """Take an epoch's fitness; True when it is the best so far.
+
+        Args:
+            epoch: from 0.
+            fitness: None where no object could be measured on: the last such epoch is the best until one has a fitness.
+        """
+        if fitness is None:
+            if self.best >= 0:
+                return False
+            self.best_epoch = epoch
+            return True
         better = fitness > self.best
         if better:
             self.best, self.best_epoch = fitness, epoch
