@@ -11,8 +11,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 SPLITS = ("train", "val", "test")
-BROKEN = frozenset({"unreadable-image", "truncated-image", "unreadable-label"})
-"""Faults of whole files: training leaves such images out only when it is told to."""
+BROKEN = frozenset(
+    {
+        "dangling-link",
+        "too-large-image",
+        "truncated-image",
+        "unread-image",
+        "unreadable-folder",
+        "unreadable-image",
+        "unreadable-label",
+    }
+)
+"""Errors of whole files: training leaves such images out only when it is told to."""
 
 REFUSED = frozenset({"class-out-of-range", "doubtful-labels", "unknown-class-name"})
 """Faults of labels that would teach something else than was labelled: training refuses them."""
@@ -157,7 +167,7 @@ class Dataset:
     @property
     def broken(self) -> tuple[Fault, ...]:
         """The faults that make a whole image unusable."""
-        return tuple(fault for fault in self.faults if fault.kind in BROKEN)
+        return tuple(fault for fault in self.errors if fault.kind in BROKEN)
 
     @property
     def errors(self) -> tuple[Fault, ...]:

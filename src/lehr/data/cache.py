@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from lehr.augment.letterbox import reduced_size, resize
 from lehr.data.images import ImageFault, read_image
+from lehr.data.images.decode import VERSION
 from lehr.errors import InputError
 from lehr.runtime.cache_folder import cache_folder
 from lehr.sample import Sample
@@ -167,7 +168,7 @@ def free_memory() -> int:
 
 def _cached_file(store: ImageStore, say: Callable[[str], None]) -> Path:
     """The file with all images of a split, written where it is missing."""
-    digest = hashlib.blake2b(digest_size=12)
+    digest = hashlib.blake2b(f"decoding {VERSION}\n".encode(), digest_size=12)
     for sample in store.samples:
         stat = sample.path.stat()
         digest.update(f"{sample.path.resolve()}|{stat.st_size}|{stat.st_mtime_ns}|{store.imgsz}\n".encode())

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from lehr.data.groups import content_digest
-from lehr.data.images import ImageFault, verify_image
+from lehr.data.images import ImageFault, decode_file
 from lehr.errors import InputError
 from lehr.sample import REFUSED, Dataset, Fault, Severity
 
@@ -19,9 +20,11 @@ def check_dataset(dataset: Dataset) -> list[Fault]:
     """
     paths = list(dict.fromkeys(sample.path for samples in dataset.splits.values() for sample in samples))
     with ThreadPoolExecutor() as pool:
-        decoded = [fault for fault in pool.map(_decode, paths) if fault is not None]
+        decoded = list(pool.map(_decode, paths))
         digests = dict(zip(paths, pool.map(content_digest, paths), strict=True))
-    return [*dataset.faults, *decoded, *_leaks(dataset, digests), *_empty(dataset)]
+    broken = [fault for fault, _ in decoded if fault is not None]
+    depths = {path: bits for path, (_, bits) in zip(paths, decoded, strict=True) if bits is not None}
+    return [*dataset.faults, *broken, *_odd_depths(depths), *_leaks(dataset, digests), *_empty(dataset)]
 
 
 def refuse_unusable(dataset: Dataset, skip_broken: bool = False) -> None:
@@ -54,12 +57,36 @@ def _few(faults: Iterable[Fault], limit: int = 5) -> str:
     return "\n".join(lines[:limit] + more)
 
 
-def _decode(path: Path) -> Fault | None:
+def _decode(path: Path) -> tuple[Fault | None, int | None]:
+    """What is wrong with an image, and the bits that it uses where its file has more than 8."""
     try:
-        verify_image(path)
+        decoded = decode_file(path)
     except ImageFault as error:
-        return Fault(error.kind, error.path, error.reason)
-    return None
+        return Fault(error.kind, error.path, error.reason), None
+    if not decoded.damage:
+        return None, decoded.bits
+    message = f"is damaged ({decoded.damage}); part of it may be missing or wrong. Replace or remove it"
+    return Fault("damaged-image", path, message, severity=Severity.WARNING), decoded.bits
+
+
+def _odd_depths(depths: dict[Path, int]) -> list[Fault]:
+    """Images whose samples are scaled otherwise than those of most."""
+    counted = Counter(depths.values())
+    if len(counted) < 2:
+        return []
+    usual = counted.most_common(1)[0][0]
+    shown = {0: "floating-point numbers from 0 to 1"}
+    return [
+        Fault(
+            "depth-differs",
+            path,
+            f"uses {shown.get(bits, f'{bits} bits')}, but most deep images here {shown.get(usual, f'{usual} bits')}: "
+            "it is scaled otherwise than they. Write all with 8 bits, scaled alike",
+            severity=Severity.WARNING,
+        )
+        for path, bits in depths.items()
+        if bits != usual
+    ]
 
 
 def _leaks(dataset: Dataset, digests: dict[Path, bytes]) -> list[Fault]:

@@ -37,6 +37,20 @@ KINDS: dict[str, FaultKind] = {
     "box-without-area": FaultKind("boxes without area", "Redraw them"),
     "class-names": FaultKind("names of classes instead of their ids, read as ids", "Nothing needs to be done"),
     "class-out-of-range": FaultKind("classes that the data set does not name", "Correct the labels, or 'names'"),
+    "damaged-image": FaultKind(
+        "images that are damaged, used as far as they decode", "Look at them, and replace or remove them"
+    ),
+    "dangling-link": FaultKind(
+        "links to images that are not there", "Fetch the data (`git annex get`, `dvc pull`), or remove the links"
+    ),
+    "deep-image": FaultKind(
+        "images of more than 8 bits, scaled to 8 by the bits that each uses",
+        "Nothing needs to be done where all use as many; `lehr data check` names those that differ",
+    ),
+    "depth-differs": FaultKind(
+        "images of more than 8 bits that use other bits than most, so that they are scaled otherwise",
+        "Write all with 8 bits, scaled alike",
+    ),
     "crowd": FaultKind("crowd regions, not trained on", "Nothing needs to be done"),
     "difficult": FaultKind(
         "objects marked as difficult, trained on but not evaluated", "Give --difficult ignore to train without them"
@@ -53,20 +67,32 @@ KINDS: dict[str, FaultKind] = {
     "label-encoding": FaultKind("label files in other encodings than UTF-8, read", "Nothing needs to be done"),
     "label-header": FaultKind("headers in label files, passed over", "Nothing needs to be done"),
     "label-writing": FaultKind("other ways of writing numbers, read", "Nothing needs to be done"),
+    "label-without-image": FaultKind(
+        "label files without an image, not used", "Restore the images, or remove the label files"
+    ),
     "malformed-line": FaultKind("labels that cannot be understood, skipped", "Correct or remove them"),
     "missing-label": FaultKind(
         "images without a label file, taken as background",
         "Restore the label files; write an empty one where there is nothing to label",
     ),
+    "no-image": FaultKind(
+        "files beside the images that are none", "Nothing needs to be done if they are not to be used"
+    ),
     "polygon": FaultKind("polygons, whose bounding boxes are used", "Nothing needs to be done"),
     "size-disagrees": FaultKind(
         "labels that state another size than their image has", "Export the labels anew, or restore the image"
     ),
+    "too-large-image": FaultKind("images that are too large to be read", "Reduce them, or cut them into tiles"),
     "truncated-image": FaultKind("images that are cut off", "Copy them again or remove them"),
     "two-formats": FaultKind("places that could be of two formats", "Name the format: --data FORMAT:SOURCE"),
     "unknown-class-name": FaultKind(
         "names of classes that the data set does not have, where ids must stand", "Write the ids, or correct 'names'"
     ),
+    "unread-image": FaultKind(
+        "images of formats that are not read here",
+        "Install their decoder (`pip install lehr[formats]`) or convert them",
+    ),
+    "unreadable-folder": FaultKind("folders that cannot be read", "Give yourself access, or remove them"),
     "unreadable-image": FaultKind("images that cannot be read", "Replace or remove them"),
     "unreadable-label": FaultKind("label files that cannot be read", "Restore or remove them"),
 }

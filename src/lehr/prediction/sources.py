@@ -10,14 +10,14 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from lehr.data.images import IMAGE_SUFFIXES, ImageFault, is_image, probe_image, read_image
+from lehr.data.find_images import is_hidden
+from lehr.data.images import ImageFault, is_image, probe_image, read_image
+from lehr.data.images.kinds import read_suffixes
 from lehr.errors import InputError, nearest_names
 from lehr.prediction.other_sources import describe_file, describe_name, may_be_meant
 
 FIRST, MOST_KINDS, MOST_BROKEN = 3, 5, 5
 """Files named of those that are left out, endings counted, and broken files named."""
-ENDINGS = f"Images end in {', '.join(sorted(IMAGE_SUFFIXES))}."
-SYSTEM_FOLDERS = frozenset({"__MACOSX"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +108,7 @@ def _of_folder(folder: Path, source: str) -> FoundImages:
         raise InputError(f"{source}: the folder cannot be read. Check its permissions.")
     held = _list_kinds(_files_in(folder)) or "no files"
     video = next((path for path in found.left_out if describe_file(path)), None)
-    hint = f"{video}: {describe_file(video)}" if video else ENDINGS
+    hint = f"{video}: {describe_file(video)}" if video else _endings()
     raise InputError(f"{source}: the folder holds no images; it holds {held}. {hint}")
 
 
@@ -122,8 +122,8 @@ def _files_in(folder: Path) -> list[Path]:
             folders.clear()
             continue
         seen.add((known.st_dev, known.st_ino))
-        folders[:] = [name for name in folders if not name.startswith(".") and name not in SYSTEM_FOLDERS]
-        files += [Path(root, name) for name in names if not name.startswith(".")]
+        folders[:] = [name for name in folders if not is_hidden(name)]
+        files += [Path(root, name) for name in names if not is_hidden(name)]
     return sorted(files)
 
 
@@ -156,7 +156,7 @@ def _of_glob(path: Path, source: str) -> FoundImages:
     if images:
         return FoundImages(tuple(images), tuple(left_out))
     if matches:
-        raise InputError(f"{source}: matches no image, only {_list_kinds(matches)}. {ENDINGS}")
+        raise InputError(f"{source}: matches no image, only {_list_kinds(matches)}. {_endings()}")
     raise InputError(f"{source}: no such image, folder or glob.{_hint(path)}")
 
 
@@ -175,6 +175,10 @@ def _hint(path: Path) -> str:
     except OSError:
         near = []
     return f" There: {', '.join(str(path.parent / name) for name in near)}" if near else ""
+
+
+def _endings() -> str:
+    return f"Images end in {', '.join(f'.{suffix}' for suffix in sorted(read_suffixes()))}."
 
 
 def _list_kinds(paths: Iterable[Path]) -> str:

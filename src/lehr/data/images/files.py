@@ -1,0 +1,135 @@
+"""Image files: their size without decoding, their pixels, and whether they are whole."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from lehr.data.images.byte_source import ByteSource, DataSource, FileSource
+from lehr.data.images.decode import Decoded, decode
+from lehr.data.images.header import ImageHeader, read_header
+from lehr.data.images.kinds import RAW_SUFFIXES, suffix_of, unread
+from lehr.data.images.problem import BadImage, ImageFault
+from lehr.errors import InputError
+
+_named: set[Path] = set()
+"""Damaged files that were reported, so that each is once in a process."""
+
+
+def probe_image(path: Path) -> tuple[int, int]:
+    """Width and height as displayed (EXIF orientation applied), pixels, from the header; the file must be whole.
+
+    Raises:
+        ImageFault: the file is missing, is no image, is too large, or is cut off.
+    """
+    return probe_header(path).size
+
+
+def probe_header(path: Path) -> ImageHeader:
+    """Header of an image, which must be whole; pixels are decoded only where nothing else tells that.
+
+    Raises:
+        ImageFault: the file is missing, is no image, is too large, or is cut off.
+    """
+    try:
+        with path.open("rb", buffering=0) as file:
+            header = _header(FileSource(file), path)
+    except OSError as error:
+        raise _missing(path, error) from None
+    except BadImage as bad:
+        raise ImageFault(path, bad.kind, bad.reason) from None
+    if not header.whole:
+        decode_file(path)
+    return header
+
+
+def read_image(path: Path) -> NDArray[np.uint8]:
+    """The pixels as displayed (EXIF orientation applied).
+
+    Returns:
+        uint8 (height, width, 3), RGB.
+
+    Raises:
+        ImageFault: the file is missing, cannot be decoded, or is cut off.
+    """
+    decoded = decode_file(path)
+    if decoded.damage and path not in _named:
+        _named.add(path)
+        logging.getLogger("lehr").warning(
+            "%s: is damaged (%s); part of it may be missing or wrong. Replace or remove it.", path, decoded.damage
+        )
+    return decoded.pixels
+
+
+def decode_file(path: Path) -> Decoded:
+    """Decode an image file.
+
+    Raises:
+        ImageFault: the file is missing, cannot be decoded, or is cut off.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise _missing(path, error) from None
+    return _decode(data, path)
+
+
+def decode_image(data: bytes, path: Path) -> NDArray[np.uint8]:
+    """The pixels of an encoded image as displayed (EXIF orientation applied).
+
+    Args:
+        data: an image file's content.
+        path: what the image is called, for messages.
+
+    Returns:
+        uint8 (height, width, 3), RGB.
+
+    Raises:
+        ImageFault: it cannot be decoded, or is cut off.
+    """
+    return _decode(data, path).pixels
+
+
+def _decode(data: bytes, path: Path) -> Decoded:
+    try:
+        return decode(data, _header(DataSource(data), path))
+    except BadImage as bad:
+        raise ImageFault(path, bad.kind, bad.reason) from None
+
+
+def write_image(path: Path, image: NDArray[np.uint8], quality: int = 95) -> None:
+    """Write an image (height, width, 3), RGB; the name decides the format, `quality` is that of JPEG, 0 to 100.
+
+    Raises:
+        InputError: the file cannot be written.
+    """
+    parameters = [cv2.IMWRITE_JPEG_QUALITY, quality] if path.suffix.lower() in (".jpg", ".jpeg") else []
+    try:
+        done, encoded = cv2.imencode(path.suffix, cv2.cvtColor(image, cv2.COLOR_RGB2BGR), parameters)
+        if not done:
+            raise InputError(f"{path}: no encoder for '{path.suffix}'. Use .jpg or .png.")
+        path.write_bytes(encoded.tobytes())
+    except (OSError, cv2.error) as error:
+        raise InputError(f"{path}: cannot be written ({error}).") from None
+
+
+def _header(source: ByteSource, path: Path) -> ImageHeader:
+    suffix = suffix_of(path.name)
+    if suffix in RAW_SUFFIXES:  # many are TIFF files whose first image is a thumbnail
+        raise BadImage(why.reason if (why := unread(path.name)) else "is a raw photograph.")
+    return read_header(source, suffix)
+
+
+def _missing(path: Path, error: OSError) -> ImageFault:
+    if isinstance(error, FileNotFoundError) and path.is_symlink():
+        target = path.readlink()
+        return ImageFault(path, "dangling-link", f"is a link to {target}, which is not there. {PULL}.")
+    return ImageFault(path, "unreadable-image", f"cannot be read ({error.strerror}). Restore or remove it.")
+
+
+PULL = "Fetch the data (`git annex get`, `dvc pull`), or remove the link"
+"""What to do about a link whose target is missing."""
