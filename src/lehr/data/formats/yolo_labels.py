@@ -17,9 +17,10 @@ from lehr.data.labels.boxes import FoundObjects, find_objects
 from lehr.data.labels.columns import Declared
 from lehr.data.labels.rows import NO_ROWS, LabelRows, read_rows
 from lehr.data.labels.table import LabelTable, join_rows
-from lehr.data.labels.text import LEGACY, LabelFault
+from lehr.data.labels.text import UNKNOWN, LabelFault
 from lehr.data.labels.words import Tally, read_words
 from lehr.data.objects import CheckedObjects, check_objects, no_objects
+from lehr.data.text_files import LEGACY
 from lehr.sample import Fault, Sample
 
 CHUNK = 64
@@ -185,9 +186,11 @@ def _habit_notes(files: Sequence[LabelRows], labels: Sequence[Path]) -> list[Fau
             habits.setdefault(habit, Tally()).add(index, line, count)
     notes = []
     for encoding, tally in sorted(encodings.items()):
-        how = "their numbers are read, and names as far as they are known" if encoding == LEGACY else "they are read so"
         count = len(tally.files)
-        message = f"{count:,} label file{'s are' if count > 1 else ' is'} written in {encoding}; {how}"
+        files = f"{count:,} label file{'s are' if count > 1 else ' is'}"
+        message = f"{files} written in {encoding}, and read so"
+        if encoding in (*LEGACY, UNKNOWN):
+            message = f"{files} not UTF-8, but in {encoding}, it seems; numbers are read, and names that are known"
         notes += tally.note("label-encoding", labels, message)
     for habit, tally in sorted(habits.items()):
         notes += tally.note("label-writing", labels, f"{{}} have {habit}; they are read so")

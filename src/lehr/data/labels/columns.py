@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from lehr.data.labels.keypoints import Long, are_parallelograms, classify_long
 from lehr.data.labels.table import LabelTable, Rows
+from lehr.data.labels.units import BEYOND
 from lehr.data.labels.words import FORM
 from lehr.sample import Fault, Severity
 
@@ -121,17 +122,16 @@ def _read_sixth(table: LabelTable, rows: Rows, columns: Columns) -> None:
     values = table.columns(rows, 0, 6)
     last = values[:, 5]
     whole = values == np.floor(values)
-    relative = bool((np.abs(values[:, 1:5]) <= 2).all())
+    relative = bool((np.abs(values[:, 1:5]) <= BEYOND).all())
     shares = np.asarray((values >= 0) & (values <= 1))
     if whole[:, 0].mean() < 0.99:
         cause = (
             "the first could be a confidence" if shares[:, 0].all() and whole[:, 1].all() else "the first is no class"
         )
         columns.refuse(table, rows, f"{{}} have six numbers, and {cause}. Write '{FORM}'")
-    elif relative and shares[:, 1].all() and _reach(values[:, 1:5]) > 0.2 and _reach(values[:, 2:6]) <= CERTAIN:
-        columns.refuse(
-            table, rows, f"{{}} have six numbers, and the second could be a confidence. Remove it, to leave '{FORM}'"
-        )
+    elif _reach(values[:, 1:5]) > 0.2 and _reach(values[:, 2:6]) <= CERTAIN:
+        cause = "the box seems to begin at the third, behind a confidence or an index"
+        columns.refuse(table, rows, f"{{}} have six numbers, and {cause}. Write '{FORM}'")
     elif shares[:, 5].all():
         columns.kinds[rows] = Kind.BOX
         columns.note(

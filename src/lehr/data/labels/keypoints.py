@@ -59,10 +59,10 @@ def classify_long(values: NDArray[np.float64], sizes: NDArray[np.float64]) -> Lo
 
 
 def _is_track(values: NDArray[np.float64]) -> bool:
-    """Return whether a confidence and the id of a track follow a box."""
-    confidence, track = values[:, 4], values[:, 5]
-    whole = bool((track == np.floor(track)).all()) and track.max() > 1 and track.min() >= 0
-    return whole and bool(((confidence >= 0) & (confidence <= 1)).all()) and bool((np.abs(values[:, :4]) <= 2).all())
+    """Return whether a confidence and the id of a track follow a box, in any order."""
+    low, high = values[:, 4:].min(1), values[:, 4:].max(1)
+    whole = bool((high == np.floor(high)).all()) and bool(high.max() > 1)
+    return whole and bool(((low >= 0) & (low <= 1)).all()) and bool((np.abs(values[:, :4]) <= 2).all())
 
 
 def _is_box(boxes: NDArray[np.float64]) -> NDArray[np.bool_]:

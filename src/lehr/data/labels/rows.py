@@ -119,9 +119,11 @@ def _separated(text: str) -> tuple[list[float], set[str]] | None:
     if "," not in text:
         return None
     tokens = text.split()
-    if len(tokens) > 3 and all(_DECIMAL.fullmatch(token) for token in tokens):
-        numbers = _floats([token.replace(",", ".") for token in tokens])
-        return None if numbers is None else (numbers, {DECIMAL_COMMAS})
+    bare = [token.removesuffix(",") for token in tokens]
+    between = bare[:-1] != tokens[:-1]
+    if len(bare) > 3 and all(_DECIMAL.fullmatch(token) for token in bare) and any("," in token for token in bare):
+        numbers = _floats([token.replace(",", ".") for token in bare])
+        return None if numbers is None else (numbers, {DECIMAL_COMMAS} | ({COMMAS} if between else set()))
     tokens = _COMMA.split(text.rstrip(", \t"))
     if commas_are_ambiguous(tokens):
         return None

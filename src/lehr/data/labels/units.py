@@ -160,7 +160,7 @@ def find_polygon_units(corners: NDArray[np.float64], sizes: NDArray[np.float64])
     if not in_pixels.any():
         return Units(Form.CORNER_SHARES, nothing)
     everywhere = in_pixels.mean() > 0.95
-    if everywhere and corners.max() > PERCENT and len(corners) >= FAILURES:
+    if everywhere and corners.max() > PERCENT and len(corners) >= FAILURES and np.median(corners[:, :2]) > BEYOND:
         return Units(Form.CORNER_PIXELS, ~in_pixels & beyond)
     cause = "" if everywhere else ", while the others hold shares"
     reason = (

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from lehr.data.labels.rows import parse_numbers
 from lehr.data.labels.table import amount
-from lehr.data.labels.text import LEGACY_ENCODINGS, legacy_bytes
+from lehr.data.labels.text import legacy_words
 from lehr.sample import Fault, Severity
 
 FORM = "class centre-x centre-y width height"
@@ -90,20 +90,12 @@ class ClassNames:
 
     def find(self, word: str) -> int | None:
         """The id of a name, in whatever encoding it is; None where the data set has none of that name."""
-        if any("\udc80" <= letter <= "\udcff" for letter in word):
-            for encoding in LEGACY_ENCODINGS:
-                try:
-                    found = self._find(legacy_bytes(word).decode(encoding))
-                except UnicodeDecodeError:
-                    continue
-                if found is not None:
-                    return found
-            return None
-        return self._find(word)
-
-    def _find(self, word: str) -> int | None:
-        exact = self._exact.get(word)
-        return self._folded.get(_fold(word)) if exact is None else exact
+        for possible in legacy_words(word):
+            exact = self._exact.get(possible)
+            found = self._folded.get(_fold(possible)) if exact is None else exact
+            if found is not None:
+                return found
+        return None
 
     def __str__(self) -> str:
         shown = ", ".join(self.names[:10])
@@ -174,9 +166,9 @@ def read_words(
             headers.add(file, line)
             continue
         dota_row = _split_dota(text)
-        name, numbers = dota_row or split_name(text, known)
-        class_id = known.find(name) if name and numbers else None
-        if not name or not numbers:
+        name, numbers = dota_row or split_name(text, known) or _split_comment(text, known) or ("", [])
+        class_id = known.find(name)
+        if not name:
             found.faults.append((file, _malformed(paths[file], line, text)))
         elif class_id is None:
             message = (
@@ -193,21 +185,21 @@ def read_words(
                 numbers = (np.reshape(numbers, (4, 2)) / sizes[file]).ravel().tolist()
             found.rows.append((file, line, [float(class_id), *numbers]))
     found.notes += named.note("class-names", paths, "{} begin with the name of a class, which is read as its id")
-    message = "{} are in DOTA's format (four corners, class name); the bounding boxes are used"
+    message = "{} are in DOTA's format (four corners, class name); their bounding boxes are used, difficult or not"
     found.notes += dota.note("polygon", paths, message, Severity.WARNING)
     found.notes += headers.note("label-header", paths, "{} are headers without numbers; they are passed over")
     return found
 
 
-def split_name(text: str, known: ClassNames) -> tuple[str, list[float]]:
-    """Split a line into a class name and the numbers after it; empty where it is not so.
+def split_name(text: str, known: ClassNames) -> tuple[str, list[float]] | None:
+    """Split a line into a class name and the numbers after it; None where it is not so.
 
-    A name may have blanks, and end in a number (`type 1 0.5 0.5 0.2 0.2`): then the one that is known counts.
+    A name may have blanks, and begin or end in a number (`type 1 0.5 0.5 0.2 0.2`): then the one that is known counts.
     """
     quoted = _QUOTED.fullmatch(text)
     if quoted:
         parsed = parse_numbers(quoted[3])
-        return (quoted[2], parsed[0]) if parsed else ("", [])
+        return (quoted[2], parsed[0]) if parsed else None
     tokens = list(_TOKEN.finditer(text))
     start = len(tokens)
     while start > 1 and _is_number(tokens[start - 1][0]):
@@ -218,7 +210,18 @@ def split_name(text: str, known: ClassNames) -> tuple[str, list[float]]:
         parsed = parse_numbers(text[tokens[end].start() :])
         if parsed is not None and name:
             splits.append((name, parsed[0]))
-    return next((each for each in splits if known.find(each[0]) is not None), splits[0] if splits else ("", []))
+    unknown = [each for each in splits if len(each[1]) >= 4 and not _is_number(tokens[0][0])]
+    return next((each for each in splits if known.find(each[0]) is not None), unknown[0] if unknown else None)
+
+
+def _split_comment(text: str, known: ClassNames) -> tuple[str, list[float]] | None:
+    """Split a line into the name behind its box and its numbers, where the id before the box is that of the name."""
+    match = re.fullmatch(r"((?:[^\s,;|]+[\s,;|]+){5})(.*)", text)
+    parsed = parse_numbers(match[1]) if match else None
+    if match is None or parsed is None:
+        return None
+    name, numbers = match[2].strip(" \t\"'"), parsed[0]
+    return (name, numbers[1:]) if len(numbers) == 5 and known.find(name) == numbers[0] else None
 
 
 def is_header(text: str) -> bool:
