@@ -187,10 +187,10 @@ def _habit_notes(files: Sequence[LabelRows], labels: Sequence[Path]) -> list[Fau
     notes = []
     for encoding, tally in sorted(encodings.items()):
         count = len(tally.files)
-        files = f"{count:,} label file{'s are' if count > 1 else ' is'}"
-        message = f"{files} written in {encoding}, and read so"
+        which = f"{count:,} label file{'s are' if count > 1 else ' is'}"
+        message = f"{which} written in {encoding}, and read so"
         if encoding in (*LEGACY, UNKNOWN):
-            message = f"{files} not UTF-8, but in {encoding}, it seems; numbers are read, and names that are known"
+            message = f"{which} not UTF-8, but in {encoding}, it seems; numbers are read, and names that are known"
         notes += tally.note("label-encoding", labels, message)
     for habit, tally in sorted(habits.items()):
         notes += tally.note("label-writing", labels, f"{{}} have {habit}; they are read so")
