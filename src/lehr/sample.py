@@ -13,7 +13,9 @@ from numpy.typing import NDArray
 SPLITS = ("train", "val", "test")
 BROKEN = frozenset(
     {
+        "ambiguous-image",
         "dangling-link",
+        "other-size",
         "too-large-image",
         "truncated-image",
         "unread-image",

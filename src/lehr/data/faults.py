@@ -26,6 +26,9 @@ class FaultKind:
 
 
 KINDS: dict[str, FaultKind] = {
+    "ambiguous-image": FaultKind(
+        "images whose file or labels could be either of two, skipped", "Give each a name and an id of its own"
+    ),
     "box-form": FaultKind(
         "boxes in another form than centre and size in shares of the image, read as said",
         "Compare a few with their images; nothing needs to be done if they lie right",
@@ -35,6 +38,9 @@ KINDS: dict[str, FaultKind] = {
         "Correct them; if there are many, the labels may belong to other images or be in other units",
     ),
     "box-without-area": FaultKind("boxes without area", "Redraw them"),
+    "categories-differ": FaultKind(
+        "COCO JSON whose categories differ from those of the first, matched by name", "Name them alike in all"
+    ),
     "class-names": FaultKind("names of classes instead of their ids, read as ids", "Nothing needs to be done"),
     "class-out-of-range": FaultKind("classes that the data set does not name", "Correct the labels, or 'names'"),
     "damaged-image": FaultKind(
@@ -51,7 +57,7 @@ KINDS: dict[str, FaultKind] = {
         "images of more than 8 bits that use other bits than most, so that they are scaled otherwise",
         "Write all with 8 bits, scaled alike",
     ),
-    "crowd": FaultKind("crowd regions, not trained on", "Nothing needs to be done"),
+    "crowd": FaultKind("places with crowd regions, not trained on or evaluated", "Nothing needs to be done"),
     "difficult": FaultKind(
         "objects marked as difficult, trained on but not evaluated", "Give --difficult ignore to train without them"
     ),
@@ -59,9 +65,18 @@ KINDS: dict[str, FaultKind] = {
         "labels that could mean several things, not used", "Write them as 'class centre-x centre-y width height'"
     ),
     "duplicate-box": FaultKind("boxes given twice, used once", "Remove one of each"),
+    "duplicate-id": FaultKind("COCO JSON with ids that are given twice", "Export the data set anew"),
     "duplicate-image": FaultKind("images that are in a split twice", "Remove one of each"),
     "empty-split": FaultKind("splits without a usable image", "Correct the entry in the data YAML, or remove it"),
     "extra-column": FaultKind("columns behind the box, ignored", "Nothing needs to be done"),
+    "grouping-category": FaultKind("categories that only group others, dropped", "Nothing needs to be done"),
+    "id-as-text": FaultKind(
+        "COCO JSON with ids that are text in one place and numbers in another, matched as text",
+        "Nothing needs to be done",
+    ),
+    "image-place": FaultKind(
+        "COCO JSON whose images are elsewhere than they say", "See whether the right images were found"
+    ),
     "in-two-splits": FaultKind("images that are in two splits", "Remove each from one of them"),
     "keypoints": FaultKind("labels with keypoints, whose boxes are used", "Nothing needs to be done"),
     "label-encoding": FaultKind("label files in other encodings than UTF-8, read", "Nothing needs to be done"),
@@ -71,6 +86,9 @@ KINDS: dict[str, FaultKind] = {
         "label files without an image, not used", "Restore the images, or remove the label files"
     ),
     "malformed-line": FaultKind("labels that cannot be understood, skipped", "Correct or remove them"),
+    "merged-image": FaultKind(
+        "COCO JSON that list an image more than once, merged", "Give different images different names"
+    ),
     "missing-label": FaultKind(
         "images without a label file, taken as background",
         "Restore the label files; write an empty one where there is nothing to label",
@@ -78,12 +96,20 @@ KINDS: dict[str, FaultKind] = {
     "no-image": FaultKind(
         "files beside the images that are none", "Nothing needs to be done if they are not to be used"
     ),
+    "no-splits": FaultKind("data sets that are not divided", "Divide them: lehr data split SOURCE --out FOLDER"),
+    "other-size": FaultKind(
+        "images of another size than their labels are for, skipped",
+        "Restore the images that were labelled, or export the labels anew",
+    ),
     "polygon": FaultKind("polygons, whose bounding boxes are used", "Nothing needs to be done"),
     "size-disagrees": FaultKind(
         "labels that state another size than their image has", "Export the labels anew, or restore the image"
     ),
     "too-large-image": FaultKind("images that are too large to be read", "Reduce them, or cut them into tiles"),
     "truncated-image": FaultKind("images that are cut off", "Copy them again or remove them"),
+    "turned-image": FaultKind(
+        "COCO JSON of images that EXIF turns", "Look at some, or store the images upright and label them anew"
+    ),
     "two-formats": FaultKind("places that could be of two formats", "Name the format: --data FORMAT:SOURCE"),
     "unknown-class-name": FaultKind(
         "names of classes that the data set does not have, where ids must stand", "Write the ids, or correct 'names'"
@@ -95,6 +121,9 @@ KINDS: dict[str, FaultKind] = {
     "unreadable-folder": FaultKind("folders that cannot be read", "Give yourself access, or remove them"),
     "unreadable-image": FaultKind("images that cannot be read", "Replace or remove them"),
     "unreadable-label": FaultKind("label files that cannot be read", "Restore or remove them"),
+    "unusual-box": FaultKind(
+        "COCO JSON with boxes that are not written as x, y, width, height", "See whether they are read right"
+    ),
 }
 """Every kind of fault, by name."""
 

@@ -2,191 +2,278 @@
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from lehr.data.formats.coco_boxes import CROWD, OBJECT, annotation_name, read_boxes
+from lehr.data.formats.coco_categories import number_classes
+from lehr.data.formats.coco_files import CocoFiles, find_coco, other_json_in
+from lehr.data.formats.coco_ids import id_text, match_ids
+from lehr.data.formats.coco_images import find_images, name_of
+from lehr.data.formats.coco_json import CocoFile, read_coco_json
+from lehr.data.formats.coco_objects import samples_of
+from lehr.data.formats.coco_sizes import Sizes, place_boxes
 from lehr.data.formats.data_format import DataFormat
-from lehr.data.images import ImageFault, probe_image
-from lehr.data.objects import checked_objects
+from lehr.data.probing import probe_with_header
 from lehr.errors import InputError
-from lehr.sample import SPLITS, Dataset, Fault, Sample, Severity
+from lehr.sample import Dataset, Fault, Sample, Severity
 
-Records = list[dict[str, Any]]
-
-
-def find_coco(source: str) -> dict[str, Path] | None:
-    """The JSON of each split that a source names: a JSON, a pair `train.json,val.json`, or a folder; else None.
-
-    Of a single JSON with a split's name in its own, the files of the other splits beside it belong to the data set.
-    In a folder, `instances_train*.json` or `*train*.json` are looked for, also in its `annotations`; and Roboflow's
-    `train/_annotations.coco.json`.
-    """
-    if source.endswith(".json") and "," in source:
-        return dict(zip(SPLITS, (Path(part.strip()) for part in source.split(",")), strict=False))
-    path = Path(source)
-    if source.endswith(".json"):
-        return _siblings(path)
-    if not path.is_dir():
-        return None
-    found = {}
-    for split in SPLITS:
-        folders = (split, "valid") if split == "val" else (split,)
-        patterns = [f"{where}*{split}*.json" for where in ("", "annotations/")]
-        patterns += [f"{folder}/_annotations.coco.json" for folder in folders]
-        matches = sorted(match for pattern in patterns for match in path.glob(pattern))
-        instances = [match for match in matches if match.name.startswith("instances_")]
-        if matches:
-            found[split] = (instances or matches)[0]
-    return found or None
+SHOWN = 20
+"""Faults of one cause that are given one by one; more are given as one."""
 
 
-def _siblings(path: Path) -> dict[str, Path]:
-    named = next((split for split in SPLITS if split in path.stem), None)
-    if named is None:
-        return {"train": path}
-    others = {split: path.with_name(path.name.replace(named, split)) for split in SPLITS}
-    return {split: other for split, other in others.items() if split == named or other.is_file()}
-
-
-def load_coco(source: str, files: dict[str, Path]) -> Dataset:
+def load_coco(source: str, files: Mapping[str, Path]) -> Dataset:
     """Read the JSON files of a data set.
 
-    Categories are numbered by their id; all files must name the same. Crowd regions are left out, aloud.
+    Classes are numbered by the ids of the first file's categories; those of the others are matched by name. Crowd
+    regions are not trained on, and an evaluation ignores them.
 
     Args:
         source: what was asked for, kept in the result.
         files: the JSON of each split.
 
     Raises:
-        InputError: a file is missing, is no COCO JSON, or names other categories than the first.
+        InputError: a file is missing or is no COCO JSON of boxes; or what it says can be read in several ways.
     """
-    names: tuple[str, ...] | None = None
+    parsed = {split: read_coco_json(path) for split, path in files.items()}
+    classes = number_classes(parsed)
     splits: dict[str, Sequence[Sample]] = {}
-    faults: list[Fault] = []
-    for split, path in files.items():
-        content = _read_json(path)
-        categories = sorted(content["categories"], key=lambda category: int(category["id"]))
-        own_names = tuple(str(category["name"]) for category in categories)
-        if names is not None and own_names != names:
-            raise InputError(f"{path}: its categories differ from those of {next(iter(files.values()))}.")
-        names = own_names
-        splits[split], found = _read_split(path, split, content)
+    faults = list(classes.faults)
+    for split in list(parsed):
+        splits[split], found = _read_split(split, parsed.pop(split), classes.of_annotation.pop(split))
         faults += found
-    if not names:
-        raise InputError(f"{source}: names no categories, so there is nothing to learn.")
-    return Dataset(source, names, splits, tuple(faults))
+    return Dataset(source, classes.names, splits, tuple(faults))
 
 
-def _read_json(path: Path) -> dict[str, Records]:
-    try:
-        content = json.loads(path.read_bytes())
-    except OSError as error:
-        raise InputError(f"{path}: the COCO JSON cannot be read ({error.strerror}). Check --data.") from None
-    except json.JSONDecodeError as error:
-        raise InputError(f"{path}:{error.lineno}: is not valid JSON ({error.msg}).") from None
-    except UnicodeDecodeError:
-        raise InputError(f"{path}: is not text, so not a COCO JSON.") from None
-    for key, fields in (("images", ("id", "file_name")), ("categories", ("id", "name")), ("annotations", ())):
-        records = content.get(key, [] if key == "annotations" else None) if isinstance(content, dict) else None
-        if not isinstance(records, list) or not all(
-            isinstance(r, dict) and all(f in r for f in fields) for r in records
-        ):
-            needed = f" with {' and '.join(fields)}" if fields else ""
-            raise InputError(f"{path}: must hold a list '{key}'{needed} to be a COCO JSON.")
-        content[key] = records
-    return dict(content)
-
-
-def _read_split(path: Path, split: str, content: dict[str, Records]) -> tuple[list[Sample], list[Fault]]:
-    ids = sorted(int(category["id"]) for category in content["categories"])
-    class_of = {category: index for index, category in enumerate(ids)}
-    faults: list[Fault] = []
-    of_image: dict[Any, Records] = defaultdict(list)
-    known = {image["id"] for image in content["images"]}
-    for annotation in content["annotations"]:
-        fault = _annotation_fault(annotation, class_of, known, path)
-        if fault is None:
-            of_image[annotation["image_id"]].append(annotation)
-        else:
-            faults.append(fault)
-    samples = []
-    paths = [_image_path(path, split, str(image["file_name"])) for image in content["images"]]
-    with ThreadPoolExecutor(8) as pool:
-        sizes = pool.map(_probe, paths)
-        for image, image_path, size in zip(content["images"], paths, sizes, strict=True):
-            if isinstance(size, Fault):
-                faults.append(size)
-                continue
-            sample, found = _sample(image_path, size, of_image[image["id"]], class_of, path)
-            samples.append(sample)
-            faults += found
-    return samples, faults
-
-
-def _probe(path: Path) -> tuple[int, int] | Fault:
-    try:
-        return probe_image(path)
-    except ImageFault as error:
-        return Fault(error.kind, error.path, error.reason)
-
-
-def _annotation_fault(
-    annotation: dict[str, Any], class_of: dict[int, int], known: set[Any], path: Path
-) -> Fault | None:
-    subject = f"annotation {annotation.get('id', '?')}"
-    box = annotation.get("bbox")
-    if annotation.get("iscrowd"):
-        return Fault("crowd", path, f"{subject} is a crowd region; it is left out", severity=Severity.WARNING)
-    if not (isinstance(box, list) and len(box) == 4 and all(isinstance(v, int | float) for v in box)):
-        return Fault("malformed-line", path, f"{subject} has no 'bbox' of four numbers; it is skipped")
-    if annotation.get("category_id") not in class_of:
-        return Fault("class-out-of-range", path, f"{subject} has the unknown category {annotation.get('category_id')}")
-    if annotation.get("image_id") not in known:
-        return Fault("malformed-line", path, f"{subject} belongs to no image; it is skipped")
-    return None
-
-
-def _sample(
-    image_path: Path, size: tuple[int, int], annotations: Records, class_of: dict[int, int], path: Path
-) -> tuple[Sample, list[Fault]]:
-    xywh = np.array([annotation["bbox"] for annotation in annotations], np.float64).reshape(-1, 4)
-    boxes, classes, faults = checked_objects(
-        np.concatenate((xywh[:, :2], xywh[:, :2] + xywh[:, 2:]), 1),
-        np.array([class_of[annotation["category_id"]] for annotation in annotations], np.int64),
-        width=size[0],
-        height=size[1],
-        path=path,
-        lines=[None] * len(annotations),
+def _read_split(split: str, file: CocoFile, classes: NDArray[np.int64]) -> tuple[list[Sample], list[Fault]]:
+    entries = _entries_of(file)
+    faults = entries.faults
+    of = entries.of_annotation
+    _require_some(file, entries)
+    stated = np.array([_stated_size(record) for record in entries.records], np.float64).reshape(-1, 2)
+    boxes = read_boxes(file, np.concatenate((stated, np.full((1, 2), np.nan)))[of])
+    faults += boxes.faults
+    found = find_images(file.path, split, [name_of(record) or "" for record in entries.records])
+    faults += found.faults
+    paths, first = _merged(file, entries, found.paths, faults)
+    left_out = entries.refused | found.ambiguous
+    sizes, problems = _probe(paths, stated, left_out)
+    faults += problems
+    placed = place_boxes(file.path, paths, sizes, boxes.xyxy, of)
+    faults += placed.faults
+    faults += _references(file, classes, of, boxes.usable)
+    bad = placed.refused | np.isnan(sizes.stored[:, 0])
+    bad[list(left_out)] = True
+    np.logical_or.at(bad, first, bad.copy())  # an image is left out with each of its entries
+    used = boxes.usable & (classes >= 0) & (of >= 0)
+    faults += _crowds(file, boxes.use[used])
+    own = first[of]
+    used &= ~bad[own]
+    kept = np.flatnonzero(~bad & (first == np.arange(len(first))))
+    samples, found_in = samples_of(
+        file.path,
+        [paths[i] for i in kept.tolist()],
+        sizes.shown[kept],
+        _renumbered(own[used], kept, len(paths)),
+        placed.xyxy[used],
+        classes[used],
+        boxes.use[used],
     )
-    named = [Fault(f.kind, f.path, f"image {image_path.name}: {f.message}", f.line, f.severity) for f in faults]
-    return Sample(image_path, *size, boxes, classes, path), named
+    return samples, [*faults, *found_in]
 
 
-def _image_path(json_path: Path, split: str, name: str) -> Path:
-    """Path of an image: beside the JSON, or in the usual folders around it."""
-    folder, above = json_path.parent, json_path.parent.parent
-    year = json_path.stem.removeprefix("instances_")
-    subfolders = ("", "images", split, f"images/{split}", year, f"images/{year}", "JPEGImages")
-    candidates = [base / sub / name for base in (folder, above) for sub in subfolders]
-    return next((candidate for candidate in candidates if candidate.is_file()), candidates[0])
+def _renumbered(images: NDArray[np.int64], kept: NDArray[np.int64], count: int) -> NDArray[np.int64]:
+    number = np.full(count, -1, np.int64)
+    number[kept] = np.arange(len(kept))
+    return number[images]
+
+
+@dataclass(slots=True)
+class _Entries:
+    """Entries of images in a JSON.
+
+    Attributes:
+        records: as given.
+        of_annotation: int64 (n,), the entry of each annotation; -1 where there is none.
+        refused: positions of entries whose annotations cannot be told from those of others.
+        faults: what is wrong with ids and references.
+    """
+
+    records: list[dict[str, Any]]
+    of_annotation: NDArray[np.int64]
+    refused: set[int]
+    faults: list[Fault]
+
+
+def _entries_of(file: CocoFile) -> _Entries:
+    """Match annotations with images by id."""
+    faults: list[Fault] = []
+    refused: set[int] = set()
+    by_id: dict[str, list[int]] = defaultdict(list)
+    for position, record in enumerate(file.images):
+        key = id_text(record.get("id"))
+        if key is None or name_of(record) is None:
+            what = "no usable 'id'" if key is None else "no 'file_name'"
+            raise InputError(
+                f"{file.path}: must hold a list 'images', each with id and file_name, to be a COCO JSON; image "
+                f"{position + 1} has {what} ({str(record)[:100]})."
+            )
+        by_id[key].append(position)
+    matches = match_ids(file.annotations.image_ids, [record["id"] for record in file.images])
+    if matches.by_text:
+        message = (
+            f"{matches.by_text} annotations refer to their image as text, or in a list, where its id is a number, or "
+            "the other way round; they are matched as text"
+        )
+        faults.append(Fault("id-as-text", file.path, message, severity=Severity.NOTE))
+    referred = set(np.unique(matches.found).tolist())
+    for key, positions in by_id.items():
+        if len(positions) == 1 or referred.isdisjoint(positions):
+            continue
+        names = dict.fromkeys(name_of(file.images[position]) for position in positions)
+        if len(names) > 1:
+            refused |= set(positions)
+            message = (
+                f"the id {key} stands for the images {', '.join(map(str, names))}, so their annotations cannot "
+                "be told apart; they are skipped. Give each an id of its own, or export anew"
+            )
+            faults.append(Fault("ambiguous-image", file.path, message))
+    known = [each for each in map(id_text, file.annotations.ids) if each is not None]
+    twice = len(known) - len(set(known))
+    if twice:
+        message = f"{twice} annotations have the id of another one; all of them are used"
+        faults.append(Fault("duplicate-id", file.path, message, severity=Severity.NOTE))
+    if not len(file.annotations) and file.images:
+        message = f"holds no annotations: all {len(file.images)} images are taken as background"
+        faults.append(Fault("missing-label", file.path, message, severity=Severity.WARNING))
+    return _Entries(file.images, matches.found, refused, faults)
+
+
+def _require_some(file: CocoFile, entries: _Entries) -> None:
+    if not entries.records:
+        raise InputError(f"{file.path}: holds no images. Export it anew.")
+    if len(entries.of_annotation) and (entries.of_annotation < 0).all():
+        given = file.annotations.image_ids[0]
+        raise InputError(
+            f"{file.path}: none of its {len(entries.of_annotation)} annotations belongs to one of its images: one "
+            f"has the image_id {given!r}, the first image the id {entries.records[0]['id']!r}. Export it anew."
+        )
+
+
+def _stated_size(record: Mapping[str, Any]) -> tuple[float, float]:
+    """Width and height as the JSON states them; NaN where it does not."""
+    try:
+        width, height = float(record["width"]), float(record["height"])
+    except (KeyError, TypeError, ValueError):
+        return np.nan, np.nan
+    return (width, height) if 0 < width < np.inf and 0 < height < np.inf else (np.nan, np.nan)
+
+
+def _merged(
+    file: CocoFile, entries: _Entries, paths: list[Path], faults: list[Fault]
+) -> tuple[list[Path], NDArray[np.int64]]:
+    """Find entries of one file; returns paths, and the first entry of each, int64 (m,)."""
+    place: dict[Path, int] = {}
+    first = np.array([place.setdefault(path, position) for position, path in enumerate(paths)], np.int64)
+    again = np.flatnonzero(first != np.arange(len(first)))
+    if len(again):
+        name = paths[int(again[0])].name
+        message = (
+            f"{len(again)} images are listed more than once ({name}); the annotations of all entries of one are "
+            "merged. If they are different images, their files need different names"
+        )
+        faults.append(Fault("merged-image", file.path, message, severity=Severity.WARNING))
+    return paths, first
+
+
+def _probe(paths: list[Path], stated: NDArray[np.float64], left_out: set[int]) -> tuple[Sizes, list[Fault]]:
+    """Read the headers of all images, each file once."""
+    wanted = list(dict.fromkeys(path for position, path in enumerate(paths) if position not in left_out))
+    faults: list[Fault] = []
+    headers: dict[Path, tuple[float, float, int]] = {}
+    with ThreadPoolExecutor(8) as pool:
+        for path, (header, found) in zip(wanted, pool.map(probe_with_header, wanted), strict=True):
+            faults += found
+            if header is not None:
+                headers[path] = header.width, header.height, header.orientation
+    nothing = (np.nan, np.nan, 1)
+    table = np.array([headers.get(path, nothing) for path in paths], np.float64).reshape(-1, 3)
+    return Sizes(stated, table[:, :2], table[:, 2].astype(np.int64)), faults
+
+
+def _references(
+    file: CocoFile, classes: NDArray[np.int64], of: NDArray[np.int64], usable: NDArray[np.bool_]
+) -> list[Fault]:
+    """Say which annotations refer to a category or an image that the JSON does not hold."""
+    annotations = file.annotations
+    lost = np.flatnonzero(usable & (of < 0)).tolist()
+    messages = [
+        f"{annotation_name(annotations, i)} belongs to no image (image_id {annotations.image_ids[i]!r}); it is skipped"
+        for i in lost[:SHOWN]
+    ]
+    if len(lost) > SHOWN:
+        messages = [f"{len(lost)} annotations belong to no image of the JSON; they are skipped. {messages[0]}, for one"]
+    faults = [Fault("malformed-line", file.path, message) for message in messages]
+    for i in np.flatnonzero(usable & (of >= 0) & (classes < 0)).tolist():
+        message = f"{annotation_name(annotations, i)} has the unknown category {annotations.category_ids[i]!r}"
+        faults.append(Fault("class-out-of-range", file.path, message))
+    return faults
+
+
+def _crowds(file: CocoFile, use: NDArray[np.int8]) -> list[Fault]:
+    faults: list[Fault] = []
+    crowds, ignored = int((use == CROWD).sum()), int(((use != CROWD) & (use != OBJECT)).sum())
+    for count, what in ((crowds, "crowd regions ('iscrowd')"), (ignored, "annotations to be ignored ('ignore')")):
+        if count:
+            message = f"{count} {what}: they are not trained on, and an evaluation ignores what is found there"
+            faults.append(Fault("crowd", file.path, message, severity=Severity.NOTE))
+    return faults
+
+
+def _found(source: str) -> CocoFiles | None:
+    """Find the files of a source; None where another format says more of it."""
+    found = find_coco(source)
+    folder = Path(source).expanduser()
+    unclear = found is not None and (found.problem is not None or not found.with_splits)
+    if unclear and folder.is_dir() and any(folder.glob("*.y*ml")):
+        return None
+    return found
 
 
 def _recognise(source: str) -> list[str]:
-    files = find_coco(source)
-    return [] if files is None else [f"it holds {path.name}" for path in files.values()]
+    found = _found(source)
+    return [] if found is None else [f"it holds {path.name}" for path in found.files.values()]
+
+
+def _misses(source: str) -> str | None:
+    folder = Path(source).expanduser()
+    return other_json_in(folder) if folder.is_dir() else None
 
 
 def _read(source: str, seed: int) -> Dataset:
-    files = find_coco(source)
-    if files is None:
-        raise InputError(f"{source}: is no COCO JSON, and no folder with one for each split.")
-    return load_coco(source, files)
+    found = find_coco(source)
+    if found is None:
+        missing = _misses(source)
+        raise InputError(f"{source}: is no COCO JSON, and no folder with one for each split. {missing or ''}".rstrip())
+    if found.problem is not None:
+        raise InputError(found.problem)
+    dataset = load_coco(source, found.files)
+    notes = [*found.faults]
+    if not found.with_splits:
+        (path,) = found.files.values()
+        message = (
+            "holds all images, and nothing says which validate: they are all in the split 'train'. Divide them: "
+            f"lehr data split {source} --out FOLDER"
+        )
+        notes.append(Fault("no-splits", path, message, severity=Severity.NOTE))
+    return Dataset(dataset.source, dataset.names, dataset.splits, (*dataset.faults, *notes))
 
 
-COCO = DataFormat("coco", _recognise, _read)
+COCO = DataFormat("coco", _recognise, _read, _misses)

@@ -1,0 +1,304 @@
+"""Boxes of COCO annotations as arrays, in pixels of the image as the JSON states it."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lehr.data.formats.coco_json import Annotations, CocoFile, Record
+from lehr.errors import InputError
+from lehr.sample import Fault, Severity
+
+OBJECT, CROWD, IGNORED = 0, 1, 2
+"""Uses of an annotation: an object; a region of many; an object that an evaluation is to ignore."""
+
+
+@dataclass(slots=True)
+class Boxes:
+    """Boxes of a COCO JSON.
+
+    Attributes:
+        xyxy: float64 (n, 4), pixels; NaN where an annotation has none.
+        use: int8 (n,), OBJECT, CROWD or IGNORED.
+        usable: bool (n,), False where a fault says why not.
+        faults: what is wrong with them, and how they were read.
+    """
+
+    xyxy: NDArray[np.float64]
+    use: NDArray[np.int8]
+    usable: NDArray[np.bool_]
+    faults: list[Fault]
+
+
+def annotation_name(annotations: Annotations, position: int) -> str:
+    """Name an annotation in a message: by its id, or its place in the list."""
+    given = annotations.ids[position]
+    return f"annotation {given}" if given is not None else f"annotation number {position + 1}"
+
+
+def read_boxes(file: CocoFile, sizes: NDArray[np.float64]) -> Boxes:
+    """Read the boxes of all annotations.
+
+    A box is x, y, width, height in pixels. Where there is none, or one without area, the segmentation's bounding box
+    is taken.
+
+    Args:
+        file: as parsed.
+        sizes: (n, 2), stated width and height of each annotation's image, pixels; NaN where unknown.
+
+    Raises:
+        InputError: the boxes seem to be corners, or shares of the image: nothing says which, so none is read.
+    """
+    annotations = file.annotations
+    given = np.array(annotations.boxes, np.float64).reshape(-1, 4)
+    use = np.zeros(len(given), np.int8)
+    usable = np.ones(len(given), np.bool_)
+    are_corners = np.zeros(len(given), np.bool_)
+    rotations: dict[int, float] = {}
+    faults: list[Fault] = []
+    said: Counter[str] = Counter()
+    for position, record in annotations.unusual.items():
+        try:
+            use[position] = _use_of(record, said)
+            given[position], are_corners[position] = _numbers_of(record, given[position], said)
+        except ValueError as error:
+            usable[position] = False
+            faults.append(_malformed(file, position, str(error)))
+        rotation = _rotation_of(record)
+        if rotation:
+            rotations[position] = rotation
+    xyxy = given.copy()
+    xyxy[~are_corners, 2:] += given[~are_corners, :2]
+    outlines = _outlines_of(annotations)
+    _take_outlines(outlines, xyxy, usable, sizes, said)
+    for mask, problem in (
+        (np.isnan(xyxy).any(1), "has no 'bbox' of four numbers and no usable segmentation"),
+        ((xyxy[:, 2:] < xyxy[:, :2]).any(1), "has a negative width or height"),
+    ):
+        for position in np.flatnonzero(usable & mask).tolist():
+            usable[position] = False
+            faults.append(_malformed(file, position, problem))
+    _refuse_corners(file, given, xyxy, usable & ~are_corners, outlines, sizes)
+    _refuse_shares(file.path, xyxy[usable], sizes[usable])
+    for position, rotation in rotations.items():
+        xyxy[position] = _around_rotated(xyxy[position], rotation)
+        said["rotated"] += 1
+    faults += [_SAID[kind](file.path, number) for kind, number in said.items()]
+    return Boxes(xyxy, use, usable, faults)
+
+
+def _malformed(file: CocoFile, position: int, problem: str) -> Fault:
+    subject = annotation_name(file.annotations, position)
+    return Fault("malformed-line", file.path, f"{subject} {problem}; it is skipped")
+
+
+def _told(kind: str, message: str, severity: Severity = Severity.NOTE) -> Callable[[Path, int], Fault]:
+    return lambda path, number: Fault(kind, path, message.format(number), severity=severity)
+
+
+_SAID: dict[str, Callable[[Path, int], Fault]] = {
+    "outline": _told("polygon", "{} annotations have no box; the bounding box of their segmentation is taken"),
+    "text": _told("unusual-box", "{} boxes are given as text; they are read as numbers"),
+    "named": _told("unusual-box", "{} boxes are given with named sides; they are read by these names"),
+    "corners": _told("unusual-box", "{} boxes are corners by their 'bbox_mode' of 0; they are read as such"),
+    "rotated": _told(
+        "unusual-box",
+        "{} boxes have a rotation; the upright box around the rotated one is taken",
+        Severity.WARNING,
+    ),
+    "crowd-text": _told("crowd", "{} times 'iscrowd' is no number; it is read by its meaning (\"0\" is no crowd)"),
+}
+
+
+def _use_of(record: Record, said: Counter[str]) -> int:
+    """Read `iscrowd` and `ignore`.
+
+    Raises:
+        ValueError: `iscrowd` means neither yes nor no.
+    """
+    crowd = record.get("iscrowd")
+    meaning = _TRUTH.get(str(crowd).strip().lower())
+    if meaning is None:
+        raise ValueError(f"has an 'iscrowd' of {_short(crowd)}, which is neither 0 nor 1")
+    if isinstance(crowd, str):
+        said["crowd-text"] += 1
+    if meaning:
+        return CROWD
+    return IGNORED if _TRUTH.get(str(record.get("ignore")).strip().lower()) else OBJECT
+
+
+def _numbers_of(record: Record, numbers: NDArray[np.float64], said: Counter[str]) -> tuple[NDArray[np.float64], bool]:
+    """Read a box that may be of text or of named sides, and whether its numbers are corners.
+
+    Raises:
+        ValueError: it is not four numbers, or a `bbox_mode` is of neither kind.
+    """
+    given, corners = record.get("bbox"), False
+    if np.isnan(numbers).all() and given:
+        numbers, corners = _read_box(given, said)
+    mode = record.get("bbox_mode", 1)
+    if mode == 0 and isinstance(given, list):
+        corners = True
+        said["corners"] += 1
+    elif mode not in (0, 1):
+        raise ValueError(
+            f"has the 'bbox_mode' {_short(mode)}, which is neither 0 (corners) nor 1 (x, y, width, height)"
+        )
+    return numbers, corners
+
+
+def _rotation_of(record: Record) -> float:
+    attributes = record.get("attributes")
+    rotation = attributes.get("rotation") if isinstance(attributes, dict) else None
+    if isinstance(rotation, int | float) and math.isfinite(rotation):
+        return float(rotation % 180)
+    return 0.0
+
+
+_TRUTH = dict.fromkeys(("", "none", "null", "0", "0.0", "false", "no"), False)
+_TRUTH |= dict.fromkeys(("1", "1.0", "true", "yes"), True)
+
+
+def _short(value: Any) -> str:
+    text = str(value)
+    return text if len(text) < 60 else f"{text[:57]}..."
+
+
+def _read_box(given: Any, said: Counter[str]) -> tuple[NDArray[np.float64], bool]:
+    """Read a box of named sides, or of numbers as text, and whether its numbers are corners.
+
+    Raises:
+        ValueError: it is not four numbers.
+    """
+    kind, sides, corners = "text", given, False
+    if isinstance(given, dict):
+        names = next((names for names in _NAMED if set(names) <= given.keys()), ())
+        kind, sides, corners = "named", [given[name] for name in names], names[2:3] not in ((), ("width",), ("w",))
+    elif isinstance(given, str):
+        sides = given.strip().strip("[]()").replace(",", " ").split()
+    try:
+        numbers = np.array([float(side) for side in sides if not isinstance(side, bool)])
+    except (TypeError, ValueError, OverflowError):
+        numbers = np.zeros(0)
+    if numbers.shape != (4,):
+        raise ValueError(f"has a 'bbox' that is not four numbers ({_short(given)})")
+    said[kind] += 1
+    return numbers, corners
+
+
+_NAMED = [
+    ("x", "y", "width", "height"),
+    ("x", "y", "w", "h"),
+    ("left", "top", "width", "height"),
+    ("xmin", "ymin", "xmax", "ymax"),
+    ("x_min", "y_min", "x_max", "y_max"),
+    ("x1", "y1", "x2", "y2"),
+    ("left", "top", "right", "bottom"),
+]
+
+
+def _around_rotated(box: NDArray[np.float64], degrees: float) -> NDArray[np.float64]:
+    """The upright box around one that is rotated about its centre, as CVAT writes it; xyxy."""
+    cosine, sine = abs(math.cos(math.radians(degrees))), abs(math.sin(math.radians(degrees)))
+    width, height = box[2:] - box[:2]
+    half = np.array([width * cosine + height * sine, width * sine + height * cosine]) / 2
+    centre = (box[:2] + box[2:]) / 2
+    return np.concatenate((centre - half, centre + half))
+
+
+@dataclass(slots=True)
+class _Outlines:
+    """Bounding boxes of segmentations: annotations int64 (k,), xyxy (k, 4), and a mask's size (k, 2), else 0."""
+
+    positions: NDArray[np.int64]
+    xyxy: NDArray[np.float64]
+    sizes: NDArray[np.float64]
+
+
+def _outlines_of(annotations: Annotations) -> _Outlines:
+    known = {position: outline for position, outline in annotations.outlines.items() if outline is not None}
+    table = np.array(list(known.values()), np.float64).reshape(-1, 6)
+    return _Outlines(np.array(list(known), np.int64), table[:, :4], table[:, 4:])
+
+
+def _take_outlines(
+    outlines: _Outlines,
+    xyxy: NDArray[np.float64],
+    usable: NDArray[np.bool_],
+    sizes: NDArray[np.float64],
+    said: Counter[str],
+) -> None:
+    """Give annotations without a box, or with one without area, the bounding box of their segmentation."""
+    boxes, stated = xyxy[outlines.positions], sizes[outlines.positions]
+    without = np.isnan(boxes).all(1) | ((boxes[:, 2:] >= boxes[:, :2]).all(1) & (boxes[:, 2:] == boxes[:, :2]).any(1))
+    # A mask of another size than the image belongs to another image.
+    fits = (outlines.sizes == 0).all(1) | np.isnan(stated).any(1) | (outlines.sizes == stated).all(1)
+    taken = usable[outlines.positions] & without & fits & (outlines.xyxy[:, 2:] > outlines.xyxy[:, :2]).all(1)
+    xyxy[outlines.positions[taken]] = outlines.xyxy[taken]
+    if taken.any():
+        said["outline"] = int(taken.sum())
+
+
+def _refuse_corners(
+    file: CocoFile,
+    given: NDArray[np.float64],
+    xyxy: NDArray[np.float64],
+    asked: NDArray[np.bool_],
+    outlines: _Outlines,
+    sizes: NDArray[np.float64],
+) -> None:
+    """Stop where boxes seem to be x1, y1, x2, y2: by segmentations, areas, and the edges of the images.
+
+    Raises:
+        InputError: most boxes disagree with what else is known as x, y, width, height, and agree as corners.
+    """
+    asked = asked & np.isfinite(given).all(1)
+    area = np.frombuffer(file.annotations.areas, np.float64)
+    extent = given[:, 2:] - given[:, :2]
+    possible = asked & (extent > 0).all(1) & ~(given[:, 2:] > sizes + 1).any(1)
+    with np.errstate(invalid="ignore", over="ignore"):
+        own, other = given[:, 2] * given[:, 3], extent[:, 0] * extent[:, 1]
+        by_area = possible & (np.abs(area - other) <= 0.01 * other) & (np.abs(area - own) > 0.05 * own)
+        agrees = asked & (np.abs(area - own) <= 0.01 * own)
+    outside = possible & (xyxy[:, 2:] > sizes + 1).any(1)
+    at = outlines.positions
+    as_corners = np.abs(given[at] - outlines.xyxy).max(1, initial=0) <= 2
+    as_size = np.abs(given[at, 2:] + given[at, :2] - outlines.xyxy[:, 2:]).max(1, initial=0) <= 2
+    by_outline = np.zeros(len(given), np.bool_)
+    by_outline[at] = asked[at] & as_corners & ~as_size
+    agrees[at] |= as_size
+    sure = by_outline | (by_area & ~agrees)
+    total = int(asked.sum())
+    edges_say = possible.sum() == total >= 3 and not agrees.any() and outside.sum() >= max(3, 0.4 * total)
+    if total and (sure.sum() > total / 2 or edges_say):
+        counted = (
+            (int(by_outline.sum()), "agree with their segmentation only so"),
+            (int((by_area & ~by_outline).sum()), "agree with their 'area' only so"),
+            (int((outside & ~sure).sum()), "reach outside their image otherwise"),
+        )
+        reasons = "; ".join(f"{number} {what}" for number, what in counted if number)
+        raise InputError(
+            f"{file.path}: boxes seem to be x1, y1, x2, y2 ({reasons}; {total} in all), but COCO's are x, y, width, "
+            "height. Subtract the first corner from the second, or export the data set anew."
+        )
+
+
+def _refuse_shares(path: Path, xyxy: NDArray[np.float64], sizes: NDArray[np.float64]) -> None:
+    """Stop where most boxes lie within one pixel: they are shares of the image.
+
+    Raises:
+        InputError: they do.
+    """
+    within = (np.abs(xyxy) <= 1.001).all(1)
+    if len(xyxy) and within.sum() > len(xyxy) / 2 and not (sizes <= 2).any():
+        raise InputError(
+            f"{path}: {int(within.sum())} of {len(xyxy)} boxes have only numbers from 0 to 1: they seem to be shares "
+            "of the image, but COCO counts pixels. Multiply them by width and height, or export anew."
+        )
