@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
@@ -159,12 +159,14 @@ class Dataset:
         names: the class names; a class is an index into them.
         splits: samples by split name ("train", "val", "test"); a split that the source lacks is absent.
         faults: what was skipped or looks wrong, in the order found.
+        absent: why a split that the source names has no image, as a message with file and line, by split name.
     """
 
     source: str
     names: tuple[str, ...]
     splits: dict[str, Sequence[Sample]]
     faults: tuple[Fault, ...] = field(default=())
+    absent: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def broken(self) -> tuple[Fault, ...]:

@@ -26,6 +26,8 @@ class FaultKind:
 
 
 KINDS: dict[str, FaultKind] = {
+    "absent-entry": FaultKind("entries of the data YAML without an image", "Correct or remove them"),
+    "absent-split": FaultKind("splits that are named but have no image", "Correct the entry, or remove it"),
     "ambiguous-image": FaultKind(
         "images whose file or labels could be either of two, skipped", "Give each a name and an id of its own"
     ),
@@ -68,6 +70,7 @@ KINDS: dict[str, FaultKind] = {
     "duplicate-id": FaultKind("COCO JSON with ids that are given twice", "Export the data set anew"),
     "duplicate-image": FaultKind("images that are in a split twice", "Remove one of each"),
     "empty-split": FaultKind("splits without a usable image", "Correct the entry in the data YAML, or remove it"),
+    "encoding": FaultKind("files in another encoding than UTF-8, read all the same", "Save them as UTF-8"),
     "extra-column": FaultKind("columns behind the box, ignored", "Nothing needs to be done"),
     "grouping-category": FaultKind("categories that only group others, dropped", "Nothing needs to be done"),
     "id-as-text": FaultKind(
@@ -78,6 +81,7 @@ KINDS: dict[str, FaultKind] = {
         "COCO JSON whose images are elsewhere than they say", "See whether the right images were found"
     ),
     "in-two-splits": FaultKind("images that are in two splits", "Remove each from one of them"),
+    "key-name": FaultKind("keys that are read as others", "Rename them, for other programs"),
     "keypoints": FaultKind("labels with keypoints, whose boxes are used", "Nothing needs to be done"),
     "label-encoding": FaultKind("label files in other encodings than UTF-8, read", "Nothing needs to be done"),
     "label-header": FaultKind("headers in label files, passed over", "Nothing needs to be done"),
@@ -85,6 +89,7 @@ KINDS: dict[str, FaultKind] = {
     "label-without-image": FaultKind(
         "label files without an image, not used", "Restore the images, or remove the label files"
     ),
+    "list-form": FaultKind("lists of images that are read otherwise than they stand", "Compare what is read with them"),
     "malformed-line": FaultKind("labels that cannot be understood, skipped", "Correct or remove them"),
     "merged-image": FaultKind(
         "COCO JSON that list an image more than once, merged", "Give different images different names"
@@ -93,14 +98,18 @@ KINDS: dict[str, FaultKind] = {
         "images without a label file, taken as background",
         "Restore the label files; write an empty one where there is nothing to label",
     ),
+    "name-as-written": FaultKind("class names that other readers of YAML change", "Put them in quotes"),
+    "names-form": FaultKind("class names in an unusual form", "Write names as a list, or as a map from number to name"),
     "no-image": FaultKind(
         "files beside the images that are none", "Nothing needs to be done if they are not to be used"
     ),
     "no-splits": FaultKind("data sets that are not divided", "Divide them: lehr data split SOURCE --out FOLDER"),
+    "other-place": FaultKind("paths that were found elsewhere than they say", "Correct them if others are meant"),
     "other-size": FaultKind(
         "images of another size than their labels are for, skipped",
         "Restore the images that were labelled, or export the labels anew",
     ),
+    "other-task": FaultKind("data for another task than detection", "Nothing needs to be done if boxes are wanted"),
     "polygon": FaultKind("polygons, whose bounding boxes are used", "Nothing needs to be done"),
     "size-disagrees": FaultKind(
         "labels that state another size than their image has", "Export the labels anew, or restore the image"
@@ -121,6 +130,7 @@ KINDS: dict[str, FaultKind] = {
     "unreadable-folder": FaultKind("folders that cannot be read", "Give yourself access, or remove them"),
     "unreadable-image": FaultKind("images that cannot be read", "Replace or remove them"),
     "unreadable-label": FaultKind("label files that cannot be read", "Restore or remove them"),
+    "unused-key": FaultKind("keys that are not used", "Nothing needs to be done if they are of other programs"),
     "unusual-box": FaultKind(
         "COCO JSON with boxes that are not written as x, y, width, height", "See whether they are read right"
     ),

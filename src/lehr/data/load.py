@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -32,17 +32,30 @@ def register_format(data_format: DataFormat) -> None:
     FORMATS.add(data_format)
 
 
-def load_dataset(source: str, seed: int = 0) -> Dataset:
+def load_dataset(source: str, seed: int = 0, needed: Collection[str] = ("train", "val")) -> Dataset:
     """Read what `--data` names.
 
     Args:
         source: `shapes`, a data YAML, a folder that holds one, a VOC folder, a COCO JSON, a pair `train.json,val.json`
             or a folder of them; what a registered format takes; or FORMAT:SOURCE, by the name of a format.
         seed: splits a folder that comes without splits.
+        needed: the splits that must have images where the source names them.
 
     Raises:
-        InputError: there is no such thing, or its layout is none of these.
+        InputError: there is no such thing, its layout is none of these, or a split that is needed is named in vain.
     """
+    dataset = _read(source, seed)
+    reasons = [dataset.absent[split] for split in SPLITS if split in dataset.absent]
+    if not any(dataset.splits.values()) and reasons:
+        raise InputError("\n".join(reasons))
+    for split in needed:
+        if split in dataset.absent and not dataset.splits.get(split):
+            raise InputError(dataset.absent[split])
+    return dataset
+
+
+def _read(source: str, seed: int) -> Dataset:
+    """Read a source by the first format that takes it."""
     name, colon, rest = source.partition(":")
     if colon and not Path(source).expanduser().exists():
         named = FORMATS.find(name)
@@ -94,6 +107,8 @@ def require_split(dataset: Dataset, split: str, objects: bool = True) -> Sequenc
     if split not in SPLITS:
         raise InputError(f"--split {split}: must be one of {', '.join(SPLITS)}.")
     samples = dataset.splits.get(split)
+    if not samples and split in dataset.absent:
+        raise InputError(dataset.absent[split])
     if samples is None:
         raise InputError(
             f"{dataset.source}: has no split '{split}'; it has {', '.join(dataset.splits)}. "

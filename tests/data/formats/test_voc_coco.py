@@ -147,7 +147,7 @@ def test_what_is_no_data_set_is_refused_with_what_would_be(tmp_path: Path, make_
     shutil.copy(root / "data.yaml", root / "other.yaml")
     assert load_dataset(str(root)).source.endswith("data.yaml")
     (root / "data.yaml").rename(root / "another.yaml")
-    with pytest.raises(InputError, match="several YAML"):
+    with pytest.raises(InputError, match="several data YAMLs"):
         load_dataset(str(root))
 
 

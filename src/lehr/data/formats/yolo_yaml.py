@@ -1,75 +1,282 @@
-"""The data YAML of YOLO layout: its keys and its class names."""
+"""The data YAML of YOLO layout: its keys, its entries with their lines, and its class names."""
 
 from __future__ import annotations
 
+import re
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-from lehr.errors import InputError, did_you_mean
-from lehr.sample import SPLITS
-from lehr.yaml_files import line_of_key, read_mapping
+import yaml
 
-KEYS = ("path", *SPLITS, "names", "nc", "task", "kpt_shape")
-IGNORED_KEYS = ("download", "flip_idx", "roboflow", "author", "date", "description", "license", "url", "version")
+from lehr.data.formats.class_names import check_count, class_names, refuse_doubtful
+from lehr.data.formats.data_yaml_keys import (
+    FOREIGN,
+    KEYS,
+    METADATA,
+    MODEL_KEYS,
+    NAMES_KEYS,
+    OTHER_NAMES,
+    TRAINING_KEYS,
+)
+from lehr.data.text_files import UTF_8, Text, decode_text
+from lehr.errors import InputError
+from lehr.sample import SPLITS, Fault, Severity
+from lehr.yaml_files import compose_mapping, is_null, line_of, read_bytes
+
+NESTED, MOST_ENTRIES = 16, 1_000_000
+"""Depth, and number of entries, from which a list of lists is refused."""
 
 
-def read_data_yaml(path: Path) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A place that a data YAML names.
+
+    Attributes:
+        text: as written.
+        line: its line, from 1.
+    """
+
+    text: str
+    line: int
+
+
+@dataclass(slots=True)
+class DataYaml:
+    """A data YAML as read.
+
+    Attributes:
+        path: the file.
+        names: the class names.
+        root: the folder that `path` names; None where it does not.
+        splits: the entries of each split that it names.
+        keypoints: how many keypoints an object has, and numbers each, by `kpt_shape`; None of other data.
+        task: what the data are for, as they say themselves; None where they do not.
+        faults: what was read otherwise than it stands, or not at all.
+    """
+
+    path: Path
+    names: tuple[str, ...] = ()
+    root: Entry | None = None
+    splits: dict[str, list[Entry]] = field(default_factory=dict)
+    keypoints: tuple[int, int] | None = None
+    task: str | None = None
+    faults: list[Fault] = field(default_factory=list)
+
+    def note(self, kind: str, message: str, line: int | None, severity: Severity = Severity.NOTE) -> None:
+        """Add a fault of this file."""
+        self.faults.append(Fault(kind, self.path, message, line, severity))
+
+
+def read_data_yaml(path: Path) -> DataYaml:
     """Read a data YAML.
 
     Raises:
-        InputError: it is missing or malformed, or has an unknown key.
+        InputError: it is missing or malformed, lacks a key that is needed, or has one twice.
     """
-    content = read_mapping(path, "Check --data.")
-    if not content:
-        raise InputError(f"{path}: must hold 'train', 'val' and 'names'.")
-    for key in content:
-        if key not in KEYS and key not in IGNORED_KEYS:
-            line = line_of_key(path, str(key))
-            raise InputError(f"{path}:{line}: unknown key '{key}'. {did_you_mean(str(key), KEYS)}")
-    return content
+    text = _text(path)
+    pairs = compose_mapping(text.content, path)
+    if not pairs:
+        raise InputError(f"{path}: must hold 'train', 'val' and 'names', but is empty.")
+    found = DataYaml(path)
+    nodes, unused = _by_key(found, pairs)
+    for split in SPLITS:
+        entries = _entries(path, split, nodes.get(split))
+        if entries:
+            found.splits[split] = entries
+    _refuse_misspelt(path, nodes, unused)
+    root = _entries(path, "path", nodes.get("path"))
+    if len(root) > 1:
+        raise InputError(f"{path}:{root[1].line}: 'path' must be one folder. Give lists to 'train' and 'val'.")
+    found.root = root[0] if root else None
+    folders = [path.parent, *([path.parent / found.root.text] if found.root else [])]
+    found.names, faults = class_names(path, nodes["names"], folders)
+    found.faults += faults
+    if "nc" in nodes:
+        check_count(path, nodes["nc"], len(found.names))
+    places = [entry.text for entries in (root, *found.splits.values()) for entry in entries]
+    refuse_doubtful(path, text.encoding, text.certain, [*places, *found.names])
+    if text.encoding != UTF_8:
+        found.note("encoding", f"is in {text.encoding} and is read so. Save it as UTF-8 for other programs", 1)
+    if not found.splits:
+        raise InputError(f"{path}: names neither 'train' nor 'val'. Add the folders or lists of images.")
+    return found
 
 
-def class_names(path: Path, content: dict[str, Any]) -> tuple[str, ...]:
-    """Class names of a data YAML's content, in the order of their numbers.
+def looks_like_data_yaml(path: Path) -> bool:
+    """Return whether a YAML file has the keys of a data set, so that broken ones get their message."""
+    if path.stem.lower() in ("data", "dataset"):
+        return True
+    try:
+        with path.open("rb") as file:
+            text = decode_text(file.read(1 << 16))
+    except OSError:
+        return False
+    keys = set(re.findall(r"^['\"]?(\w+)['\"]?\s*:", text.content.lower(), re.MULTILINE)) if text else set()
+    return len(keys & {"train", "val", "valid", "names"}) > 1 and not keys & (MODEL_KEYS | TRAINING_KEYS)
 
-    Raises:
-        InputError: they are missing, have gaps or repetitions, or disagree with `nc`.
-    """
-    given = content.get("names")
-    if isinstance(given, dict):
-        if sorted(given, key=str) != sorted(range(len(given)), key=str):
+
+def _text(path: Path) -> Text:
+    data = read_bytes(path, "Check --data.")
+    text = decode_text(data)
+    if text is None:
+        raise InputError(f"{path}: is not text, so not YAML. Check --data.")
+    return text
+
+
+def _by_key(
+    found: DataYaml, pairs: list[tuple[yaml.ScalarNode, yaml.Node]]
+) -> tuple[dict[str, yaml.Node], list[tuple[str, int]]]:
+    """The node of each key that Lehr knows, under its own name, and the other keys, which are noted."""
+    path = found.path
+    nodes: dict[str, yaml.Node] = {}
+    lines: dict[str, int] = {}
+    unused: list[tuple[str, int]] = []
+    exact = {key.value for key, _ in pairs}
+    for key, node in pairs:
+        wanted = _known_key(key.value, exact)
+        if wanted is None:
+            unused.append((key.value, line_of(key)))
+            _note_task(found, key.value, node, line_of(key))
+            continue
+        if wanted in nodes:
             raise InputError(
-                f"{path}:{line_of_key(path, 'names')}: 'names' must count its classes from 0 without gaps."
+                f"{path}:{line_of(key)}: '{wanted}' stands there and on line {lines[wanted]}. Remove one of them."
             )
-        names = tuple(str(given[i]) for i in range(len(given)))
-    elif isinstance(given, list):
-        names = tuple(str(name) for name in given)
-    else:
-        raise InputError(f"{path}: 'names' is missing. Add the class names as a list or a map from number to name.")
-    if not names:
-        raise InputError(f"{path}:{line_of_key(path, 'names')}: 'names' is empty. Name at least one class.")
-    if len(set(names)) < len(names):
-        twice = next(name for i, name in enumerate(names) if name in names[:i])
-        raise InputError(f"{path}:{line_of_key(path, 'names')}: the class '{twice}' is named twice.")
-    if "nc" in content and content["nc"] != len(names):
-        line = line_of_key(path, "nc")
-        raise InputError(f"{path}:{line}: 'nc' is {content['nc']} but 'names' has {len(names)}. Make them agree.")
-    return names
+        nodes[wanted], lines[wanted] = node, line_of(key)
+        if key.value != wanted:
+            found.note("key-name", f"'{key.value}' is read as '{wanted}'", line_of(key))
+    _refuse_other_files(path, nodes, {key.lower() for key, _ in unused})
+    if "names" not in nodes:
+        raise InputError(_no_names(path, unused))
+    _note_unused(found, unused)
+    return nodes, unused
 
 
-def keypoint_shape(path: Path, content: dict[str, Any]) -> tuple[int, int] | None:
-    """Number of keypoints and numbers of each (2 or 3) that a data YAML states as `kpt_shape`; None where it does not.
+def _known_key(key: str, exact: set[str]) -> str | None:
+    """Lehr's name of a key: the same, in other letters, or another name of a split that has not its own."""
+    if key in KEYS:
+        return key
+    lower = key.strip().lower()
+    if lower in KEYS:
+        return lower if lower not in exact else None
+    for split, others in OTHER_NAMES.items():
+        if lower in others and split not in exact and not exact & set(others[: others.index(lower)]):
+            return split
+    return None
+
+
+def _note_task(found: DataYaml, key: str, node: yaml.Node, line: int) -> None:
+    """Note keys that tell of data that Lehr reads only in part."""
+    given = node.value.strip() if isinstance(node, yaml.ScalarNode) else ""
+    if key == "task":
+        found.task = given.lower() or None
+    if key == "kpt_shape":
+        shape = [part.value for part in node.value] if isinstance(node, yaml.SequenceNode) else []
+        if len(shape) == 2 and all(isinstance(part, str) and re.fullmatch(r"\d{1,6}", part) for part in shape):
+            found.keypoints = (int(shape[0]), int(shape[1]))
+        message = "is a pose data set ('kpt_shape'): its boxes are used, its keypoints are not"
+        found.note("other-task", message, line, Severity.WARNING)
+    elif key == "task" and given.lower() not in ("detect", "detection", ""):
+        uses = {
+            "segment": "the boxes around its polygons are used",
+            "pose": "its boxes are used, its keypoints are not",
+        }
+        message = f"is for the task '{given}': {uses.get(given.lower(), 'Lehr detects objects, and needs their boxes')}"
+        found.note("other-task", message, line, Severity.WARNING)
+    elif key == "channels" and given not in ("3", ""):
+        message = f"its images have {given} channels: Lehr reads the three of colour images, and grey as colour"
+        found.note("other-task", message, line, Severity.WARNING)
+
+
+def _note_unused(found: DataYaml, unused: list[tuple[str, int]]) -> None:
+    """Note the keys that are not used, once for those of other programs and once for unknown ones."""
+    others = [(key, line) for key, line in unused if key.lower() not in METADATA]
+    foreign = [(key, line) for key, line in others if key.lower() in FOREIGN]
+    unknown = [(key, line) for key, line in others if key.lower() not in FOREIGN]
+    if foreign:
+        found.note("unused-key", f"{_listed(foreign)}: of other programs, not used by Lehr", foreign[0][1])
+    if unknown:
+        hints = [f" Did you mean '{near}' by '{key}'?" for key, _ in unknown if (near := _near(key, KEYS))]
+        message = f"{_listed(unknown)}: unknown, not used.{''.join(hints)} Known keys: {', '.join(KEYS)}"
+        found.note("unused-key", message, unknown[0][1], Severity.WARNING)
+
+
+def _listed(keys: list[tuple[str, int]]) -> str:
+    return ", ".join(f"'{key[:40]}'" for key, _ in keys[:8]) + (", ..." if keys[8:] else "")
+
+
+def _refuse_misspelt(path: Path, nodes: dict[str, yaml.Node], unused: list[tuple[str, int]]) -> None:
+    """Refuse a data YAML without `train` or `val` but with a key that is nearly so spelt."""
+    for split in ("train", "val"):
+        for key, line in unused if split not in nodes else ():
+            if _near(key, (split, *OTHER_NAMES[split])):
+                raise InputError(f"{path}:{line}: unknown key '{key}'. Did you mean {split}?")
+
+
+def _near(key: str, wanted: tuple[str, ...]) -> str | None:
+    """The first of some names that a key is but one letter from: another, one more, one less, or two exchanged."""
+    key = key.strip().lower()
+    for name in wanted:
+        if name == "nc" or key == name:
+            continue
+        swapped = {name[:i] + name[i + 1] + name[i] + name[i + 2 :] for i in range(len(name) - 1)}
+        other = len(key) == len(name) and sum(a != b for a, b in zip(key, name, strict=True)) == 1
+        if key in _shorter(name) or name in _shorter(key) or key in swapped or other:
+            return name
+    return None
+
+
+def _shorter(word: str) -> set[str]:
+    return {word[:i] + word[i + 1 :] for i in range(len(word))}
+
+
+def _refuse_other_files(path: Path, nodes: dict[str, yaml.Node], unused: set[str]) -> None:
+    """Refuse YAML files that are for something else than data."""
+    if "train" in nodes or "val" in nodes:
+        return
+    if unused & MODEL_KEYS:
+        raise InputError(f"{path}: describes a model, not data. Give --data the YAML with 'train', 'val' and 'names'.")
+    if len(unused & TRAINING_KEYS) > 1:
+        raise InputError(f"{path}: holds options of training, not data. Give it as --config or --hyp.")
+
+
+def _no_names(path: Path, unused: list[tuple[str, int]]) -> str:
+    for key, line in unused:
+        if key.lower() in NAMES_KEYS or _near(key, ("names",)):
+            return f"{path}:{line}: 'names' is missing. Did you mean 'names' by '{key}'?"
+    beside = next((name for name in ("classes.txt", "obj.names", "coco.names") if (path.parent / name).is_file()), None)
+    hint = f" {beside} has them: write names: {beside}." if beside else ""
+    return f"{path}: 'names' is missing. Add the class names as a list or a map from number to name.{hint}"
+
+
+def _entries(path: Path, key: str, node: yaml.Node | None) -> list[Entry]:
+    """The texts of a node: one, or a list of them, or a list of lists; none where it is empty.
 
     Raises:
-        InputError: it is not two whole numbers, the second 2 or 3.
+        InputError: there is something else in it.
     """
-    given = content.get("kpt_shape")
-    if given is None:
-        return None
-    numbers = [value for value in given if isinstance(value, int) and value > 0] if isinstance(given, list) else []
-    if len(numbers) != 2 or given != numbers or numbers[1] not in (2, 3):
-        line = line_of_key(path, "kpt_shape")
+    entries: list[Entry] = []
+    waiting = [(node, 0)] if node is not None else []
+    visited = 0
+    while waiting:
+        each, depth = waiting.pop()
+        visited += 1
+        if is_null(each):
+            continue
+        if isinstance(each, yaml.SequenceNode) and depth < NESTED and visited < MOST_ENTRIES:
+            waiting += [(item, depth + 1) for item in reversed(each.value)]
+        elif isinstance(each, yaml.ScalarNode):
+            entries += _entry(path, each)
+        else:
+            raise InputError(f"{path}:{line_of(each)}: '{key}' must be a folder, a .txt of images, or a list of them.")
+    return entries
+
+
+def _entry(path: Path, node: yaml.ScalarNode) -> list[Entry]:
+    text, line = str(node.value), line_of(node)
+    if re.search(r"[\0-\x1f\x7f]", text):
         raise InputError(
-            f"{path}:{line}: 'kpt_shape' must be [number of keypoints, 2 or 3], such as [17, 3], but is {given}."
+            f"{path}:{line}: {text!r} has a control character: in double quotes a backslash begins an escape. Write "
+            "the path with slashes, in single quotes, or without quotes."
         )
-    return numbers[0], numbers[1]
+    return [Entry(text, line)] if text.strip() else []

@@ -1,0 +1,100 @@
+"""The names in folders, each folder listed once: for looking up many paths, also in other spellings."""
+
+from __future__ import annotations
+
+import os
+import re
+import unicodedata
+from collections import defaultdict
+from collections.abc import Mapping, Set
+from pathlib import Path
+from urllib.parse import unquote
+
+from lehr.errors import InputError
+
+DRIVE = re.compile(r"[A-Za-z]:(?=[\\/])")
+"""The drive that an absolute path of Windows begins with."""
+
+
+class FolderIndex:
+    """The names in folders, listed when first asked for."""
+
+    def __init__(self) -> None:
+        self._names: dict[str, Set[str]] = {}
+        self._folded: dict[str, Mapping[str, list[str]]] = {}
+
+    def names(self, folder: str) -> Set[str]:
+        """The names in a folder; none where it is no folder, or cannot be read."""
+        if folder not in self._names:
+            try:
+                self._names[folder] = frozenset(os.listdir(folder or "."))
+            except (OSError, ValueError):
+                self._names[folder] = frozenset()
+        return self._names[folder]
+
+    def holds(self, path: str) -> bool:
+        """Return whether there is such a file or folder."""
+        folder, name = os.path.split(path)
+        if name in ("", ".", ".."):
+            return os.path.isdir(path)
+        return name in self.names(folder)
+
+    def alike(self, folder: str, relative: str) -> list[str]:
+        """The paths in a folder that differ from a relative one only in case, blanks, or Unicode's composition."""
+        found = [folder]
+        for part in relative.split("/"):
+            if part in ("", "."):
+                continue
+            if part == "..":
+                found = [os.path.join(each, part) for each in found]
+                continue
+            found = [os.path.join(each, name) for each in found for name in self._named(each, part)]
+        return found
+
+    def _named(self, folder: str, part: str) -> list[str]:
+        if part in self.names(folder):
+            return [part]
+        if folder not in self._folded:
+            by_fold: dict[str, list[str]] = defaultdict(list)
+            for name in sorted(self.names(folder)):
+                by_fold[fold(name)].append(name)
+            self._folded[folder] = by_fold
+        return self._folded[folder].get(fold(part), [])
+
+
+def fold(name: str) -> str:
+    """A name without case, blanks around it, and the two ways in which Unicode composes letters."""
+    return unicodedata.normalize("NFC", name).strip().casefold()
+
+
+def cleaned(text: str) -> str:
+    """A path as it was meant: without blanks, quotes and `file://`, and with slashes for backslashes."""
+    text = text.strip().strip("'\"").strip()
+    if text.lower().startswith("file://"):
+        text = unquote(text[7:])
+    return text.replace("\\", "/")
+
+
+def parts_of(text: str) -> tuple[bool, list[str]]:
+    """Whether a path with slashes is absolute, on whatever system, and its parts without drive, `.` and `..`."""
+    absolute = text.startswith("/") or DRIVE.match(text) is not None
+    parts = DRIVE.sub("", text, count=1).split("/")
+    return absolute, [part for part in parts if part not in ("", ".", "..")]
+
+
+def expanded(text: str, place: str) -> str:
+    """A path with `~` and environment variables put in.
+
+    Args:
+        text: as written.
+        place: file and line, for the message.
+
+    Raises:
+        InputError: a variable is not set.
+    """
+    if "$" in text:
+        text = os.path.expandvars(text)
+        missing = re.search(r"\$\{?(\w+)\}?", text)
+        if missing:
+            raise InputError(f"{place}: '{text}': the environment variable {missing[1]} is not set. Set it.")
+    return str(Path(text).expanduser()) if text.startswith("~") else text
