@@ -116,13 +116,13 @@ class _Reader:
     def _find_otherwise(self, missing: list[_Line]) -> None:
         """Find images whose lines are spelled otherwise, have columns, or come from another machine."""
         names: dict[int, str] = {}
-        columns: list[_Line] = []
+        wide: dict[int, _Line] = {}
         for line in missing:
             clean = cleaned(line.text.rstrip(",;"))
             first = None if has_image_suffix(clean) else _first_column(line.text)
             if first is not None:
                 clean = cleaned(first)
-                columns.append(line)
+                wide[line.number] = line
             names[line.number] = expanded(clean, f"{self.listing}:{line.number}")
         hows: dict[str, list[_Line]] = {}
         hits = self.paths.otherwise([names[line.number] for line in missing])
@@ -131,14 +131,15 @@ class _Reader:
                 self._fault(line, found_one)
                 continue
             line.path = found_one.path
-            how = found_one.how or ("without the quotes, or with / for \\" if names[line.number] != line.text else "")
-            if found_one.how or line not in columns:
-                hows.setdefault(how, []).append(line)
+            if found_one.how or not wide.get(line.number):
+                hows.setdefault(found_one.how, []).append(line)
         for how, those in hows.items():
-            count = f"{len(those)} lines" if len(those) > 1 else f"'{those[0].text[:80]}'"
+            count = f"{len(those)} lines are" if len(those) > 1 else f"'{those[0].text[:80]}' is"
             first = f" (the first: {those[0].path})" if len(those) > 1 else f": {those[0].path}"
-            self.note(f"{count} read {how}{first}", those[0].number, Severity.WARNING)
-        read = [line for line in columns if line.path is not None]
+            plain = "without quotes, and with / for \\"
+            severity = Severity.WARNING if how else Severity.NOTE
+            self.note(f"{count} read {how or plain}{first}", those[0].number, severity)
+        read = [line for line in wide.values() if line.path is not None]
         if read:
             boxes = any(BOXES.search(line.text) for line in read[:100])
             what = "boxes are not read from lists; labels are those of the .txt files" if boxes else "they are not used"

@@ -17,7 +17,7 @@ from lehr.data.images import is_image
 from lehr.data.labels.columns import Declared
 from lehr.data.places import Place, Places, root_folder
 from lehr.errors import InputError
-from lehr.sample import Dataset, Fault, Sample, Severity
+from lehr.sample import Dataset, Fault, Severity
 
 
 @dataclass(slots=True)
@@ -131,9 +131,9 @@ def _images_of(path: Path, split: str, entry: Entry, places: Places, faults: lis
     found = places.find(entry.text, where)
     if found is None:
         looked = places.places[0].folder / entry.text
-        return [], f"{where}: '{looked}' does not exist{_foreign(entry.text)}. Correct the entry, or 'path'."
+        return [], f"{where}: '{split}': '{looked}' does not exist{_foreign(entry.text)}. Correct it, or 'path'."
     if found.how:
-        message = f"'{split}' is '{entry.text}': found {found.how}"
+        message = f"'{split}' is '{entry.text}': it is read {found.how}"
         severity = Severity.WARNING if found.moved else Severity.NOTE
         faults.append(Fault("other-place", path, message, entry.line, severity))
     images: list[Path] = []

@@ -135,8 +135,8 @@ def _by_key(
     for key, node in pairs:
         wanted = _known_key(key.value, exact)
         if wanted is None:
-            unused.append((key.value, line_of(key)))
-            _note_task(found, key.value, node, line_of(key))
+            if not _note_task(found, key.value, node, line_of(key)):
+                unused.append((key.value, line_of(key)))
             continue
         if wanted in nodes:
             raise InputError(
@@ -165,27 +165,30 @@ def _known_key(key: str, exact: set[str]) -> str | None:
     return None
 
 
-def _note_task(found: DataYaml, key: str, node: yaml.Node, line: int) -> None:
-    """Note keys that tell of data that Lehr reads only in part."""
+def _note_task(found: DataYaml, key: str, node: yaml.Node, line: int) -> bool:
+    """Note keys that tell of data that Lehr reads only in part; return whether the key was one of these."""
     given = node.value.strip() if isinstance(node, yaml.ScalarNode) else ""
-    if key == "task":
-        found.task = given.lower() or None
+    message = ""
     if key == "kpt_shape":
         shape = [part.value for part in node.value] if isinstance(node, yaml.SequenceNode) else []
         if len(shape) == 2 and all(isinstance(part, str) and re.fullmatch(r"\d{1,6}", part) for part in shape):
-            found.keypoints = (int(shape[0]), int(shape[1]))
+            found.keypoints = (int(shape[0]), int(shape[1])) if shape[1] in ("2", "3") else None
         message = "is a pose data set ('kpt_shape'): its boxes are used, its keypoints are not"
-        found.note("other-task", message, line, Severity.WARNING)
-    elif key == "task" and given.lower() not in ("detect", "detection", ""):
+    elif key == "task":
+        found.task = given.lower() or None
         uses = {
             "segment": "the boxes around its polygons are used",
             "pose": "its boxes are used, its keypoints are not",
+            "obb": "the upright boxes around its boxes are used",
         }
-        message = f"is for the task '{given}': {uses.get(given.lower(), 'Lehr detects objects, and needs their boxes')}"
-        found.note("other-task", message, line, Severity.WARNING)
+        if found.task not in (None, "detect", "detection"):
+            use = uses.get(given.lower(), "Lehr detects objects, and needs their boxes")
+            message = f"is for the task '{given}': {use}"
     elif key == "channels" and given not in ("3", ""):
         message = f"its images have {given} channels: Lehr reads the three of colour images, and grey as colour"
+    if message:
         found.note("other-task", message, line, Severity.WARNING)
+    return bool(message) or key == "task"
 
 
 def _note_unused(found: DataYaml, unused: list[tuple[str, int]]) -> None:
