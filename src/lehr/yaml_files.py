@@ -164,7 +164,7 @@ def _explain(text: str, error: yaml.YAMLError) -> tuple[int | None, str]:
     line = int(mark.line) + 1
     shown = lines[mark.line] if mark.line < len(lines) else ""
     begun = f" (what begins on line {context.line + 1})" if context is not None and context.line != mark.line else ""
-    if begun and ("stream end" in problem or "end of stream" in problem):
+    if context is not None and begun and ("stream end" in problem or "end of stream" in problem):
         line, begun = int(context.line) + 1, ""
     if "escape" in problem or "expected escape sequence" in problem:
         return line, (
