@@ -9,8 +9,9 @@ import cv2
 import numpy as np
 import pytest
 
+from lehr.data.faults import group_faults
 from lehr.errors import InputError
-from lehr.prediction.sources import FoundImages, describe_left_out, find_images
+from lehr.prediction.sources import FoundImages, check_images, find_images
 
 
 def draw(path: Path) -> Path:
@@ -21,6 +22,10 @@ def draw(path: Path) -> Path:
 
 def names(found: FoundImages) -> list[str]:
     return [path.name for path in found.images]
+
+
+def left_out(found: FoundImages) -> list[str]:
+    return [fault.path.name for fault in found.left_out]
 
 
 def refused(source: str | Path) -> str:
@@ -34,7 +39,7 @@ def test_a_file_a_folder_and_a_glob_give_each_image_once(tmp_path: Path) -> None
         draw(tmp_path / name)
     (tmp_path / "notes.txt").write_text("no image")
     found = find_images([str(tmp_path / "c.png"), str(tmp_path), str(tmp_path / "*")])
-    assert names(found) == ["c.png", "a.jpg", "b.png"] and found.left_out == (tmp_path / "notes.txt",)
+    assert names(found) == ["c.png", "a.jpg", "b.png"] and left_out(found) == ["notes.txt"]
 
 
 def test_folders_give_what_is_in_folders_and_links_in_a_circle_end(tmp_path: Path) -> None:
@@ -61,11 +66,25 @@ def test_images_and_videos_that_are_not_read_are_counted_and_named(tmp_path: Pat
     for name in ("b.psd", "c.svg", "d.psd", "e.mp4", "a.txt", "a.xml"):
         (tmp_path / name).touch()
     found = find_images([str(tmp_path)])
-    assert [path.name for path in found.left_out] == ["b.psd", "c.svg", "d.psd", "e.mp4"]
-    line = describe_left_out(found.left_out)
-    assert "4 files" in line and "(2 .psd, 1 .svg, 1 .mp4)" in line and f"{tmp_path / 'b.psd'}" in line
-    assert "1 file that is" in describe_left_out(found.left_out[:1])
-    assert len(find_images([str(tmp_path / "*")]).left_out) == 6  # a pattern names them all
+    assert names(found) == ["a.png"] and left_out(found) == ["b.psd", "c.svg", "d.psd", "e.mp4"]
+    lines = list(map(str, group_faults(found.left_out)))
+    assert len(lines) == 2 and all(line.startswith("warning: 2 ") for line in lines)
+    assert f"{tmp_path / 'b.psd'}; {tmp_path / 'd.psd'}" in lines[0] + lines[1]
+    assert len(left_out(find_images([str(tmp_path / "*")]))) == 6  # a pattern names them all
+
+
+def test_links_without_their_image_and_closed_folders_are_broken(tmp_path: Path) -> None:
+    draw(tmp_path / "a.png")
+    (tmp_path / "b.png").symlink_to("store/b.png")
+    for source in (tmp_path, f"{tmp_path}/*"):
+        with pytest.raises(InputError, match=r"b\.png: is a link to store(.|\n)*1 of 2 images(.|\n)*--skip-broken"):
+            check_images(find_images([str(source)]), skip_broken=False)
+        assert check_images(find_images([str(source)]), skip_broken=True) == []
+
+
+def test_images_of_more_than_8_bits_are_said_to_be_scaled(tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "a.png"), np.full((8, 8), 4000, np.uint16))
+    assert [note.kind for note in check_images(find_images([str(tmp_path)]), skip_broken=False)] == ["deep-image"]
 
 
 def test_names_with_brackets_blanks_and_other_letters_are_found(tmp_path: Path) -> None:

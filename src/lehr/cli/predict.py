@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
 from lehr.cli.options import Batch, Confidence, Device, ImageSize, MostDetections, Overlap, Quiet, Square, Weights
+
+if TYPE_CHECKING:
+    from lehr.detections import Detections
 
 
 def predict(
@@ -51,11 +54,10 @@ def predict(
     from lehr.runtime.malloc import tune_malloc
 
     tune_malloc()
-    from lehr.data.images import read_image, write_image
+    from lehr.data.faults import group_faults
     from lehr.detector import Detector
     from lehr.errors import InputError
-    from lehr.prediction.annotate import annotate
-    from lehr.prediction.sources import describe_left_out, find_images, refuse_broken
+    from lehr.prediction.sources import check_images, find_images
     from lehr.runtime.console import complain
     from lehr.runtime.device import configure_backend
 
@@ -64,10 +66,9 @@ def predict(
     given = find_images(sources)
     check_output(json, "--json")
     detector = Detector.load(weights, device=device)
-    if not skip_broken:
-        refuse_broken(given.images)
-    if given.left_out:
-        complain(describe_left_out(given.left_out))
+    notes = check_images(given, skip_broken)
+    for group in group_faults((*given.left_out, *notes)):
+        complain(str(group))
     configure_backend(detector.device)
     say = speaker(quiet)
     report_rounding(imgsz, say)
@@ -91,9 +92,11 @@ def predict(
         found.append(detections.as_dict())
         say(f"{detections.source}: {detections.summary()}")
         if folder is not None:
-            path = Path(detections.source)
-            write_image(folder / _free_name(path, taken), annotate(read_image(path), detections))
-    if broken == len(given.images):
+            _write_copy(folder, detections, taken)
+    for fault in given.broken:
+        complain(f"Skipped: {fault.path}: {fault.message}")
+    broken += len(given.broken)
+    if not found:
         if folder is not None:
             folder.rmdir()
         raise InputError(f"None of the {broken} images can be read.")
@@ -102,8 +105,17 @@ def predict(
     if folder is not None:
         say(f"Annotated copies in {folder}")
     if broken:
-        complain(f"{broken} of {len(given.images)} images could not be read and are not in the results.")
+        complain(f"{broken} of {broken + len(found)} images could not be read and are not in the results.")
     return 1 if broken else 0
+
+
+def _write_copy(folder: Path, detections: Detections, taken: set[str]) -> None:
+    """Write an annotated copy of an image."""
+    from lehr.data.images import read_image, write_image
+    from lehr.prediction.annotate import annotate
+
+    path = Path(detections.source)
+    write_image(folder / _free_name(path, taken), annotate(read_image(path), detections))
 
 
 def _free_name(path: Path, taken: set[str]) -> str:

@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from lehr.data.faults import group_faults
 from lehr.data.images import ImageFault, read_image
 from lehr.errors import InputError
 from lehr.prediction.pixels import is_one_image, name_of, to_pixels
-from lehr.prediction.sources import describe_left_out, find_images
+from lehr.prediction.sources import find_images
 from lehr.runtime.console import LOGGER
 
 ImageSource: TypeAlias = (
@@ -71,8 +72,8 @@ def _expanded(value: Any) -> Sequence[Any]:
     if not isinstance(value, str | os.PathLike):
         return [value]
     found = find_images([os.fspath(value)])
-    if found.left_out:
-        LOGGER.warning("%s", describe_left_out(found.left_out))
+    for group in group_faults((*found.broken, *found.left_out)):
+        LOGGER.warning("%s", group)
     return found.images
 
 

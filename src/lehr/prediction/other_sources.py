@@ -6,19 +6,11 @@ import re
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+from lehr.data.images.kinds import VIDEO_SUFFIXES, format_of
+
 ONLY_IMAGES = "Only image files are read"
-VIDEOS = frozenset(
-    {".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".wmv", ".flv", ".mpg", ".mpeg", ".ts", ".m2ts", ".mts", ".3gp"}
-    | {".asf", ".ogv", ".vob", ".mjpeg", ".h264", ".h265"}
-)
+VIDEOS = frozenset(f".{suffix}" for suffix in VIDEO_SUFFIXES | {"ts", "asf", "ogv", "vob", "mjpeg", "h264", "h265"})
 ARCHIVES = frozenset({".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar", ".zst"})
-IMAGE_LIKE = frozenset(
-    {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".dib", ".webp", ".tif", ".tiff", ".gif", ".avif", ".heic"}
-    | {".heif", ".jxl", ".jp2", ".j2k", ".jpf", ".jpx", ".pbm", ".pgm", ".ppm", ".pnm", ".pfm", ".exr", ".hdr", ".ico"}
-    | {".tga", ".psd", ".svg", ".eps", ".raw", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".rw2", ".raf", ".dcm"}
-    | {".mpo", ".pcx", ".sgi"}
-)
-"""Endings of image formats, whether they are read or not."""
 TEXTS = frozenset({".txt", ".csv", ".json", ".xml", ".md", ".log", ".html"})
 ARRAYS = frozenset({".npy", ".npz", ".pkl", ".mat", ".h5", ".hdf5", ".parquet", ".tfrecord"})
 WEIGHTS = frozenset({".safetensors", ".pt", ".pth", ".ckpt", ".onnx"})
@@ -27,7 +19,7 @@ SCREENS = re.compile(r"(screen|desktop|monitor)( *\d+)*", re.IGNORECASE)
 URL = re.compile(r"([a-z][a-z0-9+.-]+):/+", re.IGNORECASE)
 STREAMS = frozenset({"rtsp", "rtsps", "rtmp", "rtmps", "rtp", "udp", "tcp", "srt", "mms", "hls"})
 FRAMES = "mkdir frames && ffmpeg -i {} frames/%06d.jpg"
-HEAD = 16
+HEAD = 32
 """First bytes of a file that tell videos and archives."""
 
 
@@ -113,10 +105,10 @@ def _kind(path: Path) -> str:
             head = file.read(HEAD)
     except OSError:
         return ""
-    if head[4:8] == b"ftyp":
-        return "image" if head[8:12] in (b"avif", b"avis", b"heic", b"heix", b"mif1", b"msf1", b"hevc") else "video"
-    if head[:4] == b"RIFF":
-        return {b"AVI ": "video", b"WEBP": "image"}.get(head[8:12], "")
+    if format_of(head) is not None:
+        return "image"
+    if (head[4:8] == b"ftyp" and head[8:11] != b"crx") or (head[:4] == b"RIFF" and head[8:12] == b"AVI "):
+        return "video"
     starts = {
         b"\x1aE\xdf\xa3": "video",
         b"\x00\x00\x01\xba": "video",
@@ -126,16 +118,5 @@ def _kind(path: Path) -> str:
         b"7z\xbc\xaf": "archive",
         b"Rar!": "archive",
         b"%PDF": "PDF",
-        b"\xff\xd8\xff": "image",
-        b"\x89PNG": "image",
-        b"GIF8": "image",
-        b"BM": "image",
-        b"II*\x00": "image",
-        b"MM\x00*": "image",
     }
     return next((kind for start, kind in starts.items() if head.startswith(start)), "")
-
-
-def may_be_meant(path: Path) -> bool:
-    """Return whether a file that is not read may have been meant: one of an image or a video format."""
-    return path.suffix.lower() in IMAGE_LIKE | VIDEOS

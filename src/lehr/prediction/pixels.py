@@ -17,6 +17,7 @@ from PIL import Image, ImageOps
 from torch import Tensor
 
 from lehr.data.images import decode_image
+from lehr.data.images.depth import to_8_bits
 from lehr.errors import InputError
 
 WANTED = "Give pixels as uint8 (height, width, 3), RGB, 0 to 255"
@@ -48,7 +49,8 @@ def to_pixels(value: object, name: str) -> list[NDArray[np.uint8]]:
     Args:
         value: an image of Pillow; encoded bytes, or an open binary file of them; an array of (height, width),
             (height, width, 1, 3 or 4), or (batch, height, width, channels); a tensor of (channels, height, width) or
-            (batch, channels, height, width). Numbers are 0 to 255, or floating 0 to 1.
+            (batch, channels, height, width). Numbers are 0 to 255, or floating 0 to 1; those of 16 bits are scaled by
+            the bits that they use, as those of files are.
         name: what it is called, for messages.
 
     Returns:
@@ -95,7 +97,10 @@ def _of_pillow(image: Image.Image, name: str) -> NDArray[np.uint8]:
             raise InputError(f"{name}: has no pixels ({image.width} x {image.height}). {WANTED}.")
         shown = ImageOps.exif_transpose(image)
         if shown.mode.startswith(("I", "F")):  # more than 8 bits
-            return _of_array(np.asarray(shown), name, channels_first=False)[0]
+            samples = np.asarray(shown)
+            if samples.dtype.kind == "i" and samples.min() >= 0 and samples.max() < 2**16:
+                samples = samples.astype(np.uint16)
+            return _of_array(samples, name, channels_first=False)[0]
         return np.asarray(shown.convert("RGB"), np.uint8)
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise InputError(f"{name}: cannot be decoded ({error}). Open the image anew, or replace it.") from None
@@ -152,7 +157,9 @@ def _to_bytes(array: NDArray[Any], name: str) -> NDArray[np.uint8]:
         return np.asarray((np.clip(array, 0, 1) * LARGEST).round(), np.uint8)
     if low < 0:
         raise InputError(f"{held}: not pixels, perhaps normalized ones. {WANTED}, or floating 0 to 1.")
-    if high > LARGEST or (array.dtype.kind == "u" and array.dtype.itemsize > 1):
+    if array.dtype.kind == "u" and array.dtype.itemsize == 2:
+        return to_8_bits(array, None)[0]
+    if high > LARGEST:
         raise InputError(f"{held}. {WANTED}: scale them by the largest value that the camera gives.")
     if floating and (array != np.floor(array)).any():
         raise InputError(f"{held}: neither 0 to 1 nor whole numbers. {WANTED}, e.g. image.round().astype(np.uint8).")

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import glob
-import os
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from lehr.data.find_images import is_hidden
-from lehr.data.images import ImageFault, is_image, probe_image, read_image
-from lehr.data.images.kinds import read_suffixes
+from lehr.data.find_images import scan_images
+from lehr.data.images import is_image
+from lehr.data.images.kinds import read_suffixes, unread
+from lehr.data.probing import probe
 from lehr.errors import InputError, nearest_names
-from lehr.prediction.other_sources import describe_file, describe_name, may_be_meant
+from lehr.prediction.other_sources import describe_file, describe_name
+from lehr.sample import Fault, Severity
 
-FIRST, MOST_KINDS, MOST_BROKEN = 3, 5, 5
-"""Files named of those that are left out, endings counted, and broken files named."""
+MOST_KINDS, MOST_BROKEN = 5, 5
+"""Endings counted, and broken files named."""
+BROKEN = frozenset({"dangling-link", "unreadable-folder"})
+"""Kinds of faults of a folder that hide images."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,11 +29,13 @@ class FoundImages:
 
     Attributes:
         images: each once, in the order named; those of folders and globs sorted.
+        broken: links whose image is missing, and folders that cannot be read.
         left_out: files of the folders and globs that are not read, and that may have been meant.
     """
 
     images: tuple[Path, ...]
-    left_out: tuple[Path, ...] = ()
+    broken: tuple[Fault, ...] = ()
+    left_out: tuple[Fault, ...] = ()
 
 
 def find_images(sources: Iterable[str]) -> FoundImages:
@@ -39,48 +44,43 @@ def find_images(sources: Iterable[str]) -> FoundImages:
     Raises:
         InputError: a source names nothing, is no image file, or holds no image.
     """
-    images: list[Path] = []
-    left_out: list[Path] = []
-    for source in sources:
-        found = _of_source(source)
-        images += found.images
-        left_out += found.left_out
-    return FoundImages(tuple(dict.fromkeys(images)), tuple(dict.fromkeys(left_out)))
+    return _joined([_of_source(source) for source in sources])
 
 
-def describe_left_out(paths: Sequence[Path]) -> str:
-    """Count and name files that are not read, in one line."""
-    places = ", ".join(map(str, paths[:FIRST])) + (", ..." if len(paths) > FIRST else "")
-    what = "1 file that is" if len(paths) == 1 else f"{len(paths)} files that are"
-    return f"Not read: {what} of no image format that is known here ({_list_kinds(paths)}): {places}"
+def check_images(found: FoundImages, skip_broken: bool) -> list[Fault]:
+    """Look at the headers and ends of images, before anything is computed.
 
+    Args:
+        found: the images.
+        skip_broken: do not refuse broken ones, which are found again when they are read.
 
-def refuse_broken(images: Sequence[Path]) -> None:
-    """Stop before anything is computed when images are broken, as far as their headers and ends show it.
+    Returns:
+        Notes on how images will be read.
 
     Raises:
-        InputError: some are.
+        InputError: some are broken.
     """
     with ThreadPoolExecutor() as pool:
-        broken = [fault for fault in pool.map(_fault, images) if fault is not None]
-    if broken:
-        more = f"\n... and {len(broken) - MOST_BROKEN} more" if len(broken) > MOST_BROKEN else ""
-        raise InputError(
-            "\n".join(map(str, broken[:MOST_BROKEN]))
-            + f"{more}\n{len(broken)} of {len(images)} images cannot be read. Predict without them by --skip-broken."
-        )
+        faults = [fault for _, own in pool.map(probe, found.images) for fault in own]
+    broken = [*found.broken, *(fault for fault in faults if fault.severity is Severity.ERROR)]
+    if broken and not skip_broken:
+        lines = [f"{fault.path}: {fault.message}" for fault in broken[:MOST_BROKEN]]
+        more = [f"... and {len(broken) - MOST_BROKEN} more"] if len(broken) > MOST_BROKEN else []
+        count = f"{len(broken)} of {len(found.images) + len(found.broken)} images cannot be read."
+        raise InputError("\n".join([*lines, *more, f"{count} Predict without them by --skip-broken."]))
+    return [fault for fault in faults if fault.severity is not Severity.ERROR]
 
 
-def _fault(path: Path) -> ImageFault | None:
-    """Probe an image, and only if that fails decode it: prediction takes whatever can be decoded."""
-    try:
-        probe_image(path)
-    except ImageFault:
-        try:
-            read_image(path)
-        except ImageFault as error:
-            return error
-    return None
+def _joined(parts: Iterable[FoundImages]) -> FoundImages:
+    """Join what was found in several places, each file once."""
+    images: dict[Path, None] = {}
+    broken: dict[Path, Fault] = {}
+    left_out: dict[Path, Fault] = {}
+    for part in parts:
+        images |= dict.fromkeys(part.images)
+        broken |= {fault.path: fault for fault in part.broken}
+        left_out |= {fault.path: fault for fault in part.left_out}
+    return FoundImages(tuple(images), tuple(broken.values()), tuple(left_out.values()))
 
 
 def _of_source(source: str) -> FoundImages:
@@ -101,42 +101,23 @@ def _of_source(source: str) -> FoundImages:
 
 def _of_folder(folder: Path, source: str) -> FoundImages:
     """The images in a folder and the folders in it."""
-    found = _sorted_out(_files_in(folder))
+    found = _in_folder(folder)
     if found.images:
         return found
-    if not os.access(folder, os.R_OK | os.X_OK):
-        raise InputError(f"{source}: the folder cannot be read. Check its permissions.")
-    held = _list_kinds(_files_in(folder)) or "no files"
-    video = next((path for path in found.left_out if describe_file(path)), None)
+    if found.broken:
+        first = found.broken[0]
+        raise InputError(f"{source}: the folder holds no image that can be read. {first.path} {first.message}")
+    held = _list_kinds(path for path in folder.rglob("*") if path.is_file()) or "no files"
+    video = next((fault.path for fault in found.left_out if describe_file(fault.path)), None)
     hint = f"{video}: {describe_file(video)}" if video else _endings()
     raise InputError(f"{source}: the folder holds no images; it holds {held}. {hint}")
 
 
-def _files_in(folder: Path) -> list[Path]:
-    """The files in a folder and the folders in it, links followed, hidden ones passed over."""
-    files: list[Path] = []
-    seen: set[tuple[int, int]] = set()
-    for root, folders, names in os.walk(folder, followlinks=True):
-        known = Path(root).stat()
-        if (known.st_dev, known.st_ino) in seen:  # links that lead in a circle
-            folders.clear()
-            continue
-        seen.add((known.st_dev, known.st_ino))
-        folders[:] = [name for name in folders if not is_hidden(name)]
-        files += [Path(root, name) for name in names if not is_hidden(name)]
-    return sorted(files)
-
-
-def _sorted_out(files: Iterable[Path]) -> FoundImages:
-    """The images among files, and those that are not read but may have been meant."""
-    images: list[Path] = []
-    left_out: list[Path] = []
-    for path in files:
-        if is_image(path):  # a link whose file is gone, too, so that it is named as broken
-            images.append(path)
-        elif may_be_meant(path):
-            left_out.append(path)
-    return FoundImages(tuple(images), tuple(left_out))
+def _in_folder(folder: Path) -> FoundImages:
+    scan = scan_images(folder)
+    broken = tuple(fault for fault in scan.faults if fault.kind in BROKEN)
+    left_out = tuple(replace(fault, severity=Severity.WARNING) for fault in scan.faults if fault.kind not in BROKEN)
+    return FoundImages(tuple(scan.images), broken, left_out)
 
 
 def _of_glob(path: Path, source: str) -> FoundImages:
@@ -147,17 +128,21 @@ def _of_glob(path: Path, source: str) -> FoundImages:
     if not matches:  # brackets may belong to the folder's name
         pattern = str(Path(glob.escape(str(path.parent)), path.name))
         matches = sorted(Path(match) for match in glob.glob(pattern, recursive=True))  # noqa: PTH207
-    images: list[Path] = []
-    left_out: list[Path] = []
-    for match in matches:
-        found = _sorted_out(_files_in(match)) if match.is_dir() else _sorted_out([match])
-        images += found.images
-        left_out += found.left_out or ([match] if not found.images and not match.is_dir() else [])
-    if images:
-        return FoundImages(tuple(images), tuple(left_out))
+    found = _joined(_in_folder(match) if match.is_dir() else _of_match(match) for match in matches)
+    if found.images:
+        return found
     if matches:
         raise InputError(f"{source}: matches no image, only {_list_kinds(matches)}. {_endings()}")
     raise InputError(f"{source}: no such image, folder or glob.{_hint(path)}")
+
+
+def _of_match(path: Path) -> FoundImages:
+    """A file that matches a pattern, as an image or as what is not read."""
+    if is_image(path):
+        return FoundImages((path,))
+    why = unread(path.name)
+    message = "is no image" if why is None else why.reason
+    return FoundImages((), left_out=(Fault("no-image", path, message, severity=Severity.WARNING),))
 
 
 def _hint(path: Path) -> str:
