@@ -100,6 +100,10 @@ KINDS: dict[str, FaultKind] = {
     ),
     "name-as-written": FaultKind("class names that other readers of YAML change", "Put them in quotes"),
     "names-form": FaultKind("class names in an unusual form", "Write names as a list, or as a map from number to name"),
+    "most-labels-missing": FaultKind(
+        "splits most of whose images have no label file, and count as background",
+        "Restore the label files; write empty ones where there is nothing to label",
+    ),
     "no-image": FaultKind(
         "files beside the images that are none", "Nothing needs to be done if they are not to be used"
     ),

@@ -43,9 +43,17 @@ class _Folder:
     links: list[str] = field(default_factory=list)
 
 
-def images_in(folder: Path) -> list[Path]:
-    """All image files in a folder and the folders in it, sorted."""
-    return scan_images(folder).images
+def images_in(folder: Path, faults: list[Fault] | None = None) -> list[Path]:
+    """All image files in a folder and the folders in it, sorted.
+
+    Args:
+        folder: where to look.
+        faults: gets what looks like an image and is not read.
+    """
+    found = scan_images(folder)
+    if faults is not None:
+        faults += found.faults
+    return found.images
 
 
 def scan_images(folder: Path) -> ImageScan:

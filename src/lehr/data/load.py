@@ -14,6 +14,7 @@ from lehr.data.formats.data_format import DataFormat
 from lehr.data.formats.shapes import SHAPES
 from lehr.data.formats.voc import VOC
 from lehr.data.formats.yolo import YOLO, YOLO_FOLDER
+from lehr.data.missing_files import most_labels_missing
 from lehr.errors import InputError
 from lehr.plugins import PluginTable
 from lehr.sample import SPLITS, Dataset, Fault, Sample, Severity
@@ -60,15 +61,21 @@ def _read(source: str, seed: int) -> Dataset:
     if colon and not Path(source).expanduser().exists():
         named = FORMATS.find(name)
         if named is not None:
-            return named.read(rest, seed)
+            return _with_faults(named.read(rest, seed), [])
     for formats in (FORMATS.known, FORMATS.all):
         taken = [(each, reasons) for each in formats() if (reasons := each.recognises(source))]
         if taken:
             (chosen, reasons), *others = taken
             dataset = chosen.read(source, seed)
             notes = [_choice(source, chosen, reasons, other, why) for other, why in others if other.read != chosen.read]
-            return dataclasses.replace(dataset, faults=(*dataset.faults, *notes)) if notes else dataset
+            return _with_faults(dataset, notes)
     raise InputError(_unrecognised(source))
+
+
+def _with_faults(dataset: Dataset, notes: Sequence[Fault]) -> Dataset:
+    """Add what only shows in the data set as a whole."""
+    found = [*most_labels_missing(dataset), *notes]
+    return dataclasses.replace(dataset, faults=(*dataset.faults, *found)) if found else dataset
 
 
 def _choice(source: str, chosen: DataFormat, reasons: Sequence[str], other: DataFormat, why: Sequence[str]) -> Fault:

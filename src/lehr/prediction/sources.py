@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from lehr.data.find_images import scan_images
+from lehr.data.find_images import is_hidden, scan_images
 from lehr.data.images import is_image
 from lehr.data.images.kinds import read_suffixes, unread
 from lehr.data.probing import probe
@@ -128,6 +128,8 @@ def _of_glob(path: Path, source: str) -> FoundImages:
     if not matches:  # brackets may belong to the folder's name
         pattern = str(Path(glob.escape(str(path.parent)), path.name))
         matches = sorted(Path(match) for match in glob.glob(pattern, recursive=True))  # noqa: PTH207
+    fixed = next((i for i, part in enumerate(path.parts) if glob.has_magic(part)), len(path.parts))
+    matches = [match for match in matches if not any(map(is_hidden, match.parts[fixed:]))]
     found = _joined(_in_folder(match) if match.is_dir() else _of_match(match) for match in matches)
     if found.images:
         return found

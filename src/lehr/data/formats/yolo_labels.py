@@ -12,14 +12,15 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from lehr.data.images import ImageFault, probe_image
 from lehr.data.labels.boxes import FoundObjects, find_objects
 from lehr.data.labels.columns import Declared
 from lehr.data.labels.rows import NO_ROWS, LabelRows, read_rows
 from lehr.data.labels.table import LabelTable, join_rows
 from lehr.data.labels.text import UNKNOWN, LabelFault
 from lehr.data.labels.words import Tally, read_words
+from lehr.data.missing_files import labels_without_image
 from lehr.data.objects import CheckedObjects, check_objects, no_objects
+from lehr.data.probing import probe
 from lehr.data.text_files import LEGACY
 from lehr.sample import Fault, Sample
 
@@ -39,12 +40,14 @@ class ImageScan:
         height: of the image, pixels; 0 where it cannot be used.
         rows: of the label file; None where there is none, or where it cannot be used.
         fault: why the image cannot be used; None where it can.
+        note: what its header says that somebody should know; None where that is nothing.
     """
 
     width: int
     height: int
     rows: LabelRows | None
     fault: Fault | None = None
+    note: Fault | None = None
 
 
 def read_splits(
@@ -66,7 +69,7 @@ def read_splits(
     for split, listed in splits.items():
         end += len(listed)
         read[split] = [sample for sample in samples[end - len(listed) : end] if sample is not None]
-    return read, faults
+    return read, [*faults, *labels_without_image(images, labels)]
 
 
 def scan_images(images: Sequence[Path], labels: Sequence[Path]) -> list[ImageScan]:
@@ -82,11 +85,11 @@ def scan_images(images: Sequence[Path], labels: Sequence[Path]) -> list[ImageSca
 
 def scan_image(image: Path, label: Path) -> ImageScan:
     """Read the size of an image and the rows of its label file."""
+    size, faults = probe(image)
+    if size is None:
+        return ImageScan(0, 0, None, *faults)
     try:
-        width, height = probe_image(image)
-        return ImageScan(width, height, read_rows(label))
-    except ImageFault as error:
-        return ImageScan(0, 0, None, Fault(error.kind, error.path, error.reason))
+        return ImageScan(*size, read_rows(label), note=next(iter(faults), None))
     except LabelFault as error:
         return ImageScan(0, 0, None, Fault("unreadable-label", label, str(error)))
 
@@ -166,6 +169,8 @@ def _file_faults(
         elif scan.rows is None:
             message = f"no label file {labels[index]}: the image is taken as background. If it is, write an empty file"
             yield index, Fault("missing-label", images[index], message)
+        if scan.note is not None:
+            yield index, scan.note
 
 
 def _row_faults(table: LabelTable, found: FoundObjects, checked: CheckedObjects) -> Iterator[tuple[int, Fault]]:
