@@ -176,7 +176,8 @@ def _why_empty(split: str, paths: Sequence[Path]) -> str:
     unread = scan_images(first).faults
     if unread:
         more = f" (and {len(unread) - 1} more)" if len(unread) > 1 else ""
-        return f"'{split}': {first} holds no image that is read: {unread[0].path.name}{more} {unread[0].message.rstrip('.')}"
+        why = f"{unread[0].path.name}{more} {unread[0].message.rstrip('.')}"
+        return f"'{split}': {first} holds no image that is read: {why}"
     suffixes = [name.suffix.lower() for name in first.rglob("*") if name.is_file()]
     labels = suffixes.count(".txt")
     if labels:
