@@ -314,7 +314,6 @@ def aligned(read: Painted) -> bool:
         ("L05-confidence-6th", ["confidence"]),
         ("L08b-pose-4x3", ["pose"]),
         ("L08c-pose-2x3", ["pose"]),
-        ("L08e-pose-1x2", ["pose"]),
         ("L08f-pose-yaml", ["pose", "kpt_shape"]),
         ("L16-utf16", ["UTF-16"]),
     ],
@@ -326,6 +325,17 @@ def test_labels_from_the_field_are_read_aloud(case: MakeCase, name: str, words: 
     assert " 0 errors" in done.stdout
     for word in words:
         assert word in done.stdout
+
+
+def test_a_single_keypoint_from_the_field_is_no_triangle(case: MakeCase) -> None:
+    folder = case("L08e-pose-1x2")
+    read = paint_of(folder / "data.yaml")
+    assert read.count == 0 and not read.misaligned
+    with pytest.raises(InputError, match="a box with keypoints"):
+        refuse_unusable(read.dataset)
+    yaml = folder / "data.yaml"
+    yaml.write_text(yaml.read_text() + "\nkpt_shape: [1, 2]\n")
+    assert aligned(paint_of(yaml))
 
 
 def test_a_name_for_an_id_from_the_field_is_refused_with_its_line(case: MakeCase) -> None:

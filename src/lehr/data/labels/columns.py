@@ -129,7 +129,7 @@ def _read_sixth(table: LabelTable, rows: Rows, columns: Columns) -> None:
             "the first could be a confidence" if shares[:, 0].all() and whole[:, 1].all() else "the first is no class"
         )
         columns.refuse(table, rows, f"{{}} have six numbers, and {cause}. Write '{FORM}'")
-    elif _reach(values[:, 1:5]) > 0.2 and _reach(values[:, 2:6]) <= CERTAIN:
+    elif _reach(values[:, 1:5]) > 0 and _reach(values[:, 2:6]) == 0:
         cause = "the box seems to begin at the third, behind a confidence or an index"
         columns.refuse(table, rows, f"{{}} have six numbers, and {cause}. Write '{FORM}'")
     elif shares[:, 5].all():

@@ -49,12 +49,18 @@ def classify_long(values: NDArray[np.float64], sizes: NDArray[np.float64]) -> Lo
         return Long.POLYGON
     corners = (values / np.tile(unit, numbers // 2)).reshape(n, -1, 2)
     fits = boxed & _in_box(values[:, :4], values[:, 4:].reshape(n, -1, 2))
+    if (numbers - 4) % 3 == 0:  # or keypoints with a confidence each
+        with_confidence = boxed & _in_box(values[:, :4], values[:, 4:].reshape(n, -1, 3)[:, :, :2])
+        if with_confidence.mean() >= 0.95:
+            return Long.KEYPOINTS if n >= ENOUGH and fits.mean() < 0.5 else Long.DOUBTFUL
     if _is_closed(corners) or are_parallelograms(corners, 0.03 if fits.mean() > 0.5 else 0.3):
         return Long.POLYGON
     strange = ~_is_outline(corners)
     if fits.mean() >= 0.95:
-        enough = n >= ENOUGH and strange.sum() >= (3 if numbers == 6 else 1) and strange.mean() >= 0.05
-        return Long.KEYPOINTS if enough else Long.DOUBTFUL
+        triangles = numbers == 6  # may have one corner far from the others
+        share, rows = (0.5, 2 * ENOUGH) if triangles else (0.15, ENOUGH)
+        proven = n >= rows and strange.mean() >= share and strange.sum() > 1
+        return Long.KEYPOINTS if proven else Long.DOUBTFUL
     return Long.DOUBTFUL if fits.mean() > 0.5 and strange.mean() >= 0.1 else Long.POLYGON
 
 

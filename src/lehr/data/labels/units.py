@@ -121,17 +121,32 @@ def _shares(values: NDArray[np.float64]) -> Units:
     nothing = np.zeros(len(values), np.bool_)
     sizes = np.ones((len(values), 2))
     corners = _corners(Form.SHARES, values)
-    outside = np.asarray(((corners < -0.02) | (corners > 1.02)).any(1))
-    if outside.sum() < FAILURES or outside.mean() < 0.2:
+    outside = np.any((corners < -0.02) | (corners > 1.02), axis=1)
+    others = [form for form in (Form.CORNER_SHARES, Form.TOP_LEFT_SHARES) if _fits(form, values, sizes).all()]
+    if outside.sum() >= FAILURES and outside.mean() >= 0.2 and len(others) == 1 and len(values) >= ENOUGH:
+        return Units(others[0], nothing)
+    if outside.sum() >= FAILURES and others:
+        reason = f"{{}} reach outside their images, but all boxes would be inside if they were {others[0].value}"
+    elif len(values) > 1 and (outside.all() or (outside.sum() >= FAILURES and outside.mean() >= 0.5)):
+        reason = "{} hold boxes that reach outside their images, most of all there are"
+    elif len(values) >= ENOUGH // 2 and Form.CORNER_SHARES in others and _move_together(values):
+        reason = f"{{}} are more likely {Form.CORNER_SHARES.value}: the third number follows the first"
+        outside = ~nothing
+    else:
         return Units(Form.SHARES, nothing)
-    form = _only_fit((Form.SHARES, Form.CORNER_SHARES, Form.TOP_LEFT_SHARES), values, sizes)
-    if form is not None and form is not Form.SHARES and len(values) >= ENOUGH:
-        return Units(form, nothing)
-    if form is None and outside.mean() < 0.5:
-        return Units(Form.SHARES, nothing)
-    guess = "" if form is None else f"; they could be {form.value}"
-    reason = f"{{}} hold boxes that reach outside their images, most of all there are{guess}. Write centre and size"
-    return Units(Form.SHARES, outside, reason)
+    return Units(Form.SHARES, outside, f"{reason}. Write centre and size, as shares of the image")
+
+
+def _move_together(values: NDArray[np.float64]) -> bool:
+    """Return whether x and y of the second pair rise and fall with those of the first, as those of corners do.
+
+    Boxes that begin at the image's own corner do so, too.
+    """
+    varied = np.ptp(values, axis=0).min() > 1e-6
+    at_corner = (values[:, 2:] > 1.95 * values[:, :2]).all(1).mean() > 0.5
+    return bool(varied and not at_corner) and all(
+        np.corrcoef(values[:, axis], values[:, axis + 2])[0, 1] > 0.9 for axis in (0, 1)
+    )
 
 
 def _pixels(values: NDArray[np.float64], sizes: NDArray[np.float64]) -> Units:
