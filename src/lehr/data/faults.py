@@ -43,6 +43,7 @@ KINDS: dict[str, FaultKind] = {
     "categories-differ": FaultKind(
         "COCO JSON whose categories differ from those of the first, matched by name", "Name them alike in all"
     ),
+    "class-list": FaultKind("lists of classes", "Name in them all classes that occur"),
     "class-names": FaultKind("names of classes instead of their ids, read as ids", "Nothing needs to be done"),
     "class-out-of-range": FaultKind("classes that the data set does not name", "Correct the labels, or 'names'"),
     "damaged-image": FaultKind(
@@ -60,6 +61,7 @@ KINDS: dict[str, FaultKind] = {
         "Write all with 8 bits, scaled alike",
     ),
     "crowd": FaultKind("places with crowd regions, not trained on or evaluated", "Nothing needs to be done"),
+    "deleted-object": FaultKind("files with objects marked as deleted, not used", "Nothing needs to be done"),
     "difficult": FaultKind(
         "objects marked as difficult, trained on but not evaluated", "Give --difficult ignore to train without them"
     ),
@@ -85,10 +87,10 @@ KINDS: dict[str, FaultKind] = {
     "keypoints": FaultKind("labels with keypoints, whose boxes are used", "Nothing needs to be done"),
     "label-encoding": FaultKind("label files in other encodings than UTF-8, read", "Nothing needs to be done"),
     "label-header": FaultKind("headers in label files, passed over", "Nothing needs to be done"),
-    "label-writing": FaultKind("other ways of writing numbers, read", "Nothing needs to be done"),
     "label-without-image": FaultKind(
         "label files without an image, not used", "Restore the images, or remove the label files"
     ),
+    "label-writing": FaultKind("other ways of writing numbers, read", "Nothing needs to be done"),
     "list-form": FaultKind("lists of images that are read otherwise than they stand", "Compare what is read with them"),
     "malformed-line": FaultKind("labels that cannot be understood, skipped", "Correct or remove them"),
     "merged-image": FaultKind(
@@ -109,16 +111,35 @@ KINDS: dict[str, FaultKind] = {
     ),
     "no-splits": FaultKind("data sets that are not divided", "Divide them: lehr data split SOURCE --out FOLDER"),
     "other-place": FaultKind("paths that were found elsewhere than they say", "Correct them if others are meant"),
+    "names-other-image": FaultKind(
+        "labels that name another image than that of their own name, used for the latter", "Compare a few of them"
+    ),
     "other-size": FaultKind(
         "images of another size than their labels are for, skipped",
         "Restore the images that were labelled, or export the labels anew",
     ),
     "other-task": FaultKind("data for another task than detection", "Nothing needs to be done if boxes are wanted"),
+    "other-xml": FaultKind("XML files that are no annotations, passed over", "Nothing needs to be done"),
     "polygon": FaultKind("polygons, whose bounding boxes are used", "Nothing needs to be done"),
+    "rotated-box": FaultKind(
+        "boxes that are turned, around which upright ones are used", "Label upright boxes where these are too large"
+    ),
+    "same-name": FaultKind(
+        "images that share a name with one whose label file is not theirs, not used", "Give each a name of its own"
+    ),
+    "similar-classes": FaultKind(
+        "classes whose names are nearly the same, kept apart", "Give them one name where they are one"
+    ),
     "size-disagrees": FaultKind(
         "labels that state another size than their image has", "Export the labels anew, or restore the image"
     ),
     "too-large-image": FaultKind("images that are too large to be read", "Reduce them, or cut them into tiles"),
+    "split-made": FaultKind(
+        "data sets whose splits are not given as they are used", "Write a list for each, or use `lehr data split`"
+    ),
+    "swapped-corners": FaultKind(
+        "files with boxes whose corners are exchanged, read all the same", "Compare a few with their images"
+    ),
     "truncated-image": FaultKind("images that are cut off", "Copy them again or remove them"),
     "turned-image": FaultKind(
         "COCO JSON of images that EXIF turns", "Look at some, or store the images upright and label them anew"
@@ -132,6 +153,7 @@ KINDS: dict[str, FaultKind] = {
         "Install their decoder (`pip install lehr[formats]`) or convert them",
     ),
     "unreadable-folder": FaultKind("folders that cannot be read", "Give yourself access, or remove them"),
+    "unused-image": FaultKind("images in no split, not used", "Add them to a list, or move them into a split's folder"),
     "unreadable-image": FaultKind("images that cannot be read", "Replace or remove them"),
     "unreadable-label": FaultKind("label files that cannot be read", "Restore or remove them"),
     "unused-key": FaultKind("keys that are not used", "Nothing needs to be done if they are of other programs"),

@@ -46,13 +46,13 @@ def test_voc_edges_are_the_first_and_last_pixel_counted_from_one(tmp_path: Path)
     (folder / "0.xml").write_text(XML.format(1, 3, 64, 5, name="cat"))
     dataset = load_dataset(str(folder))
     boxes = [sample.boxes.tolist() for samples in dataset.splits.values() for sample in samples]
-    assert boxes == [[[0, 2, 64, 5]]] and not dataset.faults
+    assert boxes == [[[0, 2, 64, 5]]] and [fault.kind for fault in dataset.faults] == ["split-made"]
 
 
 def test_a_bare_folder_is_split_by_the_seed_and_each_split_has_each_class(tmp_path: Path) -> None:
     folder = make_voc(tmp_path / "bare")
     dataset = load_dataset(str(folder))
-    assert dataset.names == ("cat", "dog") and not dataset.faults
+    assert dataset.names == ("cat", "dog") and [fault.kind for fault in dataset.faults] == ["split-made"]
     assert [len(dataset.splits[split]) for split in ("train", "val")] == [7, 3]
     for samples in dataset.splits.values():
         assert set(np.concatenate([sample.classes for sample in samples]).tolist()) == {0, 1}
@@ -76,7 +76,8 @@ def test_faults_of_xml_files_are_told_with_file_and_line(tmp_path: Path) -> None
         ("missing-label", "2.png", None),
         ("malformed-line", "3.xml", 2),
         ("unreadable-label", "4.xml", None),
-        ("size-disagrees", "5.xml", None),
+        ("other-size", "5.png", None),
+        ("split-made", "bare", None),
     }
 
 
