@@ -12,8 +12,9 @@ import torch
 from lehr.callbacks.callback import FunctionCallback
 from lehr.config import build_config
 from lehr.data.cache import ImageStore
-from lehr.data.check import refuse_unusable
-from lehr.data.load import load_dataset, require_split, with_class_order
+from lehr.data.check import faults_of_split, refuse_unusable
+from lehr.data.faults import describe_faults
+from lehr.data.load import load_dataset, require_split
 from lehr.data.loader import EvalBatches, Loader
 from lehr.data.requests import eval_requests
 from lehr.detections import Detections
@@ -21,6 +22,7 @@ from lehr.errors import LehrError
 from lehr.evaluation.background import background_notes, require_labels
 from lehr.evaluation.crowding import crowding_notes
 from lehr.evaluation.evaluator import Evaluation, evaluate
+from lehr.evaluation.shared_classes import share_classes
 from lehr.models.detection import DetectionModel
 from lehr.models.family import find_family, known_case
 from lehr.models.scale import rounded_size
@@ -171,7 +173,7 @@ class Detector:
         iou: float = 0.7,
         max_det: int = 300,
     ) -> Evaluation:
-        """Evaluate on a split of a data set.
+        """Evaluate on a split of a data set, on the classes that it shares with the model.
 
         Args:
             data: what `--data` takes.
@@ -187,7 +189,7 @@ class Detector:
             max_det: most detections an image.
 
         Raises:
-            InputError: the data cannot be used, or has other classes.
+            InputError: the data cannot be used, or has no class that the model knows.
         """
         model = self.model
         dataset = load_dataset(data)
@@ -196,14 +198,28 @@ class Detector:
             dataset = as_one_class(dataset)
         samples = require_split(dataset, split, objects=False)
         require_labels(samples, dataset.source, split)
-        samples = with_class_order(samples, dataset.names, model.names, data)
+        one = single_cls and len(dataset.names) == len(model.names) == 1  # whatever it is called
+        shared = share_classes(samples, model.names if one else dataset.names, model.names, data)
+        samples = shared.samples
         store = ImageStore(samples, self._imgsz(imgsz))
         loader = Loader(EvalBatches(store, self._imgsz(imgsz), square), workers)
         requests = eval_requests(store, batch)
         with preserve_process_state(), tuned_malloc():
             configure_backend(self.device)
-            evaluation = evaluate(model, samples, loader, requests, confidence=conf, iou=iou, max_det=max_det)
-        return dataclasses.replace(evaluation, notes=(*background_notes(samples), *crowding_notes(samples, max_det)))
+            evaluation = evaluate(
+                model,
+                samples,
+                loader,
+                requests,
+                confidence=conf,
+                iou=iou,
+                max_det=max_det,
+                names=shared.names,
+                columns=shared.columns,
+            )
+        faults = describe_faults(faults_of_split(dataset, split))
+        cannot = [*background_notes(samples), *crowding_notes(samples, max_det)]
+        return dataclasses.replace(evaluation, notes=(*faults, *shared.notes, *cannot))
 
     def predict(
         self,

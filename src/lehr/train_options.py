@@ -193,7 +193,7 @@ class TrainOptions(TypedDict, total=False):
     augmentation: Sequence[str]
     """An augmentation of a package, or your code as package.module:object; =PROBABILITY may follow; repeatable."""
     amp: Literal["auto", "bf16", "fp16", "off"]
-    """Mixed precision, checked on this model and its images first; `auto`: what the device has, bfloat16 or float16."""
+    """Mixed precision, checked on this model and its images first; `auto`: bfloat16 or float16 on a GPU that has it."""
     augment_on: Literal["auto", "cpu", "device"]
     """Place where training samples are drawn; `auto`: on a GPU where there is one, else on the CPU."""
     compile: Literal["off", "default", "max"]

@@ -6,6 +6,7 @@ import csv
 import multiprocessing
 import os
 import signal
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from lehr.checkpoint.format import read_checkpoint
 from lehr.checkpoint.writer import AsyncWriter
 from lehr.errors import LehrError, Stopped
 from lehr.models.weights import load_model
-from lehr.runtime.console import Console, Terminal
+from lehr.runtime.console import Console
 
 
 @pytest.fixture
@@ -266,7 +267,7 @@ def test_a_log_that_cannot_be_opened_ends_no_run(tmp_path: Path, capsys: pytest.
     assert "told all the same" in capsys.readouterr().out
 
 
-def test_closing_the_terminal_does_not_end_a_run(data: Path, tmp_path: Path) -> None:
+def test_closing_the_terminal_does_not_end_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class Closed:
         encoding = "utf-8"
 
@@ -282,7 +283,8 @@ def test_closing_the_terminal_does_not_end_a_run(data: Path, tmp_path: Path) -> 
         def fileno(self) -> int:
             raise OSError
 
-    with Console(tmp_path / "train.log", Terminal(file=Closed())) as output:  # type: ignore[arg-type]
+    monkeypatch.setattr(sys, "stdout", Closed())
+    with Console(tmp_path / "train.log") as output:
         output.say("first")
         output.say("second")
     assert (tmp_path / "train.log").read_text() == "first\nsecond\n"

@@ -109,6 +109,9 @@ def test_missing_labels_are_loud_in_training(case: MakeCase) -> None:
     small = ["--model", "yolov8n", "--width", "0.125", "--imgsz", "64", "--epochs", "1", "--batch", "4"]
     done = lehr("train", "--data", "data.yaml", *small, "--device", "cpu", cwd=folder)
     assert "7 of 8 images of 'train' have no label file" in done.stdout + done.stderr
+    weights = next((folder / "runs").rglob("best.safetensors"))
+    done = lehr("val", "--weights", weights, "--data", "data.yaml", "--device", "cpu", cwd=folder)
+    assert "5 of 6 images of 'val' have no label file" in done.stdout + done.stderr
 
 
 def save_as(data: Path, suffix: str, orientation: int = 1, save: Save | None = None) -> None:

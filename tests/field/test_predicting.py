@@ -239,3 +239,38 @@ def test_a_folder_to_write_is_checked_before_the_work(tmp_path: Path, command: l
     ):
         done = lehr("data", *command, "none.yaml", "--out", place, cwd=tmp_path, code=2)
         assert f"{place}: " in done.stderr and words in done.stderr and "none.yaml" not in done.stderr
+
+
+def test_a_split_is_evaluated_on_the_classes_that_are_shared(case: MakeCase, weights: Path) -> None:
+    folder = case("P08-val-variants")
+    plain = lehr("val", "--weights", weights, "--data", "data.yaml", "--json", "plain.json", cwd=folder)
+    assert "Not evaluated" not in plain.stdout and "Not counted" not in plain.stdout
+    for data, words in (
+        ("reorder.yaml", []),
+        ("more.yaml", ["Not evaluated: 1 class that the weights do not know: bird"]),
+        ("two.yaml", ["Evaluated: the 1 class", "Not counted: detections of 1 class", "cat"]),
+    ):
+        if data == "two.yaml":  # its labels are numbered by two names
+            for label in (folder / "labels" / "val").iterdir():
+                rows = [row for row in label.read_text().splitlines() if row.startswith("0")]
+                label.write_text("".join(f"{row}\n" for row in rows))
+        done = lehr("val", "--weights", weights, "--data", data, cwd=folder)
+        assert all(word in done.stdout for word in words), done.stdout
+    done = lehr("val", "--weights", weights, "--data", "data.yaml", "--split", "test", cwd=folder, code=2)
+    assert "has no split 'test'; it has train, val" in done.stderr
+
+
+def test_a_folder_where_only_some_classes_occur_is_evaluated(case: MakeCase, weights: Path) -> None:
+    folder = case("V17-val-other-folder")
+    done = lehr("val", "--weights", weights, "--data", "other", "--split", "val", cwd=folder)
+    assert "Not counted: detections of 1 class that the data set does not have: dog." in done.stdout
+
+
+def test_a_thousand_classes_have_no_precision_where_nothing_is_found(case: MakeCase, tmp_path: Path) -> None:
+    data = case("T10-1000-classes") / "data.yaml"
+    names = tuple(f"class_{number}" for number in range(1000))
+    save_weights(build_model("yolov8n", names, 96, width=0.125), tmp_path / "w.safetensors")
+    metrics = Detector.load(tmp_path / "w.safetensors", device="cpu").val(str(data), conf=0.9).metrics
+    assert metrics.instances and {each.precision for each in metrics.classes.values()} == {0.0, None}
+    done = lehr("val", "--weights", tmp_path / "w.safetensors", "--data", data, cwd=tmp_path)
+    assert max(map(len, done.stdout.splitlines())) < 250

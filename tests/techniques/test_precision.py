@@ -15,7 +15,7 @@ from lehr.models.build import build_model
 from lehr.models.detection import DetectionModel
 from lehr.options import LossOptions
 from lehr.techniques import precision as module
-from lehr.techniques.precision import Precision, autocast, new_scaler, safer, wanted_precision
+from lehr.techniques.precision import Precision, autocast, faster_on_request, new_scaler, safer, wanted_precision
 from lehr.techniques.precision_check import PrecisionCheck, check_precision
 
 CPU = torch.device("cpu")
@@ -170,9 +170,21 @@ def test_precisions_are_chosen_by_what_the_hardware_has(monkeypatch: pytest.Monk
     assert safer(Precision.FLOAT16, cuda) is Precision.FLOAT32
     has.add(torch.bfloat16)
     assert wanted_precision("auto", cuda) is Precision.BFLOAT16
+    assert wanted_precision("auto", CPU) is Precision.FLOAT32  # bfloat16 costs accuracy, and wins little there
+    assert wanted_precision("bf16", CPU) is Precision.BFLOAT16
     assert wanted_precision("off", cuda) is Precision.FLOAT32
     assert safer(Precision.FLOAT16, cuda) is Precision.BFLOAT16
     assert safer(Precision.BFLOAT16, cuda) is Precision.FLOAT32
+
+
+def test_a_cpu_that_could_compute_faster_says_how(monkeypatch: pytest.MonkeyPatch) -> None:
+    has = {torch.bfloat16}
+    monkeypatch.setattr(module, "native", lambda device, dtype: dtype in has)
+    monkeypatch.setattr(module, "works", lambda device, dtype: True)
+    assert "--amp bf16" in (faster_on_request("auto", CPU) or "")
+    assert faster_on_request("off", CPU) is None and faster_on_request("auto", torch.device("cuda")) is None
+    has.clear()
+    assert faster_on_request("auto", CPU) is None
 
 
 def test_only_float16_needs_a_scale() -> None:

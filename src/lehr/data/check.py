@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from lehr.data.groups import content_digest
 from lehr.data.images import ImageFault, decode_file
 from lehr.errors import InputError
-from lehr.sample import REFUSED, Dataset, Fault, Severity
+from lehr.sample import REFUSED, Dataset, Fault, Sample, Severity
 
 
 def check_dataset(dataset: Dataset) -> list[Fault]:
@@ -49,6 +49,20 @@ def refuse_unusable(dataset: Dataset, skip_broken: bool = False) -> None:
         raise InputError(
             f"{_few(dataset.broken)}\nRepair or remove what is broken, or train without it by --skip-broken."
         )
+
+
+def faults_of_split(dataset: Dataset, split: str) -> list[Fault]:
+    """The faults of a data set that may concern a split: all but those in images and labels of other splits."""
+    if not dataset.faults:
+        return []
+    own = _files(dataset.splits.get(split, ()))
+    others = set().union(*(_files(samples) for name, samples in dataset.splits.items() if name != split)) - own
+    return [fault for fault in dataset.faults if fault.path not in others]
+
+
+def _files(samples: Sequence[Sample]) -> set[Path | None]:
+    """The images and label files of some samples."""
+    return {path for sample in samples for path in (sample.path, sample.label_path)}
 
 
 def _few(faults: Iterable[Fault], limit: int = 5) -> str:

@@ -6,8 +6,6 @@ import dataclasses
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
-import numpy as np
-
 from lehr.data.find_images import images_in
 from lehr.data.formats.coco import COCO
 from lehr.data.formats.data_format import DataFormat
@@ -126,25 +124,3 @@ def require_split(dataset: Dataset, split: str, objects: bool = True) -> Sequenc
     if objects and not any(len(sample.classes) for sample in samples):
         raise InputError(f"{dataset.source}: no image of the split '{split}' has an object. Run `lehr data check`.")
     return samples
-
-
-def with_class_order(
-    samples: Sequence[Sample], names: tuple[str, ...], wanted: tuple[str, ...], source: str
-) -> Sequence[Sample]:
-    """Samples whose classes are numbered as somebody else numbers the same names.
-
-    Args:
-        samples: numbered by `names`.
-        names: the data set's class names.
-        wanted: the same names in another order.
-        source: the data set, for messages.
-
-    Raises:
-        InputError: the names are not the same.
-    """
-    if names == wanted:
-        return samples
-    if set(names) != set(wanted):
-        raise InputError(f"{source}: its classes are {', '.join(names)}, but the weights know {', '.join(wanted)}.")
-    order = np.array([wanted.index(name) for name in names], np.int64)
-    return [sample.renumbered(order) for sample in samples]

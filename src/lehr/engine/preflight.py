@@ -28,7 +28,7 @@ from lehr.runtime.atomic_write import atomic_file
 from lehr.runtime.device import set_deterministic, wait_for
 from lehr.techniques.freezing import freeze_bn_stats
 from lehr.techniques.multi_scale import SizeRange, model_input
-from lehr.techniques.precision import Precision, safer, wanted_precision
+from lehr.techniques.precision import Precision, faster_on_request, safer, wanted_precision
 from lehr.techniques.precision_check import PrecisionCheck, check_precision
 from lehr.techniques.precision_support import works
 
@@ -125,6 +125,8 @@ def choose_precision(
     choice = ranks.broadcast_from_rank0(lambda: _choose(config, forward_loss, first_batch, say))
     if not choice.checks and config.speed.amp == "auto" and forward_loss.device.type != "cpu":
         say(f"Mixed precision is off: {forward_loss.device} has nothing faster than float32.")
+    if (hint := faster_on_request(config.speed.amp, forward_loss.device)) is not None:
+        say(hint)
     return choice
 
 

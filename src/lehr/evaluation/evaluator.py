@@ -49,7 +49,7 @@ class Evaluation:
         seconds: seconds an image, by stage.
         loss: each part of the loss, an image; None when it was not measured.
         faults: what is wrong with each image that could not be read any more and was left out.
-        notes: what the numbers cannot show of this split, a line each.
+        notes: what the numbers cannot show of this split, and what of it was not evaluated, a line each.
     """
 
     metrics: Metrics
@@ -60,7 +60,8 @@ class Evaluation:
 
     def as_dict(self) -> dict[str, Any]:
         """The numbers and seconds by name, as JSON can hold them."""
-        return {**dataclasses.asdict(self.metrics), "seconds": dataclasses.asdict(self.seconds)}
+        notes = {"notes": list(self.notes)} if self.notes else {}
+        return {**dataclasses.asdict(self.metrics), "seconds": dataclasses.asdict(self.seconds), **notes}
 
 
 class EvaluationStopped(Exception):
@@ -124,6 +125,8 @@ def evaluate(
     confidence: float = 0.001,
     iou: float = 0.7,
     max_det: int = 300,
+    names: Sequence[str] | None = None,
+    columns: Sequence[int] | None = None,
     on_batch: Callable[[int], None] = lambda done: None,
     ranks: Ranks = ALONE,
     stop: Callable[[], bool] = lambda: False,
@@ -145,6 +148,8 @@ def evaluate(
         confidence: lowest score of a detection.
         iou: overlap from which a detection is a repetition.
         max_det: most detections an image.
+        names: the classes of the samples; None for all of the model.
+        columns: the model's class that each of them is; detections of others are not looked at. None for all.
         on_batch: called after each batch with the count of images done, by this process.
         ranks: the processes that evaluate together, with equal models.
         stop: asked after each batch whether to leave the rest.
@@ -154,12 +159,14 @@ def evaluate(
         InputError: an image cannot be read, or with a tolerant loader none can.
     """
     device = next(model.parameters()).device
+    taken = None if columns is None else torch.tensor(columns, device=device)
     spent = np.zeros(3)
     losses: list[Tensor] = []
     seen: list[tuple[list[int], tuple[str, ...]]] = []
     stopped = False
 
     def find(boxes: Tensor, scores: Tensor, batch: Batch) -> Rows:
+        scores = scores if taken is None else scores[..., taken]
         found = suppress(boxes, scores, confidence=confidence, iou=iou, max_det=max_det).cpu()
         return in_image_pixels(found, batch, samples)
 
@@ -198,7 +205,7 @@ def evaluate(
         if any(stopped for _, stopped in gather):
             return None
         batches = ranks.unstripe([found for found, _ in gather])
-        return _evaluation(batches, samples, model.names, max_det, spent / max(done, 1), loss is not None)
+        return _evaluation(batches, samples, names or model.names, max_det, spent / max(done, 1), loss is not None)
 
     result = ranks.broadcast_from_rank0(evaluation)
     if result is None:
@@ -226,7 +233,7 @@ class _OfBatch:
 def _evaluation(
     batches: Sequence[_OfBatch],
     samples: Sequence[Sample],
-    names: tuple[str, ...],
+    names: Sequence[str],
     max_det: int,
     seconds: NDArray[np.float64],
     with_loss: bool,

@@ -16,7 +16,7 @@ class SpeedOptions(Options):
     fixed_because = "the numbers before and after would be rounded in different ways"
 
     amp: Literal["auto", "bf16", "fp16", "off"] = "auto"
-    """Mixed precision, checked on this model and its images first; `auto`: what the device has, bfloat16 or float16."""
+    """Mixed precision, checked on this model and its images first; `auto`: bfloat16 or float16 on a GPU that has it."""
     augment_on: Literal["auto", "cpu", "device"] = "auto"
     """Place where training samples are drawn; `auto`: on a GPU where there is one, else on the CPU."""
     compile: Annotated[Literal["off", "default", "max"], ON_RESUME] = "off"

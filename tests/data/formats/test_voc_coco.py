@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from tests.conftest import MakeYolo, draw_squares
 
-from lehr.data.load import load_dataset, with_class_order
+from lehr.data.load import load_dataset
 from lehr.errors import InputError
 
 XML = (
@@ -150,12 +150,3 @@ def test_what_is_no_data_set_is_refused_with_what_would_be(tmp_path: Path, make_
     (root / "data.yaml").rename(root / "another.yaml")
     with pytest.raises(InputError, match="several data YAMLs"):
         load_dataset(str(root))
-
-
-def test_classes_are_matched_by_name(tmp_path: Path) -> None:
-    dataset = load_dataset(str(make_voc(tmp_path / "bare")))
-    samples = dataset.splits["train"]
-    turned = with_class_order(samples, dataset.names, ("dog", "cat"), "bare")
-    assert [(1 - s.classes).tolist() for s in samples] == [s.classes.tolist() for s in turned]
-    with pytest.raises(InputError, match="cat, dog"):
-        with_class_order(samples, dataset.names, ("cat", "fish"), "bare")

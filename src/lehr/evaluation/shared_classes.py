@@ -1,0 +1,137 @@
+"""The classes that weights and a data set share: evaluated, while those of one side alone are named and left out.
+
+A class is matched by its name, whatever its number. A name that differs only in case, blanks, hyphens and underscores
+is taken as the same where that is certain, and said.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from lehr.errors import InputError
+from lehr.sample import Sample
+
+NAMED = 10
+"""Classes named in a line."""
+
+
+@dataclass(frozen=True, slots=True)
+class SharedClasses:
+    """A split as weights are evaluated on it.
+
+    Attributes:
+        samples: the split; its classes are indices into `names`, and what is of other classes is not in it.
+        names: the classes that are evaluated, as the weights name them, in their order.
+        columns: the class of the weights that each of them is.
+        notes: what is not evaluated, a line each.
+    """
+
+    samples: Sequence[Sample]
+    names: tuple[str, ...]
+    columns: tuple[int, ...]
+    notes: tuple[str, ...] = ()
+
+
+def share_classes(samples: Sequence[Sample], names: Sequence[str], known: Sequence[str], source: str) -> SharedClasses:
+    """Restrict a split to the classes that weights know, numbered in the order of the weights.
+
+    Args:
+        samples: the split, numbered by `names`.
+        names: the data set's class names.
+        known: the class names of the weights.
+        source: the data set, for messages.
+
+    Raises:
+        InputError: there is no such class, or all objects are of others.
+    """
+    same = _same_names(names, known)
+    columns = tuple(sorted(same.values()))
+    if not columns:
+        raise InputError(_no_class(names, known, source))
+    shared = tuple(known[column] for column in columns)
+    if tuple(names) == shared:
+        return SharedClasses(samples, shared, columns, _notes(names, known, same, Counter()))
+    order = np.array([columns.index(same[name]) if name in same else -1 for name in names], np.int64)
+    foreign: Counter[str] = Counter()
+    for sample in samples:
+        foreign.update(names[number] for number in sample.classes[order[sample.classes] < 0].tolist())
+    restricted = [sample.renumbered(order) for sample in samples]
+    if foreign and not any(len(sample.classes) for sample in restricted):
+        raise InputError(
+            f"{source}: {_objects(foreign.total())} in the split, all of classes that the weights do not know "
+            f"({_listed(foreign)}). The weights know {_listed(known)}."
+        )
+    return SharedClasses(restricted, shared, columns, _notes(names, known, same, foreign))
+
+
+def _same_names(names: Sequence[str], known: Sequence[str]) -> dict[str, int]:
+    """The class of the weights that each class of the data set is, by its name; classes without one are absent."""
+    numbers = {name: number for number, name in enumerate(known)}
+    exact = {name: numbers[name] for name in names if name in numbers}
+    left = [name for name in names if name not in exact]
+    free = sorted(set(range(len(known))) - set(exact.values()))
+    folded, theirs = Counter(map(_folded, left)), Counter(_folded(known[number]) for number in free)
+    by_form = {_folded(known[number]): number for number in free}
+    alike = {name: by_form[_folded(name)] for name in left if folded[_folded(name)] == theirs[_folded(name)] == 1}
+    return exact | alike
+
+
+def _folded(name: str) -> str:
+    """A name without what writers differ in."""
+    return re.sub(r"[\s_-]+", " ", name.strip()).casefold()
+
+
+def _notes(names: Sequence[str], known: Sequence[str], same: dict[str, int], foreign: Counter[str]) -> tuple[str, ...]:
+    """Describe what is not evaluated, and names that are taken as the same."""
+    notes = []
+    alike = [f"'{name}' is '{known[number]}'" for name, number in same.items() if name != known[number]]
+    unknown = [name for name in names if name not in same]
+    taken = set(same.values())
+    unnamed = [name for number, name in enumerate(known) if number not in taken]
+    if alike:
+        notes.append(f"Names taken as the same, though the weights write them otherwise: {_cut(alike)}.")
+    if unknown or unnamed:
+        shared = [known[number] for number in sorted(same.values())]
+        notes.append(f"Evaluated: the {_count(len(shared))} that weights and data share: {_listed(shared)}.")
+    if unknown:
+        counted = [f"{name} ({_objects(foreign[name])})" for name in unknown]
+        notes.append(f"Not evaluated: {_count(len(unknown))} that the weights do not know: {_cut(counted)}.")
+    if unnamed:
+        notes.append(
+            f"Not counted: detections of {_count(len(unnamed))} that the data set does not have: {_listed(unnamed)}."
+        )
+    return tuple(notes)
+
+
+def _no_class(names: Sequence[str], known: Sequence[str], source: str) -> str:
+    """Say that no class is shared, and what is likely the cause."""
+    message = f"{source}: has no class of the weights. It has {_listed(names)}; the weights know {_listed(known)}."
+    if tuple(known) == ("object",):
+        return f"{message} They were trained with all classes as one: give --single-cls."
+    if tuple(names) == ("object",):
+        return f"{message} Leave out --single-cls: these weights were trained with several classes."
+    if len(names) == len(known):
+        return f"{message} If they are the same under other names, name them in the data set as in the training."
+    return f"{message} Evaluate on a data set with classes of the weights."
+
+
+def _count(classes: int) -> str:
+    return "1 class" if classes == 1 else f"{classes} classes"
+
+
+def _objects(count: int) -> str:
+    return "1 object" if count == 1 else f"{count or 'no'} objects"
+
+
+def _listed(names: Sequence[str] | Counter[str]) -> str:
+    return _cut(list(names))
+
+
+def _cut(entries: Sequence[str]) -> str:
+    more = [f"and {len(entries) - NAMED} more"] if len(entries) > NAMED else []
+    return ", ".join([*entries[:NAMED], *more])
