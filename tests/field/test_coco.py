@@ -267,6 +267,22 @@ def test_corners_are_refused(tmp_path: Path) -> None:
     refused(make(tmp_path / "e", far), "reach outside")
 
 
+def test_centres_are_refused(tmp_path: Path) -> None:
+    def centre(annotation: Content) -> list[float]:
+        x, y, w, h = annotation["bbox"]
+        return [x + w / 2, y + h / 2, w, h]
+
+    refused(
+        make(tmp_path / "p", lambda c: each(c, segmentation=lambda a: [polygon(a)], bbox=centre)), "centre-x", "half"
+    )
+    refused(make(tmp_path / "e", lambda c: each(c, bbox=lambda a: [90 + a["id"], 60, 40, 30])), "centre-x", "outside")
+
+
+def test_boxes_that_differ_from_their_segmentation_are_told(tmp_path: Path, painted: Paint) -> None:
+    folder = make(tmp_path, lambda c: each(c, segmentation=lambda a: [[v + 9 for v in polygon(a)]]))
+    said(aligned(painted, folder, 6), "4 of 4 boxes that were compared differ")
+
+
 def test_shares_are_refused(tmp_path: Path) -> None:
     shares = lambda a: [a["bbox"][0] / 128, a["bbox"][1] / 96, a["bbox"][2] / 128, a["bbox"][3] / 96]  # noqa: E731
     refused(make(tmp_path, lambda c: each(c, bbox=shares)), "shares of the image", "4 of 4")
@@ -360,6 +376,10 @@ def test_half_turns_follow_the_quarter_turns_of_their_json(tmp_path: Path, paint
         for path, orientation in zip(sorted((folder / split).iterdir()), (6, 3, 2, 4), strict=True):
             tag(path, orientation)
     said(aligned(painted, folder, 8), "turned")
+    unstated = make(tmp_path / "unstated", lambda c: [r.pop("width") for r in c["images"]])
+    for path in unstated.rglob("*.png"):
+        turn(path, 6)
+    said(aligned(painted, unstated, 6), "nothing in the JSON")
     folder = make(tmp_path / "alone", counts=(4, 4))
     for path in folder.rglob("*.png"):
         turn(path, 3)
@@ -439,6 +459,10 @@ def test_percent_signs_and_case(tmp_path: Path, painted: Paint) -> None:
     for path in list(folder.rglob("*.png")):
         path.rename(path.with_name(path.name.replace(".", " x.")))
     said(aligned(painted, folder, 6), "end of their name")
+    folder = make(tmp_path / "nfd", lambda c: [r.update(file_name=f"caf\u00e9-{r['file_name']}") for r in c["images"]])
+    for path in list(folder.rglob("*.png")):
+        path.rename(path.with_name(f"cafe\u0301-{path.name}"))
+    said(aligned(painted, folder, 6), "end of their name")
     folder = make(tmp_path / "case", lambda c: [r.update(file_name=r["file_name"].upper()) for r in c["images"]])
     said(aligned(painted, folder, 6), "end of their name")
 
@@ -468,6 +492,16 @@ def test_lvis_has_addresses_alone(tmp_path: Path, painted: Paint) -> None:
 
     folder = make(tmp_path, change, train="lvis_v1_train.json", val="lvis_v1_val.json", images="train2017")
     said(aligned(painted, folder, 6), "4 of 4 images")
+
+
+def test_images_that_no_json_lists_are_told(tmp_path: Path) -> None:
+    folder = make(tmp_path, images="images")
+    assert not load_dataset(str(folder)).faults
+    paint(folder / "images" / "further.png", box_of(0), 0)
+    (folder / "images" / "notes.txt").touch()
+    dataset = load_dataset(str(folder))
+    assert [f.kind for f in dataset.faults] == ["unlisted-image"]
+    said(dataset, "1 image", "further.png")
 
 
 def test_an_image_that_is_nowhere_is_told(tmp_path: Path) -> None:
@@ -516,6 +550,15 @@ def test_names_of_categories(tmp_path: Path, painted: Paint) -> None:
     said(aligned(painted, both, 6), "differ only in case")
     dataset = load_dataset(str(make(tmp_path / "u", lambda c: c["annotations"][0].update(category_id=99))))
     assert [f.kind for f in dataset.errors] == ["class-out-of-range"] * 2
+
+
+def test_a_category_for_the_background(tmp_path: Path, painted: Paint) -> None:
+    def add(content: Content) -> None:
+        content["categories"].insert(0, {"id": 0, "name": "__background__"})
+
+    dataset = aligned(painted, make(tmp_path, add), 6)
+    assert dataset.names == ("cat", "dog")
+    said(dataset, "'__background__'")
 
 
 def test_a_category_that_groups_the_others(tmp_path: Path, painted: Paint) -> None:
@@ -575,6 +618,7 @@ def test_a_single_json_of_everything(place: str, tmp_path: Path, painted: Paint)
         train=place,
         val="elsewhere/hidden/val.json",
         images="images/default" if "default" in place else "images",
+        counts=(4, 0),
     )
     for source in (folder, folder / place):
         dataset = aligned(painted, source, 4)
@@ -594,8 +638,13 @@ def test_gzip_encodings_and_comma_in_a_path(tmp_path: Path, painted: Paint) -> N
     for path in (folder / "annotations").iterdir():
         path.write_bytes(path.read_text().encode("utf-16"))
     assert aligned(painted, folder, 6).names[0] == "Kätzchen"
-    path.write_bytes(path.read_text("utf-16").encode("utf-8-sig"))
-    aligned(painted, folder, 6)
+    for path in (folder / "annotations").iterdir():
+        text = path.read_text("utf-16").replace("\\u00e4", "ä")
+        path.write_bytes(text.encode("cp1252"))
+    refused(folder, "UTF-8", "Windows-1252 or", "instances_train.json")
+    path.write_bytes(path.read_text("cp1252").encode("utf-8-sig"))
+    (folder / "annotations" / "instances_train.json").write_bytes(path.read_bytes().replace(b"val", b"train"))
+    assert load_dataset(str(folder)).names[0] == "Kätzchen"
 
 
 def test_files_of_other_tasks_beside_the_instances(tmp_path: Path, painted: Paint) -> None:

@@ -148,6 +148,9 @@ KINDS: dict[str, FaultKind] = {
     "unknown-class-name": FaultKind(
         "names of classes that the data set does not have, where ids must stand", "Write the ids, or correct 'names'"
     ),
+    "unlisted-image": FaultKind(
+        "folders with images that no COCO JSON lists, not used", "List those that are to be used"
+    ),
     "unread-image": FaultKind(
         "images of formats that are not read here",
         "Install their decoder (`pip install lehr[formats]`) or convert them",

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lehr.data.find_images import is_hidden
 from lehr.data.formats.coco_boxes import CROWD, OBJECT, annotation_name, read_boxes
 from lehr.data.formats.coco_categories import number_classes
 from lehr.data.formats.coco_files import CocoFiles, find_coco, other_json_in
@@ -21,15 +23,18 @@ from lehr.data.formats.coco_json import CocoFile, read_coco_json
 from lehr.data.formats.coco_objects import samples_of
 from lehr.data.formats.coco_sizes import Sizes, place_boxes
 from lehr.data.formats.data_format import DataFormat
+from lehr.data.images.kinds import read_suffixes, suffix_of
 from lehr.data.probing import probe_with_header
 from lehr.errors import InputError
 from lehr.sample import Dataset, Fault, Sample, Severity
 
+TOGETHER = 64
+"""Images that a thread reads the headers of in one go."""
 SHOWN = 20
 """Faults of one cause that are given one by one; more are given as one."""
 
 
-def load_coco(source: str, files: Mapping[str, Path]) -> Dataset:
+def load_coco(source: str, files: Mapping[str, Path], complete: bool = True) -> Dataset:
     """Read the JSON files of a data set.
 
     Classes are numbered by the ids of the first file's categories; those of the others are matched by name. Crowd
@@ -38,6 +43,7 @@ def load_coco(source: str, files: Mapping[str, Path]) -> Dataset:
     Args:
         source: what was asked for, kept in the result.
         files: the JSON of each split.
+        complete: whether these are all files of the data set, so that images which none lists are worth a note.
 
     Raises:
         InputError: a file is missing or is no COCO JSON of boxes; or what it says can be read in several ways.
@@ -46,13 +52,31 @@ def load_coco(source: str, files: Mapping[str, Path]) -> Dataset:
     classes = number_classes(parsed)
     splits: dict[str, Sequence[Sample]] = {}
     faults = list(classes.faults)
+    unlisted: dict[Path, frozenset[str]] = {}
     for split in list(parsed):
-        splits[split], found = _read_split(split, parsed.pop(split), classes.of_annotation.pop(split))
+        splits[split], found, names = _read_split(split, parsed.pop(split), classes.of_annotation.pop(split))
         faults += found
+        unlisted |= {folder: own & unlisted.get(folder, own) for folder, own in names.items()}
+    faults += _unlisted(unlisted) if complete else []
     return Dataset(source, classes.names, splits, tuple(faults))
 
 
-def _read_split(split: str, file: CocoFile, classes: NDArray[np.int64]) -> tuple[list[Sample], list[Fault]]:
+def _unlisted(names: Mapping[Path, frozenset[str]]) -> Iterator[Fault]:
+    """Say which folders hold images that no JSON lists."""
+    suffixes = read_suffixes()
+    for folder, own in names.items():
+        images = sorted(name for name in own if suffix_of(name) in suffixes and not is_hidden(name))
+        if images:
+            message = (
+                f"holds {len(images)} image{'s' * (len(images) > 1)} in no JSON, not used ({images[0]}). To have them "
+                "as background, list them without annotations"
+            )
+            yield Fault("unlisted-image", folder, message, severity=Severity.NOTE)
+
+
+def _read_split(
+    split: str, file: CocoFile, classes: NDArray[np.int64]
+) -> tuple[list[Sample], list[Fault], dict[Path, frozenset[str]]]:
     entries = _entries_of(file)
     faults = entries.faults
     of = entries.of_annotation
@@ -86,7 +110,7 @@ def _read_split(split: str, file: CocoFile, classes: NDArray[np.int64]) -> tuple
         classes[used],
         boxes.use[used],
     )
-    return samples, [*faults, *found_in]
+    return samples, [*faults, *found_in], found.unlisted
 
 
 def _renumbered(images: NDArray[np.int64], kept: NDArray[np.int64], count: int) -> NDArray[np.int64]:
@@ -145,8 +169,7 @@ def _entries_of(file: CocoFile) -> _Entries:
                 "be told apart; they are skipped. Give each an id of its own, or export anew"
             )
             faults.append(Fault("ambiguous-image", file.path, message))
-    known = [each for each in map(id_text, file.annotations.ids) if each is not None]
-    twice = len(known) - len(set(known))
+    twice = _repeated(file.annotations.ids)
     if twice:
         message = f"{twice} annotations have the id of another one; all of them are used"
         faults.append(Fault("duplicate-id", file.path, message, severity=Severity.NOTE))
@@ -154,6 +177,14 @@ def _entries_of(file: CocoFile) -> _Entries:
         message = f"holds no annotations: all {len(file.images)} images are taken as background"
         faults.append(Fault("missing-label", file.path, message, severity=Severity.WARNING))
     return _Entries(file.images, matches.found, refused, faults)
+
+
+def _repeated(ids: list[Any]) -> int:
+    """Count ids that another one had before."""
+    if {*map(type, ids)} <= {int}:
+        return len(ids) - len(set(ids))
+    known = [each for each in map(id_text, ids) if each is not None]
+    return len(known) - len(set(known))
 
 
 def _require_some(file: CocoFile, entries: _Entries) -> None:
@@ -199,7 +230,9 @@ def _probe(paths: list[Path], stated: NDArray[np.float64], left_out: set[int]) -
     faults: list[Fault] = []
     headers: dict[Path, tuple[float, float, int]] = {}
     with ThreadPoolExecutor(8) as pool:
-        for path, (header, found) in zip(wanted, pool.map(probe_with_header, wanted), strict=True):
+        groups = [wanted[start : start + TOGETHER] for start in range(0, len(wanted), TOGETHER)]
+        probed = pool.map(lambda group: [probe_with_header(path) for path in group], groups)
+        for path, (header, found) in zip(wanted, chain.from_iterable(probed), strict=True):
             faults += found
             if header is not None:
                 headers[path] = header.width, header.height, header.orientation
@@ -264,7 +297,7 @@ def _read(source: str, seed: int) -> Dataset:
         raise InputError(f"{source}: is no COCO JSON, and no folder with one for each split. {missing or ''}".rstrip())
     if found.problem is not None:
         raise InputError(found.problem)
-    dataset = load_coco(source, found.files)
+    dataset = load_coco(source, found.files, complete=len(found.files) > 1 or not found.with_splits)
     notes = [*found.faults]
     if not found.with_splits:
         (path,) = found.files.values()

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lehr.data.formats.coco_box_form import Outlines, refuse_other_forms, refuse_shares
 from lehr.data.formats.coco_json import Annotations, CocoFile, Record
-from lehr.errors import InputError
 from lehr.sample import Fault, Severity
 
 OBJECT, CROWD, IGNORED = 0, 1, 2
@@ -85,8 +85,9 @@ def read_boxes(file: CocoFile, sizes: NDArray[np.float64]) -> Boxes:
         for position in np.flatnonzero(usable & mask).tolist():
             usable[position] = False
             faults.append(_malformed(file, position, problem))
-    _refuse_corners(file, given, xyxy, usable & ~are_corners, outlines, sizes)
-    _refuse_shares(file.path, xyxy[usable], sizes[usable])
+    areas = np.array(annotations.areas, np.float64)
+    refuse_shares(file.path, xyxy[usable], sizes[usable])
+    faults += refuse_other_forms(file.path, given, usable & ~are_corners, areas, outlines, sizes)
     for position, rotation in rotations.items():
         xyxy[position] = _around_rotated(xyxy[position], rotation)
         said["rotated"] += 1
@@ -213,23 +214,14 @@ def _around_rotated(box: NDArray[np.float64], degrees: float) -> NDArray[np.floa
     return np.concatenate((centre - half, centre + half))
 
 
-@dataclass(slots=True)
-class _Outlines:
-    """Bounding boxes of segmentations: annotations int64 (k,), xyxy (k, 4), and a mask's size (k, 2), else 0."""
-
-    positions: NDArray[np.int64]
-    xyxy: NDArray[np.float64]
-    sizes: NDArray[np.float64]
-
-
-def _outlines_of(annotations: Annotations) -> _Outlines:
+def _outlines_of(annotations: Annotations) -> Outlines:
     known = {position: outline for position, outline in annotations.outlines.items() if outline is not None}
     table = np.array(list(known.values()), np.float64).reshape(-1, 6)
-    return _Outlines(np.array(list(known), np.int64), table[:, :4], table[:, 4:])
+    return Outlines(np.array(list(known), np.int64), table[:, :4], table[:, 4:])
 
 
 def _take_outlines(
-    outlines: _Outlines,
+    outlines: Outlines,
     xyxy: NDArray[np.float64],
     usable: NDArray[np.bool_],
     sizes: NDArray[np.float64],
@@ -244,61 +236,3 @@ def _take_outlines(
     xyxy[outlines.positions[taken]] = outlines.xyxy[taken]
     if taken.any():
         said["outline"] = int(taken.sum())
-
-
-def _refuse_corners(
-    file: CocoFile,
-    given: NDArray[np.float64],
-    xyxy: NDArray[np.float64],
-    asked: NDArray[np.bool_],
-    outlines: _Outlines,
-    sizes: NDArray[np.float64],
-) -> None:
-    """Stop where boxes seem to be x1, y1, x2, y2: by segmentations, areas, and the edges of the images.
-
-    Raises:
-        InputError: most boxes disagree with what else is known as x, y, width, height, and agree as corners.
-    """
-    asked = asked & np.isfinite(given).all(1)
-    area = np.frombuffer(file.annotations.areas, np.float64)
-    extent = given[:, 2:] - given[:, :2]
-    possible = asked & (extent > 0).all(1) & ~(given[:, 2:] > sizes + 1).any(1)
-    with np.errstate(invalid="ignore", over="ignore"):
-        own, other = given[:, 2] * given[:, 3], extent[:, 0] * extent[:, 1]
-        by_area = possible & (np.abs(area - other) <= 0.01 * other) & (np.abs(area - own) > 0.05 * own)
-        agrees = asked & (np.abs(area - own) <= 0.01 * own)
-    outside = possible & (xyxy[:, 2:] > sizes + 1).any(1)
-    at = outlines.positions
-    as_corners = np.abs(given[at] - outlines.xyxy).max(1, initial=0) <= 2
-    as_size = np.abs(given[at, 2:] + given[at, :2] - outlines.xyxy[:, 2:]).max(1, initial=0) <= 2
-    by_outline = np.zeros(len(given), np.bool_)
-    by_outline[at] = asked[at] & as_corners & ~as_size
-    agrees[at] |= as_size
-    sure = by_outline | (by_area & ~agrees)
-    total = int(asked.sum())
-    edges_say = possible.sum() == total >= 3 and not agrees.any() and outside.sum() >= max(3, 0.4 * total)
-    if total and (sure.sum() > total / 2 or edges_say):
-        counted = (
-            (int(by_outline.sum()), "agree with their segmentation only so"),
-            (int((by_area & ~by_outline).sum()), "agree with their 'area' only so"),
-            (int((outside & ~sure).sum()), "reach outside their image otherwise"),
-        )
-        reasons = "; ".join(f"{number} {what}" for number, what in counted if number)
-        raise InputError(
-            f"{file.path}: boxes seem to be x1, y1, x2, y2 ({reasons}; {total} in all), but COCO's are x, y, width, "
-            "height. Subtract the first corner from the second, or export the data set anew."
-        )
-
-
-def _refuse_shares(path: Path, xyxy: NDArray[np.float64], sizes: NDArray[np.float64]) -> None:
-    """Stop where most boxes lie within one pixel: they are shares of the image.
-
-    Raises:
-        InputError: they do.
-    """
-    within = (np.abs(xyxy) <= 1.001).all(1)
-    if len(xyxy) and within.sum() > len(xyxy) / 2 and not (sizes <= 2).any():
-        raise InputError(
-            f"{path}: {int(within.sum())} of {len(xyxy)} boxes have only numbers from 0 to 1: they seem to be shares "
-            "of the image, but COCO counts pixels. Multiply them by width and height, or export anew."
-        )

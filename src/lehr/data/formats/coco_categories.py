@@ -66,21 +66,24 @@ def number_classes(files: Mapping[str, CocoFile]) -> Classes:
         counts = np.bincount(matches.found[matches.found >= 0], minlength=len(own[split]))
         for category, count in zip(own[split], counts.tolist(), strict=True):
             category.count = count
-    dropped = _grouping(own)
+    dropped, background = _grouping(own), _background(own)
+    first = next(iter(files.values()))
     if dropped:
-        file = next(iter(files.values()))
         message = f"the category '{dropped}' only groups the others and has no annotations; it is no class"
-        faults.append(_note(file, "grouping-category", message))
+        faults.append(_note(first, "grouping-category", message))
+    for name in sorted(background):
+        message = f"the category '{name}' has no annotations; what is no object is background anyhow, so it is no class"
+        faults.append(_note(first, "grouping-category", message))
     names: list[str] = []
     of_annotation: dict[str, NDArray[np.int64]] = {}
     for split, file in files.items():
-        kept = [c for c in own[split] if not (dropped and _is_root(c, own[split]))]
+        kept = [c for c in own[split] if not (dropped and _is_root(c, own[split])) and c.name not in background]
         _require_distinct(file, kept)
-        number = _add_names(names, file, next(iter(files.values())), kept, faults)
+        number = _add_names(names, file, first, kept, faults)
         order = np.array([number.get(category.name, -1) for category in own[split]] + [-1], np.int64)
         of_annotation[split] = order[found[split]]
     if not names:
-        raise InputError(f"{next(iter(files.values())).path}: names no categories, so there is nothing to learn.")
+        raise InputError(f"{first.path}: names no categories, so there is nothing to learn.")
     return Classes(tuple(names), of_annotation, [*faults, *_alike(files, names)])
 
 
@@ -136,6 +139,13 @@ def _grouping(own: Mapping[str, list[_Category]]) -> str | None:
     (name,) = roots
     used = any(c.count and c.name == name and c.parent != name for categories in own.values() for c in categories)
     return None if used else name
+
+
+def _background(own: Mapping[str, list[_Category]]) -> set[str]:
+    """Return the names of categories for the background, as some tools add one, that have no annotations."""
+    used = {category.name for categories in own.values() for category in categories if category.count}
+    named = {category.name for categories in own.values() for category in categories}
+    return {name for name in named - used if name.strip("_").lower() in ("background", "bg")}
 
 
 def _require_distinct(file: CocoFile, categories: list[_Category]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -182,9 +183,11 @@ def _by_split(folder: Path, candidates: list[Path]) -> CocoFiles | None:
 def _candidates(folder: Path) -> Iterable[Path]:
     """JSON files of a folder that may be COCO JSON of boxes."""
     try:
-        paths = sorted(path for path in folder.iterdir() if JSON.search(path.name) and not path.name.startswith("."))
+        with os.scandir(folder) as entries:  # may be a folder of all images
+            names = sorted(entry.name for entry in entries if JSON.search(entry.name) and entry.name[0] != ".")
     except OSError:
         return []
+    paths = [folder / name for name in names]
     if len(paths) > MANY:
         paths = [path for path in paths if _split_in(JSON.sub("", path.name)) or "coco" in path.name.lower()][:MANY]
     if any(path.name.lower().startswith("instances_") for path in paths):

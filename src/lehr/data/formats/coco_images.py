@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -27,11 +28,13 @@ class Found:
 
     Attributes:
         paths: one for each record; where there is no such file, where it was expected.
+        unlisted: other files in each folder that holds some of them, by name.
         ambiguous: positions of records whose name stands for several files.
         faults: how they were found, where it is not as the JSON says.
     """
 
     paths: list[Path]
+    unlisted: dict[Path, frozenset[str]] = field(default_factory=dict)
     ambiguous: set[int] = field(default_factory=set)
     faults: list[Fault] = field(default_factory=list)
 
@@ -76,6 +79,11 @@ def find_images(json_path: Path, split: str, names: Sequence[str]) -> Found:
         for position in held[base]:
             base_of[position] = base
     found = Found([(base or json_path.parent) / name for base, name in zip(base_of, names, strict=True)])
+    for base in {base for base in base_of if base is not None}:
+        for head, positions in groups.items():
+            listing = folders.listing(base, head)
+            if listing:
+                found.unlisted[base / head] = listing.difference(tails[position] for position in positions)
     if len(order) > 1:
         found.faults += _several_folders(json_path, order, held, base_of, names)
     missing = [position for position, base in enumerate(base_of) if base is None]
@@ -154,18 +162,23 @@ class _Folders:
         root = self.root.resolve()
         if root != Path(root.anchor) and not (root / ".bashrc").exists():
             for path in images_in(self.root):
-                files[path.name.casefold()].append(path)
+                files[_folded(path.name)].append(path)
         return files
 
     def ending_in(self, parts: list[str]) -> list[Path]:
         """The image files whose paths end in some folders and a name; where there is none, but for upper case."""
-        known = self.by_name.get(parts[-1].casefold(), [])
+        known = self.by_name.get(_folded(parts[-1]), [])
         known = [
             path for path in known if len(path.parts) > len(parts) and not self.is_other(path.parents[len(parts) - 1])
         ]
         exact = [path for path in known if list(path.parts[-len(parts) :]) == parts]
-        folded = [part.casefold() for part in parts]
-        return exact or [path for path in known if [p.casefold() for p in path.parts[-len(parts) :]] == folded]
+        folded = [_folded(part) for part in parts]
+        return exact or [path for path in known if [_folded(part) for part in path.parts[-len(parts) :]] == folded]
+
+
+def _folded(name: str) -> str:
+    """A name without what may differ between systems: upper case, and how accents are written."""
+    return unicodedata.normalize("NFC", name).casefold()
 
 
 def _several_folders(

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from lehr.data.formats.coco_outlines import Outline, outline_of
+from lehr.data.text_files import likely_encodings
 from lehr.errors import InputError
 
 Record = dict[str, Any]
@@ -187,8 +188,10 @@ def _text(path: Path) -> str:
     try:
         return data.decode(encoding)
     except UnicodeDecodeError as error:
+        likely = " or ".join(likely_encodings(data))
         raise InputError(
-            f"{path}: is not UTF-8 (byte {error.start + 1}), as JSON must be. Save it as UTF-8, or export it anew."
+            f"{path}: is not UTF-8 (byte {error.start + 1}), as JSON must be{likely and f', but perhaps {likely}'}. "
+            "Save it as UTF-8, or export it anew."
         ) from None
 
 

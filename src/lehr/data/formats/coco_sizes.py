@@ -137,7 +137,8 @@ def _half_turns(
     these; else all is taken for as displayed, aloud.
     """
     square = sizes.stored[:, 0] == sizes.stored[:, 1]
-    silent = upright & ((sizes.orientation > 1) & ((sizes.orientation < 5) | square))
+    unknown = np.isnan(sizes.stated).any(1) & np.isfinite(sizes.stored).all(1)
+    silent = (sizes.orientation > 1) & (unknown | (upright & ((sizes.orientation < 5) | square)))
     quarter = upright & (sizes.orientation >= 5) & ~square
     if not silent.any() or (quarter.any() and not turned.any()):
         return
