@@ -192,7 +192,7 @@ class Detector:
             InputError: the data cannot be used, or has no class that the model knows.
         """
         model = self.model
-        dataset = load_dataset(data)
+        dataset = load_dataset(data, needed=(split,))
         refuse_unusable(dataset, skip_broken)
         if single_cls:
             dataset = as_one_class(dataset)

@@ -64,7 +64,7 @@ def anchors(
     report_rounding(imgsz)
     side, model = rounded_size(imgsz), known_case(model)
     used = _anchors_of(model, weights, anchors)
-    sizes = object_sizes(require_split(load_dataset(data), "train"), side)
+    sizes = object_sizes(require_split(load_dataset(data, needed=("train",)), "train"), side)
     before = measure(used, sizes, anchor_t)
     name = weights or model
     say(f"{name} on {data} at {side} pixels: {len(sizes)} objects, threshold {anchor_t:g}")

@@ -261,6 +261,12 @@ class ListedPaths:
             return "is a folder. Name its images, or the folder itself in the data YAML"
         if not has_image_suffix(name) and os.path.exists(whole):
             return "is no image file"
+        folder, file = os.path.split(name)
+        label = os.path.splitext(file)[0] + ".txt"
+        for _, here in self._moves(folder):
+            for labels in (here, here.replace("images", "labels")):
+                if label in self.index.names(labels):
+                    return f"its label file is in {labels}, but there is no image. Copy it there, or export it too"
         looked = ", ".join(dict.fromkeys(os.path.abspath(base) for base in self.first))
         return f"there is no such image (looked for in {looked}). Restore it, or correct or remove the line"
 

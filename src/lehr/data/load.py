@@ -6,18 +6,20 @@ import dataclasses
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
-from lehr.data.find_images import images_in
+from lehr.data.formats.class_list import CLASS_LIST
 from lehr.data.formats.coco import COCO
+from lehr.data.formats.darknet import DARKNET
 from lehr.data.formats.data_format import DataFormat
 from lehr.data.formats.shapes import SHAPES
 from lehr.data.formats.voc import VOC
 from lehr.data.formats.yolo import YOLO, YOLO_FOLDER
 from lehr.data.missing_files import most_labels_missing
+from lehr.data.unknown_source import describe_unknown
 from lehr.errors import InputError
 from lehr.plugins import PluginTable
 from lehr.sample import SPLITS, Dataset, Fault, Sample, Severity
 
-FORMATS = PluginTable("lehr.data_formats", DataFormat, (SHAPES, YOLO, COCO, YOLO_FOLDER, VOC))
+FORMATS = PluginTable("lehr.data_formats", DataFormat, (SHAPES, YOLO, COCO, YOLO_FOLDER, DARKNET, VOC, CLASS_LIST))
 """In the order in which they are preferred; those of other packages come last."""
 
 
@@ -87,15 +89,12 @@ def _choice(source: str, chosen: DataFormat, reasons: Sequence[str], other: Data
 
 def _unrecognised(source: str) -> str:
     """Say why no format takes a source, and which formats it is near to."""
-    path = Path(source).expanduser()
-    if not path.exists():
-        return f"--data {source}: does not exist. Give a data YAML, a COCO JSON, a folder, or 'shapes' (generated)."
+
+    def recognised(other: str) -> str | None:
+        return next((reasons[0] for each in FORMATS.all() if (reasons := each.recognises(other))), None)
+
     near = [f"{each.name}: {missing}" for each in FORMATS.all() if (missing := each.misses(source)) is not None]
-    if near:
-        return "\n".join([f"--data {source}: is no data set as it stands.", *near])
-    if path.is_dir() and images_in(path):
-        return f"{path}: holds images but neither XML labels, a COCO JSON nor a data YAML. Add one."
-    return f"--data {source}: is no known layout. Give a data YAML, a COCO JSON, a VOC folder, or 'shapes'."
+    return describe_unknown(source, recognised, near)
 
 
 def require_split(dataset: Dataset, split: str, objects: bool = True) -> Sequence[Sample]:

@@ -21,6 +21,8 @@ HEAD = 65536
 MANY = 50
 """JSON files in a folder above which they are taken for one an image, but for those named after a split."""
 NO_BOXES = re.compile(r"(?i)^(captions|panoptic|stuff|image_info|sem_seg)_")
+CLASSES_ALONE = "notes.json"
+"""Label Studio's list of classes beside label files of YOLO layout."""
 COCO_LISTS = re.compile(rb'"(images|annotations|categories)"\s*:\s*(\[|null)')
 WORDS = {
     "train": re.compile(r"(?i)^(train|training|trainval)$|train"),
@@ -192,7 +194,7 @@ def _candidates(folder: Path) -> Iterable[Path]:
         paths = [path for path in paths if _split_in(JSON.sub("", path.name)) or "coco" in path.name.lower()][:MANY]
     if any(path.name.lower().startswith("instances_") for path in paths):
         paths = [path for path in paths if not NO_BOXES.match(path.name)]
-    return [path for path in paths if path.is_file() and looks_like_coco(path)]
+    return [path for path in paths if path.is_file() and path.name != CLASSES_ALONE and looks_like_coco(path)]
 
 
 def looks_like_coco(path: Path) -> bool:

@@ -137,16 +137,17 @@ def _images_of(path: Path, split: str, entry: Entry, places: Places, faults: lis
         severity = Severity.WARNING if found.moved else Severity.NOTE
         faults.append(Fault("other-place", path, message, entry.line, severity))
     images: list[Path] = []
+    lines: list[Fault] = []
     for each in found.paths:
         if each.is_dir():
             images += _images_in(each, path, split, entry, faults)
         elif is_image(each):
             images.append(each)
         elif len(found.paths) == 1:
-            listed, seen = images_listed(each, [place.folder for place in places.places[:-1]], places.index)
+            listed, lines = images_listed(each, [place.folder for place in places.places[:-1]], places.index)
             images += listed
-            faults += seen
-    return images, "" if images else f"{where}: {_why_empty(split, found.paths)}"
+            faults += lines
+    return images, "" if images else f"{where}: {_why_empty(split, found.paths, lines)}"
 
 
 def _images_in(folder: Path, path: Path, split: str, entry: Entry, faults: list[Fault]) -> list[Path]:
@@ -168,11 +169,13 @@ def _images_in(folder: Path, path: Path, split: str, entry: Entry, faults: list[
     return scan.images
 
 
-def _why_empty(split: str, paths: Sequence[Path]) -> str:
+def _why_empty(split: str, paths: Sequence[Path], lines: Sequence[Fault]) -> str:
     """Say why an entry that exists gives no image."""
     first = paths[0]
     if not first.is_dir():
-        return f"'{split}': {first} names no image that is there. Correct its lines"
+        first_fault = next((fault for fault in lines if fault.severity is Severity.ERROR), None)
+        example = f". Line {first_fault.line} {first_fault.message}" if first_fault is not None else ""
+        return f"'{split}': {first} names no image that is there{example}"
     unread = scan_images(first).faults
     if unread:
         more = f" (and {len(unread) - 1} more)" if len(unread) > 1 else ""
@@ -203,7 +206,8 @@ def data_yamls_in(folder: Path) -> list[Path]:
 
 
 def _recognise_yaml(source: str) -> list[str]:
-    return ["it is a data YAML"] if Path(source).suffix.lower() in (".yaml", ".yml") else []
+    path = Path(source).expanduser()
+    return ["it is a data YAML"] if path.suffix.lower() in (".yaml", ".yml") and path.exists() else []
 
 
 def _recognise_folder(source: str) -> list[str]:
