@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import os
 import shutil
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -206,3 +208,19 @@ def test_a_validation_without_label_files_is_refused_with_the_remedy(tmp_path: P
     shutil.rmtree(tmp_path / "labels" / "val")
     done = lehr("train", "--data", data, *SMALL, cwd=tmp_path, code=2)
     assert "2 of 2 have no label file" in done.stderr and "empty label file" in done.stderr
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="mounts need root")
+@pytest.mark.parametrize(("size", "fill", "code"), [("256k", False, 0), ("4k", True, 1)])
+def test_a_tiny_dev_shm_keeps_no_run_waiting(size: str, fill: bool, code: int, tmp_path: Path) -> None:
+    mount = f"mount -t tmpfs -o size={size} tmpfs /dev/shm"
+    if subprocess.run(["unshare", "-m", "sh", "-c", mount], capture_output=True).returncode:
+        pytest.skip("mounts are not permitted")
+    data = make_set(tmp_path)
+    filling = "cat /dev/zero > /dev/shm/full 2>/dev/null;" if fill else ""
+    command = f"{sys.executable} -m lehr train --data {data} {' '.join(SMALL)} --imgsz 256 --workers 1"
+    line = ["unshare", "-m", "sh", "-c", f"{mount}; {filling} {command.replace('--imgsz 64', '')}"]
+    done = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert (done.returncode, "Traceback" in done.stderr) == (code, False), done.stderr
+    assert "--shm-size" in (done.stderr if code else done.stdout)
+    assert (tmp_path / "runs" / "train" / "best.safetensors").is_file() == (code == 0)

@@ -5,15 +5,12 @@ What a batch holds depends on the seed and its request alone, so the number of w
 
 from __future__ import annotations
 
-import contextlib
-import gc
 import itertools
 import multiprocessing
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -30,15 +27,27 @@ from lehr.augment.tiles import Plan
 from lehr.data.batch import Batch, pad_objects
 from lehr.data.cache import ImageStore
 from lehr.data.images import ImageFault
+from lehr.data.parcel import Parcel, Unpacked, describe_no_start, describe_slow_way, pack
 from lehr.data.rectangles import rectangle
 from lehr.data.requests import BatchRequest
-from lehr.errors import InputError
+from lehr.data.worker_processes import (
+    LoadingStopped,
+    frozen_garbage,
+    kill_processes,
+    start_processes,
+    start_worker,
+    without_torchs_advice,
+)
+from lehr.errors import InputError, LehrError
 from lehr.options import AugmentOptions
 from lehr.rng import generator
-from lehr.runtime.signals import ignore_stopping
+from lehr.runtime.console import LOGGER
+from lehr.runtime.signals import describe_signal
 
 STAND_INS = 10
 """Other images that are tried in place of one that can no longer be read."""
+POLL_SECONDS = 5
+"""Seconds between two looks whether the run was asked to stop, while it waits for a batch."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,17 +246,30 @@ def _batch(
     )
 
 
-class _Made(Dataset[Batch | InputError]):
-    """Batches by request; bad input travels as a value, since workers cannot raise it unharmed."""
+Made = Batch | Parcel | Unpacked | InputError
+"""Result of a request; bad input travels as a value, since workers cannot raise it unharmed."""
+
+
+class _Made(Dataset[Made]):
+    """Batches by request, packed for the way to another process.
+
+    Args:
+        make: makes the batch of a request.
+    """
 
     def __init__(self, make: TrainBatches | EvalBatches) -> None:
-        self.make = make
+        self._make = make
 
-    def __getitem__(self, request: BatchRequest) -> Batch | InputError:
+    def here(self, request: BatchRequest) -> Batch | InputError:
+        """Return a batch for this process."""
         try:
-            return self.make(request)
+            return self._make(request)
         except InputError as error:
             return InputError(str(error))
+
+    def __getitem__(self, request: BatchRequest) -> Made:
+        made = self.here(request)
+        return pack(made) if isinstance(made, Batch) else made
 
 
 class Loader:
@@ -257,34 +279,44 @@ class Loader:
         make: makes the batch of a request.
         workers: processes that make batches; 0 makes them in this one.
         pin: hand out page-locked memory, for asynchronous copies to CUDA.
+
+    Attributes:
+        stop_signal: asked while it waits for a batch: the signal that the run was asked to stop by, None for none.
     """
 
     def __init__(self, make: TrainBatches | EvalBatches, workers: int = 0, pin: bool = False) -> None:
         self._requests: list[BatchRequest] = []
         self._made = _Made(make)
-        self._loader: DataLoader[Batch | InputError] | None = None
-        self._pin_here = pin and workers == 0
+        self._loader: DataLoader[Made] | None = None
+        self._pin = pin
+        self._workers = workers
+        self._iterator: Any = None
+        self._slow = False
+        self.stop_signal: Callable[[], int | None] = lambda: None
         if workers > 0:
             # Forked workers share the cache without copying it or needing /dev/shm for it.
             methods = multiprocessing.get_all_start_methods()
-            self._loader = DataLoader(
-                self._made,
-                batch_size=None,
-                sampler=self._requests,
-                num_workers=workers,
-                pin_memory=pin,
-                persistent_workers=True,
-                prefetch_factor=4,
-                multiprocessing_context="fork" if "fork" in methods else None,
-                worker_init_fn=_start_worker,
-                generator=torch.Generator(),  # else each epoch would draw a number of the user's
-            )
+            with without_torchs_advice():
+                self._loader = DataLoader(
+                    self._made,
+                    batch_size=None,
+                    sampler=self._requests,
+                    num_workers=workers,
+                    pin_memory=pin,
+                    persistent_workers=True,
+                    prefetch_factor=4,
+                    multiprocessing_context="fork" if "fork" in methods else None,
+                    worker_init_fn=start_worker,
+                    generator=torch.Generator(),  # else each epoch would draw a number of the user's
+                )
 
     def start(self) -> None:
-        """Begin the workers before anything is asked of them: best while the process has no other threads."""
-        with _frozen_garbage():
-            made = iter(self._loader or ())
-        for _ in made:
+        """Begin the workers before anything is asked of them: best while the process has no other threads.
+
+        Raises:
+            LehrError: they cannot be started on this machine.
+        """
+        for _ in self._asked(()):
             pass
 
     def batches(self, requests: Sequence[BatchRequest]) -> Iterator[Batch]:
@@ -292,29 +324,69 @@ class Loader:
 
         Raises:
             InputError: an image cannot be read.
+            LehrError: the workers cannot be started on this machine.
+            LoadingStopped: the run was asked to stop while it waited for a batch.
         """
+        asked = self._asked(requests)
+        for request in requests:
+            made = self._here(request) if self._loader is None else self._received(next(asked), request)
+            if isinstance(made, InputError):
+                raise made
+            yield made
+        for _ in asked:  # the end, at which workers rest until they are asked again
+            pass
+
+    def _asked(self, requests: Sequence[BatchRequest]) -> Iterator[Made]:
+        """Ask the workers for batches, and return what they answer.
+
+        Raises:
+            LehrError: they cannot be started on this machine.
+        """
+        if self._loader is None:
+            return iter(())
         self._requests[:] = requests
-        with _frozen_garbage():
-            made = iter(self._loader) if self._loader is not None else map(self._made.__getitem__, requests)
-        for batch in made:
-            if isinstance(batch, InputError):
-                raise batch
-            yield batch.pin_memory() if self._pin_here else batch
+        if self._iterator is not None:
+            self._iterator._timeout = 0  # to begin again may take as long as the batches of a former request
+        try:
+            with frozen_garbage(), without_torchs_advice():
+                self._iterator = start_processes(self._loader.__iter__)
+        except OSError as error:
+            raise LehrError(describe_no_start(self._workers, error)) from None
+        self._iterator._timeout = POLL_SECONDS
+        return self._waited_for(self._iterator)
 
+    def _waited_for(self, iterator: Any) -> Iterator[Made]:
+        """Serve what workers answer, and look meanwhile whether the run was asked to stop.
 
-@contextlib.contextmanager
-def _frozen_garbage() -> Iterator[None]:
-    """Keep forked processes from collecting what this one left: a CUDA object that is freed there aborts them."""
-    frozen_by_others = gc.get_freeze_count() > 0
-    gc.freeze()
-    try:
-        yield
-    finally:
-        if not frozen_by_others:
-            gc.unfreeze()
+        Raises:
+            LoadingStopped: it was.
+        """
+        while True:
+            try:
+                made = next(iterator)
+            except StopIteration:
+                return
+            except RuntimeError as error:
+                if "timed out after" not in str(error):
+                    raise
+                if (number := self.stop_signal()) is not None:
+                    kill_processes()
+                    raise LoadingStopped(f"Stopped by {describe_signal(number)}, waiting for images.", number) from None
+                continue
+            yield made
 
+    def _received(self, made: Made, request: BatchRequest) -> Batch | InputError:
+        """Unpack what a worker sent; a batch that cannot be reached is made here."""
+        if isinstance(made, Parcel):
+            made = made.unpack()
+        if not isinstance(made, Unpacked):
+            return made
+        if made.trouble and not self._slow:
+            self._slow = True
+            LOGGER.info("%s", describe_slow_way(made.trouble))
+        return made.batch if made.batch is not None else self._here(request)
 
-def _start_worker(_: int) -> None:
-    ignore_stopping()
-    cv2.setNumThreads(0)
-    torch.set_num_threads(1)
+    def _here(self, request: BatchRequest) -> Batch | InputError:
+        """Make a batch in this process."""
+        made = self._made.here(request)
+        return made.pin_memory() if self._pin and isinstance(made, Batch) else made

@@ -77,6 +77,9 @@ def start_data(config: TrainConfig, device: torch.device, say: Callable[[str], N
     train_store = _open_store(train_samples, config, say, ranks)
     val_store = _open_store(val_samples, config, say, ranks)
     workers, pin = _workers(config, device), device.type == "cuda"
+    if workers > (cores := available_cores()):
+        some = "1 core" if cores == 1 else f"{cores} cores"
+        say(f"--workers {workers}: this process may use {some}; more workers are no faster.")
     seed, rect = config.run.seed, config.data.rect
     make = TrainBatches(
         train_store,

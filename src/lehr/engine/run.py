@@ -281,6 +281,8 @@ def _ending(callbacks: Dispatcher, only_failures: bool = False) -> Iterator[None
 def _train(setup: Setup, callbacks: Dispatcher, output: Console) -> TrainResult:
     config = setup.config
     with StopRequest() as stop, _ending(callbacks):
+        if not setup.ranks.is_distributed:  # else all of them stop at the same step
+            setup.feed.loader.stop_signal = setup.val_loader.stop_signal = lambda: stop.signal_number
         if setup.group.again:
             place = setup.group.world
             count = f": {place.attempt} of at most {place.max_attempts} times" if place.attempt else ""

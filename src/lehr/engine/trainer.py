@@ -30,6 +30,7 @@ from lehr.callbacks.events import (
 from lehr.checkpoint.results_csv import Row
 from lehr.data.batch import Batch
 from lehr.data.requests import BatchRequest, shard_requests
+from lehr.data.worker_processes import LoadingStopped, describe_lost_worker
 from lehr.engine.checkpointer import Checkpointer
 from lehr.engine.data import epoch_requests
 from lehr.engine.divergence import DivergenceMonitor, NotFinite
@@ -115,12 +116,12 @@ class Trainer:
             self._loop()
         except (RuntimeError, MemoryError) as error:
             if "DataLoader worker" in str(error) and ("killed" in str(error) or "unexpectedly" in str(error)):
-                raise self._unable(
-                    f"{error}\nA process that loads images was killed, perhaps for want of memory. Use fewer --workers."
-                ) from None
+                raise self._unable(describe_lost_worker(str(error))) from None
             if not is_out_of_memory(error):
                 raise
             no_memory = True
+        except LoadingStopped as stopped:
+            self._stop_by(stopped.exit_code - 128)
         except (InputError, CallbackFailed) as error:  # data that are gone, or a callback that failed
             raise self._unable(str(error)) from None
         finally:
