@@ -61,24 +61,27 @@ def test_the_text_names_values_reasons_and_pages() -> None:
     assert "docs/techniques/mixup.md; on: --mixup 0.1" in text
 
 
-def test_a_run_too_short_for_mosaic_says_so() -> None:
-    config = build_config({"epochs": 12, "mixup": 0.1})  # on `shapes`, which closes the last 12
-    text = explanation(config)
-    note = "No mosaic or mixup in this run: --close-mosaic 12 turns it off for the last 12 epochs, and the run has 12."
-    assert f"{note} --close-mosaic 4 has it in the first 8, --close-mosaic 0 keeps it to the end." in config.notes
-    assert note in text and "mosaic" in text[text.index("\nOff:") :]
-    assert "  mosaic: " not in text[: text.index("\nOff:")]
-    assert "--close-mosaic N, N below 12; now closed for the last 12" in text
-    (short,) = build_config({"data": "x", "epochs": 2}).notes
-    assert short.endswith("and the run has 2. --close-mosaic 0 keeps it to the end.")
-    longer = (
-        {"epochs": 13},
-        {"epochs": 12, "close_mosaic": 0},
-        {"epochs": 12, "mosaic": 0},
-        {"epochs": 12, "rect": True},
-    )
-    assert all(build_config(given).notes == () for given in longer)
-    assert "closed for the last 12 epochs" in explanation(build_config({"epochs": 13}))
+def test_a_short_run_has_mosaic_and_says_for_how_long() -> None:
+    on = explanation(build_config({"epochs": 12})).partition("\nOff:")[0]  # on `shapes`, which closes 12 of its 18
+    assert "  mosaic: probability 1, closed for the last 4 epochs" in on
+    text = explanation(build_config({"epochs": 12, "close_mosaic": 12}))
+    assert "--close-mosaic 12 has no effect: the run has 12 epochs, so mosaic closes for the last 4" in text
+    assert "  mosaic: probability 1, closed for the last 4 epochs" in text
+    for given, closing in (
+        ({"epochs": 2}, "open to the end"),
+        ({"epochs": 18}, "closed for the last 12"),
+        ({"epochs": 13, "close_mosaic": 12}, "closed for the last 12"),
+        ({"epochs": 12, "close_mosaic": 0}, "open to the end"),
+    ):
+        said = explanation(build_config(given))
+        assert f"  mosaic: probability 1, {closing}" in said and "has no effect" not in said.partition("\nOn:")[0]
+
+
+def test_what_asks_for_something_and_has_no_effect_is_off_with_the_reason() -> None:
+    on, _, off = explanation(build_config({"rect": True, "mixup": 0.1, "patience": 40})).partition("\nOff:")
+    assert "  mosaic: " not in on and "  mixup: " not in on and "  early stopping: " not in on
+    assert "--mixup 0.1 has no effect: --rect makes rectangles" in on and "--patience 40 has no effect: the run" in on
+    assert "  mosaic: has no effect: --rect makes rectangles, and images are combined in squares (docs/" in off
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: path.stem)

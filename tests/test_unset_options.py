@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from lehr.augment.closing import CLOSING_EPOCHS, CLOSING_SHARE
 from lehr.config import build_config
 from lehr.models.family import YOLOV5, YOLOV8
 from lehr.options import GROUPS, option_names
@@ -20,6 +21,8 @@ def chosen(optimizer: str) -> OptimizerChoice:
 
 
 BECOMES = {
+    "close_mosaic": f"{CLOSING_EPOCHS}, at most 1/{CLOSING_SHARE}; `shapes` {SHAPES.augment.close_mosaic}, "
+    f"with anchors {SHAPES_WITH_ANCHORS.augment.close_mosaic}",
     "box": f"YOLOv8 {YOLOV8.gains['box']:g}, with anchors {YOLOV5.gains['box']:g}",
     "cls": f"{YOUR.family.gains['cls']:g}, for `shapes` with anchors {SHAPES_WITH_ANCHORS.loss.cls:g}",
     "ema_tau": f"{ema_decay.resolve_tau(None, 10**6):g}",

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
+from lehr.augment.closing import closing_epochs
 from lehr.errors import InputError, did_you_mean
 from lehr.hyperparameters import read_hyperparameters
-from lehr.models.family import ANCHOR_OPTIONS, Family, find_family, known_case
+from lehr.models.family import Family, find_family, known_case
 from lehr.models.scale import rounded_size
 from lehr.options import (
     GROUPS,
@@ -47,6 +48,8 @@ class TrainConfig(Options):
     """Notes on the input, such as what of it is not used, a line each."""
     begun_in: Path | None = None
     """Folder that relative paths are relative to (unset: where the process works)."""
+    given: frozenset[str] = frozenset()
+    """Options that the user gave, by flat name."""
 
     @property
     def imgsz(self) -> int:
@@ -98,27 +101,23 @@ def is_relative(source: str) -> bool:
     return source != "shapes" and not source.startswith("~") and not Path(source).is_absolute()
 
 
-ONLY_WITH: dict[str, tuple[str, Callable[[Any], bool]]] = {
-    "nwd_constant": ("box_loss", lambda kind: kind == "nwd"),
-    "fl_alpha": ("fl_gamma", lambda gamma: gamma > 0),
-    "qfl_beta": ("cls_loss", lambda kind: kind == "qfl"),
-    "vfl_alpha": ("cls_loss", lambda kind: kind == "vfl"),
-    "vfl_gamma": ("cls_loss", lambda kind: kind == "vfl"),
-}
-"""Options that mean something only with some values of another: that one, and a test of its value."""
 SHAPES = {"imgsz": 128, "epochs": 18, "close_mosaic": 12}
 """Defaults for training on `shapes`: small images, and few epochs; a family may differ."""
 SHAPES_LR0 = 0.002
 """The rate there, where the optimizer is chosen automatically."""
 
 
-def build_config(options: Mapping[str, Any], source: str = "options") -> TrainConfig:
+def build_config(
+    options: Mapping[str, Any], source: str = "options", given_now: Collection[str] | None = None
+) -> TrainConfig:
     """A validated configuration from flat options.
 
     Args:
         options: values by flat name, with underscores or hyphens; `hyp` names a preset or a YOLOv5 hyperparameter
             file, whose values hold where nothing else is given.
         source: what to name in messages, e.g. a YAML file.
+        given_now: those of the options that the user named; others count as given where their value is not the default,
+            as in a file that holds them all. None for all that are not None.
 
     Raises:
         InputError: an unknown name (with the nearest known one) or a value out of range.
@@ -142,56 +141,35 @@ def build_config(options: Mapping[str, Any], source: str = "options") -> TrainCo
         _validated(read.values, f"--hyp {hyp}")  # by itself, so that a message names the file
         unset = {name for name, value in given.items() if value is None or (name, value) == ("optimizer", "auto")}
         given = {**read.values, **{name: value for name, value in given.items() if name not in unset}}
-    if given.get("data", "shapes") == "shapes":
-        rate = {"lr0": SHAPES_LR0 * _multiple(given)} if given.get("optimizer", "auto") == "auto" else {}
-        automatic = {**SHAPES, **family.on_shapes, **rate}
-        given = given | {name: value for name, value in automatic.items() if given.get(name) is None}
-    config = _validated(given, source)
-    notes = (*notes, *_without_effect(config), *_closed_throughout(config))
-    return config.model_copy(update={"notes": notes, "begun_in": None if begun_in is None else Path(str(begun_in))})
+    config = _validated(given | _automatic_on_shapes(given, family), source)
+    named = {name for name in given if given[name] is not None} if given_now is None else set(given_now)
+    now, default = config.flat(), TrainConfig().flat()
+    named |= {name for name in given if now[name] != default[name]}
+    place = None if begun_in is None else Path(str(begun_in))
+    more = {"notes": notes, "given": frozenset(named & groups.keys()), "begun_in": place}
+    return config.model_copy(update=more)
+
+
+def _automatic_on_shapes(given: Mapping[str, Any], family: Family) -> dict[str, Any]:
+    """Defaults for training on `shapes` of options that are not given; none on other data.
+
+    A run of fewer epochs than the default's closes mosaic as on other data: the default's number is part of its length.
+    """
+    if given.get("data", "shapes") != "shapes":
+        return {}
+    automatic = {**SHAPES, **family.on_shapes}
+    if given.get("optimizer", "auto") == "auto":
+        automatic["lr0"] = SHAPES_LR0 * _multiple(given)
+    epochs = given.get("epochs")
+    if isinstance(epochs, int) and epochs < automatic["epochs"]:
+        automatic["close_mosaic"] = closing_epochs(None, epochs)
+    return {name: value for name, value in automatic.items() if given.get(name) is None}
 
 
 def _multiple(given: Mapping[str, Any]) -> float:
     """Multiple of the rate among options that are not checked yet; 1 where it is none that could be used."""
     multiple = given.get("lr0_mult")
     return float(multiple) if isinstance(multiple, int | float) and multiple > 0 else 1.0
-
-
-def _without_effect(config: TrainConfig) -> list[str]:
-    """A line for each option that was changed and means nothing to the model's family."""
-    default, now = TrainConfig().flat(), config.flat()
-    family, model = config.family, config.model.model
-
-    def reason(name: str) -> str:
-        if (name in ANCHOR_OPTIONS) == family.anchors:
-            return f"the loss of {model} does not have it"
-        return f"{model} has {'anchors' if family.anchors else 'no anchors'}"
-
-    notes = {name: reason(name) for name in family.without_effect}
-    for name, (other, suits) in ONLY_WITH.items():
-        if not suits(now[other]):
-            value = f"{now[other]:g}" if isinstance(now[other], float) else now[other]
-            notes.setdefault(name, f"--{other.replace('_', '-')} is {value}")
-    return [
-        f"--{name.replace('_', '-')} {now[name]:g} has no effect: {why}."
-        for name, why in notes.items()
-        if now[name] != default[name]
-    ]
-
-
-def _closed_throughout(config: TrainConfig) -> list[str]:
-    """A line where a run is so short that what combines images is closed in all of its epochs."""
-    augment, epochs = config.augment, config.epochs
-    shares = {"mosaic": augment.mosaic, "mixup": augment.mixup, "copy-paste": augment.copy_paste}
-    combining = [name for name, share in shares.items() if share > 0]
-    if not combining or config.data.rect or epochs > augment.close_mosaic:
-        return []
-    fewer = epochs // 3
-    remedy = f"--close-mosaic {fewer} has it in the first {epochs - fewer}, " if fewer else ""
-    return [
-        f"No {' or '.join(combining)} in this run: --close-mosaic {augment.close_mosaic} turns it off for the last "
-        f"{augment.close_mosaic} epochs, and the run has {epochs}. {remedy}--close-mosaic 0 keeps it to the end."
-    ]
 
 
 def _validated(given: Mapping[str, Any], source: str) -> TrainConfig:

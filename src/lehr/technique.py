@@ -17,7 +17,7 @@ technique so:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Protocol
@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     from lehr.config import TrainConfig
     from lehr.models.family import Family
+    from lehr.sample import Dataset, Sample
     from lehr.techniques.plan import TrainingPlan
 
 PAGES = "docs/techniques"
@@ -43,8 +44,34 @@ class Run(Protocol):
         """Images of its training split."""
 
     @property
+    def classes(self) -> int:
+        """Classes that it learns."""
+
+    @property
+    def dataset(self) -> Dataset | None:
+        """Its data set, as it trains on it, read when first asked for; None where it is not to be looked at."""
+
+    @property
     def plan(self) -> TrainingPlan:
         """Its rates."""
+
+
+def training_samples(run: Run) -> Sequence[Sample] | None:
+    """Return the training split of a run to come; None where its data set is not to be looked at."""
+    return None if run.dataset is None else run.dataset.splits.get("train")
+
+
+@dataclass(frozen=True, slots=True)
+class NoEffect:
+    """Reason why an option, as a run to come has it, changes nothing in it.
+
+    Attributes:
+        why: the reason, as it stands after "has no effect: ".
+        acts_as: the value that it acts as, where other values would have an effect; None where no value has one.
+    """
+
+    why: str
+    acts_as: Any = None
 
 
 class Section(StrEnum):
@@ -103,15 +130,21 @@ class State:
         value: with what values, where it is on.
         change: options that turn it off where it is on, and on where it is off; empty for what the technique says of
             every run.
+        no_effect: why it is off although its options ask for it; empty where they do not.
     """
 
     on: bool
     value: str = ""
     change: str = ""
+    no_effect: str = ""
 
 
 def _any_family(family: Family) -> bool:
     return True
+
+
+def _all_have_effect(run: Run) -> Mapping[str, NoEffect]:
+    return {}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -125,7 +158,10 @@ class Technique:
         why: what it is good for, in one line.
         state: from a run to come to its state in it; not asked about families that it means nothing to.
         order: place in its section, smaller first; the same places go by name.
-        options: flat names of the options that it owns; each option belongs to one technique at most.
+        options: flat names of the options that it owns, the one that turns it on first; each option belongs to one
+            technique at most.
+        without_effect: from a run to come to those of its options that change nothing in it, and why; not asked about
+            families that it means nothing to. The start of a run, `--explain`, ablations and searches ask it.
         switches: what an ablation can switch, itself first; `one_of_several` choose a variation of it.
         turn_on: options that turn it on, for people; empty for those of its first switch, if that is no choice of
             a variation.
@@ -142,6 +178,7 @@ class Technique:
     state: Callable[[Run], State]
     order: int = 100
     options: tuple[str, ...] = ()
+    without_effect: Callable[[Run], Mapping[str, NoEffect]] = _all_have_effect
     switches: tuple[Switch, ...] = ()
     turn_on: str = ""
     turn_off: str = ""
@@ -163,6 +200,8 @@ class Technique:
         if not self.suits(run.config.family):
             return State(False, change=self.family)
         state = self.state(run)
+        if state.on and self.options and (found := self.without_effect(run).get(self.options[0])) is not None:
+            state = State(False, change=state.change, no_effect=found.why)
         usual = self._turned(off=state.on) if not state.change else state.change
         return replace(state, change=usual)
 

@@ -150,8 +150,8 @@ class TrainOptions(TypedDict, total=False):
     """Exponent of the overlap in the alignment that chooses an object's points, YOLOv8."""
     mosaic: float
     """Probability of a mosaic of four images."""
-    close_mosaic: int
-    """Last epochs without mosaic, mixup, CutMix and copy-paste."""
+    close_mosaic: int | None
+    """Last epochs without mosaic, mixup, CutMix, copy-paste (unset: 10, at most 1/3; `shapes` 12, with anchors 18)."""
     mixup: float
     """Probability of blending with another image."""
     mixup_beta: float

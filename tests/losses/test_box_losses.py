@@ -11,6 +11,7 @@ from tests.losses import anchor_oracle, oracle
 from tests.losses import test_anchor_based as anchored
 from tests.losses import test_task_aligned as aligned
 from tests.losses.box_oracle import NWD_CONSTANT, ORACLES
+from tests.without_effect import said_of
 
 from lehr.config import build_config
 from lehr.errors import InputError
@@ -165,5 +166,5 @@ def test_the_options_reach_the_losses_and_are_checked() -> None:
         build_config({"box_loss": "iou"})
     with pytest.raises(InputError, match="--nwd-constant is 0"):
         build_config({"box_loss": "nwd", "nwd_constant": 0})
-    assert build_config({"nwd_constant": 20}).notes == ("--nwd-constant 20 has no effect: --box-loss is ciou.",)
-    assert not build_config({"nwd_constant": 20, "box_loss": "nwd"}).notes
+    assert said_of(nwd_constant=20) == ["--nwd-constant 20 has no effect: --box-loss is ciou."]
+    assert not said_of(nwd_constant=20, box_loss="nwd")

@@ -11,6 +11,7 @@ import torch
 from tests.losses import anchor_oracle, oracle
 from tests.losses import test_anchor_based as anchored
 from tests.losses import test_task_aligned as aligned
+from tests.without_effect import said_of
 
 from lehr.config import build_config
 from lehr.errors import InputError
@@ -109,8 +110,8 @@ def test_what_does_not_go_together_is_refused(given: dict[str, Any], words: str)
     ],
 )
 def test_a_parameter_of_another_loss_is_noted(given: dict[str, Any], note: str) -> None:
-    assert build_config(given).notes == (note,)
-    assert not build_config({"cls_loss": "QFL", "qfl_beta": 3}).notes
+    assert said_of(**given) == [note]
+    assert not said_of(cls_loss="QFL", qfl_beta=3)
 
 
 def test_it_is_on_with_its_option_and_an_ablation_switches_each_alone() -> None:

@@ -11,6 +11,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.losses import oracle
+from tests.without_effect import said_of
 
 from lehr.config import build_config
 from lehr.errors import InputError
@@ -122,7 +123,7 @@ def test_settings_that_assign_nothing_sensible_are_refused(given: dict[str, floa
 
 
 def test_families_with_anchors_say_that_they_do_not_assign_so() -> None:
-    (note,) = build_config({"model": "yolov5n", "tal_topk": 13}).notes
+    (note,) = said_of(model="yolov5n", tal_topk=13)
     assert note.startswith("--tal-topk 13 has no effect:")
 
 

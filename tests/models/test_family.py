@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from tests.models.test_models import TOTALS
+from tests.without_effect import said_of
 from torch import Tensor, nn
 
 from lehr.config import build_config
@@ -124,11 +125,10 @@ def test_a_head_of_another_package_may_name_its_loss_by_the_class_itself(small: 
 def test_a_registered_family_brings_its_defaults_options_and_bounds(small: None) -> None:
     assert build_config({"model": "small-a"}).epochs == 5 and build_config({"model": "small-a"}).imgsz == 128
     assert build_config({"model": "small-a", "data": "x"}).epochs == 100
-    (note,) = build_config({"model": "small-a", "dfl": 3, "epochs": 20}).notes
+    (note,) = said_of(model="small-a", dfl=3, epochs=20)
     assert note == "--dfl 3 has no effect: the loss of small-a does not have it."
-    assert build_config({"model": "small-a", "anchors": 4, "epochs": 20}).notes == (
-        "--anchors 4 has no effect: small-a has no anchors.",
-    )
+    (note,) = said_of(model="small-a", anchors=4, epochs=20)
+    assert note == "--anchors 4 has no effect: small-a has no anchors."
     space = build_space(preview(build_config({"model": "small-a", "data": "x"}), images=640, classes=3))
     assert (space.parameters["box"].low, space.parameters["box"].high, space.start["box"]) == (0.8, 8.0, 2.0)
     assert not {"dfl", "obj", "anchor_t"} & set(space.parameters)

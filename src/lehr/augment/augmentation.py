@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from lehr.errors import InputError, did_you_mean
 from lehr.plugins import PluginTable, resolve
-from lehr.technique import Run, Section, State, Switch, Technique
+from lehr.technique import NoEffect, Run, Section, State, Switch, Technique
 
 if TYPE_CHECKING:
     import numpy as np
@@ -188,6 +188,13 @@ def change_plan(
     return plan
 
 
+def _without_effect(run: Run) -> dict[str, NoEffect]:
+    requests = run.config.augment.augmentation
+    if not requests or any(probability for _, probability in probabilities(requests)):
+        return {}
+    return {"augmentation": NoEffect("its probability is 0", acts_as=[])}
+
+
 def _state(run: Run) -> State:
     requests = run.config.augment.augmentation
     return State(bool(requests), ", ".join(requests))
@@ -199,6 +206,7 @@ TECHNIQUE = Technique(
     section=Section.AUGMENTATION,
     order=90,
     options=("augmentation",),
+    without_effect=_without_effect,
     why="what is special about your images, nobody else has written",
     state=_state,
     switches=(Switch("augmentation", {"augmentation": ...}, {"augmentation": []}, aliases=("augmentations",)),),

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lehr.options import AugmentOptions
-from lehr.technique import Run, Section, State, Switch, Technique
+from lehr.technique import NoEffect, Run, Section, State, Switch, Technique
 
 HUES = 180
 """Values of the hue in OpenCV's 8-bit HSV: half degrees."""
@@ -68,6 +68,10 @@ def draw_jitter(options: AugmentOptions, rng: np.random.Generator) -> tuple[tupl
     return (hue, saturation, value), 0
 
 
+def _without_effect(run: Run) -> dict[str, NoEffect]:
+    return {} if run.config.augment.hsv_h else {"hue": NoEffect("--hsv-h is 0")}
+
+
 def _state(run: Run) -> State:
     augment = run.config.augment
     hue = f"hue {augment.hsv_h:g} {'added' if augment.hue == 'add' else 'multiplied'}"
@@ -81,6 +85,7 @@ TECHNIQUE = Technique(
     section=Section.AUGMENTATION,
     order=50,
     options=("hsv_h", "hsv_s", "hsv_v", "hue"),
+    without_effect=_without_effect,
     why="the light is different each time",
     state=_state,
     switches=(

@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 
 from lehr.augment.box_filter import box_limits, visible
 from lehr.augment.geometry import Matrix, scaling, transform_boxes, translation
+from lehr.augment.mosaic import why_single
 from lehr.augment.partners import Partners
 from lehr.augment.tiles import Tile, fit_pixels
 from lehr.options import AugmentOptions
 from lehr.sample import Sample
-from lehr.technique import Run, Section, State, Switch, Technique
+from lehr.technique import NoEffect, Run, Section, State, Switch, Technique
 
 MAX_COVERED = 0.3
 """Share of an object that a pasted one may cover; each pasted later may cover as much again."""
@@ -62,9 +63,13 @@ def _covered(boxes: NDArray[np.float64], by: NDArray[np.float64]) -> NDArray[np.
     return np.asarray(sides.prod(1) / (boxes[:, 2:] - boxes[:, :2]).prod(1))
 
 
+def _without_effect(run: Run) -> dict[str, NoEffect]:
+    return {} if (why := why_single(run)) is None else {"copy_paste": NoEffect(why)}
+
+
 def _state(run: Run) -> State:
     share = run.config.augment.copy_paste
-    return State(share > 0 and not run.config.data.rect, f"probability {share:g}")
+    return State(share > 0, f"probability {share:g}")
 
 
 TECHNIQUE = Technique(
@@ -73,6 +78,7 @@ TECHNIQUE = Technique(
     section=Section.AUGMENTATION,
     order=30,
     options=("copy_paste",),
+    without_effect=_without_effect,
     why="objects in new surroundings",
     state=_state,
     switches=(Switch("copy_paste", {"copy_paste": 0.1}, {"copy_paste": 0.0}),),

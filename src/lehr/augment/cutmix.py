@@ -8,8 +8,9 @@ from dataclasses import replace
 import numpy as np
 
 from lehr.augment.box_filter import BoxLimits, uncovered, visible_in
+from lehr.augment.mosaic import why_single
 from lehr.augment.tiles import Plan, Rectangle
-from lehr.technique import Run, Section, State, Switch, Technique
+from lehr.technique import NoEffect, Run, Section, State, Switch, Technique
 
 
 def cutmix(plan: Plan, other: Plan, rectangle: Rectangle, limits: BoxLimits) -> Plan:
@@ -47,9 +48,13 @@ def cutmix_rectangle(shape: tuple[int, int], rng: np.random.Generator) -> Rectan
     return max(0, x), max(0, y), min(width, x + wide), min(height, y + high)
 
 
+def _without_effect(run: Run) -> dict[str, NoEffect]:
+    return {} if (why := why_single(run)) is None else {"cutmix": NoEffect(why)}
+
+
 def _state(run: Run) -> State:
     share = run.config.augment.cutmix
-    return State(share > 0 and not run.config.data.rect, f"probability {share:g}")
+    return State(share > 0, f"probability {share:g}")
 
 
 TECHNIQUE = Technique(
@@ -58,6 +63,7 @@ TECHNIQUE = Technique(
     section=Section.AUGMENTATION,
     order=25,
     options=("cutmix",),
+    without_effect=_without_effect,
     why="objects are known by more than one of their parts, and in other surroundings",
     state=_state,
     switches=(Switch("cutmix", {"cutmix": 0.25}, {"cutmix": 0.0}),),

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from lehr.augment.mosaic import why_single
 from lehr.augment.tiles import Plan
-from lehr.technique import Run, Section, State, Switch, Technique
+from lehr.technique import NoEffect, Run, Section, State, Switch, Technique
 
 
 def mixup(plan: Plan, other: Plan, rng: np.random.Generator, beta: float = 32.0) -> Plan:
@@ -26,10 +27,16 @@ def mixup(plan: Plan, other: Plan, rng: np.random.Generator, beta: float = 32.0)
     return Plan(plan.tiles, boxes, classes, blend=(other, share))
 
 
+def _without_effect(run: Run) -> dict[str, NoEffect]:
+    if (why := why_single(run)) is not None:
+        return {"mixup": NoEffect(why), "mixup_beta": NoEffect(why)}
+    return {} if run.config.augment.mixup else {"mixup_beta": NoEffect("--mixup is 0")}
+
+
 def _state(run: Run) -> State:
     augment = run.config.augment
     value = f"probability {augment.mixup:g}, shares from Beta({augment.mixup_beta:g}, {augment.mixup_beta:g})"
-    return State(augment.mixup > 0 and not run.config.data.rect, value)
+    return State(augment.mixup > 0, value)
 
 
 TECHNIQUE = Technique(
@@ -38,6 +45,7 @@ TECHNIQUE = Technique(
     section=Section.AUGMENTATION,
     order=20,
     options=("mixup", "mixup_beta"),
+    without_effect=_without_effect,
     why="blends teach what shines through; for large models",
     state=_state,
     switches=(Switch("mixup", {"mixup": 0.1}, {"mixup": 0.0}),),

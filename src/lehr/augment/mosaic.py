@@ -9,11 +9,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from lehr.augment.closing import closing_epochs
 from lehr.augment.geometry import scaling, translation
 from lehr.augment.partners import Partners
 from lehr.augment.tiles import Tile
 from lehr.sample import Sample
-from lehr.technique import Run, Section, State, Switch, Technique
+from lehr.technique import NoEffect, Run, Section, State, Switch, Technique
 
 
 def mosaic(
@@ -41,14 +42,36 @@ def mosaic(
     return tiles
 
 
-def _state(run: Run) -> State:
+def closed_epochs(run: Run) -> int:
+    """Last epochs of a run to come that have no mosaic, mixup, CutMix and copy-paste."""
+    return closing_epochs(run.config.augment.close_mosaic, run.plan.epochs)
+
+
+def why_single(run: Run) -> str | None:
+    """Return why a run to come has none of what combines images; None where it may have."""
+    return "--rect makes rectangles, and images are combined in squares" if run.config.data.rect else None
+
+
+def _without_effect(run: Run) -> dict[str, NoEffect]:
     augment, epochs = run.config.augment, run.plan.epochs
-    possible = augment.mosaic > 0 and not run.config.data.rect
-    if possible and augment.close_mosaic >= epochs:
-        return State(
-            False, change=f"--close-mosaic N, N below {epochs}; now closed for the last {augment.close_mosaic}"
+    if (why := why_single(run)) is not None:
+        return {"mosaic": NoEffect(why), "close_mosaic": NoEffect(why)}
+    if not any((augment.mosaic, augment.mixup, augment.cutmix, augment.copy_paste)):
+        return {"close_mosaic": NoEffect("mosaic, mixup, CutMix and copy-paste are off")}
+    if augment.close_mosaic is not None and augment.close_mosaic >= epochs:
+        closed = closed_epochs(run)
+        why = (
+            f"the run has {epochs} epochs, so mosaic closes for the last {closed}, as if it were not given; "
+            "--mosaic 0 turns it off"
         )
-    return State(possible, f"probability {augment.mosaic:g}, closed for the last {augment.close_mosaic} epochs")
+        return {"close_mosaic": NoEffect(why, acts_as=closed)}
+    return {}
+
+
+def _state(run: Run) -> State:
+    share, closed = run.config.augment.mosaic, closed_epochs(run)
+    closing = f"closed for the last {closed} epochs" if closed else "open to the end"
+    return State(share > 0, f"probability {share:g}, {closing}")
 
 
 TECHNIQUE = Technique(
@@ -57,11 +80,13 @@ TECHNIQUE = Technique(
     section=Section.AUGMENTATION,
     order=10,
     options=("mosaic", "close_mosaic"),
+    code=("augment/closing.py",),
+    without_effect=_without_effect,
     why="four images in one: more objects, more sizes, more surroundings",
     state=_state,
     switches=(
         Switch("mosaic", {"mosaic": 1.0}, {"mosaic": 0.0}),
-        Switch("close_mosaic", {"close_mosaic": 10}, {"close_mosaic": 0}),
+        Switch("close_mosaic", {"close_mosaic": None}, {"close_mosaic": 0}),
     ),
     turn_on="--mosaic 1, without --rect",
 )

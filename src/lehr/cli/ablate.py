@@ -32,6 +32,7 @@ def ablate(
         List the runs and say about how long they would take, from one epoch that is trained, and stop.
     """
     from lehr.cli.output import speaker
+    from lehr.preview import describe_without_effect
     from lehr.report.effects_table import answers, effects_text
     from lehr.runtime.console import duration
     from lehr.studies.ablate import AblateStudy
@@ -39,7 +40,7 @@ def ablate(
 
     settings, say = run.settings(), speaker(quiet)
     search = AblateStudy(settings, ablation, study)
-    for note in (*settings.notes, *search.faults):
+    for note in (*settings.notes, *describe_without_effect(search.run), *search.faults, *search.notes):
         say(note)
     if dry_run:
         say(describe_switches(search.ablation))

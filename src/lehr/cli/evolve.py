@@ -31,13 +31,15 @@ def evolve(
         Say what would be varied and about how long it would take, from one epoch that is trained, and stop.
     """
     from lehr.cli.output import speaker
+    from lehr.preview import describe_without_effect
     from lehr.runtime.console import duration
     from lehr.studies.dry_run import describe_space
     from lehr.studies.evolve import EVOLVED, EvolveStudy, best_record, command
 
     settings, say = run.settings(), speaker(quiet)
     search = EvolveStudy(settings, evolution, study)
-    for note in (*settings.notes, *search.faults, *search.evolution.space.notes):
+    notes = (*settings.notes, *describe_without_effect(search.run), *search.faults, *search.evolution.space.notes)
+    for note in notes:
         say(note)
     if dry_run:
         say(describe_space(search.evolution.space))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from lehr.augment.augmentation import find_augmentation, is_code, probabilities
 from lehr.config import TrainConfig
-from lehr.preview import preview
+from lehr.preview import describe_without_effect, preview
 from lehr.technique import State, Technique
 from lehr.techniques.catalog import techniques
 
@@ -23,12 +23,9 @@ def explanation(config: TrainConfig) -> str:
     )
     on = [line for technique, state in states if state.on for line in _lines(technique, state)]
     on += _of_packages(config)
-    off = [
-        f"  {each.name}: {each.why} ({each.path}; on: {state.change or 'see its page'})"
-        for each, state in states
-        if not state.on
-    ]
-    return "\n".join([head, *config.notes, *run.plan.notes, "", "On:", *on, "", "Off:", *off])
+    off = [_line_off(technique, state) for technique, state in states if not state.on]
+    notes = (*config.notes, *run.plan.notes, *describe_without_effect(run))
+    return "\n".join([head, *notes, "", "On:", *on, "", "Off:", *off])
 
 
 def _lines(technique: Technique, state: State) -> list[str]:
@@ -36,10 +33,18 @@ def _lines(technique: Technique, state: State) -> list[str]:
     return [f"  {technique.name}: {state.value}", f"      {technique.why} ({technique.path}{off})"]
 
 
+def _line_off(technique: Technique, state: State) -> str:
+    if state.no_effect:
+        return f"  {technique.name}: has no effect: {state.no_effect} ({technique.path})"
+    return f"  {technique.name}: {technique.why} ({technique.path}; on: {state.change or 'see its page'})"
+
+
 def _of_packages(config: TrainConfig) -> list[str]:
     """The augmentations of other packages that a run has."""
     lines = []
     for name, probability in probabilities(config.augment.augmentation):
+        if probability == 0:
+            continue
         found = "code of your own" if is_code(name) else find_augmentation(name).why
         why = found or "an augmentation of another package"
         lines += [f"  {name}: probability {probability:g}", f"      {why} (off: leave out --augmentation {name})"]

@@ -98,7 +98,7 @@ class RunArguments:
             notes += found
         if "augmentation" not in given:
             refuse_code(AugmentOptions.requests_in(options), (), str(self.config))
-        settings = build_config(options | given)
+        settings = build_config(options | given, given_now=given)
         return settings.model_copy(update={"notes": (*settings.notes, *notes)})
 
 

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset
 
 from lehr.augment.box_filter import box_limits
+from lehr.augment.closing import closing_epochs
 from lehr.augment.draw import draw
 from lehr.augment.gpu_plan import PackedCanvases, PlannedCrops, pack_crops, plan_crops
 from lehr.augment.letterbox import GREY, letterbox_into
@@ -60,6 +61,7 @@ class TrainBatches:
         imgsz: side of the square, pixels.
         seed: the run's seed.
         epochs: epochs of the run; mosaic closes before its end.
+        closed: last epochs without mosaic, mixup, CutMix and copy-paste; None for what the options say.
         rect: make each batch the smallest rectangle of whole strides that holds its images; there is no mosaic then.
         on_device: leave the drawing to the device.
         classes: classes of the data set, which a user's own transforms keep to.
@@ -73,10 +75,12 @@ class TrainBatches:
     rect: bool = False
     on_device: bool = False
     classes: int = 0
+    closed: int | None = None
 
     def mosaic_on(self, epoch: int) -> bool:
         """Return whether mosaic, mixup, CutMix and copy-paste are still on in an epoch."""
-        return not self.rect and epoch < self.epochs - self.options.close_mosaic
+        closed = closing_epochs(self.options.close_mosaic, self.epochs) if self.closed is None else self.closed
+        return not self.rect and epoch < self.epochs - closed
 
     def __call__(self, request: BatchRequest) -> Batch:
         """The batch of some images in an epoch."""

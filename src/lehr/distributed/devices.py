@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from lehr.distributed.environment import World
+from lehr.distributed.environment import World, world
 from lehr.errors import InputError
 from lehr.options import DeviceOptions
 from lehr.runtime.device import pick_device
@@ -29,6 +29,16 @@ def processes_here(options: DeviceOptions) -> int:
             "--processes: there is one a device."
         )
     return len(names) if len(names) > 1 else options.processes or 1
+
+
+def trains_together(options: DeviceOptions) -> bool:
+    """Return whether a run has several processes: those that a launcher started, else those that a command starts."""
+    if world().launched:
+        return world().count > 1
+    try:
+        return processes_here(options) > 1
+    except InputError:  # the run itself will say so
+        return True
 
 
 def own_device(options: DeviceOptions, world: World) -> torch.device:

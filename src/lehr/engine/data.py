@@ -51,7 +51,13 @@ class RunData:
     device: torch.device
 
 
-def start_data(config: TrainConfig, device: torch.device, say: Callable[[str], None], ranks: Ranks = ALONE) -> RunData:
+def start_data(
+    config: TrainConfig,
+    device: torch.device,
+    say: Callable[[str], None],
+    ranks: Ranks = ALONE,
+    closed: int | None = None,
+) -> RunData:
     """Read and check a run's data, then decode it.
 
     Args:
@@ -59,6 +65,7 @@ def start_data(config: TrainConfig, device: torch.device, say: Callable[[str], N
         device: where the batches go.
         say: told what was done.
         ranks: the processes that train together; those of one machine share its cache.
+        closed: last epochs without mosaic; None for what the options say.
 
     Raises:
         InputError: data that cannot be trained on, or not with these options.
@@ -90,6 +97,7 @@ def start_data(config: TrainConfig, device: torch.device, say: Callable[[str], N
         rect,
         on_device=draws_on_device(config, device),
         classes=len(dataset.names),
+        closed=closed,
     )
     for note in notes_on_own_transforms(config, device):
         say(note)

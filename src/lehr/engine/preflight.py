@@ -271,8 +271,6 @@ def report_deterministic_cost(
     """
     device = forward_loss.device
     if device.type != "cuda":
-        always = device.type == "cpu"
-        say(f"--deterministic: {'a CPU repeats without it' if always else 'has no effect on this device'}.")
         return
     seconds = unless_out_of_memory(lambda: deterministic_step_seconds(forward_loss, precision, first_batch()), device)
     if seconds is None:

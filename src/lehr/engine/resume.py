@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from lehr.augment.augmentation import refuse_code
+from lehr.augment.closing import closing_epochs
 from lehr.augment.own_transforms import code_versions
 from lehr.callbacks.names import code_notice, split_code
 from lehr.checkpoint.format import Checkpoint, newest_checkpoint, read_checkpoint, read_position
@@ -156,6 +157,7 @@ def changed(config: TrainConfig, changes: Mapping[str, Any]) -> TrainConfig:
     """
     now, groups = config.flat(), option_names()
     wanted = build_config({**now, **changes, BEGUN_IN: config.begun_in}, "--resume")
+    wanted = wanted.model_copy(update={"given": frozenset(changes)})
     values = wanted.flat()
     refused = [
         f"--resume: --{name.replace('_', '-')} cannot change from {now[name]} to {values[name]}: "
@@ -321,9 +323,33 @@ def check_same(now: dict[str, Any], checkpoint: Checkpoint) -> list[str]:
     return notes
 
 
-def planned(plan: TrainingPlan) -> dict[str, Any]:
-    """Return what of a plan a checkpoint holds: what more epochs would choose anew."""
-    return {"plan": {"optimizer": asdict(plan.optimizer), "warmup": plan.warmup, "ema_tau": plan.ema_tau}}
+def planned(plan: TrainingPlan, closed: int) -> dict[str, Any]:
+    """Return what of a plan a checkpoint holds: what more epochs, or another version of Lehr, would choose anew.
+
+    Args:
+        plan: the run's.
+        closed: its last epochs without mosaic.
+    """
+    values = {"optimizer": asdict(plan.optimizer), "warmup": plan.warmup, "ema_tau": plan.ema_tau, "closed": closed}
+    return {"plan": values}
+
+
+def closed_epochs(config: TrainConfig, checkpoint: Checkpoint | None) -> int:
+    """Last epochs of a run without mosaic: those that it began with, and for more epochs those of a new run.
+
+    Runs that were begun by versions of Lehr which took `--close-mosaic` to the letter have none with mosaic where the
+    run has no more epochs than that.
+
+    Args:
+        config: the run's options.
+        checkpoint: where it goes on; None for a new run.
+    """
+    given, before = config.augment.close_mosaic, 0 if checkpoint is None else checkpoint.position.epochs
+    if checkpoint is not None and "closed" not in checkpoint.content["plan"] and given is not None:
+        return given
+    if checkpoint is not None and config.epochs == before:
+        return int(checkpoint.content["plan"]["closed"])
+    return closing_epochs(given, config.epochs)
 
 
 def as_planned(plan: TrainingPlan, checkpoint: Checkpoint) -> TrainingPlan:
@@ -369,7 +395,7 @@ def restore(state: TrainState, plan: TrainingPlan, resumption: Resumption) -> li
             f"{config.epochs} epochs instead of {before}: the schedule stretches, so the learning rate goes on at "
             f"{now:.3g} instead of {then:.3g}"
         )
-        if config.augment.mosaic > 0 and config.augment.close_mosaic > 0:
-            text += f", and mosaic is closed for the last {config.augment.close_mosaic} of these epochs"
+        if config.augment.mosaic > 0 and (closed := closed_epochs(config, checkpoint)) > 0:
+            text += f", and mosaic is closed for the last {closed} of these epochs"
         notes.append(f"{text}.")
     return notes

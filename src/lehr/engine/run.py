@@ -6,7 +6,7 @@ import contextlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,7 @@ from lehr.engine.setup import Setup, open_device, prepare
 from lehr.engine.trainer import Trainer
 from lehr.errors import InputError, LehrError
 from lehr.evaluation.metrics import Metrics
+from lehr.preview import Preview, describe_without_effect
 from lehr.runtime.console import Console
 from lehr.runtime.device import configure_backend
 from lehr.runtime.malloc import tuned_malloc
@@ -77,7 +78,7 @@ def train(config: TrainConfig, callbacks: Sequence[object] = (), verbose: bool =
     own_transforms(config.augment.augmentation)  # what cannot be imported is refused before anything is made
     count = _to_launch(config)
     if count > 1:
-        job = {"config": config.for_file(), "notes": list(config.notes)}
+        job = {"config": config.for_file(), "notes": list(config.notes), "given": sorted(config.given)}
         return _launched(job, config, count, callbacks, verbose)
     with _joined(config) as group:
         earlier = group.ranks.broadcast_from_rank0(group.recall)
@@ -192,7 +193,7 @@ def _begun(group: Group, config: TrainConfig, listeners: Listeners) -> TrainResu
                 if ranks.is_main:
                     write_config(config, folder)  # first, so that a run that is killed from here on can begin again
                     group.remember(folder)
-                setup = _prepared(config, folder, group)
+                setup = _with_notes(_prepared(config, folder, group), listeners)
                 if ranks.is_main and setup.config != config:
                     write_config(setup.config, folder)  # with what was measured, so that nothing is measured again
         except (LehrError, KeyboardInterrupt) as error:
@@ -228,7 +229,7 @@ def _gone_on(
             callbacks.load_state_dict(resumption.checkpoint.content.get("callbacks", {}))
         with _ending(callbacks, only_failures=True):
             callbacks.emit(PretrainRoutineStart(folder, resumption.config, resumed=True))
-            setup = _prepared(resumption.config, folder, group, resumption)
+            setup = _with_notes(_prepared(resumption.config, folder, group, resumption), listeners)
             del resumption  # and with it another copy of the state
             if ranks.is_main:
                 write_config(setup.config, folder)
@@ -246,6 +247,17 @@ def _prepared(config: TrainConfig, folder: Path, group: Group, resumption: Resum
             raise
     device = config.devices.device
     raise LehrError(f"--device {device}: too little memory to begin. Use a smaller model, or free memory.")
+
+
+def _with_notes(setup: Setup, listeners: Listeners) -> Setup:
+    """Note the options that were given and that change nothing in the run."""
+    config, splits = setup.config, {**setup.dataset.splits, "train": setup.train_samples}
+    if listeners.callbacks:  # those of a program count, too
+        config = config.model_copy(update={"given": config.given - {"strict_callbacks"}})
+    dataset = replace(setup.dataset, splits=splits)
+    run = Preview(config, len(setup.train_samples), len(dataset.names), setup.plan, lambda: dataset)
+    lines = [line for line in describe_without_effect(run) if line not in setup.notes]
+    return replace(setup, notes=(*setup.notes, *lines))
 
 
 def _output(folder: Path, group: Group, listeners: Listeners) -> Console:

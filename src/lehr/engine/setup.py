@@ -27,7 +27,7 @@ from lehr.engine.data import RunData, plan_of, start_data
 from lehr.engine.model import start_model
 from lehr.engine.preflight import PrecisionChoice, choose_speed, write_precision
 from lehr.engine.profile import Profile
-from lehr.engine.resume import Resumption, as_planned, check_same, identity_of, planned, restore
+from lehr.engine.resume import Resumption, as_planned, check_same, closed_epochs, identity_of, planned, restore
 from lehr.engine.state import EpochSums, TrainState
 from lehr.engine.step import ForwardLoss
 from lehr.evaluation.background import background_notes
@@ -42,7 +42,7 @@ from lehr.techniques.class_weights import class_counts, class_weights
 from lehr.techniques.early_stopping import EarlyStopping
 from lehr.techniques.ema import ModelEma
 from lehr.techniques.layer_rates import backbone_parameters, describe_backbone
-from lehr.techniques.multi_scale import SizeRange, range_around, range_of_cells
+from lehr.techniques.multi_scale import SizeRange, sizes_of
 from lehr.techniques.non_finite import Statistics
 from lehr.techniques.optimizer import build_optimizer
 from lehr.techniques.plan import TrainingPlan
@@ -160,14 +160,15 @@ def prepare(
     notes: list[str] = list(config.notes)
     if config.data.imgsz is not None and config.imgsz != config.data.imgsz:
         notes.append(f"--imgsz {config.data.imgsz} is not a multiple of 32: rounded up to {config.imgsz}.")
-    data = start_data(config, device, notes.append, ranks)
+    closed = closed_epochs(config, checkpoint)
+    data = start_data(config, device, notes.append, ranks, closed)
     data.train_loader.start()  # before this process has more threads
     data.val_loader.start()
     if checkpoint is not None:
         notes += check_same(identity_of(config, data, ranks), checkpoint)
     notes += background_notes(data.val_store.samples, training=True)
     notes += crowding_notes(data.val_store.samples, config.run.max_det, "validation images")
-    samples, sizes = data.train_store.samples, _sizes(config)
+    samples, sizes = data.train_store.samples, sizes_of(config)
     model = start_model(config, data.dataset.names, samples, notes.append, ranks, restored=checkpoint is not None)
     model = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in its stubs
     statistics = Statistics(model)  # before the average, which refers to them
@@ -206,7 +207,7 @@ def prepare(
         state=state,
         statistics=statistics,
         profile=profile,
-        identity=identity_of(config, data, ranks) | planned(plan),
+        identity=identity_of(config, data, ranks) | planned(plan, closed),
         notes=(*_describe(config, data, state, plan, folder, ranks), *notes),
     )
 
@@ -243,8 +244,6 @@ def _spread(
             f"--parallel dp: one process drives {len(devices)} devices and copies the model to each in every step. "
             f"--device {names} without it gives each device a process, which is faster (docs/scaling.md)."
         )
-    if options.sync_bn and not ranks.is_distributed:
-        notes.append("--sync-bn has no effect: one process sees whole batches.")
 
 
 def _start(
@@ -290,14 +289,6 @@ def _class_weights(config: TrainConfig, data: RunData) -> torch.Tensor | None:
         return None
     counts = class_counts(data.train_store.samples, len(data.dataset.names))
     return torch.tensor(class_weights(counts, power), device=data.device)
-
-
-def _sizes(config: TrainConfig) -> SizeRange | None:
-    """The sizes that multi-scale training draws from; None when it is off."""
-    data = config.data
-    if data.grid_min is not None and data.grid_max is not None:
-        return range_of_cells(data.grid_min, data.grid_max)
-    return range_around(config.imgsz, data.multi_scale) if data.multi_scale > 0 else None
 
 
 def _describe(

@@ -47,7 +47,8 @@ def main(place: Path) -> int:
             result = resume(Path(job["resume"]), job["changes"], verbose=job["verbose"])
         else:
             config = build_config(job["config"])
-            result = train(config.model_copy(update={"notes": tuple(job["notes"])}), verbose=job["verbose"])
+            said = {"notes": tuple(job["notes"]), "given": frozenset(job["given"])}
+            result = train(config.model_copy(update=said), verbose=job["verbose"])
     except PeerLost as error:
         if not error.told:
             complain(str(error))

@@ -24,8 +24,9 @@ import torch
 from torch import Tensor
 
 from lehr.losses.iou import ciou, intersection
+from lehr.losses.without_effect import gain, without
 from lehr.options.loss import BoxLossName
-from lehr.technique import Run, Section, State, Switch, Technique
+from lehr.technique import NoEffect, Run, Section, State, Switch, Technique
 
 EPS = 1e-7
 """Keeps divisions and roots finite for boxes without area and for equal ones."""
@@ -212,12 +213,18 @@ class BoxLoss:
         return OVERLAP_LOSSES[self.kind](a / strides, b / strides)
 
 
+def _without_effect(run: Run) -> dict[str, NoEffect]:
+    kind = run.config.loss.box_loss
+    if gain(run.config, "box") == 0:
+        return without(("box_loss", "nwd_constant"), "--box is 0")
+    return {} if kind == "nwd" else {"nwd_constant": NoEffect(f"--box-loss is {kind}")}
+
+
 def _state(run: Run) -> State:
     loss = run.config.loss
-    gain = run.config.family.gains["box"] if loss.box is None else loss.box
     constant = f" with C of {loss.nwd_constant:g} pixels" if loss.box_loss == "nwd" else ""
     distances = f"; distances as distributions, gain {loss.dfl:g}" if "dfl" in run.config.family.options else ""
-    return State(True, f"{TITLES[loss.box_loss]}{constant}, gain {gain:g}{distances}")
+    return State(True, f"{TITLES[loss.box_loss]}{constant}, gain {gain(run.config, 'box'):g}{distances}")
 
 
 TECHNIQUE = Technique(
@@ -226,6 +233,7 @@ TECHNIQUE = Technique(
     section=Section.LOSS,
     order=30,
     options=("box", "dfl", "box_loss", "nwd_constant"),
+    without_effect=_without_effect,
     why="what is learned is the overlap that is evaluated",
     state=_state,
     switches=tuple(

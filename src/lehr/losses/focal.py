@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from lehr.technique import Run, Section, State, Switch, Technique
+from lehr.losses.without_effect import why_no_score_loss, without
+from lehr.technique import NoEffect, Run, Section, State, Switch, Technique
 
 MIN_ERROR = 1e-12
 """Keeps the gradient finite where an example is right to the last bit and gamma is below 1."""
@@ -45,6 +46,12 @@ class FocalFactor:
         return factor
 
 
+def _without_effect(run: Run) -> dict[str, NoEffect]:
+    if (why := why_no_score_loss(run)) is not None:
+        return without(("fl_gamma", "fl_alpha"), why)
+    return {} if run.config.loss.fl_gamma else {"fl_alpha": NoEffect("--fl-gamma is 0")}
+
+
 def _state(run: Run) -> State:
     loss = run.config.loss
     return State(loss.fl_gamma > 0, f"gamma {loss.fl_gamma:g}, alpha {loss.fl_alpha:g}")
@@ -56,6 +63,7 @@ TECHNIQUE = Technique(
     section=Section.LOSS,
     order=50,
     options=("fl_gamma", "fl_alpha"),
+    without_effect=_without_effect,
     why="easy background counts less",
     state=_state,
     switches=(Switch("focal_loss", {"fl_gamma": 1.5}, {"fl_gamma": 0.0}, aliases=("fl_gamma",)),),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from lehr.losses.without_effect import why_no_class_loss, without
 from lehr.technique import Section, State, Switch, Technique
 
 
@@ -28,6 +29,7 @@ TECHNIQUE = Technique(
     section=Section.LOSS,
     order=40,
     options=("label_smoothing",),
+    without_effect=lambda run: without(("label_smoothing",), why_no_class_loss(run)),
     why="scores stay honest where labels are doubtful",
     state=lambda run: State(run.config.loss.label_smoothing > 0, f"{run.config.loss.label_smoothing:g}"),
     switches=(Switch("label_smoothing", {"label_smoothing": 0.1}, {"label_smoothing": 0.0}),),

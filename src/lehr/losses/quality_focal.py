@@ -19,7 +19,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lehr.technique import Run, Section, State, Switch, Technique
+from lehr.losses.without_effect import why_no_score_loss, without
+from lehr.technique import NoEffect, Run, Section, State, Switch, Technique
+
+OPTIONS = ("cls_loss", "qfl_beta", "vfl_alpha", "vfl_gamma")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +68,13 @@ class VarifocalFactor:
         return torch.where(targets > 0, targets, background)
 
 
+def _without_effect(run: Run) -> dict[str, NoEffect]:
+    kind = run.config.loss.cls_loss
+    if (why := why_no_score_loss(run)) is not None:
+        return without(OPTIONS, why)
+    return {name: NoEffect(f"--cls-loss is {kind}") for name in OPTIONS[1:] if not name.startswith(kind)}
+
+
 def _state(run: Run) -> State:
     loss = run.config.loss
     if loss.cls_loss == "qfl":
@@ -77,7 +87,8 @@ TECHNIQUE = Technique(
     page="quality-focal-loss",
     section=Section.LOSS,
     order=55,
-    options=("cls_loss", "qfl_beta", "vfl_alpha", "vfl_gamma"),
+    options=OPTIONS,
+    without_effect=_without_effect,
     why="scores learn how well boxes fit, and easy background counts less",
     state=_state,
     switches=tuple(

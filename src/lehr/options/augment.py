@@ -17,8 +17,8 @@ class AugmentOptions(Options):
 
     mosaic: Probability = 1.0
     """Probability of a mosaic of four images."""
-    close_mosaic: int = Field(10, ge=0)
-    """Last epochs without mosaic, mixup, CutMix and copy-paste."""
+    close_mosaic: int | None = Field(None, ge=0)
+    """Last epochs without mosaic, mixup, CutMix, copy-paste (unset: 10, at most 1/3; `shapes` 12, with anchors 18)."""
     mixup: Probability = 0.0
     """Probability of blending with another image."""
     mixup_beta: Annotated[float, ADDED_LATER] = Field(32.0, gt=0, le=1e6)

@@ -6,18 +6,20 @@ YOLOv8 they are the same multiples of that family's defaults.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from lehr.augment.augmentation import refuse_code
+from lehr.augment.mosaic import closed_epochs
 from lehr.config import TrainConfig, build_config
 from lehr.errors import InputError, did_you_mean
 from lehr.hyperparameters import WITHOUT_EFFECT
 from lehr.models.family import Family
 from lehr.options import option_names
 from lehr.preview import Preview
+from lehr.search.ineffective import ineffective_parameters
 from lehr.search.records import Value
 from lehr.techniques.plan import LONGEST_WARMUP
 from lehr.techniques.schedule import fitted_period
@@ -65,6 +67,13 @@ class Parameter:
             return value in self.choices
         return not isinstance(value, str) and self.low <= value <= self.high
 
+    @property
+    def ends(self) -> tuple[Value, ...]:
+        """Its bounds, as the option takes them; its choices where it has them."""
+        if self.choices:
+            return self.choices
+        return (round(self.low), round(self.high)) if self.whole else (self.low, self.high)
+
     def __str__(self) -> str:
         if self.choices:
             return " or ".join(map(str, self.choices))
@@ -107,8 +116,6 @@ DFL = Parameter(0.6, 6.0)
 """Bounds of the gain that families with anchors lack: 0.4 to 4 times the default."""
 GAIN_BOUNDS = {"box": (0.4, 4.0), "cls": (0.4, 8.0)}
 """The table's bounds of gains that each family has its own default of, as multiples of it."""
-SQUARE_ONLY = ("mosaic", "mixup", "copy_paste")
-"""Options that have no effect on batches of rectangles."""
 FORM = "'NAME: [low, high]', or 'NAME: {low: ..., high: ..., gain: 1, log: false}', or 'NAME: {choices: [...]}'"
 
 
@@ -155,21 +162,22 @@ class Space:
         return cls(parameters, dict(plain["start"]))
 
 
-def build_space(run: Preview, file: Path | None = None) -> Space:
+def build_space(run: Preview, file: Path | None = None, kept: Collection[str] = ()) -> Space:
     """The space of a search: the table, or that of a file.
 
     Args:
         run: what is varied.
         file: a YAML file of parameters, `NAME: [low, high]` a line; a name alone takes the table's bounds.
+        kept: parameters that stay although they have no effect, since the search has begun with them.
 
     Raises:
-        InputError: a parameter is unknown or means nothing to the model, or its bounds are wrong.
+        InputError: a parameter is unknown or has no effect, or its bounds are wrong.
     """
     config = run.config
     table = _table(config.family)
     if file is None:
         parameters = {name: parameter for name, parameter in table.items() if parameter.gain > 0}
-        fitting, notes = _fitting(parameters, run)
+        fitting, notes = _fitting(parameters, run, kept)
         start = _current(run, fitting)
         for name, value in start.items():
             if not fitting[name].allows(value):
@@ -184,6 +192,11 @@ def build_space(run: Preview, file: Path | None = None) -> Space:
         where = f"{file}:{line_of_key(file, name)}"
         parameters[name] = _read(name, value, table, where)
         _check(name, parameters[name], config, where)
+    ineffective = ineffective_parameters({name: each.ends for name, each in parameters.items()}, run)
+    for name, why in ineffective.items():
+        if name not in kept:
+            where = f"{file}:{line_of_key(file, name)}"
+            raise InputError(f"{where}: '{name}' has no effect: {why}. Leave it out.")
     start = _current(run, parameters)
     for name, now in start.items():
         if not parameters[name].allows(now):
@@ -244,41 +257,41 @@ def _read(name: str, value: Any, table: Mapping[str, Parameter], where: str) -> 
 
 
 def _check(name: str, parameter: Parameter, config: TrainConfig, where: str) -> None:
-    """Check that a parameter has an effect on the run, and that the option may have its bounds.
+    """Check that a parameter is part of the training, and that the option may have its bounds.
 
     Raises:
         InputError: they are not.
     """
-    ends: tuple[Value, ...] = parameter.choices or (parameter.low, parameter.high)
-    for value in ends:
-        kept = round(value) if parameter.whole and not isinstance(value, str) else value
-        wanted = build_config({**config.flat(), name: kept}, where)
+    for value in parameter.ends:
+        wanted = build_config({**config.flat(), name: value}, where)
         refuse_code(wanted.augment.augmentation, config.augment.augmentation, where)
     if option_names()[name] in ("run", "devices", "speed") or name in ("data", "workers", "cache", "skip_broken"):
         raise InputError(f"{where}: '{name}' is no part of the training itself, so no search can vary it.")
     if name == "epochs" or not (parameter.choices or _is_numeric(name, config)):
         raise InputError(f"{where}: '{name}' cannot be varied between bounds. Known: {', '.join(TABLE)}.")
-    if name in config.family.without_effect:
-        raise InputError(f"{where}: '{name}' has no effect: {config.model.model} has other losses. Leave it out.")
 
 
-def _fitting(table: Mapping[str, Parameter], run: Preview) -> tuple[dict[str, Parameter], list[str]]:
+def _fitting(
+    table: Mapping[str, Parameter], run: Preview, kept: Collection[str]
+) -> tuple[dict[str, Parameter], list[str]]:
     """Parameters of the table that have an effect on a run, and notes on those left out."""
-    config = run.config
-    schedule, without = config.schedule, {*config.family.without_effect}
-    if config.data.rect:
-        without |= {*SQUARE_ONLY}
-    fitting = {name: parameter for name, parameter in table.items() if name not in without}
-    plan, notes = run.plan, []
-    if schedule.warmup in ("none", "first-epoch") or plan.warmup < MIN_STEPS:
-        for name in ("warmup_epochs", "warmup_momentum", "warmup_bias_lr"):
-            if name == "warmup_epochs" or plan.warmup == 0:
-                fitting.pop(name)
-        if 0 < plan.warmup < MIN_STEPS:
-            notes.append(f"warmup_epochs is left out: {plan.steps} steps are too few for warmups of different length.")
-    else:
-        longest = min(table["warmup_epochs"].high, round(plan.epochs * LONGEST_WARMUP, 3))
-        fitting["warmup_epochs"] = Parameter(0.0, max(longest, plan.warmup / plan.batches))
+    fitting, plan, notes = dict(table), run.plan, []
+    if run.config.schedule.warmup not in ("none", "first-epoch"):
+        if plan.warmup < MIN_STEPS:
+            fitting.pop("warmup_epochs")
+            few = f"{plan.steps} steps are too few for warmups of different length"
+            notes.append(f"warmup_epochs is left out: {few if plan.warmup else 'the warmup is off'}.")
+        else:
+            longest = min(table["warmup_epochs"].high, round(plan.epochs * LONGEST_WARMUP, 3))
+            fitting["warmup_epochs"] = Parameter(0.0, max(longest, plan.warmup / plan.batches))
+    reasons: dict[str, list[str]] = {}
+    for name, why in ineffective_parameters({name: each.ends for name, each in fitting.items()}, run).items():
+        if name not in kept:
+            fitting.pop(name)
+            reasons.setdefault(why, []).append(name)
+    notes += [
+        f"{', '.join(names)} {'are' if len(names) > 1 else 'is'} left out: {why}." for why, names in reasons.items()
+    ]
     return fitting, notes
 
 
@@ -296,6 +309,7 @@ def _current(run: Preview, names: Mapping[str, Parameter]) -> dict[str, Value]:
         "optimizer": plan.optimizer.name,
         "lr_schedule": "cosine" if config.schedule.cos_lr else "linear",
         "imgsz": config.imgsz,
+        "close_mosaic": closed_epochs(run),
         "batch": config.batch,
         **config.family.gains,
     }

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from lehr.augment.augmentation import refuse_code
+from lehr.augment.closing import closing_epochs
 from lehr.config import TrainConfig, build_config
 from lehr.errors import InputError, did_you_mean
 from lehr.options import LOCAL, option_names
@@ -87,8 +88,9 @@ def _owner(name: str) -> Technique:
 
 
 def _now(config: TrainConfig) -> dict[str, Any]:
-    """A run's options, the schedule by its one name."""
-    return config.flat() | {"lr_schedule": schedule_name(config.schedule)}
+    """A run's options, the schedule by its one name, mosaic with the epochs that it closes for."""
+    closed = closing_epochs(config.augment.close_mosaic, config.epochs)
+    return config.flat() | {"lr_schedule": schedule_name(config.schedule), "close_mosaic": closed}
 
 
 def _of_run(name: str, config: TrainConfig) -> Sides:

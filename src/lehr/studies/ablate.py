@@ -8,10 +8,10 @@ from dataclasses import asdict
 from pathlib import Path
 
 from lehr.config import TrainConfig, build_config
-from lehr.preview import preview
 from lehr.search.ablation import SEED, Ablation
 from lehr.search.effects import Effect, Run, effects, noise
 from lehr.search.fitness import METRICS, parse_fitness
+from lehr.search.ineffective import without_ineffective
 from lehr.search.records import Record
 from lehr.search.sample_size import scipy_stats, seeds_needed
 from lehr.search.switches import choose
@@ -21,6 +21,7 @@ from lehr.studies.runner import (
     PAGE,
     PLOTS,
     StudyOutcome,
+    begun_with,
     local_options,
     read_data,
     run_study,
@@ -58,22 +59,17 @@ class AblateStudy:
         switches = choose(names, config, options.technique_file)
         base = shared_options(config)
         self.run, self.data, self.faults = read_data(config)
-        self.ablation = Ablation(base, switches, options.mode, study.fitness.replace(" ", ""))
+        asked = Ablation(base, switches, options.mode, study.fitness.replace(" ", ""))
+        for on in asked.sets():  # told now, not by a trial in an hour
+            build_config({**config.flat(), **asked.with_techniques(on)}, describe_set(asked, on))
+        self.ablation, self.notes = without_ineffective(
+            asked, self.run, kept=begun_with(config, "ablate", "techniques")
+        )
         self.seeds = [config.run.seed + number for number in range(options.seeds)]
-        for on in self.ablation.sets():  # told now, not by a trial in an hour
-            wanted = build_config({**config.flat(), **self.ablation.with_techniques(on)}, self.describe_set(on))
-            preview(wanted, self.run.images, self.run.classes)
 
     def describe_set(self, on: frozenset[str] | set[str]) -> str:
         """A set of techniques in a few words."""
-        every, mode = self.ablation.switches, self.ablation.mode
-        if set(on) == set(every):
-            return "all on" if mode != "add-one-in" or len(every) != 1 else f"with {next(iter(every))}"
-        if not on:
-            return "all off"
-        if mode == "leave-one-out":
-            return "without " + ", ".join(name for name in every if name not in on)
-        return "with " + ", ".join(name for name in every if name in on)
+        return describe_set(self.ablation, on)
 
     def describe(self, record: Record) -> str:
         """A trial in a few words."""
@@ -158,6 +154,23 @@ class AblateStudy:
         if paired is None:
             return []
         return [(size, seeds_needed(paired, size, sets=sets)) for size in SIZES]
+
+
+def describe_set(ablation: Ablation, on: frozenset[str] | set[str]) -> str:
+    """Describe a set of techniques in a few words.
+
+    Args:
+        ablation: of which it is one.
+        on: the techniques that are on.
+    """
+    every, mode = ablation.switches, ablation.mode
+    if set(on) == set(every):
+        return "all on" if mode != "add-one-in" or len(every) != 1 else f"with {next(iter(every))}"
+    if not on:
+        return "all off"
+    if mode == "leave-one-out":
+        return "without " + ", ".join(name for name in every if name not in on)
+    return "with " + ", ".join(name for name in every if name in on)
 
 
 def _as_json(found: Mapping[str, Sequence[Effect]]) -> dict[str, list[dict[str, object]]]:

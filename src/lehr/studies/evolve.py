@@ -23,6 +23,7 @@ from lehr.studies.runner import (
     PAGE,
     PLOTS,
     StudyOutcome,
+    begun_with,
     local_options,
     read_data,
     run_study,
@@ -61,7 +62,7 @@ class EvolveStudy:
                 f"--prune-after {options.prune_after}: trials have {config.epochs} epochs, so none would be pruned. "
                 "Give fewer, or --pruner none."
             )
-        space = build_space(self.run, options.space)
+        space = build_space(self.run, options.space, kept=begun_with(config, "evolve", "space", "parameters"))
         self.evolution = Evolution(
             base, space, options.sampler, options.pruner, options.prune_after, study.fitness.replace(" ", "")
         )

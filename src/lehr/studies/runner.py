@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import yaml
 
+from lehr.augment.closing import closing_epochs
 from lehr.config import TrainConfig
 from lehr.data.check import refuse_unusable
 from lehr.data.difficult import with_difficult
@@ -34,6 +35,7 @@ from lehr.studies.storage import require_optuna, shown, storage_url
 from lehr.studies.study import SharedStudy, open_study
 from lehr.studies.worker import TRIAL_MODULE, TRIALS, Job
 from lehr.techniques.single_class import as_one_class
+from lehr.yaml_files import read_mapping
 
 STUDY, LOG, PAGE, PLOTS = "study.yaml", "study.log", "report.html", "plots"
 HEARTBEATS = 4
@@ -89,7 +91,7 @@ def read_data(config: TrainConfig) -> StudyData:
             f"{dataset.source}: no image of the split 'val' has an object, so no trial could be better than another. "
             "Add images with objects; `lehr data split` deals all images anew."
         )
-    run = preview(config, len(train), len(dataset.names))
+    run = preview(config, len(train), len(dataset.names), lambda: dataset)
     return StudyData(run, fingerprint(dataset.names, train, val), faults)
 
 
@@ -104,7 +106,8 @@ def shared_options(config: TrainConfig) -> dict[str, Any]:
             f"--batch {config.data.batch}: the trials of a study must have the same batch on every machine. Give a "
             "count; `lehr train --batch auto` tells what a device can take."
         )
-    flat = config.flat() | {"epochs": config.epochs, "imgsz": config.imgsz}
+    closed = closing_epochs(config.augment.close_mosaic, config.epochs)  # as many as a study of before has them
+    flat = config.flat() | {"epochs": config.epochs, "imgsz": config.imgsz, "close_mosaic": closed}
     return {name: value for name, value in flat.items() if name not in LOCAL}
 
 
@@ -268,6 +271,21 @@ def _write_study(folder: Path, definition: Definition, url: str) -> None:
     with atomic_file(folder / STUDY, "Make room, or choose another --project.") as temporary:
         plain = yaml.safe_dump(_plain(content), sort_keys=False, allow_unicode=True)
         temporary.write_text(plain, encoding="utf-8")
+
+
+def begun_with(config: TrainConfig, kind: str, *keys: str) -> frozenset[str]:
+    """Return names of what a study in this machine's folder searches; none where there is no study yet.
+
+    Args:
+        config: names the folder.
+        kind: evolve or ablate.
+        keys: where they are in the search of its definition.
+    """
+    path = study_folder(config, kind) / STUDY
+    content: Any = read_mapping(path).get("search") if path.is_file() else None
+    for key in keys:
+        content = content.get(key) if isinstance(content, Mapping) else None
+    return frozenset(map(str, content)) if isinstance(content, Mapping) else frozenset()
 
 
 def _plain(value: Any) -> Any:

@@ -7,7 +7,7 @@ meets 64. A nominal batch below the batch turns accumulation off and leaves the 
 
 from __future__ import annotations
 
-from lehr.technique import Run, Section, State, Switch, Technique
+from lehr.technique import NoEffect, Run, Section, State, Switch, Technique
 from lehr.techniques.auto import NOMINAL_BATCH
 
 
@@ -31,6 +31,13 @@ def scaled_weight_decay(weight_decay: float, batch: int, nominal_batch: int) -> 
     return weight_decay * batch * accumulation(batch, nominal_batch) / meant
 
 
+def _without_effect(run: Run) -> dict[str, NoEffect]:
+    batch, nominal = run.plan.batch, run.plan.optimizer.nominal_batch
+    if run.plan.accumulate > 1 or nominal > min(batch, NOMINAL_BATCH):  # a part of a batch changes the decay
+        return {}
+    return {"nominal_batch": NoEffect(f"a batch has {batch} images, and is an optimizer step already", acts_as=1)}
+
+
 def _state(run: Run) -> State:
     batches, nominal = run.plan.accumulate, run.plan.optimizer.nominal_batch
     return State(batches > 1, f"{batches} batches an optimizer step (nominal batch {nominal})")
@@ -42,6 +49,7 @@ TECHNIQUE = Technique(
     section=Section.COURSE,
     order=40,
     options=("nominal_batch",),
+    without_effect=_without_effect,
     why="small batches learn as large ones do; few images need each batch as a step",
     state=_state,
     switches=(Switch("accumulation", {"nominal_batch": None}, {"nominal_batch": 1}, aliases=("nominal_batch",)),),

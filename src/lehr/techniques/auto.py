@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from lehr.technique import Run, Section, State, Switch, Technique
+from lehr.config import SHAPES_LR0
+from lehr.technique import NoEffect, Run, Section, State, Switch, Technique
 
 SGD_ITERATIONS = 10_000
 """Iterations above which `auto` takes SGD."""
@@ -140,6 +141,13 @@ def nominal_batch_for(batches: int, batch: int) -> int:
     return max(nominal, min(batch, NOMINAL_BATCH))
 
 
+def _without_effect(run: Run) -> dict[str, NoEffect]:
+    options, shapes = run.config.schedule, run.config.data.data == "shapes" and run.config.schedule.optimizer == "auto"
+    if options.lr0 is None or (shapes and options.lr0 == SHAPES_LR0 * options.lr0_mult):
+        return {}
+    return {"lr0_mult": NoEffect(f"--lr0 is {options.lr0:g}")}
+
+
 def _state(run: Run) -> State:
     choice, asked = run.plan.optimizer, run.config.schedule.optimizer
     why = "named"
@@ -157,6 +165,7 @@ TECHNIQUE = Technique(
     section=Section.COURSE,
     order=10,
     options=("optimizer", "lr0", "lr0_mult", "momentum", "weight_decay"),
+    without_effect=_without_effect,
     why="steps that suit the length of the run; only weights decay",
     state=_state,
     switches=(Switch("weight_decay", {"weight_decay": 5e-4}, {"weight_decay": 0.0}),),

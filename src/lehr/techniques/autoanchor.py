@@ -25,9 +25,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from lehr.models.anchor_head import default_anchors
 from lehr.rng import generator
 from lehr.sample import Sample
-from lehr.technique import Run, Section, State, Switch, Technique
+from lehr.technique import NoEffect, Run, Section, State, Switch, Technique, training_samples
 
 Sizes = NDArray[np.float64]
 """Widths and heights, pixels: (n, 2)."""
@@ -279,6 +280,20 @@ def mutate(
     return anchors
 
 
+def _without_effect(run: Run) -> dict[str, NoEffect]:
+    """Anchors of the family's own count that fit as they are, and are not those of weights."""
+    model, samples = run.config.model, training_samples(run)
+    usual = model.autoanchor == "auto" and model.anchors == 3 and model.weights is None
+    if not usual or samples is None:
+        return {}
+    sizes = object_sizes(samples, run.config.imgsz)
+    recall = measure(default_anchors().double().numpy(), sizes, run.config.loss.anchor_t).bpr
+    if len(sizes) and recall <= ENOUGH_RECALL:
+        return {}
+    why = f"the anchors fit {recall:.1%} of the objects as they are" if len(sizes) else "there is no object"
+    return {"autoanchor": NoEffect(why, acts_as="off")}
+
+
 def _state(run: Run) -> State:
     model, threshold = run.config.model, run.config.loss.anchor_t
     whose = "" if model.weights is None else " those of the weights too,"
@@ -292,6 +307,7 @@ TECHNIQUE = Technique(
     section=Section.MODEL,
     order=30,
     options=("autoanchor", "anchors"),
+    without_effect=_without_effect,
     why="an object that no anchor is like is never learned",
     state=_state,
     switches=(Switch("autoanchor", {"autoanchor": "auto"}, {"autoanchor": "off"}, aliases=("anchors",)),),

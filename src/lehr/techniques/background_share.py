@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lehr.errors import InputError
-from lehr.technique import Section, State, Switch, Technique
+from lehr.technique import NoEffect, Run, Section, State, Switch, Technique, training_samples
 
 
 def with_background_share(
@@ -44,12 +44,31 @@ def _value(share: float | None) -> str:
     return "" if share is None else f"images without objects are {100 * share:.3g}% of an epoch"
 
 
+def why_no_background(images: int, background: int) -> str | None:
+    """Return why a background share changes nothing in a split; None where it does.
+
+    Args:
+        images: of the split.
+        background: those without objects.
+    """
+    return None if background else f"each of the {images} training images has an object"
+
+
+def _without_effect(run: Run) -> dict[str, NoEffect]:
+    samples = None if run.config.data.background_share is None else training_samples(run)
+    if samples is None:
+        return {}
+    why = why_no_background(len(samples), sum(not len(sample.classes) for sample in samples))
+    return {} if why is None else {"background_share": NoEffect(why)}
+
+
 TECHNIQUE = Technique(
     name="background share",
     page="background-share",
     section=Section.DATA,
     order=34,
     options=("background_share",),
+    without_effect=_without_effect,
     why="shows images without objects as often as is useful, not as often as they come",
     state=lambda run: State(run.config.data.background_share is not None, _value(run.config.data.background_share)),
     # Not in `all`: a data set whose images all have objects cannot turn it on.

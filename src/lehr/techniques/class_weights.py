@@ -11,8 +11,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from lehr.losses.without_effect import why_no_class_loss
 from lehr.sample import Sample
-from lehr.technique import Section, State, Switch, Technique
+from lehr.technique import NoEffect, Run, Section, State, Switch, Technique, training_samples
 
 
 def class_counts(samples: Sequence[Sample], classes: int) -> list[int]:
@@ -38,12 +39,24 @@ def class_weights(counts: Sequence[int], power: float = 1.0) -> list[float]:
     return [float(weight) for weight in weights * objects.sum() / (weights * objects).sum()]
 
 
+def _without_effect(run: Run) -> dict[str, NoEffect]:
+    power = run.config.loss.class_weights
+    if (why := why_no_class_loss(run)) is not None:
+        return {"class_weights": NoEffect(why)}
+    samples = training_samples(run) if power > 0 else None
+    if samples is None or not np.allclose(class_weights(class_counts(samples, run.classes), power), 1):
+        return {}
+    why = "the data have one class" if run.classes == 1 else "each class has as many objects"
+    return {"class_weights": NoEffect(why, acts_as=0.0)}
+
+
 TECHNIQUE = Technique(
     name="class weights",
     page="class-weights",
     section=Section.LOSS,
     order=60,
     options=("class_weights",),
+    without_effect=_without_effect,
     why="rare classes count more",
     state=lambda run: State(run.config.loss.class_weights > 0, f"power {run.config.loss.class_weights:g}"),
     switches=(Switch("class_weights", {"class_weights": 0.5}, {"class_weights": 0.0}),),

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from lehr.technique import Run, Section, State, Technique
+from lehr.technique import NoEffect, Run, Section, State, Technique
 
 
 @dataclass(slots=True)
@@ -46,11 +46,19 @@ class EarlyStopping:
         return 0 < self.patience <= epoch - self.best_epoch and self.best > 0
 
 
+def _without_effect(run: Run) -> dict[str, NoEffect]:
+    patience, epochs = run.config.schedule.patience, run.plan.epochs
+    if patience == 0 or patience < epochs - 1:
+        return {}
+    count = f"{epochs} epochs" if epochs > 1 else "one epoch"
+    return {"patience": NoEffect(f"the run has {count}, and ends before that", acts_as=0)}
+
+
 def _state(run: Run) -> State:
     patience, epochs = run.config.schedule.patience, run.plan.epochs
-    if 0 < patience < epochs:
+    if patience > 0 and not _without_effect(run):
         return State(True, f"after {patience} epochs without a better result, counted from the first above 0")
-    return State(False, change=f"--patience N, N below {epochs}")
+    return State(False, change=f"--patience N, N below {epochs - 1}" if epochs > 2 else "more --epochs")
 
 
 TECHNIQUE = Technique(
@@ -59,6 +67,7 @@ TECHNIQUE = Technique(
     section=Section.COURSE,
     order=80,
     options=("patience",),
+    without_effect=_without_effect,
     why="time is not spent on what no longer improves",
     state=_state,
     turn_off="--patience 0",

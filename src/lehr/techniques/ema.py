@@ -15,7 +15,7 @@ import copy
 import torch
 from torch import Tensor, nn
 
-from lehr.technique import Run, Section, State, Switch, Technique
+from lehr.technique import NoEffect, Run, Section, State, Switch, Technique
 from lehr.techniques.ema_decay import PUBLISHED_TAU, ema_decay
 
 
@@ -53,6 +53,10 @@ class ModelEma:
         torch._foreach_lerp_(self._average, self._source, 1 - self.decay_at(self.updates))
 
 
+def _without_effect(run: Run) -> dict[str, NoEffect]:
+    return {} if run.config.schedule.ema_decay else {"ema_tau": NoEffect("--ema-decay is 0")}
+
+
 def _state(run: Run) -> State:
     decay, tau, updates = run.config.schedule.ema_decay, run.plan.ema_tau, run.plan.updates
     window = 1 / (1 - ema_decay(updates, decay, tau))
@@ -68,6 +72,7 @@ TECHNIQUE = Technique(
     section=Section.COURSE,
     order=70,
     options=("ema_decay", "ema_tau"),
+    without_effect=_without_effect,
     why="the average is steadier and better than any single step's weights",
     state=_state,
     switches=(Switch("ema", {"ema_decay": 0.9999}, {"ema_decay": 0.0}),),

@@ -11,7 +11,7 @@ from torch import nn
 
 from lehr.errors import InputError, did_you_mean
 from lehr.models.detection import DetectionModel
-from lehr.technique import Section, State, Switch, Technique
+from lehr.technique import NoEffect, Run, Section, State, Switch, Technique
 
 
 def freeze(model: DetectionModel, layers: str) -> int:
@@ -67,12 +67,18 @@ def freeze_bn_stats(model: nn.Module) -> None:
             module.eval()
 
 
+def _without_effect(run: Run) -> dict[str, NoEffect]:
+    layers = run.config.model.freeze
+    return {} if layers is None or layers.strip(" 0,") else {"freeze": NoEffect("it names no layer")}
+
+
 TECHNIQUE = Technique(
     name="freezing",
     page="freezing",
     section=Section.MODEL,
     order=20,
     options=("freeze",),
+    without_effect=_without_effect,
     why="what is learned already cannot be spoilt, and needs no gradient",
     state=lambda run: State(run.config.model.freeze is not None, run.config.model.freeze or ""),
     switches=(Switch("freezing", {"freeze": ...}, {"freeze": None}, aliases=("freeze",), in_all=False),),

@@ -8,10 +8,13 @@ the bias of the weights.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 
+from lehr.errors import InputError
 from lehr.models.detection import DetectionModel
-from lehr.technique import Run, Section, State, Switch, Technique
+from lehr.models.weights import read_metadata
+from lehr.technique import NoEffect, Run, Section, State, Switch, Technique
 
 
 def class_shares(counts: Sequence[int]) -> list[float]:
@@ -34,6 +37,20 @@ def start_from_frequencies(model: DetectionModel, counts: Sequence[int]) -> None
     model.head.start_biases(class_shares(counts))
 
 
+def _without_effect(run: Run) -> dict[str, NoEffect]:
+    """Weights of the same model that have every class."""
+    model = run.config.model
+    if not model.frequency_bias or model.weights is None or run.dataset is None:
+        return {}
+    try:
+        known = read_metadata(model.weights)
+    except InputError:  # the run itself will say so
+        return {}
+    if known.get("model") != model.model or not set(run.dataset.names) <= set(json.loads(known.get("names", "[]"))):
+        return {}
+    return {"frequency_bias": NoEffect("all classes start from the weights", acts_as=False)}
+
+
 def _state(run: Run) -> State:
     model = run.config.model
     which = "" if model.weights is None else ", for classes that the weights do not have"
@@ -46,6 +63,7 @@ TECHNIQUE = Technique(
     section=Section.MODEL,
     order=40,
     options=("frequency_bias",),
+    without_effect=_without_effect,
     why="the first epochs need not learn how common each class is",
     state=_state,
     switches=(Switch("frequency_bias", {"frequency_bias": True}, {"frequency_bias": False}),),

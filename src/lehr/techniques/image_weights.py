@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lehr.sample import Sample
-from lehr.technique import Section, State, Switch, Technique
+from lehr.technique import NoEffect, Run, Section, State, Switch, Technique, training_samples
 from lehr.techniques.class_weights import class_counts, class_weights
 
 
@@ -41,12 +41,20 @@ def image_weights(samples: Sequence[Sample], precision: Sequence[float]) -> NDAr
     return np.asarray(weights / weights.sum())
 
 
+def _without_effect(run: Run) -> dict[str, NoEffect]:
+    samples = training_samples(run) if run.config.data.image_weights else None
+    if samples is None or len({tuple(sorted(sample.classes.tolist())) for sample in samples} - {()}) > 1:
+        return {}
+    return {"image_weights": NoEffect("each image has as many objects of each class", acts_as=False)}
+
+
 TECHNIQUE = Technique(
     name="image weights",
     page="image-weights",
     section=Section.DATA,
     order=30,
     options=("image_weights",),
+    without_effect=_without_effect,
     why="images with rare, badly found classes are seen more often",
     state=lambda run: State(run.config.data.image_weights, "by class frequency and precision"),
     switches=(Switch("image_weights", {"image_weights": True}, {"image_weights": False}),),

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 from lehr.errors import InputError
 from lehr.models.detection import DetectionModel
-from lehr.technique import Run, Section, State, Switch, Technique
+from lehr.plugins import resolve
+from lehr.technique import NoEffect, Run, Section, State, Switch, Technique
 
 
 def backbone_parameters(model: DetectionModel) -> set[str]:
@@ -50,6 +51,19 @@ def describe_backbone(model: DetectionModel, multiple: float) -> str:
     return f"Backbone ({layers}): {trained} parameters learn at {multiple:g} times the rates (--backbone-lr-mult)."
 
 
+def _without_effect(run: Run) -> dict[str, NoEffect]:
+    """A backbone of which every layer is frozen by its number or as a whole."""
+    model, build = run.config.model, resolve(run.config.family.build)
+    layers = getattr(build, "backbone_layers", 0)
+    if model.freeze is None or not layers:
+        return {}
+    words = {word.strip() for word in model.freeze.split(",") if word.strip()}
+    count = int(next(iter(words))) if len(words) == 1 and model.freeze.strip(" ,").isdigit() else 0
+    if count < layers and not {f"model.{layer}" for layer in range(layers)} <= words:
+        return {}
+    return {"backbone_lr_mult": NoEffect("--freeze keeps the whole backbone as it is")}
+
+
 def _state(run: Run) -> State:
     multiple, rate = run.plan.options.backbone_lr_mult, run.plan.optimizer.lr0
     return State(multiple != 1, f"the backbone learns at {multiple:g} times the rates, from {multiple * rate:g}")
@@ -61,6 +75,7 @@ TECHNIQUE = Technique(
     section=Section.COURSE,
     order=35,
     options=("backbone_lr_mult",),
+    without_effect=_without_effect,
     why="what the backbone's weights know already is kept by small steps",
     state=_state,
     switches=(Switch("backbone_lr", {"backbone_lr_mult": 0.1}, {"backbone_lr_mult": 1.0}),),

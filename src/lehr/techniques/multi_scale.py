@@ -11,9 +11,10 @@ from dataclasses import dataclass
 import torch.nn.functional as F
 from torch import Tensor
 
+from lehr.config import TrainConfig
 from lehr.data.batch import Batch
 from lehr.rng import generator
-from lehr.technique import Run, Section, State, Switch, Technique
+from lehr.technique import NoEffect, Run, Section, State, Switch, Technique
 
 STRIDE = 32
 MIN_CELLS = 2
@@ -100,10 +101,32 @@ def model_input(batch: Batch, size: int | None = None) -> tuple[Tensor, Tensor]:
     return (images, boxes) if size is None else resized(images, boxes, size)
 
 
+def sizes_of(config: TrainConfig) -> SizeRange | None:
+    """The sizes that a run draws from; None where it has one size.
+
+    Args:
+        config: its options.
+    """
+    data = config.data
+    if data.grid_min is not None and data.grid_max is not None:
+        return range_of_cells(data.grid_min, data.grid_max)
+    return range_around(config.imgsz, data.multi_scale) if data.multi_scale > 0 else None
+
+
+def _without_effect(run: Run) -> dict[str, NoEffect]:
+    sizes, imgsz = sizes_of(run.config), run.config.imgsz
+    if sizes is None or sizes != SizeRange(imgsz, imgsz):
+        return {}
+    names = ("multi_scale",) if run.config.data.multi_scale > 0 else ("grid_min", "grid_max")
+    why = f"it leaves {imgsz} pixels as the only multiple of {STRIDE}"
+    return dict.fromkeys(names, NoEffect(why, acts_as=0.0 if names == ("multi_scale",) else None))
+
+
 def _state(run: Run) -> State:
     data = run.config.data
     if data.grid_min is not None and data.grid_max is not None:
-        return State(True, f"{data.grid_min} to {data.grid_max} cells", "leave out --grid-min and --grid-max")
+        on = "grid_min" not in _without_effect(run)
+        return State(on, f"{data.grid_min} to {data.grid_max} cells", "leave out --grid-min and --grid-max")
     return State(data.multi_scale > 0, f"within {data.multi_scale:g} of {run.config.imgsz}")
 
 
@@ -113,6 +136,7 @@ TECHNIQUE = Technique(
     section=Section.DATA,
     order=10,
     options=("multi_scale", "grid_min", "grid_max"),
+    without_effect=_without_effect,
     why="objects of every size, and images of every size later on",
     state=_state,
     switches=(Switch("multi_scale", {"multi_scale": 0.5}, {"multi_scale": 0.0}),),

@@ -20,7 +20,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lehr.technique import Run, Section, State, Technique
+from lehr.technique import NoEffect, Run, Section, State, Technique
 
 
 class Statistics:
@@ -208,6 +208,13 @@ def describe(observation: StepStatus, parts: Sequence[str], batches: int) -> str
     return f"epoch {observation.step // batches + 1}, batch {observation.step % batches + 1}: {what}"
 
 
+def _without_effect(run: Run) -> dict[str, NoEffect]:
+    options = run.config.schedule
+    if options.skip_limit == 0:
+        return dict.fromkeys(("rollbacks", "rollback_lr"), NoEffect("--skip-limit is 0"))
+    return {} if options.rollbacks else {"rollback_lr": NoEffect("--rollbacks is 0")}
+
+
 def _state(run: Run) -> State:
     options = run.config.schedule
     back = f"; {options.skip_limit} in a row: back to a checkpoint, rates times {options.rollback_lr:g}"
@@ -220,6 +227,7 @@ TECHNIQUE = Technique(
     section=Section.COURSE,
     order=60,
     options=("skip_limit", "rollbacks", "rollback_lr"),
+    without_effect=_without_effect,
     why="no batch can spoil the weights, and a run that runs off is led back",
     state=_state,
     code=("engine/divergence.py",),

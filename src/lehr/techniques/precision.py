@@ -12,7 +12,8 @@ from enum import StrEnum
 import torch
 
 from lehr.errors import InputError
-from lehr.technique import Run, Section, State, Switch, Technique
+from lehr.runtime.device import pick_device
+from lehr.technique import NoEffect, Run, Section, State, Switch, Technique
 from lehr.techniques.precision_support import native, works
 
 FIRST_SCALE = 2.0**16
@@ -111,6 +112,19 @@ def new_scaler(device: torch.device, precision: Precision, scale: float = FIRST_
     return torch.amp.GradScaler(device.type, init_scale=scale)
 
 
+def _without_effect(run: Run) -> dict[str, NoEffect]:
+    """`auto` on a device that has nothing faster than float32."""
+    if run.config.speed.amp != "auto":
+        return {}
+    try:
+        device = pick_device(run.config.devices.device.split(",")[0])
+    except InputError:  # of another machine
+        return {}
+    if wanted_precision("auto", device) is not Precision.FLOAT32:
+        return {}
+    return {"amp": NoEffect(f"{device} has nothing faster than float32", acts_as="off")}
+
+
 def _state(run: Run) -> State:
     amp = run.config.speed.amp
     where = "on a GPU that has it, where" if amp == "auto" else "where"
@@ -123,6 +137,7 @@ TECHNIQUE = Technique(
     section=Section.DEVICE,
     order=10,
     options=("amp",),
+    without_effect=_without_effect,
     why="16 bits are several times as fast on a GPU, and take half the memory",
     state=_state,
     switches=(Switch("mixed_precision", {"amp": "auto"}, {"amp": "off"}, aliases=("amp",), in_all=False),),

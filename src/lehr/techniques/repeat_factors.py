@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lehr.sample import Sample
-from lehr.technique import Section, State, Switch, Technique
+from lehr.technique import NoEffect, Run, Section, State, Switch, Technique, training_samples
 
 
 def image_frequencies(samples: Sequence[Sample], classes: int) -> NDArray[np.float64]:
@@ -59,12 +59,39 @@ def _objects(samples: Sequence[Sample]) -> tuple[NDArray[np.int64], NDArray[np.i
     return images, np.concatenate([np.zeros(0, np.int64), *(sample.classes for sample in samples)])
 
 
+def why_no_repeats(samples: Sequence[Sample], names: Sequence[str], threshold: float) -> str | None:
+    """Return why repeat factors of a split are all 1; None where they are not.
+
+    Args:
+        samples: the training split.
+        names: of the classes.
+        threshold: share of the images below which a class counts as rare.
+    """
+    frequencies = image_frequencies(samples, len(names))
+    present = np.flatnonzero(frequencies)
+    if not len(present):
+        return "no image has an object"
+    rarest = min(present.tolist(), key=lambda index: frequencies[index])
+    if frequencies[rarest] < threshold:
+        return None
+    return f"the rarest class, {names[rarest]}, in {frequencies[rarest]:.3g} of the images, is not below it"
+
+
+def _without_effect(run: Run) -> dict[str, NoEffect]:
+    threshold = run.config.data.repeat_threshold
+    if threshold == 0 or run.dataset is None or (samples := training_samples(run)) is None:
+        return {}
+    why = why_no_repeats(samples, run.dataset.names, threshold)
+    return {} if why is None else {"repeat_threshold": NoEffect(why, acts_as=0.0)}
+
+
 TECHNIQUE = Technique(
     name="repeat factors",
     page="repeat-factors",
     section=Section.DATA,
     order=32,
     options=("repeat_threshold",),
+    without_effect=_without_effect,
     why="images of rare classes are seen more often, but not without bound",
     state=lambda run: State(
         run.config.data.repeat_threshold > 0,

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from lehr.options import DataOptions
 from lehr.rng import generator
 from lehr.sample import Sample
-from lehr.techniques.background_share import with_background_share
+from lehr.techniques.background_share import why_no_background, with_background_share
 from lehr.techniques.image_weights import image_weights
-from lehr.techniques.repeat_factors import class_factors, image_frequencies, repeat_factors
+from lehr.techniques.repeat_factors import class_factors, image_frequencies, repeat_factors, why_no_repeats
 
 NAMED = 5
 """Rare classes that are named when a run starts."""
@@ -97,15 +97,12 @@ def _background(samples: Sequence[Sample]) -> NDArray[np.bool_]:
 
 
 def _describe_repeats(samples: Sequence[Sample], threshold: float, names: Sequence[str]) -> str:
+    if (why := why_no_repeats(samples, names, threshold)) is not None:
+        return f"--repeat-threshold {threshold:g} has no effect: {why}."
     frequencies = image_frequencies(samples, len(names))
     present = np.flatnonzero(frequencies)
     rarest = sorted(present.tolist(), key=lambda index: frequencies[index])
     rare = [index for index in rarest if frequencies[index] < threshold]
-    if not rare:
-        share = f"{names[rarest[0]]}, in {frequencies[rarest[0]]:.3g}"
-        return (
-            f"--repeat-threshold {threshold:g} has no effect: the rarest class, {share} of the images, is not below it."
-        )
     factors = class_factors(frequencies, threshold)
     named = ", ".join(f"{names[index]} {factors[index]:.3g}" for index in rare[:NAMED])
     more = f" and {len(rare) - NAMED} more" if len(rare) > NAMED else ""
@@ -120,8 +117,8 @@ def _describe_background(samples: Sequence[Sample], share: float) -> str:
     background = _background(samples)
     with_background_share(np.ones(len(samples)), background, share)
     found, count = int(background.sum()), len(samples)
-    if not found:
-        return f"--background-share {share:g} has no effect: each of the {count} training images has an object."
+    if (why := why_no_background(count, found)) is not None:
+        return f"--background-share {share:g} has no effect: {why}."
     return (
         f"Images without objects: {found} of {count}, shown as {100 * share:.3g}% of an epoch, each "
         f"{share * count / found:.3g} times on average."

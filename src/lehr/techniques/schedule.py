@@ -11,7 +11,7 @@ from collections.abc import Callable
 from functools import partial
 
 from lehr.options import ScheduleOptions
-from lehr.technique import Run, Section, State, Switch, Technique
+from lehr.technique import NoEffect, Run, Section, State, Switch, Technique
 
 Schedule = Callable[[float], float]
 """From the epoch to the multiple of lr0."""
@@ -165,6 +165,34 @@ def describe_misfit(options: ScheduleOptions, epochs: int) -> str | None:
     )
 
 
+def course(options: ScheduleOptions, epochs: int) -> tuple[float, ...]:
+    """Compute the multiples of lr0 of all epochs of a run, to 9 digits: what its schedule comes to."""
+    schedule = build_schedule(options, epochs)
+    return tuple(round(schedule(epoch), 9) for epoch in range(epochs))
+
+
+def _without_effect(run: Run) -> dict[str, NoEffect]:
+    options, epochs, name = run.config.schedule, run.plan.epochs, schedule_name(run.config.schedule)
+
+    def changes(**given: object) -> bool:
+        return course(options.model_copy(update=given), epochs) != course(options, epochs)
+
+    found = {}
+    if epochs == 1 or options.lrf == 1:
+        why = "the run has one epoch, and rates change between epochs" if epochs == 1 else "--lrf is 1"
+        found = dict.fromkeys(("lr_schedule", "cos_lr", "restart_epochs", "restart_factor"), NoEffect(why))
+    elif name != "restarts":
+        found = dict.fromkeys(("restart_epochs", "restart_factor"), NoEffect(f"--lr-schedule is {name}"))
+    elif options.restart_epochs is not None and not changes(restart_factor=options.restart_factor + 1):
+        found["restart_factor"] = NoEffect(f"there is no second restart within {epochs} epochs")
+    if options.lr_schedule is not None:
+        found["cos_lr"] = NoEffect(f"--lr-schedule is {options.lr_schedule}")
+    if not changes(lrf=0.5 if options.lrf > 0.75 else 1.0):
+        constant = f"--lr-schedule {name} stays at lr0" + ("" if name == "constant" else f" in {epochs} epochs")
+        found["lrf"] = NoEffect(constant)
+    return found
+
+
 def _state(run: Run) -> State:
     options, lr0, epochs = run.config.schedule, run.plan.optimizer.lr0, run.plan.epochs
     name = schedule_name(options)
@@ -182,6 +210,7 @@ TECHNIQUE = Technique(
     section=Section.COURSE,
     order=20,
     options=("lr_schedule", "cos_lr", "lrf", "restart_epochs", "restart_factor"),
+    without_effect=_without_effect,
     why="large steps first, small ones to settle",
     state=_state,
     switches=(

@@ -29,7 +29,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from lehr.technique import Section, State, Technique
+from lehr.distributed.devices import trains_together
+from lehr.technique import NoEffect, Run, Section, State, Technique
 
 
 @dataclass(slots=True)
@@ -183,12 +184,17 @@ def _several_processes() -> bool:
     return dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
 
 
+def _without_effect(run: Run) -> dict[str, NoEffect]:
+    return {} if trains_together(run.config.devices) else {"sync_bn": NoEffect("one process sees whole batches")}
+
+
 TECHNIQUE = Technique(
     name="synchronized BatchNorm",
     page="sync-batch-norm",
     section=Section.DEVICE,
     order=40,
     options=("sync_bn",),
+    without_effect=_without_effect,
     why="few images on each device say little about their statistics",
     state=lambda run: State(run.config.devices.sync_bn, "over the images of all processes, where there are several"),
     turn_on="--sync-bn",

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 
-from lehr.technique import Section, State, Switch, Technique
+from lehr.technique import NoEffect, Run, Section, State, Switch, Technique
 
 MIN_STEPS = 100
 FIRST_EPOCH_START = 1 / 1000
@@ -88,12 +88,29 @@ def first_epoch_warmup(step: int, steps: int) -> float:
     return ramp(step, steps, FIRST_EPOCH_START, 1.0)
 
 
+def _without_effect(run: Run) -> dict[str, NoEffect]:
+    options, kind = run.config.schedule, run.config.schedule.warmup
+    found = {}
+    if kind in ("none", "first-epoch"):
+        found["warmup_epochs"] = NoEffect(f"--warmup is {kind}")
+    if kind in ("gradual", "constant") and run.plan.warmup == 0:
+        why = "--warmup-epochs is 0" if options.warmup_epochs == 0 else "the run has too few steps"
+        found = dict.fromkeys(("warmup_momentum", "warmup_bias_lr"), NoEffect(why))
+        found["warmup"] = NoEffect(why, acts_as="none")
+    elif kind == "first-epoch" and run.plan.batches == run.plan.accumulate == 1:
+        found["warmup"] = NoEffect("an epoch has one batch", acts_as="none")
+    if kind != "gradual":
+        found |= dict.fromkeys(("warmup_momentum", "warmup_bias_lr"), NoEffect(f"--warmup is {kind}"))
+    return found
+
+
 TECHNIQUE = Technique(
     name="warmup",
     page="warmup",
     section=Section.COURSE,
     order=30,
     options=("warmup", "warmup_epochs", "warmup_momentum", "warmup_bias_lr"),
+    without_effect=_without_effect,
     why="random weights and fresh statistics mislead at first",
     state=lambda run: State(run.plan.warmup > 0, f"{run.config.schedule.warmup}, {run.plan.warmup} steps"),
     switches=(Switch("warmup", {"warmup": "gradual"}, {"warmup": "none"}),),

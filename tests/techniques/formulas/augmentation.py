@@ -11,6 +11,7 @@ from scipy import stats
 from tests.techniques.formulas.check import Checks, Draw, Formula, Values, each, real, whole
 
 from lehr.augment.box_filter import BoxLimits, visible
+from lehr.augment.closing import closing_epochs
 from lehr.augment.colour import HUES, draw_jitter
 from lehr.augment.copy_paste import MAX_COVERED
 from lehr.augment.flips import flips
@@ -115,6 +116,10 @@ def some_epochs(rng: np.random.Generator) -> dict[str, Values]:
     return {"epochs": epochs, "epoch": whole(rng, 0, epochs), "close_mosaic": whole(rng, 0, 320)}
 
 
+def epochs_and_closing(rng: np.random.Generator) -> dict[str, Values]:
+    return {"epochs": whole(rng, 1, 90), "close_mosaic": whole(rng, 0, 95)}
+
+
 def jitter(u: float, **spans: float) -> tuple[float, float, float]:
     """Factors of hue, saturation and value for a draw u of all three."""
     options = AugmentOptions(**{"hsv_h": 0.0, "hsv_s": 0.0, "hsv_v": 0.0, **spans})
@@ -192,6 +197,10 @@ CHECKS: dict[str, Checks] = {
             "first": Formula(each(lambda imgsz: meeting_point(imgsz, 0)), lambda rng: {"imgsz": whole(rng, 32, 1280)}),
             "last": Formula(each(lambda imgsz: meeting_point(imgsz, 1)), lambda rng: {"imgsz": whole(rng, 32, 1280)}),
             "open": Formula(each(mosaic_is_open), some_epochs),
+            "closed": Formula(each(closing_epochs), epochs_and_closing),
+            "unset": Formula(
+                each(lambda epochs: closing_epochs(None, epochs)), lambda rng: {"epochs": whole(rng, 1, 90)}
+            ),
         },
     ),
     "random-perspective": Checks(

@@ -1,0 +1,95 @@
+"""Options without effect: which of a run's options change nothing in it, and why.
+
+Each technique says so of its own options (`Technique.without_effect`), the family of the model of those that its loss
+does not have, and for options that belong to no technique the rules are here. Runs whose options with an effect are
+the same are the same run.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lehr.augment.mosaic import closed_epochs
+from lehr.distributed.devices import trains_together
+from lehr.errors import InputError
+from lehr.losses.without_effect import gain, gains_without_effect
+from lehr.models.family import ANCHOR_OPTIONS
+from lehr.runtime.device import pick_device
+from lehr.technique import NoEffect, Run
+from lehr.techniques.catalog import techniques
+from lehr.techniques.multi_scale import sizes_of
+from lehr.techniques.schedule import course
+
+SUMMED_UP = ("cos_lr", "lrf", "lr0_mult", "restart_epochs", "restart_factor", "grid_min", "grid_max")
+"""Options whose effect is all in the values of others, as `effective_options` has them."""
+
+
+def without_effect(run: Run) -> dict[str, NoEffect]:
+    """Return the options that change nothing in a run to come, by flat name, and why.
+
+    Args:
+        run: its data set is read where an option that is on depends on it.
+    """
+    config, model, family = run.config, run.config.model.model, run.config.family
+    found: dict[str, NoEffect] = {}
+    for technique in techniques():
+        if technique.suits(family):
+            found |= technique.without_effect(run)
+        else:
+            found |= dict.fromkeys(technique.options, NoEffect(f"it needs {technique.family}"))
+    found |= gains_without_effect(run) | _of_devices(run)
+    if not config.run.callback:
+        found["strict_callbacks"] = NoEffect("no --callback is given")
+    for name in family.without_effect:
+        if (name in ANCHOR_OPTIONS) == family.anchors:
+            found[name] = NoEffect(f"the loss of {model} does not have it")
+        else:
+            found[name] = NoEffect(f"{model} has {'anchors' if family.anchors else 'no anchors'}")
+    return found
+
+
+def effective_options(run: Run) -> dict[str, Any]:
+    """Return what decides a run to come: its options with the values that they come to, those without effect alike.
+
+    Args:
+        run: the run.
+    """
+    config, plan, choice = run.config, run.plan, run.plan.optimizer
+    options = config.flat() | {
+        "optimizer": choice.name,
+        "lr0": choice.lr0,
+        "momentum": choice.momentum,
+        "weight_decay": plan.weight_decay,
+        "nominal_batch": choice.nominal_batch,
+        "lr_schedule": course(config.schedule, plan.epochs),
+        "warmup_epochs": plan.warmup,
+        "warmup_bias_lr": choice.warmup_bias_lr,
+        "ema_tau": plan.ema_tau,
+        "epochs": plan.epochs,
+        "imgsz": config.imgsz,
+        "multi_scale": sizes_of(config),
+        "close_mosaic": closed_epochs(run),
+        "box": gain(config, "box"),
+        "cls": gain(config, "cls"),
+    }
+    options |= {name: found.acts_as for name, found in without_effect(run).items()}
+    if options["multi_scale"] == 0:
+        options["multi_scale"] = None
+    return {name: value for name, value in options.items() if name not in SUMMED_UP}
+
+
+def _of_devices(run: Run) -> dict[str, NoEffect]:
+    """Options of devices that change nothing on those of a run; none where it is for another machine."""
+    devices = run.config.devices
+    found: dict[str, NoEffect] = {}
+    if not trains_together(devices):
+        found = dict.fromkeys(("restarts", "timeout"), NoEffect("one process trains"))
+    if run.config.run.deterministic:
+        try:
+            kind = pick_device(devices.device.split(",")[0]).type
+        except InputError:
+            return found
+        if kind != "cuda":
+            why = "a CPU repeats without it" if kind == "cpu" else f"nothing of {kind} can be made to repeat"
+            found["deterministic"] = NoEffect(why, acts_as=False)
+    return found
