@@ -10,8 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from lehr.augment.augmentation import probabilities
 from lehr.options import AugmentOptions
-from lehr.technique import Run, Section, State, Switch, Technique
+from lehr.technique import NoEffect, Run, Section, State, Switch, Technique
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +109,15 @@ NO_LIMITS = BoxLimits(0.0, 0.0, 1e6)
 OPTIONS = ("min_box_side", "min_visible", "max_box_ratio")
 
 
+def _without_effect(run: Run) -> dict[str, NoEffect]:
+    augment, combined = run.config.augment, () if run.config.data.rect else ("mosaic", "cutmix", "copy_paste")
+    cuts = ("degrees", "translate", "scale", "shear", "perspective", "erasing", *combined)
+    drawn = any(probability for _, probability in probabilities(augment.augmentation))
+    if drawn or any(getattr(augment, name) for name in cuts):
+        return {}
+    return {"min_visible": NoEffect("no object is cut or covered")}
+
+
 def _state(run: Run) -> State:
     limits = box_limits(run.config.augment)
     value = (
@@ -123,6 +133,7 @@ TECHNIQUE = Technique(
     section=Section.AUGMENTATION,
     order=70,
     options=OPTIONS,
+    without_effect=_without_effect,
     why="what is left of a cut object must be enough to know it by",
     state=_state,
     switches=(

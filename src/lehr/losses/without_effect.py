@@ -22,11 +22,9 @@ def gain(config: TrainConfig, part: str) -> float:
 
 def why_no_class_loss(run: Run) -> str | None:
     """Return why classes add nothing to the loss of a run to come; None where they do."""
-    if gain(run.config, "cls") == 0:
-        return "--cls is 0"
     if run.config.family.anchors and run.classes == 1:
         return f"{run.config.model.model} learns no class where there is only one"
-    return None
+    return "--cls is 0" if gain(run.config, "cls") == 0 else None
 
 
 def why_no_score_loss(run: Run) -> str | None:
@@ -42,7 +40,7 @@ def gains_without_effect(run: Run) -> dict[str, NoEffect]:
     found: dict[str, NoEffect] = {}
     if (why := why_no_class_loss(run)) is not None:
         found["cls_pw"] = NoEffect(why)
-        if gain(run.config, "cls") > 0:
+        if run.config.family.anchors and run.classes == 1:
             found["cls"] = NoEffect(why)
     if run.config.family.anchors and gain(run.config, "obj") == 0:
         found["obj_pw"] = NoEffect("--obj is 0")

@@ -61,7 +61,6 @@ def effective_options(run: Run) -> dict[str, Any]:
         "momentum": choice.momentum,
         "weight_decay": plan.weight_decay,
         "nominal_batch": choice.nominal_batch,
-        "lr_schedule": course(config.schedule, plan.epochs),
         "warmup_epochs": plan.warmup,
         "warmup_bias_lr": choice.warmup_bias_lr,
         "ema_tau": plan.ema_tau,
@@ -73,8 +72,10 @@ def effective_options(run: Run) -> dict[str, Any]:
         "cls": gain(config, "cls"),
     }
     options |= {name: found.acts_as for name, found in without_effect(run).items()}
-    if options["multi_scale"] == 0:
-        options["multi_scale"] = None
+    options["lr_schedule"] = course(config.schedule, plan.epochs)
+    options["multi_scale"] = options["multi_scale"] or None
+    if options["warmup"] == "none":
+        options["warmup_epochs"] = None
     return {name: value for name, value in options.items() if name not in SUMMED_UP}
 
 

@@ -10,11 +10,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from pathlib import Path
 
+from lehr.config import TrainConfig
 from lehr.errors import InputError
 from lehr.models.detection import DetectionModel
 from lehr.models.weights import read_metadata
-from lehr.technique import NoEffect, Run, Section, State, Switch, Technique
+from lehr.technique import NoEffect, Run, Section, State, Switch, Technique, training_samples
+from lehr.techniques.class_weights import class_counts
 
 
 def class_shares(counts: Sequence[int]) -> list[float]:
@@ -38,17 +41,28 @@ def start_from_frequencies(model: DetectionModel, counts: Sequence[int]) -> None
 
 
 def _without_effect(run: Run) -> dict[str, NoEffect]:
-    """Weights of the same model that have every class."""
-    model = run.config.model
-    if not model.frequency_bias or model.weights is None or run.dataset is None:
+    """Classes as common as each other, with which a head without anchors starts; or weights that have them all."""
+    model, samples = run.config.model, training_samples(run)
+    if not model.frequency_bias or run.dataset is None or samples is None:
         return {}
+    if not run.config.family.anchors and len(set(class_shares(class_counts(samples, run.classes)))) == 1:
+        why = "the data have one class" if run.classes == 1 else "each class has as many objects"
+        return {"frequency_bias": NoEffect(why, acts_as=False)}
+    if model.weights is not None and _has_classes(model.weights, run.config, run.dataset.names):
+        return {"frequency_bias": NoEffect("all classes start from the weights", acts_as=False)}
+    return {}
+
+
+def _has_classes(weights: Path, config: TrainConfig, names: Sequence[str]) -> bool:
+    """Return whether a weights file is of the same model, with all of these classes."""
     try:
-        known = read_metadata(model.weights)
+        known = read_metadata(weights)
     except InputError:  # the run itself will say so
-        return {}
-    if known.get("model") != model.model or not set(run.dataset.names) <= set(json.loads(known.get("names", "[]"))):
-        return {}
-    return {"frequency_bias": NoEffect("all classes start from the weights", acts_as=False)}
+        return False
+    scale, model = config.family.scale(config.model.model), config.model
+    own = {"depth": model.depth or scale.depth, "width": model.width or scale.width}
+    there = {key: float(known.get(key, getattr(scale, key))) for key in own}
+    return known.get("model") == model.model and there == own and set(names) <= set(json.loads(known["names"]))
 
 
 def _state(run: Run) -> State:

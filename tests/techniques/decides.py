@@ -1,0 +1,216 @@
+"""What decides a training, found the slow way: from the parts of a run themselves, and not from its options.
+
+Plans of canvases, batches, rates, start of the model, and the loss with its gradient are all that options can change;
+two runs that have all of them in common are the same run.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import pickle
+from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from lehr.augment.plan import plan_sample
+from lehr.config import TrainConfig
+from lehr.data.loader import TrainBatches
+from lehr.data.rectangles import rectangle
+from lehr.engine.data import epoch_requests
+from lehr.engine.model import start_model
+from lehr.engine.setup import sizes_of
+from lehr.losses.build import build_loss
+from lehr.sample import Dataset, Sample
+from lehr.techniques.class_weights import class_counts, class_weights
+from lehr.techniques.early_stopping import EarlyStopping
+from lehr.techniques.ema_decay import ema_decay
+from lehr.techniques.layer_rates import backbone_parameters
+from lehr.techniques.optimizer import build_optimizer
+from lehr.techniques.plan import plan_training
+
+UNLIKE = ((0, 0, 1), (0,), (0, 2), (), (0, 0), (1, 0))
+"""Classes of the objects of each image: unlike in number, and one image without objects."""
+ALIKE = ((0, 1),) * 4
+SINGLE = ((0,), (0, 0), (), (0,))
+
+
+@cache
+def images(objects: Sequence[Sequence[int]]) -> tuple[Sample, ...]:
+    """Images of several shapes with objects of these classes; none of them is there."""
+    rng, samples = np.random.default_rng(0), []
+    for number, classes in enumerate(objects):
+        width, height = (64, 48) if number % 2 else (48, 64)
+        corners = rng.uniform(2, 30, (len(classes), 2))
+        boxes = np.concatenate((corners, corners + rng.uniform(3, 17, (len(classes), 2))), 1).astype(np.float32)
+        samples.append(Sample(Path(f"{number}.png"), width, height, boxes.reshape(-1, 4), np.array(classes, np.int64)))
+    return tuple(samples)
+
+
+def data_set(objects: Sequence[Sequence[int]]) -> Dataset:
+    """A data set of `images`."""
+    names = tuple("abc"[: 1 + max(max(each, default=0) for each in objects)])
+    return Dataset("x", names, {"train": images(objects), "val": images(objects)})
+
+
+def deciding(config: TrainConfig, objects: Sequence[Sequence[int]]) -> dict[str, str]:
+    """Digests of the parts that decide a run on some images.
+
+    Args:
+        config: the run's options.
+        objects: of its images.
+    """
+    if config.data.single_cls:
+        objects = tuple(tuple(0 for _ in each) for each in objects)
+    groups = config.model_dump()
+    data, model, schedule, loss, augment = (groups[name] for name in ("data", "model", "schedule", "loss", "augment"))
+    epochs, seed, imgsz = config.epochs, config.run.seed, config.imgsz
+    parts = {
+        "course": (_course, schedule | {"imgsz": None, "batch": config.batch, "epochs": epochs}),
+        "canvases": (
+            _canvases,
+            augment | {"rect": data["rect"], "imgsz": imgsz, "seed": seed, "epochs": epochs},
+        ),
+        "batches": (_batches, data | {"seed": seed, "epochs": epochs}),
+        "start": (_start, model | {"anchor_t": loss["anchor_t"], "imgsz": imgsz, "seed": seed}),
+        "rates": (_rates, {"model": model, "lr": schedule["backbone_lr_mult"]}),
+        "loss": (_loss, loss | {"model": model["model"], "imgsz": imgsz}),
+    }
+    return {name: _digest(part, pickle.dumps(key), config, objects) for name, (part, key) in parts.items()} | {
+        "names": "object" if config.data.single_cls else "",
+        "val": str(config.run.max_det),
+    }
+
+
+_KNOWN: dict[tuple[Any, ...], str] = {}
+
+
+def _digest(part: Any, key: bytes, config: TrainConfig, objects: Sequence[Sequence[int]]) -> str:
+    """Compute a part once for all configurations that have in common what it is made from."""
+    place = (part, key, objects)
+    if place not in _KNOWN:
+        _KNOWN[place] = hashlib.sha256(pickle.dumps(_plain(part(config, objects)))).hexdigest()
+    return _KNOWN[place]
+
+
+def _plain(value: Any) -> Any:
+    """A value whose pickle depends on nothing but what is in it."""
+    if isinstance(value, torch.Tensor):
+        value = value.detach().cpu().numpy()
+    if isinstance(value, np.ndarray):
+        return (value.dtype.str, value.shape, value.tobytes())
+    if isinstance(value, Mapping):
+        return [(_plain(name), _plain(each)) for name, each in value.items()]
+    if isinstance(value, list | tuple):
+        return [_plain(each) for each in value]
+    return repr(value)
+
+
+def _course(config: TrainConfig, objects: Sequence[Sequence[int]]) -> Any:
+    options, data = config.schedule, data_set(objects)
+    plan = plan_training(
+        options, epochs=config.epochs, images=len(objects), batch=config.batch, classes=len(data.names)
+    )
+    rates = [plan.at(step) for step in range(plan.steps)]
+    rounded = [(*(round(each, 12) for each in (*rate.lr, rate.momentum)), rate.accumulate) for rate in rates]
+    decays = [ema_decay(update + 1, options.ema_decay, plan.ema_tau) for update in range(plan.updates)]
+    stopping = EarlyStopping(options.patience)
+    stopping.update(0, 0.5)
+    end = next((epoch + 1 for epoch in range(config.epochs) if stopping.should_stop(epoch)), config.epochs)
+    # How a run is led back: `DivergenceMonitor`, which tests/engine/test_going_wrong.py drives.
+    back = (options.skip_limit, options.rollbacks, options.rollback_lr if options.rollbacks else 1.0)
+    led = back if options.skip_limit else ()
+    averaged = any(decays)
+    return (plan.optimizer.name, rounded, plan.weight_decay, averaged and decays, end, led, options.clip_norm)
+
+
+def _canvases(config: TrainConfig, objects: Sequence[Sequence[int]]) -> Any:
+    samples, seed, rect = images(objects), config.run.seed, config.data.rect
+    make = TrainBatches(None, config.augment, config.imgsz, seed, config.epochs, rect)  # type: ignore[arg-type]
+    found = []
+    for epoch in range(config.epochs):
+        for index in range(len(samples)):
+            shape = rectangle(samples, [index], config.imgsz) if rect else (config.imgsz, config.imgsz)
+            plan = plan_sample(
+                samples,
+                config.augment,
+                config.imgsz,
+                seed=seed,
+                epoch=epoch,
+                index=index,
+                multi_image=make.mosaic_on(epoch),
+                shape=shape,
+            )
+            found.append(_of_plan(plan))
+    return found
+
+
+def _of_plan(plan: Any) -> Any:
+    tiles = [(tile.index, np.asarray(tile.matrix), tile.region) for tile in plan.tiles]
+    blend = None if plan.blend is None else (_of_plan(plan.blend[0]), plan.blend[1])
+    patch = None if plan.patch is None else (_of_plan(plan.patch[0]), plan.patch[1])
+    return (tiles, plan.boxes, plan.classes, plan.hsv, plan.hue_shift, plan.erased, blend, patch)
+
+
+def _batches(config: TrainConfig, objects: Sequence[Sequence[int]]) -> Any:
+    samples, classes, sizes = images(objects), len(data_set(objects).names), sizes_of(config)
+    found = []
+    for epoch in range(config.epochs):
+        maps = np.linspace(0.1, 0.6, classes) * epoch
+        requests = epoch_requests(config, samples, maps.tolist(), epoch)
+        drawn = [config.imgsz if sizes is None else sizes.draw(config.run.seed, epoch, n) for n in range(len(requests))]
+        found.append(([request.images for request in requests], drawn))
+    return found
+
+
+def _started(config: TrainConfig, objects: Sequence[Sequence[int]]) -> Any:
+    data = data_set(objects)
+    return start_model(config, data.names, data.splits["train"], lambda line: None)
+
+
+def _start(config: TrainConfig, objects: Sequence[Sequence[int]]) -> Any:
+    model = _started(config, objects)
+    trained = [parameter.requires_grad for parameter in model.parameters()]
+    return (dict(model.state_dict()), trained)
+
+
+def _rates(config: TrainConfig, objects: Sequence[Sequence[int]]) -> Any:
+    model, multiple = _started(config, objects), config.schedule.backbone_lr_mult
+    choice = plan_training(config.schedule, epochs=1, images=1, batch=1, classes=1).optimizer
+    optimizer = build_optimizer(model, choice, 0.1, backbone_parameters(model) if multiple != 1 else (), multiple)
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
+    groups = optimizer.param_groups
+    return sorted((names[id(each)], group.get("lr_mult", 1.0)) for group in groups for each in group["params"])
+
+
+def _loss(config: TrainConfig, objects: Sequence[Sequence[int]]) -> Any:
+    """Loss and gradient on objects of several sizes, of a model that knows nothing."""
+    data, options = data_set(objects), config.loss
+    model = _plain_model(config.model.model, data.names, config.imgsz)
+    weights = None
+    if options.class_weights:
+        weights = torch.tensor(class_weights(class_counts(images(objects), len(data.names)), options.class_weights))
+    loss = build_loss(model, options, config.imgsz, weights)
+    boxes = torch.tensor(
+        [[[2.0, 3, 30, 40], [20, 30, 26, 37], [31, 34, 60, 60]], [[9.0, 9, 30, 20], [0.0] * 4, [0.0] * 4]]
+    )
+    classes = torch.tensor([[0, 0, 0], [0, -1, -1]])
+    classes[0, 1] = len(data.names) - 1
+    model.zero_grad()
+    parts = loss(model(_some_pixels(config.imgsz)), boxes, classes)
+    parts.sum().backward()
+    return parts, [parameter.grad for parameter in model.head.parameters()]
+
+
+@cache
+def _plain_model(name: str, names: tuple[str, ...], imgsz: int) -> Any:
+    from lehr.models.build import build_model
+
+    return build_model(name, names, imgsz, width=0.125, depth=0.33).eval()
+
+
+def _some_pixels(imgsz: int) -> torch.Tensor:
+    return torch.rand((2, 3, imgsz, imgsz), generator=torch.Generator().manual_seed(0))
