@@ -30,7 +30,7 @@ pytestmark = pytest.mark.timeout(1200)
 
 TINY = ["--imgsz", "64", "--width", "0.125", "--device", "cpu", "--amp", "off"]
 LEARN = ["--lr-schedule", "constant", "--optimizer", "AdamW", "--nominal-batch", "1", "--warmup", "none"]
-LEARN += ["--batch", "4", "--ema-decay", "0.98", "--close-mosaic", "5", "--epochs", "5"]
+LEARN += ["--batch", "4", "--ema-decay", "0.98", "--mosaic", "0", "--epochs", "5"]
 """What learns to find squares in a hundred steps, where the learning rate is right."""
 STUB = "tests.studies.stub_trial"
 ROOT = Path(__file__).parents[2]

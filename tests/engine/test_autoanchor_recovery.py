@@ -35,7 +35,7 @@ def test_without_autoanchor_no_box_is_learned_and_with_it_they_are(make_yolo: Ma
 
 
 def short_run(folder: Path, name: str, autoanchor: bool) -> Metrics:
-    options = {"model": "yolov5n", "data": "shapes", "imgsz": 64, "epochs": 12, "close_mosaic": 12, "single_cls": True}
+    options = {"model": "yolov5n", "data": "shapes", "imgsz": 64, "epochs": 12, "mosaic": 0, "single_cls": True}
     options |= {"autoanchor": autoanchor, "project": folder, "name": name, "device": "cpu", "amp": "off"}
     return train(build_config(options)).metrics
 

@@ -21,7 +21,7 @@ EXAMPLE = Path(__file__).parents[2] / "examples" / "lehr-example"
 EPOCHS, BATCHES = 12, 6
 KILLED_AT = 7 * BATCHES + 3
 """Batch after which the run is killed: three batches of its epoch are logged, and in no checkpoint."""
-OPTIONS = {"model": "toy-s", "imgsz": 64, "batch": 4, "epochs": EPOCHS, "close_mosaic": EPOCHS, "lr0": 0.01}
+OPTIONS = {"model": "toy-s", "imgsz": 64, "batch": 4, "epochs": EPOCHS, "mosaic": 0, "lr0": 0.01}
 KILLER = f"""
 import os, signal
 

@@ -53,11 +53,24 @@ def ineffective_parameters(
 
 
 def _points(others: Mapping[str, Sequence[Value]]) -> Iterator[dict[str, Value]]:
-    """Places of the other parameters, at any of which one may have an effect: now, each and all at their ends."""
+    """Places of the other parameters, at any of which one may have an effect: now, in the middle, and at their ends."""
+    middle = {name: _between(values) for name, values in others.items()}
     yield {}
+    yield middle
     yield {name: values[-1] for name, values in others.items()}
     yield {name: values[0] for name, values in others.items()}
-    yield from ({name: value} for name, values in others.items() for value in values)
+    for name, values in others.items():
+        if any(isinstance(value, str) for value in values):  # what one choice rules out, another may not
+            yield from ({**others_at, name: value} for value in values for others_at in ({}, middle))
+
+
+def _between(values: Sequence[Value]) -> Value:
+    """A value between the ends; one of the choices where they are no numbers."""
+    low, high = values[0], values[-1]
+    if isinstance(low, str | bool) or isinstance(high, str | bool):
+        return values[len(values) // 2]
+    whole = isinstance(low, int) and isinstance(high, int)
+    return (low + high) // 2 if whole else (low + high) / 2
 
 
 def _matters(name: str, values: Sequence[Value], run: Preview, point: Mapping[str, Value]) -> bool:

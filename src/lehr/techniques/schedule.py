@@ -188,8 +188,8 @@ def _without_effect(run: Run) -> dict[str, NoEffect]:
     if options.lr_schedule is not None:
         found["cos_lr"] = NoEffect(f"--lr-schedule is {options.lr_schedule}")
     if not changes(lrf=0.5 if options.lrf > 0.75 else 1.0):
-        constant = f"--lr-schedule {name} stays at lr0" + ("" if name == "constant" else f" in {epochs} epochs")
-        found["lrf"] = NoEffect(constant)
+        length = "" if name == "constant" else f" in {epochs} epochs" if epochs > 1 else " in one epoch"
+        found["lrf"] = NoEffect(f"--lr-schedule {name} stays at lr0{length}")
     return found
 
 
