@@ -20,7 +20,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, Protocol
+from functools import wraps
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 if TYPE_CHECKING:
     from lehr.config import TrainConfig
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
     from lehr.sample import Dataset, Sample
     from lehr.techniques.plan import TrainingPlan
 
+Found = TypeVar("Found")
+MAX_KNOWN = 64
+"""Values of splits that a rule keeps at most."""
 PAGES = "docs/techniques"
 """Folder of the pages, from the repository's root."""
 
@@ -59,6 +63,25 @@ class Run(Protocol):
 def training_samples(run: Run) -> Sequence[Sample] | None:
     """Return the training split of a run to come; None where its data set is not to be looked at."""
     return None if run.dataset is None else run.dataset.splits.get("train")
+
+
+def once_a_split(compute: Callable[..., Found]) -> Callable[..., Found]:
+    """Compute what depends on a split once, however often rules ask for it: a search asks hundreds of times.
+
+    Args:
+        compute: from a split, a sequence of samples that nobody changes, and further arguments to a value.
+    """
+    known: dict[tuple[Any, ...], tuple[Sequence[Sample], Found]] = {}
+
+    @wraps(compute)
+    def asked(samples: Sequence[Sample], *arguments: Any) -> Found:
+        if arguments not in known or known[arguments][0] is not samples:
+            if len(known) >= MAX_KNOWN:
+                known.clear()
+            known[arguments] = samples, compute(samples, *arguments)
+        return known[arguments][1]
+
+    return asked
 
 
 @dataclass(frozen=True, slots=True)

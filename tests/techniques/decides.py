@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import pickle
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ import torch
 
 from lehr.augment.plan import plan_sample
 from lehr.config import TrainConfig
+from lehr.data.difficult import with_difficult
 from lehr.data.loader import TrainBatches
 from lehr.data.rectangles import rectangle
 from lehr.engine.data import epoch_requests
@@ -31,40 +32,51 @@ from lehr.techniques.ema_decay import ema_decay
 from lehr.techniques.layer_rates import backbone_parameters
 from lehr.techniques.optimizer import build_optimizer
 from lehr.techniques.plan import plan_training
+from lehr.techniques.single_class import as_one_class
 
+Objects = tuple[tuple[int, ...], ...]
 UNLIKE = ((0, 0, 1), (0,), (0, 2), (), (0, 0), (1, 0))
 """Classes of the objects of each image: unlike in number, and one image without objects."""
 ALIKE = ((0, 1),) * 4
 SINGLE = ((0,), (0, 0), (), (0,))
+DIFFICULT = ((0, -1), (-2,), (1, 0), (0,), (0, 0), (0,), (0,))
+"""The second and the third object are difficult."""
 
 
 @cache
-def images(objects: Sequence[Sequence[int]]) -> tuple[Sample, ...]:
-    """Images of several shapes with objects of these classes; none of them is there."""
+def data_set(objects: Objects) -> Dataset:
+    """Images of several shapes with objects of these classes, those below 0 difficult ones of class -1 - it.
+
+    None of the images is there.
+    """
     rng, samples = np.random.default_rng(0), []
-    for number, classes in enumerate(objects):
+    for number, given in enumerate(objects):
         width, height = (64, 48) if number % 2 else (48, 64)
-        corners = rng.uniform(2, 30, (len(classes), 2))
-        boxes = np.concatenate((corners, corners + rng.uniform(3, 17, (len(classes), 2))), 1).astype(np.float32)
-        samples.append(Sample(Path(f"{number}.png"), width, height, boxes.reshape(-1, 4), np.array(classes, np.int64)))
-    return tuple(samples)
+        corners = rng.uniform(2, 30, (len(given), 2))
+        boxes = np.concatenate((corners, corners + rng.uniform(3, 17, (len(given), 2))), 1).astype(np.float32)
+        classes = np.array(given, np.int64)
+        hard, classes = classes < 0, np.where(classes < 0, -1 - classes, classes)
+        difficult = hard if hard.any() else None
+        samples.append(Sample(Path(f"{number}.png"), width, height, boxes.reshape(-1, 4), classes, difficult=difficult))
+    names = tuple("abc"[: 1 + max(int(sample.classes.max(initial=0)) for sample in samples)])
+    return Dataset("x", names, {"train": tuple(samples), "val": tuple(samples)})
 
 
-def data_set(objects: Sequence[Sequence[int]]) -> Dataset:
-    """A data set of `images`."""
-    names = tuple("abc"[: 1 + max(max(each, default=0) for each in objects)])
-    return Dataset("x", names, {"train": images(objects), "val": images(objects)})
+def trained_on(config: TrainConfig, objects: Objects) -> Dataset:
+    """The data set as a run trains on it."""
+    dataset = data_set(objects)
+    if config.data.single_cls:
+        dataset = as_one_class(dataset)
+    return with_difficult(dataset, config.data.difficult)
 
 
-def deciding(config: TrainConfig, objects: Sequence[Sequence[int]]) -> dict[str, str]:
+def deciding(config: TrainConfig, objects: Objects) -> dict[str, str]:
     """Digests of the parts that decide a run on some images.
 
     Args:
         config: the run's options.
         objects: of its images.
     """
-    if config.data.single_cls:
-        objects = tuple(tuple(0 for _ in each) for each in objects)
     groups = config.model_dump()
     data, model, schedule, loss, augment = (groups[name] for name in ("data", "model", "schedule", "loss", "augment"))
     epochs, seed, imgsz = config.epochs, config.run.seed, config.imgsz
@@ -88,11 +100,12 @@ def deciding(config: TrainConfig, objects: Sequence[Sequence[int]]) -> dict[str,
 _KNOWN: dict[tuple[Any, ...], str] = {}
 
 
-def _digest(part: Any, key: bytes, config: TrainConfig, objects: Sequence[Sequence[int]]) -> str:
+def _digest(part: Any, key: bytes, config: TrainConfig, objects: Objects) -> str:
     """Compute a part once for all configurations that have in common what it is made from."""
-    place = (part, key, objects)
+    place = (part, key, objects, config.data.single_cls, config.data.difficult)
     if place not in _KNOWN:
-        _KNOWN[place] = hashlib.sha256(pickle.dumps(_plain(part(config, objects)))).hexdigest()
+        found = _plain(part(config, trained_on(config, objects)))
+        _KNOWN[place] = hashlib.sha256(pickle.dumps(found)).hexdigest()
     return _KNOWN[place]
 
 
@@ -109,11 +122,9 @@ def _plain(value: Any) -> Any:
     return repr(value)
 
 
-def _course(config: TrainConfig, objects: Sequence[Sequence[int]]) -> Any:
-    options, data = config.schedule, data_set(objects)
-    plan = plan_training(
-        options, epochs=config.epochs, images=len(objects), batch=config.batch, classes=len(data.names)
-    )
+def _course(config: TrainConfig, data: Dataset) -> Any:
+    options, count = config.schedule, len(data.splits["train"])
+    plan = plan_training(options, epochs=config.epochs, images=count, batch=config.batch, classes=len(data.names))
     rates = [plan.at(step) for step in range(plan.steps)]
     rounded = [(*(round(each, 12) for each in (*rate.lr, rate.momentum)), rate.accumulate) for rate in rates]
     decays = [ema_decay(update + 1, options.ema_decay, plan.ema_tau) for update in range(plan.updates)]
@@ -127,8 +138,8 @@ def _course(config: TrainConfig, objects: Sequence[Sequence[int]]) -> Any:
     return (plan.optimizer.name, rounded, plan.weight_decay, averaged and decays, end, led, options.clip_norm)
 
 
-def _canvases(config: TrainConfig, objects: Sequence[Sequence[int]]) -> Any:
-    samples, seed, rect = images(objects), config.run.seed, config.data.rect
+def _canvases(config: TrainConfig, data: Dataset) -> Any:
+    samples, seed, rect = data.splits["train"], config.run.seed, config.data.rect
     make = TrainBatches(None, config.augment, config.imgsz, seed, config.epochs, rect)  # type: ignore[arg-type]
     found = []
     for epoch in range(config.epochs):
@@ -155,8 +166,8 @@ def _of_plan(plan: Any) -> Any:
     return (tiles, plan.boxes, plan.classes, plan.hsv, plan.hue_shift, plan.erased, blend, patch)
 
 
-def _batches(config: TrainConfig, objects: Sequence[Sequence[int]]) -> Any:
-    samples, classes, sizes = images(objects), len(data_set(objects).names), sizes_of(config)
+def _batches(config: TrainConfig, data: Dataset) -> Any:
+    samples, classes, sizes = data.splits["train"], len(data.names), sizes_of(config)
     found = []
     for epoch in range(config.epochs):
         maps = np.linspace(0.1, 0.6, classes) * epoch
@@ -166,19 +177,18 @@ def _batches(config: TrainConfig, objects: Sequence[Sequence[int]]) -> Any:
     return found
 
 
-def _started(config: TrainConfig, objects: Sequence[Sequence[int]]) -> Any:
-    data = data_set(objects)
+def _started(config: TrainConfig, data: Dataset) -> Any:
     return start_model(config, data.names, data.splits["train"], lambda line: None)
 
 
-def _start(config: TrainConfig, objects: Sequence[Sequence[int]]) -> Any:
-    model = _started(config, objects)
+def _start(config: TrainConfig, data: Dataset) -> Any:
+    model = _started(config, data)
     trained = [parameter.requires_grad for parameter in model.parameters()]
     return (dict(model.state_dict()), trained)
 
 
-def _rates(config: TrainConfig, objects: Sequence[Sequence[int]]) -> Any:
-    model, multiple = _started(config, objects), config.schedule.backbone_lr_mult
+def _rates(config: TrainConfig, data: Dataset) -> Any:
+    model, multiple = _started(config, data), config.schedule.backbone_lr_mult
     choice = plan_training(config.schedule, epochs=1, images=1, batch=1, classes=1).optimizer
     optimizer = build_optimizer(model, choice, 0.1, backbone_parameters(model) if multiple != 1 else (), multiple)
     names = {id(parameter): name for name, parameter in model.named_parameters()}
@@ -186,13 +196,15 @@ def _rates(config: TrainConfig, objects: Sequence[Sequence[int]]) -> Any:
     return sorted((names[id(each)], group.get("lr_mult", 1.0)) for group in groups for each in group["params"])
 
 
-def _loss(config: TrainConfig, objects: Sequence[Sequence[int]]) -> Any:
+def _loss(config: TrainConfig, data: Dataset) -> Any:
     """Loss and gradient on objects of several sizes, of a model that knows nothing."""
-    data, options = data_set(objects), config.loss
+    options = config.loss
     model = _plain_model(config.model.model, data.names, config.imgsz)
     weights = None
     if options.class_weights:
-        weights = torch.tensor(class_weights(class_counts(images(objects), len(data.names)), options.class_weights))
+        weights = torch.tensor(
+            class_weights(class_counts(data.splits["train"], len(data.names)), options.class_weights)
+        )
     loss = build_loss(model, options, config.imgsz, weights)
     boxes = torch.tensor(
         [[[2.0, 3, 30, 40], [20, 30, 26, 37], [31, 34, 60, 60]], [[9.0, 9, 30, 20], [0.0] * 4, [0.0] * 4]]

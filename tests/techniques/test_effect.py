@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from tests.conftest import Once
-from tests.techniques.decides import ALIKE, SINGLE, UNLIKE, data_set, deciding
+from tests.techniques.decides import ALIKE, DIFFICULT, SINGLE, UNLIKE, Objects, deciding, trained_on
 
 from lehr.augment.augmentation import Augmentation, register_augmentation
 from lehr.augment.tiles import Plan
@@ -36,6 +36,7 @@ OTHERS: dict[str, tuple[Any, ...]] = {
     "image_weights": (True,),
     "repeat_threshold": (0.9, 0.1),
     "background_share": (0.5,),
+    "difficult": ("ignore",),
     "multi_scale": (0.5, 0.1),
     "grid_min": (),
     "grid_max": (),
@@ -183,16 +184,13 @@ def _backwards() -> None:
     register_augmentation(Augmentation("backwards", backwards))
 
 
-def a_run(options: dict[str, Any], objects: tuple[tuple[int, ...], ...]) -> Preview:
-    data = data_set(objects)
+def a_run(options: dict[str, Any], objects: Objects) -> Preview:
     config = build_config({**TINY, **options})
-    classes = 1 if config.data.single_cls else len(data.names)
-    if config.data.single_cls:
-        data = data_set(tuple(tuple(0 for _ in each) for each in objects))
-    return preview(config, len(objects), classes, lambda: data)
+    data = trained_on(config, objects)
+    return preview(config, len(objects), len(data.names), lambda: data)
 
 
-def compare_all(options: dict[str, Any], objects: tuple[tuple[int, ...], ...] = UNLIKE) -> None:
+def compare_all(options: dict[str, Any], objects: Objects = UNLIKE) -> None:
     """Change each option of a run, and compare what the rule says with what decides the run."""
     run = a_run(options, objects)
     now, before = effective_options(run), deciding(run.config, objects)
@@ -227,9 +225,7 @@ def test_the_rule_says_of_every_option_whether_it_changes_the_run(name: str) -> 
 
 @pytest.mark.parametrize("options", [{}, ANCHORS, {"single_cls": True}], ids=["yolov8", "yolov5", "single class"])
 @pytest.mark.parametrize("objects", [ALIKE, SINGLE], ids=["alike", "one class"])
-def test_so_it_does_on_data_that_make_options_ineffective(
-    options: dict[str, Any], objects: tuple[tuple[int, ...], ...]
-) -> None:
+def test_so_it_does_on_data_that_make_options_ineffective(options: dict[str, Any], objects: Objects) -> None:
     compare_all({**options, "class_weights": 0.5, "image_weights": True}, objects)
     compare_all({**options, "label_smoothing": 0.1, "repeat_threshold": 0.3}, objects)
 
@@ -237,6 +233,11 @@ def test_so_it_does_on_data_that_make_options_ineffective(
 @pytest.mark.parametrize("options", [{}, {"anchor_t": 2.0}, {"autoanchor": "off"}, {"anchors": 4}], ids=str)
 def test_so_it_does_where_anchors_fit_and_where_they_do_not(options: dict[str, Any]) -> None:
     compare_all({**ANCHORS, "imgsz": 192, **options})
+
+
+@pytest.mark.parametrize("difficult", ["use", "ignore"])
+def test_so_it_does_where_objects_are_marked_as_difficult(difficult: str) -> None:
+    compare_all({"difficult": difficult, "image_weights": True}, DIFFICULT)
 
 
 @pytest.mark.parametrize("names", [("a", "b", "c"), ("a", "b", "x")])

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Literal
 
-from lehr.sample import Dataset
+from lehr.sample import Dataset, Sample
 
 
 def with_difficult(dataset: Dataset, use: Literal["use", "ignore"]) -> Dataset:
@@ -19,6 +20,14 @@ def with_difficult(dataset: Dataset, use: Literal["use", "ignore"]) -> Dataset:
         return dataset
     splits = {split: [sample.without_difficult() for sample in samples] for split, samples in dataset.splits.items()}
     return replace(dataset, splits=dict(splits))
+
+
+def has_difficult(samples: Sequence[Sample]) -> bool:
+    """Return whether a split has objects that are marked as difficult, or had them before `with_difficult`."""
+    return any(
+        (sample.difficult is not None and sample.difficult.any()) or not sample.ignored.crowd.all()
+        for sample in samples
+    )
 
 
 def count_difficult(dataset: Dataset) -> int:

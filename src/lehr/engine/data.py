@@ -11,7 +11,7 @@ from lehr.augment.own_transforms import own_transforms
 from lehr.config import TrainConfig
 from lehr.data.cache import ImageStore, map_store, open_store
 from lehr.data.check import refuse_unusable
-from lehr.data.difficult import count_difficult, with_difficult
+from lehr.data.difficult import with_difficult
 from lehr.data.images import ImageFault
 from lehr.data.load import load_dataset, require_split
 from lehr.data.loader import EvalBatches, Loader, TrainBatches
@@ -74,8 +74,6 @@ def start_data(
     refuse_unusable(dataset, config.data.skip_broken)
     if config.data.single_cls:
         dataset = as_one_class(dataset)
-    if config.data.difficult == "ignore" and not count_difficult(dataset):
-        say("--difficult has no effect: no object of the data is marked as difficult.")
     dataset = with_difficult(dataset, config.data.difficult)
     train_samples, val_samples = require_split(dataset, "train"), require_split(dataset, "val", objects=False)
     require_labels(val_samples, dataset.source, "val")

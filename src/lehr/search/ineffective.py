@@ -11,8 +11,10 @@ from dataclasses import replace
 from typing import Any
 
 from lehr.config import build_config
+from lehr.data.difficult import with_difficult
 from lehr.errors import InputError
 from lehr.preview import Preview, preview
+from lehr.sample import Dataset
 from lehr.search.ablation import Ablation
 from lehr.search.records import Value
 from lehr.techniques.effect import effective_options, without_effect
@@ -28,9 +30,15 @@ def with_options(run: Preview, options: Mapping[str, Any]) -> Preview:
     Raises:
         InputError: they cannot be used.
     """
-    config = build_config({**run.config.flat(), **options})
-    same = (config.data.data, config.data.single_cls) == (run.config.data.data, run.config.data.single_cls)
-    return preview(config, run.images, run.classes, run.read if same else None)
+    config, now = build_config({**run.config.flat(), **options}), run.config.data
+
+    def read() -> Dataset | None:
+        dataset, data = run.dataset, config.data
+        if dataset is None or (data.data, data.single_cls) != (now.data, now.single_cls):
+            return None
+        return with_difficult(dataset, data.difficult) if now.difficult in ("use", data.difficult) else None
+
+    return preview(config, run.images, run.classes, read)
 
 
 def ineffective_parameters(

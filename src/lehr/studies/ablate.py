@@ -21,6 +21,7 @@ from lehr.studies.runner import (
     PAGE,
     PLOTS,
     StudyOutcome,
+    as_begun,
     begun_with,
     local_options,
     read_data,
@@ -54,6 +55,7 @@ class AblateStudy:
         require_optuna()
         scipy_stats()  # missing, it is told now and not after the last run
         parse_fitness(study.fitness)
+        config = as_begun(config, "ablate")
         self.config, self.options, self.study = config, options, study
         names = [name for name in options.techniques.split(",") if name.strip()]
         switches = choose(names, config, options.technique_file)

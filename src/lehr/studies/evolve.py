@@ -23,6 +23,7 @@ from lehr.studies.runner import (
     PAGE,
     PLOTS,
     StudyOutcome,
+    as_begun,
     begun_with,
     local_options,
     read_data,
@@ -54,6 +55,7 @@ class EvolveStudy:
     def __init__(self, config: TrainConfig, options: EvolveOptions, study: StudyOptions) -> None:
         require_optuna()
         parse_fitness(study.fitness)
+        config = as_begun(config, "evolve")
         self.config, self.options, self.study = config, options, study
         base = shared_options(config)
         self.run, self.data, self.faults = read_data(config)

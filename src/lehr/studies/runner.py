@@ -281,11 +281,30 @@ def begun_with(config: TrainConfig, kind: str, *keys: str) -> frozenset[str]:
         kind: evolve or ablate.
         keys: where they are in the search of its definition.
     """
-    path = study_folder(config, kind) / STUDY
-    content: Any = read_mapping(path).get("search") if path.is_file() else None
+    content: Any = _begun(config, kind).get("search")
     for key in keys:
         content = content.get(key) if isinstance(content, Mapping) else None
     return frozenset(map(str, content)) if isinstance(content, Mapping) else frozenset()
+
+
+def as_begun(config: TrainConfig, kind: str) -> TrainConfig:
+    """A study's options, mosaic closing as it does in the trials of a study that began when its default was another.
+
+    Args:
+        config: as given now; names the folder.
+        kind: evolve or ablate.
+    """
+    options: Any = _begun(config, kind).get("options")
+    closed = options.get("close_mosaic") if isinstance(options, Mapping) else None
+    if config.augment.close_mosaic is not None or not isinstance(closed, int) or closed >= config.epochs:
+        return config
+    return config.model_copy(update={"augment": config.augment.model_copy(update={"close_mosaic": closed})})
+
+
+def _begun(config: TrainConfig, kind: str) -> dict[Any, Any]:
+    """What the study's folder on this machine says of it; nothing where there is none yet."""
+    path = study_folder(config, kind) / STUDY
+    return read_mapping(path) if path.is_file() else {}
 
 
 def _plain(value: Any) -> Any:

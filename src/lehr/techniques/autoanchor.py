@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from lehr.models.anchor_head import default_anchors
 from lehr.rng import generator
 from lehr.sample import Sample
-from lehr.technique import NoEffect, Run, Section, State, Switch, Technique, training_samples
+from lehr.technique import NoEffect, Run, Section, State, Switch, Technique, once_a_split, training_samples
 
 Sizes = NDArray[np.float64]
 """Widths and heights, pixels: (n, 2)."""
@@ -286,12 +286,18 @@ def _without_effect(run: Run) -> dict[str, NoEffect]:
     usual = model.autoanchor == "auto" and model.anchors == 3 and model.weights is None
     if not usual or samples is None:
         return {}
-    sizes = object_sizes(samples, run.config.imgsz)
-    recall = measure(default_anchors().double().numpy(), sizes, run.config.loss.anchor_t).bpr
-    if len(sizes) and recall <= ENOUGH_RECALL:
+    recall = _recall(samples, run.config.imgsz, run.config.loss.anchor_t)
+    if recall is not None and recall <= ENOUGH_RECALL:
         return {}
-    why = f"the anchors fit {recall:.1%} of the objects as they are" if len(sizes) else "there is no object"
+    why = "there is no object" if recall is None else f"the anchors fit {recall:.1%} of the objects as they are"
     return {"autoanchor": NoEffect(why, acts_as="off")}
+
+
+@once_a_split
+def _recall(samples: Sequence[Sample], imgsz: int, threshold: float) -> float | None:
+    """Best possible recall of the usual anchors; None where there is no object."""
+    sizes = object_sizes(samples, imgsz)
+    return measure(default_anchors().double().numpy(), sizes, threshold).bpr if len(sizes) else None
 
 
 def _state(run: Run) -> State:

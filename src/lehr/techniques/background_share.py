@@ -5,11 +5,14 @@ They show what is not to be found. Few of them may be too few to learn it from, 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
 from lehr.errors import InputError
-from lehr.technique import NoEffect, Run, Section, State, Switch, Technique, training_samples
+from lehr.sample import Sample
+from lehr.technique import NoEffect, Run, Section, State, Switch, Technique, once_a_split, training_samples
 
 
 def with_background_share(
@@ -54,11 +57,17 @@ def why_no_background(images: int, background: int) -> str | None:
     return None if background else f"each of the {images} training images has an object"
 
 
+@once_a_split
+def _count(samples: Sequence[Sample]) -> int:
+    """Images without objects."""
+    return sum(not len(sample.classes) for sample in samples)
+
+
 def _without_effect(run: Run) -> dict[str, NoEffect]:
     samples = None if run.config.data.background_share is None else training_samples(run)
     if samples is None:
         return {}
-    why = why_no_background(len(samples), sum(not len(sample.classes) for sample in samples))
+    why = why_no_background(len(samples), _count(samples))
     return {} if why is None else {"background_share": NoEffect(why)}
 
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from lehr.losses.without_effect import why_no_class_loss
 from lehr.sample import Sample
-from lehr.technique import NoEffect, Run, Section, State, Switch, Technique, training_samples
+from lehr.technique import NoEffect, Run, Section, State, Switch, Technique, once_a_split, training_samples
 
 
 def class_counts(samples: Sequence[Sample], classes: int) -> list[int]:
@@ -39,12 +39,23 @@ def class_weights(counts: Sequence[int], power: float = 1.0) -> list[float]:
     return [float(weight) for weight in weights * objects.sum() / (weights * objects).sum()]
 
 
+@once_a_split
+def equally_frequent(samples: Sequence[Sample], classes: int) -> bool:
+    """Return whether each class has as many objects in a split; one without objects counts as one.
+
+    Args:
+        samples: the split.
+        classes: number of classes.
+    """
+    return len({max(count, 1) for count in class_counts(samples, classes)}) == 1
+
+
 def _without_effect(run: Run) -> dict[str, NoEffect]:
     power = run.config.loss.class_weights
     if (why := why_no_class_loss(run)) is not None:
         return {"class_weights": NoEffect(why)}
     samples = training_samples(run) if power > 0 else None
-    if samples is None or not np.allclose(class_weights(class_counts(samples, run.classes), power), 1):
+    if samples is None or not equally_frequent(samples, run.classes):
         return {}
     why = "the data have one class" if run.classes == 1 else "each class has as many objects"
     return {"class_weights": NoEffect(why, acts_as=0.0)}

@@ -10,18 +10,22 @@ from __future__ import annotations
 from typing import Any
 
 from lehr.augment.mosaic import closed_epochs
+from lehr.data.difficult import has_difficult
 from lehr.distributed.devices import trains_together
 from lehr.errors import InputError
 from lehr.losses.without_effect import gain, gains_without_effect
 from lehr.models.family import ANCHOR_OPTIONS
 from lehr.runtime.device import pick_device
-from lehr.technique import NoEffect, Run
+from lehr.technique import NoEffect, Run, once_a_split, training_samples
 from lehr.techniques.catalog import techniques
 from lehr.techniques.multi_scale import sizes_of
 from lehr.techniques.schedule import course
 
 SUMMED_UP = ("cos_lr", "lrf", "lr0_mult", "restart_epochs", "restart_factor", "grid_min", "grid_max")
 """Options whose effect is all in the values of others, as `effective_options` has them."""
+
+
+_has_difficult = once_a_split(has_difficult)
 
 
 def without_effect(run: Run) -> dict[str, NoEffect]:
@@ -38,6 +42,9 @@ def without_effect(run: Run) -> dict[str, NoEffect]:
         else:
             found |= dict.fromkeys(technique.options, NoEffect(f"it needs {technique.family}"))
     found |= gains_without_effect(run) | _of_devices(run)
+    samples = training_samples(run) if config.data.difficult == "ignore" else None
+    if samples is not None and not _has_difficult(samples):
+        found["difficult"] = NoEffect("no object to train on is marked as difficult", acts_as="use")
     if not config.run.callback:
         found["strict_callbacks"] = NoEffect("no --callback is given")
     for name in family.without_effect:

@@ -17,7 +17,7 @@ from lehr.errors import InputError
 from lehr.models.detection import DetectionModel
 from lehr.models.weights import read_metadata
 from lehr.technique import NoEffect, Run, Section, State, Switch, Technique, training_samples
-from lehr.techniques.class_weights import class_counts
+from lehr.techniques.class_weights import equally_frequent
 
 
 def class_shares(counts: Sequence[int]) -> list[float]:
@@ -45,7 +45,7 @@ def _without_effect(run: Run) -> dict[str, NoEffect]:
     model, samples = run.config.model, training_samples(run)
     if not model.frequency_bias or run.dataset is None or samples is None:
         return {}
-    if not run.config.family.anchors and len(set(class_shares(class_counts(samples, run.classes)))) == 1:
+    if not run.config.family.anchors and equally_frequent(samples, run.classes):
         why = "the data have one class" if run.classes == 1 else "each class has as many objects"
         return {"frequency_bias": NoEffect(why, acts_as=False)}
     if model.weights is not None and _has_classes(model.weights, run.config, run.dataset.names):

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lehr.sample import Sample
-from lehr.technique import NoEffect, Run, Section, State, Switch, Technique, training_samples
+from lehr.technique import NoEffect, Run, Section, State, Switch, Technique, once_a_split, training_samples
 from lehr.techniques.class_weights import class_counts, class_weights
 
 
@@ -41,9 +41,15 @@ def image_weights(samples: Sequence[Sample], precision: Sequence[float]) -> NDAr
     return np.asarray(weights / weights.sum())
 
 
+@once_a_split
+def _alike(samples: Sequence[Sample]) -> bool:
+    """Return whether all images that have objects have as many of each class."""
+    return len({tuple(sorted(sample.classes.tolist())) for sample in samples} - {()}) <= 1
+
+
 def _without_effect(run: Run) -> dict[str, NoEffect]:
     samples = training_samples(run) if run.config.data.image_weights else None
-    if samples is None or len({tuple(sorted(sample.classes.tolist())) for sample in samples} - {()}) > 1:
+    if samples is None or not _alike(samples):
         return {}
     return {"image_weights": NoEffect("each image has as many objects of each class", acts_as=False)}
 

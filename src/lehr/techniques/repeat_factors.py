@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lehr.sample import Sample
-from lehr.technique import NoEffect, Run, Section, State, Switch, Technique, training_samples
+from lehr.technique import NoEffect, Run, Section, State, Switch, Technique, once_a_split, training_samples
 
 
 def image_frequencies(samples: Sequence[Sample], classes: int) -> NDArray[np.float64]:
@@ -59,6 +59,7 @@ def _objects(samples: Sequence[Sample]) -> tuple[NDArray[np.int64], NDArray[np.i
     return images, np.concatenate([np.zeros(0, np.int64), *(sample.classes for sample in samples)])
 
 
+@once_a_split
 def why_no_repeats(samples: Sequence[Sample], names: Sequence[str], threshold: float) -> str | None:
     """Return why repeat factors of a split are all 1; None where they are not.
 
