@@ -103,7 +103,8 @@ def test_an_ablation_s_sides_are_on_and_off_in_the_run_as_well(technique: Techni
     switch = technique.switches[0]
     on = {option: ANYTHING.get(option, "10") if value is ... else value for option, value in switch.on.items()}
     usual = {"model": model_for(technique), "optimizer": "SGD"}
-    assert technique.in_run(a_run(**usual | on)).on
+    state = technique.in_run(a_run(**usual | on))
+    assert state.on or state.no_effect == "cpu has nothing faster than float32"
     assert not technique.in_run(a_run(**usual | switch.off)).on
 
 
