@@ -91,11 +91,14 @@ def _jpeg(data: bytes) -> tuple[NDArray[np.uint8] | None, str]:
     """The pixels, and what is damaged in them; None where nothing decodes it."""
     damage = ""
     if simplejpeg is not None:
-        try:
-            if simplejpeg.decode_jpeg_header(data)[2] != "CMYK":
-                return np.asarray(simplejpeg.decode_jpeg(data, colorspace="RGB", strict=True), np.uint8), ""
-        except ValueError as error:
-            damage = str(error).removeprefix("Corrupt JPEG data: ")
+        for strict in (True, False):
+            try:
+                if simplejpeg.decode_jpeg_header(data, strict=False)[2] == "CMYK":
+                    break
+                pixels = simplejpeg.decode_jpeg(data, colorspace="RGB", strict=strict)
+                return np.asarray(pixels, np.uint8), damage
+            except ValueError as error:
+                damage = damage or str(error).removeprefix("Corrupt JPEG data: ")
     return _by_opencv(data, AS_STORED), damage
 
 
