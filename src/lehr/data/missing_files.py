@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections import defaultdict
 from collections.abc import Sequence
@@ -41,30 +42,37 @@ def labels_without_image(images: Sequence[Path], labels: Sequence[Path]) -> list
         images: the images of a data set.
         labels: the label file of each, whether there is one or not.
     """
-    used: defaultdict[Path, set[str]] = defaultdict(set)
-    folders: defaultdict[Path, set[Path]] = defaultdict(set)
+    used: defaultdict[str, set[str]] = defaultdict(set)
+    folders: defaultdict[str, set[str]] = defaultdict(set)
     for image, label in zip(images, labels, strict=True):
-        folder = label.parent
-        used[folder].add(label.name)
-        folders[folder].add(image.parent)
+        folder, name = str(label).rpartition(os.sep)[::2]
+        used[folder].add(name)
+        folders[folder].add(str(image).rpartition(os.sep)[0])
     faults = []
     for folder in sorted(used):
-        if not folder.is_dir():
-            continue
-        left = sorted(path.name for path in folder.glob("*.txt") if path.name not in used[folder])
-        left = [name for name in left if not is_hidden(name)]
-        stems = {stem for each in folders[folder] for stem in _image_stems(each)} if left else set()
+        place = Path(folder)
+        left = sorted(set(_names_in(place)) - used[folder])
+        left = [name for name in left if name.endswith(".txt") and not is_hidden(name)]
+        stems = {stem for each in folders[folder] for stem in _image_stems(Path(each))} if left else set()
         for name in left:
-            if name.removesuffix(".txt") not in stems and _is_label(folder / name, folder not in folders[folder]):
+            if name.removesuffix(".txt") not in stems and _is_label(place / name, folder not in folders[folder]):
                 message = "is a label file without an image, and is not used. Restore the image, or remove this file"
-                faults.append(Fault("label-without-image", folder / name, message))
+                faults.append(Fault("label-without-image", place / name, message))
     return faults
+
+
+def _names_in(folder: Path) -> list[str]:
+    """Names of what is in a folder; none where it is missing or cannot be read."""
+    try:
+        with os.scandir(folder) as entries:
+            return [entry.name for entry in entries]
+    except OSError:
+        return []
 
 
 def _image_stems(folder: Path) -> set[str]:
     """Names, without suffix, of the images in a folder: whether they are in the data set, are read, or not."""
-    names = [path.name for path in folder.iterdir()]
-    return {name.rpartition(".")[0] for name in names if suffix_of(name) in read_suffixes() or unread(name)}
+    return {name.rpartition(".")[0] for name in _names_in(folder) if suffix_of(name) in read_suffixes() or unread(name)}
 
 
 def _is_label(path: Path, in_own_folder: bool) -> bool:
