@@ -21,6 +21,9 @@ BOX_NUMBERS = 5
 POLYGON_NUMBERS = 7
 """Fewest numbers of a polygon's row: the class and three corners."""
 
+POLYGON_TASKS = ("segment", "segmentation", "instance-segmentation", "obb")
+"""Tasks, as data YAMLs name them, whose labels are polygons or corners."""
+
 CERTAIN = 0.02
 """Share of an image by which a box may reach outside before another order of its numbers is thought of."""
 
@@ -170,7 +173,7 @@ def _read_long(table: LabelTable, rows: Rows, declared: Declared, columns: Colum
     if declared.task == "pose":
         _take_keypoints(table, rows, most, "'task' in the data YAML is pose", columns)
         return
-    if declared.task in ("segment", "obb"):
+    if declared.task in POLYGON_TASKS:
         _take_polygons(table, rows, columns)
         return
     if len(same) < 0.9 * len(rows):

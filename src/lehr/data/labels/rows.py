@@ -92,6 +92,8 @@ def parse_rows(data: bytes) -> LabelRows:
 
 def parse_numbers(text: str) -> tuple[list[float], set[str]] | None:
     """Numbers of a line, and the habits in which it differs from numbers between blanks; None where words are in it."""
+    if text[0].isalpha() and text[0] not in "nNiI":  # of words, only nan and inf are numbers
+        return None
     numbers = _floats(text.split())
     if numbers is not None:
         return numbers, set()

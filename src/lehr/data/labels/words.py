@@ -88,6 +88,10 @@ class ClassNames:
             folded = _fold(name)
             self._folded[folded] = None if folded in self._folded else index
 
+    def has(self, word: str) -> bool:
+        """Return whether a class has exactly this name."""
+        return word in self._exact
+
     def find(self, word: str) -> int | None:
         """The id of a name, in whatever encoding it is; None where the data set has none of that name."""
         for possible in legacy_words(word):
@@ -165,8 +169,9 @@ def read_words(
         if _DOTA_HEADER.match(text) or (begins and is_header(text)):
             headers.add(file, line)
             continue
-        dota_row = _split_dota(text)
-        name, numbers = dota_row or split_name(text, known) or _split_comment(text, known) or ("", [])
+        plain = _split_plain(text, known)
+        dota_row = None if plain else _split_dota(text)
+        name, numbers = plain or dota_row or split_name(text, known) or _split_comment(text, known) or ("", [])
         class_id = known.find(name)
         if not name:
             found.faults.append((file, _malformed(paths[file], line, text)))
@@ -189,6 +194,17 @@ def read_words(
     found.notes += dota.note("polygon", paths, message, Severity.WARNING)
     found.notes += headers.note("label-header", paths, "{} are headers without numbers; they are passed over")
     return found
+
+
+def _split_plain(text: str, known: ClassNames) -> tuple[str, list[float]] | None:
+    """Split a line of a known name without blanks, and numbers between blanks: most lines are, and this is quick."""
+    name, _, rest = text.partition(" ")
+    if not known.has(name):
+        return None
+    try:
+        return name, [float(number) for number in rest.split()]
+    except ValueError:
+        return None
 
 
 def split_name(text: str, known: ClassNames) -> tuple[str, list[float]] | None:
