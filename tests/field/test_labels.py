@@ -254,6 +254,16 @@ def test_one_broken_row_among_keypoints_is_no_polygon(tmp_path: Path) -> None:
     assert kinds(read.dataset.faults) == {"keypoints": 1, "malformed-line": 1}
 
 
+def test_two_lines_that_ran_together_are_no_polygon(tmp_path: Path) -> None:
+    yaml = make_set(tmp_path, plain, images=24)
+    label = tmp_path / "labels" / "train" / "0.txt"
+    label.write_text(label.read_text().replace("\n", "", 1))  # 9 numbers
+    (tmp_path / "labels" / "train" / "1.txt").write_text("0 0.5 0.5 0.2 0.2 0.5 0.5\n")
+    read = paint_of(yaml)
+    assert read.count == 44 and not read.misaligned
+    assert kinds(read.dataset.faults) == {"malformed-line": 2}
+
+
 @pytest.mark.parametrize(
     ("codec", "head", "kind"),
     [

@@ -9,7 +9,7 @@ from enum import IntEnum
 import numpy as np
 from numpy.typing import NDArray
 
-from lehr.data.labels.keypoints import Long, are_parallelograms, classify_long
+from lehr.data.labels.keypoints import Long, are_parallelograms, classify_long, continues_a_box
 from lehr.data.labels.table import LabelTable, Rows
 from lehr.data.labels.units import BEYOND
 from lehr.data.labels.words import FORM
@@ -23,6 +23,9 @@ POLYGON_NUMBERS = 7
 
 POLYGON_TASKS = ("segment", "segmentation", "instance-segmentation", "obb")
 """Tasks, as data YAMLs name them, whose labels are polygons or corners."""
+
+RARE = 20
+"""Boxes for each longer row from which longer rows are exceptions, which may have come about by accident."""
 
 CERTAIN = 0.02
 """Share of an image by which a box may reach outside before another order of its numbers is thought of."""
@@ -176,9 +179,13 @@ def _read_long(table: LabelTable, rows: Rows, declared: Declared, columns: Colum
     if declared.task in POLYGON_TASKS:
         _take_polygons(table, rows, columns)
         return
-    if len(same) < 0.9 * len(rows):
+    if RARE * len(rows) < (columns.kinds == Kind.BOX).sum():
+        rows = _skip_joined(table, rows, columns)
+        same = rows[table.lengths[rows] == most]
+    if len(same) < 0.9 * len(rows) or not len(same):
         _take_polygons(table, rows, columns)
         return
+    lengths = table.lengths[rows]
     meaning = classify_long(table.columns(same, 1, most), table.image_sizes(same))
     if meaning is Long.KEYPOINTS:
         _take_keypoints(table, rows, most, "the others are taken for keypoints and ignored", columns)
@@ -196,6 +203,17 @@ def _read_long(table: LabelTable, rows: Rows, declared: Declared, columns: Colum
         columns.skip(rows[lengths != most], f"most other lines have {most} numbers")
     else:
         _take_polygons(table, rows, columns)
+
+
+def _skip_joined(table: LabelTable, rows: Rows, columns: Columns) -> Rows:
+    """Skip rows among boxes that are boxes and more, as where a line lacked its end; return the other rows."""
+    lengths = table.lengths[rows]
+    joined = np.zeros(len(rows), np.bool_)
+    for length in (7, 9):
+        of_length = lengths == length
+        joined[of_length] = continues_a_box(table.columns(rows[of_length], 1, length))
+    columns.skip(rows[joined], "a box and more, as where two lines run together, while most other lines are boxes")
+    return rows[~joined]
 
 
 def _take_keypoints(table: LabelTable, rows: Rows, wanted: int, reason: str, columns: Columns) -> None:

@@ -64,6 +64,19 @@ def classify_long(values: NDArray[np.float64], sizes: NDArray[np.float64]) -> Lo
     return Long.DOUBTFUL if fits.mean() > 0.5 and strange.mean() >= 0.1 else Long.POLYGON
 
 
+def continues_a_box(values: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Return which rows are a box and more rather than three or four corners, as where two lines ran together.
+
+    Args:
+        values: (n, 6 or 8), the rows without their class, shares of the image.
+    """
+    boxed = _is_box(values[:, :4])
+    if values.shape[1] == 8:
+        corners = values.reshape(-1, 4, 2)
+        boxed &= _is_box(values[:, 4:]) & ~_parallelograms(corners, 0.1)[0]
+    return boxed
+
+
 def _is_track(values: NDArray[np.float64]) -> bool:
     """Return whether a confidence and the id of a track follow a box, in any order."""
     low, high = values[:, 4:].min(1), values[:, 4:].max(1)
@@ -107,9 +120,12 @@ def are_parallelograms(corners: NDArray[np.float64], tolerance: float = 0.03) ->
     """
     if corners.shape[1] != 4:
         return False
+    return any(is_one.mean() >= 0.95 for is_one in _parallelograms(corners, tolerance))
+
+
+def _parallelograms(corners: NDArray[np.float64], tolerance: float) -> NDArray[np.bool_]:
+    """Return which corners (n, 4, 2) form parallelograms in each of the three orders that there are, (3, n)."""
     extent = (corners.max(1) - corners.min(1)).max(1)
-    for signs in ((1, -1, 1, -1), (1, -1, -1, 1), (1, 1, -1, -1)):
-        off = np.abs(np.tensordot(corners, np.array(signs, float), axes=(1, 0))).max(1)
-        if (off <= tolerance * extent).mean() >= 0.95:
-            return True
-    return False
+    orders = ((1, -1, 1, -1), (1, -1, -1, 1), (1, 1, -1, -1))
+    off = [np.abs(np.tensordot(corners, np.array(signs, float), axes=(1, 0))).max(1) for signs in orders]
+    return np.asarray(np.stack(off) <= tolerance * extent)
