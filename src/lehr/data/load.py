@@ -8,6 +8,7 @@ from pathlib import Path
 
 from lehr.data.formats.class_list import CLASS_LIST
 from lehr.data.formats.coco import COCO
+from lehr.data.formats.cvat import CVAT
 from lehr.data.formats.darknet import DARKNET
 from lehr.data.formats.data_format import DataFormat
 from lehr.data.formats.shapes import SHAPES
@@ -19,7 +20,9 @@ from lehr.errors import InputError
 from lehr.plugins import PluginTable
 from lehr.sample import SPLITS, Dataset, Fault, Sample, Severity
 
-FORMATS = PluginTable("lehr.data_formats", DataFormat, (SHAPES, YOLO, COCO, YOLO_FOLDER, DARKNET, VOC, CLASS_LIST))
+FORMATS = PluginTable(
+    "lehr.data_formats", DataFormat, (SHAPES, YOLO, COCO, YOLO_FOLDER, DARKNET, CVAT, VOC, CLASS_LIST)
+)
 """In the order in which they are preferred; those of other packages come last."""
 
 
@@ -38,7 +41,7 @@ def load_dataset(source: str, seed: int = 0, needed: Collection[str] = ("train",
 
     Args:
         source: `shapes`, a data YAML, a folder that holds one, a VOC folder, a COCO JSON, a pair `train.json,val.json`
-            or a folder of them; what a registered format takes; or FORMAT:SOURCE, by the name of a format.
+            or a folder of them, CVAT's XML or its folder; what a registered format takes; or FORMAT:SOURCE, by the name of a format.
         seed: splits a folder that comes without splits.
         needed: the splits that must have images where the source names them.
 

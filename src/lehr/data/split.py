@@ -16,6 +16,9 @@ from lehr.errors import InputError
 from lehr.rng import generator
 from lehr.sample import SPLITS, Sample
 
+DEFAULT_RATIOS = {"train": 0.7, "val": 0.3}
+"""Shares of the splits of a data set that comes without."""
+
 
 def parse_ratios(text: str) -> dict[str, float]:
     """Ratios by split from text such as `0.7,0.3` (train, val) or `0.7,0.2,0.1` (train, val, test).

@@ -8,33 +8,25 @@ from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
 from lehr.data.faults import describe_faults
-from lehr.data.formats.coco_sizes import Sizes, place_boxes
+from lehr.data.find_images import images_in
 from lehr.data.formats.data_format import DataFormat
 from lehr.data.formats.voc_annotations import (
     Annotation,
     Annotations,
     faults_of_all,
     faults_of_unused,
+    read_annotation,
     refuse_guessed_names,
 )
-from lehr.data.formats.voc_files import Pairs, pair, voc_images, walk_xml
+from lehr.data.formats.voc_files import LABEL_FOLDERS, Pairs, pair, voc_images, walk_xml
 from lehr.data.formats.voc_lists import VocSplits, folder_splits, read_lists
 from lehr.data.formats.voc_names import voc_names
-from lehr.data.formats.voc_objects import VocLabels, bounding_boxes
-from lehr.data.objects import check_objects
-from lehr.data.probing import probe_with_header
-from lehr.data.split import split_samples
-from lehr.data.threads import read_many
+from lehr.data.formats.voc_objects import VocLabels
+from lehr.data.formats.voc_samples import make_samples, read_headers
+from lehr.data.split import DEFAULT_RATIOS, split_samples
 from lehr.errors import InputError
 from lehr.sample import SPLITS, Dataset, Fault, Sample, Severity
-
-DEFAULT_RATIOS = {"train": 0.7, "val": 0.3}
-FULL_TURN = 6.2832
-"""Radians; an angle above it is in degrees."""
 
 
 @dataclass(slots=True)
@@ -67,9 +59,9 @@ def load_voc(folder: Path, seed: int = 0) -> Dataset:
     images, unread = voc_images(folder)
     if not images:
         reasons = "".join(f"\n{line}" for line in describe_faults(unread))
-        raise InputError(
-            f"{folder}: holds no images. A VOC folder has JPEGImages, Annotations and ImageSets/Main.{reasons}"
-        )
+        part = folder.name.lower() in LABEL_FOLDERS and bool(images_in(folder.parent))
+        remedy = f"Give {folder.parent}" if part else "A VOC folder has JPEGImages, Annotations and ImageSets/Main"
+        raise InputError(f"{folder}: holds no images. {remedy}.{reasons}")
     annotations = Annotations()
     pairs = pair(folder, images, list(walk_xml(folder)), annotations.named_in)
     chosen = _choose(folder, images, pairs)
@@ -152,7 +144,7 @@ def _samples(
     refuse_guessed_names(read, [label for _, label in labelled])
     faults = faults_of_all(read, labelled)
     usable = [image for image in images if image not in label_of or read[label_of[image]].labels is not None]
-    headers, found = _headers(usable)
+    headers, found = read_headers(usable)
     faults += found
     usable = [image for image in usable if image in headers]
     contents = [_content(read, label_of.get(image)) for image in usable]
@@ -165,92 +157,13 @@ def _samples(
     used = Counter(name for labels in contents for name in labels.names)
     names, found = voc_names(folder, used)
     faults += found
-    samples, found = _placed(folder, usable, contents, headers, [label_of.get(image) for image in usable], names)
+    samples, found = make_samples(folder, usable, contents, headers, [label_of.get(image) for image in usable], names)
     return samples, names, faults + found
 
 
 def _content(read: Mapping[Path, Annotation], label: Path | None) -> VocLabels:
     labels = None if label is None else read[label].labels
     return VocLabels() if labels is None else labels
-
-
-def _placed(
-    folder: Path,
-    images: Sequence[Path],
-    contents: Sequence[VocLabels],
-    headers: Mapping[Path, tuple[int, int, int]],
-    label_of: Sequence[Path | None],
-    names: tuple[str, ...],
-) -> tuple[dict[Path, Sample], list[Fault]]:
-    """Samples, their boxes placed on the images as displayed and checked, all at once."""
-    counts = [len(labels.names) for labels in contents]
-    of = np.repeat(np.arange(len(images)), counts)
-    boxes = np.array([box for labels in contents for box in labels.boxes], np.float64).reshape(-1, 4)
-    number = {name: index for index, name in enumerate(names)}
-    classes = np.array([number[name] for labels in contents for name in labels.names], np.int64)
-    difficult = np.array([flag for labels in contents for flag in labels.difficult], np.bool_)
-    lines = np.array([line for labels in contents for line in labels.lines], np.int64)
-    faults = _surround(folder, contents, boxes, counts)
-    table = np.array([headers[image] for image in images], np.float64).reshape(-1, 3)
-    stated = np.array([labels.size for labels in contents], np.float64).reshape(-1, 2)
-    sizes = Sizes(stated, table[:, :2], table[:, 2].astype(np.int64))
-    placed = place_boxes(folder, list(images), sizes, boxes, of)
-    faults += placed.faults
-    kept = ~placed.refused[of]
-    paths = [label or image for label, image in zip(label_of, images, strict=True)]
-    checked = check_objects(
-        placed.xyxy[kept], classes[kept], images=of[kept], sizes=sizes.shown, paths=paths, lines=lines[kept]
-    )
-    faults += [fault for _, fault in checked.faults]
-    flags = difficult[kept][checked.kept]
-    if flags.any():
-        message = (
-            f"{int(flags.sum())} of {len(flags)} objects are marked as difficult: they are trained on, but for "
-            "--difficult ignore, and an evaluation ignores them"
-        )
-        faults.append(Fault("difficult", folder, message, severity=Severity.NOTE))
-    ends = np.searchsorted(of[kept][checked.kept], np.arange(len(images) + 1))
-    samples = {}
-    shown = sizes.shown.astype(np.int64).tolist()
-    any_hard = np.concatenate(([0], np.cumsum(flags)))[ends]
-    any_hard = any_hard[1:] > any_hard[:-1]
-    for i, image in enumerate(images):
-        if not placed.refused[i]:
-            own = slice(ends[i], ends[i + 1])
-            width, height = shown[i]
-            hard = flags[own] if any_hard[i] else None
-            samples[image] = Sample(image, width, height, checked.boxes[own], checked.classes[own], label_of[i], hard)
-    return samples, faults
-
-
-def _surround(
-    folder: Path, contents: Sequence[VocLabels], boxes: NDArray[np.float64], counts: Sequence[int]
-) -> list[Fault]:
-    """Put the boxes around turned ones in their place."""
-    starts = np.concatenate(([0], np.cumsum(counts)))
-    turned = [(int(starts[i]) + each.index, each) for i, labels in enumerate(contents) for each in labels.rotated]
-    if not turned:
-        return []
-    rotated = [each for _, each in turned]
-    degrees = any(not each.degrees and abs(each.angle) > FULL_TURN for each in rotated)
-    boxes[[index for index, _ in turned]] = bounding_boxes(rotated, degrees)
-    unit = "degrees" if degrees or all(each.degrees for each in rotated) else "radians"
-    message = (
-        f"has {len(turned)} boxes that are turned (angles in {unit}): upright boxes around them are used. Label them "
-        "upright where they would become too large"
-    )
-    return [Fault("rotated-box", folder, message, severity=Severity.WARNING)]
-
-
-def _headers(images: Sequence[Path]) -> tuple[dict[Path, tuple[int, int, int]], list[Fault]]:
-    """Width and height of the stored pixels, and orientation, of the images that can be used."""
-    headers: dict[Path, tuple[int, int, int]] = {}
-    faults: list[Fault] = []
-    for image, (header, found) in zip(images, read_many(probe_with_header, images), strict=True):
-        faults += found
-        if header is not None:
-            headers[image] = (header.width, header.height, header.orientation)
-    return headers, faults
 
 
 def _recognise(source: str) -> list[str]:
@@ -260,8 +173,23 @@ def _recognise(source: str) -> list[str]:
     found = first_annotation(folder)
     if found is not None:
         return [f"it holds VOC annotations ({found.relative_to(folder)})"]
-    names = {each.name for each in folder.iterdir() if each.is_dir()}
-    return ["it holds Annotations and JPEGImages"] if {"Annotations", "JPEGImages"} <= names else []
+    both = (folder / "Annotations").is_dir() and (folder / "JPEGImages").is_dir()
+    return ["it holds Annotations and JPEGImages"] if both else []
+
+
+def _misses(source: str) -> str | None:
+    """Say which folder is meant where a source is part of one, or why its XML is no annotation."""
+    path = Path(source).expanduser()
+    signs = ("Annotations", "ImageSets")
+    whole = next((each for each in path.parents if any((each / sign).is_dir() for sign in signs)), None)
+    if whole is not None:
+        return f"it is a part of {whole}. Give that folder."
+    if path.is_dir() and (found := next(walk_xml(path), None)) is not None:
+        problem = read_annotation(found).problem
+        return f"{found}: {problem.message if problem else 'has no object and no <annotation>.'}"
+    if path.suffix.lower() == ".xml":
+        return "it is one XML file. Give the folder that holds images and XML files."
+    return None
 
 
 def first_annotation(folder: Path, most: int = 20) -> Path | None:
@@ -277,4 +205,4 @@ def first_annotation(folder: Path, most: int = 20) -> Path | None:
     return None
 
 
-VOC = DataFormat("voc", _recognise, lambda source, seed: load_voc(Path(source).expanduser(), seed))
+VOC = DataFormat("voc", _recognise, lambda source, seed: load_voc(Path(source).expanduser(), seed), _misses)

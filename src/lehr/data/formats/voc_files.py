@@ -43,7 +43,10 @@ def walk_xml(folder: Path) -> Iterator[Path]:
     """All XML files in a folder and the folders in it, sorted; hidden ones and those of systems are passed over."""
     seen: set[tuple[int, int]] = set()
     for where, folders, names in os.walk(folder, followlinks=True):
-        status = Path(where).stat()
+        try:
+            status = Path(where).stat()
+        except OSError:
+            continue
         if (status.st_dev, status.st_ino) in seen:  # a link that leads back
             folders.clear()
             continue
