@@ -41,7 +41,8 @@ def load_dataset(source: str, seed: int = 0, needed: Collection[str] = ("train",
 
     Args:
         source: `shapes`, a data YAML, a folder that holds one, a VOC folder, a COCO JSON, a pair `train.json,val.json`
-            or a folder of them, CVAT's XML or its folder; what a registered format takes; or FORMAT:SOURCE, by the name of a format.
+            or a folder of them, CVAT's XML or its folder; what a registered format takes; or FORMAT:SOURCE, by the
+            name of a format.
         seed: splits a folder that comes without splits.
         needed: the splits that must have images where the source names them.
 

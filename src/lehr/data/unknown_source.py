@@ -26,7 +26,7 @@ FILES = {
     ".lmdb": "is an LMDB, which Lehr does not read. Export the data set as YOLO or COCO",
     ".ndjson": "is a list of JSON lines, which Lehr does not read. Export the data set as YOLO or COCO",
     ".jsonl": "is a list of JSON lines, which Lehr does not read. Export the data set as YOLO or COCO",
-    ".xml": "is one XML. If it is of a VOC data set, name the folder that holds it; if it is CVAT's, export as YOLO",
+    ".xml": "is one XML. If it is of a VOC data set, name the folder that holds it and its image",
     ".txt": "is a text file. If it lists images, name it in a data YAML as train: or val:, and name that to --data",
     ".names": "lists class names. Name the data YAML or obj.data that uses it",
     ".pt": "holds weights. Give --data a data set, and --weights the weights",
@@ -48,7 +48,7 @@ def describe_unknown(source: str, recognised: Callable[[str], str | None], misse
         return f"--data {source}: is an address of the web. Lehr downloads nothing: download it, and name its folder."
     if not path.exists():
         return _missing(source, path)
-    if path.is_file():
+    if path.is_file() and not misses:
         return _file(source, path)
     inner = _inner(path, recognised)
     if len(inner) == 1:

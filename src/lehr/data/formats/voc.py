@@ -187,8 +187,6 @@ def _misses(source: str) -> str | None:
     if path.is_dir() and (found := next(walk_xml(path), None)) is not None:
         problem = read_annotation(found).problem
         return f"{found}: {problem.message if problem else 'has no object and no <annotation>.'}"
-    if path.suffix.lower() == ".xml":
-        return "it is one XML file. Give the folder that holds images and XML files."
     return None
 
 
