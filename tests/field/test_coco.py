@@ -500,7 +500,7 @@ def test_images_that_no_json_lists_are_told(tmp_path: Path) -> None:
     paint(folder / "images" / "further.png", box_of(0), 0)
     (folder / "images" / "notes.txt").touch()
     dataset = load_dataset(str(folder))
-    assert [f.kind for f in dataset.faults] == ["unlisted-image"]
+    assert [f.kind for f in dataset.faults] == ["unused-image"]
     said(dataset, "1 image", "further.png")
 
 

@@ -79,9 +79,6 @@ KINDS: dict[str, FaultKind] = {
         "COCO JSON with ids that are text in one place and numbers in another, matched as text",
         "Nothing needs to be done",
     ),
-    "image-place": FaultKind(
-        "COCO JSON whose images are elsewhere than they say", "See whether the right images were found"
-    ),
     "in-two-splits": FaultKind("images that are in two splits", "Remove each from one of them"),
     "key-name": FaultKind("keys that are read as others", "Rename them, for other programs"),
     "keypoints": FaultKind("labels with keypoints, whose boxes are used", "Nothing needs to be done"),
@@ -147,9 +144,6 @@ KINDS: dict[str, FaultKind] = {
     "two-formats": FaultKind("places that could be of two formats", "Name the format: --data FORMAT:SOURCE"),
     "unknown-class-name": FaultKind(
         "names of classes that the data set does not have, where ids must stand", "Write the ids, or correct 'names'"
-    ),
-    "unlisted-image": FaultKind(
-        "folders with images that no COCO JSON lists, not used", "List those that are to be used"
     ),
     "unread-image": FaultKind(
         "images of formats that are not read here",

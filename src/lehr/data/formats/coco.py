@@ -17,7 +17,7 @@ from lehr.data.find_images import is_hidden
 from lehr.data.formats.coco_boxes import CROWD, OBJECT, annotation_name, read_boxes
 from lehr.data.formats.coco_categories import number_classes
 from lehr.data.formats.coco_files import CocoFiles, find_coco, other_json_in
-from lehr.data.formats.coco_ids import id_text, match_ids
+from lehr.data.formats.coco_ids import id_text, match_ids, plain_text, shown
 from lehr.data.formats.coco_images import find_images, name_of
 from lehr.data.formats.coco_json import CocoFile, read_coco_json
 from lehr.data.formats.coco_objects import samples_of
@@ -30,6 +30,8 @@ from lehr.sample import Dataset, Fault, Sample, Severity
 
 TOGETHER = 64
 """Images that a thread reads the headers of in one go."""
+MAX_SIDE = 1e7
+"""Pixels above which a stated side is none."""
 SHOWN = 20
 """Faults of one cause that are given one by one; more are given as one."""
 
@@ -71,7 +73,7 @@ def _unlisted(names: Mapping[Path, frozenset[str]]) -> Iterator[Fault]:
                 f"holds {len(images)} image{'s' * (len(images) > 1)} in no JSON, not used ({images[0]}). To have them "
                 "as background, list them without annotations"
             )
-            yield Fault("unlisted-image", folder, message, severity=Severity.NOTE)
+            yield Fault("unused-image", folder, message, severity=Severity.NOTE)
 
 
 def _read_split(
@@ -84,7 +86,7 @@ def _read_split(
     stated = np.array([_stated_size(record) for record in entries.records], np.float64).reshape(-1, 2)
     boxes = read_boxes(file, np.concatenate((stated, np.full((1, 2), np.nan)))[of])
     faults += boxes.faults
-    found = find_images(file.path, split, [name_of(record) or "" for record in entries.records])
+    found = find_images(file.path, split, [plain_text(name_of(record)) for record in entries.records])
     faults += found.faults
     paths, first = _merged(file, entries, found.paths, faults)
     left_out = entries.refused | found.ambiguous
@@ -147,7 +149,7 @@ def _entries_of(file: CocoFile) -> _Entries:
             what = "no usable 'id'" if key is None else "no 'file_name'"
             raise InputError(
                 f"{file.path}: must hold a list 'images', each with id and file_name, to be a COCO JSON; image "
-                f"{position + 1} has {what} ({str(record)[:100]})."
+                f"{position + 1} has {what} ({shown(record)})."
             )
         by_id[key].append(position)
     matches = match_ids(file.annotations.image_ids, [record["id"] for record in file.images])
@@ -165,8 +167,8 @@ def _entries_of(file: CocoFile) -> _Entries:
         if len(names) > 1:
             refused |= set(positions)
             message = (
-                f"the id {key} stands for the images {', '.join(map(str, names))}, so their annotations cannot "
-                "be told apart; they are skipped. Give each an id of its own, or export anew"
+                f"the id {shown(key)} stands for the images {', '.join(map(shown, names))}, so their annotations "
+                "cannot be told apart; they are skipped. Give each an id of its own, or export anew"
             )
             faults.append(Fault("ambiguous-image", file.path, message))
     twice = _repeated(file.annotations.ids)
@@ -194,7 +196,7 @@ def _require_some(file: CocoFile, entries: _Entries) -> None:
         given = file.annotations.image_ids[0]
         raise InputError(
             f"{file.path}: none of its {len(entries.of_annotation)} annotations belongs to one of its images: one "
-            f"has the image_id {given!r}, the first image the id {entries.records[0]['id']!r}. Export it anew."
+            f"has image_id {shown(given)}, the first image id {shown(entries.records[0]['id'])}. Export it anew."
         )
 
 
@@ -204,7 +206,7 @@ def _stated_size(record: Mapping[str, Any]) -> tuple[float, float]:
         width, height = float(record["width"]), float(record["height"])
     except (KeyError, TypeError, ValueError):
         return np.nan, np.nan
-    return (width, height) if 0 < width < np.inf and 0 < height < np.inf else (np.nan, np.nan)
+    return (width, height) if 0 < width < MAX_SIDE and 0 < height < MAX_SIDE else (np.nan, np.nan)
 
 
 def _merged(
@@ -248,14 +250,14 @@ def _references(
     annotations = file.annotations
     lost = np.flatnonzero(usable & (of < 0)).tolist()
     messages = [
-        f"{annotation_name(annotations, i)} belongs to no image (image_id {annotations.image_ids[i]!r}); it is skipped"
+        f"{annotation_name(annotations, i)} belongs to no image ({shown(annotations.image_ids[i])}); it is skipped"
         for i in lost[:SHOWN]
     ]
     if len(lost) > SHOWN:
         messages = [f"{len(lost)} annotations belong to no image of the JSON; they are skipped. {messages[0]}, for one"]
     faults = [Fault("malformed-line", file.path, message) for message in messages]
     for i in np.flatnonzero(usable & (of >= 0) & (classes < 0)).tolist():
-        message = f"{annotation_name(annotations, i)} has the unknown category {annotations.category_ids[i]!r}"
+        message = f"{annotation_name(annotations, i)} has the unknown category {shown(annotations.category_ids[i])}"
         faults.append(Fault("class-out-of-range", file.path, message))
     return faults
 

@@ -101,13 +101,14 @@ def refuse_other_forms(
                 f"height. {form.remedy}, or export the data set anew."
             )
     differing, known = int((asked[at] & ~same).sum()), int(asked[at].sum())
-    if known >= MIN_BOXES and differing > known / 2:
-        message = (
-            f"{differing} of {known} boxes that were compared differ from the bounding box of their segmentation; the "
-            "boxes are used. Look at some"
-        )
-        return [Fault("unusual-box", path, message, severity=Severity.WARNING)]
-    return []
+    if not differing:
+        return []
+    first = at[np.flatnonzero(asked[at] & ~same)[0]]
+    message = (
+        f"{differing} of {known} boxes that were compared differ from the bounding box of their segmentation; the "
+        f"boxes are used (the first: annotation number {first + 1})"
+    )
+    return [Fault("unusual-box", path, message, severity=Severity.WARNING if 2 * differing > known else Severity.NOTE)]
 
 
 def _most_outlines(by_outline: NDArray[np.bool_], outlines: Outlines, asked: NDArray[np.bool_]) -> bool:

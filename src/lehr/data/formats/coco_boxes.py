@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lehr.data.formats.coco_box_form import Outlines, refuse_other_forms, refuse_shares
+from lehr.data.formats.coco_ids import shown
 from lehr.data.formats.coco_json import Annotations, CocoFile, Record
 from lehr.sample import Fault, Severity
 
@@ -40,7 +41,7 @@ class Boxes:
 def annotation_name(annotations: Annotations, position: int) -> str:
     """Name an annotation in a message: by its id, or its place in the list."""
     given = annotations.ids[position]
-    return f"annotation {given}" if given is not None else f"annotation number {position + 1}"
+    return f"annotation {shown(given)}" if given is not None else f"annotation number {position + 1}"
 
 
 def read_boxes(file: CocoFile, sizes: NDArray[np.float64]) -> Boxes:
@@ -110,7 +111,7 @@ _SAID: dict[str, Callable[[Path, int], Fault]] = {
     "named": _told("unusual-box", "{} boxes are given with named sides; they are read by these names"),
     "corners": _told("unusual-box", "{} boxes are corners by their 'bbox_mode' of 0; they are read as such"),
     "rotated": _told(
-        "unusual-box",
+        "rotated-box",
         "{} boxes have a rotation; the upright box around the rotated one is taken",
         Severity.WARNING,
     ),
@@ -127,7 +128,7 @@ def _use_of(record: Record, said: Counter[str]) -> int:
     crowd = record.get("iscrowd")
     meaning = _TRUTH.get(str(crowd).strip().lower())
     if meaning is None:
-        raise ValueError(f"has an 'iscrowd' of {_short(crowd)}, which is neither 0 nor 1")
+        raise ValueError(f"has an 'iscrowd' of {shown(crowd)}, which is neither 0 nor 1")
     if isinstance(crowd, str):
         said["crowd-text"] += 1
     if meaning:
@@ -149,9 +150,7 @@ def _numbers_of(record: Record, numbers: NDArray[np.float64], said: Counter[str]
         corners = True
         said["corners"] += 1
     elif mode not in (0, 1):
-        raise ValueError(
-            f"has the 'bbox_mode' {_short(mode)}, which is neither 0 (corners) nor 1 (x, y, width, height)"
-        )
+        raise ValueError(f"has the 'bbox_mode' {shown(mode)}, which is neither 0 (corners) nor 1 (x, y, width, height)")
     return numbers, corners
 
 
@@ -165,11 +164,6 @@ def _rotation_of(record: Record) -> float:
 
 _TRUTH = dict.fromkeys(("", "none", "null", "0", "0.0", "false", "no"), False)
 _TRUTH |= dict.fromkeys(("1", "1.0", "true", "yes"), True)
-
-
-def _short(value: Any) -> str:
-    text = str(value)
-    return text if len(text) < 60 else f"{text[:57]}..."
 
 
 def _read_box(given: Any, said: Counter[str]) -> tuple[NDArray[np.float64], bool]:
@@ -189,7 +183,7 @@ def _read_box(given: Any, said: Counter[str]) -> tuple[NDArray[np.float64], bool
     except (TypeError, ValueError, OverflowError):
         numbers = np.zeros(0)
     if numbers.shape != (4,):
-        raise ValueError(f"has a 'bbox' that is not four numbers ({_short(given)})")
+        raise ValueError(f"has a 'bbox' that is not four numbers ({shown(given)})")
     said[kind] += 1
     return numbers, corners
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lehr.data.formats.coco_ids import id_text, match_ids
+from lehr.data.formats.coco_ids import id_text, match_ids, plain_text, shown
 from lehr.data.formats.coco_json import CocoFile
 from lehr.errors import InputError
 from lehr.sample import Fault, Severity
@@ -96,19 +96,21 @@ def _categories_of(file: CocoFile, faults: list[Fault]) -> list[_Category]:
     for position, record in enumerate(file.categories, 1):
         given = record.get("name")
         if given is None or isinstance(given, dict | list) or not str(given).strip():
-            shown = json.dumps(given, ensure_ascii=False)
-            raise InputError(f"{file.path}: category {position} (id {record.get('id')}) has no usable name ({shown}).")
-        name = (given if isinstance(given, str) else json.dumps(given)).strip()
+            raise InputError(
+                f"{file.path}: category {position} (id {shown(record.get('id'))}) has no usable name "
+                f"({shown(json.dumps(given))})."
+            )
+        name = plain_text(given if isinstance(given, str) else json.dumps(given)).strip()
         key = None if isinstance(record.get("id"), list) else id_text(record.get("id"))
         if key is None:
-            shown = json.dumps(record.get("id")) if "id" in record else "missing"
+            found = shown(json.dumps(record.get("id"))) if "id" in record else "missing"
             raise InputError(
-                f"{file.path}: the category '{name}' has no usable id ({shown}). Give each category its own number."
+                f"{file.path}: the category '{name}' has no usable id ({found}). Give each category its own number."
             )
         same = categories.setdefault(key, _Category(record["id"], name, _parent(record)))
         if same.name != name:
             raise InputError(
-                f"{file.path}: the categories '{same.name}' and '{name}' both have the id {key}, so annotations "
+                f"{file.path}: the categories '{same.name}' and '{name}' both have the id {shown(key)}, so annotations "
                 "cannot be told apart. Give each an id of its own, or export anew."
             )
     if all(key.lstrip("-").isdecimal() for key in categories):
@@ -118,7 +120,7 @@ def _categories_of(file: CocoFile, faults: list[Fault]) -> list[_Category]:
 
 def _parent(record: dict[str, Any]) -> str:
     parent = record.get("supercategory")
-    return parent.strip() if isinstance(parent, str) else ""
+    return plain_text(parent).strip() if isinstance(parent, str) else ""
 
 
 def _is_root(category: _Category, others: list[_Category]) -> bool:
@@ -154,8 +156,9 @@ def _require_distinct(file: CocoFile, categories: list[_Category]) -> None:
         other = seen.setdefault(category.name, category)
         if other is not category:
             raise InputError(
-                f"{file.path}: two categories are named '{category.name}' (ids {other.id} and {category.id}). Rename "
-                "one; or, if they are the same class, give the annotations of both one id."
+                f"{file.path}: two categories are named '{category.name}' "
+                f"(ids {shown(other.id)} and {shown(category.id)}). Rename one, or, if they are one class, "
+                "give the annotations of both one id."
             )
 
 
@@ -205,7 +208,7 @@ def _add_names(
 
 def _record_name(record: dict[str, Any]) -> str:
     given = record.get("name")
-    return (given if isinstance(given, str) else json.dumps(given)).strip()
+    return plain_text(given if isinstance(given, str) else json.dumps(given)).strip()
 
 
 def _plain(name: str) -> str:

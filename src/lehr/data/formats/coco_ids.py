@@ -27,6 +27,17 @@ def id_text(value: Any) -> str | None:
     return None
 
 
+def plain_text(value: object) -> str:
+    """Return a value as text that can be printed: without the halves of characters and zeros that JSON may hold."""
+    return str(value).encode("utf-8", "backslashreplace").decode().replace("\0", "\\0")
+
+
+def shown(value: object) -> str:
+    """Return a value as text for a message, cut where it is long."""
+    text = plain_text(value if isinstance(value, str) else repr(value))
+    return text if len(text) < 60 else f"{text[:57]}..."
+
+
 @dataclass(frozen=True, slots=True)
 class Matches:
     """References matched with ids.

@@ -205,13 +205,13 @@ def _several_folders(
                     "Remove or rename the folder that is not meant, or write the folder into the JSON's 'file_name'."
                 )
         message = f"its images are in {first}, and the same once more in {second}; the first is taken"
-        return [Fault("image-place", json_path, message, severity=Severity.NOTE)]
+        return [Fault("other-place", json_path, message, severity=Severity.NOTE)]
     others = Counter(base for base in base_of if base not in (None, first))
     if not others:
         return []
     where = ", ".join(f"{count} in {base}" for base, count in others.items())
     message = f"{len(held[first])} of its images are in {first}; of those that are not there, {where}"
-    return [Fault("image-place", json_path, message, severity=Severity.WARNING)]
+    return [Fault("other-place", json_path, message, severity=Severity.WARNING)]
 
 
 def _same_content(one: Path, other: Path) -> bool:
@@ -245,7 +245,7 @@ def _find_by_ends(json_path: Path, folders: _Folders, positions: list[int], name
             f"{len(moved)} of {len(names)} images are not where the JSON says, and are found by the end of their name "
             f"('{name}' as {path})"
         )
-        found.faults.append(Fault("image-place", json_path, message, severity=Severity.WARNING))
+        found.faults.append(Fault("other-place", json_path, message, severity=Severity.WARNING))
 
 
 def _longest_end(folders: _Folders, parts: list[str]) -> list[Path]:
