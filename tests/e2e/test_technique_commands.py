@@ -58,7 +58,7 @@ def test_several_settings_in_one_picture(tmp_path: Path) -> None:
     [
         (["--epochs", "2", "--warmup-epochs", "3"], ["longer than the run", "--epochs", "--warmup none"]),
         (["--plot", "r.bmp"], ["r.bmp", ".png", ".svg"]),
-        (["--csv", "none/r.csv"], ["none/r.csv", "cannot be written"]),
+        (["--csv", "none/r.csv"], ["none/r.csv", "there is no folder none"]),
         (["--lr-schedule", "cosin"], ["lr-schedule", "cosine"]),
         (["--compare", "linear"], ["option=value"]),
         (["--hyp", "hihg"], ["Did you mean high"]),
@@ -106,8 +106,9 @@ def test_explaining_trains_nothing(tmp_path: Path) -> None:
     [
         (["--no-autoanchor"], "AutoAnchor: an object"),
         (["--autoanchor", "off"], "AutoAnchor: an object"),
-        (["--autoanchor"], "AutoAnchor: fits anchors, where recall is at most 0.98"),
-        ([], "AutoAnchor: fits anchors, where recall is at most 0.98"),
+        (["--autoanchor"], "AutoAnchor: has no effect: the anchors fit 100.0% of the objects as they are"),
+        (["--anchors", "4"], "AutoAnchor: fits anchors, where recall is at most 0.98"),
+        ([], "AutoAnchor: has no effect: the anchors fit 100.0% of the objects as they are"),
         (["--autoanchor=Always"], "AutoAnchor: fits anchors, wherever that is better"),
         (["--weights", "x.safetensors"], "AutoAnchor: fits anchors, those of the weights too, where"),
         (["--config", "old.yaml"], "AutoAnchor: an object"),

@@ -43,7 +43,7 @@ def schedule(
         Number of classes (unset: those of --data).
     """
     from lehr.cli.output import check_output, say
-    from lehr.preview import describe_without_effect, preview
+    from lehr.preview import preview
     from lehr.techniques.plan import write_csv
     from lehr.techniques.schedule import schedule_name
 
@@ -55,7 +55,7 @@ def schedule(
     plans = {given if compare else settings.model.model: first.plan}
     for text in compare or ():
         plans[text] = preview(_changed(settings, text), first.images, first.classes).plan
-    for note in (*settings.notes, *describe_without_effect(first)):
+    for note in settings.notes:
         say(note)
     for number, (name, plan) in enumerate(plans.items()):
         choice = plan.optimizer
