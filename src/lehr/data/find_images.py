@@ -18,6 +18,9 @@ from lehr.sample import Fault, Severity
 PASSED_OVER = frozenset({"__MACOSX", "@eaDir", "$RECYCLE.BIN", "System Volume Information", "lost+found"})
 """Folders of systems, which hold copies and previews."""
 
+MANY = 100
+"""Paths of one folder from which on they are quicker had together."""
+
 
 @dataclass(slots=True)
 class ImageScan:
@@ -64,6 +67,14 @@ def scan_images(folder: Path) -> ImageScan:
     _follow(str(folder), root, seen, found.faults)
     _collect(str(folder), root, found)
     return found
+
+
+def paths_in(folder: Path) -> dict[str, Path]:
+    """What is in a folder, by name: many times as quick as making each path; nothing where it cannot be read."""
+    try:
+        return {path.name: path for path in folder.iterdir()}
+    except OSError:
+        return {}
 
 
 def is_hidden(name: str) -> bool:
@@ -150,10 +161,11 @@ def _follow(path: str, folder: _Folder, seen: set[tuple[int, int]], faults: list
 
 def _collect(path: str, folder: _Folder, found: ImageScan) -> None:
     """Gather images in the order of their paths' parts."""
+    known = paths_in(Path(path)) if len(folder.images) > MANY else {}
     for name in sorted([*folder.images, *folder.folders]):
         inner = folder.folders.get(name)
         if inner is None:
-            found.images.append(Path(path, name))
+            found.images.append(known.get(name) or Path(path, name))
         else:
             _collect(f"{path}/{name}", inner, found)
     found.faults += unread_faults(sorted(folder.others), folder.images, path)

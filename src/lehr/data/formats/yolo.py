@@ -57,7 +57,8 @@ def load_yolo(path: Path) -> Dataset:
             absent[split] = found.absent
         if found.images or not found.absent:
             images[split] = found.images
-    splits, seen = read_splits(images, Declared(given.names, given.keypoints, given.task))
+    declared = Declared(given.names, given.keypoints, given.task)
+    splits, seen = read_splits(images, declared, key=str(path.absolute()))
     return Dataset(str(path), given.names, splits, (*faults, *seen), absent)
 
 
@@ -112,7 +113,7 @@ def find_images_of(
         images, reason = _images_of(path, split, entry, places, faults)
         found.images += images
         reasons += [reason] if reason else []
-    found.images = list(dict.fromkeys(found.images))
+    found.images = list({str(image): image for image in found.images}.values())  # paths are slow to hash
     if reasons:
         found.absent = "; ".join(reasons[:3])
         severity = Severity.ERROR if found.images or split != "test" else Severity.WARNING

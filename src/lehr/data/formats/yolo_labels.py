@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from functools import lru_cache
 from itertools import chain
 from pathlib import Path
@@ -12,46 +11,22 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from lehr.data.find_images import MANY, paths_in
+from lehr.data.formats.yolo_scan import scan_indexed
 from lehr.data.labels.boxes import FoundObjects, find_objects
 from lehr.data.labels.columns import Declared
-from lehr.data.labels.rows import NO_ROWS, LabelRows, read_rows
+from lehr.data.labels.scans import Scans
 from lehr.data.labels.table import LabelTable, join_rows
-from lehr.data.labels.text import UNKNOWN, LabelFault
+from lehr.data.labels.text import UNKNOWN
 from lehr.data.labels.words import Tally, read_words
 from lehr.data.missing_files import labels_without_image
 from lehr.data.objects import CheckedObjects, check_objects, no_objects
-from lehr.data.probing import probe
 from lehr.data.text_files import LEGACY
 from lehr.sample import Fault, Sample
 
-CHUNK = 64
-"""Images that a thread reads at a time."""
-
-READERS = 8
-"""Threads that read images and labels; most of their time is spent waiting for the disk."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class ImageScan:
-    """The content of an image's two files, before the data set's classes are known.
-
-    Attributes:
-        width: of the image, pixels; 0 where it cannot be used.
-        height: of the image, pixels; 0 where it cannot be used.
-        rows: of the label file; None where there is none, or where it cannot be used.
-        fault: why the image cannot be used; None where it can.
-        note: what its header says that somebody should know; None where that is nothing.
-    """
-
-    width: int
-    height: int
-    rows: LabelRows | None
-    fault: Fault | None = None
-    note: Fault | None = None
-
 
 def read_splits(
-    splits: Mapping[str, Sequence[Path]], declared: Declared
+    splits: Mapping[str, Sequence[Path]], declared: Declared, key: str
 ) -> tuple[dict[str, Sequence[Sample]], list[Fault]]:
     """Samples of the splits of a data set, in order, and the faults found.
 
@@ -60,10 +35,11 @@ def read_splits(
     Args:
         splits: the image files of each split.
         declared: what the data YAML says of the labels.
+        key: names the data set in the index of what was read before.
     """
     images = list(chain.from_iterable(splits.values()))
-    labels = [label_path(image) for image in images]
-    samples, faults = _to_samples(images, labels, scan_images(images, labels), declared)
+    labels = label_paths(images)
+    samples, faults = _to_samples(images, labels, scan_indexed(images, labels, key), declared)
     read: dict[str, Sequence[Sample]] = {}
     end = 0
     for split, listed in splits.items():
@@ -72,36 +48,28 @@ def read_splits(
     return read, [*faults, *labels_without_image(images, labels)]
 
 
-def scan_images(images: Sequence[Path], labels: Sequence[Path]) -> list[ImageScan]:
-    """Read sizes of images and rows of their label files, several at a time."""
-
-    def scan_chunk(start: int) -> list[ImageScan]:
-        pairs = zip(images[start : start + CHUNK], labels[start : start + CHUNK], strict=True)
-        return [scan_image(image, label) for image, label in pairs]
-
-    with ThreadPoolExecutor(READERS) as pool:
-        return list(chain.from_iterable(pool.map(scan_chunk, range(0, len(images), CHUNK))))
-
-
-def scan_image(image: Path, label: Path) -> ImageScan:
-    """Read the size of an image and the rows of its label file."""
-    size, faults = probe(image)
-    if size is None:
-        return ImageScan(0, 0, None, *faults)
-    try:
-        return ImageScan(*size, read_rows(label), note=next(iter(faults), None))
-    except LabelFault as error:
-        return ImageScan(0, 0, None, Fault("unreadable-label", label, str(error)))
-
-
 def label_path(image: Path) -> Path:
     """Label file of an image: the last folder `images` becomes `labels`, the suffix `.txt`."""
-    return _label_folder(image.parent) / f"{image.stem}.txt"
+    return _label_folder(str(image.parent)) / f"{image.stem}.txt"
+
+
+def label_paths(images: Sequence[Path]) -> list[Path]:
+    """Label files of many images."""
+    if len(images) <= MANY:
+        return [label_path(image) for image in images]
+    known: dict[str, dict[str, Path]] = {}
+    paths = []
+    for image in images:
+        folder, _, name = str(image).rpartition(os.sep)
+        if folder not in known:
+            known[folder] = paths_in(_label_folder(str(image.parent)))
+        paths.append(known[folder].get(f"{name.rpartition('.')[0]}.txt") or label_path(image))
+    return paths
 
 
 @lru_cache(4096)
-def _label_folder(folder: Path) -> Path:
-    parts = list(folder.parts)
+def _label_folder(folder: str) -> Path:
+    parts = list(Path(folder).parts)
     for i in range(len(parts) - 1, -1, -1):
         if parts[i] == "images":
             parts[i] = "labels"
@@ -110,18 +78,17 @@ def _label_folder(folder: Path) -> Path:
 
 
 def _to_samples(
-    images: Sequence[Path], labels: Sequence[Path], scans: Sequence[ImageScan], declared: Declared
+    images: Sequence[Path], labels: Sequence[Path], scans: Scans, declared: Declared
 ) -> tuple[list[Sample | None], list[Fault]]:
     """Samples of all images, None where one cannot be used, and the faults in the order of images and lines."""
-    sizes = np.array([(scan.width, scan.height) for scan in scans], np.float64).reshape(-1, 2)
-    files = [scan.rows or NO_ROWS for scan in scans]
+    sizes = scans.sizes.astype(np.float64)
     words = read_words(
-        ((file, line, text) for file, rows in enumerate(files) for line, text in rows.words),
+        ((file, line, text) for file, each in scans.words.items() for line, text in each),
         declared.names,
         labels,
         sizes,
     )
-    table = join_rows(files, sizes, labels, words.rows)
+    table = join_rows(scans, labels, words.rows)
     found = find_objects(table, declared)
     checked = check_objects(
         found.boxes,
@@ -133,7 +100,7 @@ def _to_samples(
     )
     placed = [*_file_faults(images, labels, scans), *words.faults, *_row_faults(table, found, checked)]
     faults = [fault for _, fault in sorted(placed, key=lambda each: (each[0], each[1].line or 0))]
-    whole_set = [*_habit_notes(files, labels), *words.notes, *found.faults]
+    whole_set = [*_habit_notes(scans, labels), *words.notes, *found.faults]
     whole_set += _mostly_malformed(faults, len(table) + len(words.faults))
     return list(_make_samples(images, labels, scans, table.files[found.rows[checked.kept]], checked)), [
         *whole_set,
@@ -144,33 +111,31 @@ def _to_samples(
 def _make_samples(
     images: Sequence[Path],
     labels: Sequence[Path],
-    scans: Sequence[ImageScan],
+    scans: Scans,
     owners: NDArray[np.int64],
     objects: CheckedObjects,
 ) -> Iterator[Sample | None]:
     ends = np.cumsum(np.bincount(owners, minlength=len(images))).tolist()
-    start = 0
-    for image, label, scan, end in zip(images, labels, scans, ends, strict=True):
-        if scan.fault is not None:
+    boxes, classes, start = objects.boxes, objects.classes, 0
+    rows = zip(images, labels, scans.sizes.tolist(), scans.labelled.tolist(), ends, strict=True)
+    for image, label, (width, height), labelled, end in rows:
+        if not width:
             yield None
-        elif scan.rows is None:
-            yield Sample(image, scan.width, scan.height, *no_objects())
+        elif labelled:
+            yield Sample(image, width, height, boxes[start:end], classes[start:end], label)
         else:
-            yield Sample(image, scan.width, scan.height, objects.boxes[start:end], objects.classes[start:end], label)
+            yield Sample(image, width, height, *no_objects())
         start = end
 
 
-def _file_faults(
-    images: Sequence[Path], labels: Sequence[Path], scans: Sequence[ImageScan]
-) -> Iterator[tuple[int, Fault]]:
-    for index, scan in enumerate(scans):
-        if scan.fault is not None:
-            yield index, scan.fault
-        elif scan.rows is None:
+def _file_faults(images: Sequence[Path], labels: Sequence[Path], scans: Scans) -> Iterator[tuple[int, Fault]]:
+    for index in np.flatnonzero(~scans.labelled).tolist():
+        fault = scans.faults.get(index)
+        if fault is None:
             message = f"no label file {labels[index]}: the image is taken as background. If it is, write an empty file"
-            yield index, Fault("missing-label", images[index], message)
-        if scan.note is not None:
-            yield index, scan.note
+            fault = Fault("missing-label", images[index], message)
+        yield index, fault
+    yield from scans.notes.items()
 
 
 def _row_faults(table: LabelTable, found: FoundObjects, checked: CheckedObjects) -> Iterator[tuple[int, Fault]]:
@@ -180,14 +145,14 @@ def _row_faults(table: LabelTable, found: FoundObjects, checked: CheckedObjects)
         yield int(table.files[found.rows[index]]), fault
 
 
-def _habit_notes(files: Sequence[LabelRows], labels: Sequence[Path]) -> list[Fault]:
+def _habit_notes(scans: Scans, labels: Sequence[Path]) -> list[Fault]:
     """Notes on encodings and ways of writing, one each for the whole data set."""
     encodings: dict[str, Tally] = {}
     habits: dict[str, Tally] = {}
-    for index, rows in enumerate(files):
-        if rows.encoding:
-            encodings.setdefault(rows.encoding, Tally()).add(index, 0)
-        for habit, line, count in rows.habits:
+    for index, encoding in scans.encodings.items():
+        encodings.setdefault(encoding, Tally()).add(index, 0)
+    for index, met in scans.habits.items():
+        for habit, line, count in met:
             habits.setdefault(habit, Tally()).add(index, line, count)
     notes = []
     for encoding, tally in sorted(encodings.items()):

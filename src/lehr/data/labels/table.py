@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from lehr.data.labels.rows import LabelRows
+from lehr.data.labels.scans import Scans
 from lehr.sample import Fault, Severity
 
 Rows = NDArray[np.intp]
@@ -58,39 +58,29 @@ class LabelTable:
         return Fault(kind, self.paths[int(self.files[row])], message, int(self.lines[row]), severity)
 
 
-def join_rows(
-    files: Sequence[LabelRows],
-    sizes: NDArray[np.float64],
-    paths: Sequence[Path],
-    more: Sequence[tuple[int, int, Sequence[float]]] = (),
-) -> LabelTable:
-    """Join the rows of label files.
+def join_rows(scans: Scans, paths: Sequence[Path], more: Sequence[tuple[int, int, Sequence[float]]] = ()) -> LabelTable:
+    """Make a table of the rows of label files.
 
     Args:
-        files: the rows of each file.
-        sizes: (files, 2), width and height of each file's image.
+        scans: what was read of each image and its label file.
         paths: the label files.
         more: further rows: the file's index, the line, the numbers.
     """
-    extra = sorted(more, key=lambda row: row[:2])
-    counts = np.array([len(each.lengths) for each in files], np.int64)
-    lengths = _joined([each.lengths for each in files] + [np.array([len(row) for _, _, row in extra])])
-    lines = _joined([each.lines for each in files] + [np.array([line for _, line, _ in extra])])
-    values = np.concatenate([np.zeros(0), *(each.values for each in files), *(np.asarray(r, float) for *_, r in extra)])
-    owners = np.concatenate(
-        (np.repeat(np.arange(len(files)), counts), np.array([file for file, _, _ in extra], np.int64))
-    )
+    lengths, lines = scans.lengths.astype(np.int64), scans.lines.astype(np.int64)
+    owners, values = np.repeat(np.arange(len(scans)), scans.counts), scans.values
+    if more:
+        extra = sorted(more, key=lambda row: row[:2])
+        lengths = np.concatenate((lengths, np.array([len(row) for *_, row in extra], np.int64)))
+        lines = np.concatenate((lines, np.array([line for _, line, _ in extra], np.int64)))
+        owners = np.concatenate((owners, np.array([file for file, *_ in extra], np.int64)))
+        values = np.concatenate([values, *(np.asarray(row, float) for *_, row in extra)])
     starts = np.cumsum(lengths) - lengths
-    if extra:
+    if more:
         order = np.lexsort((lines, owners))
         starts, lengths, owners, lines = starts[order], lengths[order], owners[order], lines[order]
-    return LabelTable(values, starts, lengths, owners, lines, sizes, paths)
+    return LabelTable(values, starts, lengths, owners, lines, scans.sizes.astype(np.float64), paths)
 
 
 def amount(lines: int, files: int) -> str:
     """Say a number of lines and files, e.g. "3 lines in 2 files"."""
     return f"{lines:,} line{'s' if lines != 1 else ''} in {files:,} file{'s' if files != 1 else ''}"
-
-
-def _joined(arrays: Sequence[NDArray[np.generic]]) -> NDArray[np.int64]:
-    return np.concatenate([np.zeros(0, np.int64), *arrays]).astype(np.int64)
