@@ -68,7 +68,7 @@ def load_darknet(path: Path) -> Dataset:
     if list(images) == ["train"]:
         message = "names no 'valid', so all images are in 'train'. To divide them: lehr data split"
         faults.append(Fault("no-splits", path, f"{message} {path} --out FOLDER", severity=Severity.NOTE))
-    splits, seen = read_splits(images, Declared(names))
+    splits, seen = read_splits(images, Declared(names), key=str(path.absolute()))
     return Dataset(str(path), names, splits, (*faults, *seen), absent)
 
 
