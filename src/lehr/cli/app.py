@@ -11,6 +11,7 @@ from cyclopts import App, CycloptsError, Parameter, UnknownOptionError
 from lehr.errors import InputError, LehrError
 from lehr.runtime.console import complain
 from lehr.runtime.standard_streams import safe_streams
+from lehr.runtime.system_errors import plain_system_errors
 from lehr.version import __version__
 
 # Commands are named, not imported: `lehr --help` must answer without loading torch.
@@ -53,7 +54,8 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 def _code(arguments: Sequence[str]) -> int:
     """Run a command line, print what went wrong, and return the exit code."""
     try:
-        return run(arguments)
+        with plain_system_errors():
+            return run(arguments)
     except LehrError as error:
         if not error.told:
             complain(str(error))

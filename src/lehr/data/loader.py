@@ -387,7 +387,7 @@ class Loader:
             return made
         if made.trouble and not self._slow:
             self._slow = True
-            LOGGER.info("%s", describe_slow_way(made.trouble))
+            LOGGER.warning("%s", describe_slow_way(made.trouble))
         return made.batch if made.batch is not None else self._here(request)
 
     def _here(self, request: BatchRequest) -> Batch | InputError:

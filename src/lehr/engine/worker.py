@@ -19,6 +19,7 @@ from lehr.distributed.launch import JOB, OUTCOME, stay_with, write_outcome
 from lehr.runtime.console import complain
 from lehr.runtime.malloc import tune_malloc
 from lehr.runtime.standard_streams import safe_streams
+from lehr.runtime.system_errors import plain_system_errors
 
 
 def main(place: Path) -> int:
@@ -43,12 +44,13 @@ def main(place: Path) -> int:
 
     signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
-        if "resume" in job:
-            result = resume(Path(job["resume"]), job["changes"], verbose=job["verbose"])
-        else:
-            config = build_config(job["config"])
-            said = {"notes": tuple(job["notes"]), "given": frozenset(job["given"])}
-            result = train(config.model_copy(update=said), verbose=job["verbose"])
+        with plain_system_errors():
+            if "resume" in job:
+                result = resume(Path(job["resume"]), job["changes"], verbose=job["verbose"])
+            else:
+                config = build_config(job["config"])
+                said = {"notes": tuple(job["notes"]), "given": frozenset(job["given"])}
+                result = train(config.model_copy(update=said), verbose=job["verbose"])
     except PeerLost as error:
         if not error.told:
             complain(str(error))

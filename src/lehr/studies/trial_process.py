@@ -27,6 +27,7 @@ from lehr.runtime.console import complain
 from lehr.runtime.malloc import tune_malloc
 from lehr.runtime.peak_memory import peak_memory_mib
 from lehr.runtime.standard_streams import safe_streams
+from lehr.runtime.system_errors import plain_system_errors
 
 
 def main(job: dict[str, Any]) -> int:
@@ -43,7 +44,8 @@ def main(job: dict[str, Any]) -> int:
 
     outcome = Path(job["outcome"])
     try:
-        _trained(Path(job["folder"]), job["options"])
+        with plain_system_errors():
+            _trained(Path(job["folder"]), job["options"])
     except LehrError as error:
         complain(str(error))
         kind = "diverged" if isinstance(error, Diverged) else "input" if isinstance(error, InputError) else "failed"

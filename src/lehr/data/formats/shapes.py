@@ -24,7 +24,7 @@ from lehr.data.images import write_image
 from lehr.errors import InputError
 from lehr.rng import generator
 from lehr.runtime.atomic_write import atomic_dir
-from lehr.runtime.cache_folder import cache_folder
+from lehr.runtime.cache_folder import cached
 from lehr.sample import Dataset
 
 NAMES = ("disc", "square", "triangle", "star", "cross")
@@ -60,7 +60,7 @@ def load_shapes() -> Dataset:
     Raises:
         InputError: that folder cannot be written.
     """
-    folder = cache_folder() / f"shapes-{VERSION}"
+    folder = cached(f"shapes-{VERSION}")
     if not (folder / "data.yaml").is_file():
         write_shapes(folder)
     dataset = load_yolo(folder / "data.yaml")
