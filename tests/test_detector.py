@@ -5,14 +5,18 @@ from __future__ import annotations
 import ast
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 import lehr
 from lehr import Detector
 from lehr.data.images import read_image
 from lehr.errors import InputError, LehrError
+from lehr.models.build import build_model
+from lehr.models.weights import save_weights
 from tests.conftest import MakeYolo
 
 
@@ -75,6 +79,13 @@ def test_a_detector_is_made_from_a_file_of_weights(make_yolo: MakeYolo, tmp_path
     assert Detector.load(other, device="cpu").names == ("small", "large")
 
 
+@pytest.fixture
+def small_weights(tmp_path: Path) -> Path:
+    """Weights that have learned nothing."""
+    save_weights(build_model("yolov8n", ("small", "large"), 64, width=0.125), tmp_path / "w.safetensors")
+    return tmp_path / "w.safetensors"
+
+
 @pytest.mark.parametrize(
     ("given", "words"),
     [
@@ -108,3 +119,46 @@ def test_names_for_editors_are_those_that_are_loaded() -> None:
         alias.name: line.module for line in block.body if isinstance(line, ast.ImportFrom) for alias in line.names
     }
     assert imports == lehr._MODULES and {*imports, "__version__"} == set(lehr.__all__)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"batch": 0}, "batch 0: must be a whole number of at least 1"),
+        ({"batch": 2.5}, "batch 2.5"),
+        ({"conf": 25}, "conf 25: must be a number from 0 to below 1"),
+        ({"conf": None}, "conf None"),
+        ({"conf": float("nan")}, "conf nan"),
+        ({"iou": 0}, "iou 0: must be a number above 0"),
+        ({"max_det": 0}, "max_det 0"),
+        ({"imgsz": [640, 480]}, "imgsz [640, 480]: must be a whole number of at least 1, the longest side"),
+        ({"imgsz": 0}, "imgsz 0"),
+    ],
+)
+def test_options_under_which_nothing_is_found_are_refused(
+    small_weights: Path, options: dict[str, Any], words: str
+) -> None:
+    detector = Detector.load(small_weights, device="cpu")
+    pixels = np.zeros((64, 64, 3), np.uint8)
+    for use in (detector.predict, detector.stream, lambda _, **given: detector.val("none.yaml", **given)):
+        with pytest.raises(InputError) as caught:
+            use(pixels, **options)
+        assert words in str(caught.value)
+    good = {"batch": np.int64(2), "conf": np.float32(0.5), "max_det": np.int32(3), "imgsz": np.int64(64)}
+    assert len(detector.predict([pixels] * 3, **good)) == 3
+
+
+def test_paths_indices_and_devices_of_torch_are_taken(small_weights: Path, make_yolo: MakeYolo, tmp_path: Path) -> None:
+    yaml = make_yolo()
+    for device in (None, torch.device("cpu"), "cpu"):
+        assert Detector.load(small_weights, device=device).device.type == "cpu"
+    assert Detector.load(small_weights, device="cpu").val(yaml).metrics.instances == 4
+    small: dict[str, Any] = {"epochs": 1, "imgsz": 64, "batch": 4, "width": 0.125, "project": tmp_path / "runs"}
+    trained = Detector("yolov8n")
+    trained.train(data=yaml, device=torch.device("cpu"), verbose=False, **small)  # type: ignore[arg-type]
+    assert trained.names == ("small", "large")
+    for wrong in (None, 5, b"best.safetensors"):
+        with pytest.raises(InputError, match="is no model"):
+            Detector(wrong)  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="must be the name of a data YAML"):
+        trained.val({"val": "images"})  # type: ignore[arg-type]

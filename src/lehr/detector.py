@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self, Unpack
 
@@ -18,9 +19,10 @@ from lehr.data.load import load_dataset, require_split
 from lehr.data.loader import EvalBatches, Loader
 from lehr.data.requests import eval_requests
 from lehr.detections import Detections
-from lehr.errors import LehrError
+from lehr.errors import InputError, LehrError
 from lehr.evaluation.background import background_notes, require_labels
 from lehr.evaluation.crowding import crowding_notes
+from lehr.evaluation.detection_options import check_detection_options
 from lehr.evaluation.evaluator import Evaluation, evaluate
 from lehr.evaluation.shared_classes import share_classes
 from lehr.models.detection import DetectionModel
@@ -29,7 +31,7 @@ from lehr.models.scale import rounded_size
 from lehr.models.weights import load_model, names_weights
 from lehr.prediction.inputs import ImageSource
 from lehr.prediction.predictor import predict_images
-from lehr.runtime.device import configure_backend, pick_device
+from lehr.runtime.device import DeviceName, configure_backend, pick_device
 from lehr.runtime.environment import tidy_imports
 from lehr.runtime.malloc import tuned_malloc
 from lehr.runtime.process_state import default_modes, preserve_process_state
@@ -58,7 +60,9 @@ class Detector:
         >>> detector.predict("photo.jpg")[0].to_supervision()  # doctest: +SKIP
     """
 
-    def __init__(self, model: str | Path = "yolov8n", device: str = "auto") -> None:
+    def __init__(self, model: str | Path = "yolov8n", device: DeviceName = "auto") -> None:
+        if not isinstance(model, str | os.PathLike):
+            raise InputError(f"{model!r}: is no model. Give a model's name, e.g. 'yolov8n', or a .safetensors file.")
         self._weights: Path | None = None
         self._model: DetectionModel | None = None
         self._callbacks: list[object] = []
@@ -69,7 +73,7 @@ class Detector:
             find_family(self._name)
 
     @classmethod
-    def load(cls, path: str | Path, device: str = "auto") -> Self:
+    def load(cls, path: str | Path, device: DeviceName = "auto") -> Self:
         """Load a detector from a file of weights, whatever its name.
 
         Args:
@@ -79,7 +83,7 @@ class Detector:
         Raises:
             InputError: the file cannot be used, or there is no such device.
         """
-        return cls(Path(path), device)
+        return cls(Path(path) if isinstance(path, str | os.PathLike) else path, device)
 
     @property
     def model(self) -> DetectionModel:
@@ -138,21 +142,21 @@ class Detector:
             from lehr.engine.run import resume as go_on
             from lehr.engine.run import train
 
-        listeners = (*self._callbacks, *callbacks)
+        listeners, given = (*self._callbacks, *callbacks), _as_text(options)
         if resume is not None:
-            result = go_on(None if resume is True else Path(resume), dict(options), listeners, verbose)
-            self._become(result.best, _first_device(str(options.get("device", "auto"))))
+            result = go_on(None if resume is True else Path(resume), given, listeners, verbose)
+            self._become(result.best, _first_device(str(given.get("device", "auto"))))
             return result
         start: dict[str, Any] = {"model": self._name}
         if self._model is not None and self._weights is not None:
             scale = self._model.scale
             start |= {"weights": self._weights, "depth": scale.depth, "width": scale.width}
-        config = build_config({**start, **options})
+        config = build_config({**start, **given})
         result = train(config, listeners, verbose)
         self._become(result.best, _first_device(config.devices.device))
         return result
 
-    def _become(self, weights: Path, device: str) -> None:
+    def _become(self, weights: Path, device: DeviceName) -> None:
         """Take the weights of a file, and with them its model's name."""
         with default_modes():
             self._weights, self._model = weights, load_model(weights, pick_device(device))
@@ -160,7 +164,7 @@ class Detector:
 
     def val(
         self,
-        data: str,
+        data: str | Path,
         *,
         split: Literal["train", "val", "test"] = "val",
         imgsz: int | None = None,
@@ -192,6 +196,10 @@ class Detector:
             InputError: the data cannot be used, or has no class that the model knows.
         """
         model = self.model
+        check_detection_options(imgsz=imgsz, batch=batch, conf=conf, iou=iou, max_det=max_det, workers=workers)
+        if not isinstance(data, str | os.PathLike):
+            raise InputError(f"data {data!r}: must be the name of a data YAML, a COCO JSON or a folder, or 'shapes'.")
+        data = os.fspath(data)
         dataset = load_dataset(data, needed=(split,))
         refuse_unusable(dataset, skip_broken)
         if single_cls:
@@ -291,8 +299,10 @@ class Detector:
         Raises:
             InputError: an image cannot be read, or `images` holds something that is no image.
         """
+        model = self.model
+        check_detection_options(imgsz=imgsz, batch=batch, conf=conf, iou=iou, max_det=max_det)
         return predict_images(
-            self.model,
+            model,
             images,
             imgsz=self._imgsz(imgsz),
             confidence=conf,
@@ -309,3 +319,16 @@ class Detector:
 
 def _first_device(devices: str) -> str:
     return devices.split(",")[0]
+
+
+def _as_text(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Options with data and devices as the shell has them: paths, indices and torch's devices become text."""
+    given = dict(options)
+    if isinstance(given.get("data"), os.PathLike):
+        given["data"] = os.fspath(given["data"])
+    device = given.get("device")
+    if isinstance(device, int | torch.device):
+        given["device"] = str(device)
+    elif isinstance(device, list | tuple):
+        given["device"] = ",".join(map(str, device))
+    return given

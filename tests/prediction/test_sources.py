@@ -109,6 +109,11 @@ def test_an_image_of_any_name_is_taken_where_it_is_named(tmp_path: Path) -> None
         ("rtsp://x/y", ["is a video or a stream", "ffmpeg -i rtsp://x/y frames/%06d.jpg"]),
         ("rtmp://10.0.0.1:1935/live", ["is a video or a stream"]),
         ("s3://bucket/a.jpg", ["is a URL"]),
+        ("www.youtube.com/watch?v=abc", ["is a video or a stream"]),
+        ("example.com/images/a.jpg", ["is a URL"]),
+        ("http://10.0.0.2/live.m3u8", ["is a video or a stream"]),
+        ("gone.mp4", ["no such image", "Only image files are read"]),
+        ("images.zip", ["no such image", "Only image files are read"]),
         ("file:///home/me/a.jpg", ["Name the file itself: /home/me/a.jpg"]),
         ("data:image/png;base64," + "A" * 5000, ["is a data URL"]),
         ("0", ["camera", "/dev/video0"]),
@@ -175,6 +180,14 @@ def test_a_folder_or_glob_without_images_says_what_it_holds(tmp_path: Path) -> N
     assert "matches no image, only 2 .txt" in refused(tmp_path / "*")
     (tmp_path / "v.mp4").touch()
     assert "it holds 2 .txt, 1 .mp4" in refused(tmp_path) and "ffmpeg" in refused(tmp_path)
+    assert "ffmpeg" in refused(tmp_path / "*.mp4")
+
+
+def test_images_whose_names_have_no_ending_are_found_out(tmp_path: Path) -> None:
+    draw(tmp_path / "x.png").rename(tmp_path / "frame1")
+    message = refused(tmp_path)
+    assert f"{tmp_path / 'frame1'} is an image all the same: rename it" in message and ".png" in message
+    assert names(find_images([str(tmp_path / "frame1")])) == ["frame1"]
 
 
 def test_a_name_that_is_not_there_leads_to_what_may_have_been_meant(tmp_path: Path) -> None:

@@ -9,7 +9,9 @@ from urllib.parse import unquote, urlsplit
 from lehr.data.images.kinds import VIDEO_SUFFIXES, format_of
 
 ONLY_IMAGES = "Only image files are read"
-VIDEOS = frozenset(f".{suffix}" for suffix in VIDEO_SUFFIXES | {"ts", "asf", "ogv", "vob", "mjpeg", "h264", "h265"})
+VIDEOS = frozenset(
+    f".{suffix}" for suffix in VIDEO_SUFFIXES | {"ts", "asf", "ogv", "vob", "mjpeg", "h264", "h265", "m3u8", "streams"}
+)
 ARCHIVES = frozenset({".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar", ".zst"})
 TEXTS = frozenset({".txt", ".csv", ".json", ".xml", ".md", ".log", ".html"})
 ARRAYS = frozenset({".npy", ".npz", ".pkl", ".mat", ".h5", ".hdf5", ".parquet", ".tfrecord"})
@@ -17,6 +19,7 @@ WEIGHTS = frozenset({".safetensors", ".pt", ".pth", ".ckpt", ".onnx"})
 CAMERAS = re.compile(r"\d+|webcam\d*|camera\d*|/dev/video\d+", re.IGNORECASE)
 SCREENS = re.compile(r"(screen|desktop|monitor)( *\d+)*", re.IGNORECASE)
 URL = re.compile(r"([a-z][a-z0-9+.-]+):/+", re.IGNORECASE)
+HOST = re.compile(r"(www\.|[\w-]+\.)*[\w-]+\.(com|org|net|io|be|de|cn)/\S", re.IGNORECASE)
 STREAMS = frozenset({"rtsp", "rtsps", "rtmp", "rtmps", "rtp", "udp", "tcp", "srt", "mms", "hls"})
 FRAMES = "mkdir frames && ffmpeg -i {} frames/%06d.jpg"
 HEAD = 32
@@ -32,7 +35,7 @@ def describe_name(source: str) -> str | None:
     Returns:
         A message without the source, e.g. "is a camera. ...".
     """
-    url = URL.match(source)
+    url = URL.match(source) or HOST.match(source)
     if not source.strip():
         return "is an empty name. Is a variable of the shell not set?"
     if source == "-":
@@ -40,7 +43,7 @@ def describe_name(source: str) -> str | None:
     if source.startswith("data:"):
         return f"is a data URL. {ONLY_IMAGES}: decode it into a file first."
     if url is not None:
-        return _describe_url(source, url[1].lower())
+        return _describe_url(source, url[1].lower() if url.re is URL else "https")
     if CAMERAS.fullmatch(source):
         return f"is no file; as the number of a camera it is not taken. {ONLY_IMAGES}. Save frames first, e.g. " + (
             FRAMES.format(f"/dev/video{re.sub(r'[^0-9]', '', source) or 0} -frames:v 100") + " and name that folder."
@@ -54,7 +57,7 @@ def _describe_url(source: str, scheme: str) -> str:
     ending = Path(source.split("?")[0].split("#")[0]).suffix.lower()
     if scheme == "file":
         return f"is a URL. Name the file itself: {unquote(urlsplit(source).path)}"
-    if scheme in STREAMS or ending in VIDEOS or ending == ".m3u8" or "youtu" in source:
+    if scheme in STREAMS or ending in VIDEOS or "youtu" in source:
         return (
             f"is a video or a stream. {ONLY_IMAGES}. Save frames first, e.g. {FRAMES.format(source)} and name that "
             "folder; from Python, Detector.stream takes frames, as uint8 (height, width, 3), RGB."
@@ -90,6 +93,11 @@ def describe_file(path: Path) -> str | None:
     if ending in WEIGHTS:
         return f"is a file of weights. {ONLY_IMAGES}; weights are named by --weights."
     return None
+
+
+def holds_image(path: Path) -> bool:
+    """Return whether a file is an image by its first bytes, whatever its name."""
+    return _kind(path) == "image"
 
 
 def _describe_device(path: Path) -> str:

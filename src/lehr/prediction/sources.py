@@ -14,11 +14,13 @@ from lehr.data.images import is_image
 from lehr.data.images.kinds import read_suffixes, unread
 from lehr.data.probing import probe
 from lehr.errors import InputError, nearest_names
-from lehr.prediction.other_sources import describe_file, describe_name
+from lehr.prediction.other_sources import ARCHIVES, VIDEOS, describe_file, describe_name, holds_image
 from lehr.sample import Fault, Severity
 
 MOST_KINDS, MOST_BROKEN = 5, 5
 """Endings counted, and broken files named."""
+SNIFFED = 20
+"""Files of a folder without images whose content is looked at."""
 BROKEN = frozenset({"dangling-link", "unreadable-folder"})
 """Kinds of faults of a folder that hide images."""
 
@@ -109,7 +111,10 @@ def _of_folder(folder: Path, source: str) -> FoundImages:
         raise InputError(f"{source}: the folder holds no image that can be read. {first.path} {first.message}")
     held = _list_kinds(path for path in folder.rglob("*") if path.is_file()) or "no files"
     video = next((fault.path for fault in found.left_out if describe_file(fault.path)), None)
-    hint = f"{video}: {describe_file(video)}" if video else _endings()
+    hint = f"{video} {describe_file(video)}" if video else _endings()
+    misnamed = next((path for path in sorted(folder.glob("*"))[:SNIFFED] if path.is_file() and holds_image(path)), None)
+    if misnamed is not None:
+        hint = f"{misnamed} is an image all the same: rename it and its like, or name each file. {_endings()}"
     raise InputError(f"{source}: the folder holds no images; it holds {held}. {hint}")
 
 
@@ -134,8 +139,11 @@ def _of_glob(path: Path, source: str) -> FoundImages:
     if found.images:
         return found
     if matches:
-        raise InputError(f"{source}: matches no image, only {_list_kinds(matches)}. {_endings()}")
-    raise InputError(f"{source}: no such image, folder or glob.{_hint(path)}")
+        described = [f"{match} {why}" for match in matches if match.is_file() and (why := describe_file(match))]
+        hint = described[0] if described else _endings()
+        raise InputError(f"{source}: matches no image, only {_list_kinds(matches)}. {hint}")
+    only = " Only image files are read." if path.suffix.lower() in VIDEOS | ARCHIVES else ""
+    raise InputError(f"{source}: no such image, folder or glob.{only}{_hint(path)}")
 
 
 def _of_match(path: Path) -> FoundImages:

@@ -8,8 +8,11 @@ import torch
 
 from lehr.errors import InputError
 
+DeviceName = str | int | torch.device | None
+"""A device in Python: as the shell names it, a CUDA index, or torch's own; None for `auto`."""
 
-def pick_device(name: str) -> torch.device:
+
+def pick_device(name: DeviceName) -> torch.device:
     """The device that an option names.
 
     Args:
@@ -18,7 +21,7 @@ def pick_device(name: str) -> torch.device:
     Raises:
         InputError: there is no such device here.
     """
-    wanted = name.strip().lower()
+    wanted = "auto" if name is None else str(name).strip().lower()
     if wanted == "auto":
         if torch.cuda.is_available():
             return torch.device("cuda", 0)
