@@ -16,10 +16,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from lehr.data.images.byte_source import DataSource
 from lehr.data.images.depth import to_8_bits
-from lehr.data.images.header import ImageHeader
+from lehr.data.images.header import ImageHeader, png_is_whole
 from lehr.data.images.pillow import decode_with_pillow, load_strictly
-from lehr.data.images.problem import BadImage, NotTaken, undecodable
+from lehr.data.images.problem import BadImage, NotTaken, truncated, undecodable
 
 try:
     import simplejpeg
@@ -31,6 +32,9 @@ VERSION = 2
 
 PILLOW_PIXELS = 80_000_000
 """Pixels of the largest TIFF that Pillow is asked for: it warns of larger ones, and refuses some."""
+
+PNG_CHUNKS = 8
+"""Offset of the first chunk of a PNG."""
 
 BY_OPENCV = frozenset({"JPEG", "PNG", "WEBP", "BMP", "PPM", "JPEG2000"})
 AS_STORED = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
@@ -68,6 +72,8 @@ def decode(data: bytes, header: ImageHeader) -> Decoded:
     """
     samples: NDArray[Any] | None
     damage = ""
+    if header.format == "PNG" and not png_is_whole(DataSource(data), PNG_CHUNKS):
+        raise truncated()  # OpenCV would make room for whatever a damaged length says
     if not header.whole and header.format in ("JPEG", "PNG", "WEBP"):
         load_strictly(data, header.format)  # OpenCV fills with grey what is cut off
     if header.format == "JPEG":
@@ -97,7 +103,7 @@ def _jpeg(data: bytes) -> tuple[NDArray[np.uint8] | None, str]:
                     break
                 pixels = simplejpeg.decode_jpeg(data, colorspace="RGB", strict=strict)
                 return np.asarray(pixels, np.uint8), damage
-            except ValueError as error:
+            except (ValueError, KeyError) as error:  # KeyError: colours that it does not know
                 damage = damage or str(error).removeprefix("Corrupt JPEG data: ")
     return _by_opencv(data, AS_STORED), damage
 

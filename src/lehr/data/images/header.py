@@ -137,7 +137,7 @@ def _png(source: ByteSource) -> ImageHeader:
     start = source.read(8, 25)
     if len(start) < 25:
         raise truncated()
-    if start[4:8] != b"IHDR":
+    if start[4:8] != b"IHDR" or crc32(start[4:21]).to_bytes(4, "big") != start[21:25]:
         raise BadImage("has a damaged PNG header. Copy it again or remove it.")
     width, height = int.from_bytes(start[8:12], "big"), int.from_bytes(start[12:16], "big")
     orientation, at = 0, 33
@@ -155,7 +155,7 @@ def _png(source: ByteSource) -> ImageHeader:
     whole = b"IEND" in tail
     if not orientation:
         orientation = _late_exif(source, tail, tail_at)
-    return ImageHeader("PNG", width, height, orientation or 1, start[16], whole=whole or _png_is_whole(source, at))
+    return ImageHeader("PNG", width, height, orientation or 1, start[16], whole=whole or png_is_whole(source, at))
 
 
 def _late_exif(source: ByteSource, tail: bytes, tail_at: int) -> int:
@@ -170,8 +170,13 @@ def _late_exif(source: ByteSource, tail: bytes, tail_at: int) -> int:
     return 0
 
 
-def _png_is_whole(source: ByteSource, at: int) -> bool:
-    """Return whether the last chunk is there, whatever follows it."""
+def png_is_whole(source: ByteSource, at: int) -> bool:
+    """Return whether each chunk ends where the next begins, and the last is there, whatever follows it.
+
+    Args:
+        source: the file.
+        at: where a chunk begins.
+    """
     while len(chunk := source.read(at, 8)) == 8:
         if chunk[4:] == b"IEND":
             return True
