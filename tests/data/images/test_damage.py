@@ -130,7 +130,8 @@ def test_very_large_images_are_read_without_a_warning(tmp_path: Path) -> None:
 @pytest.mark.parametrize("size", [(40000, 40000), (2**31 - 1, 2**31 - 1)])
 def test_too_large_images_are_refused_with_the_limit(size: tuple[int, int], tmp_path: Path) -> None:
     data = blank_png(8, 8)
-    (tmp_path / "a.png").write_bytes(data[:16] + struct.pack(">II", *size) + data[24:])
+    start = data[12:16] + struct.pack(">II", *size) + data[24:29]
+    (tmp_path / "a.png").write_bytes(data[:12] + start + struct.pack(">I", zlib.crc32(start)) + data[33:])
     for read in (probe_image, read_image):
         with pytest.raises(ImageFault, match=r"up to 1,073 million are read\. Reduce it, or cut it into tiles"):
             read(tmp_path / "a.png")

@@ -8,6 +8,7 @@ limit is that of `header`.
 from __future__ import annotations
 
 import io
+import warnings
 from importlib import import_module
 from typing import Any
 
@@ -35,6 +36,9 @@ MODULES = {
 """The formats that Pillow is asked for, and the modules that know them."""
 
 EXIF_ORIENTATION = 0x0112
+
+# Of damaged tags, without the file's name. Once for all threads, as `catch_warnings` is not safe in several.
+warnings.filterwarnings("ignore", module=r"PIL\.TiffImagePlugin")
 
 
 def examine(source: ByteSource, name: str) -> tuple[int, int, int]:
@@ -69,6 +73,8 @@ def decode_with_pillow(data: bytes, name: str) -> NDArray[Any]:
                 return np.asarray(image)
             if image.mode in ("RGBa", "La"):
                 image = image.convert("RGBA" if image.mode == "RGBa" else "LA")
+            elif image.mode == "P" and "transparency" in image.info:  # Pillow warns of the direct way
+                image = image.convert("RGBA")
             return np.asarray(image.convert("RGB"), np.uint8)
         except ValueError as error:  # no colours that it knows to convert
             raise NotTaken(str(error)) from None
