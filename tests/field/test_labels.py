@@ -254,6 +254,27 @@ def test_one_broken_row_among_keypoints_is_no_polygon(tmp_path: Path) -> None:
     assert kinds(read.dataset.faults) == {"keypoints": 1, "malformed-line": 1}
 
 
+def test_visibilities_show_a_pose_data_set_even_where_most_rows_are_broken(tmp_path: Path) -> None:
+    yaml = make_set(tmp_path, lambda box: keypoints(box, 2, 3), images=4)
+    for index in range(3):
+        label = tmp_path / "labels" / "train" / f"{index}.txt"
+        label.write_text("\n".join(row.rsplit(" ", index + 1)[0] for row in label.read_text().splitlines()))
+    read = paint_of(yaml)
+    assert read.count == 2 and not read.misaligned
+    with pytest.raises(InputError, match="with keypoints it must have 11 numbers"):
+        refuse_unusable(read.dataset)
+
+
+@pytest.mark.parametrize("row", ["0 0.5 0.5 0.2 7000", "0 0.9 0.1 0.9 0.3 0.3 7000"])
+def test_a_value_far_beyond_the_image_is_not_cut_at_its_edge(tmp_path: Path, row: str) -> None:
+    yaml = make_set(tmp_path, plain)
+    label = tmp_path / "labels" / "train" / "0.txt"
+    label.write_text(row)
+    dataset = paint_of(yaml).dataset
+    assert len(dataset.splits["train"][0].boxes) == 0
+    assert [(f.path, f.line) for f in dataset.errors if "far beyond the edge" in f.message] == [(label, 1)]
+
+
 def test_two_lines_that_ran_together_are_no_polygon(tmp_path: Path) -> None:
     yaml = make_set(tmp_path, plain, images=24)
     label = tmp_path / "labels" / "train" / "0.txt"

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from lehr.data.labels.columns import Columns, Declared, Kind, find_columns
 from lehr.data.labels.table import LabelTable, Rows
-from lehr.data.labels.units import Form, find_polygon_units, find_units, to_corners
+from lehr.data.labels.units import Form, Units, find_polygon_units, find_units, to_corners
 from lehr.data.labels.words import FORM
 from lehr.sample import Fault, Severity
 
@@ -56,8 +56,7 @@ def _convert_boxes(table: LabelTable, rows: Rows, columns: Columns, boxes: NDArr
     if units.form is not Form.SHARES:
         message = f"{{}} hold {units.form.value}, as all of the data set show; they are read so"
         columns.note(table, rows, "box-form", message, Severity.WARNING)
-    if units.doubtful.any():
-        columns.refuse(table, rows[units.doubtful], units.reason)
+    _leave_out(table, rows, units, columns)
 
 
 def _convert_polygons(table: LabelTable, rows: Rows, columns: Columns, boxes: NDArray[np.float64]) -> None:
@@ -75,8 +74,15 @@ def _convert_polygons(table: LabelTable, rows: Rows, columns: Columns, boxes: ND
     if units.form is Form.CORNER_PIXELS:
         message = "{} hold polygons in pixels instead of shares of the image; they are read so"
         columns.note(table, rows, "box-form", message, Severity.WARNING)
+    _leave_out(table, rows, units, columns)
+
+
+def _leave_out(table: LabelTable, rows: Rows, units: Units, columns: Columns) -> None:
+    """Leave out the rows that are doubtful or absurd."""
     if units.doubtful.any():
-        columns.refuse(table, rows[units.doubtful], units.reason or "{} hold polygons far outside their images")
+        columns.refuse(table, rows[units.doubtful], units.reason)
+    if units.absurd is not None:
+        columns.skip(rows[units.absurd], "a value is far beyond the edge of the image, which is 1")
 
 
 def _skipped(table: LabelTable, row: int, cause: str) -> str:

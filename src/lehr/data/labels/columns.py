@@ -9,7 +9,7 @@ from enum import IntEnum
 import numpy as np
 from numpy.typing import NDArray
 
-from lehr.data.labels.keypoints import Long, are_parallelograms, classify_long, continues_a_box
+from lehr.data.labels.keypoints import Long, are_parallelograms, are_with_visibilities, classify_long, continues_a_box
 from lehr.data.labels.table import LabelTable, Rows
 from lehr.data.labels.units import BEYOND
 from lehr.data.labels.words import FORM
@@ -179,6 +179,10 @@ def _read_long(table: LabelTable, rows: Rows, declared: Declared, columns: Colum
     if declared.task in POLYGON_TASKS:
         _take_polygons(table, rows, columns)
         return
+    seen = _length_with_visibilities(table, rows)
+    if seen is not None:
+        _take_keypoints(table, rows, seen, "each third number behind the box is a visibility", columns)
+        return
     if RARE * len(rows) < (columns.kinds == Kind.BOX).sum():
         rows = _skip_joined(table, rows, columns)
         same = rows[table.lengths[rows] == most]
@@ -203,6 +207,18 @@ def _read_long(table: LabelTable, rows: Rows, declared: Declared, columns: Colum
         columns.skip(rows[lengths != most], f"most other lines have {most} numbers")
     else:
         _take_polygons(table, rows, columns)
+
+
+def _length_with_visibilities(table: LabelTable, rows: Rows) -> int | None:
+    """Length of the rows that have visibilities of 2, which no polygon has, at each third number; None without any."""
+    lengths, counts = np.unique(table.lengths[rows], return_counts=True)
+    for length in lengths[np.argsort(-counts)].tolist():
+        if (length - BOX_NUMBERS) % 3 == 0:
+            same = rows[table.lengths[rows] == length]
+            flags = table.columns(same, 1, length)[:, 6::3]
+            if flags.max() == 2 and are_with_visibilities(table.columns(same, 1, length), table.image_sizes(same)):
+                return int(length)
+    return None
 
 
 def _skip_joined(table: LabelTable, rows: Rows, columns: Columns) -> Rows:

@@ -34,13 +34,10 @@ def classify_long(values: NDArray[np.float64], sizes: NDArray[np.float64]) -> Lo
     n, numbers = values.shape
     if numbers == 6 and _is_track(values):
         return Long.TRACK
-    in_pixels = (np.abs(values[:, :4]) > 2).any(1).mean() > 0.95
-    unit = sizes if in_pixels else np.ones_like(sizes)
+    unit = _unit(values, sizes)
     boxed = _is_box(values[:, :4] / np.tile(unit, 2))
-    if (numbers - 4) % 3 == 0:
-        points = values[:, 4:].reshape(n, -1, 3)
-        if np.isin(points[:, :, 2], (0.0, 1.0, 2.0)).all() and boxed.mean() >= 0.95:
-            return Long.KEYPOINTS
+    if (numbers - 4) % 3 == 0 and are_with_visibilities(values, sizes):
+        return Long.KEYPOINTS
     if numbers % 2:  # no polygon, unless a confidence stands at the end
         if (numbers - 4) % 3 == 0:
             fits = boxed & _in_box(values[:, :4], values[:, 4:].reshape(n, -1, 3)[:, :, :2])
@@ -62,6 +59,23 @@ def classify_long(values: NDArray[np.float64], sizes: NDArray[np.float64]) -> Lo
         proven = n >= rows and strange.mean() >= share and strange.sum() > 1
         return Long.KEYPOINTS if proven else Long.DOUBTFUL
     return Long.DOUBTFUL if fits.mean() > 0.5 and strange.mean() >= 0.1 else Long.POLYGON
+
+
+def are_with_visibilities(values: NDArray[np.float64], sizes: NDArray[np.float64]) -> bool:
+    """Return whether rows are a box and keypoints, the third number of each a visibility: 0, 1 or 2.
+
+    Args:
+        values: (n, 4 + 3k), the rows without their class.
+        sizes: (n, 2), width and height of the images, pixels.
+    """
+    boxed = _is_box(values[:, :4] / np.tile(_unit(values, sizes), 2))
+    return bool(np.isin(values[:, 6::3], (0.0, 1.0, 2.0)).all()) and bool(boxed.mean() >= 0.95)
+
+
+def _unit(values: NDArray[np.float64], sizes: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Width and height of the images where rows hold pixels, else ones, (n, 2)."""
+    in_pixels = (np.abs(values[:, :4]) > 2).any(1).mean() > 0.95
+    return sizes if in_pixels else np.ones_like(sizes)
 
 
 def continues_a_box(values: NDArray[np.float64]) -> NDArray[np.bool_]:

@@ -40,11 +40,13 @@ class Units:
         form: of all boxes but those that are doubtful.
         doubtful: (n,), boxes of which it cannot be said what they mean.
         reason: why, and the remedy; `{}` stands for their number.
+        absurd: (n,), boxes far beyond any image, in whatever form.
     """
 
     form: Form
     doubtful: NDArray[np.bool_]
     reason: str = ""
+    absurd: NDArray[np.bool_] | None = None
 
 
 def find_units(values: NDArray[np.float64], sizes: NDArray[np.float64]) -> Units:
@@ -64,15 +66,16 @@ def find_units(values: NDArray[np.float64], sizes: NDArray[np.float64]) -> Units
         return _pixels(values, sizes)
     in_pixels = beyond & (_fits(Form.PIXELS, values, sizes) | _fits(Form.CORNER_PIXELS, values, sizes))
     units = _shares(values[~beyond])
+    absurd = beyond & ~in_pixels
     if units.reason:
         doubtful = np.zeros(len(values), np.bool_)
         doubtful[~beyond] = units.doubtful
-        return Units(units.form, doubtful, units.reason)
+        return Units(units.form, doubtful, units.reason, absurd)
     reason = (
         "{} seem to hold pixels, while the others hold shares of the image. Divide x by the image's width and y by its "
         "height"
     )
-    return Units(units.form, in_pixels, reason if in_pixels.any() else "")
+    return Units(units.form, in_pixels, reason if in_pixels.any() else "", absurd)
 
 
 def to_corners(form: Form, values: NDArray[np.float64], sizes: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -172,14 +175,15 @@ def find_polygon_units(corners: NDArray[np.float64], sizes: NDArray[np.float64])
     beyond = np.abs(corners).max(1, initial=0) > BEYOND
     in_pixels = beyond & ((corners >= -1) & (corners <= np.tile(sizes, 2) + 1)).all(1)
     nothing = np.zeros(len(corners), np.bool_)
+    absurd = beyond & ~in_pixels
     if not in_pixels.any():
-        return Units(Form.CORNER_SHARES, nothing)
+        return Units(Form.CORNER_SHARES, nothing, absurd=absurd)
     everywhere = in_pixels.mean() > 0.95
     if everywhere and corners.max() > PERCENT and len(corners) >= FAILURES and np.median(corners[:, :2]) > BEYOND:
-        return Units(Form.CORNER_PIXELS, ~in_pixels & beyond)
+        return Units(Form.CORNER_PIXELS, nothing, absurd=absurd)
     cause = "" if everywhere else ", while the others hold shares"
     reason = (
         f"{{}} seem to hold polygons in pixels instead of shares of the image{cause}. Divide x by the image's width "
         "and y by its height"
     )
-    return Units(Form.CORNER_SHARES, in_pixels, reason)
+    return Units(Form.CORNER_SHARES, in_pixels, reason, absurd)
