@@ -305,3 +305,25 @@ def test_only_yaml_files_of_data_count_in_a_folder(root: Path) -> None:
     (root / "hyp.yaml").write_text("lr0: 0.01\nlrf: 0.1\nmomentum: 0.9\n")
     (root / "._set.yaml").write_bytes(b"\0\5\26\7")
     assert load_dataset(str(root)).names == ("cat", "dog")
+
+
+def test_paths_that_no_system_has_are_refused_at_once(root: Path) -> None:
+    for name in ("y" * 300, "y/" * 3000, "*/" * 1500, "~nobody-of-that-name/x", "/" + "y/" * 900):
+        (root / "data.yaml").write_text(f"path: {name!r}\n{PLACES}names: [cat, dog]\n")
+        assert "is taken" in str(load_dataset(str(root / "data.yaml")).faults[0])
+        (root / "data.yaml").write_text(f"train: {name!r}\nval: images/val\nnames: [cat, dog]\n")
+        with pytest.raises(InputError, match=r"data\.yaml:1: 'train'"):
+            load_dataset(str(root / "data.yaml"))
+        (root / "train.txt").write_text(f"{name}\nimages/train/train0.png\n")
+        (root / "data.yaml").write_text("train: train.txt\nval: images/val\nnames: [cat, dog]\n")
+        assert len(load_dataset(str(root / "data.yaml")).splits["train"]) == 1
+        with pytest.raises(InputError, match="--data"):
+            load_dataset(name)
+
+
+def test_an_evaluation_needs_only_its_own_split(root: Path) -> None:
+    (root / "data.yaml").write_text("train: images/gone\nval: images/val\nnames: [cat, dog]\n")
+    dataset = load_dataset(str(root / "data.yaml"), needed=("val",))
+    assert len(require_split(dataset, "val")) == 2
+    with pytest.raises(InputError, match=r"data\.yaml:1: 'train'"):
+        load_dataset(str(root / "data.yaml"))

@@ -7,13 +7,18 @@ import re
 import unicodedata
 from collections import defaultdict
 from collections.abc import Mapping, Set
-from pathlib import Path
 from urllib.parse import unquote
 
 from lehr.errors import InputError
 
 DRIVE = re.compile(r"[A-Za-z]:(?=[\\/])")
 """The drive that an absolute path of Windows begins with."""
+
+
+DEPTH = 32
+"""Folders at the end of a path of another machine that are looked for."""
+LONGEST = 4096
+"""Characters of the longest path that systems have."""
 
 
 class FolderIndex:
@@ -82,6 +87,26 @@ def parts_of(text: str) -> tuple[bool, list[str]]:
     return absolute, [part for part in parts if part not in ("", ".", "..")]
 
 
+def is_there(path: str | os.PathLike[str]) -> bool:
+    """Return whether there is such a file or folder; False also where its name is too long, or no name."""
+    return os.path.exists(path)
+
+
+def is_folder(path: str | os.PathLike[str]) -> bool:
+    """Return whether there is such a folder; False also where its name is too long, or no name."""
+    return os.path.isdir(path)
+
+
+def is_file(path: str | os.PathLike[str]) -> bool:
+    """Return whether there is such a file; False also where its name is too long, or no name."""
+    return os.path.isfile(path)
+
+
+def with_home_and_variables(text: str) -> str:
+    """A path with `~` and the environment variables that are set put in."""
+    return os.path.expanduser(os.path.expandvars(text))
+
+
 def expanded(text: str, place: str) -> str:
     """A path with `~` and environment variables put in.
 
@@ -92,9 +117,8 @@ def expanded(text: str, place: str) -> str:
     Raises:
         InputError: a variable is not set.
     """
-    if "$" in text:
-        text = os.path.expandvars(text)
-        missing = re.search(r"\$\{?(\w+)\}?", text)
-        if missing:
-            raise InputError(f"{place}: '{text}': the environment variable {missing[1]} is not set. Set it.")
-    return str(Path(text).expanduser()) if text.startswith("~") else text
+    found = with_home_and_variables(text)
+    missing = re.search(r"\$\{?(\w+)\}?", found)
+    if missing and missing[0] in text:
+        raise InputError(f"{place}: '{text}': the environment variable {missing[1]} is not set. Set it.")
+    return found

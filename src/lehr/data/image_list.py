@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from lehr.data.folder_index import FolderIndex, cleaned, expanded
+from lehr.data.folder_index import FolderIndex, cleaned, with_home_and_variables
 from lehr.data.listed_paths import ListedPaths, has_image_suffix
 from lehr.data.text_files import UTF_8, decode_text
 from lehr.errors import InputError
@@ -123,7 +123,7 @@ class _Reader:
             if first is not None:
                 clean = cleaned(first)
                 wide[line.number] = line
-            names[line.number] = expanded(clean, f"{self.listing}:{line.number}")
+            names[line.number] = with_home_and_variables(clean)
         hows: dict[str, list[_Line]] = {}
         hits = self.paths.otherwise([names[line.number] for line in missing])
         for line, found_one in zip(missing, hits, strict=True):

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from lehr.data.folder_index import FolderIndex, fold, parts_of
+from lehr.data.folder_index import DEPTH, LONGEST, FolderIndex, fold, parts_of
 from lehr.data.images import is_image
 from lehr.errors import InputError
 
@@ -102,7 +102,7 @@ class ListedPaths:
         Returns:
             For each the image, or why there is none.
         """
-        split = [os.path.split(name) for name in names]
+        split = [os.path.split(name if len(name) <= LONGEST else "") for name in names]
         by_folder: dict[str, list[int]] = defaultdict(list)
         for i, (folder, _) in enumerate(split):
             by_folder[folder].append(i)
@@ -208,7 +208,7 @@ class ListedPaths:
         """The prefixes that a listed folder could lose, and where it would then be."""
         absolute, parts = parts_of(folder)
         moves = []
-        for first in range(0 if absolute else 1, len(parts) + 1):
+        for first in range(max(0 if absolute else 1, len(parts) - DEPTH), len(parts) + 1):
             for base in self.bases:
                 here = os.path.join(base, *parts[first:])
                 if self.index.names(here):

@@ -62,9 +62,11 @@ def load_dataset(source: str, seed: int = 0, needed: Collection[str] = ("train",
 def _read(source: str, seed: int) -> Dataset:
     """Read a source by the first format that takes it."""
     name, colon, rest = source.partition(":")
-    if colon and not Path(source).expanduser().exists():
+    exists = _exists(source)
+    if colon and not exists:
         named = FORMATS.find(name)
         if named is not None:
+            _exists(rest)
             return _with_faults(named.read(rest, seed), [])
     for formats in (FORMATS.known, FORMATS.all):
         taken = [(each, reasons) for each in formats() if (reasons := each.recognises(source))]
@@ -80,6 +82,20 @@ def _with_faults(dataset: Dataset, notes: Sequence[Fault]) -> Dataset:
     """Add what only shows in the data set as a whole."""
     found = [*most_labels_missing(dataset), *notes]
     return dataclasses.replace(dataset, faults=(*dataset.faults, *found)) if found else dataset
+
+
+def _exists(source: str) -> bool:
+    """Return whether a source is a file or folder.
+
+    Raises:
+        InputError: it cannot be, or one may not look.
+    """
+    try:
+        return Path(source).expanduser().exists()
+    except RuntimeError:
+        raise InputError(f"--data {source}: there is no such home folder here. Write the whole path.") from None
+    except OSError as error:
+        raise InputError(f"--data {source[:200]}: cannot be looked for ({error.strerror}).") from None
 
 
 def _choice(source: str, chosen: DataFormat, reasons: Sequence[str], other: DataFormat, why: Sequence[str]) -> Fault:

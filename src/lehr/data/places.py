@@ -19,7 +19,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from lehr.data.folder_index import FolderIndex, cleaned, expanded, parts_of
+from lehr.data.folder_index import DEPTH, LONGEST, FolderIndex, cleaned, expanded, is_folder, is_there, parts_of
 from lehr.errors import InputError
 
 PATTERN = frozenset("*?[")
@@ -80,6 +80,8 @@ class Places:
         Raises:
             InputError: two files or folders could be meant.
         """
+        if len(text) > LONGEST:
+            return None
         found = self._exactly(text, where) or self._spelled_otherwise(text, where)
         if found is not None:
             self._as_written = True
@@ -127,7 +129,7 @@ class Places:
     def _only(self, found: list[str], text: str, where: str) -> Found | None:
         if len(found) > 1:
             raise InputError(f"{where}: '{text}' could be {' or '.join(found[:3])}. Write the one that is meant.")
-        return Found((Path(found[0]),), f"as {found[0]}") if found and Path(found[0]).exists() else None
+        return Found((Path(found[0]),), f"as {found[0]}") if found and is_there(found[0]) else None
 
     def _moved_here(self, text: str) -> Found | None:
         """Look for the longest end of a path that is in one of the places; all paths must have the same prefix."""
@@ -140,7 +142,7 @@ class Places:
             return _moved(found) if found else None
         if self._as_written and not absolute:
             return None  # the others are there as written, so this one is missing
-        for first in range(0 if absolute or ".." in text else 1, len(parts)):
+        for first in range(max(0 if absolute or ".." in text else 1, len(parts) - DEPTH), len(parts)):
             rest = parts[first:]
             for place in self.places:
                 whole = first and parts[first - 1] == place.folder.resolve().name
@@ -160,11 +162,11 @@ def _moved(found: Sequence[Path]) -> Found:
 def _existing(path: Path) -> tuple[Path, ...]:
     """The file or folder, or the files that a pattern matches."""
     try:
-        if path.exists():
+        if is_there(path):
             return (path,)
         if PATTERN & set(str(path)):
             return tuple(Path(each) for each in sorted(glob.glob(str(path), recursive=True)))  # noqa: PTH207
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         pass
     return ()
 
@@ -198,7 +200,7 @@ def root_folder(
     working = Place(Path(), "the working folder")
     places = Places([own, working], index)
     if not Path(text).is_absolute():
-        both = [place.folder / text for place in places.places if (place.folder / text).is_dir()]
+        both = [place.folder / text for place in places.places if is_folder(place.folder / text)]
         if len(both) == 2 and not _same(both[:1], both[1:]) and text.strip("./"):
             usable = [folder for folder in both if exists_in(folder)]
             if len(usable) == 2:
@@ -211,12 +213,12 @@ def root_folder(
         if both:
             return both[0], "" if both[0] == own.folder / text else "in the working folder"
     found = places.find(text, where, may_move=False)
-    if found is not None and found.paths[0].is_dir():
+    if found is not None and is_folder(found.paths[0]):
         return found.paths[0], found.how
     absolute, parts = parts_of(cleaned(text))
     bases = [own.folder, own.folder.resolve().parent, Path()]
-    tails = [Path(*parts[first:]) for first in range(0 if absolute else 1, len(parts))]
+    tails = [Path(*parts[first:]) for first in range(max(0 if absolute else 1, len(parts) - DEPTH), len(parts))]
     for folder in [*(base / tail for tail in tails for base in bases), own.folder]:
-        if folder.is_dir() and exists_in(folder):
+        if is_folder(folder) and exists_in(folder):
             return folder, f"is not there, so {folder.resolve()} is taken, which holds what 'train' and 'val' name"
     return None, ""

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import yaml
 
+from lehr.data.folder_index import is_file
 from lehr.data.text_files import decode_text
 from lehr.errors import InputError
 from lehr.sample import Fault, Severity
@@ -244,7 +245,7 @@ def _names_file(node: yaml.ScalarNode, folders: Sequence[Path]) -> Path | None:
     name = node.value.strip()
     if not name or len(name) > 1000 or "\n" in name or "\0" in name:
         return None
-    return next((folder / name for folder in folders if (folder / name).is_file()), None)
+    return next((folder / name for folder in folders if is_file(folder / name)), None)
 
 
 def _no_list(node: yaml.ScalarNode) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from lehr.data.find_images import scan_images
-from lehr.data.folder_index import FolderIndex, cleaned
+from lehr.data.folder_index import FolderIndex, cleaned, is_there
 from lehr.data.formats.data_format import DataFormat
 from lehr.data.formats.yolo_labels import read_splits
 from lehr.data.formats.yolo_yaml import DataYaml, Entry, looks_like_data_yaml, read_data_yaml
@@ -72,7 +72,7 @@ def _places(given: DataYaml, index: FolderIndex) -> Places:
     entries = [entry.text for split in ("train", "val") for entry in given.splits.get(split, [])[:3]]
 
     def exists_in(folder: Path) -> bool:
-        return any((folder / each).exists() for text in entries for each in (text, cleaned(text)))
+        return any(is_there(folder / each) for text in entries for each in (text, cleaned(text)))
 
     root, how = root_folder(given.root.text, where, own, exists_in, index)
     if root is None:
