@@ -12,8 +12,9 @@ from tests.conftest import draw_squares
 
 from lehr.data.difficult import count_difficult, with_difficult
 from lehr.data.fingerprint import fingerprint, ignored_fingerprint
+from lehr.data.load import load_dataset
 from lehr.data.stats import describe
-from lehr.data.write import write_dataset
+from lehr.data.write import lost_in_writing, write_dataset
 from lehr.engine.resume import check_same
 from lehr.sample import Dataset, Ignored, Sample
 from lehr.techniques.single_class import as_one_class
@@ -67,3 +68,6 @@ def test_a_coco_json_keeps_crowds_and_difficult_objects(tmp_path: Path) -> None:
     content = json.loads((tmp_path / "out" / "annotations" / "instances_val.json").read_text())
     flags = [(each["category_id"], each["iscrowd"], each.get("ignore", 0)) for each in content["annotations"]]
     assert flags == [(1, 0, 0), (2, 0, 1), (2, 0, 0), (2, 1, 0)]
+    assert ["2 difficult objects" in line for line in lost_in_writing(make_dataset(), "coco")] == [True]
+    for samples in load_dataset(str(tmp_path / "out")).splits.values():  # read again, it is evaluated alike
+        assert samples[0].classes.tolist() == [0, 1] and sorted(samples[0].ignored.crowd.tolist()) == [False, True]

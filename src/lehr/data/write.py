@@ -155,12 +155,17 @@ def lost_in_writing(dataset: Dataset, to: str) -> list[str]:
         dataset: what is to be written.
         to: "yolo" or "coco".
     """
-    if to == "coco":
-        return []
     samples = [sample for each in dataset.splits.values() for sample in each]
     ignored = sum(len(sample.ignored.classes) for sample in samples)
     difficult = sum(int(sample.difficult.sum()) for sample in samples if sample.difficult is not None)
     lines = []
+    if to == "coco":
+        if difficult:
+            lines.append(
+                f'{difficult} difficult objects are written with "ignore": 1. Lehr evaluates this JSON as it did the '
+                "data, but does not train on them."
+            )
+        return lines
     if ignored:
         lines.append(f"{ignored} crowd or ignored regions are not written: YOLO layout has no mark for them.")
     if difficult:
