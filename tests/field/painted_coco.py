@@ -8,7 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from PIL import Image
+from tests.field.conftest import Painted
+
+from lehr.data.faults import KINDS
+from lehr.data.load import load_dataset
+from lehr.errors import InputError
+from lehr.sample import Dataset
 
 COLOURS = [(230, 20, 20), (20, 20, 230), (20, 200, 20), (220, 200, 20)]
 Content = dict[str, Any]
@@ -60,3 +67,55 @@ def make(
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(content), encoding="utf-8")
     return root
+
+
+Paint = Callable[..., Painted]
+
+
+def aligned(painted: Paint, source: Path | str, count: int) -> Dataset:
+    """Read a data set, of whose boxes all lie on their rectangles."""
+    seen = painted(source)
+    assert seen.misaligned == [] and seen.count == count
+    assert {fault.kind for fault in seen.dataset.faults} <= KINDS.keys()
+    return seen.dataset
+
+
+def said(dataset: Dataset, *words: str) -> None:
+    """Each word is in the messages of faults, and no message is an error."""
+    text = "\n".join(str(fault) for fault in dataset.faults)
+    assert [word for word in words if word not in text] == [], text
+    assert not dataset.errors, text
+
+
+def refused(source: Path | str, *words: str) -> None:
+    with pytest.raises(InputError) as raised:
+        load_dataset(str(source))
+    text = str(raised.value)
+    assert [word for word in words if word not in text] == [], text
+
+
+def each(content: Content, **values: Any) -> None:
+    """Set fields of all annotations; a function is given the annotation."""
+    for annotation in content["annotations"]:
+        annotation |= {key: value(annotation) if callable(value) else value for key, value in values.items()}
+
+
+def polygon(annotation: Content) -> list[float]:
+    x, y, w, h = annotation["bbox"]
+    return [x, y, x + w, y, x + w, y + h, x, y + h]
+
+
+def corners(annotation: Content) -> list[float]:
+    x, y, w, h = annotation["bbox"]
+    return [x, y, x + w, y + h]
+
+
+def runs(annotation: Content) -> Content:
+    """The mask of a box, uncompressed."""
+    x, y, w, h = annotation["bbox"]
+    mask = np.zeros((SIZE[1], SIZE[0]), np.int8)
+    mask[y : y + h, x : x + w] = 1
+    flat = np.concatenate(([0], mask.T.ravel(), [-1]))
+    ends = np.flatnonzero(np.diff(flat) != 0)
+    ends = ends if flat[1] == 0 else np.concatenate(([0], ends))
+    return {"size": [SIZE[1], SIZE[0]], "counts": np.diff(ends, prepend=0).tolist()}
