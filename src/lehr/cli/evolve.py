@@ -39,6 +39,8 @@ def evolve(
     settings, say = run.settings(), speaker(quiet)
     search = EvolveStudy(settings, evolution, study)
     notes = (*settings.notes, *describe_without_effect(search.run), *search.faults, *search.evolution.space.notes)
+    if evolution.prune_after is not None and evolution.pruner == "none":
+        notes = (*notes, f"--prune-after {evolution.prune_after} has no effect: --pruner is none.")
     for note in notes:
         say(note)
     if dry_run:

@@ -114,7 +114,14 @@ class TrainingPlan:
     def notes(self) -> tuple[str, ...]:
         """What the user should know of it before the run starts, a line each."""
         misfit = describe_misfit(self.options, self.epochs)
-        return () if misfit is None else (misfit,)
+        lines = [] if misfit is None else [misfit]
+        if self.updates == 0:
+            step, nominal = f"{self.accumulate} batches", self.optimizer.nominal_batch
+            lines.append(
+                f"Nothing is learned here: an optimizer step takes {step} (--nominal-batch {nominal}), and it has "
+                f"{self.steps}. Use a smaller --nominal-batch or more --epochs."
+            )
+        return tuple(lines)
 
     def at(self, step: int) -> Rates:
         """Rates, momentum and accumulation of a step, counted over the whole run from 0."""
