@@ -265,7 +265,7 @@ def test_visibilities_show_a_pose_data_set_even_where_most_rows_are_broken(tmp_p
         refuse_unusable(read.dataset)
 
 
-@pytest.mark.parametrize("row", ["0 0.5 0.5 0.2 7000", "0 0.9 0.1 0.9 0.3 0.3 7000"])
+@pytest.mark.parametrize("row", ["0 0.5 0.5 0.2 7000", "0 0.9 0.1 0.9 0.3 0.3 7000.5"])
 def test_a_value_far_beyond_the_image_is_not_cut_at_its_edge(tmp_path: Path, row: str) -> None:
     yaml = make_set(tmp_path, plain)
     label = tmp_path / "labels" / "train" / "0.txt"
