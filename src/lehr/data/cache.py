@@ -24,6 +24,7 @@ from lehr.data.images import ImageFault, read_image
 from lehr.data.images.decode import VERSION
 from lehr.errors import InputError
 from lehr.runtime.cache_folder import cache_folder
+from lehr.runtime.control_groups import memory_limit
 from lehr.sample import Sample
 
 SHARE_OF_MEMORY = 0.7
@@ -158,12 +159,14 @@ def _block(size: int, shared: bool) -> tuple[mmap.mmap, str | None]:
 
 
 def free_memory() -> int:
-    """Bytes of memory that a process could still take."""
+    """Bytes of memory that a process could still take, of the machine's or of what its container has."""
     try:
         lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
-        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable"))
+        free = next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable"))
     except (OSError, StopIteration):
-        return 8 * 2**30  # no figure to be had: a modest machine
+        free = 8 * 2**30  # no figure to be had: a modest machine
+    limit = memory_limit()
+    return free if limit is None else min(free, limit[1])
 
 
 def _cached_file(store: ImageStore, say: Callable[[str], None]) -> Path:

@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 
 from lehr.data.cache import free_memory
-from lehr.doctor.container import core_limit, memory_limit
+from lehr.runtime.control_groups import core_limit, memory_limit
 from lehr.runtime.device import available_cores
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import os
 
 import torch
 
 from lehr.errors import InputError
+from lehr.runtime.control_groups import core_limit
 
 DeviceName = str | int | torch.device | None
 """A device in Python: as the shell names it, a CUDA index, or torch's own; None for `auto`."""
@@ -94,8 +96,10 @@ def wait_for(device: torch.device) -> None:
 
 
 def available_cores() -> int:
-    """Cores that this process may run on."""
+    """Cores that this process may run on, or as many as a container lets it have the time of."""
     try:
-        return len(os.sched_getaffinity(0))
+        cores = len(os.sched_getaffinity(0))
     except AttributeError:  # not on every system
-        return os.cpu_count() or 1
+        cores = os.cpu_count() or 1
+    limit = core_limit()
+    return cores if limit is None else max(1, min(cores, math.ceil(limit)))

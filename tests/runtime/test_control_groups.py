@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
-from lehr.doctor.container import core_limit, memory_limit
+import pytest
+
+from lehr.data.cache import free_memory
+from lehr.runtime.control_groups import core_limit, memory_limit
+from lehr.runtime.device import available_cores
 
 
 def make(root: Path, groups: str, files: dict[str, str]) -> Path:
@@ -53,3 +58,19 @@ def test_no_limit_is_none(tmp_path: Path) -> None:
     root = make(tmp_path, "4:memory:/x", {"memory/memory.limit_in_bytes": "9223372036854771712"})
     assert memory_limit(root) is None and core_limit(root) is None
     assert memory_limit(tmp_path / "nowhere") is None and core_limit(tmp_path / "nowhere") is None
+
+
+@pytest.mark.parametrize(("limit", "cores"), [(None, 8), (0.5, 1), (1.5, 2), (2.0, 2), (64.0, 8)])
+def test_threads_and_workers_keep_to_the_time_of_a_container(
+    limit: float | None, cores: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(8)), raising=False)
+    monkeypatch.setattr("lehr.runtime.device.core_limit", lambda: limit)
+    assert available_cores() == cores
+
+
+def test_the_cache_keeps_to_the_memory_of_a_container(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lehr.data.cache.memory_limit", lambda: (2000, 1000))
+    assert free_memory() == 1000
+    monkeypatch.setattr("lehr.data.cache.memory_limit", lambda: None)
+    assert free_memory() > 1000
