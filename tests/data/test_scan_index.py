@@ -118,7 +118,7 @@ def test_what_has_changed_is_read_anew(what: str, data: Path, read: Read) -> Non
 
 
 def test_a_file_that_changed_just_before_is_read_again(data: Path, read: Read, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scan_index, "RACY_SECONDS", 2)
+    monkeypatch.setattr(scan_index, "RACY_SECONDS", 60)
     read(data)
     assert len(read(data)[1]) == 12  # a write within the clock's tick would not show
 

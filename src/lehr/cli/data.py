@@ -199,6 +199,7 @@ def convert(data: Source, *, to: Literal["yolo", "coco"], out: Out) -> None:
 def _skipped(faults: tuple[Fault, ...]) -> list[str]:
     """Lines on what a written data set does not have as it stood."""
     from lehr.data.faults import describe_faults
+    from lehr.sample import Severity
 
-    lines = describe_faults(faults)
+    lines = describe_faults(fault for fault in faults if fault.severity is not Severity.NOTE)
     return ["Not written as it stood:", *lines] if lines else []

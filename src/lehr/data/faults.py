@@ -214,8 +214,9 @@ def group_faults(faults: Iterable[Fault]) -> list[FaultGroup]:
 
 def describe_faults(faults: Iterable[Fault]) -> list[str]:
     """Describe the faults that a command met in reading its data: a line a kind, and where all of them are listed."""
-    lines = [str(group) for group in group_faults(faults)]
-    return [*lines, "`lehr data check` lists every one of them."] if lines else []
+    groups = group_faults(faults)
+    more = any(len(group.faults) > 1 for group in groups)
+    return [*map(str, groups), *(["`lehr data check` lists every one of them."] if more else [])]
 
 
 def count_kinds(faults: Iterable[Fault]) -> str:

@@ -33,8 +33,10 @@ MIN_IMAGES = 500
 """Smaller data sets are read as quickly as an index of them."""
 MAGIC = b"lehr scan index\n"
 DIGEST_BYTES = 16
-RACY_SECONDS = 2.0
+RACY_SECONDS = 0.1
 """A file that changed so short before it was read may change again without looking changed."""
+COARSE_SECONDS = 2.0
+"""The same where a file system counts whole seconds."""
 MAX_AGE_SECONDS = 90 * 24 * 3600.0
 """Indexes that were not used for so long are removed."""
 CHUNK, THREADS = 512, 8
@@ -88,8 +90,9 @@ def reliable(stamps: Stamps, read_at: float) -> Stamps:
         stamps: (images, 8).
         read_at: time before the reading, seconds.
     """
-    newest = stamps[:, (1, 2, 5, 6)].max(1, initial=0)
-    racy = newest > (read_at - RACY_SECONDS) * 1e9
+    times = stamps[:, (1, 2, 5, 6)]
+    margin = np.where((times % 10**9 == 0).all(1), COARSE_SECONDS, RACY_SECONDS)
+    racy = times.max(1, initial=0) > (read_at - margin) * 1e9
     return np.where(racy[:, None], np.int64(-2), stamps)
 
 
