@@ -218,6 +218,16 @@ def test_corners_are_refused(tmp_path: Path) -> None:
     refused(make(tmp_path / "e", far), "reach outside")
 
 
+def test_corners_in_some_boxes_are_refused(tmp_path: Path) -> None:
+    def half(content: Content) -> None:
+        for number, annotation in enumerate(content["annotations"]):
+            annotation["segmentation"] = [polygon(annotation)]
+            if number % 2:
+                annotation["bbox"] = corners(annotation)
+
+    refused(make(tmp_path / "h", half, counts=(8, 8)), "some boxes seem to be x1, y1, x2, y2", "segmentation")
+
+
 def test_centres_are_refused(tmp_path: Path) -> None:
     def centre(annotation: Content) -> list[float]:
         x, y, w, h = annotation["bbox"]

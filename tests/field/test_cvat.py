@@ -127,3 +127,12 @@ def test_parts_of_a_voc_folder_and_xml_of_others_are_named(tmp_path: Path) -> No
     text = xml_text(object_text(box_of(0), "cat")).replace("annotation", "dataset").replace("object", "thing")
     (tmp_path / "other" / "a.xml").write_text(text.replace("bndbox", "box"))
     assert "root is <dataset>, dlib's" in lehr("data", "check", "other", cwd=tmp_path, code=2).stderr
+
+
+def test_shapes_of_an_unknown_kind_are_said(tmp_path: Path) -> None:
+    for i in range(4):
+        paint(tmp_path / "task" / f"im{i}.png", box_of(i), i % 2)
+    shapes = [shape_of(i) if i else shape_of(i).replace("box", "rectangle") for i in range(4)]
+    write(tmp_path / "task" / "a.xml", [image_text(i, f"im{i}.png", each) for i, each in enumerate(shapes)])
+    dataset = whole(tmp_path / "task", 3, ["malformed-line", "split-made"])
+    assert "has 1 <rectangle>, which are read as no box" in dataset.errors[0].message

@@ -691,3 +691,10 @@ def test_notes_and_warnings_do_not_fail_the_check(tmp_path: Path) -> None:
     folder = make(tmp_path / "ds", lists={})
     assert {fault.severity for fault in load_dataset(str(folder)).faults} == {Severity.NOTE}
     lehr("data", "check", "ds", cwd=tmp_path)
+
+
+def test_parts_of_objects_under_another_name_are_no_objects(tmp_path: Path) -> None:
+    part = "<part><name>head</name><bndbox><xmin>1</xmin><ymin>1</ymin><xmax>5</xmax><ymax>5</ymax></bndbox></part>"
+    change = lambda text: text.replace("</object>", f"{part}</object>").replace("object>", "item>")  # noqa: E731
+    read = paint_of(make(tmp_path / "ds", change))
+    assert read.count == 6 and not read.misaligned and read.dataset.names == ("cat", "dog")

@@ -142,3 +142,16 @@ def test_a_large_tiff_is_read_without_a_warning(tmp_path: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert read_image(tmp_path / "a.tif").shape == (9000, 10000, 3)
+
+
+def test_a_jpeg_of_unknown_sampling_is_read_or_refused_by_name(tmp_path: Path) -> None:
+    data = bytearray(file_of("jpg"))
+    place = data.index(b"\xff\xc0") + 11
+    path = tmp_path / "a.jpg"
+    for sampling in range(256):
+        data[place] = sampling
+        path.write_bytes(data)
+        try:
+            assert read_image(path).shape[2] == 3
+        except ImageFault as fault:
+            assert str(path) in str(fault)

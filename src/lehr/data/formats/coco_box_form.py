@@ -65,7 +65,8 @@ def refuse_other_forms(
         A warning where boxes and segmentations disagree otherwise.
 
     Raises:
-        InputError: most boxes disagree with what else is known as x, y, width, height, and agree in another form.
+        InputError: most boxes disagree with what else is known as x, y, width, height, and agree in another form; or
+            a tenth agree with their segmentation only in another form.
     """
     asked = asked & np.isfinite(given).all(1)
     total, at = int(asked.sum()), outlines.positions
@@ -89,15 +90,16 @@ def refuse_other_forms(
         edges_say = fits.sum() == total >= MIN_BOXES and outside.sum() >= max(MIN_BOXES, form.outside * total)
         contradicted = same.any() or (agrees.any() and form.xyxy is given)  # corners would change the area
         all_say = (by_outline | by_area).sum() > total / 2
-        if all_say or _most_outlines(by_outline, outlines, asked) or (edges_say and not contradicted):
+        if all_say or _many_outlines(by_outline, outlines, asked) or (edges_say and not contradicted):
             counts = (
                 (by_outline, "agree with their segmentation only so"),
                 (by_area, "agree with their 'area' only so"),
                 (outside & ~by_outline & ~by_area, "reach outside their image otherwise"),
             )
             reasons = "; ".join(f"{int(which.sum())} {what}" for which, what in counts if which.any())
+            boxes = "boxes" if all_say or not by_outline.any() else "some boxes"
             raise InputError(
-                f"{path}: boxes seem to be {form.name} ({reasons}; {total} in all), but COCO's are x, y, width, "
+                f"{path}: {boxes} seem to be {form.name} ({reasons}; {total} in all), but COCO's are x, y, width, "
                 f"height. {form.remedy}, or export the data set anew."
             )
     differing, known = int((asked[at] & ~same).sum()), int(asked[at].sum())
@@ -111,9 +113,9 @@ def refuse_other_forms(
     return [Fault("unusual-box", path, message, severity=Severity.WARNING if 2 * differing > known else Severity.NOTE)]
 
 
-def _most_outlines(by_outline: NDArray[np.bool_], outlines: Outlines, asked: NDArray[np.bool_]) -> bool:
+def _many_outlines(by_outline: NDArray[np.bool_], outlines: Outlines, asked: NDArray[np.bool_]) -> bool:
     known = int(asked[outlines.positions].sum())
-    return known >= MIN_BOXES and by_outline.sum() > known / 2
+    return bool(by_outline.sum() >= max(MIN_BOXES, known / 10))
 
 
 def _near(boxes: NDArray[np.float64], outlines: NDArray[np.float64]) -> NDArray[np.bool_]:

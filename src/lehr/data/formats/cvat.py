@@ -132,9 +132,9 @@ def _read_task(path: Path, names: ImageNames, task: _Task) -> None:
 
 
 def _read_shape(shape: Element, labels: VocLabels, path: Path, image: str, task: _Task) -> None:
-    if shape.tag in NO_BOX:
-        task.left[shape.tag] += 1
     if shape.tag not in ("box", "polygon", "ellipse", "mask"):
+        if shape.tag in NO_BOX or (shape.tag != "tag" and shape.get("label") is not None):
+            task.left[str(shape.tag)] += 1
         return
     name = class_name(shape.get("label"))
     box = _box(shape)
@@ -188,7 +188,7 @@ def _shape_faults(path: Path, task: _Task) -> Iterator[Fault]:
         yield Fault("polygon", path, message, severity=Severity.WARNING)
     if task.left:
         shapes = " and ".join(f"{count} <{tag}>" for tag, count in task.left.items())
-        yield Fault("malformed-line", path, f"has {shapes}, which have no box; they are skipped. Draw boxes")
+        yield Fault("malformed-line", path, f"has {shapes}, which are read as no box; they are skipped. Draw boxes")
 
 
 def _divided(

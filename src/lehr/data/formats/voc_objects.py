@@ -80,7 +80,12 @@ def read_objects(root: Element, content: str, first_line: int = 1) -> VocLabels:
     labels.size = _size(root.find("size"))
     elements = root.findall("object")
     if not elements and "bndbox" in content:
-        elements = [each for each in root.iter() if each.find("bndbox") is not None and each.find("name") is not None]
+        inside_parts = {each for part in root.iter("part") for each in part.iter()}
+        elements = [
+            each
+            for each in root.iter()
+            if each.find("bndbox") is not None and each.find("name") is not None and each not in inside_parts
+        ]
         labels.forms.update(["nested"] if elements else [])
     for element, line in zip(elements, _lines(content, len(elements), first_line), strict=True):
         if _flag(element.findtext("deleted"), labels):  # LabelMe keeps them

@@ -21,6 +21,7 @@ from lehr.data.labels.text import UNKNOWN
 from lehr.data.labels.words import Tally, read_words
 from lehr.data.missing_files import labels_without_image
 from lehr.data.objects import CheckedObjects, check_objects, no_objects
+from lehr.data.shared_labels import ambiguous_owners
 from lehr.data.text_files import LEGACY
 from lehr.sample import Fault, Sample
 
@@ -39,7 +40,12 @@ def read_splits(
     """
     images = list(chain.from_iterable(splits.values()))
     labels = label_paths(images)
-    samples, faults = _to_samples(images, labels, scan_indexed(images, labels, key), declared)
+    scans = scan_indexed(images, labels, key)
+    samples, faults = _to_samples(images, labels, scans, declared)
+    for index, fault in ambiguous_owners(images, labels, scans.labelled, scans.sizes):
+        faults.append(fault)
+        if fault.kind == "ambiguous-image":
+            samples[index] = None
     read: dict[str, Sequence[Sample]] = {}
     end = 0
     for split, listed in splits.items():
