@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from tests.field.conftest import Painted, paint_of
 from tests.field.painted_coco import SIZE, paint
+
+from lehr.sample import Dataset
 
 Change = Callable[[str], str]
 NAMES = ("cat", "dog")
@@ -64,3 +67,22 @@ def make(
         write_pair(image, label, i, change, encoding)
     write_lists(root, {"train": stems[:-2], "val": stems[-2:]} if lists is None else lists)
     return root
+
+
+def kinds(dataset: Dataset) -> list[str]:
+    """Kinds of a data set's faults, each once."""
+    return sorted({fault.kind for fault in dataset.faults})
+
+
+def message(dataset: Dataset, kind: str) -> str:
+    """The only fault of a kind, as it is printed."""
+    (fault,) = [fault for fault in dataset.faults if fault.kind == kind]
+    return str(fault)
+
+
+def whole(source: Path, count: int = 6, expected: tuple[str, ...] = ()) -> Dataset:
+    """A data set all of whose boxes lie on their rectangles, with these kinds of faults and no others."""
+    read: Painted = paint_of(source)
+    assert not read.misaligned and read.count == count, read.misaligned or read.dataset.faults
+    assert kinds(read.dataset) == sorted(expected), read.dataset.faults
+    return read.dataset

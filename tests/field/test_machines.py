@@ -224,3 +224,18 @@ def test_a_tiny_dev_shm_keeps_no_run_waiting(size: str, fill: bool, code: int, t
     assert (done.returncode, "Traceback" in done.stderr) == (code, False), done.stderr
     assert "--shm-size" in (done.stderr if code else done.stdout)
     assert (tmp_path / "runs" / "train" / "best.safetensors").is_file() == (code == 0)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="mounts need root")
+def test_a_container_s_usual_dev_shm_suffices_for_large_batches(case: MakeCase) -> None:
+    folder = case("T13c-docker-shm")
+    mount = "mount -t tmpfs -o size=64m tmpfs /dev/shm"
+    if subprocess.run(["unshare", "-m", "sh", "-c", mount], capture_output=True).returncode:
+        pytest.skip("mounts are not permitted")
+    options = "--model yolov8n --width 0.125 --imgsz 640 --epochs 1 --batch 16 --workers 2"
+    command = f"{mount}; {sys.executable} -m lehr train --data data.yaml {options}"
+    line = ["unshare", "-m", "sh", "-c", command]
+    done = subprocess.run(line, cwd=folder, capture_output=True, text=True, timeout=400)
+    assert done.returncode in (0, 1) and "Traceback" not in done.stderr, done.stderr
+    assert done.returncode == 0 or "/dev/shm" in done.stderr

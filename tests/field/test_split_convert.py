@@ -63,6 +63,25 @@ def test_splitting_keeps_links_to_images_and_their_labels(data: Path, linked: st
     assert all_aligned(data.parent / "new" / "data.yaml") == 10
 
 
+def test_data_sets_of_links_in_the_field(case: MakeCase) -> None:
+    linked = case("I12b-symlink-files")
+    names = [f"train/train{number}" for number in range(6)] + ["val/val0", "val/val1"]
+    for number, name in enumerate(names):  # an archive of the case may have lost its links
+        image = linked / "images" / f"{name}.jpg"
+        image.parent.mkdir(parents=True, exist_ok=True)
+        if not image.is_symlink():
+            image.symlink_to(linked / "store" / f"{number:04}.jpg")
+    folder = case("I12f-symlink-folder-split")
+    if not (folder / "images").exists():
+        (folder / "images").symlink_to(folder / "store" / "pics")
+    for root in (linked, folder):
+        before = all_aligned(root / "data.yaml")
+        lehr("data", "split", "data.yaml", "--ratios", "0.5,0.5", "--out", "new", cwd=root)
+        checked = lehr("data", "check", "new/data.yaml", cwd=root)
+        assert "8 usable images, 0 errors" in checked.stdout
+        assert all_aligned(root / "new" / "data.yaml") == before > 0
+
+
 def test_a_copy_of_data_and_split_works_elsewhere(case: MakeCase) -> None:
     folder = case("S03-split-moved")
     lehr("data", "split", "data.yaml", "--ratios", "0.5,0.5", "--out", "new", cwd=folder)

@@ -85,9 +85,7 @@ def _found(target: Path | None, project: Path, held_too: bool) -> tuple[Path, Pa
         return _newest_interrupted(project, held_too), None
     if target.is_dir():
         if not (target / CONFIG).is_file() and not _checkpoints(target):
-            raise InputError(
-                f"{target}: is no run of Lehr's: it has neither {CONFIG} nor {LAST}. Name the folder of a run."
-            )
+            raise InputError(f"{target}: is no run of Lehr's: has neither {CONFIG} nor {LAST}. Name a run's folder.")
         return target, None
     if not target.exists():
         raise InputError(f"{target}: there is no such run or checkpoint.{_known(project)}")

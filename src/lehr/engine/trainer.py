@@ -356,8 +356,7 @@ class Trainer:
             self._note_faults(faults)
 
     def _stop_if_asked(self) -> None:
-        number = self.monitor.stop if self.ranks.is_distributed else self.stop.signal_number
-        if number is not None:
+        if (number := self.monitor.stop if self.ranks.is_distributed else self.stop.signal_number) is not None:
             self._stop_by(number)
 
     def _stop_by(self, number: int) -> NoReturn:
