@@ -49,7 +49,15 @@ class TrainConfig(Options):
     begun_in: Path | None = None
     """Folder that relative paths are relative to (unset: where the process works)."""
     given: frozenset[str] = frozenset()
-    """Options that the user gave, by flat name."""
+    """Options that the user gave, by flat name; two configurations that differ in nothing else are equal."""
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, TrainConfig):
+            return NotImplemented
+        return all(getattr(self, name) == getattr(other, name) for name in type(self).model_fields if name != "given")
+
+    def __hash__(self) -> int:
+        return hash(tuple(getattr(self, name) for name in type(self).model_fields if name != "given"))
 
     @property
     def imgsz(self) -> int:

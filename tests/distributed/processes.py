@@ -78,7 +78,9 @@ def traced_in_double(options: dict[str, Any], target: str | None = None) -> list
     In float32 it does: two runs that differ by the rounding of one sum part after some tens of steps, since which
     point answers for an object is a choice between numbers that may be close.
     """
-    torch.set_default_dtype(torch.float64)
+    set_default = torch.set_default_dtype
+    set_default(torch.float64)
+    torch.set_default_dtype = lambda dtype: None  # a run sets its own, whatever its caller has
     plain = torch.Tensor.float
     torch.Tensor.float = torch.Tensor.double  # type: ignore[method-assign]  # losses are computed in at least float32
     normalized = Batch.normalized
@@ -88,7 +90,8 @@ def traced_in_double(options: dict[str, Any], target: str | None = None) -> list
     finally:
         Batch.normalized = normalized  # type: ignore[method-assign]
         torch.Tensor.float = plain  # type: ignore[method-assign]
-        torch.set_default_dtype(torch.float32)
+        torch.set_default_dtype = set_default
+        set_default(torch.float32)
 
 
 def read_results(folder: Path) -> list[dict[str, str]]:

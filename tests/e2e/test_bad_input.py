@@ -43,7 +43,7 @@ CASES: dict[str, tuple[Break, list[str], list[str]]] = {
         [],
         ["3.txt", "not text"],
     ),
-    "empty training split": (empty_training_split, [], ["data.yaml", "train", "no usable image"]),
+    "empty training split": (empty_training_split, [], ["data.yaml", "train", "holds no image"]),
     "unknown model": (lambda r: None, ["--model", "yolo8n"], ["yolo8n", "Did you mean", "yolov8n"]),
     "batch 0": (lambda r: None, ["--batch", "0"], ["--batch", "0", "greater than or equal to 1"]),
     "imgsz 0": (lambda r: None, ["--imgsz", "0"], ["--imgsz", "0"]),
@@ -89,7 +89,7 @@ def test_broken_files_are_left_out_aloud_when_that_is_asked_for(make_yolo: MakeY
     truncate(data.parent)
     options = ["--data", data, "--epochs", "1", "--imgsz", "64", "--batch", "4", "--skip-broken"]
     done = lehr("train", *options, cwd=tmp_path)
-    assert "5 images to train" in done.stdout and "1 truncated-image" in done.stdout
+    assert "5 images to train" in done.stdout and "is cut off" in done.stdout and "[truncated-image]" in done.stdout
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from collections.abc import Sequence
 from typing import NoReturn
 
@@ -46,6 +47,8 @@ app.command("lehr.cli.doctor:doctor", help="Try what this machine can do, and te
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run a command line and exit: 0 done, 1 failed, 2 bad input or options, 130 and 143 stopped by a signal."""
+    # Of damaged tags, without the file's name. For all threads, since `catch_warnings` is not safe in several.
+    warnings.filterwarnings("ignore", module=r"PIL\.TiffImagePlugin")
     with safe_streams():
         code = _code(sys.argv[1:] if arguments is None else arguments)
     sys.exit(code)

@@ -8,7 +8,6 @@ limit is that of `header`.
 from __future__ import annotations
 
 import io
-import warnings
 from importlib import import_module
 from typing import Any
 
@@ -36,9 +35,6 @@ MODULES = {
 """The formats that Pillow is asked for, and the modules that know them."""
 
 EXIF_ORIENTATION = 0x0112
-
-# Of damaged tags, without the file's name. Once for all threads, as `catch_warnings` is not safe in several.
-warnings.filterwarnings("ignore", module=r"PIL\.TiffImagePlugin")
 
 
 def examine(source: ByteSource, name: str) -> tuple[int, int, int]:
