@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import random
 import re
@@ -136,7 +137,10 @@ def _in_boxes(read: Callable[[], list[tuple[str, str, list[float]]]]) -> Explain
 def _coco_boxes(data: bytes) -> list[tuple[str, str, list[float]]]:
     """Image, class and corners of each annotation of a COCO JSON."""
     found = []
-    content = json.loads(_text(data).removeprefix("\ufeff"))
+    try:
+        content = json.loads(_text(data).removeprefix("\ufeff"))
+    except ValueError:
+        return []
     images = [each for each in content["images"] if isinstance(each, dict)]
     categories = [each for each in content["categories"] if isinstance(each, dict)]
     for each in (each for each in content["annotations"] if isinstance(each, dict)):
@@ -165,7 +169,12 @@ def _same(one: object, other: object) -> bool:
 def _cvat_boxes(data: bytes) -> list[tuple[str, str, list[float]]]:
     """Image, class and corners of each box of CVAT's XML."""
     found = []
-    for image in ElementTree.fromstring(re.sub(r"<\?xml.*?\?>", "", _text(data))).iter("image"):
+    root = None
+    for codec in ("utf-8", "gb18030", "latin-1"):
+        with contextlib.suppress(UnicodeDecodeError, ElementTree.ParseError):
+            root = ElementTree.fromstring(re.sub(r"<\?xml.*?\?>", "", data.decode(codec)))
+            break
+    for image in () if root is None else root.iter("image"):
         name = re.split(r"[/\\]", image.get("name", ""))[-1]
         for box in image.iter("box"):
             try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import random
 from collections.abc import Callable
@@ -233,9 +234,11 @@ def change_coco(rng: random.Random) -> PaintedSet:
         _turn(made, rng, contents)
     for name in rng.sample(list(CHANGES), rng.choice([1, 1, 2, 3])):
         made.about.append(name)
-        for content in rng.choice([list(contents.values()), [contents["train"]]]):
+        for split in rng.choice([["train", "val"], ["train"]]):
+            changed = copy.deepcopy(contents[split])
             try:
-                CHANGES[name](content, rng)
+                CHANGES[name](changed, rng)
+                contents[split] = changed
             except (AttributeError, TypeError, KeyError, ValueError, IndexError):
                 made.about.append("(not after the one before)")
     place, images = rng.choice(LAYOUTS) if rng.random() < 0.4 else LAYOUTS[0]

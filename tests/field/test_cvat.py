@@ -136,3 +136,16 @@ def test_shapes_of_an_unknown_kind_are_said(tmp_path: Path) -> None:
     write(tmp_path / "task" / "a.xml", [image_text(i, f"im{i}.png", each) for i, each in enumerate(shapes)])
     dataset = whole(tmp_path / "task", 3, ["malformed-line", "split-made"])
     assert "has 1 <rectangle>, which are read as no box" in dataset.errors[0].message
+
+
+def test_an_encoding_that_is_not_declared_is_said_and_names_in_it_are_refused(tmp_path: Path) -> None:
+    for i in range(4):
+        paint(tmp_path / "task" / f"im{i}.png", box_of(i), i % 2)
+    path = tmp_path / "task" / "a.xml"
+    write(path, [image_text(i, f"im{i}.png", shape_of(i)) for i in range(4)])
+    text = path.read_text()
+    path.write_bytes(text.replace("red", "grün").encode("latin-1"))
+    dataset = whole(tmp_path / "task", 4, ["encoding", "split-made"])
+    assert "declares utf-8, but looks like" in str(dataset.faults)
+    path.write_bytes(text.replace("cat", "Kätzchen").encode("latin-1"))
+    assert "Save it as UTF-8" in lehr("data", "check", "task", cwd=tmp_path, code=2).stderr

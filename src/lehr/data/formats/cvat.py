@@ -14,7 +14,7 @@ from lehr.data.formats.data_format import DataFormat
 from lehr.data.formats.voc_lists import SPLIT_OF, ImageNames
 from lehr.data.formats.voc_objects import Rotated, VocLabels, class_name
 from lehr.data.formats.voc_samples import make_samples, read_headers
-from lehr.data.formats.voc_xml import XmlProblem, parse_xml, read_xml
+from lehr.data.formats.voc_xml import XmlProblem, XmlText, parse_xml, read_xml
 from lehr.data.split import DEFAULT_RATIOS, split_samples
 from lehr.errors import InputError
 from lehr.sample import SPLITS, Dataset, Fault, Sample, Severity
@@ -100,7 +100,8 @@ def _read_task(path: Path, names: ImageNames, task: _Task) -> None:
         InputError: it cannot be read, or holds a video's tracks.
     """
     try:
-        root, _ = parse_xml(read_xml(path))
+        text = read_xml(path)
+        root, _ = parse_xml(text)
     except XmlProblem as problem:
         place = str(path) if problem.line is None else f"{path}:{problem.line}"
         raise InputError(f"{place}: {problem.reason}") from None
@@ -109,6 +110,7 @@ def _read_task(path: Path, names: ImageNames, task: _Task) -> None:
             f"{path}: holds the tracks of a video. Export the task as 'CVAT for images 1.1', COCO or YOLO, with its "
             "images."
         )
+    task.faults += _encoding_faults(path, text, root)
     named = (label.findtext("name") for label in root.iter("label") if not label.findtext("parent"))
     task.declared += [name for name in map(class_name, named) if name and name not in task.declared]
     for element in root.iter("image"):
@@ -129,6 +131,22 @@ def _read_task(path: Path, names: ImageNames, task: _Task) -> None:
         labels.size = (_number(element, "width"), _number(element, "height"))
         for shape in element:
             _read_shape(shape, labels, path, given, task)
+
+
+def _encoding_faults(path: Path, text: XmlText, root: Element) -> list[Fault]:
+    """Say in which encoding an XML is read that is in another than it declares.
+
+    Raises:
+        InputError: names depend on an encoding that is a guess.
+    """
+    if text.certain and not text.note:
+        return []
+    said = text.note or f"looks like {text.encoding}, without saying so"
+    names = {name for each in root.iter() for name in (each.get("label"), each.get("name"), each.findtext("name"))}
+    other = sorted(name for name in names if name and not name.isascii())
+    if other and not text.certain:
+        raise InputError(f"{path}: {said}, by which it has the names {', '.join(other[:3])}. Save it as UTF-8.")
+    return [Fault("encoding", path, f"{said}; it is read so", severity=Severity.WARNING)]
 
 
 def _read_shape(shape: Element, labels: VocLabels, path: Path, image: str, task: _Task) -> None:
