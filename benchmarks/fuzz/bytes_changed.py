@@ -170,9 +170,9 @@ def _cvat_boxes(data: bytes) -> list[tuple[str, str, list[float]]]:
     """Image, class and corners of each box of CVAT's XML."""
     found = []
     root = None
-    for codec in ("utf-8", "gb18030", "latin-1"):
-        with contextlib.suppress(UnicodeDecodeError, ElementTree.ParseError):
-            root = ElementTree.fromstring(re.sub(r"<\?xml.*?\?>", "", data.decode(codec)))
+    for text in (_text(data), data.decode("ascii", "replace").replace("\ufffd", "x")):  # in whatever encoding it is
+        with contextlib.suppress(ElementTree.ParseError):
+            root = ElementTree.fromstring(re.sub(r"<\?xml.*?\?>", "", text))
             break
     for image in () if root is None else root.iter("image"):
         name = re.split(r"[/\\]", image.get("name", ""))[-1]

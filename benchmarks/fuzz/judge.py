@@ -136,7 +136,7 @@ def _look(made: PaintedSet, dataset: Dataset) -> tuple[int, int]:
         The number of boxes on their objects, and of images that could not be decoded.
     """
     found = faulty = 0
-    turned = any(fault.kind == "turned-image" for fault in dataset.faults)
+    guessed = any(fault.kind == "turned-image" and "assumed" in fault.message for fault in dataset.faults)
     said = {fault.path for fault in dataset.errors if fault.kind == "box-outside-image"}
     for samples in dataset.splits.values():
         store = ImageStore(samples, 96)
@@ -156,7 +156,7 @@ def _look(made: PaintedSet, dataset: Dataset) -> tuple[int, int]:
                 name = dataset.names[class_id]
                 if _fits(box * scale, _colours(made, class_id, name), painted):
                     found += 1
-                elif sample.label_path in said or turned:
+                elif sample.label_path in said or guessed:
                     continue
                 elif made.explains is None or not made.explains(sample.path.name, name, box.astype(np.float64)):
                     known = [None if each is None else (each / scale).tolist() for each in painted]
