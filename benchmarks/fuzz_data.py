@@ -3,8 +3,10 @@
 Every image has painted objects, so that the truth is known. A mutant must end in one clear message, or in a data set in
 which no box lies on another object than its own; never in another exception, in more than 5 s, or in more than 1 GB.
 
-- Dialects (other separators, encodings, ids as text, turned images, renamed keys, other folders, ...) leave the
-  meaning as it was: every box must lie on its object, and an object that is missing must have a fault that says so.
+- Dialects of labels, COCO, VOC and CVAT and other formats of images leave the meaning as it was: every box must lie on
+  its object, and where objects are missing there must be a fault.
+- Dialects of data YAMLs and lists, and changed folders, may name fewer images: every box that is read must lie on its
+  object.
 - Bytes changed in labels, JSON or XML may change the numbers themselves: a box that lies on no object must be what the
   changed file says, read the slow, obvious way; boxes of other files must lie on their objects.
 - Bytes changed in a data YAML or a list change no numbers: every box that is read must lie on its object.

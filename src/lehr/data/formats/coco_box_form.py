@@ -115,7 +115,7 @@ def refuse_other_forms(
 
 def _many_outlines(by_outline: NDArray[np.bool_], outlines: Outlines, asked: NDArray[np.bool_]) -> bool:
     known = int(asked[outlines.positions].sum())
-    return bool(by_outline.sum() >= max(MIN_BOXES, known / 10))
+    return bool(by_outline.sum() >= max(1, known / 10))
 
 
 def _near(boxes: NDArray[np.float64], outlines: NDArray[np.float64]) -> NDArray[np.bool_]:
