@@ -70,6 +70,9 @@ def _without_collections() -> Iterator[None]:
     try:
         yield
     finally:
+        if gc.get_freeze_count() == 0:  # among the old ones, they are not looked through at once
+            gc.freeze()
+            gc.unfreeze()
         if on:
             gc.enable()
 

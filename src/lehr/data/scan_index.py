@@ -40,6 +40,8 @@ COARSE_SECONDS = 2.0
 MAX_AGE_SECONDS = 90 * 24 * 3600.0
 """Indexes that were not used for so long are removed."""
 CHUNK, THREADS = 512, 8
+QUICK_SECONDS = 50e-6
+"""An answer of a disk of this machine takes less, one from the network more."""
 GONE = -1
 
 Stamps = NDArray[np.int64]
@@ -65,13 +67,16 @@ class ScanIndex:
 
 
 def stamp_files(paths: Sequence[str]) -> Stamps:
-    """Ask the system for the size, times and inode of files, several at a time."""
-
-    def stamp_chunk(start: int) -> list[tuple[int, int, int, int]]:
-        return [_stamp(path) for path in paths[start : start + CHUNK]]
-
-    with ThreadPoolExecutor(THREADS) as pool:
-        rows = list(chain.from_iterable(pool.map(stamp_chunk, range(0, len(paths), CHUNK))))
+    """Ask the system for the size, times and inode of files; several at a time where each answer takes long."""
+    started = time.perf_counter()
+    rows = [_stamp(path) for path in paths[:CHUNK]]
+    rest = paths[len(rows) :]
+    if time.perf_counter() - started < QUICK_SECONDS * len(rows):  # threads would only be in each other's way
+        rows += [_stamp(path) for path in rest]
+    else:
+        chunks = [rest[start : start + CHUNK] for start in range(0, len(rest), CHUNK)]
+        with ThreadPoolExecutor(THREADS) as pool:
+            rows += chain.from_iterable(pool.map(lambda chunk: [_stamp(path) for path in chunk], chunks))
     return np.array(rows, np.int64).reshape(-1, 4)
 
 
