@@ -1,0 +1,167 @@
+"""The one way in for files that others wrote: regular files, bounded in size, through links only where they may be.
+
+What is no regular file never ends (`/dev/zero`), or never begins (a FIFO that nobody writes). What is too large fills
+the memory. And a link in the folder of a run that a stranger made leads where the stranger wanted.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from io import FileIO
+from pathlib import Path
+from typing import BinaryIO
+
+KIB, MIB, GIB = 2**10, 2**20, 2**30
+
+KINDS = (
+    (stat.S_ISDIR, "a folder"),
+    (stat.S_ISFIFO, "a named pipe"),
+    (stat.S_ISSOCK, "a socket"),
+    (stat.S_ISCHR, "a device"),
+    (stat.S_ISBLK, "a device"),
+)
+NONBLOCK = getattr(os, "O_NONBLOCK", 0)
+NOFOLLOW = getattr(os, "O_NOFOLLOW", 0)
+BINARY = getattr(os, "O_BINARY", 0)
+
+
+class NotRegular(OSError):
+    """A path that leads to no regular file, or through a link where none may be; `strerror` says to what."""
+
+
+class TooLarge(OSError):
+    """A file that is larger than its content can be; `strerror` says how large that is."""
+
+
+def open_file(path: str | os.PathLike[str], limit: int | None = None, *, links: bool = True) -> FileIO:
+    """Open a regular file for reading, unbuffered.
+
+    Args:
+        path: the file.
+        limit: bytes that it may have; None for any number.
+        links: whether the path itself may be a symbolic link.
+
+    Raises:
+        NotRegular: it is a device, a named pipe, a folder, a socket; or a link where none may be.
+        TooLarge: it has more bytes.
+        OSError: it cannot be opened.
+    """
+    name = os.fspath(path)
+    _require_regular(os.stat(name) if links else os.lstat(name), name)  # before it is opened, which some devices notice
+    try:
+        handle = os.open(
+            name, os.O_RDONLY | BINARY | NONBLOCK | (0 if links else NOFOLLOW) | getattr(os, "O_CLOEXEC", 0)
+        )
+    except OSError as error:
+        if error.errno == errno.ELOOP and not links:
+            raise NotRegular(errno.ELOOP, "is a symbolic link, which is not followed here", name) from None
+        raise
+    try:
+        status = os.fstat(handle)  # of what was opened: the path may lead elsewhere by now
+        _require_regular(status, name)
+        if limit is not None and status.st_size > limit:
+            raise too_large(name, limit)
+        return FileIO(handle, "rb", closefd=True)
+    except BaseException:
+        os.close(handle)
+        raise
+
+
+def read_file(path: str | os.PathLike[str], limit: int, *, links: bool = True) -> bytes:
+    """Read a regular file whole.
+
+    Args:
+        path: the file.
+        limit: bytes that it may have.
+        links: whether the path itself may be a symbolic link.
+
+    Raises:
+        NotRegular: it is a device, a named pipe, a folder, a socket; or a link where none may be.
+        TooLarge: it has more bytes, or grows beyond them while it is read.
+        OSError: it cannot be read.
+    """
+    with open_file(path, limit, links=links) as file:
+        data = file.read()
+    if len(data) > limit:
+        raise too_large(os.fspath(path), limit)
+    return data
+
+
+def read_start(path: str | os.PathLike[str], count: int, *, links: bool = True) -> bytes:
+    """Read the first bytes of a regular file, `count` at most.
+
+    Raises:
+        OSError: as `open_file`.
+    """
+    with open_file(path, links=links) as file:
+        return _read_up_to(file, count)
+
+
+def open_append(path: Path) -> BinaryIO:
+    """Open a file to append to, made where it is missing; never through a link, never anything but a regular file.
+
+    Raises:
+        NotRegular: the path is a link, or no regular file.
+        OSError: it cannot be opened.
+    """
+    return _open_to_write(path, os.O_APPEND)
+
+
+def open_overwrite(path: Path) -> BinaryIO:
+    """Open a file to write anew, made where it is missing; never through a link, never anything but a regular file.
+
+    Raises:
+        NotRegular: the path is a link, or no regular file.
+        OSError: it cannot be opened.
+    """
+    return _open_to_write(path, os.O_TRUNC)
+
+
+def too_large(name: str, limit: int) -> TooLarge:
+    """The error of a file that is larger than its content can be."""
+    shown = f"{limit / GIB:.3g} GB" if limit >= GIB else f"{limit / MIB:.3g} MB" if limit >= MIB else f"{limit} bytes"
+    return TooLarge(errno.EFBIG, f"is larger than {shown}, more than such a file has", name)
+
+
+def _open_to_write(path: Path, how: int) -> BinaryIO:
+    name = os.fspath(path)
+    try:
+        _require_regular(os.lstat(name), name)
+    except FileNotFoundError:
+        pass
+    flags = os.O_WRONLY | os.O_CREAT | NOFOLLOW | NONBLOCK | BINARY | getattr(os, "O_CLOEXEC", 0)
+    try:  # emptied only when it is known to be a file: a link may have come in between
+        handle = os.open(name, flags | (how & os.O_APPEND), 0o666)
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.ENXIO):
+            raise NotRegular(error.errno, "is a link or no regular file, which is not written to", name) from None
+        raise
+    try:
+        _require_regular(os.fstat(handle), name)
+        if how & os.O_TRUNC:
+            os.ftruncate(handle, 0)
+        return os.fdopen(handle, "ab" if how & os.O_APPEND else "wb")
+    except BaseException:
+        os.close(handle)
+        raise
+
+
+def _require_regular(status: os.stat_result, name: str) -> None:
+    """Raise NotRegular for whatever is no regular file."""
+    if stat.S_ISREG(status.st_mode):
+        return
+    if stat.S_ISLNK(status.st_mode):
+        raise NotRegular(errno.ELOOP, "is a symbolic link, which is not followed here", name)
+    kind = next((kind for matches, kind in KINDS if matches(status.st_mode)), "something else")
+    number = errno.EISDIR if kind == "a folder" else errno.EINVAL
+    raise NotRegular(number, f"is {kind}, no regular file", name)
+
+
+def _read_up_to(file: FileIO, count: int) -> bytes:
+    parts: list[bytes] = []
+    while count > 0 and (part := file.read(count)):
+        parts.append(part)
+        count -= len(part)
+    return b"".join(parts)
