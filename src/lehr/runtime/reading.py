@@ -6,6 +6,7 @@ the memory. And a link in the folder of a run that a stranger made leads where t
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import stat
@@ -127,10 +128,8 @@ def too_large(name: str, limit: int) -> TooLarge:
 
 def _open_to_write(path: Path, how: int) -> BinaryIO:
     name = os.fspath(path)
-    try:
+    with contextlib.suppress(FileNotFoundError):
         _require_regular(os.lstat(name), name)
-    except FileNotFoundError:
-        pass
     flags = os.O_WRONLY | os.O_CREAT | NOFOLLOW | NONBLOCK | BINARY | getattr(os, "O_CLOEXEC", 0)
     try:  # emptied only when it is known to be a file: a link may have come in between
         handle = os.open(name, flags | (how & os.O_APPEND), 0o666)
