@@ -10,22 +10,40 @@ from types import ModuleType
 
 import pytest
 
+_interpreter: dict[str, ModuleType] = {}
+"""Triton imported for interpreting, and what was imported with it."""
+
 
 @contextmanager
 def interpreted(name: str) -> Iterator[ModuleType]:
     """A module of `lehr.kernels` whose kernels run on CPU tensors.
 
+    Triton decides when it is imported, for its own functions too; so another import of it is made, kept apart from the
+    one that torch has.
+
     Args:
         name: of the module, e.g. "trial".
     """
     pytest.importorskip("triton")
-    whole = f"lehr.kernels.{name}"
-    kept = sys.modules.pop(whole, None)
+    kept = _taken()
+    sys.modules.update(_interpreter)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("TRITON_INTERPRET", "1")  # read when a kernel is defined, and when one is launched
+        patch.setenv("TRITON_INTERPRET", "1")
         try:
-            yield importlib.import_module(whole)
+            yield importlib.import_module(f"lehr.kernels.{name}")
         finally:
-            sys.modules.pop(whole, None)
-            if kept is not None:
-                sys.modules[whole] = kept
+            _interpreter.update(_taken())
+            sys.modules.update(kept)
+
+
+def _taken() -> dict[str, ModuleType]:
+    """All of Triton in Python and the modules that hold kernels, taken out of `sys.modules`."""
+    own = [name for name in sys.modules if _is_tritons(name)]
+    return {name: sys.modules.pop(name) for name in own}
+
+
+def _is_tritons(name: str) -> bool:
+    if name.startswith("triton._C"):  # compiled code can be loaded once
+        return False
+    holds_kernels = name.startswith("lehr.kernels.") and name != "lehr.kernels.support"
+    return name == "triton" or name.startswith("triton.") or holds_kernels

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from lehr.models.batch_norm import norm_and_activation
+
 
 class Conv(nn.Module):
     """Convolution without bias, batch normalization, SiLU; padding keeps the size at stride 1.
@@ -27,8 +29,7 @@ class Conv(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Features (batch, c_in, h, w) to (batch, c_out, h / stride, w / stride)."""
-        out: Tensor = self.act(self.bn(self.conv(x)))
-        return out
+        return norm_and_activation(self.bn, self.act, self.conv(x))
 
 
 class Bottleneck(nn.Module):
