@@ -13,7 +13,7 @@ from tests.augment.canvases import on_device, random_plans, world
 from lehr.augment.box_filter import BoxLimits, uncovered
 from lehr.augment.cutmix import cutmix, cutmix_rectangle
 from lehr.augment.draw import draw
-from lehr.augment.draw_on_device import draw_canvases
+from lehr.augment.draw_on_device import draw_canvases, draw_with_torch
 from lehr.augment.erasing import FACTORS, erase, erased_rectangle, noise
 from lehr.augment.gpu_plan import pack
 from lehr.augment.plan import plan_sample
@@ -262,7 +262,7 @@ def test_neither_batch_nor_chunks_matter_and_nothing_waits() -> None:
     packed = pack(plans, source, SIDE, SIDE)
     assert len(packed.patched) > 1 and len(packed.erased) > 1
     together = draw_canvases(packed)
-    assert torch.equal(together, draw_canvases(packed, chunk_pixels=1))
+    assert torch.equal(together, draw_with_torch(packed, chunk_pixels=1))
     alone = torch.cat([draw_canvases(pack([plan], source, SIDE, SIDE)) for plan in plans])
     assert torch.equal(together, alone)
     assert draw_canvases(packed.map(lambda tensor: tensor.to("meta"))).shape == together.shape

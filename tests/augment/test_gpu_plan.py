@@ -10,7 +10,7 @@ import pytest
 import torch
 from tests.augment.canvases import noise, on_device, one_tile, recoloured, small_batch, world
 
-from lehr.augment.draw_on_device import draw_canvases
+from lehr.augment.draw_on_device import draw_canvases, draw_with_torch
 from lehr.augment.geometry import translation
 from lehr.augment.gpu_plan import PackedCanvases, pack, pack_crops, plan_crops
 from lehr.augment.letterbox import GREY
@@ -26,7 +26,7 @@ def test_chunks_change_nothing() -> None:
     packed = pack(plans, source, 96, 96)
     at_once = draw_canvases(packed)
     for pixels in (1, 96 * 96, 3 * 96 * 96, 7 * 96 * 96 + 5):
-        assert torch.equal(draw_canvases(packed, chunk_pixels=pixels), at_once)
+        assert torch.equal(draw_with_torch(packed, chunk_pixels=pixels), at_once)
 
 
 def test_a_picture_does_not_depend_on_its_batch() -> None:

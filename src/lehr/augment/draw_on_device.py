@@ -1,7 +1,8 @@
 """Drawing packed canvases on their device: one batched resampling, whatever each canvas is made of.
 
 First every canvas pixel learns which tile it shows and where in that tile's crop it lies; then all pixels are
-interpolated at once. Nothing here waits for the device: all shapes follow from those of the packed tensors.
+interpolated at once. Nothing here waits for the device: all shapes follow from those of the packed tensors. On CUDA one
+kernel does all of it, with equal levels (`kernels/draw.py`).
 """
 
 from __future__ import annotations
@@ -12,13 +13,15 @@ from torch import Tensor
 from lehr.augment.colour_on_device import jitter_hsv_batch
 from lehr.augment.erasing import FACTORS
 from lehr.augment.gpu_plan import PackedCanvases
+from lehr.kernels.support import usable
 from lehr.technique import Run, Section, State, Technique
 
-CHUNK_PIXELS = 1 << 21
-"""Canvas pixels that are drawn at once; each takes about 130 bytes meanwhile."""
+CHUNK_PIXELS, CHUNK_PIXELS_CUDA = 1 << 21, 1 << 24
+"""Canvas pixels that torch's operations draw at once; each takes about 130 bytes meanwhile. A CPU likes what its cache
+holds, a GPU what keeps it busy for longer than the host takes to ask for it."""
 
 
-def draw_canvases(packed: PackedCanvases, chunk_pixels: int = CHUNK_PIXELS) -> Tensor:
+def draw_canvases(packed: PackedCanvases) -> Tensor:
     """Draw canvases: what `draw` draws of the same plans with OpenCV 5, up to the rounding of its arithmetic.
 
     - Upright tiles: at most 1 level off. OpenCV resizes with weights of 11 bits and cuts off bits between the axes,
@@ -34,11 +37,30 @@ def draw_canvases(packed: PackedCanvases, chunk_pixels: int = CHUNK_PIXELS) -> T
 
     Args:
         packed: the canvases, on any device.
-        chunk_pixels: canvas pixels that are drawn at once, at least one canvas; changes nothing but the memory.
 
     Returns:
         uint8 (batch, 3, height, width), RGB, channels-last in memory, on the device of `packed`.
     """
+    if usable(packed.pixels.device):
+        from lehr.kernels.draw import draw
+
+        return draw(packed).permute(0, 3, 1, 2)
+    return draw_with_torch(packed)
+
+
+def draw_with_torch(packed: PackedCanvases, chunk_pixels: int | None = None) -> Tensor:
+    """Draw canvases by torch's own operations, which define what the kernel draws.
+
+    Args:
+        packed: the canvases, on any device.
+        chunk_pixels: canvas pixels that are drawn at once, at least one canvas; changes nothing but the memory. None
+            for what suits the device.
+
+    Returns:
+        As `draw_canvases`.
+    """
+    if chunk_pixels is None:
+        chunk_pixels = CHUNK_PIXELS_CUDA if packed.pixels.device.type == "cuda" else CHUNK_PIXELS
     chunk = max(1, chunk_pixels // (packed.width * packed.height))
     count = len(packed.inverses)
     batch = count - len(packed.blended) - len(packed.patched)
@@ -171,5 +193,5 @@ TECHNIQUE = Technique(
     state=_state,
     turn_on="--augment-on auto",
     turn_off="--augment-on cpu",
-    code=("augment/gpu_plan.py", "augment/colour_on_device.py"),
+    code=("augment/gpu_plan.py", "augment/colour_on_device.py", "kernels/draw.py"),
 )
