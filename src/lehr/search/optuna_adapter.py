@@ -22,6 +22,8 @@ CACHE_REQUESTS = ("_create_new_trial", "_get_trials", "_set_trial_param", "_get_
 """Methods of a database's storage that only Optuna's cache before it calls; the last two came with 4.7 and 4.6."""
 NO_REQUESTS = frozenset({"remove_session"})
 """Methods of a storage that ask nothing of its database."""
+CMA_GENERATION = "cma:generation"
+"""System attribute that says which generation of CMA-ES a trial belongs to; Optuna's own sampler has it too."""
 
 
 def storage_of(study: Study) -> BaseStorage:
@@ -75,6 +77,17 @@ def kept_generation(sampler: BaseGASampler, trial: FrozenTrial) -> int | None:
 def keep_generation(sampler: BaseGASampler, study: Study, trial: FrozenTrial, generation: int) -> None:
     """Write the generation of a trial, where Optuna looks for it when it selects parents."""
     study._storage.set_trial_system_attr(trial._trial_id, sampler._get_generation_key(), generation)
+
+
+def kept_cma_generation(trial: FrozenTrial) -> int | None:
+    """The generation of CMA-ES that a trial belongs to; None where it belongs to none."""
+    found = trial.system_attrs.get(CMA_GENERATION)
+    return found if isinstance(found, int) else None
+
+
+def keep_cma_generation(study: Study, trial: FrozenTrial, generation: int) -> None:
+    """Write which generation of CMA-ES a trial belongs to."""
+    study._storage.set_trial_system_attr(trial._trial_id, CMA_GENERATION, generation)
 
 
 def enqueued_values(trial: FrozenTrial) -> dict[str, Any]:

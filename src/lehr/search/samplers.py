@@ -7,7 +7,7 @@ from the study alone: so it makes no difference which worker takes which trial, 
 from __future__ import annotations
 
 from math import ceil
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from lehr.errors import InputError
 from lehr.rng import generator
@@ -60,12 +60,11 @@ def make_sampler(name: str, space: Space, seed: int, slot: int) -> BaseSampler:
         return samplers.RandomSampler(seed=drawn)
     try:
         if name == "cmaes":
-            import cmaes  # noqa: F401  (Optuna loads it when it is first needed)
+            import cmaes  # noqa: F401  (loaded for each trial; missing, it is said now)
 
-            numbers: dict[str, Any] = {
-                option: value for option, value in space.start.items() if not space.parameters[option].choices
-            }
-            return samplers.CmaEsSampler(x0=numbers, seed=drawn, warn_independent_sampling=False)
+            from lehr.search.cma_sampler import CmaSampler
+
+            return CmaSampler(space=distributions, start=space.start, seed=drawn)
         import scipy  # noqa: F401
 
         return samplers.GPSampler(seed=drawn)
