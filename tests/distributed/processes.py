@@ -84,7 +84,7 @@ def traced_in_double(options: dict[str, Any], target: str | None = None) -> list
     plain = torch.Tensor.float
     torch.Tensor.float = torch.Tensor.double  # type: ignore[method-assign]  # losses are computed in at least float32
     normalized = Batch.normalized
-    Batch.normalized = lambda batch: batch.images.to(torch.float64) / 255  # type: ignore[method-assign]
+    Batch.normalized = lambda batch, dtype: batch.images.to(torch.float64) / 255  # type: ignore[method-assign]
     try:
         return traced(options, target)
     finally:

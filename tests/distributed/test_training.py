@@ -216,8 +216,8 @@ def poisoned(options: dict[str, Any]) -> Trace:
 
     normalized, calls = Batch.normalized, [0]
 
-    def changed(batch: Batch) -> torch.Tensor:
-        images = normalized(batch)
+    def changed(batch: Batch, dtype: torch.dtype) -> torch.Tensor:
+        images = normalized(batch, dtype)
         if batch.whole:
             calls[0] += 1
             if calls[0] == 2 and batch.indices[0] != batch.whole[0]:

@@ -59,3 +59,17 @@ def test_parts_computed_apart_are_those_of_the_whole(name: str, sizes: list[int]
     largest = max(float(gradient.abs().max()) for gradient in gradients)
     for gradient, other in zip(gradients, others, strict=True):
         torch.testing.assert_close(other, gradient, rtol=1e-4, atol=1e-5 * largest)
+
+
+@pytest.mark.parametrize("name", ["yolov8n", "yolov5n", "yolov3-spp"])
+def test_images_in_the_type_of_the_model_change_nothing(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = build_model(name, ("a", "b"), 64, depth=0.01, width=0.125).eval()
+    forward_loss = ForwardLoss(model, build_loss(model, LossOptions(), 64), torch.device("cpu"))
+    seen: list[torch.dtype] = []
+    model.register_forward_pre_hook(lambda _, given: seen.append(given[0].dtype))
+    losses = []
+    for known in (True, False):
+        monkeypatch.setattr(type(model), "convolves_images", known)
+        losses.append(forward_loss.parts(batch_of(2, []), None, Precision.BFLOAT16))
+    assert seen == [torch.bfloat16, torch.float32]
+    assert torch.equal(*losses)

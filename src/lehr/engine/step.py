@@ -29,7 +29,7 @@ from lehr.techniques.multi_scale import model_input
 from lehr.techniques.non_finite import Statistics, step_if_finite
 from lehr.techniques.optimizer import set_rates
 from lehr.techniques.plan import TrainingPlan
-from lehr.techniques.precision import Precision, autocast
+from lehr.techniques.precision import Precision, autocast, input_dtype
 from lehr.techniques.sync_batch_norm import Membership
 
 Sums = Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
@@ -80,7 +80,7 @@ class ModelWithLoss(nn.Module):
         """Sums and counts of the loss, (1, n) each: a row a device, where there are several.
 
         Args:
-            images: float32 (batch, 3, height, width), 0 to 1.
+            images: (batch, 3, height, width), 0 to 1, float32 or as `input_dtype` says.
             boxes: (batch, objects, 4) xyxy, pixels.
             classes: (batch, objects); -1 for padding.
             precision: in which the model computes.
@@ -213,7 +213,7 @@ class ForwardLoss:
             size: longest side that the images are resized to, pixels; None leaves them as they are.
             precision: in which the model computes.
         """
-        images, boxes = model_input(batch, size)
+        images, boxes = model_input(batch, size, input_dtype(self.model, precision))
         if self._membership is not None:
             self._membership.idle = batch.idle
         own_sums, own_counts = self._spread(images, boxes, batch.classes, precision)

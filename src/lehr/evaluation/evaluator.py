@@ -25,7 +25,7 @@ from lehr.evaluation.nms import Found, suppress
 from lehr.losses.loss import Loss
 from lehr.models.detection import DetectionModel
 from lehr.sample import Sample
-from lehr.techniques.precision import Precision, autocast
+from lehr.techniques.precision import Precision, autocast, input_dtype
 
 Rows = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
 """Detections (n, 7): image index, x1, y1, x2, y2 in the image's own pixels, score, class."""
@@ -178,7 +178,7 @@ def evaluate(
     with _Beside(device, find, beside=device.type == "cuda" and not timed) as finder:
         start, done = now(), 0
         for batch in DevicePrefetcher(loader, device).batches(ranks.stripe(requests)):
-            images = batch.normalized()
+            images = batch.normalized(input_dtype(model, precision))
             started = now()
             with autocast(device, precision):
                 prediction = model(images)

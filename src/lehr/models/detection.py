@@ -70,10 +70,13 @@ class DetectionModel(nn.Module):
         strides: pixels a cell of each level.
         model: the layers by their published numbers; the last is the head.
         backbone_layers: how many of the first layers are the backbone; 0 where the family does not say so.
+        convolves_images: whether the images go into a convolution and nowhere else, so that in mixed precision they may
+            come in the type that it computes in.
     """
 
     strides = STRIDES
     backbone_layers: ClassVar[int] = 0
+    convolves_images: ClassVar[bool] = False
     model: nn.ModuleList
 
     def __init__(self, variant: str, names: tuple[str, ...], imgsz: int, scale: Scale) -> None:

@@ -31,6 +31,7 @@ class YOLOv3(DetectionModel):
     """
 
     backbone_layers = 11
+    convolves_images = True
 
     def __init__(self, variant: str, names: tuple[str, ...], imgsz: int, scale: Scale, anchors: int = 3) -> None:
         super().__init__(variant, names, imgsz, scale)

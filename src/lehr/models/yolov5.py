@@ -25,6 +25,7 @@ class YOLOv5(DetectionModel):
     """
 
     backbone_layers = 10
+    convolves_images = True
 
     def __init__(self, variant: str, names: tuple[str, ...], imgsz: int, scale: Scale, anchors: int = 3) -> None:
         super().__init__(variant, names, imgsz, scale)

@@ -24,6 +24,7 @@ class YOLOv8(DetectionModel):
     """
 
     backbone_layers = 10
+    convolves_images = True
 
     def __init__(self, variant: str, names: tuple[str, ...], imgsz: int, scale: Scale) -> None:
         super().__init__(variant, names, imgsz, scale)

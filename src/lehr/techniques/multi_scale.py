@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -90,15 +91,17 @@ def resized(images: Tensor, boxes: Tensor, size: int) -> tuple[Tensor, Tensor]:
     return scaled, moved
 
 
-def model_input(batch: Batch, size: int | None = None) -> tuple[Tensor, Tensor]:
-    """Return a batch as the model sees it: images float32 (batch, 3, height, width), 0 to 1, and its boxes, pixels.
+def model_input(batch: Batch, size: int | None = None, dtype: torch.dtype = torch.float32) -> tuple[Tensor, Tensor]:
+    """Return a batch as the model sees it: images (batch, 3, height, width), 0 to 1, and its boxes, pixels.
 
     Args:
         batch: on the device, drawn.
         size: longest side that the images are resized to, pixels; None leaves them as they are.
+        dtype: type of images that are not resized; what is resized is float32.
     """
-    images, boxes = batch.normalized(), batch.boxes
-    return (images, boxes) if size is None else resized(images, boxes, size)
+    if size is None:
+        return batch.normalized(dtype), batch.boxes
+    return resized(batch.normalized(torch.float32), batch.boxes, size)
 
 
 def sizes_of(config: TrainConfig) -> SizeRange | None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from enum import StrEnum
 
 import torch
+from torch import nn
 
 from lehr.errors import InputError
 from lehr.runtime.device import pick_device
@@ -97,6 +98,17 @@ def autocast(device: torch.device, precision: Precision) -> torch.autocast:
     """The context in which a model computes in a precision; with float32 it does nothing."""
     mixed = precision is not Precision.FLOAT32
     return torch.autocast(device.type, dtype=precision.dtype if mixed else None, enabled=mixed)
+
+
+def input_dtype(model: nn.Module, precision: Precision) -> torch.dtype:
+    """Return the type in which a model is given its images.
+
+    Args:
+        model: a `DetectionModel`. Where its images go into a convolution and nowhere else, the type is what `autocast`
+            would round them to, so that the same is computed; float32 where that is not known.
+        precision: in which it computes.
+    """
+    return precision.dtype if getattr(model, "convolves_images", False) else torch.float32
 
 
 def new_scaler(device: torch.device, precision: Precision, scale: float = FIRST_SCALE) -> torch.amp.GradScaler | None:
