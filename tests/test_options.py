@@ -14,7 +14,7 @@ from lehr.options import GROUPS, LOCAL, MAY_CHANGE, DataOptions, describe_may_ch
 
 ANYTHING = {
     *("device", "processes", "parallel", "restarts", "timeout", "workers", "cache"),
-    *("patience", "checkpoint_minutes", "compile", "profile", "callback", "strict_callbacks"),
+    *("patience", "checkpoint_minutes", "compile", "cuda_graphs", "profile", "callback", "strict_callbacks"),
 }
 
 

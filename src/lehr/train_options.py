@@ -198,6 +198,8 @@ class TrainOptions(TypedDict, total=False):
     """Place where training samples are drawn; `auto`: on a GPU where there is one, else on the CPU."""
     compile: Literal["off", "default", "max"]
     """torch.compile for model and loss; `max` also tries out kernels. Takes a while once, then is cached."""
+    cuda_graphs: Literal["auto", "off"]
+    """Launch whole steps at once on a GPU, where their shapes stay the same: see CUDA graphs."""
     profile: bool
     """End with a table of where the time went, and what to change."""
     device: str | int | Sequence[int | str]

@@ -159,7 +159,7 @@ def test_a_deterministic_run_that_was_stopped_ends_as_one_that_was_not(
 def test_a_bad_batch_costs_one_step_there_too(bad: int, optimizer: str, make_yolo: MakeYolo, tmp_path: Path) -> None:
     data = make_yolo(counts={"train": 12, "val": 4})
     with poisoned(lambda step, _: step == bad):
-        folder = run(data, tmp_path, "run", device="cuda", optimizer=optimizer, lr0=1e-3).folder
+        folder = run(data, tmp_path, "run", device="cuda", optimizer=optimizer, lr0=1e-3, nominal_batch=4).folder
     rows = list(csv.DictReader((folder / "results.csv").open()))
     assert [int(row["skipped"]) for row in rows] == [bad == 0, bad == 4, 0]
     assert all_finite(folder / "last.ckpt")

@@ -62,6 +62,12 @@ def all_finite(checkpoint: Path) -> bool:
     return all(bool(torch.isfinite(each).all()) for each in tensors)
 
 
+def test_a_run_whose_steps_were_all_bad_ends_with_a_result(data: Path, tmp_path: Path) -> None:
+    with poisoned(lambda step, _: step == 0):  # and no further optimizer step follows
+        result = run(data, tmp_path, "run", nominal_batch=4096, warmup_epochs=0)
+    assert result.best.is_file() and len(list(csv.DictReader((result.folder / "results.csv").open()))) == 3
+
+
 @pytest.mark.parametrize("model", ["yolov8n", "yolov5n"])
 def test_one_bad_batch_costs_one_step(
     model: str, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]

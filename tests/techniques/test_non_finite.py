@@ -106,3 +106,41 @@ def test_the_fused_cuda_optimizers_take_the_flag_that_is_handed_over() -> None:
     optimizer.found_inf = torch.zeros(())  # type: ignore[attr-defined]
     optimizer.step()
     assert not torch.equal(next(model.parameters()), before["0.weight"])
+
+
+@pytest.mark.parametrize("name", ["SGD", "AdamW"])
+def test_a_flag_is_gone_after_its_step(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else the first step after going back to the beginning, which is made without one, would heed it."""
+    model: Any = network()
+    optimizer = build_optimizer(model, choose_optimizer(name, classes=2, images=1, epochs=1), 5e-4)
+    start = copy.deepcopy(optimizer.state_dict())
+
+    def step(finite: bool) -> None:
+        model(torch.randn(2, 3, 8, 8)).sum().backward()
+        assert step_if_finite(optimizer, _OnCuda(torch.tensor(finite)))  # type: ignore[arg-type]
+        optimizer.zero_grad()
+
+    optimizer.defaults["fused"] = True
+    step(True)
+    step(False)
+    assert not hasattr(optimizer, "found_inf")
+    optimizer.load_state_dict(start)
+    before = copy.deepcopy(model.state_dict())
+    step(True)
+    assert all(torch.isfinite(each).all() for moments in optimizer.state.values() for each in moments.values())
+    assert not torch.equal(next(model.parameters()), before["0.weight"])
+
+
+class _OnCuda:
+    """A flag on a CPU that says it is on a GPU."""
+
+    device = torch.device("cuda")
+
+    def __init__(self, flag: torch.Tensor) -> None:
+        self._flag = flag
+
+    def __invert__(self) -> torch.Tensor:
+        return ~self._flag
+
+    def __bool__(self) -> bool:
+        return bool(self._flag)

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from lehr.engine.step_graphs import padded_count
 from lehr.models.blocks import Conv
 from lehr.plots.figure import COLOURS, new_figure, save_figure
 from lehr.techniques.autobatch import Measured, fitting_nominal, largest_fitting, memory_line
@@ -93,6 +94,18 @@ def compiled_steps() -> None:
     save_figure(figure, HERE / "compiled-steps.svg")
 
 
+def cuda_graphs() -> None:
+    """Counts of objects that batches are padded to, of all counts up to 300."""
+    counts = np.arange(1, 301)
+    padded = np.array([padded_count(int(count)) for count in counts])
+    figure, (axis,) = new_figure(1, 1, width=7, height=3)
+    axis.plot(counts, counts, color="#9ca3af", linestyle="--", linewidth=1, label="as many as there are")
+    axis.step(counts, padded, color=COLOURS[0], where="mid", label=f"padded: {len(set(padded))} counts, a graph each")
+    axis.set(xlabel="objects in the image of a batch that has most", ylabel="objects an image")
+    axis.legend(frameon=False)
+    save_figure(figure, HERE / "cuda-graphs.svg")
+
+
 def sync_batch_norm() -> None:
     """Means that a layer takes, of channels whose images differ as scenes do, and values within an image a little."""
     figure, (steps, spread) = new_figure(1, 2, height=3.2)
@@ -123,6 +136,7 @@ PICTURES: dict[str, Callable[[], None]] = {
     "mixed-precision": mixed_precision,
     "autobatch": autobatch,
     "compiled-steps": compiled_steps,
+    "cuda-graphs": cuda_graphs,
     "sync-batch-norm": sync_batch_norm,
 }
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -17,6 +19,7 @@ STAGES = (
     "forward and loss",
     "loss",
     "backward",
+    "captured step",
     "optimizer",
     "EMA",
     "validation",
@@ -53,6 +56,17 @@ class Profile:
     def pause(self) -> None:
         """Measure nothing from here on, until `begin`."""
         self._last = None
+
+    @contextmanager
+    def quiet(self) -> Iterator[None]:
+        """Measure nothing meanwhile."""
+        measured = self._last is not None
+        self.pause()
+        try:
+            yield
+        finally:
+            if measured:
+                self.begin()
 
     def mark(self, stage: str) -> None:
         """Count what was asked of the device since the last mark as a stage."""

@@ -39,6 +39,7 @@ from lehr.options import DeviceOptions
 from lehr.runtime.device import configure_backend, describe_device, set_deterministic
 from lehr.sample import Dataset, Sample
 from lehr.techniques.class_weights import class_counts, class_weights
+from lehr.techniques.cuda_graphs import obstacle_to_graphs
 from lehr.techniques.early_stopping import EarlyStopping
 from lehr.techniques.ema import ModelEma
 from lehr.techniques.layer_rates import backbone_parameters, describe_backbone
@@ -103,6 +104,13 @@ class Setup:
     def loss(self) -> Loss:
         """The loss that is minimized."""
         return self.forward_loss.loss
+
+    @property
+    def captured(self) -> int | None:
+        """Images of the batches whose steps are captured as CUDA graphs; None where none are."""
+        speed, alone = self.config.speed, not self.ranks.is_distributed
+        on = self.device.type == "cuda" and speed.cuda_graphs != "off" and alone
+        return min(self.config.batch, len(self.train_samples)) if on and not obstacle_to_graphs(self.config) else None
 
     @property
     def ranks(self) -> Ranks:

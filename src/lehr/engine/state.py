@@ -17,7 +17,7 @@ from lehr.evaluation.metrics import Metrics
 from lehr.models.detection import DetectionModel
 from lehr.techniques.early_stopping import EarlyStopping
 from lehr.techniques.ema import ModelEma
-from lehr.techniques.precision import FIRST_SCALE, Precision, new_scaler
+from lehr.techniques.precision import FIRST_SCALE, Precision, new_scaler, scaler_state
 
 
 @dataclass(slots=True)
@@ -184,7 +184,7 @@ class TrainState:
             if self.ema is None
             else {"updates": self.ema.updates, "model": dict(self.ema.model.state_dict())},
             "precision": str(self.precision),
-            "scaler": None if self.scaler is None else self.scaler.state_dict(),
+            "scaler": None if self.scaler is None else scaler_state(self.scaler),
             "gradients": {
                 name: parameter.grad for name, parameter in self.model.named_parameters() if parameter.grad is not None
             },
@@ -216,7 +216,10 @@ class TrainState:
             self.ema.updates = state["ema"]["updates"]
         self.use_precision(Precision(state["precision"]))
         if self.scaler is not None:
-            self.scaler.load_state_dict(state["scaler"])
+            values = {
+                name: value.item() if isinstance(value, Tensor) else value for name, value in state["scaler"].items()
+            }
+            self.scaler.load_state_dict(values)
         gradients = state["gradients"]
         for name, parameter in self.model.named_parameters():
             parameter.grad = gradients[name].to(device) if name in gradients else None

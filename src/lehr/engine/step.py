@@ -19,6 +19,7 @@ from lehr.distributed.collectives import ALONE, Ranks
 from lehr.distributed.step_sync import StepSync
 from lehr.engine.profile import Profile
 from lehr.engine.state import TrainState
+from lehr.engine.step_graphs import StepGraphs
 from lehr.losses.loss import Loss
 from lehr.models.detection import DetectionModel
 from lehr.models.preserve_buffers import preserve_buffers
@@ -274,6 +275,8 @@ class TrainStep:
         step_sync: what several processes tell each other in a step; None where there is one.
         clip_norm: largest norm of the gradient; 0 is no bound.
         profile: measures the stages.
+        captured: images of a whole batch, where steps of such are captured as CUDA graphs; None for never.
+        say: told where that cannot be done.
     """
 
     def __init__(
@@ -286,6 +289,8 @@ class TrainStep:
         step_sync: StepSync | None,
         clip_norm: float,
         profile: Profile,
+        captured: int | None = None,
+        say: Callable[[str], None] = no_mark,
     ) -> None:
         self._state = state
         self._plan = plan
@@ -294,6 +299,11 @@ class TrainStep:
         self._step_sync = step_sync
         self._clip_norm = clip_norm
         self._profile = profile
+        self._graphs: StepGraphs | None = None
+        if captured is not None:
+            self._graphs = StepGraphs(
+                self._launched, state.model, captured, forward_loss.device, quiet=profile.quiet, say=say
+            )
 
     def __call__(
         self, batch: Batch, size: int | None = None, *, save: bool = False, stop: int | None = None
@@ -337,6 +347,15 @@ class TrainStep:
             batch: on the device.
             size: longest side that the images are resized to, pixels; None leaves them as they are.
         """
+        if self._graphs is not None and size is None:
+            loss = self._graphs(batch, self._state.scaler)
+            if loss is not None:
+                self._profile.mark("captured step")
+                return loss
+        return self._launched(batch, size)
+
+    def _launched(self, batch: Batch, size: int | None = None) -> Tensor:
+        """As `gradients`, kernel by kernel."""
         scaler = self._state.scaler
         loss = self._forward_loss.parts(batch, size, self._state.precision)
         torch.autograd.backward(loss.sum() if scaler is None else scaler.scale(loss.sum()))

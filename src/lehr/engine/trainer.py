@@ -61,10 +61,8 @@ class Trainer:
         self.setup = setup
         self.config = setup.config
         self.state: TrainState = setup.state
-        self.callbacks = callbacks
-        self.stop = stop
+        self.callbacks, self.stop, self._say = callbacks, stop, say
         self.ranks = setup.ranks
-        self._say = say
         self.run_info = callbacks.run = setup.run_info
         self.checkpointer = Checkpointer(
             setup.folder,
@@ -91,13 +89,12 @@ class Trainer:
             say=say,
         )
         self.step = TrainStep(
-            setup.state,
-            setup.plan,
-            setup.forward_loss,
-            setup.statistics,
+            *(setup.state, setup.plan, setup.forward_loss, setup.statistics),
             step_sync=setup.step_sync,
             clip_norm=setup.config.schedule.clip_norm,
             profile=setup.profile,
+            captured=setup.captured,
+            say=say,
         )
         self._named: set[str] = set()
         self._batch: Batch | None = None
@@ -193,8 +190,10 @@ class Trainer:
         metrics, sums = evaluation.metrics, state.sums
         self._whole = False
         state.class_maps = tuple(each.map_max_det or 0.0 for each in metrics.classes.values())
-        # In the middle of a streak of steps left out, the run may yet go back to before this epoch.
-        better = state.recovery.streak == 0 and state.stopping.update(epoch, metrics.measured_fitness)
+        # In the middle of a streak of skipped steps the run may yet go back to before this epoch, unless it ends here.
+        last = epoch + 1 == self.config.epochs or state.stopping.should_stop(epoch)
+        settled = state.recovery.streak == 0 or (last and state.best_metrics is None)
+        better = settled and state.stopping.update(epoch, metrics.measured_fitness)
         if better:
             state.best_metrics = metrics
         state.history.append(self._row(evaluation))

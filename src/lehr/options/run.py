@@ -21,10 +21,12 @@ class SpeedOptions(Options):
     """Place where training samples are drawn; `auto`: on a GPU where there is one, else on the CPU."""
     compile: Annotated[Literal["off", "default", "max"], ON_RESUME] = "off"
     """torch.compile for model and loss; `max` also tries out kernels. Takes a while once, then is cached."""
+    cuda_graphs: Annotated[Literal["auto", "off"], ON_RESUME, ADDED_LATER] = "auto"
+    """Launch whole steps at once on a GPU, where their shapes stay the same: see CUDA graphs."""
     profile: Annotated[bool, ON_RESUME, PER_MACHINE] = False
     """End with a table of where the time went, and what to change."""
 
-    @field_validator("amp", "compile", mode="before")
+    @field_validator("amp", "compile", "cuda_graphs", mode="before")
     @classmethod
     def _switch(cls, value: Any) -> Any:
         """YAML reads `off` as a boolean; and the familiar `amp: true` means `auto`."""

@@ -187,7 +187,10 @@ def step_if_finite(optimizer: torch.optim.Optimizer, finite: Tensor) -> bool:
     """
     if finite.device.type == "cuda" and optimizer.defaults.get("fused") and optimizer.state:
         optimizer.found_inf = (~finite).float()  # type: ignore[attr-defined]  # as torch.amp.GradScaler hands it over
-        optimizer.step()
+        try:
+            optimizer.step()
+        finally:  # a later step without it, such as the first after going back to the start, would heed it too
+            del optimizer.found_inf  # type: ignore[attr-defined]
         return True
     if bool(finite):
         optimizer.step()

@@ -8,6 +8,7 @@ et al., "Mixed Precision Training", 2018; Kalamkar et al., "A Study of bfloat16"
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Any
 
 import torch
 from torch import nn
@@ -122,6 +123,15 @@ def new_scaler(device: torch.device, precision: Precision, scale: float = FIRST_
     if precision is not Precision.FLOAT16:
         return None
     return torch.amp.GradScaler(device.type, init_scale=scale)
+
+
+def scaler_state(scaler: torch.amp.GradScaler) -> dict[str, Any]:
+    """Return what `GradScaler.state_dict` does, its scale as a tensor, since to read the number is to wait for it."""
+    known = {"growth_factor": scaler.get_growth_factor(), "backoff_factor": scaler.get_backoff_factor()}
+    known["growth_interval"] = scaler.get_growth_interval()
+    if scaler._scale is None:  # before the first step
+        return {**known, "scale": scaler._init_scale, "_growth_tracker": scaler._init_growth_tracker}
+    return {**known, "scale": scaler._scale, "_growth_tracker": scaler._growth_tracker}
 
 
 def _without_effect(run: Run) -> dict[str, NoEffect]:

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from lehr.augment.colour import HUES
 from lehr.augment.draw_on_device import draw_canvases
 from lehr.engine.autobatch import MAX_SECONDS, MIN_BATCH_ON_CPU, SIZES_OF_LINE
+from lehr.engine.step_graphs import MAX_GRAPHS, WARM_STEPS
 from lehr.models.build import build_model
 from lehr.techniques import autobatch, precision_check, sync_batch_norm
 from lehr.techniques.accumulation import accumulation
@@ -189,6 +190,7 @@ CHECKS: dict[str, Checks] = {
         },
     ),
     "compiled-steps": Checks(),
+    "cuda-graphs": Checks(figures={"after {} steps of it": WARM_STEPS, "at most {}": MAX_GRAPHS}),
     "drawing-on-the-device": Checks(
         figures={
             "at most {} level in tiles": _documented(r"Upright tiles: at most (\d+) level off"),

@@ -1,0 +1,50 @@
+"""CUDA graphs: the kernels of a step are recorded once and launched together, so that a GPU never waits for the host.
+
+Gray, "Getting Started with CUDA Graphs", 2019. Steps are captured and replayed in `lehr.engine.step_graphs`.
+"""
+
+from __future__ import annotations
+
+from lehr.config import TrainConfig
+from lehr.technique import Run, Section, State, Technique
+
+
+def obstacle_to_graphs(config: TrainConfig, processes: int = 1) -> str:
+    """Say what in a run's options makes captured steps impossible; empty where nothing does.
+
+    Args:
+        config: the run's options.
+        processes: that train together.
+    """
+    if processes > 1:
+        return "several processes exchange gradients during the backward pass"
+    if config.devices.parallel == "dp":
+        return "--parallel dp copies the model to each device in every step"
+    if config.speed.compile != "off":
+        return "--compile launches code of its own"
+    if config.data.multi_scale > 0:
+        return "--multi-scale changes the size of the images from step to step"
+    if config.data.rect:
+        return "--rect makes batches of many shapes"
+    return ""
+
+
+def _state(run: Run) -> State:
+    if run.config.speed.cuda_graphs == "off":
+        return State(False, "kernels are launched one by one")
+    obstacle = obstacle_to_graphs(run.config)
+    return State(not obstacle, obstacle or "steps of whole batches, on a GPU")
+
+
+TECHNIQUE = Technique(
+    name="CUDA graphs",
+    page="cuda-graphs",
+    section=Section.DEVICE,
+    order=35,
+    options=("cuda_graphs",),
+    why="a fast GPU computes kernels faster than a host launches them",
+    state=_state,
+    turn_on="--cuda-graphs auto",
+    turn_off="--cuda-graphs off",
+    code=("engine/step_graphs.py",),
+)
