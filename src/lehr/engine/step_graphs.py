@@ -7,7 +7,7 @@ copied to where the first one lay, and objects are padded to a few counts.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -203,6 +203,6 @@ def _replayed(captured: Captured, batch: Batch) -> Tensor:
     return captured.loss.clone()
 
 
-def _set_gradients(parameters: list[nn.Parameter], gradients: list[Tensor] | list[None]) -> None:
+def _set_gradients(parameters: list[nn.Parameter], gradients: Sequence[Tensor | None]) -> None:
     for parameter, gradient in zip(parameters, gradients, strict=True):
         parameter.grad = gradient
