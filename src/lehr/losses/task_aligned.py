@@ -21,7 +21,7 @@ from lehr.losses.bce import ModulatingFactor, binary_loss, modulating_factor
 from lehr.losses.box_losses import BoxLoss
 from lehr.losses.label_smoothing import smoothed
 from lehr.losses.loss import Loss, supports_dynamic_shapes
-from lehr.losses.task_aligned_assigner import assign
+from lehr.losses.task_aligned_assigner import assign, kernels_suit
 from lehr.models.dfl_head import BINS, DFLPrediction, boxes_from_distances, expected_distances
 from lehr.options import LossOptions
 
@@ -39,6 +39,10 @@ def distribution_focal_loss(logits: Tensor, distances: Tensor) -> Tensor:
     low = distances.floor()
     above = distances - low
     log_probability = logits.log_softmax(-1)
+    if not supports_dynamic_shapes(logits.device):  # no gather, whose backward adds up one after another
+        bins = torch.arange(BINS, dtype=distances.dtype, device=distances.device)
+        nearness = (1 - (bins - distances.unsqueeze(-1)).abs()).clamp(min=0)
+        return -(log_probability * nearness).sum(-1).mean(-1)
     index = low.long().unsqueeze(-1)
     at_low = log_probability.gather(-1, index).squeeze(-1)
     at_high = log_probability.gather(-1, index + 1).squeeze(-1)
@@ -138,6 +142,8 @@ class TaskAlignedLoss(Loss):
 
     def sums(self, prediction: DFLPrediction, boxes: Tensor, classes: Tensor) -> tuple[Tensor, Tensor]:
         """Sums over the images: (3,) box, cls and dfl, each times its gain, and (1,) the target scores."""
+        if self._kernels_suit(prediction, boxes):
+            return self._sums_by_kernels(prediction, boxes, classes)
         distance_logits, class_logits = prediction.distances.float(), prediction.logits.float()
         points, strides = prediction.points, prediction.strides
         if boxes.shape[1] == 0:
@@ -170,6 +176,27 @@ class TaskAlignedLoss(Loss):
         own_boxes = boxes.gather(1, assignment.objects.unsqueeze(-1).expand(-1, -1, 4))
         box, dfl = _regression(distance_logits, own_boxes, points, strides, assignment.positive, weights, self.box_loss)
         return torch.stack((box * self.box, cls * self.cls, dfl * self.dfl)), weights.sum().view(1)
+
+    def _kernels_suit(self, prediction: DFLPrediction, boxes: Tensor) -> bool:
+        """Return whether kernels compute this loss here."""
+        plain = self.factor is None and self.box_loss.kind == "ciou"
+        alike = prediction.distances.dtype == prediction.logits.dtype
+        return plain and alike and kernels_suit(prediction.logits, boxes, self.tal_topk)
+
+    def _sums_by_kernels(self, prediction: DFLPrediction, boxes: Tensor, classes: Tensor) -> tuple[Tensor, Tensor]:
+        from lehr.kernels.aligned_loss import Settings, loss_sums
+
+        settings = Settings(
+            (self.box, self.cls, self.dfl),
+            topk=self.tal_topk,
+            alpha=self.tal_alpha,
+            beta=self.tal_beta,
+            least_side=self.least_side,
+            smoothing=self.smoothing,
+            positive_weight=self.cls_pw,
+        )
+        tensors = (prediction.distances, prediction.logits, prediction.points, prediction.strides)
+        return loss_sums(*tensors, boxes, classes, self.class_weights, settings)
 
     def combined(self, sums: Tensor, counts: Tensor, images: int) -> Tensor:
         """(3,) box, cls and dfl over the sum of the target scores, times the batch size."""

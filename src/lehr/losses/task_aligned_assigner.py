@@ -11,27 +11,32 @@ the defaults here are YOLOv8's):
    it overlaps most.
 4. The class target of a point is its metric, scaled so that an object's best point gets the object's largest IoU.
 
-All images and objects are handled at once. On an accelerator every (object, point) pair is measured, so that shapes
-are fixed and nothing waits for the host; on a CPU, where a look at the data is free, only the candidates are.
+On a CPU, where a look at the data is free, only the candidates are measured. Elsewhere shapes are fixed, so that
+nothing waits for the host: on CUDA a kernel walks the points of each object, and where there is none every (object,
+point) pair is measured, of as many images at once as `CHUNK` allows.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from lehr.kernels.support import usable
 from lehr.losses.iou import ciou
 from lehr.losses.loss import supports_dynamic_shapes
 from lehr.technique import Run, Section, State, Switch, Technique
 
 INSIDE_EPS = 1e-9
 """A point is inside a box when it is further than this from every side, pixels."""
+CHUNK = 1 << 24
+"""Pairs of object and point that are measured at once where all are: 64 MiB for each of about ten tensors."""
+KERNEL_TOPK, KERNEL_OBJECTS = 64, 1 << 15
+"""Most points an object may take, and most objects an image may hold, for the kernels."""
 
 
-@dataclass(frozen=True, slots=True)
-class Assignment:
+class Assignment(NamedTuple):
     """Targets of the anchor points.
 
     Attributes:
@@ -99,12 +104,67 @@ def assign(
     if boxes.shape[1] == 0:
         nothing = torch.zeros((batch, anchors), dtype=torch.int64, device=scores.device)
         return Assignment(nothing, nothing.bool(), torch.zeros_like(scores[..., 0]))
+    if kernels_suit(scores, boxes, topk) and predicted.dtype == torch.float32:
+        from lehr.kernels.assign import assignment
+
+        tensors = (tensor.contiguous() for tensor in (scores, predicted, points, boxes, classes))
+        return Assignment(*assignment(*tensors, topk=topk, alpha=alpha, beta=beta, least_side=least_side))
+    parts = [
+        _assign_all(points, *of_images, topk=min(topk, anchors), alpha=alpha, beta=beta, least_side=least_side, eps=eps)
+        for of_images in _chunks((scores, predicted, boxes, classes), boxes.shape[1] * anchors)
+    ]
+    return parts[0] if len(parts) == 1 else Assignment(*(torch.cat(each) for each in zip(*parts, strict=True)))
+
+
+def kernels_suit(scores: Tensor, boxes: Tensor, topk: int) -> bool:
+    """Return whether kernels can assign points here.
+
+    Args:
+        scores: (batch, anchors, classes).
+        boxes: (batch, objects, 4).
+        topk: most points an object takes.
+    """
+    half_or_single = scores.dtype in (torch.float32, torch.float16, torch.bfloat16) and boxes.dtype == torch.float32
+    suits = half_or_single and topk <= KERNEL_TOPK and 0 < boxes.shape[1] <= KERNEL_OBJECTS
+    return suits and usable(scores.device)
+
+
+def _chunks(of_batch: tuple[Tensor, ...], pairs: int) -> list[tuple[Tensor, ...]]:
+    """Tensors of a batch, those of as many images together as their pairs of object and point allow.
+
+    All of them on a CPU, which measures candidates alone, and when compiled, which fuses what would need memory.
+
+    Args:
+        of_batch: (batch, ...) each.
+        pairs: of an image.
+    """
+    if supports_dynamic_shapes(of_batch[0].device) or torch.compiler.is_compiling():
+        return [of_batch]
+    images = max(1, CHUNK // pairs)
+    starts = range(0, len(of_batch[0]), images)
+    return [tuple(tensor[start : start + images] for tensor in of_batch) for start in starts]
+
+
+def _assign_all(
+    points: Tensor,
+    scores: Tensor,
+    predicted: Tensor,
+    boxes: Tensor,
+    classes: Tensor,
+    *,
+    topk: int,
+    alpha: float,
+    beta: float,
+    least_side: float,
+    eps: float,
+) -> Assignment:
+    """As `assign`, of all images at once."""
     candidate = inside(points, enlarged(boxes, least_side)) & (classes >= 0).unsqueeze(-1)
     measure, take = (
         (_measure_candidates, _take_picked) if supports_dynamic_shapes(scores.device) else (_measure_all, _take_dense)
     )
     overlap, metric = measure(scores, predicted, boxes, classes.clamp(min=0), candidate, alpha, beta)
-    return take(overlap, metric, min(topk, anchors), eps)
+    return take(overlap, metric, topk, eps)
 
 
 def _take_dense(overlap: Tensor, metric: Tensor, topk: int, eps: float) -> Assignment:
