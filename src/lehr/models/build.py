@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+from typing import Any
 
 import torch
+from torch.overrides import TorchFunctionMode
 
 from lehr.errors import InputError
 from lehr.models.anchor_head import AnchorHead
@@ -12,6 +15,13 @@ from lehr.models.batch_norm import take_single_values
 from lehr.models.detection import DetectionModel
 from lehr.models.family import find_family
 from lehr.plugins import resolve
+
+MAX_CLASSES = 100_000
+"""Classes of a model: several times those of the largest data sets."""
+MAX_NAME = 1_000
+"""Characters of a class name."""
+MAX_NAMES = 4 * 2**20
+"""Characters of all class names together, as the JSON of a weights file."""
 
 
 def build_model(
@@ -36,11 +46,12 @@ def build_model(
         anchors: anchors a level, for families that have anchors.
 
     Raises:
-        InputError: there is no such model, or no class.
+        InputError: there is no such model, or no class; or classes are too many, or their names too long.
     """
     family = find_family(name)
     if not names:
         raise InputError("A detector needs at least one class; the data set names none.")
+    _check_names(names)
     scale = family.scale(name)
     scale = dataclasses.replace(
         scale, depth=scale.depth if depth is None else depth, width=scale.width if width is None else width
@@ -51,6 +62,58 @@ def build_model(
         model: DetectionModel = build(name, names, imgsz, scale, *((anchors,) if family.anchors else ()))
     take_single_values(model)
     return model
+
+
+def tensor_shapes(
+    name: str, names: tuple[str, ...], *, depth: float | None = None, width: float | None = None, anchors: int = 3
+) -> dict[str, tuple[int, ...]] | None:
+    """The shapes of a model's tensors by name, without the memory for them.
+
+    Args:
+        name: a model of some family.
+        names: the class names.
+        depth: multiple of the blocks' repeats; None for that of the name.
+        width: multiple of the channels; None for that of the name.
+        anchors: anchors a level, for families that have anchors.
+
+    Returns:
+        None for a family, of another package, that cannot be built so: one that computes with its weights.
+
+    Raises:
+        InputError: as `build_model`.
+    """
+    try:
+        with _WithoutMemory():
+            model = build_model(name, names, depth=depth, width=width, anchors=anchors)
+    except (RuntimeError, NotImplementedError):
+        return None
+    return {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+
+
+class _WithoutMemory(TorchFunctionMode):
+    """Build layers without memory for their weights, which they all get from `torch.empty`.
+
+    Under `torch.device("meta")` the few numbers that a head computes are without memory too, for which torch loads its
+    compiler: a second.
+    """
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        return func(*args, **((kwargs or {}) | ({"device": "meta"} if func is torch.empty else {})))
+
+
+def _check_names(names: tuple[str, ...]) -> None:
+    """Check that class names can be kept in a weights file and be read again.
+
+    Raises:
+        InputError: they cannot.
+    """
+    if len(names) > MAX_CLASSES:
+        raise InputError(f"A detector has at most {MAX_CLASSES} classes; these are {len(names)}.")
+    longest = max(names, key=len)
+    if len(longest) > MAX_NAME:
+        raise InputError(f"A class name has at most {MAX_NAME} characters; '{longest[:40]}...' has {len(longest)}.")
+    if len(json.dumps(names)) > MAX_NAMES:
+        raise InputError(f"The class names are longer than {MAX_NAMES} characters together. Give shorter ones.")
 
 
 def anchor_head(model: DetectionModel) -> AnchorHead | None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from lehr.runtime.reading import open_file
+
 ENDING, STATE = ".safetensors", ".ckpt"
 """Endings of weights, and of the state of a run."""
 PICKLED = (".pt", ".pth")
@@ -46,7 +48,7 @@ def describe_foreign(path: Path) -> str:
             return f"is a folder. {_offer(path)}"
         if not path.exists():
             return _missing(path)
-        with path.open("rb") as file:
+        with open_file(path) as file:
             head = file.read(HEAD)
             size = file.seek(0, 2)
             file.seek(max(0, size - TAIL))

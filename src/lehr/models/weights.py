@@ -7,22 +7,23 @@ metrics.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
 from lehr.errors import InputError
-from lehr.models.build import anchor_head, build_model
+from lehr.models.build import anchor_head, build_model, tensor_shapes
 from lehr.models.class_rows import ClassTransfer, carry_classes
 from lehr.models.detection import DetectionModel
 from lehr.models.family import is_model
 from lehr.models.foreign_weights import ENDING, PICKLED, STATE, describe_foreign
+from lehr.models.tensor_file import DamagedTensors, Header, read_header, read_tensors
+from lehr.models.weights_metadata import WeightsMetadata, parse_metadata
 from lehr.runtime.atomic_write import atomic_file
 from lehr.technique import Section, State, Switch, Technique
 
@@ -99,21 +100,13 @@ def _in_order(encoded: bytes) -> tuple[bytes | memoryview, ...]:
 
 
 def read_metadata(path: Path) -> dict[str, str]:
-    """Metadata of a weights file.
+    """Metadata of a weights file, as text; those that a model is built of are checked.
 
     Raises:
-        InputError: the file is missing, is no safetensors file, is cut off, or was not written by Lehr.
+        InputError: the file is missing, is no safetensors file, is cut off, was not written by Lehr, or its metadata
+            are damaged.
     """
-    try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-    except (SafetensorError, OSError):
-        raise InputError(f"{path}: {describe_foreign(path)}") from None
-    if metadata.get("format") != FORMAT:
-        raise InputError(
-            f"{path}: has no Lehr metadata, so model and classes are unknown. Give weights that Lehr saved."
-        )
-    return dict(metadata)
+    return _opened(path)[0].metadata
 
 
 def names_weights(text: str | Path) -> bool:
@@ -132,26 +125,24 @@ def load_model(path: Path, device: torch.device | None = None) -> DetectionModel
     Raises:
         InputError: the file is missing, damaged, or does not fit the model it names.
     """
-    metadata = read_metadata(path)
-    try:
-        names = tuple(map(str, json.loads(metadata["names"])))
-        imgsz = int(metadata["imgsz"])
-        depth, width = (float(metadata[key]) if key in metadata else None for key in ("depth", "width"))
-        anchors = len(json.loads(metadata["anchors"])[0]) if "anchors" in metadata else 3
-        variant = metadata["model"]
-    except (KeyError, ValueError, TypeError, IndexError):
+    header, details = _opened(path)
+    if not is_model(details.model):
         raise InputError(
-            f"{path}: its metadata are damaged, so model and classes are unknown. Give weights as Lehr saved them."
-        ) from None
-    if not is_model(variant):
-        raise InputError(f"{path}: is of the model '{variant}', which is not here. Install the package that adds it.")
-    model = build_model(variant, names, imgsz, depth=depth, width=width, anchors=anchors)
-    with safe_open(path, framework="pt") as file:
-        state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+            f"{path}: is of the model '{details.model}', which is not here. Install the package that adds it."
+        )
+    names, imgsz = details.names, details.imgsz
+    if names is None or imgsz is None:
+        raise _damaged_metadata(path, "'names' is no list of class names" if names is None else "'imgsz' is missing")
+    depth, width, anchors = details.depth, details.width, details.anchors_a_level
+    shapes = tensor_shapes(details.model, names, depth=depth, width=width, anchors=anchors)
+    given = {name: tensor.shape for name, tensor in header.tensors.items()}
+    if shapes is not None and shapes != given:  # before memory is taken for a model that the file does not hold
+        raise InputError(f"{path}: does not fit {details.model}: {_difference(shapes, given)}.")
+    model = build_model(details.model, names, imgsz, depth=depth, width=width, anchors=anchors)
     try:
-        model.load_state_dict(state)
+        model.load_state_dict(_read(path, header, header.tensors))
     except RuntimeError as error:
-        raise InputError(f"{path}: does not fit {variant}: {error}") from None
+        raise InputError(f"{path}: does not fit {details.model}: {error}") from None
     return model.to(device or torch.device("cpu")).eval()
 
 
@@ -183,28 +174,79 @@ def take_fitting_weights(model: DetectionModel, path: Path) -> Transfer:
     Raises:
         InputError: the file is missing or damaged.
     """
-    metadata = read_metadata(path)
-    state = model.state_dict()
-    with safe_open(path, framework="pt") as file:
-        given = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
-    fitting = {name: value for name, value in given.items() if name in state and state[name].shape == value.shape}
-    classes, layers = carry_classes(model, given, _class_names(metadata))
+    header, details = _opened(path)
+    state, prefix = model.state_dict(), f"model.{len(model.model) - 1}."
+    fits = {name for name, each in header.tensors.items() if name in state and state[name].shape == each.shape}
+    classes_there = len(details.names or model.names)
+    of_classes = {prefix + name: len(rows) for name, rows in model.head.class_rows(classes_there).items()}
+    wanted = {
+        name
+        for name, rows in of_classes.items()
+        if name in header.tensors and header.tensors[name].shape == (rows, *state[name].shape[1:])
+    }
+    given = _read(path, header, fits | wanted)
+    fitting = {name: value for name, value in given.items() if name in fits}
+    classes, layers = carry_classes(model, given, details.names)
     fitting |= {name: value for name, value in layers.items() if value is not None}
     for name in [name for name, value in layers.items() if value is None]:
         fitting.pop(name, None)
     model.load_state_dict({**state, **fitting})
     anchors = any(name.endswith(".anchors") for name in fitting)
-    scale = "".join(f", {key} {metadata[key]}" for key in ("depth", "width") if key in metadata)
-    return Transfer(len(fitting), len(state), anchors, metadata["model"] + scale, classes)
+    factors = (("depth", details.depth), ("width", details.width))
+    scale = "".join(f", {key} {value}" for key, value in factors if value is not None)
+    return Transfer(len(fitting), len(state), anchors, details.model + scale, classes)
 
 
-def _class_names(metadata: Mapping[str, str]) -> tuple[str, ...] | None:
-    """The class names of a weights file; None where it has none."""
+def _opened(path: Path) -> tuple[Header, WeightsMetadata]:
+    """The header of a weights file and its metadata, checked.
+
+    Raises:
+        InputError: it is missing, is no safetensors file, is cut off, or its metadata are missing or damaged.
+    """
     try:
-        names = json.loads(metadata.get("names", "null"))
-    except ValueError:
-        return None
-    return tuple(map(str, names)) if isinstance(names, list) and names else None
+        header = read_header(path)
+    except (DamagedTensors, OSError):
+        raise InputError(f"{path}: {describe_foreign(path)}") from None
+    if header.metadata.get("format") != FORMAT:
+        raise InputError(
+            f"{path}: has no Lehr metadata, so model and classes are unknown. Give weights that Lehr saved."
+        )
+    try:
+        return header, parse_metadata(header.metadata)
+    except ValueError as error:
+        raise _damaged_metadata(path, str(error)) from None
+
+
+def _damaged_metadata(path: Path, what: str) -> InputError:
+    return InputError(
+        f"{path}: its metadata are damaged, so model and classes are unknown: {what}. Give weights as Lehr saved them."
+    )
+
+
+def _read(path: Path, header: Header, names: Iterable[str]) -> dict[str, Tensor]:
+    """Tensors of a weights file.
+
+    Raises:
+        InputError: the file has changed since its header was read, or cannot be read.
+    """
+    try:
+        return read_tensors(path, header, names)
+    except DamagedTensors as error:
+        raise InputError(f"{path}: is damaged ({error}). Copy it again.") from None
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}).") from None
+
+
+def _difference(own: Mapping[str, tuple[int, ...]], given: Mapping[str, tuple[int, ...]]) -> str:
+    """Say in what the tensors of a file are not those of a model."""
+    missing = [name for name in own if name not in given]
+    if missing:
+        return f"it lacks {len(missing)} of its {len(own)} tensors, such as {missing[0]}"
+    other = next((name for name in own if own[name] != given[name]), None)
+    if other is not None:
+        return f"{other} is {list(given[other])} and must be {list(own[other])}"
+    more = next(name for name in given if name not in own)
+    return f"it has more tensors than the model, such as {more[:100]}"
 
 
 def _rounded(anchors: Tensor) -> list[list[list[float]]]:

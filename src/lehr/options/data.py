@@ -9,6 +9,9 @@ from pydantic import Field, field_validator
 
 from lehr.options.base import ADDED_LATER, ON_RESUME, PER_MACHINE, OnResume, Options
 
+MAX_IMGSZ = 8192
+"""Largest image size, pixels: of options, and of weights that are read."""
+
 
 class DataOptions(Options):
     """Images, and their way to the model."""
@@ -17,7 +20,7 @@ class DataOptions(Options):
 
     data: Annotated[str, OnResume("the same, elsewhere"), PER_MACHINE] = "shapes"
     """A data YAML, a folder, a VOC folder, a COCO JSON, or `shapes` (generated); FORMAT:SOURCE names the format."""
-    imgsz: int | None = Field(None, ge=1)
+    imgsz: int | None = Field(None, ge=1, le=MAX_IMGSZ)
     """Image size, pixels: side of the model's square; rounded up to a multiple of 32 (unset: 640, for `shapes` 128)."""
     batch: int | float | Literal["auto"] = 16
     """Images a step; or `auto`, or a share of the device's memory such as 0.7, to have it measured."""

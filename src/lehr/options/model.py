@@ -9,6 +9,9 @@ from pydantic import Field, TypeAdapter, ValidationError, field_validator
 
 from lehr.options.base import Options
 
+MAX_SCALE, MAX_ANCHORS = 10, 20
+"""Largest multiple of depth and width, and most anchors a level: of options, and of weights that are read."""
+
 
 class ModelOptions(Options):
     """Model, and the start of its weights."""
@@ -17,9 +20,9 @@ class ModelOptions(Options):
 
     model: str = "yolov8n"
     """Model name: yolov8 or yolov5 with n, s, m, l or x; or yolov3-spp."""
-    depth: float | None = Field(None, gt=0, le=10)
+    depth: float | None = Field(None, gt=0, le=MAX_SCALE, allow_inf_nan=False)
     """Multiple of the blocks' repeats (unset: that of the model's name)."""
-    width: float | None = Field(None, gt=0, le=10)
+    width: float | None = Field(None, gt=0, le=MAX_SCALE, allow_inf_nan=False)
     """Multiple of the channels (unset: that of the model's name)."""
     weights: Path | None = None
     """Weights to start from, a .safetensors file; layers that fit are taken (unset: random weights)."""
@@ -27,7 +30,7 @@ class ModelOptions(Options):
     """Layers that stay as they are: the count of first layers, or names such as model.0,model.4.cv1 (unset: none)."""
     autoanchor: Literal["auto", "always", "off"] | bool = "auto"
     """Fit anchors to the data: `auto` where fewer than 98% of objects have one of like shape; `always`; or `off`."""
-    anchors: int = Field(3, ge=1, le=20)
+    anchors: int = Field(3, ge=1, le=MAX_ANCHORS)
     """Anchors a level, for families that have anchors."""
     frequency_bias: bool = False
     """Start the class biases at each class's share of the objects instead of all alike."""

@@ -50,7 +50,7 @@ def open_file(path: str | os.PathLike[str], limit: int | None = None, *, links: 
         OSError: it cannot be opened.
     """
     name = os.fspath(path)
-    _require_regular(os.stat(name) if links else os.lstat(name), name)  # before it is opened, which some devices notice
+    _require_regular(_status(name, links), name)  # before it is opened, which some devices notice
     try:
         handle = os.open(
             name, os.O_RDONLY | BINARY | NONBLOCK | (0 if links else NOFOLLOW) | getattr(os, "O_CLOEXEC", 0)
@@ -145,6 +145,13 @@ def _open_to_write(path: Path, how: int) -> BinaryIO:
     except BaseException:
         os.close(handle)
         raise
+
+
+def _status(name: str, links: bool) -> os.stat_result:
+    try:
+        return os.stat(name) if links else os.lstat(name)
+    except ValueError:  # a null byte, or text that no file system takes
+        raise OSError(errno.EINVAL, "has a character that no name of a file has", name) from None
 
 
 def _require_regular(status: os.stat_result, name: str) -> None:
