@@ -1,6 +1,11 @@
 """Lehr: a training system for YOLO detectors in which every technique is a part you can see and measure."""
 
-from __future__ import annotations
+import sys
+
+if sys.argv[:1] == ["-m"] and not sys.flags.safe_path:
+    _module = sys.orig_argv[-len(sys.argv)].removeprefix("-m")
+    if _module.partition(".")[0] == "lehr":  # `python -m lehr` would import from its working folder
+        del sys.path[0]
 
 from typing import TYPE_CHECKING, Any
 

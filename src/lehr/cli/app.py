@@ -10,6 +10,7 @@ from typing import NoReturn
 from cyclopts import App, CycloptsError, Parameter, UnknownOptionError
 
 from lehr.errors import InputError, LehrError
+from lehr.runtime.child_process import safe_environment
 from lehr.runtime.console import complain
 from lehr.runtime.standard_streams import safe_streams
 from lehr.runtime.system_errors import plain_system_errors
@@ -49,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run a command line and exit: 0 done, 1 failed, 2 bad input or options, 130 and 143 stopped by a signal."""
     # Of damaged tags, without the file's name. For all threads, since `catch_warnings` is not safe in several.
     warnings.filterwarnings("ignore", module=r"PIL\.TiffImagePlugin")
-    with safe_streams():
+    with safe_streams(), safe_environment():
         code = _code(sys.argv[1:] if arguments is None else arguments)
     sys.exit(code)
 

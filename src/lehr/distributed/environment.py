@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 import os
+import sys
 from dataclasses import dataclass
+from pathlib import Path
+
+FOLDER = "LEHR_PROCESSES"
+"""Variable that names the folder in which the processes of one machine meet."""
+LOOPBACK = "lo0" if sys.platform == "darwin" else "lo"
+"""The interface that no other machine reaches."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +27,7 @@ class World:
         attempt: how often they have been started again.
         max_attempts: how often they may be.
         looked_after: whether their parent is a launcher that watches them, rather than a shell, say.
+        folder: where they meet, of processes that `lehr` started on one machine; None where a port is for that.
     """
 
     launched: bool
@@ -31,6 +39,7 @@ class World:
     attempt: int = 0
     max_attempts: int = 0
     looked_after: bool = False
+    folder: Path | None = None
 
 
 def world() -> World:
@@ -47,7 +56,18 @@ def world() -> World:
         _number("TORCHELASTIC_RESTART_COUNT", 0),
         _number("TORCHELASTIC_MAX_RESTARTS", 0),
         "TORCHELASTIC_RUN_ID" in os.environ,
+        Path(os.environ[FOLDER]) if os.environ.get(FOLDER) else None,
     )
+
+
+def stay_on_this_machine(folder: Path) -> None:
+    """Have this process meet the others in a folder, and talk to them where no other machine can listen.
+
+    Args:
+        folder: of this user alone.
+    """
+    os.environ[FOLDER] = str(folder)
+    os.environ.update(GLOO_SOCKET_IFNAME=LOOPBACK, NCCL_SOCKET_IFNAME=LOOPBACK)
 
 
 def _number(name: str, default: int) -> int:

@@ -1,9 +1,9 @@
 """Joining the processes of a run, keeping touch with them, and telling what became of them.
 
 The processes are started by torch's elastic launcher, be it `torchrun` or `lehr train --device 0,1`, which tells each
-who it is by environment variables and offers a store of keys and values. In that store every process notes each second
-where it stands, so that when an exchange fails the message can name those who fell silent, and a process that fails
-notes why, so that the others end with the same message.
+who it is by environment variables. They share a store of keys and values: `torchrun`'s, or a folder on one machine. In
+it every process notes each second where it stands, so that when an exchange fails the message can name those who fell
+silent, and a process that fails notes why, so that the others end with the same message.
 """
 
 from __future__ import annotations
@@ -22,11 +22,12 @@ from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
-from torch.distributed import PrefixStore  # type: ignore[attr-defined]  # missing in its stubs
+from torch.distributed import FileStore, PrefixStore  # type: ignore[attr-defined]  # missing in its stubs
 from torch.distributed.rendezvous import rendezvous
 
 from lehr.distributed.collectives import PeerLost, RankFailed, Ranks, lost_touch
 from lehr.distributed.environment import World, world
+from lehr.distributed.folder_store import FolderStore, check_private
 from lehr.distributed.launch import stay_with
 from lehr.distributed.rendezvous import meet
 from lehr.errors import LehrError
@@ -82,7 +83,7 @@ class Group:
         """The run's folder, where the launcher starts the processes again; None at their first start."""
         if self._memory is None or not self._memory.check([FOLDER]):
             return None
-        return Path(self._memory.get(FOLDER).decode())
+        return Path(self._memory.get(FOLDER).decode("utf-8", "surrogateescape"))
 
     def remember(self, folder: Path) -> None:
         """Note the run's folder for the next start."""
@@ -200,11 +201,9 @@ def joined(device: torch.device, timeout: float) -> Iterator[Group]:
     if started.looked_after:
         stay_with(os.getppid())
     try:
-        memory, _, _ = next(iter(rendezvous("env://", timeout=timedelta(seconds=timeout))))
-        memory = getattr(memory, "underlying_store", memory)  # what outlives this start
-        store = PrefixStore(f"lehr/{meet(memory, ranks.rank, ranks.count, timeout)}", memory)
+        memory, store, torchs = _stores(started, timeout)
         if ranks.is_distributed:
-            _connect(store, ranks, device, timeout)
+            _connect(torchs, ranks, device, timeout)
     except (RuntimeError, ValueError) as error:
         raise PeerLost(
             f"Rank {started.rank} of {started.count} on {platform.node()} cannot reach the others: "
@@ -237,11 +236,35 @@ def joined(device: torch.device, timeout: float) -> Iterator[Group]:
                 dist.destroy_process_group()
 
 
+def _stores(started: World, timeout: float) -> tuple[Any, Any, Any]:
+    """What the processes share: what outlives this start of them, what is of this start only, and torch's own part.
+
+    Args:
+        started: what the launcher told.
+        timeout: seconds that a process waits for the others.
+
+    Raises:
+        PeerLost: they have not all come.
+    """
+    wait = timedelta(seconds=timeout)
+    if started.folder is not None:
+        check_private(started.folder)
+        folder = FolderStore(started.folder)
+        name = meet(folder, started.rank, started.count, timeout)
+        files = FileStore(str(started.folder / f"{name}.torch"), -1)
+        files.set_timeout(wait)
+        return folder, folder.within(name), files
+    memory, _, _ = next(iter(rendezvous("env://", timeout=wait)))
+    memory = getattr(memory, "underlying_store", memory)  # what outlives this start
+    store = PrefixStore(f"lehr/{meet(memory, started.rank, started.count, timeout)}", memory)
+    return memory, store, PrefixStore("group", store)
+
+
 def _connect(store: Any, ranks: Ranks, device: torch.device, timeout: float) -> None:
     cuda = device.type == "cuda"
     dist.init_process_group(
         "cpu:gloo,cuda:nccl" if cuda else "gloo",
-        store=PrefixStore("group", store),
+        store=store,
         rank=ranks.rank,
         world_size=ranks.count,
         # On CUDA the heartbeat is to speak first: NCCL ends the process without a message for people.

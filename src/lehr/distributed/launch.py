@@ -1,8 +1,8 @@
 """Starting the processes of a run on this machine, by torch's elastic launcher, and telling what became of them.
 
-The launcher finds a free port by itself, watches its processes, and starts all of them again when one is lost. They are
-told what to do by a file, and leave the end of the run in another: a run that ended as it should, be it with an error
-for people, is not to be started again.
+The launcher watches its processes, and starts all of them again when one is lost. They are told what to do by a file,
+meet in its folder, which nobody else can open, and leave the end of the run in another file: a run that ended as it
+should, be it with an error for people, is not to be started again.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ import json
 import logging
 import os
 import signal
-import sys
 import tempfile
 import threading
 import time
@@ -23,7 +22,9 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from lehr.distributed.folder_store import check_private
 from lehr.errors import Diverged, InputError, LehrError, Stopped
+from lehr.runtime.child_process import module_command, safe_environment
 from lehr.runtime.environment import preserve_random
 from lehr.runtime.signals import STOPPING, describe_signal
 
@@ -57,16 +58,16 @@ def _launch(job: Mapping[str, Any], processes: int, restarts: int) -> dict[str, 
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
-    with _silent_loggers(), _first_signal_raised(), tempfile.TemporaryDirectory(prefix="lehr-") as folder:
-        job_folder = Path(folder)
+    from lehr.distributed.one_machine import BACKEND
+
+    with _silent_loggers(), _first_signal_raised(), safe_environment(), private_folder() as job_folder:
         (job_folder / JOB).write_text(json.dumps({**job, "launcher": os.getpid()}), encoding="utf-8")
         wanted: dict[str, Any] = {
             "min_nodes": 1,
             "max_nodes": 1,
             "nproc_per_node": processes,
             "run_id": job_folder.name,
-            "rdzv_backend": "c10d",
-            "rdzv_endpoint": "localhost:0",
+            "rdzv_backend": BACKEND,
             "local_addr": "localhost",
             "max_restarts": restarts,
             "monitor_interval": 0.1,
@@ -78,7 +79,8 @@ def _launch(job: Mapping[str, Any], processes: int, restarts: int) -> dict[str, 
         config = LaunchConfig(**{name: value for name, value in wanted.items() if name in known})
         os.environ.setdefault("TORCH_ELASTIC_SHUTDOWN_TIMEOUT", str(SHUTDOWN))
         try:
-            elastic_launch(config, sys.executable)("-m", "lehr.engine.worker", str(job_folder))
+            python, *arguments = module_command("lehr.engine.worker", str(job_folder))
+            elastic_launch(config, python)(*arguments)
         except SignalException as error:
             outcome = read_outcome(job_folder)
             if outcome is None:
@@ -98,6 +100,27 @@ def _launch(job: Mapping[str, Any], processes: int, restarts: int) -> dict[str, 
         raise LehrError("The processes ended without a result.")
     _raise(outcome)
     return outcome
+
+
+@contextlib.contextmanager
+def private_folder() -> Iterator[Path]:
+    """Make a folder for temporary files that only this user can open, and remove it at the end.
+
+    Raises:
+        LehrError: the file system lets others in.
+    """
+    with tempfile.TemporaryDirectory(prefix="lehr-") as name:
+        folder = Path(name)
+        check_private(folder)
+        with contextlib.ExitStack() as held:
+            if os.name == "posix":  # a lock keeps what cleans up old files away from it
+                import fcntl
+
+                handle = os.open(folder, os.O_RDONLY)
+                held.callback(os.close, handle)
+                with contextlib.suppress(OSError):
+                    fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            yield folder
 
 
 @functools.cache

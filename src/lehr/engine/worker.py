@@ -14,7 +14,7 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
-from lehr.distributed.environment import world
+from lehr.distributed.environment import stay_on_this_machine, world
 from lehr.distributed.launch import JOB, OUTCOME, stay_with, write_outcome
 from lehr.runtime.console import complain
 from lehr.runtime.malloc import tune_malloc
@@ -33,6 +33,7 @@ def main(place: Path) -> int:
     """
     tune_malloc()  # before torch is imported
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # its warnings of lost connections are stacks of C++
+    stay_on_this_machine(place)
     job, rank = json.loads((place / JOB).read_text(encoding="utf-8")), world().rank
     stay_with(job["launcher"])
     if rank == 0 and world().attempt:  # what those before said that were lost all the same

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Mapping
@@ -15,6 +14,7 @@ from typing import Any
 
 from lehr.checkpoint.results_csv import RESULTS
 from lehr.errors import LehrError
+from lehr.runtime.child_process import start_module
 from lehr.search.fitness import read_epochs
 from lehr.studies.worker import TRIAL_MODULE
 
@@ -61,12 +61,7 @@ def measure_epoch(options: Mapping[str, Any], cores: tuple[int, ...]) -> Estimat
         job.write_text(json.dumps({**told, "worker": os.getpid(), "cores": list(cores)}), encoding="utf-8")
         began = time.monotonic()
         with Path(place, "log").open("wb") as log:
-            process = subprocess.Popen(
-                [sys.executable, "-m", TRIAL_MODULE, str(job)],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-            )
+            process = start_module(TRIAL_MODULE, str(job), stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         try:
             while process.poll() is None and not read_epochs(folder / RESULTS):
                 time.sleep(POLL_SECONDS)

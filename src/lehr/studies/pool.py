@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from lehr.distributed.launch import SHUTDOWN
 from lehr.errors import InputError, LehrError
+from lehr.runtime.child_process import start_module
 from lehr.runtime.stop_request import StopRequest
 from lehr.search.records import Record, Value
 from lehr.studies.progress import StudyConsole
@@ -187,8 +188,8 @@ class WorkerPool:
         """Start a worker."""
         local, cores = self.plan.places[number]
         job = replace(self.plan.job, local={**self.plan.job.local, **local}, cores=cores)
-        process = subprocess.Popen(
-            [sys.executable, "-m", "lehr.studies.worker"],
+        process = start_module(
+            "lehr.studies.worker",
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

@@ -26,6 +26,7 @@ from lehr.checkpoint.results_csv import RESULTS
 from lehr.checkpoint.run_folder import LAST, PREVIOUS, is_held, only_writer
 from lehr.distributed.launch import SHUTDOWN, stay_with
 from lehr.errors import InputError, LehrError
+from lehr.runtime.child_process import start_module
 from lehr.runtime.signals import STOPPING
 from lehr.search.fitness import Epoch, Fitness, parse_fitness, read_epochs
 from lehr.search.study_types import Search, search_of
@@ -189,9 +190,9 @@ class Worker:
         told: dict[str, Any] = {"options": dict(options), "folder": str(folder), "outcome": str(outcome)}
         told |= {"worker": os.getpid(), "cores": list(self.job.cores)}
         job.write_text(json.dumps(told), encoding="utf-8")
-        command = [sys.executable, "-m", self.job.trial_module, str(job)]
         with folder.with_suffix(".log").open("ab") as log:
-            return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log), outcome
+            started = start_module(self.job.trial_module, str(job), stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+            return started, outcome
 
     def _watch(self, trial: Trial, process: subprocess.Popen[bytes], folder: Path) -> tuple[Result | None, list[Epoch]]:
         """Follow a run to its end: report its epochs, end it where it is pruned or the worker is stopped.

@@ -1,0 +1,63 @@
+"""Python processes started from this one, which import nothing from the folder in which they work.
+
+`python -m` looks for every module in the working folder first. That is often one that somebody else filled, a data set
+or a run, and a file `yaml.py` in it would be run. So all of Lehr's processes are started here.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+SAFE_PATH, PYTHON_PATH = "PYTHONSAFEPATH", "PYTHONPATH"
+
+
+def module_command(module: str, *arguments: str) -> list[str]:
+    """Return the command that runs a module with this interpreter, without its working folder among the modules.
+
+    Args:
+        module: its full name.
+        arguments: of it.
+    """
+    return [sys.executable, "-P", "-m", module, *arguments]
+
+
+def start_module(module: str, *arguments: str, **options: Any) -> subprocess.Popen[Any]:
+    """Start a module in a process of its own.
+
+    Args:
+        module: its full name.
+        arguments: of it.
+        options: of `subprocess.Popen`, but for its environment.
+    """
+    return subprocess.Popen(module_command(module, *arguments), env={**os.environ, **_safe_variables()}, **options)
+
+
+@contextlib.contextmanager
+def safe_environment() -> Iterator[None]:
+    """Set the environment of this process so that what others start from it imports safely; put it back at the end."""
+    before = {name: os.environ.get(name) for name in (SAFE_PATH, PYTHON_PATH)}
+    os.environ.update(_safe_variables())
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+def _safe_variables() -> dict[str, str]:
+    """Variables by which a Python process, and those that it starts in turn, import safely.
+
+    An empty part of PYTHONPATH, as `:/my/modules` has it, is the working folder too.
+    """
+    variables = {SAFE_PATH: "1"}
+    if PYTHON_PATH in os.environ:
+        variables[PYTHON_PATH] = os.pathsep.join(filter(None, os.environ[PYTHON_PATH].split(os.pathsep)))
+    return variables
