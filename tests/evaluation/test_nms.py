@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -77,3 +79,24 @@ def test_nothing_above_the_confidence_is_nothing_found() -> None:
     boxes, scores = random_predictions(0)
     found = suppress(boxes, scores * 0.1, confidence=0.5)
     assert len(found.images) == 0 and found.boxes.shape == (0, 4)
+
+
+def test_on_an_accelerator_only_images_that_are_not_filled_are_done_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    boxes, scores = random_predictions(0, batch=4, anchors=100, classes=1)
+    boxes[2] = boxes[2, :1]  # a heap, of which one box is left
+    seen: list[tuple[int, int]] = []
+    keep_of_best = nms._keep_of_best
+
+    def counted(some: torch.Tensor, *rest: Any) -> Any:
+        seen.append((len(some), rest[1]))
+        return keep_of_best(some, *rest)
+
+    monkeypatch.setattr(nms, "_keep_of_best", counted)
+    monkeypatch.setattr(nms, "_keep_by_image", nms._keep_all_at_once)
+    monkeypatch.setattr(nms, "FIRST", 30)
+    found = suppress(boxes, scores, confidence=0.0, iou=0.7, max_det=5)
+    assert seen == [(4, 30), (1, 60), (1, 100)]
+    assert found.images.bincount().tolist() == [5, 5, 1, 5] and bool((found.images.diff() >= 0).all())
+    for image in range(4):
+        own = found.scores[found.images == image]
+        assert torch.equal(own, own.sort(descending=True).values)

@@ -10,6 +10,7 @@ import torch
 from lehr.data.batch import Batch
 from lehr.data.loader import Loader
 from lehr.data.requests import BatchRequest
+from lehr.runtime.device import side_stream
 
 
 class DevicePrefetcher:
@@ -47,7 +48,7 @@ class DevicePrefetcher:
                 yield moved
             return
         if self._stream is None:
-            self._stream = torch.cuda.Stream(self.device)  # type: ignore[no-untyped-call]
+            self._stream = side_stream(self.device, "input")
         ahead: Batch | None = None
         for batch in made:
             coming = self._begun(batch)

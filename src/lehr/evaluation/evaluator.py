@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from threading import Semaphore
 from typing import Any, Self
 
 import numpy as np
@@ -24,6 +25,7 @@ from lehr.evaluation.metrics import Metrics, evaluate_detections
 from lehr.evaluation.nms import Found, suppress
 from lehr.losses.loss import Loss
 from lehr.models.detection import DetectionModel
+from lehr.runtime.device import side_stream
 from lehr.sample import Sample
 from lehr.techniques.precision import Precision, autocast, input_dtype
 
@@ -68,6 +70,10 @@ class EvaluationStopped(Exception):
     """An evaluation that was left before its end."""
 
 
+PENDING = 3
+"""Batches at most whose detections are still to be found; each keeps its scores, 86 MB for 32 images of 80 classes."""
+
+
 class _Beside:
     """Finds the detections of batches, one after another: at once, or in a thread while the device goes on.
 
@@ -80,8 +86,12 @@ class _Beside:
     def __init__(self, device: torch.device, find: Callable[[Tensor, Tensor, Batch], Rows], beside: bool) -> None:
         self._device = device
         self._find = find
-        self._pool = ThreadPoolExecutor(1, "detections") if beside else None
-        self._stream: Any = torch.cuda.Stream(device) if beside else None  # type: ignore[no-untyped-call]
+        self._pool: ThreadPoolExecutor | None = None
+        self._room = Semaphore(PENDING)
+        if beside:
+            # A thread begins on the first device, and to touch that from another rank would take memory there.
+            self._pool = ThreadPoolExecutor(1, "detections", torch.cuda.set_device, (device,))
+            self._stream = side_stream(device, "detections")
         self._rows: list[Rows | Future[Rows]] = []
 
     def __enter__(self) -> Self:
@@ -92,13 +102,19 @@ class _Beside:
             self._pool.shutdown(cancel_futures=True)
 
     def give(self, boxes: Tensor, scores: Tensor, batch: Batch) -> None:
-        """Submit a batch; its detections are found in the order of submission."""
+        """Submit a batch; its detections are found in the order of submission.
+
+        Waits while too many are pending.
+        """
         if self._pool is None:
             self._rows.append(self._find(boxes, scores, batch))
             return
         ready = torch.cuda.Event()  # type: ignore[no-untyped-call]
         ready.record(torch.cuda.current_stream(self._device))
-        self._rows.append(self._pool.submit(self._on_stream, ready, boxes, scores, batch))
+        self._room.acquire()
+        rows = self._pool.submit(self._on_stream, ready, boxes, scores, batch)
+        rows.add_done_callback(lambda _: self._room.release())
+        self._rows.append(rows)
 
     def all(self) -> list[Rows]:
         """Wait for the detections of all batches, in their order."""

@@ -9,7 +9,7 @@ from torch import Tensor
 from torchvision.ops import batched_nms, box_iou
 
 FIRST, CANDIDATES = 1024, 8192
-"""Best scored (point, class) pairs of an image that enter the suppression at first, and where those do not fill it."""
+"""Best scored (point, class) pairs of an image that enter the suppression: at first, and where those do not fill it."""
 AT_ONCE = 2**26
 """Most pairs of boxes that are compared at once on an accelerator."""
 ROUNDS = 8
@@ -99,20 +99,33 @@ def _keep_by_image(
 def _keep_all_at_once(
     boxes: Tensor, scores: Tensor, classes: int, confidence: float, iou: float, max_det: int
 ) -> tuple[Tensor, Tensor]:
-    """The same with shapes that do not depend on the data: on an accelerator the host looks a few times in all."""
-    parts = []
-    for count in (FIRST, CANDIDATES):
-        count = min(count, scores.shape[1])
-        images = max(1, AT_ONCE // count**2)
-        parts = [
-            _keep_of_best(boxes[i : i + images], scores[i : i + images], count, classes, confidence, iou, max_det)
-            for i in range(0, len(boxes), images)
-        ]
-        if count == scores.shape[1] or not bool(torch.stack([lacks for _, _, lacks in parts]).any()):
+    """The same for many images at once: on an accelerator the host looks a few times in all.
+
+    Images that are not filled by their best candidates are done again with twice as many, the others are not.
+    """
+    images, pairs = [], []
+    open_images = torch.arange(len(boxes), device=boxes.device)
+    count, largest = min(FIRST, scores.shape[1]), min(CANDIDATES, scores.shape[1])
+    while True:
+        some = torch.split(open_images, max(1, AT_ONCE // count**2))
+        parts = [_keep_of_best(*_of(each, boxes, scores), count, classes, confidence, iou, max_det) for each in some]
+        keep, pair, lacks = (torch.cat(tensors) for tensors in zip(*parts, strict=True))
+        if count == largest:
+            lacks = torch.zeros_like(lacks)
+        place, rank = (keep & ~lacks.unsqueeze(1)).nonzero(as_tuple=True)
+        images.append(open_images[place])
+        pairs.append(pair[place, rank])
+        open_images = open_images[lacks]
+        if not len(open_images):
             break
-    keep, pair = (torch.cat(tensors) for tensors in list(zip(*parts, strict=True))[:2])
-    image, rank = keep.nonzero(as_tuple=True)
-    return image, pair[image, rank]
+        count = min(2 * count, largest)
+    image, order = torch.cat(images).sort(stable=True)
+    return image, torch.cat(pairs)[order]
+
+
+def _of(images: Tensor, boxes: Tensor, scores: Tensor) -> tuple[Tensor, Tensor]:
+    """Boxes and scores of some images; without a copy where they are all."""
+    return (boxes, scores) if len(images) == len(boxes) else (boxes[images], scores[images])
 
 
 def _keep_of_best(
@@ -121,8 +134,8 @@ def _keep_of_best(
     """Select among the best candidates of some images.
 
     Returns:
-        bool (images, count), kept; int64 (images, count), their (point, class) pairs, best first; and (), whether an
-        image has fewer than `max_det`, and further candidates.
+        bool (images, count), kept; int64 (images, count), their (point, class) pairs, best first; and bool (images,),
+        whether an image has fewer than `max_det`, and further candidates.
     """
     top = scores.topk(count)
     class_ids = top.indices % classes
@@ -140,5 +153,5 @@ def _keep_of_best(
             before = keep
             keep = valid & (torch.bmm(rivals_by, keep.to(rivals_by.dtype).unsqueeze(2)).squeeze(2) == 0)
         settled = bool((keep == before).all())
-    lacks = (valid.all(1) & (keep.sum(1) < max_det)).any()
+    lacks = valid.all(1) & (keep.sum(1) < max_det)
     return keep & (keep.cumsum(1) <= max_det), top.indices, lacks

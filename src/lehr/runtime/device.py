@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import os
+from typing import Any
 
 import torch
 
@@ -73,6 +75,19 @@ def configure_backend(device: torch.device, processes: int = 1) -> None:
         torch.set_flush_denormal(True)
     elif device.type == "cuda":
         torch.backends.cudnn.benchmark = not torch.are_deterministic_algorithms_enabled()
+
+
+@functools.cache
+def side_stream(device: torch.device, purpose: str) -> Any:
+    """Return the CUDA stream that a process has for a purpose, made once.
+
+    Torch's allocator keeps free memory apart by stream: a new one for each epoch would take new memory each time.
+
+    Args:
+        device: a CUDA device.
+        purpose: what runs on it, e.g. "input".
+    """
+    return torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
 
 
 def set_deterministic(on: bool) -> None:
