@@ -148,6 +148,25 @@ class SPPF(nn.Module):
         return out
 
 
+class Upsample(nn.Upsample):
+    """Nearest-neighbour upsampling by 2, in the type of its features.
+
+    It copies values, so nothing is gained by the float32 that autocast would compute it in, and what is concatenated
+    with its result would become float32 too.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(scale_factor=2, mode="nearest")
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Features (batch, c, h, w) to (batch, c, 2 h, 2 w)."""
+        kind = x.device.type
+        if not torch.is_autocast_enabled(kind):
+            return super().forward(x)
+        with torch.autocast(kind, enabled=False):
+            return super().forward(x)
+
+
 class Concat(nn.Module):
     """Concatenation along the channels; a layer of its own so that layers keep their published numbers."""
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from lehr.models.anchor_head import AnchorHead, AnchorPrediction
-from lehr.models.blocks import SPP, Bottleneck, Concat, Conv
+from lehr.models.blocks import SPP, Bottleneck, Concat, Conv, Upsample
 from lehr.models.detection import DetectionModel
 from lehr.models.scale import Scale
 
@@ -55,14 +55,14 @@ class YOLOv3(DetectionModel):
                 Conv(c(1024), c(512)),  # 14, on the way up
                 Conv(c(512), c(1024), 3),  # 15, stride 32, to the head
                 Conv(c(512), c(256)),
-                nn.Upsample(scale_factor=2, mode="nearest"),
+                Upsample(),
                 Concat(),
                 Bottleneck(c(256) + c(512), c(512), False, (1, 3)),  # 19
                 bottlenecks(c(512), 1, False),
                 Conv(c(512), c(256)),  # 21, on the way up
                 Conv(c(256), c(512), 3),  # 22, stride 16, to the head
                 Conv(c(256), c(128)),
-                nn.Upsample(scale_factor=2, mode="nearest"),
+                Upsample(),
                 Concat(),
                 Bottleneck(c(128) + c(256), c(256), False, (1, 3)),  # 26
                 bottlenecks(c(256), n(2), False),  # 27, stride 8, to the head

@@ -8,7 +8,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from lehr.models.anchor_head import AnchorHead, AnchorPrediction
-from lehr.models.blocks import C3, SPPF, Concat, Conv
+from lehr.models.blocks import C3, SPPF, Concat, Conv, Upsample
 from lehr.models.detection import DetectionModel
 from lehr.models.scale import Scale
 
@@ -43,11 +43,11 @@ class YOLOv5(DetectionModel):
                 C3(c(1024), c(1024), n(3)),
                 SPPF(c(1024), c(1024)),  # 9
                 Conv(c(1024), c(512)),  # 10, on the way up and, for layer 22, down
-                nn.Upsample(scale_factor=2, mode="nearest"),
+                Upsample(),
                 Concat(),
                 C3(2 * c(512), c(512), n(3), False),  # 13, stride 16
                 Conv(c(512), c(256)),  # 14
-                nn.Upsample(scale_factor=2, mode="nearest"),
+                Upsample(),
                 Concat(),
                 C3(2 * c(256), c(256), n(3), False),  # 17, stride 8, to the head
                 Conv(c(256), c(256), 3, 2),

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from lehr.models.blocks import SPPF, C2f, Concat, Conv
+from lehr.models.blocks import SPPF, C2f, Concat, Conv, Upsample
 from lehr.models.detection import DetectionModel
 from lehr.models.dfl_head import DFLHead, DFLPrediction
 from lehr.models.scale import Scale
@@ -41,10 +41,10 @@ class YOLOv8(DetectionModel):
                 Conv(c(512), c(1024), 3, 2),  # 7, stride 32
                 C2f(c(1024), c(1024), n(3), True),
                 SPPF(c(1024), c(1024)),  # 9
-                nn.Upsample(scale_factor=2, mode="nearest"),
+                Upsample(),
                 Concat(),
                 C2f(c(1024) + c(512), c(512), n(3)),  # 12, stride 16
-                nn.Upsample(scale_factor=2, mode="nearest"),
+                Upsample(),
                 Concat(),
                 C2f(c(512) + c(256), c(256), n(3)),  # 15, stride 8, to the head
                 Conv(c(256), c(256), 3, 2),
