@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lehr.errors import LehrError
+from lehr.runtime.plain_text import one_line
 
 if TYPE_CHECKING:
     import supervision
@@ -75,9 +76,8 @@ class Detections:
     def summary(self) -> str:
         """The count of objects of each class, for people, e.g. "2 cat, 1 dog"; "nothing" without any."""
         counts = np.bincount(self.classes, minlength=len(self.names)).tolist()
-        return (
-            ", ".join(f"{count} {name}" for count, name in zip(counts, self.names, strict=True) if count) or "nothing"
-        )
+        named = zip(counts, self.names, strict=True)
+        return ", ".join(f"{count} {one_line(name)}" for count, name in named if count) or "nothing"
 
     def as_dict(self) -> dict[str, Any]:
         """The image and its objects as JSON can hold them; with `fault` where the image could not be read."""

@@ -10,6 +10,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from lehr.runtime.plain_text import one_line
+
 SPLITS = ("train", "val", "test")
 BROKEN = frozenset(
     {
@@ -62,11 +64,12 @@ class Fault:
 
     @property
     def place(self) -> str:
-        """The file, with the line where there is one."""
-        return str(self.path) if self.line is None else f"{self.path}:{self.line}"
+        """The file, with the line where there is one; on one line, whatever the file is called."""
+        path = one_line(str(self.path))
+        return path if self.line is None else f"{path}:{self.line}"
 
     def __str__(self) -> str:
-        return f"{self.place}: {self.severity}: {self.message} [{self.kind}]"
+        return f"{self.place}: {self.severity}: {one_line(self.message)} [{self.kind}]"
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
-from lehr.runtime.plain_text import csv_cell, one_line, printable
+from lehr.runtime.plain_text import as_json, csv_cell, entry, one_line, printable
 
 
 @pytest.mark.parametrize(
@@ -36,3 +38,16 @@ def test_a_formula_becomes_text(text: str) -> None:
 @pytest.mark.parametrize("text", ["-1.5", "+2", "1e-4", "-inf", "0.5", "cat", "a=b", ""])
 def test_numbers_and_words_stay(text: str) -> None:
     assert csv_cell(text) == text
+
+
+def test_the_further_lines_of_an_entry_are_indented_once() -> None:
+    shown = entry("a\nlehr: b\x1b\n  c\r\n        d")
+    assert shown == "a\n      lehr: b\\x1b\n        c\\r\n        d" and entry(shown) == shown
+
+
+def test_json_has_escapes_and_stays_the_same_data() -> None:
+    content = {"猫\x9b": ["\x1b]0;\x07\x7f", "\ud800\u202e", "a\nb", "\\u0041 \\", 1.5]}
+    for indent in (None, 1):
+        text = as_json(content, indent)
+        assert json.loads(text) == content and "猫" in text
+        assert not any(not letter.isprintable() and letter != "\n" for letter in text) and text.encode()

@@ -70,3 +70,18 @@ def test_a_file_is_appended_to_or_written_anew(tmp_path: Path) -> None:
     with open_overwrite(path) as file:
         file.write(b"c")
     assert path.read_bytes() == b"c"
+
+
+@unix
+def test_what_a_file_is_called_elsewhere_stays_as_it_is(tmp_path: Path) -> None:
+    victim, path = tmp_path / "victim", tmp_path / "log"
+    for act, expected in ((open_append, b"keptnew"), (open_overwrite, b"new")):
+        victim.write_text("kept")
+        victim.chmod(0o600)
+        path.unlink(missing_ok=True)
+        path.hardlink_to(victim)
+        with act(path) as file:
+            file.write(b"new")
+        assert victim.read_text() == "kept" and path.read_bytes() == expected
+        assert path.stat().st_mode & 0o777 == 0o600 and victim.stat().st_nlink == 1
+        assert {each.name for each in tmp_path.iterdir()} == {"victim", "log"}

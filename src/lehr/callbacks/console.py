@@ -27,6 +27,7 @@ from lehr.callbacks.events import (
 from lehr.evaluation.background import describe_false_positives
 from lehr.evaluation.metrics import ClassMetrics, Metrics
 from lehr.runtime.console import Console, duration
+from lehr.runtime.plain_text import one_line
 
 TEXT_SECONDS = 1.0
 """Seconds between two texts behind the bar."""
@@ -125,8 +126,9 @@ class ConsoleCallback(Callback):
             patience = event.run.config.schedule.patience
             self._output.say(f"No better result for {patience} epochs: stopped early (--patience).")
         self._output.say(
-            f"\nTrained in {duration(event.seconds)}. Best epoch {event.best_epoch + 1}, on the validation split:\n"
-            f"{class_table(event.metrics)}"
+            "",
+            f"Trained in {duration(event.seconds)}. Best epoch {event.best_epoch + 1}, on the validation split:",
+            *(f"  {line}" for line in class_table(event.metrics).split("\n")),  # begun by a class's name
         )
 
     def teardown(self, event: Teardown) -> None:
@@ -160,7 +162,8 @@ def class_table(metrics: Metrics) -> str:
 
     The averages over all detections that were kept have columns where they are not COCO's.
     """
-    every: list[tuple[str, Metrics | ClassMetrics]] = [("all", metrics), *metrics.classes.items()]
+    classes = [(one_line(name), each) for name, each in metrics.classes.items()]
+    every: list[tuple[str, Metrics | ClassMetrics]] = [("all", metrics), *classes]
     coco = {"mAP50": [each.map50 for _, each in every], "mAP50-95": [each.map for _, each in every]}
     averages = [each.map50_max_det for _, each in every], [each.map_max_det for _, each in every]
     kept = dict(zip(_names_kept(metrics.max_det), averages, strict=True))
@@ -171,7 +174,7 @@ def class_table(metrics: Metrics) -> str:
         **coco,
         **({} if _texts(kept) == _texts(coco) else kept),
     }
-    width = max([5, *(len(name) for name in metrics.classes)])
+    width = max([5, *(len(name) for name, _ in classes)])
     rows = [f"{'class':>{width}} {'instances':>9} {' '.join(f'{title:>6}' for title in numbers)}"]
     for place, (name, each) in enumerate(every):
         values = " ".join(_number(column[place], max(6, len(title))) for title, column in numbers.items())

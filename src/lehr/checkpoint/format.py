@@ -24,6 +24,7 @@ from lehr.checkpoint.packing import pack, unpack
 from lehr.checkpoint.run_folder import LAST, PREVIOUS
 from lehr.errors import InputError
 from lehr.runtime.atomic_write import atomic_file, flush_to_disk
+from lehr.runtime.reading import GIB, open_file, read_file
 
 FORMAT = "lehr-state-1"
 ABANDONED = "abandoned.ckpt"
@@ -34,6 +35,8 @@ END_LENGTH = 22
 CRC_LENGTH = 8
 """Hexadecimal digits of the checksum, the last bytes of the file."""
 LONGEST_COMMENT = 2**16 - 1
+CHECKPOINT_BYTES = 512 * GIB
+"""No checkpoint of a detector is nearly as large."""
 
 
 class DamagedCheckpoint(InputError):
@@ -169,22 +172,26 @@ def read_position(path: Path) -> Position:
         DamagedCheckpoint: the end is missing or damaged.
         OSError: the file cannot be read.
     """
-    with path.open("rb") as file:
+    with open_file(path, links=False) as file:
         size = file.seek(0, io.SEEK_END)
         file.seek(max(0, size - LONGEST_COMMENT - END_LENGTH))
         tail = file.read()
     return _position(path, tail)
 
 
-def read_checkpoint(path: Path) -> Checkpoint:
+def read_checkpoint(path: Path, *, links: bool = True) -> Checkpoint:
     """A checkpoint, checked as a whole before anything in it is interpreted.
+
+    Args:
+        path: the file.
+        links: whether it may be a link: where the user named it.
 
     Raises:
         DamagedCheckpoint: it is cut off, changed, not a checkpoint of Lehr's, or holds what is no data.
         InputError: there is no such file, or it cannot be read.
     """
     try:
-        data = path.read_bytes()
+        data = read_file(path, CHECKPOINT_BYTES, links=links)
     except FileNotFoundError:
         raise InputError(f"{path}: there is no such checkpoint.") from None
     except OSError as error:
@@ -227,10 +234,10 @@ def newest_checkpoint(
     """
     damage: list[str] = []
     for path in (folder / LAST, folder / PREVIOUS):
-        if not path.exists():
+        if not (path.exists() or path.is_symlink()):
             continue
         try:
-            checkpoint = read_checkpoint(path)
+            checkpoint = read_checkpoint(path, links=False)
         except InputError as error:
             damage.append(str(error))
             continue

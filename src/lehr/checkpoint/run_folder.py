@@ -14,14 +14,17 @@ from filelock import FileLock, Timeout
 
 from lehr.config import TrainConfig
 from lehr.errors import InputError
-from lehr.runtime.atomic_write import atomic_file
+from lehr.runtime.atomic_write import atomic_file, is_temporary
+from lehr.runtime.plain_text import one_line
+from lehr.runtime.reading import NotRegular, open_overwrite, read_start
 
 CONFIG, LOCK, LOG = "config.yaml", ".lock", "train.log"
 LAST, PREVIOUS = "last.ckpt", "previous.ckpt"
 HOLDER = ".lock.holder"
 """File that names the lock's holder; apart from the lock, whose content some file systems use."""
-OURS = {LOCK, HOLDER, f".{CONFIG}.tmp"}
-"""Files that a run killed at its very beginning may have left."""
+HOLDER_BYTES = 1000
+"""What is shown of the holder's name at most."""
+REMOVE_IT = "Remove it, or put a copy in its place: the files of a run are regular files, not links."
 
 
 def make_run_folder(project: Path, name: str | None, default: str = "train") -> Path:
@@ -73,9 +76,21 @@ def write_config(config: TrainConfig, folder: Path) -> None:
 def discard(folder: Path) -> None:
     """Remove a run that has not begun: only what Lehr made, and the folder if nothing else is in it."""
     with contextlib.suppress(OSError):
-        for name in (CONFIG, LOG, *OURS):
-            (folder / name).unlink(missing_ok=True)
+        for path in folder.iterdir():
+            if path.name in (CONFIG, LOG) or _is_left(path.name):
+                path.unlink()
         folder.rmdir()
+
+
+def refuse_link(path: Path) -> None:
+    """Refuse a file of a run's folder that is a link, or no regular file, before it is used.
+
+    Raises:
+        InputError: it is.
+    """
+    with contextlib.suppress(OSError, ValueError):
+        if path.is_symlink() or (path.exists() and not path.is_file()):
+            raise InputError(f"{path}: is {'a link' if path.is_symlink() else 'no regular file'}. {REMOVE_IT}")
 
 
 @contextmanager
@@ -94,10 +109,10 @@ def only_writer(folder: Path) -> Iterator[None]:
             f"{folder}: is being trained by {_holder(folder)}. A run has one writer: wait for it, or stop it first."
         ) from None
     except OSError as error:
+        refuse_link(path)
         raise InputError(f"{path}: cannot be written ({error.strerror}).") from None
-    with contextlib.suppress(OSError):  # a full disk: the lock holds all the same
-        (folder / HOLDER).write_text(f"process {os.getpid()} on {platform.node()}", encoding="utf-8")
     try:
+        _write_holder(folder / HOLDER)
         yield
     finally:
         lock.release()
@@ -116,19 +131,40 @@ def is_held(folder: Path) -> bool:
         return False
 
 
+def _write_holder(path: Path) -> None:
+    """Write which process this is.
+
+    Raises:
+        InputError: the file is a link, or no regular file.
+    """
+    try:
+        with open_overwrite(path) as file:
+            file.write(f"process {os.getpid()} on {platform.node()}".encode())
+    except NotRegular as error:
+        raise InputError(f"{path}: {error.strerror}. {REMOVE_IT}") from None
+    except OSError:  # a full disk: the lock holds all the same
+        pass
+
+
 def _holder(folder: Path) -> str:
     try:
-        return (folder / HOLDER).read_text(encoding="utf-8") or "another process"
+        text = read_start(folder / HOLDER, HOLDER_BYTES, links=False)
     except OSError:
         return "another process"
+    return one_line(text.decode(errors="replace")) or "another process"
 
 
 def _left_unbegun(folder: Path) -> bool:
     """Return whether a folder holds nothing but the leftovers of a run that was killed at its very beginning."""
-    if not folder.is_dir():
+    if folder.is_symlink() or not folder.is_dir():
         return False
-    names = {path.name for path in folder.iterdir()}
-    return bool(names) and names <= OURS
+    names = [path.name for path in folder.iterdir()]
+    return bool(names) and all(map(_is_left, names))
+
+
+def _is_left(name: str) -> bool:
+    """Return whether a file may have been left by a run that was killed at its very beginning."""
+    return name in (LOCK, HOLDER) or is_temporary(name, (CONFIG, HOLDER))
 
 
 def _is_run(name: str) -> bool:

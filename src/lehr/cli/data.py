@@ -85,6 +85,7 @@ def stats(data: Source) -> None:
     from lehr.data.faults import describe_faults
     from lehr.data.load import load_dataset
     from lehr.data.stats import describe
+    from lehr.runtime.plain_text import one_line
 
     dataset = load_dataset(data)
     described = describe(dataset)
@@ -110,7 +111,7 @@ def stats(data: Source) -> None:
         ]
     for name in dataset.names:
         own = [f"{each.objects[name]} in {each.images_with[name]}" for each in described.values()]
-        rows.append((f"{name}, objects in images", own))
+        rows.append((f"{one_line(name)}, objects in images", own))
     width = max(len(title) for title, _ in rows)
     for title, values in rows:
         say(f"{title:<{width}} " + " ".join(f"{value:>14}" for value in values))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -10,13 +9,14 @@ from typing import Any
 
 from lehr.errors import InputError
 from lehr.runtime.atomic_write import atomic_file
+from lehr.runtime.plain_text import as_json, printable
 from lehr.runtime.standard_streams import SafeStream
 
 
 def say(text: str) -> None:
-    """Print a line on the standard output; one that cannot be printed ends nothing."""
+    """Print lines on the standard output, control characters as escapes; what cannot be printed ends nothing."""
     output = SafeStream("stdout")
-    output.write(text + "\n")
+    output.write(printable(text) + "\n")
     output.flush()
 
 
@@ -94,11 +94,10 @@ def write_json(path: Path, content: Any) -> None:
     Raises:
         InputError: the file cannot be written.
     """
-    text = json.dumps(content, indent=1, ensure_ascii=False) + "\n"
+    text = as_json(content, indent=1) + "\n"
 
     def write(to: Path) -> None:
-        # A file name that is no text holds lone surrogates, which this writes as JSON's own \udcXX.
-        to.write_text(text, encoding="utf-8", errors="backslashreplace")
+        to.write_text(text, encoding="utf-8")
 
     if _is_device(path):
         write(path)

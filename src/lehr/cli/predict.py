@@ -60,6 +60,7 @@ def predict(
     from lehr.prediction.sources import check_images, find_images
     from lehr.runtime.console import complain
     from lehr.runtime.device import configure_backend
+    from lehr.runtime.plain_text import one_line
 
     if not sources:
         raise InputError("lehr predict: name at least one image, folder or glob.")
@@ -90,7 +91,7 @@ def predict(
             broken += 1
             continue
         found.append(detections.as_dict())
-        say(f"{detections.source}: {detections.summary()}")
+        say(f"{one_line(detections.source)}: {detections.summary()}")
         if folder is not None:
             _write_copy(folder, detections, taken)
     for fault in given.broken:

@@ -11,6 +11,7 @@ import numpy as np
 
 from lehr.data.groups import content_digest
 from lehr.data.write import write_dataset
+from lehr.runtime.plain_text import one_line
 from lehr.sample import Dataset, Fault, Sample, Severity
 
 CHANGES = "changes.txt"
@@ -85,7 +86,7 @@ def write_mended(mended: Mended, folder: Path) -> None:
     """
     lines = [f"mended: {fault}" for fault in mended.changed]
     lines += [f"not mended: {fault}" for fault in mended.left]
-    lines += [f"not in the copy: {path}" for path in mended.missing]
+    lines += [f"not in the copy: {one_line(str(path))}" for path in mended.missing]
     text = "\n".join(lines) + "\n"
     write_dataset(mended.dataset, "yolo", folder, {CHANGES: text.encode(errors="surrogateescape")})
 

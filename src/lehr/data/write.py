@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -14,6 +13,7 @@ import yaml
 
 from lehr.errors import InputError
 from lehr.runtime.atomic_write import atomic_dir
+from lehr.runtime.plain_text import as_json
 from lehr.sample import Dataset, Sample
 
 
@@ -135,7 +135,7 @@ def _write_coco(dataset: Dataset, folder: Path) -> None:
                 )
         content = {"images": images, "annotations": annotations, "categories": categories}
         path = folder / "annotations" / f"instances_{split}.json"
-        path.write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")
+        path.write_text(as_json(content), encoding="utf-8")
 
 
 def _coco_objects(sample: Sample) -> Iterator[tuple[int, list[float], dict[str, int]]]:

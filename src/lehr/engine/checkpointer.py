@@ -14,13 +14,16 @@ import torch
 from lehr.callbacks.dispatcher import Dispatcher
 from lehr.callbacks.events import ModelSave
 from lehr.checkpoint.format import Position
-from lehr.checkpoint.run_folder import LAST, PREVIOUS
+from lehr.checkpoint.results_csv import RESULTS
+from lehr.checkpoint.run_folder import CONFIG, LAST, PREVIOUS
 from lehr.checkpoint.snapshot import Blocks, snapshot, wait_for_snapshot
 from lehr.checkpoint.writer import BEST_WEIGHTS, LAST_WEIGHTS, AsyncWriter, SaveRequest, Weights
+from lehr.engine.preflight import PRECISION
 from lehr.engine.state import TrainState
 from lehr.errors import LehrError
 from lehr.evaluation.evaluator import Evaluation
 from lehr.models.weights import describe_model
+from lehr.runtime.atomic_write import clear_temporaries
 
 
 class Checkpointer:
@@ -185,5 +188,4 @@ class Checkpointer:
 
 def clear_leftovers(folder: Path) -> None:
     """Remove what a run that was killed while it wrote has left half-written."""
-    for path in folder.glob(".*.tmp"):
-        path.unlink(missing_ok=True)
+    clear_temporaries(folder, (LAST, BEST_WEIGHTS, LAST_WEIGHTS, RESULTS, CONFIG, PRECISION))

@@ -15,6 +15,7 @@ from lehr.models.build import anchor_head, build_model
 from lehr.models.class_rows import ClassTransfer
 from lehr.models.detection import DetectionModel
 from lehr.models.weights import take_fitting_weights
+from lehr.runtime.plain_text import one_line
 from lehr.sample import Sample
 from lehr.techniques.autoanchor import ENOUGH_RECALL, AutoAnchor, autoanchor, measure, object_sizes
 from lehr.techniques.class_weights import class_counts
@@ -75,7 +76,7 @@ def _give_values(
         anchors_given = transfer.anchors
         say(f"{transfer.taken} of {transfer.total} tensors start from {weights}; the others start random.")
         if transfer.taken < transfer.total / 2:
-            say(f"So few because they are of another model: {transfer.source}.")
+            say(f"So few because they are of another model: {one_line(transfer.source)}.")
         _report_classes(transfer.classes, model.names, weights, say)
         if options.frequency_bias and len(transfer.classes.carried) == len(model.names):
             say("--frequency-bias has no effect: all classes start from the weights.")
@@ -86,7 +87,7 @@ def _report_classes(classes: ClassTransfer, names: tuple[str, ...], weights: Pat
     """Report which classes start from weights that may have been trained for others."""
     carried, count = classes.carried, len(names)
     if classes.by == "name" and carried:
-        some = ", ".join(carried[:5]) + (", ..." if len(carried) > 5 else "")
+        some = ", ".join(map(one_line, carried[:5])) + (", ..." if len(carried) > 5 else "")
         rest = "" if len(carried) == count else "; the others start fresh"
         say(f"Class layers: {len(carried)} of {count} classes start from the weights, by name ({some}){rest}.")
     elif classes.by == "name":

@@ -15,7 +15,7 @@ from lehr.augment.closing import closing_epochs
 from lehr.augment.own_transforms import code_versions
 from lehr.callbacks.names import code_notice, split_code
 from lehr.checkpoint.format import Checkpoint, newest_checkpoint, read_checkpoint, read_position
-from lehr.checkpoint.run_folder import CONFIG, LAST, PREVIOUS, is_held
+from lehr.checkpoint.run_folder import CONFIG, LAST, PREVIOUS, is_held, refuse_link
 from lehr.checkpoint.writer import LAST_WEIGHTS
 from lehr.config import BEGUN_IN, TrainConfig, build_config
 from lehr.data.fingerprint import fingerprint, ignored_fingerprint
@@ -218,6 +218,7 @@ def _complete(path: Path) -> TrainConfig:
     Raises:
         InputError: it is missing, damaged, or lacks an option, so that a default would take the place of the run's own.
     """
+    refuse_link(path)
     given = read_mapping(path)
     missing = [name for name in option_names() if name not in given and name not in MAY_LACK]
     if missing:

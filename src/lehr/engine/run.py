@@ -19,7 +19,16 @@ from lehr.callbacks.events import PretrainRoutineEnd, PretrainRoutineStart, RunE
 from lehr.callbacks.loading import load_callbacks
 from lehr.checkpoint.format import abandon_last
 from lehr.checkpoint.results_csv import RESULTS, write_results
-from lehr.checkpoint.run_folder import CONFIG, LAST, LOG, discard, make_run_folder, only_writer, write_config
+from lehr.checkpoint.run_folder import (
+    CONFIG,
+    LAST,
+    LOG,
+    discard,
+    make_run_folder,
+    only_writer,
+    refuse_link,
+    write_config,
+)
 from lehr.config import TrainConfig
 from lehr.distributed.collectives import PeerLost, Ranks, check_divides
 from lehr.distributed.devices import own_device, processes_here
@@ -215,6 +224,7 @@ def _gone_on(
 
         def read() -> Resumption:
             held.enter_context(only_writer(folder))
+            refuse_link(folder / LOG)
             return open_run(folder, file, changes)
 
         resumption = ranks.broadcast_from_rank0(read)

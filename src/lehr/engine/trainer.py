@@ -159,7 +159,8 @@ class Trainer:
         )
         if self.config.speed.profile:
             profile = self.setup.profile
-            self._say(f"\nWhere the time went, over {profile.steps} steps:\n{profile.table()}")
+            for line in ("", f"Where the time went, over {profile.steps} steps:", *profile.table().split("\n")):
+                self._say(line)
             for line in profile.advice(self.config, state.precision):
                 self._say(line)
         return result

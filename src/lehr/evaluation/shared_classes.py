@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from lehr.errors import InputError
+from lehr.runtime.plain_text import one_line
 from lehr.sample import Sample
 
 NAMED = 10
@@ -134,4 +135,4 @@ def _listed(names: Sequence[str] | Counter[str]) -> str:
 
 def _cut(entries: Sequence[str]) -> str:
     more = [f"and {len(entries) - NAMED} more"] if len(entries) > NAMED else []
-    return ", ".join([*entries[:NAMED], *more])
+    return ", ".join([*map(one_line, entries[:NAMED]), *more])

@@ -1,23 +1,34 @@
-"""Writing files and folders so that they appear whole or not at all, through a power cut too."""
+"""Writing files and folders so that they appear whole or not at all, through a power cut too.
+
+What is being written has a name that nobody can foresee, so that nobody can lay a link there before; what a kill leaves
+of it is known by its pattern. Files and folders have the rights that the user's umask leaves.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import re
+import secrets
 import shutil
-import tempfile
-from collections.abc import Callable, Iterator
+import stat
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from lehr.errors import InputError
+from lehr.runtime.reading import create_beside
+
+TEMPORARY = re.compile(r"\.(?P<name>.+?)(\.[0-9a-f]{16})?\.tmp")
+"""Names of files that are being written: `.NAME.<16 random digits>.tmp`; without the digits by earlier versions."""
 
 
 @contextmanager
 def atomic_file(path: Path, remedy: str) -> Iterator[Path]:
     """A file to write beside another; it takes the other's name when the block ends, and goes when the block fails.
 
-    What was written is on the disk before the name changes, so a power cut leaves either the old file or the new one.
+    What was written is on the disk before the name changes, so a power cut leaves either the old file or the new one. A
+    link of that name is replaced, and not followed.
 
     Args:
         path: the file to be.
@@ -26,8 +37,10 @@ def atomic_file(path: Path, remedy: str) -> Iterator[Path]:
     Raises:
         InputError: it cannot be written.
     """
-    temporary = path.with_name(f".{path.name}.tmp")
+    temporary: Path | None = None
     try:
+        handle, temporary = create_beside(path)
+        os.close(handle)
         yield temporary
         flush_to_disk(temporary)
         temporary.replace(path)
@@ -35,8 +48,34 @@ def atomic_file(path: Path, remedy: str) -> Iterator[Path]:
     except OSError as error:
         raise InputError(f"{path}: cannot be written ({error.strerror}). {remedy}") from None
     finally:
-        with contextlib.suppress(OSError):  # a file system that has become read-only
-            temporary.unlink(missing_ok=True)
+        if temporary is not None:
+            with contextlib.suppress(OSError):  # a file system that has become read-only
+                temporary.unlink(missing_ok=True)
+
+
+def clear_temporaries(folder: Path, names: Collection[str]) -> None:
+    """Remove what processes that were killed have left half-written; nobody else may be writing these files.
+
+    Args:
+        folder: where.
+        names: the files that they wrote.
+    """
+    with contextlib.suppress(OSError):
+        for path in folder.iterdir():
+            with contextlib.suppress(OSError):
+                if is_temporary(path.name, names) and stat.S_ISREG(path.lstat().st_mode):
+                    path.unlink()
+
+
+def is_temporary(name: str, of: Collection[str]) -> bool:
+    """Return whether a file's name is that of a half-written file.
+
+    Args:
+        name: of the file.
+        of: the files that are written.
+    """
+    match = TEMPORARY.fullmatch(name)
+    return match is not None and match["name"] in of
 
 
 def flush_to_disk(path: Path) -> None:
@@ -74,12 +113,11 @@ def atomic_dir(folder: Path, write: Callable[[Path], None], remedy: str) -> None
     """
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+        temporary = _folder_beside(folder)
     except OSError as error:
         raise InputError(f"{folder}: cannot be made ({error.strerror}). {remedy}") from None
     try:
         write(temporary)
-        temporary.chmod(0o755)
         if folder.is_dir():
             folder.rmdir()
         temporary.rename(folder)
@@ -87,3 +125,12 @@ def atomic_dir(folder: Path, write: Callable[[Path], None], remedy: str) -> None
         raise InputError(f"{folder}: cannot be written ({error.strerror}). {remedy}") from None
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _folder_beside(folder: Path) -> Path:
+    """Make a folder beside another, of a name that nobody can foresee."""
+    while True:
+        temporary = folder.with_name(f".{folder.name}-{secrets.token_hex(8)}")
+        with contextlib.suppress(FileExistsError):
+            temporary.mkdir()
+            return temporary

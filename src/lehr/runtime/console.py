@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import logging
 from pathlib import Path
 from types import TracebackType
@@ -10,6 +11,9 @@ from typing import Any, Self, TextIO
 
 from rich.console import Console as RichConsole
 
+from lehr.errors import InputError
+from lehr.runtime.plain_text import MARGIN, entry, printable
+from lehr.runtime.reading import NotRegular, open_append
 from lehr.runtime.standard_streams import SafeStream
 
 LOGGER = logging.getLogger("lehr")
@@ -40,7 +44,7 @@ class TerminalHandler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Print a record's message, without its traceback."""
         with contextlib.suppress(OSError):
-            self._console.print(record.getMessage(), markup=False)
+            self._console.print(entry(record.getMessage()), markup=False)
 
 
 class LogFileHandler(logging.Handler):
@@ -48,19 +52,26 @@ class LogFileHandler(logging.Handler):
 
     Args:
         path: the file; left out where it cannot be opened.
+
+    Raises:
+        InputError: the file is a link, or no regular file.
     """
 
     def __init__(self, path: Path) -> None:
         super().__init__(logging.INFO)
         self._file: TextIO | None = None
-        with contextlib.suppress(OSError):
-            self._file = path.open("a", encoding="utf-8", errors="backslashreplace")
+        try:
+            self._file = io.TextIOWrapper(open_append(path), encoding="utf-8", errors="backslashreplace")
+        except NotRegular as error:
+            raise InputError(f"{path}: {error.strerror}. Remove it, or put a copy in its place.") from None
+        except OSError:
+            pass
 
     def emit(self, record: logging.LogRecord) -> None:
         """Append a record's message and traceback, and flush."""
         if self._file is not None:
             with contextlib.suppress(OSError, ValueError):
-                self._file.write(self.format(record) + "\n")
+                self._file.write(entry(self.format(record)) + "\n")
                 self._file.flush()
 
     def close(self) -> None:
@@ -120,17 +131,18 @@ class Console:
             LOGGER.setLevel(self._level)
         self._handlers = []
 
-    def say(self, text: str) -> None:
-        """Send a line, or several."""
+    def say(self, *entries: str) -> None:
+        """Send entries, usually of one line each; what further lines one has are indented."""
         if not self._silent:
-            LOGGER.info("%s", text)
+            for text in entries:
+                LOGGER.info("%s", entry(text))
 
 
 def complain(message: str) -> None:
     """Print an error on the standard error output."""
     output = SafeStream("stderr")
-    for number, line in enumerate(message.splitlines()):
-        output.write(f"{'lehr: ' if number == 0 else '      '}{line}\n")
+    for number, line in enumerate(printable(message).splitlines()):
+        output.write(f"{'lehr: ' if number == 0 else MARGIN}{line}\n")
     output.flush()
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import secrets
 import stat
 from io import FileIO
 from pathlib import Path
@@ -26,6 +27,11 @@ KINDS = (
 NONBLOCK = getattr(os, "O_NONBLOCK", 0)
 NOFOLLOW = getattr(os, "O_NOFOLLOW", 0)
 BINARY = getattr(os, "O_BINARY", 0)
+CLOEXEC = getattr(os, "O_CLOEXEC", 0)
+COPIED_LIMIT = 64 * MIB
+"""A file of several names that is appended to is copied first, up to this size."""
+LONGEST_NAME = 200
+"""Bytes of a file's name that the name of a temporary file repeats; file systems allow 255."""
 
 
 class NotRegular(OSError):
@@ -52,9 +58,7 @@ def open_file(path: str | os.PathLike[str], limit: int | None = None, *, links: 
     name = os.fspath(path)
     _require_regular(_status(name, links), name)  # before it is opened, which some devices notice
     try:
-        handle = os.open(
-            name, os.O_RDONLY | BINARY | NONBLOCK | (0 if links else NOFOLLOW) | getattr(os, "O_CLOEXEC", 0)
-        )
+        handle = os.open(name, os.O_RDONLY | BINARY | NONBLOCK | (0 if links else NOFOLLOW) | CLOEXEC)
     except OSError as error:
         if error.errno == errno.ELOOP and not links:
             raise NotRegular(errno.ELOOP, "is a symbolic link, which is not followed here", name) from None
@@ -103,6 +107,8 @@ def read_start(path: str | os.PathLike[str], count: int, *, links: bool = True) 
 def open_append(path: Path) -> BinaryIO:
     """Open a file to append to, made where it is missing; never through a link, never anything but a regular file.
 
+    A file that has further names (hard links) is copied first, so that nothing changes under these.
+
     Raises:
         NotRegular: the path is a link, or no regular file.
         OSError: it cannot be opened.
@@ -112,6 +118,8 @@ def open_append(path: Path) -> BinaryIO:
 
 def open_overwrite(path: Path) -> BinaryIO:
     """Open a file to write anew, made where it is missing; never through a link, never anything but a regular file.
+
+    A file that has further names (hard links) keeps its content under these.
 
     Raises:
         NotRegular: the path is a link, or no regular file.
@@ -126,11 +134,31 @@ def too_large(name: str, limit: int) -> TooLarge:
     return TooLarge(errno.EFBIG, f"is larger than {shown}, more than such a file has", name)
 
 
+def create_beside(path: Path, mode: int = 0o666) -> tuple[int, Path]:
+    """Create an empty file beside another, `.NAME.<16 random digits>.tmp`, which nobody can have laid a link at.
+
+    Args:
+        path: the other.
+        mode: its rights, less those that the umask takes away.
+
+    Returns:
+        The file, open for reading and writing, and its path.
+
+    Raises:
+        OSError: it cannot be created.
+    """
+    name = os.fsdecode(os.fsencode(path.name)[:LONGEST_NAME])
+    while True:
+        temporary = path.with_name(f".{name}.{secrets.token_hex(8)}.tmp")
+        with contextlib.suppress(FileExistsError):
+            return os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | NOFOLLOW | BINARY | CLOEXEC, mode), temporary
+
+
 def _open_to_write(path: Path, how: int) -> BinaryIO:
     name = os.fspath(path)
     with contextlib.suppress(FileNotFoundError):
         _require_regular(os.lstat(name), name)
-    flags = os.O_WRONLY | os.O_CREAT | NOFOLLOW | NONBLOCK | BINARY | getattr(os, "O_CLOEXEC", 0)
+    flags = os.O_WRONLY | os.O_CREAT | NOFOLLOW | NONBLOCK | BINARY | CLOEXEC
     try:  # emptied only when it is known to be a file: a link may have come in between
         handle = os.open(name, flags | (how & os.O_APPEND), 0o666)
     except OSError as error:
@@ -138,8 +166,12 @@ def _open_to_write(path: Path, how: int) -> BinaryIO:
             raise NotRegular(error.errno, "is a link or no regular file, which is not written to", name) from None
         raise
     try:
-        _require_regular(os.fstat(handle), name)
-        if how & os.O_TRUNC:
+        status = os.fstat(handle)
+        _require_regular(status, name)
+        if status.st_nlink > 1:
+            others, handle = handle, _replaced(path, status, keep=not how & os.O_TRUNC)
+            os.close(others)
+        elif how & os.O_TRUNC:
             os.ftruncate(handle, 0)
         return os.fdopen(handle, "ab" if how & os.O_APPEND else "wb")
     except BaseException:
@@ -152,6 +184,28 @@ def _status(name: str, links: bool) -> os.stat_result:
         return os.stat(name) if links else os.lstat(name)
     except ValueError:  # a null byte, or text that no file system takes
         raise OSError(errno.EINVAL, "has a character that no name of a file has", name) from None
+
+
+def _replaced(path: Path, status: os.stat_result, keep: bool) -> int:
+    """Put a file of its own in the place of one that has further names, and return it, open for writing.
+
+    Args:
+        path: the file.
+        status: what the system says of it; a copy has its rights.
+        keep: whether the file is a copy, else it is empty.
+    """
+    content = read_file(path, COPIED_LIMIT, links=False) if keep else b""
+    handle, temporary = create_beside(path, 0o600)
+    try:
+        os.chmod(temporary, stat.S_IMODE(status.st_mode) & 0o777)
+        with os.fdopen(handle, "wb", closefd=False) as file:
+            file.write(content)
+        temporary.replace(path)
+    except BaseException:
+        os.close(handle)
+        temporary.unlink(missing_ok=True)
+        raise
+    return handle
 
 
 def _require_regular(status: os.stat_result, name: str) -> None:

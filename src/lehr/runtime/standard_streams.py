@@ -8,12 +8,16 @@ and letters that the stream lacks are printed as `\\u732b`.
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import sys
+import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
+
+from lehr.runtime.plain_text import entry
 
 STANDARD = (0, 1, 2)
 """Descriptors of the standard input, output and error output."""
@@ -87,11 +91,11 @@ def safe_streams() -> Iterator[None]:
     """Make both streams of the process safe while the block runs, for a process of Lehr's own.
 
     Closed descriptors are opened on the null device first: otherwise the next file that is opened takes the number, and
-    a library's warning is written into a checkpoint.
+    a library's warning is written into a checkpoint. Warnings of libraries have no control characters meanwhile.
     """
     _open_missing()
     before = sys.stdout, sys.stderr
-    with Path(os.devnull).open("w", encoding="utf-8") as null:
+    with Path(os.devnull).open("w", encoding="utf-8") as null, _plain_warnings():
         sys.stdout = SafeStream("stdout", before[0] or null)
         sys.stderr = SafeStream("stderr", before[1] or null)
         try:
@@ -100,6 +104,31 @@ def safe_streams() -> Iterator[None]:
             sys.stdout, sys.stderr = before
             for stream in before:
                 _drain(stream)
+
+
+class _PlainFormatter(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        return entry(super().format(record))
+
+
+@contextmanager
+def _plain_warnings() -> Iterator[None]:
+    """Write control characters in warnings as escapes: those of `warnings`, and of loggers that nobody handles."""
+    formatted, last = warnings.formatwarning, logging.lastResort
+
+    def plain(*arguments: Any, **named: Any) -> str:
+        return entry(formatted(*arguments, **named).rstrip("\n")) + "\n"
+
+    warnings.formatwarning = plain
+    formatter = None if last is None else last.formatter
+    if last is not None:
+        last.setFormatter(_PlainFormatter())
+    try:
+        yield
+    finally:
+        warnings.formatwarning = formatted
+        if last is not None:
+            last.setFormatter(formatter)
 
 
 def _open_missing() -> None:

@@ -48,10 +48,11 @@ class StudyConsole(Console):
         self._ended_before: int | None = None
 
     def __enter__(self) -> Self:
+        super().__enter__()
         if self.is_terminal:
             self._live = Live(console=self.console, transient=True, refresh_per_second=2)
             self._live.start()
-        return super().__enter__()
+        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

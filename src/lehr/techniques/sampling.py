@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from lehr.options import DataOptions
 from lehr.rng import generator
+from lehr.runtime.plain_text import one_line
 from lehr.sample import Sample
 from lehr.techniques.background_share import why_no_background, with_background_share
 from lehr.techniques.image_weights import image_weights
@@ -104,7 +105,7 @@ def _describe_repeats(samples: Sequence[Sample], threshold: float, names: Sequen
     rarest = sorted(present.tolist(), key=lambda index: frequencies[index])
     rare = [index for index in rarest if frequencies[index] < threshold]
     factors = class_factors(frequencies, threshold)
-    named = ", ".join(f"{names[index]} {factors[index]:.3g}" for index in rare[:NAMED])
+    named = ", ".join(f"{one_line(names[index])} {factors[index]:.3g}" for index in rare[:NAMED])
     more = f" and {len(rare) - NAMED} more" if len(rare) > NAMED else ""
     mean = repeat_factors(samples, len(names), threshold).mean()
     return (
