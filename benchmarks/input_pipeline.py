@@ -19,9 +19,10 @@ from lehr.augment.colour import jitter_hsv
 from lehr.augment.draw import draw
 from lehr.augment.plan import plan_sample
 from lehr.augment.tiles import Plan
+from lehr.data.batch_makers import TrainBatches
 from lehr.data.cache import ImageStore, open_store
 from lehr.data.load import load_dataset
-from lehr.data.loader import Loader, TrainBatches
+from lehr.data.loader import Loader
 from lehr.data.requests import train_requests
 from lehr.options import AugmentOptions
 

@@ -17,9 +17,9 @@ tune_malloc()
 
 import torch  # noqa: E402
 
+from lehr.data.batch_makers import TrainBatches  # noqa: E402
 from lehr.data.cache import open_store  # noqa: E402
 from lehr.data.load import load_dataset  # noqa: E402
-from lehr.data.loader import TrainBatches  # noqa: E402
 from lehr.data.requests import train_requests  # noqa: E402
 from lehr.losses.build import build_loss  # noqa: E402
 from lehr.models.build import build_model  # noqa: E402

@@ -12,11 +12,12 @@ import torch
 
 from lehr.callbacks.callback import FunctionCallback
 from lehr.config import build_config
+from lehr.data.batch_makers import EvalBatches
 from lehr.data.cache import ImageStore
 from lehr.data.check import faults_of_split, refuse_unusable
 from lehr.data.faults import describe_faults
 from lehr.data.load import load_dataset, require_split
-from lehr.data.loader import EvalBatches, Loader
+from lehr.data.loader import Loader
 from lehr.data.requests import eval_requests
 from lehr.detections import Detections
 from lehr.errors import InputError, LehrError
@@ -210,7 +211,8 @@ class Detector:
         shared = share_classes(samples, model.names if one else dataset.names, model.names, data)
         samples = shared.samples
         store = ImageStore(samples, self._imgsz(imgsz))
-        loader = Loader(EvalBatches(store, self._imgsz(imgsz), square), workers)
+        pin = self.device.type == "cuda"
+        loader = Loader(EvalBatches(store, self._imgsz(imgsz), square), workers, pin, min(batch, len(samples)))
         requests = eval_requests(store, batch)
         with preserve_process_state(), tuned_malloc():
             configure_backend(self.device)

@@ -13,9 +13,10 @@ import torch
 from tests.conftest import MakeYolo
 
 from lehr.data.batch import Batch, pad_objects
+from lehr.data.batch_makers import EvalBatches, TrainBatches
 from lehr.data.cache import ImageStore, open_store
 from lehr.data.load import load_dataset
-from lehr.data.loader import EvalBatches, Loader, TrainBatches
+from lehr.data.loader import Loader
 from lehr.data.requests import BatchRequest, eval_requests, train_requests
 from lehr.errors import InputError
 from lehr.options import AugmentOptions
@@ -169,7 +170,7 @@ def test_too_little_memory_for_the_cache_is_said(samples: list[Sample], monkeypa
     assert "GiB" in said[0] and store(0)[0].shape == (64, 64, 3)
 
 
-def test_workers_do_not_free_what_the_run_left_to_the_garbage_collector(tmp_path: Path) -> None:
+def test_workers_do_not_free_what_the_run_left_to_the_garbage_collector(samples: list[Sample], tmp_path: Path) -> None:
     """A CUDA object that is freed in a forked process aborts it."""
     freed = tmp_path / "freed"
 
@@ -183,14 +184,15 @@ def test_workers_do_not_free_what_the_run_left_to_the_garbage_collector(tmp_path
 
     def collect(request: BatchRequest) -> Batch:
         gc.collect()
-        return cast(Batch, request.epoch)
+        return make(request)
 
+    make = EvalBatches(ImageStore(samples, 64), 64)
     gc.collect()
     gc.disable()
     try:
         Left()
         loader = Loader(cast(TrainBatches, collect), workers=1)
-        assert list(loader.batches([BatchRequest(7, [0])])) == [7]
+        assert [len(batch) for batch in loader.batches([BatchRequest(7, [0, 1])])] == [2]
         assert not freed.exists()
     finally:
         gc.enable()

@@ -159,9 +159,10 @@ def test_a_validation_over_processes_is_that_of_one(data: Path, tmp_path: Path) 
 
 def evaluated(weights: str, data: str, batch: int) -> dict[str, Any]:
     """The numbers of weights on a validation split, by all processes together, and the losses."""
+    from lehr.data.batch_makers import EvalBatches
     from lehr.data.cache import ImageStore
     from lehr.data.load import load_dataset
-    from lehr.data.loader import EvalBatches, Loader
+    from lehr.data.loader import Loader
     from lehr.data.requests import eval_requests
     from lehr.distributed.group import joined
     from lehr.evaluation.evaluator import evaluate

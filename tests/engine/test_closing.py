@@ -13,7 +13,7 @@ from tests.engine.runs import resume, run, stop_at, stopped_run
 
 from lehr.augment.closing import closing_epochs
 from lehr.checkpoint.format import read_checkpoint, write_checkpoint
-from lehr.data.loader import TrainBatches
+from lehr.data.batch_makers import TrainBatches
 from lehr.errors import Stopped
 
 

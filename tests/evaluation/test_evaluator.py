@@ -6,9 +6,10 @@ import pytest
 import torch
 from tests.conftest import MakeYolo
 
+from lehr.data.batch_makers import EvalBatches
 from lehr.data.cache import ImageStore
 from lehr.data.load import load_dataset
-from lehr.data.loader import EvalBatches, Loader
+from lehr.data.loader import Loader
 from lehr.data.requests import eval_requests
 from lehr.errors import InputError
 from lehr.evaluation.evaluator import Evaluation, evaluate

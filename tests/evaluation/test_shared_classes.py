@@ -14,10 +14,11 @@ from tests.commands import lehr
 from tests.conftest import MakeYolo
 from torch import Tensor, nn
 
+from lehr.data.batch_makers import EvalBatches
 from lehr.data.cache import ImageStore
 from lehr.data.check import faults_of_split
 from lehr.data.load import load_dataset
-from lehr.data.loader import EvalBatches, Loader
+from lehr.data.loader import Loader
 from lehr.data.requests import eval_requests
 from lehr.detector import Detector
 from lehr.errors import InputError

@@ -18,8 +18,8 @@ import torch
 
 from lehr.augment.plan import plan_sample
 from lehr.config import TrainConfig
+from lehr.data.batch_makers import TrainBatches
 from lehr.data.difficult import with_difficult
-from lehr.data.loader import TrainBatches
 from lehr.data.rectangles import rectangle
 from lehr.engine.data import epoch_requests
 from lehr.engine.model import start_model

@@ -13,8 +13,8 @@ from lehr.augment.mosaic import mosaic
 from lehr.augment.partners import Partners
 from lehr.augment.plan import plan_sample
 from lehr.augment.tiles import Plan
+from lehr.data.batch_makers import TrainBatches
 from lehr.data.cache import ImageStore
-from lehr.data.loader import TrainBatches
 from lehr.data.requests import BatchRequest, shard_requests, train_requests
 from lehr.distributed.collectives import Ranks
 from lehr.options import AugmentOptions

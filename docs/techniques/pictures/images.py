@@ -21,9 +21,9 @@ from lehr.augment.draw_on_device import draw_canvases
 from lehr.augment.gpu_plan import pack
 from lehr.augment.plan import plan_sample
 from lehr.config import build_config
+from lehr.data.batch_makers import TrainBatches
 from lehr.data.cache import ImageStore, open_store
 from lehr.data.load import load_dataset
-from lehr.data.loader import TrainBatches
 from lehr.data.rectangles import rectangle
 from lehr.data.requests import BatchRequest, train_requests
 from lehr.losses.anchor_matching import match

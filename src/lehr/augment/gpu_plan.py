@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -168,13 +168,21 @@ def _partner(plan: Plan | None, source: Source, width: int, height: int) -> list
     return _crops(plan, source, width, height)
 
 
-def pack_crops(plans: Sequence[PlannedCrops], width: int, height: int) -> PackedCanvases:
+def crop_bytes(planned: PlannedCrops) -> int:
+    """Bytes of all pixels of a canvas's crops."""
+    return sum(crop.pixels.size for crops in (planned.crops, planned.partner, planned.patch) for crop in crops)
+
+
+def pack_crops(
+    plans: Sequence[PlannedCrops], width: int, height: int, empty: Callable[..., NDArray[Any]] = np.empty
+) -> PackedCanvases:
     """The pixels and matrices of canvases whose images have been read.
 
     Args:
         plans: the canvases.
         width: of the canvases, pixels.
         height: of the canvases, pixels.
+        empty: from a shape and a type to the memory for the pixels.
     """
     blends = [(index, planned.plan.blend[1]) for index, planned in enumerate(plans) if planned.plan.blend is not None]
     gains = [(index, planned.plan.hsv) for index, planned in enumerate(plans) if planned.plan.hsv is not None]
@@ -202,7 +210,7 @@ def pack_crops(plans: Sequence[PlannedCrops], width: int, height: int) -> Packed
     return PackedCanvases(
         width,
         height,
-        torch.from_numpy(_pixels(canvases, used, widest)),
+        torch.from_numpy(_pixels(canvases, empty((used + widest + 1, 3), np.uint8), used)),
         torch.from_numpy(matrices[:, :, : 3 if tilted else 2].astype(np.float32)),
         torch.from_numpy(limits.astype(np.float32)),
         torch.from_numpy(locations),
@@ -218,8 +226,7 @@ def pack_crops(plans: Sequence[PlannedCrops], width: int, height: int) -> Packed
     )
 
 
-def _pixels(canvases: Sequence[Sequence[TileCrop]], used: int, widest: int) -> NDArray[np.uint8]:
-    pixels = np.empty((used + widest + 1, 3), np.uint8)
+def _pixels(canvases: Sequence[Sequence[TileCrop]], pixels: NDArray[np.uint8], used: int) -> NDArray[np.uint8]:
     pixels[0] = GREY
     pixels[used:] = 0
     start = 1

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from lehr.augment.draw_on_device import draw_canvases
 from lehr.augment.gpu_plan import PackedCanvases
+from lehr.data.block import Block
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +32,7 @@ class Batch:
         packed: the canvases that are still to be drawn, on the device; None once `images` are there.
         whole: the indices of all images of the batch, where this is one process's share of it; empty otherwise.
         idle: whether its image only stands in, since none was left for this process; it counts nothing then.
+        block: the memory that all of its tensors lie in, where that is one.
     """
 
     images: Tensor
@@ -43,6 +45,7 @@ class Batch:
     packed: PackedCanvases | None = None
     whole: tuple[int, ...] = ()
     idle: bool = False
+    block: Block | None = None
 
     @property
     def total(self) -> int:
@@ -60,14 +63,29 @@ class Batch:
     def to(self, device: torch.device) -> Batch:
         """Images, boxes and classes on a device, drawn there where they are not yet; the rest stays with the host.
 
-        Copies are asynchronous from pinned memory.
+        Copies are asynchronous from pinned memory; what lies in one block is copied at once.
         """
+        if self.block is not None and device.type == "cuda":
+            rest = self.block.to(device)
+            there = self.map(lambda _: next(rest))
+            images = there.images if there.packed is None else draw_canvases(there.packed)
+            return replace(self, images=images, boxes=there.boxes, classes=there.classes, packed=None, block=None)
 
         def moved(tensor: Tensor) -> Tensor:
             return tensor.to(device, non_blocking=True)
 
         images = moved(self.images) if self.packed is None else draw_canvases(self.packed.map(moved))
-        return replace(self, images=images, boxes=moved(self.boxes), classes=moved(self.classes), packed=None)
+        return replace(
+            self, images=images, boxes=moved(self.boxes), classes=moved(self.classes), packed=None, block=None
+        )
+
+    def in_block(self, block: Block) -> Batch:
+        """The same batch, whose tensors lie in a block; what stays with the host gets memory of its own.
+
+        Args:
+            block: its memory, used again when nothing refers to it.
+        """
+        return replace(self, indices=self.indices.clone(), placements=self.placements.clone(), block=block)
 
     def normalized(self, dtype: torch.dtype = torch.float32) -> Tensor:
         """The images as the model takes them: (batch, 3, height, width), 0 to 1.

@@ -74,6 +74,12 @@ class ImageStore:
             return resize(read_image(sample.path), width, height), (sample.width, sample.height)
         return self.slot(self._pixels, index), (sample.width, sample.height)
 
+    def unread(self, index: int) -> tuple[NDArray[np.uint8], tuple[int, int]]:
+        """An array of an image's shape, without its content, and width and height of the original."""
+        width, height = self._sizes[index].tolist()
+        sample = self.samples[index]
+        return np.broadcast_to(np.uint8(0), (height, width, 3)), (sample.width, sample.height)
+
     def slot(self, pixels: NDArray[np.uint8], index: int) -> NDArray[np.uint8]:
         """View (h, w, 3) of an image's pixels in a flat block."""
         width, height = self._sizes[index].tolist()

@@ -33,13 +33,17 @@ class DevicePrefetcher:
         self.mark: Callable[[str], None] = lambda stage: None
         self._stream: Any = None
 
-    def batches(self, requests: Sequence[BatchRequest]) -> Iterator[Batch]:
+    def batches(self, requests: Sequence[BatchRequest], then: Sequence[BatchRequest] = ()) -> Iterator[Batch]:
         """The batches of some requests, in order.
+
+        Args:
+            requests: what is asked for.
+            then: what is probably asked for after it; loading processes begin it rather than rest.
 
         Raises:
             InputError: an image cannot be read.
         """
-        made = self.loader.batches(requests)
+        made = self.loader.batches(requests, then)
         if self.device.type != "cuda":
             for batch in made:
                 self.mark("input")
@@ -49,24 +53,30 @@ class DevicePrefetcher:
             return
         if self._stream is None:
             self._stream = side_stream(self.device, "input")
-        ahead: Batch | None = None
+        ahead: tuple[Batch, Any] | None = None
         for batch in made:
             coming = self._begun(batch)
             if ahead is not None:
-                yield self._arrived(ahead)
+                yield self._arrived(*ahead)
             ahead = coming
         if ahead is not None:
-            yield self._arrived(ahead)
+            yield self._arrived(*ahead)
 
-    def _begun(self, batch: Batch) -> Batch:
-        """A batch on its way to the device."""
+    def _begun(self, batch: Batch) -> tuple[Batch, Any]:
+        """A batch on its way to the device, and the event of its arrival."""
+        arrival = torch.cuda.Event()  # type: ignore[no-untyped-call]
         with torch.cuda.stream(self._stream):
-            return batch.to(self.device)
+            moved = batch.to(self.device)
+            arrival.record(self._stream)
+        return moved, arrival
 
-    def _arrived(self, batch: Batch) -> Batch:
-        """A batch that what is asked of the device from here on may use; the host does not wait for it."""
+    def _arrived(self, batch: Batch, arrival: Any) -> Batch:
+        """A batch that what is asked of the device from here on may use; the host does not wait for it.
+
+        Nor does the device wait for what the stream does after this batch: the next one is on its way already.
+        """
         current = torch.cuda.current_stream(self.device)
-        current.wait_stream(self._stream)
+        current.wait_event(arrival)
         for tensor in (batch.images, batch.boxes, batch.classes):
             tensor.record_stream(current)
         self.mark("waiting")

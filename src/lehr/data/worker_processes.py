@@ -5,8 +5,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import multiprocessing
-import sys
-import warnings
+import signal
 import weakref
 from collections.abc import Callable, Iterator
 from multiprocessing.process import BaseProcess
@@ -16,8 +15,8 @@ from typing import TypeVar
 import cv2
 import torch
 
-from lehr.errors import Stopped
-from lehr.runtime.signals import ignore_lost_workers, ignore_stopping
+from lehr.errors import LehrError, Stopped
+from lehr.runtime.signals import describe_signal, ignore_stopping
 
 Started = TypeVar("Started")
 _PROCESSES: weakref.WeakSet[BaseProcess] = weakref.WeakSet()
@@ -25,6 +24,18 @@ _PROCESSES: weakref.WeakSet[BaseProcess] = weakref.WeakSet()
 
 class LoadingStopped(Stopped):
     """A run was asked to stop while it waited for a batch."""
+
+
+class WorkerLost(LehrError):
+    """A loading process ended before the one that it works for.
+
+    Args:
+        pid: of the process.
+        exitcode: its exit code, negative for the signal that ended it; None where it is not known.
+    """
+
+    def __init__(self, pid: int | None, exitcode: int | None) -> None:
+        super().__init__(describe_lost_worker(pid, exitcode))
 
 
 @contextlib.contextmanager
@@ -39,15 +50,7 @@ def frozen_garbage() -> Iterator[None]:
             gc.unfreeze()
 
 
-@contextlib.contextmanager
-def without_torchs_advice() -> Iterator[None]:
-    """Keep torch from warning of more workers than cores, several times a run; `engine/data.py` says it once."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="This DataLoader will create")
-        yield
-
-
-def start_worker(_: int) -> None:
+def start_worker() -> None:
     """Prepare a loading process, which leaves signals to the one that trains, and has one thread."""
     ignore_stopping()
     cv2.setNumThreads(0)
@@ -58,7 +61,7 @@ def start_processes(start: Callable[[], Started]) -> Started:
     """Start loading processes, and look after them.
 
     Those that are left when this process ends are killed: one that hangs hears nothing, and is waited for. Where not
-    all can be started, so are those that were, and torch's half-made loader, which fails once more, is not heard.
+    all can be started, so are those that were.
 
     Args:
         start: starts them.
@@ -66,46 +69,42 @@ def start_processes(start: Callable[[], Started]) -> Started:
     Raises:
         OSError: the system lacks what they need.
     """
-    before, hook = set(multiprocessing.active_children()), sys.unraisablehook
+    before = set(multiprocessing.active_children())
     try:
         started = start()
-    except OSError as error:
-        reason = OSError(error.errno, error.strerror)
-        sys.unraisablehook = lambda _: None
-    else:
-        if not _PROCESSES:
-            Finalize(None, kill_processes, exitpriority=0)  # before multiprocessing waits for them
-        _PROCESSES.update(set(multiprocessing.active_children()) - before)
-        return started
-    try:
+    except OSError:
         for process in set(multiprocessing.active_children()) - before:
             process.kill()
             process.join()
-        gc.collect()  # and with it the loader
-    finally:
-        sys.unraisablehook = hook
-    raise reason
+        raise
+    if not _PROCESSES:
+        Finalize(None, kill_processes, exitpriority=0)  # before multiprocessing waits for them
+    _PROCESSES.update(set(multiprocessing.active_children()) - before)
+    return started
 
 
 def kill_processes() -> None:
-    """Kill all loading processes of this one, which may hang; torch would wait for them before it ends them."""
+    """Kill all loading processes of this one, which may hang."""
     left = [process for process in multiprocessing.active_children() if process in _PROCESSES]
-    if left:
-        with ignore_lost_workers():
-            for process in left:
-                process.kill()
-            for process in left:
-                process.join()
+    for process in left:
+        process.kill()
+    for process in left:
+        process.join()
 
 
-def describe_lost_worker(error: str) -> str:
+def describe_lost_worker(pid: int | None, exitcode: int | None) -> str:
     """Say what probably took a loading process away, and what to do.
 
     Args:
-        error: torch's message.
+        pid: of the process.
+        exitcode: its exit code, negative for the signal that ended it; None where it is not known.
     """
-    if "Bus error" in error:
+    bus_error = getattr(signal, "SIGBUS", None)
+    name = f"Process {pid}, which loads images,"
+    if exitcode is None or exitcode >= 0:
+        return f"{name} ended unexpectedly. --workers 0 loads in the training process and shows the error."
+    if -exitcode == bus_error:
         why = "for want of room in /dev/shm. Give it more: docker run --shm-size=8g, or --ipc=host; or use --workers 0."
     else:
         why = "perhaps for want of memory. Use fewer --workers."
-    return f"{error}\nA process that loads images was killed, {why}"
+    return f"{name} was killed by {describe_signal(-exitcode)}, {why}"

@@ -9,12 +9,13 @@ import torch
 
 from lehr.augment.own_transforms import own_transforms
 from lehr.config import TrainConfig
+from lehr.data.batch_makers import EvalBatches, TrainBatches
 from lehr.data.cache import ImageStore, map_store, open_store
 from lehr.data.check import refuse_unusable
 from lehr.data.difficult import with_difficult
 from lehr.data.images import ImageFault
 from lehr.data.load import load_dataset, require_split
-from lehr.data.loader import EvalBatches, Loader, TrainBatches
+from lehr.data.loader import Loader
 from lehr.data.relocation import data_source
 from lehr.data.requests import BatchRequest, train_requests
 from lehr.distributed.collectives import ALONE, Ranks
@@ -27,7 +28,13 @@ from lehr.techniques.plan import TrainingPlan, plan_training
 from lehr.techniques.sampling import describe_sampling, draw_images, epoch_shares
 from lehr.techniques.single_class import as_one_class
 
-MAX_WORKERS = 8
+MAX_WORKERS = 16
+FEW_WORKERS = 8
+"""Loading processes that may take all cores; of more, a quarter is left to the process that trains."""
+MAX_EVAL_BATCH = 32
+"""Images of a validation batch at most. Whole batches are dealt to the processes, so that how many there are changes
+nothing; with a size that does not follow the training batch beyond this, they also are enough to go round."""
+MAX_EVAL_WORKERS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,8 +111,14 @@ def start_data(
         dataset,
         train_store,
         val_store,
-        Loader(make, workers, pin),
-        Loader(EvalBatches(val_store, config.imgsz, tolerant=True), min(workers, 4), pin),
+        Loader(make, workers, pin, min(-(-config.batch // ranks.count), len(train_samples)), ranks.local_count),
+        Loader(
+            EvalBatches(val_store, config.imgsz, tolerant=True),
+            min(workers, MAX_EVAL_WORKERS),
+            pin,
+            min(eval_batch(config), len(val_samples)),
+            ranks.local_count,
+        ),
         device,
     )
 
@@ -200,10 +213,16 @@ def _filled(
 
 
 def _workers(config: TrainConfig, device: torch.device) -> int:
-    """Loading processes: those asked for; else none beside a CPU that is busy training, up to 8 beside a GPU."""
+    """Loading processes: those asked for; else none beside a CPU that is busy training, up to 16 beside a GPU."""
     if config.data.workers is not None:
         return config.data.workers
-    return 0 if device.type == "cpu" else min(MAX_WORKERS, max(1, available_cores() // world().local_count))
+    cores = available_cores() // world().local_count
+    return 0 if device.type == "cpu" else min(MAX_WORKERS, max(1, min(cores, FEW_WORKERS), cores * 3 // 4))
+
+
+def eval_batch(config: TrainConfig) -> int:
+    """Images of a validation batch."""
+    return min(config.batch, MAX_EVAL_BATCH)
 
 
 def epoch_requests(
@@ -222,3 +241,36 @@ def epoch_requests(
     shares = epoch_shares(samples, data, class_maps)
     drawn = None if shares is None else draw_images(shares, seed, epoch)
     return train_requests(samples, config.batch, seed, epoch, drawn=drawn, rect=data.rect)
+
+
+class EpochRequests:
+    """The batches of each epoch, and those of the next one where they are known before this one has been validated.
+
+    Args:
+        config: the run's options.
+        samples: the training split.
+    """
+
+    def __init__(self, config: TrainConfig, samples: Sequence[Sample]) -> None:
+        self._config = config
+        self._samples = samples
+        self._next: tuple[int, list[BatchRequest]] | None = None
+
+    def __call__(self, epoch: int, class_maps: Sequence[float]) -> tuple[list[BatchRequest], list[BatchRequest]]:
+        """Return the batches of an epoch and of the next one, of all processes together.
+
+        Args:
+            epoch: from 0.
+            class_maps: each class's mAP50-95 in the last validation, by which image weights draw; zeros before it.
+
+        Returns:
+            The epoch's, and the next one's; none of those where it is the last, or its images depend on a validation.
+        """
+        known = self._next is not None and self._next[0] == epoch
+        requests = self._next[1] if self._next and known else self._of(epoch, class_maps)
+        last = epoch + 1 >= self._config.epochs
+        self._next = None if last or self._config.data.image_weights else (epoch + 1, self._of(epoch + 1, class_maps))
+        return requests, [] if self._next is None else self._next[1]
+
+    def _of(self, epoch: int, class_maps: Sequence[float]) -> list[BatchRequest]:
+        return epoch_requests(self._config, self._samples, class_maps, epoch)

@@ -23,7 +23,7 @@ from lehr.distributed.devices import data_parallel_devices, own_device
 from lehr.distributed.environment import world
 from lehr.distributed.group import Group
 from lehr.distributed.step_sync import StepSync
-from lehr.engine.data import RunData, plan_of, start_data
+from lehr.engine.data import RunData, eval_batch, plan_of, start_data
 from lehr.engine.model import start_model
 from lehr.engine.preflight import PrecisionChoice, choose_speed, write_precision
 from lehr.engine.profile import Profile
@@ -48,10 +48,6 @@ from lehr.techniques.non_finite import Statistics
 from lehr.techniques.optimizer import build_optimizer
 from lehr.techniques.plan import TrainingPlan
 from lehr.techniques.sync_batch_norm import Membership, convert
-
-MAX_EVAL_BATCH = 32
-"""Images of a validation batch at most. Whole batches are dealt to the processes, so that how many there are changes
-nothing; with a size that does not follow the training batch beyond this, they also are enough to go round."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,7 +201,7 @@ def prepare(
         val_samples=data.val_store.samples,
         feed=feed,
         val_loader=data.val_loader,
-        val_requests=eval_requests(data.val_store, min(config.batch, MAX_EVAL_BATCH)),
+        val_requests=eval_requests(data.val_store, eval_batch(config)),
         plan=plan,
         forward_loss=forward_loss,
         step_sync=StepSync(ranks, statistics.block if synchronized is None else None, device)

@@ -30,9 +30,9 @@ from lehr.callbacks.events import (
 from lehr.checkpoint.results_csv import Row
 from lehr.data.batch import Batch
 from lehr.data.requests import BatchRequest, shard_requests
-from lehr.data.worker_processes import LoadingStopped, describe_lost_worker
+from lehr.data.worker_processes import LoadingStopped, WorkerLost
 from lehr.engine.checkpointer import Checkpointer
-from lehr.engine.data import epoch_requests
+from lehr.engine.data import EpochRequests
 from lehr.engine.divergence import DivergenceMonitor, NotFinite
 from lehr.engine.out_of_memory import is_out_of_memory, shortage
 from lehr.engine.result import TrainResult, result_of
@@ -42,7 +42,7 @@ from lehr.engine.step import TrainStep
 from lehr.errors import InputError, LehrError, Stopped
 from lehr.evaluation.evaluator import Evaluation, EvaluationStopped, evaluate
 from lehr.runtime.peak_memory import peak_memory_mib
-from lehr.runtime.signals import describe_signal, ignore_lost_workers
+from lehr.runtime.signals import describe_signal
 from lehr.runtime.stop_request import StopRequest
 from lehr.techniques.freezing import freeze_bn_stats
 
@@ -97,6 +97,7 @@ class Trainer:
             say=say,
         )
         self._named: set[str] = set()
+        self._requests = EpochRequests(setup.config, setup.train_samples)
         self._batch: Batch | None = None
         self._whole = True
         """True between two steps, where the state can be saved."""
@@ -112,18 +113,15 @@ class Trainer:
         try:
             self._loop()
         except (RuntimeError, MemoryError) as error:
-            if "DataLoader worker" in str(error) and ("killed" in str(error) or "unexpectedly" in str(error)):
-                raise self._unable(describe_lost_worker(str(error))) from None
             if not is_out_of_memory(error):
                 raise
             no_memory = True
         except LoadingStopped as stopped:
             self._stop_by(stopped.exit_code - 128)
-        except (InputError, CallbackFailed) as error:  # data that are gone, or a callback that failed
+        except (InputError, WorkerLost, CallbackFailed) as error:  # data or a process gone, or a callback that failed
             raise self._unable(str(error)) from None
         finally:
-            with ignore_lost_workers():  # the first that is killed is seldom the only one
-                self.checkpointer.close(at_once=sys.exc_info()[0] is KeyboardInterrupt)
+            self.checkpointer.close(at_once=sys.exc_info()[0] is KeyboardInterrupt)
         if no_memory:  # told here, where the failed step holds no memory any more
             raise self._short_of_memory()
         return self._end()
@@ -183,8 +181,7 @@ class Trainer:
         """Train what is left of an epoch, validate, and record it."""
         state, epoch = self.state, self.state.epoch
         class_maps = state.class_maps or (0.0,) * len(self.setup.dataset.names)
-        requests = epoch_requests(self.config, self.setup.train_samples, class_maps, epoch)
-        self.train_epoch(epoch, requests)
+        self.train_epoch(epoch, *self._requests(epoch, class_maps))
         self.setup.profile.mark("EMA")
         evaluation = self._validate()
         self.setup.profile.mark("validation")
@@ -224,20 +221,22 @@ class Trainer:
         self.checkpointer.save(evaluation, better)
         self.setup.profile.mark("checkpoint")
 
-    def train_epoch(self, epoch: int, requests: Sequence[BatchRequest]) -> None:
+    def train_epoch(self, epoch: int, requests: Sequence[BatchRequest], then: Sequence[BatchRequest] = ()) -> None:
         """Train on the batches of an epoch that are left.
 
         Args:
             epoch: from 0.
             requests: all batches of the epoch; those that the state has done are passed over.
+            then: batches that probably come next; loading processes begin them before they rest.
         """
         state, sums, batches = self.state, self.state.sums, len(requests)
         state.model.train()
         freeze_bn_stats(state.model)
         done = state.step - epoch * batches
         self._emit(TrainEpochStart, epoch=epoch, step=state.step, batches=batches - done)
+        self.setup.val_loader.expect(self.ranks.stripe(self.setup.val_requests))  # there when the epoch ends
         before, started = sums.seconds, time.perf_counter()
-        for batch in self.setup.feed.batches(shard_requests(requests[done:], self.ranks)):
+        for batch in self.setup.feed.batches(*(shard_requests(each, self.ranks) for each in (requests[done:], then))):
             self._batch, self._whole = batch, False
             self.ranks.at(f"step {state.step - epoch * batches + 1} of epoch {epoch + 1}")
             size = None
@@ -374,16 +373,15 @@ class Trainer:
 
     def _unable(self, what: str) -> LehrError:
         """The error of a run that cannot continue for now; its state is saved unless a step was cut short."""
-        with ignore_lost_workers():
-            if self._whole:
-                with contextlib.suppress(NotFinite):
-                    self.monitor.look(wait=True)
-                self.checkpointer.save(weights=True)
-                try:
-                    self.checkpointer.finish()
-                except LehrError as error:
-                    return LehrError(f"{what}\n{error}")
-            return LehrError(f"{what}\n{self.checkpointer.kept()}")
+        if self._whole:
+            with contextlib.suppress(NotFinite):
+                self.monitor.look(wait=True)
+            self.checkpointer.save(weights=True)
+            try:
+                self.checkpointer.finish()
+            except LehrError as error:
+                return LehrError(f"{what}\n{error}")
+        return LehrError(f"{what}\n{self.checkpointer.kept()}")
 
     def _attempt(self, batch: Batch) -> None:
         """A step as large as any of this run; nothing of it is kept."""

@@ -18,7 +18,7 @@ from lehr.augment.flips import flips
 from lehr.augment.geometry import Matrix, rotation, shearing, tilting, transform_boxes, transform_points
 from lehr.augment.mosaic import mosaic
 from lehr.augment.perspective import random_view
-from lehr.data.loader import TrainBatches
+from lehr.data.batch_makers import TrainBatches
 from lehr.options import AugmentOptions
 from lehr.sample import Sample
 

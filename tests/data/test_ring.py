@@ -1,0 +1,196 @@
+"""The ring: batches come from loading processes as they would be made here, and a slot is used again only when free."""
+
+from __future__ import annotations
+
+import multiprocessing
+import weakref
+from collections.abc import Iterator
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from tests.conftest import make_squares
+
+from lehr.data import block as block_module
+from lehr.data.batch import Batch
+from lehr.data.batch_makers import EvalBatches, TrainBatches
+from lehr.data.block import Block, Place, release_copied
+from lehr.data.cache import ImageStore
+from lehr.data.load import load_dataset
+from lehr.data.loader import Loader
+from lehr.data.requests import BatchRequest, train_requests
+from lehr.data.ring import Arena, Ring, place_batch
+from lehr.options import AugmentOptions
+
+pytestmark = pytest.mark.skipif(
+    "fork" not in multiprocessing.get_all_start_methods(), reason="processes share no anonymous memory"
+)
+EVERYTHING = AugmentOptions(degrees=5, mixup=0.5, cutmix=0.5, erasing=0.5, copy_paste=0.5)
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> ImageStore:
+    root = tmp_path_factory.mktemp("squares")
+    make_squares(root, {"train": 9, "val": 2})
+    return ImageStore(load_dataset(str(root)).splits["train"], 64)
+
+
+def makers(store: ImageStore) -> dict[str, TrainBatches | EvalBatches]:
+    return {
+        "packed": TrainBatches(store, EVERYTHING, 64, 0, 20, on_device=True),
+        "drawn": TrainBatches(store, EVERYTHING, 64, 0, 20),
+        "rect": TrainBatches(store, AugmentOptions(), 64, 0, 20, rect=True),
+        "eval": EvalBatches(store, 64),
+    }
+
+
+def tensors(batch: Batch) -> list[torch.Tensor]:
+    found: list[torch.Tensor] = []
+    batch.map(lambda tensor: found.append(tensor) or tensor)  # type: ignore[func-returns-value]
+    return found
+
+
+def same(one: Batch, other: Batch) -> bool:
+    pairs = list(zip(tensors(one), tensors(other), strict=True))
+    plain = [f.name for f in fields(Batch) if f.name in ("faults", "instances", "whole", "idle")]
+    return (
+        all(torch.equal(a, b) and a.dtype == b.dtype for a, b in pairs)
+        and all(a.stride() == b.stride() for a, b in pairs if a.numel() > 0)
+        and all(getattr(one, name) == getattr(other, name) for name in plain)
+        and (one.packed is None) == (other.packed is None)
+    )
+
+
+@pytest.mark.parametrize("kind", ["packed", "drawn", "rect", "eval"])
+def test_batches_by_the_ring_are_those_made_here(kind: str, store: ImageStore) -> None:
+    make = makers(store)[kind]
+    requests = [request for epoch in range(2) for request in train_requests(store.samples, 2, 0, epoch)]
+    by_ring = 0
+    for request, batch in zip(requests, Loader(make, 2, batch=2).batches(requests), strict=True):
+        by_ring += batch.block is not None
+        assert same(batch, make(request))
+    assert by_ring == len(requests) == 10
+
+
+def test_batches_that_are_kept_keep_their_slots(store: ImageStore) -> None:
+    make = makers(store)["drawn"]
+    requests = [request for epoch in range(4) for request in train_requests(store.samples, 1, 0, epoch)]
+    kept = list(Loader(make, 1, batch=1).batches(requests))
+    assert {batch.block is None for batch in kept} == {True, False}  # the ring is smaller, and the rest came as well
+    assert all(same(batch, make(request)) for batch, request in zip(kept, requests, strict=True))
+
+
+def test_a_batch_larger_than_a_slot_comes_all_the_same(store: ImageStore) -> None:
+    make = makers(store)["drawn"]
+    requests = [BatchRequest(epoch, images) for epoch, images in enumerate(([*range(9)], [5], [*range(8, -1, -1)]))]
+    batches = list(Loader(make, 1, batch=1).batches(requests))
+    assert [batch.block is None for batch in batches] == [True, False, True]
+    assert all(same(batch, make(request)) for batch, request in zip(batches, requests, strict=True))
+
+
+def test_a_ring_that_the_system_refuses_is_done_without(store: ImageStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: Any) -> None:
+        raise OSError(12, "Cannot allocate memory")
+
+    monkeypatch.setattr("lehr.data.ring.mmap.mmap", refuse)
+    make, requests = makers(store)["eval"], [BatchRequest(0, [0, 1])]
+    assert same(next(Loader(make, 1, batch=2).batches(requests)), make(requests[0]))
+
+
+def test_a_slot_is_free_when_the_last_tensor_of_its_batch_is_gone(store: ImageStore) -> None:
+    make, ring = makers(store)["packed"], Ring(10**6, 2, 1)
+    slot = ring.take(0)
+    assert slot is not None and ring.free(0) == 1
+    arena = ring.arena(slot)
+    message = place_batch(make(BatchRequest(0, [0, 1]), arena.empty), arena, slot)
+    assert message is not None
+    batch: Batch | None = ring.batch(message)
+    assert batch is not None and batch.block is not None
+    assert all(place.offset % 256 == 0 for place in batch.block.places)
+    boxes, indices = batch.boxes[:1], batch.indices
+    batch = None
+    assert ring.free(0) == 1
+    del boxes
+    assert ring.free(0) == 2 and indices.tolist() == [0, 1]  # what stays with the host is a copy
+
+
+def test_a_slot_s_room_is_what_the_batches_of_the_run_need(store: ImageStore) -> None:
+    for make in makers(store).values():
+        for request in train_requests(store.samples, 3, 0, 0):
+            arena = Arena(np.empty(make.nbytes(3), np.uint8))
+            assert place_batch(make(request, arena.empty), arena, 0) is not None
+
+
+@pytest.fixture
+def events(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Any]]:
+    """Events of a stand-in for CUDA, which have happened when they are told so."""
+    made: list[Any] = []
+
+    class Event:
+        def __init__(self) -> None:
+            self.done = False
+            made.append(self)
+
+        def record(self, stream: Any) -> None:
+            pass
+
+        def query(self) -> bool:
+            return self.done
+
+    monkeypatch.setattr(torch.cuda, "Event", Event)
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda device: None)
+    yield made
+    block_module._COPYING.clear()
+
+
+def test_a_slot_is_not_free_while_the_device_copies_from_it(events: list[Any]) -> None:
+    ring = Ring(4096, 1, 1)
+    slot = ring.take(0)
+    assert slot == 0
+    places = (Place(torch.float32, (2, 3), (3, 1), 0), Place(torch.int64, (4,), (1,), 256))
+    array = ring._memory[:512]
+    ring._used[slot] = weakref.ref(array, lambda _: ring.give_back(slot))
+    block: Block | None = Block(torch.from_numpy(array), places, pinned=True)
+    assert block is not None
+    there = list(block.to(torch.device("cpu")))
+    assert [(tensor.shape, tensor.dtype) for tensor in there] == [((2, 3), torch.float32), ((4,), torch.int64)]
+    del array, there
+    block = None
+    release_copied()
+    assert ring.free(0) == 0
+    events[0].done = True
+    release_copied()
+    assert ring.free(0) == 1
+
+
+def test_two_rings_of_one_run_are_apart(store: ImageStore, tmp_path: Path) -> None:
+    train, val = Loader(makers(store)["drawn"], 1, batch=2), Loader(makers(store)["eval"], 1, batch=2)
+    requests = train_requests(store.samples, 2, 0, 0)
+    for one, other, request in zip(train.batches(requests), val.batches(requests), requests, strict=True):
+        assert same(one, makers(store)["drawn"](request)) and same(other, makers(store)["eval"](request))
+
+
+@pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
+@pytest.mark.parametrize("kind", ["packed", "drawn", "eval"])
+def test_the_device_gets_the_ring_s_batches_without_waiting(kind: str, store: ImageStore) -> None:
+    from lehr.data.feed import DevicePrefetcher
+
+    make, device = makers(store)[kind], torch.device("cuda", 0)
+    requests = [request for epoch in range(3) for request in train_requests(store.samples, 2, 0, epoch)]
+    feed = DevicePrefetcher(Loader(make, 2, pin=True, batch=2), device)
+    next(feed.batches(requests))
+    torch.cuda.synchronize()
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        there = list(feed.batches(requests))
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    for request, batch in zip(requests, there, strict=True):
+        wanted = make(request).to(device)
+        assert torch.equal(batch.images, wanted.images) and torch.equal(batch.boxes, wanted.boxes)
+        assert torch.equal(batch.classes, wanted.classes) and torch.equal(batch.indices, wanted.indices)
+    assert feed.loader.pinned
