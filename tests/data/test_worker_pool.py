@@ -107,7 +107,7 @@ def test_a_request_that_was_overtaken_is_refused(noted: Noted) -> None:
 
 
 def test_a_worker_that_is_killed_ends_the_loading_with_a_message(noted: Noted) -> None:
-    with pytest.raises(WorkerLost, match=r"Process \d+, which loads images, was killed by SIGKILL, perhaps for want"):
+    with pytest.raises(WorkerLost, match=r"loads images was killed \(SIGKILL, process \d+\), perhaps for want"):
         list(noted.loader(2).batches([*FIRST, BatchRequest(7, [0])]))
 
 

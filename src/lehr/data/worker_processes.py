@@ -100,11 +100,13 @@ def describe_lost_worker(pid: int | None, exitcode: int | None) -> str:
         exitcode: its exit code, negative for the signal that ended it; None where it is not known.
     """
     bus_error = getattr(signal, "SIGBUS", None)
-    name = f"Process {pid}, which loads images,"
     if exitcode is None or exitcode >= 0:
-        return f"{name} ended unexpectedly. --workers 0 loads in the training process and shows the error."
+        return (
+            f"A process that loads images ended unexpectedly (process {pid}). --workers 0 loads in the training "
+            "process and shows the error."
+        )
     if -exitcode == bus_error:
         why = "for want of room in /dev/shm. Give it more: docker run --shm-size=8g, or --ipc=host; or use --workers 0."
     else:
         why = "perhaps for want of memory. Use fewer --workers."
-    return f"{name} was killed by {describe_signal(-exitcode)}, {why}"
+    return f"A process that loads images was killed ({describe_signal(-exitcode)}, process {pid}), {why}"
