@@ -34,6 +34,9 @@ from lehr.errors import InputError
 PARENT_SECONDS = 5
 """Seconds between two looks of a loading process whether the one that trains is still there."""
 
+END_SECONDS = 1
+"""Seconds that the end of a loading process is waited for; one that hangs is killed when the training process ends."""
+
 MakeBatch = Callable[..., Batch]
 """Makes the batch of a request; a second argument, `Empty`, gives the memory for its largest tensor."""
 
@@ -80,7 +83,7 @@ class WorkerPool:
         self._channels: list[Connection] = []
         with frozen_garbage():
             self._processes: list[BaseProcess] = start_processes(lambda: self._started(make, workers))
-        weakref.finalize(self, _end, list(self._channels), os.getpid())
+        weakref.finalize(self, _end, self._channels, self._processes, os.getpid())
 
     def _started(self, make: MakeBatch, workers: int) -> list[BaseProcess]:
         """Start the processes.
@@ -210,12 +213,16 @@ def _equal(one: BatchRequest, other: BatchRequest) -> bool:
     return one == other and np.array_equal(one.shown, other.shown)
 
 
-def _end(channels: list[Connection], process: int) -> None:
+def _end(channels: list[Connection], processes: list[BaseProcess], owner: int) -> None:
     """End the processes of a pool; where a forked process forgets it, nothing."""
-    for channel in channels if os.getpid() == process else ():
+    if os.getpid() != owner:
+        return
+    for channel in channels:
         with contextlib.suppress(OSError):
             channel.send(None)
             channel.close()
+    for process in processes:
+        process.join(END_SECONDS)
 
 
 def _serve(make: MakeBatch, channel: Connection, inherited: list[Connection], ring: Ring | None, worker: int) -> None:
