@@ -149,9 +149,10 @@ def test_workers_that_cannot_be_started_are_a_message_with_the_remedy(
         raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr(multiprocessing.get_context("fork"), "Pipe", fail)
+    before = set(multiprocessing.active_children())  # of other tests' loaders
     with pytest.raises(LehrError) as raised:
         Loader(EvalBatches(store, 128), workers=2).start()
-    assert raised.value.exit_code == 1 and not multiprocessing.active_children()
+    assert raised.value.exit_code == 1 and not set(multiprocessing.active_children()) - before
     assert all(word in str(raised.value) for word in words), raised.value
     assert "Traceback" not in capfd.readouterr().err
 
