@@ -50,7 +50,7 @@ def test_a_step_waits_for_its_own_batch_alone_while_the_next_one_is_on_its_way(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     side, compute = Stream("side"), Stream("compute")
-    monkeypatch.setattr(torch.cuda, "Stream", lambda device: side)
+    monkeypatch.setattr("lehr.data.feed.side_stream", lambda device, purpose: side)
     monkeypatch.setattr(torch.cuda, "Event", Event)
     monkeypatch.setattr(torch.cuda, "current_stream", lambda device: compute)
     monkeypatch.setattr(torch.cuda, "stream", lambda stream: contextlib.nullcontext())
