@@ -8,10 +8,12 @@ import torch
 from torch import Tensor
 from torchvision.ops import batched_nms, box_iou
 
+from lehr.kernels.support import usable
+
 FIRST, CANDIDATES = 1024, 8192
 """Best scored (point, class) pairs of an image that enter the suppression: at first, and where those do not fill it."""
-AT_ONCE = 2**26
-"""Most pairs of boxes that are compared at once on an accelerator."""
+AT_ONCE, AT_ONCE_BY_KERNEL = 2**26, 2**31
+"""Most pairs of boxes that are compared at once on an accelerator; the kernel takes a bit for each."""
 ROUNDS = 8
 """Rounds of the suppression between two looks at whether it has come to an end."""
 
@@ -106,8 +108,9 @@ def _keep_all_at_once(
     images, pairs = [], []
     open_images = torch.arange(len(boxes), device=boxes.device)
     count, largest = min(FIRST, scores.shape[1]), min(CANDIDATES, scores.shape[1])
+    pairs_at_once = AT_ONCE_BY_KERNEL if usable(boxes.device) else AT_ONCE
     while True:
-        some = torch.split(open_images, max(1, AT_ONCE // count**2))
+        some = torch.split(open_images, max(1, pairs_at_once // count**2))
         parts = [_keep_of_best(*_of(each, boxes, scores), count, classes, confidence, iou, max_det) for each in some]
         keep, pair, lacks = (torch.cat(tensors) for tensors in zip(*parts, strict=True))
         if count == largest:
@@ -141,11 +144,34 @@ def _keep_of_best(
     class_ids = top.indices % classes
     box = boxes.gather(1, (top.indices // classes).unsqueeze(-1).expand(-1, -1, 4))
     valid = top.values > confidence
-    higher = torch.ones(count, count, dtype=torch.bool, device=boxes.device).tril_(-1)
+    if usable(boxes.device):
+        from lehr.kernels.nms import keep_best
+
+        keep = keep_best(box, class_ids, valid, iou)
+    else:
+        keep = _keep_by_rounds(box, class_ids, valid, iou)
+    lacks = valid.all(1) & (keep.sum(1) < max_det)
+    return keep & (keep.cumsum(1) <= max_det), top.indices, lacks
+
+
+def _keep_by_rounds(box: Tensor, class_ids: Tensor, valid: Tensor, iou: float) -> Tensor:
+    """Keep each candidate that no better one of its image and class, which is itself kept, overlaps.
+
+    Args:
+        box: (images, count, 4), xyxy, the best first.
+        class_ids: (images, count).
+        valid: bool (images, count), those that may be kept.
+        iou: overlap from which a box is dropped, exclusive.
+
+    Returns:
+        bool (images, count).
+    """
+    count = valid.shape[1]
+    higher = torch.ones(count, count, dtype=torch.bool, device=box.device).tril_(-1)
     rivals = (box_iou(box, box) > iou) & (class_ids.unsqueeze(2) == class_ids.unsqueeze(1)) & higher
     # A box is kept unless a higher one that is kept rivals it. From any start, the k best are right after k rounds,
     # and mostly all are after a few.
-    rivals_by = rivals.to(torch.float16 if boxes.device.type == "cuda" else torch.float32)
+    rivals_by = rivals.to(torch.float16 if box.device.type == "cuda" else torch.float32)
     keep, settled = valid, False
     while not settled:
         before = keep
@@ -153,5 +179,4 @@ def _keep_of_best(
             before = keep
             keep = valid & (torch.bmm(rivals_by, keep.to(rivals_by.dtype).unsqueeze(2)).squeeze(2) == 0)
         settled = bool((keep == before).all())
-    lacks = valid.all(1) & (keep.sum(1) < max_det)
-    return keep & (keep.cumsum(1) <= max_det), top.indices, lacks
+    return keep
