@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import yaml
 
 from lehr.errors import InputError
+from lehr.runtime.reading import TooLarge, read_file
 
 MAX_BYTES = 16 * 2**20
 """Size of a YAML file from which it is refused: options and data sets need no more, and reading it takes minutes."""
@@ -43,9 +44,9 @@ def read_bytes(path: Path, remedy: str) -> bytes:
         InputError: it is missing, or too large to be one.
     """
     try:
-        if path.stat().st_size > MAX_BYTES:
-            raise InputError(f"{path}: is larger than {MAX_BYTES >> 20} MB, so it is no YAML of options or data.")
-        return path.read_bytes()
+        return read_file(path, MAX_BYTES)
+    except TooLarge:
+        raise InputError(f"{path}: is larger than {MAX_BYTES >> 20} MB, so it is no YAML of options or data.") from None
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}). {remedy}") from None
 

@@ -25,6 +25,7 @@ from lehr.data.images.decode import VERSION
 from lehr.errors import InputError
 from lehr.runtime.cache_folder import cache_folder
 from lehr.runtime.control_groups import memory_limit
+from lehr.runtime.reading import MIB, open_file, read_file
 from lehr.sample import Sample
 
 SHARE_OF_MEMORY = 0.7
@@ -147,7 +148,7 @@ def map_store(samples: Sequence[Sample], imgsz: int, cache: str, path: str | Non
     """
     if path is None or cache == "none" or not samples:
         return ImageStore(samples, imgsz)
-    with Path(path).open("rb") as file:
+    with open_file(path) as file:
         block = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
     return ImageStore(samples, imgsz, np.frombuffer(block, np.uint8), path)
 
@@ -167,7 +168,7 @@ def _block(size: int, shared: bool) -> tuple[mmap.mmap, str | None]:
 def free_memory() -> int:
     """Bytes of memory that a process could still take, of the machine's or of what its container has."""
     try:
-        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+        lines = read_file("/proc/meminfo", MIB).decode("ascii", "replace").splitlines()
         free = next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable"))
     except (OSError, StopIteration):
         free = 8 * 2**30  # no figure to be had: a modest machine

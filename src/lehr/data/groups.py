@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from lehr.errors import InputError
+from lehr.runtime.reading import MIB, open_file
 from lehr.sample import Sample
 
 VERSION = re.compile(r"(.+)[._](?:jpe?g|png|bmp|webp|tiff?)\.rf\.[0-9A-Za-z]+$", re.IGNORECASE)
@@ -82,7 +83,11 @@ def describe_groups(samples: Sequence[Sample], groups: Sequence[int], by: str) -
 def content_digest(path: Path) -> bytes:
     """Hash a file's bytes; a file that cannot be read is like no other."""
     try:
-        return hashlib.blake2b(path.read_bytes(), digest_size=16).digest()
+        digest = hashlib.blake2b(digest_size=16)
+        with open_file(path) as file:
+            while part := file.read(MIB):
+                digest.update(part)
+        return digest.digest()
     except OSError:
         return str(path).encode(errors="surrogateescape")
 

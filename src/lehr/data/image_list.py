@@ -9,9 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lehr.data.folder_index import FolderIndex, cleaned, with_home_and_variables
+from lehr.data.limits import LIST_BYTES
 from lehr.data.listed_paths import ListedPaths, has_image_suffix
 from lehr.data.text_files import UTF_8, decode_text
 from lehr.errors import InputError
+from lehr.runtime.reading import read_file
 from lehr.sample import Fault, Severity
 
 LIST_SUFFIXES = frozenset({".txt", ".csv", ".tsv", ".lst", ".list", ""})
@@ -61,7 +63,7 @@ def images_listed(
     if listing.suffix.lower() not in LIST_SUFFIXES:
         raise InputError(f"{listing}: is neither a folder nor a .txt of images.{_hint(listing)}")
     try:
-        text = decode_text(listing.read_bytes())
+        text = decode_text(read_file(listing, LIST_BYTES))
     except OSError as error:
         raise InputError(f"{listing}: cannot be read ({error.strerror}).") from None
     if text is None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from lehr.data.find_images import is_hidden
 from lehr.data.images.kinds import read_suffixes, suffix_of, unread
+from lehr.runtime.reading import read_start
 from lehr.sample import Dataset, Fault
 
 NUMBERS = 4
@@ -78,8 +79,7 @@ def _image_stems(folder: Path) -> set[str]:
 def _is_label(path: Path, in_own_folder: bool) -> bool:
     """Return whether a text file begins like a label file; an empty one counts where label files have their folder."""
     try:
-        with path.open("rb") as file:
-            text = file.read(START).replace(b"\0", b"").decode("utf-8", "replace")
+        text = read_start(path, START).replace(b"\0", b"").decode("utf-8", "replace")
     except OSError:
         return False
     first = next((line for line in text.splitlines() if line.strip()), None)

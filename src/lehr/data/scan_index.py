@@ -26,7 +26,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lehr.data.limits import SCAN_INDEX_BYTES
 from lehr.runtime.cache_folder import cache_folder
+from lehr.runtime.reading import MIB, read_file
 from lehr.version import __version__
 
 MIN_IMAGES = 500
@@ -109,7 +111,7 @@ def load_index(key: str) -> ScanIndex | None:
     """
     path = _file_of(key)
     try:
-        data = path.read_bytes()
+        data = read_file(path, SCAN_INDEX_BYTES)
         start = len(MAGIC) + DIGEST_BYTES
         if data[: len(MAGIC)] != MAGIC or data[len(MAGIC) : start] != _digest(data[start:]):
             return None
@@ -178,7 +180,7 @@ def _version() -> str:
     digest = hashlib.blake2b(__version__.encode(), digest_size=DIGEST_BYTES)
     for path in sorted(Path(__file__).parent.rglob("*.py")):
         with contextlib.suppress(OSError):
-            digest.update(path.read_bytes())
+            digest.update(read_file(path, MIB))
     return digest.hexdigest()
 
 

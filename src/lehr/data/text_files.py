@@ -7,6 +7,8 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from lehr.runtime.reading import read_file
+
 UTF_8 = "UTF-8"
 
 MARKS = (
@@ -49,13 +51,17 @@ class Text:
     mark: bool = False
 
 
-def read_text(path: Path) -> Text | None:
+def read_text(path: Path, limit: int) -> Text | None:
     """Read a text file in whatever encoding it is; None where it is no text.
+
+    Args:
+        path: the file.
+        limit: bytes that it may have.
 
     Raises:
         OSError: it cannot be read.
     """
-    return decode_text(path.read_bytes())
+    return decode_text(read_file(path, limit))
 
 
 def decode_text(data: bytes) -> Text | None:

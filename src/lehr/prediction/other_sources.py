@@ -7,6 +7,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from lehr.data.images.kinds import VIDEO_SUFFIXES, format_of
+from lehr.runtime.reading import read_start
 
 ONLY_IMAGES = "Only image files are read"
 VIDEOS = frozenset(
@@ -109,8 +110,7 @@ def _describe_device(path: Path) -> str:
 def _kind(path: Path) -> str:
     """Tell image, video, archive and PDF by the first bytes; empty where they tell nothing."""
     try:
-        with path.open("rb") as file:
-            head = file.read(HEAD)
+        head = read_start(path, HEAD)
     except OSError:
         return ""
     if format_of(head) is not None:

@@ -16,7 +16,9 @@ from lehr.data.formats.yolo import data_yamls_in
 from lehr.data.formats.yolo_labels import label_path, read_splits
 from lehr.data.images import is_image
 from lehr.data.labels.columns import Declared
+from lehr.data.limits import NAMES_BYTES, ROW_BYTES, max_objects
 from lehr.errors import InputError
+from lehr.runtime.reading import read_file
 from lehr.sample import SPLITS, Dataset, Fault, Severity
 
 NAMES_FILES = ("classes.txt", "obj.names", "predefined_classes.txt", "notes.json")
@@ -125,7 +127,7 @@ def _names_of(path: Path) -> tuple[tuple[str, ...], list[Fault]]:
     if path.suffix != ".json":
         return read_names_file(path)
     try:
-        categories = json.loads(path.read_bytes())["categories"]
+        categories = json.loads(read_file(path, NAMES_BYTES))["categories"]
         numbered = {category["id"]: str(category["name"]) for category in categories}
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         raise InputError(f"{path}: is no list of classes of Label Studio. Add classes.txt, one name a line.") from None
@@ -184,7 +186,8 @@ def _class_count(layout: Layout) -> int | None:
         if number >= 2000:
             break
         try:
-            starts = [line.split()[0] for line in path.read_text("utf-8").splitlines() if line.strip()]
+            text = read_file(path, max_objects() * ROW_BYTES).decode()
+            starts = [line.split(maxsplit=1)[0] for line in text.splitlines() if line.strip()]
         except (OSError, UnicodeDecodeError):
             continue
         highest = max([highest, *(int(start) for start in starts if start.isdecimal() and len(start) < 6)])

@@ -10,8 +10,10 @@ from pathlib import Path
 import yaml
 
 from lehr.data.folder_index import is_file
+from lehr.data.limits import NAMES_BYTES
 from lehr.data.text_files import decode_text
 from lehr.errors import InputError
+from lehr.runtime.reading import read_file
 from lehr.sample import Fault, Severity
 from lehr.yaml_files import is_null, line_of
 
@@ -58,7 +60,7 @@ def read_names_file(path: Path) -> tuple[tuple[str, ...], list[Fault]]:
         InputError: it cannot be read, or has no name, an empty line among the names, or a name twice.
     """
     try:
-        text = decode_text(path.read_bytes())
+        text = decode_text(read_file(path, NAMES_BYTES))
     except OSError as error:
         raise InputError(f"{path}: the class names cannot be read ({error.strerror}).") from None
     if text is None:

@@ -6,12 +6,15 @@ import gzip
 import json
 import os
 import re
+import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 
 from lehr.data.formats.coco_json import describe_other_json
+from lehr.data.limits import OTHER_JSON_BYTES
+from lehr.runtime.reading import open_file, read_file
 from lehr.sample import SPLITS, Fault, Severity
 
 JSON = re.compile(r"(?i)\.json(\.gz)?$")
@@ -200,14 +203,17 @@ def _candidates(folder: Path) -> Iterable[Path]:
 def looks_like_coco(path: Path) -> bool:
     """Return whether the ends of a file look like those of a COCO JSON, or of one that is damaged."""
     try:
-        opened = gzip.open if path.name.lower().endswith(".gz") else open
-        with opened(path, "rb") as file:
-            head = file.read(HEAD)
-            tail = b""
-            if opened is open and len(head) == HEAD:
-                file.seek(max(HEAD, path.stat().st_size - HEAD))
-                tail = file.read()
-    except (OSError, EOFError):
+        compressed = path.name.lower().endswith(".gz")
+        tail = b""
+        with open_file(path) as raw:
+            if compressed:
+                with gzip.GzipFile(fileobj=raw) as file:
+                    head = file.read(HEAD)
+            else:
+                head = raw.read(HEAD)
+                raw.seek(max(len(head), os.fstat(raw.fileno()).st_size - HEAD))
+                tail = raw.read(HEAD)
+    except (OSError, EOFError, zlib.error):
         return False
     text = head.lstrip(b"\xef\xbb\xbf\xff\xfe \t\r\n\0")
     if not text.startswith(b"{"):
@@ -215,13 +221,13 @@ def looks_like_coco(path: Path) -> bool:
     plain = (head + tail).replace(b"\0", b"")  # UTF-16
     if COCO_LISTS.search(plain) and not re.search(rb'"(shapes|_via_img_metadata)"\s*:', plain):
         return True
-    return len(head) < HEAD and opened is open and not _parses(plain)
+    return len(head) < HEAD and not compressed and not _parses(plain)
 
 
 def _parses(text: bytes) -> bool:
     try:
         json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return False
     return True
 
@@ -236,7 +242,7 @@ def other_json_in(folder: Path) -> str | None:
             continue
         for path in paths:
             try:
-                content = json.loads(path.read_bytes())
+                content = json.loads(read_file(path, OTHER_JSON_BYTES))
             except (OSError, ValueError, RecursionError):
                 continue
             described = describe_other_json(content)

@@ -15,6 +15,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 from lehr.data.find_images import images_in
 from lehr.data.formats.coco_files import SPLIT_FOLDERS
+from lehr.data.groups import content_digest
 from lehr.errors import InputError
 from lehr.sample import Fault, Severity
 
@@ -218,7 +219,7 @@ def _same_content(one: Path, other: Path) -> bool:
     try:
         if one.samefile(other):
             return True
-        return one.stat().st_size == other.stat().st_size and one.read_bytes() == other.read_bytes()
+        return one.stat().st_size == other.stat().st_size and content_digest(one) == content_digest(other)
     except OSError:
         return False
 

@@ -15,8 +15,10 @@ from lehr.data.formats.voc_lists import SPLIT_OF, ImageNames
 from lehr.data.formats.voc_objects import Rotated, VocLabels, class_name
 from lehr.data.formats.voc_samples import make_samples, read_headers
 from lehr.data.formats.voc_xml import XmlProblem, XmlText, parse_xml, read_xml
+from lehr.data.limits import TASK_XML_BYTES
 from lehr.data.split import DEFAULT_RATIOS, split_samples
 from lehr.errors import InputError
+from lehr.runtime.reading import read_start
 from lehr.sample import SPLITS, Dataset, Fault, Sample, Severity
 
 NO_BOX = ("polyline", "points", "cuboid", "skeleton")
@@ -59,8 +61,7 @@ def find_cvat(source: str) -> list[Path]:
 
 
 def _is_cvat(path: Path) -> bool:
-    with path.open("rb") as file:
-        return b"<annotations" in file.read(1024)
+    return b"<annotations" in read_start(path, 1024)
 
 
 def load_cvat(files: Sequence[Path], source: str, seed: int = 0) -> Dataset:
@@ -100,7 +101,7 @@ def _read_task(path: Path, names: ImageNames, task: _Task) -> None:
         InputError: it cannot be read, or holds a video's tracks.
     """
     try:
-        text = read_xml(path)
+        text = read_xml(path, TASK_XML_BYTES)
         root, _ = parse_xml(text)
     except XmlProblem as problem:
         place = str(path) if problem.line is None else f"{path}:{problem.line}"

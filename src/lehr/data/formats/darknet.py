@@ -16,9 +16,11 @@ from lehr.data.formats.yolo import find_images_of
 from lehr.data.formats.yolo_labels import read_splits
 from lehr.data.formats.yolo_yaml import Entry
 from lehr.data.labels.columns import Declared
+from lehr.data.limits import NAMES_BYTES
 from lehr.data.places import Place, Places
 from lehr.data.text_files import decode_text
 from lehr.errors import InputError
+from lehr.runtime.reading import read_file, read_start
 from lehr.sample import Dataset, Fault, Severity
 
 KEYS = {"train": "train", "valid": "val", "val": "val", "test": "test"}
@@ -74,7 +76,7 @@ def load_darknet(path: Path) -> Dataset:
 
 def _read_data_file(path: Path) -> DataFile:
     try:
-        text = decode_text(path.read_bytes())
+        text = decode_text(read_file(path, NAMES_BYTES))
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}). Check --data.") from None
     if text is None:
@@ -116,8 +118,7 @@ def data_files_in(folder: Path) -> list[Path]:
     found = []
     for path in sorted(folder.iterdir()):
         if path.suffix.lower() == ".data" and path.name[0] != "." and path.is_file():
-            with path.open("rb") as file:
-                text = decode_text(file.read(1 << 16))
+            text = decode_text(read_start(path, 1 << 16))
             keys = {
                 each[1].lower() for line in (text.content.splitlines() if text else []) if (each := LINE.match(line))
             }

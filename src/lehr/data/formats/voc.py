@@ -26,6 +26,7 @@ from lehr.data.formats.voc_objects import VocLabels
 from lehr.data.formats.voc_samples import make_samples, read_headers
 from lehr.data.split import DEFAULT_RATIOS, split_samples
 from lehr.errors import InputError
+from lehr.runtime.reading import read_start
 from lehr.sample import SPLITS, Dataset, Fault, Sample, Severity
 
 
@@ -194,8 +195,7 @@ def first_annotation(folder: Path, most: int = 20) -> Path | None:
     """The first XML file in a folder that looks like an annotation; None where none of the first `most` does."""
     for path in islice(walk_xml(folder), most):
         try:
-            with path.open("rb") as file:
-                head = file.read(4096).replace(b"\0", b"").lower()
+            head = read_start(path, 4096).replace(b"\0", b"").lower()
         except OSError:
             continue
         if b"<annotation>" in head or b"<annotation " in head or b"<object" in head:

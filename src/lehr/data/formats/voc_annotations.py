@@ -13,6 +13,7 @@ from lehr.data.formats.voc_xml import THREE_BYTES, XmlProblem, XmlText, parse_xm
 from lehr.data.images import is_image
 from lehr.data.text_files import LEGACY, likely_encodings
 from lehr.data.threads import read_many
+from lehr.runtime.reading import read_start
 from lehr.sample import Fault, Severity
 
 FORMS = {
@@ -210,8 +211,7 @@ def faults_of_unused(paths: Sequence[Path]) -> list[Fault]:
     others: list[Path] = []
     for path in paths:
         try:
-            with path.open("rb") as file:
-                head = file.read(4096).replace(b"\0", b"").lower()
+            head = read_start(path, 4096).replace(b"\0", b"").lower()
         except OSError:
             head = b""
         if b"annotation>" in head or b"<object" in head or b"<annotation" in head:

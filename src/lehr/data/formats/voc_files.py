@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from lehr.data.find_images import is_hidden, scan_images
+from lehr.data.groups import content_digest
 from lehr.sample import Fault
 
 IMAGE_FOLDERS = frozenset({"jpegimages", "images", "image", "imgs", "img", "pictures", "photos", "data"})
@@ -151,7 +152,7 @@ def _choose(images: list[Path], xmls: list[Path], named_in: Callable[[Path], tup
     taken = {pairs.labels[image] for image in images if image in pairs.labels}
     free = [xml for xml in xmls if xml not in taken]
     if len(images) == len(left) == 1:
-        if len(free) > 1 and len({xml.read_bytes() for xml in free}) > 1:
+        if len(free) > 1 and len({content_digest(xml) for xml in free}) > 1:
             names = " and ".join(map(str, free[:3]))
             pairs.doubtful[left[0]] = f"has several XML files that differ: {names}. Keep one"
         elif free:
@@ -178,7 +179,7 @@ def _choose(images: list[Path], xmls: list[Path], named_in: Callable[[Path], tup
 def _different(xmls: list[Path], chosen: Path, images: list[Path]) -> bool:
     """Return whether the only image of its name has another XML, of other content."""
     others = [xml for xml in xmls if xml != chosen] if len(images) == 1 else []
-    return any(xml.read_bytes() != chosen.read_bytes() for xml in others)
+    return any(content_digest(xml) != content_digest(chosen) for xml in others)
 
 
 def _match_whole_names(folder: Path, images: list[Path], xmls: list[Path], pairs: Pairs) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from lehr.data.formats.voc_files import fold, neutral_folder
 from lehr.data.images import is_image
+from lehr.data.limits import LIST_BYTES
 from lehr.data.text_files import read_text
 from lehr.errors import InputError
 from lehr.sample import SPLITS, Fault, Severity
@@ -164,7 +165,7 @@ def read_lists(root: Path, images: Sequence[Path], labelled: Iterable[Path]) -> 
 def _listed(path: Path, names: ImageNames, faults: list[Fault]) -> Iterator[Path]:
     """The images that a list names."""
     try:
-        text = read_text(path)
+        text = read_text(path, LIST_BYTES)
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}).") from None
     if text is None:

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from lehr.data.formats.voc_objects import class_name
+from lehr.data.limits import NAMES_BYTES
 from lehr.data.text_files import read_text
 from lehr.sample import Fault, Severity
 
@@ -43,7 +44,7 @@ def voc_names(folder: Path, used: Counter[str]) -> tuple[tuple[str, ...], list[F
 
 def _listed(path: Path) -> tuple[str, ...]:
     try:
-        text = read_text(path)
+        text = read_text(path, NAMES_BYTES)
     except OSError:
         return ()
     lines = [] if text is None else text.content.splitlines()

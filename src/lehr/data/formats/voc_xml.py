@@ -16,7 +16,9 @@ from xml.etree.ElementTree import fromstring as parse_plain
 from defusedxml.common import DefusedXmlException, EntitiesForbidden
 from defusedxml.ElementTree import fromstring as parse_defused
 
+from lehr.data.limits import XML_BYTES
 from lehr.data.text_files import MARKS, UTF_8, decode_text
+from lehr.runtime.reading import read_file
 
 DECLARED = re.compile(rb"\s*<\?xml[^>]{0,200}?encoding\s*=\s*[\"']([A-Za-z0-9._:-]+)[\"']")
 WIDER = {
@@ -66,14 +68,18 @@ class XmlText:
     line: int = 1
 
 
-def read_xml(path: Path) -> XmlText:
+def read_xml(path: Path, limit: int = XML_BYTES) -> XmlText:
     """Read an XML file's text.
+
+    Args:
+        path: the file.
+        limit: bytes that it may have.
 
     Raises:
         XmlProblem: it cannot be read, is empty, or its encoding is not known.
     """
     try:
-        data = path.read_bytes()
+        data = read_file(path, limit)
     except OSError as error:
         raise XmlProblem(f"cannot be read ({error.strerror}). Restore or remove it.") from None
     return decode_xml(data)

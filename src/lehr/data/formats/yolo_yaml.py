@@ -20,6 +20,7 @@ from lehr.data.formats.data_yaml_keys import (
 )
 from lehr.data.text_files import UTF_8, Text, decode_text
 from lehr.errors import InputError
+from lehr.runtime.reading import read_start
 from lehr.sample import SPLITS, Fault, Severity
 from lehr.yaml_files import compose_mapping, is_null, line_of, read_bytes
 
@@ -107,8 +108,7 @@ def looks_like_data_yaml(path: Path) -> bool:
     if path.stem.lower() in ("data", "dataset"):
         return True
     try:
-        with path.open("rb") as file:
-            text = decode_text(file.read(1 << 16))
+        text = decode_text(read_start(path, 1 << 16))
     except OSError:
         return False
     keys = set(re.findall(r"^['\"]?(\w+)['\"]?\s*:", text.content.lower(), re.MULTILINE)) if text else set()

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import re
+import threading
 import unicodedata
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lehr.data.labels.text import LabelFault, decode_label
+from lehr.data.limits import OBJECTS_VARIABLE, ROW_BYTES, max_objects, too_many_objects
+from lehr.runtime.reading import MIB, TooLarge, read_file
 
 COMMAS = "commas between the numbers"
 SEMICOLONS = "semicolons or bars between the numbers"
@@ -50,20 +54,40 @@ class LabelRows:
 NO_ROWS = LabelRows(np.zeros(0), np.zeros(0, np.int32), np.zeros(0, np.int32))
 
 
+LARGE = MIB
+"""Bytes from which label files are read one at a time: their numbers take some hundred times as many while parsed."""
+_one_at_a_time = threading.Lock()
+
+
 def read_rows(path: Path) -> LabelRows | None:
     """Read a label file; None where there is none.
 
     Raises:
-        LabelFault: it cannot be read, or is no text.
+        LabelFault: it cannot be read, is no text, or has too many rows.
     """
+    most = max_objects()
     try:
-        with path.open("rb", buffering=0) as file:
-            data = file.read()
+        data = read_file(path, ROW_BYTES * most)
     except FileNotFoundError:
         return None
+    except TooLarge as error:
+        raise LabelFault(
+            f"{error.strerror}: up to {most:,} objects of an image are read. Restore or remove it; if it is right, set "
+            f"{OBJECTS_VARIABLE}={path.stat().st_size // ROW_BYTES + 1}."
+        ) from None
     except OSError as error:
         raise LabelFault(f"cannot be read ({error.strerror}). Restore or remove it.") from None
-    return parse_rows(data)
+    if len(data) < LARGE:
+        rows = parse_rows(data)
+    elif (lines := data.count(b"\n")) > 2 * most:  # blank ones among them
+        raise LabelFault(too_many_objects(lines, "lines") or "")
+    else:
+        with _one_at_a_time:
+            rows = parse_rows(data)
+    count = len(rows.lengths) + len(rows.words)
+    if count > most:
+        raise LabelFault(too_many_objects(count, "rows") or "")
+    return rows
 
 
 def parse_rows(data: bytes) -> LabelRows:
@@ -76,7 +100,7 @@ def parse_rows(data: bytes) -> LabelRows:
         return NO_ROWS
     rows = [line.split() for line in data.splitlines()]
     try:
-        values = [float(number) for row in rows for number in row]
+        values = list(map(float, chain.from_iterable(rows)))
     except ValueError:
         return _parse_carefully(data)
     if b"_" in data:  # Python takes 1_000 for a number
