@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
-from io import FileIO
 from typing import Protocol
+
+from lehr.runtime.reading import read_at
 
 HEAD = 4096
 """Bytes of a file read at once; the header of most images is in them."""
@@ -37,12 +37,13 @@ class DataSource:
 
 
 class FileSource:
-    """Bytes of an open, unbuffered file; its beginning is read once."""
+    """Bytes of an open file; its beginning is read once."""
 
-    def __init__(self, file: FileIO) -> None:
-        self.size = os.fstat(file.fileno()).st_size
-        self._file = file
-        self._head = file.read(HEAD) or b""
+    def __init__(self, handle: int, size: int) -> None:
+        """Take a file's descriptor, which stays the caller's, and its size in bytes."""
+        self.size = size
+        self._handle = handle
+        self._head = read_at(handle, 0, HEAD)
 
     def read(self, offset: int, count: int) -> bytes:
         """Bytes from an offset on, fewer where the source ends."""
@@ -50,8 +51,7 @@ class FileSource:
             return self._head[offset : offset + count]
         if offset >= self.size:
             return b""
-        self._file.seek(offset)
-        data = self._file.read(count) or b""
-        while len(data) < count and (more := self._file.read(count - len(data))):
+        data = read_at(self._handle, offset, min(count, self.size - offset))
+        while len(data) < count and (more := read_at(self._handle, offset + len(data), count - len(data))):
             data += more
         return data

@@ -21,6 +21,7 @@ from lehr.data.images.depth import to_8_bits
 from lehr.data.images.header import ImageHeader, png_is_whole
 from lehr.data.images.pillow import decode_with_pillow, load_strictly
 from lehr.data.images.problem import BadImage, NotTaken, truncated, undecodable
+from lehr.data.limits import too_many_pixels
 
 try:
     import simplejpeg
@@ -35,6 +36,10 @@ PILLOW_PIXELS = 80_000_000
 
 PNG_CHUNKS = 8
 """Offset of the first chunk of a PNG."""
+
+START_OF_SCAN = b"\xff\xda"
+USUAL_SCANS, MANY_SCANS, SCANNED_PIXELS = 16, 500, 2**31
+"""Scans that a progressive JPEG may have whatever its size, and at most; and pixels that all of them go through."""
 
 BY_OPENCV = frozenset({"JPEG", "PNG", "WEBP", "BMP", "PPM", "JPEG2000"})
 AS_STORED = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
@@ -77,6 +82,8 @@ def decode(data: bytes, header: ImageHeader) -> Decoded:
     if not header.whole and header.format in ("JPEG", "PNG", "WEBP"):
         load_strictly(data, header.format)  # OpenCV fills with grey what is cut off
     if header.format == "JPEG":
+        if header.scans:
+            _require_few_scans(data, header)
         samples, damage = _jpeg(data)
     elif header.format == "TIFF":
         return _tiff(data, header)
@@ -93,13 +100,24 @@ def decode(data: bytes, header: ImageHeader) -> Decoded:
     return Decoded(pixels, bits if header.depth_unknown else None, damage)
 
 
+def _require_few_scans(data: bytes, header: ImageHeader) -> None:
+    """Refuse a progressive JPEG whose scans would keep a processor busy for minutes: each goes through all pixels."""
+    scans = data.count(START_OF_SCAN)
+    if scans > MANY_SCANS or (scans > USUAL_SCANS and scans * header.width * header.height > SCANNED_PIXELS):
+        raise BadImage(f"has {scans} scans, where a progressive JPEG has some ten. Write it anew or remove it.")
+
+
 def _jpeg(data: bytes) -> tuple[NDArray[np.uint8] | None, str]:
     """The pixels, and what is damaged in them; None where nothing decodes it."""
     damage = ""
     if simplejpeg is not None:
         for strict in (True, False):
             try:
-                if simplejpeg.decode_jpeg_header(data, strict=False)[2] == "CMYK":
+                height, width, colours, _ = simplejpeg.decode_jpeg_header(data, strict=False)
+                too_large = too_many_pixels(width, height)
+                if too_large is not None:
+                    raise BadImage(too_large, "too-large-image")
+                if colours == "CMYK":
                     break
                 pixels = simplejpeg.decode_jpeg(data, colorspace="RGB", strict=strict)
                 return np.asarray(pixels, np.uint8), damage

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from pathlib import Path
 
 import cv2
@@ -13,9 +14,13 @@ from lehr.data.images.byte_source import ByteSource, DataSource, FileSource
 from lehr.data.images.decode import Decoded, decode
 from lehr.data.images.header import ImageHeader, read_header
 from lehr.data.images.kinds import RAW_SUFFIXES, suffix_of, unread
+from lehr.data.images.memory import share_of_memory
 from lehr.data.images.problem import BadImage, ImageFault
 from lehr.errors import InputError
+from lehr.runtime.reading import MIB, TooLarge, open_descriptor, read_file
 
+LARGE = 64 * MIB
+"""Bytes from which the header of a file is read before the rest of it."""
 _named: set[Path] = set()
 """Damaged files that were reported, so that each is once in a process."""
 
@@ -36,8 +41,11 @@ def probe_header(path: Path) -> ImageHeader:
         ImageFault: the file is missing, is no image, is too large, or is cut off.
     """
     try:
-        with path.open("rb", buffering=0) as file:
-            header = _header(FileSource(file), path)
+        handle, size = open_descriptor(path)
+        try:
+            header = _header(FileSource(handle, size), path)
+        finally:
+            os.close(handle)
     except OSError as error:
         raise _missing(path, error) from None
     except BadImage as bad:
@@ -72,10 +80,31 @@ def decode_file(path: Path) -> Decoded:
         ImageFault: the file is missing, cannot be decoded, or is cut off.
     """
     try:
-        data = path.read_bytes()
+        data = read_file(path, LARGE)
+    except TooLarge:
+        data = _read_large(path)
     except OSError as error:
         raise _missing(path, error) from None
     return _decode(data, path)
+
+
+def _read_large(path: Path) -> bytes:
+    """Read a large file if its header says that it may be as large as it is.
+
+    Raises:
+        ImageFault: it cannot be read, or is larger than its pixels can take.
+    """
+    try:
+        handle, size = open_descriptor(path)
+        try:
+            _header(FileSource(handle, size), path)
+        finally:
+            os.close(handle)
+        return read_file(path, size)
+    except OSError as error:
+        raise _missing(path, error) from None
+    except BadImage as bad:
+        raise ImageFault(path, bad.kind, bad.reason) from None
 
 
 def decode_image(data: bytes, path: Path) -> NDArray[np.uint8]:
@@ -96,9 +125,14 @@ def decode_image(data: bytes, path: Path) -> NDArray[np.uint8]:
 
 def _decode(data: bytes, path: Path) -> Decoded:
     try:
-        return decode(data, _header(DataSource(data), path))
+        header = _header(DataSource(data), path)
+        with share_of_memory(header.width * header.height):
+            return decode(data, header)
     except BadImage as bad:
         raise ImageFault(path, bad.kind, bad.reason) from None
+    except (MemoryError, cv2.error):  # OpenCV says the latter where it finds no memory
+        reason = "cannot be decoded: there is not the memory for its pixels. Reduce it, or cut it into tiles."
+        raise ImageFault(path, "too-large-image", reason) from None
 
 
 def write_image(path: Path, image: NDArray[np.uint8], quality: int = 95) -> None:

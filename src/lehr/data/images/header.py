@@ -11,21 +11,34 @@ from dataclasses import dataclass, replace
 from zlib import crc32
 
 from lehr.data.images.byte_source import ByteSource
+from lehr.data.images.jpeg2000_header import read_jpeg2000
 from lehr.data.images.kinds import PLUGINS, foreign, format_of, has_decoder, needs_decoder
 from lehr.data.images.pillow import examine
-from lehr.data.images.plain_headers import bmp_size, boxes_are_whole, jpeg2000_depth, pnm_size
+from lehr.data.images.plain_headers import bmp_size, boxes_are_whole, pnm_size
 from lehr.data.images.problem import BadImage, truncated
 from lehr.data.images.tiff_header import read_tiff
 from lehr.data.images.tiff_tags import exif_orientation
+from lehr.data.limits import BYTES_A_PIXEL, OTHER_BYTES, too_many_pixels
+from lehr.runtime.reading import MIB
 
-MAX_PIXELS = 2**30
-"""Pixels of the largest image that is read: a little more than 32,000 x 32,000, 3 GiB once it is decoded."""
+MANY_PARTS, MANY_CHUNKS = 10_000, 2**20
+"""Parts of a header, and of a file, from which it is taken for damaged: walking through them would take minutes."""
+MANY_BYTES = 512 * MIB
+"""Bytes of the largest file of a format whose header only the decoder reads, which wants all of it."""
 
 TAIL = 65536
 """Bytes at the end of a PNG in which EXIF that follows the pixels is looked for."""
 
+MANY_LATE = 16
+"""Places at the end of a PNG that are looked at for EXIF."""
+
+MANY_BANDS = 16
+"""Bands of the largest image of bands, of which three are read."""
+
 FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 """Markers of JPEG that begin a frame and state its size."""
+SCANNED = frozenset({0xC2, 0xC6, 0xCA, 0xCE})
+"""Those of progressive JPEG, whose pixels are gone through once for each scan."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +56,7 @@ class ImageHeader:
         white_is_zero: whether 0 means white.
         whole: whether the end of the file is there; None where only decoding tells.
         tag_to_reset: offset and bytes that take the orientation out of a TIFF; None where it has none.
+        scans: whether its pixels are coded in several scans, each of which goes through all of them.
     """
 
     format: str
@@ -55,6 +69,7 @@ class ImageHeader:
     white_is_zero: bool = False
     whole: bool | None = True
     tag_to_reset: tuple[int, bytes] | None = None
+    scans: bool = False
 
     @property
     def depth_unknown(self) -> bool:
@@ -83,20 +98,31 @@ def read_header(source: ByteSource, suffix: str = "") -> ImageHeader:
     name = format_of(head) or ("TGA" if suffix == "tga" else None)
     if name is None:
         raise BadImage(foreign(head))
-    header = READERS[name](source)
-    if header.width * header.height > MAX_PIXELS:
-        millions = header.width * header.height // 10**6
+    return READERS[name](source)
+
+
+def _require_size(source: ByteSource, width: int, height: int, bits: int = 8) -> None:
+    """Refuse an image of too many pixels, and a file of more bytes than these can take.
+
+    Raises:
+        BadImage: it is too large, or has no pixels.
+    """
+    too_large = too_many_pixels(width, height, bits)
+    if too_large is not None:
+        raise BadImage(too_large, "too-large-image")
+    if width <= 0 or height <= 0:
+        raise BadImage(f"has no pixels ({width}x{height}). Copy it again or remove it.")
+    if source.size > BYTES_A_PIXEL * width * height + OTHER_BYTES:
         raise BadImage(
-            f"has {header.width}x{header.height} = {millions:,} million pixels; up to {MAX_PIXELS // 10**6:,} million "
-            "are read. Reduce it, or cut it into tiles.",
+            f"is a file of {source.size / MIB:,.0f} MB, far more than its {width}x{height} pixels take. Write it anew "
+            "or remove it.",
             "too-large-image",
         )
-    return header
 
 
 def _jpeg(source: ByteSource) -> ImageHeader:
     orientation, at = 0, 2
-    while True:
+    for _ in range(MANY_PARTS):
         segment = source.read(at, 4)
         if len(segment) < 4:
             raise truncated()
@@ -115,13 +141,16 @@ def _jpeg(source: ByteSource) -> ImageHeader:
             if len(frame) < 5:
                 raise truncated()
             height, width = int.from_bytes(frame[1:3], "big"), int.from_bytes(frame[3:5], "big")
-            return ImageHeader("JPEG", width, height, orientation or 1, frame[0], whole=_jpeg_is_whole(source, at))
+            _require_size(source, width, height)
+            whole = _jpeg_is_whole(source, at)
+            return ImageHeader("JPEG", width, height, orientation or 1, frame[0], whole=whole, scans=marker in SCANNED)
         elif marker in (0xD9, 0xDA):
             raise BadImage("has a damaged JPEG header. Copy it again or remove it.")
         else:
             if marker == 0xE1 and not orientation and source.read(at + 4, 6) == b"Exif\0\0":
                 orientation = exif_orientation(source, at + 4)
             at += 2 + int.from_bytes(segment[2:4], "big")
+    raise BadImage("has a damaged JPEG header. Copy it again or remove it.")
 
 
 def _jpeg_is_whole(source: ByteSource, frame: int) -> bool:
@@ -140,8 +169,11 @@ def _png(source: ByteSource) -> ImageHeader:
     if start[4:8] != b"IHDR" or crc32(start[4:21]).to_bytes(4, "big") != start[21:25]:
         raise BadImage("has a damaged PNG header. Copy it again or remove it.")
     width, height = int.from_bytes(start[8:12], "big"), int.from_bytes(start[12:16], "big")
+    _require_size(source, width, height)
     orientation, at = 0, 33
-    while not orientation:
+    for _ in range(MANY_PARTS):
+        if orientation:
+            break
         chunk = source.read(at, 8)
         if len(chunk) < 8:
             raise truncated()
@@ -161,7 +193,9 @@ def _png(source: ByteSource) -> ImageHeader:
 def _late_exif(source: ByteSource, tail: bytes, tail_at: int) -> int:
     """Orientation of EXIF that follows the pixels; 0 where there is none. The checksum tells a chunk from pixels."""
     at = tail.find(b"eXIf")
-    while at >= 4:
+    for _ in range(MANY_LATE):
+        if at < 4:
+            break
         length = int.from_bytes(tail[at - 4 : at], "big")
         body = tail[at : at + 4 + length]
         if crc32(body).to_bytes(4, "big") == tail[at + 4 + length : at + 8 + length]:
@@ -177,7 +211,10 @@ def png_is_whole(source: ByteSource, at: int) -> bool:
         source: the file.
         at: where a chunk begins.
     """
-    while len(chunk := source.read(at, 8)) == 8:
+    for _ in range(MANY_CHUNKS):
+        chunk = source.read(at, 8)
+        if len(chunk) < 8:
+            break
         if chunk[4:] == b"IEND":
             return True
         at += 12 + int.from_bytes(chunk[:4], "big")
@@ -191,19 +228,26 @@ def _webp(source: ByteSource) -> ImageHeader:
     whole = int.from_bytes(head[4:8], "little") + 8 <= source.size
     if head[12:16] == b"VP8X":
         width, height = (1 + int.from_bytes(head[at : at + 3], "little") for at in (24, 27))
+        _require_size(source, width, height)
         return ImageHeader("WEBP", width, height, _webp_exif(source) if head[20] & 8 else 1, whole=whole)
     if head[12:16] == b"VP8L" and head[20] == 0x2F:
         packed = int.from_bytes(head[21:25], "little")
-        return ImageHeader("WEBP", 1 + (packed & 0x3FFF), 1 + (packed >> 14 & 0x3FFF), whole=whole)
+        width, height = 1 + (packed & 0x3FFF), 1 + (packed >> 14 & 0x3FFF)
+        _require_size(source, width, height)
+        return ImageHeader("WEBP", width, height, whole=whole)
     if head[12:16] == b"VP8 " and head[23:26] == b"\x9d\x01\x2a":
         width, height = (int.from_bytes(head[at : at + 2], "little") & 0x3FFF for at in (26, 28))
+        _require_size(source, width, height)
         return ImageHeader("WEBP", width, height, whole=whole)
     raise BadImage("has a damaged WebP header. Copy it again or remove it.")
 
 
 def _webp_exif(source: ByteSource) -> int:
     at = 12
-    while len(chunk := source.read(at, 8)) == 8:
+    for _ in range(MANY_PARTS):
+        chunk = source.read(at, 8)
+        if len(chunk) < 8:
+            break
         if chunk[:4] == b"EXIF":
             return exif_orientation(source, at + 8)
         length = int.from_bytes(chunk[4:], "little")
@@ -213,6 +257,7 @@ def _webp_exif(source: ByteSource) -> int:
 
 def _tiff(source: ByteSource) -> ImageHeader:
     facts = read_tiff(source)
+    _require_size(source, facts.width, facts.height, facts.bits)
     return ImageHeader(
         "TIFF",
         facts.width,
@@ -228,12 +273,23 @@ def _tiff(source: ByteSource) -> ImageHeader:
 
 def _bmp(source: ByteSource) -> ImageHeader:
     width, height, whole = bmp_size(source)
+    _require_size(source, width, height)
     return ImageHeader("BMP", width, height, whole=whole)
 
 
 def _pnm(source: ByteSource) -> ImageHeader:
     width, height, max_value, whole = pnm_size(source)
+    _require_size(source, width, height)
     return ImageHeader("PPM", width, height, bits=16 if max_value > 255 else 8, max_value=max_value, whole=whole)
+
+
+def _jpeg2000(source: ByteSource) -> ImageHeader:
+    facts = read_jpeg2000(source)
+    _require_size(source, facts.width, facts.height, facts.bits)
+    if facts.bands > MANY_BANDS:
+        raise BadImage(f"has {facts.bands} bands. Write three of them as an RGB image.")
+    max_value = 2**facts.bits - 1 if facts.bits > 8 else None
+    return replace(_by_decoder("JPEG2000")(source), bits=facts.bits, max_value=max_value)
 
 
 def _by_decoder(name: str) -> Callable[[ByteSource], ImageHeader]:
@@ -242,13 +298,14 @@ def _by_decoder(name: str) -> Callable[[ByteSource], ImageHeader]:
     def read(source: ByteSource) -> ImageHeader:
         if name in PLUGINS and not has_decoder(name):
             raise BadImage(f"{needs_decoder(name)}.")
+        if source.size > MANY_BYTES:
+            message = f"is a file of {source.size / MIB:,.0f} MB; of {name} up to {MANY_BYTES // MIB} MB are read"
+            raise BadImage(f"{message}. Write it as JPEG or PNG.", "too-large-image")
         width, height, orientation = examine(source, name)
+        _require_size(source, width, height)
         header = ImageHeader(name, width, height, orientation, whole=None)
         if name in ("AVIF", "HEIF"):
             return replace(header, whole=boxes_are_whole(source))
-        if name == "JPEG2000":
-            bits = jpeg2000_depth(source)
-            return replace(header, bits=bits, max_value=2**bits - 1 if bits > 8 else None)
         if name == "GIF":
             return replace(header, whole=source.read(source.size - 1, 1) == b";" or None)
         return header
@@ -263,6 +320,7 @@ READERS: dict[str, Callable[[ByteSource], ImageHeader]] = {
     "TIFF": _tiff,
     "BMP": _bmp,
     "PPM": _pnm,
-    **{name: _by_decoder(name) for name in ("GIF", "AVIF", "HEIF", "JXL", "JPEG2000", "QOI", "TGA")},
+    "JPEG2000": _jpeg2000,
+    **{name: _by_decoder(name) for name in ("GIF", "AVIF", "HEIF", "JXL", "QOI", "TGA")},
 }
 """What reads the header of each format."""

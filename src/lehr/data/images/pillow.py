@@ -15,9 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from lehr.data.images.byte_source import ByteSource
+from lehr.data.images.byte_source import ByteSource, DataSource
 from lehr.data.images.kinds import PLUGINS
 from lehr.data.images.problem import BadImage, NotTaken, truncated, undecodable
+from lehr.data.images.tiff_tags import exif_orientation
+from lehr.data.limits import too_many_pixels
 
 MODULES = {
     "AVIF": "PIL.AvifImagePlugin",
@@ -34,8 +36,6 @@ MODULES = {
 }
 """The formats that Pillow is asked for, and the modules that know them."""
 
-EXIF_ORIENTATION = 0x0112
-
 
 def examine(source: ByteSource, name: str) -> tuple[int, int, int]:
     """Width and height as stored, pixels, and orientation, 1 to 8.
@@ -45,8 +45,8 @@ def examine(source: ByteSource, name: str) -> tuple[int, int, int]:
     """
     with _opened(source.read(0, source.size), name) as image:
         # Other decoders have applied what their containers say.
-        turn = image.getexif().get(EXIF_ORIENTATION, 1) if name == "AVIF" else 1
-        return image.width, image.height, turn if turn in range(1, 9) else 1
+        exif = image.info.get("exif") if name == "AVIF" else None
+        return image.width, image.height, exif_orientation(DataSource(exif), 0) if isinstance(exif, bytes) else 1
 
 
 def decode_with_pillow(data: bytes, name: str) -> NDArray[Any]:
@@ -87,6 +87,9 @@ def load_strictly(data: bytes, name: str) -> None:
 
 
 def _load(image: Image.Image) -> None:
+    too_large = too_many_pixels(image.width, image.height)  # where Pillow reads the header otherwise than `header` does
+    if too_large is not None:
+        raise BadImage(too_large, "too-large-image")
     try:
         image.load()
     except Exception as error:  # decoders raise whatever they like

@@ -1,4 +1,4 @@
-"""Headers of BMP and PNM, the depth of JPEG 2000, and the boxes of AVIF and HEIF."""
+"""Headers of BMP and PNM, and the boxes of AVIF and HEIF."""
 
 from __future__ import annotations
 
@@ -9,6 +9,9 @@ from lehr.data.images.problem import BadImage, truncated
 
 UNCOMPRESSED = (0, 3)
 """Compressions of BMP that leave the pixels as they are."""
+
+MANY_BOXES = 100_000
+"""Boxes of a file from which it is taken for damaged."""
 
 PNM_HEADER = re.compile(rb"P([1-6])(?:\s|#[^\n]*\n)+(\d+)(?:\s|#[^\n]*\n)+(\d+)(?:(?:\s|#[^\n]*\n)+(\d+))?\s")
 
@@ -62,7 +65,9 @@ def pnm_size(source: ByteSource) -> tuple[int, int, int, bool | None]:
 def boxes_are_whole(source: ByteSource) -> bool:
     """Return whether the boxes of an ISO media file end within it."""
     at = 0
-    while at < source.size:
+    for _ in range(MANY_BOXES):
+        if at >= source.size:
+            break
         head = source.read(at, 16)
         length = int.from_bytes(head[:4], "big")
         if length == 1:
@@ -73,10 +78,3 @@ def boxes_are_whole(source: ByteSource) -> bool:
             return False
         at += length
     return at == source.size
-
-
-def jpeg2000_depth(source: ByteSource) -> int:
-    """Bits of a sample of a JPEG 2000; 8 where its header does not say."""
-    head = source.read(0, 4096)
-    size = head.find(b"\xff\x51")  # marker SIZ: depths follow 40 bytes behind it
-    return (head[size + 40] & 0x7F) + 1 if 0 <= size < len(head) - 40 else 8

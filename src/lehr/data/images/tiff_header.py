@@ -11,6 +11,12 @@ from lehr.data.images.tiff_tags import TiffTags
 SUBFILE, WIDTH, HEIGHT, BITS, PHOTOMETRIC, SAMPLES = 254, 256, 257, 258, 262, 277
 STRIP_OFFSETS, STRIP_BYTES, TILE_OFFSETS, TILE_BYTES = 273, 279, 324, 325
 SUB_IMAGES, SAMPLE_FORMAT, DNG_VERSION = 330, 339, 50706
+TILE_WIDTH, TILE_HEIGHT = 322, 323
+DECISIVE = (WIDTH, HEIGHT, BITS, SAMPLES, TILE_WIDTH, TILE_HEIGHT)
+"""Tags that decide how much memory decoding takes."""
+MANY_BANDS, LARGEST_SIDE, SMALL_TILE = 16, 65536, 2**24
+"""Bands of the largest image of bands, of which three are read; pixels of a side of the largest tile; and of a tile
+that may be larger than its image."""
 WHITE_IS_ZERO, BLACK_IS_ZERO = 0, 1
 KINDS = {1: "u", 2: "i", 3: "f"}
 
@@ -43,14 +49,17 @@ def read_tiff(source: ByteSource) -> TiffFacts:
 
 def _read(source: ByteSource, tags: TiffTags) -> TiffFacts:
     width, height = tags.number(WIDTH, 0), tags.number(HEIGHT, 0)
-    if width <= 0 or height <= 0:
-        raise ValueError("no size")
+    tile = (tags.number(TILE_WIDTH, 1), tags.number(TILE_HEIGHT, 1))
+    if width <= 0 or height <= 0 or any(map(tags.is_twice, DECISIVE)) or tags.nbytes > source.size:
+        raise ValueError("no size, or several, or more values than there are bytes")
+    if not all(0 < side <= LARGEST_SIDE for side in tile) or tile[0] * tile[1] > max(4 * width * height, SMALL_TILE):
+        raise ValueError("tiles that are larger than the image")
     preview = tags.number(SUBFILE, 0) & 1 and SUB_IMAGES in tags
     if DNG_VERSION in tags or source.read(8, 2) == b"CR" or preview:
         raise BadImage("is a raw photograph, which is not read. Develop it to JPEG or TIFF.")
     photometric, samples = tags.number(PHOTOMETRIC, BLACK_IS_ZERO), tags.number(SAMPLES, 1)
     bits, kind = max(tags.numbers(BITS) or (1,)), KINDS.get(tags.number(SAMPLE_FORMAT, 1), "u")
-    if photometric in (WHITE_IS_ZERO, BLACK_IS_ZERO) and samples > 2:
+    if (photometric in (WHITE_IS_ZERO, BLACK_IS_ZERO) and samples > 2) or samples > MANY_BANDS:
         raise BadImage(f"has {samples} bands that are no colours. Write three of them as an RGB image.")
     if kind == "f" and bits not in (32, 64):
         raise BadImage(f"holds floating-point numbers of {bits} bits, which are not read. Write 8 or 16 bits.")

@@ -9,6 +9,10 @@ from lehr.data.images.byte_source import ByteSource
 
 ORIENTATION = 0x0112
 MAX_ENTRIES = 4096
+MANY_NUMBERS = 2**20
+"""Numbers of a tag from which it is taken for damaged: one for each row of the tallest image."""
+TYPE_BYTES = (0, 1, 1, 2, 4, 8, 1, 1, 2, 4, 8, 4, 8, 4, 0, 0, 8, 8, 8)
+"""Bytes of a number of each type."""
 TYPE_FORMATS = {1: "B", 3: "H", 4: "I", 13: "I", 16: "Q", 18: "Q"}
 """`struct` formats of the whole-number types of TIFF."""
 
@@ -86,10 +90,28 @@ class TiffTags:
         entry = self._entry(tag)
         if entry is None:
             return ()
+        if entry.count > MANY_NUMBERS:
+            raise ValueError("too many numbers")
         form = TYPE_FORMATS[entry.kind]
         width = struct.calcsize(form)
         data = self._source.read(entry.offset, width * min(entry.count, self._source.size // width))
         return struct.unpack(f"{self._order}{len(data) // width}{form}", data[: len(data) // width * width])
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that the values of all tags take, those within their entries aside; decoders read each of them."""
+        total, step = 0, self._entry_bytes
+        for at in range(0, len(self._raw) - step + 1, step):
+            kind = self._unpack("H", self._raw[at + 2 : at + 4])
+            count = self._unpack(self._offset_format, self._raw[at + 4 : at + 4 + self._inline])
+            size = count * (TYPE_BYTES[kind] if kind < len(TYPE_BYTES) else 0)
+            total += size if size > self._inline else 0
+        return total
+
+    def is_twice(self, tag: int) -> bool:
+        """Return whether a tag has several entries, of which decoders take different ones."""
+        wanted, step = struct.pack(self._order + "H", tag), self._entry_bytes
+        return sum(self._raw[at : at + 2] == wanted for at in range(0, len(self._raw), step)) > 1
 
     def number(self, tag: int, default: int) -> int:
         """First whole number of a tag, or the default."""
