@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from lehr.models.detection import NO_CLASS, STRIDES, Head
+from lehr.models.grid_cache import kept_on_cuda
 
 DEFAULT_ANCHORS = (
     ((10.0, 13.0), (16.0, 30.0), (33.0, 23.0)),
@@ -157,15 +158,27 @@ def anchor_rows(grids: Sequence[tuple[int, int]], anchors: Tensor) -> tuple[Tens
         grids: height and width of each level, cells.
         anchors: (levels, anchors a level, 2), pixels.
     """
-    cells, sizes, strides = [], [], []
-    for (height, width), level_anchors, stride in zip(grids, anchors, STRIDES, strict=True):
+    cells, index, strides = kept_on_cuda(
+        ("rows", tuple(grids), anchors.shape[1], anchors.dtype),
+        lambda: _grid_rows(grids, anchors.shape[1], anchors.device, anchors.dtype),
+        anchors.device,
+    )
+    return cells, anchors.flatten(0, 1)[index], strides
+
+
+def _grid_rows(
+    grids: Sequence[tuple[int, int]], a_level: int, device: torch.device, dtype: torch.dtype
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Cell (rows, 2), number of the anchor (rows,) counted over all levels, and stride (rows, 1) of all rows."""
+    cells, index, strides = [], [], []
+    for level, ((height, width), stride) in enumerate(zip(grids, STRIDES, strict=True)):
         ys, xs = torch.meshgrid(
-            torch.arange(height, device=anchors.device, dtype=anchors.dtype),
-            torch.arange(width, device=anchors.device, dtype=anchors.dtype),
+            torch.arange(height, device=device, dtype=dtype),
+            torch.arange(width, device=device, dtype=dtype),
             indexing="ij",
         )
-        grid = torch.stack((xs, ys), -1).expand(len(level_anchors), height, width, 2)
-        cells.append(grid.reshape(-1, 2))
-        sizes.append(level_anchors.view(-1, 1, 1, 2).expand(-1, height, width, 2).reshape(-1, 2))
-        strides.append(torch.full((len(level_anchors) * height * width, 1), float(stride), device=anchors.device))
-    return torch.cat(cells), torch.cat(sizes), torch.cat(strides)
+        cells.append(torch.stack((xs, ys), -1).expand(a_level, height, width, 2).reshape(-1, 2))
+        number = torch.arange(level * a_level, (level + 1) * a_level, device=device)
+        index.append(number.view(-1, 1).expand(-1, height * width).flatten())
+        strides.append(torch.full((a_level * height * width, 1), float(stride), device=device))
+    return torch.cat(cells), torch.cat(index), torch.cat(strides)

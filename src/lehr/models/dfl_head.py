@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from lehr.models.blocks import Conv
 from lehr.models.detection import STRIDES, Head
+from lehr.models.grid_cache import kept_on_cuda
 
 BINS = 16
 """Bins of each side's distance distribution, in strides: distances of 0 to 15 strides."""
@@ -50,11 +51,20 @@ def anchor_points(
     Args:
         sizes: height and width of each level, cells.
         strides: stride of each level, pixels.
-        device: where to make them.
+        device: where they are; on CUDA the same tensors each time.
 
     Returns:
         Points (anchors, 2) x, y in pixels, and strides (anchors, 1) in pixels, float32.
     """
+    points, each_stride = kept_on_cuda(
+        ("points", tuple(sizes), strides), lambda: _anchor_points(sizes, strides, device), device
+    )
+    return points, each_stride
+
+
+def _anchor_points(
+    sizes: list[tuple[int, int]], strides: tuple[int, ...], device: torch.device
+) -> tuple[Tensor, Tensor]:
     points, each_stride = [], []
     for (height, width), stride in zip(sizes, strides, strict=True):
         ys = (torch.arange(height, device=device, dtype=torch.float32) + 0.5) * stride
@@ -136,10 +146,19 @@ class DFLHead(Head):
 
     def forward(self, features: list[Tensor]) -> DFLPrediction:
         """Three feature maps, finest first, to the predictions of all anchor points."""
-        distances = [box(x).flatten(2) for box, x in zip(self.cv2, features, strict=True)]
-        logits = [cls(x).flatten(2) for cls, x in zip(self.cv3, features, strict=True)]
+        distances = _rows([box(x) for box, x in zip(self.cv2, features, strict=True)])
+        logits = _rows([cls(x) for cls, x in zip(self.cv3, features, strict=True)])
         sizes = [(x.shape[2], x.shape[3]) for x in features]
         points, strides = anchor_points(sizes, STRIDES, features[0].device)
-        return DFLPrediction(
-            torch.cat(distances, 2).transpose(1, 2), torch.cat(logits, 2).transpose(1, 2), points, strides
-        )
+        return DFLPrediction(distances, logits, points, strides)
+
+
+def _rows(levels: list[Tensor]) -> Tensor:
+    """Feature maps (batch, channels, height, width) of all levels as rows (batch, anchors, channels).
+
+    On a CPU a channel is contiguous, as it always was: another order would round sums otherwise. Elsewhere a row is,
+    which is how convolutions answer in channels-last and how a row is read.
+    """
+    if levels[0].device.type == "cpu":
+        return torch.cat([level.flatten(2) for level in levels], 2).transpose(1, 2)
+    return torch.cat([level.permute(0, 2, 3, 1).flatten(1, 2) for level in levels], 1)
