@@ -1,7 +1,7 @@
 """Images a second of training: the whole loop, the step alone on batches that are already on the device, their ratio.
 
     python benchmarks/train_throughput.py [--data shapes] [--model yolov8n] [--imgsz 320] [--batch 16] [--steps 12]
-                                          [--amp auto] [--compile off] [--augment-on auto] [--stages]
+                                          [--amp auto] [--compile off] [--augment-on auto] [--epochs 1] [--stages]
 
 The whole loop is the trainer's own, with its loader, bookkeeping, and everything a run does between two steps; the
 step alone is the trainer's own step, on a few batches that were made before. Both take turns, since a machine's speed
@@ -47,15 +47,16 @@ def wait(device: torch.device) -> None:
         torch.cuda.synchronize(device)
 
 
-def loop_seconds(trainer: Trainer, requests: Sequence[BatchRequest]) -> tuple[float, int]:
-    """Seconds and images of some steps of the trainer's own loop, as an epoch of their own."""
+def loop_seconds(trainer: Trainer, requests: Sequence[BatchRequest], epochs: int = 1) -> tuple[float, int]:
+    """Seconds and images of some steps of the trainer's own loop, as epochs of their own, one after the other."""
     state, device = trainer.state, trainer.setup.device
-    state.step, state.last_update = 0, -1
     wait(device)
     started = time.perf_counter()
-    trainer.train_epoch(0, requests)
+    for left in reversed(range(epochs)):
+        state.step, state.last_update = 0, -1
+        trainer.train_epoch(0, requests, requests if left else ())
     wait(device)
-    return time.perf_counter() - started, sum(len(request.images) for request in requests)
+    return time.perf_counter() - started, epochs * sum(len(request.images) for request in requests)
 
 
 def step_seconds(trainer: Trainer, batches: Sequence[Batch]) -> tuple[float, int]:
@@ -108,9 +109,10 @@ def main() -> None:
     parser.add_argument("--workers", type=int)
     parser.add_argument("--steps", type=int, default=12, help="steps a turn, at most those of an epoch")
     parser.add_argument("--turns", type=int, default=5)
+    parser.add_argument("--epochs", type=int, default=1, help="epochs of these steps a turn of the whole loop")
     parser.add_argument("--stages", action="store_true", help="the loop's own profile too")
     given = vars(parser.parse_args())
-    steps, turns, stages = given.pop("steps"), given.pop("turns"), given.pop("stages")
+    steps, turns, stages, epochs = (given.pop(name) for name in ("steps", "turns", "stages", "epochs"))
     configure_backend(torch.device("cpu"))
     with tempfile.TemporaryDirectory() as name, contextlib.ExitStack() as stack:
         options = {**given, "epochs": 100, "close_mosaic": 0, "project": name, "profile": stages}
@@ -133,7 +135,7 @@ def main() -> None:
         setup.profile.begin()
         loops, alone = [], []
         for _ in range(turns):
-            loops.append(loop_seconds(trainer, requests))
+            loops.append(loop_seconds(trainer, requests, epochs))
             setup.profile.pause()
             alone.append(step_seconds(trainer, ready))
             setup.profile.begin()
