@@ -38,7 +38,7 @@ STAND_INS = 10
 """Other images that are tried in place of one that can no longer be read."""
 PLANNED = 256
 """Canvases that are planned to know how large crops are."""
-DEVIATIONS = 6
+DEVIATIONS = 4
 """Standard deviations by which a batch may be larger than the mean of batches, and still fits into its slot."""
 SMALL = 2**13
 """Bytes of an image's matrices and tables, at most."""
