@@ -18,7 +18,8 @@ from lehr.search.definition import Definition
 from lehr.search.fitness import DEFAULT, FORMER_DEFAULT
 from lehr.search.optuna_adapter import engine_of, storage_of
 from lehr.studies.pool import REFRESH, LostTrials
-from lehr.studies.storage import StorageLost, open_storage, shown, storage_url
+from lehr.studies.storage import StorageLost, open_storage
+from lehr.studies.storage_url import shown, storage_url
 from lehr.studies.study import RESULT, SLOT, Result, SharedStudy, open_study
 from lehr.studies.worker import WORKERS, worker_name
 

@@ -29,7 +29,7 @@ EPOCHS = [
 @pytest.fixture
 def worker(tmp_path: Path) -> Worker:
     """A worker whose study has seen some faults of each slot."""
-    job = Job("", "study", str(tmp_path), {}, (), 30.0, 60.0, 3, False, os.getpid())
+    job = Job("", "study", str(tmp_path), {}, (), 30.0, 60.0, 3, False, os.getpid(), {})
     made = Worker(job, types.SimpleNamespace(asked=False))  # type: ignore[arg-type]
     made.fitness = parse_fitness("0.1*map50+0.9*map")
     made.study = types.SimpleNamespace(faults=lambda slot: slot)  # type: ignore[assignment]

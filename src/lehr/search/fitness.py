@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import csv
+import io
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from lehr.errors import InputError, did_you_mean
+from lehr.runtime.plain_text import one_line
+from lehr.runtime.reading import MIB, read_file
 
 METRICS = ("map", "map50", "map75", "map_max_det", "map50_max_det", "precision", "recall", "f1")
 """Columns `val/...` of results.csv that a fitness may be made of; 0 to 1, higher is better."""
@@ -17,6 +21,10 @@ FORMER_DEFAULT = "0.1*map50+0.9*map"
 """That of studies begun when runs measured COCO's averages alone; they keep it."""
 COCO = {"map_max_det": "map", "map50_max_det": "map50"}
 """COCO's metric in place of one that a run begun earlier does not have."""
+MAX_RESULTS = 64 * MIB
+"""Bytes of a results.csv."""
+MAX_SECONDS = 1e12
+"""Largest number that an epoch has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,23 +82,54 @@ def parse_fitness(text: str) -> Fitness:
 
 
 def read_epochs(path: Path) -> list[Epoch]:
-    """The epochs of a run so far, from its results.csv; none where the file is not there yet."""
+    """The epochs of a run so far, from its results.csv; none where the file is not there yet.
+
+    Raises:
+        InputError: it cannot be read, or is no results.csv of a run.
+    """
     try:
-        with path.open(encoding="utf-8", newline="") as file:
-            rows = list(csv.DictReader(file))
+        text = read_file(path, MAX_RESULTS, links=False).decode("utf-8")
+        rows = list(csv.DictReader(io.StringIO(text, newline="")))
     except FileNotFoundError:
         return []
-    return [
-        Epoch(
-            float(row["seconds"]),
-            float(row["images_per_second"]),
-            {name: _value(row, name) for name in METRICS},
-        )
-        for row in rows
-    ]
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}).") from None
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{path}: is no table of epochs ({one_line(str(error))}). Remove the run.") from None
+    return [_epoch(row, f"{path}:{number}") for number, row in enumerate(rows, 2)]
 
 
-def _value(row: Mapping[str, str], name: str) -> float | None:
+def _epoch(row: Mapping[str, str | None], where: str) -> Epoch:
+    """An epoch from its row.
+
+    Args:
+        row: by column; None where the row ends before.
+        where: file and line, for messages.
+
+    Raises:
+        InputError: a column is missing, or what stands there is no number.
+    """
+    seconds, speed = (_number(row.get(name), name, where) for name in ("seconds", "images_per_second"))
+    if seconds is None or speed is None or seconds < 0 or seconds > MAX_SECONDS:
+        raise InputError(f"{where}: 'seconds' and 'images_per_second' are no times of an epoch. Remove the run.")
+    return Epoch(seconds, speed, {name: _value(row, name, where) for name in METRICS})
+
+
+def _value(row: Mapping[str, str | None], name: str, where: str) -> float | None:
     """The value of a metric in a row of results.csv; None where there was nothing to measure on."""
-    text = row.get(f"val/{name}") or row.get(f"val/{COCO.get(name, name)}")
-    return float(text) if text else None
+    column = next((each for each in (f"val/{name}", f"val/{COCO.get(name, name)}") if row.get(each)), "")
+    return _number(row.get(column), column, where)
+
+
+def _number(text: str | None, column: str, where: str) -> float | None:
+    """A finite number; None where there is none."""
+    if not text:
+        return None
+    try:
+        value = float(text)
+    except (ValueError, TypeError):  # a row with more fields than columns has a list of the others
+        value = math.inf
+    if math.isinf(value) or abs(value) > MAX_SECONDS:
+        shown = one_line(str(text)[:40])
+        raise InputError(f"{where}: '{shown}' in the column '{column}' is no number of an epoch. Remove the run.")
+    return None if math.isnan(value) else value

@@ -103,6 +103,18 @@ def database_requests(storage: RDBStorage) -> list[str]:
     return [*sorted(public), *(name for name in CACHE_REQUESTS if hasattr(storage, name))]
 
 
+def public_requests() -> list[str]:
+    """Names of the methods by which any storage is asked."""
+    from optuna.storages import BaseStorage
+
+    return sorted({name for name in vars(BaseStorage) if not name.startswith("_")} - NO_REQUESTS)
+
+
+def trial_id(trial: FrozenTrial) -> int:
+    """The number by which a storage knows a trial."""
+    return trial._trial_id
+
+
 def engine_of(storage: BaseStorage) -> Engine:
     """SQLAlchemy's engine of a storage in a database, with Optuna's cache before it or without."""
     database: Any = getattr(storage, "_backend", storage)

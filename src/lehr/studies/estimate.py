@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import tempfile
@@ -16,6 +15,8 @@ from lehr.checkpoint.results_csv import RESULTS
 from lehr.errors import LehrError
 from lehr.runtime.child_process import start_module
 from lehr.search.fitness import read_epochs
+from lehr.studies.storage_url import PASSWORDS, VARIABLE, without_variables
+from lehr.studies.trial_files import open_log, read_outcome, write_job
 from lehr.studies.worker import TRIAL_MODULE
 
 POLL_SECONDS = 0.1
@@ -58,9 +59,10 @@ def measure_epoch(options: Mapping[str, Any], cores: tuple[int, ...]) -> Estimat
     with tempfile.TemporaryDirectory(prefix="lehr-") as place:
         folder, outcome, job = Path(place, "run"), Path(place, "outcome.json"), Path(place, "job.json")
         told = {"options": dict(options), "folder": str(folder), "outcome": str(outcome)}
-        job.write_text(json.dumps({**told, "worker": os.getpid(), "cores": list(cores)}), encoding="utf-8")
+        write_job(job, {**told, "worker": os.getpid(), "cores": list(cores)})
         began = time.monotonic()
-        with Path(place, "log").open("wb") as log:
+        secrets = (VARIABLE, *PASSWORDS.values())
+        with without_variables(secrets), open_log(Path(place, "log")) as log:
             process = start_module(TRIAL_MODULE, str(job), stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         try:
             while process.poll() is None and not read_epochs(folder / RESULTS):
@@ -70,8 +72,6 @@ def measure_epoch(options: Mapping[str, Any], cores: tuple[int, ...]) -> Estimat
             process.terminate()
             process.wait()
         if not epochs:
-            said = (
-                json.loads(outcome.read_text(encoding="utf-8"))["message"] if outcome.is_file() else "no reason given"
-            )
+            said = read_outcome(outcome).get("message") or "no reason given"
             raise LehrError(f"One epoch was to be measured, and could not be trained: {said}")
         return Estimate(max(0.0, wall - epochs[0].seconds), epochs[0].seconds)

@@ -17,8 +17,11 @@ class StudyOptions(Options):
     """Storage and workers of a study; may differ from machine to machine and from time to time."""
 
     storage: str | None = None
-    """An SQLite file, a journal file (.log, .journal) on a shared disk, or postgresql://USER:PASSWORD@HOST/DATABASE, or
-    mysql://... (unset: study.db in the study's folder)."""
+    """An SQLite file, a journal file (.log, .journal) on a shared disk, or postgresql://USER@HOST/DATABASE, or mysql://...
+    (unset: what LEHR_STORAGE says, or study.db in the study's folder). Passwords: --storage-file."""
+    storage_file: Path | None = None
+    """File that holds the storage's URL in one line, so that no list of processes shows its password; PGPASSWORD and
+    MYSQL_PWD may hold the password, too."""
     jobs: int | None = Field(None, ge=1)
     """Workers on this machine, a trial each at a time (unset: one for each device that is named)."""
     hours: float | None = Field(None, gt=0)

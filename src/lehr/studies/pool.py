@@ -24,6 +24,7 @@ from lehr.errors import InputError, LehrError
 from lehr.runtime.child_process import start_module
 from lehr.runtime.stop_request import StopRequest
 from lehr.search.records import Record, Value
+from lehr.studies.contents import read_json
 from lehr.studies.progress import StudyConsole
 from lehr.studies.study import PULSE, WORKER, SharedStudy
 from lehr.studies.worker import Job, alive, worker_name
@@ -208,9 +209,11 @@ class WorkerPool:
         assert process.stdout is not None
         for line in process.stdout:
             try:
-                self._messages.put((number, json.loads(line)))
-            except ValueError:  # cut off where it was killed
+                message = read_json(line.encode("utf-8"))
+            except ValueError:  # cut off where it was killed, or printed by a library
                 continue
+            if isinstance(message, dict):
+                self._messages.put((number, message))
 
     def _hear(self) -> None:
         """Tell what the workers have said."""
@@ -218,10 +221,10 @@ class WorkerPool:
             while True:
                 _, message = self._messages.get_nowait()
                 if "say" in message:
-                    self.reporter.say(message["say"])
+                    self.reporter.say(str(message["say"]))
                 if "fatal" in message and self._fatal is None:
                     kind = InputError if message.get("input") else LehrError
-                    self._fatal = kind(message["fatal"])
+                    self._fatal = kind(str(message["fatal"]))
 
     def _look_after(self) -> bool:
         """Start workers again that were lost; whether there was one.
@@ -288,7 +291,7 @@ class WorkerPool:
             )
 
     def _done(self) -> bool:
-        return len(self._ended) >= len(self.plan.slots)
+        return self._ended.issuperset(range(len(self.plan.slots)))
 
     def _end(self, at_once: bool) -> None:
         """Ask all workers to end, each run's state saved; kill those that do not."""

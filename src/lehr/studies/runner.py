@@ -31,7 +31,8 @@ from lehr.search.study_types import Search
 from lehr.studies.options import StudyOptions
 from lehr.studies.pool import Plan, WorkerPool
 from lehr.studies.progress import StudyConsole
-from lehr.studies.storage import require_optuna, shown, storage_url
+from lehr.studies.storage import require_optuna
+from lehr.studies.storage_url import resolve_storage, shown, without_variables
 from lehr.studies.study import SharedStudy, open_study
 from lehr.studies.worker import TRIAL_MODULE, TRIALS, Job
 from lehr.techniques.single_class import as_one_class
@@ -157,7 +158,8 @@ def run_study(
     """
     require_optuna()
     folder = study_folder(config, definition.kind)
-    url, new = storage_url(options.storage, folder), not folder.exists()
+    storage, new = resolve_storage(options.storage, options.storage_file, folder), not folder.exists()
+    url = storage.url
     places = worker_places(config, options.jobs)
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -183,6 +185,7 @@ def run_study(
         slots=len(slots),
         keep_checkpoints=options.keep_checkpoints,
         supervisor=os.getpid(),
+        definition=dataclasses.asdict(study.definition),
         trial_module=TRIAL_MODULE,
     )
     seconds = None if options.hours is None else options.hours * 3600
@@ -192,6 +195,8 @@ def run_study(
             f"{definition.kind} '{folder.name}' in {shown(url)}: {len(slots)} trials of {search.epochs} epochs, "
             f"{len(places)} worker{'s' if len(places) > 1 else ''} here."
         )
+        for note in storage.notes:
+            reporter.say(note)
         if study.fitness != definition.search["fitness"]:
             reporter.say(
                 f"It maximises {study.fitness}, as when it began; a new study maximises {definition.search['fitness']} "
@@ -204,7 +209,8 @@ def run_study(
             except LehrError as error:  # another machine writes there, or the disk is full: the study itself goes on
                 reporter.say(str(error))
 
-        ended = WorkerPool(plan, reporter, stop, kept).work()
+        with without_variables(storage.variables):
+            ended = WorkerPool(plan, reporter, stop, kept).work()
         number = stop.signal_number
         records = study.records(len(slots))
         kept(records)

@@ -1,14 +1,14 @@
 """Storage of studies: an SQLite file, a journal file on a shared disk, or a PostgreSQL or MySQL server.
 
 Optuna keeps it; here it is opened with clear errors, SQLite is made safe for several processes, and a database that
-restarts or a network that is gone for a while is waited for instead of ending a worker.
+restarts or a network that is gone for a while is waited for instead of ending a worker. Whatever a storage holds is
+checked before it is handed on (`lehr.studies.contents`).
 """
 
 from __future__ import annotations
 
 import functools
 import logging
-import sys
 import time
 import warnings
 from collections.abc import Callable
@@ -17,21 +17,21 @@ from typing import TYPE_CHECKING, Any
 
 from lehr.errors import InputError, LehrError
 from lehr.runtime.console import complain
-from lehr.search.optuna_adapter import database_requests, drop_session, engine_of
+from lehr.runtime.plain_text import one_line
+from lehr.search.optuna_adapter import database_requests, drop_session, engine_of, public_requests, trial_id
+from lehr.studies.contents import SHOWN, DamagedStudy, checked_study_attributes, checked_trial
+from lehr.studies.sqlite_file import connector, may_pass
+from lehr.studies.storage_url import shown, without_secrets
 
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage, RDBStorage
+    from optuna.trial import FrozenTrial
 
 DRIVERS = {"postgresql": ("postgresql+pg8000", "pg8000", "postgresql"), "mysql": ("mysql+pymysql", "pymysql", "mysql")}
 """By kind of server: what its URLs mean, the package that speaks to it, and the extra that installs it."""
-KINDS = (
-    "an SQLite URL (sqlite:///FILE), a journal file (FILE.log or FILE.journal), or the URL of a PostgreSQL or MySQL "
-    "server (postgresql://USER:PASSWORD@HOST/DATABASE)"
-)
-LOCKED = 60
-"""Seconds that an SQLite file is waited for while another process writes it."""
 PAUSES = (0.2, 0.5, 1.0, 2.0, 4.0)
 """Seconds between tries to reach a database again; the last one repeats."""
+REMEDY = "Whoever can write there may have changed it. Choose another --name or --storage."
 
 
 def require_optuna() -> None:
@@ -48,49 +48,6 @@ def require_optuna() -> None:
     warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
 
 
-def storage_url(given: str | None, folder: Path) -> str:
-    """Resolve `--storage` to a URL, or to the path of a journal file.
-
-    Args:
-        given: the option; None for an SQLite file in the study's folder.
-        folder: the study's folder.
-
-    Raises:
-        InputError: it is neither.
-    """
-    if given is None:
-        return f"sqlite:///{(folder / 'study.db').absolute()}"
-    if "://" in given:
-        kind = given.partition(":")[0]
-        if kind.partition("+")[0] not in ("sqlite", *DRIVERS):
-            raise InputError(f"--storage {shown(given)}: '{kind}' is no storage for studies. Give {KINDS}.")
-        if kind == "sqlite" and given.startswith("sqlite:///"):
-            file = given.removeprefix("sqlite:///")
-            if file in ("", ":memory:"):
-                raise InputError(f"--storage {given}: names no file that workers could share. Give sqlite:///FILE.")
-            return f"sqlite:///{Path(file).expanduser().absolute()}"
-        return given
-    path = Path(given).expanduser()
-    if path.suffix in (".db", ".sqlite", ".sqlite3"):
-        return f"sqlite:///{path.absolute()}"
-    if path.suffix in (".log", ".journal"):
-        return str(path.absolute())
-    raise InputError(f"--storage {given}: is no storage for studies. Give {KINDS}.")
-
-
-def shown(url: str) -> str:
-    """A storage for people, without its password."""
-    if "://" not in url:
-        return url
-    from sqlalchemy.engine import make_url
-    from sqlalchemy.exc import ArgumentError
-
-    try:
-        return make_url(url).render_as_string(hide_password=True)
-    except (ArgumentError, ValueError):
-        return url.partition(":")[0] + "://..."
-
-
 def open_storage(url: str, patience: float) -> BaseStorage:
     """Open a storage, and make its tables where there are none.
 
@@ -99,47 +56,57 @@ def open_storage(url: str, patience: float) -> BaseStorage:
         patience: seconds that a database is waited for once it was reached; the first time it is not waited for.
 
     Raises:
-        InputError: it cannot be reached, or what speaks to it is not installed.
+        InputError: it cannot be reached, what speaks to it is not installed, or it holds no studies.
     """
     require_optuna()
     if "://" not in url:
         return _open_journal(Path(url))
     from optuna.exceptions import StorageInternalError
+    from sqlalchemy.engine import make_url
     from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 
     kind = url.partition(":")[0]
     settings: dict[str, Any] = {"pool_pre_ping": True}
-    if kind.startswith("sqlite"):
-        path = Path(url.partition("///")[2])
+    if kind == "sqlite":
+        path = Path(make_url(url).database or "")
         if not path.parent.is_dir():
             raise InputError(f"--storage {url}: there is no folder {path.parent}. Make it, or give another file.")
-        settings["connect_args"] = {"timeout": LOCKED}
+        settings["creator"] = connector(path)
     elif kind in DRIVERS:
         url = url.replace(kind, DRIVERS[kind][0], 1)
     try:
-        storage = _patient_storage(url, settings, patience)
+        return _patient_storage(url, settings, patience)
+    except LehrError as error:
+        raise placed(error, shown(url)) from None
     except (ImportError, NoSuchModuleError) as error:
         extra = DRIVERS.get(kind.partition("+")[0], ("", "", "search"))[2]
         missing = f"--storage {shown(url)}: what speaks to it is not installed ({error})."
         raise InputError(f"{missing} pip install 'lehr[{extra}]'.") from None
     except (SQLAlchemyError, StorageInternalError, OSError, ArgumentError, ValueError) as error:
-        raise InputError(f"--storage {shown(url)}: cannot be used ({_reason(error)}). {_remedy(kind)}") from None
+        raise InputError(f"--storage {shown(url)}: cannot be used ({_reason(error, url)}). {_remedy(kind)}") from None
     except RuntimeError as error:  # made by a newer Optuna
-        raise InputError(f"--storage {shown(url)}: {error}") from None
-    return storage
+        raise InputError(f"--storage {shown(url)}: {_reason(error, url)}") from None
+    except BROKEN as error:
+        raise placed(_broken(error), shown(url)) from None
 
 
 def _open_journal(path: Path) -> BaseStorage:
     from optuna.storages import JournalStorage
-    from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock, JournalFileSymlinkLock
 
+    from lehr.studies.journal import StudyJournal
+
+    where = shown(str(path))
     try:
-        lock = JournalFileOpenLock(str(path)) if sys.platform == "win32" else JournalFileSymlinkLock(str(path))
-        return JournalStorage(JournalFileBackend(str(path), lock_obj=lock))
+        storage = JournalStorage(StudyJournal(path))
+    except LehrError as error:
+        raise placed(error, where) from None
     except OSError as error:
-        raise InputError(f"--storage {path}: cannot be used ({error.strerror}). Give a file in a folder.") from None
-    except (ValueError, KeyError, TypeError) as error:  # another kind of file
-        raise InputError(f"--storage {path}: is no journal of a study ({error}). Give another file.") from None
+        raise InputError(f"--storage {where}: cannot be used ({error.strerror}). Give a file in a folder.") from None
+    except BROKEN as error:
+        raise placed(_broken(error), where) from None
+    for name in public_requests():
+        setattr(storage, name, _checked(getattr(storage, name), name, where))
+    return storage
 
 
 def _patient_storage(url: str, settings: dict[str, Any], patience: float) -> RDBStorage:
@@ -148,30 +115,27 @@ def _patient_storage(url: str, settings: dict[str, Any], patience: float) -> RDB
     from sqlalchemy import event
 
     logging.getLogger("sqlalchemy.pool").setLevel(logging.CRITICAL)  # a connection that is lost is made anew
-    storage = RDBStorage(url, engine_kwargs=settings)
+    # Optuna fills in names in braces, which are no more than a part of a password or a path here.
+    storage = RDBStorage(url.replace("{", "{{").replace("}", "}}"), engine_kwargs=settings)
     if url.startswith("sqlite"):
         # By itself SQLite takes a lock at the first write, so that two processes may both have read the same waiting
         # trial before; https://docs.sqlalchemy.org, "pysqlite: transaction isolation".
-        engine = engine_of(storage)
-        engine.dispose()
-
-        @event.listens_for(engine, "connect")
-        def no_transactions_of_its_own(connection: Any, record: Any) -> None:
-            connection.isolation_level = None
-
-        @event.listens_for(engine, "begin")
+        @event.listens_for(engine_of(storage), "begin")
         def begin(connection: Any) -> None:
             connection.exec_driver_sql("BEGIN IMMEDIATE")
 
     for name in database_requests(storage):
-        setattr(storage, name, _again(getattr(storage, name), storage, shown(url), patience))
+        checked = _checked(getattr(storage, name), name, shown(url))
+        setattr(storage, name, _again(checked, storage, url, patience))
     return storage
 
 
-def _again(method: Callable[..., Any], storage: RDBStorage, where: str, patience: float) -> Callable[..., Any]:
+def _again(method: Callable[..., Any], storage: RDBStorage, url: str, patience: float) -> Callable[..., Any]:
     """A request to a database that is made again while the database cannot be reached."""
     from optuna.exceptions import StorageInternalError
     from sqlalchemy.exc import DBAPIError, IntegrityError
+
+    where = shown(url)
 
     @functools.wraps(method)
     def patient(*arguments: Any, **named: Any) -> Any:
@@ -182,14 +146,16 @@ def _again(method: Callable[..., Any], storage: RDBStorage, where: str, patience
             except IntegrityError:  # what was asked for is wrong, or another process was quicker
                 raise
             except (DBAPIError, StorageInternalError, OSError) as error:
+                if not may_pass(error):
+                    raise placed(DamagedStudy(f"it cannot be read ({_reason(error, url)})"), where) from None
                 waited = time.monotonic() - began
                 if waited > patience:
                     raise StorageLost(
-                        f"--storage {where}: cannot be reached for {waited:.0f} s ({_reason(error)}). Everything up "
-                        "to then is kept; the same command goes on when it is back."
+                        f"--storage {where}: cannot be reached for {waited:.0f} s ({_reason(error, url)}). Everything "
+                        "up to then is kept; the same command goes on when it is back."
                     ) from None
                 if tries == 1:
-                    complain(f"{where}: cannot be reached ({_reason(error)}); trying again.")
+                    complain(f"{where}: cannot be reached ({_reason(error, url)}); trying again.")
                 drop_session(storage)
                 time.sleep(PAUSES[min(tries, len(PAUSES) - 1)])
                 tries += 1
@@ -197,19 +163,80 @@ def _again(method: Callable[..., Any], storage: RDBStorage, where: str, patience
     return patient
 
 
+BROKEN = (ValueError, TypeError, LookupError, AttributeError, AssertionError, ArithmeticError, RecursionError)
+"""Errors with which Optuna stumbles over content that it did not write."""
+
+
+def _checked(method: Callable[..., Any], name: str, where: str) -> Callable[..., Any]:
+    """A request to a storage whose answer is checked before it is handed on.
+
+    Args:
+        method: the request.
+        name: of the request.
+        where: the storage, for messages.
+    """
+    from optuna.exceptions import OptunaError, StorageInternalError
+    from optuna.trial import FrozenTrial
+
+    known: dict[int, tuple[FrozenTrial, FrozenTrial]] = {}  # as they were read, and checked
+
+    def trial(found: FrozenTrial) -> FrozenTrial:
+        key = trial_id(found)
+        if key not in known or known[key][0] is not found:
+            known[key] = (found, checked_trial(found))
+        return known[key][1]
+
+    @functools.wraps(method)
+    def request(*arguments: Any, **named: Any) -> Any:
+        try:
+            found = method(*arguments, **named)
+            if isinstance(found, FrozenTrial):
+                return trial(found)
+            if isinstance(found, list) and name in ("get_all_trials", "_get_trials"):
+                return [trial(each) for each in found]
+            return checked_study_attributes(found) if name == "get_study_system_attrs" else found
+        except LehrError as error:
+            raise placed(error, where) from None
+        except StorageInternalError:
+            raise
+        except OptunaError as error:  # an answer to what was asked to be changed, and to nothing else
+            if not name.startswith(("get_", "_get_")):
+                raise
+            raise placed(_broken(error), where) from None
+        except BROKEN as error:
+            raise placed(_broken(error), where) from None
+
+    return request
+
+
+def _broken(error: BaseException) -> DamagedStudy:
+    """What is said of content over which Optuna stumbles."""
+    said = one_line(str(error).strip()[:SHOWN])
+    return DamagedStudy(f"it cannot be read ({type(error).__name__}{': ' + said if said else ''})")
+
+
+def placed(error: LehrError, where: str) -> LehrError:
+    """An error about a study's content, with the storage that holds it."""
+    if type(error) is not DamagedStudy or error.placed:
+        return error
+    return DamagedStudy(f"--storage {where}: {error}, so it is damaged or no study of Lehr. {REMEDY}", placed=True)
+
+
 class StorageLost(LehrError):
     """The database of a study could not be reached for too long."""
 
 
-def _reason(error: BaseException) -> str:
-    """Return a database's message, in one line."""
+def _reason(error: BaseException, url: str) -> str:
+    """Return a database's message, in one line and without the password."""
     cause: BaseException = error
     while cause.__cause__ is not None:
         cause = cause.__cause__
     said = getattr(cause, "orig", None) or cause
     if said.args and isinstance(said.args[0], dict):  # pg8000 gives the server's fields; M is the message
-        return str(said.args[0].get("M", said))
-    return (str(said).strip().splitlines() or [type(said).__name__])[0]
+        text = str(said.args[0].get("M", said))
+    else:
+        text = getattr(said, "strerror", None) or (str(said).strip().splitlines() or [type(said).__name__])[0]
+    return one_line(without_secrets(str(text), url)[: 2 * SHOWN])
 
 
 def _remedy(kind: str) -> str:

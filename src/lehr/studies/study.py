@@ -9,18 +9,19 @@ workers that fill at once may give a slot two trials; the one that was added lat
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from lehr.config import TrainConfig
 from lehr.errors import InputError
-from lehr.options import MAY_LACK, in_current_form
 from lehr.search.definition import Definition
-from lehr.search.fitness import DEFAULT, FORMER_DEFAULT
 from lehr.search.optuna_adapter import enqueued_values, move_trial, open_trial, set_attribute, storage_of
 from lehr.search.records import Record, State, Value
-from lehr.studies.storage import open_storage, shown
+from lehr.studies.comparison import require_same
+from lehr.studies.contents import MAX_NOTE, DamagedStudy, bounds_of, checked_definition, require_bounds
+from lehr.studies.storage import open_storage, placed
+from lehr.studies.storage_url import shown
 
 if TYPE_CHECKING:
     from optuna import Study, Trial
@@ -66,15 +67,20 @@ class SharedStudy:
 
     Args:
         study: Optuna's.
+        definition: what it is about, as this process knows it: a storage may be changed by others.
+        where: the storage, for messages.
     """
 
-    def __init__(self, study: Study) -> None:
+    def __init__(self, study: Study, definition: Definition, where: str) -> None:
         self.study = study
+        self.definition = definition
+        self._where = where
+        self._bounds = bounds_of(definition)
 
     @property
     def fitness(self) -> str:
         """The fitness that the study maximises."""
-        return str(self.study.user_attrs[DEFINITION]["search"]["fitness"])
+        return str(self.definition.search["fitness"])
 
     def fill(self, slots: Sequence[Mapping[str, Value]]) -> None:
         """Give each slot a waiting trial that has neither one that waits or runs nor one that has ended.
@@ -136,7 +142,7 @@ class SharedStudy:
         states = {"finished": TrialState.COMPLETE, "diverged": TrialState.COMPLETE, "pruned": TrialState.PRUNED}
         state = states.get(result.state or "", TrialState.FAIL)
         try:
-            set_attribute(self.study, trial, RESULT, asdict(result))
+            set_attribute(self.study, trial, RESULT, asdict(replace(result, note=result.note[:MAX_NOTE])))
             values = result.fitness if state == TrialState.COMPLETE else None
             trial.study.tell(trial.number, values, state)
         except (UpdateFinishedTrialError, ValueError):
@@ -168,18 +174,29 @@ class SharedStudy:
         return self._trials(TrialState.RUNNING)
 
     def records(self, slots: int) -> list[Record]:
-        """Return how each slot stands.
+        """Return how each slot stands, those too that others have asked for.
 
         Args:
             slots: how many there are.
         """
         of_slot = self._by_slot()
-        return [_record(slot, of_slot.get(slot, [])) for slot in range(max([slots, *(s + 1 for s in of_slot)]))]
+        return [_record(slot, of_slot.get(slot, [])) for slot in sorted({*range(slots), *of_slot})]
 
     def _trials(self, *states: Any) -> list[FrozenTrial]:
-        """Lehr's trials, the oldest first, as they are in the storage now."""
+        """Lehr's trials, the oldest first, as they are in the storage now.
+
+        Raises:
+            DamagedStudy: one of them has values that the study does not vary.
+        """
         found = self.study.get_trials(deepcopy=False, states=states or None)
-        return sorted((trial for trial in found if SLOT in trial.user_attrs), key=lambda trial: trial.number)
+        mine = [trial for trial in found if SLOT in trial.user_attrs]
+        if self._bounds is not None:
+            try:
+                for trial in mine:
+                    require_bounds(trial, self._bounds)
+            except DamagedStudy as error:
+                raise placed(error, self._where) from None
+        return sorted(mine, key=lambda trial: trial.number)
 
     def _by_slot(self) -> dict[int, list[FrozenTrial]]:
         found: dict[int, list[FrozenTrial]] = {}
@@ -202,25 +219,45 @@ def open_study(url: str, name: str, definition: Definition, patience: float) -> 
     """
     import optuna
 
-    storage = open_storage(url, patience)
+    storage, where = open_storage(url, patience), shown(url)
     try:
         study = optuna.create_study(study_name=name, storage=storage, direction="maximize")
         study.set_user_attr(DEFINITION, asdict(definition))
     except optuna.exceptions.DuplicatedStudyError:
         study = optuna.load_study(study_name=name, storage=storage, sampler=optuna.samplers.RandomSampler())
-        _compare(_definition_of(study, definition), definition, f"{shown(url)}: the study '{name}'")
-    return SharedStudy(study)
+        there = _definition_of(study, definition, where)
+        with _names_storage(where):
+            require_same(there, definition, f"{where}: the study '{name}'")
+        fitness = {"fitness": there.search["fitness"]} if "fitness" in there.search else {}
+        definition = replace(definition, search={**definition.search, **fitness})
+    return SharedStudy(study, definition, where)
 
 
-def join_study(url: str, name: str, patience: float) -> tuple[SharedStudy, Definition]:
-    """Join a study that is there, as a worker does."""
+def join_study(
+    url: str, name: str, patience: float, definition: Definition | None = None
+) -> tuple[SharedStudy, Definition]:
+    """Join a study that is there, as a worker does.
+
+    Args:
+        url: its storage, as `storage_url` gives it.
+        name: its name in the storage.
+        patience: seconds that a storage which was reached once is waited for.
+        definition: what it is about, as it was compared when it was opened; None for what the storage says.
+
+    Raises:
+        InputError: the storage cannot be used, or has no such study.
+    """
     import optuna
 
-    study = optuna.load_study(study_name=name, storage=open_storage(url, patience))
-    return SharedStudy(study), Definition(**study.user_attrs[DEFINITION])
+    storage, where = open_storage(url, patience), shown(url)
+    study = optuna.load_study(study_name=name, storage=storage, sampler=optuna.samplers.RandomSampler())
+    if definition is None:
+        with _names_storage(where):
+            definition = checked_definition(study.user_attrs.get(DEFINITION))
+    return SharedStudy(study, definition, where), definition
 
 
-def _definition_of(study: Study, mine: Definition) -> Definition:
+def _definition_of(study: Study, mine: Definition, where: str) -> Definition:
     """Return what a study is about; where nobody has said so, it is about this.
 
     Raises:
@@ -235,79 +272,17 @@ def _definition_of(study: Study, mine: Definition) -> Definition:
         if time.monotonic() > end:  # it was killed on its way
             study.set_user_attr(DEFINITION, asdict(mine))
         time.sleep(0.1)
-    return Definition(**study.user_attrs[DEFINITION])
+    with _names_storage(where):
+        return checked_definition(study.user_attrs[DEFINITION])
 
 
-def _compare(there: Definition, mine: Definition, what: str) -> None:
-    """Check that two definitions are of the same study.
-
-    Raises:
-        InputError: they are not; names what differs.
-    """
-    if there.kind != mine.kind:
-        raise InputError(f"{what} is one of `lehr {there.kind}`. Choose another --name.")
-    lines = [
-        *_differences(_complete(there.options, mine.options), mine.options, "--"),
-        *_differences(_with_default_of_now(_in_current_form(there.search), mine.search), mine.search, ""),
-        *(["the data set: other images or labels"] if there.data != mine.data else []),
-    ]
-    if lines:
-        listed = "\n".join(f"  {line}" for line in lines[:12])
-        more = f"\n  and {len(lines) - 12} more" if len(lines) > 12 else ""
-        raise InputError(
-            f"{what} exists already, and is about something else; its trials could not be compared with these. Choose "
-            f"another --name, or go on with it as it is:\n{listed}{more}"
-        )
-
-
-def _complete(there: Mapping[str, Any], mine: Mapping[str, Any]) -> dict[str, Any]:
-    """A study's options with the defaults of those that came after it was made."""
-    default = TrainConfig().flat()
-    return {**{name: default[name] for name in mine if name in MAY_LACK}, **in_current_form(there)}
-
-
-def _in_current_form(search: Mapping[str, Any]) -> dict[str, Any]:
-    """What a study searches, the options of its techniques spelled as they are now."""
-    techniques = {
-        name: {side: in_current_form(options) for side, options in sides.items()}
-        for name, sides in search.get("techniques", {}).items()
-    }
-    return {**search, "techniques": techniques} if techniques else dict(search)
-
-
-def _with_default_of_now(there: Mapping[str, Any], mine: Mapping[str, Any]) -> Mapping[str, Any]:
-    """What a study searches; with the default fitness of now where both are of the default of their time."""
-    if (there.get("fitness"), mine.get("fitness")) == (FORMER_DEFAULT, DEFAULT):
-        return {**there, "fitness": DEFAULT}
-    return there
-
-
-def _differences(there: Mapping[str, Any], here: Mapping[str, Any], prefix: str) -> list[str]:
-    """List what differs between two mappings, a line each; mappings within them are looked into."""
-    lines = []
-    for name in [*there, *(name for name in here if name not in there)]:
-        old, new = there.get(name), _plain(here.get(name))
-        if old == new:
-            continue
-        if isinstance(old, dict) and isinstance(new, dict):
-            lines += _differences(old, new, f"{prefix}{name} ")
-        else:
-            shown_name = name.replace("_", "-") if prefix == "--" else name
-            lines.append(f"{prefix}{shown_name}: {_told(old)} there, {_told(new)} here")
-    return lines
-
-
-def _plain(value: Any) -> Any:
-    """A value as it comes back from JSON."""
-    if isinstance(value, Mapping):
-        return {name: _plain(each) for name, each in value.items()}
-    return [_plain(each) for each in value] if isinstance(value, list | tuple) else value
-
-
-def _told(value: Any) -> str:
-    if isinstance(value, Mapping) and {"low", "high"} <= value.keys():
-        return f"{value['low']:g} to {value['high']:g}" if not value.get("choices") else str(value["choices"])
-    return "nothing" if value is None else str(value)
+@contextmanager
+def _names_storage(where: str) -> Iterator[None]:
+    """Name the storage in what is said of a damaged study."""
+    try:
+        yield
+    except DamagedStudy as error:
+        raise placed(error, where) from None
 
 
 def _is_live(trial: FrozenTrial) -> bool:

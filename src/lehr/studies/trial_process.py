@@ -12,7 +12,6 @@ if __name__ == "__main__":  # first of all: until it trains, a signal ends this 
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 import contextlib
-import json
 import os
 import sys
 import time
@@ -22,38 +21,38 @@ from typing import Any
 
 from lehr.checkpoint.run_folder import CONFIG
 from lehr.distributed.launch import stay_with
-from lehr.runtime.atomic_write import atomic_file
+from lehr.errors import Diverged, InputError, LehrError
 from lehr.runtime.console import complain
 from lehr.runtime.malloc import tune_malloc
 from lehr.runtime.peak_memory import peak_memory_mib
 from lehr.runtime.standard_streams import safe_streams
 from lehr.runtime.system_errors import plain_system_errors
+from lehr.studies.trial_files import MAX_MESSAGE, Kind, Outcome, TrialJob, read_job, write_outcome
 
 
-def main(job: dict[str, Any]) -> int:
+def main(job: TrialJob) -> int:
     """Make a trial and return its exit code.
 
     Args:
-        job: `options` of the run by flat name, `folder` of the run, `outcome`, the file to leave the end in, `worker`,
-            the process that looks after this one, and `cores` to run on, none for all.
+        job: what to train, where, and for whom.
     """
-    _use_cores(job["cores"])
+    _use_cores(job.cores)
     tune_malloc()  # before torch is imported
-    stay_with(job["worker"])
-    from lehr.errors import Diverged, InputError, LehrError
-
-    outcome = Path(job["outcome"])
+    stay_with(job.worker)
+    outcome = Path(job.outcome)
     try:
         with plain_system_errors():
-            _trained(Path(job["folder"]), job["options"])
+            _trained(Path(job.folder), job.options)
     except LehrError as error:
         complain(str(error))
-        kind = "diverged" if isinstance(error, Diverged) else "input" if isinstance(error, InputError) else "failed"
-        _leave(outcome, {"code": error.exit_code, "kind": kind, "message": str(error)})
+        kind: Kind = (
+            "diverged" if isinstance(error, Diverged) else "input" if isinstance(error, InputError) else "failed"
+        )
+        _leave(outcome, error.exit_code, kind, str(error))
         return error.exit_code
     except KeyboardInterrupt:
         return 128 + signal.SIGINT
-    _leave(outcome, {"code": 0, "kind": "finished", "message": ""})
+    _leave(outcome, 0, "finished", "")
     return 0
 
 
@@ -84,12 +83,16 @@ def _use_cores(cores: Sequence[int]) -> None:
             os.sched_setaffinity(0, cores)
 
 
-def _leave(path: Path, outcome: dict[str, Any]) -> None:
-    with atomic_file(path, "Make room.") as temporary:
-        temporary.write_text(json.dumps({**outcome, "memory": peak_memory_mib(children=True)}), encoding="utf-8")
+def _leave(path: Path, code: int, kind: Kind, message: str) -> None:
+    memory = peak_memory_mib(children=True)
+    write_outcome(path, Outcome(code=code, kind=kind, message=message[:MAX_MESSAGE], memory=memory))
 
 
 if __name__ == "__main__":
     with safe_streams():
-        code = main(json.loads(Path(sys.argv[1]).read_text(encoding="utf-8")))
+        try:
+            code = main(read_job(Path(sys.argv[1])))
+        except LehrError as error:
+            complain(str(error))
+            code = error.exit_code
     sys.exit(code)

@@ -11,13 +11,14 @@ import contextlib
 import json
 import os
 import platform
+import re
 import shutil
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -27,10 +28,15 @@ from lehr.checkpoint.run_folder import LAST, PREVIOUS, is_held, only_writer
 from lehr.distributed.launch import SHUTDOWN, stay_with
 from lehr.errors import InputError, LehrError
 from lehr.runtime.child_process import start_module
+from lehr.runtime.plain_text import one_line
 from lehr.runtime.signals import STOPPING
+from lehr.search.definition import Definition
 from lehr.search.fitness import Epoch, Fitness, parse_fitness, read_epochs
 from lehr.search.study_types import Search, search_of
+from lehr.studies.contents import SHOWN, DamagedStudy
+from lehr.studies.storage import BROKEN
 from lehr.studies.study import SLOT, Result, SharedStudy, join_study
+from lehr.studies.trial_files import is_link, open_log, own_folder, read_outcome, write_job
 
 if TYPE_CHECKING:
     from optuna import Trial
@@ -64,10 +70,11 @@ class Job:
         slots: how many the study has.
         keep_checkpoints: whether ended trials keep their training state.
         supervisor: process id of whoever started the worker.
+        definition: of the study, as it was compared when it was opened: what the storage says may change.
         trial_module: is run by the process of a trial.
     """
 
-    storage: str
+    storage: str = field(repr=False)
     name: str
     folder: str
     local: Mapping[str, Any]
@@ -77,6 +84,7 @@ class Job:
     slots: int
     keep_checkpoints: bool
     supervisor: int
+    definition: Mapping[str, Any]
     trial_module: str = TRIAL_MODULE
 
 
@@ -101,7 +109,9 @@ def alive(study_folder: Path, worker: str) -> bool | None:
     """Return whether a worker lives, by the lock that it holds; None where that cannot be told from here."""
     host, _, process = worker.rpartition(":")
     place = study_folder / WORKERS / process
-    if host != platform.node() or not place.is_dir():
+    if host != platform.node() or not re.fullmatch("[0-9]{1,10}", process):
+        return None
+    if is_link(study_folder / WORKERS) or is_link(place) or not place.is_dir():
         return None
     return is_held(place)
 
@@ -137,18 +147,19 @@ class Worker:
             InputError: no trial can be made, for a reason that lies in the options or the data.
             LehrError: the storage is lost.
         """
-        self.study, definition = join_study(self.job.storage, self.job.name, self.job.patience)
+        job, definition = self.job, Definition(**self.job.definition)
+        self.study, _ = join_study(job.storage, job.name, job.patience, definition)
         self.search = search_of(definition)
         self.fitness = parse_fitness(definition.search["fitness"])
-        place = self.folder / WORKERS / str(os.getpid())
-        place.mkdir(parents=True, exist_ok=True)
+        place = own_folder(self.folder / WORKERS) / str(os.getpid())
+        own_folder(place)
         try:
             with only_writer(place):
                 while not self.stop.asked:
                     trial = self.study.take(self.name, self.search.sampler, self.search.pruner())
                     if trial is not None:
                         self._make(trial)
-                    elif all(record.ended for record in self.study.records(self.job.slots)):
+                    elif all(record.ended for record in self.study.records(job.slots) if record.slot < job.slots):
                         return
                     else:
                         time.sleep(IDLE)
@@ -156,11 +167,17 @@ class Worker:
             shutil.rmtree(place, ignore_errors=True)
 
     def _make(self, trial: Trial) -> None:
-        """Make a trial and report its result."""
+        """Make a trial and report its result, unless this worker was taken for lost and the trial is another's now."""
+        from optuna.exceptions import UpdateFinishedTrialError
+
+        with contextlib.suppress(UpdateFinishedTrialError):
+            self._make_taken(trial)
+
+    def _make_taken(self, trial: Trial) -> None:
         slot = int(trial.user_attrs[SLOT])
         folder = self.folder / TRIALS / f"{slot:04}"
         self.study.beat(trial, 0)
-        options = {**self.search.options(trial), **{k: v for k, v in self.job.local.items() if k != "data"}}
+        options = {**self._drawn(trial), **{k: v for k, v in self.job.local.items() if k != "data"}}
         options.setdefault("data", self.job.local["data"])
         tell(slot=slot, folder=str(folder))
         self._wait_for(folder, trial)
@@ -168,8 +185,12 @@ class Worker:
             self.study.tell(trial, Result(None, note="stopped before it began"))
             return
         process, outcome = self._begin(folder, options)
-        result, epochs = self._watch(trial, process, folder)
-        ended = _read(outcome)
+        try:
+            result, epochs = self._watch(trial, process, folder)
+        except BaseException:  # the storage is lost, or the trial is another's
+            _end(process)
+            raise
+        ended = read_outcome(outcome)
         if result is None:
             result = self._result(process.returncode, ended, epochs, slot, folder)
         whole = self._with_numbers(result, epochs, ended, folder)
@@ -178,19 +199,36 @@ class Worker:
         if ended.get("kind") == "input":
             raise InputError(f"Trial {slot}: {ended['message']}")
 
+    def _drawn(self, trial: Trial) -> dict[str, Any]:
+        """The options of a trial's run.
+
+        Raises:
+            DamagedStudy: what the study holds of other trials, from which values are drawn, is none of a search.
+        """
+        try:
+            return self.search.options(trial)
+        except BROKEN as error:
+            said = one_line(str(error)[:SHOWN])
+            raise DamagedStudy(
+                f"Trial {trial.user_attrs[SLOT]}: no values can be drawn from what the study holds of others "
+                f"({type(error).__name__}: {said}). Choose another --sampler, --name or --storage."
+            ) from None
+
     def _begin(self, folder: Path, options: Mapping[str, Any]) -> tuple[subprocess.Popen[bytes], Path]:
         """Start the process of a trial.
 
         Returns:
             It, and the file in which it leaves its end.
         """
-        folder.parent.mkdir(parents=True, exist_ok=True)
+        own_folder(folder.parent)
+        if is_link(folder):
+            raise LehrError(f"{folder}: is a link, and a run is kept in a folder of its own. Remove it.")
         outcome, job = folder.with_suffix(".outcome.json"), folder.with_suffix(".job.json")
         outcome.unlink(missing_ok=True)
         told: dict[str, Any] = {"options": dict(options), "folder": str(folder), "outcome": str(outcome)}
         told |= {"worker": os.getpid(), "cores": list(self.job.cores)}
-        job.write_text(json.dumps(told), encoding="utf-8")
-        with folder.with_suffix(".log").open("ab") as log:
+        write_job(job, told)
+        with open_log(folder.with_suffix(".log")) as log:
             started = start_module(self.job.trial_module, str(job), stdin=subprocess.DEVNULL, stdout=log, stderr=log)
             return started, outcome
 
@@ -308,15 +346,6 @@ def _changed(path: Path) -> int:
         return path.stat().st_mtime_ns
     except OSError:
         return 0
-
-
-def _read(outcome: Path) -> dict[str, Any]:
-    """Read how a run's process ended, where it could still say so."""
-    try:
-        content: dict[str, Any] = json.loads(outcome.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return content
 
 
 def main() -> int:

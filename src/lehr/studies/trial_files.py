@@ -1,0 +1,137 @@
+"""Files between a worker and the process of its trial: written through no link, read within bounds, each typed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, BinaryIO, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from lehr.errors import InputError, LehrError
+from lehr.runtime.atomic_write import atomic_file
+from lehr.runtime.reading import MIB, open_append, open_overwrite, read_file
+
+Kind = Literal["finished", "diverged", "input", "failed"]
+"""End of a trial's process."""
+MAX_JOB, MAX_OUTCOME = 16 * MIB, MIB
+"""Bytes of a job and of an outcome."""
+MAX_MESSAGE = 10_000
+"""Characters of an outcome's message; longer ones are cut off where they are written."""
+
+
+class TrialJob(BaseModel):
+    """Job of a trial's process.
+
+    Attributes:
+        options: of the run, by flat name.
+        folder: of the run.
+        outcome: file to leave the end in.
+        worker: process that looks after this one.
+        cores: to run on; none for all.
+    """
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+    options: dict[str, Any]
+    folder: str
+    outcome: str
+    worker: Annotated[int, Field(ge=0)]
+    cores: list[Annotated[int, Field(ge=0, le=2**20)]]
+
+
+class Outcome(BaseModel):
+    """End of a trial's process.
+
+    Attributes:
+        code: exit code.
+        kind: how it ended.
+        message: why.
+        memory: most that it held, MiB; None where not known.
+    """
+
+    model_config = ConfigDict(strict=True, extra="ignore", frozen=True)
+
+    code: Annotated[int, Field(ge=-255, le=255)]
+    kind: Kind
+    message: Annotated[str, Field(max_length=2 * MAX_MESSAGE)] = ""
+    memory: Annotated[float, Field(allow_inf_nan=False, ge=0, le=1e12)] | None = None
+
+
+def own_folder(folder: Path) -> Path:
+    """A folder of a study's own, made where it is missing.
+
+    Raises:
+        LehrError: it is a link, no folder, or cannot be made.
+    """
+    if is_link(folder):
+        raise LehrError(f"{folder}: is a link, and a study keeps to its own folder. Remove it.")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise LehrError(f"{folder}: cannot be made ({error.strerror}).") from None
+    return folder
+
+
+def is_link(path: Path) -> bool:
+    """Return whether a path is a symbolic link, wherever it leads."""
+    return path.is_symlink()
+
+
+def write_job(path: Path, job: Mapping[str, Any]) -> None:
+    """Write the job of a trial's process.
+
+    Raises:
+        LehrError: the file cannot be written, or is a link.
+    """
+    try:
+        with open_overwrite(path) as file:
+            file.write(json.dumps(dict(job)).encode("utf-8"))
+    except OSError as error:
+        raise LehrError(f"{path}: cannot be written ({error.strerror}). Remove it.") from None
+
+
+def read_job(path: Path) -> TrialJob:
+    """Read the job of a trial's process.
+
+    Raises:
+        InputError: there is none in that file.
+    """
+    try:
+        return TrialJob.model_validate_json(read_file(path, MAX_JOB, links=False))
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}).") from None
+    except ValidationError:
+        raise InputError(f"{path}: is no job of a trial.") from None
+
+
+def open_log(path: Path) -> BinaryIO:
+    """Open the file that what a trial's process prints is appended to.
+
+    Raises:
+        LehrError: it cannot be written, or is a link.
+    """
+    try:
+        return open_append(path)
+    except OSError as error:
+        raise LehrError(f"{path}: cannot be written ({error.strerror}). Remove it.") from None
+
+
+def write_outcome(path: Path, outcome: Outcome) -> None:
+    """Leave how a trial's process ended; the file appears whole or not at all.
+
+    Raises:
+        InputError: it cannot be written.
+    """
+    with atomic_file(path, "Make room.") as temporary:
+        temporary.write_text(outcome.model_dump_json(), encoding="utf-8")
+
+
+def read_outcome(path: Path) -> dict[str, Any]:
+    """Read how a trial's process ended, where it could still say so; empty where it could not."""
+    try:
+        found = Outcome.model_validate_json(read_file(path, MAX_OUTCOME, links=False))
+    except (OSError, ValidationError):
+        return {}
+    return found.model_dump(exclude_none=True)
