@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BufferedReader
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from optuna.storages.journal import BaseJournalBackend
 
@@ -81,9 +81,26 @@ class StudyJournal(BaseJournalBackend):
         """
         text = "".join(json.dumps(log, separators=(",", ":")) + "\n" for log in logs)
         with _locked(self._path), open_append(self._path) as file:
+            self._end_line(file)
             file.write(text.encode("utf-8"))
             file.flush()
             os.fsync(file.fileno())
+
+    def _end_line(self, file: BinaryIO) -> None:
+        """Cut off what a process that was killed, or found the disk full, has written of a line.
+
+        Args:
+            file: the journal, open to append to; nobody else writes while it is locked.
+        """
+        end = file.seek(0, os.SEEK_END)
+        with open_file(self._path, MAX_JOURNAL, links=False) as reader:
+            reader.seek(max(0, end - 1))
+            if reader.read(1) in (b"", b"\n"):
+                return
+            start = max(0, end - MAX_LINE)
+            reader.seek(start)
+            tail = reader.read(end - start)
+        file.truncate(start + tail.rfind(b"\n") + 1)
 
 
 def _parsed(line: bytes) -> dict[str, Any] | None:

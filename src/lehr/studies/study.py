@@ -15,12 +15,13 @@ from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from lehr.errors import InputError
+from lehr.runtime.plain_text import one_line
 from lehr.search.definition import Definition
 from lehr.search.optuna_adapter import enqueued_values, move_trial, open_trial, set_attribute, storage_of
 from lehr.search.records import Record, State, Value
 from lehr.studies.comparison import require_same
-from lehr.studies.contents import MAX_NOTE, DamagedStudy, bounds_of, checked_definition, require_bounds
-from lehr.studies.storage import open_storage, placed
+from lehr.studies.contents import MAX_NOTE, SHOWN, DamagedStudy, bounds_of, checked_definition, require_bounds
+from lehr.studies.storage import BROKEN, open_storage, placed
 from lehr.studies.storage_url import shown
 
 if TYPE_CHECKING:
@@ -123,7 +124,8 @@ class SharedStudy:
                 sampler=sampler(waiting.user_attrs[SLOT]),
                 pruner=pruner,
             )
-            return open_trial(study, waiting)
+            with drawing(waiting.user_attrs[SLOT]):
+                return open_trial(study, waiting)
         return None
 
     def faults(self, slot: int) -> int:
@@ -274,6 +276,24 @@ def _definition_of(study: Study, mine: Definition, where: str) -> Definition:
         time.sleep(0.1)
     with _names_storage(where):
         return checked_definition(study.user_attrs[DEFINITION])
+
+
+@contextmanager
+def drawing(slot: int) -> Iterator[None]:
+    """Say in a message that a slot's values could not be drawn from what a study holds of other trials.
+
+    Raises:
+        DamagedStudy: a sampler stumbled over it.
+    """
+    try:
+        yield
+    except BROKEN as error:
+        said = one_line(str(error)[:SHOWN])
+        raise DamagedStudy(
+            f"Trial {slot}: no values can be drawn from what the study holds of others ({type(error).__name__}: "
+            f"{said}). Choose another --sampler, --name or --storage.",
+            placed=True,
+        ) from None
 
 
 @contextmanager

@@ -28,14 +28,11 @@ from lehr.checkpoint.run_folder import LAST, PREVIOUS, is_held, only_writer
 from lehr.distributed.launch import SHUTDOWN, stay_with
 from lehr.errors import InputError, LehrError
 from lehr.runtime.child_process import start_module
-from lehr.runtime.plain_text import one_line
 from lehr.runtime.signals import STOPPING
 from lehr.search.definition import Definition
 from lehr.search.fitness import Epoch, Fitness, parse_fitness, read_epochs
 from lehr.search.study_types import Search, search_of
-from lehr.studies.contents import SHOWN, DamagedStudy
-from lehr.studies.storage import BROKEN
-from lehr.studies.study import SLOT, Result, SharedStudy, join_study
+from lehr.studies.study import SLOT, Result, SharedStudy, drawing, join_study
 from lehr.studies.trial_files import is_link, open_log, own_folder, read_outcome, write_job
 
 if TYPE_CHECKING:
@@ -177,7 +174,9 @@ class Worker:
         slot = int(trial.user_attrs[SLOT])
         folder = self.folder / TRIALS / f"{slot:04}"
         self.study.beat(trial, 0)
-        options = {**self._drawn(trial), **{k: v for k, v in self.job.local.items() if k != "data"}}
+        with drawing(slot):
+            drawn = self.search.options(trial)
+        options = {**drawn, **{k: v for k, v in self.job.local.items() if k != "data"}}
         options.setdefault("data", self.job.local["data"])
         tell(slot=slot, folder=str(folder))
         self._wait_for(folder, trial)
@@ -198,21 +197,6 @@ class Worker:
             self._tidy(folder)
         if ended.get("kind") == "input":
             raise InputError(f"Trial {slot}: {ended['message']}")
-
-    def _drawn(self, trial: Trial) -> dict[str, Any]:
-        """The options of a trial's run.
-
-        Raises:
-            DamagedStudy: what the study holds of other trials, from which values are drawn, is none of a search.
-        """
-        try:
-            return self.search.options(trial)
-        except BROKEN as error:
-            said = one_line(str(error)[:SHOWN])
-            raise DamagedStudy(
-                f"Trial {trial.user_attrs[SLOT]}: no values can be drawn from what the study holds of others "
-                f"({type(error).__name__}: {said}). Choose another --sampler, --name or --storage."
-            ) from None
 
     def _begin(self, folder: Path, options: Mapping[str, Any]) -> tuple[subprocess.Popen[bytes], Path]:
         """Start the process of a trial.
