@@ -14,6 +14,7 @@ from torch import Tensor
 
 from lehr.config import TrainConfig
 from lehr.data.batch import Batch
+from lehr.kernels.support import usable
 from lehr.rng import generator
 from lehr.technique import NoEffect, Run, Section, State, Switch, Technique
 
@@ -82,13 +83,24 @@ def resized(images: Tensor, boxes: Tensor, size: int) -> tuple[Tensor, Tensor]:
     height, width = images.shape[-2:]
     if max(height, width) == size:
         return images, boxes
+    shape = _resized_shape(height, width, size)
+    scaled = F.interpolate(images, shape, mode="bilinear", align_corners=False)
+    return scaled, _resized_boxes(boxes, (height, width), shape)
+
+
+def _resized_shape(height: int, width: int, size: int) -> tuple[int, int]:
+    """Height and width afterwards, pixels."""
     factor = size / max(height, width)
-    new_height, new_width = (-int(-side * factor // STRIDE) * STRIDE for side in (height, width))
-    scaled = F.interpolate(images, (new_height, new_width), mode="bilinear", align_corners=False)
+    return -int(-height * factor // STRIDE) * STRIDE, -int(-width * factor // STRIDE) * STRIDE
+
+
+def _resized_boxes(boxes: Tensor, shape: tuple[int, int], new_shape: tuple[int, int]) -> Tensor:
+    """Boxes of images that have gone from one height and width to another."""
+    (height, width), (new_height, new_width) = shape, new_shape
     moved = boxes.clone()
     moved[..., 0::2] *= new_width / width
     moved[..., 1::2] *= new_height / height
-    return scaled, moved
+    return moved
 
 
 def model_input(batch: Batch, size: int | None = None, dtype: torch.dtype = torch.float32) -> tuple[Tensor, Tensor]:
@@ -97,10 +109,16 @@ def model_input(batch: Batch, size: int | None = None, dtype: torch.dtype = torc
     Args:
         batch: on the device, drawn.
         size: longest side that the images are resized to, pixels; None leaves them as they are.
-        dtype: type of images that are not resized; what is resized is float32.
+        dtype: type of images, unless torch's own operations resize them, in float32.
     """
-    if size is None:
+    height, width = batch.images.shape[-2:]
+    if size is None or size == max(height, width):
         return batch.normalized(dtype), batch.boxes
+    if usable(batch.images.device):
+        from lehr.kernels.resize import resize
+
+        shape = _resized_shape(height, width, size)
+        return resize(batch.images, *shape, dtype), _resized_boxes(batch.boxes, (height, width), shape)
     return resized(batch.normalized(torch.float32), batch.boxes, size)
 
 
