@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
 from tests.losses import anchor_oracle as oracle
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from lehr.losses.anchor_based import AnchorBasedLoss, scaled_gains
 from lehr.losses.anchor_matching import match, shape_ratio
 from lehr.losses.focal import FocalFactor
+from lehr.losses.task_aligned import TaskAlignedLoss
 from lehr.models.anchor_head import AnchorPrediction, anchor_rows, default_anchors
+from lehr.models.dfl_head import DFLPrediction, anchor_points
 from lehr.techniques.class_weights import class_weights
 
 SIDE, CLASSES = 64, 3
@@ -101,6 +107,51 @@ def test_padding_changes_nothing_and_neither_does_the_way_for_other_devices(monk
     monkeypatch.setattr(module, "supports_dynamic_shapes", lambda device: False)
     torch.testing.assert_close(AnchorBasedLoss()(prediction, *pad(boxes, classes)), few)
     torch.testing.assert_close(weighted(prediction, *pad(boxes, classes, 30)), picked)
+
+
+class Indexings(TorchDispatchMode):
+    """Records how often each row of logits of a shape is read by index."""
+
+    def __init__(self, shape: torch.Size) -> None:
+        super().__init__()
+        self.shape, self.most = shape, list[int]()
+
+    def __torch_dispatch__(self, op: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if op is torch.ops.aten.index.Tensor and args[0].shape == self.shape:
+            image, rows = args[1]
+            self.most.append(int(torch.bincount(image * self.shape[1] + rows).max()))
+        return op(*args, **(kwargs or {}))
+
+
+def test_fixed_shapes_read_the_predictions_once_and_padding_reads_rows_of_its_own(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Each reading's gradient is as large as the predictions, and adds up what is read twice one after another."""
+    monkeypatch.setattr("lehr.losses.anchor_based.supports_dynamic_shapes", lambda device: False)
+    prediction, _, boxes, classes = random_case(8, [1, 2])
+    with Indexings(prediction.logits.shape) as seen:
+        AnchorBasedLoss()(prediction, *pad(boxes, classes, 5))
+    pairs, rows = 3 * 7 * 3 * 5, prediction.logits.shape[1]
+    assert len(seen.most) == 1
+    assert seen.most[0] <= -(-2 * pairs // rows) + 2  # both images' pairs are dealt out in turn; two objects may match
+
+
+@pytest.mark.parametrize("kind", ["anchors", "points"])
+def test_class_weights_follow_the_device_of_the_predictions(kind: str) -> None:
+    """As copies of a model on several devices need it, which share one loss."""
+    meta, weights = torch.device("meta"), torch.tensor([0.5, 2.0, 1.0])
+    boxes, classes = torch.zeros(1, 2, 4, device=meta), torch.zeros(1, 2, dtype=torch.int64, device=meta)
+    if kind == "anchors":
+        prediction, *_ = random_case(8, [1])
+        moved = {
+            name: getattr(prediction, name).to(meta) for name in ("logits", "cells", "sizes", "strides", "anchors")
+        }
+        loss = AnchorBasedLoss(class_weights=weights)(dataclasses.replace(prediction, **moved), boxes, classes)
+    else:
+        points, strides = anchor_points([(4, 4)], (8,), meta)
+        answer = DFLPrediction(torch.zeros(1, 16, 64, device=meta), torch.zeros(1, 16, 3, device=meta), points, strides)
+        loss = TaskAlignedLoss(class_weights=weights)(answer, boxes, classes)
+    assert loss.device == meta and loss.shape == (3,)
 
 
 def test_images_without_objects_have_only_an_objectness_loss_and_finite_gradients() -> None:

@@ -11,7 +11,7 @@ Focal losses apply to obj and cls.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar, Self
 
@@ -89,31 +89,57 @@ class AnchorBasedLoss(Loss):
 
     def sums(self, prediction: AnchorPrediction, boxes: Tensor, classes: Tensor) -> tuple[Tensor, Tensor]:
         """Sums over the images: (9,) box, obj and cls of each level, each times its gain, and their counts."""
-        logits = prediction.logits.float()
+        picks = supports_dynamic_shapes(prediction.logits.device)
+        # Off the CPU only what is used is made float32; on it what rounds the sums of gradients stays as it was.
+        logits = prediction.logits.float() if picks else prediction.logits
         batch, rows, _ = logits.shape
         target = torch.zeros((batch, rows), device=logits.device)
-        nothing, none = logits.sum() * 0, logits.new_zeros(())
-        found = [(nothing, nothing, none)] * len(LEVEL_WEIGHTS)
         matches = match(boxes, classes, prediction.anchors, prediction.grids, STRIDES, self.anchor_t)
-        if boxes.shape[1]:
-            found = [self._level(prediction, logits, boxes, classes, *of_level, target) for of_level in matches]
-        obj = binary_loss(logits[..., OBJECTNESS], target, self.obj_pw, self.factor)
+        box, cls, matched = self._matched(prediction, logits, boxes, classes, matches, target)
+        obj = binary_loss(logits[..., OBJECTNESS].float(), target, self.obj_pw, self.factor)
         cells = [prediction.anchors.shape[1] * height * width for height, width in prediction.grids]
         levels = zip(LEVEL_WEIGHTS, torch.split(obj, cells, 1), strict=True)
         sums = (
-            *(box * self.box for box, _, _ in found),
+            *(each * self.box for each in box),
             *(level.sum() * (weight * self.obj) for weight, level in levels),
-            *(cls * self.cls for _, cls, _ in found),
+            *(each * self.cls for each in cls),
         )
-        matched = [count for _, _, count in found]
-        counts = (*matched, *(logits.new_full((), batch * count) for count in cells), *matched)
+        counts = (*matched, *(target.new_full((), batch * count) for count in cells), *matched)
         return torch.stack(sums), torch.stack(counts)
 
     def combined(self, sums: Tensor, counts: Tensor, images: int) -> Tensor:
         """(3,) box, obj and cls: the mean of each level, added up, times the batch size."""
         return (sums / counts.clamp(min=1)).view(3, -1).sum(1) * images
 
-    def _level(
+    def _matched(
+        self,
+        prediction: AnchorPrediction,
+        logits: Tensor,
+        boxes: Tensor,
+        classes: Tensor,
+        matches: Sequence[tuple[Tensor, Tensor]],
+        target: Tensor,
+    ) -> tuple[Sequence[Tensor], Sequence[Tensor], Sequence[Tensor]]:
+        """Sums of the box and of the class loss of each level's matches, and their counts.
+
+        Writes the objectness that they should have into `target`.
+
+        On a CPU the matches are picked out, level by level; elsewhere all pairs of all levels are computed at once, and
+        those that do not match weigh nothing, so that no shape depends on the data.
+        """
+        if not boxes.shape[1]:
+            nothing, none = logits.float().sum() * 0, target.new_zeros(())
+            return [nothing] * len(matches), [nothing] * len(matches), [none] * len(matches)
+        if supports_dynamic_shapes(logits.device):
+            found = [self._pairs(prediction, logits, boxes, classes, *of_level, target) for of_level in matches]
+            box, cls, weight = zip(*found, strict=True)
+            return tuple(tuple(each.sum() for each in losses) for losses in (box, cls, weight))  # type: ignore[return-value]
+        rows, valid = (torch.stack(each) for each in zip(*matches, strict=True))
+        losses = self._pairs(prediction, logits, boxes, classes, rows, valid, target)
+        box, cls, weight = (each.view(len(matches), -1).sum(1).unbind() for each in losses)
+        return box, cls, weight
+
+    def _pairs(
         self,
         prediction: AnchorPrediction,
         logits: Tensor,
@@ -123,12 +149,16 @@ class AnchorBasedLoss(Loss):
         valid: Tensor,
         target: Tensor,
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Sum of the box and of the class loss of a level's matches, and their count.
+        """Weighted box and class loss of pairs of object and row, and their weights, (pairs,) each.
 
-        Writes the objectness that they should have into `target`.
-
-        On a CPU the matches are picked out; elsewhere all pairs are computed and those that do not match weigh
-        nothing, so that no shape depends on the data.
+        Args:
+            prediction: of the anchors.
+            logits: its logits (batch, rows, 5 + classes).
+            boxes: (batch, objects, 4).
+            classes: (batch, objects).
+            rows: (..., batch, objects, anchors a level, 5), of one level or of several.
+            valid: likewise, whether they match.
+            target: (batch, rows), into which their objectness is written.
         """
         image = torch.arange(len(boxes), device=rows.device).view(-1, 1, 1, 1).expand_as(rows)
         gt = torch.arange(boxes.shape[1], device=rows.device).view(1, -1, 1, 1).expand_as(rows)
@@ -136,9 +166,11 @@ class AnchorBasedLoss(Loss):
         if supports_dynamic_shapes(rows.device):
             image, gt, rows, rank, weight = (tensor[valid] for tensor in (image, gt, rows, rank, valid.float()))
         else:
+            # Those that do not match are spread: many at one row would be added up one after another.
+            others = torch.arange(rows.numel(), device=rows.device) % logits.shape[1]
+            rows = torch.where(valid, rows, others.view(rows.shape))
             image, gt, rows, rank, weight = (tensor.flatten() for tensor in (image, gt, rows, rank, valid.float()))
-        count = weight.sum()
-        matched = logits[image, rows]
+        matched = logits[image, rows].float()
         predicted = boxes_from_logits(
             matched[:, BOX], prediction.cells[rows], prediction.sizes[rows], prediction.strides[rows]
         )
@@ -146,16 +178,16 @@ class AnchorBasedLoss(Loss):
         overlap = ciou(own_boxes / strides, predicted / strides)
         _write_target(target.view(-1), image * target.shape[1] + rows, overlap.detach().clamp(min=0), rank, weight)
         of_boxes = 1 - overlap if self.box_loss.kind == "ciou" else self.box_loss(own_boxes, predicted, strides)
-        box = (of_boxes * weight).sum()
+        box = of_boxes * weight
         names = matched.shape[1] - CLASSES.start
         if names == 1:
-            return box, box * 0, count
+            return box, box * 0, weight
         class_ids = classes[image, gt]
         wanted = smoothed(one_hot(class_ids, names), self.smoothing)
         loss = binary_loss(matched[:, CLASSES], wanted, self.cls_pw, self.factor).mean(1)
         if self.class_weights is not None:
-            loss = loss * self.class_weights[class_ids.clamp(min=0)]
-        return box, (loss * weight).sum(), count
+            loss = loss * self.class_weights.to(loss.device)[class_ids.clamp(min=0)]
+        return box, loss * weight, weight
 
 
 def _write_target(target: Tensor, indices: Tensor, values: Tensor, rank: Tensor, weight: Tensor) -> None:

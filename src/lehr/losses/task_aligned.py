@@ -169,7 +169,7 @@ class TaskAlignedLoss(Loss):
         targets = smoothed(targets, self.smoothing, weights.unsqueeze(-1))
         of_classes = binary_loss(class_logits, targets, self.cls_pw, self.factor)
         if self.class_weights is not None:  # of whole points; background keeps 1
-            of_points = torch.where(assignment.positive, self.class_weights[own_class], 1.0)
+            of_points = torch.where(assignment.positive, self.class_weights.to(own_class.device)[own_class], 1.0)
             of_classes = of_classes * of_points.unsqueeze(-1)
         cls = of_classes.sum()
 
@@ -196,7 +196,8 @@ class TaskAlignedLoss(Loss):
             positive_weight=self.cls_pw,
         )
         tensors = (prediction.distances, prediction.logits, prediction.points, prediction.strides)
-        return loss_sums(*tensors, boxes, classes, self.class_weights, settings)
+        weights = None if self.class_weights is None else self.class_weights.to(boxes.device)
+        return loss_sums(*tensors, boxes, classes, weights, settings)
 
     def combined(self, sums: Tensor, counts: Tensor, images: int) -> Tensor:
         """(3,) box, cls and dfl over the sum of the target scores, times the batch size."""
