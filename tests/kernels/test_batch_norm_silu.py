@@ -68,7 +68,8 @@ def compare(kernel: ModuleType, x: Tensor, layer: nn.BatchNorm2d, slope: Tensor,
 def test_it_is_torchs_two_modules(
     kernel: ModuleType, shape: tuple[int, int, int, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(kernel, "TILE", 512)  # several tiles and parts
+    for name in ("SUM_TILE", "MAP_TILE"):
+        monkeypatch.setattr(kernel, name, 512)  # several tiles and parts
     monkeypatch.setattr(kernel, "PROGRAMS", 4)
     compare(kernel, features(shape), norm(shape[1]), features(shape, 1), 1e-5)
 

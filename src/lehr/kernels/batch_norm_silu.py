@@ -16,17 +16,20 @@ import triton.language as tl
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-TILE = 8192
-"""Values that a program holds at once."""
-WARPS = 8
-PROGRAMS = 1024
-"""Programs that add up sums, about: 8 for each multiprocessor of a large GPU."""
-FINISH = 64
-"""Partial sums that are added at once."""
+SUM_TILE, SUM_WARPS = 4096, 8
+"""Values that a program adds at once, and its warps: few a thread, so that many programs fit a multiprocessor."""
+STAGES = 3
+"""Tiles that are on their way from memory while one is added."""
+PROGRAMS = 512
+"""Programs that add up sums, about: 4 for each multiprocessor of a large GPU."""
+MAP_TILE, MAP_WARPS = 4096, 8
+"""Values that a program computes from the sums, and its warps."""
+FINISH_PARTS, FINISH_CHANNELS, FINISH_WARPS = 512, 8, 4
+"""Partial sums that are added at once, of how many channels, by how many warps."""
 
 
 @triton.jit
-def _sum_features(x, partial, rows, channels, rows_each, R: tl.constexpr, C: tl.constexpr):
+def _sum_features(x, partial, rows, channels, rows_each, R: tl.constexpr, C: tl.constexpr, S: tl.constexpr):
     """Sums of the features and of their squares, both after the first row is subtracted."""
     part = tl.program_id(0).to(tl.int64)  # and with it all places in the features
     c = tl.program_id(1) * C + tl.arange(0, C)
@@ -36,7 +39,7 @@ def _sum_features(x, partial, rows, channels, rows_each, R: tl.constexpr, C: tl.
     squares = tl.zeros([R, C], tl.float32)
     start = part * rows_each
     stop = tl.minimum(start + rows_each, rows)
-    for row in range(start, stop, R):
+    for row in tl.range(start, stop, R, num_stages=S):
         r = tl.arange(0, R)
         inside = (row + r < stop)[:, None] & has_c[None, :]
         base = x + row * channels
@@ -128,7 +131,20 @@ def _through_silu(value, slope, mean, scale, weight, bias):
 
 @triton.jit
 def _sum_gradients(
-    x, dy, partial, mean, scale, weight, bias, rows, channels, stride, rows_each, R: tl.constexpr, C: tl.constexpr
+    x,
+    dy,
+    partial,
+    mean,
+    scale,
+    weight,
+    bias,
+    rows,
+    channels,
+    stride,
+    rows_each,
+    R: tl.constexpr,
+    C: tl.constexpr,
+    S: tl.constexpr,
 ):
     """Sums of the gradient before SiLU, and of its products with the normalized features."""
     part = tl.program_id(0).to(tl.int64)  # and with it all places in the features
@@ -140,7 +156,7 @@ def _sum_gradients(
     products = tl.zeros([R, C], tl.float32)
     start = part * rows_each
     stop = tl.minimum(start + rows_each, rows)
-    for row in range(start, stop, R):
+    for row in tl.range(start, stop, R, num_stages=S):
         r = tl.arange(0, R)
         inside = (row + r < stop)[:, None] & has_c[None, :]
         value = tl.load(x + row * channels + (r[:, None] * channels + c[None, :]), mask=inside, other=0.0).to(
@@ -198,20 +214,23 @@ class _BatchNormSiLU(torch.autograd.Function):
         momentum: float,
         eps: float,
     ) -> Tensor:
-        rows, channels, r, c = _tiles(x)
+        rows, channels, r, c = _tiles(x, SUM_TILE)
         statistics = torch.empty(2, channels, dtype=torch.float32, device=x.device)
         mean, scale = statistics[0], statistics[1]
         parts, rows_each = _parts(rows, r, triton.cdiv(channels, c))
         partial = torch.empty(parts, 2, channels, dtype=torch.float32, device=x.device)
         y = torch.empty_like(x)
         with torch.cuda.device_of(x):
-            grid = (parts, triton.cdiv(channels, c))
-            _sum_features[grid](x, partial, rows, channels, rows_each, R=r, C=c, num_warps=WARPS)
-            _finish_statistics[(triton.cdiv(channels, 32),)](
-                x, partial, parts, rows, channels, mean, scale, running_mean, running_var, momentum, eps, P=FINISH, C=32
+            _sum_features[(parts, triton.cdiv(channels, c))](
+                x, partial, rows, channels, rows_each, R=r, C=c, S=STAGES, num_warps=SUM_WARPS
             )
-            _normalize[(triton.cdiv(rows, r), grid[1])](
-                x, y, mean, scale, weight, bias, rows, channels, eps, VARIANCE=False, R=r, C=c, num_warps=WARPS
+            moved = (running_mean, running_var, momentum, eps)
+            _finish_statistics[(triton.cdiv(channels, FINISH_CHANNELS),)](
+                x, partial, parts, rows, channels, mean, scale, *moved, **_finishing()
+            )
+            _, _, r, c = _tiles(x, MAP_TILE)
+            _normalize[(triton.cdiv(rows, r), triton.cdiv(channels, c))](
+                x, y, mean, scale, weight, bias, rows, channels, eps, VARIANCE=False, R=r, C=c, num_warps=MAP_WARPS
             )
         ctx.save_for_backward(x, weight, bias, statistics)
         return y
@@ -221,19 +240,23 @@ class _BatchNormSiLU(torch.autograd.Function):
     def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:
         x, weight, bias, statistics = ctx.saved_tensors
         mean, scale = statistics[0], statistics[1]
-        rows, channels, r, c = _tiles(x)
+        rows, channels, r, c = _tiles(x, SUM_TILE)
         dy, stride = _rows_of(dy)
         parts, rows_each = _parts(rows, r, triton.cdiv(channels, c))
         partial = torch.empty(parts, 2, channels, dtype=torch.float32, device=x.device)
         dweight, dbias = torch.empty_like(weight), torch.empty_like(bias)
         dx = torch.empty_like(x)
         with torch.cuda.device_of(x):
-            grid = (parts, triton.cdiv(channels, c))
             known = (mean, scale, weight, bias)
-            _sum_gradients[grid](x, dy, partial, *known, rows, channels, stride, rows_each, R=r, C=c, num_warps=WARPS)
-            _finish_gradients[(triton.cdiv(channels, 32),)](partial, parts, channels, dweight, dbias, P=FINISH, C=32)
-            _differentiate[(triton.cdiv(rows, r), grid[1])](
-                x, dy, dx, *known, dweight, dbias, rows, channels, stride, R=r, C=c, num_warps=WARPS
+            _sum_gradients[(parts, triton.cdiv(channels, c))](
+                x, dy, partial, *known, rows, channels, stride, rows_each, R=r, C=c, S=STAGES, num_warps=SUM_WARPS
+            )
+            _finish_gradients[(triton.cdiv(channels, FINISH_CHANNELS),)](
+                partial, parts, channels, dweight, dbias, **_finishing()
+            )
+            _, _, r, c = _tiles(x, MAP_TILE)
+            _differentiate[(triton.cdiv(rows, r), triton.cdiv(channels, c))](
+                x, dy, dx, *known, dweight, dbias, rows, channels, stride, R=r, C=c, num_warps=MAP_WARPS
             )
         return dx, dweight, dbias, None, None, None, None
 
@@ -270,20 +293,24 @@ def normalize_silu(x: Tensor, weight: Tensor, bias: Tensor, mean: Tensor, varian
         variance: float32 (channels,).
         eps: added to the variance.
     """
-    rows, channels, r, c = _tiles(x)
+    rows, channels, r, c = _tiles(x, MAP_TILE)
     y = torch.empty_like(x)
     with torch.cuda.device_of(x):
         _normalize[(triton.cdiv(rows, r), triton.cdiv(channels, c))](
-            x, y, mean, variance, weight, bias, rows, channels, eps, VARIANCE=True, R=r, C=c, num_warps=WARPS
+            x, y, mean, variance, weight, bias, rows, channels, eps, VARIANCE=True, R=r, C=c, num_warps=MAP_WARPS
         )
     return y
 
 
-def _tiles(x: Tensor) -> tuple[int, int, int, int]:
-    """Rows and channels of the features, and of a tile of them."""
+def _finishing() -> dict[str, int]:
+    return {"P": FINISH_PARTS, "C": FINISH_CHANNELS, "num_warps": FINISH_WARPS}
+
+
+def _tiles(x: Tensor, tile: int) -> tuple[int, int, int, int]:
+    """Rows and channels of the features, and of a tile of so many of them."""
     channels = x.shape[1]
     c = min(128, triton.next_power_of_2(channels))
-    return x.numel() // channels, channels, TILE // c, c
+    return x.numel() // channels, channels, tile // c, c
 
 
 def _parts(rows: int, r: int, columns: int) -> tuple[int, int]:
