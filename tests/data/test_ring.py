@@ -17,7 +17,7 @@ from tests.conftest import make_squares
 from lehr.data import block as block_module
 from lehr.data.batch import Batch
 from lehr.data.batch_makers import EvalBatches, TrainBatches
-from lehr.data.block import Block, Place, release_copied
+from lehr.data.block import Block, Place
 from lehr.data.cache import ImageStore
 from lehr.data.load import load_dataset
 from lehr.data.loader import Loader
@@ -159,10 +159,8 @@ def test_a_slot_is_not_free_while_the_device_copies_from_it(events: list[Any]) -
     assert [(tensor.shape, tensor.dtype) for tensor in there] == [((2, 3), torch.float32), ((4,), torch.int64)]
     del array, there
     block = None
-    release_copied()
     assert ring.free(0) == 0
     events[0].done = True
-    release_copied()
     assert ring.free(0) == 1
 
 

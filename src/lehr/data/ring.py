@@ -144,7 +144,8 @@ class Ring:
         return len(self._memory)
 
     def free(self, worker: int) -> int:
-        """Return how many slots a loading process has to write to."""
+        """Return how many slots a loading process has to write to, now that the device may have read some."""
+        release_copied()
         return len(self._free[worker])
 
     def take(self, worker: int) -> int | None:
