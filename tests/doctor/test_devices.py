@@ -12,10 +12,11 @@ import torch
 
 from lehr.doctor import build, compilation, devices
 from lehr.doctor.build import examine_build
-from lehr.doctor.compilation import CACHE, examine_compilation
+from lehr.doctor.compilation import examine_compilation
 from lehr.doctor.decoding import examine_decoding
 from lehr.doctor.devices import all_devices, examine_device, step_seconds
 from lehr.doctor.machine import examine_machine
+from lehr.runtime.compiled_code import INDUCTOR
 
 CPU = torch.device("cpu")
 
@@ -121,12 +122,12 @@ def test_a_compilation_works_where_a_compiler_is_and_leaves_nothing(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    before = os.environ.get(CACHE)
+    before = os.environ.get(INDUCTOR)
     found = examine_compilation(CPU)
     if found.compiler is None:
         pytest.skip("no C++ compiler")
     assert found.works and found.reason is None and found.seconds is not None and found.seconds > 0
-    assert os.environ.get(CACHE) == before and not list(tmp_path.glob("lehr-*"))
+    assert os.environ.get(INDUCTOR) == before and not list(tmp_path.glob("lehr-*"))
 
 
 def test_decoding_is_timed_on_one_core() -> None:

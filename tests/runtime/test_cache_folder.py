@@ -80,7 +80,7 @@ def test_where_the_systems_cannot_be_written_what_is_in_it_is_used_all_the_same(
 def test_a_folder_of_another_user_is_not_taken(temporary: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (temporary / "elsewhere").mkdir()
     (temporary / f"lehr-cache-{os.getuid()}").symlink_to(temporary / "elsewhere")
-    folder = _temporary_folder(None)
+    folder = _temporary_folder("there is no home folder")
     assert folder.name != f"lehr-cache-{os.getuid()}" and not folder.is_symlink()
 
 

@@ -23,8 +23,9 @@ from lehr.augment.letterbox import reduced_size, resize
 from lehr.data.images import ImageFault, read_image
 from lehr.data.images.decode import VERSION
 from lehr.errors import InputError
-from lehr.runtime.cache_folder import cache_folder
+from lehr.runtime.cache_folder import make_cache_folder
 from lehr.runtime.control_groups import memory_limit
+from lehr.runtime.ownership import is_own_file
 from lehr.runtime.reading import MIB, open_file, read_file
 from lehr.sample import Sample
 
@@ -182,10 +183,9 @@ def _cached_file(store: ImageStore, say: Callable[[str], None]) -> Path:
     for sample in store.samples:
         stat = sample.path.stat()
         digest.update(f"{sample.path.resolve()}|{stat.st_size}|{stat.st_mtime_ns}|{store.imgsz}\n".encode())
-    path = cache_folder() / "images" / f"{digest.hexdigest()}.pixels"
+    path = make_cache_folder("images") / f"{digest.hexdigest()}.pixels"
     try:
-        if not path.is_file() or path.stat().st_size != store.nbytes:
-            path.parent.mkdir(parents=True, exist_ok=True)
+        if not is_own_file(path) or path.stat().st_size != store.nbytes:
             _write_file(store, path)
             say(f"Images cached in {path} ({store.nbytes / 2**20:.0f} MiB).")
         return path

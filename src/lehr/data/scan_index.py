@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 
 from lehr.data.limits import SCAN_INDEX_BYTES
 from lehr.runtime.cache_folder import cache_folder
+from lehr.runtime.ownership import is_own_file, private_folder
 from lehr.runtime.reading import MIB, read_file
 from lehr.version import __version__
 
@@ -110,8 +111,10 @@ def load_index(key: str) -> ScanIndex | None:
         key: names the data set.
     """
     path = _file_of(key)
+    if not is_own_file(path):
+        return None
     try:
-        data = read_file(path, SCAN_INDEX_BYTES)
+        data = read_file(path, SCAN_INDEX_BYTES, links=False)
         start = len(MAGIC) + DIGEST_BYTES
         if data[: len(MAGIC)] != MAGIC or data[len(MAGIC) : start] != _digest(data[start:]):
             return None
@@ -151,7 +154,8 @@ def save_index(key: str, index: ScanIndex) -> None:
     np.savez(buffer, **arrays)
     body, path = buffer.getvalue(), _file_of(key)
     with contextlib.suppress(OSError):
-        path.parent.mkdir(parents=True, exist_ok=True)
+        private_folder(path.parent.parent)
+        private_folder(path.parent)
         handle, temporary = tempfile.mkstemp(prefix=".scan-", dir=path.parent)
         try:
             with os.fdopen(handle, "wb") as file:

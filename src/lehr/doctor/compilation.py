@@ -17,7 +17,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-CACHE = "TORCHINDUCTOR_CACHE_DIR"
+from lehr.runtime.compiled_code import INDUCTOR, TRITON
+from lehr.runtime.environment import preserve_environment
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,16 +104,9 @@ def _has(config: object, name: str) -> bool:
 @contextmanager
 def _own_cache() -> Iterator[None]:
     """An empty cache, so that something is compiled; it goes afterwards."""
-    before = os.environ.get(CACHE)
-    with tempfile.TemporaryDirectory(prefix="lehr-", ignore_cleanup_errors=True) as folder:
-        os.environ[CACHE] = folder
-        try:
-            yield
-        finally:
-            if before is None:
-                del os.environ[CACHE]
-            else:
-                os.environ[CACHE] = before
+    with tempfile.TemporaryDirectory(prefix="lehr-", ignore_cleanup_errors=True) as folder, preserve_environment():
+        os.environ.update({INDUCTOR: folder, TRITON: folder})
+        yield
 
 
 @contextmanager

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import logging
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -23,7 +22,7 @@ from lehr.engine.step_graphs import StepGraphs
 from lehr.losses.loss import Loss
 from lehr.models.detection import DetectionModel
 from lehr.models.preserve_buffers import preserve_buffers
-from lehr.runtime.cache_folder import cache_folder
+from lehr.runtime.compiled_code import keep_compiled_code
 from lehr.techniques.clipping import clip_gradients
 from lehr.techniques.compiled_steps import MODES
 from lehr.techniques.multi_scale import model_input
@@ -36,7 +35,6 @@ from lehr.techniques.sync_batch_norm import Membership
 Sums = Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
 """From images, boxes and classes to the sums and counts of the loss."""
 
-INDUCTOR_CACHE = "TORCHINDUCTOR_CACHE_DIR"
 REHEARSED = 64
 """Side of the image that processes rehearse an exchange of gradients with, pixels."""
 
@@ -166,7 +164,8 @@ class ForwardLoss:
             backend: torch.compile's.
         """
         if mode != "off":
-            _keep_compiled_code()
+            keep_compiled_code()
+            logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)  # it warns where there is no CUDA
         self._here.compile_for(mode, images, sizes_vary, backend)
 
     def join(self, ranks: Ranks, membership: Membership | None = None) -> None:
@@ -227,15 +226,6 @@ class ForwardLoss:
         parts = self.loss.combined(sums, counts, batch.total)
         self.mark("loss")
         return parts
-
-
-def _keep_compiled_code() -> None:
-    """Name the folder that compiled code is kept in, unless the user has; torch names one when it is imported."""
-    from torch._inductor.runtime.cache_dir_utils import default_cache_dir
-
-    if os.environ.get(INDUCTOR_CACHE) in (None, default_cache_dir()):
-        os.environ[INDUCTOR_CACHE] = str(cache_folder() / "compiled")
-    logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)  # it warns where there is no CUDA
 
 
 def _at_least_two(boxes: Tensor, classes: Tensor) -> tuple[Tensor, Tensor]:

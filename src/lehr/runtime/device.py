@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from lehr.errors import InputError
+from lehr.runtime.compiled_code import keep_compiled_code
 from lehr.runtime.control_groups import core_limit
 
 DeviceName = str | int | torch.device | None
@@ -69,11 +70,15 @@ def configure_backend(device: torch.device, processes: int = 1) -> None:
     Args:
         device: where the process computes.
         processes: how many share this machine's cores.
+
+    Raises:
+        InputError: others could have changed the compiled kernels that are kept.
     """
     if device.type == "cpu":
         torch.set_num_threads(max(1, available_cores() // processes))
         torch.set_flush_denormal(True)
     elif device.type == "cuda":
+        keep_compiled_code()
         torch.backends.cudnn.benchmark = not torch.are_deterministic_algorithms_enabled()
 
 

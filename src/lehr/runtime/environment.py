@@ -13,6 +13,7 @@ CHANGED = (
     "TORCHELASTIC_SIGNALS_TO_HANDLE",
     "TORCHINDUCTOR_CACHE_DIR",
     "TORCH_ELASTIC_SHUTDOWN_TIMEOUT",
+    "TRITON_CACHE_DIR",
 )
 """Variables that a run sets, or OpenCV and torch when they are imported; child processes would inherit them."""
 

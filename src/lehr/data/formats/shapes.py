@@ -24,7 +24,7 @@ from lehr.data.images import write_image
 from lehr.errors import InputError
 from lehr.rng import generator
 from lehr.runtime.atomic_write import atomic_dir
-from lehr.runtime.cache_folder import cached
+from lehr.runtime.cache_folder import cached, make_cache_folder
 from lehr.sample import Dataset
 
 NAMES = ("disc", "square", "triangle", "star", "cross")
@@ -62,6 +62,7 @@ def load_shapes() -> Dataset:
     """
     folder = cached(f"shapes-{VERSION}")
     if not (folder / "data.yaml").is_file():
+        make_cache_folder(".")
         write_shapes(folder)
     dataset = load_yolo(folder / "data.yaml")
     return Dataset("shapes", dataset.names, dataset.splits, dataset.faults)
