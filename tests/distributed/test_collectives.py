@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import os
-import pickle
 import signal
 import time
 from datetime import timedelta
@@ -17,6 +16,7 @@ from lehr.distributed.collectives import ALONE, PeerLost, RankFailed, Ranks, che
 from lehr.distributed.devices import own_device, processes_here
 from lehr.distributed.environment import world
 from lehr.distributed.group import joined
+from lehr.distributed.messages import decode, encode
 from lehr.distributed.rendezvous import meet
 from lehr.errors import InputError, LehrError
 from lehr.options import DeviceOptions
@@ -169,7 +169,7 @@ def test_who_does_not_come_is_named(tmp_path: Path) -> None:
 
 
 def test_errors_survive_the_way_between_processes() -> None:
-    error = pickle.loads(pickle.dumps(("gone", InputError.exit_code)))
+    error = decode(encode(("gone", InputError.exit_code)))
     assert error == ("gone", 2) and RankFailed(*error).exit_code == 2
 
 

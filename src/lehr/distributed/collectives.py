@@ -16,6 +16,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from lehr.distributed.messages import decode, encode
 from lehr.errors import InputError, LehrError
 
 Answer = TypeVar("Answer")
@@ -87,65 +88,88 @@ class Ranks:
         """True in the process that writes files and logs, rank 0."""
         return self.rank == 0
 
-    def broadcast_from_rank0(self, find: Callable[[], Answer]) -> Answer:
+    def broadcast_from_rank0(self, find: Callable[[], Answer], *kinds: type) -> Answer:
         """Compute a value on rank 0 alone and broadcast it to every process.
 
         Args:
-            find: finds the answer, which can be pickled.
+            find: finds the answer, of what `messages.encode` takes.
+            kinds: classes that may be in the answer.
 
         Raises:
             LehrError: as rank 0 raised it.
         """
         if not self.is_distributed:
             return find()
-        outcomes: list[Any] = [None]
-        if self.is_main:
-            outcomes = [_outcome(find)]
-        dist.broadcast_object_list(outcomes, src=0)
-        answer: Answer = _answer(outcomes[0])
+        outcome = _outcome(find) if self.is_main else None
+        message = encode(outcome, kinds) if self.is_main else torch.empty(0, dtype=torch.uint8)
+        length = torch.tensor([len(message)])
+        dist.broadcast(length, src=0)
+        if not self.is_main:
+            message = torch.empty(int(length), dtype=torch.uint8)
+        dist.broadcast(message, src=0)
+        answer: Answer = _answer(decode(message, kinds) if outcome is None else outcome)
         return answer
 
-    def broadcast_local(self, find: Callable[[], Answer]) -> Answer:
+    def broadcast_local(self, find: Callable[[], Answer], *kinds: type) -> Answer:
         """Compute a value on the first process of each machine, for every process of that machine.
 
         Args:
-            find: finds the answer, which can be pickled.
+            find: finds the answer, of what `messages.encode` takes.
+            kinds: classes that may be in the answer.
 
         Raises:
             LehrError: as one of them raised it.
         """
         if not self.is_distributed:
             return find()
-        outcomes = self.all_gather((self.node, _outcome(find) if self.local_rank == 0 else None))
+        outcomes = self.all_gather((self.node, _outcome(find) if self.local_rank == 0 else None), *kinds)
         found = [(node, outcome) for node, outcome in outcomes if outcome is not None]
         for _, outcome in found:
             _answer(outcome)
         answer: Answer = next(_answer(outcome) for node, outcome in found if node == self.node)
         return answer
 
-    def all_gather(self, item: Item) -> list[Item]:
+    def all_gather(self, item: Item, *kinds: type) -> list[Item]:
         """Gather an item of each process, by rank, on every process.
 
         Args:
-            item: can be pickled.
+            item: of what `messages.encode` takes.
+            kinds: classes that may be in it.
         """
         if not self.is_distributed:
             return [item]
-        items: list[Any] = [None] * self.count
-        dist.all_gather_object(items, item)
-        return items
+        message, lengths = self._padded(encode(item, kinds))
+        messages = [torch.empty_like(message) for _ in lengths]
+        dist.all_gather(messages, message)
+        return self._items(item, messages, lengths, kinds)
 
-    def gather(self, item: Item) -> list[Item]:
+    def gather(self, item: Item, *kinds: type) -> list[Item]:
         """Gather an item of each process, by rank, on rank 0; nothing on the others.
 
         Args:
-            item: can be pickled.
+            item: of what `messages.encode` takes.
+            kinds: classes that may be in it.
         """
         if not self.is_distributed:
             return [item]
-        items: list[Any] | None = [None] * self.count if self.is_main else None
-        dist.gather_object(item, items)
-        return items or []
+        message, lengths = self._padded(encode(item, kinds))
+        messages = [torch.empty_like(message) for _ in lengths] if self.is_main else None
+        dist.gather(message, messages, dst=0)
+        return [] if messages is None else self._items(item, messages, lengths, kinds)
+
+    def _padded(self, message: Tensor) -> tuple[Tensor, list[int]]:
+        """Return a message as long as the longest of all processes, and how long each process's is."""
+        lengths = torch.zeros(self.count, dtype=torch.int64)
+        lengths[self.rank] = len(message)
+        dist.all_reduce(lengths)
+        return torch.nn.functional.pad(message, (0, int(lengths.max()) - len(message))), lengths.tolist()
+
+    def _items(
+        self, own: Item, messages: Sequence[Tensor], lengths: Sequence[int], kinds: Sequence[type]
+    ) -> list[Item]:
+        """Return the items of messages, by rank."""
+        pairs = enumerate(zip(messages, lengths, strict=True))
+        return [own if rank == self.rank else decode(each[:length], kinds) for rank, (each, length) in pairs]
 
     def all_reduce(self, values: Tensor) -> Tensor:
         """The sum over the processes, in place; the host waits on a CPU only.

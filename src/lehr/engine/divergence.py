@@ -9,7 +9,7 @@ import torch
 
 from lehr.callbacks.dispatcher import Dispatcher
 from lehr.callbacks.events import BatchEnd, Rollback
-from lehr.checkpoint.format import Checkpoint, DamagedCheckpoint, newest_checkpoint
+from lehr.checkpoint.format import Checkpoint, DamagedCheckpoint, Position, newest_checkpoint
 from lehr.data.batch import Batch
 from lehr.distributed.collectives import Ranks
 from lehr.distributed.step_sync import StepFlags
@@ -226,7 +226,7 @@ class DivergenceMonitor:
         Raises:
             LehrError: there is none.
         """
-        return self._ranks.broadcast_from_rank0(lambda: self._read(trouble))
+        return self._ranks.broadcast_from_rank0(lambda: self._read(trouble), Checkpoint, Position)
 
     def _read(self, trouble: str) -> Checkpoint:
         self._checkpointer.wait()

@@ -17,7 +17,7 @@ from lehr.models.detection import DetectionModel
 from lehr.models.weights import take_fitting_weights
 from lehr.runtime.plain_text import one_line
 from lehr.sample import Sample
-from lehr.techniques.autoanchor import ENOUGH_RECALL, AutoAnchor, autoanchor, measure, object_sizes
+from lehr.techniques.autoanchor import ENOUGH_RECALL, AnchorFit, AutoAnchor, autoanchor, measure, object_sizes
 from lehr.techniques.class_weights import class_counts
 from lehr.techniques.freezing import freeze, frozen_prefixes
 from lehr.techniques.frequency_bias import start_from_frequencies
@@ -112,7 +112,9 @@ def _fit_anchors(
         return
     kept = _keeps_anchors(model, config, of_weights)
     found = ranks.broadcast_from_rank0(
-        lambda: _find_anchors(head, config, samples, of_weights, measure_only=bool(kept))
+        lambda: _find_anchors(head, config, samples, of_weights, measure_only=bool(kept)),
+        AutoAnchor,
+        AnchorFit,
     )
     text = f"AutoAnchor: best possible recall {found.before.bpr:.4f}, {found.before.aat:.2f} anchors an object"
     if of_weights:

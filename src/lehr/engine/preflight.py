@@ -122,7 +122,8 @@ def choose_precision(
     Raises:
         InputError: the precision was named, and does not work on this device.
     """
-    choice = ranks.broadcast_from_rank0(lambda: _choose(config, forward_loss, first_batch, say))
+    kinds = PrecisionChoice, PrecisionCheck, Precision
+    choice = ranks.broadcast_from_rank0(lambda: _choose(config, forward_loss, first_batch, say), *kinds)
     if not choice.checks and config.speed.amp == "auto" and forward_loss.device.type != "cpu":
         say(f"Mixed precision is off: {forward_loss.device} has nothing faster than float32.")
     if (hint := faster_on_request(config.speed.amp, forward_loss.device)) is not None:

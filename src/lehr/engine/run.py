@@ -17,7 +17,7 @@ from lehr.callbacks.console import ConsoleCallback
 from lehr.callbacks.dispatcher import Dispatcher
 from lehr.callbacks.events import PretrainRoutineEnd, PretrainRoutineStart, RunException, Teardown
 from lehr.callbacks.loading import load_callbacks
-from lehr.checkpoint.format import abandon_last
+from lehr.checkpoint.format import Checkpoint, Position, abandon_last
 from lehr.checkpoint.results_csv import RESULTS, write_results
 from lehr.checkpoint.run_folder import (
     CONFIG,
@@ -227,7 +227,7 @@ def _gone_on(
             refuse_link(folder / LOG)
             return open_run(folder, file, changes)
 
-        resumption = ranks.broadcast_from_rank0(read)
+        resumption = ranks.broadcast_from_rank0(read, Resumption, TrainConfig, Checkpoint, Position)
         output = held.enter_context(_output(folder, group, listeners))
         if resumption.finished:
             return _finished(resumption, output)

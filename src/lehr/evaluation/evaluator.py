@@ -21,7 +21,7 @@ from lehr.data.loader import Loader
 from lehr.data.requests import BatchRequest
 from lehr.distributed.collectives import ALONE, Ranks
 from lehr.errors import InputError
-from lehr.evaluation.metrics import Metrics, evaluate_detections
+from lehr.evaluation.metrics import ClassMetrics, Metrics, evaluate_detections
 from lehr.evaluation.nms import Found, suppress
 from lehr.losses.loss import Loss
 from lehr.models.detection import DetectionModel
@@ -215,7 +215,7 @@ def evaluate(
         rows = finder.all()
     parts = torch.stack(losses).tolist() if losses else [[]] * len(rows)
     found = [_OfBatch(*columns) for columns in zip(rows, parts, *zip(*seen, strict=True), strict=True)] if seen else []
-    gather = ranks.gather((found, stopped))
+    gather = ranks.gather((found, stopped), _OfBatch)
 
     def evaluation() -> Evaluation | None:
         if any(stopped for _, stopped in gather):
@@ -223,7 +223,7 @@ def evaluate(
         batches = ranks.unstripe([found for found, _ in gather])
         return _evaluation(batches, samples, names or model.names, max_det, spent / max(done, 1), loss is not None)
 
-    result = ranks.broadcast_from_rank0(evaluation)
+    result = ranks.broadcast_from_rank0(evaluation, Evaluation, Metrics, ClassMetrics, Seconds)
     if result is None:
         raise EvaluationStopped
     return result
