@@ -174,7 +174,9 @@ def start_lehr(*arguments: str | Path, folder: Path, name: str = "command", **mo
     return Forked(command, arguments, cwd=folder, **{**files, **more})
 
 
-def together(count: int, work: Callable[..., Any], *arguments: Any, folder: Path, hosts: int = 1) -> dict[int, Any]:
+def together(
+    count: int, work: Callable[..., Any], *arguments: Any, folder: Path, hosts: int = 1, port: bool = True
+) -> dict[int, Any]:
     """What each of several processes returns of some work, by rank.
 
     They are told who they are, and offered a store, as torch's launcher does it; it takes several times as long, and
@@ -186,6 +188,7 @@ def together(count: int, work: Callable[..., Any], *arguments: Any, folder: Path
         arguments: what it is given.
         folder: for their output.
         hosts: that they believe to be on, as many on each.
+        port: whether they meet at a port, as with torchrun; else in a folder, as `lehr` has it on one machine.
 
     Raises:
         RuntimeError: one of them failed; the others were killed.
@@ -196,8 +199,16 @@ def together(count: int, work: Callable[..., Any], *arguments: Any, folder: Path
     place = folder / f".together-{len(list(folder.glob('.together-*')))}"
     place.mkdir(parents=True)
     here = count // hosts
-    common = {"MASTER_ADDR": "localhost", "MASTER_PORT": store.port, "WORLD_SIZE": count, "LOCAL_WORLD_SIZE": here}
+    common: dict[str, object] = {
+        "MASTER_ADDR": "localhost",
+        "MASTER_PORT": store.port,
+        "WORLD_SIZE": count,
+        "LOCAL_WORLD_SIZE": here,
+    }
     common |= {"TORCHELASTIC_USE_AGENT_STORE": True, "TORCHELASTIC_RUN_ID": place.name, "NODES": hosts}
+    if not port:
+        place.chmod(0o700)
+        common |= {"LEHR_PROCESSES": place, "MASTER_PORT": 0}
     processes = []
     for rank in range(count):
         env = {**common, "RANK": rank, "LOCAL_RANK": rank % here, "GROUP_RANK": rank // here}

@@ -15,6 +15,7 @@ from tests.processes import together
 from lehr.distributed.collectives import ALONE, PeerLost, RankFailed, Ranks, check_divides, lost_touch
 from lehr.distributed.devices import own_device, processes_here
 from lehr.distributed.environment import world
+from lehr.distributed.folder_store import FolderStore
 from lehr.distributed.group import joined
 from lehr.distributed.messages import decode, encode
 from lehr.distributed.rendezvous import meet
@@ -22,6 +23,7 @@ from lehr.errors import InputError, LehrError
 from lehr.options import DeviceOptions
 
 CPU = torch.device("cpu")
+where = pytest.mark.parametrize("port", [True, False], ids=["port", "folder"])
 
 
 def _all_of(ranks: Ranks) -> list[Any]:
@@ -46,8 +48,9 @@ def _talk() -> list[Any]:
         return _all_of(group.ranks)
 
 
-def test_what_processes_tell_each_other(tmp_path: Path) -> None:
-    first, second, third = together(3, _talk, folder=tmp_path).values()
+@where
+def test_what_processes_tell_each_other(port: bool, tmp_path: Path) -> None:
+    first, second, third = together(3, _talk, folder=tmp_path, port=port).values()
     codes = [2, 2, 1, 1]
     assert first == ["of 0", "of 0", [0, 1, 2], [0, 1, 2], [3, 3], *codes]
     assert second == ["of 0", "of 0", [0, 1, 2], [], [3, 3], *codes]
@@ -83,6 +86,16 @@ def test_errors_of_lost_processes_are_told_from_others() -> None:
     assert not lost_touch(ValueError("connection"))
 
 
+@pytest.mark.skipif(os.name != "posix", reason="needs permissions")
+def test_processes_do_not_meet_where_others_may_come(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tmp_path.chmod(0o755)
+    for name, value in (("RANK", "0"), ("WORLD_SIZE", "2"), ("LEHR_PROCESSES", str(tmp_path))):
+        monkeypatch.setenv(name, value)
+    with pytest.raises(LehrError, match="is not a folder that only this user can open"), joined(CPU, 1):
+        pass
+    assert list(tmp_path.iterdir()) == []
+
+
 def _fail_in(rank: int) -> None:
     """One process fails for a reason; the others wait for it."""
     with joined(CPU, 60) as group:
@@ -99,9 +112,10 @@ def _told_of_failing(rank: int) -> tuple[str, str, int, bool]:
     return "", "", 0, False
 
 
+@where
 @pytest.mark.parametrize("rank", [0, 1])
-def test_the_others_end_with_the_reason_and_one_of_them_tells_it(rank: int, tmp_path: Path) -> None:
-    found = together(2, _told_of_failing, rank, folder=tmp_path)
+def test_the_others_end_with_the_reason_and_one_of_them_tells_it(rank: int, port: bool, tmp_path: Path) -> None:
+    found = together(2, _told_of_failing, rank, folder=tmp_path, port=port)
     kinds, messages, codes, told = zip(*found.values(), strict=True)
     assert kinds[rank] == "InputError" and kinds[1 - rank] == "RankFailed"
     assert messages == ("images/7.jpg: is gone",) * 2 and codes == (2, 2)
@@ -132,36 +146,43 @@ def _peer() -> int:
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="looks up processes in /proc")
-def test_a_silent_process_is_named_within_the_time_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@where
+def test_a_silent_process_is_named_within_the_time_out(
+    port: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("NOTE", str(tmp_path / "note"))
     with pytest.raises(Exception, match=r"PeerLost|exitcode"):
-        together(2, _wait_for_a_silent_one, folder=tmp_path)
+        together(2, _wait_for_a_silent_one, folder=tmp_path, port=port)
     seconds, message = (tmp_path / "note").read_text(encoding="utf-8").split("\n", 1)
     assert 1 <= float(seconds) < 30
     assert "Rank 0 of 2" in message and "within 1 s (--timeout) at step 4 of epoch 2" in message
     assert "Not responding: rank 1 on" in message
 
 
-def _meet(folder: str, rank: int, count: int) -> str:
-    store = dist.FileStore(f"{folder}/store", -1)
+def _meet(folder: str, rank: int, count: int, port: bool) -> str:
+    store = dist.FileStore(f"{folder}/store", -1) if port else FolderStore(Path(folder))
     return meet(store, rank, count, 20)
 
 
-def test_a_start_takes_nothing_of_an_earlier_one(tmp_path: Path) -> None:
+@where
+def test_a_start_takes_nothing_of_an_earlier_one(port: bool, tmp_path: Path) -> None:
     from concurrent.futures import ThreadPoolExecutor
 
     names = set()
     for _ in range(3):  # the store keeps what the earlier ones left
         with ThreadPoolExecutor(3) as pool:
-            found = set(pool.map(lambda rank: _meet(str(tmp_path), rank, 3), range(3)))
+            found = set(pool.map(lambda rank: _meet(str(tmp_path), rank, 3, port), range(3)))
         assert len(found) == 1
         names |= found
     assert len(names) == 3
 
 
-def test_who_does_not_come_is_named(tmp_path: Path) -> None:
-    store = dist.HashStore()
-    store.set_timeout(timedelta(seconds=1))
+@where
+def test_who_does_not_come_is_named(port: bool, tmp_path: Path) -> None:
+    store: Any = FolderStore(tmp_path)
+    if port:
+        store = dist.HashStore()
+        store.set_timeout(timedelta(seconds=1))
     with pytest.raises(PeerLost, match=r"Rank 0 waited 0\.2 s \(--timeout\) for the 3 processes .* missing: rank 1, 2"):
         meet(store, 0, 3, 0.2)
     with pytest.raises(PeerLost, match=r"Rank 2 of 3 had no answer of rank 0 within 0\.2 s"):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import pickle
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -200,6 +202,23 @@ def test_what_is_measured_or_fitted_is_rank_0s_for_all(make_yolo: MakeYolo, tmp_
     assert log.count("AutoAnchor: best possible recall") == 1
 
 
+def test_a_run_unpickles_nothing_of_another_process(data: Path, tmp_path: Path) -> None:
+    given = {"data": str(data), "project": str(tmp_path), "name": "run", "model": "yolov5n", "sync_bn": True}
+    assert together(2, unpickled, {**given, "epochs": 1}, folder=tmp_path, port=False) == {0: [], 1: []}
+    assert together(2, unpickled, {"epochs": 2}, str(tmp_path / "run"), folder=tmp_path, port=False) == {0: [], 1: []}
+
+
+def unpickled(options: dict[str, Any], target: str | None = None) -> list[str]:
+    """What is named in pickles that are read during a run."""
+    seen: list[str] = []
+    sys.addaudithook(lambda event, found: seen.append(str(found)) if event == "pickle.find_class" else None)
+    pickle.loads(pickle.dumps(Path()))
+    shown = len(seen)
+    assert shown > 0  # it would be seen
+    traced(options, target)
+    return seen[shown:]
+
+
 def test_a_batch_that_is_not_finite_is_left_out_by_all(data: Path, tmp_path: Path) -> None:
     given = {"data": str(data), "project": str(tmp_path), "name": "run", "nominal_batch": 4, "warmup": "none"}
     together(2, poisoned, {**given, "epochs": 1}, folder=tmp_path)
@@ -209,6 +228,15 @@ def test_a_batch_that_is_not_finite_is_left_out_by_all(data: Path, tmp_path: Pat
     assert "Optimizer step skipped: epoch 1, batch 2: loss" in log
     weights = state_of(tmp_path / "run")
     assert all(bool(values.isfinite().all()) for values in weights.values())
+
+
+def test_all_go_back_to_what_rank_0_reads_in_the_precision_that_it_checked(data: Path, tmp_path: Path) -> None:
+    given = {"data": str(data), "project": str(tmp_path), "name": "run", "nominal_batch": 4, "warmup": "none"}
+    first, second = together(2, poisoned, {**given, "skip_limit": 1, "amp": "bf16"}, folder=tmp_path).values()
+    assert [note["losses"] for note in first] == [note["losses"] for note in second]
+    log = (tmp_path / "run" / "train.log").read_text()
+    assert log.count("Rolled back to") == 1 and "Precision check of bfloat16" in log
+    assert len(read_results(tmp_path / "run")) == 2
 
 
 def poisoned(options: dict[str, Any]) -> Trace:
