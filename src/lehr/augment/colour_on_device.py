@@ -39,7 +39,8 @@ def hsv_tables(gains: Sequence[tuple[float, float, float]], hue_shifts: Sequence
 def jitter_hsv_batch(images: Tensor, tables: Tensor) -> Tensor:
     """Multiply hue, saturation and value of each image; hue goes round, the others saturate.
 
-    Equals `jitter_hsv`; on a device without fused multiply-add about 1 in 1,000 levels may be off by one. OpenCV's
+    Equals `jitter_hsv`; on a device without fused multiply-add, and on CUDA where no kernel draws, about 1 in 1,000
+    levels may be off by one. OpenCV's
     vector code truncates on its way back to RGB, and so does this; where it falls back to code without vectors, at the
     ends of rows whose width is no multiple of 32, it rounds, and its levels may be higher by one.
 

@@ -2,7 +2,7 @@
 
 First every canvas pixel learns which tile it shows and where in that tile's crop it lies; then all pixels are
 interpolated at once. Nothing here waits for the device: all shapes follow from those of the packed tensors. On CUDA one
-kernel does all of it, with equal levels (`kernels/draw.py`).
+kernel does all of it, with the levels of a CPU (`kernels/draw.py`).
 """
 
 from __future__ import annotations
