@@ -120,7 +120,7 @@ def test_a_slot_is_free_when_the_last_tensor_of_its_batch_is_gone(store: ImageSt
 def test_a_slot_s_room_is_what_the_batches_of_the_run_need(store: ImageStore) -> None:
     for make in makers(store).values():
         for request in train_requests(store.samples, 3, 0, 0):
-            arena = Arena(np.empty(make.nbytes(3), np.uint8))
+            arena = Arena(np.empty(make.nbytes(3) // 8 * 8, np.uint8))
             assert place_batch(make(request, arena.empty), arena, 0) is not None
 
 
@@ -162,6 +162,41 @@ def test_a_slot_is_not_free_while_the_device_copies_from_it(events: list[Any]) -
     assert ring.free(0) == 0
     events[0].done = True
     assert ring.free(0) == 1
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_no_batch_of_a_run_lacks_a_slot_while_the_device_copies_two(
+    workers: int, events: list[Any], store: ImageStore
+) -> None:
+    """As the feed does on CUDA: a batch ahead of the step, its copy done when the next but one begins."""
+    make, requests = makers(store)["packed"], train_requests(store.samples, 1, 0, 0)
+    loader = Loader(make, workers, batch=1)
+    loader.start()
+    assert loader._pool is not None and loader._pool.ring is not None
+    loader._pool.ring._pinned = True
+    for _ in range(8):
+        ahead: Batch | None = None
+        for request, batch in zip(requests, loader.batches(requests, then=requests), strict=True):
+            assert batch.block is not None
+            images = make(request).packed
+            assert images is not None and torch.equal(batch.block.to(torch.device("cpu"))[5], images.pixels)
+            for event in events[:-2]:
+                event.done = True
+            assert ahead is not batch
+            ahead = batch
+    assert (loader.served, loader.outside) == (8 * len(requests), 0)
+
+
+def test_many_batches_outside_of_the_ring_are_said_once(
+    store: ImageStore, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lehr.data.loader.MANY_OUTSIDE", 4)
+    loader = Loader(makers(store)["drawn"], 1, batch=1)
+    kept = list(loader.batches([BatchRequest(epoch, [0]) for epoch in range(20)]))
+    outside = sum(batch.block is None for batch in kept)
+    assert (loader.served, loader.outside) == (20, outside) and outside >= 8
+    said = [record.getMessage() for record in caplog.records if "no place" in record.getMessage()]
+    assert len(said) == 1 and said[0].startswith("4 of ")
 
 
 def test_two_rings_of_one_run_are_apart(store: ImageStore, tmp_path: Path) -> None:

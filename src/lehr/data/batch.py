@@ -66,7 +66,7 @@ class Batch:
         Copies are asynchronous from pinned memory; what lies in one block is copied at once.
         """
         if self.block is not None and device.type == "cuda":
-            rest = self.block.to(device)
+            rest = iter(self.block.to(device))
             there = self.map(lambda _: next(rest))
             images = there.images if there.packed is None else draw_canvases(there.packed)
             return replace(self, images=images, boxes=there.boxes, classes=there.classes, packed=None, block=None)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -26,16 +26,23 @@ class Place(NamedTuple):
     stride: tuple[int, ...]
     offset: int
 
-    @property
-    def nbytes(self) -> int:
-        """Bytes of the tensor, which is dense."""
-        return torch.Size(self.shape).numel() * self.dtype.itemsize
 
-    def view(self, memory: Tensor) -> Tensor:
-        """Return the tensor that lies in a block, uint8 (bytes,), or in a copy of it."""
-        flat = memory[self.offset : self.offset + self.nbytes].view(self.dtype)
-        return flat.as_strided(self.shape, self.stride)
+def views(memory: Tensor, places: Sequence[Place]) -> list[Tensor]:
+    """Return the tensors that lie in a block of memory, or in a copy of it.
 
+    Args:
+        memory: uint8 (bytes,), as many as a multiple of `UNIT`.
+        places: of the tensors.
+    """
+    typed = {dtype: memory.view(dtype) for dtype in {place.dtype for place in places}}
+    return [
+        torch.as_strided(typed[place.dtype], place.shape, place.stride, place.offset // place.dtype.itemsize)
+        for place in places
+    ]
+
+
+UNIT = 8
+"""Bytes of the largest elements."""
 
 _COPYING: deque[tuple[Any, Tensor]] = deque()
 """Blocks that the device may still read, each with the event behind its copy."""
@@ -52,7 +59,7 @@ class Block:
     """A batch's tensors in one piece of the host's memory, which is used again once nothing refers to it.
 
     Attributes:
-        memory: uint8 (bytes,).
+        memory: uint8 (bytes,), as many as a multiple of `UNIT`.
         places: of the tensors, in the order of `Batch.map`.
         pinned: whether CUDA can copy from it while the host goes on.
     """
@@ -61,20 +68,21 @@ class Block:
     places: tuple[Place, ...]
     pinned: bool = False
 
-    def tensors(self) -> Iterator[Tensor]:
-        """Give the tensors, as views of the memory."""
-        return (place.view(self.memory) for place in self.places)
+    def tensors(self) -> list[Tensor]:
+        """Return the tensors, as views of the memory."""
+        return views(self.memory, self.places)
 
-    def to(self, device: torch.device) -> Iterator[Tensor]:
-        """Copy all to a CUDA device at once, on the current stream, and give the tensors there; the host goes on.
+    def to(self, device: torch.device) -> list[Tensor]:
+        """Copy all to a CUDA device at once, on the current stream, and return the tensors there; the host goes on.
 
         Args:
             device: a CUDA device.
         """
+        release_copied()
         memory = self.memory if self.pinned else self.memory.pin_memory()
         moved = memory.to(device, non_blocking=True)
         if self.pinned:  # else torch keeps the memory for as long as it is read
             read = torch.cuda.Event()  # type: ignore[no-untyped-call]
             read.record(torch.cuda.current_stream(device))
             _COPYING.append((read, memory))
-        return (place.view(moved) for place in self.places)
+        return views(moved, self.places)

@@ -28,6 +28,8 @@ LARGE = 2**30
 """Bytes of a ring from which on batches are large."""
 IN_USE = 3
 """Batches that the training process uses or copies at a time, and whose slots are not free meanwhile."""
+MANY_OUTSIDE, MANY_SHARE = 32, 0.05
+"""Batches outside of the ring that are said, and the share of all that they exceed."""
 MEMORY_SHARE = 0.15
 """Share of the free memory that a ring may take."""
 
@@ -43,6 +45,8 @@ class Loader:
         processes: how many train together on this machine, each with a loader like this.
 
     Attributes:
+        served: batches that workers have made so far.
+        outside: those of them that had no place in the ring, where there is one.
         stop_signal: asked while it waits for a batch: the signal that the run was asked to stop by, None for none.
     """
 
@@ -61,7 +65,8 @@ class Loader:
         self._processes = processes
         self._pool: WorkerPool | None = None
         self._turn = 0
-        self._slow = False
+        self._slow = self._noted = False
+        self.served = self.outside = 0
         self.stop_signal: Callable[[], int | None] = lambda: None
 
     @property
@@ -145,12 +150,32 @@ class Loader:
             if (number := self.stop_signal()) is not None:
                 kill_processes()
                 raise LoadingStopped(f"Stopped by {describe_signal(number)}, waiting for images.", number)
+        self.served += 1
         if isinstance(answer, Failure):
             raise answer.error
         if isinstance(answer, InSlot):
             assert pool.ring is not None
             return pool.ring.batch(answer)
-        return self._unpacked(answer, request) if isinstance(answer, Parcel) else answer
+        if isinstance(answer, Parcel):
+            self._note_outside(pool)
+            return self._unpacked(answer, request)
+        return answer
+
+    def _note_outside(self, pool: WorkerPool) -> None:
+        """Count a batch that had no place in the ring, and say once when they are many."""
+        if pool.ring is None:
+            return
+        self.outside += 1
+        if not self._noted and self.outside >= MANY_OUTSIDE and self.outside > MANY_SHARE * self.served:
+            self._noted = True
+            LOGGER.warning(
+                "%d of %d batches had no place in the memory that loading processes share (%.1f GB in slots of %.0f "
+                "MB), which is slower: they were larger, or too many were kept at a time.",
+                self.outside,
+                self.served,
+                pool.ring.nbytes / 1e9,
+                pool.ring.slot_bytes / 1e6,
+            )
 
     def _unpacked(self, parcel: Parcel, request: BatchRequest) -> Batch | InputError:
         """Unpack what a worker sent; a batch that cannot be reached is made here."""

@@ -21,7 +21,7 @@ from numpy.typing import DTypeLike, NDArray
 from torch import Tensor
 
 from lehr.data.batch import Batch
-from lehr.data.block import Block, Place, release_copied
+from lehr.data.block import UNIT, Block, Place, release_copied, views
 
 ALIGNMENT = 256
 """Bytes; what CUDA aligns its own allocations to, so that any access of a kernel is aligned."""
@@ -44,7 +44,7 @@ class Arena:
     """A slot's memory, given out piece after piece.
 
     Args:
-        memory: uint8 (bytes,).
+        memory: uint8 (bytes,), as many as a multiple of `UNIT`.
     """
 
     def __init__(self, memory: NDArray[np.uint8]) -> None:
@@ -69,7 +69,7 @@ class Arena:
         stride = torch.empty_like(tensor, device="meta").stride()
         place = Place(tensor.dtype, tuple(tensor.shape), stride, start)
         if tensor.numel() > 0:
-            place.view(torch.from_numpy(self._memory)).copy_(tensor)
+            views(torch.from_numpy(self._memory), (place,))[0].copy_(tensor)
         return place
 
     def _next(self, nbytes: int) -> int | None:
@@ -112,7 +112,8 @@ def place_batch(batch: Batch, arena: Arena, slot: int) -> InSlot | None:
 
     hollow = batch.map(take)
     there = tuple(place for place in places if place is not None)
-    return InSlot(slot, arena.used, there, hollow) if len(there) == len(places) else None
+    used = -(-arena.used // UNIT) * UNIT
+    return InSlot(slot, used, there, hollow) if len(there) == len(places) else None
 
 
 class Ring:
@@ -173,7 +174,7 @@ class Ring:
         array = self._memory[start : start + message.used]  # an object of its own, which lives as long as its tensors
         self._used[message.slot] = weakref.ref(array, lambda _: self.give_back(message.slot))
         block = Block(torch.from_numpy(array), message.places, bool(self._pinned))
-        rest = block.tensors()
+        rest = iter(block.tensors())
         return message.hollow.map(lambda _: next(rest)).in_block(block)
 
     def pin(self) -> bool:

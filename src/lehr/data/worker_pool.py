@@ -12,6 +12,7 @@ import multiprocessing
 import os
 import pickle
 import queue
+import selectors
 import threading
 import traceback
 import weakref
@@ -25,6 +26,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from lehr.data.batch import Batch
+from lehr.data.block import release_copied
 from lehr.data.parcel import Parcel, pack
 from lehr.data.requests import BatchRequest
 from lehr.data.ring import InSlot, Ring, place_batch
@@ -83,6 +85,14 @@ class WorkerPool:
         self._channels: list[Connection] = []
         with frozen_garbage():
             self._processes: list[BaseProcess] = start_processes(lambda: self._started(make, workers))
+        self._ends = {process.sentinel: worker for worker, process in enumerate(self._processes)}
+        # A selector that stays is asked in microseconds; Windows has none for pipes.
+        self._selector = selectors.DefaultSelector() if os.name == "posix" else None
+        if self._selector is not None:
+            for channel in self._channels:
+                self._selector.register(channel, selectors.EVENT_READ, channel)
+            for end in self._ends:
+                self._selector.register(end, selectors.EVENT_READ, end)
         weakref.finalize(self, _end, self._channels, self._processes, os.getpid())
 
     def _started(self, make: MakeBatch, workers: int) -> list[BaseProcess]:
@@ -148,12 +158,19 @@ class WorkerPool:
         return answer
 
     def _hand_out(self) -> None:
-        """Hand requests to the processes that have fewest, each with a free slot where there is one."""
+        """Hand requests to the processes that have fewest, each with a free slot.
+
+        Where no slot is free, a request waits for one; without one it goes out only when fewer batches than processes
+        are under way, as when somebody keeps all batches.
+        """
+        if self.ring is not None:
+            release_copied()
         while self._pending:
             free = [w for w, count in enumerate(self._undelivered) if count < self._prefetch]
             if self.ring is not None:
-                free = [w for w in free if self.ring.free(w) > 0] or [w for w in free if self._unanswered[w] == 0]
-            if not free:  # all are busy, or will have a slot before they rest
+                urgent = sum(self._undelivered) < len(self._undelivered)
+                free = [w for w in free if self.ring.free(w) > 0] or (free if urgent else [])
+            if not free:
                 return
             worker = min(free, key=lambda w: (self._undelivered[w], self._unanswered[w]))
             slot = None if self.ring is None else self.ring.take(worker)
@@ -173,8 +190,10 @@ class WorkerPool:
         Raises:
             WorkerLost: a process ended.
         """
-        ends = {process.sentinel: worker for worker, process in enumerate(self._processes)}
-        ready = wait([*self._channels, *ends], seconds)
+        if self._selector is not None:
+            ready = {key.data for key, _ in self._selector.select(seconds)}
+        else:
+            ready = set(wait([*self._channels, *self._ends], seconds))
         answered = False
         for worker, channel in enumerate(self._channels):
             if channel in ready:
@@ -189,7 +208,7 @@ class WorkerPool:
                 else:
                     self._answers[number] = answer
         if ready and not answered:
-            raise self._lost(next(ends[end] for end in ready if isinstance(end, int)))
+            raise self._lost(next(self._ends[end] for end in ready if isinstance(end, int)))
         return answered
 
     def _drop(self, number: int, answer: Answer) -> None:
