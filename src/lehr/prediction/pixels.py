@@ -18,8 +18,17 @@ from torch import Tensor
 
 from lehr.data.images import decode_image
 from lehr.data.images.depth import to_8_bits
+from lehr.data.images.files import probe_data
+from lehr.data.images.kinds import PLUGINS
+from lehr.data.images.pillow import MODULES
+from lehr.data.limits import too_many_pixels
 from lehr.errors import InputError
+from lehr.runtime.reading import MIB
 
+PART = 64 * MIB
+"""Bytes of an open file that are read at once."""
+DECODED = frozenset({*MODULES, *PLUGINS, "DIB", "MPO", None})
+"""Formats of Pillow, as it names them, that it decodes itself."""
 WANTED = "Give pixels as uint8 (height, width, 3), RGB, 0 to 255"
 LARGEST = 255
 ABOVE_ONE = 1e-3
@@ -95,6 +104,12 @@ def _of_pillow(image: Image.Image, name: str) -> NDArray[np.uint8]:
     try:
         if 0 in image.size:
             raise InputError(f"{name}: has no pixels ({image.width} x {image.height}). {WANTED}.")
+        _require_size(image.width, image.height, name)
+        if getattr(image, "tile", None) and image.format not in DECODED:  # opened, but not yet decoded
+            raise InputError(
+                f"{name}: is {image.format}, for which Pillow may call another program. Decode it yourself first, by "
+                "image.load()."
+            )
         shown = ImageOps.exif_transpose(image)
         if shown.mode.startswith(("I", "F")):  # more than 8 bits
             samples = np.asarray(shown)
@@ -102,21 +117,37 @@ def _of_pillow(image: Image.Image, name: str) -> NDArray[np.uint8]:
                 samples = samples.astype(np.uint16)
             return _of_array(samples, name, channels_first=False)[0]
         return np.asarray(shown.convert("RGB"), np.uint8)
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+    except (OSError, ValueError, SyntaxError, MemoryError, Image.DecompressionBombError) as error:
         raise InputError(f"{name}: cannot be decoded ({error}). Open the image anew, or replace it.") from None
 
 
 def _of_file(file: Any, name: str) -> NDArray[np.uint8]:
     """The pixels of an image in an open file."""
+    parts: list[bytes] = []
+    length, limit = 0, PART
     try:
-        data = file.read()
+        while part := file.read(PART):
+            if not isinstance(part, bytes | bytearray | memoryview):
+                raise InputError(f"{name}: is open as text. Open it in mode 'rb'.")
+            parts.append(bytes(part))
+            length += len(part)
+            if length >= limit == PART:
+                limit = probe_data(b"".join(parts), Path(name))  # whether it is an image, and how large it may be
+            if length > limit:
+                raise InputError(
+                    f"{name}: has more than {limit // MIB:,} MB, more than its pixels take. Write it anew."
+                )
     except (OSError, ValueError) as error:
         raise InputError(f"{name}: cannot be read ({error}). Open the file anew, in mode 'rb'.") from None
-    if not isinstance(data, bytes | bytearray | memoryview):
-        raise InputError(f"{name}: is open as text. Open it in mode 'rb'.")
-    if not data:
+    if not length:
         raise InputError(f"{name}: holds nothing more. Rewind the file: file.seek(0).")
-    return decode_image(bytes(data), Path(name))
+    return decode_image(b"".join(parts), Path(name))
+
+
+def _require_size(width: int, height: int, name: str) -> None:
+    too_large = too_many_pixels(width, height)
+    if too_large is not None:
+        raise InputError(f"{name}: {too_large}")
 
 
 def _of_array(array: NDArray[Any], name: str, *, channels_first: bool) -> list[NDArray[np.uint8]]:
@@ -125,12 +156,14 @@ def _of_array(array: NDArray[Any], name: str, *, channels_first: bool) -> list[N
         raise InputError(f"{name}: holds {array.dtype} and no numbers of pixels. {WANTED}.")
     if array.size == 0:
         raise InputError(f"{name}: has no pixels (its shape is {array.shape}). {WANTED}.")
+    if array.ndim not in (2, 3, 4):
+        raise InputError(f"{name}: has the shape {array.shape}. {WANTED}.")
+    height, width = sorted(array.shape[-3:])[-2:]
+    _require_size(width, height, name)
     values = _to_bytes(array, name)
     if values.ndim == 2:
         values = values[..., None]
         channels_first = False
-    if values.ndim not in (3, 4):
-        raise InputError(f"{name}: has the shape {array.shape}. {WANTED}.")
     images = values if values.ndim == 4 else values[None]
     last, first = images.shape[3] in WITH_ALPHA, images.shape[1] in (WITH_ALPHA if channels_first else COLOURS_OR_GREY)
     if not (last or first):

@@ -16,6 +16,7 @@ from lehr.data.images.header import ImageHeader, read_header
 from lehr.data.images.kinds import RAW_SUFFIXES, suffix_of, unread
 from lehr.data.images.memory import share_of_memory
 from lehr.data.images.problem import BadImage, ImageFault
+from lehr.data.limits import BYTES_A_PIXEL, OTHER_BYTES
 from lehr.errors import InputError
 from lehr.runtime.reading import MIB, TooLarge, open_descriptor, read_file
 
@@ -121,6 +122,23 @@ def decode_image(data: bytes, path: Path) -> NDArray[np.uint8]:
         ImageFault: it cannot be decoded, or is cut off.
     """
     return _decode(data, path).pixels
+
+
+def probe_data(start: bytes, path: Path) -> int:
+    """Look at the beginning of a large image, and return the bytes that it may have.
+
+    Args:
+        start: its first bytes.
+        path: what the image is called, for messages.
+
+    Raises:
+        ImageFault: it is no image, or too large.
+    """
+    try:
+        header = _header(DataSource(start), path)
+    except BadImage as bad:
+        raise ImageFault(path, bad.kind, bad.reason) from None
+    return BYTES_A_PIXEL * header.width * header.height + OTHER_BYTES
 
 
 def _decode(data: bytes, path: Path) -> Decoded:

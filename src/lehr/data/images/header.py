@@ -182,6 +182,8 @@ def _png(source: ByteSource) -> ImageHeader:
         if chunk[4:] in (b"IDAT", b"IEND"):
             break
         at += 12 + int.from_bytes(chunk[:4], "big")
+    else:
+        raise BadImage("has a damaged PNG header: it has too many chunks. Write it anew or remove it.")
     tail_at = max(33, source.size - TAIL)
     tail = source.read(tail_at, TAIL) if not orientation else source.read(max(33, source.size - 64), 64)
     whole = b"IEND" in tail
@@ -210,15 +212,22 @@ def png_is_whole(source: ByteSource, at: int) -> bool:
     Args:
         source: the file.
         at: where a chunk begins.
+
+    Raises:
+        BadImage: it has so many chunks that it must be damaged.
     """
+    others = 0
     for _ in range(MANY_CHUNKS):
         chunk = source.read(at, 8)
         if len(chunk) < 8:
-            break
+            return False
         if chunk[4:] == b"IEND":
             return True
+        others += chunk[4:] != b"IDAT"
+        if others > MANY_PARTS:
+            break
         at += 12 + int.from_bytes(chunk[:4], "big")
-    return False
+    raise BadImage("has a damaged PNG header: it has too many chunks. Write it anew or remove it.")
 
 
 def _webp(source: ByteSource) -> ImageHeader:

@@ -13,7 +13,8 @@ UNCOMPRESSED = (0, 3)
 MANY_BOXES = 100_000
 """Boxes of a file from which it is taken for damaged."""
 
-PNM_HEADER = re.compile(rb"P([1-6])(?:\s|#[^\n]*\n)+(\d+)(?:\s|#[^\n]*\n)+(\d+)(?:(?:\s|#[^\n]*\n)+(\d+))?\s")
+_BLANKS, _NUMBER = rb"(?:\s|#[^\n]*\n)+", rb"(\d{1,9})"
+PNM_HEADER = re.compile(rb"P([1-6])%b%b%b%b(?:%b%b)?\s" % (3 * (_BLANKS, _NUMBER)))
 
 
 def bmp_size(source: ByteSource) -> tuple[int, int, bool | None]:
