@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from lehr.models.batch_norm import norm_and_activation
+from lehr.models.convolution import convolve
 
 
 class Conv(nn.Module):
@@ -29,7 +30,7 @@ class Conv(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Features (batch, c_in, h, w) to (batch, c_out, h / stride, w / stride)."""
-        return norm_and_activation(self.bn, self.act, self.conv(x))
+        return norm_and_activation(self.bn, self.act, convolve(self.conv, x))
 
 
 class Bottleneck(nn.Module):
@@ -161,10 +162,26 @@ class Upsample(nn.Upsample):
     def forward(self, x: Tensor) -> Tensor:
         """Features (batch, c, h, w) to (batch, c, 2 h, 2 w)."""
         kind = x.device.type
+        if kind == "cuda" and not torch.compiler.is_compiling():
+            return doubled(x)
         if not torch.is_autocast_enabled(kind):
             return super().forward(x)
         with torch.autocast(kind, enabled=False):
             return super().forward(x)
+
+
+def doubled(x: Tensor) -> Tensor:
+    """Upsample by a copy, which on CUDA takes half the time of torch's kernel for channels-last features.
+
+    Args:
+        x: (batch, c, h, w).
+
+    Returns:
+        (batch, c, 2 h, 2 w), channels-last in memory.
+    """
+    batch, channels, height, width = x.shape
+    rows = x.permute(0, 2, 3, 1)[:, :, None, :, None].expand(batch, height, 2, width, 2, channels)
+    return rows.reshape(batch, 2 * height, 2 * width, channels).permute(0, 3, 1, 2)
 
 
 class Concat(nn.Module):
