@@ -39,15 +39,18 @@ def case(seed: int, counts: list[int]) -> tuple[Tensor, Tensor, Tensor, Tensor, 
 
 @pytest.mark.usefixtures("dense")
 @pytest.mark.parametrize(
-    ("seed", "given"),
+    ("seed", "points_each", "given"),
     [
-        (0, {}),
-        (1, {"topk": 3, "alpha": 1.0}),
-        (2, {"topk": 13, "alpha": 0.0, "beta": 2.5, "least_side": 16.0}),
-        (3, {"topk": 60, "alpha": 3.0, "beta": 1.0}),
+        (0, 128, {}),
+        (1, 16, {"topk": 3, "alpha": 1.0}),
+        (2, 16, {"topk": 13, "alpha": 0.0, "beta": 2.5, "least_side": 16.0}),
+        (3, 128, {"topk": 60, "alpha": 3.0, "beta": 1.0}),
     ],
 )
-def test_it_is_that_of_all_pairs(seed: int, given: dict[str, Any], kernel: ModuleType) -> None:
+def test_it_is_that_of_all_pairs(
+    seed: int, points_each: int, given: dict[str, Any], kernel: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kernel, "POINTS", points_each)
     options = {**USUAL, **given}
     distances, logits, points, strides, boxes, classes = case(seed, [6, 0, 9])
     classes[2, 4] = -1  # padding may stand anywhere
@@ -65,7 +68,11 @@ def test_it_is_that_of_all_pairs(seed: int, given: dict[str, Any], kernel: Modul
     assert torch.equal(of_logits.owners, torch.where(expected.positive, expected.objects, -1).int())
 
 
-def test_of_equal_points_and_objects_the_lowest_are_taken(kernel: ModuleType) -> None:
+@pytest.mark.parametrize("points_each", [16, 128])
+def test_of_equal_points_and_objects_the_lowest_are_taken(
+    points_each: int, kernel: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kernel, "POINTS", points_each)
     points, _ = anchor_points([(8, 8)], (8,), torch.device("cpu"))
     box = torch.tensor([16.0, 16.0, 48.0, 48.0])
     scores, predicted = torch.full((1, 64, 1), 0.5), box.expand(1, 64, 4).contiguous()

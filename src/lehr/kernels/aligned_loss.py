@@ -58,11 +58,11 @@ def _points(owners, metrics, state, classes, class_weights, row, here, rows, anc
 
 
 @triton.jit
-def _class_logits(logits, row, here, first, names, COLUMNS: tl.constexpr):
-    """Class logits (n, COLUMNS) from a column on, their columns, and which of them exist."""
+def _class_logits(logits, row, here, first, NAMES: tl.constexpr, COLUMNS: tl.constexpr):
+    """Class logits (n, COLUMNS) from a column on, their columns, places, and which of them exist."""
     column = first + tl.arange(0, COLUMNS)
-    exists = here[:, None] & (column < names)[None, :]
-    place = row[:, None] * names + column[None, :]
+    exists = here[:, None] & (column < NAMES)[None, :]
+    place = row[:, None] * NAMES + column[None, :]
     return tl.load(logits + place, mask=exists, other=0.0).to(tl.float32), column, place, exists
 
 
@@ -107,8 +107,9 @@ def _side_loss(distances, row, side, positive, true_distance):
 @triton.jit
 def _forward(
     distances, logits, points, strides, boxes, classes, class_weights, owners, metrics, state, partial,
-    rows, anchors, objects, names, positive_weight,
-    SMOOTHING: tl.constexpr, WEIGHED: tl.constexpr, BLOCK: tl.constexpr, COLUMNS: tl.constexpr,
+    rows, anchors, objects, positive_weight,
+    SMOOTHING: tl.constexpr, WEIGHED: tl.constexpr, NAMES: tl.constexpr,
+    BLOCK: tl.constexpr, COLUMNS: tl.constexpr, UNROLL: tl.constexpr,
 ):  # fmt: skip
     block = tl.program_id(0)
     row = block.to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
@@ -116,14 +117,14 @@ def _forward(
     gt, positive, weight, class_id, factor = _points(
         owners, metrics, state, classes, class_weights, row, here, rows, anchors, objects, WEIGHED
     )
-    of_class = tl.zeros([BLOCK], tl.float32)
-    for first in range(0, names, COLUMNS):
-        x, column, _, exists = _class_logits(logits, row, here, first, names, COLUMNS)
+    of_class = tl.zeros([BLOCK, COLUMNS], tl.float32)
+    for first in tl.range(0, NAMES, COLUMNS, loop_unroll_factor=UNROLL):
+        logit, column, _, exists = _class_logits(logits, row, here, first, NAMES, COLUMNS)
         target = _target(column, class_id, weight, SMOOTHING)
-        softplus = log1p(tl.exp(-tl.abs(x))) + tl.maximum(-x, 0.0)  # of -x
-        loss = (1 - target) * x + (1 + (positive_weight - 1) * target) * softplus
-        of_class += tl.sum(tl.where(exists, loss, 0.0), 1) * factor
-    tl.store(partial + block * 4 + 1, tl.sum(of_class, 0))
+        softplus = log1p(tl.exp(-tl.abs(logit))) + tl.maximum(-logit, 0.0)  # of -logit
+        loss = (1 - target) * logit + (1 + (positive_weight - 1) * target) * softplus
+        of_class += tl.where(exists, loss, 0.0)
+    tl.store(partial + block * 4 + 1, tl.sum(tl.sum(of_class, 1) * factor, 0))
     tl.store(partial + block * 4 + 3, tl.sum(weight, 0))
     of_box, of_distance = 0.0, 0.0
     if tl.max(positive.to(tl.int32), 0) > 0:
@@ -154,10 +155,15 @@ def _total(partial, sums, count, blocks, box_gain, class_gain, dfl_gain, BLOCK: 
 
 
 @triton.jit
-def _side_gradient(distances, gradient, row, side, here, positive, weight, true_distance, of_expected, of_dfl):
+def _side(distances, row, side, positive):
+    """Probabilities of a side's bins and their expected distance."""
+    probability, expected, _ = expected_distance(side_logits(distances, row, side, positive))
+    return probability, expected
+
+
+@triton.jit
+def _store_side(gradient, row, side, here, positive, weight, true_distance, probability, expected, of_expected, of_dfl):
     """Write the gradient of a side's logits: of the box by way of the expected distance, and of the distribution."""
-    logits = side_logits(distances, row, side, positive)
-    probability, expected, _ = expected_distance(logits)
     bins = tl.arange(0, 16)
     by_box = of_expected[:, None] * probability * (bins.to(tl.float32)[None, :] - expected[:, None])
     by_share = (of_dfl * weight)[:, None] * (probability - _share(true_distance))
@@ -170,8 +176,9 @@ def _side_gradient(distances, gradient, row, side, here, positive, weight, true_
 def _backward(
     distances, logits, points, strides, boxes, classes, class_weights, owners, metrics, state, upstream,
     of_distances, of_logits,
-    rows, anchors, objects, names, positive_weight, box_gain, class_gain, dfl_gain,
-    SMOOTHING: tl.constexpr, WEIGHED: tl.constexpr, BLOCK: tl.constexpr, COLUMNS: tl.constexpr,
+    rows, anchors, objects, positive_weight, box_gain, class_gain, dfl_gain,
+    SMOOTHING: tl.constexpr, WEIGHED: tl.constexpr, NAMES: tl.constexpr,
+    BLOCK: tl.constexpr, COLUMNS: tl.constexpr, UNROLL: tl.constexpr,
 ):  # fmt: skip
     row = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     here = row < rows
@@ -179,39 +186,52 @@ def _backward(
         owners, metrics, state, classes, class_weights, row, here, rows, anchors, objects, WEIGHED
     )
     of_class = tl.load(upstream + 1) * class_gain
-    for first in range(0, names, COLUMNS):
-        x, column, place, exists = _class_logits(logits, row, here, first, names, COLUMNS)
+    for first in tl.range(0, NAMES, COLUMNS, loop_unroll_factor=UNROLL):
+        logit, column, place, exists = _class_logits(logits, row, here, first, NAMES, COLUMNS)
         target = _target(column, class_id, weight, SMOOTHING)
-        small = tl.exp(-tl.abs(x))
-        probability_of_none = tl.where(x >= 0, small, 1.0) / (1 + small)
+        small = tl.exp(-tl.abs(logit))
+        probability_of_none = tl.where(logit >= 0, small, 1.0) / (1 + small)
         found = (1 - target) - (1 + (positive_weight - 1) * target) * probability_of_none
         found = found * (factor * of_class)[:, None]
         tl.store(of_logits + place, found.to(of_logits.dtype.element_ty), mask=exists)
     if tl.max(positive.to(tl.int32), 0) > 0:
         of_box, of_dfl = tl.load(upstream) * box_gain, tl.load(upstream + 2) * dfl_gain / 4
         x, y, x1, y1, x2, y2 = _centre_and_box(points, strides, boxes, gt, row, here, positive, anchors)
-        left = expected_distance(side_logits(distances, row, 0, positive))[1]
-        top = expected_distance(side_logits(distances, row, 1, positive))[1]
-        right = expected_distance(side_logits(distances, row, 2, positive))[1]
-        bottom = expected_distance(side_logits(distances, row, 3, positive))[1]
-        to_left, to_top, to_right, to_bottom = ciou_gradient(
-            x - left, y - top, x + right, y + bottom, x1, y1, x2, y2
-        )  # fmt: skip
+        bins_l, left = _side(distances, row, 0, positive)
+        bins_t, top = _side(distances, row, 1, positive)
+        bins_r, right = _side(distances, row, 2, positive)
+        bins_b, bottom = _side(distances, row, 3, positive)
+        to_l, to_t, to_r, to_b = ciou_gradient(x - left, y - top, x + right, y + bottom, x1, y1, x2, y2)
         scale = weight * of_box  # of 1 - CIoU; left and top grow against their distances
-        _side_gradient(distances, of_distances, row, 0, here, positive, weight, x - x1, scale * to_left, of_dfl)
-        _side_gradient(distances, of_distances, row, 1, here, positive, weight, y - y1, scale * to_top, of_dfl)
-        _side_gradient(distances, of_distances, row, 2, here, positive, weight, x2 - x, -scale * to_right, of_dfl)
-        _side_gradient(distances, of_distances, row, 3, here, positive, weight, y2 - y, -scale * to_bottom, of_dfl)
+        _store_side(
+            of_distances, row, 0, here, positive, weight, x - x1, bins_l, left, scale * to_l, of_dfl
+        )  # fmt: skip
+        _store_side(
+            of_distances, row, 1, here, positive, weight, y - y1, bins_t, top, scale * to_t, of_dfl
+        )  # fmt: skip
+        _store_side(
+            of_distances, row, 2, here, positive, weight, x2 - x, bins_r, right, -scale * to_r, of_dfl
+        )  # fmt: skip
+        _store_side(
+            of_distances, row, 3, here, positive, weight, y2 - y, bins_b, bottom, -scale * to_b, of_dfl
+        )  # fmt: skip
     else:
-        place = row[:, None] * 64 + tl.arange(0, 64)[None, :]
+        whole_rows = row[:, None] * 64 + tl.arange(0, 64)[None, :]
         nothing = tl.zeros([BLOCK, 64], of_distances.dtype.element_ty)
-        tl.store(of_distances + place, nothing, mask=here[:, None])
+        tl.store(of_distances + whole_rows, nothing, mask=here[:, None])
 
 
 def _tile(names: int) -> dict[str, int]:
-    """Points and classes that a program handles at once, and by how many warps."""
-    columns = min(triton.next_power_of_2(names), 128)
-    return {"BLOCK": 32 if columns > 32 else 64, "COLUMNS": columns, "num_warps": 8 if columns > 32 else 4}
+    """Points and classes that a program handles at once, by how many warps, and how far its loop is unrolled."""
+    columns = min(triton.next_power_of_2(names), 16)
+    turns = triton.cdiv(names, columns)
+    return {
+        "NAMES": names,
+        "BLOCK": 32,
+        "COLUMNS": columns,
+        "UNROLL": turns if turns <= 8 else 4,
+        "num_warps": 4 if columns == 16 else 2,
+    }
 
 
 class _LossSums(torch.autograd.Function):
@@ -238,7 +258,7 @@ class _LossSums(torch.autograd.Function):
         count = torch.empty(1, dtype=torch.float32, device=logits.device)
         weights = boxes if class_weights is None else class_weights  # any pointer where there are none
         tensors = (distances, logits, points, strides, boxes, classes, weights, *found)
-        numbers = (rows, anchors, boxes.shape[1], names, settings.positive_weight)
+        numbers = (rows, anchors, boxes.shape[1], settings.positive_weight)
         constants = {"SMOOTHING": settings.smoothing, "WEIGHED": class_weights is not None, **tile}
         with torch.cuda.device_of(logits):
             _forward[(blocks,)](*tensors, partial, *numbers, **constants)

@@ -1,7 +1,7 @@
 """Task-aligned assignment without a number for each pair: the twin of `lehr.losses.task_aligned_assigner.assign`.
 
-1. `_candidates`, a program an object: walks the anchor points, measures those inside the object's box, keeps its best
-   in registers and claims them. Each pair that overlaps also bids for its point.
+1. `_candidates`, a warp an object: walks the blocks of anchor points that its box reaches, measures those inside, keeps
+   its best in registers and claims them. Each pair that overlaps also bids for its point.
 2. `_resolve`, a program a block of points: the one claimant, or of several the highest bidder, is the point's object.
    The largest metric and overlap of each object are collected.
 3. `_targets` writes what an `Assignment` holds.
@@ -24,6 +24,9 @@ from torch import Tensor
 
 from lehr.kernels.geometry import ciou, power
 
+POINTS = 128
+"""Anchor points that a warp measures at once."""
+
 
 class Assigned(NamedTuple):
     """Points and what they answer for.
@@ -41,8 +44,8 @@ class Assigned(NamedTuple):
 
 @triton.jit
 def _bits(x):
-    """Bits of floats that are not negative, ordered as they are, in the upper half of an int64."""
-    return x.to(tl.int32, bitcast=True).to(tl.int64) << 32
+    """Bits of floats that are not negative, which are ordered as they are."""
+    return x.to(tl.int32, bitcast=True)
 
 
 @triton.jit
@@ -61,55 +64,74 @@ def _score(scores, row, class_id, names, mask, LOGITS: tl.constexpr):
 
 
 @triton.jit
+def _bounds(points, bounds, anchors, COUNT: tl.constexpr, BLOCK: tl.constexpr):
+    """Left, top, right and bottom of each block of points, (4, COUNT)."""
+    block = tl.program_id(0)
+    index = block * BLOCK + tl.arange(0, BLOCK)
+    here = index < anchors
+    for axis in tl.static_range(2):
+        smallest = tl.min(tl.load(points + 2 * index + axis, mask=here, other=float("inf")), 0)
+        largest = tl.max(tl.load(points + 2 * index + axis, mask=here, other=float("-inf")), 0)
+        tl.store(bounds + axis * COUNT + block, smallest)
+        tl.store(bounds + (axis + 2) * COUNT + block, largest)
+
+
+@triton.jit
 def _candidates(
-    scores, predicted, points, boxes, classes, state,
+    scores, predicted, points, bounds, boxes, classes, state,
     rows, anchors, objects, names, least_side,
     TOPK: tl.constexpr, SLOTS: tl.constexpr, ALPHA: tl.constexpr, BETA: tl.constexpr,
-    LOGITS: tl.constexpr, PLANAR: tl.constexpr, BLOCK: tl.constexpr,
+    LOGITS: tl.constexpr, PLANAR: tl.constexpr, COUNT: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
     gt = tl.program_id(0)
     class_id = tl.load(classes + gt)
     if class_id >= 0:
         image = gt // objects
+        number = gt - image * objects
+        first = image.to(tl.int64) * anchors
         x1, y1 = tl.load(boxes + gt * 4), tl.load(boxes + gt * 4 + 1)
         x2, y2 = tl.load(boxes + gt * 4 + 2), tl.load(boxes + gt * 4 + 3)
         missing_w = tl.maximum(least_side - (x2 - x1), 0.0) / 2
         missing_h = tl.maximum(least_side - (y2 - y1), 0.0) / 2
         left, right = x1 - missing_w + 1e-9, x2 + missing_w - 1e-9
         top, bottom = y1 - missing_h + 1e-9, y2 + missing_h - 1e-9
+        # The best points: bits of the metric and index of each. What is no slot is never the worst.
         slots = tl.arange(0, SLOTS)
-        best = tl.where(slots < TOPK, (-1 - slots).to(tl.int64), 9223372036854775807)
-        for first in range(0, anchors, BLOCK):
-            index = first + tl.arange(0, BLOCK)
+        bests, places = tl.where(slots < TOPK, 0, 2147483647), -1 - slots
+        worst = tl.min(bests, 0)
+        blocks = tl.arange(0, COUNT)
+        reached = (tl.load(bounds + blocks) < right) & (tl.load(bounds + 2 * COUNT + blocks) > left)
+        reached &= (tl.load(bounds + COUNT + blocks) < bottom) & (tl.load(bounds + 3 * COUNT + blocks) > top)
+        ahead = tl.where(reached, blocks, COUNT)
+        block = tl.min(ahead, 0)
+        while block < COUNT:
+            index = block * BLOCK + tl.arange(0, BLOCK)
             x = tl.load(points + 2 * index, mask=index < anchors, other=float("nan"))
             y = tl.load(points + 2 * index + 1, mask=index < anchors, other=float("nan"))
             inside = (x > left) & (x < right) & (y > top) & (y < bottom)
-            if tl.max(inside.to(tl.int32), 0) > 0:
-                row = image.to(tl.int64) * anchors + index
-                overlap = ciou(
-                    x1, y1, x2, y2,
-                    _corner(predicted, row, 0, rows, inside, PLANAR), _corner(predicted, row, 1, rows, inside, PLANAR),
-                    _corner(predicted, row, 2, rows, inside, PLANAR), _corner(predicted, row, 3, rows, inside, PLANAR),
-                )  # fmt: skip
-                overlap = tl.where(inside & (overlap > 0), overlap, 0.0)
-                metric = power(_score(scores, row, class_id, names, inside, LOGITS), ALPHA) * power(overlap, BETA)
-                bid = _bits(overlap) | (2147483647 - (gt - image * objects)).to(tl.int64)
-                tl.atomic_max(state + row, bid, mask=overlap > 0, sem="relaxed")
-                metric = tl.where((metric > 0) & (overlap > 0), metric, 0.0)
-                key = tl.where(metric > 0, _bits(metric) | (2147483647 - index).to(tl.int64), 0)
-                highest, lowest = tl.max(key, 0), tl.min(best, 0)
-                while (highest > lowest) & (highest > 0):
-                    best = tl.where(best == lowest, highest, best)
-                    key = tl.where(key == highest, 0, key)
-                    highest, lowest = tl.max(key, 0), tl.min(best, 0)
-        index = 2147483647 - (best & 4294967295)
-        claim = ((gt - image * objects).to(tl.int64) + (slots * 0).to(tl.int64)) | 4294967296
-        tl.atomic_add(
-            state + rows + image.to(tl.int64) * anchors + index,
-            claim,
-            mask=(best > 0) & (slots < TOPK),
-            sem="relaxed",
-        )
+            row = first + index
+            overlap = ciou(
+                x1, y1, x2, y2,
+                _corner(predicted, row, 0, rows, inside, PLANAR), _corner(predicted, row, 1, rows, inside, PLANAR),
+                _corner(predicted, row, 2, rows, inside, PLANAR), _corner(predicted, row, 3, rows, inside, PLANAR),
+            )  # fmt: skip
+            overlap = tl.where(inside & (overlap > 0), overlap, 0.0)
+            metric = power(_score(scores, row, class_id, names, inside, LOGITS), ALPHA) * power(overlap, BETA)
+            bid = (_bits(overlap).to(tl.int64) << 32) | (2147483647 - number)
+            tl.atomic_max(state + row, bid, mask=overlap > 0, sem="relaxed")
+            bits = _bits(tl.where((metric > 0) & (overlap > 0), metric, 0.0))
+            highest = tl.max(bits, 0)
+            while highest > worst:
+                place = tl.min(tl.where(bits == highest, index, 2147483647), 0)
+                loser = tl.max(tl.where(bests == worst, places, -2147483648), 0)
+                replaced = (bests == worst) & (places == loser)
+                bests, places = tl.where(replaced, highest, bests), tl.where(replaced, place, places)
+                bits = tl.where(index == place, 0, bits)
+                highest, worst = tl.max(bits, 0), tl.min(bests, 0)
+            ahead = tl.where(blocks == block, COUNT, ahead)
+            block = tl.min(ahead, 0)
+        claim = tl.zeros([SLOTS], tl.int64) + 4294967296 + number
+        tl.atomic_add(state + rows + first + places, claim, mask=places >= 0, sem="relaxed")
 
 
 @triton.jit
@@ -138,8 +160,8 @@ def _resolve(
     metric = power(_score(scores, row, class_id, names, positive, LOGITS), ALPHA) * power(overlap, BETA)
     metric = tl.where(overlap > 0, metric, 0.0)
     largest = state + 2 * rows + 2 * gt
-    tl.atomic_max(largest, metric.to(tl.int32, bitcast=True).to(tl.int64), mask=metric > 0, sem="relaxed")
-    tl.atomic_max(largest + 1, overlap.to(tl.int32, bitcast=True).to(tl.int64), mask=overlap > 0, sem="relaxed")
+    tl.atomic_max(largest, _bits(metric).to(tl.int64), mask=metric > 0, sem="relaxed")
+    tl.atomic_max(largest + 1, _bits(overlap).to(tl.int64), mask=overlap > 0, sem="relaxed")
     tl.store(owners + row, tl.where(positive, owner, -1).to(tl.int32), mask=here)
     tl.store(metrics + row, tl.where(finite, metric, float("nan")), mask=here)
 
@@ -172,9 +194,9 @@ def expected_distance(logits):
     largest = tl.max(logits, 1)
     unscaled = tl.exp(logits - largest[:, None])
     total = tl.sum(unscaled, 1)
-    probability = unscaled / total[:, None]
+    scale = 1.0 / total
     bins = tl.arange(0, 16).to(tl.float32)
-    return probability, tl.sum(probability * bins[None, :], 1), largest + tl.log(total)
+    return unscaled * scale[:, None], tl.sum(unscaled * bins[None, :], 1) * scale, largest + tl.log(total)
 
 
 @triton.jit
@@ -249,13 +271,17 @@ def assigned(
     objects, rows = boxes.shape[1], batch * anchors
     planar = predicted.shape != (batch, anchors, 4)
     state = torch.zeros(2 * (rows + batch * objects), dtype=torch.int64, device=scores.device)
+    count = triton.next_power_of_2(triton.cdiv(anchors, POINTS))
+    bounds = torch.empty((4, count), dtype=torch.float32, device=scores.device)
     owners = torch.empty((batch, anchors), dtype=torch.int32, device=scores.device)
     metrics = torch.empty((batch, anchors), dtype=torch.float32, device=scores.device)
     shared = {"ALPHA": float(alpha), "BETA": float(beta), "LOGITS": logits, "PLANAR": planar}
     with torch.cuda.device_of(scores):
+        _bounds[(count,)](points, bounds, anchors, COUNT=count, BLOCK=POINTS)
         _candidates[(batch * objects,)](
-            scores, predicted, points, boxes, classes, state, rows, anchors, objects, names, float(least_side),
-            TOPK=topk, SLOTS=triton.next_power_of_2(topk), BLOCK=1024, **shared,
+            scores, predicted, points, bounds, boxes, classes, state,
+            rows, anchors, objects, names, float(least_side),
+            TOPK=topk, SLOTS=max(32, triton.next_power_of_2(topk)), COUNT=count, BLOCK=POINTS, num_warps=1, **shared,
         )  # fmt: skip
         _resolve[(triton.cdiv(rows, 256),)](
             scores, predicted, boxes, classes, state, owners, metrics, rows, anchors, objects, names,
