@@ -113,6 +113,14 @@ def test_the_folder_itself_may_be_a_link(folder: Path) -> None:
     assert (folder.parent / "latest").is_symlink() and "2/2" in (folder / "train.log").read_text()
 
 
+def test_a_run_that_was_named_by_a_path_goes_on_where_it_is(folder: Path) -> None:
+    text = (folder / "config.yaml").read_text()
+    assert "\nname: run\n" in text
+    (folder / "config.yaml").write_text(text.replace("\nname: run\n", "\nname: ../../elsewhere\n"))
+    go_on(folder, 0)
+    assert "2/2" in (folder / "train.log").read_text() and not (folder.parent.parent / "elsewhere").exists()
+
+
 def test_names_of_classes_begin_no_line_of_the_log(finished: Path) -> None:
     log = (finished / "train.log").read_bytes().decode()
     assert "forged" in log and not any(line.lstrip().startswith("ssh-") for line in log.splitlines())

@@ -15,6 +15,7 @@ from filelock import FileLock, Timeout
 from lehr.config import TrainConfig
 from lehr.errors import InputError
 from lehr.runtime.atomic_write import atomic_file, is_temporary
+from lehr.runtime.folder_name import check_folder_name
 from lehr.runtime.plain_text import one_line
 from lehr.runtime.reading import NotRegular, open_overwrite, read_start
 
@@ -38,14 +39,17 @@ def make_run_folder(project: Path, name: str | None, default: str = "train") -> 
         default: the first part of the name when none is given.
 
     Raises:
-        InputError: the folder exists already, or cannot be made or written.
+        InputError: the folder exists already, cannot be made or written, or the name is none of a folder.
     """
     try:
+        folder = None if name is None else project / check_folder_name(name)
+    except ValueError as error:
+        raise InputError(f"--name is {name!r}; it must be {error}.") from None
+    try:
         project.mkdir(parents=True, exist_ok=True)
-        if name is not None:
-            folder = project / name
+        if folder is not None:
             if not _left_unbegun(folder):
-                folder.mkdir(parents=True)
+                folder.mkdir()
         else:
             folder = _make_first_free(project, default)
     except FileExistsError as error:

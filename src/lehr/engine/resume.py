@@ -27,6 +27,7 @@ from lehr.engine.state import TrainState
 from lehr.errors import InputError
 from lehr.options import GROUPS, MAY_CHANGE, MAY_LACK, describe_may_change, in_current_form, option_names
 from lehr.runtime.device import describe_device
+from lehr.runtime.folder_name import check_folder_name
 from lehr.techniques.auto import OptimizerChoice
 from lehr.techniques.early_stopping import EarlyStopping
 from lehr.techniques.plan import TrainingPlan
@@ -183,7 +184,7 @@ def _config_of(folder: Path, checkpoint: Checkpoint | None, notes: list[str]) ->
         if checkpoint is None:
             raise
         notes.append(f"{error}\nThe options in {checkpoint.path} are used.")
-        return build_config(checkpoint.content["config"], str(checkpoint.path))
+        return build_config(_without_path(checkpoint.content["config"]), str(checkpoint.path))
     if checkpoint is not None:
         trained = {**config.flat(), **in_current_form(checkpoint.content["config"])}
         for name, value in config.flat().items():
@@ -226,7 +227,15 @@ def _complete(path: Path) -> TrainConfig:
             f"{path}: lacks {len(missing)} options, such as --{missing[0].replace('_', '-')}: it is cut off, or of "
             "another version of Lehr. Start a new run: lehr train --config takes what is there."
         )
-    return build_config(given, str(path))
+    return build_config(_without_path(given), str(path))
+
+
+def _without_path(options: Mapping[str, Any]) -> dict[str, Any]:
+    """The options of a run without a name that is a path, as earlier versions took it: its folder is made already."""
+    name = options.get("name")
+    with contextlib.suppress(ValueError):
+        return {**options, "name": check_folder_name(name) if isinstance(name, str) else name}
+    return {**options, "name": None}
 
 
 def _checkpoints(folder: Path) -> list[Path]:

@@ -9,7 +9,16 @@ from typing import Any
 from pydantic import ValidationError
 
 from lehr.options.augment import AugmentOptions
-from lehr.options.base import ADDED_LATER, ON_RESUME, PER_MACHINE, AddedLater, OnResume, Options, PerMachine
+from lehr.options.base import (
+    ADDED_LATER,
+    MAX_COUNT,
+    ON_RESUME,
+    PER_MACHINE,
+    AddedLater,
+    OnResume,
+    Options,
+    PerMachine,
+)
 from lehr.options.data import DataOptions
 from lehr.options.loss import LossOptions
 from lehr.options.model import ModelOptions
@@ -20,6 +29,7 @@ __all__ = [
     "ADDED_LATER",
     "GROUPS",
     "LOCAL",
+    "MAX_COUNT",
     "MAY_CHANGE",
     "MAY_LACK",
     "ON_RESUME",

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
 
-from lehr.options.base import ADDED_LATER, Options, Probability
+from lehr.options.base import ADDED_LATER, MAX_COUNT, Options, Probability
 
 
 class AugmentOptions(Options):
@@ -17,7 +17,7 @@ class AugmentOptions(Options):
 
     mosaic: Probability = 1.0
     """Probability of a mosaic of four images."""
-    close_mosaic: int | None = Field(None, ge=0)
+    close_mosaic: int | None = Field(None, ge=0, le=MAX_COUNT)
     """Last epochs without mosaic, mixup, CutMix, copy-paste (unset: 10, at most 1/3; `shapes` 12, with anchors 18)."""
     mixup: Probability = 0.0
     """Probability of blending with another image."""

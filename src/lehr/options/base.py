@@ -8,6 +8,8 @@ from typing import Annotated, Any, ClassVar, Literal, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+MAX_COUNT = 1_000_000
+"""Bound of counts that have no other: what a mistyped or hostile file of options may ask for."""
 Probability = Annotated[float, Field(ge=0, le=1)]
 
 

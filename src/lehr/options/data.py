@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
+import math
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
@@ -10,6 +10,7 @@ from pydantic import Field, field_validator
 from lehr.options.base import ADDED_LATER, ON_RESUME, PER_MACHINE, OnResume, Options
 
 MAX_IMGSZ = 8192
+MAX_WORKERS, MAX_BATCH = 1024, 65_536
 """Largest image size, pixels: of options, and of weights that are read."""
 
 
@@ -24,7 +25,7 @@ class DataOptions(Options):
     """Image size, pixels: side of the model's square; rounded up to a multiple of 32 (unset: 640, for `shapes` 128)."""
     batch: int | float | Literal["auto"] = 16
     """Images a step; or `auto`, or a share of the device's memory such as 0.7, to have it measured."""
-    workers: Annotated[int | None, ON_RESUME, PER_MACHINE] = Field(None, ge=0)
+    workers: Annotated[int | None, ON_RESUME, PER_MACHINE] = Field(None, ge=0, le=MAX_WORKERS)
     """Processes that load and augment; 0 loads in the training process (unset: 0 on a CPU, else up to 8)."""
     cache: Annotated[Literal["ram", "disk", "none"], ON_RESUME, PER_MACHINE] = "ram"
     """Place of decoded images: memory shared by all workers, a file in the cache folder, or nowhere."""
@@ -44,23 +45,34 @@ class DataOptions(Options):
     """Share of images without objects in an epoch, e.g. 0.1 (unset: as they come)."""
     multi_scale: float = Field(0.0, ge=0, lt=1)
     """A new size each step, from 1 - this to 1 + this times imgsz, e.g. 0.5; 0 is off."""
-    grid_min: int | None = Field(None, ge=2)
+    grid_min: int | None = Field(None, ge=2, le=MAX_IMGSZ // 32)
     """With --grid-max: a new size each step, from this many cells of 32 pixels on."""
-    grid_max: int | None = Field(None, ge=2)
+    grid_max: int | None = Field(None, ge=2, le=MAX_IMGSZ // 32)
     """With --grid-min: a new size each step, up to this many cells of 32 pixels."""
 
     @field_validator("batch", mode="before")
     @classmethod
     def _count_or_share(cls, value: Any) -> Any:
         """A count, a share, or `auto`, whose familiar form is -1."""
-        with contextlib.suppress(TypeError, ValueError):
-            number = float(value)
-            if number == -1:
-                return "auto"
-            if number >= 1 and number == int(number):
-                return int(number)
-            if 0 < number < 1:
-                return number
+        number = _number(value)
+        if number > MAX_BATCH:
+            raise ValueError(f"a count of at most {MAX_BATCH}")
+        if number == -1:
+            return "auto"
+        if number >= 1 and number == int(number):
+            return int(number)
+        if 0 < number < 1:
+            return number
         if value == "auto":
             return value
         raise ValueError("a count greater than or equal to 1, a share of the memory between 0 and 1, or auto")
+
+
+def _number(value: Any) -> float:
+    """Return a number, or a text that is one; NaN for anything else."""
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf
+    except (TypeError, ValueError):
+        return math.nan

@@ -7,7 +7,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
 
-from lehr.options.base import ADDED_LATER, ON_RESUME, PER_MACHINE, Options
+from lehr.options.base import ADDED_LATER, MAX_COUNT, ON_RESUME, PER_MACHINE, Options
+from lehr.runtime.folder_name import check_folder_name
+
+MAX_PROCESSES = 1024
+MAX_SECONDS = 366 * 24 * 3600.0
 
 
 class SpeedOptions(Options):
@@ -40,15 +44,15 @@ class DeviceOptions(Options):
 
     device: Annotated[str, ON_RESUME, PER_MACHINE] = "auto"
     """auto, cpu, cuda, mps or a CUDA index such as 0, or several such as 0,1,2,3; `auto` falls back to the CPU."""
-    processes: Annotated[int | None, ON_RESUME, PER_MACHINE] = Field(None, ge=1)
+    processes: Annotated[int | None, ON_RESUME, PER_MACHINE] = Field(None, ge=1, le=MAX_PROCESSES)
     """Processes on this machine that train together (unset: one for each device that is named)."""
     parallel: Annotated[Literal["ddp", "dp"], ON_RESUME] = "ddp"
     """Several devices: a process each (DistributedDataParallel), or one process for all (DataParallel, slower)."""
     sync_bn: bool = False
     """BatchNorm over the images of all processes instead of each one's own; for few images a device."""
-    restarts: Annotated[int, ON_RESUME, PER_MACHINE] = Field(3, ge=0)
+    restarts: Annotated[int, ON_RESUME, PER_MACHINE] = Field(3, ge=0, le=MAX_COUNT)
     """Times that the processes are started again after one was lost; they go on from the last checkpoint."""
-    timeout: Annotated[float, ON_RESUME, PER_MACHINE] = Field(600.0, gt=0)
+    timeout: Annotated[float, ON_RESUME, PER_MACHINE] = Field(600.0, gt=0, le=MAX_SECONDS)
     """Seconds that a process waits for the others before it ends."""
 
     @field_validator("device", mode="before")
@@ -71,7 +75,7 @@ class RunOptions(Options):
     """Folder that holds the runs."""
     name: Annotated[str | None, PER_MACHINE] = None
     """Name of the run's folder (unset: train, train-2, ...)."""
-    max_det: Annotated[int, ADDED_LATER] = Field(300, ge=1)
+    max_det: Annotated[int, ADDED_LATER] = Field(300, ge=1, le=100_000)
     """Detections of an image that the validation keeps, by which fitness is measured; for images with more objects."""
     checkpoint_minutes: Annotated[float, ON_RESUME, PER_MACHINE] = Field(5.0, gt=0)
     """Minutes between checkpoints within an epoch; there is one after each epoch in any case."""
@@ -81,3 +85,9 @@ class RunOptions(Options):
     """Listeners to the run, each the name of one that an installed package offers, or package.module:object."""
     strict_callbacks: Annotated[bool, ON_RESUME, PER_MACHINE, ADDED_LATER] = False
     """End the run, its state saved, when a callback fails; otherwise that is reported and the run goes on."""
+
+    @field_validator("name")
+    @classmethod
+    def _one_folder(cls, value: str | None) -> str | None:
+        """A file of options may not make its run wherever it likes."""
+        return None if value is None else check_folder_name(value)

@@ -8,7 +8,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
 
-from lehr.options.base import ADDED_LATER, ON_RESUME, OnResume, Options
+from lehr.options.base import ADDED_LATER, MAX_COUNT, ON_RESUME, OnResume, Options
+
+MAX_EPOCHS = 100_000
 
 
 class ScheduleOptions(Options):
@@ -16,7 +18,7 @@ class ScheduleOptions(Options):
 
     fixed_because = "the optimizer's moments and the course of the rates belong to the run's own values"
 
-    epochs: Annotated[int | None, OnResume("more")] = Field(None, ge=1)
+    epochs: Annotated[int | None, OnResume("more")] = Field(None, ge=1, le=MAX_EPOCHS)
     """Epochs (unset: 100, for `shapes` 18, with anchors 24)."""
     optimizer: Literal["auto", "SGD", "Adam", "AdamW", "RMSProp", "NAdam", "RAdam"] = "auto"
     """`auto`: SGD where ceil(images / max(batch, 64)) * epochs is above 10,000, else AdamW."""
@@ -48,7 +50,7 @@ class ScheduleOptions(Options):
     """Learning rate of the biases at the start of the gradual warmup (unset: SGD 0.1, others 0)."""
     backbone_lr_mult: Annotated[float, ADDED_LATER] = Field(1.0, gt=0)
     """Multiple of the learning rates for the backbone's layers, e.g. 0.1 when starting from weights; 1 is off."""
-    nominal_batch: int | None = Field(None, ge=1)
+    nominal_batch: int | None = Field(None, ge=1, le=MAX_COUNT)
     """Images an optimizer step: gradients accumulate to it (unset: 64; with `auto` halved in runs of few steps)."""
     clip_norm: float = Field(10.0, ge=0)
     """Largest norm of the gradient; 0 is no bound."""
@@ -56,11 +58,11 @@ class ScheduleOptions(Options):
     """Decay of the moving average of the weights; 0 turns it off."""
     ema_tau: float | Literal["auto"] | None = None
     """Updates over which that decay rises; `auto`: 0.43 of the run's, at most 2000 (unset: 2000)."""
-    patience: Annotated[int, ON_RESUME] = Field(100, ge=0)
+    patience: Annotated[int, ON_RESUME] = Field(100, ge=0, le=2**31)
     """Epochs without a better result before the run stops; 0 never stops early."""
-    skip_limit: int = Field(3, ge=0)
+    skip_limit: int = Field(3, ge=0, le=MAX_COUNT)
     """Optimizer steps in a row that may be skipped, not being finite, before the run is rolled back; 0 never is."""
-    rollbacks: int = Field(3, ge=0)
+    rollbacks: int = Field(3, ge=0, le=MAX_COUNT)
     """Times that a run goes back so before it stops."""
     rollback_lr: float = Field(0.5, gt=0, le=1)
     """Factor of the learning rates each time it has gone back."""

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import Field, field_validator
 
-from lehr.options import Options
+from lehr.options import MAX_COUNT, Options
 from lehr.search.ablation import Mode
 from lehr.search.fitness import DEFAULT
 from lehr.search.samplers import PrunerName, SamplerName
@@ -22,7 +22,7 @@ class StudyOptions(Options):
     storage_file: Path | None = None
     """File that holds the storage's URL in one line, so that no list of processes shows its password; PGPASSWORD and
     MYSQL_PWD may hold the password, too."""
-    jobs: int | None = Field(None, ge=1)
+    jobs: int | None = Field(None, ge=1, le=1024)
     """Workers on this machine, a trial each at a time (unset: one for each device that is named)."""
     hours: float | None = Field(None, gt=0)
     """Stop after this many hours with what is known then; the same command goes on."""
@@ -38,7 +38,7 @@ class StudyOptions(Options):
 class EvolveOptions(Options):
     """Options of a search."""
 
-    trials: int = Field(100, ge=1)
+    trials: int = Field(100, ge=1, le=MAX_COUNT)
     """Trials of the whole study, on all machines together."""
     sampler: SamplerName = "ga"
     """YOLOv5's genetic algorithm; its later form with tournaments, crossover and elites; TPE; CMA-ES; a Gaussian
