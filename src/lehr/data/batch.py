@@ -13,6 +13,7 @@ from torch import Tensor
 from lehr.augment.draw_on_device import draw_canvases
 from lehr.augment.gpu_plan import PackedCanvases
 from lehr.data.block import Block
+from lehr.kernels.support import usable
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +94,10 @@ class Batch:
         Args:
             dtype: type that the quotients in float32 are rounded to.
         """
+        if usable(self.images.device):
+            from lehr.kernels.normalize import normalize
+
+            return normalize(self.images, dtype)
         if self.images.device.type == "cuda":  # float32 between would be four times the memory, written and read
             return torch.div(self.images, 255, out=torch.empty_like(self.images, dtype=dtype))
         return self.images.to(torch.float32).div_(255).to(dtype)
