@@ -6,6 +6,7 @@ What becomes of trials when something is lost does not depend on what they do, s
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import json
 import os
@@ -23,7 +24,7 @@ import yaml
 from tests.commands import lehr
 from tests.conftest import Once, draw_squares
 from tests.processes import Forked, command
-from tests.studies.servers import postgresql
+from tests.studies.servers import PASSWORD, postgresql
 
 optuna = pytest.importorskip("optuna")
 pytestmark = pytest.mark.timeout(1200)
@@ -87,6 +88,18 @@ def workers_of(process: Forked) -> list[int]:
     """The workers of a command."""
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text(encoding="ascii").split()
     return [pid for pid in map(int, children) if b"lehr.studies.worker" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+
+
+def told_of_children(process: Forked) -> list[bytes]:
+    """Arguments and environment of all processes that a command has started, as the system tells them."""
+    found, waiting = [], [process.pid]
+    while waiting:
+        pid = waiting.pop()
+        with contextlib.suppress(OSError):  # it has ended meanwhile
+            waiting += map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split())
+            if pid != process.pid:
+                found += [Path(f"/proc/{pid}/{name}").read_bytes() for name in ("cmdline", "environ")]
+    return found
 
 
 def wait_for(what: Callable[[], Any], process: Forked, seconds: float = 500) -> Any:
@@ -236,11 +249,16 @@ def test_two_commands_share_a_study_by_a_postgresql_server_that_is_restarted(dat
     with postgresql() as server:
         folders = [tmp_path / "one", tmp_path / "two"]
         arguments = ["evolve", "--data", str(data), *TINY, "--epochs", "4", "--trials", "6", "--pruner", "none"]
-        arguments += ["--storage", server.url]
-        commands = []
         for folder in folders:
             folder.mkdir()
-            commands.append(started(arguments, folder))
+        (folders[0] / "storage").touch(0o600)
+        (folders[0] / "storage").write_text(server.url + "\n")
+        bare = server.url.replace(":se%3Acr%40t@", "@")  # the password apart
+        variables = {"LEHR_STORAGE": bare, "PGPASSWORD": PASSWORD}
+        commands = [
+            started([*arguments, "--storage-file", "storage"], folders[0]),
+            started(arguments, folders[1], env=variables),
+        ]
         url = server.url.replace("postgresql:", "postgresql+pg8000:")
 
         def both_train() -> bool:
@@ -250,6 +268,9 @@ def test_two_commands_share_a_study_by_a_postgresql_server_that_is_restarted(dat
 
         for command in commands:
             wait_for(both_train, command)
+        seen = [text for command in commands for text in told_of_children(command)]
+        assert len(seen) >= 8 and any(b"lehr.studies.worker" in text for text in seen)
+        assert not any(re.search(b"cr@t|cr%40t", text) for text in seen), "a password is in the list of processes"
         server.stop("immediate")  # as in a power cut
         time.sleep(5)
         assert all(command.poll() is None for command in commands)

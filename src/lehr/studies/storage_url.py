@@ -107,9 +107,8 @@ def storage_url(given: str | None, folder: Path, source: str = "--storage") -> s
                 )
             return f"sqlite:///{Path(file).expanduser().absolute()}"
         if kind not in SERVERS:
-            raise InputError(
-                f"{source} {shown(given)}: '{one_line(kind[:40])}' is no storage for studies. Give {KINDS}."
-            )
+            named = f"'{kind}'" if re.fullmatch("[A-Za-z0-9_]{1,40}", kind) else "that"
+            raise InputError(f"{source} {shown(given)}: {named} is no storage for studies. Give {KINDS}.")
         if not SERVER.fullmatch(given):
             raise InputError(
                 f"{source} {shown(given)}: user, password, host and database cannot be told apart. Write @ : / ? # "
