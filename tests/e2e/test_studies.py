@@ -24,6 +24,7 @@ import yaml
 from tests.commands import lehr
 from tests.conftest import Once, draw_squares
 from tests.processes import Forked, command
+from tests.studies.hostile import set_attribute
 from tests.studies.servers import PASSWORD, postgresql
 
 optuna = pytest.importorskip("optuna")
@@ -419,3 +420,29 @@ def test_another_space_under_the_same_name_is_refused_and_nothing_is_lost(data: 
     assert "lehr evolve" in result.stderr
     assert {path: path.read_bytes() for path in before} == before
     assert [trial.state.name for trial in trials_of(f"sqlite:///{folder}/study.db")] == ["COMPLETE"]
+
+
+@pytest.mark.usefixtures("trains")
+def test_a_study_that_somebody_has_changed_ends_the_command_in_one_message(data: Path, tmp_path: Path) -> None:
+    arguments = ["evolve", "--data", str(data), *TINY, "--epochs", "2", "--trials", "2", "--storage", "study.journal"]
+    lehr(*arguments, "--hours", "0.000001", cwd=tmp_path)
+    journal, url = tmp_path / "study.journal", str(tmp_path / "study.journal")
+    whole = journal.read_bytes()
+    victim = tmp_path / "victim"
+    (tmp_path / "runs" / "evolve" / "trials").mkdir(exist_ok=True)
+    for key, value in (
+        ("slot", 10**9),
+        ("result", {"folder": "../../x"}),
+        ("worker", f"host:{victim}"),
+        ("attempt", "x"),
+    ):
+        set_attribute(url, "trial_user", key, value, trials=2)
+        told = lehr(*arguments, cwd=tmp_path, code=2).stderr
+        assert key in told and "study.journal" in told and told.count("lehr: ") == 1
+        journal.write_bytes(whole)
+    for line in (b"not JSON\n", b'{"op_code": 99, "worker_id": "x"}\n' * 2, b"[" * 100_000 + b"\n"):
+        journal.write_bytes(whole + line + b'{"op_code": 1, "worker_id": "x", "study_id": 7}\n')
+        assert "study.journal" in lehr(*arguments, cwd=tmp_path, code=2).stderr
+    journal.write_bytes(whole)
+    # Nothing of a hostile study was trained or written elsewhere, and the study as it was goes on.
+    assert not victim.exists() and "trial 1 " in lehr(*arguments, cwd=tmp_path).stdout

@@ -365,3 +365,23 @@ def without_jinja(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def test_a_missing_jinja_is_told_with_the_remedy(without_jinja: None) -> None:
     with pytest.raises(InputError, match=r"pip install 'lehr\[search\]'"):
         render_page(empty_page())
+
+
+def test_a_page_holds_no_control_characters() -> None:
+    """Pages are shown by terminals too."""
+    record = Record(0, "failed", {"lr0": 0.1}, worker="a\x1b[2J:1", folder="\u202et", note="x\x1b]0;y\x07\x9b\nz")
+    page = evolution_page("title\x1b", [record], SPACE, epochs=3, importance={})
+    text = render_page(page)
+    assert not set(text) & {*map(chr, range(32)), *map(chr, range(127, 160)), "\u202e"} - {"\n"}
+    assert "x\\x1b]0;y" in text
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["[x](javascript:alert(1))", "![x](http://a/b.png)", "`code`", "**x**", "a\nb", "<b>", "a\x1b[2J", "\u202ex"],
+)
+def test_a_name_is_no_link_no_image_and_no_line_of_its_own_in_markdown(name: str) -> None:
+    effect = Effect(name, "map", 0.1, 0.2, 0.1, None, None, (0.1,), (0,), "helps")
+    lines = effects_markdown({"map": [effect]}).splitlines()
+    assert len(lines) == 5 and lines[2].startswith("| ")
+    assert not re.search(r"(?<!\\)[\[\]`*]|<(?!/)|[\x00-\x1f\u202e]", lines[2].partition(" | ")[0])

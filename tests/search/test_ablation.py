@@ -117,6 +117,8 @@ def test_a_technique_of_ones_own_is_any_options(tmp_path: Path) -> None:
         ("pretrained_start", "", "needs --weights"),
         ("x", "x: 3\n", "own.yaml:1: 'x' must be"),
         ("x", "y: {on: {}}\nx: {on: {mosaik: 1}}\n", "own.yaml:2: unknown option 'mosaik'"),
+        ("x", '"a\\n\\e[2J": {on: {mosaic: 1}}\n', "is no name of a technique"),
+        ("x", f"{'x' * 101}: {{on: {{mosaic: 1}}}}\n", "is no name of a technique"),
         ("x", "x: {on: {mosaic: 2}}\n", "own.yaml:1: --mosaic is 2"),
         ("x", "x: {on: {seed: 2}}\n", "'seed' cannot be part of a technique"),
         ("x", "x: {on: {device: cpu}}\n", "'device' cannot be part of a technique"),

@@ -68,7 +68,7 @@ def used(url: str, name: str = "cmaes") -> None:
         study.tell(trial, Result(None, note="stopped"))
 
 
-def set_attribute(url: str, table: str, key: str, value: Any) -> None:
+def set_attribute(url: str, table: str, key: str, value: Any, trials: int = 4) -> None:
     """Write an attribute, of a study or of all trials, past Optuna; `value` is JSON's text where it is bytes."""
     text = value.decode() if isinstance(value, bytes) else json.dumps(value)
     of, kind = table.split("_", 1)
@@ -83,7 +83,7 @@ def set_attribute(url: str, table: str, key: str, value: Any) -> None:
         file.commit()
         file.close()
         return
-    numbers = [0] if of == "study" else range(4)
+    numbers = [0] if of == "study" else range(trials)
     op = {"study_user": 2, "study_system": 3, "trial_user": 8, "trial_system": 9}[table]
     for number in numbers:
         line = f'{{"op_code":{op},"worker_id":"x","{of}_id":{number},"{kind}_attr":{{{json.dumps(key)}:{text}}}}}\n'

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from lehr.plots.ablation import BAD, GOOD, label_of
 from lehr.report.numbers import NOTHING, changed, count, interval, measured
+from lehr.runtime.plain_text import one_line
 from lehr.search.effects import NO_DIFFERENCE
 
 if TYPE_CHECKING:
@@ -121,7 +122,14 @@ def _aligned(title: str, rows: Sequence[tuple[str, ...]]) -> str:
 
 
 def _escaped(text: str) -> str:
-    """Text that ends no cell and is no tag."""
-    for mark, replaced in (("\\", "\\\\"), ("|", "\\|"), ("&", "&amp;"), ("<", "&lt;"), ("\n", " ")):
+    """Text that ends no cell, and is neither a tag nor a link, an image or code."""
+    text = one_line(text.replace("\n", " "))
+    for mark, replaced in (
+        ("\\", "\\\\"),
+        ("|", "\\|"),
+        ("&", "&amp;"),
+        ("<", "&lt;"),
+        *((m, f"\\{m}") for m in "[]`*"),
+    ):
         text = text.replace(mark, replaced)
     return text

@@ -11,9 +11,13 @@ from typing import ClassVar, Literal
 
 from lehr.errors import InputError
 from lehr.runtime.atomic_write import atomic_file
+from lehr.runtime.plain_text import printable
+from lehr.runtime.reading import MIB, read_file
 
 Mark = Literal["", "good", "bad", "even", "best"]
 """Highlight of a cell; always beside a word or a sign, never by colour alone."""
+MAX_FIGURE = 64 * MIB
+"""Bytes of a figure's file."""
 IMAGE_TYPES = {".svg": "image/svg+xml", ".png": "image/png"}
 
 
@@ -104,7 +108,7 @@ class Figure:
         if kind is None:
             raise InputError(f"{self.path}: pages hold pictures of the kinds {', '.join(IMAGE_TYPES)}.")
         try:
-            return f"data:{kind};base64,{b64encode(self.path.read_bytes()).decode()}"
+            return f"data:{kind};base64,{b64encode(read_file(self.path, MAX_FIGURE, links=False)).decode()}"
         except OSError as error:
             raise InputError(f"{self.path}: cannot be read ({error.strerror}). Make the page again.") from None
 
@@ -158,7 +162,12 @@ def render_page(page: StudyPage) -> str:
         raise InputError("Pages need Jinja: pip install 'lehr[search]'.") from None
     loader = PackageLoader("lehr.report")
     environment = Environment(
-        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=loader,
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=_without_controls,
     )
     return environment.get_template("study.html").render(page=page)
 
@@ -176,6 +185,11 @@ def write_page(page: StudyPage, path: Path) -> None:
     text = render_page(page)
     with atomic_file(path, "Free the disk or choose another folder.") as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def _without_controls(value: object) -> object:
+    """Return a text with its control characters written as escapes; anything else as it is."""
+    return printable(value) if type(value) is str else value
 
 
 def number_cell(text: str, value: float | None, mark: Mark = "") -> Cell:

@@ -17,6 +17,7 @@ from lehr.augment.closing import closing_epochs
 from lehr.config import TrainConfig, build_config
 from lehr.errors import InputError, did_you_mean
 from lehr.options import LOCAL, option_names
+from lehr.runtime.plain_text import one_line
 from lehr.technique import Switch, Technique
 from lehr.techniques.catalog import techniques
 from lehr.techniques.schedule import schedule_name
@@ -36,6 +37,8 @@ class Sides:
     off: Mapping[str, Any]
 
 
+LONGEST_NAME = 100
+"""Characters of a technique's name."""
 FORM = "'NAME: {on: {OPTION: VALUE}, off: {OPTION: VALUE}}'"
 
 
@@ -120,6 +123,11 @@ def _read(file: Path, config: TrainConfig) -> dict[str, Sides]:
     known_code = config.augment.augmentation
     for name, given in read_mapping(file).items():
         place = f"{file}:{line_of_key(file, str(name))}"
+        if str(name) != one_line(str(name)) or not 0 < len(str(name)) <= LONGEST_NAME:
+            shown = one_line(str(name)[:LONGEST_NAME])
+            raise InputError(
+                f"{place}: '{shown}' is no name of a technique: one line, {LONGEST_NAME} characters at most."
+            )
         if isinstance(given, dict):  # YAML reads `on` and `off` as booleans
             given = {{True: "on", False: "off"}.get(side, side): options for side, options in given.items()}
         if not isinstance(given, dict) or not given or not given.keys() <= {"on", "off"}:

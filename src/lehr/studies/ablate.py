@@ -30,6 +30,7 @@ from lehr.studies.runner import (
     worker_places,
 )
 from lehr.studies.storage import require_optuna
+from lehr.studies.trial_files import own_folder
 from lehr.studies.trials_csv import write_table, write_text
 
 TABLE, EFFECTS, MARKDOWN = "ablation.csv", "effects.json", "ablation.md"
@@ -146,7 +147,7 @@ class AblateStudy:
             AblationRun(record, tuple(sorted(self._on(record))), int(record.params.get(SEED, 0))) for record in records
         ]
         needed = self.needed(records)
-        figures = draw_ablation(found, folder / PLOTS)
+        figures = draw_ablation(found, own_folder(folder / PLOTS))
         page = ablation_page(folder.name, runs, found, needed=needed, figures=figures, metric="fitness")
         write_page(page, folder / PAGE)
 

@@ -12,6 +12,7 @@ import yaml
 from lehr.config import TrainConfig
 from lehr.errors import InputError
 from lehr.options import GROUPS
+from lehr.runtime.plain_text import one_line
 from lehr.search.evolution import Evolution
 from lehr.search.fitness import parse_fitness
 from lehr.search.importance import importances
@@ -33,6 +34,7 @@ from lehr.studies.runner import (
 )
 from lehr.studies.storage import require_optuna
 from lehr.studies.study import SharedStudy
+from lehr.studies.trial_files import own_folder
 from lehr.studies.trials_csv import write_table, write_text
 
 IN_FILE = ("optimizer", "nominal_batch")
@@ -109,7 +111,7 @@ class EvolveStudy:
         from lehr.report.study_page import write_page
 
         importance, space = importances(study.study), self.evolution.space
-        figures = draw_evolution(records, folder / PLOTS, importance, space.start)
+        figures = draw_evolution(records, own_folder(folder / PLOTS), importance, space.start)
         result = folder / EVOLVED if best_record(records) is not None else None
         page = evolution_page(
             folder.name,
@@ -174,10 +176,11 @@ def write_evolved(best: Record, search: EvolveStudy, fitness: str, path: Path) -
     if not config.family.anchors:
         values["family"] = config.family.name
     values |= dict(best.params)
-    head = (
-        f"# The best of a search: trial {best.slot}, fitness {best.fitness:.5f} ({fitness}).\n"
-        f"# {model}, {config.data.data}, {config.imgsz} pixels, {config.epochs} epochs, batch {config.batch}, seed "
-        f"{config.run.seed}.\n"
-        f"# Use it: {command(search, path)}\n"
+    lines = (
+        f"The best of a search: trial {best.slot}, fitness {best.fitness:.5f} ({fitness}).",
+        f"{model}, {config.data.data}, {config.imgsz} pixels, {config.epochs} epochs, batch {config.batch}, seed "
+        f"{config.run.seed}.",
+        f"Use it: {command(search, path)}",
     )
+    head = "".join(f"# {one_line(line)}\n" for line in lines)
     write_text(path, head + yaml.safe_dump(values, sort_keys=False))

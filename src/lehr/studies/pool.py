@@ -22,9 +22,10 @@ from typing import TYPE_CHECKING, Any
 from lehr.distributed.launch import SHUTDOWN
 from lehr.errors import InputError, LehrError
 from lehr.runtime.child_process import start_module
+from lehr.runtime.plain_text import one_line
 from lehr.runtime.stop_request import StopRequest
 from lehr.search.records import Record, Value
-from lehr.studies.contents import read_json
+from lehr.studies.contents import SHOWN, read_json
 from lehr.studies.progress import StudyConsole
 from lehr.studies.study import PULSE, WORKER, SharedStudy
 from lehr.studies.worker import Job, alive, worker_name
@@ -287,7 +288,7 @@ class WorkerPool:
         if len(failed) >= FIRST_FAULTS and all(record.state == "failed" for record in records if record.ended):
             raise LehrError(
                 f"The first {len(failed)} trials have failed, so the study is not gone on with. The last: "
-                f"{failed[-1].note}"
+                f"{one_line(failed[-1].note[:SHOWN])}"
             )
 
     def _done(self) -> bool:

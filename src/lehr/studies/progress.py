@@ -18,6 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from lehr.runtime.console import Console, duration
+from lehr.runtime.plain_text import one_line
 from lehr.search.records import Record
 
 
@@ -81,7 +82,7 @@ class StudyConsole(Console):
         star = " *" if record.fitness is not None and record.fitness == best and record.state == "finished" else ""
         self.say(
             f"{count:>4}/{len(records)}  trial {record.slot:<4} {record.state:<8}  fitness {fitness}{numbers}  "
-            f"{len(record.course):>3} epochs{took}  {record.worker}{again}{'  ' + what if what else ''}{star}"
+            f"{len(record.course):>3} epochs{took}  {one_line(record.worker)}{again}{'  ' + what if what else ''}{star}"
         )
 
     def show(self, records: Sequence[Record]) -> None:
@@ -120,11 +121,11 @@ class StudyConsole(Console):
         for record in records:
             if record.state == "running":
                 table.add_row(
-                    record.worker,
+                    Text(one_line(record.worker)),
                     str(record.slot),
                     f"{len(record.course)}/{self._epochs}",
                     f"{record.fitness:.4f}" if record.fitness is not None else "-",
-                    self._describe(record),
+                    Text(one_line(self._describe(record))),
                 )
         return table
 

@@ -302,7 +302,7 @@ def as_begun(config: TrainConfig, kind: str) -> TrainConfig:
     """
     options: Any = _begun(config, kind).get("options")
     closed = options.get("close_mosaic") if isinstance(options, Mapping) else None
-    if config.augment.close_mosaic is not None or not isinstance(closed, int) or closed >= config.epochs:
+    if config.augment.close_mosaic is not None or type(closed) is not int or not 0 <= closed < config.epochs:
         return config
     return config.model_copy(update={"augment": config.augment.model_copy(update={"close_mosaic": closed})})
 

@@ -37,7 +37,7 @@ class TrialJob(BaseModel):
     options: dict[str, Any]
     folder: str
     outcome: str
-    worker: Annotated[int, Field(ge=0)]
+    worker: Annotated[int, Field(ge=0, le=2**32)]
     cores: list[Annotated[int, Field(ge=0, le=2**20)]]
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from lehr.runtime.atomic_write import atomic_file
+from lehr.runtime.plain_text import csv_cell
 from lehr.search.fitness import METRICS
 from lehr.search.records import Record
 
@@ -17,7 +18,7 @@ COLUMNS = ("trial", "state", "fitness", *METRICS, "epochs", "seconds", "memory",
 def write_table(
     records: Sequence[Record], names: Sequence[str], values: Callable[[Record], Sequence[object]], path: Path
 ) -> None:
-    """Write a row a trial: what became of it, and its values.
+    """Write a row a trial: what became of it, and its values; no cell is one that a spreadsheet would compute.
 
     Args:
         records: the trials.
@@ -30,7 +31,7 @@ def write_table(
     """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow((*COLUMNS, *names))
+    writer.writerow((*COLUMNS, *map(csv_cell, names)))
     for record in records:
         numbers = (record.fitness, *(record.metrics.get(name) for name in METRICS))
         writer.writerow(
@@ -38,8 +39,8 @@ def write_table(
                 *(record.slot, record.state),
                 *map(_number, numbers),
                 *(len(record.course), _number(record.seconds), _number(record.memory)),
-                *(record.worker, record.attempts, record.folder),
-                *values(record),
+                *(csv_cell(record.worker), record.attempts, csv_cell(record.folder)),
+                *(csv_cell(value) if isinstance(value, str) else value for value in values(record)),
             )
         )
     write_text(path, text.getvalue())
