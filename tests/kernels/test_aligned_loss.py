@@ -13,8 +13,10 @@ from tests.kernels.test_assign import case
 from torch import Tensor
 
 from lehr.losses import task_aligned, task_aligned_assigner
+from lehr.losses.bce import ModulatingFactor
 from lehr.losses.box_losses import BoxLoss
 from lehr.losses.focal import FocalFactor
+from lehr.losses.quality_focal import QualityFocalFactor, VarifocalFactor
 from lehr.losses.task_aligned import TaskAlignedLoss
 from lehr.models.dfl_head import DFLPrediction
 
@@ -60,8 +62,14 @@ def answer(
     [
         {"least_side": 16.0},
         {"smoothing": 0.1, "cls_pw": 1.3, "class_weights": torch.tensor([0.5, 2.0, 1.0]), "tal_topk": 3},
+        {"factor": FocalFactor(1.5, 0.3), "cls_pw": 1.3},
+        {"factor": FocalFactor(0.7)},
+        {"factor": QualityFocalFactor()},
+        {"factor": QualityFocalFactor(1.0), "smoothing": 0.1},
+        {"factor": VarifocalFactor()},
+        {"factor": VarifocalFactor(0.5, 1.3), "class_weights": torch.tensor([0.5, 2.0, 1.0])},
     ],
-    ids=["plain", "varied"],
+    ids=["plain", "varied", "focal", "focal-below-1", "quality", "quality-1", "varifocal", "varifocal-1.3"],
 )
 def test_values_and_gradients_are_those_of_torch(
     given: dict[str, Any], by_kernels: list[str], monkeypatch: pytest.MonkeyPatch
@@ -115,7 +123,7 @@ def test_padding_alone_is_only_background() -> None:
     assert float(count) == 0 and not of_distances.any()
 
 
-@pytest.mark.parametrize("given", [{"box_loss": BoxLoss("siou")}, {"factor": FocalFactor(1.5)}])
+@pytest.mark.parametrize("given", [{"box_loss": BoxLoss("siou")}, {"factor": lambda logits, targets: logits * 0 + 2}])
 def test_variations_take_the_assignment_of_kernels(
     given: dict[str, Any], by_kernels: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -130,9 +138,12 @@ def test_variations_take_the_assignment_of_kernels(
 @pytest.mark.cuda
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_it_is_that_of_torch_on_a_gpu(dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("factor", [None, FocalFactor(1.5), QualityFocalFactor(), VarifocalFactor()])
+def test_it_is_that_of_torch_on_a_gpu(
+    factor: ModulatingFactor | None, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
     arguments = tuple(tensor.cuda() for tensor in case(12, [20, 0, 5, 12]))
-    loss = TaskAlignedLoss(class_weights=torch.tensor([0.5, 2.0, 1.0]).cuda())
+    loss = TaskAlignedLoss(class_weights=torch.tensor([0.5, 2.0, 1.0]).cuda(), factor=factor)
     found, again = answer(loss, arguments, dtype), answer(loss, arguments, dtype)
     assert all(torch.equal(one, other) for one, other in zip(found, again, strict=True))
     monkeypatch.setattr(task_aligned_assigner, "usable", lambda device: False)

@@ -1,8 +1,8 @@
 """The loss of task-aligned points in a pass forward and a pass backward: twin of `lehr.losses.task_aligned`.
 
-Plain cross-entropy, CIoU and distribution focal loss of all points. Forward reads the class logits of all points and
-the distances of those that answer for an object, and writes sums of blocks of points, which one program adds up in a
-fixed order. Backward computes the same again and writes both gradients in the dtype of what they belong to.
+Cross-entropy with its factors, CIoU and distribution focal loss of all points. Forward reads the class logits of all
+points and the distances of those that answer for an object, and writes sums of blocks of points, which one program adds
+up in a fixed order. Backward computes the same again and writes both gradients in the dtype of what they belong to.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from lehr.kernels.assign import Assigned, assigned, decoded, expected_distance, side_logits, target_score
-from lehr.kernels.geometry import ciou, ciou_gradient, log1p
+from lehr.kernels.geometry import ciou, ciou_gradient
+from lehr.kernels.scores import score_loss, score_slope
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +33,7 @@ class Settings:
         least_side: shortest side of the box in which candidates are looked for, pixels.
         smoothing: label smoothing, 0 to 1.
         positive_weight: weight of the positive term of the class loss.
+        factor: kind and two numbers of its modulating factor, as `lehr.kernels.scores` has them.
     """
 
     gains: tuple[float, float, float]
@@ -41,6 +43,7 @@ class Settings:
     least_side: float
     smoothing: float
     positive_weight: float
+    factor: tuple[str, float, float]
 
 
 @triton.jit
@@ -109,6 +112,7 @@ def _forward(
     distances, logits, points, strides, boxes, classes, class_weights, owners, metrics, state, partial,
     rows, anchors, objects, positive_weight,
     SMOOTHING: tl.constexpr, WEIGHED: tl.constexpr, NAMES: tl.constexpr,
+    KIND: tl.constexpr, FIRST: tl.constexpr, SECOND: tl.constexpr,
     BLOCK: tl.constexpr, COLUMNS: tl.constexpr, UNROLL: tl.constexpr,
 ):  # fmt: skip
     block = tl.program_id(0)
@@ -121,8 +125,7 @@ def _forward(
     for first in tl.range(0, NAMES, COLUMNS, loop_unroll_factor=UNROLL):
         logit, column, _, exists = _class_logits(logits, row, here, first, NAMES, COLUMNS)
         target = _target(column, class_id, weight, SMOOTHING)
-        softplus = log1p(tl.exp(-tl.abs(logit))) + tl.maximum(-logit, 0.0)  # of -logit
-        loss = (1 - target) * logit + (1 + (positive_weight - 1) * target) * softplus
+        loss = score_loss(logit, target, positive_weight, KIND, FIRST, SECOND)
         of_class += tl.where(exists, loss, 0.0)
     tl.store(partial + block * 4 + 1, tl.sum(tl.sum(of_class, 1) * factor, 0))
     tl.store(partial + block * 4 + 3, tl.sum(weight, 0))
@@ -178,6 +181,7 @@ def _backward(
     of_distances, of_logits,
     rows, anchors, objects, positive_weight, box_gain, class_gain, dfl_gain,
     SMOOTHING: tl.constexpr, WEIGHED: tl.constexpr, NAMES: tl.constexpr,
+    KIND: tl.constexpr, FIRST: tl.constexpr, SECOND: tl.constexpr,
     BLOCK: tl.constexpr, COLUMNS: tl.constexpr, UNROLL: tl.constexpr,
 ):  # fmt: skip
     row = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
@@ -189,10 +193,7 @@ def _backward(
     for first in tl.range(0, NAMES, COLUMNS, loop_unroll_factor=UNROLL):
         logit, column, place, exists = _class_logits(logits, row, here, first, NAMES, COLUMNS)
         target = _target(column, class_id, weight, SMOOTHING)
-        small = tl.exp(-tl.abs(logit))
-        probability_of_none = tl.where(logit >= 0, small, 1.0) / (1 + small)
-        found = (1 - target) - (1 + (positive_weight - 1) * target) * probability_of_none
-        found = found * (factor * of_class)[:, None]
+        found = score_slope(logit, target, positive_weight, KIND, FIRST, SECOND) * (factor * of_class)[:, None]
         tl.store(of_logits + place, found.to(of_logits.dtype.element_ty), mask=exists)
     if tl.max(positive.to(tl.int32), 0) > 0:
         of_box, of_dfl = tl.load(upstream) * box_gain, tl.load(upstream + 2) * dfl_gain / 4
@@ -259,7 +260,8 @@ class _LossSums(torch.autograd.Function):
         weights = boxes if class_weights is None else class_weights  # any pointer where there are none
         tensors = (distances, logits, points, strides, boxes, classes, weights, *found)
         numbers = (rows, anchors, boxes.shape[1], settings.positive_weight)
-        constants = {"SMOOTHING": settings.smoothing, "WEIGHED": class_weights is not None, **tile}
+        factor = dict(zip(("KIND", "FIRST", "SECOND"), settings.factor, strict=True))
+        constants = {"SMOOTHING": settings.smoothing, "WEIGHED": class_weights is not None, **factor, **tile}
         with torch.cuda.device_of(logits):
             _forward[(blocks,)](*tensors, partial, *numbers, **constants)
             _total[(1,)](partial, sums, count, blocks, *settings.gains, BLOCK=2048, num_warps=16)

@@ -19,8 +19,10 @@ from torch import Tensor
 
 from lehr.losses.bce import ModulatingFactor, binary_loss, modulating_factor
 from lehr.losses.box_losses import BoxLoss
+from lehr.losses.focal import FocalFactor
 from lehr.losses.label_smoothing import smoothed
 from lehr.losses.loss import Loss, supports_dynamic_shapes
+from lehr.losses.quality_focal import QualityFocalFactor, VarifocalFactor
 from lehr.losses.task_aligned_assigner import assign, kernels_suit
 from lehr.models.dfl_head import BINS, DFLPrediction, boxes_from_distances, expected_distances
 from lehr.options import LossOptions
@@ -77,6 +79,20 @@ def _regression(
     box = box_loss(predicted, own_boxes, strides) * weights
     dfl = distribution_focal_loss(logits.flatten(0, -3), true_distances.flatten(0, -2)) * weights.flatten()
     return box.sum(), dfl.sum()
+
+
+def _factor_numbers(factor: ModulatingFactor | None) -> tuple[str, float, float] | None:
+    """Return a modulating factor as the kernels take it; None for one that they do not know."""
+    match factor:
+        case None:
+            return "plain", 0.0, 0.0
+        case FocalFactor():
+            return "focal", factor.gamma, factor.alpha
+        case QualityFocalFactor():
+            return "quality", factor.beta, 0.0
+        case VarifocalFactor():
+            return "varifocal", factor.alpha, factor.gamma
+    return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,13 +195,15 @@ class TaskAlignedLoss(Loss):
 
     def _kernels_suit(self, prediction: DFLPrediction, boxes: Tensor) -> bool:
         """Return whether kernels compute this loss here."""
-        plain = self.factor is None and self.box_loss.kind == "ciou"
+        known = self.box_loss.kind == "ciou" and _factor_numbers(self.factor) is not None
         alike = prediction.distances.dtype == prediction.logits.dtype
-        return plain and alike and kernels_suit(prediction.logits, boxes, self.tal_topk)
+        return known and alike and kernels_suit(prediction.logits, boxes, self.tal_topk)
 
     def _sums_by_kernels(self, prediction: DFLPrediction, boxes: Tensor, classes: Tensor) -> tuple[Tensor, Tensor]:
         from lehr.kernels.aligned_loss import Settings, loss_sums
 
+        factor = _factor_numbers(self.factor)
+        assert factor is not None
         settings = Settings(
             (self.box, self.cls, self.dfl),
             topk=self.tal_topk,
@@ -194,6 +212,7 @@ class TaskAlignedLoss(Loss):
             least_side=self.least_side,
             smoothing=self.smoothing,
             positive_weight=self.cls_pw,
+            factor=factor,
         )
         tensors = (prediction.distances, prediction.logits, prediction.points, prediction.strides)
         weights = None if self.class_weights is None else self.class_weights.to(boxes.device)
