@@ -3,28 +3,30 @@
 A file is what `torch.save` writes, a ZIP archive, and loads with `torch.load(file, weights_only=True)`: blocks of
 numbers, and text that tells what lies where in them (see `lehr.checkpoint.packing`). Behind it, as the comment of the
 archive, stand a line of JSON, which tells where the run stood without loading anything, and a CRC-32 of every byte
-before it. So whatever is cut off or changed is found before a byte is interpreted.
+before it. So whatever is cut off or changed is found before a byte is interpreted. Lehr itself reads it without
+unpickling (see `lehr.checkpoint.archive`), in at most about three times the memory that the file takes.
 """
 
 from __future__ import annotations
 
-import io
 import json
-import pickle
+import os
 import struct
 import zlib
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Annotated, Any, BinaryIO, ClassVar
 
 import torch
+from pydantic import ConfigDict, Field, TypeAdapter
 
+from lehr.checkpoint.archive import NotPlain, read_archive
 from lehr.checkpoint.packing import pack, unpack
 from lehr.checkpoint.run_folder import LAST, PREVIOUS
 from lehr.errors import InputError
 from lehr.runtime.atomic_write import atomic_file, flush_to_disk
-from lehr.runtime.reading import GIB, open_file, read_file
+from lehr.runtime.reading import GIB, open_file, read_writable
 
 FORMAT = "lehr-state-1"
 ABANDONED = "abandoned.ckpt"
@@ -37,6 +39,7 @@ CRC_LENGTH = 8
 LONGEST_COMMENT = 2**16 - 1
 CHECKPOINT_BYTES = 512 * GIB
 """No checkpoint of a detector is nearly as large."""
+MAX_EPOCHS, MAX_STEPS = 10**9, 10**15
 
 
 class DamagedCheckpoint(InputError):
@@ -55,14 +58,19 @@ class Position:
         skipping: whether its last optimizer step had been skipped, so that it is no place to go back to.
     """
 
-    epoch: int
-    epochs: int
-    step: int
+    epoch: Annotated[int, Field(ge=0, le=MAX_EPOCHS)]
+    epochs: Annotated[int, Field(ge=0, le=MAX_EPOCHS)]
+    step: Annotated[int, Field(ge=0, le=MAX_STEPS)]
     finished: bool = False
     skipping: bool = False
 
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
+
     def __str__(self) -> str:
         return f"epoch {min(self.epoch + 1, self.epochs)} of {self.epochs}, {self.step} batches done"
+
+
+POSITION = TypeAdapter(Position)
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,11 +180,7 @@ def read_position(path: Path) -> Position:
         DamagedCheckpoint: the end is missing or damaged.
         OSError: the file cannot be read.
     """
-    with open_file(path, links=False) as file:
-        size = file.seek(0, io.SEEK_END)
-        file.seek(max(0, size - LONGEST_COMMENT - END_LENGTH))
-        tail = file.read()
-    return _position(path, tail)
+    return _position(path, _end_of(path, links=False))[0]
 
 
 def read_checkpoint(path: Path, *, links: bool = True) -> Checkpoint:
@@ -191,26 +195,29 @@ def read_checkpoint(path: Path, *, links: bool = True) -> Checkpoint:
         InputError: there is no such file, or it cannot be read.
     """
     try:
-        data = read_file(path, CHECKPOINT_BYTES, links=links)
+        _position(path, _end_of(path, links))  # before a file that is none takes the memory
+        data = read_writable(path, CHECKPOINT_BYTES, links=links)
     except FileNotFoundError:
         raise InputError(f"{path}: there is no such checkpoint.") from None
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}).") from None
-    position = _position(path, data)
+    except MemoryError:
+        raise InputError(f"{path}: is larger than the memory that is free.") from None
+    position, end = _position(path, data)
     if _checksum(memoryview(data)[:-CRC_LENGTH]) != data[-CRC_LENGTH:]:
         raise _damaged(path)
     try:
-        loaded = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
-        if not isinstance(loaded, dict) or loaded.get("format") != FORMAT:
+        loaded = read_archive(data, end)
+        if loaded.get("format") != FORMAT:
             raise _foreign(path)
         content = unpack(loaded["blocks"], loaded["content"])
-    except pickle.UnpicklingError:
+    except NotPlain:
         raise DamagedCheckpoint(
             f"{path}: holds something other than tensors, numbers and text. Lehr writes no such files, and does not "
             "load what could run code: do not trust this file."
         ) from None
-    except (RuntimeError, ValueError, KeyError, TypeError, AttributeError, EOFError, IndexError):
-        raise _damaged(path) from None
+    except (ArithmeticError, AttributeError, LookupError, MemoryError, RuntimeError, TypeError, ValueError):
+        raise _damaged(path) from None  # RecursionError is a RuntimeError
     if not isinstance(content, dict):
         raise _damaged(path)
     return Checkpoint(path, position, content)
@@ -251,22 +258,35 @@ def newest_checkpoint(
     return None
 
 
-def _position(path: Path, data: bytes) -> Position:
-    start = data.rfind(END_OF_ARCHIVE)
-    comment = data[start + END_LENGTH :] if start >= 0 else b""
+def _end_of(path: Path, links: bool) -> bytes:
+    """The bytes at the end of a file among which a checkpoint's comment is."""
+    with open_file(path, CHECKPOINT_BYTES, links=links) as file:
+        file.seek(max(0, file.seek(0, os.SEEK_END) - LONGEST_COMMENT - END_LENGTH))
+        return file.read(LONGEST_COMMENT + END_LENGTH)
+
+
+def _position(path: Path, data: bytes | bytearray) -> tuple[Position, int]:
+    """The position of a checkpoint, and where the last record of its archive begins.
+
+    Args:
+        path: the file, for messages.
+        data: the file, or its end.
+    """
+    start = data.rfind(END_OF_ARCHIVE, max(0, len(data) - LONGEST_COMMENT - END_LENGTH))
+    comment = bytes(data[start + END_LENGTH :]) if start >= 0 else b""
     if not comment.startswith(b'{"format": "lehr-'):
         raise _foreign(path) if len(data) and b"lehr-state" not in data[-LONGEST_COMMENT:] else _damaged(path)
+    text, _, checksum = comment.rpartition(b"\n")
     try:
-        text, checksum = comment.rsplit(b"\n", 1)
         fields = json.loads(text)
         written = fields.pop("format")
         if written == FORMAT and len(checksum) == CRC_LENGTH:
-            return Position(**fields)
-    except (ValueError, TypeError, KeyError, AttributeError):
+            return POSITION.validate_json(json.dumps(fields), strict=True), start
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         raise _damaged(path) from None
     if written == FORMAT:
         raise _damaged(path)
-    raise DamagedCheckpoint(f"{path}: has the format {written}; this version of Lehr reads {FORMAT}.")
+    raise DamagedCheckpoint(f"{path}: has the format {str(written)[:40]}; this version of Lehr reads {FORMAT}.")
 
 
 def _checksum(data: memoryview) -> bytes:

@@ -7,13 +7,37 @@ with a dollar: tensors, tuples, and dictionaries whose keys are not text.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from lehr.runtime.reading import MIB
+
 TENSOR, TUPLE, PAIRS = "$tensor", "$tuple", "$pairs"
+DTYPES = {
+    "Double": torch.float64,
+    "Float": torch.float32,
+    "Half": torch.float16,
+    "BFloat16": torch.bfloat16,
+    "Long": torch.int64,
+    "Int": torch.int32,
+    "Short": torch.int16,
+    "Char": torch.int8,
+    "Byte": torch.uint8,
+    "Bool": torch.bool,
+    "ComplexFloat": torch.complex64,
+    "ComplexDouble": torch.complex128,
+}
+"""Types of numbers that a checkpoint can hold, by torch's name of their memory."""
+MAX_TEXT, MAX_PARTS, MAX_DEPTH, MAX_DIMENSIONS = 64 * MIB, 2_000_000, 60, 16
+"""Characters of the JSON; lists and tables in it; how deep they are nested; and sides of a tensor."""
+MAX_KEY = 2**53
+"""Bound of numbers as keys; larger ones could be chosen so that a dictionary of them takes hours."""
+SHARED = MIB
+"""Bytes by which tensors may be more than twice their blocks: small ones may share a block more often."""
 
 
 def pack(content: Any) -> tuple[list[Tensor], str]:
@@ -51,22 +75,85 @@ def pack(content: Any) -> tuple[list[Tensor], str]:
 
 
 def unpack(blocks: Sequence[Tensor], text: str) -> Any:
-    """Restore packed content; each tensor has memory of its own.
+    """Restore packed content; each tensor has memory of its own, together at most about twice that of the blocks.
+
+    Args:
+        blocks: 1-D tensors.
+        text: the JSON.
 
     Raises:
-        ValueError, TypeError, RuntimeError, IndexError: it is not what `pack` gives.
+        ValueError, TypeError, RuntimeError, IndexError, RecursionError: it is not what `pack` gives, or beyond bounds.
     """
+    if len(text) > MAX_TEXT or text.count("[") + text.count("{") > MAX_PARTS:
+        raise ValueError("the content is longer than any")
+    left = 2 * sum(block.nbytes for block in blocks) + SHARED
 
     def unpacked(part: dict[str, Any]) -> Any:
+        nonlocal left
         if len(part) == 1:
             ((name, value),) = part.items()
             if name == TENSOR:
-                index, offset, shape, strides = value
-                return torch.as_strided(blocks[index], shape, strides, offset).clone()
+                tensor = _view(blocks, *value)
+                left -= tensor.nbytes
+                if left < 0:
+                    raise ValueError("the tensors are more than the blocks")
+                return tensor.clone()
             if name == TUPLE:
-                return tuple(value)
+                return tuple(_list(value))
             if name == PAIRS:
-                return dict(value)
+                return {_key(key): each for key, each in _list(value)}
         return part
 
-    return json.loads(text, object_hook=unpacked)
+    content = json.loads(text, object_hook=unpacked)
+    _check_depth(content)
+    return content
+
+
+def _view(blocks: Sequence[Tensor], index: Any, offset: Any, shape: Any, strides: Any) -> Tensor:
+    """A tensor that lies in a block, no number of it twice.
+
+    Raises:
+        ValueError: it does not.
+    """
+    counts = [index, offset, *_list(shape), *_list(strides)]
+    if any(type(count) is not int or count < 0 for count in counts) or len(shape) != len(strides):
+        raise ValueError("a tensor has no such shape")
+    block, size = blocks[index], math.prod(shape)
+    if len(shape) > MAX_DIMENSIONS or offset + size > len(block) or max(shape, default=0) >= MAX_KEY:
+        raise ValueError("a tensor is more than its block")
+    reach = [(side - 1) * stride for side, stride in zip(shape, strides, strict=True)]
+    repeats = any(side > 1 and stride == 0 for side, stride in zip(shape, strides, strict=True))
+    if size and (repeats or offset + sum(reach) >= len(block)):
+        raise ValueError("a tensor is more than its block")
+    return torch.as_strided(block, shape, strides, offset)
+
+
+def _list(value: Any) -> list[Any]:
+    if not isinstance(value, list):
+        raise ValueError("a list is none")
+    return value
+
+
+def _key(value: Any) -> Any:
+    if value is None or isinstance(value, str) or (isinstance(value, int | float) and abs(value) < MAX_KEY):
+        return value
+    raise ValueError("a key is neither text nor a number that is one")
+
+
+def _check_depth(content: Any) -> None:
+    """Check how deep content is nested.
+
+    Raises:
+        ValueError: deeper than any training state.
+    """
+    level: list[Any] = [content]
+    for _ in range(MAX_DEPTH):
+        level = [
+            each
+            for part in level
+            if isinstance(part, dict | list | tuple)
+            for each in (part.values() if isinstance(part, dict) else part)
+        ]
+        if not level:
+            return
+    raise ValueError("the content is nested deeper than any")

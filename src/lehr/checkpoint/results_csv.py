@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from lehr.runtime.atomic_write import atomic_file
+from lehr.runtime.plain_text import csv_cell
 
 RESULTS = "results.csv"
 Row = dict[str, float | int | str | None]
@@ -33,7 +34,7 @@ def write_results(path: Path, rows: Sequence[Mapping[str, float | int | str | No
     text = io.StringIO()
     columns = dict.fromkeys(name for row in (rows[-1], *rows) for name in row)
     writer = csv.DictWriter(text, fieldnames=list(columns), lineterminator="\n")
-    writer.writeheader()
+    writer.writerow({name: csv_cell(name) for name in columns})
     writer.writerows({name: _text(value) for name, value in row.items()} for row in rows)
     with atomic_file(path, "Make room.") as temporary:
         temporary.write_text(text.getvalue(), encoding="utf-8")
@@ -42,4 +43,4 @@ def write_results(path: Path, rows: Sequence[Mapping[str, float | int | str | No
 def _text(value: float | int | str | None) -> str:
     if value is None:
         return ""
-    return f"{value:.6g}" if isinstance(value, float) else str(value)
+    return f"{value:.6g}" if isinstance(value, float) else csv_cell(str(value))

@@ -251,7 +251,7 @@ class DivergenceMonitor:
         if best[0] > state.stopping.best:
             state.stopping.best, state.stopping.best_epoch, state.best_metrics = best
         state.recovery = recovery
-        state.sums.skipped = recovery.skipped - sum(int(row["skipped"] or 0) for row in state.history)
+        state.sums.skipped = recovery.skipped - sum(int(row.get("skipped") or 0) for row in state.history)
         self._queue = self._new_queue()
         self._suspects.clear()
 

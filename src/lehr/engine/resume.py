@@ -14,6 +14,7 @@ from lehr.augment.augmentation import refuse_code
 from lehr.augment.closing import closing_epochs
 from lehr.augment.own_transforms import code_versions
 from lehr.callbacks.names import code_notice, split_code
+from lehr.checkpoint.content import HELD, check_content
 from lehr.checkpoint.format import Checkpoint, newest_checkpoint, read_checkpoint, read_position
 from lehr.checkpoint.run_folder import CONFIG, LAST, PREVIOUS, is_held, refuse_link
 from lehr.checkpoint.writer import LAST_WEIGHTS
@@ -33,9 +34,6 @@ from lehr.techniques.early_stopping import EarlyStopping
 from lehr.techniques.plan import TrainingPlan
 from lehr.techniques.schedule import build_schedule
 from lehr.yaml_files import read_mapping
-
-HELD = {"config", "data", "images", "torch", "device", "plan", "state"}
-"""Keys of a run's checkpoint."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +137,8 @@ def open_run(folder: Path, file: Path | None, changes: Mapping[str, Any]) -> Res
             f"{checkpoint.path}: was written by a version of Lehr that this one cannot go on from. Start a new run "
             f"from its weights: --weights {folder / LAST_WEIGHTS}"
         )
+    if checkpoint is not None:
+        check_content(checkpoint)
     config = changed(_without_code(_config_of(folder, checkpoint, notes), folder, changes, notes), changes)
     config = resumed_from(config, folder, given="data" in changes)
     return Resumption(folder, config, checkpoint, tuple(notes))
@@ -273,7 +273,8 @@ def _is_finished(folder: Path) -> bool:
     for path in _checkpoints(folder):
         with contextlib.suppress(InputError, OSError):
             position = read_position(path)
-            return position.finished and (read_mapping(folder / CONFIG).get("epochs") or 0) <= position.epochs
+            epochs = read_mapping(folder / CONFIG).get("epochs")
+            return position.finished and (not isinstance(epochs, int) or epochs <= position.epochs)
     return False
 
 

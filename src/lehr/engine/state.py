@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from lehr.checkpoint.results_csv import Row
+from lehr.engine.state_fit import check_gradients, check_optimizer, check_scaler, check_tensors
 from lehr.evaluation.metrics import Metrics
 from lehr.models.detection import DetectionModel
 from lehr.techniques.early_stopping import EarlyStopping
@@ -209,6 +210,7 @@ class TrainState:
             KeyError, RuntimeError, TypeError, ValueError: it is the state of another model or optimizer.
         """
         device = self.sums.losses.device
+        self._check(state)
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         if self.ema is not None:
@@ -233,3 +235,24 @@ class TrainState:
         metrics = state["best_metrics"]
         self.best_metrics = None if metrics is None else Metrics.from_dict(metrics)
         self.seconds, self.finished = state["seconds"], state["finished"]
+
+    def _check(self, state: Mapping[str, Any]) -> None:
+        """Check that a state fits this one, so that the next step can be made; nothing is changed.
+
+        Raises:
+            KeyError, TypeError, ValueError: it does not.
+        """
+        check_tensors("weights", state["model"], self.model.state_dict())
+        if self.ema is not None:
+            check_tensors("average weights", state["ema"]["model"], self.ema.model.state_dict())
+        check_optimizer(state["optimizer"], self.optimizer)
+        check_gradients(state["gradients"], dict(self.model.named_parameters()))
+        if Precision(state["precision"]) is Precision.FLOAT16:
+            check_scaler(state["scaler"])
+        losses, finite = state["sums"]["losses"], state["finite"]
+        if losses.shape != self.sums.losses.shape or losses.dtype != self.sums.losses.dtype:
+            raise ValueError("its sums are of other parts of the loss")
+        if finite.shape != self.finite.shape or finite.dtype != self.finite.dtype:
+            raise ValueError("its flag of finite losses is none")
+        if len(state["class_maps"]) not in (0, len(self.model.names)):
+            raise ValueError(f"its results are of {len(state['class_maps'])} classes")

@@ -138,6 +138,29 @@ def read_file(path: str | os.PathLike[str], limit: int, *, links: bool = True) -
     return b"".join(parts)
 
 
+def read_writable(path: str | os.PathLike[str], limit: int, *, links: bool = True) -> bytearray:
+    """Read a regular file whole, into memory that may be changed and that tensors can lie in.
+
+    Args:
+        path: the file.
+        limit: bytes that it may have.
+        links: whether the path itself may be a symbolic link.
+
+    Raises:
+        OSError: as `read_file`; also where the file becomes shorter while it is read.
+        MemoryError: there is too little memory for it.
+    """
+    with open_file(path, limit, links=links) as file:
+        data = bytearray(os.fstat(file.fileno()).st_size)
+        view, done = memoryview(data), 0
+        while done < len(data):
+            count = file.readinto(view[done:])
+            if not count:
+                raise OSError(errno.EIO, "has become shorter while it was read", os.fspath(path))
+            done += count
+    return data
+
+
 def read_start(path: str | os.PathLike[str], count: int, *, links: bool = True) -> bytes:
     """Read the first bytes of a regular file, `count` at most.
 

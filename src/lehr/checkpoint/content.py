@@ -1,0 +1,191 @@
+"""The content of a run's checkpoint: one typed, bounded description, checked before anything is built or restored.
+
+Content stays the dictionary that it is in the file; what has a type here has it there. Names that are not here may be
+in it too: parts of other versions of Lehr, and of packages that add to it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from torch import Tensor
+
+from lehr.checkpoint.format import MAX_EPOCHS, MAX_STEPS, Checkpoint, DamagedCheckpoint
+from lehr.evaluation.metrics import Metrics
+
+HELD = {"config", "data", "images", "torch", "device", "plan", "state"}
+"""Keys that every version of Lehr since the first has written, and that a run cannot go on without."""
+
+Count = Annotated[int, Field(ge=0, le=MAX_STEPS)]
+Epoch = Annotated[int, Field(ge=-1, le=MAX_EPOCHS)]
+Number = Annotated[float, Field(allow_inf_nan=False)]
+Seconds = Annotated[float, Field(ge=0, le=MAX_STEPS)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Text = Annotated[str, Field(max_length=1_000)]
+Tensors = dict[str, Tensor]
+Cell = Annotated[int, Field(ge=-MAX_STEPS, le=MAX_STEPS)] | float | str | None
+METRICS = TypeAdapter(Metrics)
+
+
+def _metrics(numbers: dict[str, Any]) -> dict[str, Any]:
+    """Check the numbers of an evaluation, those of earlier versions too."""
+    try:
+        METRICS.validate_python(asdict(Metrics.from_dict(numbers)))
+    except (AttributeError, LookupError, TypeError):
+        raise ValueError("the numbers of an evaluation") from None
+    return numbers
+
+
+class Part(BaseModel):
+    """A part of a checkpoint's content."""
+
+    model_config = ConfigDict(strict=True, frozen=True, arbitrary_types_allowed=True, extra="allow")
+
+
+class Optimizer(Part):
+    """Optimizer that a run chose."""
+
+    name: Literal["SGD", "Adam", "AdamW", "RMSProp", "NAdam", "RAdam"]
+    lr0: Number
+    momentum: Number
+    warmup_bias_lr: Number
+    nominal_batch: Annotated[int, Field(ge=1, le=MAX_STEPS)] = 64
+
+
+class Plan(Part):
+    """What more epochs, or another version of Lehr, would choose anew."""
+
+    optimizer: Optimizer
+    warmup: Count
+    ema_tau: Annotated[float, Field(gt=0)] | None = None
+    closed: Count | None = None
+
+
+class OptimizerState(Part):
+    """The optimizer's moments by the number of the parameter, and its groups."""
+
+    state: dict[int, dict[str, Tensor | float | None]]
+    param_groups: Annotated[list[dict[str, Any]], Field(min_length=1, max_length=100)]
+
+
+class Average(Part):
+    """The average of the weights."""
+
+    updates: Count
+    model: Tensors
+
+
+class Stopping(Part):
+    """Early stopping's memory."""
+
+    best: Number
+    best_epoch: Epoch
+
+
+class Sums(Part):
+    """Running sums of the epoch."""
+
+    losses: Tensor
+    images: Count = 0
+    instances: Count = 0
+    replaced: Count = 0
+    skipped: Count = 0
+    updates: Count = 0
+    norms: float = 0.0
+    clipped: Count = 0
+    seconds: Seconds = 0.0
+
+
+class Recovery(Part):
+    """Memory of steps that were not finite."""
+
+    skipped: Count
+    streak: Count
+    rollbacks: Count
+    lr_scale: Number
+
+
+class State(Part):
+    """The training state."""
+
+    model: Tensors
+    optimizer: OptimizerState
+    ema: Average | None
+    precision: Literal["float32", "bfloat16", "float16"]
+    scaler: Annotated[dict[str, Tensor | Number], Field(max_length=20)] | None
+    gradients: Tensors
+    stopping: Stopping
+    sums: Sums
+    recovery: Recovery
+    step: Count
+    epoch: Epoch
+    last_update: Annotated[int, Field(ge=-1, le=MAX_STEPS)]
+    finite: Tensor
+    class_maps: list[Share]
+    history: Annotated[list[dict[str, Cell]], Field(max_length=1_000_000)]
+    best_metrics: Annotated[dict[str, Any], AfterValidator(_metrics)] | None
+    seconds: Seconds
+    finished: bool
+
+
+class Content(Part):
+    """Everything that a run's checkpoint holds."""
+
+    config: dict[str, Any]
+    data: Text
+    images: Count
+    torch: Text
+    device: Text
+    plan: Plan
+    state: State
+    processes: Annotated[int, Field(ge=1, le=1_000_000)] = 1
+    ignored: Text | None = None
+    code: dict[str, str] = Field(default_factory=dict)
+    callbacks: dict[str, dict[str, Any]] = Field(default_factory=dict)
+
+
+def check_content(checkpoint: Checkpoint) -> None:
+    """Check that a checkpoint holds the state of a run, in every part of its type and within its bounds.
+
+    Args:
+        checkpoint: with all keys of `HELD`.
+
+    Raises:
+        DamagedCheckpoint: a part is missing, or is not what Lehr writes.
+    """
+    try:
+        Content.model_validate(checkpoint.content)
+        _check_together(checkpoint)
+    except (ValidationError, ValueError) as error:
+        raise DamagedCheckpoint(
+            f"{checkpoint.path}: holds what Lehr does not write: {describe(error)}. Do not trust this file."
+        ) from None
+
+
+def describe(error: ValueError) -> str:
+    """The first thing that is wrong, and where."""
+    if not isinstance(error, ValidationError):
+        return str(error)
+    first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+    place = ".".join(str(part)[:40] for part in first["loc"][:4])
+    what = str(first["msg"]).removeprefix("Value error, ").removeprefix("Input should be ")
+    return f"{place} is missing" if first["type"] == "missing" else f"{place} must be {what[:200]}"
+
+
+def _check_together(checkpoint: Checkpoint) -> None:
+    """Check what the parts say of each other.
+
+    Raises:
+        ValueError: one contradicts another.
+    """
+    state: Mapping[str, Any] = checkpoint.content["state"]
+    position = checkpoint.position
+    if (state["epoch"], state["step"], state["finished"]) != (position.epoch, position.step, position.finished):
+        raise ValueError("its state is of another position than the file's end says")
+    if state["finished"] and state["best_metrics"] is None:
+        raise ValueError("its run has finished without a result")
+    if not all(row.get("skipped") is None or type(row["skipped"]) is int for row in state["history"]):
+        raise ValueError("a row of its history has no count of steps that were skipped")
