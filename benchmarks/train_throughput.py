@@ -41,6 +41,10 @@ from lehr.runtime.device import configure_backend, describe_device, pick_device 
 from lehr.runtime.stop_request import StopRequest  # noqa: E402
 
 
+def no_words(text: str) -> None:
+    """Say nothing."""
+
+
 def wait(device: torch.device) -> None:
     """Until the device has done what it was asked for."""
     if device.type == "cuda":
@@ -106,13 +110,17 @@ def main() -> None:
     parser.add_argument("--amp", default="auto")
     parser.add_argument("--compile", default="off")
     parser.add_argument("--augment-on", default="auto")
+    parser.add_argument("--cuda-graphs", default="auto")
     parser.add_argument("--workers", type=int)
     parser.add_argument("--steps", type=int, default=12, help="steps a turn, at most those of an epoch")
     parser.add_argument("--turns", type=int, default=5)
     parser.add_argument("--epochs", type=int, default=1, help="epochs of these steps a turn of the whole loop")
     parser.add_argument("--stages", action="store_true", help="the loop's own profile too")
+    parser.add_argument("--row", metavar="NAME", help="print a row of a Markdown table instead, named so")
     given = vars(parser.parse_args())
     steps, turns, stages, epochs = (given.pop(name) for name in ("steps", "turns", "stages", "epochs"))
+    row = given.pop("row")
+    say = print if row is None else no_words
     configure_backend(torch.device("cpu"))
     with tempfile.TemporaryDirectory() as name, contextlib.ExitStack() as stack:
         options = {**given, "epochs": 100, "close_mosaic": 0, "project": name, "profile": stages}
@@ -120,8 +128,8 @@ def main() -> None:
         folder.mkdir()
         setup = prepare(build_config(options), folder)
         for note in setup.notes:
-            print(note)
-        warm_up_compile(setup.config.speed.compile, setup.forward_loss, setup.state.precision, setup.first_batch, print)
+            say(note)
+        warm_up_compile(setup.config.speed.compile, setup.forward_loss, setup.state.precision, setup.first_batch, say)
         output = stack.enter_context(Console(folder / "log", verbose=False))
         stop = stack.enter_context(StopRequest())
         trainer = Trainer(setup, Dispatcher([ConsoleCallback(output)]), stop, output.say)
@@ -140,9 +148,14 @@ def main() -> None:
             alone.append(step_seconds(trainer, ready))
             setup.profile.begin()
             a, b = (n / s for s, n in (loops[-1], alone[-1]))
-            print(f"turn: whole loop {a:.2f}, step alone {b:.2f} images/s, ratio {a / b:.3f}", flush=True)
+            say(f"turn: whole loop {a:.2f}, step alone {b:.2f} images/s, ratio {a / b:.3f}")
         setup.profile.pause()
         whole, step = (sum(n for _, n in each) / sum(s for s, _ in each) for each in (loops, alone))
+        if row is not None:
+            memory = torch.cuda.max_memory_reserved(device) / 2**30 if device.type == "cuda" else 0
+            named = f"{given['model']}, batch {batch}{row}, {setup.state.precision}"
+            print(f"| {named} | {whole:.0f} | {step:.0f} | {whole / step:.2f} | {memory:.1f} |", flush=True)
+            return
         print(f"\n{given['model']} at {setup.config.imgsz}, batch {batch}, {describe_device(device)}")
         print(
             f"torch {torch.__version__}, {setup.state.precision}, compile {given['compile']}, {turns} turns of {steps}"

@@ -81,6 +81,8 @@ class C2f(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Features (batch, c_in, h, w) to (batch, c_out, h, w)."""
         parts = list(self.cv1(x).chunk(2, 1))
+        if x.device.type == "cuda":  # else each convolution that reads it makes a copy, forward and backward
+            parts[1] = parts[1].contiguous(memory_format=torch.channels_last)
         for bottleneck in self.m:
             parts.append(bottleneck(parts[-1]))
         out: Tensor = self.cv2(torch.cat(parts, 1))
