@@ -118,17 +118,19 @@ def _draw(
 ):
     canvas = tl.program_id(1)
     columns = tl.cdiv(width, WIDE)
-    row = tl.program_id(0) // columns * TALL + tl.arange(0, TALL)[:, None]
-    column = tl.program_id(0) % columns * WIDE + tl.arange(0, WIDE)[None, :]
+    first_row, first_column = tl.program_id(0) // columns * TALL, tl.program_id(0) % columns * WIDE
+    row, column = first_row + tl.arange(0, TALL)[:, None], first_column + tl.arange(0, WIDE)[None, :]
     inside = (row < height) & (column < width)
-    red, green, blue = _resample(pixels, inverses, limits, crops, canvas, layers, column, row, inside, LINES)
+    red, green, blue = _resample(
+        pixels, inverses, limits, crops, canvas, layers, first_column, first_row, column, row, inside, LINES
+    )
 
     place = _find(blended, partners, canvas)
     if place >= 0:
         share = tl.load(shares + place)
         there = batch + place
         other_red, other_green, other_blue = _resample(
-            pixels, inverses, limits, crops, there, layers, column, row, inside, LINES
+            pixels, inverses, limits, crops, there, layers, first_column, first_row, column, row, inside, LINES
         )
         red = _rounded(red * share + other_red * (1 - share))
         green = _rounded(green * share + other_green * (1 - share))
@@ -139,7 +141,7 @@ def _draw(
         seen = inside & _within(patches + 4 * place, column, row)
         there = batch + partners + place
         other_red, other_green, other_blue = _resample(
-            pixels, inverses, limits, crops, there, layers, column, row, seen, LINES
+            pixels, inverses, limits, crops, there, layers, first_column, first_row, column, row, seen, LINES
         )
         red = tl.where(seen, other_red, red)
         green = tl.where(seen, other_green, green)
@@ -183,29 +185,38 @@ def _within(rectangle, column, row):
 
 
 @triton.jit
-def _resample(pixels, inverses, limits, crops, canvas, layers, column, row, wanted, LINES: tl.constexpr):
+def _resample(
+    pixels, inverses, limits, crops, canvas, layers, first_column, first_row, column, row, wanted, LINES: tl.constexpr
+):
     """Whole levels of pixels of a canvas, neither blended nor coloured, float32: red, green, blue."""
     x = tl.zeros(wanted.shape, tl.float32)
     y = tl.zeros(wanted.shape, tl.float32)
     offset = tl.zeros(wanted.shape, tl.int32)
     stride = tl.zeros(wanted.shape, tl.int32)
     across, down = column.to(tl.float32), row.to(tl.float32)
+    first_x, last_x = first_column.to(tl.float32), (first_column + wanted.shape[1] - 1).to(tl.float32)
+    first_y, last_y = first_row.to(tl.float32), (first_row + wanted.shape[0] - 1).to(tl.float32)
     for layer in range(layers):
         index = canvas * layers + layer
         matrix, limit, crop = inverses + index * LINES * 3, limits + index * 4, crops + index * 4
-        u, v = _line(matrix, across, down), _line(matrix + 3, across, down)
-        here = wanted
-        if LINES == 3:
-            depth = _line(matrix + 6, across, down)
-            here = here & (depth > 0)  # nothing lies beyond the horizon
-            depth = tl.where(depth > 0, depth, 1.0)
-            u, v = tl.div_rn(u, depth), tl.div_rn(v, depth)
-        here = here & (u >= tl.load(limit)) & (u < tl.load(limit + 2))
-        here = here & (v >= tl.load(limit + 1)) & (v < tl.load(limit + 3))
-        x = tl.where(here, tl.minimum(tl.maximum(u, 0.0), tl.load(crop + 2).to(tl.float32)), x)
-        y = tl.where(here, tl.minimum(tl.maximum(v, 0.0), tl.load(crop + 3).to(tl.float32)), y)
-        offset = tl.where(here, tl.load(crop), offset)
-        stride = tl.where(here, tl.load(crop + 1), stride)
+        seen = LINES == 3
+        if LINES == 2:
+            seen = _reaches(matrix, first_x, last_x, first_y, last_y, tl.load(limit), tl.load(limit + 2))
+            seen = seen & _reaches(matrix + 3, first_x, last_x, first_y, last_y, tl.load(limit + 1), tl.load(limit + 3))
+        if seen:
+            u, v = _line(matrix, across, down), _line(matrix + 3, across, down)
+            here = wanted
+            if LINES == 3:
+                depth = _line(matrix + 6, across, down)
+                here = here & (depth > 0)  # nothing lies beyond the horizon
+                depth = tl.where(depth > 0, depth, 1.0)
+                u, v = tl.div_rn(u, depth), tl.div_rn(v, depth)
+            here = here & (u >= tl.load(limit)) & (u < tl.load(limit + 2))
+            here = here & (v >= tl.load(limit + 1)) & (v < tl.load(limit + 3))
+            x = tl.where(here, tl.minimum(tl.maximum(u, 0.0), tl.load(crop + 2).to(tl.float32)), x)
+            y = tl.where(here, tl.minimum(tl.maximum(v, 0.0), tl.load(crop + 3).to(tl.float32)), y)
+            offset = tl.where(here, tl.load(crop), offset)
+            stride = tl.where(here, tl.load(crop + 1), stride)
     left, upper = tl.floor(x), tl.floor(y)
     x, y = x - left, y - upper
     # Beyond the last column or row whatever lies there is taken, at no weight.
@@ -215,6 +226,19 @@ def _resample(pixels, inverses, limits, crops, canvas, layers, column, row, want
     green = _interpolate(above + 1, below + 1, x, y, wanted)
     blue = _interpolate(above + 2, below + 2, x, y, wanted)
     return red, green, blue
+
+
+@triton.jit
+def _reaches(matrix, first_x, last_x, first_y, last_y, low, high):
+    """Return whether a coordinate may lie within limits somewhere in a block of the canvas.
+
+    Sums and products are rounded in the order of their exact values, so the corners bound what `_line` gives between.
+    """
+    slope, rise, shift = tl.load(matrix), tl.load(matrix + 1), tl.load(matrix + 2)
+    one, other = slope * first_x, slope * last_x
+    first, last = rise * first_y + shift, rise * last_y + shift
+    least = tl.minimum(one, other) + tl.minimum(first, last)
+    return (tl.maximum(one, other) + tl.maximum(first, last) >= low) & (least < high)
 
 
 @triton.jit
