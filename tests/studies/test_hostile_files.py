@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import sqlite3
+import struct
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -16,13 +20,20 @@ from tests.studies.hostile import (
     in_sqlite,
     opened,
     url_of,
+    used,
 )
+from tests.studies.servers import postgresql
 
 from lehr.errors import InputError
 from lehr.search.definition import Definition
 from lehr.studies import journal as journals
+from lehr.studies.storage import _may_pass
 
 optuna = pytest.importorskip("optuna")
+StorageInternalError = optuna.exceptions.StorageInternalError
+sqlalchemy = pytest.importorskip("sqlalchemy")
+pg8000 = pytest.importorskip("pg8000")
+pymysql = pytest.importorskip("pymysql")
 
 HUGE = b"1" * 6000
 SQLITE: dict[str, Callable[[Path], None]] = {
@@ -68,8 +79,18 @@ SQLITE: dict[str, Callable[[Path], None]] = {
     "no column": in_sqlite("ALTER TABLE trial_user_attributes DROP COLUMN value_json"),
     "half of it": lambda folder: os.truncate(folder / "study.db", 20_000),
     "its middle": lambda folder: overwrite(folder / "study.db", 4000, os.urandom(60_000)),
+    "every number the same": in_sqlite("UPDATE trials SET number = 0"),
+    "no trial": in_sqlite("DELETE FROM trials"),
+    "two studies of a name": in_sqlite(
+        "DROP INDEX ix_studies_study_name", "INSERT INTO studies (study_name) SELECT study_name FROM studies"
+    ),
+    "trials of another study": in_sqlite("UPDATE trials SET study_id = 77"),
     "junk": lambda folder: overwrite(folder / "study.db", 0, b"x" * 50_000),
 }
+
+
+MAY_PASS = ("no table", "every number the same", "no trial", "two studies of a name", "trials of another study")
+"""Changes after which a study may be used: what is missing is made again."""
 
 
 def overwrite(path: Path, start: int, data: bytes) -> None:
@@ -89,7 +110,7 @@ def database(tmp_path_factory: pytest.TempPathFactory) -> bytes:
 def test_a_database_that_somebody_has_changed(case: str, database: bytes, tmp_path: Path) -> None:
     (tmp_path / "study.db").write_bytes(database)
     SQLITE[case](tmp_path)
-    ends_well(url_of("sqlite", tmp_path), must_fail=case != "no table")  # which is made again, empty
+    ends_well(url_of("sqlite", tmp_path), must_fail=case not in MAY_PASS)
 
 
 VALUE = b'{"op_code": 5, "worker_id": "x", "trial_id": 1, "param_name": "evil", "param_value_internal": 1, '
@@ -222,3 +243,81 @@ def test_a_study_of_another_program_is_refused_whatever_it_holds(tmp_path: Path)
     with pytest.raises(InputError, match=r"study\.db"):
         opened(url, Definition("evolve", {}, "", {}))
     assert json.dumps(study.user_attrs) == "{}"
+
+
+def deleting_journal(database: Path, victim: Path) -> bytes:
+    """A rollback journal that restores nothing, and ends with a file that SQLite removes then."""
+    content, magic, name = database.read_bytes(), bytes.fromhex("d9d505f920a163d7"), str(victim).encode()
+    page = struct.unpack(">H", content[16:18])[0]
+    head = (magic + struct.pack(">IIIII", 0, 1, len(content) // page, 512, page)).ljust(512, b"\0")
+    return head + struct.pack(">I", 2**30 // page + 1) + name + struct.pack(">II", len(name), sum(name)) + magic
+
+
+def test_a_journal_of_sqlite_removes_no_file_elsewhere(database: bytes, tmp_path: Path) -> None:
+    folder, victim = tmp_path / "study", tmp_path / "precious"
+    folder.mkdir()
+    (folder / "study.db").write_bytes(database)
+    victim.write_text("mine")
+    attack = deleting_journal(folder / "study.db", victim)
+    (folder / "study.db-journal").write_bytes(attack)
+    assert "removed" in ends_well(url_of("sqlite", folder), must_fail=True) and victim.exists()
+    bare = sqlite3.connect(folder / "study.db")  # the attack itself is sound
+    bare.execute("SELECT count(*) FROM trials").fetchall()
+    bare.close()
+    if victim.exists():
+        pytest.skip("this SQLite removes no file")
+
+
+def test_what_a_killed_process_left_is_restored(database: bytes, tmp_path: Path) -> None:
+    (tmp_path / "study.db").write_bytes(database)
+    code = (
+        "import os, sqlite3, sys; c = sqlite3.connect(sys.argv[1], isolation_level=None);"
+        "c.execute('PRAGMA cache_size=1');"
+        "c.execute('BEGIN IMMEDIATE'); c.execute('UPDATE trial_user_attributes SET value_json = hex(zeroblob(9000))');"
+        "os._exit(0)"
+    )
+    subprocess.run([sys.executable, "-c", code, str(tmp_path / "study.db")], check=True)
+    assert (tmp_path / "study.db-journal").stat().st_size > 0
+    assert ends_well(url_of("sqlite", tmp_path)) == ""
+
+
+@pytest.mark.parametrize(
+    ("error", "passes"),
+    [
+        (pg8000.DatabaseError({"C": "57P01", "M": "terminating connection"}), True),
+        (pg8000.InterfaceError("network error"), True),
+        (pg8000.DatabaseError({"C": "42703", "M": "column does not exist"}), False),
+        (pg8000.DatabaseError({"C": "22P02", "M": "invalid input"}), False),
+        (pymysql.err.OperationalError(2013, "lost connection"), True),
+        (pymysql.err.ProgrammingError(1146, "no such table"), False),
+        (OSError(111, "refused"), True),
+        (StorageInternalError("away"), True),
+    ],
+    ids=repr,
+)
+def test_a_server_is_waited_for_where_it_is_away_and_not_where_its_tables_are_none(
+    error: Exception, passes: bool
+) -> None:
+    wrapped = StorageInternalError("in Optuna's words")
+    wrapped.__cause__ = error
+    assert _may_pass(wrapped) == passes
+
+
+def test_a_server_that_somebody_has_changed_ends_in_one_message_without_waiting() -> None:
+    with postgresql() as server:
+        begun(server.url)
+        engine = sqlalchemy.create_engine(server.url.replace("postgresql:", "postgresql+pg8000:"))
+        for statement, back in (
+            ("UPDATE trial_user_attributes SET value_json = '['", "DELETE FROM trial_user_attributes"),
+            ("ALTER TABLE trial_params DROP COLUMN distribution_json", ""),
+        ):
+            with engine.begin() as connection:
+                connection.execute(sqlalchemy.text(statement))
+            began = time.monotonic()
+            with pytest.raises(InputError, match=r"postgresql\+pg8000://lehr:\*\*\*@127") as error:
+                used(server.url)
+            assert time.monotonic() - began < 5 and "\n" not in str(error.value)
+            if back:
+                with engine.begin() as connection:
+                    connection.execute(sqlalchemy.text(back))
+        engine.dispose()

@@ -23,7 +23,7 @@ from optuna.storages.journal import BaseJournalBackend
 from lehr.runtime.reading import GIB, MIB, open_append, open_file
 from lehr.studies.contents import DamagedStudy, read_json
 
-MAX_JOURNAL, MAX_LINE = 4 * GIB, 4 * MIB
+MAX_JOURNAL, MAX_LINE = GIB, MIB
 """Bytes of a journal, and of a line in it."""
 GRACE = 30.0
 """Seconds after which a lock that is always the same one is taken for a dead process's."""

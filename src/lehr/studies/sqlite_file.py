@@ -6,6 +6,7 @@ A study has none of them. A value in it may also be as long as the memory.
 
 from __future__ import annotations
 
+import os
 import re
 import sqlite3
 from collections.abc import Callable
@@ -16,9 +17,11 @@ from lehr.studies.contents import DamagedStudy
 
 LOCKED = 60.0
 """Seconds that a file is waited for while another process writes it."""
-MAX_DATABASE, MAX_VALUE = 4 * GIB, 4 * MIB
+MAX_DATABASE, MAX_VALUE = GIB, MIB
 """Bytes of a file, and of a value in it."""
 MAX_TABLES = 200
+JOURNAL_MAGIC = bytes.fromhex("d9d505f920a163d7")
+"""End of a journal of several databases; https://www.sqlite.org/fileformat2.html, "the rollback journal"."""
 SIDE_FILES = ("-journal", "-wal", "-shm")
 """Ends of the names of files that SQLite keeps beside a database."""
 AGAIN = frozenset(
@@ -49,6 +52,7 @@ def connector(path: Path) -> Callable[[], sqlite3.Connection]:
         for each in (path, *(path.with_name(path.name + end) for end in SIDE_FILES)):
             if each.is_symlink() or each.exists():
                 open_file(each, MAX_DATABASE, links=False).close()
+        _require_own_journal(path.with_name(path.name + SIDE_FILES[0]))
         connection = sqlite3.connect(path, timeout=LOCKED, isolation_level=None, check_same_thread=False)
         try:
             connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, MAX_VALUE)
@@ -64,15 +68,27 @@ def connector(path: Path) -> Callable[[], sqlite3.Connection]:
     return connect
 
 
-def may_pass(error: BaseException) -> bool:
-    """Return whether what SQLite could not do may be done later; True of errors that are not SQLite's."""
-    cause: BaseException | None = error
-    while cause is not None:
-        said = getattr(cause, "orig", None) or cause
-        if isinstance(said, sqlite3.Error):
-            return getattr(said, "sqlite_errorcode", 0) & 0xFF in AGAIN
-        cause = cause.__cause__
-    return True
+def may_pass(error: sqlite3.Error) -> bool:
+    """Return whether what SQLite could not do may be done later."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF in AGAIN
+
+
+def _require_own_journal(path: Path) -> None:
+    """Check that the journal from which SQLite restores a database names no other file.
+
+    The journal of a transaction over several databases ends with the name of a file that SQLite removes once all of
+    them are restored, wherever it is. A study is one database.
+
+    Raises:
+        DamagedStudy: it names one.
+    """
+    try:
+        with open_file(path, MAX_DATABASE, links=False) as file:
+            file.seek(max(0, os.fstat(file.fileno()).st_size - len(JOURNAL_MAGIC)))
+            if file.read(len(JOURNAL_MAGIC)) == JOURNAL_MAGIC:
+                raise DamagedStudy(f"{path.name} beside it names a file to be removed, which no study does")
+    except FileNotFoundError:
+        return
 
 
 def _require_passive(connection: sqlite3.Connection) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import logging
+import sqlite3
 import time
 import warnings
 from collections.abc import Callable
@@ -29,6 +30,10 @@ if TYPE_CHECKING:
 
 DRIVERS = {"postgresql": ("postgresql+pg8000", "pg8000", "postgresql"), "mysql": ("mysql+pymysql", "pymysql", "mysql")}
 """By kind of server: what its URLs mean, the package that speaks to it, and the extra that installs it."""
+PG_CONTENT = frozenset(("22", "42"))
+"""Classes of PostgreSQL's errors about values and about tables (its documentation, appendix "Error Codes")."""
+MYSQL_CONTENT = frozenset((1054, 1064, 1146, 1264, 1292, 1366, 1406))
+"""MySQL's errors about values and tables."""
 PAUSES = (0.2, 0.5, 1.0, 2.0, 4.0)
 """Seconds between tries to reach a database again; the last one repeats."""
 REMEDY = "Whoever can write there may have changed it. Choose another --name or --storage."
@@ -146,7 +151,7 @@ def _again(method: Callable[..., Any], storage: RDBStorage, url: str, patience: 
             except IntegrityError:  # what was asked for is wrong, or another process was quicker
                 raise
             except (DBAPIError, StorageInternalError, OSError) as error:
-                if not may_pass(error):
+                if not _may_pass(error):
                     raise placed(DamagedStudy(f"it cannot be read ({_reason(error, url)})"), where) from None
                 waited = time.monotonic() - began
                 if waited > patience:
@@ -220,6 +225,26 @@ def placed(error: LehrError, where: str) -> LehrError:
     if type(error) is not DamagedStudy or error.placed:
         return error
     return DamagedStudy(f"--storage {where}: {error}, so it is damaged or no study of Lehr. {REMEDY}", placed=True)
+
+
+def _may_pass(error: BaseException) -> bool:
+    """Return whether what a database could not do may be done later: it is away, and its content is not to blame."""
+    from sqlalchemy.exc import MultipleResultsFound, NoResultFound
+
+    cause: BaseException | None = error
+    while cause is not None:
+        said = getattr(cause, "orig", None) or cause
+        given = said.args[0] if said.args else None
+        if isinstance(said, sqlite3.Error):
+            return may_pass(said)
+        if isinstance(given, dict) and str(given.get("C", ""))[:2] in PG_CONTENT:
+            return False
+        if isinstance(given, int) and given in MYSQL_CONTENT:
+            return False
+        if isinstance(cause, MultipleResultsFound | NoResultFound):
+            return False
+        cause = cause.__cause__
+    return True
 
 
 class StorageLost(LehrError):
