@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import pytest
@@ -175,3 +175,15 @@ def test_objects_are_padded_to_few_counts() -> None:
     assert all(padded >= number for number, padded in enumerate(counts, 1)) and counts == sorted(counts)
     assert len(set(counts)) <= 24
     assert all(padded <= max(16, 1.25 * number + 16) for number, padded in enumerate(counts, 1))
+
+
+@pytest.mark.parametrize(("free", "fits"), [(7, False), (8, True)])
+def test_twice_the_memory_of_a_step_must_be_free(free: int, fits: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    gib = 2**30
+    known = {"memory_allocated": 2, "max_memory_allocated": 7, "memory_reserved": 4}  # a step takes 5; 2 lie idle
+    for name, value in known.items():
+        monkeypatch.setattr(torch.cuda, name, lambda _, value=value: value * gib)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (free * gib, 80 * gib))
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda _: None)
+    graphs = StepGraphs(lambda _: torch.zeros(1), nn.Linear(1, 1), 2, torch.device("cuda"), nullcontext, print)
+    assert graphs._has_room() == fits

@@ -106,6 +106,8 @@ class StepGraphs:
         shape = (tuple(batch.images.shape), padded_count(batch.boxes.shape[1]))
         captured = self._graphs.get(shape)
         if captured is None:
+            if not self._seen and self._device.type == "cuda":
+                torch.cuda.reset_peak_memory_stats(self._device)  # what was tried out before may have taken more
             self._seen[shape] = self._seen.get(shape, 0) + 1
             if self._seen[shape] <= WARM_STEPS or len(self._graphs) >= MAX_GRAPHS:
                 return None
