@@ -137,3 +137,15 @@ def test_a_file_that_is_opened_never_becomes_the_error_output(tmp_path: Path) ->
     done = subprocess.run(["bash", "-c", line], cwd=tmp_path, env={**os.environ, "PROGRAM": program}, timeout=60)
     written = (tmp_path / "last.ckpt").read_text()
     assert done.returncode == 0 and int(written) > 2  # a number, without the warnings
+
+
+def test_warnings_of_libraries_act_on_no_terminal() -> None:
+    code = (
+        "import logging, warnings\nfrom lehr.runtime.standard_streams import safe_streams\n"
+        "evil = 'a\\x1b[2J\\x9b\\nlehr: all is well'\nbefore = warnings.formatwarning\n"
+        "with safe_streams():\n    warnings.warn(evil)\n    logging.getLogger('library').warning(evil)\n"
+        "assert warnings.formatwarning is before and logging.lastResort.formatter is None\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stderr.count(r"a\x1b[2J\x9b") == 2 and "\x1b" not in done.stderr
+    assert done.stderr.count("\n      lehr: all is well") == 2 and "\nlehr: " not in done.stderr

@@ -31,7 +31,7 @@ def ablate(
     dry_run:
         List the runs and say about how long they would take, from one epoch that is trained, and stop.
     """
-    from lehr.cli.output import speaker
+    from lehr.cli.output import show, speaker
     from lehr.preview import describe_without_effect
     from lehr.report.effects_table import answers, effects_text
     from lehr.runtime.console import duration
@@ -43,16 +43,16 @@ def ablate(
     for note in (*settings.notes, *describe_without_effect(search.run), *search.faults, *search.notes):
         say(note)
     if dry_run:
-        say(describe_switches(search.ablation))
-        say(describe_runs(search))
+        show(describe_switches(search.ablation))
+        show(describe_runs(search))
         say("One epoch is trained to estimate the time ...")
         say(f"About {duration(search.seconds())} here.")
         return
     done = search.run_study(verbose=not quiet)
     found = search.effects(done.records)
     shown = {metric: found[metric] for metric in ("fitness", "map50", "map", "seconds", "memory")}
-    say("\n" + effects_text(shown))
-    say("\n" + "\n".join(answers(found, "fitness")))
+    show("\n" + effects_text(shown))
+    show("\n" + "\n".join(answers(found, "fitness")))
     needed = search.needed(done.records)
     if needed:
         say("Seeds that show a difference of fitness: " + ", ".join(f"{size:g}: {count}" for size, count in needed))

@@ -53,7 +53,7 @@ def anchors(
     json:
         Write the figures to this file.
     """
-    from lehr.cli.output import check_output, report_rounding, say, write_json
+    from lehr.cli.output import check_output, report_rounding, say, show, write_json
     from lehr.data.load import load_dataset, require_split
     from lehr.models.family import known_case
     from lehr.models.scale import rounded_size
@@ -68,14 +68,14 @@ def anchors(
     before = measure(used, sizes, anchor_t)
     name = weights or model
     say(f"{name} on {data} at {side} pixels: {len(sizes)} objects, threshold {anchor_t:g}")
-    say(_text("anchors", used, before))
+    show(_text("anchors", used, before))
     result = _as_dict(used, before)
     better = None
     if fit:
         found = autoanchor(used, sizes, anchor_t, seed=seed, always=True)
         if found.changed:
             better = found.anchors
-            say(_text("fitted", better, found.after))
+            show(_text("fitted", better, found.after))
         else:
             say("No better anchors found: these stay.")
         result["fitted"] = _as_dict(found.anchors, found.after)

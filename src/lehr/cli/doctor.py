@@ -32,14 +32,14 @@ def doctor(
     json:
         Write all findings to this file.
     """
-    from lehr.cli.output import check_output, say, write_json
+    from lehr.cli.output import check_output, show, write_json
     from lehr.doctor.examine import examine
     from lehr.doctor.report import as_dict, text
     from lehr.doctor.verdict import problems
 
     check_output(json, "--json")
-    found = examine(device, data, project, say)
-    say(text(found))
+    found = examine(device, data, project, show)
+    show(text(found))
     if json is not None:
         write_json(json, as_dict(found))
     return 1 if problems(found) else 0

@@ -30,7 +30,7 @@ def evolve(
     dry_run:
         Say what would be varied and about how long it would take, from one epoch that is trained, and stop.
     """
-    from lehr.cli.output import speaker
+    from lehr.cli.output import show, speaker
     from lehr.preview import describe_without_effect
     from lehr.runtime.console import duration
     from lehr.studies.dry_run import describe_space
@@ -44,7 +44,7 @@ def evolve(
     for note in notes:
         say(note)
     if dry_run:
-        say(describe_space(search.evolution.space))
+        show(describe_space(search.evolution.space))
         say(
             f"{evolution.trials} trials of {settings.epochs} epochs: the first with the values of now, the others by "
             f"--sampler {evolution.sampler}, pruned by --pruner {evolution.pruner}. One epoch is trained to estimate "
@@ -58,7 +58,7 @@ def evolve(
         say("No trial has finished yet." if not done.ended else "No trial has finished.")
         return
     before = f", {first.fitness:.4f} with the values of before" if first.fitness is not None else ""
-    say(
+    show(
         f"\n{'Ended' if done.ended else 'The time is over; the same command goes on'}. Best fitness {best.fitness:.4f} "
         f"(trial {best.slot}){before}.\n"
         f"  {command(search, done.folder / EVOLVED)}\n"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from lehr.augment.augmentation import find_augmentation, is_code, probabilities
 from lehr.config import TrainConfig
 from lehr.preview import describe_without_effect, preview
+from lehr.runtime.plain_text import one_line
 from lehr.technique import State, Technique
 from lehr.techniques.catalog import techniques
 
@@ -25,7 +26,7 @@ def explanation(config: TrainConfig) -> str:
     on += _of_packages(config)
     off = [_line_off(technique, state) for technique, state in states if not state.on]
     notes = (*config.notes, *run.plan.notes, *describe_without_effect(run))
-    return "\n".join([head, *notes, "", "On:", *on, "", "Off:", *off])
+    return "\n".join(map(one_line, [head, *notes, "", "On:", *on, "", "Off:", *off]))
 
 
 def _lines(technique: Technique, state: State) -> list[str]:

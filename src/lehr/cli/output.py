@@ -9,12 +9,20 @@ from typing import Any
 
 from lehr.errors import InputError
 from lehr.runtime.atomic_write import atomic_file
-from lehr.runtime.plain_text import as_json, printable
+from lehr.runtime.plain_text import as_json, one_line, printable
 from lehr.runtime.standard_streams import SafeStream
 
 
-def say(text: str) -> None:
-    """Print lines on the standard output, control characters as escapes; what cannot be printed ends nothing."""
+def say(line: str) -> None:
+    """Print a line on the standard output, line breaks and control characters in it as escapes.
+
+    One that cannot be printed ends nothing.
+    """
+    show(one_line(line))
+
+
+def show(text: str) -> None:
+    """Print a text of several lines, control characters as escapes; names of others in it have their line breaks so."""
     output = SafeStream("stdout")
     output.write(printable(text) + "\n")
     output.flush()

@@ -42,7 +42,7 @@ def schedule(
     classes:
         Number of classes (unset: those of --data).
     """
-    from lehr.cli.output import check_output, say
+    from lehr.cli.output import check_output, say, show
     from lehr.preview import preview
     from lehr.techniques.plan import write_csv
     from lehr.techniques.schedule import schedule_name
@@ -59,11 +59,11 @@ def schedule(
         say(note)
     for number, (name, plan) in enumerate(plans.items()):
         choice = plan.optimizer
-        say(
+        show(
             f"{'' if number == 0 else chr(10)}{name}: {plan.epochs} epochs of {plan.batches} batches of "
             f"{plan.batch}, {plan.steps} steps; {choice.name}, lr0 {choice.lr0:g}, warmup {plan.warmup} steps"
         )
-        say(plan.table())
+        show(plan.table())
         for note in plan.notes:
             say(note)
     if csv is not None:

@@ -43,7 +43,7 @@ def train(
     explain:
         List the techniques with their values and reasons, and do not train.
     """
-    from lehr.cli.output import say
+    from lehr.cli.output import show
 
     if resume is not None:
         if run.config is not None or run.hyp is not None or explain:
@@ -55,21 +55,22 @@ def train(
     if explain:
         from lehr.cli.explanation import explanation
 
-        say(explanation(settings))
+        show(explanation(settings))
         return
 
     from lehr.runtime.malloc import tune_malloc
 
     tune_malloc()
     from lehr.engine.run import train as train_detector
+    from lehr.runtime.plain_text import one_line
 
     best = train_detector(settings, verbose=not quiet).best
     if quiet or world().rank > 0:  # of several, started by torchrun
         return
-    say(
+    show(
         f"\nNext, try:\n"
-        f"  lehr val --weights {best} --data {settings.data.data} --imgsz {settings.imgsz}\n"
-        f"  lehr predict --weights {best} SOURCE      your own images, folders or globs\n"
+        f"  lehr val --weights {one_line(str(best))} --data {one_line(settings.data.data)} --imgsz {settings.imgsz}\n"
+        f"  lehr predict --weights {one_line(str(best))} SOURCE      your own images, folders or globs\n"
         f"  lehr train --data YOUR.yaml                your own data; `lehr data check YOUR.yaml` first"
     )
 

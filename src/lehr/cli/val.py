@@ -79,7 +79,8 @@ def val(
     say(f"{weights} on {data}, {split}: {metrics.images} images, {metrics.instances} instances")
     for note in evaluation.notes:
         say(note)
-    say(class_table(metrics))
+    for line in class_table(metrics).split("\n"):
+        say(line)
     if metrics.instances:
         say(f"P, R and F1 at confidence {metrics.confidence:.3f}, IoU 0.5.")
     say(describe_false_positives(metrics))

@@ -182,7 +182,9 @@ def _cached_file(store: ImageStore, say: Callable[[str], None]) -> Path:
     digest = hashlib.blake2b(f"decoding {VERSION}\n".encode(), digest_size=12)
     for sample in store.samples:
         stat = sample.path.stat()
-        digest.update(f"{sample.path.resolve()}|{stat.st_size}|{stat.st_mtime_ns}|{store.imgsz}\n".encode())
+        digest.update(
+            f"{sample.path.resolve()}|{stat.st_size}|{stat.st_mtime_ns}|{store.imgsz}\n".encode(errors="surrogatepass")
+        )
     path = make_cache_folder("images") / f"{digest.hexdigest()}.pixels"
     try:
         if not is_own_file(path) or path.stat().st_size != store.nbytes:

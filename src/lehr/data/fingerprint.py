@@ -23,7 +23,11 @@ def fingerprint(names: Sequence[str], *splits: Sequence[Sample]) -> str:
     for samples in splits:
         digest.update(f"{len(samples)} images\n".encode())
         for sample in samples:
-            digest.update(f"{sample.path.name} {sample.width} {sample.height} {len(sample.boxes)}\n".encode())
+            digest.update(
+                f"{sample.path.name} {sample.width} {sample.height} {len(sample.boxes)}\n".encode(
+                    errors="surrogatepass"
+                )
+            )
             digest.update(np.ascontiguousarray(sample.boxes).tobytes())
             digest.update(np.ascontiguousarray(sample.classes).tobytes())
     return digest.hexdigest()

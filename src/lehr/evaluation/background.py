@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from lehr.errors import InputError
 from lehr.evaluation.metrics import Metrics
+from lehr.runtime.plain_text import one_line
 from lehr.sample import Sample
 
 
@@ -63,7 +64,7 @@ def describe_false_positives(metrics: Metrics) -> str:
     if not total:
         return f"No false positive at confidence {metrics.confidence:.3f}."
     most = sorted(metrics.classes.items(), key=lambda item: -(item[1].false_positives or 0))
-    named = ", ".join(f"{each.false_positives} {name}" for name, each in most[:3] if each.false_positives)
+    named = ", ".join(f"{each.false_positives} {one_line(name)}" for name, each in most[:3] if each.false_positives)
     more = ", ..." if sum(bool(each.false_positives) for _, each in most) > 3 else ""
     return (
         f"False positives at confidence {metrics.confidence:.3f}: {total} ({named}{more}), in {images} of "

@@ -20,6 +20,7 @@ from hotcoco import COCO, COCOeval
 from numpy.typing import NDArray
 
 from lehr.evaluation.ground_truth import ground_truth
+from lehr.runtime.plain_text import one_line
 from lehr.sample import Sample
 
 CONFIDENCES = np.linspace(0, 1, 1001)
@@ -225,7 +226,7 @@ def _by_class(
 def _as_coco(samples: Sequence[Sample], names: Sequence[str], detections: NDArray[np.float64]) -> tuple[COCO, COCO]:
     """Truth and detections in the evaluator's form; image and class numbers from 1."""
     images = [{"id": i, "width": sample.width, "height": sample.height} for i, sample in enumerate(samples, 1)]
-    categories = [{"id": i, "name": name} for i, name in enumerate(names, 1)]
+    categories = [{"id": i, "name": one_line(name)} for i, name in enumerate(names, 1)]  # which takes no half letters
     known = ground_truth(samples, detections)
     truth = COCO.from_arrays(
         images,

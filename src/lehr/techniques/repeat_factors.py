@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from lehr.runtime.plain_text import one_line
 from lehr.sample import Sample
 from lehr.technique import NoEffect, Run, Section, State, Switch, Technique, once_a_split, training_samples
 
@@ -75,7 +76,7 @@ def why_no_repeats(samples: Sequence[Sample], names: Sequence[str], threshold: f
     rarest = min(present.tolist(), key=lambda index: frequencies[index])
     if frequencies[rarest] < threshold:
         return None
-    return f"the rarest class, {names[rarest]}, in {frequencies[rarest]:.3g} of the images, is not below it"
+    return f"the rarest class, {one_line(names[rarest])}, in {frequencies[rarest]:.3g} of the images, is not below it"
 
 
 def _without_effect(run: Run) -> dict[str, NoEffect]:
