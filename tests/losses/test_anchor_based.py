@@ -175,7 +175,7 @@ def test_a_single_class_needs_no_class_loss() -> None:
 def test_an_object_goes_to_its_cell_and_the_two_nearest_neighbours() -> None:
     boxes = torch.tensor([[[30.0, 28.0, 38.0, 40.0]]])  # centre (34, 34): cell (4, 4), nearer to the left and above
     anchors = torch.tensor([[[8.0, 12.0]]])
-    ((rows, valid),) = match(boxes, torch.zeros(1, 1, dtype=torch.int64), anchors, [(8, 8)], [8])
+    (rows,), (valid,) = match(boxes, torch.zeros(1, 1, dtype=torch.int64), anchors, [(8, 8)], [8])
     cells = {(int(row) % 8, int(row) // 8) for row in rows[valid]}
     assert cells == {(4, 4), (3, 4), (4, 3)}
 
@@ -183,7 +183,7 @@ def test_an_object_goes_to_its_cell_and_the_two_nearest_neighbours() -> None:
 def test_an_object_at_the_edge_keeps_to_the_grid_and_an_unlike_one_is_not_matched() -> None:
     classes = torch.zeros(1, 2, dtype=torch.int64)
     boxes = torch.tensor([[[0.0, 0.0, 4.0, 6.0], [0.0, 0.0, 64.0, 2.0]]])
-    ((rows, valid),) = match(boxes, classes, torch.tensor([[[5.0, 5.0]]]), [(8, 8)], [8])
+    (rows,), (valid,) = match(boxes, classes, torch.tensor([[[5.0, 5.0]]]), [(8, 8)], [8])
     assert {int(row) for row in rows[valid]} == {0}
     assert not valid[0, 1].any()
 

@@ -250,8 +250,9 @@ def anchor_matching() -> None:
     classes = torch.zeros(1, len(boxes), dtype=torch.int64)
     figure, axes = new_figure(1, 3, width=9, height=3.2)
     first = 0
-    levels = zip(axes, match(padded, classes, anchors, grids, (8, 16, 32)), grids, (8, 16, 32), strict=True)
-    for axis, (rows, valid), (height, width), stride in levels:
+    matches = match(padded, classes, anchors, grids, (8, 16, 32))
+    levels = zip(axes, *matches, grids, (8, 16, 32), strict=True)
+    for axis, rows, valid, (height, width), stride in levels:
         show(
             axis,
             image,

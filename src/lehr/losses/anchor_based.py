@@ -94,8 +94,8 @@ class AnchorBasedLoss(Loss):
         logits = prediction.logits.float() if picks else prediction.logits
         batch, rows, _ = logits.shape
         target = torch.zeros((batch, rows), device=logits.device)
-        matches = match(boxes, classes, prediction.anchors, prediction.grids, STRIDES, self.anchor_t)
-        box, cls, matched = self._matched(prediction, logits, boxes, classes, matches, target)
+        matched_rows, valid = match(boxes, classes, prediction.anchors, prediction.grids, STRIDES, self.anchor_t)
+        box, cls, matched = self._matched(prediction, logits, boxes, classes, matched_rows, valid, target)
         obj = binary_loss(logits[..., OBJECTNESS].float(), target, self.obj_pw, self.factor)
         cells = [prediction.anchors.shape[1] * height * width for height, width in prediction.grids]
         levels = zip(LEVEL_WEIGHTS, torch.split(obj, cells, 1), strict=True)
@@ -117,7 +117,8 @@ class AnchorBasedLoss(Loss):
         logits: Tensor,
         boxes: Tensor,
         classes: Tensor,
-        matches: Sequence[tuple[Tensor, Tensor]],
+        rows: Tensor,
+        valid: Tensor,
         target: Tensor,
     ) -> tuple[Sequence[Tensor], Sequence[Tensor], Sequence[Tensor]]:
         """Sums of the box and of the class loss of each level's matches, and their counts.
@@ -127,16 +128,17 @@ class AnchorBasedLoss(Loss):
         On a CPU the matches are picked out, level by level; elsewhere all pairs of all levels are computed at once, and
         those that do not match weigh nothing, so that no shape depends on the data.
         """
+        levels = len(rows)
         if not boxes.shape[1]:
             nothing, none = logits.float().sum() * 0, target.new_zeros(())
-            return [nothing] * len(matches), [nothing] * len(matches), [none] * len(matches)
+            return [nothing] * levels, [nothing] * levels, [none] * levels
         if supports_dynamic_shapes(logits.device):
-            found = [self._pairs(prediction, logits, boxes, classes, *of_level, target) for of_level in matches]
+            each = zip(rows, valid, strict=True)
+            found = [self._pairs(prediction, logits, boxes, classes, *level, target) for level in each]
             box, cls, weight = zip(*found, strict=True)
-            return tuple(tuple(each.sum() for each in losses) for losses in (box, cls, weight))  # type: ignore[return-value]
-        rows, valid = (torch.stack(each) for each in zip(*matches, strict=True))
+            return [b.sum() for b in box], [c.sum() for c in cls], [w.sum() for w in weight]
         losses = self._pairs(prediction, logits, boxes, classes, rows, valid, target)
-        box, cls, weight = (each.view(len(matches), -1).sum(1).unbind() for each in losses)
+        box, cls, weight = (loss.view(levels, -1).sum(1).unbind() for loss in losses)
         return box, cls, weight
 
     def _pairs(

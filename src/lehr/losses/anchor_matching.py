@@ -5,16 +5,18 @@
 2. It is assigned to the cell that holds its centre, and to the nearest neighbour along x and along y, so that three
    cells learn from it; neighbours outside the grid are left out.
 
-Shapes are fixed: (batch, objects, anchors a level, 5 cells) a level, with a mask.
+Shapes are fixed: (levels, batch, objects, anchors a level, 5 cells), with a mask.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import accumulate
 
 import torch
 from torch import Tensor
 
+from lehr.models.grid_cache import kept_on_cuda
 from lehr.technique import Section, State, Technique
 
 CELL_OFFSETS = ((0.0, 0.0), (0.5, 0.0), (0.0, 0.5), (-0.5, 0.0), (0.0, -0.5))
@@ -29,8 +31,8 @@ def match(
     grids: Sequence[tuple[int, int]],
     strides: Sequence[int],
     anchor_t: float = 4.0,
-) -> list[tuple[Tensor, Tensor]]:
-    """The rows that answer for each object, level by level.
+) -> tuple[Tensor, Tensor]:
+    """The rows that answer for each object, of all levels at once.
 
     Args:
         boxes: (batch, objects, 4) xyxy, pixels.
@@ -41,24 +43,38 @@ def match(
         anchor_t: largest ratio of a matching object's and anchor's sides.
 
     Returns:
-        For each level rows int64 (batch, objects, anchors a level, 5), counted over all levels in the order level,
-        anchor, cell row, cell column, and whether each counts, bool of the same shape.
+        Rows int64 (levels, batch, objects, anchors a level, 5), counted over all levels in the order level, anchor,
+        cell row, cell column, and whether each counts, bool of the same shape.
     """
+    a_level = anchors.shape[1]
+    stride, width, height, first = _levels(grids, strides, a_level, boxes.device)  # (levels, 1, 1) each
     sizes = boxes[..., 2:] - boxes[..., :2]
-    centres = (boxes[..., :2] + boxes[..., 2:]) / 2
-    matches, first = [], 0
-    for level_anchors, (height, width), stride in zip(anchors, grids, strides, strict=True):
-        fits = shape_ratio(sizes.unsqueeze(2), level_anchors) < anchor_t  # (batch, objects, anchors)
-        fits &= (classes >= 0).unsqueeze(-1)
-        centre = centres / stride  # cells
-        near = _near(centre, width, height)  # (batch, objects, 5)
-        column = torch.stack([centre[..., 0] - dx for dx, _ in CELL_OFFSETS], -1).long().clamp(0, width - 1)
-        line = torch.stack([centre[..., 1] - dy for _, dy in CELL_OFFSETS], -1).long().clamp(0, height - 1)
-        anchor_offset = torch.arange(len(level_anchors), device=boxes.device).view(-1, 1) * (height * width)
-        rows = first + anchor_offset + (line * width + column).unsqueeze(2)
-        matches.append((rows, fits.unsqueeze(-1) & near.unsqueeze(2)))
-        first += len(level_anchors) * height * width
-    return matches
+    fits = shape_ratio(sizes.unsqueeze(2), anchors.view(-1, 1, 1, a_level, 2)) < anchor_t
+    fits = fits & (classes >= 0).unsqueeze(-1)  # (levels, batch, objects, anchors)
+    centre = (boxes[..., :2] + boxes[..., 2:]) / 2 / stride.unsqueeze(-1)  # (levels, batch, objects, 2), cells
+    near = _near(centre, width, height)  # (levels, batch, objects, 5)
+    column = torch.stack([centre[..., 0] - dx for dx, _ in CELL_OFFSETS], -1).long().clamp(min=0)
+    line = torch.stack([centre[..., 1] - dy for _, dy in CELL_OFFSETS], -1).long().clamp(min=0)
+    cells = (column.minimum((width - 1).unsqueeze(-1)), line.minimum((height - 1).unsqueeze(-1)))
+    cell = cells[1] * width.unsqueeze(-1) + cells[0]
+    anchor_offset = torch.arange(a_level, device=boxes.device) * (height * width)  # (levels, 1, anchors)
+    rows = (first + anchor_offset)[:, None, :, :, None] + cell.unsqueeze(3)
+    return rows, fits.unsqueeze(-1) & near.unsqueeze(3)
+
+
+def _levels(
+    grids: Sequence[tuple[int, int]], strides: Sequence[int], a_level: int, device: torch.device
+) -> tuple[Tensor, ...]:
+    """Stride, width, height and first row of each level, int64 (levels, 1, 1) each."""
+
+    def make() -> tuple[Tensor, ...]:
+        counts = [a_level * height * width for height, width in grids]
+        columns = (strides, [width for _, width in grids], [height for height, _ in grids], [0, *accumulate(counts)])
+        of_levels = (column[: len(counts)] for column in columns)
+        # Filled on the device: a copy from the host would wait.
+        return tuple(torch.stack([torch.full((1, 1), each, device=device) for each in column]) for column in of_levels)
+
+    return kept_on_cuda(("levels", tuple(grids), tuple(strides), a_level), make, device)
 
 
 def shape_ratio(sizes: Tensor, anchors: Tensor) -> Tensor:
@@ -75,8 +91,8 @@ def shape_ratio(sizes: Tensor, anchors: Tensor) -> Tensor:
     return torch.maximum(ratio, 1 / ratio).amax(-1)
 
 
-def _near(centre: Tensor, width: int, height: int) -> Tensor:
-    """Mask bool (..., 5) of the cells that a centre (..., 2) is matched in, on a grid of a size; cells."""
+def _near(centre: Tensor, width: Tensor, height: Tensor) -> Tensor:
+    """Mask bool (..., 5) of the cells that a centre (..., 2) is matched in, on grids of a size (...); cells."""
     sides = [
         centre[..., 0],
         centre[..., 1],
