@@ -3,13 +3,18 @@
     python benchmarks/input_pipeline.py [--data DATA] [--imgsz 320] [--batch 16] [--workers 2]
 
 Images are cached first. One core: seconds of processor time of a single thread, so other work on the machine does not
-count. With workers: wall-clock time of the whole path, batches handed over included.
+count. With workers: wall-clock time of the whole path, batches handed over included. The path of a GPU: crops are
+packed and handed over, by the ring of shared memory, or by a shared file a tensor, whose content has to be copied to
+page-locked memory then; where there is no GPU, to other memory. `copied` is what the training process copies, `main`
+its processor time a batch, `first` the time to the first batch of an epoch that follows another after a pause.
 """
 
 from __future__ import annotations
 
 import argparse
 import time
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -19,6 +24,7 @@ from lehr.augment.colour import jitter_hsv
 from lehr.augment.draw import draw
 from lehr.augment.plan import plan_sample
 from lehr.augment.tiles import Plan
+from lehr.data.batch import Batch
 from lehr.data.batch_makers import TrainBatches
 from lehr.data.cache import ImageStore, open_store
 from lehr.data.load import load_dataset
@@ -33,6 +39,8 @@ KINDS = {
     "mosaic, mixup, copy-paste": AugmentOptions(mixup=0.1, copy_paste=0.1),
 }
 TURNS = 5
+PAUSE = 0.3
+"""Seconds between two epochs, as a validation takes them."""
 
 
 def one_core(store: ImageStore, options: AugmentOptions, imgsz: int, batch: int) -> float:
@@ -83,6 +91,48 @@ def with_workers(store: ImageStore, imgsz: int, batch: int, workers: int) -> flo
     return done / (time.perf_counter() - start)
 
 
+@dataclass(frozen=True, slots=True)
+class Handover:
+    """How batches come to the training process."""
+
+    images_per_second: float
+    copied: float  # bytes an image
+    main: float  # seconds of processor time a batch
+    first: float  # seconds
+
+
+def handover(store: ImageStore, imgsz: int, batch: int, workers: int, ring: bool) -> Handover:
+    """Take batches that are to be drawn on a device from workers, over a few epochs, and use nothing of them."""
+    make = TrainBatches(store, AugmentOptions(), imgsz, 0, 10**6, on_device=True)
+    pin, memory = torch.cuda.is_available(), torch.full((make.nbytes(batch),), 1, dtype=torch.uint8)
+    loader = Loader(make, workers, pin, batch if ring else None)
+    images = copied = batches = 0
+
+    def copy(tensor: torch.Tensor) -> torch.Tensor:
+        nonlocal copied
+        copied += tensor.nbytes
+        flat = tensor.permute(sorted(range(tensor.ndim), key=tensor.stride, reverse=True)).reshape(-1)
+        return tensor if pin else memory[: tensor.nbytes].copy_(flat.view(torch.uint8))
+
+    def take(epoch: int) -> Iterator[Batch]:
+        requests, following = (train_requests(store.samples, batch, 0, number) for number in (epoch, epoch + 1))
+        return loader.batches(requests, then=following)
+
+    for _ in take(0):
+        pass
+    began, spent = time.perf_counter(), time.thread_time()
+    for epoch in range(1, TURNS + 1):
+        for each in take(epoch):
+            if each.block is None:
+                each.map(copy)
+            images, batches = images + len(each), batches + 1
+    seconds, spent = time.perf_counter() - began, time.thread_time() - spent
+    time.sleep(PAUSE)
+    began = time.perf_counter()
+    next(take(TURNS + 1))
+    return Handover(images / seconds, copied / images, spent / batches, time.perf_counter() - began)
+
+
 def main() -> None:
     """Prints the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -109,6 +159,16 @@ def main() -> None:
     print(f"\n{'defaults, whole path':<28} {'images/s':>9}")
     for workers in (0, given.workers):
         print(f"{f'{workers} workers':<28} {with_workers(store, given.imgsz, given.batch, workers):>9.0f}")
+    titles = ("images/s", "a worker", "copied, MB/image", "main, ms", "first, ms")
+    print("\n" + f"{'path of a GPU':<28} " + " ".join(f"{title:>{max(9, len(title) + 1)}}" for title in titles))
+    for workers, ring in ((1, False), (given.workers, False), (1, True), (given.workers, True)):
+        found = handover(store, given.imgsz, given.batch, workers, ring)
+        name = f"{workers} workers, {'ring' if ring else 'files'}"
+        print(
+            f"{name:<28} {found.images_per_second:>9.0f} "
+            f"{found.images_per_second / workers:>9.0f} {found.copied / 1e6:>17.2f} {found.main * 1e3:>9.2f} "
+            f"{found.first * 1e3:>10.1f}"
+        )
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ class Machine:
         threads: those that torch uses in a training.
         memory_total: memory, or what a container allows of it.
         memory_free: what a process could still take.
-        shm_total: shared memory (`/dev/shm`), through which workers hand over their batches.
+        shm_total: shared memory (`/dev/shm`), through which workers hand over batches outside of their ring.
         shm_free: what is free of it.
     """
 
