@@ -19,7 +19,7 @@ class TrainOptions(TypedDict, total=False):
     batch: int | float | Literal["auto"]
     """Images a step; or `auto`, or a share of the device's memory such as 0.7, to have it measured."""
     workers: int | None
-    """Processes that load and augment; 0 loads in the training process (unset: 0 on a CPU, else up to 8)."""
+    """Processes that load and augment; 0 loads in the training process (unset: 0 on a CPU, else up to 16)."""
     cache: Literal["ram", "disk", "none"]
     """Place of decoded images: memory shared by all workers, a file in the cache folder, or nowhere."""
     skip_broken: bool

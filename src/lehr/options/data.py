@@ -26,7 +26,7 @@ class DataOptions(Options):
     batch: int | float | Literal["auto"] = 16
     """Images a step; or `auto`, or a share of the device's memory such as 0.7, to have it measured."""
     workers: Annotated[int | None, ON_RESUME, PER_MACHINE] = Field(None, ge=0, le=MAX_WORKERS)
-    """Processes that load and augment; 0 loads in the training process (unset: 0 on a CPU, else up to 8)."""
+    """Processes that load and augment; 0 loads in the training process (unset: 0 on a CPU, else up to 16)."""
     cache: Annotated[Literal["ram", "disk", "none"], ON_RESUME, PER_MACHINE] = "ram"
     """Place of decoded images: memory shared by all workers, a file in the cache folder, or nowhere."""
     skip_broken: bool = False
