@@ -128,15 +128,23 @@ def _list(path: str, seen: set[tuple[int, int]], faults: list[Fault]) -> _Folder
                 elif is_folder:
                     folder.folders[name] = _list(entry.path, seen, faults)
                 elif not is_file:
-                    if entry.is_symlink() and (suffix_of(name) in suffixes or unread(name)):
-                        message = f"is a link to {Path(entry.path).readlink()}, which is not there. {PULL}."
-                        faults.append(Fault("dangling-link", Path(entry.path), message))
+                    if suffix_of(name) in suffixes or unread(name):
+                        faults.append(_no_file(entry))
                 else:
                     (folder.images if suffix_of(name) in suffixes else folder.others).append(name)
     except OSError as error:
         message = f"cannot be read ({error.strerror}). Give yourself access, or remove it."
         faults.append(Fault("unreadable-folder", Path(path), message))
     return folder
+
+
+def _no_file(entry: os.DirEntry[str]) -> Fault:
+    """The fault of what is named like an image and is no file: a link to nothing, a device, a named pipe."""
+    path = Path(entry.path)
+    if path.exists():
+        message = "is a device, a named pipe or a socket, or a link to one: no image. Remove it."
+        return Fault("unreadable-image", path, message)
+    return Fault("dangling-link", path, f"is a link to {path.readlink()}, which is not there. {PULL}.")
 
 
 def _kind(entry: os.DirEntry[str]) -> tuple[bool, bool]:

@@ -197,7 +197,7 @@ def _candidates(folder: Path) -> Iterable[Path]:
         paths = [path for path in paths if _split_in(JSON.sub("", path.name)) or "coco" in path.name.lower()][:MANY]
     if any(path.name.lower().startswith("instances_") for path in paths):
         paths = [path for path in paths if not NO_BOXES.match(path.name)]
-    return [path for path in paths if path.is_file() and path.name != CLASSES_ALONE and looks_like_coco(path)]
+    return [path for path in paths if not path.is_dir() and path.name != CLASSES_ALONE and looks_like_coco(path)]
 
 
 def looks_like_coco(path: Path) -> bool:
@@ -210,11 +210,13 @@ def looks_like_coco(path: Path) -> bool:
                 with gzip.GzipFile(fileobj=raw) as file:
                     head = file.read(HEAD)
             else:
-                head = raw.read(HEAD)
+                head = raw.read(HEAD) or b""
                 raw.seek(max(len(head), os.fstat(raw.fileno()).st_size - HEAD))
-                tail = raw.read(HEAD)
-    except (OSError, EOFError, zlib.error):
+                tail = raw.read(HEAD) or b""
+    except FileNotFoundError:  # a link whose target is missing
         return False
+    except (OSError, EOFError, zlib.error):
+        return split_of(path) is not None  # so that it gets its message
     text = head.lstrip(b"\xef\xbb\xbf\xff\xfe \t\r\n\0")
     if not text.startswith(b"{"):
         return not text

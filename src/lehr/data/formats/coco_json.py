@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import gzip
+import io
 import json
 import math
 import zlib
@@ -19,13 +20,17 @@ from pathlib import Path
 from typing import Any
 
 from lehr.data.formats.coco_outlines import Outline, outline_of
+from lehr.data.limits import JSON_BYTES
 from lehr.data.text_files import likely_encodings
 from lehr.errors import InputError
+from lehr.runtime.reading import MIB, read_file
 
 Record = dict[str, Any]
 
 OUTLINES_KEPT = 1000
 """Outlines that are kept of annotations with a box: enough to see whether the two agree."""
+MOST_COMPRESSED, LITTLE = 100, 256 * MIB
+"""Bytes of a JSON for each that it has when compressed, at most, and bytes that any may have; JSON has 5 to 30."""
 NO_BOX = [math.nan] * 4
 
 
@@ -175,9 +180,9 @@ def _parse(path: Path, hook: Any) -> Any:
 
 def _text(path: Path) -> str:
     try:
-        data = path.read_bytes()
+        data = read_file(path, JSON_BYTES)
         if data[:2] == b"\x1f\x8b":
-            data = gzip.decompress(data)
+            data = _decompress(data, path)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise InputError(f"{path}: cannot be decompressed ({error}). Copy it again.") from None
     except OSError as error:
@@ -193,6 +198,20 @@ def _text(path: Path) -> str:
             f"{path}: is not UTF-8 (byte {error.start + 1}), as JSON must be{likely and f', but perhaps {likely}'}. "
             "Save it as UTF-8, or export it anew."
         ) from None
+
+
+def _decompress(data: bytes, path: Path) -> bytes:
+    """Decompress a gzip file, of which a few bytes could stand for gigabytes.
+
+    Raises:
+        InputError: it stands for more than any JSON.
+    """
+    most = min(JSON_BYTES, max(MOST_COMPRESSED * len(data), LITTLE))
+    with gzip.GzipFile(fileobj=io.BytesIO(data)) as file:
+        text = file.read(most + 1)
+    if len(text) > most:
+        raise InputError(f"{path}: stands for over {most // MIB:,} MB, far more than a JSON of its size. Unpack it.")
+    return text
 
 
 @contextlib.contextmanager
