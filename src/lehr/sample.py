@@ -19,6 +19,7 @@ BROKEN = frozenset(
         "dangling-link",
         "other-size",
         "too-large-image",
+        "too-many-objects",
         "truncated-image",
         "unread-image",
         "unreadable-folder",

@@ -14,6 +14,10 @@ from lehr.runtime.reading import TooLarge, read_file
 
 MAX_BYTES = 16 * 2**20
 """Size of a YAML file from which it is refused: options and data sets need no more, and reading it takes minutes."""
+MOST_VALUES = 1_000_000
+"""Values, lines and values of aliases from which a YAML file is refused."""
+LONG = 2**15
+"""Characters from which a text is parsed by libyaml: Python's own parser says more clearly what is wrong."""
 
 Parsed = TypeVar("Parsed")
 
@@ -29,7 +33,7 @@ def read_mapping(path: Path, remedy: str = "Give an existing YAML file.") -> dic
         InputError: the file is missing, is not YAML, or is not a mapping.
     """
     text = _unicode(read_bytes(path, remedy), path, remedy)
-    content = _parsed(text, path, yaml.safe_load)
+    content = _parsed(text, path, lambda given: _load(given, path))
     if content is None:
         return {}
     if not isinstance(content, dict):
@@ -64,7 +68,7 @@ def compose_mapping(text: str, path: Path) -> list[tuple[yaml.ScalarNode, yaml.N
     Raises:
         InputError: the text is not YAML, is not a mapping, or has tags that name objects of Python.
     """
-    node = _parsed(text, path, lambda given: yaml.compose(given, Loader=yaml.BaseLoader))
+    node = _parsed(text, path, lambda given: yaml.compose(given, Loader=_parser(given, yaml.BaseLoader, "CBaseLoader")))
     if node is None or (isinstance(node, yaml.ScalarNode) and is_null(node)):
         return []
     for each in _all_nodes(node):
@@ -122,10 +126,7 @@ def _all_nodes(node: yaml.Node) -> Iterator[yaml.Node]:
     while waiting:
         each = waiting.pop()
         yield each
-        if isinstance(each, yaml.ScalarNode):
-            continue
-        parts = each.value if isinstance(each, yaml.SequenceNode) else [part for pair in each.value for part in pair]
-        for part in parts:
+        for part in _parts(each):
             if id(part) not in seen:
                 seen.add(id(part))
                 waiting.append(part)
@@ -141,7 +142,68 @@ def _unicode(data: bytes, path: Path, remedy: str) -> str:
         raise InputError(f"{path}:{line}: {cause}. {remedy}".rstrip()) from None
 
 
+def _parser(text: str, usual: Any, quick: str) -> Any:
+    """A loader for a text: that of libyaml, which is ten times as quick, where it is long and libyaml is there."""
+    return getattr(yaml, quick, usual) if len(text) > LONG else usual
+
+
+def _load(text: str, path: Path) -> Any:
+    """Parse a YAML text into values.
+
+    Raises:
+        InputError: its aliases stand for themselves, or for more values than a file can hold.
+    """
+    loader = _parser(text, yaml.SafeLoader, "CSafeLoader")(text)
+    try:
+        node = loader.get_single_node()
+        if node is None:
+            return None
+        _require_bounded(node, path)
+        return loader.construct_document(node)
+    finally:
+        loader.dispose()
+
+
+def _require_bounded(root: yaml.Node, path: Path) -> None:
+    """Refuse aliases that repeat values thousands of times, or stand within what they stand for."""
+    sizes: dict[int, int] = {}
+    open_nodes: set[int] = set()
+    waiting: list[tuple[yaml.Node, bool]] = [(root, False)]
+    while waiting:
+        node, done = waiting.pop()
+        key = id(node)
+        if key in sizes:
+            continue
+        parts = _parts(node)
+        if not done:
+            if key in open_nodes:
+                raise InputError(f"{path}:{line_of(node)}: an alias stands within what it stands for. Write it out.")
+            open_nodes.add(key)
+            waiting.append((node, True))
+            waiting += [(part, False) for part in parts if id(part) not in sizes]
+        else:
+            open_nodes.discard(key)
+            sizes[key] = 1 + sum(sizes[id(part)] for part in parts)
+            if sizes[key] > MOST_VALUES:
+                raise InputError(
+                    f"{path}:{line_of(node)}: its aliases stand for more than {MOST_VALUES:,} values. Write out what "
+                    "is meant, or remove them."
+                )
+
+
+def _parts(node: yaml.Node) -> list[yaml.Node]:
+    """The nodes in a node, keys and values."""
+    if isinstance(node, yaml.ScalarNode):
+        return []
+    return list(node.value) if isinstance(node, yaml.SequenceNode) else [part for pair in node.value for part in pair]
+
+
 def _parsed(text: str, path: Path, parse: Callable[[str], Parsed]) -> Parsed:
+    if text.count("\n") + text.count(",") > MOST_VALUES:
+        raise InputError(
+            f"{path}: has more than {MOST_VALUES:,} lines and values, so it is no YAML of options or data. Name images "
+            "in a list, one a line."
+        )
     try:
         return parse(text)
     except RecursionError:

@@ -141,7 +141,7 @@ def split(data: Source, *, out: Out, ratios: str = "0.7,0.3", seed: int = 0, gro
     from lehr.data.groups import describe_groups, group_samples
     from lehr.data.load import load_dataset
     from lehr.data.split import parse_ratios, split_samples
-    from lehr.data.write import lost_in_writing, write_dataset, write_lists
+    from lehr.data.write import linked_from_outside, lost_in_writing, write_dataset, write_lists
     from lehr.errors import InputError
 
     shares = parse_ratios(ratios)
@@ -166,7 +166,7 @@ def split(data: Source, *, out: Out, ratios: str = "0.7,0.3", seed: int = 0, gro
     else:
         refuse_unusable(dataset)
         write_dataset(as_split, "yolo", out)
-        lines += lost_in_writing(as_split, "yolo")
+        lines += [*lost_in_writing(as_split, "yolo"), *linked_from_outside(as_split)]
     counts = ", ".join(f"{name} {len(each)}" for name, each in dealt.items())
     for line in (*lines, f"{out / 'data.yaml'}: {counts} images", *_skipped(dataset.faults)):
         say(line)
@@ -184,7 +184,7 @@ def convert(data: Source, *, to: Literal["yolo", "coco"], out: Out) -> None:
     from lehr.cli.output import check_output_folder, say
     from lehr.data.check import refuse_unusable
     from lehr.data.load import load_dataset
-    from lehr.data.write import lost_in_writing, write_dataset
+    from lehr.data.write import linked_from_outside, lost_in_writing, write_dataset
 
     check_output_folder(out, "--out")
     dataset = load_dataset(data)
@@ -192,7 +192,11 @@ def convert(data: Source, *, to: Literal["yolo", "coco"], out: Out) -> None:
     write_dataset(dataset, to, out)
     counts = ", ".join(f"{name} {len(each)}" for name, each in dataset.splits.items())
     kept = ("crowd", "difficult") if to == "coco" else ()
-    lines = [*lost_in_writing(dataset, to), f"{out}: {counts} images in {to.upper()} layout"]
+    lines = [
+        *lost_in_writing(dataset, to),
+        *linked_from_outside(dataset),
+        f"{out}: {counts} images in {to.upper()} layout",
+    ]
     for line in (*lines, *_skipped(tuple(fault for fault in dataset.faults if fault.kind not in kept))):
         say(line)
 

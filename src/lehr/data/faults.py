@@ -131,6 +131,9 @@ KINDS: dict[str, FaultKind] = {
         "labels that state another size than their image has", "Export the labels anew, or restore the image"
     ),
     "too-large-image": FaultKind("images that are too large to be read", "Reduce them, or cut them into tiles"),
+    "too-many-objects": FaultKind(
+        "images with more objects than are read, skipped", "Correct them, cut them into tiles, or set LEHR_MAX_OBJECTS"
+    ),
     "split-made": FaultKind(
         "data sets whose splits are not given as they are used", "Write a list for each, or use `lehr data split`"
     ),

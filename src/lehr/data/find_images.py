@@ -18,6 +18,8 @@ from lehr.sample import Fault, Severity
 PASSED_OVER = frozenset({"__MACOSX", "@eaDir", "$RECYCLE.BIN", "System Volume Information", "lost+found"})
 """Folders of systems, which hold copies and previews."""
 
+DEEPEST = 200
+"""Folders in each other from which on they are not looked through."""
 MANY = 100
 """Paths of one folder from which on they are quicker had together."""
 
@@ -114,6 +116,10 @@ def _list(path: str, seen: set[tuple[int, int]], faults: list[Fault]) -> _Folder
     """List a folder and the folders in it, without following links to folders."""
     folder = _Folder()
     suffixes = read_suffixes()
+    if path.count(os.sep) > DEEPEST:
+        message = f"is nested more than {DEEPEST} folders deep. Move the images up."
+        faults.append(Fault("unreadable-folder", Path(path), message))
+        return folder
     try:
         status = Path(path).stat()
         seen.add((status.st_dev, status.st_ino))
@@ -161,7 +167,10 @@ def _follow(path: str, folder: _Folder, seen: set[tuple[int, int]], faults: list
         _follow(f"{path}/{name}", inner, seen, faults)
     for name in sorted(folder.links):
         target = f"{path}/{name}"
-        status = Path(target).stat()
+        try:
+            status = Path(target).stat()
+        except OSError:  # it is gone, or may not be looked at
+            continue
         if (status.st_dev, status.st_ino) not in seen:
             inner = folder.folders[name] = _list(target, seen, faults)
             _follow(target, inner, seen, faults)

@@ -16,6 +16,7 @@ from lehr.data.formats.data_format import DataFormat
 from lehr.data.formats.shapes import SHAPES
 from lehr.data.formats.voc import VOC
 from lehr.data.formats.yolo import YOLO, YOLO_FOLDER
+from lehr.data.limits import max_objects, too_many_objects
 from lehr.data.missing_files import most_labels_missing
 from lehr.data.unknown_source import describe_unknown
 from lehr.errors import InputError
@@ -98,8 +99,26 @@ def _read(source: str, seed: int) -> Dataset:
 
 def _with_faults(dataset: Dataset, notes: Sequence[Fault]) -> Dataset:
     """Add what only shows in the data set as a whole."""
-    found = [*most_labels_missing(dataset), *notes]
-    return dataclasses.replace(dataset, faults=(*dataset.faults, *found)) if found else dataset
+    crowded = _too_many_objects(dataset)
+    found = [*most_labels_missing(dataset), *crowded.values(), *notes]
+    if not found:
+        return dataset
+    splits = {
+        split: [sample for sample in samples if sample.path not in crowded] if crowded else samples
+        for split, samples in dataset.splits.items()
+    }
+    return dataclasses.replace(dataset, splits=splits, faults=(*dataset.faults, *found))
+
+
+def _too_many_objects(dataset: Dataset) -> dict[Path, Fault]:
+    """The faults of images that have more objects than a training step could take."""
+    limit = max_objects()
+    return {
+        sample.path: Fault("too-many-objects", sample.path, too_many_objects(count) or "", None)
+        for samples in dataset.splits.values()
+        for sample in samples
+        if (count := len(sample.classes) + len(sample.ignored.classes)) > limit
+    }
 
 
 def _exists(source: str) -> bool:

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import glob
 import os
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,8 @@ from lehr.data.folder_index import DEPTH, LONGEST, FolderIndex, cleaned, expande
 from lehr.errors import InputError
 
 PATTERN = frozenset("*?[")
+MOST_DEEP = 2
+"""Parts of a pattern, `**`, that stand for folders of any depth."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,8 +167,9 @@ def _existing(path: Path) -> tuple[Path, ...]:
     try:
         if is_there(path):
             return (path,)
-        if PATTERN & set(str(path)):
-            return tuple(Path(each) for each in sorted(glob.glob(str(path), recursive=True)))  # noqa: PTH207
+        pattern = re.sub(r"(?:\*\*/)+", "**/", str(path))  # each would multiply what is searched
+        if PATTERN & set(pattern) and pattern.count("**") <= MOST_DEEP:
+            return tuple(Path(each) for each in sorted(glob.glob(pattern, recursive=True)))  # noqa: PTH207
     except (OSError, ValueError, RecursionError):
         pass
     return ()

@@ -119,6 +119,8 @@ def load_index(key: str) -> ScanIndex | None:
         if data[: len(MAGIC)] != MAGIC or data[len(MAGIC) : start] != _digest(data[start:]):
             return None
         with np.load(io.BytesIO(data[start:]), allow_pickle=False) as content:
+            if sum(each.file_size for each in content.zip.infolist()) > len(data):
+                return None  # it is written without compression
             arrays = {name: content[name] for name in content.files}
         head = json.loads(arrays.pop("head").tobytes())
         if head["version"] != _version() or head["key"] != key:
@@ -127,7 +129,9 @@ def load_index(key: str) -> ScanIndex | None:
             tuple(os.fsdecode(name) for name in arrays.pop("names").tobytes().split(b"\0")) if head["images"] else ()
         )
         stamps = arrays.pop("stamps")
-    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile):
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, EOFError, zipfile.BadZipFile):
+        return None
+    except (MemoryError, RecursionError):  # of numbers, or JSON, that nobody wrote
         return None
     if len(names) != head["images"] or stamps.shape != (len(names), 8) or stamps.dtype != np.int64:
         return None

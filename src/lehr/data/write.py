@@ -14,7 +14,11 @@ import yaml
 from lehr.errors import InputError
 from lehr.runtime.atomic_write import atomic_dir
 from lehr.runtime.plain_text import as_json
+from lehr.runtime.reading import MIB, open_file
 from lehr.sample import Dataset, Sample
+
+COPIED = MIB
+"""Bytes of an image that are copied at once."""
 
 
 def write_dataset(dataset: Dataset, to: str, folder: Path, beside: Mapping[str, bytes] | None = None) -> None:
@@ -148,6 +152,27 @@ def _coco_objects(sample: Sample) -> Iterator[tuple[int, list[float], dict[str, 
         yield int(class_id), box.tolist(), {"iscrowd": 1} if crowd else {"iscrowd": 0, "ignore": 1}
 
 
+def linked_from_outside(dataset: Dataset) -> list[str]:
+    """Say how many images are links that lead out of their data set, of which a written one has copies.
+
+    Args:
+        dataset: what was read.
+    """
+    source = Path(dataset.source).expanduser()
+    root = str((source if source.is_dir() else source.parent).absolute())
+    own, real = f"{root}{os.sep}", f"{os.path.realpath(root)}{os.sep}"
+    paths = sorted({sample.path for samples in dataset.splits.values() for sample in samples})
+    outside = [
+        path
+        for path in paths
+        if str(path.absolute()).startswith((own, real)) and not os.path.realpath(path).startswith(real)
+    ]
+    if not outside:
+        return []
+    first = f"{outside[0]} leads to {os.path.realpath(outside[0])}"
+    return [f"{len(outside)} images are reached by links that lead out of {root}, and are copied; {first}."]
+
+
 def lost_in_writing(dataset: Dataset, to: str) -> list[str]:
     """Say what a layout cannot hold.
 
@@ -188,7 +213,8 @@ def _copy_images(samples: Sequence[Sample], folder: Path) -> list[tuple[str, Sam
         taken.add(stem)
         name = f"{stem}{sample.path.suffix}"
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(sample.path, folder / name)
+        with open_file(sample.path) as image, (folder / name).open("xb") as copy:
+            shutil.copyfileobj(image, copy, COPIED)
         named.append((name, sample))
     return named
 

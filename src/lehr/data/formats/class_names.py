@@ -113,9 +113,9 @@ def check_count(path: Path, node: yaml.Node, count: int) -> None:
     if is_null(node):
         return
     given = node.value.strip() if isinstance(node, yaml.ScalarNode) else None
-    number = re.fullmatch(r"\+?(\d+)(\.0*)?", given or "")
+    number = re.fullmatch(r"\+?([0-9]{1,9})(\.0*)?", given or "")
     if number is None:
-        shown = f"'{given}'" if given is not None else "a list or map"
+        shown = f"'{given[:60]}'" if given is not None else "a list or map"
         raise InputError(
             f"{path}:{line_of(node)}: 'nc' is {shown}, not a whole number. Write nc: {count}, or remove the line."
         )

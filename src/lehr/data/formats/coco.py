@@ -204,7 +204,7 @@ def _stated_size(record: Mapping[str, Any]) -> tuple[float, float]:
     """Width and height as the JSON states them; NaN where it does not."""
     try:
         width, height = float(record["width"]), float(record["height"])
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, OverflowError):
         return np.nan, np.nan
     return (width, height) if 0 < width < MAX_SIDE and 0 < height < MAX_SIDE else (np.nan, np.nan)
 

@@ -176,6 +176,8 @@ def _parse(path: Path, hook: Any) -> Any:
         raise InputError(f"{where}: is not valid JSON ({error.msg}).{hint}") from None
     except RecursionError:
         raise InputError(f"{path}: is nested too deeply to be a COCO JSON.") from None
+    except ValueError:
+        raise InputError(f"{path}: holds a whole number of thousands of digits. Correct it, or export anew.") from None
 
 
 def _text(path: Path) -> str:

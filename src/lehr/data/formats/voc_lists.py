@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from lehr.data.folder_index import LONGEST
 from lehr.data.formats.voc_files import fold, neutral_folder
 from lehr.data.images import is_image
 from lehr.data.limits import LIST_BYTES
@@ -22,6 +23,8 @@ SPLIT_OF = {
     **dict.fromkeys(("trainval", "train_val", "trainval_list"), "trainval"),
 }
 """Names of lists and folders, and the split of each."""
+SHOWN = 200
+"""Characters of a line that are shown."""
 SETS = ("Main", "", "Layout", "Segmentation", "Action")
 """Folders of `ImageSets` in which lists are looked for, in order."""
 FLAGS = re.compile(r"(.*\S)\s+[+-]?\d+")
@@ -178,22 +181,22 @@ def _listed(path: Path, names: ImageNames, faults: list[Fault]) -> Iterator[Path
     for number, line in lines:
         if not line:
             continue
-        found = names.find(line)
+        found = names.find(line) if len(line) <= LONGEST else []
         if not found and line.startswith("#"):
             continue
         if len(found) == 1:
             if found[0] in seen:
-                message = f"names '{line}' on line {seen[found[0]]} already; it is used once"
+                message = f"names '{line[:SHOWN]}' on line {seen[found[0]]} already; it is used once"
                 faults.append(Fault("duplicate-image", path, message, number, Severity.WARNING))
                 continue
             seen[found[0]] = number
             yield found[0]
         elif found:
             several = " or ".join(map(str, found[:3]))
-            message = f"names '{line}', which could be {several}. Write folder and suffix too"
+            message = f"names '{line[:SHOWN]}', which could be {several}. Write folder and suffix too"
             faults.append(Fault("ambiguous-image", path, message, number))
         else:
-            message = f"names '{line}', but there is no such image. Restore it or remove the line"
+            message = f"names '{line[:SHOWN]}', but there is no such image. Restore it or remove the line"
             faults.append(Fault("unreadable-image", path, message, number))
 
 

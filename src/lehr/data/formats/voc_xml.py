@@ -30,6 +30,8 @@ WIDER = {
     "ascii": "cp1252",
 }
 """Codecs that read all that a declared one does, and what programs write under its name besides."""
+NO_TEXT = frozenset({"idna", "punycode", "undefined", "unicode-escape", "unicode_escape", "raw-unicode-escape"})
+"""Python's codecs that no file is in."""
 BARE_AMPERSAND = re.compile(r"&(?!(?:[A-Za-z_:][\w.:-]*|#\d+|#x[0-9A-Fa-f]+);)")
 THREE_BYTES = re.compile(rb"[\xe0-\xef][\x80-\xbf][\x80-\xbf]")
 """A character of UTF-8 that texts in older encodings hardly ever look like."""
@@ -116,8 +118,9 @@ def _as_declared(data: bytes, name: str) -> XmlText:
     """Decode bytes in the encoding that their file declares, unless they are those of another."""
     try:
         codec = codecs.lookup(name).name
-    except LookupError:
+    except (LookupError, UnicodeError):
         codec = ""
+    codec = "" if codec in NO_TEXT else codec
     try:
         utf_8: str | None = data.decode("utf-8")
     except UnicodeDecodeError:
@@ -135,7 +138,7 @@ def _as_declared(data: bytes, name: str) -> XmlText:
         try:
             if each:
                 return XmlText(data.decode(each), name)
-        except (UnicodeDecodeError, LookupError):
+        except (UnicodeError, LookupError):
             continue
     text = decode_text(data)
     if text is None or not codec:
@@ -185,7 +188,7 @@ def parse_xml(text: XmlText) -> tuple[Element, str]:
 
 def _parsed(content: str) -> Element:
     if "<!DOCTYPE" not in content and "<!ENTITY" not in content:  # without either there can be no entities
-        return parse_plain(content)
+        return _parsed_plainly(content)
     try:
         root: Element = parse_defused(content, forbid_dtd=False, forbid_entities=True, forbid_external=True)
         return root
@@ -193,6 +196,13 @@ def _parsed(content: str) -> Element:
         raise XmlProblem("declares entities, which are not read, for safety. Remove its DOCTYPE.") from None
     except (DefusedXmlException, ValueError) as error:
         raise XmlProblem(f"has a document type that is not read, for safety ({error}). Remove its DOCTYPE.") from None
+
+
+def _parsed_plainly(content: str) -> Element:
+    try:
+        return parse_plain(content)
+    except ValueError:  # half of a character
+        raise XmlProblem("holds a character that is none. Save it as UTF-8, or restore it.") from None
 
 
 def _malformed(error: ParseError, text: XmlText) -> XmlProblem:

@@ -78,7 +78,7 @@ def _places(given: DataYaml, index: FolderIndex) -> Places:
     if root is None:
         places = ", ".join(str(each.folder.resolve()) for each in Places([own, working]).places)
         raise InputError(
-            f"{where}: 'path' is '{given.root.text}', which does not exist{_foreign(given.root.text)} (looked for in "
+            f"{where}: 'path' is '{given.root.shown}', which does not exist{_foreign(given.root.text)} (looked for in "
             f"{places}). Correct it, or remove the line where the images lie beside the data YAML."
         )
     if how:
@@ -131,7 +131,7 @@ def _images_of(path: Path, split: str, entry: Entry, places: Places, faults: lis
         return [], f"{where}: '{split}' is an address of the web. Download it, and name its folder."
     found = places.find(entry.text, where)
     if found is None:
-        looked = places.places[0].folder / entry.text
+        looked = places.places[0].folder / entry.shown
         return [], f"{where}: '{split}': '{looked}' does not exist{_foreign(entry.text)}. Correct it, or 'path'."
     if found.how:
         message = f"'{split}' is '{entry.text}': it is read {found.how}"

@@ -24,6 +24,10 @@ from lehr.runtime.reading import read_start
 from lehr.sample import SPLITS, Fault, Severity
 from lehr.yaml_files import compose_mapping, is_null, line_of, read_bytes
 
+SHOWN = 300
+"""Characters of an entry that are shown."""
+MOST_KEYS = 10_000
+"""Keys from which a file is no data YAML."""
 NESTED, MOST_ENTRIES = 16, 1_000_000
 """Depth, and number of entries, from which a list of lists is refused."""
 
@@ -39,6 +43,11 @@ class Entry:
 
     text: str
     line: int
+
+    @property
+    def shown(self) -> str:
+        """The text for messages, cut where it is long."""
+        return self.text if len(self.text) <= SHOWN else f"{self.text[:SHOWN]}..."
 
 
 @dataclass(slots=True)
@@ -78,6 +87,8 @@ def read_data_yaml(path: Path) -> DataYaml:
     pairs = compose_mapping(text.content, path)
     if not pairs:
         raise InputError(f"{path}: must hold 'train', 'val' and 'names', but is empty.")
+    if len(pairs) > MOST_KEYS:
+        raise InputError(f"{path}: has {len(pairs):,} keys, so it is no data YAML. Give 'train', 'val' and 'names'.")
     found = DataYaml(path)
     nodes, unused = _by_key(found, pairs)
     for split in SPLITS:
