@@ -111,12 +111,14 @@ def child(arguments: Sequence[str]) -> None:
 def start(arguments: Sequence[str]) -> tuple[Process, int]:
     """A child process, and the end of the pipe on which it tells where it is."""
     reader, writer = os.pipe()
+    here = Path(__file__).resolve()
+    modules = os.pathsep.join(filter(None, [os.environ.get("PYTHONPATH"), str(here.parent)]))  # for `crash:Marks`
     process = subprocess.Popen(
-        [sys.executable, str(Path(__file__).resolve()), "--child", *arguments],
+        [sys.executable, str(here), "--child", *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        env={**os.environ, PIPE: str(writer)},
+        env={**os.environ, PIPE: str(writer), "PYTHONPATH": modules},
         pass_fds=(writer,),
     )
     os.close(writer)

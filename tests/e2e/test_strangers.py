@@ -98,7 +98,7 @@ class Attacked:
     def _look_at(self, pid: int) -> None:
         place = Path(f"/proc/{pid}")
         words = place.joinpath("cmdline").read_bytes().decode().split("\0")
-        if "-m" not in words:  # not yet itself, or a compiler, say
+        if "-m" not in words or words[3:] == [*self.arguments, ""]:  # a compiler, say; or forked, and not yet itself
             return
         self.modules.add(words[words.index("-m") + 1])
         safe = b"PYTHONSAFEPATH=1" in place.joinpath("environ").read_bytes().split(b"\0")
