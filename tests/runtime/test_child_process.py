@@ -44,6 +44,19 @@ def test_a_module_is_not_looked_for_in_the_working_folder(
     assert done.stdout == "yaml\n", done.stderr
 
 
+def test_modules_of_the_one_who_starts_it_are_found_last(hostile: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Such as those beside a script that calls Lehr; an empty part is the working folder, which may be anybody's."""
+    (hostile / "modules" / "yaml.py").write_text("print('planted')\n")
+    (hostile / "modules" / "mine.py").write_text("import yaml\nprint('found')\n")
+    monkeypatch.setattr(sys, "path", ["", str(hostile / "modules"), *sys.path])
+    code = "from lehr.runtime.child_process import find_own_modules as find; find(); import mine, sys; print(sys.path)"
+    with safe_environment():
+        monkeypatch.setenv("PYTHONPATH", str(SOURCE.parent))
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    found, path = done.stdout.splitlines()
+    assert found == "found" and "''" not in path and f"'{hostile}'" not in path
+
+
 def test_the_environment_is_as_before(monkeypatch: pytest.MonkeyPatch) -> None:
     for path in (None, ":a:"):
         monkeypatch.delenv("PYTHONSAFEPATH", raising=False)
@@ -81,11 +94,11 @@ def test_a_module_of_ones_own_that_uses_lehr_still_finds_its_neighbours(hostile:
 
 
 def test_nothing_else_starts_python() -> None:
-    """But `nvidia-smi`, which is no Python, and loading processes, which are forked."""
+    """But `nvidia-smi`, which is no Python, and loading processes, which are forked where that can be."""
     found = {
         path.relative_to(SOURCE).as_posix()
         for path in SOURCE.rglob("*.py")
         if STARTS_PYTHON.search(path.read_text(encoding="utf-8"))
     }
-    assert found == {"runtime/child_process.py", "doctor/build.py"}
+    assert found == {"runtime/child_process.py", "doctor/build.py", "data/worker_pool.py"}
     assert module_command("a", "b") == [sys.executable, "-P", "-m", "a", "b"]

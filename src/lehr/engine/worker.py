@@ -16,6 +16,7 @@ from pathlib import Path
 
 from lehr.distributed.environment import stay_on_this_machine, world
 from lehr.distributed.launch import JOB, OUTCOME, stay_with, write_outcome
+from lehr.runtime.child_process import find_own_modules
 from lehr.runtime.console import complain
 from lehr.runtime.malloc import tune_malloc
 from lehr.runtime.standard_streams import safe_streams
@@ -33,6 +34,7 @@ def main(place: Path) -> int:
     """
     tune_malloc()  # before torch is imported
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # its warnings of lost connections are stacks of C++
+    find_own_modules()
     stay_on_this_machine(place)
     job, rank = json.loads((place / JOB).read_text(encoding="utf-8")), world().rank
     stay_with(job["launcher"])

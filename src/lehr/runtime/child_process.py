@@ -1,7 +1,8 @@
 """Python processes started from this one, which import nothing from the folder in which they work.
 
 `python -m` looks for every module in the working folder first. That is often one that somebody else filled, a data set
-or a run, and a file `yaml.py` in it would be run. So all of Lehr's processes are started here.
+or a run, and a file `yaml.py` in it would be run. So all of Lehr's processes are started here. What this process can
+import they can, too, such as the modules beside a script that calls Lehr, but only where nothing else has the name.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-SAFE_PATH, PYTHON_PATH = "PYTHONSAFEPATH", "PYTHONPATH"
+SAFE_PATH, PYTHON_PATH, OWN_FOLDERS = "PYTHONSAFEPATH", "PYTHONPATH", "LEHR_MODULES"
 
 
 def module_command(module: str, *arguments: str) -> list[str]:
@@ -40,7 +41,7 @@ def start_module(module: str, *arguments: str, **options: Any) -> subprocess.Pop
 @contextlib.contextmanager
 def safe_environment() -> Iterator[None]:
     """Set the environment of this process so that what others start from it imports safely; put it back at the end."""
-    before = {name: os.environ.get(name) for name in (SAFE_PATH, PYTHON_PATH)}
+    before = {name: os.environ.get(name) for name in (SAFE_PATH, PYTHON_PATH, OWN_FOLDERS)}
     os.environ.update(_safe_variables())
     try:
         yield
@@ -52,12 +53,19 @@ def safe_environment() -> Iterator[None]:
                 os.environ[name] = value
 
 
+def find_own_modules() -> None:
+    """Let this process import what the one that started it could, after all that it can import itself."""
+    folders = filter(None, os.environ.get(OWN_FOLDERS, "").split(os.pathsep))
+    sys.path += [folder for folder in folders if folder not in sys.path]
+
+
 def _safe_variables() -> dict[str, str]:
     """Variables by which a Python process, and those that it starts in turn, import safely.
 
     An empty part of PYTHONPATH, as `:/my/modules` has it, is the working folder too.
     """
-    variables = {SAFE_PATH: "1"}
+    folders = [os.path.abspath(folder) for folder in sys.path if folder]  # noqa: PTH100 (whatever is in the list)
+    variables = {SAFE_PATH: "1", OWN_FOLDERS: os.pathsep.join(folders)}
     if PYTHON_PATH in os.environ:
         variables[PYTHON_PATH] = os.pathsep.join(filter(None, os.environ[PYTHON_PATH].split(os.pathsep)))
     return variables

@@ -22,6 +22,7 @@ from typing import Any
 from lehr.checkpoint.run_folder import CONFIG
 from lehr.distributed.launch import stay_with
 from lehr.errors import Diverged, InputError, LehrError
+from lehr.runtime.child_process import find_own_modules
 from lehr.runtime.console import complain
 from lehr.runtime.malloc import tune_malloc
 from lehr.runtime.peak_memory import peak_memory_mib
@@ -36,6 +37,7 @@ def main(job: TrialJob) -> int:
     Args:
         job: what to train, where, and for whom.
     """
+    find_own_modules()
     _use_cores(job.cores)
     tune_malloc()  # before torch is imported
     stay_with(job.worker)

@@ -27,7 +27,7 @@ from lehr.checkpoint.results_csv import RESULTS
 from lehr.checkpoint.run_folder import LAST, PREVIOUS, is_held, only_writer
 from lehr.distributed.launch import SHUTDOWN, stay_with
 from lehr.errors import InputError, LehrError
-from lehr.runtime.child_process import start_module
+from lehr.runtime.child_process import find_own_modules, start_module
 from lehr.runtime.signals import STOPPING
 from lehr.search.definition import Definition
 from lehr.search.fitness import Epoch, Fitness, parse_fitness, read_epochs
@@ -334,6 +334,7 @@ def _changed(path: Path) -> int:
 
 def main() -> int:
     """Read a job, do it, and return the exit code."""
+    find_own_modules()
     told = json.loads(sys.stdin.readline())
     stop, job = Stop(), Job(**{**told, "cores": tuple(told["cores"])})
     stay_with(job.supervisor)
