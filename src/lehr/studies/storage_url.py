@@ -22,7 +22,7 @@ PASSWORDS = {"postgresql": "PGPASSWORD", "mysql": "MYSQL_PWD"}
 SERVERS = tuple(PASSWORDS)
 KINDS = (
     "an SQLite URL (sqlite:///FILE), a journal file (FILE.log or FILE.journal), or the URL of a PostgreSQL or MySQL "
-    "server (postgresql://USER:PASSWORD@HOST/DATABASE)"
+    "server (postgresql://USER@HOST/DATABASE)"
 )
 MAX_BYTES = 64 * KIB
 """Size of a file that holds a URL."""
