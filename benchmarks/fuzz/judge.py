@@ -64,7 +64,7 @@ def judge(made: PaintedSet, root: Path) -> Outcome:
     """
     started, memory = time.perf_counter(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     try:
-        with _time_limit():
+        with time_limit():
             result, message = _read(made, root)
     except TooSlow:
         result, message = FAILED, f"took more than {SECONDS:g} s"
@@ -79,12 +79,14 @@ def judge(made: PaintedSet, root: Path) -> Outcome:
 
 
 @contextlib.contextmanager
-def _time_limit() -> Iterator[None]:
+def time_limit(seconds: float = SECONDS) -> Iterator[None]:
+    """Raise `TooSlow` in a block that takes longer than that."""
+
     def stop(signal_number: int, frame: FrameType | None) -> None:
         raise TooSlow
 
     before = signal.signal(signal.SIGALRM, stop)
-    signal.setitimer(signal.ITIMER_REAL, SECONDS)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
     try:
         yield
     finally:

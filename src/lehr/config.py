@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from lehr.augment.closing import closing_epochs
-from lehr.errors import InputError, did_you_mean
+from lehr.errors import InputError, did_you_mean, shown
 from lehr.hyperparameters import read_hyperparameters
 from lehr.models.family import Family, find_family, known_case
 from lehr.models.scale import rounded_size
@@ -138,7 +138,7 @@ def build_config(
         if name == BEGUN_IN:
             continue
         if name not in groups and name != "hyp":
-            raise InputError(f"{source}: unknown option '{key}'. {did_you_mean(name, [*groups, 'hyp'])}")
+            raise InputError(f"{source}: unknown option {shown(key)}. {did_you_mean(name, [*groups, 'hyp'])}")
         given[name] = known_case(value) if name == "model" and isinstance(value, str) else value
     family = find_family(str(given.get("model") or ModelOptions().model))
     hyp = given.pop("hyp", None)
@@ -250,5 +250,5 @@ def describe_validation(error: ValidationError, source: str = "options") -> str:
     for item in error.errors(include_url=False):
         name = str(item["loc"][-1] if item["loc"] else "?").replace("_", "-")
         message = item["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
-        lines.append(f"{source}: --{name} is {item['input']!r}; it must be {message}.")
+        lines.append(f"{source}: --{name} is {shown(item['input'])}; it must be {message[:200]}.")
     return "\n".join(dict.fromkeys(lines))

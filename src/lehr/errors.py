@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from reprlib import Repr
 
 
 class LehrError(Exception):
@@ -48,3 +49,11 @@ class Stopped(LehrError):
     def __init__(self, message: str, signal_number: int) -> None:
         super().__init__(message)
         self.exit_code = 128 + signal_number
+
+
+def shown(value: object) -> str:
+    """A value for a message, cut short: that of a stranger's file may be as long as the file."""
+    short = Repr()
+    short.maxstring = short.maxother = short.maxlong = 200
+    short.maxlevel, short.maxlist, short.maxdict = 3, 20, 20
+    return short.repr(value)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lehr.errors import InputError, did_you_mean
+from lehr.errors import InputError, did_you_mean, shown
 from lehr.models.family import find_family
 from lehr.options import AugmentOptions, LossOptions, ScheduleOptions
 from lehr.yaml_files import line_of_key, read_mapping
@@ -69,6 +69,8 @@ GAINS = ("box", "cls", "obj", "cls_pw", "obj_pw")
 FAMILY = "family"
 """Name under which a file says to which family its gains belong, e.g. yolov8."""
 WITHOUT_EFFECT = ("iou_t",)
+MOST_ANCHORS = 1_000
+"""Bound of what may be rounded; the option has a lower one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +107,8 @@ def read_hyperparameters(source: str | Path, model: str) -> Hyperparameters:
         f"--hyp {source}: {name} has no effect here." for name in WITHOUT_EFFECT if given.pop(name, None) is not None
     ]
     if isinstance(given.get("anchors"), int | float):  # a search may have left a fraction; 0 means the default
+        if not abs(given["anchors"]) < MOST_ANCHORS:
+            raise InputError(f"--hyp {source}: 'anchors' is {given['anchors']}; it must be a count of anchors a level.")
         given["anchors"] = round(given["anchors"])
         if given["anchors"] == 0:
             del given["anchors"]
@@ -128,9 +132,10 @@ def _checked(given: dict[str, Any], path: Path) -> dict[str, Any]:
         *WITHOUT_EFFECT,
     }
     for name, value in given.items():
-        place = f"{path}:{line_of_key(path, name)}"
         if name not in known:
-            raise InputError(f"{place}: unknown hyperparameter '{name}'. {did_you_mean(name, known)}")
+            line = line_of_key(path, name) if isinstance(name, str) else 1
+            raise InputError(f"{path}:{line}: unknown hyperparameter {shown(name)}. {did_you_mean(str(name), known)}")
+        place = f"{path}:{line_of_key(path, name)}"
         if not isinstance(value, int | float | str):
-            raise InputError(f"{place}: '{name}' must be a number; it is {value!r}.")
+            raise InputError(f"{place}: '{name}' must be a number; it is {shown(value)}.")
     return given

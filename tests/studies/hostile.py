@@ -17,6 +17,8 @@ from lehr.search.definition import Definition
 from lehr.search.space import Parameter, Space
 from lehr.studies.study import Result, SharedStudy, drawing, open_study
 
+PATIENCE = 5.0
+"""Seconds that a study is waited for."""
 DEEP = b"[" * 100_000 + b"]" * 100_000
 SPACE = Space({"lr0": Parameter(1e-4, 0.1, log=True), "box": Parameter(0.0, 10.0)}, {"lr0": 0.01, "box": 7.5})
 SEARCH = {"fitness": "map", "sampler": "random", "pruner": "none", "prune_after": None, "space": SPACE.as_plain()}
@@ -28,7 +30,7 @@ def url_of(kind: str, folder: Path) -> str:
 
 
 def opened(url: str, definition: Definition = DEFINITION) -> SharedStudy:
-    return open_study(url, "study", definition, patience=5)
+    return open_study(url, "study", definition, patience=PATIENCE)
 
 
 def sampler(slot: int) -> optuna.samplers.BaseSampler:
