@@ -149,9 +149,9 @@ def change_weights(data: bytes, rng: random.Random) -> bytes:
         metadata = header["__metadata__"]
         name = rng.choice(["names", "imgsz", "depth", "width", "model", "anchors", "format", "names", "width"])
         if rng.random() < 0.15:
-            del metadata[name]
+            metadata.pop(name, None)
         elif rng.random() < 0.4 and name in ("names", "anchors"):
-            part = change_part(json.loads(metadata[name]), rng)
+            part = change_part(json.loads(metadata.get(name, "[[[1, 1]]]")), rng)
             metadata[name] = json_text(part, rng).decode("utf-8", "surrogateescape").encode("utf-8", "replace").decode()
         else:
             value = rng.choice(VALUES)

@@ -1,0 +1,64 @@
+"""The fuzzer of foreign files in short, and that it sees what it is to see."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from benchmarks.fuzz.foreign_files import Ran
+from benchmarks.fuzz.guard import Guard
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_a_few_hundred_mutants_are_read_or_refused(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "benchmarks.fuzz_files", "--count", "120", "--seed", "7"]
+    paths = os.pathsep.join([str(ROOT), str(ROOT / "src")])
+    environment = {**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "| together | 120 |" in done.stdout
+
+
+@pytest.fixture(scope="module")
+def guard() -> Guard:
+    return Guard()
+
+
+def test_the_guard_sees_what_reading_must_not_do(guard: Guard, tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    root.mkdir()
+    (root / "link").symlink_to(tmp_path / "victim")
+    with guard.watching(root) as seen:
+        (root / "inside").write_text("x")
+        (root / "inside").read_text()
+    assert seen == []
+    with guard.watching(root) as seen:
+        (tmp_path / "outside").write_text("x")
+    assert "outside" in seen[0]
+    with guard.watching(root) as seen:
+        (root / "link").write_text("x")
+    assert len(seen) == 1
+    with guard.watching(root) as seen:
+        pickle.loads(pickle.dumps(Ran(str(tmp_path / "ran"))))
+    assert (tmp_path / "ran").is_dir() and any("pickle" in each for each in seen)
+    with guard.watching(root) as seen:
+        subprocess.run([sys.executable, "-c", ""], check=True)
+    assert any("subprocess" in each for each in seen)
+    with guard.watching(root) as seen, socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+    assert any("socket.bind" in each for each in seen)
+    (root / "planted_module.py").write_text("planted = True\n")
+    sys.path.insert(0, str(root))
+    try:
+        with guard.watching(root) as seen:
+            import planted_module  # type: ignore[import-not-found]  # noqa: F401
+    finally:
+        sys.path.remove(str(root))
+        del sys.modules["planted_module"]
+    assert any("code of" in each or "import" in each for each in seen)
