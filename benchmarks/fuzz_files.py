@@ -292,6 +292,11 @@ def run_mutants(
         number, root = first + index // len(kinds), folder / "mutant"
         try:
             make_mutant(kind, number, seed, seeds, root)
+        except Exception as error:  # no file of that name or content can be made
+            print(f"not made: --only '{kind}' --first {number}: {error!r}"[:300], file=sys.stderr)
+            shutil.rmtree(root, ignore_errors=True)
+            continue
+        try:
             outcome = judge(kind, seeds, root, guard)
         finally:
             shutil.rmtree(root, ignore_errors=True)
@@ -334,6 +339,9 @@ def main() -> int:
                 print(f"--only '{kind}' --first {number}:\n{outcome.message}\n", flush=True)
             if sum(counts.values()) % 500 == 0:
                 gc.collect()
+                print(
+                    f"{table(counts)}\n{time.perf_counter() - started:.0f} s, slowest {slowest:.2f} s", file=sys.stderr
+                )
     seconds = time.perf_counter() - started
     print(table(counts))
     print(f"seed {arguments.seed}, {seconds:.0f} s, slowest {slowest:.2f} s, {_memory() / GIGABYTE:.2f} GB at most")

@@ -10,6 +10,7 @@ from typing import Any
 from lehr.errors import InputError
 from lehr.runtime.atomic_write import atomic_file
 from lehr.runtime.plain_text import as_json, one_line, printable
+from lehr.runtime.reading import read_start
 from lehr.runtime.standard_streams import SafeStream
 
 
@@ -92,8 +93,7 @@ def _is_device(path: Path) -> bool:
 
 def _is_json(path: Path) -> bool:
     """Return whether a file is empty or begins as JSON does."""
-    with path.open("rb") as file:
-        return file.read(64).lstrip()[:1] in (b"", b"[", b"{")
+    return read_start(path, 64).lstrip()[:1] in (b"", b"[", b"{")
 
 
 def write_json(path: Path, content: Any) -> None:
