@@ -244,6 +244,8 @@ def test_a_database_that_stays_away_ends_the_work_with_a_message(tmp_path: Path)
         ("mysql://user:secret@localhost:1/none", "cannot be used"),
         ("postgresql+nodriver://user:secret@localhost/none", "not installed"),
         ("/no/such/folder/study.journal", "cannot be used"),
+        ("~nosuchuser/study.db", "there is no folder"),
+        ("~nosuchuser/study.log", "cannot be used"),
     ],
 )
 def test_a_storage_that_cannot_be_used_is_told_in_one_message_without_its_password(

@@ -105,7 +105,7 @@ def storage_url(given: str | None, folder: Path, source: str = "--storage") -> s
                 raise InputError(
                     f"{source} {shown(given)}: names no file that workers could share. Give sqlite:///FILE."
                 )
-            return f"sqlite:///{Path(file).expanduser().absolute()}"
+            return f"sqlite:///{_expanded(file).absolute()}"
         if kind not in SERVERS:
             named = f"'{kind}'" if re.fullmatch("[A-Za-z0-9_]{1,40}", kind) else "that"
             raise InputError(f"{source} {shown(given)}: {named} is no storage for studies. Give {KINDS}.")
@@ -116,12 +116,20 @@ def storage_url(given: str | None, folder: Path, source: str = "--storage") -> s
                 f"{PASSWORDS[kind]} instead: {kind}://USER@HOST/DATABASE."
             )
         return given
-    path = Path(given).expanduser()
+    path = _expanded(given)
     if path.suffix in (".db", ".sqlite", ".sqlite3"):
         return f"sqlite:///{path.absolute()}"
     if path.suffix in (".log", ".journal"):
         return str(path.absolute())
     raise InputError(f"{source} {shown(given)}: is no storage for studies. Give {KINDS}.")
+
+
+def _expanded(text: str) -> Path:
+    """A path with the home folder for its `~`; as it stands where there is no such user."""
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:
+        return Path(text)
 
 
 def shown(url: str) -> str:
