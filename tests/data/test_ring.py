@@ -100,6 +100,17 @@ def test_a_ring_that_the_system_refuses_is_done_without(store: ImageStore, monke
     assert same(next(Loader(make, 1, batch=2).batches(requests)), make(requests[0]))
 
 
+def test_a_ring_takes_a_share_of_the_free_memory(store: ImageStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    make, requests = makers(store)["drawn"], [BatchRequest(0, [0, 1]), BatchRequest(0, [2, 3])]
+    for share, slots in ((100, 2 * 6), (4, 4), (1, None)):  # in slots of two workers; 4 ahead and some in use at most
+        monkeypatch.setattr("lehr.data.loader.free_memory", lambda n=share: int((n + 0.5) * make.nbytes(2) / 0.15) * 3)
+        loader = Loader(make, 2, batch=2, processes=3)
+        batches = list(loader.batches(requests))
+        assert all(same(batch, make(request)) for batch, request in zip(batches, requests, strict=True))
+        ring = loader._pool.ring if loader._pool is not None else None
+        assert (None if ring is None else ring.nbytes // ring.slot_bytes) == slots
+
+
 def test_a_slot_is_free_when_the_last_tensor_of_its_batch_is_gone(store: ImageStore) -> None:
     make, ring = makers(store)["packed"], Ring(10**6, 2, 1)
     slot = ring.take(0)

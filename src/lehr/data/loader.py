@@ -133,9 +133,11 @@ class Loader:
         size = self._make.nbytes(self._batch)
         prefetch = PREFETCH if (self._workers * PREFETCH + IN_USE) * size <= LARGE else LARGE_PREFETCH
         slots = self._workers * (prefetch + -(-IN_USE // self._workers))
-        room = int(MEMORY_SHARE * free_memory()) // self._processes
+        slots = min(slots, int(MEMORY_SHARE * free_memory()) // self._processes // size)
+        if slots < self._workers:
+            return None, prefetch
         try:
-            return Ring(size, max(1, min(slots, room // size)), self._workers), prefetch
+            return Ring(size, slots, self._workers), prefetch
         except OSError:  # each batch gets memory of its own then
             return None, prefetch
 
