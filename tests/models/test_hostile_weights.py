@@ -15,7 +15,8 @@ import torch
 from tests.commands import lehr
 
 from lehr.errors import InputError
-from lehr.models.build import MAX_CLASSES, MAX_NAME, build_model, tensor_shapes
+from lehr.evaluation.nms import suppress
+from lehr.models.build import MAX_CLASSES, MAX_NAME, anchor_head, build_model, tensor_shapes
 from lehr.models.tensor_file import DamagedTensors, read_header, read_tensors
 from lehr.models.weights import (
     describe_model,
@@ -234,3 +235,25 @@ def test_shapes_are_those_of_the_model(name: str) -> None:
     assert shapes == {key: tuple(value.shape) for key, value in model.state_dict().items()}
     assert all(value.device.type == "cpu" for value in model.state_dict().values())
     assert torch.isfinite(torch.cat([value.flatten().float() for value in model.state_dict().values()])).all()
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_not_finite_are_refused(value: float, tmp_path: Path) -> None:
+    model, path = build_model("yolov8n", ("a",), width=0.125), tmp_path / "w.safetensors"
+    with torch.no_grad():
+        next(model.parameters()).view(-1)[3] = value
+    save_weights(model, path)
+    assert "model.0.conv.weight holds numbers that are not finite" in refused(path)
+
+
+def test_weights_whose_boxes_overflow_predict_without_an_error(tmp_path: Path) -> None:
+    model = build_model("yolov5n", ("a",), imgsz=64, width=0.125)
+    with torch.no_grad():
+        head = anchor_head(model)
+        assert head is not None
+        head.anchors.fill_(3e38)
+        for layer in head.m:
+            assert isinstance(layer, torch.nn.Conv2d) and layer.bias is not None
+            layer.bias.fill_(50.0)
+    found = suppress(*model.eval()(torch.zeros(1, 3, 64, 64)).decode())
+    assert len(found.boxes) > 0 and found.boxes.isfinite().all()

@@ -48,6 +48,7 @@ def pack(content: Any) -> tuple[list[Tensor], str]:
 
     Raises:
         TypeError: something else is in it.
+        ValueError: it is more than could be read again.
     """
     blocks: list[Tensor] = []
     numbers: dict[tuple[int, torch.dtype], int] = {}
@@ -71,7 +72,9 @@ def pack(content: Any) -> tuple[list[Tensor], str]:
             return [packed(value) for value in part]
         return part
 
-    return blocks, json.dumps(packed(content))
+    text = json.dumps(packed(content))
+    _check_size(text)
+    return blocks, text
 
 
 def unpack(blocks: Sequence[Tensor], text: str) -> Any:
@@ -84,8 +87,7 @@ def unpack(blocks: Sequence[Tensor], text: str) -> Any:
     Raises:
         ValueError, TypeError, RuntimeError, IndexError, RecursionError: it is not what `pack` gives, or beyond bounds.
     """
-    if len(text) > MAX_TEXT or text.count("[") + text.count("{") > MAX_PARTS:
-        raise ValueError("the content is longer than any")
+    _check_size(text)
     left = 2 * sum(block.nbytes for block in blocks) + SHARED
 
     def unpacked(part: dict[str, Any]) -> Any:
@@ -107,6 +109,16 @@ def unpack(blocks: Sequence[Tensor], text: str) -> Any:
     content = json.loads(text, object_hook=unpacked)
     _check_depth(content)
     return content
+
+
+def _check_size(text: str) -> None:
+    """Check that content is no more than is read.
+
+    Raises:
+        ValueError: it is.
+    """
+    if len(text) > MAX_TEXT or text.count("[") + text.count("{") > MAX_PARTS:
+        raise ValueError(f"a training state of more than {MAX_TEXT // MIB} MB of text, or of {MAX_PARTS} parts")
 
 
 def _view(blocks: Sequence[Tensor], index: Any, offset: Any, shape: Any, strides: Any) -> Tensor:

@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from lehr.checkpoint.packing import DTYPES, MAX_DEPTH
+
 PLAIN = (int, float, bool, str, type(None))
 Blocks = dict[torch.dtype, Tensor]
 """The memory of a copy: a 1-D tensor for each type of number."""
@@ -56,20 +58,29 @@ def wait_for_snapshot(device: torch.device) -> Callable[[], None]:
     return wait
 
 
-def check_plain(content: Any) -> None:
+def check_plain(content: Any, depth: int = MAX_DEPTH // 2) -> None:
     """Check that content is of tensors, numbers and text, and lists, tuples and dictionaries of these.
 
+    Args:
+        content: of a callback, say.
+        depth: how deep it may be nested.
+
     Raises:
-        TypeError: something else is in it, which could be written but not be read again.
+        TypeError: something else is in it, or it is nested too deeply, which could be written but not be read again.
     """
+    if depth < 0:
+        raise TypeError("a training state is not nested so deeply")
     if isinstance(content, dict):
         for key, value in content.items():
-            check_plain(key)
-            check_plain(value)
+            check_plain(key, depth - 1)
+            check_plain(value, depth - 1)
     elif isinstance(content, list | tuple):
         for value in content:
-            check_plain(value)
-    elif not isinstance(content, Tensor) and type(content) not in PLAIN:
+            check_plain(value, depth - 1)
+    elif isinstance(content, Tensor):
+        if content.dtype not in DTYPES.values():
+            raise TypeError(f"a training state holds no tensors of {content.dtype}")
+    elif type(content) not in PLAIN:
         raise TypeError(f"a training state holds tensors, numbers and text, not {type(content).__name__}")
 
 

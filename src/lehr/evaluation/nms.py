@@ -65,8 +65,9 @@ def suppress(
         scores = torch.full_like(scores, -1).scatter_(-1, best.indices, best.values)
     pairs = scores.flatten(1).float()
     keep = _keep_by_image if scores.device.type == "cpu" else _keep_all_at_once
-    image, pair = keep(boxes.float(), pairs, classes, confidence, iou, max_det)
-    return Found(image, boxes[image, pair // classes].float(), pairs[image, pair], pair % classes)
+    boxes = boxes.float().nan_to_num(0.0, 0.0, 0.0)  # of weights that overflow: such a box is empty, and no error
+    image, pair = keep(boxes, pairs, classes, confidence, iou, max_det)
+    return Found(image, boxes[image, pair // classes], pairs[image, pair], pair % classes)
 
 
 def _keep_by_image(

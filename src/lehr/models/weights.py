@@ -139,8 +139,14 @@ def load_model(path: Path, device: torch.device | None = None) -> DetectionModel
     if shapes is not None and shapes != given:  # before memory is taken for a model that the file does not hold
         raise InputError(f"{path}: does not fit {details.model}: {_difference(shapes, given)}.")
     model = build_model(details.model, names, imgsz, depth=depth, width=width, anchors=anchors)
+    tensors = _read(path, header, header.tensors)
+    for name, tensor in tensors.items():
+        if tensor.is_floating_point() and not tensor.isfinite().all():
+            raise InputError(
+                f"{path}: {name} holds numbers that are not finite, as of a training that diverged. Give other weights."
+            )
     try:
-        model.load_state_dict(_read(path, header, header.tensors))
+        model.load_state_dict(tensors)
     except RuntimeError as error:
         raise InputError(f"{path}: does not fit {details.model}: {error}") from None
     return model.to(device or torch.device("cpu")).eval()
