@@ -222,6 +222,8 @@ class TrainState:
                 name: value.item() if isinstance(value, Tensor) else value for name, value in state["scaler"].items()
             }
             self.scaler.load_state_dict(values)
+            if isinstance(state["scaler"]["scale"], Tensor):  # after the first step it is a tensor, as it was
+                self.scaler._lazy_init_scale_growth_tracker(device)
         gradients = state["gradients"]
         for name, parameter in self.model.named_parameters():
             parameter.grad = gradients[name].to(device) if name in gradients else None
