@@ -22,17 +22,18 @@ LONG = 2**15
 Parsed = TypeVar("Parsed")
 
 
-def read_mapping(path: Path, remedy: str = "Give an existing YAML file.") -> dict[Any, Any]:
+def read_mapping(path: Path, remedy: str = "Give an existing YAML file.", *, links: bool = True) -> dict[Any, Any]:
     """The names and values of a YAML file; empty when the file is.
 
     Args:
         path: the file.
         remedy: what to do when it cannot be read, for the message.
+        links: whether it may be a link; those in the folder of a run may not.
 
     Raises:
         InputError: the file is missing, is not YAML, or is not a mapping.
     """
-    text = _unicode(read_bytes(path, remedy), path, remedy)
+    text = _unicode(read_bytes(path, remedy, links=links), path, remedy)
     content = _parsed(text, path, lambda given: _load(given, path))
     if content is None:
         return {}
@@ -41,14 +42,14 @@ def read_mapping(path: Path, remedy: str = "Give an existing YAML file.") -> dic
     return content
 
 
-def read_bytes(path: Path, remedy: str) -> bytes:
+def read_bytes(path: Path, remedy: str, *, links: bool = True) -> bytes:
     """The bytes of a YAML file.
 
     Raises:
         InputError: it is missing, or too large to be one.
     """
     try:
-        return read_file(path, MAX_BYTES)
+        return read_file(path, MAX_BYTES, links=links)
     except TooLarge:
         raise InputError(f"{path}: is larger than {MAX_BYTES >> 20} MB, so it is no YAML of options or data.") from None
     except OSError as error:

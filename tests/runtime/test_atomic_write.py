@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from lehr.errors import InputError
-from lehr.runtime.atomic_write import atomic_dir, atomic_file, clear_temporaries, is_temporary
+from lehr.runtime.atomic_write import atomic_dir, atomic_file, clear_temporaries, is_temporary, make_inner_folder
 
 unix = pytest.mark.skipif(sys.platform == "win32", reason="needs links and a umask")
 
@@ -117,3 +117,21 @@ def test_a_long_name_is_written_too(tmp_path: Path) -> None:
     with atomic_file(path, "Shorten it.") as temporary:
         temporary.write_text("new")
     assert path.read_text() == "new"
+
+
+def test_what_others_may_be_writing_is_left_for_a_while(tmp_path: Path) -> None:
+    old, new = tmp_path / ".a.0123456789abcdef.tmp", tmp_path / ".a.fedcba9876543210.tmp"
+    for path in (old, new):
+        path.touch()
+    os.utime(old, (1, 1))
+    clear_temporaries(tmp_path, ("a",), age=60)
+    assert [path.name for path in tmp_path.iterdir()] == [new.name]
+
+
+@unix
+def test_a_link_in_the_place_of_an_inner_folder_is_refused(tmp_path: Path) -> None:
+    make_inner_folder(tmp_path / "plots")
+    make_inner_folder(tmp_path / "plots")
+    (tmp_path / "link").symlink_to(tmp_path / "plots")
+    with pytest.raises(InputError, match="is a link"):
+        make_inner_folder(tmp_path / "link")

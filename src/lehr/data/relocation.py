@@ -149,7 +149,7 @@ def data_of_run(weights: Path, source: str) -> str:
     if not is_relative(source) or here is None or relocated(source, here) is not None or not path.is_file():
         return source
     with contextlib.suppress(InputError):
-        options = read_mapping(path)
+        options = read_mapping(path, links=False)
         place = find_place(source, places_of(path.parent, options))
         if str(options.get("data")) == source and place is not None:
             return relocated(source, place) or source

@@ -220,7 +220,7 @@ def _complete(path: Path) -> TrainConfig:
         InputError: it is missing, damaged, or lacks an option, so that a default would take the place of the run's own.
     """
     refuse_link(path)
-    given = read_mapping(path)
+    given = read_mapping(path, links=False)
     missing = [name for name in option_names() if name not in given and name not in MAY_LACK]
     if missing:
         raise InputError(
@@ -273,7 +273,7 @@ def _is_finished(folder: Path) -> bool:
     for path in _checkpoints(folder):
         with contextlib.suppress(InputError, OSError):
             position = read_position(path)
-            epochs = read_mapping(folder / CONFIG).get("epochs")
+            epochs = read_mapping(folder / CONFIG, links=False).get("epochs")
             return position.finished and (not isinstance(epochs, int) or epochs <= position.epochs)
     return False
 

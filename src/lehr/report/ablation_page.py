@@ -12,6 +12,7 @@ from lehr.plots.ablation import BAD, GOOD, label_of, plot_effects
 from lehr.report.effects_table import answers, effect_of, techniques_of
 from lehr.report.numbers import NOTHING, changed, count, interval, measured
 from lehr.report.study_page import Cell, Column, Figure, Mark, StudyPage, Table, number_cell
+from lehr.runtime.atomic_write import make_inner_folder
 from lehr.search.records import Record
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ def draw_ablation(effects: Mapping[str, Sequence[Effect]], folder: Path) -> tupl
     Raises:
         InputError: matplotlib is missing, or the file cannot be written.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    make_inner_folder(folder)
     path = folder / "effects.svg"
     plot_effects(effects, path)
     alt = "A panel a metric and in it a row a technique: the mean difference as a mark, its 95% interval as a bar."

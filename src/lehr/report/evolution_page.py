@@ -20,6 +20,7 @@ from lehr.plots.study import (
 )
 from lehr.report.numbers import NOTHING, changed, count, measured, value_text
 from lehr.report.study_page import Cell, Column, Command, Figure, Mark, StudyPage, Table, number_cell
+from lehr.runtime.atomic_write import make_inner_folder
 from lehr.search.records import Record, State, Value
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ def draw_evolution(
     Raises:
         InputError: matplotlib is missing, or a file cannot be written.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    make_inner_folder(folder)
     files = {name: folder / f"{name}.svg" for name in FIGURES}
     plot_fitness(records, files["fitness"])
     plot_courses(records, files["courses"])

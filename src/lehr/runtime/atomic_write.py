@@ -12,6 +12,7 @@ import re
 import secrets
 import shutil
 import stat
+import time
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -53,18 +54,34 @@ def atomic_file(path: Path, remedy: str) -> Iterator[Path]:
                 temporary.unlink(missing_ok=True)
 
 
-def clear_temporaries(folder: Path, names: Collection[str]) -> None:
-    """Remove what processes that were killed have left half-written; nobody else may be writing these files.
+def make_inner_folder(folder: Path) -> None:
+    """Make a folder within one that a stranger may have made, where it is missing; a link is not followed.
+
+    Raises:
+        InputError: it is a link.
+        OSError: it cannot be made.
+    """
+    if folder.is_symlink():
+        raise InputError(f"{folder}: is a link, which is not followed here. Remove it.")
+    folder.mkdir(parents=True, exist_ok=True)
+
+
+def clear_temporaries(folder: Path, names: Collection[str], *, age: float = 0.0) -> None:
+    """Remove what processes that were killed have left half-written.
 
     Args:
         folder: where.
         names: the files that they wrote.
+        age: seconds since they were last written; 0 where nobody else can be writing these files now.
     """
+    limit = time.time() - age
     with contextlib.suppress(OSError):
         for path in folder.iterdir():
             with contextlib.suppress(OSError):
-                if is_temporary(path.name, names) and stat.S_ISREG(path.lstat().st_mode):
-                    path.unlink()
+                if is_temporary(path.name, names):
+                    status = path.lstat()
+                    if stat.S_ISREG(status.st_mode) and (not age or status.st_mtime < limit):
+                        path.unlink()
 
 
 def is_temporary(name: str, of: Collection[str]) -> bool:

@@ -22,7 +22,7 @@ from lehr.errors import InputError, LehrError, Stopped
 from lehr.evaluation.background import is_background
 from lehr.options import LOCAL
 from lehr.preview import Preview, preview
-from lehr.runtime.atomic_write import atomic_file
+from lehr.runtime.atomic_write import atomic_file, clear_temporaries
 from lehr.runtime.signals import describe_signal
 from lehr.runtime.stop_request import StopRequest
 from lehr.search.definition import Definition
@@ -39,6 +39,8 @@ from lehr.techniques.single_class import as_one_class
 from lehr.yaml_files import read_mapping
 
 STUDY, LOG, PAGE, PLOTS = "study.yaml", "study.log", "report.html", "plots"
+LEFT_SECONDS = 24 * 3600.0
+"""A file half-written for so long was left by a kill; before, another machine may be writing it."""
 HEARTBEATS = 4
 """Signs of life within the time after which a worker is taken for lost."""
 
@@ -163,6 +165,7 @@ def run_study(
     places = worker_places(config, options.jobs)
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        clear_temporaries(folder, {path.name for path in folder.iterdir()}, age=LEFT_SECONDS)
     except OSError as error:
         raise InputError(f"{folder}: cannot be made ({error.strerror}). Choose another --project.") from None
     try:
