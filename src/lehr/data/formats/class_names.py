@@ -257,7 +257,8 @@ def _no_list(node: yaml.ScalarNode) -> str:
         return "'names' is empty. Name at least one class."
     if re.match(r"\d+:\S", text):
         number, name = text.split()[0].split(":", 1)
-        return f"'names' is the text '{text[:60]}': a blank is missing after the colon. Write {number}: {name}."
+        wanted = f"{number[:20]}: {name[:60]}"
+        return f"'names' is the text '{text[:60]}': a blank is missing after the colon. Write {wanted}."
     if text[0] in "[{":
         return "'names' is a list in quotes, which is a text. Remove the quotes around it."
     if re.search(r"\.(txt|names|csv|json)$", text):
