@@ -53,6 +53,8 @@ class Stopped(LehrError):
 
 def shown(value: object) -> str:
     """A value for a message, cut short: that of a stranger's file may be as long as the file."""
+    if isinstance(value, int) and value.bit_length() > 1000:  # Python writes no number of thousands of digits
+        return "a number of hundreds of digits"
     short = Repr()
     short.maxstring = short.maxother = short.maxlong = 200
     short.maxlevel, short.maxlist, short.maxdict = 3, 20, 20
