@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import yaml
 from lehr.checkpoint.run_folder import make_run_folder
 from lehr.config import build_config
 from lehr.errors import InputError
+from lehr.yaml_files import read_mapping
 from tests.commands import lehr
 
 
@@ -63,3 +65,12 @@ def test_numbers_that_nobody_means_are_refused_with_their_bounds(option: str, va
 def test_numbers_that_somebody_may_mean_are_taken() -> None:
     many = {"processes": 64, "workers": 256, "imgsz": 4096, "epochs": 10_000, "batch": 16_384, "patience": 10**9}
     assert build_config({**many, "max_det": 10_000, "timeout": 1e6}).epochs == 10_000
+
+
+@pytest.mark.parametrize("text", ["[" * 20_000, "lr0: " + "{a: [" * 10_000, "[" * 350_000])
+def test_brackets_without_end_are_refused_at_once(text: str, tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text(text)
+    started = time.perf_counter()
+    with pytest.raises(InputError, match=r"a\.yaml: is nested too deeply"):
+        read_mapping(tmp_path / "a.yaml")
+    assert time.perf_counter() - started < 1

@@ -135,7 +135,6 @@ def _checked(given: dict[str, Any], path: Path) -> dict[str, Any]:
         if name not in known:
             line = line_of_key(path, name) if isinstance(name, str) else 1
             raise InputError(f"{path}:{line}: unknown hyperparameter {shown(name)}. {did_you_mean(str(name), known)}")
-        place = f"{path}:{line_of_key(path, name)}"
-        if not isinstance(value, int | float | str):
-            raise InputError(f"{place}: '{name}' must be a number; it is {shown(value)}.")
+        if not isinstance(value, int | float | str):  # looked up only now: the file is parsed for it once more
+            raise InputError(f"{path}:{line_of_key(path, name)}: '{name}' must be a number; it is {shown(value)}.")
     return given

@@ -16,6 +16,8 @@ MAX_BYTES = 16 * 2**20
 """Size of a YAML file from which it is refused: options and data sets need no more, and reading it takes minutes."""
 MOST_VALUES = 1_000_000
 """Values, lines and values of aliases from which a YAML file is refused."""
+MOST_OPEN = 1_000
+"""Brackets open at once from which a YAML file is refused: the time to parse it grows with their square."""
 LONG = 2**15
 """Characters from which a text is parsed by libyaml: Python's own parser says more clearly what is wrong."""
 
@@ -206,6 +208,8 @@ def _parsed(text: str, path: Path, parse: Callable[[str], Parsed]) -> Parsed:
             "in a list, one a line."
         )
     try:
+        if _open_brackets(text) > MOST_OPEN:
+            raise RecursionError
         return parse(text)
     except RecursionError:
         raise InputError(f"{path}: is nested too deeply to be options or a data set.") from None
@@ -214,6 +218,17 @@ def _parsed(text: str, path: Path, parse: Callable[[str], Parsed]) -> Parsed:
         raise InputError(f"{path}{f':{line}' if line else ''}: is not valid YAML: {cause}") from None
     except (ValueError, TypeError, OverflowError, AttributeError) as error:  # values that look like dates or numbers
         raise InputError(f"{path}: holds a value that YAML cannot make ({error}). Put such values in quotes.") from None
+
+
+def _open_brackets(text: str) -> int:
+    """Brackets that are open at once, those in quotes too."""
+    if text.count("[") + text.count("{") <= MOST_OPEN:
+        return 0
+    depth = most = 0
+    for bracket in re.finditer(r"[\[\]{}]", text):
+        depth = depth + 1 if bracket[0] in "[{" else max(0, depth - 1)
+        most = max(most, depth)
+    return most
 
 
 def _explain(text: str, error: yaml.YAMLError) -> tuple[int | None, str]:
