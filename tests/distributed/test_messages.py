@@ -28,7 +28,7 @@ PLAIN = strategies.recursive(
     strategies.none()
     | strategies.booleans()
     | strategies.integers()
-    | strategies.floats(allow_nan=False)
+    | strategies.floats(allow_nan=False, allow_subnormal=False)
     | strategies.text()
     | strategies.builds(Path, strategies.text("a/.$\udc80é")),
     lambda parts: (

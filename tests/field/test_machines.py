@@ -211,8 +211,9 @@ def test_a_validation_without_label_files_is_refused_with_the_remedy(tmp_path: P
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="mounts need root")
-@pytest.mark.parametrize(("size", "fill", "code"), [("256k", False, 0), ("4k", True, 1)])
-def test_a_tiny_dev_shm_keeps_no_run_waiting(size: str, fill: bool, code: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("size", "fill"), [("256k", False), ("4k", True)])
+def test_a_tiny_dev_shm_keeps_no_run_waiting(size: str, fill: bool, tmp_path: Path) -> None:
+    """Nor does it slow one: loading processes share memory that has no file."""
     mount = f"mount -t tmpfs -o size={size} tmpfs /dev/shm"
     if subprocess.run(["unshare", "-m", "sh", "-c", mount], capture_output=True).returncode:
         pytest.skip("mounts are not permitted")
@@ -221,9 +222,9 @@ def test_a_tiny_dev_shm_keeps_no_run_waiting(size: str, fill: bool, code: int, t
     command = f"{sys.executable} -m lehr train --data {data} {' '.join(SMALL)} --imgsz 256 --workers 1"
     line = ["unshare", "-m", "sh", "-c", f"{mount}; {filling} {command.replace('--imgsz 64', '')}"]
     done = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True, timeout=120)
-    assert (done.returncode, "Traceback" in done.stderr) == (code, False), done.stderr
-    assert "--shm-size" in (done.stderr if code else done.stdout)
-    assert (tmp_path / "runs" / "train" / "best.safetensors").is_file() == (code == 0)
+    assert done.returncode == 0, done.stderr
+    assert "--shm-size" not in done.stdout + done.stderr
+    assert (tmp_path / "runs" / "train" / "best.safetensors").is_file()
 
 
 @pytest.mark.slow

@@ -19,7 +19,7 @@ def convolve(conv: nn.Conv2d, x: Tensor) -> Tensor:
         conv: the convolution.
         x: (batch, channels, h, w).
     """
-    if conv.in_channels <= IMAGE_CHANNELS and support.usable(x.device):
+    if support.usable(x.device) and type(conv) is nn.Conv2d and conv.in_channels <= IMAGE_CHANNELS:
         kind = x.device.type
         dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else x.dtype
         if dtype in HALVES and _suits_kernel(conv, x):
@@ -39,8 +39,7 @@ def _suits_kernel(conv: nn.Conv2d, x: Tensor) -> bool:
     even = isinstance(conv.padding, tuple) and conv.padding[0] == conv.padding[1]
     small = conv.kernel_size[0] ** 2 * conv.in_channels <= 128 and conv.out_channels <= 128
     return (
-        type(conv) is nn.Conv2d
-        and square
+        square
         and plain
         and even
         and small
