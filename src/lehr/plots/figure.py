@@ -29,10 +29,12 @@ def new_figure(rows: int, columns: int, width: float = 9.0, height: float = 3.0)
         InputError: matplotlib is not installed.
     """
     try:
-        from matplotlib import rcParams
+        from matplotlib import rcdefaults, rcParams
         from matplotlib.figure import Figure
     except ImportError:
         raise InputError("Plots need matplotlib: pip install 'lehr[plots]'.") from None
+    if Path("matplotlibrc").exists():  # matplotlib reads it: whoever filled the working folder would have LaTeX run
+        rcdefaults()
     rcParams["svg.hashsalt"] = "lehr"  # so that the same picture is the same file
     figure = Figure(figsize=(width, height * rows), layout="constrained")
     axes = [figure.add_subplot(rows, columns, index + 1) for index in range(rows * columns)]
