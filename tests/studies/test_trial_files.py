@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import os
+import subprocess
 import types
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,11 @@ import pytest
 from rich.console import Console as RichConsole
 
 from lehr.errors import InputError, LehrError
+from lehr.runtime.child_process import start_module
 from lehr.search.fitness import METRICS, read_epochs
 from lehr.search.records import Record
 from lehr.studies.progress import StudyConsole
+from lehr.studies.runner import STUDY, begun_with
 from lehr.studies.trial_files import (
     Outcome,
     open_log,
@@ -27,7 +30,7 @@ from lehr.studies.trial_files import (
     write_outcome,
 )
 from lehr.studies.trials_csv import write_table
-from lehr.studies.worker import TRIALS, WORKERS, Job, Worker
+from lehr.studies.worker import TRIAL_MODULE, TRIALS, WORKERS, Job, Worker
 
 JOB: dict[str, Any] = {"options": {"lr0": 0.1}, "folder": "f", "outcome": "o", "worker": 1, "cores": [0]}
 OUTCOME: dict[str, Any] = {"code": 0, "kind": "finished", "message": "", "memory": 100.0}
@@ -97,6 +100,37 @@ def test_jobs_and_outcomes_come_back_as_they_were(tmp_path: Path) -> None:
     assert read_job(path).model_dump() == JOB
     write_outcome(path, Outcome(code=1, kind="failed", message="why", memory=None))
     assert read_outcome(path) == {"code": 1, "kind": "failed", "message": "why"}
+
+
+def test_a_job_that_others_have_put_in_the_place_of_the_workers_is_not_done(tmp_path: Path) -> None:
+    path, evil = tmp_path / "0000.job.json", tmp_path / "evil.json"
+    digest = write_job(path, JOB)
+    assert read_job(path, digest).model_dump() == JOB
+    write_job(evil, {**JOB, "options": {"callback": ["evil:run"]}})
+    evil.replace(path)
+    with pytest.raises(InputError, match="not the job that the worker wrote"):
+        read_job(path, digest)
+    process = start_module(TRIAL_MODULE, str(path), digest, stderr=subprocess.PIPE, text=True)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == InputError.exit_code
+    assert "not the job that the worker wrote" in said
+
+
+def test_a_trial_is_told_the_digest_of_its_job(worker: Worker, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    started: list[tuple[str, ...]] = []
+    monkeypatch.setattr("lehr.studies.worker.start_module", lambda *arguments, **_: started.append(arguments))
+    worker._begin(tmp_path / TRIALS / "0000", {"seed": 3})
+    _, job, digest = started[0]
+    assert read_job(Path(job), digest).options == {"seed": 3}
+
+
+def test_what_a_study_began_with_is_not_read_through_a_link(tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text("search: {space: {lr0: 1}}\n")
+    (tmp_path / "study").mkdir()
+    (tmp_path / "study" / STUDY).symlink_to(tmp_path / "mine.yaml")
+    config: Any = types.SimpleNamespace(run=types.SimpleNamespace(project=tmp_path, name="study"))
+    with pytest.raises(InputError, match=r"study\.yaml: .*link"):
+        begun_with(config, "evolve", "space")
 
 
 @pytest.mark.parametrize("name", JOB)

@@ -59,11 +59,11 @@ def measure_epoch(options: Mapping[str, Any], cores: tuple[int, ...]) -> Estimat
     with tempfile.TemporaryDirectory(prefix="lehr-") as place:
         folder, outcome, job = Path(place, "run"), Path(place, "outcome.json"), Path(place, "job.json")
         told = {"options": dict(options), "folder": str(folder), "outcome": str(outcome)}
-        write_job(job, {**told, "worker": os.getpid(), "cores": list(cores)})
+        digest = write_job(job, {**told, "worker": os.getpid(), "cores": list(cores)})
         began = time.monotonic()
         secrets = (VARIABLE, *PASSWORDS.values())
         with without_variables(secrets), open_log(Path(place, "log")) as log:
-            process = start_module(TRIAL_MODULE, str(job), stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+            process = start_module(TRIAL_MODULE, str(job), digest, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         try:
             while process.poll() is None and not read_epochs(folder / RESULTS):
                 time.sleep(POLL_SECONDS)

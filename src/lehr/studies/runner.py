@@ -313,7 +313,7 @@ def as_begun(config: TrainConfig, kind: str) -> TrainConfig:
 def _begun(config: TrainConfig, kind: str) -> dict[Any, Any]:
     """What the study's folder on this machine says of it; nothing where there is none yet."""
     path = study_folder(config, kind) / STUDY
-    return read_mapping(path) if path.is_file() else {}
+    return read_mapping(path, links=False) if path.is_file() or path.is_symlink() else {}
 
 
 def _plain(value: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -79,27 +80,39 @@ def is_link(path: Path) -> bool:
     return path.is_symlink()
 
 
-def write_job(path: Path, job: Mapping[str, Any]) -> None:
-    """Write the job of a trial's process.
+def write_job(path: Path, job: Mapping[str, Any]) -> str:
+    """Write the job of a trial's process, and return its digest.
+
+    A job names code to run, and others may be able to write in a study's folder: the process gets the digest on its
+    command line, and does no other job.
 
     Raises:
         LehrError: the file cannot be written, or is a link.
     """
+    text = json.dumps(dict(job)).encode("utf-8")
     try:
         with open_overwrite(path) as file:
-            file.write(json.dumps(dict(job)).encode("utf-8"))
+            file.write(text)
     except OSError as error:
         raise LehrError(f"{path}: cannot be written ({error.strerror}). Remove it.") from None
+    return _digest(text)
 
 
-def read_job(path: Path) -> TrialJob:
+def read_job(path: Path, digest: str | None = None) -> TrialJob:
     """Read the job of a trial's process.
 
+    Args:
+        path: the file.
+        digest: as `write_job` returned it; None to take any job.
+
     Raises:
-        InputError: there is none in that file.
+        InputError: there is none in that file, or another.
     """
     try:
-        return TrialJob.model_validate_json(read_file(path, MAX_JOB, links=False))
+        text = read_file(path, MAX_JOB, links=False)
+        if digest is not None and _digest(text) != digest:
+            raise InputError(f"{path}: is not the job that the worker wrote. Somebody else writes in that folder.")
+        return TrialJob.model_validate_json(text)
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}).") from None
     except ValidationError:
@@ -135,3 +148,7 @@ def read_outcome(path: Path) -> dict[str, Any]:
     except (OSError, ValidationError):
         return {}
     return found.model_dump(exclude_none=True)
+
+
+def _digest(text: bytes) -> str:
+    return hashlib.blake2b(text, digest_size=32).hexdigest()

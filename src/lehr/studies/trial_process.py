@@ -1,4 +1,4 @@
-"""The process that makes one trial, an ordinary run: `python -m lehr.studies.trial_process JOB.json`.
+"""The process that makes one trial, an ordinary run: `python -m lehr.studies.trial_process JOB.json DIGEST`.
 
 It begins the run, or goes on with what an earlier process of the same trial left, and leaves the end in a file. It
 ends, its state saved, once its worker has gone.
@@ -93,7 +93,7 @@ def _leave(path: Path, code: int, kind: Kind, message: str) -> None:
 if __name__ == "__main__":
     with safe_streams():
         try:
-            code = main(read_job(Path(sys.argv[1])))
+            code = main(read_job(Path(sys.argv[1]), sys.argv[2]))
         except LehrError as error:
             complain(str(error))
             code = error.exit_code

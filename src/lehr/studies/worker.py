@@ -211,10 +211,10 @@ class Worker:
         outcome.unlink(missing_ok=True)
         told: dict[str, Any] = {"options": dict(options), "folder": str(folder), "outcome": str(outcome)}
         told |= {"worker": os.getpid(), "cores": list(self.job.cores)}
-        write_job(job, told)
+        digest = write_job(job, told)
         with open_log(folder.with_suffix(".log")) as log:
-            started = start_module(self.job.trial_module, str(job), stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-            return started, outcome
+            module, quiet = self.job.trial_module, subprocess.DEVNULL
+            return start_module(module, str(job), digest, stdin=quiet, stdout=log, stderr=log), outcome
 
     def _watch(self, trial: Trial, process: subprocess.Popen[bytes], folder: Path) -> tuple[Result | None, list[Epoch]]:
         """Follow a run to its end: report its epochs, end it where it is pruned or the worker is stopped.
