@@ -269,8 +269,17 @@ def test_two_commands_share_a_study_by_a_postgresql_server_that_is_restarted(dat
 
         for command in commands:
             wait_for(both_train, command)
-        seen = [text for command in commands for text in told_of_children(command)]
-        assert len(seen) >= 8 and any(b"lehr.studies.worker" in text for text in seen)
+        found: set[tuple[int, bytes]] = set()
+
+        def all_are_seen() -> bool:  # between two trials a worker has no process for one
+            found.update(
+                (number, text) for number, command in enumerate(commands) for text in told_of_children(command)
+            )
+            return len(found) >= 8
+
+        wait_for(all_are_seen, commands[0])
+        seen = [text for _, text in found]
+        assert any(b"lehr.studies.worker" in text for text in seen)
         assert not any(re.search(b"cr@t|cr%40t", text) for text in seen), "a password is in the list of processes"
         server.stop("immediate")  # as in a power cut
         time.sleep(5)
