@@ -14,6 +14,8 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
+from lehr.runtime.environment import preserve_environment
+
 SAFE_PATH, PYTHON_PATH, OWN_FOLDERS = "PYTHONSAFEPATH", "PYTHONPATH", "LEHR_MODULES"
 
 
@@ -41,16 +43,9 @@ def start_module(module: str, *arguments: str, **options: Any) -> subprocess.Pop
 @contextlib.contextmanager
 def safe_environment() -> Iterator[None]:
     """Set the environment of this process so that what others start from it imports safely; put it back at the end."""
-    before = {name: os.environ.get(name) for name in (SAFE_PATH, PYTHON_PATH, OWN_FOLDERS)}
-    os.environ.update(_safe_variables())
-    try:
+    with preserve_environment((SAFE_PATH, PYTHON_PATH, OWN_FOLDERS)):
+        os.environ.update(_safe_variables())
         yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
 
 
 def find_own_modules() -> None:

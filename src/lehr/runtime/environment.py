@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import random
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 CHANGED = (
@@ -19,9 +19,13 @@ CHANGED = (
 
 
 @contextmanager
-def preserve_environment() -> Iterator[None]:
-    """Put back the variables of `CHANGED`, however the block ends; others may be a callback's business."""
-    before = {name: os.environ.get(name) for name in CHANGED}
+def preserve_environment(names: Iterable[str] = CHANGED) -> Iterator[None]:
+    """Put back some variables, however the block ends; others may be a callback's business.
+
+    Args:
+        names: of the variables.
+    """
+    before = {name: os.environ.get(name) for name in names}
     try:
         yield
     finally:
