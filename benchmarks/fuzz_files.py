@@ -45,9 +45,10 @@ from lehr.engine.state import TrainState
 from lehr.errors import LehrError
 from lehr.hyperparameters import read_hyperparameters
 from lehr.models.build import build_model
-from lehr.models.weights import load_model, read_metadata, take_fitting_weights
 from lehr.search.fitness import read_epochs
 from lehr.techniques.plan import TrainingPlan
+from lehr.weights.load import load_model, read_metadata
+from lehr.weights.transfer import take_fitting_weights
 from lehr.yaml_files import read_mapping
 
 KINDS = ("weights", "checkpoint", "run folder", "SQLite study", "journal study", "options")

@@ -16,7 +16,7 @@ from lehr import Detector
 from lehr.data.images import read_image
 from lehr.errors import InputError, LehrError
 from lehr.models.build import build_model
-from lehr.models.weights import save_weights
+from lehr.weights.write import save_weights
 from tests.conftest import MakeYolo
 
 

@@ -29,7 +29,6 @@ from lehr.evaluation.shared_classes import share_classes
 from lehr.models.detection import DetectionModel
 from lehr.models.family import find_family, known_case
 from lehr.models.scale import rounded_size
-from lehr.models.weights import load_model, names_weights
 from lehr.prediction.inputs import ImageSource
 from lehr.prediction.predictor import predict_images
 from lehr.runtime.device import DeviceName, configure_backend, pick_device
@@ -37,6 +36,7 @@ from lehr.runtime.environment import tidy_imports
 from lehr.runtime.malloc import tuned_malloc
 from lehr.runtime.process_state import default_modes, preserve_process_state
 from lehr.techniques.single_class import as_one_class
+from lehr.weights.load import load_model, names_weights
 
 if TYPE_CHECKING:
     from lehr.engine.result import TrainResult

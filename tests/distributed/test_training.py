@@ -169,8 +169,8 @@ def evaluated(weights: str, data: str, batch: int) -> dict[str, Any]:
     from lehr.distributed.group import joined
     from lehr.evaluation.evaluator import evaluate
     from lehr.losses.build import build_loss
-    from lehr.models.weights import load_model
     from lehr.options import LossOptions
+    from lehr.weights.load import load_model
 
     torch.set_num_threads(1)
     model = load_model(Path(weights), torch.device("cpu"))

@@ -21,8 +21,8 @@ from lehr.callbacks.events import BatchStart
 from lehr.checkpoint.format import read_checkpoint
 from lehr.checkpoint.writer import AsyncWriter
 from lehr.errors import LehrError, Stopped
-from lehr.models.weights import load_model
 from lehr.runtime.console import Console
+from lehr.weights.load import load_model
 
 
 @pytest.fixture

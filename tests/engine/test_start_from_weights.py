@@ -19,7 +19,8 @@ from lehr.config import build_config
 from lehr.engine.setup import Setup, prepare
 from lehr.models.anchor_head import DEFAULT_ANCHORS
 from lehr.models.build import anchor_head, build_model
-from lehr.models.weights import load_model, save_weights
+from lehr.weights.load import load_model
+from lehr.weights.write import save_weights
 
 LARGE = tuple(tuple((w * 10, h * 10) for w, h in level) for level in DEFAULT_ANCHORS)
 NAMES = ("small", "large")

@@ -21,7 +21,7 @@ from lehr.engine.run import train
 from lehr.engine.setup import Setup, prepare
 from lehr.engine.trainer import TrainResult
 from lehr.models.build import anchor_head
-from lehr.models.weights import load_model, read_metadata
+from lehr.weights.load import load_model, read_metadata
 
 FAMILIES = ("yolov8n", "yolov5n", "yolov3-spp")
 

@@ -26,8 +26,8 @@ from lehr.evaluation.evaluator import Evaluation, evaluate
 from lehr.evaluation.metrics import ClassMetrics
 from lehr.evaluation.shared_classes import share_classes
 from lehr.models.build import build_model
-from lehr.models.weights import save_weights
 from lehr.sample import Dataset, Fault, Ignored, Sample
+from lehr.weights.write import save_weights
 
 
 def sample(*classes: int) -> Sample:

@@ -18,7 +18,7 @@ from tests.field.conftest import MakeCase
 from lehr.detector import Detector
 from lehr.errors import InputError
 from lehr.models.build import build_model
-from lehr.models.weights import save_weights
+from lehr.weights.write import save_weights
 
 JUNK = b"\x89PNG\r\n\x1a\njunk"
 

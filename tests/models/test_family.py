@@ -24,11 +24,12 @@ from lehr.models.detection import DetectionModel
 from lehr.models.dfl_head import DFLHead, DFLPrediction
 from lehr.models.family import FAMILIES, YOLOV3, YOLOV5, YOLOV8, Family, find_family, model_names, register_family
 from lehr.models.scale import Scale
-from lehr.models.weights import load_model, save_weights
 from lehr.options import LossOptions
 from lehr.plugins import PluginTable
 from lehr.preview import preview
 from lehr.search.space import build_space
+from lehr.weights.load import load_model
+from lehr.weights.write import save_weights
 
 
 class Small(DetectionModel):

@@ -12,7 +12,9 @@ from tests.conftest import SHARED
 from lehr.errors import InputError
 from lehr.models.build import anchor_head, build_model
 from lehr.models.dfl_head import DFLPrediction, anchor_points, expected_distances
-from lehr.models.weights import load_model, read_metadata, save_weights, take_fitting_weights
+from lehr.weights.load import load_model, read_metadata
+from lehr.weights.transfer import take_fitting_weights
+from lehr.weights.write import save_weights
 
 COCO_NAMES = tuple(f"class {i}" for i in range(80))
 # Published totals at 80 classes.

@@ -14,8 +14,8 @@ from tests.conftest import MakeYolo
 
 from lehr.detector import Detector
 from lehr.models.build import build_model
-from lehr.models.weights import save_weights
 from lehr.runtime.process_state import default_modes
+from lehr.weights.write import save_weights
 
 
 @contextmanager

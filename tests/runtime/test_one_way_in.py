@@ -55,7 +55,7 @@ REASONS: dict[tuple[str, str], str] = {
     ("doctor/machine.py", "read_text"): SYSTEM,
     ("doctor/build.py", "subprocess.run"): "asks nvidia-smi, found in PATH",
     ("doctor/packages.py", "importlib.import_module"): "packages of its own table",
-    ("models/weights.py", "open"): WRITES,
+    ("weights/write.py", "open"): WRITES,
     ("plugins.py", "importlib.import_module"): "code that the user names",
     ("runtime/atomic_write.py", "open"): "flushes a file that it has written",
     ("runtime/child_process.py", "subprocess.Popen"): "starts this interpreter with a module of Lehr's",

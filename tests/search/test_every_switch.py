@@ -22,13 +22,13 @@ from lehr.data.formats.shapes import write_shapes
 from lehr.errors import InputError
 from lehr.models.build import build_model
 from lehr.models.family import YOLOV8
-from lehr.models.weights import save_weights
 from lehr.search.ablation import Ablation
 from lehr.search.ineffective import without_ineffective
 from lehr.search.switches import choose, is_on
 from lehr.studies.runner import read_data
 from lehr.technique import Switch, Technique, shell_options
 from lehr.techniques.catalog import own_techniques
+from lehr.weights.write import save_weights
 
 SWITCHES = [(technique, switch) for technique in own_techniques() for switch in technique.switches]
 TINY = {"imgsz": 64, "width": 0.125, "depth": 0.33, "epochs": 1, "batch": 2, "device": "cpu", "amp": "off"}

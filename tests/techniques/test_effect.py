@@ -18,11 +18,11 @@ from lehr.augment.tiles import Plan
 from lehr.config import build_config
 from lehr.errors import InputError
 from lehr.models.build import build_model
-from lehr.models.weights import save_weights
 from lehr.options import GROUPS, option_names
 from lehr.preview import Preview, preview
 from lehr.technique import NoEffect
 from lehr.techniques.effect import effective_options, without_effect
+from lehr.weights.write import save_weights
 
 TINY = {"imgsz": 64, "batch": 2, "epochs": 4, "width": 0.125, "depth": 0.33, "device": "cpu", "data": "x", "amp": "off"}
 OF_THE_MACHINE = {"data", "workers", "cache", "skip_broken", *(set(GROUPS["run"].model_fields) - {"seed", "max_det"})}

@@ -16,13 +16,13 @@ from lehr.errors import InputError
 from lehr.models.blocks import SPP, SPPF
 from lehr.models.build import build_model
 from lehr.models.detection import DetectionModel
-from lehr.models.weights import load_model
 from lehr.options import ScheduleOptions
 from lehr.techniques.auto import choose_optimizer
 from lehr.techniques.freezing import freeze
 from lehr.techniques.layer_rates import backbone_parameters, describe_backbone
 from lehr.techniques.optimizer import build_optimizer, set_rates
 from lehr.techniques.plan import COLUMNS, plan_training, write_csv
+from lehr.weights.load import load_model
 
 NAMES = ("a", "b")
 

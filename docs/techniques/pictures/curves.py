@@ -15,7 +15,6 @@ import numpy as np
 import torch
 
 from lehr.models.build import build_model
-from lehr.models.weights import save_weights, take_fitting_weights
 from lehr.plots.figure import COLOURS, new_figure, save_figure
 from lehr.techniques.accumulation import accumulation
 from lehr.techniques.auto import OptimizerChoice, choose_optimizer
@@ -24,6 +23,8 @@ from lehr.techniques.freezing import frozen_prefixes
 from lehr.techniques.multi_scale import range_around, range_of_cells
 from lehr.techniques.non_finite import step_if_finite
 from lehr.techniques.optimizer import build_optimizer
+from lehr.weights.transfer import take_fitting_weights
+from lehr.weights.write import save_weights
 
 HERE = Path(__file__).parent
 RNG = np.random.default_rng(0)

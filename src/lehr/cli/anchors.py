@@ -98,7 +98,7 @@ def _anchors_of(model: str, weights: Path | None, a_level: int) -> NDArray[np.fl
     from lehr.errors import InputError
     from lehr.models.build import anchor_head, build_model
     from lehr.models.family import find_family
-    from lehr.models.weights import load_model
+    from lehr.weights.load import load_model
 
     if weights is None and not find_family(model).anchors:
         raise InputError(f"--model {model}: has no anchors. Give a yolov5 or yolov3-spp.")

@@ -22,8 +22,8 @@ from lehr.engine.preflight import PRECISION
 from lehr.engine.state import TrainState
 from lehr.errors import LehrError
 from lehr.evaluation.evaluator import Evaluation
-from lehr.models.weights import describe_model
 from lehr.runtime.atomic_write import clear_temporaries
+from lehr.weights.write import describe_model
 
 
 class Checkpointer:

@@ -12,15 +12,15 @@ from lehr.data.relocation import weights_source
 from lehr.distributed.collectives import ALONE, Ranks
 from lehr.models.anchor_head import AnchorHead
 from lehr.models.build import anchor_head, build_model
-from lehr.models.class_rows import ClassTransfer
 from lehr.models.detection import DetectionModel
-from lehr.models.weights import take_fitting_weights
 from lehr.runtime.plain_text import one_line
 from lehr.sample import Sample
 from lehr.techniques.autoanchor import ENOUGH_RECALL, AnchorFit, AutoAnchor, autoanchor, measure, object_sizes
 from lehr.techniques.class_weights import class_counts
 from lehr.techniques.freezing import freeze, frozen_prefixes
 from lehr.techniques.frequency_bias import start_from_frequencies
+from lehr.weights.class_rows import ClassTransfer
+from lehr.weights.transfer import take_fitting_weights
 
 
 def start_model(

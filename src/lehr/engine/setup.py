@@ -34,7 +34,6 @@ from lehr.evaluation.background import background_notes
 from lehr.evaluation.crowding import crowding_notes, is_crowded
 from lehr.losses.build import build_loss
 from lehr.losses.loss import Loss
-from lehr.models.weights import read_metadata
 from lehr.options import DeviceOptions
 from lehr.runtime.device import configure_backend, describe_device, set_deterministic
 from lehr.sample import Dataset, Sample
@@ -48,6 +47,7 @@ from lehr.techniques.non_finite import Statistics
 from lehr.techniques.optimizer import build_optimizer
 from lehr.techniques.plan import TrainingPlan
 from lehr.techniques.sync_batch_norm import Membership, convert
+from lehr.weights.load import read_metadata
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,9 +15,9 @@ from pathlib import Path
 from lehr.config import TrainConfig
 from lehr.errors import InputError
 from lehr.models.detection import DetectionModel
-from lehr.models.weights import read_metadata
 from lehr.technique import NoEffect, Run, Section, State, Switch, Technique, training_samples
 from lehr.techniques.class_weights import equally_frequent
+from lehr.weights.load import read_metadata
 
 
 def class_shares(counts: Sequence[int]) -> list[float]:

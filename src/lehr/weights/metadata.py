@@ -16,6 +16,8 @@ from lehr.models.detection import STRIDES
 from lehr.options.data import MAX_IMGSZ
 from lehr.options.model import MAX_ANCHORS, MAX_SCALE
 
+FORMAT = "lehr-1"
+"""Format that files of weights name."""
 LONGEST_NUMBER = 40
 """Characters of a number in the metadata."""
 STRUCTURED = ("names", "anchors")

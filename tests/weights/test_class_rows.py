@@ -10,16 +10,10 @@ import pytest
 import torch
 
 from lehr.models.build import build_model
-from lehr.models.class_rows import match_names
 from lehr.models.detection import DetectionModel
-from lehr.models.weights import (
-    Transfer,
-    describe_model,
-    encode_weights,
-    save_weights,
-    take_fitting_weights,
-    write_weights,
-)
+from lehr.weights.class_rows import match_names
+from lehr.weights.transfer import Transfer, take_fitting_weights
+from lehr.weights.write import describe_model, encode_weights, save_weights, write_weights
 
 FAMILIES = ("yolov8n", "yolov5n", "yolov3-spp")
 

@@ -13,7 +13,9 @@ from safetensors.torch import save_file
 from lehr.checkpoint.format import Position, write_checkpoint
 from lehr.errors import InputError
 from lehr.models.build import build_model
-from lehr.models.weights import load_model, save_weights, take_fitting_weights
+from lehr.weights.load import load_model
+from lehr.weights.transfer import take_fitting_weights
+from lehr.weights.write import save_weights
 
 
 class Bomb:

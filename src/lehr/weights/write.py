@@ -1,0 +1,94 @@
+"""Weights out: safetensors, which can hold numbers and text and nothing that runs.
+
+The metadata holds what is needed to use the weights: the model's name and scale, class names, image size, anchors and
+metrics.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import save
+from torch import Tensor
+
+from lehr.models.build import anchor_head
+from lehr.models.detection import DetectionModel
+from lehr.runtime.atomic_write import atomic_file
+from lehr.weights.metadata import FORMAT
+
+
+def save_weights(model: DetectionModel, path: Path, details: Mapping[str, Any] | None = None) -> None:
+    """Write a model's weights; the file appears whole or not at all.
+
+    Args:
+        model: the model; its weights are written as float32.
+        path: the file, a `.safetensors` name.
+        details: more metadata that JSON can hold, e.g. metrics.
+
+    Raises:
+        InputError: the file cannot be written.
+    """
+    write_weights(encode_weights(model.state_dict(), describe_model(model, details)), path)
+
+
+def describe_model(model: DetectionModel, details: Mapping[str, Any] | None = None) -> dict[str, str]:
+    """The metadata of a model's weights file.
+
+    Args:
+        model: the model.
+        details: more that JSON can hold, e.g. metrics.
+    """
+    head = anchor_head(model)
+    return {
+        "format": FORMAT,
+        "model": model.variant,
+        "names": json.dumps(model.names),
+        "imgsz": str(model.imgsz),
+        "depth": str(model.scale.depth),
+        "width": str(model.scale.width),
+        **({} if head is None else {"anchors": json.dumps(_rounded(head.pixel_anchors))}),
+        **{name: json.dumps(value) for name, value in (details or {}).items()},
+    }
+
+
+def encode_weights(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> tuple[bytes | memoryview, ...]:
+    """The bytes of a weights file, in parts; the same content gives the same bytes.
+
+    Args:
+        tensors: by name, on any device.
+        metadata: text by name.
+    """
+    return _in_order(save({name: value.detach().cpu().contiguous() for name, value in tensors.items()}, dict(metadata)))
+
+
+def write_weights(encoded: Sequence[bytes | memoryview], path: Path) -> None:
+    """Write a weights file; it appears whole or not at all.
+
+    Args:
+        encoded: its parts.
+        path: the file, a `.safetensors` name.
+
+    Raises:
+        InputError: the file cannot be written.
+    """
+    with atomic_file(path, "Make room, or choose another --project.") as temporary, temporary.open("wb") as file:
+        for part in encoded:
+            file.write(part)
+
+
+def _in_order(encoded: bytes) -> tuple[bytes | memoryview, ...]:
+    """A safetensors file with its metadata sorted by name: the library writes it in an order of chance."""
+    end = 8 + int.from_bytes(encoded[:8], "little")
+    header = json.loads(encoded[8:end])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    text += b" " * (-len(text) % 8)  # tensors begin at multiples of 8
+    return len(text).to_bytes(8, "little"), text, memoryview(encoded)[end:]
+
+
+def _rounded(anchors: Tensor) -> list[list[list[float]]]:
+    """Anchors as people read them; the exact ones are among the tensors."""
+    return [[[round(side, 2) for side in anchor] for anchor in level] for level in anchors.tolist()]
