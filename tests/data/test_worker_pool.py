@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
 import sys
 import time
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -21,7 +22,7 @@ from lehr.data.cache import ImageStore
 from lehr.data.load import load_dataset
 from lehr.data.loader import Loader
 from lehr.data.requests import BatchRequest
-from lehr.data.worker_processes import WorkerLost
+from lehr.data.worker_processes import WorkerLost, is_deadlocked
 from lehr.errors import InputError
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="processes are looked at in /proc")
@@ -186,3 +187,48 @@ def test_a_large_request_does_not_block_a_worker_that_answers(noted: Noted, monk
     shown = np.zeros(10**6, np.int32)
     requests = [BatchRequest(0, [index % 4] * 30, shown=shown) for index in range(8)]
     assert [len(batch) for batch in noted.loader().batches(requests)] == [30] * 8
+
+
+class StuckOnce:
+    """Batches the first of which is never made: its process waits for a lock that nobody gives back.
+
+    The lock is one of the C library's, and Python's own is held meanwhile, so no thread of the process gets on.
+    """
+
+    def __init__(self, make: EvalBatches, once: Path) -> None:
+        self._make, self._once = make, once
+        self.nbytes = make.nbytes
+
+    def __call__(self, request: BatchRequest, *empty: Any) -> Batch:
+        if not self._once.exists():
+            self._once.touch()
+            mutex, library = ctypes.create_string_buffer(64), ctypes.PyDLL(None)
+            library.pthread_mutex_lock(mutex)
+            library.pthread_mutex_lock(mutex)
+        return self._make(request, *empty)
+
+
+def test_workers_that_are_stuck_are_replaced_and_no_batch_is_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("lehr.data.loader.POLL_SECONDS", 0.1)
+    monkeypatch.setattr("lehr.data.worker_pool.PARENT_SECONDS", 0.1)
+    make = Noted(tmp_path).make
+    loader = Loader(cast(EvalBatches, StuckOnce(make, tmp_path / "once")), workers=1, batch=1)
+    with caplog.at_level("WARNING", "lehr"):
+        served = [batch.indices.tolist() for batch in loader.batches(FIRST)]
+    assert served == [[0], [1], [2], [3]]
+    assert [record.getMessage() for record in caplog.records] == [
+        f"A process that loads images was stuck (process {caplog.records[0].args[0]}): others take its place."
+    ]
+
+
+def test_workers_that_wait_for_work_or_a_slow_disk_are_not_stuck(tmp_path: Path) -> None:
+    loader = Loader(Noted(tmp_path).make, workers=2, batch=1)
+    next(iter(loader.batches(FIRST)))
+    pool = loader._pool
+    assert pool is not None
+    time.sleep(0.2)  # both have nothing to do by now
+    assert not any(is_deadlocked(cast(int, process.pid)) for process in pool._processes)
+    assert not is_deadlocked(os.getpid())
+    assert not is_deadlocked(2**22 + 1)

@@ -22,6 +22,8 @@ from lehr.runtime.signals import describe_signal
 
 POLL_SECONDS = 5
 """Seconds between two looks whether the run was asked to stop, while it waits for a batch."""
+STUCK_LOOKS = 6
+"""Looks on end at which a process that owes a batch waits for nothing but locks, until others take its place."""
 PREFETCH, LARGE_PREFETCH = 4, 2
 """Batches that a loading process makes ahead, and that it does where they are large."""
 LARGE = 2**30
@@ -81,11 +83,14 @@ class Loader:
             LehrError: they cannot be started on this machine.
         """
         if self._workers > 0 and self._pool is None:
-            ring, prefetch = self._ring()
-            try:
-                self._pool = WorkerPool(self._make, self._workers, prefetch, ring)
-            except OSError as error:
-                raise LehrError(describe_no_start(self._workers, error)) from None
+            self._pool = self._started()
+
+    def _started(self) -> WorkerPool:
+        ring, prefetch = self._ring()
+        try:
+            return WorkerPool(self._make, self._workers, prefetch, ring)
+        except OSError as error:
+            raise LehrError(describe_no_start(self._workers, error)) from None
 
     def batches(self, requests: Sequence[BatchRequest], then: Sequence[BatchRequest] = ()) -> Iterator[Batch]:
         """The batches of some requests.
@@ -101,10 +106,10 @@ class Loader:
         """
         self.expect(requests, then)
         turn = self._turn
-        for request in requests:
+        for number, request in enumerate(requests):
             if self._turn != turn:
                 raise RuntimeError("other batches were asked for before these had all been taken")
-            made = self._here(request) if self._pool is None else self._received(self._pool, request)
+            made = self._here(request) if self._pool is None else self._received(requests[number:], then)
             if isinstance(made, InputError):
                 raise made
             yield made
@@ -141,17 +146,28 @@ class Loader:
         except OSError:  # each batch gets memory of its own then
             return None, prefetch
 
-    def _received(self, pool: WorkerPool, request: BatchRequest) -> Batch | InputError:
-        """Take the next batch, and look meanwhile whether the run was asked to stop.
+    def _received(self, requests: Sequence[BatchRequest], then: Sequence[BatchRequest]) -> Batch | InputError:
+        """Take the next batch, and look meanwhile whether the run was asked to stop, or a process is stuck.
+
+        Args:
+            requests: those that have not been answered.
+            then: what is probably asked for after them.
 
         Raises:
             LoadingStopped: it was.
             WorkerLost: a process that makes batches has ended.
         """
+        pool, stuck = self._pool, 0
+        assert pool is not None
         while (answer := pool.next(POLL_SECONDS)) is None:
             if (number := self.stop_signal()) is not None:
                 kill_processes()
                 raise LoadingStopped(f"Stopped by {describe_signal(number)}, waiting for images.", number)
+            stuck = 0 if (pid := pool.deadlocked()) is None else stuck + 1
+            if stuck == STUCK_LOOKS:
+                LOGGER.warning("A process that loads images was stuck (process %s): others take its place.", pid)
+                pool, stuck = self._restarted(pool), 0
+                pool.ask(requests, then)
         self.served += 1
         if isinstance(answer, Failure):
             raise answer.error
@@ -160,8 +176,20 @@ class Loader:
             return pool.ring.batch(answer)
         if isinstance(answer, Parcel):
             self._note_outside(pool)
-            return self._unpacked(answer, request)
+            return self._unpacked(answer, requests[0])
         return answer
+
+    def _restarted(self, pool: WorkerPool) -> WorkerPool:
+        """Start the workers again, in the place of some that answer no more.
+
+        Raises:
+            LehrError: they cannot be started on this machine.
+        """
+        pool.kill()
+        self._pool = fresh = self._started()
+        if self._pin and fresh.ring is not None:
+            fresh.ring.pin()
+        return fresh
 
     def _note_outside(self, pool: WorkerPool) -> None:
         """Count a batch that had no place in the ring, and say once when they are many."""

@@ -30,7 +30,7 @@ from lehr.data.block import release_copied
 from lehr.data.parcel import Parcel, pack
 from lehr.data.requests import BatchRequest
 from lehr.data.ring import InSlot, Ring, place_batch
-from lehr.data.worker_processes import WorkerLost, frozen_garbage, start_processes, start_worker
+from lehr.data.worker_processes import WorkerLost, frozen_garbage, is_deadlocked, start_processes, start_worker
 from lehr.errors import InputError
 
 PARENT_SECONDS = 5
@@ -156,6 +156,18 @@ class WorkerPool:
         if first.slot is not None and not isinstance(answer, InSlot) and self.ring is not None:
             self.ring.give_back(first.slot)
         return answer
+
+    def deadlocked(self) -> int | None:
+        """Return the process that makes the next batch where all of its threads wait for locks; else None."""
+        pid = self._processes[self._asked[0].worker].pid
+        return pid if pid is not None and is_deadlocked(pid) else None
+
+    def kill(self) -> None:
+        """End all processes at once; what they were asked for is lost."""
+        for process in self._processes:
+            process.kill()
+        for process in self._processes:
+            process.join()
 
     def _hand_out(self) -> None:
         """Hand requests to the processes that have fewest, each with a free slot.

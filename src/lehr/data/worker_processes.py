@@ -10,6 +10,7 @@ import weakref
 from collections.abc import Callable, Iterator
 from multiprocessing.process import BaseProcess
 from multiprocessing.util import Finalize
+from pathlib import Path
 from typing import TypeVar
 
 import cv2
@@ -90,6 +91,22 @@ def kill_processes() -> None:
         process.kill()
     for process in left:
         process.join()
+
+
+def is_deadlocked(pid: int) -> bool:
+    """Return whether all threads of a process wait for locks, as where it was forked while one was held.
+
+    A process that waits for a slow disk, a network, a pipe or work is none of these. False where the system does not
+    say what threads wait for.
+
+    Args:
+        pid: of the process.
+    """
+    try:
+        waits = [(task / "wchan").read_text() for task in Path(f"/proc/{pid}/task").iterdir()]
+    except OSError:
+        return False
+    return bool(waits) and all("futex" in wait for wait in waits)
 
 
 def describe_lost_worker(pid: int | None, exitcode: int | None) -> str:
