@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import subprocess
 import sys
 import time
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
+from tests.processes import Forked
 
 from lehr.checkpoint.run_folder import only_writer
 from lehr.errors import InputError
@@ -20,20 +21,11 @@ from lehr.search.optuna_adapter import engine_of, storage_of
 from lehr.studies.pool import REFRESH, LostTrials
 from lehr.studies.storage import StorageLost, open_storage
 from lehr.studies.storage_url import shown, storage_url
-from lehr.studies.study import RESULT, SLOT, Result, SharedStudy, open_study
+from lehr.studies.study import RESULT, SLOT, Result, SharedStudy, join_study, open_study
 from lehr.studies.worker import WORKERS, worker_name
 
 optuna = pytest.importorskip("optuna")
 event = pytest.importorskip("sqlalchemy").event
-TAKE_ALL = """
-import sys, optuna
-from lehr.studies.study import SLOT, Result, join_study
-
-study, _ = join_study(sys.argv[1], "study", 60)
-while (trial := study.take("host:1", lambda slot: optuna.samplers.RandomSampler(), optuna.pruners.NopPruner())):
-    print(trial.user_attrs[SLOT])
-    study.tell(trial, Result("finished", 0.5))
-"""
 DEFINITION = Definition("evolve", {"epochs": 3, "seed": 0}, "data", {"fitness": "map"})
 
 
@@ -163,13 +155,21 @@ def test_pruned_diverged_and_failed_trials_end_their_slots_and_faults_are_counte
     assert [study.faults(slot) for slot in range(3)] == [0, 0, 1]
 
 
-def test_four_processes_take_every_trial_once(url: str) -> None:
+def take_all(url: str) -> None:
+    study, _ = join_study(url, "study", 60)
+    while trial := taken(study):
+        sys.stdout.write(f"{trial.user_attrs[SLOT]}\n")
+        study.tell(trial, Result("finished", 0.5))
+
+
+def test_four_processes_take_every_trial_once(url: str, tmp_path: Path) -> None:
     study = opened(url)
-    study.fill([{}] * 40)
-    command = [sys.executable, "-c", TAKE_ALL, url]
-    processes = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(4)]
-    slots = [int(line) for process in processes for line in process.communicate(timeout=120)[0].split()]
-    assert Counter(slots) == Counter(range(40))
+    study.fill([{}] * 24)
+    files = [tmp_path / f"slots{process}" for process in range(4)]
+    processes = [Forked(take_all, url, out=file) for file in files]
+    assert [process.wait(120) for process in processes] == [0] * 4
+    slots = [int(line) for file in files for line in file.read_text().split()]
+    assert Counter(slots) == Counter(range(24))
 
 
 def test_a_study_about_something_else_is_not_joined_and_not_changed(url: str) -> None:
@@ -224,6 +224,25 @@ def test_a_database_that_is_away_for_a_while_is_waited_for(tmp_path: Path, capfd
     study.fill([{}])
     assert time.monotonic() > end and len(study.study.get_trials(deepcopy=False)) == 1
     assert "the server is away" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("refusal", ["IntegrityError", "ProgrammingError", "OperationalError"])
+def test_tables_that_another_command_makes_at_the_same_time_are_used(
+    refusal: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url, made = urls(tmp_path)["sqlite"], []
+    table = optuna.storages._rdb.models.BaseModel.metadata.create_all.__func__
+    error = getattr(pytest.importorskip("sqlalchemy").exc, refusal)
+
+    def also_made(metadata: Any, engine: Any, **named: Any) -> None:
+        table(metadata, engine, **named)
+        made.append(engine)
+        if len(made) == 1:
+            raise error("CREATE TABLE", None, Exception("relation studies already exists"))
+
+    monkeypatch.setattr(type(optuna.storages._rdb.models.BaseModel.metadata), "create_all", also_made)
+    opened(url).fill([{}])
+    assert len(made) == 2
 
 
 def test_a_database_that_stays_away_ends_the_work_with_a_message(tmp_path: Path) -> None:

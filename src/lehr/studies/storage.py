@@ -36,6 +36,8 @@ MYSQL_CONTENT = frozenset((1054, 1064, 1146, 1264, 1292, 1366, 1406))
 """MySQL's errors about values and tables."""
 PAUSES = (0.2, 0.5, 1.0, 2.0, 4.0)
 """Seconds between tries to reach a database again; the last one repeats."""
+TABLE_TRIES = 3
+"""Tries to make the tables of a study before the database's refusal is taken for final."""
 REMEDY = "Whoever can write there may have changed it. Choose another --name or --storage."
 
 
@@ -116,12 +118,10 @@ def _open_journal(path: Path) -> BaseStorage:
 
 def _patient_storage(url: str, settings: dict[str, Any], patience: float) -> RDBStorage:
     """Optuna's storage in a database, each of whose requests is made again while the database cannot be reached."""
-    from optuna.storages import RDBStorage
     from sqlalchemy import event
 
     logging.getLogger("sqlalchemy.pool").setLevel(logging.CRITICAL)  # a connection that is lost is made anew
-    # Optuna fills in names in braces, which are no more than a part of a password or a path here.
-    storage = RDBStorage(url.replace("{", "{{").replace("}", "}}"), engine_kwargs=settings)
+    storage = _with_tables(url, settings)
     if url.startswith("sqlite"):
         # By itself SQLite takes a lock at the first write, so that two processes may both have read the same waiting
         # trial before; https://docs.sqlalchemy.org, "pysqlite: transaction isolation".
@@ -133,6 +133,26 @@ def _patient_storage(url: str, settings: dict[str, Any], patience: float) -> RDB
         checked = _checked(getattr(storage, name), name, shown(url))
         setattr(storage, name, _again(checked, storage, url, patience))
     return storage
+
+
+def _with_tables(url: str, settings: dict[str, Any]) -> RDBStorage:
+    """Optuna's storage in a database, with its tables made where there are none.
+
+    Of several commands that make them at once, a database refuses all but one, each of which finds them there then.
+    """
+    from optuna.storages import RDBStorage
+    from sqlalchemy.exc import IntegrityError, OperationalError, ProgrammingError
+
+    # Optuna fills in names in braces, which are no more than a part of a password or a path here.
+    literal = url.replace("{", "{{").replace("}", "}}")
+    for pause in PAUSES[:TABLE_TRIES]:
+        try:
+            return RDBStorage(literal, engine_kwargs=settings)
+        except (IntegrityError, ProgrammingError, OperationalError) as error:
+            if isinstance(error, OperationalError) and "exists" not in str(error):
+                raise
+            time.sleep(pause)
+    return RDBStorage(literal, engine_kwargs=settings)
 
 
 def _again(method: Callable[..., Any], storage: RDBStorage, url: str, patience: float) -> Callable[..., Any]:
