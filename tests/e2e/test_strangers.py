@@ -74,7 +74,7 @@ class Attacked:
             try:
                 while process.poll() is None:
                     self._look(process.pid)
-                    time.sleep(0.02)
+                    time.sleep(0.05)
             finally:
                 process.kill()
         assert process.returncode == 0, (self.folder / "told").read_text()

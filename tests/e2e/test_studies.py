@@ -147,12 +147,12 @@ def test_workers_that_are_killed_lose_and_double_no_trial_and_the_search_improve
     space = tmp_path / "space.yaml"
     space.write_text("lr0: {low: 1e-5, high: 0.02, gain: 15}\nbox: [3, 30]\nhsv_v:\nscale: [0, 0.9]\n")
     arguments = ["evolve", "--data", str(data), *TINY, *LEARN, "--lr0", "3e-4", "--space", str(space)]
-    count = 20 if trains else 12
+    count = 20 if trains else 8
     arguments += ["--pruner", "none", "--trials", str(count), "--jobs", "2"]
     process = started(arguments, tmp_path)
     storage = f"sqlite:///{tmp_path}/runs/evolve/study.db"
     killed: list[int] = []
-    for before in (2, 6):
+    for before in (1, 4):
 
         def training(before: int = before) -> list[optuna.trial.FrozenTrial]:
             trials = trials_of(storage)
