@@ -36,6 +36,8 @@ class TrainOptions(TypedDict, total=False):
     """Show images of a class in fewer than this share of the images sqrt(this / share) times as often; 0 is off."""
     background_share: float | None
     """Share of images without objects in an epoch, e.g. 0.1 (unset: as they come)."""
+    keep_val: str | None
+    """An older data set, named as by --data, on whose validation split the run is evaluated too (unset: none)."""
     multi_scale: float
     """A new size each step, from 1 - this to 1 + this times imgsz, e.g. 0.5; 0 is off."""
     grid_min: int | None

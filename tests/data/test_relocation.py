@@ -59,7 +59,7 @@ def test_a_run_finds_its_data_from_elsewhere(said: bool, project: str, place: Pa
     """Runs that are older do not say where they were begun; their folder shows it."""
     more = {"begun_in": str(place)} if said else {}
     config = build_config({"data": "data.yaml", "project": project, **more})
-    again = resumed_from(config, Path("../home/runs/train"), given=False)
+    again = resumed_from(config, Path("../home/runs/train"), given=())
     assert data_source(again) == str(place / "data.yaml") and again.data.data == "data.yaml"
     assert again.for_file()["begun_in"] == str(place)
 
@@ -67,34 +67,34 @@ def test_a_run_finds_its_data_from_elsewhere(said: bool, project: str, place: Pa
 def test_a_run_in_a_project_elsewhere_says_where_its_data_are(place: Path, tmp_path: Path) -> None:
     run = tmp_path / "disk" / "run"
     config = build_config({"data": "data.yaml", "project": str(tmp_path / "disk"), "name": "run", "begun_in": place})
-    assert data_source(resumed_from(config, run, given=False)) == str(place / "data.yaml")
+    assert data_source(resumed_from(config, run, given=())) == str(place / "data.yaml")
 
 
 def test_a_run_that_was_moved_with_its_data_takes_those_beside_it(place: Path, tmp_path: Path) -> None:
     shutil.copytree(place, tmp_path / "moved")
     config = build_config({"data": "data.yaml", "begun_in": place})
-    again = resumed_from(config, Path("../moved/runs/train"), given=False)
+    again = resumed_from(config, Path("../moved/runs/train"), given=())
     assert data_source(again) == str(tmp_path / "moved" / "data.yaml")
 
 
 def test_the_runs_data_go_before_a_namesake_here(place: Path) -> None:
     Path("data.yaml").write_text("{}")
     config = build_config({"data": "data.yaml"})
-    assert data_source(resumed_from(config, Path("../home/runs/train"), given=False)) == str(place / "data.yaml")
-    assert data_source(resumed_from(config, Path("../home/runs/train"), given=True)) == "data.yaml"
+    assert data_source(resumed_from(config, Path("../home/runs/train"), given=())) == str(place / "data.yaml")
+    assert data_source(resumed_from(config, Path("../home/runs/train"), given=("data",))) == "data.yaml"
 
 
 def test_data_that_moved_here_are_found_here(place: Path) -> None:
     (place / "data.yaml").rename("data.yaml")
     config = build_config({"data": "data.yaml", "begun_in": place})
-    assert data_source(resumed_from(config, Path("../home/runs/train"), given=False)) == "data.yaml"
+    assert data_source(resumed_from(config, Path("../home/runs/train"), given=())) == "data.yaml"
 
 
 def test_data_that_are_gone_are_named_with_their_place_and_the_remedy(place: Path) -> None:
     (place / "data.yaml").unlink()
     config = build_config({"data": "data.yaml"})
     with pytest.raises(InputError) as raised:
-        resumed_from(config, Path("../home/runs/train"), given=False)
+        resumed_from(config, Path("../home/runs/train"), given=())
     for words in ("--data data.yaml: is relative to where", str(place), str(Path.cwd()), "Give --data"):
         assert words in str(raised.value)
 

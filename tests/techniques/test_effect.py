@@ -25,7 +25,14 @@ from lehr.techniques.effect import effective_options, without_effect
 from lehr.weights.write import save_weights
 
 TINY = {"imgsz": 64, "batch": 2, "epochs": 4, "width": 0.125, "depth": 0.33, "device": "cpu", "data": "x", "amp": "off"}
-OF_THE_MACHINE = {"data", "workers", "cache", "skip_broken", *(set(GROUPS["run"].model_fields) - {"seed", "max_det"})}
+OF_THE_MACHINE = {
+    "data",
+    "keep_val",
+    "workers",
+    "cache",
+    "skip_broken",
+    *(set(GROUPS["run"].model_fields) - {"seed", "max_det"}),
+}
 OF_THE_MACHINE |= {*GROUPS["speed"].model_fields, *GROUPS["devices"].model_fields}
 """Options of places and of time, which change no number of a training; searches refuse to vary them."""
 OTHERS: dict[str, tuple[Any, ...]] = {

@@ -89,7 +89,7 @@ class ConsoleCallback(Callback):
 
     def on_val_start(self, event: ValStart) -> None:
         """Show a bar for the validation."""
-        self._open("validation", event.run.val_images)
+        self._open("validation", event.run.val_images + event.run.older_images)
 
     def on_val_batch_end(self, event: ValBatchEnd) -> None:
         """Move the bar."""
@@ -114,6 +114,9 @@ class ConsoleCallback(Callback):
             f"{event.images_per_second:8.1f} {numbers} {_number(m.map, 8)} {crowded}{duration(event.remaining):>9}"
             f"{' *' if event.best else ''}"
         )
+        if event.older is not None:
+            numbers = f"mAP50{_number(event.older.map50)}, mAP50-95{_number(event.older.map)}"
+            self._output.say(f"Epoch {event.epoch + 1}, on {one_line(str(config.data.keep_val))}: {numbers}.")
         if not m.instances:
             self._output.say(f"Epoch {event.epoch + 1}: {describe_false_positives(m)}")
         for column, what in (("skipped", "optimizer step{} skipped"), ("replaced", "sample{} replaced")):

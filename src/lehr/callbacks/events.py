@@ -184,7 +184,7 @@ class ValBatchEnd:
     """A batch of a validation is done.
 
     Attributes:
-        done: images done so far.
+        done: images done so far; those of the older data come after those of the validation split.
     """
 
     method: ClassVar[str] = "on_val_batch_end"
@@ -199,6 +199,7 @@ class ValEnd:
 
     Attributes:
         evaluation: its metrics, losses and seconds.
+        older: the evaluation on the older data (`--keep-val`); None where there are none.
     """
 
     method: ClassVar[str] = "on_val_end"
@@ -206,6 +207,7 @@ class ValEnd:
     epoch: int
     step: int
     evaluation: Evaluation
+    older: Evaluation | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,6 +225,7 @@ class FitEpochEnd:
         remaining: seconds to the end of the run, estimated.
         memory: the most memory taken so far, MiB: on a GPU the device's, else the process's; None where not known.
         best: whether it is the best epoch so far.
+        older: of the evaluation on the older data (`--keep-val`); None where there are none.
     """
 
     method: ClassVar[str] = "on_fit_epoch_end"
@@ -239,6 +242,7 @@ class FitEpochEnd:
     remaining: float
     memory: float | None
     best: bool
+    older: Metrics | None = None
 
 
 @dataclass(frozen=True, slots=True)

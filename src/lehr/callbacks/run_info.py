@@ -30,6 +30,7 @@ class Run:
         processes: all that train together.
         model: the model that is trained, itself; changes to it change the run.
         averaged: the model that is validated and saved: the average of the weights where there is one.
+        older_images: images of the older data that it is evaluated on too (`--keep-val`).
     """
 
     folder: Path
@@ -45,3 +46,4 @@ class Run:
     processes: int
     model: DetectionModel
     averaged: DetectionModel
+    older_images: int = 0

@@ -142,6 +142,7 @@ class Content(Part):
     plan: Plan
     state: State
     processes: Annotated[int, Field(ge=1, le=1_000_000)] = 1
+    older: Text | None = None
     ignored: Text | None = None
     code: dict[str, str] = Field(default_factory=dict)
     callbacks: dict[str, dict[str, Any]] = Field(default_factory=dict)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -64,36 +64,62 @@ def find_place(source: str, places: list[Path]) -> Path | None:
 
 def data_source(config: TrainConfig) -> str:
     """Return the source of a run's data as it is called from where the process works."""
-    source = config.data.data
+    return _called(config.data.data, config)
+
+
+def older_source(config: TrainConfig) -> str | None:
+    """Return the source of a run's older data as it is called from where the process works; None without any."""
+    return None if config.data.keep_val is None else _called(config.data.keep_val, config)
+
+
+def _called(source: str, config: TrainConfig) -> str:
+    """A source of a run's data as it is called from where the process works."""
     if config.begun_in is None or not is_relative(source):
         return source
     return relocated(source, config.begun_in) or source
 
 
-def resumed_from(config: TrainConfig, run: Path, given: bool) -> TrainConfig:
+def resumed_from(config: TrainConfig, run: Path, given: Collection[str]) -> TrainConfig:
     """Return the options of a run that goes on, with the folder that its paths are relative to.
 
     Args:
         config: its options, with `begun_in` as its config.yaml says it.
         run: its folder.
-        given: whether the data were named anew, from the folder where the process works.
+        given: the options that were given anew, by flat name; their paths are relative to where the process works.
 
     Raises:
-        InputError: the data are neither where the run was begun nor here.
+        InputError: data are neither where the run was begun nor here.
     """
-    source, here = config.data.data, _here()
-    if given or not is_relative(source):
-        return config.model_copy(update={"begun_in": None})
-    options = {**config.flat(), BEGUN_IN: config.begun_in}
-    places = places_of(run, options)
+    source, older, here = config.data.data, config.data.keep_val, _here()
+    places = places_of(run, {**config.flat(), BEGUN_IN: config.begun_in})
+    place = _place_now("data", source, places, run, given)
+    resumed = config.model_copy(update={"begun_in": place})
+    if older is None or not is_relative(older):
+        return resumed
+    own = _place_now("keep_val", older, places, run, given)
+    if own == place or (folder := own or here) is None:
+        return resumed
+    data = config.data.model_copy(update={"keep_val": relocated(older, folder) or older})
+    return resumed.model_copy(update={"data": data})
+
+
+def _place_now(name: str, source: str, places: list[Path], run: Path, given: Collection[str]) -> Path | None:
+    """The folder that a source of a run that goes on is relative to; None for the one where the process works.
+
+    Raises:
+        InputError: it is in none.
+    """
+    if name in given or not is_relative(source):
+        return None
+    here = _here()
     place = find_place(source, [*places, *([] if here is None else [here])])
     if place is None and not any(each.recognises(source) for each in FORMATS.all() if each is not YOLO):
-        begun = f", {' or '.join(map(str, places))}," if places else ""
+        begun, option = f", {' or '.join(map(str, places))}," if places else "", f"--{name.replace('_', '-')}"
         raise InputError(
-            f"--data {source}: is relative to where {run} was begun{begun} and is not there any more"
-            f"{'' if here is None or here in places else f', nor in {here}'}. Give --data with its place now."
+            f"{option} {source}: is relative to where {run} was begun{begun} and is not there any more"
+            f"{'' if here is None or here in places else f', nor in {here}'}. Give {option} with its place now."
         )
-    return config.model_copy(update={"begun_in": None if place == here else place})
+    return None if place == here else place
 
 
 def from_file(options: Mapping[str, Any], file: Path, given: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
@@ -112,8 +138,8 @@ def from_file(options: Mapping[str, Any], file: Path, given: Mapping[str, Any]) 
     """
     result, notes = {name: value for name, value in options.items() if name != BEGUN_IN}, []
     places = places_of(file.parent, options)
-    for name in ("data", "weights"):
-        source, here = options.get(name), _here()
+    for name in ("data", "keep_val", "weights"):
+        source, here, option = options.get(name), _here(), f"--{name.replace('_', '-')}"
         if name in given or not isinstance(source, str) or not is_relative(source) or here is None:
             continue
         place, local = find_place(source, places), relocated(source, here)
@@ -122,11 +148,11 @@ def from_file(options: Mapping[str, Any], file: Path, given: Mapping[str, Any]) 
             continue
         if local is not None:
             raise InputError(
-                f"{file}: --{name} {source} could be {local}, in this folder, or {there}, where its run was begun. "
-                f"Give the one that is meant: --{name} {there}"
+                f"{file}: {option} {source} could be {local}, in this folder, or {there}, where its run was begun. "
+                f"Give the one that is meant: {option} {there}"
             )
         result[name] = there
-        notes.append(f"--{name} {source} of {file}: taken from where its run was begun, {there}.")
+        notes.append(f"{option} {source} of {file}: taken from where its run was begun, {there}.")
     return result, notes
 
 

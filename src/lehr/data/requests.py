@@ -85,9 +85,15 @@ def _earlier(order: Sequence[int]) -> list[int]:
     return earlier
 
 
-def eval_requests(store: ImageStore, batch: int) -> list[BatchRequest]:
-    """Requests of an evaluation: images of like shape together, so that rectangles are small."""
-    order = alike_together(range(len(store.samples)), store.samples)
+def eval_requests(store: ImageStore, batch: int, images: range | None = None) -> list[BatchRequest]:
+    """Requests of an evaluation: images of like shape together, so that rectangles are small.
+
+    Args:
+        store: holds the images.
+        batch: images a batch.
+        images: their numbers in the store; None for all.
+    """
+    order = alike_together(range(len(store.samples)) if images is None else images, store.samples)
     return [BatchRequest(0, order[start : start + batch]) for start in range(0, len(order), batch)]
 
 

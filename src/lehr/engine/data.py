@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -16,10 +16,11 @@ from lehr.data.difficult import with_difficult
 from lehr.data.images import ImageFault
 from lehr.data.load import load_dataset, require_split
 from lehr.data.loader import Loader
-from lehr.data.relocation import data_source
-from lehr.data.requests import BatchRequest, train_requests
+from lehr.data.relocation import data_source, older_source
+from lehr.data.requests import BatchRequest, eval_requests, train_requests
 from lehr.distributed.collectives import ALONE, Ranks
 from lehr.distributed.environment import world
+from lehr.engine.older import OlderData, read_older
 from lehr.errors import InputError
 from lehr.evaluation.background import require_labels
 from lehr.runtime.device import available_cores
@@ -44,10 +45,12 @@ class RunData:
     Attributes:
         dataset: as read, its classes as one where that is asked for.
         train_store: images and samples of the training split.
-        val_store: those of the validation split.
+        val_store: those of the validation split, and behind them those of the older data.
         train_loader: gives training batches.
-        val_loader: gives validation batches.
+        val_loader: gives validation batches, of the older data too.
         device: where the batches go.
+        val_samples: the run's own validation split.
+        older: the older data that it is evaluated on too; None for none.
     """
 
     dataset: Dataset
@@ -56,6 +59,16 @@ class RunData:
     train_loader: Loader
     val_loader: Loader
     device: torch.device
+    val_samples: Sequence[Sample]
+    older: OlderData | None = None
+
+    def val_requests(self, batch: int) -> list[BatchRequest]:
+        """The batches of a validation."""
+        return eval_requests(self.val_store, batch, range(len(self.val_samples)))
+
+    def older_requests(self, batch: int) -> list[BatchRequest]:
+        """The batches of an evaluation on the older data."""
+        return eval_requests(self.val_store, batch, range(len(self.val_samples), len(self.val_store.samples)))
 
 
 def start_data(
@@ -77,17 +90,23 @@ def start_data(
     Raises:
         InputError: data that cannot be trained on, or not with these options.
     """
-    dataset = _loaded(config, ranks)
+    dataset = _loaded(data_source(config), config.run.seed, ranks)
     refuse_unusable(dataset, config.data.skip_broken)
     if config.data.single_cls:
         dataset = as_one_class(dataset)
     dataset = with_difficult(dataset, config.data.difficult)
     train_samples, val_samples = require_split(dataset, "train"), require_split(dataset, "val", objects=False)
     require_labels(val_samples, dataset.source, "val")
+    older = _older(config, dataset.names, ranks)
     plan_of(config, dataset, len(train_samples))  # before much is decoded
     describe_sampling(train_samples, config.data, dataset.names, say)
     train_store = _open_store(train_samples, config, say, ranks)
-    val_store = _open_store(val_samples, config, say, ranks)
+    val_store = _open_store([*val_samples, *older.val] if older else val_samples, config, say, ranks)
+    if older is not None:
+        val_samples, kept = _divided(val_store.samples, val_samples)
+        if not kept or not val_samples:
+            raise InputError(f"{dataset.source if kept else older.source}: no image of the split 'val' can be read.")
+        older = replace(older, val=kept)
     workers, pin = _workers(config, device), device.type == "cuda"
     if workers > (cores := available_cores()):
         some = "1 core" if cores == 1 else f"{cores} cores"
@@ -116,10 +135,12 @@ def start_data(
             EvalBatches(val_store, config.imgsz, tolerant=True),
             min(workers, MAX_EVAL_WORKERS),
             pin,
-            min(eval_batch(config), len(val_samples)),
+            min(eval_batch(config), max(len(val_samples), len(older.val) if older else 0)),
             ranks.local_count,
         ),
         device,
+        val_store.samples if older is None else val_samples,
+        older,
     )
 
 
@@ -170,15 +191,30 @@ def plan_of(config: TrainConfig, dataset: Dataset, images: int) -> TrainingPlan:
     )
 
 
-def _loaded(config: TrainConfig, ranks: Ranks) -> Dataset:
-    """The data set; where it is generated, the first process of a machine does so before the others read it."""
+def _loaded(source: str, seed: int, ranks: Ranks, needed: Collection[str] = ("train", "val")) -> Dataset:
+    """A data set; where it is generated, the first process of a machine does so before the others read it."""
 
     def make() -> None:
-        load_dataset(data_source(config), config.run.seed)
+        load_dataset(source, seed)
 
-    if ranks.is_distributed and config.data.data == "shapes":
+    if ranks.is_distributed and source == "shapes":
         ranks.broadcast_local(make)
-    return load_dataset(data_source(config), config.run.seed)
+    return load_dataset(source, seed, needed)
+
+
+def _older(config: TrainConfig, names: Sequence[str], ranks: Ranks) -> OlderData | None:
+    """The older data of a run, where it has some."""
+    source = older_source(config)
+    if source is None:
+        return None
+    return read_older(config, names, lambda name: _loaded(name, config.run.seed, ranks, ("val",)), source)
+
+
+def _divided(samples: Sequence[Sample], own: Sequence[Sample]) -> tuple[list[Sample], list[Sample]]:
+    """The images of a store that are a run's own, and those of the older data behind them."""
+    known = set(map(id, own))
+    count = sum(id(sample) in known for sample in samples)
+    return list(samples[:count]), list(samples[count:])
 
 
 def _open_store(samples: Sequence[Sample], config: TrainConfig, say: Callable[[str], None], ranks: Ranks) -> ImageStore:

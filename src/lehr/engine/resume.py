@@ -111,7 +111,7 @@ def peek(folder: Path, file: Path | None, changes: Mapping[str, Any]) -> TrainCo
         config = changed(_without_code(_complete(folder / CONFIG), folder, changes, []), changes)
     except InputError:
         return open_run(folder, file, changes).config
-    return resumed_from(config, folder, given="data" in changes)
+    return resumed_from(config, folder, given=changes)
 
 
 def open_run(folder: Path, file: Path | None, changes: Mapping[str, Any]) -> Resumption:
@@ -140,7 +140,7 @@ def open_run(folder: Path, file: Path | None, changes: Mapping[str, Any]) -> Res
     if checkpoint is not None:
         check_content(checkpoint)
     config = changed(_without_code(_config_of(folder, checkpoint, notes), folder, changes, notes), changes)
-    config = resumed_from(config, folder, given="data" in changes)
+    config = resumed_from(config, folder, given=changes)
     return Resumption(folder, config, checkpoint, tuple(notes))
 
 
@@ -285,14 +285,17 @@ def _known(project: Path) -> str:
 
 def identity_of(config: TrainConfig, data: RunData, ranks: Ranks) -> dict[str, Any]:
     """Return what a checkpoint holds beside the state, to compare with when the run goes on."""
+    older = {} if data.older is None else {"older": fingerprint(data.older.names, data.older.val)}
+    evaluated = [data.val_samples, *([] if data.older is None else [data.older.val])]
     return {
         "config": config.flat(),
-        "data": fingerprint(data.dataset.names, data.train_store.samples, data.val_store.samples),
+        "data": fingerprint(data.dataset.names, data.train_store.samples, data.val_samples),
         "images": len(data.train_store.samples),
         "torch": str(torch.__version__),
         "device": describe_device(data.device),
         "processes": ranks.count,
-        **({"ignored": ignored} if (ignored := ignored_fingerprint(data.val_store.samples)) else {}),
+        **older,
+        **({"ignored": ignored} if (ignored := ignored_fingerprint(*evaluated)) else {}),
         **({"code": code} if (code := code_versions(config.augment.augmentation)) else {}),
     }
 
@@ -313,6 +316,11 @@ def check_same(now: dict[str, Any], checkpoint: Checkpoint) -> list[str]:
             f"{now['config']['data']}: has changed since {path} was written: {then['images']} training images then, "
             f"{now['images']} now, or other boxes, classes or names. A run goes on with the data it began with: "
             f"restore them, or start a new run from its weights: --weights {path.parent / 'last.safetensors'}"
+        )
+    if now.get("older") != then.get("older"):
+        raise InputError(
+            f"--keep-val {now['config']['keep_val']}: has changed since {path} was written: other images, boxes or "
+            "classes. A run goes on with the data it began with: restore them, or start a new run."
         )
     before = then.get("processes", 1)
     changed = [f"{before} processes, now on {now['processes']}"] if now["processes"] != before else []

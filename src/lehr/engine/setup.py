@@ -17,7 +17,7 @@ from lehr.data.faults import describe_faults
 from lehr.data.feed import DevicePrefetcher
 from lehr.data.loader import Loader
 from lehr.data.relocation import data_source, weights_source
-from lehr.data.requests import BatchRequest, eval_requests, shard_requests, train_requests
+from lehr.data.requests import BatchRequest, shard_requests, train_requests
 from lehr.distributed.collectives import Ranks, check_divides
 from lehr.distributed.devices import data_parallel_devices, own_device
 from lehr.distributed.environment import world
@@ -25,6 +25,7 @@ from lehr.distributed.group import Group
 from lehr.distributed.step_sync import StepSync
 from lehr.engine.data import RunData, eval_batch, plan_of, start_data
 from lehr.engine.model import start_model
+from lehr.engine.older import OlderData
 from lehr.engine.preflight import PrecisionChoice, choose_speed, write_precision
 from lehr.engine.profile import Profile
 from lehr.engine.resume import Resumption, as_planned, check_same, closed_epochs, identity_of, planned, restore
@@ -63,8 +64,10 @@ class Setup:
         train_samples: the training split.
         val_samples: the split it is validated on.
         feed: gives training batches, on the device.
-        val_loader: gives validation batches.
+        val_loader: gives validation batches, of the older data too.
         val_requests: the batches of a validation.
+        older: the older data that it is evaluated on too; None for none.
+        older_requests: the batches of an evaluation on them.
         plan: rates of every step.
         forward_loss: from a batch to its loss.
         step_sync: what several processes tell each other in a step; None where there is one.
@@ -86,6 +89,8 @@ class Setup:
     feed: DevicePrefetcher
     val_loader: Loader
     val_requests: list[BatchRequest]
+    older: OlderData | None
+    older_requests: list[BatchRequest]
     plan: TrainingPlan
     forward_loss: ForwardLoss
     step_sync: StepSync | None
@@ -130,6 +135,7 @@ class Setup:
             processes=self.ranks.count,
             model=self.state.model,
             averaged=self.state.evaluated_model,
+            older_images=0 if self.older is None else len(self.older.val),
         )
 
     def first_batch(self) -> Batch:
@@ -170,8 +176,8 @@ def prepare(
     data.val_loader.start()
     if checkpoint is not None:
         notes += check_same(identity_of(config, data, ranks), checkpoint)
-    notes += background_notes(data.val_store.samples, training=True)
-    notes += crowding_notes(data.val_store.samples, config.run.max_det, "validation images")
+    notes += background_notes(data.val_samples, training=True)
+    notes += crowding_notes(data.val_samples, config.run.max_det, "validation images")
     samples, sizes = data.train_store.samples, sizes_of(config)
     model = start_model(config, data.dataset.names, samples, notes.append, ranks, restored=checkpoint is not None)
     model = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in its stubs
@@ -198,10 +204,12 @@ def prepare(
         device=device,
         dataset=data.dataset,
         train_samples=samples,
-        val_samples=data.val_store.samples,
+        val_samples=data.val_samples,
         feed=feed,
         val_loader=data.val_loader,
-        val_requests=eval_requests(data.val_store, eval_batch(config)),
+        val_requests=data.val_requests(eval_batch(config)),
+        older=data.older,
+        older_requests=data.older_requests(eval_batch(config)),
         plan=plan,
         forward_loss=forward_loss,
         step_sync=StepSync(ranks, statistics.block if synchronized is None else None, device)
@@ -300,7 +308,7 @@ def _describe(
 ) -> list[str]:
     parameters = sum(parameter.numel() for parameter in state.model.parameters()) / 1e6
     choice = plan.optimizer
-    train, val = len(data.train_store.samples), len(data.val_store.samples)
+    train, val = len(data.train_store.samples), len(data.val_samples)
     lines = [
         f"{config.model.model}, {parameters:.2f} M parameters, on {describe_device(data.device)} in {state.precision}, "
         f"torch {torch.__version__}, OpenCV {cv2.__version__}",
@@ -314,7 +322,7 @@ def _describe(
     if ranks.is_distributed:
         share = config.batch // ranks.count
         lines.insert(1, f"{ranks.count} processes, each with {share} images of a batch{_synchronized(config)}")
-    return [*lines, *describe_faults(data.dataset.faults)]
+    return [*lines, *describe_faults(data.dataset.faults), *(() if data.older is None else data.older.notes)]
 
 
 def _synchronized(config: TrainConfig) -> str:

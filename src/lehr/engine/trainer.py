@@ -27,7 +27,6 @@ from lehr.callbacks.events import (
     ValEnd,
     ValStart,
 )
-from lehr.checkpoint.results_csv import Row
 from lehr.data.batch import Batch
 from lehr.data.requests import BatchRequest, shard_requests
 from lehr.data.worker_processes import LoadingStopped, WorkerLost
@@ -39,8 +38,9 @@ from lehr.engine.result import TrainResult, result_of
 from lehr.engine.setup import Setup
 from lehr.engine.state import EpochSums, TrainState
 from lehr.engine.step import TrainStep
+from lehr.engine.validation import epoch_row, evaluate_older, validate
 from lehr.errors import InputError, LehrError, Stopped
-from lehr.evaluation.evaluator import Evaluation, EvaluationStopped, evaluate
+from lehr.evaluation.evaluator import Evaluation, EvaluationStopped
 from lehr.runtime.peak_memory import peak_memory_mib
 from lehr.runtime.signals import describe_signal
 from lehr.runtime.stop_request import StopRequest
@@ -183,7 +183,8 @@ class Trainer:
         class_maps = state.class_maps or (0.0,) * len(self.setup.dataset.names)
         self.train_epoch(epoch, *self._requests(epoch, class_maps))
         self.setup.profile.mark("EMA")
-        evaluation = self._validate()
+        evaluation, on_older = self._validate()
+        older = None if on_older is None else on_older.metrics
         self.setup.profile.mark("validation")
         metrics, sums = evaluation.metrics, state.sums
         self._whole = False
@@ -194,7 +195,7 @@ class Trainer:
         better = settled and state.stopping.update(epoch, metrics.measured_fitness)
         if better:
             state.best_metrics = metrics
-        state.history.append(self._row(evaluation))
+        state.history.append(epoch_row(self.setup, evaluation, older, self.checkpointer.seconds))
         state.epoch = epoch + 1
         state.sums = EpochSums.of_parts(self.setup.loss.parts, self.setup.device)
         state.finished = state.stopping.should_stop(epoch) or state.epoch == self.config.epochs
@@ -211,6 +212,7 @@ class Trainer:
             losses=self._named_losses(sums),
             instances=sums.instances,
             metrics=metrics,
+            older=older,
             rates=rates.by_group(scale),
             images_per_second=sums.images_per_second,
             seconds=seconds,
@@ -281,67 +283,33 @@ class Trainer:
                 self.checkpointer.save()
             self.setup.profile.mark("checkpoint")
 
-    def _validate(self) -> Evaluation:
-        setup, state = self.setup, self.state
-        place = f"the validation of epoch {state.epoch + 1}"
+    def _validate(self) -> tuple[Evaluation, Evaluation | None]:
+        """Evaluate the weights on the validation split, and on the older data where there are some."""
+        setup, state, place = self.setup, self.state, f"the validation of epoch {self.state.epoch + 1}"
         self._emit(ValStart, epoch=state.epoch, step=state.step)
 
-        def on_batch(done: int) -> None:
+        def on_batch(done: int, before: int = 0, images: int = len(setup.val_samples)) -> None:
             self.ranks.at(place)
-            images = min(done * self.ranks.count, len(setup.val_samples))
             if self.callbacks.wants(ValBatchEnd.method):
-                self._emit(ValBatchEnd, epoch=state.epoch, done=images)
+                self._emit(ValBatchEnd, epoch=state.epoch, done=before + min(done * self.ranks.count, images))
             if not self.ranks.is_distributed:
                 self._stop_if_asked()
 
+        def stop() -> bool:
+            return self.ranks.is_distributed and self.stop.signal_number is not None
+
         self.ranks.at(place)
         try:
-            evaluation = evaluate(
-                state.evaluated_model.eval(),
-                setup.val_samples,
-                setup.val_loader,
-                setup.val_requests,
-                loss=setup.loss,
-                precision=state.precision,
-                timed=False,
-                max_det=self.config.run.max_det,
-                on_batch=on_batch,
-                ranks=self.ranks,
-                stop=lambda: self.ranks.is_distributed and self.stop.signal_number is not None,
-            )
+            evaluation = validate(setup, on_batch, stop)
+            images = len(setup.val_samples), self.run_info.older_images
+            older = evaluate_older(setup, lambda done: on_batch(done, *images), stop)
         except EvaluationStopped:
             self._stop_by(next(filter(None, self.ranks.all_gather(self.stop.signal_number))))
         self._share_faults()
-        self._note_faults(evaluation.faults)
-        self._emit(ValEnd, epoch=state.epoch, step=state.step, evaluation=evaluation)
-        return evaluation
-
-    def _row(self, evaluation: Evaluation) -> Row:
-        """The row of results.csv of the epoch that ends."""
-        state, m, parts = self.state, evaluation.metrics, self.setup.loss.parts
-        rates, scale = self.setup.plan.at(state.step - 1), state.recovery.lr_scale
-        return {
-            "epoch": state.epoch + 1,
-            "step": state.step,
-            "seconds": round(self.checkpointer.seconds, 3),
-            "images_per_second": round(state.sums.images_per_second, 2),
-            **{f"train/{part}": value for part, value in zip(parts, state.sums.mean_losses(), strict=True)},
-            **{f"val/{part}": value for part, value in zip(parts, evaluation.loss or (), strict=True)},
-            "val/precision": m.precision,
-            "val/recall": m.recall,
-            "val/f1": m.f1,
-            "val/map50": m.map50,
-            "val/map75": m.map75,
-            "val/map": m.map,
-            "val/map50_max_det": m.map50_max_det,
-            "val/map_max_det": m.map_max_det,
-            **({} if m.instances else {"val/false_positives_per_image": m.false_positives_per_image}),
-            **{f"lr/{group}": rate for group, rate in rates.by_group(scale).items()},
-            "skipped": state.sums.skipped,
-            "replaced": state.sums.replaced,
-            "grad/norm": state.sums.mean_norm,
-            "grad/clipped": state.sums.clipped_share if self.config.schedule.clip_norm else None,
-        }
+        for each in filter(None, (evaluation, older)):
+            self._note_faults(each.faults)
+        self._emit(ValEnd, epoch=state.epoch, step=state.step, evaluation=evaluation, older=older)
+        return evaluation, older
 
     def _note_faults(self, faults: tuple[str, ...]) -> None:
         """Names each file that has gone, once."""

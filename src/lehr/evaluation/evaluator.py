@@ -143,6 +143,7 @@ def evaluate(
     max_det: int = 300,
     names: Sequence[str] | None = None,
     columns: Sequence[int] | None = None,
+    first: int = 0,
     on_batch: Callable[[int], None] = lambda done: None,
     ranks: Ranks = ALONE,
     stop: Callable[[], bool] = lambda: False,
@@ -166,6 +167,7 @@ def evaluate(
         max_det: most detections an image.
         names: the classes of the samples; None for all of the model.
         columns: the model's class that each of them is; detections of others are not looked at. None for all.
+        first: number of the split's first image among those of the loader.
         on_batch: called after each batch with the count of images done, by this process.
         ranks: the processes that evaluate together, with equal models.
         stop: asked after each batch whether to leave the rest.
@@ -186,6 +188,11 @@ def evaluate(
         found = suppress(boxes, scores, confidence=confidence, iou=iou, max_det=max_det).cpu()
         return in_image_pixels(found, batch, samples)
 
+    def of_split(batch: Batch) -> Batch:
+        if first == 0:
+            return batch
+        return dataclasses.replace(batch, indices=torch.where(batch.indices < 0, batch.indices, batch.indices - first))
+
     def now() -> float:
         if timed and device.type == "cuda":
             torch.cuda.synchronize(device)
@@ -193,7 +200,7 @@ def evaluate(
 
     with _Beside(device, find, beside=device.type == "cuda" and not timed) as finder:
         start, done = now(), 0
-        for batch in DevicePrefetcher(loader, device).batches(ranks.stripe(requests)):
+        for batch in map(of_split, DevicePrefetcher(loader, device).batches(ranks.stripe(requests))):
             images = batch.normalized(input_dtype(model, precision))
             started = now()
             with autocast(device, precision):

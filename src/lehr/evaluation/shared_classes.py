@@ -50,7 +50,7 @@ def share_classes(samples: Sequence[Sample], names: Sequence[str], known: Sequen
     Raises:
         InputError: there is no such class, or all objects are of others.
     """
-    same = _same_names(names, known)
+    same = same_names(names, known)
     columns = tuple(sorted(same.values()))
     if not columns:
         raise InputError(_no_class(names, known, source))
@@ -70,8 +70,16 @@ def share_classes(samples: Sequence[Sample], names: Sequence[str], known: Sequen
     return SharedClasses(restricted, shared, columns, _notes(names, known, same, foreign))
 
 
-def _same_names(names: Sequence[str], known: Sequence[str]) -> dict[str, int]:
-    """The class of the weights that each class of the data set is, by its name; classes without one are absent."""
+def same_names(names: Sequence[str], known: Sequence[str]) -> dict[str, int]:
+    """Match classes by name, one that differs only in case, blanks, hyphens and underscores where that is certain.
+
+    Args:
+        names: a data set's class names.
+        known: those of weights, or of a run.
+
+    Returns:
+        The number among `known` of each name; names without one are absent.
+    """
     numbers = {name: number for number, name in enumerate(known)}
     exact = {name: numbers[name] for name in names if name in numbers}
     left = [name for name in names if name not in exact]

@@ -1,0 +1,136 @@
+"""An older data set besides a run's own: what a model knew before is evaluated on it, so that a loss of it is seen.
+
+Its classes are matched with the run's by name. What is of classes that the run does not have is not evaluated: the
+model has no output for them.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lehr.config import TrainConfig
+from lehr.data.check import refuse_unusable
+from lehr.data.difficult import with_difficult
+from lehr.data.faults import describe_faults
+from lehr.data.load import require_split
+from lehr.errors import InputError
+from lehr.evaluation.shared_classes import NAMED, same_names
+from lehr.runtime.plain_text import one_line
+from lehr.sample import Dataset, Sample
+from lehr.techniques.single_class import as_one_class
+
+
+@dataclass(frozen=True, slots=True)
+class OlderData:
+    """An older data set, its classes numbered as the run's.
+
+    Attributes:
+        source: what `--keep-val` names.
+        names: the classes that it shares with the run, as the run names them, in the run's order.
+        columns: the run's class that each of them is.
+        val: its validation split.
+        notes: what is evaluated and what cannot be, a line each.
+    """
+
+    source: str
+    names: tuple[str, ...]
+    columns: tuple[int, ...]
+    val: Sequence[Sample]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def evaluated(self) -> list[Sample]:
+        """The validation split, its classes numbered by `names`."""
+        order = np.full(max(self.columns) + 1, -1, np.int64)
+        order[list(self.columns)] = np.arange(len(self.columns))
+        return [sample.renumbered(order) for sample in self.val]
+
+
+def read_older(config: TrainConfig, names: Sequence[str], read: Callable[[str], Dataset], source: str) -> OlderData:
+    """Read and check the older data set of a run.
+
+    Args:
+        config: the run's options.
+        names: the run's classes.
+        read: reads a data set.
+        source: its place.
+
+    Raises:
+        InputError: it cannot be used, or has no class of the run's.
+    """
+    dataset = read(source)
+    refuse_unusable(dataset, config.data.skip_broken)
+    if config.data.single_cls:
+        dataset = as_one_class(dataset)
+    dataset = with_difficult(dataset, config.data.difficult)
+    val = require_split(dataset, "val")
+    same = same_names(dataset.names, names)
+    if config.data.single_cls and len(dataset.names) == len(names) == 1:  # whatever it is called
+        same = {dataset.names[0]: 0}
+    if not same:
+        raise InputError(_no_class(source, config.data.data, dataset.names, names))
+    order = np.array([same.get(name, -1) for name in dataset.names], np.int64)
+    if not any((order[sample.classes] >= 0).any() for sample in val):
+        raise InputError(
+            f"--keep-val {source}: no image of its split 'val' has an object of a class that the run has "
+            f"({_listed(sorted(same))})."
+        )
+    columns = tuple(sorted(same.values()))
+    older = OlderData(source, tuple(names[column] for column in columns), columns, _numbered(val, order))
+    return replace(older, notes=_notes(older, dataset, val, order, config.data.data))
+
+
+def _numbered(samples: Sequence[Sample], order: NDArray[np.int64]) -> Sequence[Sample]:
+    if (order == np.arange(len(order))).all():
+        return samples
+    return [sample.renumbered(order) for sample in samples]
+
+
+def _notes(
+    older: OlderData, dataset: Dataset, val: Sequence[Sample], order: NDArray[np.int64], data: str
+) -> tuple[str, ...]:
+    """Describe what is evaluated, and the classes that cannot be kept."""
+    images = "1 image" if len(val) == 1 else f"{len(val)} images"
+    notes = [
+        f"Older data {older.source}: each evaluation takes {images} of it too, on the classes that it shares with the "
+        f"run: {_listed(older.names)}."
+    ]
+    missing = [name for name, number in zip(dataset.names, order.tolist(), strict=True) if number < 0]
+    if missing:
+        counts = Counter(
+            dataset.names[number] for sample in val for number in sample.classes[order[sample.classes] < 0].tolist()
+        )
+        some = [f"{name} ({_objects(counts[name])})" for name in missing]
+        one = len(missing) == 1
+        notes.append(
+            f"--keep-val {older.source}: {'1 class is' if one else f'{len(missing)} classes are'} not among the run's "
+            f"and cannot be kept, since the model has no output for {'it' if one else 'them'}: {_listed(some)}. "
+            f"{_remedy(data)}"
+        )
+    return (*notes, *describe_faults(dataset.faults))
+
+
+def _no_class(source: str, data: str, names: Sequence[str], known: Sequence[str]) -> str:
+    return (
+        f"--keep-val {source}: has no class of the run's, so nothing of it could be kept. It has {_listed(names)}; the "
+        f"run has {_listed(known)}. {_remedy(data)} If they are the same under other names, name them alike."
+    )
+
+
+def _remedy(data: str) -> str:
+    """Say how classes of older data get an output in the model."""
+    return f"To keep such classes, name them in {data} too, whose classes need not have objects."
+
+
+def _objects(count: int) -> str:
+    return "1 object" if count == 1 else f"{count or 'no'} objects"
+
+
+def _listed(entries: Sequence[str]) -> str:
+    more = [f"and {len(entries) - NAMED} more"] if len(entries) > NAMED else []
+    return ", ".join([*map(one_line, entries[:NAMED]), *more])

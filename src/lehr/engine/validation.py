@@ -1,0 +1,120 @@
+"""Evaluations of a run: on its validation split, and on the older data where it keeps some in view; and their row."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from lehr.checkpoint.results_csv import Row
+from lehr.engine.setup import Setup
+from lehr.evaluation.evaluator import Evaluation, evaluate
+from lehr.evaluation.metrics import Metrics
+
+
+def validate(setup: Setup, on_batch: Callable[[int], None], stop: Callable[[], bool]) -> Evaluation:
+    """Evaluate the weights of a run on its validation split, with the loss.
+
+    Args:
+        setup: the run.
+        on_batch: called after each batch with the count of images done, by this process.
+        stop: asked after each batch whether to leave the rest.
+
+    Raises:
+        EvaluationStopped: one of the processes was asked to leave the rest.
+        InputError: no image can be read.
+    """
+    state = setup.state
+    return evaluate(
+        state.evaluated_model.eval(),
+        setup.val_samples,
+        setup.val_loader,
+        setup.val_requests,
+        loss=setup.loss,
+        precision=state.precision,
+        timed=False,
+        max_det=setup.config.run.max_det,
+        on_batch=on_batch,
+        ranks=setup.ranks,
+        stop=stop,
+    )
+
+
+def evaluate_older(setup: Setup, on_batch: Callable[[int], None], stop: Callable[[], bool]) -> Evaluation | None:
+    """Evaluate the weights of a run on its older data, on the classes that both have; None where it has none.
+
+    Args:
+        setup: the run.
+        on_batch: called after each batch with the count of images done, by this process.
+        stop: asked after each batch whether to leave the rest.
+
+    Raises:
+        EvaluationStopped: one of the processes was asked to leave the rest.
+        InputError: no image can be read.
+    """
+    older, state = setup.older, setup.state
+    if older is None:
+        return None
+    return evaluate(
+        state.evaluated_model.eval(),
+        older.evaluated,
+        setup.val_loader,
+        setup.older_requests,
+        precision=state.precision,
+        timed=False,
+        max_det=setup.config.run.max_det,
+        names=older.names,
+        columns=older.columns,
+        first=len(setup.val_samples),
+        on_batch=on_batch,
+        ranks=setup.ranks,
+        stop=stop,
+    )
+
+
+def epoch_row(setup: Setup, evaluation: Evaluation, older: Metrics | None, seconds: float) -> Row:
+    """The row of results.csv of the epoch that ends.
+
+    Args:
+        setup: the run, its state that of the epoch.
+        evaluation: of the validation split.
+        older: the numbers on the older data; None where there are none.
+        seconds: spent on the run.
+    """
+    state, parts = setup.state, setup.loss.parts
+    rates, scale = setup.plan.at(state.step - 1), state.recovery.lr_scale
+    return {
+        "epoch": state.epoch + 1,
+        "step": state.step,
+        "seconds": round(seconds, 3),
+        "images_per_second": round(state.sums.images_per_second, 2),
+        **{f"train/{part}": value for part, value in zip(parts, state.sums.mean_losses(), strict=True)},
+        **{f"val/{part}": value for part, value in zip(parts, evaluation.loss or (), strict=True)},
+        **metric_columns("val", evaluation.metrics),
+        **({} if older is None else metric_columns("keep", older)),
+        **{f"lr/{group}": rate for group, rate in rates.by_group(scale).items()},
+        "skipped": state.sums.skipped,
+        "replaced": state.sums.replaced,
+        "grad/norm": state.sums.mean_norm,
+        "grad/clipped": state.sums.clipped_share if setup.config.schedule.clip_norm else None,
+    }
+
+
+def metric_columns(prefix: str, metrics: Metrics) -> Row:
+    """Columns of results.csv with the numbers of an evaluation.
+
+    Args:
+        prefix: what stands before the slash of each column.
+        metrics: the numbers.
+    """
+    m = metrics
+    numbers: Row = {
+        "precision": m.precision,
+        "recall": m.recall,
+        "f1": m.f1,
+        "map50": m.map50,
+        "map75": m.map75,
+        "map": m.map,
+        "map50_max_det": m.map50_max_det,
+        "map_max_det": m.map_max_det,
+        **({} if m.instances else {"false_positives_per_image": m.false_positives_per_image}),
+    }
+    return {f"{prefix}/{name}": value for name, value in numbers.items()}

@@ -1,0 +1,151 @@
+"""An older data set beside a run's own (`--keep-val`): evaluated after each epoch on the classes that both have."""
+
+from __future__ import annotations
+
+import csv
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from benchmarks.crash import differences
+from tests.conftest import MakeYolo
+from tests.engine.runs import on, resume, run, stopped_run
+
+from lehr.callbacks.events import FitEpochEnd, ValBatchEnd, ValEnd
+from lehr.config import build_config
+from lehr.data.load import load_dataset
+from lehr.detector import Detector
+from lehr.engine.older import OlderData, read_older
+from lehr.errors import InputError
+
+
+@pytest.fixture
+def data(make_yolo: MakeYolo) -> Path:
+    """Two batches of 4, one of 2."""
+    return make_yolo(counts={"train": 10, "val": 4})
+
+
+@pytest.fixture
+def older(make_yolo: MakeYolo) -> Path:
+    """Nine images to validate, whose second class is the run's first."""
+    path = make_yolo("older", counts={"train": 5, "val": 9})
+    path.write_text(path.read_text().replace("[small, large]", "[round, small]"))
+    return path
+
+
+def read(source: Path, names: tuple[str, ...], **options: Any) -> OlderData:
+    config = build_config({"data": "own.yaml", "keep_val": str(source), **options})
+    return read_older(config, names, load_dataset, str(source))
+
+
+def rows(folder: Path) -> list[dict[str, str]]:
+    with (folder / "results.csv").open(encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def test_classes_are_matched_by_name(older: Path) -> None:
+    found = read(older, ("large", "small", "round"))
+    assert (found.names, found.columns) == (("small", "round"), (1, 2))
+    theirs = load_dataset(str(older)).splits["val"]
+    assert [sample.classes.tolist() for sample in theirs][:2] == [[0], [1]]  # round, small
+    assert [sample.classes.tolist() for sample in found.val][:2] == [[2], [1]]
+    assert [sample.classes.tolist() for sample in found.evaluated][:2] == [[1], [0]]
+    assert len(found.notes) == 1
+
+
+def test_classes_that_the_run_lacks_are_named_with_the_remedy(older: Path) -> None:
+    found = read(older, ("small", "large"))
+    assert (found.names, found.columns) == (("small",), (0,))
+    assert [len(sample.classes) for sample in found.evaluated] == [0, 1] * 4 + [0]
+    assert "1 class is not among the run's and cannot be kept" in found.notes[1]
+    assert "round (5 objects). To keep such classes, name them in own.yaml too" in found.notes[1]
+
+
+def test_all_classes_may_count_as_one(older: Path) -> None:
+    found = read(older, ("object",), single_cls=True)
+    assert found.names == ("object",) and all(sample.classes.tolist() == [0] for sample in found.val)
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        (
+            ("cat", "dog"),
+            "older/data.yaml: has no class of the run's, so nothing of it could be kept. It has round, small",
+        ),
+        (("cat", "square"), "the run has cat, square. To keep such classes, name them in own.yaml too"),
+    ],
+)
+def test_older_data_without_a_common_class_are_refused(names: tuple[str, ...], expected: str, older: Path) -> None:
+    with pytest.raises(InputError, match=expected):
+        read(older, names)
+
+
+def test_older_data_without_an_object_to_keep_are_refused(older: Path) -> None:
+    older.write_text(older.read_text().replace("[round, small]", "[round, small, large]"))
+    with pytest.raises(InputError, match=r"no image of its split 'val' has an object of a class that the run has"):
+        read(older, ("large",))
+
+
+def test_broken_older_data_are_refused_before_anything_is_made(data: Path, older: Path, tmp_path: Path) -> None:
+    label = older.parent / "labels" / "val" / "3.txt"
+    label.write_text("7 0.5 0.5 0.1 0.1\n")
+    with pytest.raises(InputError, match=r"3\.txt:1"):
+        run(data, tmp_path / "runs", "run", keep_val=str(older))
+    label.unlink()
+    (older.parent / "images" / "val" / "3.jpg").write_bytes(b"no image")
+    with pytest.raises(InputError, match=r"3\.jpg"):
+        run(data, tmp_path / "runs", "run", keep_val=str(older))
+    with pytest.raises(InputError, match="nowhere"):
+        run(data, tmp_path / "runs", "run", keep_val="nowhere.yaml")
+    assert not (tmp_path / "runs").exists()
+
+
+def test_each_epoch_tells_the_numbers_on_the_older_data_and_trains_as_without(
+    data: Path, older: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    events: list[Any] = []
+    run(data, tmp_path, "without", epochs=2)
+    with on("on_val_batch_end", events.append), on("on_val_end", events.append), on("on_fit_epoch_end", events.append):
+        run(data, tmp_path, "run", epochs=2, keep_val=str(older), skip_broken=True)
+    plain, kept = rows(tmp_path / "without"), rows(tmp_path / "run")
+    named = [name for name in plain[0] if name not in ("seconds", "images_per_second")]
+    assert [[row[name] for name in named] for row in kept] == [[row[name] for name in named] for row in plain]
+    for name in ("best.safetensors", "last.safetensors"):
+        assert (tmp_path / "run" / name).read_bytes() == (tmp_path / "without" / name).read_bytes()
+    alone = Detector.load(tmp_path / "run" / "last.safetensors", device="cpu").val(older, batch=4).metrics
+    assert float(kept[-1]["keep/map50"]) == pytest.approx(alone.map50, abs=1e-5)
+    maps = [event.older.map for event in events if isinstance(event, FitEpochEnd) and event.older]
+    assert maps == pytest.approx([float(row["keep/map"]) for row in kept])
+    last = next(event for event in reversed(events) if isinstance(event, ValEnd)).older
+    assert last is not None and last.metrics == alone and alone.images == 9 and list(alone.classes) == ["small"]
+    assert [event.done for event in events if isinstance(event, ValBatchEnd)][:4] == [4, 8, 12, 13]
+    output = capsys.readouterr().out
+    assert f"Epoch 2, on {older}: mAP50 {alone.map50:.3f}, mAP50-95 {alone.map:.3f}." in output
+    assert "9 images of it too, on the classes that it shares with the run: small." in output
+
+
+def test_a_stopped_run_goes_on_with_its_older_data_and_with_no_others(
+    data: Path, older: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(data, tmp_path, "whole", keep_val=str(older))
+    monkeypatch.chdir(tmp_path)
+    folder = stopped_run(data, tmp_path, "run", 4, keep_val="older/data.yaml")
+    monkeypatch.chdir("/")
+    (other,) = (shutil.copytree(older.parent, tmp_path / "other"),)
+    next((other / "images" / "val").glob("*.jpg")).unlink()
+    with pytest.raises(InputError, match=r"--keep-val .*other/data.yaml: has changed since"):
+        resume(folder, {"keep_val": str(other / "data.yaml")})
+    resume(folder)
+    assert differences(tmp_path / "whole", folder) == []
+
+
+def test_a_class_may_be_without_objects(data: Path, older: Path) -> None:
+    """So the classes of older data can be named in the new data."""
+    data.write_text(data.read_text().replace("[small, large]", "[small, large, round]"))
+    dataset = load_dataset(str(data))
+    assert dataset.names == ("small", "large", "round") and not dataset.faults
+    assert not np.concatenate([sample.classes for sample in dataset.splits["train"]]).max() > 1
+    assert read(older, dataset.names).names == ("small", "round")
