@@ -28,7 +28,20 @@ from lehr.techniques.catalog import own_techniques, register_technique, techniqu
 ROOT = Path(__file__).parents[2]
 SOURCE = Path(lehr.__file__).parent
 OF_NO_TECHNIQUE = {
-    *("data", "imgsz", "workers", "cache", "skip_broken", "difficult", "model", "depth", "width", "epochs", "max_det"),
+    *(
+        "data",
+        "imgsz",
+        "workers",
+        "cache",
+        "skip_broken",
+        "difficult",
+        "keep_val",
+        "model",
+        "depth",
+        "width",
+        "epochs",
+        "max_det",
+    ),
     *(
         "cls",
         "obj",
