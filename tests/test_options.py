@@ -39,10 +39,8 @@ def test_every_group_says_why_its_other_options_cannot_change() -> None:
 
 def test_what_may_be_anything_is_told_before_what_is_bounded() -> None:
     told = describe_may_change()
-    assert re.match(
-        r"--workers, --cache, .*, --data \(the same, elsewhere\), --keep-val \(the same, elsewhere\) and --epochs \(more\)$",
-        told,
-    )
+    same = r"\(the same, elsewhere\)"
+    assert re.match(rf"--workers, --cache, .*, --data {same}, --keep-val {same} and --epochs \(more\)$", told)
 
 
 def test_help_and_documentation_name_what_may_change(capsys: pytest.CaptureFixture[str]) -> None:
