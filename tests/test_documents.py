@@ -17,6 +17,7 @@ from cyclopts import App
 
 from lehr.cli.app import app
 from lehr.data.images import write_image
+from lehr.options.other_names import ABSENT, RENAMED
 from tests.pages import defaults_in, is_allowed, is_default, other_defaults, usages
 
 ROOT = Path(__file__).parents[1]
@@ -25,6 +26,9 @@ ROOMS = (ROOT / "tests", ROOT, ROOT / "src", ROOT / "src" / "lehr")
 """Folders that a path in a document may begin in, beside the document's own."""
 FOREIGN = {
     "torchrun": {"--max-restarts", "--nnodes", "--rdzv-conf", "--rdzv-endpoint", "--rdzv-id", "--signals-to-handle"},
+    "other trainers": {
+        f"--{each}" for name in (*ABSENT, *RENAMED) for each in (name.replace("_", "-"), name.split("_")[0])
+    },
     "benchmarks": {"--compare-dp", "--replay", "--threads-per-process", "--weak"},
 }
 """Options of other programs that documents name by themselves."""

@@ -26,6 +26,7 @@ from lehr.options import (
     SpeedOptions,
     option_names,
 )
+from lehr.options.other_names import describe_other_name
 
 DEFAULT_BATCH = 16
 """Images a step where nothing else is said."""
@@ -138,7 +139,9 @@ def build_config(
         if name == BEGUN_IN:
             continue
         if name not in groups and name != "hyp":
-            raise InputError(f"{source}: unknown option {shown(key)}. {did_you_mean(name, [*groups, 'hyp'])}")
+            known = [*groups, "hyp"]
+            hint = describe_other_name(name, known) or did_you_mean(name, known)
+            raise InputError(f"{source}: unknown option {shown(key)}. {hint}")
         given[name] = known_case(value) if name == "model" and isinstance(value, str) else value
     family = find_family(str(given.get("model") or ModelOptions().model))
     hyp = given.pop("hyp", None)

@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Sequence
 from typing import NoReturn
 
-from cyclopts import App, CycloptsError, Parameter, UnknownOptionError
+from cyclopts import App, CycloptsError, Parameter, UnknownCommandError, UnknownOptionError, UnusedCliTokensError
 
 from lehr.errors import InputError, LehrError
 from lehr.runtime.child_process import safe_environment
@@ -94,4 +94,23 @@ def _plain(error: CycloptsError) -> str:
         from lehr.config import describe_validation
 
         return describe_validation(cause)
+    other = _other_trainer_s(error)
+    if other is not None:
+        return other
     return f"{str(error).strip()}\nSee `lehr {' '.join([*(error.command_chain or ()), '--help'])}`."
+
+
+def _other_trainer_s(error: CycloptsError) -> str | None:
+    """Return a message about a command or an option of another trainer; None where the error is of another kind."""
+    from lehr.options.other_names import describe_other_command, describe_other_name
+
+    if isinstance(error, UnknownOptionError):
+        name = error.token.keyword or error.token.value
+        own = {own.lstrip("-").replace("-", "_") for each in error.argument_collection for own in each.names}
+        hint = describe_other_name(name, own | {f"no_{each}" for each in own})
+        return None if hint is None else f"Unknown option: {name}. {hint}"
+    if isinstance(error, UnusedCliTokensError | UnknownCommandError):
+        words = error.unused_tokens or []
+        hint = describe_other_command(words)
+        return None if hint is None else f"Unknown: {' '.join(words)}. {hint}"
+    return None
