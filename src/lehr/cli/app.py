@@ -94,14 +94,14 @@ def _plain(error: CycloptsError) -> str:
         from lehr.config import describe_validation
 
         return describe_validation(cause)
-    other = _other_trainer_s(error)
+    other = _describe_other_trainers(error)
     if other is not None:
         return other
     return f"{str(error).strip()}\nSee `lehr {' '.join([*(error.command_chain or ()), '--help'])}`."
 
 
-def _other_trainer_s(error: CycloptsError) -> str | None:
-    """Return a message about a command or an option of another trainer; None where the error is of another kind."""
+def _describe_other_trainers(error: CycloptsError) -> str | None:
+    """Answer a command or an option of another trainer; None where the error is about something else."""
     from lehr.options.other_names import describe_other_command, describe_other_name
 
     if isinstance(error, UnknownOptionError):

@@ -132,10 +132,16 @@ def describe_other_command(words: Sequence[str]) -> str | None:
         'Options are written --data x.yaml --batch 8 (docs/moving-over.md).'
     """
     if words and all(re.fullmatch(r"[a-z][a-z0-9_]*=[^=]*", word) for word in words):
-        pairs = (word.split("=") for word in words)
-        options = " ".join(f"--{name.replace('_', '-')} {value}" for name, value in pairs)
-        return f"Options are written {options} ({PAGE})."
+        return f"Options are written {' '.join(map(_as_option, words))} ({PAGE})."
     return f"{COMMANDS[words[0]]} See {PAGE}." if words and words[0] in COMMANDS else None
+
+
+def _as_option(word: str) -> str:
+    """Write name=value as an option; a model's file is weights."""
+    name, value = word.split("=")
+    if name != "model" or value.endswith((".pt", ".pth")):
+        name = RENAMED.get(name, name)
+    return f"--{name.replace('_', '-')} {value}"
 
 
 def describe_other_name(name: str, known: Collection[str]) -> str | None:
@@ -151,7 +157,7 @@ def describe_other_name(name: str, known: Collection[str]) -> str | None:
     """
     plain = name.lstrip("-").split("=")[0].replace("-", "_")
     renamed = RENAMED.get(plain)
-    if renamed in known:
+    if renamed is not None and renamed in known:
         return f"It is --{renamed.replace('_', '-')} here ({PAGE})."
     reason = ABSENT.get(plain)
     return f"It is none of Lehr's: {reason} ({PAGE})." if reason else None
