@@ -9,7 +9,7 @@ from lehr.config import build_config
 from lehr.models.family import YOLOV5, YOLOV8
 from lehr.options import GROUPS, option_names
 from lehr.techniques import ema_decay, plan, schedule
-from lehr.techniques.auto import NOMINAL_BATCH, OptimizerChoice, choose_optimizer, default_rate
+from lehr.techniques.auto import NOMINAL_BATCH, TRAINED_LR0_MULT, OptimizerChoice, choose_optimizer, default_rate
 from tests.pages import index
 
 YOUR, SHAPES = build_config({"data": "x"}), build_config({"data": "shapes"})
@@ -18,6 +18,10 @@ SHAPES_WITH_ANCHORS = build_config({"data": "shapes", "model": "yolov5n"})
 
 def chosen(optimizer: str) -> OptimizerChoice:
     return choose_optimizer(optimizer, classes=3, images=100, epochs=100)
+
+
+def fine_tuned(optimizer: str) -> OptimizerChoice:
+    return choose_optimizer(optimizer, classes=3, images=100, epochs=100, trained=True)
 
 
 BECOMES = {
@@ -33,8 +37,10 @@ BECOMES = {
     "momentum": f"{chosen('Adam').momentum:g}; with `auto` {chosen('auto').momentum:g}",
     "nominal_batch": f"{NOMINAL_BATCH}; with `auto` halved in runs of few steps",
     "restart_epochs": f"near {schedule.USUAL_PERIOD:g}, so that a course ends with the run",
-    "warmup_bias_lr": f"SGD {chosen('SGD').warmup_bias_lr:g}, others {chosen('AdamW').warmup_bias_lr:g}",
-    "warmup_epochs": f"{plan.WARMUP_EPOCHS:g}, or less in a short run",
+    "lr0_mult": f"1; with `auto` and a trained start {TRAINED_LR0_MULT:g}",
+    "warmup_bias_lr": f"SGD {chosen('SGD').warmup_bias_lr:g}, others and trained start "
+    f"{fine_tuned('SGD').warmup_bias_lr:g}",
+    "warmup_epochs": f"{plan.WARMUP_EPOCHS:g}, trained start {plan.TRAINED_WARMUP_EPOCHS:g}, less in a short run",
 }
 ELSEWHERE = {"workers", "name"}
 """Options whose help has a number that is no value of the code's own."""

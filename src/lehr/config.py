@@ -169,7 +169,7 @@ def _automatic_on_shapes(given: Mapping[str, Any], family: Family) -> dict[str, 
     if given.get("data", "shapes") != "shapes":
         return {}
     automatic = {**SHAPES, **family.on_shapes}
-    if given.get("optimizer", "auto") == "auto":
+    if given.get("optimizer", "auto") == "auto" and given.get("weights") is None:
         automatic["lr0"] = SHAPES_LR0 * _multiple(given)
     epochs = given.get("epochs")
     if isinstance(epochs, int) and epochs < automatic["epochs"]:

@@ -1,4 +1,4 @@
-"""Preview of a run before it starts: without an image decoded, a model built, or torch loaded."""
+"""Preview of a run before it starts: no image decoded, no model built, and torch loaded only to look at `--weights`."""
 
 from __future__ import annotations
 
@@ -69,7 +69,14 @@ def preview(
         read = read or cache(lambda: _loaded(config))
         found = _count(config, read)
         images, classes = images or found[0], classes or found[1]
-    plan = plan_training(config.schedule, epochs=config.epochs, images=images, batch=config.batch, classes=classes)
+    trained = False
+    if config.model.weights is not None:  # whose reading takes torch
+        from lehr.techniques.pretrained_start import starts_trained
+
+        trained = starts_trained(config, classes)
+    plan = plan_training(
+        config.schedule, epochs=config.epochs, images=images, batch=config.batch, classes=classes, trained=trained
+    )
     return Preview(config, images, classes, plan, read or _unread)
 
 

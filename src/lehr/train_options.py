@@ -52,6 +52,8 @@ class TrainOptions(TypedDict, total=False):
     """Multiple of the channels (unset: that of the model's name)."""
     weights: str | Path | None
     """Weights to start from, a .safetensors file; layers that fit are taken (unset: random weights)."""
+    reset_head: bool
+    """Begin the class layers anew instead of taking them along from --weights, for classes of the same names too."""
     freeze: str | int | Sequence[int | str] | None
     """Layers that stay as they are: the count of first layers, or names such as model.0,model.4.cv1 (unset: none)."""
     autoanchor: Literal["auto", "always", "off"] | bool
@@ -66,8 +68,8 @@ class TrainOptions(TypedDict, total=False):
     """`auto`: SGD where ceil(images / max(batch, 64)) * epochs is above 10,000, else AdamW."""
     lr0: float | None
     """Learning rate after warmup (unset: SGD 0.01, the Adam family 0.01/(4 + classes), RMSProp a tenth of that)."""
-    lr0_mult: float
-    """Multiple of that rate where it is not given, e.g. 0.3 when starting from weights."""
+    lr0_mult: float | None
+    """Multiple of that rate where it is not given (unset: 1; with `auto` and a trained start 0.3)."""
     lrf: float
     """Final learning rate, as a fraction of lr0."""
     momentum: float | None
@@ -85,11 +87,11 @@ class TrainOptions(TypedDict, total=False):
     warmup: Literal["gradual", "constant", "linear", "cosine", "first-epoch", "none"]
     """Kind of warmup: each group by itself; a rise of all rates that then holds or falls; YOLOv3's first epoch."""
     warmup_epochs: float | None
-    """Epochs of warmup, at least 100 steps; 0 turns it off (unset: 3, or less in a short run)."""
+    """Epochs of warmup, at least 100 steps; 0 turns it off (unset: 3, trained start 1, less in a short run)."""
     warmup_momentum: float
     """Momentum at the start of the gradual warmup."""
     warmup_bias_lr: float | None
-    """Learning rate of the biases at the start of the gradual warmup (unset: SGD 0.1, others 0)."""
+    """Learning rate of the biases at the start of the gradual warmup (unset: SGD 0.1, others and trained start 0)."""
     backbone_lr_mult: float
     """Multiple of the learning rates for the backbone's layers, e.g. 0.1 when starting from weights; 1 is off."""
     nominal_batch: int | None

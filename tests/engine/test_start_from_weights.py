@@ -19,6 +19,8 @@ from lehr.config import build_config
 from lehr.engine.setup import Setup, prepare
 from lehr.models.anchor_head import DEFAULT_ANCHORS
 from lehr.models.build import anchor_head, build_model
+from lehr.preview import preview
+from lehr.techniques.auto import TRAINED_LR0_MULT
 from lehr.weights.load import load_model
 from lehr.weights.write import save_weights
 
@@ -159,9 +161,49 @@ def test_classes_that_start_from_weights_are_reported(model: str, data: str, tmp
     made = setup(data, tmp_path, model=model, weights=weights_of(tmp_path, model, ("large", "huge")))
     assert "1 of 2 classes start from the weights, by name (large); the others" in about(made, "Class layers")
     same = setup(data, tmp_path / "same", model=model, weights=weights_of(tmp_path, model))
-    assert not [note for note in same.notes if note.startswith("Class layers")]
+    assert about(same, "Class layers") == "Class layers: 2 of 2 classes start from the weights."
     turned = setup(data, tmp_path / "turned", model=model, weights=weights_of(tmp_path, model, NAMES[::-1]))
     assert about(turned, "Class layers").endswith("2 of 2 classes start from the weights, by name (small, large).")
+    other = setup(data, tmp_path / "other", model=model, weights=weights_of(tmp_path, model, ("cat", "dog")))
+    assert about(other, "Class layers") == (
+        "Class layers: 0 of 2 classes are among those of the weights (cat, dog), so all begin anew."
+    )
+    alike = setup(data, tmp_path / "alike", model=model, weights=weights_of(tmp_path, model, ("Small ", "huge")))
+    assert about(alike, "Class layers").endswith(
+        "by name (small); 'small' is 'Small ' there; the others begin anew (large)."
+    )
+    reset = setup(data, tmp_path / "reset", model=model, weights=weights_of(tmp_path, model), reset_head=True)
+    assert about(reset, "Class layers") == (
+        "Class layers: 0 of 2 classes start from the weights (--reset-head), so all begin anew."
+    )
+
+
+def test_class_branches_of_another_width_are_reported(data: str, tmp_path: Path) -> None:
+    many = tuple(f"class {number}" for number in range(80))
+    made = setup(data, tmp_path, model="yolov8n", weights=weights_of(tmp_path, "yolov8n", (*NAMES, *many)))
+    assert about(made, "Class layers") == (
+        "Class layers: 0 of 2 classes start from the weights, since their class layers have 82 channels, and 32 here; "
+        "all begin anew."
+    )
+
+
+@pytest.mark.parametrize(("model", "trained"), [("yolov5n", True), ("yolov8n", False)])
+def test_rates_know_whether_the_start_is_trained(model: str, trained: bool, data: str, tmp_path: Path) -> None:
+    weights = weights_of(tmp_path)  # of yolov5n
+    random, made = (
+        setup(data, tmp_path / name, model=model, weights=start, epochs=30)
+        for name, start in (("random", None), ("weights", weights))
+    )
+    rate = TRAINED_LR0_MULT if trained else 1.0
+    assert made.plan.optimizer.lr0 == pytest.approx(rate * random.plan.optimizer.lr0)
+    assert made.plan.warmup == (made.plan.batches if trained else random.plan.warmup) < made.plan.steps / 3 + 1
+    assert any("The start is trained" in note for note in made.notes) is trained
+    assert not any("The start is trained" in note for note in random.notes)
+    before = preview(made.config).plan
+    assert [before.at(step) for step in range(before.steps)] == [made.plan.at(step) for step in range(made.plan.steps)]
+    assert (before.optimizer, before.warmup, before.ema_tau, before.notes) == (
+        *(made.plan.optimizer, made.plan.warmup, made.plan.ema_tau, made.plan.notes),
+    )
 
 
 def test_frequency_biases_hold_for_the_classes_that_weights_do_not_have(data: str, tmp_path: Path) -> None:
@@ -175,3 +217,6 @@ def test_frequency_biases_hold_for_the_classes_that_weights_do_not_have(data: st
     assert not [note for note in made.notes if "frequency-bias" in note]
     without = setup(data, tmp_path / "b", model="yolov8n", weights=weights_of(tmp_path, "yolov8n"), frequency_bias=True)
     assert "has no effect: all classes start from the weights" in about(without, "--frequency-bias")
+    wide = weights_of(tmp_path, "yolov8n", (*NAMES, *map(str, range(80))))  # a class branch of another width
+    narrow = setup(data, tmp_path / "c", model="yolov8n", weights=wide, frequency_bias=True)
+    assert not [note for note in narrow.notes if "frequency-bias" in note]

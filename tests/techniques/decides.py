@@ -32,6 +32,7 @@ from lehr.techniques.ema_decay import ema_decay
 from lehr.techniques.layer_rates import backbone_parameters
 from lehr.techniques.optimizer import build_optimizer
 from lehr.techniques.plan import plan_training
+from lehr.techniques.pretrained_start import starts_trained
 from lehr.techniques.single_class import as_one_class
 
 Objects = tuple[tuple[int, ...], ...]
@@ -81,7 +82,7 @@ def deciding(config: TrainConfig, objects: Objects) -> dict[str, str]:
     data, model, schedule, loss, augment = (groups[name] for name in ("data", "model", "schedule", "loss", "augment"))
     epochs, seed, imgsz = config.epochs, config.run.seed, config.imgsz
     parts = {
-        "course": (_course, schedule | {"imgsz": None, "batch": config.batch, "epochs": epochs}),
+        "course": (_course, schedule | {"model": model, "batch": config.batch, "epochs": epochs}),
         "canvases": (
             _canvases,
             augment | {"rect": data["rect"], "imgsz": imgsz, "seed": seed, "epochs": epochs},
@@ -124,7 +125,11 @@ def _plain(value: Any) -> Any:
 
 def _course(config: TrainConfig, data: Dataset) -> Any:
     options, count = config.schedule, len(data.splits["train"])
-    plan = plan_training(options, epochs=config.epochs, images=count, batch=config.batch, classes=len(data.names))
+    classes = len(data.names)
+    trained = starts_trained(config, classes)
+    plan = plan_training(
+        options, epochs=config.epochs, images=count, batch=config.batch, classes=classes, trained=trained
+    )
     rates = [plan.at(step) for step in range(plan.steps)]
     rounded = [(*(round(each, 12) for each in (*rate.lr, rate.momentum)), rate.accumulate) for rate in rates]
     decays = [ema_decay(update + 1, options.ema_decay, plan.ema_tau) for update in range(plan.updates)]
@@ -178,7 +183,7 @@ def _batches(config: TrainConfig, data: Dataset) -> Any:
 
 
 def _started(config: TrainConfig, data: Dataset) -> Any:
-    return start_model(config, data.names, data.splits["train"], lambda line: None)
+    return start_model(config, data.names, data.splits["train"], lambda line: None).model
 
 
 def _start(config: TrainConfig, data: Dataset) -> Any:

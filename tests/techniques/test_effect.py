@@ -51,6 +51,7 @@ OTHERS: dict[str, tuple[Any, ...]] = {
     "depth": (0.67,),
     "width": (0.25,),
     "weights": (),
+    "reset_head": (True,),
     "freeze": ("3", "10", "0"),
     "autoanchor": ("off",),
     "anchors": (4,),
@@ -247,7 +248,10 @@ def test_so_it_does_where_objects_are_marked_as_difficult(difficult: str) -> Non
     compare_all({"difficult": difficult, "image_weights": True}, DIFFICULT)
 
 
-@pytest.mark.parametrize("names", [("a", "b", "c"), ("a", "b", "x")])
-def test_so_it_does_with_weights_of_all_classes_and_of_some(names: tuple[str, ...], once: Once, tmp_path: Path) -> None:
-    save_weights(build_model("yolov8n", names, 64, width=0.125, depth=0.33), tmp_path / "w.safetensors")
-    compare_all({"weights": str(tmp_path / "w.safetensors"), "frequency_bias": True})
+@pytest.mark.parametrize("model", ["yolov8n", "yolov5n"])
+@pytest.mark.parametrize("names", [("a", "b", "c"), ("A", "b", "x"), ("x", "y", "z")], ids=["all", "some", "none"])
+def test_so_it_does_with_weights_of_all_classes_of_some_and_of_none(
+    names: tuple[str, ...], model: str, once: Once, tmp_path: Path
+) -> None:
+    save_weights(build_model(model, names, 64, 7, width=0.125, depth=0.33), tmp_path / "w.safetensors")
+    compare_all({"model": model, "weights": str(tmp_path / "w.safetensors"), "frequency_bias": True})

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from lehr.errors import InputError
 from lehr.models.build import build_model
 from lehr.models.detection import DetectionModel
-from lehr.weights.class_rows import match_names
+from lehr.weights.class_names import match_names
 from lehr.weights.transfer import Transfer, take_fitting_weights
 from lehr.weights.write import describe_model, encode_weights, save_weights, write_weights
 
@@ -124,3 +126,65 @@ def test_names_are_matched_as_one_would_by_hand() -> None:
                     expected[index] = other
                     break
         assert match_names(here, there) == expected
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_head_that_is_reset_has_fresh_classes_and_the_boxes_of_the_weights(family: str, tmp_path: Path) -> None:
+    weights, built, taken = (build(family, ("a", "b"), seed) for seed in (1, 2, 2))
+    save_weights(weights, tmp_path / "w.safetensors")
+    transfer = take_fitting_weights(taken, tmp_path / "w.safetensors", reset_head=True)
+    assert (transfer.classes.by, transfer.classes.carried, transfer.classes.fresh) == ("reset", (), ("a", "b"))
+    given, fresh = weights.state_dict(), built.state_dict()
+    for name, value in taken.state_dict().items():
+        if family == "yolov8n":
+            expected = fresh[name] if ".cv3." in name else given[name]
+        elif name in class_layers(taken):  # three anchors of box, objectness and two classes
+            rows = [given[name][row] if row % 7 < 5 else fresh[name][row] for row in range(21)]
+            expected = torch.stack(rows)
+        else:
+            expected = given[name]
+        assert torch.equal(value, expected), name
+
+
+@pytest.mark.parametrize("count", [1, 2, 12])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_biases_of_classes_that_begin_anew_are_those_of_the_new_count(family: str, count: int, tmp_path: Path) -> None:
+    save_weights(build(family, tuple(f"old {number}" for number in range(5)), 1), tmp_path / "w.safetensors")
+    model = build_model(family, tuple(map(str, range(count))), 64, 2, width=0.125, depth=0.33)
+    take_fitting_weights(model, tmp_path / "w.safetensors")
+    for name, stride in zip(class_layers(model)[1::2], (8, 16, 32), strict=True):
+        bias = model.state_dict()[name]
+        if family == "yolov8n":
+            expected = math.log(5 / count / (640 / stride) ** 2)
+            torch.testing.assert_close(bias, torch.full((count,), expected))
+        else:
+            expected = math.log(0.6 / (count - 0.99999))
+            torch.testing.assert_close(bias.view(3, -1)[:, 5:], torch.full((3, count), expected), rtol=1e-4, atol=1e-4)
+
+
+def test_weights_that_are_not_finite_are_no_start(tmp_path: Path) -> None:
+    weights = build("yolov5n", ("a",), 1)
+    with torch.no_grad():
+        next(weights.parameters())[0] = torch.nan
+    save_weights(weights, tmp_path / "w.safetensors")
+    model = build("yolov5n", ("a",), 2)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    with pytest.raises(InputError, match=r"w\.safetensors: model\.0\.conv\.weight holds numbers that are not finite"):
+        take_fitting_weights(model, tmp_path / "w.safetensors")
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    ("names", "known", "matched"),
+    [
+        (("Red Cell", "wbc"), ("WBC", "red-cell"), {0: 1, 1: 0}),
+        (("rbc", "RBC"), ("Rbc",), {}),  # either could be meant
+        (("rbc",), ("RBC", "Rbc"), {}),
+        (("rbc", "RBC"), ("RBC", "Rbc"), {0: 1, 1: 0}),  # the exact one first; then one is left
+        (("a_b", "c"), ("a  b", "d"), {0: 0}),
+    ],
+)
+def test_names_written_otherwise_are_the_same_where_that_is_certain(
+    names: tuple[str, ...], known: tuple[str, ...], matched: dict[int, int]
+) -> None:
+    assert match_names(names, known) == matched

@@ -180,14 +180,25 @@ def notes_on_own_transforms(config: TrainConfig, device: torch.device) -> list[s
     return notes
 
 
-def plan_of(config: TrainConfig, dataset: Dataset, images: int) -> TrainingPlan:
+def plan_of(config: TrainConfig, dataset: Dataset, images: int, trained: bool = False) -> TrainingPlan:
     """The course of a run on a count of training images.
+
+    Args:
+        config: the run's options.
+        dataset: its data.
+        images: those of the training split.
+        trained: it starts from trained weights.
 
     Raises:
         InputError: the warmup is longer than the run.
     """
     return plan_training(
-        config.schedule, epochs=config.epochs, images=images, batch=config.batch, classes=len(dataset.names)
+        config.schedule,
+        epochs=config.epochs,
+        images=images,
+        batch=config.batch,
+        classes=len(dataset.names),
+        trained=trained,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -20,7 +21,28 @@ from lehr.techniques.class_weights import class_counts
 from lehr.techniques.freezing import freeze, frozen_prefixes
 from lehr.techniques.frequency_bias import start_from_frequencies
 from lehr.weights.class_rows import ClassTransfer
-from lehr.weights.transfer import take_fitting_weights
+from lehr.weights.transfer import Transfer, take_fitting_weights
+
+NAMED = 5
+"""Classes named in a line."""
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """What a run starts with.
+
+    Attributes:
+        model: as it is before the first step, on the CPU.
+        transfer: what of it came from weights; None for a random start, and where a checkpoint will bring its values.
+    """
+
+    model: DetectionModel
+    transfer: Transfer | None = None
+
+    @property
+    def is_trained(self) -> bool:
+        """True where at least half of the tensors came from weights."""
+        return self.transfer is not None and self.transfer.is_most
 
 
 def start_model(
@@ -30,8 +52,8 @@ def start_model(
     say: Callable[[str], None],
     ranks: Ranks = ALONE,
     restored: bool = False,
-) -> DetectionModel:
-    """The model as it is before the first step, on the CPU.
+) -> Start:
+    """The model as it is before the first step, on the CPU, and where it came from.
 
     Args:
         config: the run's options.
@@ -54,49 +76,71 @@ def start_model(
         width=options.width,
         anchors=options.anchors,
     )
-    if not restored:
-        _give_values(model, config, samples, say, ranks)
+    transfer = None if restored else _give_values(model, config, samples, say, ranks)
     if options.freeze is not None:
         frozen = freeze(model, options.freeze)
         say(f"Frozen: {frozen} of {sum(1 for _ in model.parameters())} parameters (--freeze {options.freeze}).")
-    return model
+    return Start(model, transfer)
 
 
 def _give_values(
     model: DetectionModel, config: TrainConfig, samples: Sequence[Sample], say: Callable[[str], None], ranks: Ranks
-) -> None:
-    """Biases, weights and anchors that a new run starts with."""
-    options = config.model
+) -> Transfer | None:
+    """Give a model the biases, weights and anchors that a new run starts with; what came from weights."""
+    options, transfer = config.model, None
     if options.frequency_bias:  # before the weights, so that it holds for the classes that these do not have
         start_from_frequencies(model, class_counts(samples, len(model.names)))
     anchors_given = False
     weights = weights_source(config)
     if weights is not None:
-        transfer = take_fitting_weights(model, weights)
+        transfer = take_fitting_weights(model, weights, options.reset_head)
         anchors_given = transfer.anchors
-        say(f"{transfer.taken} of {transfer.total} tensors start from {weights}; the others start random.")
-        if transfer.taken < transfer.total / 2:
+        others = "" if transfer.taken == transfer.total else "; the others start random"
+        say(f"{transfer.taken} of {transfer.total} tensors start from {weights}{others}.")
+        if not transfer.is_most:
             say(f"So few because they are of another model: {one_line(transfer.source)}.")
-        _report_classes(transfer.classes, model.names, weights, say)
-        if options.frequency_bias and len(transfer.classes.carried) == len(model.names):
+        say(describe_classes(transfer.classes, weights))
+        if options.frequency_bias and not transfer.classes.fresh:
             say("--frequency-bias has no effect: all classes start from the weights.")
     _fit_anchors(model, config, samples, anchors_given, say, ranks)
+    return transfer
 
 
-def _report_classes(classes: ClassTransfer, names: tuple[str, ...], weights: Path, say: Callable[[str], None]) -> None:
-    """Report which classes start from weights that may have been trained for others."""
-    carried, count = classes.carried, len(names)
-    if classes.by == "name" and carried:
-        some = ", ".join(map(one_line, carried[:5])) + (", ..." if len(carried) > 5 else "")
-        rest = "" if len(carried) == count else "; the others start fresh"
-        say(f"Class layers: {len(carried)} of {count} classes start from the weights, by name ({some}){rest}.")
-    elif classes.by == "name":
-        say(f"Class layers: 0 of {count} classes are among those of the weights, so all start fresh.")
-    elif classes.by == "place" and carried:
-        say(
-            f"Class layers: the classes of {weights} are not known by name, so they start from its rows in the order "
-            "in which they are there; that is right only for the same classes."
-        )
+def describe_classes(classes: ClassTransfer, weights: Path) -> str:
+    """Describe in one line which classes start from weights, and why the others do not.
+
+    Args:
+        classes: those of the model.
+        weights: the file.
+    """
+    carried, total = len(classes.carried), len(classes.carried) + len(classes.fresh)
+    count = "1 class" if total == 1 else f"{total} classes"
+    match classes.by:
+        case "same":
+            return f"Class layers: {carried} of {count} start from the weights."
+        case "place":
+            return (
+                f"Class layers: the classes of {weights} are not known by name, so they start from its rows in the "
+                "order in which they are there; that is right only for the same classes."
+            )
+        case "reset":
+            return f"Class layers: 0 of {count} start from the weights (--reset-head), so all begin anew."
+        case "shape":
+            return f"Class layers: 0 of {count} start from the weights, since {classes.misfit}; all begin anew."
+        case "name" if not carried:
+            names = _listed(classes.known)
+            return f"Class layers: 0 of {count} are among those of the weights ({names}), so all begin anew."
+    rest = f"; the others begin anew ({_listed(classes.fresh)})" if classes.fresh else ""
+    alike = [f"'{here}' is '{there}' there" for here, there in classes.renamed]
+    also = f"; {', '.join(map(one_line, alike[:NAMED]))}" if alike else ""
+    return (
+        f"Class layers: {carried} of {count} start from the weights, by name ({_listed(classes.carried)}){also}{rest}."
+    )
+
+
+def _listed(names: Sequence[str]) -> str:
+    """The first of some names, in a line."""
+    return ", ".join(map(one_line, names[:NAMED])) + (", ..." if len(names) > NAMED else "")
 
 
 def _fit_anchors(

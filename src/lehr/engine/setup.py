@@ -179,8 +179,8 @@ def prepare(
     notes += background_notes(data.val_samples, training=True)
     notes += crowding_notes(data.val_samples, config.run.max_det, "validation images")
     samples, sizes = data.train_store.samples, sizes_of(config)
-    model = start_model(config, data.dataset.names, samples, notes.append, ranks, restored=checkpoint is not None)
-    model = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in its stubs
+    start = start_model(config, data.dataset.names, samples, notes.append, ranks, restored=checkpoint is not None)
+    model = start.model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in its stubs
     statistics = Statistics(model)  # before the average, which refers to them
     forward_loss = ForwardLoss(
         model, build_loss(model, config.loss, config.imgsz, _class_weights(config, data)), device
@@ -192,7 +192,8 @@ def prepare(
             write_precision(choice, folder)
     synchronized = convert(model) if config.devices.sync_bn and ranks.is_distributed else None
     _spread(config, forward_loss, ranks, synchronized, notes)
-    state, plan = _start(config, data, forward_loss, choice, resumption, notes)
+    plan = plan_of(config, data.dataset, len(samples), trained=start.is_trained)
+    state, plan = _start(config, plan, forward_loss, choice, resumption, notes)
     feed, profile = DevicePrefetcher(data.train_loader, device), Profile(device, config.speed.profile)
     forward_loss.mark = feed.mark = profile.mark
     varying = sizes is not None or config.data.rect
@@ -260,7 +261,7 @@ def _spread(
 
 def _start(
     config: TrainConfig,
-    data: RunData,
+    plan: TrainingPlan,
     forward_loss: ForwardLoss,
     choice: PrecisionChoice | None,
     resumption: Resumption | None,
@@ -269,10 +270,9 @@ def _start(
     """The training state, new or taken up, and the rates of every step; what the user should know is added to notes.
 
     Raises:
-        InputError: the warmup is longer than the run, or the checkpoint does not fit it.
+        InputError: the checkpoint does not fit the run.
     """
     options, model = config.schedule, forward_loss.model
-    plan = plan_of(config, data.dataset, len(data.train_store.samples))
     if resumption is not None and resumption.checkpoint is not None:
         plan = as_planned(plan, resumption.checkpoint)
     notes += plan.notes

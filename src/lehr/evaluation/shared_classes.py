@@ -1,12 +1,11 @@
 """The classes that weights and a data set share: evaluated, while those of one side alone are named and left out.
 
-A class is matched by its name, whatever its number. A name that differs only in case, blanks, hyphens and underscores
-is taken as the same where that is certain, and said.
+A class is matched by its name (`lehr.weights.class_names`), whatever its number; names that are written otherwise are
+said.
 """
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ import numpy as np
 from lehr.errors import InputError
 from lehr.runtime.plain_text import one_line
 from lehr.sample import Sample
+from lehr.weights.class_names import match_names
 
 NAMED = 10
 """Classes named in a line."""
@@ -80,19 +80,7 @@ def same_names(names: Sequence[str], known: Sequence[str]) -> dict[str, int]:
     Returns:
         The number among `known` of each name; names without one are absent.
     """
-    numbers = {name: number for number, name in enumerate(known)}
-    exact = {name: numbers[name] for name in names if name in numbers}
-    left = [name for name in names if name not in exact]
-    free = sorted(set(range(len(known))) - set(exact.values()))
-    folded, theirs = Counter(map(_folded, left)), Counter(_folded(known[number]) for number in free)
-    by_form = {_folded(known[number]): number for number in free}
-    alike = {name: by_form[_folded(name)] for name in left if folded[_folded(name)] == theirs[_folded(name)] == 1}
-    return exact | alike
-
-
-def _folded(name: str) -> str:
-    """A name without what writers differ in."""
-    return re.sub(r"[\s_-]+", " ", name.strip()).casefold()
+    return {names[index]: number for index, number in match_names(names, known).items()}
 
 
 def _notes(names: Sequence[str], known: Sequence[str], same: dict[str, int], foreign: Counter[str]) -> tuple[str, ...]:

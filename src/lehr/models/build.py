@@ -82,12 +82,26 @@ def tensor_shapes(
     Raises:
         InputError: as `build_model`.
     """
+    model = build_without_memory(name, names, depth=depth, width=width, anchors=anchors)
+    return None if model is None else {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+
+
+def build_without_memory(
+    name: str, names: tuple[str, ...], *, depth: float | None = None, width: float | None = None, anchors: int = 3
+) -> DetectionModel | None:
+    """A model whose tensors have shapes and no values; the arguments are those of `tensor_shapes`.
+
+    Returns:
+        None for a family, of another package, that cannot be built so: one that computes with its weights.
+
+    Raises:
+        InputError: as `build_model`.
+    """
     try:
         with _WithoutMemory():
-            model = build_model(name, names, depth=depth, width=width, anchors=anchors)
+            return build_model(name, names, depth=depth, width=width, anchors=anchors)
     except (RuntimeError, NotImplementedError):
         return None
-    return {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
 
 
 class _WithoutMemory(TorchFunctionMode):

@@ -31,10 +31,13 @@ class Head(nn.Module):
     Attributes:
         classes: number of classes.
         loss: class of the loss that teaches it, or where it is, e.g. "package.module:Loss".
+        class_branch: beginnings of the names of the tensors that serve the class scores alone, hidden layers too; empty
+            where classes and boxes share all layers.
     """
 
     classes: int
     loss: ClassVar[str | type[Loss]]
+    class_branch: ClassVar[tuple[str, ...]] = ()
 
     def start_biases(self, shares: Sequence[float] | None = None) -> None:
         """Set the biases that a training starts with.

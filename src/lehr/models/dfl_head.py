@@ -110,6 +110,7 @@ class DFLHead(Head):
     """Decoupled head: per level one branch for the box distributions and one for the classes."""
 
     loss = "lehr.losses.task_aligned:TaskAlignedLoss"
+    class_branch = ("cv3.",)
 
     def __init__(self, classes: int, channels: tuple[int, int, int]) -> None:
         super().__init__()

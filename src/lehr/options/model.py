@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, TypeAdapter, ValidationError, field_validator
 
-from lehr.options.base import Options
+from lehr.options.base import ADDED_LATER, Options
 
 MAX_SCALE, MAX_ANCHORS = 10, 20
 """Largest multiple of depth and width, and most anchors a level: of options, and of weights that are read."""
@@ -26,6 +26,8 @@ class ModelOptions(Options):
     """Multiple of the channels (unset: that of the model's name)."""
     weights: Path | None = None
     """Weights to start from, a .safetensors file; layers that fit are taken (unset: random weights)."""
+    reset_head: Annotated[bool, ADDED_LATER] = False
+    """Begin the class layers anew instead of taking them along from --weights, for classes of the same names too."""
     freeze: str | None = None
     """Layers that stay as they are: the count of first layers, or names such as model.0,model.4.cv1 (unset: none)."""
     autoanchor: Literal["auto", "always", "off"] | bool = "auto"

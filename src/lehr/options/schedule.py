@@ -24,8 +24,8 @@ class ScheduleOptions(Options):
     """`auto`: SGD where ceil(images / max(batch, 64)) * epochs is above 10,000, else AdamW."""
     lr0: float | None = Field(None, gt=0)
     """Learning rate after warmup (unset: SGD 0.01, the Adam family 0.01/(4 + classes), RMSProp a tenth of that)."""
-    lr0_mult: Annotated[float, ADDED_LATER] = Field(1.0, gt=0)
-    """Multiple of that rate where it is not given, e.g. 0.3 when starting from weights."""
+    lr0_mult: Annotated[float | None, ADDED_LATER] = Field(None, gt=0)
+    """Multiple of that rate where it is not given (unset: 1; with `auto` and a trained start 0.3)."""
     lrf: float = Field(0.01, gt=0, le=1)
     """Final learning rate, as a fraction of lr0."""
     momentum: float | None = Field(None, ge=0, lt=1)
@@ -43,11 +43,11 @@ class ScheduleOptions(Options):
     warmup: Literal["gradual", "constant", "linear", "cosine", "first-epoch", "none"] = "gradual"
     """Kind of warmup: each group by itself; a rise of all rates that then holds or falls; YOLOv3's first epoch."""
     warmup_epochs: float | None = Field(None, ge=0)
-    """Epochs of warmup, at least 100 steps; 0 turns it off (unset: 3, or less in a short run)."""
+    """Epochs of warmup, at least 100 steps; 0 turns it off (unset: 3, trained start 1, less in a short run)."""
     warmup_momentum: float = Field(0.8, ge=0, lt=1)
     """Momentum at the start of the gradual warmup."""
     warmup_bias_lr: float | None = Field(None, ge=0)
-    """Learning rate of the biases at the start of the gradual warmup (unset: SGD 0.1, others 0)."""
+    """Learning rate of the biases at the start of the gradual warmup (unset: SGD 0.1, others and trained start 0)."""
     backbone_lr_mult: Annotated[float, ADDED_LATER] = Field(1.0, gt=0)
     """Multiple of the learning rates for the backbone's layers, e.g. 0.1 when starting from weights; 1 is off."""
     nominal_batch: int | None = Field(None, ge=1, le=MAX_COUNT)

@@ -2,7 +2,8 @@
 
 The published rule counts iterations of 64 images, `ceil(images / max(batch, 64)) * epochs`: above 10,000 it takes SGD,
 else AdamW. Lehr's own addition is for short runs: accumulating to 64 images would leave a run on few images a handful
-of optimizer steps, so the nominal batch is halved until there are enough. A value that was given always wins.
+of optimizer steps, so the nominal batch is halved until there are enough. Where the start is trained, the rate is a
+part of that, and no biases start above it. A value that was given always wins.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ NOMINAL_BATCH = 64
 """Images that the published values belong to, and that an iteration of the rule has at least."""
 MIN_UPDATES = 1_000
 """Optimizer steps that `auto` tries to give a run."""
+TRAINED_LR0_MULT = 0.3
+"""Multiple of its rate that `auto` takes where the run starts from trained weights."""
 ADAM_FAMILY = ("Adam", "AdamW", "NAdam", "RAdam")
 
 
@@ -48,16 +51,17 @@ def choose_optimizer(
     epochs: int,
     batch: int = 16,
     lr0: float | None = None,
-    lr0_mult: float = 1.0,
+    lr0_mult: float | None = None,
     momentum: float | None = None,
     warmup_bias_lr: float | None = None,
     nominal_batch: int | None = None,
+    trained: bool = False,
 ) -> OptimizerChoice:
     """Resolve `auto`, and fill in the values that were not given.
 
     `auto` takes SGD (0.01, momentum 0.9) above 10,000 `published_iterations`, else AdamW with rate
     `0.002 * 5 / (4 + classes)`. The Adam family's steps do not grow with the gradient, so its biases start at rate 0
-    instead of SGD's 0.1.
+    instead of SGD's 0.1. From trained weights `auto` takes 0.3 times its rate, and no biases start above the others.
 
     Args:
         name: auto, or an optimizer.
@@ -66,17 +70,19 @@ def choose_optimizer(
         epochs: epochs of the run.
         batch: images a batch.
         lr0: rate asked for, or None.
-        lr0_mult: multiple of the rate where none is asked for.
+        lr0_mult: multiple of the rate where none is asked for; None for that of the start.
         momentum: momentum asked for, or None.
         warmup_bias_lr: rate asked for, or None.
         nominal_batch: images an optimizer step asked for, or None.
+        trained: the run starts from trained weights.
     """
-    default_momentum, default_nominal = 0.937, NOMINAL_BATCH
+    default_momentum, default_nominal, default_mult = 0.937, NOMINAL_BATCH, 1.0
     if name == "auto":
+        default_mult = TRAINED_LR0_MULT if trained else 1.0
         default_momentum, default_nominal = 0.9, nominal_batch_for(-(-images // batch) * epochs, batch)
         name = "SGD" if published_iterations(images, batch, epochs) > SGD_ITERATIONS else "AdamW"
-    default_lr0 = default_rate(name, classes) * lr0_mult
-    default_bias = 0.1 if name == "SGD" else 0.0
+    default_lr0 = default_rate(name, classes) * (default_mult if lr0_mult is None else lr0_mult)
+    default_bias = 0.1 if name == "SGD" and not trained else 0.0
     return OptimizerChoice(
         name,
         default_lr0 if lr0 is None else lr0,
@@ -143,7 +149,7 @@ def nominal_batch_for(batches: int, batch: int) -> int:
 
 def _without_effect(run: Run) -> dict[str, NoEffect]:
     options, shapes = run.config.schedule, run.config.data.data == "shapes" and run.config.schedule.optimizer == "auto"
-    if options.lr0 is None or (shapes and options.lr0 == SHAPES_LR0 * options.lr0_mult):
+    if options.lr0 is None or (shapes and options.lr0 == SHAPES_LR0 * (options.lr0_mult or 1.0)):
         return {}
     return {"lr0_mult": NoEffect(f"--lr0 is {options.lr0:g}")}
 
@@ -155,6 +161,8 @@ def _state(run: Run) -> State:
         iterations = published_iterations(run.images, run.plan.batch, run.plan.epochs)
         bound = f"{'above' if iterations > SGD_ITERATIONS else 'not above'} {SGD_ITERATIONS:,}"
         why = f"chosen for {iterations:,} iterations of {max(run.plan.batch, NOMINAL_BATCH)} images, {bound}"
+        if run.plan.trained and run.config.schedule.lr0 is None and run.config.schedule.lr0_mult is None:
+            why += f", and {TRAINED_LR0_MULT:g} times its rate since it starts from trained weights"
     values = f"lr0 {choice.lr0:g}, momentum {choice.momentum:g}, weight decay {run.plan.weight_decay:g}"
     return State(True, f"{choice.name}, {values}; {why}")
 

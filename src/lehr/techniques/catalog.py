@@ -15,7 +15,7 @@ from lehr.errors import InputError
 from lehr.plugins import PluginTable
 from lehr.technique import Section, Technique
 
-PACKAGES = ("lehr.techniques", "lehr.losses", "lehr.augment", "lehr.data", "lehr.models", "lehr.weights")
+PACKAGES = ("lehr.techniques", "lehr.losses", "lehr.augment", "lehr.data", "lehr.models")
 """Packages whose modules may describe techniques."""
 
 

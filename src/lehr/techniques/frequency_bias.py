@@ -8,16 +8,12 @@ the bias of the weights.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from pathlib import Path
 
-from lehr.config import TrainConfig
-from lehr.errors import InputError
 from lehr.models.detection import DetectionModel
 from lehr.technique import NoEffect, Run, Section, State, Switch, Technique, training_samples
 from lehr.techniques.class_weights import equally_frequent
-from lehr.weights.load import read_metadata
+from lehr.techniques.pretrained_start import expected_transfer
 
 
 def class_shares(counts: Sequence[int]) -> list[float]:
@@ -48,26 +44,15 @@ def _without_effect(run: Run) -> dict[str, NoEffect]:
     if not run.config.family.anchors and equally_frequent(samples, run.classes):
         why = "the data have one class" if run.classes == 1 else "each class has as many objects"
         return {"frequency_bias": NoEffect(why, acts_as=False)}
-    if model.weights is not None and _has_classes(model.weights, run.config, run.dataset.names):
+    transfer = expected_transfer(run.config, run.dataset.names)
+    if transfer is not None and not transfer.classes.fresh:
         return {"frequency_bias": NoEffect("all classes start from the weights", acts_as=False)}
     return {}
 
 
-def _has_classes(weights: Path, config: TrainConfig, names: Sequence[str]) -> bool:
-    """Return whether a weights file is of the same model, with all of these classes."""
-    try:
-        known = read_metadata(weights)
-    except InputError:  # the run itself will say so
-        return False
-    scale, model = config.family.scale(config.model.model), config.model
-    own = {"depth": model.depth or scale.depth, "width": model.width or scale.width}
-    there = {key: float(known.get(key, getattr(scale, key))) for key in own}
-    return known.get("model") == model.model and there == own and set(names) <= set(json.loads(known["names"]))
-
-
 def _state(run: Run) -> State:
     model = run.config.model
-    which = "" if model.weights is None else ", for classes that the weights do not have"
+    which = "" if model.weights is None else ", for classes that do not start from the weights"
     return State(model.frequency_bias, f"shares of the training split{which}")
 
 

@@ -10,7 +10,7 @@ from lehr.errors import InputError
 from lehr.options import ScheduleOptions
 from lehr.runtime.atomic_write import atomic_file
 from lehr.techniques.accumulation import accumulation, scaled_weight_decay
-from lehr.techniques.auto import OptimizerChoice, choose_optimizer
+from lehr.techniques.auto import TRAINED_LR0_MULT, OptimizerChoice, choose_optimizer
 from lehr.techniques.ema_decay import PUBLISHED_TAU, resolve_tau
 from lehr.techniques.schedule import Schedule, build_schedule, describe_misfit
 from lehr.techniques.warmup import (
@@ -24,6 +24,9 @@ from lehr.techniques.warmup import (
 )
 
 WARMUP_EPOCHS = 3.0
+"""Epochs of a warmup whose length was not given, of at least `warmup.MIN_STEPS` steps."""
+TRAINED_WARMUP_EPOCHS = 1.0
+"""The same where the run starts from trained weights, of however few steps."""
 LONGEST_WARMUP = 1 / 3
 """Share of the run that a warmup takes at most when its length was not given."""
 
@@ -74,6 +77,7 @@ class TrainingPlan:
         warmup: steps that the warmup lasts.
         schedule: multiple of lr0 at an epoch.
         ema_tau: updates over which the decay of the average of the weights rises.
+        trained: whether the run starts from trained weights.
     """
 
     options: ScheduleOptions
@@ -84,6 +88,7 @@ class TrainingPlan:
     warmup: int
     schedule: Schedule
     ema_tau: float = PUBLISHED_TAU
+    trained: bool = False
 
     @property
     def steps(self) -> int:
@@ -115,6 +120,13 @@ class TrainingPlan:
         """What the user should know of it before the run starts, a line each."""
         misfit = describe_misfit(self.options, self.epochs)
         lines = [] if misfit is None else [misfit]
+        unset = []
+        if self.options.optimizer == "auto" and self.options.lr0 is None and self.options.lr0_mult is None:
+            unset.append(f"{TRAINED_LR0_MULT:g} times the rate of a random start (--lr0-mult)")
+        if self.options.warmup not in ("none", "first-epoch") and self.options.warmup_epochs is None:
+            unset.append(f"a warmup of {self.warmup} steps (--warmup-epochs)")
+        if self.trained and unset:
+            lines.append(f"The start is trained, so it has {' and '.join(unset)}.")
         if self.updates == 0:
             step, nominal = f"{self.accumulate} batches", self.optimizer.nominal_batch
             lines.append(
@@ -170,7 +182,9 @@ class TrainingPlan:
                 return 1.0
 
 
-def plan_training(options: ScheduleOptions, *, epochs: int, images: int, batch: int, classes: int) -> TrainingPlan:
+def plan_training(
+    options: ScheduleOptions, *, epochs: int, images: int, batch: int, classes: int, trained: bool = False
+) -> TrainingPlan:
     """The course of a run on a data set.
 
     Args:
@@ -179,6 +193,7 @@ def plan_training(options: ScheduleOptions, *, epochs: int, images: int, batch: 
         images: images of the training split.
         batch: images a batch, as asked for.
         classes: number of classes.
+        trained: the run starts from trained weights.
 
     Raises:
         InputError: the warmup is longer than the run.
@@ -196,13 +211,14 @@ def plan_training(options: ScheduleOptions, *, epochs: int, images: int, batch: 
         momentum=options.momentum,
         warmup_bias_lr=options.warmup_bias_lr,
         nominal_batch=options.nominal_batch,
+        trained=trained,
     )
-    warmup = _warmup(options, batches, epochs)
-    plan = TrainingPlan(options, choice, epochs, batches, batch, warmup, build_schedule(options, epochs))
+    warmup, schedule = _warmup(options, batches, epochs, trained), build_schedule(options, epochs)
+    plan = TrainingPlan(options, choice, epochs, batches, batch, warmup, schedule, trained=trained)
     return replace(plan, ema_tau=resolve_tau(options.ema_tau, plan.updates))
 
 
-def _warmup(options: ScheduleOptions, batches: int, epochs: int) -> int:
+def _warmup(options: ScheduleOptions, batches: int, epochs: int, trained: bool = False) -> int:
     """Steps of the warmup.
 
     Raises:
@@ -214,7 +230,8 @@ def _warmup(options: ScheduleOptions, batches: int, epochs: int) -> int:
     if options.warmup == "first-epoch":
         return first_epoch_steps(batches)
     if options.warmup_epochs is None:
-        return min(warmup_steps(WARMUP_EPOCHS, batches), round(total * LONGEST_WARMUP))
+        usual = round(TRAINED_WARMUP_EPOCHS * batches) if trained else warmup_steps(WARMUP_EPOCHS, batches)
+        return min(usual, round(total * LONGEST_WARMUP))
     steps = warmup_steps(options.warmup_epochs, batches)
     if steps > total:
         raise InputError(

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from lehr.errors import InputError
 from lehr.models.detection import DetectionModel
-from lehr.technique import Section, State, Switch, Technique
-from lehr.weights.class_rows import ClassTransfer, carry_classes
-from lehr.weights.source import open_weights
+from lehr.weights.class_rows import ClassRows, ClassTransfer, match_class_rows, with_rows
+from lehr.weights.source import WeightsSource, open_weights
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +16,7 @@ class Transfer:
     """Outcome of a transfer of weights.
 
     Attributes:
-        taken: tensors copied.
+        taken: tensors copied, whole or in part.
         total: tensors of the model.
         anchors: whether the anchors are among them.
         source: the model that the weights are of, for people.
@@ -29,44 +29,75 @@ class Transfer:
     source: str
     classes: ClassTransfer
 
+    @property
+    def is_most(self) -> bool:
+        """True where at least half of the tensors were copied: the start is a trained model."""
+        return 2 * self.taken >= self.total
 
-def take_fitting_weights(model: DetectionModel, path: Path) -> Transfer:
-    """Copy the tensors of a weights file whose name and shape fit into a model, as a start for new classes.
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Tensors of weights that fit into a model.
+
+    Attributes:
+        whole: names of those to copy whole.
+        rows: rows of class layers to copy.
+        outcome: what the copying comes to.
+    """
+
+    whole: frozenset[str]
+    rows: ClassRows
+    outcome: Transfer
+
+
+def take_fitting_weights(model: DetectionModel, path: Path, reset_head: bool = False) -> Transfer:
+    """Copy the tensors of a weights file whose name and shape fit into a model, as a start for its classes.
 
     The others keep the values that the model was built with. Of the class layers, rows of classes of the same name are
     copied.
 
+    Args:
+        model: as it was built, with the biases of a start.
+        path: a file of weights.
+        reset_head: have the layers that serve the class scores alone, and rows of classes in others, begin anew.
+
     Raises:
-        InputError: the file is missing or damaged.
+        InputError: the file is missing or damaged, or what is to be taken is not finite.
     """
-    source = open_weights(path)
-    details, shapes = source.details, source.shapes
-    state, prefix = model.state_dict(), f"model.{len(model.model) - 1}."
-    fits = {name for name, shape in shapes.items() if name in state and state[name].shape == shape}
-    classes_there = len(details.names or model.names)
-    of_classes = {prefix + name: len(rows) for name, rows in model.head.class_rows(classes_there).items()}
-    wanted = {name for name, rows in of_classes.items() if shapes.get(name) == (rows, *state[name].shape[1:])}
-    given = source.read(fits | wanted)
-    fitting = {name: value for name, value in given.items() if name in fits}
-    classes, layers = carry_classes(model, given, details.names)
-    fitting |= {name: value for name, value in layers.items() if value is not None}
-    for name in [name for name, value in layers.items() if value is None]:
-        fitting.pop(name, None)
-    model.load_state_dict({**state, **fitting})
-    anchors = any(name.endswith(".anchors") for name in fitting)
+    source, state = open_weights(path), model.state_dict()
+    selection = select_fitting(model, source, reset_head)
+    pairs = selection.rows.pairs
+    given = source.read(selection.whole | pairs.keys())
+    for name, tensor in given.items():
+        if tensor.is_floating_point() and not tensor.isfinite().all():
+            raise InputError(
+                f"{path}: {name} holds numbers that are not finite, as of a training that diverged. Give other weights."
+            )
+    taken = {name: given[name] for name in selection.whole}
+    taken |= {name: with_rows(state[name], given[name], rows) for name, rows in pairs.items()}
+    model.load_state_dict({**state, **taken})
+    return selection.outcome
+
+
+def select_fitting(model: DetectionModel, source: WeightsSource, reset_head: bool = False) -> Selection:
+    """Select the tensors of weights that fit into a model, by their names, shapes and classes; none is read.
+
+    Args:
+        model: the model; its tensors may be without values.
+        source: the weights.
+        reset_head: as in `take_fitting_weights`.
+    """
+    details, shapes, state = source.details, source.shapes, model.state_dict()
+    rows = match_class_rows(model, shapes, details.names, reset_head)
+    fitting = {name for name, shape in shapes.items() if name in state and state[name].shape == shape}
+    whole = frozenset(fitting - rows.pairs.keys() - set(rows.anew))
     factors = (("depth", details.depth), ("width", details.width))
     scale = "".join(f", {key} {value}" for key, value in factors if value is not None)
-    return Transfer(len(fitting), len(state), anchors, details.model + scale, classes)
-
-
-TECHNIQUE = Technique(
-    name="pretrained start",
-    page="pretrained-start",
-    section=Section.MODEL,
-    order=10,
-    options=("weights",),
-    why="features learned elsewhere need fewer images here",
-    state=lambda run: State(run.config.model.weights is not None, str(run.config.model.weights)),
-    switches=(Switch("pretrained_start", {"weights": ...}, {"weights": None}, aliases=("weights",)),),
-    turn_on="--weights FILE",
-)
+    outcome = Transfer(
+        len(whole) + len(rows.pairs),
+        len(state),
+        any(name.endswith(".anchors") for name in whole),
+        details.model + scale,
+        rows.classes,
+    )
+    return Selection(whole, rows, outcome)

@@ -14,6 +14,10 @@ from lehr.models.anchor_head import CLASSES, OBJECTNESS, AnchorHead
 from lehr.models.detection import STRIDES
 from lehr.models.dfl_head import DFLHead
 from lehr.techniques import autoanchor
+from lehr.techniques.auto import TRAINED_LR0_MULT
+from lehr.techniques.plan import TRAINED_WARMUP_EPOCHS, WARMUP_EPOCHS
+from lehr.weights.class_rows import ClassTransfer
+from lehr.weights.transfer import Transfer
 
 FLOAT32 = 1e-6
 """Biases are float32."""
@@ -76,6 +80,10 @@ def decoded_width(t: float, a_w: float) -> float:
     return float(width(torch.tensor([[t]], dtype=torch.float64), torch.tensor([[a_w]], dtype=torch.float64)))
 
 
+def is_trained(taken: int, tensors: int) -> bool:
+    return Transfer(taken, tensors, False, "", ClassTransfer((), (), "name")).is_most
+
+
 CHECKS: dict[str, Checks] = {
     "autoanchor": Checks(
         formulas={
@@ -122,6 +130,11 @@ CHECKS: dict[str, Checks] = {
                     "classes": rng.choice([1.0, 3.0, 20.0, 80.0, 99.0, 100.0, 101.0, 130.0], (1000, 1)),
                 },
             ),
+            "trained": Formula(each(is_trained), lambda rng: {"tensors": whole(rng, 2, 9), "taken": whole(rng, 0, 9)}),
+        },
+        figures={
+            "takes {} times [its rate]": TRAINED_LR0_MULT,
+            "takes {} epoch in place of {},": (TRAINED_WARMUP_EPOCHS, WARMUP_EPOCHS),
         },
     ),
 }

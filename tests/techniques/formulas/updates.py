@@ -22,6 +22,7 @@ from lehr.techniques.accumulation import accumulation, scaled_weight_decay
 from lehr.techniques.auto import (
     MIN_UPDATES,
     NOMINAL_BATCH,
+    TRAINED_LR0_MULT,
     choose_optimizer,
     default_rate,
     nominal_batch_for,
@@ -232,6 +233,7 @@ CHECKS: dict[str, Checks] = {
             "fewer than {} optimizer steps": MIN_UPDATES,
             "accumulate to {} images in every run": NOMINAL_BATCH,
             "momentum (beta1) is {}.": choose_optimizer("Adam", classes=5, images=1, epochs=1).momentum,
+            "takes {} times its rate": TRAINED_LR0_MULT,
             "starts with a rate of {}.": build_config({"data": "shapes"}).schedule.lr0,
         },
         elsewhere={
@@ -250,6 +252,10 @@ CHECKS: dict[str, Checks] = {
             "W_first": Formula(each(warmup.first_epoch_steps), lambda rng: {"batches": whole(rng, 1, 3000)}),
             "W_unset": Formula(
                 each(lambda batches, epochs: plan._warmup(ScheduleOptions(), batches, epochs)),
+                lambda rng: {"batches": whole(rng, 1, 300), "epochs": whole(rng, 1, 60)},
+            ),
+            "W_trained": Formula(
+                each(lambda batches, epochs: plan._warmup(ScheduleOptions(), batches, epochs, trained=True)),
                 lambda rng: {"batches": whole(rng, 1, 300), "epochs": whole(rng, 1, 60)},
             ),
             "value": Formula(each(value_on_line), steps("s", "W", "start", "end")),

@@ -1,0 +1,99 @@
+"""Pretrained start: a run that begins from weights, seen before it begins; rates and warmup that suit trained weights.
+
+Weights that are trained already lie where small steps lead to something better, and large ones lead away from what they
+know. So where most tensors of a model start from weights, `--optimizer auto` takes a part of its rate, and the warmup,
+which is there for random weights, is short and lifts no biases (`techniques/auto.py`, `techniques/plan.py`).
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+
+from lehr.config import TrainConfig
+from lehr.data.relocation import weights_source
+from lehr.errors import InputError
+from lehr.models.build import build_model, build_without_memory
+from lehr.technique import NoEffect, Run, Section, State, Switch, Technique
+from lehr.weights.source import open_weights
+from lehr.weights.transfer import Selection, Transfer, select_fitting
+
+
+def starts_trained(config: TrainConfig, classes: int) -> bool:
+    """Return whether a run to come starts from trained weights, which give at least half of the tensors of its model.
+
+    Args:
+        config: its options.
+        classes: number of classes.
+    """
+    if config.model.weights is None:
+        return False
+    selection = _selection(config, tuple(map(str, range(classes))), reset=config.model.reset_head)
+    return selection is None or selection.outcome.is_most
+
+
+def expected_transfer(config: TrainConfig, names: tuple[str, ...]) -> Transfer | None:
+    """Return what a run to come takes from its weights; None without weights, or with some that cannot be read.
+
+    Args:
+        config: its options.
+        names: the class names.
+    """
+    selection = _selection(config, names, reset=config.model.reset_head)
+    return None if selection is None else selection.outcome
+
+
+def _selection(config: TrainConfig, names: tuple[str, ...], reset: bool) -> Selection | None:
+    """Select what fits; None where there are no weights that can be read, which the run itself will say."""
+    weights, options = weights_source(config), config.model
+    if weights is None:
+        return None
+    try:
+        status = weights.stat()
+        state = (status.st_mtime_ns, status.st_size, status.st_ino)
+        return _selected(weights, state, options.model, names, options.depth, options.width, options.anchors, reset)
+    except (InputError, OSError):
+        return None
+
+
+@lru_cache(maxsize=64)
+def _selected(
+    weights: Path,
+    state: tuple[int, ...],
+    model: str,
+    names: tuple[str, ...],
+    depth: float | None,
+    width: float | None,
+    anchors: int,
+    reset: bool,
+) -> Selection:
+    """Select what fits, once for a file as it is now: studies ask hundreds of times."""
+    built = build_without_memory(model, names, depth=depth, width=width, anchors=anchors)
+    built = built or build_model(model, names, depth=depth, width=width, anchors=anchors)
+    return select_fitting(built, open_weights(weights), reset)
+
+
+def _without_effect(run: Run) -> dict[str, NoEffect]:
+    if run.config.model.weights is None:
+        return {"reset_head": NoEffect("no --weights are given")}
+    if run.dataset is None:
+        return {}
+    kept, reset = (_selection(run.config, run.dataset.names, each) for each in (False, True))
+    if kept is None or reset is None or (kept.whole, kept.rows.pairs) != (reset.whole, reset.rows.pairs):
+        return {}
+    return {"reset_head": NoEffect("no class layer would be taken along from the weights")}
+
+
+TECHNIQUE = Technique(
+    name="pretrained start",
+    page="pretrained-start",
+    section=Section.MODEL,
+    order=10,
+    options=("weights", "reset_head"),
+    without_effect=_without_effect,
+    why="features learned elsewhere need fewer images here",
+    state=lambda run: State(run.config.model.weights is not None, str(run.config.model.weights)),
+    switches=(Switch("pretrained_start", {"weights": ...}, {"weights": None}, aliases=("weights",)),),
+    turn_on="--weights FILE",
+    code=("weights/transfer.py", "weights/class_rows.py"),
+)
