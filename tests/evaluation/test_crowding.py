@@ -6,9 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.commands import lehr
+from tests.conftest import draw_squares
 
 from lehr.evaluation.crowding import crowding_notes, is_crowded
+from lehr.models.build import build_model
 from lehr.sample import Sample
+from lehr.weights.write import save_weights
 
 
 def image(*counts: int) -> Sample:
@@ -41,3 +45,14 @@ def test_where_fewer_are_kept_than_coco_counts_that_is_what_is_said() -> None:
     (note,) = crowding_notes([image(150)], 50)
     assert "hold more than 50 objects, the densest 150" in note and "--max-det 200" in note
     assert len(crowding_notes([image(450)], 300)) == 2
+
+
+def test_a_prediction_says_where_it_may_have_found_more(tmp_path: Path) -> None:
+    save_weights(build_model("yolov8n", ("a", "b"), 64, width=0.125), tmp_path / "w.safetensors")
+    draw_squares(tmp_path / "a.jpg", [(8, 8, 30, 30)])
+    predict = ["predict", "a.jpg", "--weights", "w.safetensors", "--conf", "0", "--no-save", "--max-det"]
+    assert (
+        "1 of 1 images have as many detections as are kept, 3: --max-det may find more."
+        in lehr(*predict, "3", cwd=tmp_path).stdout
+    )
+    assert "may find more" not in lehr(*predict, "20000", cwd=tmp_path).stdout

@@ -100,3 +100,32 @@ def test_on_an_accelerator_only_images_that_are_not_filled_are_done_again(monkey
     for image in range(4):
         own = found.scores[found.images == image]
         assert torch.equal(own, own.sort(descending=True).values)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("on_accelerator", [False, True])
+def test_boxes_whose_area_half_precision_cannot_hold_are_suppressed_as_others(
+    dtype: torch.dtype, on_accelerator: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if on_accelerator:
+        monkeypatch.setattr(nms, "_keep_by_image", nms._keep_all_at_once)
+    boxes = torch.tensor([[0.0, 0, 1280, 1280], [0, 0, 1280, 1216], [640, 640, 1280, 1280], [0, 0, 1280, 320]])
+    assert not torch.isfinite((boxes[0, 2] * boxes[0, 3]).half())
+    scores = torch.tensor([0.75, 0.5, 0.25, 0.125]).view(1, 4, 1)
+    found = suppress(boxes.to(dtype).unsqueeze(0), scores.to(dtype), iou=0.7)
+    assert found.boxes.tolist() == boxes[[0, 2, 3]].tolist() and found.scores.tolist() == [0.75, 0.25, 0.125]
+    assert found.boxes.dtype == found.scores.dtype == torch.float32
+
+
+def test_a_thousand_objects_with_many_points_each_are_all_found() -> None:
+    points = 25
+    corner = torch.stack(torch.meshgrid(torch.arange(40) * 32.0, torch.arange(25) * 32.0, indexing="ij"), -1).view(
+        -1, 2
+    )
+    boxes = torch.cat((corner, corner + 30), -1).repeat_interleave(points, 0).unsqueeze(0)
+    # An object's points score alike, so that those of the worst objects come after all points of the others.
+    scores = torch.linspace(0.9, 0.01, 1000).repeat_interleave(points).view(1, -1, 1)
+    found = suppress(boxes, scores, max_det=1000)
+    assert boxes.shape[1] > nms.CANDIDATES and len(found.scores) == 1000
+    assert len(set(map(tuple, found.boxes.tolist()))) == 1000
+    assert len(suppress(boxes, scores, max_det=300).scores) == 300

@@ -75,7 +75,7 @@ def predict(
     report_rounding(imgsz, say)
     folder = make_run_folder(project, name, "predict") if save else None
     taken: set[str] = set()
-    found, broken = [], 0
+    found, broken, full = [], 0, 0
     for detections in detector.stream(
         given.images,
         imgsz=imgsz,
@@ -91,6 +91,7 @@ def predict(
             broken += 1
             continue
         found.append(detections.as_dict())
+        full += len(detections) == max_det
         say(f"{one_line(detections.source)}: {detections.summary()}")
         if folder is not None:
             _write_copy(folder, detections, taken)
@@ -103,6 +104,8 @@ def predict(
         raise InputError(f"None of the {broken} images can be read.")
     if json is not None:
         write_json(json, found)
+    if full:
+        say(f"{full} of {len(found)} images have as many detections as are kept, {max_det}: --max-det may find more.")
     if folder is not None:
         say(f"Annotated copies in {folder}")
     if broken:

@@ -12,6 +12,10 @@ from lehr.kernels.support import usable
 
 FIRST, CANDIDATES = 1024, 8192
 """Best scored (point, class) pairs of an image that enter the suppression: at first, and where those do not fill it."""
+CANDIDATES_EACH = 27
+"""Of those at the end for each detection that is kept, where that makes more: many points answer for an object."""
+CANDIDATES_BY_KERNEL = 2**15
+"""Most of them on an accelerator with the kernel; without it they stay at `CANDIDATES`, for the memory of all pairs."""
 AT_ONCE, AT_ONCE_BY_KERNEL = 2**26, 2**31
 """Most pairs of boxes that are compared at once on an accelerator; the kernel takes a bit for each."""
 ROUNDS = 8
@@ -84,9 +88,10 @@ def _keep_by_image(
         confidence: as in `suppress`, like the rest.
     """
     images, pairs = [torch.zeros(0, dtype=torch.int64)], [torch.zeros(0, dtype=torch.int64)]
+    most = max(CANDIDATES, CANDIDATES_EACH * max_det)
     for image, image_scores in enumerate(scores):
         candidates = (image_scores > confidence).nonzero().squeeze(1)
-        best = candidates[image_scores[candidates].argsort(descending=True, stable=True)[:CANDIDATES]]
+        best = candidates[image_scores[candidates].argsort(descending=True, stable=True)[:most]]
         count = min(FIRST, len(best))
         while len(best):
             some = best[:count]
@@ -108,8 +113,10 @@ def _keep_all_at_once(
     """
     images, pairs = [], []
     open_images = torch.arange(len(boxes), device=boxes.device)
-    count, largest = min(FIRST, scores.shape[1]), min(CANDIDATES, scores.shape[1])
-    pairs_at_once = AT_ONCE_BY_KERNEL if usable(boxes.device) else AT_ONCE
+    by_kernel = usable(boxes.device)
+    most = max(CANDIDATES, min(CANDIDATES_EACH * max_det, CANDIDATES_BY_KERNEL)) if by_kernel else CANDIDATES
+    count, largest = min(FIRST, scores.shape[1]), min(most, scores.shape[1])
+    pairs_at_once = AT_ONCE_BY_KERNEL if by_kernel else AT_ONCE
     while True:
         some = torch.split(open_images, max(1, pairs_at_once // count**2))
         parts = [_keep_of_best(*_of(each, boxes, scores), count, classes, confidence, iou, max_det) for each in some]
