@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from tests.evaluation.test_metrics import make_case
 
-from lehr.evaluation import metrics
+from lehr.evaluation import matching, metrics
 from lehr.evaluation.metrics import ClassMetrics, Metrics, evaluate_detections
 from lehr.sample import Sample
 
@@ -140,7 +140,8 @@ def test_where_coco_cuts_nothing_off_fitness_is_coco_s_to_the_bit(seed: int, mon
         evaluations.append(given)
         return made(*given)
 
-    monkeypatch.setattr(metrics, "COCOeval", counting)
+    for module in (metrics, matching):
+        monkeypatch.setattr(module, "COCOeval", counting)
     m = evaluate_detections(*make_case(seed))
     assert m.map is not None and m.map50 is not None
     assert (m.map_max_det, m.map50_max_det, m.max_det) == (m.map, m.map50, 300)

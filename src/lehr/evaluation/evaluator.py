@@ -21,7 +21,8 @@ from lehr.data.loader import Loader
 from lehr.data.requests import BatchRequest
 from lehr.distributed.collectives import ALONE, Ranks
 from lehr.errors import InputError
-from lehr.evaluation.metrics import ClassMetrics, Metrics, evaluate_detections
+from lehr.evaluation.matching import MatchRecord
+from lehr.evaluation.metrics import ClassMetrics, Metrics, measure
 from lehr.evaluation.nms import Found, suppress
 from lehr.losses.loss import Loss
 from lehr.models.detection import DetectionModel
@@ -52,6 +53,7 @@ class Evaluation:
         loss: each part of the loss, an image; None when it was not measured.
         faults: what is wrong with each image that could not be read any more and was left out.
         notes: what the numbers cannot show of this split, and what of it was not evaluated, a line each.
+        record: how the detections of each image match its objects; None where that was not asked for.
     """
 
     metrics: Metrics
@@ -59,6 +61,7 @@ class Evaluation:
     loss: tuple[float, ...] | None = None
     faults: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    record: MatchRecord | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """The numbers and seconds by name, as JSON can hold them."""
@@ -144,6 +147,7 @@ def evaluate(
     names: Sequence[str] | None = None,
     columns: Sequence[int] | None = None,
     first: int = 0,
+    record: bool = False,
     on_batch: Callable[[int], None] = lambda done: None,
     ranks: Ranks = ALONE,
     stop: Callable[[], bool] = lambda: False,
@@ -168,6 +172,7 @@ def evaluate(
         names: the classes of the samples; None for all of the model.
         columns: the model's class that each of them is; detections of others are not looked at. None for all.
         first: number of the split's first image among those of the loader.
+        record: keep how the detections of each image match, for `lehr.evaluation.bootstrap`.
         on_batch: called after each batch with the count of images done, by this process.
         ranks: the processes that evaluate together, with equal models.
         stop: asked after each batch whether to leave the rest.
@@ -228,9 +233,10 @@ def evaluate(
         if any(stopped for _, stopped in gather):
             return None
         batches = ranks.unstripe([found for found, _ in gather])
-        return _evaluation(batches, samples, names or model.names, max_det, spent / max(done, 1), loss is not None)
+        each = spent / max(done, 1)
+        return _evaluation(batches, samples, names or model.names, max_det, each, loss is not None, record)
 
-    result = ranks.broadcast_from_rank0(evaluation, Evaluation, Metrics, ClassMetrics, Seconds)
+    result = ranks.broadcast_from_rank0(evaluation, Evaluation, Metrics, ClassMetrics, Seconds, MatchRecord)
     if result is None:
         raise EvaluationStopped
     return result
@@ -260,6 +266,7 @@ def _evaluation(
     max_det: int,
     seconds: NDArray[np.float64],
     with_loss: bool,
+    with_record: bool,
 ) -> Evaluation:
     """The numbers of what was found in all batches, in their order.
 
@@ -273,9 +280,9 @@ def _evaluation(
         if len(faults) == len(seen):
             raise InputError(f"{faults[0]}\nThe other {len(seen) - 1} images of the split cannot be read either.")
         samples, detections = _only_read(samples, detections, seen)
-    metrics = evaluate_detections(samples, names, detections, max_det)
+    metrics, record = measure(samples, names, detections, max_det, with_record)
     losses = tuple(sum(values) / max(len(seen), 1) for values in zip(*(batch.loss for batch in batches), strict=True))
-    return Evaluation(metrics, Seconds(*seconds.tolist()), losses if with_loss else None, faults)
+    return Evaluation(metrics, Seconds(*seconds.tolist()), losses if with_loss else None, faults, record=record)
 
 
 def in_image_pixels(found: Found, batch: Batch, samples: Sequence[Sample]) -> Rows:

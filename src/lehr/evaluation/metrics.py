@@ -20,6 +20,7 @@ from hotcoco import COCO, COCOeval
 from numpy.typing import NDArray
 
 from lehr.evaluation.ground_truth import ground_truth
+from lehr.evaluation.matching import ClassMatches, MatchRecord, match, of_all_sizes, record_of
 from lehr.runtime.plain_text import one_line
 from lehr.sample import Sample
 
@@ -140,6 +141,25 @@ def evaluate_detections(
         detections: (n, 7) rows of image index in `samples`, x1, y1, x2, y2 in its pixels, score, class.
         max_det: most detections kept of an image.
     """
+    return measure(samples, names, detections, max_det)[0]
+
+
+def measure(
+    samples: Sequence[Sample],
+    names: Sequence[str],
+    detections: NDArray[np.float64],
+    max_det: int = 300,
+    record: bool = False,
+) -> tuple[Metrics, MatchRecord | None]:
+    """The numbers of detections on a split, and where that is asked for what they say of each image.
+
+    Args:
+        samples: as in `evaluate_detections`.
+        names: class names.
+        detections: (n, 7), as there.
+        max_det: most detections kept of an image.
+        record: keep how the detections of each image match; matching at ten IoUs takes longer than at one.
+    """
     truth, found = _as_coco(samples, names, detections)
     full = _evaluate(truth, found)
     average = _average(full)
@@ -151,7 +171,8 @@ def evaluate_detections(
         kept = [_mean(average_kept), _mean(average_kept[:1])]
     instances = np.concatenate([np.zeros(0, np.int64), *(sample.instance_classes for sample in samples)])
     counts = np.bincount(instances, minlength=len(names))
-    matches = _matches(truth, found, len(names), most)
+    every = match(truth, found, len(names), most, ious=() if record else [0.5])
+    matches = [each.counted() for each in every]
     precision, recall = _curves(matches, counts)
     f1 = 2 * precision * recall / np.maximum(precision + recall, 1e-12)
     present = counts > 0
@@ -161,7 +182,7 @@ def evaluate_detections(
     total, images = sum(map(len, wrong)), len(np.unique(np.concatenate([np.zeros(0, np.int64), *wrong])))
     at_best = np.stack((precision, recall, f1))[:, :, best]  # (3, classes)
     means = [float(values[present].mean()) if present.any() else None for values in at_best]
-    return Metrics(
+    metrics = Metrics(
         map=twelve[0],
         map50=twelve[1],
         map75=twelve[2],
@@ -188,6 +209,9 @@ def evaluate_detections(
         images_with_false_positives=images,
         false_positives_per_image=total / len(samples) if samples else 0.0,
     )
+    images_of = np.repeat(np.arange(len(samples)), [len(sample.instance_classes) for sample in samples])
+    kept_record = record_of(every, len(samples), np.stack((images_of, instances), 1)) if record else None
+    return metrics, kept_record
 
 
 def _by_class(
@@ -256,28 +280,9 @@ def _evaluate(truth: COCO, found: COCO) -> COCOeval:
 
 def _evaluate_kept(truth: COCO, found: COCO, max_det: int) -> COCOeval:
     """The average precision of objects of all sizes, with as many detections of a class in an image as are kept."""
-    evaluation = _of_all_sizes(truth, found, max_det)
+    evaluation = of_all_sizes(truth, found, max_det)
     evaluation.evaluate()
     evaluation.accumulate()
-    return evaluation
-
-
-def _of_all_sizes(truth: COCO, found: COCO, max_det: int, ious: Sequence[float] = ()) -> COCOeval:
-    """Prepare an evaluation that does not look at sizes.
-
-    Args:
-        truth: the objects.
-        found: the detections.
-        max_det: detections of a class in an image that count.
-        ious: the overlaps; COCO's ten where none are given.
-    """
-    evaluation = COCOeval(truth, found, "bbox")
-    parameters = evaluation.params
-    parameters.area_rng, parameters.area_rng_lbl = [[0, 1e10]], ["all"]
-    parameters.max_dets = [max_det]
-    if ious:
-        parameters.iou_thrs = list(ious)
-    evaluation.params = parameters
     return evaluation
 
 
@@ -299,53 +304,9 @@ def _most_of_class(detections: NDArray[np.float64], classes: int) -> int:
     return int(np.bincount(groups).max()) if len(groups) else 0
 
 
-@dataclass(frozen=True, slots=True)
-class _Matches:
-    """The detections of a class that are not ignored.
-
-    Attributes:
-        scores: float64 (n,), descending.
-        hits: bool (n,), whether each matches an object.
-        images: int64 (n,), the number of its image.
-    """
-
-    scores: NDArray[np.float64]
-    hits: NDArray[np.bool_]
-    images: NDArray[np.int64]
-
-    def false_positives(self, confidence: float) -> NDArray[np.int64]:
-        """Return the image of each detection from a confidence on that matches no object."""
-        return self.images[~self.hits & (self.scores >= confidence)]
-
-
-def _matches(truth: COCO, found: COCO, classes: int, most: int) -> list[_Matches]:
-    """Match the detections of each class with its objects at IoU 0.5.
-
-    Args:
-        truth: the objects.
-        found: the detections.
-        classes: how many there are.
-        most: the most detections of one class in one image.
-    """
-    evaluation = _of_all_sizes(truth, found, max(most, 1), ious=[0.5])
-    evaluation.evaluate()
-    columns: list[list[tuple[NDArray[np.float64], NDArray[np.bool_], NDArray[np.int64]]]] = [[] for _ in range(classes)]
-    for item in evaluation.eval_imgs:
-        if item is not None:
-            counted = ~np.asarray(item["dtIgnore"], np.bool_).reshape(-1)
-            scores = np.asarray(item["dtScores"], np.float64)[counted]
-            hits = np.asarray(item["dtMatched"], np.bool_).reshape(-1)[counted]
-            columns[item["category_id"] - 1].append((scores, hits, np.full(len(scores), item["image_id"], np.int64)))
-    none = (np.zeros(0), np.zeros(0, np.bool_), np.zeros(0, np.int64))
-    matches = []
-    for rows in columns:
-        scores, hits, images = (np.concatenate(column) for column in zip(none, *rows, strict=True))
-        order = np.argsort(-scores, kind="stable")
-        matches.append(_Matches(scores[order], hits[order], images[order]))
-    return matches
-
-
-def _curves(matches: Sequence[_Matches], counts: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _curves(
+    matches: Sequence[ClassMatches], counts: NDArray[np.int64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Precision and recall (classes, confidences) at IoU 0.5, every detection counted that is not ignored.
 
     Without detections both are 0.
@@ -359,7 +320,7 @@ def _curves(matches: Sequence[_Matches], counts: NDArray[np.int64]) -> tuple[NDA
     for class_id, each in enumerate(matches):
         if not len(each.scores):
             continue
-        hits = np.concatenate(([0], np.cumsum(each.hits)))
+        hits = np.concatenate(([0], np.cumsum(each.hits[0])))
         above = len(each.scores) - np.searchsorted(each.scores[::-1], CONFIDENCES, side="left")
         precision[class_id] = hits[above] / np.maximum(above, 1)
         recall[class_id] = hits[above] / max(int(counts[class_id]), 1)
