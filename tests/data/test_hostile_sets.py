@@ -371,6 +371,7 @@ OWN = {
     ("yaml_files.py", "read_bytes"),  # by runtime/reading.py
     ("data/formats/yolo_yaml.py", "read_bytes"),
     ("data/cache.py", "memmap"),  # of what Lehr itself has decoded
+    ("data/worker_processes.py", "read_text"),  # what the system says of a process
     ("data/write.py", "open"),  # writes
 }
 
