@@ -17,6 +17,9 @@ from tests.commands import lehr
 from tests.conftest import MakeYolo
 from tests.processes import start_lehr
 
+from lehr.models.build import build_model
+from lehr.weights.write import save_weights
+
 SMALL = ["--model", "yolov8n", "--width", "0.125", "--imgsz", "64", "--batch", "4", "--device", "cpu", "--amp", "off"]
 
 
@@ -176,3 +179,16 @@ def test_a_signal_ends_a_run_with_weights_written(trained: Path, tmp_path: Path,
     assert process.returncode == code, errors
     assert "Traceback" not in errors and "last.safetensors" in errors
     lehr("val", "--weights", results.parent / "last.safetensors", "--data", data, cwd=tmp_path)
+
+
+def test_weights_alone_name_the_model_too(make_yolo: MakeYolo, tmp_path: Path) -> None:
+    model = build_model("yolov5s", ("small", "large"), 64, depth=0.5, width=0.125, anchors=4)
+    save_weights(model, tmp_path / "w.safetensors")
+    data, small = make_yolo(), ["--imgsz", "64", "--batch", "4", "--device", "cpu", "--epochs", "1"]
+    done = lehr("train", "--data", data, "--weights", "w.safetensors", *small, cwd=tmp_path)
+    assert "The model is that of the weights, yolov5s; --model names another." in done.stdout
+    config = yaml.safe_load((tmp_path / "runs" / "train" / "config.yaml").read_text())
+    assert [config[name] for name in ("model", "depth", "width", "anchors")] == ["yolov5s", 0.5, 0.125, 4]
+    assert f"{len(model.state_dict())} of {len(model.state_dict())} tensors start from w.safetensors" in done.stdout
+    named = lehr("train", "--explain", "--weights", "w.safetensors", "--model", "yolov5n", cwd=tmp_path).stdout
+    assert "is that of the weights" not in named

@@ -83,9 +83,13 @@ class RunArguments:
         """
         given = self.given()
         options: dict[str, Any] = {}
+        said: list[str] = []
         if self.config is not None:
             options = {name.replace("-", "_"): value for name, value in read_mapping(self.config).items()}
             build_config(options, str(self.config))
+        if "weights" in given and "model" not in {**options, **given}:
+            given = {**_model_of(given["weights"]), **given}
+            said = [f"The model is that of the weights, {given['model']}; --model names another."]
         if self.hyp is not None:
             model = given.get("model") or options.get("model") or ModelOptions().model
             read = read_hyperparameters(self.hyp, model)
@@ -99,7 +103,20 @@ class RunArguments:
         if "augmentation" not in given:
             refuse_code(AugmentOptions.requests_in(options), (), str(self.config))
         settings = build_config(options | given, given_now=given)
-        return settings.model_copy(update={"notes": (*settings.notes, *notes)})
+        return settings.model_copy(update={"notes": (*settings.notes, *said, *notes)})
+
+
+def _model_of(weights: Path) -> dict[str, Any]:
+    """Options of the model that weights belong to: who names weights alone means to go on with their model.
+
+    Raises:
+        InputError: the file is no weights file.
+    """
+    from lehr.weights.source import open_weights
+
+    details = open_weights(weights).details
+    model = {"model": details.model, "depth": details.depth, "width": details.width}
+    return model if details.anchors is None else {**model, "anchors": details.anchors_a_level}
 
 
 RunParameter = Annotated[RunArguments, Parameter(name="*")]
