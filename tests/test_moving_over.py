@@ -142,6 +142,7 @@ def test_the_values_of_the_hyperparameter_file_are_those_of_the_preset() -> None
         (["val", "--data", "y", "--weights", "x", "--task=test"], "It is --split here"),
         (["detect", "--weights", "x"], "There are `lehr train`, `lehr val` and `lehr predict`"),
         (["detect", "train", "model=yolov8n.pt"], "See docs/moving-over.md."),
+        (["train", "--model", "yolov8n.pt"], "A file of weights is given as --weights yolov8n.pt."),
         (["export"], "Lehr does not export."),
     ],
 )

@@ -116,6 +116,10 @@ def register_family(family: Family) -> None:
     FAMILIES.add(family)
 
 
+FILES = (".pt", ".pth", ".safetensors")
+"""Endings of files of weights, which others give as a model."""
+
+
 def find_family(model: str) -> Family:
     """The family of a model, by the model's name, e.g. "yolov8n".
 
@@ -124,7 +128,10 @@ def find_family(model: str) -> Family:
     """
     family = _found(model)
     if family is None:
-        raise InputError(f"--model: there is no model '{model}'. {did_you_mean(model, model_names())}")
+        hint = did_you_mean(model, model_names())
+        if model.lower().endswith(FILES):
+            hint = f"A file of weights is given as --weights {model}."
+        raise InputError(f"--model: there is no model '{model}'. {hint}")
     return family
 
 
