@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import random
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from benchmarks.crash import ANYWHERE, PLACES, STEP, WRITING, crashed, differences, undisturbed
+from benchmarks.crash import ANYWHERE, PLACES, STEP, WRITING, Process, crashed, differences, undisturbed
 from tests.conftest import Once, make_squares
 from tests.e2e.marked import SMALL, Marked
 
 from benchmarks import crash
 from lehr.checkpoint.format import read_checkpoint, write_checkpoint
+from lehr.models.build import build_model
+from lehr.weights.write import save_weights
 
 OPTIONS = (
     *(*SMALL, "--epochs", "4", "--nominal-batch", "8", "--multi-scale", "0.3", "--image-weights"),
@@ -57,6 +60,25 @@ def test_a_killed_run_ends_as_one_that_was_not(
     crashes = crashed(tmp_path / "killed", workers, places, rng, options, Marked(tmp_path))
     assert crashes.places.total() == 5
     assert differences(whole, tmp_path / "killed") == []
+
+
+@pytest.mark.usefixtures("pace")
+def test_a_killed_run_needs_its_weights_never_again(options: tuple[str, ...], tmp_path: Path) -> None:
+    weights, epochs = tmp_path / "w.safetensors", options.index("--epochs")
+    short = (*options[:epochs], "--epochs", "2", *options[epochs + 2 :])
+    save_weights(build_model("yolov8n", ("large", "cat"), 64, 7, depth=0.33, width=0.125), weights)
+    given, marked = (*short, "--weights", str(weights)), Marked(tmp_path)
+    undisturbed(tmp_path / "whole", given, marked)
+
+    def begin(arguments: Sequence[str]) -> tuple[Process, int]:
+        if "--resume" in arguments:
+            weights.unlink(missing_ok=True)
+        return marked(arguments)
+
+    places = ["inside a step", "while a checkpoint is written"]
+    crashes = crashed(tmp_path / "killed", 0, places, random.Random(3), given, begin)
+    assert crashes.places.total() == 2 and not weights.exists()
+    assert differences(tmp_path / "whole", tmp_path / "killed") == []
 
 
 def test_the_comparison_sees_a_difference(whole: Path, tmp_path: Path) -> None:

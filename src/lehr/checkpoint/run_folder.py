@@ -21,6 +21,8 @@ from lehr.runtime.reading import NotRegular, open_overwrite, read_start
 
 CONFIG, LOCK, LOG = "config.yaml", ".lock", "train.log"
 LAST, PREVIOUS = "last.ckpt", "previous.ckpt"
+START = "start.safetensors"
+"""File that keeps the start of a run which came from weights."""
 HOLDER = ".lock.holder"
 """File that names the lock's holder; apart from the lock, whose content some file systems use."""
 HOLDER_BYTES = 1000
@@ -81,7 +83,7 @@ def discard(folder: Path) -> None:
     """Remove a run that has not begun: only what Lehr made, and the folder if nothing else is in it."""
     with contextlib.suppress(OSError):
         for path in folder.iterdir():
-            if path.name in (CONFIG, LOG) or _is_left(path.name):
+            if path.name in (CONFIG, LOG, START) or _is_left(path.name):
                 path.unlink()
         folder.rmdir()
 
@@ -168,7 +170,7 @@ def _left_unbegun(folder: Path) -> bool:
 
 def _is_left(name: str) -> bool:
     """Return whether a file may have been left by a run that was killed at its very beginning."""
-    return name in (LOCK, HOLDER) or is_temporary(name, (CONFIG, HOLDER))
+    return name in (LOCK, HOLDER) or is_temporary(name, (CONFIG, HOLDER, START))
 
 
 def _is_run(name: str) -> bool:

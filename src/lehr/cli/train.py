@@ -36,7 +36,7 @@ def train(
     """Train a detector; without options, YOLOv8n on the generated data set `shapes`, a few minutes on two cores.
 
     The run's folder holds config.yaml, results.csv, train.log, best.safetensors, last.safetensors, and the whole
-    training state in last.ckpt and previous.ckpt.
+    training state in last.ckpt and previous.ckpt; start.safetensors is what it took from --weights.
 
     Parameters
     ----------

@@ -15,7 +15,7 @@ from lehr.callbacks.dispatcher import Dispatcher
 from lehr.callbacks.events import ModelSave
 from lehr.checkpoint.format import Position
 from lehr.checkpoint.results_csv import RESULTS
-from lehr.checkpoint.run_folder import CONFIG, LAST, PREVIOUS
+from lehr.checkpoint.run_folder import CONFIG, LAST, PREVIOUS, START
 from lehr.checkpoint.snapshot import Blocks, snapshot, wait_for_snapshot
 from lehr.checkpoint.writer import BEST_WEIGHTS, LAST_WEIGHTS, AsyncWriter, SaveRequest, Weights
 from lehr.engine.preflight import PRECISION
@@ -188,4 +188,4 @@ class Checkpointer:
 
 def clear_leftovers(folder: Path) -> None:
     """Remove what a run that was killed while it wrote has left half-written."""
-    clear_temporaries(folder, (LAST, BEST_WEIGHTS, LAST_WEIGHTS, RESULTS, CONFIG, PRECISION))
+    clear_temporaries(folder, (LAST, BEST_WEIGHTS, LAST_WEIGHTS, RESULTS, CONFIG, PRECISION, START))

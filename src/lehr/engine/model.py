@@ -8,9 +8,11 @@ from pathlib import Path
 
 import torch
 
+from lehr.checkpoint.run_folder import START
 from lehr.config import TrainConfig
 from lehr.data.relocation import weights_source
 from lehr.distributed.collectives import ALONE, Ranks
+from lehr.engine.kept_start import take_start
 from lehr.models.anchor_head import AnchorHead
 from lehr.models.build import anchor_head, build_model
 from lehr.models.detection import DetectionModel
@@ -52,6 +54,7 @@ def start_model(
     say: Callable[[str], None],
     ranks: Ranks = ALONE,
     restored: bool = False,
+    kept: Path | None = None,
 ) -> Start:
     """The model as it is before the first step, on the CPU, and where it came from.
 
@@ -62,6 +65,7 @@ def start_model(
         say: told what was done.
         ranks: the processes that train together; rank 0 fits the anchors for all.
         restored: a checkpoint will bring weights and anchors, so none are looked for.
+        kept: folder of a run that keeps its start, which is taken again; None for a new one.
 
     Raises:
         InputError: the weights cannot be read, or there is no layer of a name to freeze.
@@ -76,7 +80,12 @@ def start_model(
         width=options.width,
         anchors=options.anchors,
     )
-    transfer = None if restored else _give_values(model, config, samples, say, ranks)
+    transfer = None
+    if kept is not None:
+        transfer = take_start(kept, model, ranks)
+        say(f"Starts from {kept / START}, which holds what the run had taken from {weights_source(config)}.")
+    elif not restored:
+        transfer = _give_values(model, config, samples, say, ranks)
     if options.freeze is not None:
         frozen = freeze(model, options.freeze)
         say(f"Frozen: {frozen} of {sum(1 for _ in model.parameters())} parameters (--freeze {options.freeze}).")

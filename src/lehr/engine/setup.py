@@ -24,6 +24,7 @@ from lehr.distributed.environment import world
 from lehr.distributed.group import Group
 from lehr.distributed.step_sync import StepSync
 from lehr.engine.data import RunData, eval_batch, plan_of, start_data
+from lehr.engine.kept_start import is_kept, keep_start
 from lehr.engine.model import start_model
 from lehr.engine.older import OlderData
 from lehr.engine.preflight import PrecisionChoice, choose_speed, write_precision
@@ -160,10 +161,11 @@ def prepare(
         InputError: options or data that cannot be trained on, or not those of the run that is to go on.
     """
     checkpoint = resumption.checkpoint if resumption is not None else None
-    weights = weights_source(config)
-    if weights is not None and checkpoint is None:
-        read_metadata(weights)
     group = group or Group.alone()
+    weights = weights_source(config)
+    kept = resumption is not None and checkpoint is None and weights is not None and is_kept(folder, group.ranks)
+    if weights is not None and checkpoint is None and not kept:
+        read_metadata(weights)
     ranks, device = group.ranks, open_device(config.devices, config.run.deterministic)
     if isinstance(config.data.batch, int):
         check_divides(config.batch, ranks.count)
@@ -179,7 +181,17 @@ def prepare(
     notes += background_notes(data.val_samples, training=True)
     notes += crowding_notes(data.val_samples, config.run.max_det, "validation images")
     samples, sizes = data.train_store.samples, sizes_of(config)
-    start = start_model(config, data.dataset.names, samples, notes.append, ranks, restored=checkpoint is not None)
+    start = start_model(
+        config,
+        data.dataset.names,
+        samples,
+        notes.append,
+        ranks,
+        restored=checkpoint is not None,
+        kept=folder if kept else None,
+    )
+    if start.transfer is not None and weights is not None and not kept:
+        keep_start(folder, start.model, weights, start.transfer, ranks)
     model = start.model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in its stubs
     statistics = Statistics(model)  # before the average, which refers to them
     forward_loss = ForwardLoss(
