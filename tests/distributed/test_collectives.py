@@ -13,11 +13,12 @@ import torch.distributed as dist
 from tests.processes import together
 
 from lehr.distributed.collectives import ALONE, PeerLost, RankFailed, Ranks, check_divides, lost_touch
-from lehr.distributed.devices import own_device, processes_here
+from lehr.distributed.devices import own_device
 from lehr.distributed.environment import world
 from lehr.distributed.folder_store import FolderStore
 from lehr.distributed.group import joined
 from lehr.distributed.messages import decode, encode
+from lehr.distributed.process_count import processes_here
 from lehr.distributed.rendezvous import meet
 from lehr.errors import InputError, LehrError
 from lehr.options import DeviceOptions

@@ -4,41 +4,11 @@ from __future__ import annotations
 
 import torch
 
-from lehr.distributed.environment import World, world
+from lehr.distributed.environment import World
+from lehr.distributed.process_count import device_names
 from lehr.errors import InputError
 from lehr.options import DeviceOptions
 from lehr.runtime.device import pick_device
-
-
-def processes_here(options: DeviceOptions) -> int:
-    """Processes that a command starts on this machine; 1 where it trains by itself.
-
-    Raises:
-        InputError: devices and processes do not fit together.
-    """
-    names = _names(options.device)
-    if len(set(names)) < len(names):
-        raise InputError(f"--device {options.device}: names a device twice.")
-    if options.parallel == "dp":
-        if (options.processes or 1) > 1:
-            raise InputError("--parallel dp: is one process for all devices; leave out --processes, or use ddp.")
-        return 1
-    if len(names) > 1 and options.processes not in (None, len(names)):
-        raise InputError(
-            f"--device {options.device}: names {len(names)} devices for {options.processes} processes. Leave out "
-            "--processes: there is one a device."
-        )
-    return len(names) if len(names) > 1 else options.processes or 1
-
-
-def trains_together(options: DeviceOptions) -> bool:
-    """Return whether a run has several processes: those that a launcher started, else those that a command starts."""
-    if world().launched:
-        return world().count > 1
-    try:
-        return processes_here(options) > 1
-    except InputError:  # the run itself will say so
-        return True
 
 
 def own_device(options: DeviceOptions, world: World) -> torch.device:
@@ -51,7 +21,7 @@ def own_device(options: DeviceOptions, world: World) -> torch.device:
     Raises:
         InputError: there is no device for it.
     """
-    names = _names(options.device)
+    names = device_names(options.device)
     if world.local_count == 1 or len(names) > 1:
         if world.local_rank >= len(names):
             raise InputError(
@@ -77,7 +47,7 @@ def data_parallel_devices(options: DeviceOptions) -> list[torch.device]:
     Raises:
         InputError: they are not several CUDA devices.
     """
-    names = _names(options.device)
+    names = device_names(options.device)
     if len(names) == 1 and names[0] in ("auto", "cuda"):
         names = [str(index) for index in range(torch.cuda.device_count())]
     devices = [pick_device(name) for name in names]
@@ -87,7 +57,3 @@ def data_parallel_devices(options: DeviceOptions) -> list[torch.device]:
             f"{', '.join(map(str, devices)) or 'none here'}. --parallel ddp also takes --device cpu --processes 2."
         )
     return devices
-
-
-def _names(devices: str) -> list[str]:
-    return [name.strip().lower() for name in devices.split(",")]

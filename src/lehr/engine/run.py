@@ -31,10 +31,11 @@ from lehr.checkpoint.run_folder import (
 )
 from lehr.config import TrainConfig
 from lehr.distributed.collectives import PeerLost, Ranks, check_divides
-from lehr.distributed.devices import own_device, processes_here
+from lehr.distributed.devices import own_device
 from lehr.distributed.environment import World, world
 from lehr.distributed.group import Group, joined
 from lehr.distributed.launch import launch
+from lehr.distributed.process_count import processes_here
 from lehr.engine.checkpointer import clear_leftovers
 from lehr.engine.out_of_memory import is_out_of_memory
 from lehr.engine.preflight import report_deterministic_cost, warm_up_compile

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from hotcoco import COCO, COCOeval
 from numpy.typing import NDArray
-from torch import Tensor
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 IOUS = 10
 """COCO's IoU thresholds: 0.50, 0.55, ... 0.95."""
@@ -127,6 +128,8 @@ class MatchRecord:
 
     def state_dict(self) -> dict[str, int | Tensor]:
         """Everything, as numbers and tensors."""
+        import torch
+
         return {
             name: value if isinstance(value := getattr(self, name), int) else torch.from_numpy(value)
             for name in MatchRecord.__slots__
@@ -140,7 +143,7 @@ class MatchRecord:
             KeyError, TypeError, ValueError: it is none.
         """
         given = ((name, state[name]) for name in cls.__slots__)
-        values: dict[str, Any] = {name: value.numpy() if isinstance(value, Tensor) else value for name, value in given}
+        values: dict[str, Any] = {name: value.numpy() if hasattr(value, "numpy") else value for name, value in given}
         record = cls(**values)
         record._check()
         return record

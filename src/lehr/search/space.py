@@ -19,7 +19,6 @@ from lehr.hyperparameters import WITHOUT_EFFECT
 from lehr.models.family import Family
 from lehr.options import option_names
 from lehr.preview import Preview
-from lehr.search.ineffective import ineffective_parameters
 from lehr.search.records import Value
 from lehr.techniques.plan import LONGEST_WARMUP
 from lehr.techniques.schedule import fitted_period
@@ -192,7 +191,7 @@ def build_space(run: Preview, file: Path | None = None, kept: Collection[str] = 
         where = f"{file}:{line_of_key(file, name)}"
         parameters[name] = _read(name, value, table, where)
         _check(name, parameters[name], config, where)
-    ineffective = ineffective_parameters({name: each.ends for name, each in parameters.items()}, run)
+    ineffective = _ineffective(parameters, run)
     for name, why in ineffective.items():
         if name not in kept:
             where = f"{file}:{line_of_key(file, name)}"
@@ -285,7 +284,7 @@ def _fitting(
             longest = min(table["warmup_epochs"].high, round(plan.epochs * LONGEST_WARMUP, 3))
             fitting["warmup_epochs"] = Parameter(0.0, max(longest, plan.warmup / plan.batches))
     reasons: dict[str, list[str]] = {}
-    for name, why in ineffective_parameters({name: each.ends for name, each in fitting.items()}, run).items():
+    for name, why in _ineffective(fitting, run).items():
         if name not in kept:
             fitting.pop(name)
             reasons.setdefault(why, []).append(name)
@@ -293,6 +292,13 @@ def _fitting(
         f"{', '.join(names)} {'are' if len(names) > 1 else 'is'} left out: {why}." for why, names in reasons.items()
     ]
     return fitting, notes
+
+
+def _ineffective(parameters: Mapping[str, Parameter], run: Preview) -> dict[str, str]:
+    """Parameters that change nothing in a run, and why; imported here, since it loads torch, which no worker needs."""
+    from lehr.search.ineffective import ineffective_parameters
+
+    return ineffective_parameters({name: each.ends for name, each in parameters.items()}, run)
 
 
 def _current(run: Preview, names: Mapping[str, Parameter]) -> dict[str, Value]:

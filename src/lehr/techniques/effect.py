@@ -11,7 +11,7 @@ from typing import Any
 
 from lehr.augment.mosaic import closed_epochs
 from lehr.data.difficult import has_difficult
-from lehr.distributed.devices import trains_together
+from lehr.distributed.process_count import trains_together
 from lehr.errors import InputError
 from lehr.losses.without_effect import gain, gains_without_effect
 from lehr.models.family import ANCHOR_OPTIONS

@@ -29,7 +29,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from lehr.distributed.devices import trains_together
+from lehr.distributed.process_count import trains_together
 from lehr.technique import NoEffect, Run, Section, State, Technique
 
 
