@@ -26,6 +26,7 @@ from lehr.evaluation.crowding import crowding_notes
 from lehr.evaluation.detection_options import check_detection_options
 from lehr.evaluation.evaluator import Evaluation, evaluate
 from lehr.evaluation.shared_classes import share_classes
+from lehr.models.build import anchor_head
 from lehr.models.detection import DetectionModel
 from lehr.models.family import find_family, known_case
 from lehr.models.scale import rounded_size
@@ -150,8 +151,9 @@ class Detector:
             return result
         start: dict[str, Any] = {"model": self._name}
         if self._model is not None and self._weights is not None:
-            scale = self._model.scale
+            scale, head = self._model.scale, anchor_head(self._model)
             start |= {"weights": self._weights, "depth": scale.depth, "width": scale.width}
+            start |= {} if head is None else {"anchors": head.anchors.shape[1]}
         config = build_config({**start, **given})
         result = train(config, listeners, verbose)
         self._become(result.best, _first_device(config.devices.device))
