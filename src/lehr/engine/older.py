@@ -63,7 +63,7 @@ def read_older(config: TrainConfig, names: Sequence[str], read: Callable[[str], 
     Raises:
         InputError: it cannot be used, or has no class of the run's.
     """
-    dataset = _read_as_older(read, source)
+    dataset = read(source)
     refuse_unusable(dataset, config.data.skip_broken)
     if config.data.single_cls:
         dataset = as_one_class(dataset)
@@ -83,14 +83,6 @@ def read_older(config: TrainConfig, names: Sequence[str], read: Callable[[str], 
     columns = tuple(sorted(same.values()))
     older = OlderData(source, tuple(names[column] for column in columns), columns, _numbered(val, order))
     return replace(older, notes=_notes(older, dataset, val, order, config.data.data))
-
-
-def _read_as_older(read: Callable[[str], Dataset], source: str) -> Dataset:
-    """Read a data set; where it cannot be found, the message names the option that names it."""
-    try:
-        return read(source)
-    except InputError as error:
-        raise InputError(str(error).replace("--data ", "--keep-val ")) from None
 
 
 def _numbered(samples: Sequence[Sample], order: NDArray[np.int64]) -> Sequence[Sample]:

@@ -87,9 +87,15 @@ def tensor_shapes(
 
 
 def build_without_memory(
-    name: str, names: tuple[str, ...], *, depth: float | None = None, width: float | None = None, anchors: int = 3
+    name: str,
+    names: tuple[str, ...],
+    imgsz: int = 640,
+    *,
+    depth: float | None = None,
+    width: float | None = None,
+    anchors: int = 3,
 ) -> DetectionModel | None:
-    """A model whose tensors have shapes and no values; the arguments are those of `tensor_shapes`.
+    """A model whose tensors have shapes and no values; the arguments are those of `build_model`.
 
     Returns:
         None for a family, of another package, that cannot be built so: one that computes with its weights.
@@ -99,7 +105,7 @@ def build_without_memory(
     """
     try:
         with _WithoutMemory():
-            return build_model(name, names, depth=depth, width=width, anchors=anchors)
+            return build_model(name, names, imgsz, depth=depth, width=width, anchors=anchors)
     except (RuntimeError, NotImplementedError):
         return None
 

@@ -9,7 +9,7 @@ from lehr.runtime.reading import open_file
 ENDING, STATE = ".safetensors", ".ckpt"
 """Endings of weights, and of the state of a run."""
 PICKLED = (".pt", ".pth")
-"""Checkpoints of other trainers, which may run code when they are read."""
+"""Endings of checkpoints of other trainers."""
 EXPORTED = {
     ".onnx": "an ONNX export",
     ".engine": "a TensorRT engine",
@@ -32,6 +32,18 @@ EXPORTED = {
 BEST, LAST = "best.safetensors", "last.safetensors"
 HEAD, TAIL = 512, 2**16
 """Bytes at the ends of a file that are looked at."""
+
+
+def is_pickled(path: Path) -> bool:
+    """Return whether a file is what torch or a pickle writes, by its first bytes; False where there is none."""
+    try:
+        with open_file(path) as file:
+            head = file.read(HEAD)
+            file.seek(max(0, file.seek(0, 2) - TAIL))
+            tail = file.read()
+    except OSError:
+        return False
+    return _is_pickled(head) and not _is_state(head, tail)
 
 
 def describe_foreign(path: Path) -> str:
@@ -67,9 +79,9 @@ def _by_content(path: Path, head: bytes, tail: bytes) -> str:
         return "is a pointer of Git LFS in place of the file. Fetch the file: git lfs pull."
     if text[:1] == b"<":
         return "is a web page and no weights file. Download the file itself, not the page about it."
-    if b'{"format": "lehr-' in tail and head.startswith(b"PK"):
+    if _is_state(head, tail):
         return f"is the state of a run, from which the run goes on: lehr train --resume {path}. {_offer(path.parent)}"
-    if head.startswith(b"PK\x03\x04") or head[:2] in (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05"):
+    if _is_pickled(head):
         return f"is a checkpoint of PyTorch ({path.suffix or 'pickle'}). {_pickled()}"
     if head.startswith(b"\x89HDF"):
         return f"is a Keras file. {_own()}"
@@ -84,6 +96,14 @@ def _by_content(path: Path, head: bytes, tail: bytes) -> str:
     return f"is no weights file of any kind ({start}). {_own()}"
 
 
+def _is_pickled(head: bytes) -> bool:
+    return head.startswith(b"PK\x03\x04") or head[:2] in (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
+
+
+def _is_state(head: bytes, tail: bytes) -> bool:
+    return b'{"format": "lehr-' in tail and head.startswith(b"PK")
+
+
 def _missing(path: Path) -> str:
     """Describe a path at which nothing is."""
     if path.is_symlink():
@@ -96,8 +116,8 @@ def _missing(path: Path) -> str:
 
 def _pickled() -> str:
     return (
-        "Lehr reads weights from the .safetensors files that it writes, and no .pt or .pth, since these can run code "
-        "when they are read. Give such a .safetensors file; to train without, name a model, e.g. --model yolov8n."
+        "Lehr reads the .safetensors files that it writes, and checkpoints of YOLOv5, YOLOv8 and YOLOv3-SPP (.pt), of "
+        "which nothing runs. Give such a file; to train without weights, name a model, e.g. --model yolov8n."
     )
 
 

@@ -1,0 +1,186 @@
+"""A checkpoint of YOLOv5, YOLOv8 or YOLOv3-SPP as weights of a detector of Lehr's: found out, accounted for, tried."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from lehr.errors import InputError
+from lehr.models.build import anchor_head, build_without_memory
+from lehr.models.detection import DetectionModel
+from lehr.models.family import find_family
+from lehr.runtime.plain_text import one_line
+from lehr.weights.published.architecture import check_architecture
+from lehr.weights.published.contents import Contents, find_weights
+from lehr.weights.published.conversion import complete, unmerge_batch_norm
+from lehr.weights.published.facts import DEFAULT_SIZE, Facts, check_names, read_facts
+from lehr.weights.published.forward_check import check_forward
+from lehr.weights.published.identify import Identity, identify
+from lehr.weights.published.kinds import unsupported_kind
+from lehr.weights.published.reading import read_torch_file
+from lehr.weights.published.stand_in import Refused
+from lehr.weights.write import describe_model
+
+REMEDY = "Give a detection checkpoint of YOLOv5, YOLOv8 or YOLOv3-SPP."
+SHOWN = 5
+"""Entries that a note names."""
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """A checkpoint of another trainer that a model of Lehr's can take.
+
+    Attributes:
+        identity: which model it is.
+        names: its class names; made up where the file has none.
+        imgsz: image size of the model, pixels.
+        facts: what else the file states.
+        averaged: whether the weights are an exponential moving average.
+        tensors: by the names of the model, as they are stored.
+        entries: the entries of the file that are not taken.
+        metadata: those of a weights file, as text.
+        notes: what to know about it, a line each, without the file's name.
+    """
+
+    identity: Identity
+    names: tuple[str, ...]
+    imgsz: int
+    facts: Facts
+    averaged: bool
+    tensors: Mapping[str, Tensor]
+    entries: tuple[str, ...]
+    metadata: Mapping[str, str]
+    notes: tuple[str, ...]
+
+    @property
+    def summary(self) -> str:
+        """One line that says what it is, e.g. "YOLOv8n, 3 classes, 320 pixels, EMA weights of epoch 39 of 40"."""
+        count, facts = len(self.names), self.facts
+        of = "" if facts.epoch is None else f" of epoch {facts.epoch}"
+        of += "" if facts.epoch is None or facts.epochs is None else f" of {facts.epochs}"
+        kind = "EMA weights" if self.averaged else "weights"
+        classes = f"{count} class{'' if count == 1 else 'es'}"
+        return f"{self.identity.title}, {classes}, {self.imgsz} pixels, {kind}{of}"
+
+
+def read_checkpoint(
+    path: Path,
+    *,
+    names: Sequence[str] | None = None,
+    imgsz: int | None = None,
+    details: Mapping[str, Any] | None = None,
+) -> Checkpoint:
+    """Read a checkpoint of another trainer; nothing in it runs.
+
+    Args:
+        path: the file.
+        names: the class names, in place of those of the file.
+        imgsz: the image size of the model, pixels, in place of that of the file.
+        details: more metadata that JSON can hold.
+
+    Raises:
+        InputError: it cannot be read, or is of a model that Lehr does not have; with the reason.
+    """
+    content = read_torch_file(path)
+    try:
+        return take_checkpoint(find_weights(content), names=names, imgsz=imgsz, details=details)
+    except Refused as error:
+        raise InputError(f"{path}: {error}") from None
+
+
+def take_checkpoint(
+    contents: Contents,
+    *,
+    names: Sequence[str] | None = None,
+    imgsz: int | None = None,
+    details: Mapping[str, Any] | None = None,
+) -> Checkpoint:
+    """Take the weights of a checkpoint as those of a model of Lehr's, which predicts once with them.
+
+    Args:
+        contents: what the file holds.
+        names: the class names, in place of those of the file.
+        imgsz: the image size of the model, pixels, in place of that of the file.
+        details: more metadata that JSON can hold.
+
+    Raises:
+        Refused: Lehr has no such model, or the weights are damaged.
+    """
+    tensors, merged = unmerge_batch_norm(contents.tensors)
+    shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+    kind = unsupported_kind(contents, shapes)
+    if kind is not None:
+        raise Refused(f"{kind}. {REMEDY}")
+    facts = read_facts(contents)
+    identity = identify(shapes, facts.scales)
+    found = facts.names if names is None else tuple(names)
+    check_names(found, identity.classes)
+    named = found or tuple(f"class{index}" for index in range(identity.classes))
+    size = imgsz or facts.imgsz or DEFAULT_SIZE
+    model = _skeleton(identity, named, size)
+    check_architecture(model, find_family(identity.model).name, contents.layers)
+    own = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+    taken = complete(tensors, own)
+    check_forward(model, taken)
+    check_anchors(model)
+    return Checkpoint(
+        identity,
+        named,
+        size,
+        facts,
+        contents.averaged,
+        taken,
+        tuple(one_line(str(name))[:100] for name in contents.entries),
+        describe_model(model, {**_described(facts, contents), **(details or {})}),
+        tuple(_notes(contents, facts, found is None, imgsz is None and facts.imgsz is None, merged)),
+    )
+
+
+def check_anchors(model: DetectionModel) -> None:
+    """Check that the anchors of a model have sides.
+
+    Raises:
+        Refused: one has none.
+    """
+    head = anchor_head(model)
+    if head is not None and not (head.anchors > 0).all():
+        raise Refused("has anchors without a side, so its weights are damaged.")
+
+
+def _skeleton(identity: Identity, names: tuple[str, ...], imgsz: int) -> DetectionModel:
+    try:
+        model = build_without_memory(
+            identity.model, names, imgsz, depth=identity.depth, width=identity.width, anchors=identity.anchors
+        )
+    except InputError as error:  # names that are too long
+        raise Refused(f"has class names that no model of Lehr's takes. {error}") from None
+    assert model is not None  # Lehr's own families can be built so
+    return model
+
+
+def _described(facts: Facts, contents: Contents) -> dict[str, Any]:
+    """What a weights file keeps of a checkpoint."""
+    details: dict[str, Any] = {"source": {"trainer": facts.trainer, "ema": contents.averaged, **facts.texts}}
+    if facts.epoch is not None:
+        details["epoch"] = facts.epoch
+    return details | ({"metrics": dict(facts.metrics)} if facts.metrics else {})
+
+
+def _notes(contents: Contents, facts: Facts, unnamed: bool, unsized: bool, merged: int) -> list[str]:
+    notes = []
+    if unnamed:
+        notes.append("it has no class names, so they are class0, class1, ...; `lehr import --names` gives them.")
+    if unsized:
+        notes.append(f"it does not say its image size; {DEFAULT_SIZE} pixels are assumed.")
+    if not contents.layers:
+        notes.append("it holds tensors alone, so that its layers are of the published settings is assumed.")
+    if merged:
+        notes.append(
+            f"BatchNorm was merged into {merged} convolutions: it predicts as before, but its statistics are lost, so "
+            "it is no good start for a training."
+        )
+    return notes
