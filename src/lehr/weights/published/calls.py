@@ -12,14 +12,16 @@ import torch
 
 from lehr.weights.published import names
 from lehr.weights.published.stand_in import Name, Refused, StandIn
-from lehr.weights.published.tensors import Storages, StoredTensor
+from lehr.weights.published.tensors import MAX_DIMENSIONS, MAX_SIDE, Storages
 
 NUMBERS = re.compile(r"[<>=|]?([fiu][1248]|b1|\?)")
 """Types of NumPy that are read: plain numbers of one to eight bytes."""
 MAX_COPIED = 4_000_000
 """Parts of containers, and bytes, that calls copy; else a short program could fill the memory by repeating one call."""
-MAX_KEY = 2**53
-"""Bound of numbers as keys; larger ones could be chosen so that a dictionary of them takes hours."""
+MAX_KEY, MAX_KEY_LENGTH = 2**53, 10_000
+"""Bounds of numbers and text as keys; others could be chosen so that a dictionary of them takes hours."""
+SET_PARTS = 10
+"""Parts that each entry of a set, and an empty one, count for, by their memory."""
 ARRAY = "numpy.ndarray"
 
 
@@ -87,15 +89,20 @@ class Calls:
         elif target.state is None:
             target.state = state
         elif type(target.state) is dict and type(state) is dict:
-            self._copies(len(state))
+            self.copies(len(target.state) + len(state))
             target.state = {**target.state, **state}
         else:
             raise Refused("is damaged: an object gets attributes twice. Copy it again.")
 
-    def _copies(self, count: int) -> None:
+    def copies(self, count: int) -> None:
+        """Count parts that are copied, or made of nothing.
+
+        Raises:
+            Refused: they are more than any checkpoint has.
+        """
         self._left -= count
         if self._left < 0:
-            raise Refused(f"copies more than {MAX_COPIED} parts of what it holds, as no checkpoint does.")
+            raise Refused(f"copies more than {MAX_COPIED:,} parts of what it holds, as no checkpoint does.")
 
     def _tensor(self, name: str, args: tuple[Any, ...]) -> Any:
         """A tensor, whose gradient, hooks and attributes nobody needs."""
@@ -104,7 +111,7 @@ class Calls:
                 raise names.not_called(name)
             return self._tensor(args[0].text, args[2] if type(args[2]) is tuple else ())
         if name in names.PARAMETERS:
-            if not args or not isinstance(args[0], torch.Tensor | StoredTensor):
+            if not args or not isinstance(args[0], torch.Tensor):
                 raise Refused("is damaged: a parameter is no tensor. Copy it again.")
             return args[0]
         if not 4 <= len(args) <= 8:
@@ -125,7 +132,7 @@ class Calls:
         if len(args) != 1 or type(args[0]) not in (dict, list, tuple):
             raise Refused("is damaged: a dictionary is made of something else than pairs. Copy it again.")
         pairs = list(args[0].items()) if type(args[0]) is dict else args[0]
-        self._copies(2 * len(pairs))
+        self.copies(2 * len(pairs))
         if not all(type(pair) in (tuple, list) and len(pair) == 2 for pair in pairs):
             raise Refused("is damaged: a dictionary is made of something else than pairs. Copy it again.")
         return {checked_key(key): value for key, value in pairs}
@@ -134,7 +141,7 @@ class Calls:
         if len(args) > 1 or (args and type(args[0]) not in (list, tuple, set, frozenset, dict)):
             raise Refused("is damaged: a list or set is made of something that is none. Copy it again.")
         parts: Iterable[Any] = args[0] if args else ()
-        self._copies(len(args[0]) if args else 0)
+        self.copies((len(args[0]) if args else 0) * (SET_PARTS if name in names.SETS else 1) + SET_PARTS)
         if name in names.SEQUENCES:
             return names.SEQUENCES[name](parts)
         return names.SETS[name](checked_key(part) for part in parts)
@@ -147,7 +154,7 @@ class Calls:
         """
         if len(args) > 100 or not all(type(part) in kinds for part in args):
             raise Refused("is damaged: a path, size or device is of something else than text and numbers.")
-        self._copies(sum(len(part) if type(part) is str else 1 for part in args))
+        self.copies(sum(len(part) if type(part) is str else 1 for part in args))
         return args
 
     def _path(self, args: tuple[Any, ...]) -> str:
@@ -158,7 +165,7 @@ class Calls:
         """Bytes, which old pickles write as text."""
         if len(args) != 2 or type(args[0]) is not str or args[1] != "latin1":
             raise names.not_called(names.ENCODE)
-        self._copies(len(args[0]))
+        self.copies(len(args[0]))
         try:
             return args[0].encode("latin1")
         except UnicodeEncodeError:
@@ -178,9 +185,11 @@ class Calls:
         dtype = _dtype(kind)
         sizes = self._size((shape,))
         count = math.prod(sizes)
-        if type(data) is not bytes or not all(side >= 0 for side in sizes) or count * dtype.itemsize != len(data):
+        if len(sizes) > MAX_DIMENSIONS or not all(0 <= side < MAX_SIDE for side in sizes):
+            raise Refused("is damaged: an array of NumPy has no such shape. Copy it again.")
+        if type(data) is not bytes or count * dtype.itemsize != len(data):
             raise Refused("is damaged: an array of NumPy is not as long as its shape says. Copy it again.")
-        self._copies(len(data))
+        self.copies(len(data))
         numbers = np.frombuffer(data, dtype).astype(dtype.newbyteorder("="))
         return numbers.reshape(sizes[::-1]).T if fortran is True else numbers.reshape(sizes)
 
@@ -191,11 +200,13 @@ def checked_key(key: Any) -> Any:
     Raises:
         Refused: it is something else.
     """
-    if key is None or type(key) in (str, bytes) or (type(key) in (int, float, bool) and abs(key) < MAX_KEY):
+    kind = type(key)
+    if kind is str or kind is bytes:
+        if len(key) <= MAX_KEY_LENGTH:
+            return key
+    elif key is None or kind is float or (kind in (int, bool) and abs(key) < MAX_KEY):
         return key
-    if type(key) is float:  # infinite, or not a number
-        return key
-    raise Refused(f"has a dictionary or set with a key that is neither text nor number ({names.shown_value(key)}).")
+    raise Refused(f"has a dictionary or set with a key that is no short text and no number ({names.shown_value(key)}).")
 
 
 def _number_type(text: Any) -> str:

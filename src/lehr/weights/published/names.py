@@ -35,13 +35,14 @@ RECORDS = {
     "datetime.timedelta",
     "datetime.timezone",
     "builtins.range",
+    "builtins.xrange",
     "builtins.slice",
     "torch.torch_version.TorchVersion",
     "easydict.EasyDict",
 }
 """Further classes whose objects become records."""
 TYPES = {
-    *(f"builtins.{name}" for name in ("int", "float", "str", "bool", "complex", "object", "bytes", "type")),
+    *(f"builtins.{name}" for name in ("int", "float", "str", "bool", "complex", "object", "bytes", "type", "long")),
     *("torch.Tensor", "torch._tensor.Tensor", "numpy.ndarray"),
 }
 """Classes that may be named, and of which nothing is made."""
@@ -164,5 +165,8 @@ def _unknown(text: str) -> Refused:
 
 
 def shown_value(value: Any) -> str:
-    """A value of a file for a message."""
-    return one_line(shown(value))
+    """A value of a file for a message: numbers and text, and short lists of them; of others the type."""
+    plain = (str, int, float, bool, bytes, type(None))
+    if type(value) in plain or (type(value) in (tuple, list) and all(type(part) in plain for part in value[:100])):
+        return one_line(shown(value[:100] if type(value) in (tuple, list) else value))
+    return value.text if isinstance(value, Name) else type(value).__name__

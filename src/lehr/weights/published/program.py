@@ -14,12 +14,12 @@ from typing import Any
 
 from lehr.weights.published import names
 from lehr.weights.published.calls import Calls, checked_key
-from lehr.weights.published.stand_in import Refused, StandIn
+from lehr.weights.published.stand_in import Name, Refused, StandIn
 from lehr.weights.published.tensors import Storages
 
 MAX_INSTRUCTIONS = 1_000_000
 """Of a pickle; checkpoints of the largest published networks have some 200,000."""
-MAX_PROTOCOL = 5
+MAX_PROTOCOL, MAX_NAMES = 5, 2_000
 STOP = ord(".")
 INSTRUCTIONS = {ord(each.code): each.name for each in pickletools.opcodes}
 CUT_OFF = "is cut off or damaged: its pickle ends before it says so. Copy it again."
@@ -41,6 +41,7 @@ class Program:
         self.marks: list[int] = []
         self.memo: dict[int, Any] = {}
         self.storages, self.calls = storages, Calls(storages)
+        self._names: dict[tuple[str, str], Any] = {}
 
     def follow(self) -> Any:
         """Return what the pickle builds; `at` is behind it then.
@@ -61,7 +62,7 @@ class Program:
             raise Refused(CUT_OFF if self.at >= len(data) - 8 else DAMAGED) from None
         except (KeyError, UnicodeDecodeError):
             raise Refused(DAMAGED) from None
-        raise Refused(f"has a pickle of more than {MAX_INSTRUCTIONS} instructions, as no checkpoint has.")
+        raise Refused(f"has a pickle of more than {MAX_INSTRUCTIONS:,} instructions, as no checkpoint has.")
 
     def _ended(self, code: int) -> Any:
         """Return the result where the instruction is the last; refuse any other that is not followed."""
@@ -74,6 +75,19 @@ class Program:
         if len(self.stack) != 1 or self.marks:
             raise Refused(DAMAGED)
         return self.stack[0]
+
+    def find(self, module: str, name: str) -> Any:
+        """Return what stands for a name.
+
+        Raises:
+            Refused: it is not known, or the pickle uses more names than any.
+        """
+        key = module, name
+        if key not in self._names:
+            if len(self._names) >= MAX_NAMES:
+                raise Refused(f"uses more than {MAX_NAMES:,} names, as no checkpoint does.")
+            self._names[key] = names.find(module, name)
+        return self._names[key]
 
     def number(self, size: int) -> int:
         """Read an unsigned number of `size` bytes."""
@@ -205,8 +219,7 @@ def _set_items(program: Program, values: list[Any]) -> None:
     if type(target) is not dict or len(values) % 2:
         raise Refused(DAMAGED)
     for place in range(0, len(values), 2):
-        key = values[place]
-        target[key if type(key) is str else checked_key(key)] = values[place + 1]
+        target[checked_key(values[place])] = values[place + 1]
 
 
 def _add_items(program: Program) -> None:
@@ -218,14 +231,14 @@ def _add_items(program: Program) -> None:
 
 def _global(program: Program) -> None:
     module = program.line()
-    program.stack.append(names.find(module, program.line()))
+    program.stack.append(program.find(module, program.line()))
 
 
 def _stack_global(program: Program) -> None:
     name, module = program.pop(), program.pop()
     if type(module) is not str or type(name) is not str:
         raise Refused(DAMAGED)
-    program.stack.append(names.find(module, name))
+    program.stack.append(program.find(module, name))
 
 
 def _reduce(program: Program) -> None:
@@ -265,7 +278,7 @@ STEPS: dict[int, Callable[[Program], None]] = {
         "}": _push(lambda _: {}),
         "]": _push(lambda _: []),
         ")": _push(lambda _: ()),
-        "\x8f": _push(lambda _: set()),
+        "\x8f": _push(lambda program: program.calls.call(Name("builtins.set"), ())),
         "N": _push(lambda _: None),
         "\x88": _push(lambda _: True),
         "\x89": _push(lambda _: False),
@@ -296,7 +309,7 @@ STEPS: dict[int, Callable[[Program], None]] = {
         "s": _set_item,
         "u": lambda program: _set_items(program, program.pop_to_mark()),
         "\x90": _add_items,
-        "\x91": _push(lambda program: frozenset(checked_key(value) for value in program.pop_to_mark())),
+        "\x91": _push(lambda program: program.calls.call(Name("builtins.frozenset"), (program.pop_to_mark(),))),
         "c": _global,
         "\x93": _stack_global,
         "R": _reduce,

@@ -8,7 +8,6 @@ pickle is followed by `lehr.weights.published.program`, which knows what a check
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
 from io import FileIO
 from pathlib import Path
 from typing import Any
@@ -16,9 +15,10 @@ from typing import Any
 import torch
 
 from lehr.errors import InputError
-from lehr.runtime.reading import GIB, MIB, open_file
+from lehr.runtime.reading import GIB, MIB, TooLarge, open_file
 from lehr.weights.foreign import describe_foreign
 from lehr.weights.published.archive import Entry, list_entries
+from lehr.weights.published.legacy import follow_legacy
 from lehr.weights.published.program import Program
 from lehr.weights.published.stand_in import Refused
 from lehr.weights.published.tensors import Storage, Storages
@@ -26,7 +26,8 @@ from lehr.weights.published.unfolded import check_extent
 
 MAX_FILE, MAX_PICKLE = 8 * GIB, 32 * MIB
 """Bytes of a checkpoint, and of its pickle; those of the largest published networks have 1 GB and 1 MB."""
-ZIPPED = b"PK\x03\x04"
+ZIPPED, PICKLED, TAR, TAR_AT = b"PK\x03\x04", b"\x80", b"ustar", 257
+"""First bytes of the forms; those of a tar archive come later."""
 PICKLE, BLOCKS, ORDER = "data.pkl", "data/", "byteorder"
 
 
@@ -51,6 +52,8 @@ def read_torch_file(path: Path) -> Any:
         raise InputError(f"{path}: {error}") from None
     except _Foreign:
         raise InputError(f"{path}: {describe_foreign(path)}") from None
+    except TooLarge as error:
+        raise InputError(f"{path}: {error.strerror}.") from None
     except OSError as error:
         if not path.is_file():
             raise InputError(f"{path}: {describe_foreign(path)}") from None
@@ -65,30 +68,38 @@ class _Foreign(Exception):
 
 def _content(file: FileIO) -> Any:
     size = os.fstat(file.fileno()).st_size
-    head = _read_at(file, 0, 4)
-    if head != ZIPPED:
+    head = read_at(file, 0, TAR_AT + len(TAR))
+    if head.startswith(ZIPPED):
+        return _from_archive(file, size)
+    if head[TAR_AT:] == TAR:
+        raise Refused("is a tar archive, and no checkpoint that torch.save wrote. Unpack it, and give the .pt file.")
+    if head[:1] != PICKLED:
         raise _Foreign
-    return _from_archive(file, size)
+    data = read_at(file, 0, min(size, MAX_PICKLE))
+    content, places = follow_legacy(data, size, lambda start: read_at(file, start, 8))
+    check_extent(content)
+    fill(file, places)
+    return content
 
 
 def _from_archive(file: FileIO, size: int) -> Any:
-    entries = list_entries(lambda start, count: _read_at(file, start, count), size)
+    entries = list_entries(lambda start, count: read_at(file, start, count), size)
     folder = _folder(entries)
     program = entries[f"{folder}/{PICKLE}"]
     if program.length > MAX_PICKLE:
         raise Refused(f"has a pickle of more than {MAX_PICKLE // MIB} MB, as no checkpoint has.")
-    data = _read_at(file, program.start, program.length)
+    data = read_at(file, program.start, program.length)
     if not program.fits(data):
         raise Refused("is damaged: the checksum of its pickle is wrong. Copy it again.")
     order = entries.get(f"{folder}/{ORDER}")
-    if order is not None and _read_at(file, order.start, min(order.length, 16)) not in (b"little", b""):
+    if order is not None and read_at(file, order.start, min(order.length, 16)) not in (b"little", b""):
         raise Refused("has its numbers in the order of another kind of machine (big-endian), which is not read.")
     prefix = f"{folder}/{BLOCKS}"
     blocks = {name.removeprefix(prefix): entry for name, entry in entries.items() if name.startswith(prefix)}
-    storages = Storages(size, {key: entry.length for key, entry in blocks.items()}, in_memory=True)
+    storages = Storages(size, {key: entry.length for key, entry in blocks.items()})
     content = Program(data, storages).follow()
     check_extent(content)
-    fill((storage, blocks[key]) for key, storage in storages.by_key.items())(file)
+    fill(file, [(storage, blocks[key]) for key, storage in storages.by_key.items()])
     return content
 
 
@@ -110,24 +121,18 @@ def _folder(entries: dict[str, Entry]) -> str:
     return folders.pop()
 
 
-def fill(places: Iterable[tuple[Storage, Entry]]) -> Callable[[FileIO], None]:
+def fill(file: FileIO, places: list[tuple[Storage, Entry]]) -> None:
     """Read blocks of numbers into the memory that tensors have been made of, in the order of the file."""
-    ordered = sorted(places, key=lambda place: place[1].start)
-
-    def filled(file: FileIO) -> None:
-        for storage, entry in ordered:
-            if storage.length == 0:
-                continue
-            assert storage.numbers is not None
-            raw = storage.numbers.view(torch.uint8)
-            view = raw.numpy().data
-            read_into(file, entry.start, view)
-            if not entry.fits(view):
-                raise Refused("is damaged: the checksum of a block of its numbers is wrong. Copy it again.")
-            if storage.dtype is torch.bool:  # any other byte than 0 and 1 is none
-                raw.clamp_(max=1)
-
-    return filled
+    for storage, entry in sorted(places, key=lambda place: place[1].start):
+        if storage.length == 0:
+            continue
+        raw = storage.numbers.view(torch.uint8)
+        view = raw.numpy().data
+        read_into(file, entry.start, view)
+        if not entry.fits(view):
+            raise Refused("is damaged: the checksum of a block of its numbers is wrong. Copy it again.")
+        if storage.dtype is torch.bool:  # any other byte than 0 and 1 is none
+            raw.clamp_(max=1)
 
 
 def read_into(file: FileIO, start: int, view: memoryview) -> None:
@@ -145,7 +150,7 @@ def read_into(file: FileIO, start: int, view: memoryview) -> None:
         done += count
 
 
-def _read_at(file: FileIO, start: int, count: int) -> bytes:
+def read_at(file: FileIO, start: int, count: int) -> bytes:
     """Bytes of a file from an offset on, `count` at most."""
     file.seek(start)
     parts: list[bytes] = []

@@ -19,6 +19,7 @@ from lehr.weights.published.names import STORAGES, readable, shown_value
 from lehr.weights.published.stand_in import Name, Refused
 
 MAX_DIMENSIONS, MAX_SIDE, MAX_TENSORS = 8, 2**40, 50_000
+NOTHING = torch.empty(0)
 SHARED, FREE = 4, 32 * MIB
 """Tensors together may be so many times the file and so many bytes more: copies of weights, and small ones expanded."""
 
@@ -31,13 +32,13 @@ class Storage:
         key: its name.
         dtype: type of the numbers; None where tensors say it.
         count: how many; bytes where there is no type.
-        numbers: 1-D, in memory; filled when the file has been followed to its end. None where blocks are read later.
+        numbers: 1-D; filled when the file has been followed to its end.
     """
 
     key: str
     dtype: torch.dtype | None
     count: int
-    numbers: Tensor | None
+    numbers: Tensor
 
     @property
     def length(self) -> int:
@@ -60,37 +61,17 @@ class StoragePart:
     count: int
 
 
-@dataclass(frozen=True, slots=True)
-class StoredTensor:
-    """A tensor in a file, not read yet.
-
-    Attributes:
-        storage: the block that it is in.
-        dtype: type of its numbers.
-        offset: its first number in the block.
-        shape: its shape.
-        strides: its strides, numbers.
-    """
-
-    storage: Storage
-    dtype: torch.dtype
-    offset: int
-    shape: tuple[int, ...]
-    strides: tuple[int, ...]
-
-
 class Storages:
     """The blocks that a pickle refers to.
 
     Args:
         size: bytes of the file.
         lengths: bytes of each block by its name, where they are known already.
-        in_memory: whether tensors are made; else they are described as `StoredTensor`.
     """
 
-    def __init__(self, size: int, lengths: Mapping[str, int] | None, in_memory: bool) -> None:
+    def __init__(self, size: int, lengths: Mapping[str, int] | None = None) -> None:
         self.by_key: dict[str, Storage] = {}
-        self._lengths, self._in_memory, self._bytes_left = lengths, in_memory, size
+        self._lengths, self._bytes_left = lengths, size
         self._tensor_bytes_left, self._tensors = SHARED * size + FREE, 0
 
     def refer(self, reference: Any) -> Any:
@@ -120,7 +101,7 @@ class Storages:
         return _part(storage, view[0])
 
     def _added(self, key: str, dtype: torch.dtype | None, count: int) -> Storage:
-        storage = Storage(key, dtype, count, None)
+        storage = Storage(key, dtype, count, NOTHING)
         if self._lengths is not None and self._lengths.get(key) != storage.length:
             there = self._lengths.get(key)
             held = "is missing" if there is None else f"has {there} bytes"
@@ -128,12 +109,11 @@ class Storages:
         self._bytes_left -= storage.length
         if self._bytes_left < 0:
             raise Refused("is cut off or damaged: it describes more numbers than it has bytes. Copy it again.")
-        if self._in_memory:
-            storage.numbers = torch.empty(count, dtype=dtype or torch.uint8, device="cpu")
+        storage.numbers = torch.empty(count, dtype=dtype or torch.uint8, device="cpu")
         self.by_key[key] = storage
         return storage
 
-    def rebuild(self, part: Any, offset: Any, shape: Any, strides: Any, dtype: Any = None) -> Tensor | StoredTensor:
+    def rebuild(self, part: Any, offset: Any, shape: Any, strides: Any, dtype: Any = None) -> Tensor:
         """Return a tensor that lies in a block.
 
         Args:
@@ -162,8 +142,6 @@ class Storages:
         self._tensor_bytes_left -= size * dtype.itemsize
         if self._tensors > MAX_TENSORS or self._tensor_bytes_left < 0:
             raise Refused("describes many times more tensors than it has numbers, as no checkpoint does.")
-        if storage.numbers is None:
-            return StoredTensor(storage, dtype, start + offset, tuple(shape), tuple(strides))
         return torch.as_strided(storage.numbers.view(dtype), tuple(shape), tuple(strides), start + offset)
 
 

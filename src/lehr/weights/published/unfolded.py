@@ -21,8 +21,7 @@ def check_extent(content: Any) -> None:
     Raises:
         Refused: it is deeper or larger than that, or holds itself.
     """
-    sizes: dict[int, int] = {}
-    depths: dict[int, int] = {}
+    sizes: dict[int, int] = {}  # of each part that is counted: 256 times how large it is, and how deep
     open_parts: set[int] = set()
     pending: list[Any] = [content]
     while pending:
@@ -41,12 +40,13 @@ def check_extent(content: Any) -> None:
                 pending += unseen
                 continue
         pending.pop()
-        sizes[key] = 1 + _count(part) + sum(sizes[id(each)] for each in parts)
-        depths[key] = 1 + max((depths[id(each)] for each in parts), default=0)
-        if depths[key] > MAX_DEPTH:
+        size = 1 + _count(part) + sum(sizes[id(each)] >> 8 for each in parts)
+        depth = 1 + max((sizes[id(each)] & 255 for each in parts), default=0)
+        if depth > MAX_DEPTH:
             raise Refused(f"is nested more than {MAX_DEPTH} levels deep, as no checkpoint is.")
-        if sizes[key] > MAX_PARTS:
-            raise Refused(f"describes more than {MAX_PARTS} parts, as no checkpoint does.")
+        if size > MAX_PARTS:
+            raise Refused(f"describes more than {MAX_PARTS:,} parts, as no checkpoint does.")
+        sizes[key] = size << 8 | depth
         open_parts.discard(key)
 
 
