@@ -196,6 +196,8 @@ def _validated(given: Mapping[str, Any], source: str) -> TrainConfig:
         raise InputError(f"{source}: --grid-min and --grid-max belong together; give both or neither.")
     if data.grid_min is not None and data.grid_max is not None and data.grid_min > data.grid_max:
         raise InputError(f"{source}: --grid-min {data.grid_min} is above --grid-max {data.grid_max}.")
+    if data.replay > 0 and data.keep_val is None:
+        raise InputError(f"{source}: --replay {data.replay:g} needs --keep-val DATA, whose training images it shows.")
     _check_dp(config, source)
     _check_scores(config.loss, source)
     if config.augment.augmentation:

@@ -75,7 +75,13 @@ def preview(
 
         trained = starts_trained(config, classes)
     plan = plan_training(
-        config.schedule, epochs=config.epochs, images=images, batch=config.batch, classes=classes, trained=trained
+        config.schedule,
+        epochs=config.epochs,
+        images=images,
+        batch=config.batch,
+        classes=classes,
+        trained=trained,
+        replay=config.data.replay,
     )
     return Preview(config, images, classes, plan, read or _unread)
 

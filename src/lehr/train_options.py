@@ -38,6 +38,8 @@ class TrainOptions(TypedDict, total=False):
     """Share of images without objects in an epoch, e.g. 0.1 (unset: as they come)."""
     keep_val: str | None
     """An older data set, named as by --data, on whose validation split the run is evaluated too (unset: none)."""
+    replay: float
+    """Share of each batch that are training images of the --keep-val data, e.g. 0.25; 0 is none."""
     multi_scale: float
     """A new size each step, from 1 - this to 1 + this times imgsz, e.g. 0.5; 0 is off."""
     grid_min: int | None

@@ -5,6 +5,7 @@ What is asked for depends on the seed and the epoch alone, so that a run continu
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -83,6 +84,54 @@ def _earlier(order: Sequence[int]) -> list[int]:
         earlier.append(counts[index])
         counts[index] += 1
     return earlier
+
+
+def mix_in(
+    requests: Sequence[BatchRequest],
+    samples: Sequence[Sample],
+    more: Sequence[int],
+    counts: Sequence[int],
+    *,
+    seed: int,
+    epoch: int,
+    rect: bool = False,
+) -> list[BatchRequest]:
+    """Add further images to the batches of an epoch, each among the others in an order of its own.
+
+    Partners of mosaic, mixup, CutMix and copy-paste are drawn from all images of the epoch.
+
+    Args:
+        requests: the epoch's batches.
+        samples: holds all images.
+        more: the further images, by their indices in `samples`, in the order in which they are shown.
+        counts: how many of them each batch gets.
+        seed: the run's seed.
+        epoch: the epoch, from 0.
+        rect: give each batch images of like shape, the flattest to the flattest.
+    """
+    parts = _cut(more, counts)
+    if rect:
+        firsts = [samples[request.images[0]] for request in requests]
+        ranks = sorted(range(len(requests)), key=lambda i: firsts[i].height / firsts[i].width)
+        alike = zip(ranks, _cut(alike_together(more, samples), [counts[i] for i in ranks]), strict=True)
+        parts = [part for _, part in sorted(alike)]
+    shown = np.array([*itertools.chain(*(request.images for request in requests)), *itertools.chain(*parts)], np.int32)
+    earlier = iter(_earlier(list(itertools.chain(*parts))))
+    rng, mixed = generator(seed, "mixed-order", epoch), []
+    for request, part in zip(requests, parts, strict=True):
+        images = [*request.images, *part]
+        repeats = [*(request.repeats or [0] * len(request.images)), *itertools.islice(earlier, len(part))]
+        order = rng.permutation(len(images)).tolist()
+        mixed.append(
+            replace(request, images=[images[i] for i in order], repeats=[repeats[i] for i in order], shown=shown)
+        )
+    return mixed
+
+
+def _cut(items: Sequence[int], counts: Sequence[int]) -> list[list[int]]:
+    """Parts of a list, one after another."""
+    ends = list(itertools.accumulate(counts))
+    return [list(items[end - count : end]) for end, count in zip(ends, counts, strict=True)]
 
 
 def eval_requests(store: ImageStore, batch: int, images: range | None = None) -> list[BatchRequest]:

@@ -33,6 +33,7 @@ from lehr.techniques.ema import ModelEma
 from lehr.techniques.freezing import freeze_bn_stats
 from lehr.techniques.optimizer import build_optimizer
 from lehr.techniques.precision import Precision, new_scaler
+from lehr.techniques.replay import Replay
 
 MIN_BATCH_ON_CPU = 8
 """Smallest batch where speed decides: smaller ones give normalization too little to average over."""
@@ -72,7 +73,7 @@ def choose_batch(
     Raises:
         LehrError: not even one image fits.
     """
-    asked, images = config.data.batch, len(data.train_store.samples)
+    asked, images = config.data.batch, Replay(len(data.train_samples), config.batch, config.data.replay).images
     share = asked if isinstance(asked, float) else MEMORY_FRACTION
 
     def chosen(batch: int) -> OptimizerChoice:

@@ -17,7 +17,7 @@ from lehr.data.images import ImageFault
 from lehr.data.load import load_dataset, require_split
 from lehr.data.loader import Loader
 from lehr.data.relocation import data_source, older_source
-from lehr.data.requests import BatchRequest, eval_requests, train_requests
+from lehr.data.requests import BatchRequest, eval_requests, mix_in, train_requests
 from lehr.distributed.collectives import ALONE, Ranks
 from lehr.distributed.environment import world
 from lehr.engine.older import OlderData, read_older
@@ -26,6 +26,7 @@ from lehr.evaluation.background import require_labels
 from lehr.runtime.device import available_cores
 from lehr.sample import Dataset, Sample
 from lehr.techniques.plan import TrainingPlan, plan_training
+from lehr.techniques.replay import Replay, draw_replayed
 from lehr.techniques.sampling import describe_sampling, draw_images, epoch_shares
 from lehr.techniques.single_class import as_one_class
 
@@ -44,12 +45,13 @@ class RunData:
 
     Attributes:
         dataset: as read, its classes as one where that is asked for.
-        train_store: images and samples of the training split.
+        train_store: images and samples of the training split, and behind them those of the older data to replay.
         val_store: those of the validation split, and behind them those of the older data.
         train_loader: gives training batches.
         val_loader: gives validation batches, of the older data too.
         device: where the batches go.
-        val_samples: the run's own validation split.
+        train_samples: the run's own training split.
+        val_samples: its own validation split.
         older: the older data that it is evaluated on too; None for none.
     """
 
@@ -59,6 +61,7 @@ class RunData:
     train_loader: Loader
     val_loader: Loader
     device: torch.device
+    train_samples: Sequence[Sample]
     val_samples: Sequence[Sample]
     older: OlderData | None = None
 
@@ -100,13 +103,9 @@ def start_data(
     older = _older(config, dataset.names, ranks)
     plan_of(config, dataset, len(train_samples))  # before much is decoded
     describe_sampling(train_samples, config.data, dataset.names, say)
-    train_store = _open_store(train_samples, config, say, ranks)
-    val_store = _open_store([*val_samples, *older.val] if older else val_samples, config, say, ranks)
-    if older is not None:
-        val_samples, kept = _divided(val_store.samples, val_samples)
-        if not kept or not val_samples:
-            raise InputError(f"{dataset.source if kept else older.source}: no image of the split 'val' can be read.")
-        older = replace(older, val=kept)
+    train_store, train_samples, replayed = _open_both(train_samples, older.train if older else (), config, say, ranks)
+    val_store, val_samples, kept = _open_both(val_samples, older.val if older else (), config, say, ranks)
+    older = None if older is None else replace(older, train=replayed, val=kept)
     workers, pin = _workers(config, device), device.type == "cuda"
     if workers > (cores := available_cores()):
         some = "1 core" if cores == 1 else f"{cores} cores"
@@ -130,16 +129,17 @@ def start_data(
         dataset,
         train_store,
         val_store,
-        Loader(make, workers, pin, min(-(-config.batch // ranks.count), len(train_samples)), ranks.local_count),
+        Loader(make, workers, pin, min(-(-config.batch // ranks.count), len(train_store.samples)), ranks.local_count),
         Loader(
             EvalBatches(val_store, config.imgsz, tolerant=True),
             min(workers, MAX_EVAL_WORKERS),
             pin,
-            min(eval_batch(config), max(len(val_samples), len(older.val) if older else 0)),
+            min(eval_batch(config), max(len(val_samples), len(kept))),
             ranks.local_count,
         ),
         device,
-        val_store.samples if older is None else val_samples,
+        train_samples,
+        val_samples,
         older,
     )
 
@@ -199,6 +199,7 @@ def plan_of(config: TrainConfig, dataset: Dataset, images: int, trained: bool = 
         batch=config.batch,
         classes=len(dataset.names),
         trained=trained,
+        replay=config.data.replay,
     )
 
 
@@ -218,14 +219,26 @@ def _older(config: TrainConfig, names: Sequence[str], ranks: Ranks) -> OlderData
     source = older_source(config)
     if source is None:
         return None
-    return read_older(config, names, lambda name: _loaded(name, config.run.seed, ranks, ("val",)), source)
+    needed = ("train", "val") if config.data.replay > 0 else ("val",)
+    return read_older(config, names, lambda name: _loaded(name, config.run.seed, ranks, needed), source)
 
 
-def _divided(samples: Sequence[Sample], own: Sequence[Sample]) -> tuple[list[Sample], list[Sample]]:
-    """The images of a store that are a run's own, and those of the older data behind them."""
-    known = set(map(id, own))
-    count = sum(id(sample) in known for sample in samples)
-    return list(samples[:count]), list(samples[count:])
+def _open_both(
+    own: Sequence[Sample], older: Sequence[Sample], config: TrainConfig, say: Callable[[str], None], ranks: Ranks
+) -> tuple[ImageStore, Sequence[Sample], Sequence[Sample]]:
+    """The images of a run's own split and those of the older data behind them in one store; and which are which.
+
+    Raises:
+        InputError: none of one of them can be read.
+    """
+    if not older:
+        store = _open_store(own, config, say, ranks)
+        return store, store.samples, ()
+    store, known = _open_store([*own, *older], config, say, ranks), set(map(id, own))
+    count = sum(id(sample) in known for sample in store.samples)
+    if count in (0, len(store.samples)):
+        raise InputError(f"{config.data.keep_val if count else config.data.data}: no image of a split can be read.")
+    return store, store.samples[:count], store.samples[count:]
 
 
 def _open_store(samples: Sequence[Sample], config: TrainConfig, say: Callable[[str], None], ranks: Ranks) -> ImageStore:
@@ -273,21 +286,56 @@ def eval_batch(config: TrainConfig) -> int:
 
 
 def epoch_requests(
-    config: TrainConfig, samples: Sequence[Sample], class_maps: Sequence[float], epoch: int
+    config: TrainConfig, samples: Sequence[Sample], class_maps: Sequence[float], epoch: int, own: int | None = None
 ) -> list[BatchRequest]:
     """Return the batches of an epoch, of all processes together.
 
     Args:
         config: the run's options.
-        samples: the training split.
+        samples: the training split, and behind it the images to replay.
         class_maps: each class's mAP50-95 in the last validation, of all detections kept, by which image weights draw;
             zeros before the first.
         epoch: from 0.
+        own: images of the training split; None for all.
     """
-    data, seed = config.data, config.run.seed
-    shares = epoch_shares(samples, data, class_maps)
-    drawn = None if shares is None else draw_images(shares, seed, epoch)
-    return train_requests(samples, config.batch, seed, epoch, drawn=drawn, rect=data.rect)
+    shares = epoch_shares(samples[:own], config.data, class_maps)
+    drawn = None if shares is None else draw_images(shares, config.run.seed, epoch)
+    return _mixed(config, samples, own, config.batch, epoch, drawn)
+
+
+def first_request(
+    config: TrainConfig, samples: Sequence[Sample], own: int | None = None, batch: int | None = None
+) -> BatchRequest:
+    """Return a batch as the run's first, to try something out with.
+
+    Args:
+        config: the run's options.
+        samples: the training split, and behind it the images to replay.
+        own: images of the training split; None for all.
+        batch: images of the batch; None for the run's.
+    """
+    return _mixed(config, samples, own, batch or config.batch, 0)[0]
+
+
+def _mixed(
+    config: TrainConfig,
+    samples: Sequence[Sample],
+    own: int | None,
+    batch: int,
+    epoch: int,
+    drawn: Sequence[int] | None = None,
+) -> list[BatchRequest]:
+    """Batches of the run's own images, and of the older ones that are replayed."""
+    seed, rect, share = config.run.seed, config.data.rect, config.data.replay if batch > 1 else 0.0
+    trained = samples[:own]
+    replay = Replay(len(trained), batch, share)
+    requests = train_requests(trained, replay.own_batch, seed, epoch, drawn=drawn, rect=rect)
+    if share == 0:
+        return requests
+    count = len(trained)
+    older = [count + index for index in draw_replayed(len(samples) - count, replay.replayed, seed, epoch)]
+    beside = [replay.beside(len(request.images)) for request in requests]
+    return mix_in(requests, samples, older, beside, seed=seed, epoch=epoch, rect=rect)
 
 
 class EpochRequests:
@@ -295,12 +343,14 @@ class EpochRequests:
 
     Args:
         config: the run's options.
-        samples: the training split.
+        samples: the training split, and behind it the images to replay.
+        own: images of the training split; None for all.
     """
 
-    def __init__(self, config: TrainConfig, samples: Sequence[Sample]) -> None:
+    def __init__(self, config: TrainConfig, samples: Sequence[Sample], own: int | None = None) -> None:
         self._config = config
         self._samples = samples
+        self._own = own
         self._next: tuple[int, list[BatchRequest]] | None = None
 
     def __call__(self, epoch: int, class_maps: Sequence[float]) -> tuple[list[BatchRequest], list[BatchRequest]]:
@@ -320,4 +370,4 @@ class EpochRequests:
         return requests, [] if self._next is None else self._next[1]
 
     def _of(self, epoch: int, class_maps: Sequence[float]) -> list[BatchRequest]:
-        return epoch_requests(self._config, self._samples, class_maps, epoch)
+        return epoch_requests(self._config, self._samples, class_maps, epoch, self._own)

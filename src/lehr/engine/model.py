@@ -55,17 +55,19 @@ def start_model(
     ranks: Ranks = ALONE,
     restored: bool = False,
     kept: Path | None = None,
+    counts: Sequence[float] | None = None,
 ) -> Start:
     """The model as it is before the first step, on the CPU, and where it came from.
 
     Args:
         config: the run's options.
         names: the class names.
-        samples: the training split.
+        samples: the images to train on.
         say: told what was done.
         ranks: the processes that train together; rank 0 fits the anchors for all.
         restored: a checkpoint will bring weights and anchors, so none are looked for.
         kept: folder of a run that keeps its start, which is taken again; None for a new one.
+        counts: objects of each class that an epoch shows; None for those of `samples`.
 
     Raises:
         InputError: the weights cannot be read, or there is no layer of a name to freeze.
@@ -85,7 +87,7 @@ def start_model(
         transfer = take_start(kept, model, ranks)
         say(f"Starts from {kept / START}, which holds what the run had taken from {weights_source(config)}.")
     elif not restored:
-        transfer = _give_values(model, config, samples, say, ranks)
+        transfer = _give_values(model, config, samples, counts, say, ranks)
     if options.freeze is not None:
         frozen = freeze(model, options.freeze)
         say(f"Frozen: {frozen} of {sum(1 for _ in model.parameters())} parameters (--freeze {options.freeze}).")
@@ -93,12 +95,17 @@ def start_model(
 
 
 def _give_values(
-    model: DetectionModel, config: TrainConfig, samples: Sequence[Sample], say: Callable[[str], None], ranks: Ranks
+    model: DetectionModel,
+    config: TrainConfig,
+    samples: Sequence[Sample],
+    counts: Sequence[float] | None,
+    say: Callable[[str], None],
+    ranks: Ranks,
 ) -> Transfer | None:
     """Give a model the biases, weights and anchors that a new run starts with; what came from weights."""
     options, transfer = config.model, None
     if options.frequency_bias:  # before the weights, so that it holds for the classes that these do not have
-        start_from_frequencies(model, class_counts(samples, len(model.names)))
+        start_from_frequencies(model, counts or class_counts(samples, len(model.names)))
     anchors_given = False
     weights = weights_source(config)
     if weights is not None:

@@ -34,6 +34,7 @@ class OlderData:
         names: the classes that it shares with the run, as the run names them, in the run's order.
         columns: the run's class that each of them is.
         val: its validation split.
+        train: its training split, where images of it are replayed.
         notes: what is evaluated and what cannot be, a line each.
     """
 
@@ -41,6 +42,7 @@ class OlderData:
     names: tuple[str, ...]
     columns: tuple[int, ...]
     val: Sequence[Sample]
+    train: Sequence[Sample] = ()
     notes: tuple[str, ...] = ()
 
     @property
@@ -82,7 +84,17 @@ def read_older(config: TrainConfig, names: Sequence[str], read: Callable[[str], 
         )
     columns = tuple(sorted(same.values()))
     older = OlderData(source, tuple(names[column] for column in columns), columns, _numbered(val, order))
-    return replace(older, notes=_notes(older, dataset, val, order, config.data.data))
+    notes = _notes(older, dataset, val, order, config.data.data)
+    if config.data.replay == 0:
+        return replace(older, notes=notes)
+    train = require_split(dataset, "train")
+    older = replace(older, train=_numbered(train, order))
+    if not any(len(sample.classes) for sample in older.train):
+        raise InputError(
+            f"--replay {config.data.replay:g}: no training image of {source} has an object of a class that the run has "
+            f"({_listed(older.names)})."
+        )
+    return replace(older, notes=(*notes, *_dropped(older, dataset, train, order)))
 
 
 def _numbered(samples: Sequence[Sample], order: NDArray[np.int64]) -> Sequence[Sample]:
@@ -102,9 +114,7 @@ def _notes(
     ]
     missing = [name for name, number in zip(dataset.names, order.tolist(), strict=True) if number < 0]
     if missing:
-        counts = Counter(
-            dataset.names[number] for sample in val for number in sample.classes[order[sample.classes] < 0].tolist()
-        )
+        counts = _foreign(dataset, val, order)
         some = [f"{name} ({_objects(counts[name])})" for name in missing]
         one = len(missing) == 1
         notes.append(
@@ -113,6 +123,25 @@ def _notes(
             f"{_remedy(data)}"
         )
     return (*notes, *describe_faults(dataset.faults))
+
+
+def _dropped(older: OlderData, dataset: Dataset, train: Sequence[Sample], order: NDArray[np.int64]) -> tuple[str, ...]:
+    """Say which objects of the images to replay are not trained on."""
+    counts = _foreign(dataset, train, order)
+    if not counts:
+        return ()
+    some = _listed([f"{name} ({_objects(count)})" for name, count in counts.items()])
+    return (
+        f"Replay: {_objects(counts.total())} in the training images of {older.source} are of classes that the run does "
+        f"not have, and are taken for background: {some}.",
+    )
+
+
+def _foreign(dataset: Dataset, samples: Sequence[Sample], order: NDArray[np.int64]) -> Counter[str]:
+    """Objects of each class that the run does not have."""
+    return Counter(
+        dataset.names[number] for sample in samples for number in sample.classes[order[sample.classes] < 0].tolist()
+    )
 
 
 def _no_class(source: str, data: str, names: Sequence[str], known: Sequence[str]) -> str:

@@ -17,10 +17,9 @@ import torch
 
 from lehr.config import TrainConfig
 from lehr.data.batch import Batch
-from lehr.data.requests import train_requests
 from lehr.distributed.collectives import ALONE, Ranks
 from lehr.engine.autobatch import choose_batch
-from lehr.engine.data import RunData
+from lehr.engine.data import RunData, first_request
 from lehr.engine.out_of_memory import first_images, is_out_of_memory, unless_out_of_memory
 from lehr.engine.step import ForwardLoss
 from lehr.models.preserve_buffers import preserve_buffers
@@ -67,10 +66,9 @@ def choose_speed(
         )
 
     def first_batch() -> Batch:
-        seed, rect = config.run.seed, config.data.rect
-        share = config.batch // ranks.count
-        requests = train_requests(data.train_store.samples, share, seed, 0, rect=rect)[:1]
-        return next(iter(data.train_loader.batches(requests))).to(forward_loss.device)
+        own, share = len(data.train_samples), config.batch // ranks.count
+        request = first_request(config, data.train_store.samples, own, share)
+        return next(iter(data.train_loader.batches([request]))).to(forward_loss.device)
 
     choice = choose_precision(config, forward_loss, first_batch, say, ranks)
     if measured and choice.precision is not hoped:

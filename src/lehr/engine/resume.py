@@ -285,12 +285,12 @@ def _known(project: Path) -> str:
 
 def identity_of(config: TrainConfig, data: RunData, ranks: Ranks) -> dict[str, Any]:
     """Return what a checkpoint holds beside the state, to compare with when the run goes on."""
-    older = {} if data.older is None else {"older": fingerprint(data.older.names, data.older.val)}
+    older = {} if data.older is None else {"older": fingerprint(data.older.names, data.older.val, data.older.train)}
     evaluated = [data.val_samples, *([] if data.older is None else [data.older.val])]
     return {
         "config": config.flat(),
-        "data": fingerprint(data.dataset.names, data.train_store.samples, data.val_samples),
-        "images": len(data.train_store.samples),
+        "data": fingerprint(data.dataset.names, data.train_samples, data.val_samples),
+        "images": len(data.train_samples),
         "torch": str(torch.__version__),
         "device": describe_device(data.device),
         "processes": ranks.count,

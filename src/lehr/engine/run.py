@@ -262,11 +262,11 @@ def _prepared(config: TrainConfig, folder: Path, group: Group, resumption: Resum
 
 def _with_notes(setup: Setup, listeners: Listeners) -> Setup:
     """Note the options that were given and that change nothing in the run."""
-    config, splits = setup.config, {**setup.dataset.splits, "train": setup.train_samples}
+    config, splits = setup.config, {**setup.dataset.splits, "train": setup.own_samples}
     if listeners.callbacks:  # those of a program count, too
         config = config.model_copy(update={"given": config.given - {"strict_callbacks"}})
     dataset = replace(setup.dataset, splits=splits)
-    run = Preview(config, len(setup.train_samples), len(dataset.names), setup.plan, lambda: dataset)
+    run = Preview(config, len(setup.own_samples), len(dataset.names), setup.plan, lambda: dataset)
     lines = [line for line in describe_without_effect(run) if line not in setup.notes]
     return replace(setup, notes=(*setup.notes, *lines))
 

@@ -17,13 +17,13 @@ from lehr.data.faults import describe_faults
 from lehr.data.feed import DevicePrefetcher
 from lehr.data.loader import Loader
 from lehr.data.relocation import data_source, weights_source
-from lehr.data.requests import BatchRequest, shard_requests, train_requests
+from lehr.data.requests import BatchRequest, shard_requests
 from lehr.distributed.collectives import Ranks, check_divides
 from lehr.distributed.devices import data_parallel_devices, own_device
 from lehr.distributed.environment import world
 from lehr.distributed.group import Group
 from lehr.distributed.step_sync import StepSync
-from lehr.engine.data import RunData, eval_batch, plan_of, start_data
+from lehr.engine.data import RunData, eval_batch, first_request, plan_of, start_data
 from lehr.engine.kept_start import is_kept, keep_start
 from lehr.engine.model import start_model
 from lehr.engine.older import OlderData
@@ -39,7 +39,7 @@ from lehr.losses.loss import Loss
 from lehr.options import DeviceOptions
 from lehr.runtime.device import configure_backend, describe_device, set_deterministic
 from lehr.sample import Dataset, Sample
-from lehr.techniques.class_weights import class_counts, class_weights
+from lehr.techniques.class_weights import class_weights, shown_counts
 from lehr.techniques.cuda_graphs import obstacle_to_graphs
 from lehr.techniques.early_stopping import EarlyStopping
 from lehr.techniques.ema import ModelEma
@@ -48,6 +48,7 @@ from lehr.techniques.multi_scale import SizeRange, sizes_of
 from lehr.techniques.non_finite import Statistics
 from lehr.techniques.optimizer import build_optimizer
 from lehr.techniques.plan import TrainingPlan
+from lehr.techniques.replay import Replay, describe_replay
 from lehr.techniques.sync_batch_norm import Membership, convert
 from lehr.weights.load import read_metadata
 
@@ -62,7 +63,8 @@ class Setup:
         group: the processes that train together.
         device: where this one trains.
         dataset: what it trains on.
-        train_samples: the training split.
+        train_samples: the training split, and behind it the images of the older data to replay.
+        own_samples: the training split itself.
         val_samples: the split it is validated on.
         feed: gives training batches, on the device.
         val_loader: gives validation batches, of the older data too.
@@ -86,6 +88,7 @@ class Setup:
     device: torch.device
     dataset: Dataset
     train_samples: Sequence[Sample]
+    own_samples: Sequence[Sample]
     val_samples: Sequence[Sample]
     feed: DevicePrefetcher
     val_loader: Loader
@@ -112,7 +115,7 @@ class Setup:
         """Images of the batches whose steps are captured as CUDA graphs; None where none are."""
         speed, alone = self.config.speed, not self.ranks.is_distributed
         on = self.device.type == "cuda" and speed.cuda_graphs != "off" and alone
-        return min(self.config.batch, len(self.train_samples)) if on and not obstacle_to_graphs(self.config) else None
+        return self.plan.batch if on and not obstacle_to_graphs(self.config) else None
 
     @property
     def ranks(self) -> Ranks:
@@ -128,7 +131,7 @@ class Setup:
             names=self.dataset.names,
             parts=tuple(self.loss.parts),
             batches=self.plan.batches,
-            train_images=len(self.train_samples),
+            train_images=len(self.own_samples),
             val_images=len(self.val_samples),
             crowded=is_crowded(self.val_samples, self.config.run.max_det),
             device=self.device,
@@ -141,9 +144,8 @@ class Setup:
 
     def first_batch(self) -> Batch:
         """A batch as the run's first, on the device, to try something out with; this process's share of it."""
-        seed, rect = self.config.run.seed, self.config.data.rect
-        requests = train_requests(self.train_samples, self.config.batch, seed, 0, rect=rect)
-        return next(self.feed.batches(shard_requests(requests[:1], self.ranks)))
+        request = first_request(self.config, self.train_samples, len(self.own_samples))
+        return next(self.feed.batches(shard_requests([request], self.ranks)))
 
 
 def prepare(
@@ -181,6 +183,7 @@ def prepare(
     notes += background_notes(data.val_samples, training=True)
     notes += crowding_notes(data.val_samples, config.run.max_det, "validation images")
     samples, sizes = data.train_store.samples, sizes_of(config)
+    counts = shown_counts(samples, len(data.train_samples), config.data.replay, len(data.dataset.names))
     start = start_model(
         config,
         data.dataset.names,
@@ -189,13 +192,14 @@ def prepare(
         ranks,
         restored=checkpoint is not None,
         kept=folder if kept else None,
+        counts=counts,
     )
     if start.transfer is not None and weights is not None and not kept:
         keep_start(folder, start.model, weights, start.transfer, ranks)
     model = start.model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in its stubs
     statistics = Statistics(model)  # before the average, which refers to them
     forward_loss = ForwardLoss(
-        model, build_loss(model, config.loss, config.imgsz, _class_weights(config, data)), device
+        model, build_loss(model, config.loss, config.imgsz, _class_weights(config, counts, device)), device
     )
     choice: PrecisionChoice | None = None
     if checkpoint is None:
@@ -204,12 +208,12 @@ def prepare(
             write_precision(choice, folder)
     synchronized = convert(model) if config.devices.sync_bn and ranks.is_distributed else None
     _spread(config, forward_loss, ranks, synchronized, notes)
-    plan = plan_of(config, data.dataset, len(samples), trained=start.is_trained)
+    plan = plan_of(config, data.dataset, len(data.train_samples), trained=start.is_trained)
     state, plan = _start(config, plan, forward_loss, choice, resumption, notes)
     feed, profile = DevicePrefetcher(data.train_loader, device), Profile(device, config.speed.profile)
     forward_loss.mark = feed.mark = profile.mark
     varying = sizes is not None or config.data.rect
-    forward_loss.compile(config.speed.compile, min(config.batch, len(samples)) // ranks.count, sizes_vary=varying)
+    forward_loss.compile(config.speed.compile, plan.batch // ranks.count, sizes_vary=varying)
     return Setup(
         config=config,
         folder=folder,
@@ -217,6 +221,7 @@ def prepare(
         device=device,
         dataset=data.dataset,
         train_samples=samples,
+        own_samples=data.train_samples,
         val_samples=data.val_samples,
         feed=feed,
         val_loader=data.val_loader,
@@ -306,13 +311,10 @@ def _start(
     return state, plan
 
 
-def _class_weights(config: TrainConfig, data: RunData) -> torch.Tensor | None:
+def _class_weights(config: TrainConfig, counts: Sequence[float], device: torch.device) -> torch.Tensor | None:
     """A factor for each class in the loss, on the device; None when they are off."""
     power = config.loss.class_weights
-    if power == 0:
-        return None
-    counts = class_counts(data.train_store.samples, len(data.dataset.names))
-    return torch.tensor(class_weights(counts, power), device=data.device)
+    return None if power == 0 else torch.tensor(class_weights(counts, power), device=device)
 
 
 def _describe(
@@ -320,7 +322,7 @@ def _describe(
 ) -> list[str]:
     parameters = sum(parameter.numel() for parameter in state.model.parameters()) / 1e6
     choice = plan.optimizer
-    train, val = len(data.train_store.samples), len(data.val_samples)
+    train, val = len(data.train_samples), len(data.val_samples)
     lines = [
         f"{config.model.model}, {parameters:.2f} M parameters, on {describe_device(data.device)} in {state.precision}, "
         f"torch {torch.__version__}, OpenCV {cv2.__version__}",
@@ -334,7 +336,11 @@ def _describe(
     if ranks.is_distributed:
         share = config.batch // ranks.count
         lines.insert(1, f"{ranks.count} processes, each with {share} images of a batch{_synchronized(config)}")
-    return [*lines, *describe_faults(data.dataset.faults), *(() if data.older is None else data.older.notes)]
+    older = [] if data.older is None else list(data.older.notes)
+    if data.older is not None and config.data.replay > 0:
+        replay = Replay(train, config.batch, config.data.replay)
+        older.append(describe_replay(replay, len(data.older.train), data.older.source))
+    return [*lines, *describe_faults(data.dataset.faults), *older]
 
 
 def _synchronized(config: TrainConfig) -> str:

@@ -97,7 +97,7 @@ class Trainer:
             say=say,
         )
         self._named: set[str] = set()
-        self._requests = EpochRequests(setup.config, setup.train_samples)
+        self._requests = EpochRequests(setup.config, setup.train_samples, len(setup.own_samples))
         self._batch: Batch | None = None
         self._whole = True
         """True between two steps, where the state can be saved."""

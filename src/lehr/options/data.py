@@ -45,6 +45,8 @@ class DataOptions(Options):
     """Share of images without objects in an epoch, e.g. 0.1 (unset: as they come)."""
     keep_val: Annotated[str | None, OnResume("the same, elsewhere"), PER_MACHINE, ADDED_LATER] = None
     """An older data set, named as by --data, on whose validation split the run is evaluated too (unset: none)."""
+    replay: Annotated[float, ADDED_LATER] = Field(0.0, ge=0, lt=1)
+    """Share of each batch that are training images of the --keep-val data, e.g. 0.25; 0 is none."""
     multi_scale: float = Field(0.0, ge=0, lt=1)
     """A new size each step, from 1 - this to 1 + this times imgsz, e.g. 0.5; 0 is off."""
     grid_min: int | None = Field(None, ge=2, le=MAX_IMGSZ // 32)

@@ -27,7 +27,23 @@ def class_counts(samples: Sequence[Sample], classes: int) -> list[int]:
     return [int(count) for count in np.bincount(every, minlength=classes)]
 
 
-def class_weights(counts: Sequence[int], power: float = 1.0) -> list[float]:
+def shown_counts(samples: Sequence[Sample], own: int, replay: float, classes: int) -> list[float]:
+    """Objects of each class that an epoch shows on average.
+
+    Args:
+        samples: the training split, and behind it the older images to replay.
+        own: images of the training split.
+        replay: share of the older images, 0 up to 1.
+        classes: number of classes.
+    """
+    counts = np.array(class_counts(samples[:own], classes), np.float64)
+    if replay > 0:
+        times = own * replay / (1 - replay) / (len(samples) - own)
+        counts += times * np.array(class_counts(samples[own:], classes))
+    return [float(count) for count in counts]
+
+
+def class_weights(counts: Sequence[float], power: float = 1.0) -> list[float]:
     """A factor for each class; 1 on average over all objects.
 
     Args:
@@ -55,7 +71,8 @@ def _without_effect(run: Run) -> dict[str, NoEffect]:
     if (why := why_no_class_loss(run)) is not None:
         return {"class_weights": NoEffect(why)}
     samples = training_samples(run) if power > 0 else None
-    if samples is None or not equally_frequent(samples, run.classes):
+    replayed = run.config.data.replay > 0 and run.classes > 1  # then the older images count, too
+    if samples is None or replayed or not equally_frequent(samples, run.classes):
         return {}
     why = "the data have one class" if run.classes == 1 else "each class has as many objects"
     return {"class_weights": NoEffect(why, acts_as=0.0)}

@@ -19,6 +19,7 @@ from lehr.runtime.device import pick_device
 from lehr.technique import NoEffect, Run, once_a_split, training_samples
 from lehr.techniques.catalog import techniques
 from lehr.techniques.multi_scale import sizes_of
+from lehr.techniques.replay import replayed_images
 from lehr.techniques.schedule import course
 
 SUMMED_UP = ("cos_lr", "lrf", "lr0_mult", "restart_epochs", "restart_factor", "grid_min", "grid_max")
@@ -74,6 +75,7 @@ def effective_options(run: Run) -> dict[str, Any]:
         "epochs": plan.epochs,
         "imgsz": config.imgsz,
         "multi_scale": sizes_of(config),
+        "replay": replayed_images(config.batch, config.data.replay),
         "close_mosaic": closed_epochs(run),
         "box": gain(config, "box"),
         "cls": gain(config, "cls"),

@@ -16,7 +16,7 @@ from lehr.techniques.class_weights import equally_frequent
 from lehr.techniques.pretrained_start import expected_transfer
 
 
-def class_shares(counts: Sequence[int]) -> list[float]:
+def class_shares(counts: Sequence[float]) -> list[float]:
     """Each class's share of the objects, adding up to 1; a class without objects counts as one.
 
     Args:
@@ -26,7 +26,7 @@ def class_shares(counts: Sequence[int]) -> list[float]:
     return [count / sum(objects) for count in objects]
 
 
-def start_from_frequencies(model: DetectionModel, counts: Sequence[int]) -> None:
+def start_from_frequencies(model: DetectionModel, counts: Sequence[float]) -> None:
     """Set the head's biases for the objects of a data set; for a model that is not trained yet.
 
     Args:
@@ -41,7 +41,8 @@ def _without_effect(run: Run) -> dict[str, NoEffect]:
     model, samples = run.config.model, training_samples(run)
     if not model.frequency_bias or run.dataset is None or samples is None:
         return {}
-    if not run.config.family.anchors and equally_frequent(samples, run.classes):
+    replayed = run.config.data.replay > 0 and run.classes > 1  # then the older images count, too
+    if not run.config.family.anchors and not replayed and equally_frequent(samples, run.classes):
         why = "the data have one class" if run.classes == 1 else "each class has as many objects"
         return {"frequency_bias": NoEffect(why, acts_as=False)}
     transfer = expected_transfer(run.config, run.dataset.names)

@@ -12,6 +12,7 @@ from lehr.runtime.atomic_write import atomic_file
 from lehr.techniques.accumulation import accumulation, scaled_weight_decay
 from lehr.techniques.auto import TRAINED_LR0_MULT, OptimizerChoice, choose_optimizer
 from lehr.techniques.ema_decay import PUBLISHED_TAU, resolve_tau
+from lehr.techniques.replay import Replay
 from lehr.techniques.schedule import Schedule, build_schedule, describe_misfit
 from lehr.techniques.warmup import (
     constant_warmup,
@@ -183,7 +184,14 @@ class TrainingPlan:
 
 
 def plan_training(
-    options: ScheduleOptions, *, epochs: int, images: int, batch: int, classes: int, trained: bool = False
+    options: ScheduleOptions,
+    *,
+    epochs: int,
+    images: int,
+    batch: int,
+    classes: int,
+    trained: bool = False,
+    replay: float = 0.0,
 ) -> TrainingPlan:
     """The course of a run on a data set.
 
@@ -194,11 +202,13 @@ def plan_training(
         batch: images a batch, as asked for.
         classes: number of classes.
         trained: the run starts from trained weights.
+        replay: share of each batch that are images of an older data set.
 
     Raises:
-        InputError: the warmup is longer than the run.
+        InputError: the warmup is longer than the run, or a batch has no room for an older image.
     """
-    batches = -(-images // batch)
+    replayed = Replay(images, batch, replay)
+    batches, images = replayed.batches, replayed.images
     batch = min(batch, images)
     choice = choose_optimizer(
         options.optimizer,
