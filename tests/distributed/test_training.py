@@ -88,6 +88,17 @@ def test_any_count_of_processes_sees_the_same_pictures(
     assert differences(tmp_path / "one", tmp_path / "several") != []
 
 
+def test_any_count_of_processes_replays_the_same_images(data: Path, make_yolo: MakeYolo, tmp_path: Path) -> None:
+    older = make_yolo("older", counts={"train": 3, "val": 5})
+    given = {"data": str(data), "project": str(tmp_path), "keep_val": str(older), "replay": 0.25, "lr0": 1e-9}
+    one = traced({**given, "name": "one"})
+    assert [len(step["images"]) for step in one] == [4, 4, 4] * 2
+    two = put_together(together(2, traced, {**given, "name": "two"}, folder=tmp_path))
+    assert_same_steps(one, two, losses=None)
+    mine, theirs = read_results(tmp_path / "one"), read_results(tmp_path / "two")
+    assert [row["keep/map"] for row in mine] == [row["keep/map"] for row in theirs] and mine[0]["keep/map"]
+
+
 def test_the_first_loss_and_gradient_are_those_of_the_whole_batch(data: Path, tmp_path: Path) -> None:
     """Shares of 2, and of one image and none, in float32."""
     for batch in (4, 8):

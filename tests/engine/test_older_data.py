@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from benchmarks.crash import differences
 from tests.conftest import MakeYolo
-from tests.engine.runs import on, resume, run, stopped_run
+from tests.engine.runs import before_step, on, resume, run, stopped_run
 
 from lehr.callbacks.events import FitEpochEnd, ValBatchEnd, ValEnd
 from lehr.config import build_config
@@ -66,6 +66,18 @@ def test_classes_that_the_run_lacks_are_named_with_the_remedy(older: Path) -> No
 def test_all_classes_may_count_as_one(older: Path) -> None:
     found = read(older, ("object",), single_cls=True)
     assert found.names == ("object",) and all(sample.classes.tolist() == [0] for sample in found.val)
+
+
+def test_objects_of_classes_that_the_run_lacks_are_background_in_replayed_images(older: Path) -> None:
+    found = read(older, ("small", "large"), replay=0.5)
+    assert [sample.classes.tolist() for sample in found.train] == [[], [0], [], [0], []]
+    assert "3 objects in the training images of" in found.notes[-1]
+    assert found.notes[-1].endswith("that the run does not have, and are taken for background: round (3 objects).")
+    assert read(older, ("small", "large")).train == ()
+    for label in (older.parent / "labels" / "train").glob("*.txt"):
+        label.write_text("0 0.5 0.5 0.2 0.2")
+    with pytest.raises(InputError, match=r"--replay 0\.5: no training image of .* has an object of a class"):
+        read(older, ("small", "large"), replay=0.5)
 
 
 @pytest.mark.parametrize(
@@ -140,6 +152,29 @@ def test_a_stopped_run_goes_on_with_its_older_data_and_with_no_others(
         resume(folder, {"keep_val": str(other / "data.yaml")})
     resume(folder)
     assert differences(tmp_path / "whole", folder) == []
+
+
+@pytest.mark.parametrize("step", [1, 5])
+def test_a_stopped_run_goes_on_with_the_same_replay(step: int, data: Path, older: Path, tmp_path: Path) -> None:
+    """Ten own images beside two older ones of each four: five batches."""
+    given = {"keep_val": str(older), "replay": 0.5, "epochs": 2, "mixup": 0.5, "class_weights": 0.5}
+    indices: list[list[int]] = []
+    with before_step(lambda event: indices.append(list(event.batch.indices.tolist()))):
+        run(data, tmp_path, "whole", **given)
+    folder = stopped_run(data, tmp_path, "run", step, **given, workers=2)
+    resume(folder)
+    assert differences(tmp_path / "whole", folder) == []
+    assert [sum(index >= 10 for index in batch) for batch in indices] == [2] * 10
+    drawn = [index for batch in indices for index in batch if index >= 10]
+    assert sorted(drawn) == sorted([*range(10, 15)] * 4)
+    assert sorted(index for batch in indices[:5] for index in batch if index < 10) == list(range(10))
+
+
+def test_changed_images_to_replay_are_refused(data: Path, older: Path, tmp_path: Path) -> None:
+    folder = stopped_run(data, tmp_path, "run", 1, keep_val=str(older), replay=0.5, epochs=1)
+    (older.parent / "labels" / "train" / "1.txt").write_text("1 0.5 0.5 0.2 0.2")
+    with pytest.raises(InputError, match=r"--keep-val .*: has changed since"):
+        resume(folder)
 
 
 def test_a_class_may_be_without_objects(data: Path, older: Path) -> None:

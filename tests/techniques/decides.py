@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import pickle
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ from lehr.engine.model import start_model
 from lehr.engine.setup import sizes_of
 from lehr.losses.build import build_loss
 from lehr.sample import Dataset, Sample
-from lehr.techniques.class_weights import class_counts, class_weights
+from lehr.techniques.class_weights import class_weights, shown_counts
 from lehr.techniques.early_stopping import EarlyStopping
 from lehr.techniques.ema_decay import ema_decay
 from lehr.techniques.layer_rates import backbone_parameters
@@ -63,12 +64,31 @@ def data_set(objects: Objects) -> Dataset:
     return Dataset("x", names, {"train": tuple(samples), "val": tuple(samples)})
 
 
+OLDER = data_set(((0, 0, 2), (1,), (0, 1), (0,), (), (2,), (0, 0)))
+"""An older data set, of which images are replayed."""
+
+
 def trained_on(config: TrainConfig, objects: Objects) -> Dataset:
     """The data set as a run trains on it."""
     dataset = data_set(objects)
     if config.data.single_cls:
         dataset = as_one_class(dataset)
     return with_difficult(dataset, config.data.difficult)
+
+
+def joined(config: TrainConfig, data: Dataset) -> tuple[list[Sample], int]:
+    """The images that batches are made from: the run's own, and older ones behind them; and how many are its own."""
+    own, last = list(data.splits["train"]), len(data.names) - 1
+    if config.data.replay == 0:
+        return own, len(own)
+    older = [replace(sample, classes=np.minimum(sample.classes, last)) for sample in OLDER.splits["train"]]
+    return own + older, len(own)
+
+
+def counted(config: TrainConfig, data: Dataset) -> list[float]:
+    """Objects of each class that an epoch shows."""
+    samples, own = joined(config, data)
+    return shown_counts(samples, own, config.data.replay, len(data.names))
 
 
 def deciding(config: TrainConfig, objects: Objects) -> dict[str, str]:
@@ -80,17 +100,23 @@ def deciding(config: TrainConfig, objects: Objects) -> dict[str, str]:
     """
     groups = config.model_dump()
     data, model, schedule, loss, augment = (groups[name] for name in ("data", "model", "schedule", "loss", "augment"))
-    epochs, seed, imgsz = config.epochs, config.run.seed, config.imgsz
+    epochs, seed, imgsz, replay = config.epochs, config.run.seed, config.imgsz, {"replay": data["replay"]}
     parts = {
-        "course": (_course, schedule | {"model": model, "batch": config.batch, "epochs": epochs}),
+        "course": (
+            _course,
+            schedule | replay | {"model": model, "batch": config.batch, "epochs": epochs},
+        ),
         "canvases": (
             _canvases,
             augment | {"rect": data["rect"], "imgsz": imgsz, "seed": seed, "epochs": epochs},
         ),
         "batches": (_batches, data | {"seed": seed, "epochs": epochs}),
-        "start": (_start, model | {"anchor_t": loss["anchor_t"], "imgsz": imgsz, "seed": seed}),
-        "rates": (_rates, {"model": model, "lr": schedule["backbone_lr_mult"]}),
-        "loss": (_loss, loss | {"model": model["model"], "imgsz": imgsz}),
+        "start": (
+            _start,
+            model | replay | {"anchor_t": loss["anchor_t"], "imgsz": imgsz, "seed": seed},
+        ),
+        "rates": (_rates, replay | {"model": model, "lr": schedule["backbone_lr_mult"]}),
+        "loss": (_loss, loss | replay | {"model": model["model"], "imgsz": imgsz}),
     }
     return {name: _digest(part, pickle.dumps(key), config, objects) for name, (part, key) in parts.items()} | {
         "names": "object" if config.data.single_cls else "",
@@ -128,7 +154,13 @@ def _course(config: TrainConfig, data: Dataset) -> Any:
     classes = len(data.names)
     trained = starts_trained(config, classes)
     plan = plan_training(
-        options, epochs=config.epochs, images=count, batch=config.batch, classes=classes, trained=trained
+        options,
+        epochs=config.epochs,
+        images=count,
+        batch=config.batch,
+        classes=classes,
+        trained=trained,
+        replay=config.data.replay,
     )
     rates = [plan.at(step) for step in range(plan.steps)]
     rounded = [(*(round(each, 12) for each in (*rate.lr, rate.momentum)), rate.accumulate) for rate in rates]
@@ -172,18 +204,19 @@ def _of_plan(plan: Any) -> Any:
 
 
 def _batches(config: TrainConfig, data: Dataset) -> Any:
-    samples, classes, sizes = data.splits["train"], len(data.names), sizes_of(config)
+    (samples, own), classes, sizes = joined(config, data), len(data.names), sizes_of(config)
     found = []
     for epoch in range(config.epochs):
         maps = np.linspace(0.1, 0.6, classes) * epoch
-        requests = epoch_requests(config, samples, maps.tolist(), epoch)
+        requests = epoch_requests(config, samples, maps.tolist(), epoch, own)
         drawn = [config.imgsz if sizes is None else sizes.draw(config.run.seed, epoch, n) for n in range(len(requests))]
         found.append(([request.images for request in requests], drawn))
     return found
 
 
 def _started(config: TrainConfig, data: Dataset) -> Any:
-    return start_model(config, data.names, data.splits["train"], lambda line: None).model
+    (samples, _), counts = joined(config, data), counted(config, data)
+    return start_model(config, data.names, samples, lambda line: None, counts=counts).model
 
 
 def _start(config: TrainConfig, data: Dataset) -> Any:
@@ -207,9 +240,7 @@ def _loss(config: TrainConfig, data: Dataset) -> Any:
     model = _plain_model(config.model.model, data.names, config.imgsz)
     weights = None
     if options.class_weights:
-        weights = torch.tensor(
-            class_weights(class_counts(data.splits["train"], len(data.names)), options.class_weights)
-        )
+        weights = torch.tensor(class_weights(counted(config, data), options.class_weights))
     loss = build_loss(model, options, config.imgsz, weights)
     boxes = torch.tensor(
         [[[2.0, 3, 30, 40], [20, 30, 26, 37], [31, 34, 60, 60]], [[9.0, 9, 30, 20], [0.0] * 4, [0.0] * 4]]

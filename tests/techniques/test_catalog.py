@@ -59,6 +59,8 @@ OF_NO_TECHNIQUE = {
 """Options that no technique owns; a new option belongs here or to a technique."""
 ANYTHING = {"augmentation": ["my_package.fog:Fog=0.5"]}
 """Values for options that a user must give, where "10" is none."""
+NEEDED = {"keep_val": "y"}
+"""Options that switches need besides their own."""
 ALL = list(own_techniques())
 
 
@@ -102,7 +104,9 @@ def test_switches_are_of_the_technique_s_own_options_and_allowed(technique: Tech
     for switch in technique.switches:
         assert switch.on.keys() == switch.off.keys() <= set(technique.options)
         for side in (switch.on, switch.off):
-            build_config({"data": "x", **{option: value for option, value in side.items() if value is not ...}})
+            build_config(
+                {"data": "x", **NEEDED, **{option: value for option, value in side.items() if value is not ...}}
+            )
         given = {option: ANYTHING.get(option, "10") if value is ... else value for option, value in switch.on.items()}
         assert switch.is_on(given) and not switch.is_on(switch.off)
 
@@ -115,7 +119,7 @@ def test_switches_are_of_the_technique_s_own_options_and_allowed(technique: Tech
 def test_an_ablation_s_sides_are_on_and_off_in_the_run_as_well(technique: Technique) -> None:
     switch = technique.switches[0]
     on = {option: ANYTHING.get(option, "10") if value is ... else value for option, value in switch.on.items()}
-    usual = {"model": model_for(technique), "optimizer": "SGD"}
+    usual = {"model": model_for(technique), "optimizer": "SGD", **NEEDED}
     state = technique.in_run(a_run(**usual | on))
     assert state.on or state.no_effect == "cpu has nothing faster than float32"
     assert not technique.in_run(a_run(**usual | switch.off)).on

@@ -44,6 +44,7 @@ OTHERS: dict[str, tuple[Any, ...]] = {
     "repeat_threshold": (0.9, 0.1),
     "background_share": (0.5,),
     "difficult": ("ignore",),
+    "replay": (0.5, 0.0),
     "multi_scale": (0.5, 0.1),
     "grid_min": (),
     "grid_max": (),
@@ -132,6 +133,7 @@ SUMMED = ("lr_schedule", "cos_lr", "close_mosaic", "nominal_batch")
 NOTHING_TO_CLOSE = NoEffect("mosaic, mixup, CutMix and copy-paste are off")
 ANCHORS = {"model": "yolov5n"}
 MULTI = {"mixup": 0.3, "cutmix": 0.3, "copy_paste": 0.3}
+REPLAY = {"keep_val": "y", "replay": 0.5}
 RUNS: dict[str, dict[str, Any]] = {
     "yolov8": {},
     "yolov5": ANCHORS,
@@ -172,6 +174,8 @@ RUNS: dict[str, dict[str, Any]] = {
     "distances of tiny objects": {"box_loss": "nwd"},
     "weights of classes": {"class_weights": 0.5, "image_weights": True},
     "rare classes": {"repeat_threshold": 0.9, "background_share": 0.4},
+    "older images": {**REPLAY, "class_weights": 0.5, "repeat_threshold": 0.9},
+    "older images and anchors": {**REPLAY, "frequency_bias": True, "rect": True, **ANCHORS},
     "no class is rare": {"repeat_threshold": 0.01},
     "a frozen backbone": {"freeze": "10", "backbone_lr_mult": 0.1},
     "a frozen part": {"freeze": "model.3", "backbone_lr_mult": 0.1},
@@ -236,6 +240,7 @@ def test_the_rule_says_of_every_option_whether_it_changes_the_run(name: str) -> 
 def test_so_it_does_on_data_that_make_options_ineffective(options: dict[str, Any], objects: Objects) -> None:
     compare_all({**options, "class_weights": 0.5, "image_weights": True}, objects)
     compare_all({**options, "label_smoothing": 0.1, "repeat_threshold": 0.3}, objects)
+    compare_all({**options, **REPLAY, "class_weights": 0.5, "frequency_bias": True}, objects)
 
 
 @pytest.mark.parametrize("options", [{}, {"anchor_t": 2.0}, {"autoanchor": "off"}, {"anchors": 4}], ids=str)

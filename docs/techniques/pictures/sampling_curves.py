@@ -17,6 +17,7 @@ from lehr.options import DataOptions
 from lehr.plots.figure import COLOURS, new_figure, save_figure
 from lehr.sample import Sample
 from lehr.techniques.repeat_factors import class_factors
+from lehr.techniques.replay import Replay, replayed_images
 from lehr.techniques.sampling import draw_images, epoch_shares
 
 HERE = Path(__file__).parent
@@ -51,6 +52,21 @@ def image_weights() -> None:
     axis.set(ylabel="times an epoch")
     axis.legend(frameon=False)
     save_figure(figure, HERE / "image-weights.svg")
+
+
+def replay() -> None:
+    figure, (older, length) = new_figure(1, 2, width=9, height=3)
+    shares = np.linspace(0, 0.9, 181)
+    for colour, batch in zip(COLOURS, (4, 16, 64), strict=False):
+        counts = np.array([replayed_images(batch, share) for share in shares])
+        older.step(shares, counts / batch, where="mid", color=colour, label=f"--batch {batch}")
+        epochs = [Replay(1000, batch, share).images / 1000 for share in shares]
+        length.plot(shares, epochs, color=colour, label=f"--batch {batch}")
+    older.set(xlabel="--replay", ylabel="older images, share of a batch")
+    length.set(xlabel="--replay", ylabel="images of an epoch, for each own one", yscale="log")
+    older.legend(frameon=False)
+    length.legend(frameon=False)
+    save_figure(figure, HERE / "replay.svg")
 
 
 def repeat_factors() -> None:
@@ -97,6 +113,7 @@ PICTURES: dict[str, Callable[[], None]] = {
     "image-weights": image_weights,
     "repeat-factors": repeat_factors,
     "background-share": background_share,
+    "replay": replay,
 }
 
 if __name__ == "__main__":

@@ -284,7 +284,8 @@ def _without_effect(run: Run) -> dict[str, NoEffect]:
     """Anchors of the family's own count that fit as they are, and are not those of weights."""
     model, samples = run.config.model, training_samples(run)
     usual = model.autoanchor == "auto" and model.anchors == 3 and model.weights is None
-    if not usual or samples is None:
+    replayed = run.config.data.replay > 0  # then the anchors are fitted to the older images, too
+    if not usual or replayed or samples is None:
         return {}
     recall = _recall(samples, run.config.imgsz, run.config.loss.anchor_t)
     if recall is not None and recall <= ENOUGH_RECALL:

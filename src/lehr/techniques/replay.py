@@ -60,7 +60,7 @@ class Replay:
         """
         if self.share > 0 and self.batch < 2:
             raise InputError(
-                f"--replay {self.share:g} with --batch 1: a batch must hold 2 images or more. Raise --batch."
+                f"--replay {self.share:g} with --batch 1: a batch must hold 2 images or more; raise --batch."
             )
 
     @property
@@ -135,6 +135,7 @@ TECHNIQUE = Technique(
     options=("replay",),
     why="what was learned from an older data set is not forgotten",
     state=lambda run: State(run.config.data.replay > 0, _value(run)),
+    turn_on="--keep-val DATA --replay 0.25",
     # Not in `all`: it needs an older data set.
     switches=(Switch("replay", {"replay": 0.25}, {"replay": 0.0}, in_all=False),),
     code=("data/requests.py", "engine/older.py"),

@@ -15,6 +15,7 @@ from lehr.techniques.background_share import with_background_share
 from lehr.techniques.class_weights import class_weights
 from lehr.techniques.image_weights import class_importance
 from lehr.techniques.repeat_factors import class_factors, repeat_factors
+from lehr.techniques.replay import Replay, replayed_images
 from lehr.techniques.single_class import as_one_class
 
 
@@ -76,6 +77,29 @@ def _weight_of(kind: str) -> Draw:
     return draw
 
 
+def _batch_and_share(rng: np.random.Generator) -> dict[str, Values]:
+    return {"batch": whole(rng, 2, 64), "share": real(rng, 0.001, 0.999)}
+
+
+def _own_and_counts(name: str) -> Draw:
+    """A batch, how many of it are older images, and images of the run's own, of which the last batch has k at most."""
+
+    def draw(rng: np.random.Generator) -> dict[str, Values]:
+        batch = whole(rng, 2, 64)
+        count = whole(rng, 1, batch - 1)
+        return {"batch": batch, "count": count, name: whole(rng, 1, batch - count if name == "k" else 500)}
+
+    return draw
+
+
+def _replayed_batches(batch: float, count: float, n: float) -> int:
+    return Replay(int(n), int(batch), count / batch).batches
+
+
+def _replayed_beside(batch: float, count: float, k: float) -> int:
+    return Replay(int(k), int(batch), count / batch).beside(int(k))
+
+
 def _share(S: float, w: float, total: float, background: bool) -> float:
     kinds = np.array([background, background, not background])
     return float(with_background_share(np.array([w, total - w, 1]), kinds, S)[0])
@@ -97,6 +121,18 @@ CHECKS: dict[str, Checks] = {
             "importance": Formula(
                 lambda w_c, AP_c: class_importance(w_c, AP_c),
                 lambda rng: {"w_c": real(rng, 0, 10), "AP_c": real(rng, 0, 1)},
+            ),
+        }
+    ),
+    "replay": Checks(
+        formulas={
+            "count": Formula(each(lambda batch, share: replayed_images(int(batch), share)), _batch_and_share),
+            "batches": Formula(each(_replayed_batches), _own_and_counts("n")),
+            "beside": Formula(each(_replayed_beside), _own_and_counts("k")),
+            "longer": Formula(
+                each(lambda share: Replay(10**6, 10**4, share).images / 10**6),
+                lambda rng: {"share": real(rng, 0, 0.5)},
+                1e-3,
             ),
         }
     ),
