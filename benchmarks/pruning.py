@@ -4,8 +4,8 @@
 with a small model, two workers and SQLite, started from a learning rate that is far too low. `--kills 2` has two
 workers of each search killed with SIGKILL, and checks that no trial is lost or doubled. `--again 3` trains the values
 that each search found with three seeds that it did not see: how far those lie apart is the noise of a best fitness.
-`--replay STUDY.db` trains nothing: it shows the trials of a study that was not pruned to each pruner, an epoch at a
-time, two trials at once, so that chance has no part in what the pruners differ by.
+`--trials-of STUDY.db` trains nothing: it shows the trials of a study that was not pruned to each pruner, an epoch at
+a time, two trials at once, so that chance has no part in what the pruners differ by.
 """
 
 from __future__ import annotations
@@ -150,10 +150,10 @@ def main() -> None:
     parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--pruners", default="none,halving,median,hyperband")
     parser.add_argument("--keep", type=Path, help="folder that keeps the studies; a temporary one otherwise")
-    parser.add_argument("--replay", type=Path, metavar="STUDY.db")
+    parser.add_argument("--trials-of", type=Path, metavar="STUDY.db")
     given = parser.parse_args()
-    if given.replay:
-        print_replay(given.replay, given.pruners.split(","), given.prune_after)
+    if given.trials_of:
+        print_replay(given.trials_of, given.pruners.split(","), given.prune_after)
         return
     planned = given.trials * given.epochs
     print("| pruner | seed | epochs | saved | trials to their end | first | best | trained again | seconds |")

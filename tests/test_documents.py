@@ -29,7 +29,7 @@ FOREIGN = {
     "other trainers": {
         f"--{each}" for name in (*ABSENT, *RENAMED) for each in (name.replace("_", "-"), name.split("_")[0])
     },
-    "benchmarks": {"--compare-dp", "--replay", "--threads-per-process", "--weak"},
+    "benchmarks": {"--compare-dp", "--threads-per-process", "--trials-of", "--weak"},
 }
 """Options of other programs that documents name by themselves."""
 NAMES = {str(path.relative_to(ROOT)): path for path in DOCUMENTS}
