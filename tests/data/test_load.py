@@ -62,6 +62,8 @@ def test_the_order_of_recognition_is_coco_then_yolo_then_voc_and_a_name_overrule
         ("none:empty", "--data none:empty: does not exist"),
         ("empty", "--data empty: is no known layout"),
         ("missing", "--data missing: does not exist"),
+        ("", "--data : is empty. Name a data YAML"),
+        (" ", "--data : is empty."),
     ],
 )
 def test_what_a_format_cannot_read_is_refused(

@@ -101,6 +101,12 @@ def test_older_data_without_an_object_to_keep_are_refused(older: Path) -> None:
         read(older, ("large",))
 
 
+@pytest.mark.parametrize(("name", "said"), [("nowhere", "does not exist"), ("", "is empty. Name a data YAML")])
+def test_older_data_that_are_not_there_are_named_by_their_own_option(name: str, said: str) -> None:
+    with pytest.raises(InputError, match=f"^--keep-val {name}: {said}"):
+        read_older(build_config({"keep_val": name}), ("small",), load_dataset, name)
+
+
 def test_broken_older_data_are_refused_before_anything_is_made(data: Path, older: Path, tmp_path: Path) -> None:
     label = older.parent / "labels" / "val" / "3.txt"
     label.write_text("7 0.5 0.5 0.1 0.1\n")

@@ -52,6 +52,8 @@ def load_dataset(source: str, seed: int = 0, needed: Collection[str] = ("train",
     Raises:
         InputError: there is no such thing, its layout is none of these, or a split that is needed is named in vain.
     """
+    if not source.strip():
+        raise InputError("--data : is empty. Name a data YAML, a folder, a VOC folder, a COCO JSON, or shapes.")
     with _without_collections():
         dataset = _read(source, seed)
     reasons = [dataset.absent[split] for split in SPLITS if split in dataset.absent]

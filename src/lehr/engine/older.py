@@ -65,7 +65,7 @@ def read_older(config: TrainConfig, names: Sequence[str], read: Callable[[str], 
     Raises:
         InputError: it cannot be used, or has no class of the run's.
     """
-    dataset = read(source)
+    dataset = _read_as_older(read, source)
     refuse_unusable(dataset, config.data.skip_broken)
     if config.data.single_cls:
         dataset = as_one_class(dataset)
@@ -95,6 +95,14 @@ def read_older(config: TrainConfig, names: Sequence[str], read: Callable[[str], 
             f"({_listed(older.names)})."
         )
     return replace(older, notes=(*notes, *_dropped(older, dataset, train, order)))
+
+
+def _read_as_older(read: Callable[[str], Dataset], source: str) -> Dataset:
+    """Read a data set; where it cannot be found, the message names the option that names it."""
+    try:
+        return read(source)
+    except InputError as error:
+        raise InputError(str(error).replace("--data ", "--keep-val ")) from None
 
 
 def _numbered(samples: Sequence[Sample], order: NDArray[np.int64]) -> Sequence[Sample]:
