@@ -2,8 +2,9 @@
 
 Each mutant is read by what a command would call: loading for `lehr val` and `lehr predict`, the start from weights, the
 search for a run to resume and its preparation, joining a study, drawing and reporting in it, options of `--config` and
-`--hyp`. It must end in one clear message or be read; never in another exception, in more than 5 s, in more than 1 GB,
-in code that is run, or in a file that is written outside of its folder.
+`--hyp`. Checkpoints of other trainers (`published`) are given as weights. A mutant must end in one clear message or be
+read; never in another exception, in more than 5 s, in more than 1 GB, in code that is run, or in a file that is written
+outside of its folder.
 
     python -m benchmarks.fuzz_files --count 20000 --seed 0
     python -m benchmarks.fuzz_files --only checkpoint --seed 0 --first 17 --count 1
@@ -35,6 +36,7 @@ from benchmarks.fuzz import foreign_files as change
 from benchmarks.fuzz.guard import Guard
 from benchmarks.fuzz.judge import FAILED, GIGABYTE, READ, REFUSED, SECONDS, Outcome, TooSlow, time_limit
 from benchmarks.fuzz.painted import write, yolo
+from benchmarks.fuzz.published_files import change_published, published_seeds
 
 from lehr.checkpoint.format import read_position
 from lehr.config import build_config
@@ -51,7 +53,7 @@ from lehr.weights.load import load_model, read_metadata
 from lehr.weights.transfer import take_fitting_weights
 from lehr.yaml_files import read_mapping
 
-KINDS = ("weights", "checkpoint", "run folder", "SQLite study", "journal study", "options")
+KINDS = ("weights", "published", "checkpoint", "run folder", "SQLite study", "journal study", "options")
 MARK = "ran"
 
 
@@ -63,6 +65,7 @@ class Seeds:
         run: the folder of a run that has finished.
         database: a study as an SQLite file.
         journal: the same as a journal.
+        published: checkpoints of other trainers.
         state: a training state of the run's kind, which states are read into.
         plan: the run's plan.
     """
@@ -70,6 +73,7 @@ class Seeds:
     run: Path
     database: bytes
     journal: bytes
+    published: tuple[bytes, ...]
     state: TrainState
     plan: TrainingPlan
 
@@ -89,7 +93,8 @@ def make_seeds(folder: Path) -> Seeds:
     run = folder / "runs" / "run"
     prepared = prepare(open_run(run, None, {}).config, run)
     database, journal = folder / "sqlite" / "study.db", folder / "journal" / "study.journal"
-    return Seeds(run, database.read_bytes(), journal.read_bytes(), prepared.state, prepared.plan)
+    published = published_seeds(build_model("yolov8n", ("dog", "cat"), imgsz=64, width=0.125))
+    return Seeds(run, database.read_bytes(), journal.read_bytes(), published, prepared.state, prepared.plan)
 
 
 def make_mutant(kind: str, number: int, seed: int, seeds: Seeds, root: Path, unchanged: bool = False) -> None:
@@ -110,6 +115,8 @@ def make_mutant(kind: str, number: int, seed: int, seeds: Seeds, root: Path, unc
     if kind == "weights":
         weights = (seeds.run / "best.safetensors").read_bytes()
         (root / "w.safetensors").write_bytes(weights if unchanged else change.change_weights(weights, rng))
+    elif kind == "published":
+        (root / "w.pt").write_bytes(seeds.published[0] if unchanged else change_published(seeds.published, rng, mark))
     elif kind in ("checkpoint", "run folder"):
         shutil.copytree(seeds.run, run)
         if not unchanged and kind == "checkpoint":
@@ -219,6 +226,10 @@ READERS: dict[str, tuple[Reader, ...]] = {
         lambda seeds, root: load_model(root / "w.safetensors"),
         lambda seeds, root: read_metadata(root / "w.safetensors"),
         lambda seeds, root: take_fitting_weights(build_model("yolov8n", ("dog",), width=0.125), root / "w.safetensors"),
+    ),
+    "published": (
+        lambda seeds, root: load_model(root / "w.pt"),
+        lambda seeds, root: take_fitting_weights(build_model("yolov8n", ("dog",), width=0.125), root / "w.pt"),
     ),
     "checkpoint": (
         lambda seeds, root: read_position(root / "runs" / "run" / "last.ckpt"),

@@ -42,6 +42,7 @@ REASONS: dict[tuple[str, str], str] = {
     ("yaml_files.py", "read_bytes"): "Lehr's own function, over `reading`",
     ("data/parcel.py", "pickle"): "takes batches from loading processes that this one started, over its own pipe",
     ("data/parcel.py", "pickle.loads"): "takes batches from loading processes that this one started, over its own pipe",
+    ("data/worker_processes.py", "read_text"): SYSTEM,
     ("data/worker_pool.py", "pickle"): "tries whether an error of its own can be sent",
     ("data/worker_pool.py", "pickle.loads"): "tries whether an error of its own can be sent",
     ("data/images/pillow.py", "importlib.import_module"): "Pillow's own modules, by a list of names",
