@@ -12,7 +12,9 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
+from safetensors.torch import load_file
 from tests.commands import lehr
 from tests.conftest import MakeYolo
 from tests.processes import start_lehr
@@ -181,6 +183,12 @@ def test_a_signal_ends_a_run_with_weights_written(trained: Path, tmp_path: Path,
     lehr("val", "--weights", results.parent / "last.safetensors", "--data", data, cwd=tmp_path)
 
 
+def assert_same_tensors(one: Path, two: Path) -> None:
+    """Two files of weights hold the same numbers."""
+    first, second = load_file(one), load_file(two)
+    assert first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
+
+
 def test_weights_alone_name_the_model_too(make_yolo: MakeYolo, tmp_path: Path) -> None:
     model = build_model("yolov5s", ("small", "large"), 64, depth=0.5, width=0.125, anchors=4)
     save_weights(model, tmp_path / "w.safetensors")
@@ -192,3 +200,10 @@ def test_weights_alone_name_the_model_too(make_yolo: MakeYolo, tmp_path: Path) -
     assert f"{len(model.state_dict())} of {len(model.state_dict())} tensors start from w.safetensors" in done.stdout
     named = lehr("train", "--explain", "--weights", "w.safetensors", "--model", "yolov5n", cwd=tmp_path).stdout
     assert "is that of the weights" not in named
+    (tmp_path / "w.safetensors").unlink()
+    repeated = lehr("train", "--config", "runs/train/config.yaml", cwd=tmp_path, code=2)
+    assert "to start from that, give --weights runs/train/start.safetensors" in repeated.stderr
+    kept = ["--weights", "runs/train/start.safetensors", "--name", "again"]
+    lehr("train", "--config", "runs/train/config.yaml", *kept, cwd=tmp_path)
+    one, two = (tmp_path / "runs" / name / "last.safetensors" for name in ("train", "again"))
+    assert_same_tensors(one, two)

@@ -11,6 +11,7 @@ from cyclopts import Group, Parameter
 from lehr.augment.augmentation import refuse_code
 from lehr.callbacks.names import code_notice, split_code
 from lehr.config import TrainConfig, build_config
+from lehr.errors import InputError
 from lehr.hyperparameters import read_hyperparameters
 from lehr.options import (
     GROUPS,
@@ -100,10 +101,32 @@ class RunArguments:
 
             options, found = from_file(options, self.config, given)
             notes += found
+            if "weights" not in given:
+                _offer_kept_start(options, self.config)
         if "augmentation" not in given:
             refuse_code(AugmentOptions.requests_in(options), (), str(self.config))
         settings = build_config(options | given, given_now=given)
         return settings.model_copy(update={"notes": (*settings.notes, *said, *notes)})
+
+
+def _offer_kept_start(options: dict[str, Any], file: Path) -> None:
+    """Refuse a run's options whose weights are not there any more where the run has kept what it took of them.
+
+    Args:
+        options: by name, their paths as they are called from here.
+        file: the configuration of a run.
+
+    Raises:
+        InputError: that is so.
+    """
+    from lehr.checkpoint.run_folder import START
+
+    weights, kept = options.get("weights"), file.parent / START
+    if weights is not None and not Path(weights).exists() and kept.is_file():
+        raise InputError(
+            f"{file}: --weights {weights} is not there any more. {kept} holds what the run had taken from it; to start "
+            f"from that, give --weights {kept}."
+        )
 
 
 def _model_of(weights: Path) -> dict[str, Any]:
