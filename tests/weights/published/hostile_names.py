@@ -151,7 +151,7 @@ def objects() -> dict[str, tuple[Any, str]]:
         "a key that runs": (Reduced(dict, (), None, None, iter([(Reduced(*RUNS), 1)])), "names posix.system"),
         "a value that runs": (Reduced(dict, (), None, None, iter([("a", Reduced(*RUNS))])), "names posix.system"),
         "an argument that runs": (Reduced(set, ([Reduced(*RUNS)],)), "names posix.system"),
-        "getattr by name": (Reduced(getattr, (Reduced(__import__, ("os",)), "system")), "names builtins.getattr"),
+        "getattr by name": (Reduced(getattr, (Reduced(__import__, ("os",)), "system")), "names builtins.__import__"),
         "protocols": (Late(None), "names posix.system"),
         "arguments": (WithArguments({"a": 1}), "WithArguments"),
         "arguments by name": (WithNames({"a": 1}), "names"),
@@ -173,6 +173,7 @@ def objects() -> dict[str, tuple[Any, str]]:
 
 KNOWN = p.name("models.yolo", "Model")
 SYSTEM = p.name("os", "system")
+GETATTR = p.name("builtins", "getattr")
 STATES = {
     "an attribute that runs": (p.made(KNOWN, p.table(x=_called("os.system"))), "names os.system"),
     "attributes that run": (p.made(KNOWN, _called("os.system")), "names os.system"),
@@ -183,6 +184,16 @@ STATES = {
     "the state of a class": (KNOWN + p.table(x=p.value(1)) + p.BUILD, "attributes"),
     "the state of a tensor": (p.tensor() + p.table(__class__=p.value(1)) + p.BUILD, "attributes"),
     "two states": (p.made(KNOWN, p.value("x")) + p.table(x=p.value(1)) + p.BUILD, "attributes twice"),
+    "a method of text": (p.call(GETATTR, p.value("x"), p.value("forward")), "names builtins.getattr"),
+    "a method of a class": (p.call(GETATTR, KNOWN, p.value("forward")), "names builtins.getattr"),
+    "a method of a module": (p.call(GETATTR, SYSTEM, p.value("forward")), "names os.system"),
+    "another method": (p.call(GETATTR, p.made(KNOWN), p.value("load_state_dict")), "names builtins.getattr"),
+    "a class of an object": (p.call(GETATTR, p.made(KNOWN), p.value("__class__")), "names builtins.getattr"),
+    "a method of a method": (
+        p.call(GETATTR, p.call(GETATTR, p.made(KNOWN), p.value("forward")), p.value("forward")),
+        "names builtins.getattr",
+    ),
+    "a method that is called": (p.call(p.call(GETATTR, p.made(KNOWN), p.value("forward"))), "calls models.yolo"),
     "an object of a function": (p.made(p.name("torch._utils", "_rebuild_tensor_v2")), "calls torch._utils"),
     "an object of a type": (p.made(p.name("builtins", "type")), "calls builtins.type"),
     "an object of text": (p.made(p.value("os.system")), "no class"),

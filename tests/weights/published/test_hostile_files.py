@@ -65,7 +65,7 @@ def test_a_file_larger_than_any_checkpoint_is_refused(results: dict[str, dict[st
 
 
 def test_there_are_as_many_as_there_should_be() -> None:
-    assert len(HOSTILE) >= 500
+    assert len(HOSTILE) >= 970
     assert len({data if isinstance(data, bytes) else name for name, (data, _) in HOSTILE.items()}) == len(HOSTILE)
 
 

@@ -13,12 +13,14 @@ import numpy as np
 import pytest
 import tests.weights.published.pickles as p
 import torch
+from tests.commands import lehr
 from tests.weights.published.hostile_child import watched
 from torch import nn
 
 from lehr.errors import InputError
 from lehr.models.build import build_model
 from lehr.weights.published.reading import read_torch_file
+from lehr.weights.published.stand_in import Name
 
 
 def test_plain_content_is_read_as_torch_reads_it(tmp_path: Path) -> None:
@@ -120,6 +122,18 @@ def test_objects_become_records_and_numbers_of_numpy_those_of_python(tmp_path: P
     assert layer.name == "torch.nn.modules.conv.Conv2d" and layer.get("kernel_size") == (1, 1)
     assert torch.equal(layer.get("weight"), content["layer"].weight)
     assert [name for name, _ in layer.tensors("model.")] == ["model.weight", "model.bias"]
+
+
+def test_a_method_that_a_merged_module_has_is_a_name(tmp_path: Path) -> None:
+    method = p.call(p.name("builtins", "getattr"), p.made(p.name("models.common", "Conv")), p.value("forward_fuse"))
+    (tmp_path / "w.pt").write_bytes(p.archive(p.program(p.table(forward=method))))
+    assert read_torch_file(tmp_path / "w.pt")["forward"] == Name("models.common.Conv.forward_fuse")
+
+
+def test_a_command_refuses_a_hostile_file_with_exit_code_2(tmp_path: Path) -> None:
+    (tmp_path / "w.pt").write_bytes(p.archive(p.program(p.call(p.name("os", "system"), p.value("touch ran")))))
+    done = lehr("val", "--weights", "w.pt", "--data", "shapes", cwd=tmp_path, code=2)
+    assert "w.pt: names os.system, which runs programs" in done.stderr and not (tmp_path / "ran").exists()
 
 
 def test_a_file_whose_checksums_were_left_out_is_read(tmp_path: Path) -> None:

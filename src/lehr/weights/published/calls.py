@@ -66,6 +66,8 @@ class Calls:
             return StandIn(name, (_number_type(args[0] if args else None),))
         if name == names.SCALAR:
             return _scalar(args)
+        if name == names.METHOD:
+            return _method(args)
         if name == names.ARRAY:
             if len(args) != 3 or args[0] != Name(ARRAY):
                 raise names.not_called(name)
@@ -207,6 +209,14 @@ def checked_key(key: Any) -> Any:
     elif key is None or kind is float or (kind in (int, bool) and abs(key) < MAX_KEY):
         return key
     raise Refused(f"has a dictionary or set with a key that is no short text and no number ({names.shown_value(key)}).")
+
+
+def _method(args: tuple[Any, ...]) -> Name:
+    """The name of a method that a module has as an attribute; of nothing else is an attribute looked up."""
+    known = len(args) == 2 and type(args[0]) is StandIn and type(args[1]) is str and len(args[1]) < names.MAX_NAME
+    if not known or not names.CLASSES.fullmatch(args[0].name) or not names.METHODS.fullmatch(args[1]):
+        raise names.unknown(names.METHOD)
+    return Name(f"{args[0].name}.{args[1]}")
 
 
 def _number_type(text: Any) -> str:

@@ -38,6 +38,7 @@ RECORDS = {
     "builtins.xrange",
     "builtins.slice",
     "torch.torch_version.TorchVersion",
+    "torch.nn.backends.thnn._get_thnn_function_backend",  # an attribute of modules before torch 1.5
     "easydict.EasyDict",
 }
 """Further classes whose objects become records."""
@@ -74,10 +75,12 @@ SUBCLASS = "torch._tensor._rebuild_from_type_v2"
 NUMPY = re.compile(r"numpy\.(_core|core)\.(multiarray|numeric)\.")
 ARRAY, SCALAR, NUMBER_TYPE = "numpy.core.multiarray._reconstruct", "numpy.core.multiarray.scalar", "numpy.dtype"
 ENCODE, SIZE, DEVICE = "_codecs.encode", "torch.Size", "torch.device"
+METHOD, METHODS = "builtins.getattr", re.compile(r"(forward|_forward|predict)\w*", re.ASCII)
+"""How a pickle writes a method, and those that are attributes: `forward_fuse` of a layer whose BatchNorm is merged."""
 DICTIONARIES = {"builtins.dict", "collections.OrderedDict", "collections.defaultdict"}
 SEQUENCES: dict[str, Callable[[Any], Any]] = {"builtins.list": list, "builtins.tuple": tuple}
 SETS: dict[str, Callable[[Any], Any]] = {"builtins.set": set, "builtins.frozenset": frozenset}
-CALLED = {ARRAY, SCALAR, NUMBER_TYPE, ENCODE, SIZE, DEVICE, SUBCLASS}
+CALLED = {ARRAY, SCALAR, NUMBER_TYPE, ENCODE, SIZE, DEVICE, SUBCLASS, METHOD}
 CALLED |= {*TENSORS, *PARAMETERS, *DICTIONARIES, *SEQUENCES, *SETS}
 """Names whose call has a twin here."""
 
@@ -118,7 +121,7 @@ def find(module: str, name: str) -> Any:
     if "." not in name and len(text) < MAX_NAME:  # a name through another object could be anything
         known = known or CLASSES.fullmatch(text) or FUNCTIONS.fullmatch(text)
     if not known:
-        raise _unknown(text)
+        raise unknown(text)
     return Name(text)
 
 
@@ -159,7 +162,8 @@ def readable(text: str) -> str:
     return one_line(text if len(text) <= 100 else f"{text[:100]}...")
 
 
-def _unknown(text: str) -> Refused:
+def unknown(text: str) -> Refused:
+    """The error of a file that uses a name that no checkpoint needs."""
     reason = REASONS.get(text.partition(".")[0], "which is unknown here")
     return Refused(f"names {readable(text)}, {reason}. {REMEDY}")
 
