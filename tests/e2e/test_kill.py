@@ -11,11 +11,11 @@ import pytest
 from benchmarks.crash import ANYWHERE, PLACES, STEP, WRITING, Process, crashed, differences, undisturbed
 from tests.conftest import Once, make_squares
 from tests.e2e.marked import SMALL, Marked
+from tests.weights.published.published_files import with_statistics, write_published
 
 from benchmarks import crash
 from lehr.checkpoint.format import read_checkpoint, write_checkpoint
 from lehr.models.build import build_model
-from lehr.weights.write import save_weights
 
 OPTIONS = (
     *(*SMALL, "--epochs", "4", "--nominal-batch", "8", "--multi-scale", "0.3", "--image-weights"),
@@ -64,9 +64,10 @@ def test_a_killed_run_ends_as_one_that_was_not(
 
 @pytest.mark.usefixtures("pace")
 def test_a_killed_run_needs_its_weights_never_again(options: tuple[str, ...], tmp_path: Path) -> None:
-    weights, epochs = tmp_path / "w.safetensors", options.index("--epochs")
+    epochs = options.index("--epochs")
     short = (*options[:epochs], "--epochs", "2", *options[epochs + 2 :])
-    save_weights(build_model("yolov8n", ("large", "cat"), 64, 7, depth=0.33, width=0.125), weights)
+    model = with_statistics(build_model("yolov8n", ("large", "cat"), 64, 7, depth=0.33, width=0.125))
+    weights = write_published(tmp_path / "w.pt", model)
     given, marked = (*short, "--weights", str(weights)), Marked(tmp_path)
     undisturbed(tmp_path / "whole", given, marked)
 

@@ -13,6 +13,7 @@ from benchmarks.crash import differences
 from tests.conftest import MakeYolo
 from tests.engine.runs import PowerCut, before_step, on, resume, run, stopped_run
 from tests.engine.test_start_from_weights import LARGE, weights_of
+from tests.weights.published.published_files import with_statistics, write_published
 
 from lehr.checkpoint.format import read_checkpoint
 from lehr.distributed.collectives import ALONE
@@ -20,6 +21,7 @@ from lehr.distributed.messages import decode, encode
 from lehr.engine import setup
 from lehr.engine.kept_start import ORIGIN, keep_start
 from lehr.errors import InputError
+from lehr.models.build import build_model
 from lehr.weights.class_rows import ClassTransfer
 from lehr.weights.load import load_model, read_metadata
 from lehr.weights.transfer import Transfer
@@ -52,10 +54,13 @@ def killed_run(data: str, project: Path, name: str, **more: Any) -> Path:
     return project / name
 
 
-@pytest.mark.parametrize("then", ["gone", "others"])
+@pytest.mark.parametrize(("ending", "then"), [(".safetensors", "gone"), (".safetensors", "others"), (".pt", "gone")])
 def test_a_killed_run_ends_as_one_that_was_not_whatever_became_of_its_weights(
-    then: str, data: str, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ending: str, then: str, data: str, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    if ending == ".pt":  # of another trainer
+        model = with_statistics(build_model("yolov5n", OTHERS, 64, 7, depth=0.33, width=0.125))
+        weights = write_published(tmp_path / "w.pt", model)
     run(data, tmp_path, "whole", model="yolov5n", epochs=2, weights=weights)
     folder = killed_run(data, tmp_path, "killed", weights=weights)
     weights.unlink()

@@ -21,6 +21,7 @@ class Transfer:
         anchors: whether the anchors are among them.
         source: the model that the weights are of, for people.
         classes: which classes start from the weights.
+        notes: what to know about weights of another trainer, a line each.
     """
 
     taken: int
@@ -28,6 +29,7 @@ class Transfer:
     anchors: bool
     source: str
     classes: ClassTransfer
+    notes: tuple[str, ...] = ()
 
     @property
     def is_most(self) -> bool:
@@ -99,5 +101,6 @@ def select_fitting(model: DetectionModel, source: WeightsSource, reset_head: boo
         any(name.endswith(".anchors") for name in whole),
         details.model + scale,
         rows.classes,
+        source.notes,
     )
     return Selection(whole, rows, outcome)
