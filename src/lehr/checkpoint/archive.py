@@ -9,7 +9,6 @@ describe the file: an entry that is compressed, or that shares its bytes with an
 from __future__ import annotations
 
 import pickletools
-import struct
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,11 +19,10 @@ import torch
 from torch import Tensor
 
 from lehr.checkpoint.packing import DTYPES
+from lehr.runtime.stored_zip import list_entries
 
-MAX_ENTRIES, MAX_INSTRUCTIONS = 50_000, 500_000
-"""Entries of an archive, and instructions of its pickle: some tens are usual."""
-END, END64, LOCATOR, ENTRY, LOCAL = b"PK\x05\x06", b"PK\x06\x06", b"PK\x06\x07", b"PK\x01\x02", b"PK\x03\x04"
-STORED, ENCRYPTED = 0, 1
+MAX_INSTRUCTIONS = 500_000
+"""Instructions of an archive's pickle: some tens are usual."""
 PICKLE, ORDER, BLOCKS = "data.pkl", "byteorder", "data/"
 REBUILD, ORDERED = "torch._utils _rebuild_tensor_v2", "collections OrderedDict"
 STORAGES = {f"torch {name}Storage": dtype for name, dtype in DTYPES.items()}
@@ -62,7 +60,9 @@ def read_archive(data: bytearray, end: int) -> dict[str, Any]:
         NotPlain: the pickle does something else.
         ValueError: the archive is damaged, or was not written so.
     """
-    entries = _entries(memoryview(data), end)
+    view = memoryview(data)
+    listed = list_entries(lambda start, count: bytes(view[start : start + count]), len(data), end)
+    entries = {name: view[entry.start : entry.start + entry.length] for name, entry in listed.items()}
     folder = next(iter(entries), "").partition("/")[0]
     order = bytes(entries.get(f"{folder}/{ORDER}", b"")).decode("ascii", "replace")
     if f"{folder}/{PICKLE}" not in entries or order not in ("", sys.byteorder):
@@ -90,72 +90,6 @@ def _block(raw: memoryview, reference: Reference) -> Tensor:
     if reference.dtype is torch.bool:  # any other byte than 0 and 1 is none
         return torch.frombuffer(raw, dtype=torch.uint8) != 0
     return torch.frombuffer(raw, dtype=reference.dtype)
-
-
-def _entries(data: memoryview, end: int) -> dict[str, memoryview]:
-    """The entries of an archive by name, as they stand in the file.
-
-    Args:
-        data: the file.
-        end: where the last record of the archive begins.
-    """
-    try:
-        return _listed(data, end)
-    except struct.error:
-        raise ValueError("the archive's directory is cut off") from None
-
-
-def _listed(data: memoryview, end: int) -> dict[str, memoryview]:
-    count, size, at = struct.unpack_from("<HII", data, end + 10)
-    if end >= 20 and data[end - 20 : end - 16] == LOCATOR:
-        (record,) = struct.unpack_from("<Q", data, end - 12)
-        if record >= end or data[record : record + 4] != END64:
-            raise ValueError("the archive's directory is missing")
-        count, size, at = struct.unpack_from("<QQQ", data, record + 32)
-    directory_end = at + size
-    if count > MAX_ENTRIES or directory_end > end:
-        raise ValueError("the archive's directory is not where it should be")
-    entries: dict[str, memoryview] = {}
-    total, place = 0, at
-    for _ in range(count):
-        if data[place : place + 4] != ENTRY:
-            raise ValueError("the archive's directory is damaged")
-        flags, method = struct.unpack_from("<HH", data, place + 8)
-        compressed, length, name_length, extra_length, comment_length = struct.unpack_from("<IIHHH", data, place + 20)
-        (start,) = struct.unpack_from("<I", data, place + 42)
-        name = bytes(data[place + 46 : place + 46 + name_length]).decode("utf-8")
-        extra = data[place + 46 + name_length : place + 46 + name_length + extra_length]
-        length, compressed, start = _long_form(extra, length, compressed, start)
-        place += 46 + name_length + extra_length + comment_length
-        if method != STORED or flags & ENCRYPTED or length != compressed:
-            raise ValueError("the archive is compressed")
-        if data[start : start + 4] != LOCAL or name in entries:
-            raise ValueError("an entry of the archive is not where it should be")
-        name_length, extra_length = struct.unpack_from("<HH", data, start + 26)
-        first, total = start + 30 + name_length + extra_length, total + length
-        if first + length > at or total > len(data):
-            raise ValueError("entries of the archive overlap, or are cut off")
-        entries[name] = data[first : first + length]
-    return entries
-
-
-def _long_form(extra: memoryview, *values: int) -> tuple[int, ...]:
-    """Numbers of an entry, of which those that 32 bits cannot hold stand in a field behind it.
-
-    Args:
-        extra: the fields behind the entry.
-        values: as they stand in it, in the order of that field.
-    """
-    if 2**32 - 1 not in values:
-        return values
-    place = 0
-    while place + 4 <= len(extra):
-        kind, length = struct.unpack_from("<HH", extra, place)
-        if kind == 1:
-            longer = iter(struct.unpack_from(f"<{length // 8}Q", extra, place + 4))
-            return tuple(next(longer, value) if value == 2**32 - 1 else value for value in values)
-        place += 4 + length
-    return values
 
 
 MARK = object()

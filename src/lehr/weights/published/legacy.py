@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from lehr.weights.published.archive import Entry
+from lehr.runtime.stored_zip import Entry
 from lehr.weights.published.program import Program
 from lehr.weights.published.stand_in import Refused
 from lehr.weights.published.tensors import Storage, Storages

@@ -16,8 +16,8 @@ import torch
 
 from lehr.errors import InputError
 from lehr.runtime.reading import GIB, MIB, TooLarge, open_file
+from lehr.runtime.stored_zip import DamagedArchive, Entry, list_entries
 from lehr.weights.foreign import describe_foreign
-from lehr.weights.published.archive import Entry, list_entries
 from lehr.weights.published.legacy import follow_legacy
 from lehr.weights.published.program import Program
 from lehr.weights.published.stand_in import Refused
@@ -48,7 +48,7 @@ def read_torch_file(path: Path) -> Any:
     try:
         with open_file(path, MAX_FILE) as file:
             return _content(file)
-    except Refused as error:
+    except (Refused, DamagedArchive) as error:
         raise InputError(f"{path}: {error}") from None
     except _Foreign:
         raise InputError(f"{path}: {describe_foreign(path)}") from None
