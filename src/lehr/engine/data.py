@@ -103,7 +103,8 @@ def start_data(
     older = _older(config, dataset.names, ranks)
     plan_of(config, dataset, len(train_samples))  # before much is decoded
     describe_sampling(train_samples, config.data, dataset.names, say)
-    train_store, train_samples, replayed = _open_both(train_samples, older.train if older else (), config, say, ranks)
+    again = older.train if older and config.data.replay > 0 else ()
+    train_store, train_samples, replayed = _open_both(train_samples, again, config, say, ranks)
     val_store, val_samples, kept = _open_both(val_samples, older.val if older else (), config, say, ranks)
     older = None if older is None else replace(older, train=replayed, val=kept)
     workers, pin = _workers(config, device), device.type == "cuda"

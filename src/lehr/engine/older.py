@@ -34,7 +34,7 @@ class OlderData:
         names: the classes that it shares with the run, as the run names them, in the run's order.
         columns: the run's class that each of them is.
         val: its validation split.
-        train: its training split, where images of it are replayed.
+        train: its training split; empty where it has none.
         notes: what is evaluated and what cannot be, a line each.
     """
 
@@ -84,17 +84,17 @@ def read_older(config: TrainConfig, names: Sequence[str], read: Callable[[str], 
         )
     columns = tuple(sorted(same.values()))
     older = OlderData(source, tuple(names[column] for column in columns), columns, _numbered(val, order))
-    notes = _notes(older, dataset, val, order, config.data.data)
+    train = dataset.splits.get("train") or ()
+    older = replace(older, train=_numbered(train, order), notes=_notes(older, dataset, val, order, config.data.data))
     if config.data.replay == 0:
-        return replace(older, notes=notes)
-    train = require_split(dataset, "train")
-    older = replace(older, train=_numbered(train, order))
+        return older
+    require_split(dataset, "train")
     if not any(len(sample.classes) for sample in older.train):
         raise InputError(
             f"--replay {config.data.replay:g}: no training image of {source} has an object of a class that the run has "
             f"({_listed(older.names)})."
         )
-    return replace(older, notes=(*notes, *_dropped(older, dataset, train, order)))
+    return replace(older, notes=(*older.notes, *_dropped(older, dataset, train, order)))
 
 
 def _read_as_older(read: Callable[[str], Dataset], source: str) -> Dataset:

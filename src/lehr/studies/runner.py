@@ -18,6 +18,7 @@ from lehr.data.difficult import with_difficult
 from lehr.data.faults import describe_faults
 from lehr.data.fingerprint import fingerprint
 from lehr.data.load import load_dataset, require_split
+from lehr.engine.older import OlderData, read_older
 from lehr.errors import InputError, LehrError, Stopped
 from lehr.evaluation.background import is_background
 from lehr.options import LOCAL
@@ -95,7 +96,21 @@ def read_data(config: TrainConfig) -> StudyData:
             "Add images with objects; `lehr data split` deals all images anew."
         )
     run = preview(config, len(train), len(dataset.names), lambda: dataset)
-    return StudyData(run, fingerprint(dataset.names, train, val), faults)
+    older = _read_older(config, dataset.names)
+    splits = [train, val] if older is None else [train, val, older.train, older.val]
+    return StudyData(run, fingerprint(dataset.names, *splits), faults)
+
+
+def _read_older(config: TrainConfig, names: Sequence[str]) -> OlderData | None:
+    """The older data of a study's runs, whose training images a trial may replay; None where there are none.
+
+    Raises:
+        InputError: they cannot be used.
+    """
+    source = config.data.keep_val
+    if source is None:
+        return None
+    return read_older(config, names, lambda name: load_dataset(name, config.run.seed, ("val",)), source)
 
 
 def shared_options(config: TrainConfig) -> dict[str, Any]:
