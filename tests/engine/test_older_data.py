@@ -145,6 +145,12 @@ def test_each_epoch_tells_the_numbers_on_the_older_data_and_trains_as_without(
     assert "9 images of it too, on the classes that it shares with the run: small." in output
 
 
+def test_a_run_that_began_without_older_data_goes_on_without(data: Path, older: Path, tmp_path: Path) -> None:
+    folder = stopped_run(data, tmp_path, "run", 2)
+    with pytest.raises(InputError, match=r"--keep-val .*: the run began without older data, and goes on without"):
+        resume(folder, {"keep_val": str(older)})
+
+
 def test_a_stopped_run_goes_on_with_its_older_data_and_with_no_others(
     data: Path, older: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

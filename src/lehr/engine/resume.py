@@ -317,6 +317,11 @@ def check_same(now: dict[str, Any], checkpoint: Checkpoint) -> list[str]:
             f"{now['images']} now, or other boxes, classes or names. A run goes on with the data it began with: "
             f"restore them, or start a new run from its weights: --weights {path.parent / 'last.safetensors'}"
         )
+    if "older" in now and "older" not in then:
+        raise InputError(
+            f"--keep-val {now['config']['keep_val']}: the run began without older data, and goes on without. Leave it "
+            "out, or start a new run."
+        )
     if now.get("older") != then.get("older"):
         raise InputError(
             f"--keep-val {now['config']['keep_val']}: has changed since {path} was written: other images, boxes or "
