@@ -10,6 +10,7 @@ import torch
 from tests.conftest import MakeYolo
 from tests.engine.runs import run
 from tests.engine.test_start_from_weights import LARGE, setup, weights_of
+from tests.weights.published.test_published_goldens import CHECKPOINTS
 
 from lehr.detector import Detector
 from lehr.engine.setup import Setup
@@ -54,6 +55,16 @@ def test_classes_that_begin_anew_cost_no_more_than_a_fresh_head(model: str, data
         if name.endswith("bias"):  # what a head is that nobody gave biases: classes, and with anchors objectness
             head.state_dict()[name].zero_()
     assert (first_losses(taken) > 3 * fresh).any()  # the bound can be failed
+
+
+@pytest.mark.golden
+@pytest.mark.skipif(not CHECKPOINTS.is_dir(), reason="no checkpoints beside the goldens: set LEHR_GOLDENS")
+@pytest.mark.parametrize("model", FAMILIES)
+def test_so_it_is_with_trained_weights_whose_features_are_large(model: str, data: str, tmp_path: Path) -> None:
+    given = {"model": model, "width": None, "autoanchor": "off"}
+    fresh = first_losses(setup(data, tmp_path / "fresh", **given))
+    taken = first_losses(setup(data, tmp_path / "taken", **given, weights=CHECKPOINTS / f"{model}-bccd.pt"))
+    assert taken.sum() < 3 * fresh.sum() and not torch.equal(taken, fresh)
 
 
 @pytest.mark.parametrize("trained", [False, True])

@@ -15,6 +15,7 @@ from lehr.data.relocation import weights_source
 from lehr.errors import InputError
 from lehr.models.build import build_model, build_without_memory
 from lehr.technique import NoEffect, Run, Section, State, Switch, Technique
+from lehr.weights.metadata import WeightsMetadata
 from lehr.weights.source import open_weights
 from lehr.weights.transfer import Selection, Transfer, select_fitting
 
@@ -70,7 +71,14 @@ def _selected(
     """Select what fits, once for a file as it is now: studies ask hundreds of times."""
     built = build_without_memory(model, names, depth=depth, width=width, anchors=anchors)
     built = built or build_model(model, names, depth=depth, width=width, anchors=anchors)
-    return select_fitting(built, open_weights(weights), reset)
+    return select_fitting(built, *_opened(weights, state), reset)
+
+
+@lru_cache(maxsize=8)
+def _opened(weights: Path, state: tuple[int, ...]) -> tuple[WeightsMetadata, dict[str, tuple[int, ...]]]:
+    """Read what a file says of its model, and the shapes of its tensors; of another trainer's, that takes a second."""
+    source = open_weights(weights)
+    return source.details, source.shapes
 
 
 def _without_effect(run: Run) -> dict[str, NoEffect]:

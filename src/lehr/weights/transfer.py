@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lehr.errors import InputError
 from lehr.models.detection import DetectionModel
-from lehr.weights.class_rows import ClassRows, ClassTransfer, match_class_rows, with_rows
-from lehr.weights.source import WeightsSource, open_weights
+from lehr.weights.class_rows import ClassRows, ClassTransfer, Shapes, match_class_rows, with_rows
+from lehr.weights.metadata import WeightsMetadata
+from lehr.weights.source import open_weights
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +68,7 @@ def take_fitting_weights(model: DetectionModel, path: Path, reset_head: bool = F
         InputError: the file is missing or damaged, or what is to be taken is not finite.
     """
     source, state = open_weights(path), model.state_dict()
-    selection = select_fitting(model, source, reset_head)
+    selection = select_fitting(model, source.details, source.shapes, reset_head)
     pairs = selection.rows.pairs
     given = source.read(selection.whole | pairs.keys())
     for name, tensor in given.items():
@@ -78,18 +79,21 @@ def take_fitting_weights(model: DetectionModel, path: Path, reset_head: bool = F
     taken = {name: given[name] for name in selection.whole}
     taken |= {name: with_rows(state[name], given[name], rows) for name, rows in pairs.items()}
     model.load_state_dict({**state, **taken})
-    return selection.outcome
+    return replace(selection.outcome, notes=source.notes)
 
 
-def select_fitting(model: DetectionModel, source: WeightsSource, reset_head: bool = False) -> Selection:
+def select_fitting(
+    model: DetectionModel, details: WeightsMetadata, shapes: Shapes, reset_head: bool = False
+) -> Selection:
     """Select the tensors of weights that fit into a model, by their names, shapes and classes; none is read.
 
     Args:
         model: the model; its tensors may be without values.
-        source: the weights.
+        details: what the weights say of their model.
+        shapes: the shapes of their tensors, by name.
         reset_head: as in `take_fitting_weights`.
     """
-    details, shapes, state = source.details, source.shapes, model.state_dict()
+    state = model.state_dict()
     rows = match_class_rows(model, shapes, details.names, reset_head)
     fitting = {name for name, shape in shapes.items() if name in state and state[name].shape == shape}
     whole = frozenset(fitting - rows.pairs.keys() - set(rows.anew))
@@ -101,6 +105,5 @@ def select_fitting(model: DetectionModel, source: WeightsSource, reset_head: boo
         any(name.endswith(".anchors") for name in whole),
         details.model + scale,
         rows.classes,
-        source.notes,
     )
     return Selection(whole, rows, outcome)
