@@ -82,6 +82,7 @@ CALLS: dict[str, tuple[bytes, str]] = {
     "a tensor of no type": (_untyped(b"N"), "type that is unknown"),
     "a tensor of a type of text": (_untyped(p.value("float32")), "type that is unknown"),
     "a tensor of a longer type": (_untyped(p.name("torch", "float64")), BEYOND),
+    "truth values without a type": (_untyped(p.name("torch", "bool")), "another type"),
     "a tensor of a quantized type": (_untyped(p.name("torch", "quint8")), "names torch.quint8"),
     "a sparse tensor": (_rebuilt("_rebuild_sparse_tensor", b"N", b"N"), "_rebuild_sparse_tensor"),
     "a quantized tensor": (_rebuilt("_rebuild_qtensor", b"N"), "_rebuild_qtensor"),

@@ -24,7 +24,7 @@ from lehr.weights.published.stand_in import Refused
 from lehr.weights.published.tensors import Storage, Storages
 from lehr.weights.published.unfolded import check_extent
 
-MAX_FILE, MAX_PICKLE = 8 * GIB, 32 * MIB
+MAX_FILE, MAX_PICKLE = 4 * GIB, 32 * MIB
 """Bytes of a checkpoint, and of its pickle; those of the largest published networks have 1 GB and 1 MB."""
 ZIPPED, PICKLED, TAR, TAR_AT = b"PK\x03\x04", b"\x80", b"ustar", 257
 """First bytes of the forms; those of a tar archive come later."""

@@ -155,7 +155,8 @@ def _typed(part: StoragePart, dtype: Any) -> tuple[int, int, torch.dtype]:
     own = part.storage.dtype
     if own is not None and dtype in (None, own):
         return part.start, part.count, own
-    if own is not None or not isinstance(dtype, torch.dtype) or part.storage.length % dtype.itemsize or part.start:
+    typed = isinstance(dtype, torch.dtype) and dtype is not torch.bool  # of which not all bytes are one
+    if own is not None or not typed or part.storage.length % dtype.itemsize or part.start:
         raise Refused("is damaged: a tensor is of another type than its numbers. Copy it again.")
     return 0, part.count // dtype.itemsize, dtype
 
