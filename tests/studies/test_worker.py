@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import types
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -114,6 +115,20 @@ def test_bad_input_and_a_stop_are_no_fault_of_the_trial(worker: Worker, tmp_path
     assert (result.state, result.fault, result.note) == (None, False, "no data")
     worker.stop.asked = True
     assert worker._result(-15, {}, [], 2, tmp_path / "trials" / "0000").state is None
+
+
+@pytest.mark.parametrize("keep", [False, True])
+def test_an_ended_trial_keeps_its_weights_and_its_state_where_that_was_asked_for(
+    keep: bool, worker: Worker, tmp_path: Path
+) -> None:
+    worker.job = replace(worker.job, keep_checkpoints=keep)
+    folder = tmp_path / "trials" / "0000"
+    folder.mkdir(parents=True)
+    state, weights = {"last.ckpt", "previous.ckpt", "start.safetensors"}, {"best.safetensors", "last.safetensors"}
+    for name in state | weights:
+        (folder / name).write_bytes(b"1")
+    worker._tidy(folder)
+    assert {path.name for path in folder.iterdir()} == (state | weights if keep else weights)
 
 
 def places(jobs: int | None, **options: Any) -> list[tuple[str, int]]:
