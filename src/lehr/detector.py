@@ -38,6 +38,7 @@ from lehr.runtime.malloc import tuned_malloc
 from lehr.runtime.process_state import default_modes, preserve_process_state
 from lehr.techniques.single_class import as_one_class
 from lehr.weights.load import load_model, names_weights
+from lehr.weights.source import open_weights
 
 if TYPE_CHECKING:
     from lehr.engine.result import TrainResult
@@ -49,7 +50,7 @@ class Detector:
 
     Args:
         model: a model's name, e.g. "yolov8n", which knows nothing until it is trained; or a .safetensors file that Lehr
-            wrote, e.g. "runs/train/best.safetensors".
+            wrote, e.g. "runs/train/best.safetensors", or a checkpoint of YOLOv5, YOLOv8 or YOLOv3-SPP (.pt).
         device: where the weights of a file are put: auto, cpu, cuda, mps or a CUDA index such as "0".
 
     Raises:
@@ -64,8 +65,9 @@ class Detector:
 
     def __init__(self, model: str | Path = "yolov8n", device: DeviceName = "auto") -> None:
         if not isinstance(model, str | os.PathLike):
-            raise InputError(f"{model!r}: is no model. Give a model's name, e.g. 'yolov8n', or a .safetensors file.")
+            raise InputError(f"{model!r}: is no model. Give a model's name, e.g. 'yolov8n', or a file of weights.")
         self._weights: Path | None = None
+        self._notes: tuple[str, ...] = ()
         self._model: DetectionModel | None = None
         self._callbacks: list[object] = []
         if names_weights(model):
@@ -79,7 +81,7 @@ class Detector:
         """Load a detector from a file of weights, whatever its name.
 
         Args:
-            path: a .safetensors file that Lehr wrote.
+            path: a .safetensors file that Lehr wrote, or a checkpoint of YOLOv5, YOLOv8 or YOLOv3-SPP (.pt).
             device: auto, cpu, cuda, mps or a CUDA index such as "0".
 
         Raises:
@@ -97,6 +99,11 @@ class Detector:
         if self._model is None:
             raise LehrError(f"This {self._name} knows nothing yet: train it, or use Detector.load(weights).")
         return self._model
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was read of a checkpoint of another trainer, a line each; nothing of weights that Lehr wrote."""
+        return self._notes
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -162,6 +169,7 @@ class Detector:
     def _become(self, weights: Path, device: DeviceName) -> None:
         """Take the weights of a file, and with them its model's name."""
         with default_modes():
+            self._notes = open_weights(weights).notes
             self._weights, self._model = weights, load_model(weights, pick_device(device))
         self._name = self._model.variant
 

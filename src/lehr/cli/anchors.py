@@ -37,7 +37,8 @@ def anchors(
     model:
         A model with anchors: yolov5 with n, s, m, l or x, or yolov3-spp.
     weights:
-        Take the anchors of this .safetensors file instead of the model's default ones.
+        Take the anchors of these weights instead of the model's default ones: a .safetensors file, or a .pt of YOLOv5
+        or YOLOv3-SPP.
     imgsz:
         Image size of the training, pixels; rounded up to a multiple of 32.
     anchor_t:

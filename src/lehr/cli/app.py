@@ -42,6 +42,11 @@ app.command(
 app.command(
     "lehr.cli.ablate:ablate", help="Tell which techniques help on your data, and how sure that is, as a shared study."
 )
+app.command(
+    "lehr.cli.import_:import_",
+    name="import",
+    help="Write a checkpoint of YOLOv5, YOLOv8 or YOLOv3-SPP as weights of Lehr's.",
+)
 app.command("lehr.cli.data:app", name="data", help="Check, describe, split and convert data sets.")
 app.command("lehr.cli.doctor:doctor", help="Try what this machine can do, and tell what is missing.")
 

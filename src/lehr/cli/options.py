@@ -9,7 +9,10 @@ from cyclopts import Parameter
 from cyclopts.validators import Number
 
 Weights = Annotated[
-    Path, Parameter(group="Model", help="Weights, a .safetensors file, e.g. runs/train/best.safetensors.")
+    Path,
+    Parameter(
+        group="Model", help="Weights: a .safetensors file, or a checkpoint of YOLOv5, YOLOv8 or YOLOv3-SPP (.pt)."
+    ),
 ]
 ImageSize = Annotated[
     int | None,

@@ -72,6 +72,8 @@ def predict(
         complain(str(group))
     configure_backend(detector.device)
     say = speaker(quiet)
+    for note in detector.notes:
+        say(note)
     report_rounding(imgsz, say)
     folder = make_run_folder(project, name, "predict") if save else None
     taken: set[str] = set()

@@ -58,6 +58,8 @@ def val(
 
     detector = Detector.load(weights, device=device)
     say = speaker(quiet)
+    for note in detector.notes:
+        say(note)
     report_rounding(imgsz, say)
     data, named = data_of_run(weights, data), data
     if data != named:

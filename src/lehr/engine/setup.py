@@ -50,7 +50,7 @@ from lehr.techniques.optimizer import build_optimizer
 from lehr.techniques.plan import TrainingPlan
 from lehr.techniques.replay import Replay, describe_replay
 from lehr.techniques.sync_batch_norm import Membership, convert
-from lehr.weights.load import read_metadata
+from lehr.weights.source import open_weights, release_weights
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,14 +164,13 @@ def prepare(
     """
     checkpoint = resumption.checkpoint if resumption is not None else None
     group = group or Group.alone()
-    weights = weights_source(config)
+    weights, notes = weights_source(config), list(config.notes)
     kept = resumption is not None and checkpoint is None and weights is not None and is_kept(folder, group.ranks)
     if weights is not None and checkpoint is None and not kept:
-        read_metadata(weights)
+        notes += open_weights(weights).notes
     ranks, device = group.ranks, open_device(config.devices, config.run.deterministic)
     if isinstance(config.data.batch, int):
         check_divides(config.batch, ranks.count)
-    notes: list[str] = list(config.notes)
     if config.data.imgsz is not None and config.imgsz != config.data.imgsz:
         notes.append(f"--imgsz {config.data.imgsz} is not a multiple of 32: rounded up to {config.imgsz}.")
     closed = closed_epochs(config, checkpoint)
@@ -196,6 +195,7 @@ def prepare(
     )
     if start.transfer is not None and weights is not None and not kept:
         keep_start(folder, start.model, weights, start.transfer, ranks)
+    release_weights()
     model = start.model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in its stubs
     statistics = Statistics(model)  # before the average, which refers to them
     forward_loss = ForwardLoss(

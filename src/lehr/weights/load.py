@@ -12,7 +12,7 @@ from lehr.models.build import build_model, tensor_shapes
 from lehr.models.detection import DetectionModel
 from lehr.models.family import is_model
 from lehr.weights.foreign import ENDING, PICKLED, STATE
-from lehr.weights.source import damaged_metadata, open_weights
+from lehr.weights.source import damaged_metadata, open_weights, release_weights
 
 
 def read_metadata(path: Path) -> dict[str, str]:
@@ -35,7 +35,7 @@ def load_model(path: Path, device: torch.device | None = None) -> DetectionModel
     """The model of a weights file, in eval mode.
 
     Args:
-        path: a file written by `save_weights`.
+        path: a file written by `save_weights`, or a checkpoint of YOLOv5, YOLOv8 or YOLOv3-SPP.
         device: where to put it; None for the CPU.
 
     Raises:
@@ -66,6 +66,7 @@ def load_model(path: Path, device: torch.device | None = None) -> DetectionModel
         model.load_state_dict(tensors)
     except RuntimeError as error:
         raise InputError(f"{path}: does not fit {details.model}: {error}") from None
+    release_weights()
     return model.to(device or torch.device("cpu")).eval()
 
 

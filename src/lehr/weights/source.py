@@ -15,6 +15,9 @@ from lehr.weights.foreign import describe_foreign, is_pickled
 from lehr.weights.metadata import FORMAT, WeightsMetadata, parse_metadata
 from lehr.weights.tensor_file import DamagedTensors, Header, read_header, read_tensors
 
+_opened: dict[tuple[str, int, int, int, int], WeightsSource] = {}
+"""The checkpoint of another trainer that was opened last, by path and state: a start looks at it several times."""
+
 
 class Tensors(Protocol):
     """Tensors that can be read from somewhere by name."""
@@ -145,14 +148,27 @@ def open_weights(path: Path) -> WeightsSource:
         raise damaged_metadata(path, str(error)) from None
 
 
+def release_weights() -> None:
+    """Forget the checkpoint of another trainer that was opened last, and so give its memory back."""
+    _opened.clear()
+
+
 def _open_published(path: Path) -> WeightsSource:
+    """Open a checkpoint of another trainer; the last one is kept for who opens it again, until `release_weights`."""
     from lehr.weights.published.checkpoint import read_checkpoint  # which few runs need
 
+    status = path.stat()
+    key = (str(path), status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
+    if (kept := _opened.get(key)) is not None:
+        return kept
+    release_weights()
     checkpoint = read_checkpoint(path)
     summary = f"{checkpoint.summary}, read without running anything in it."
     notes = tuple(f"{path}: {line}" for line in (summary, *checkpoint.notes))
     details = parse_metadata(checkpoint.metadata)
-    return WeightsSource(path, checkpoint.metadata, details, HeldTensors(checkpoint.tensors), notes)
+    source = WeightsSource(path, checkpoint.metadata, details, HeldTensors(checkpoint.tensors), notes)
+    _opened[key] = source
+    return source
 
 
 def damaged_metadata(path: Path, what: str) -> InputError:

@@ -7,7 +7,7 @@ metrics.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +64,7 @@ def encode_weights(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -
     return _in_order(save({name: value.detach().cpu().contiguous() for name, value in tensors.items()}, dict(metadata)))
 
 
-def write_weights(encoded: Sequence[bytes | memoryview], path: Path) -> None:
+def write_weights(encoded: Iterable[bytes | memoryview], path: Path) -> None:
     """Write a weights file; it appears whole or not at all.
 
     Args:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +16,9 @@ from lehr.models.build import anchor_head, build_without_memory
 from lehr.models.detection import DetectionModel
 from lehr.models.family import find_family
 from lehr.runtime.plain_text import one_line
+from lehr.runtime.reading import open_file
+from lehr.weights.foreign import describe_foreign, is_pickled
+from lehr.weights.metadata import FORMAT
 from lehr.weights.published.architecture import check_architecture
 from lehr.weights.published.contents import Contents, find_weights
 from lehr.weights.published.conversion import complete, unmerge_batch_norm
@@ -23,6 +28,7 @@ from lehr.weights.published.identify import Identity, identify
 from lehr.weights.published.kinds import unsupported_kind
 from lehr.weights.published.reading import read_torch_file
 from lehr.weights.published.stand_in import Refused
+from lehr.weights.tensor_file import DamagedTensors, read_header
 from lehr.weights.write import describe_model
 
 REMEDY = "Give a detection checkpoint of YOLOv5, YOLOv8 or YOLOv3-SPP."
@@ -72,7 +78,7 @@ def read_checkpoint(
     *,
     names: Sequence[str] | None = None,
     imgsz: int | None = None,
-    details: Mapping[str, Any] | None = None,
+    origin: Mapping[str, str] | None = None,
 ) -> Checkpoint:
     """Read a checkpoint of another trainer; nothing in it runs.
 
@@ -80,16 +86,54 @@ def read_checkpoint(
         path: the file.
         names: the class names, in place of those of the file.
         imgsz: the image size of the model, pixels, in place of that of the file.
-        details: more metadata that JSON can hold.
+        origin: what else the metadata say of where the weights came from.
 
     Raises:
         InputError: it cannot be read, or is of a model that Lehr does not have; with the reason.
     """
     content = read_torch_file(path)
     try:
-        return take_checkpoint(find_weights(content), names=names, imgsz=imgsz, details=details)
+        return take_checkpoint(find_weights(content), names=names, imgsz=imgsz, origin=origin)
     except Refused as error:
         raise InputError(f"{path}: {error}") from None
+
+
+def import_checkpoint(
+    path: Path, *, names: Sequence[str] | None = None, imgsz: int | None = None
+) -> tuple[Checkpoint, str]:
+    """Read a checkpoint of another trainer to be written as weights, which say what file they came from.
+
+    Args:
+        path: the file.
+        names: the class names, in place of those of the file.
+        imgsz: the image size of the model, pixels, in place of that of the file.
+
+    Returns:
+        The checkpoint, and the file's SHA-256.
+
+    Raises:
+        InputError: as `read_checkpoint`; or it is one of Lehr's own files.
+    """
+    if not is_pickled(path):
+        with contextlib.suppress(DamagedTensors, OSError):
+            if read_header(path).metadata.get("format") == FORMAT:
+                raise InputError(f"{path}: is a weights file of Lehr's already, and can be used as it is.")
+        raise InputError(f"{path}: {describe_foreign(path)}")
+    digest = _sha256(path)
+    return read_checkpoint(path, names=names, imgsz=imgsz, origin={"file": path.name, "sha256": digest}), digest
+
+
+def _sha256(path: Path) -> str:
+    """The SHA-256 of a file.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    try:
+        with open_file(path) as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}).") from None
 
 
 def take_checkpoint(
@@ -97,7 +141,7 @@ def take_checkpoint(
     *,
     names: Sequence[str] | None = None,
     imgsz: int | None = None,
-    details: Mapping[str, Any] | None = None,
+    origin: Mapping[str, str] | None = None,
 ) -> Checkpoint:
     """Take the weights of a checkpoint as those of a model of Lehr's, which predicts once with them.
 
@@ -105,7 +149,7 @@ def take_checkpoint(
         contents: what the file holds.
         names: the class names, in place of those of the file.
         imgsz: the image size of the model, pixels, in place of that of the file.
-        details: more metadata that JSON can hold.
+        origin: what else the metadata say of where the weights came from.
 
     Raises:
         Refused: Lehr has no such model, or the weights are damaged.
@@ -135,7 +179,7 @@ def take_checkpoint(
         contents.averaged,
         taken,
         tuple(one_line(str(name))[:100] for name in contents.entries),
-        describe_model(model, {**_described(facts, contents), **(details or {})}),
+        describe_model(model, _described(facts, contents, origin or {})),
         tuple(_notes(contents, facts, found is None, imgsz is None and facts.imgsz is None, merged)),
     )
 
@@ -162,9 +206,10 @@ def _skeleton(identity: Identity, names: tuple[str, ...], imgsz: int) -> Detecti
     return model
 
 
-def _described(facts: Facts, contents: Contents) -> dict[str, Any]:
+def _described(facts: Facts, contents: Contents, origin: Mapping[str, str]) -> dict[str, Any]:
     """What a weights file keeps of a checkpoint."""
-    details: dict[str, Any] = {"source": {"trainer": facts.trainer, "ema": contents.averaged, **facts.texts}}
+    source = {**origin, "trainer": facts.trainer, "ema": contents.averaged, **facts.texts}
+    details: dict[str, Any] = {"source": source}
     if facts.epoch is not None:
         details["epoch"] = facts.epoch
     return details | ({"metrics": dict(facts.metrics)} if facts.metrics else {})

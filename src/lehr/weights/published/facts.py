@@ -5,14 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
+from lehr.errors import InputError
 from lehr.models.build import MAX_NAME
 from lehr.models.scale import STRIDE, Scale, rounded_size
 from lehr.options.data import MAX_IMGSZ
 from lehr.runtime.plain_text import one_line
 from lehr.weights.published.contents import Contents
 from lehr.weights.published.stand_in import Refused, StandIn
+from lehr.yaml_files import read_mapping
 
 DEFAULT_SIZE = 640
 """Image size of the published trainers where a file does not say it, pixels."""
@@ -86,6 +89,23 @@ def check_names(names: tuple[str, ...] | None, classes: int) -> None:
     """
     if names is not None and len(names) != classes:
         raise Refused(f"names {len(names)} classes, but its head has {classes}. Give a checkpoint that is whole.")
+
+
+def given_names(text: str) -> tuple[str, ...]:
+    """Class names as they are given: a data YAML, or names with commas between.
+
+    Raises:
+        InputError: the YAML cannot be read or has none, or a name is empty.
+    """
+    if Path(text).suffix.lower() in (".yaml", ".yml"):
+        names = _names(read_mapping(Path(text)).get("names"))
+        if names is None:
+            raise InputError(f"--names {text}: has no list of class names under 'names'.")
+        return names
+    names = tuple(name.strip() for name in text.split(","))
+    if not all(names):
+        raise InputError(f"--names {text}: has an empty name. Give names with commas between, or a data YAML.")
+    return names
 
 
 def _names(value: object) -> tuple[str, ...] | None:
