@@ -1,12 +1,14 @@
 """Fine-tuning against training from random weights, and the rates, warmups and layers that suit a trained start.
 
     python benchmarks/fine_tuning.py --okra OKRA/data.yaml --bccd BCCD --yolov8n W8 --yolov5n W5 --out FOLDER
-        [--only REGEX] [--seeds 0 1 2] [--epochs 24] [--imgsz 192] [--write docs/fine-tuning.md] [--through COMMAND]
+        [--only REGEX] [--seeds 0 1 2] [--epochs 24] [--imgsz 192] [--write docs/fine-tuning.md]
 
-W8 and W5 are weights trained on BCCD (blood cells). The targets are okra, whose twelve classes the weights have never seen, and BCCD
-without its platelets, whose two classes they know. Each run is `lehr train` and appends one line of JSON to
-`FOLDER/runs.jsonl`; what is there is not trained again, so the program can be ended and started at any time. `--only`
-takes the runs whose name, such as `okra/yolov8n/freeze 10`, it is found in; `--only ^$` trains nothing and writes the tables.
+W8 and W5 are weights that were trained on BCCD (blood cells). They start a model for okra, whose twelve classes they do
+not know, and one for BCCD without its platelets, whose two classes they know. Each run is `lehr train`, for the epochs
+asked for from random weights and a quarter of them from the weights, and appends a line of JSON to `FOLDER/runs.jsonl`;
+a run that is there is not trained again, so the program can be ended and started at any time. `--only` takes the runs
+whose name, such as `okra/yolov8n/freeze 10`, it is found in; `--list` prints the names; `--only ^$` trains nothing.
+`--write` puts the tables of all recorded runs into a document, between the markers of each table.
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from lehr.checkpoint.results_csv import RESULTS
 from lehr.data.load import load_dataset
 from lehr.search.fitness import DEFAULT, parse_fitness, read_epochs
 from lehr.techniques.auto import default_rate
@@ -34,34 +37,42 @@ LEFT_OUT = "Platelets"
 SHARE = 4
 """Times as many epochs from random weights as from trained ones."""
 BATCH = 16
+PAIRS = (("okra", "yolov8n"), ("cells", "yolov8n"), ("okra", "yolov5n"), ("cells", "yolov5n"))
+"""Data and model; the weights are those of the model."""
 CLASSES = {"okra": 12, "cells": 2}
-LAUNCH = (
-    "from lehr.techniques import warmup; warmup.MIN_STEPS = 1; from lehr.cli.app import main; main()"
-)
+LAUNCH = "from lehr.techniques import warmup; warmup.MIN_STEPS = 1; from lehr.cli.app import main; main()"
 """`lehr` with warmups as short as they are asked for, and not of 100 steps at least."""
-MULTIPLES = (3, 1, 0.3, 0.1, 0.03)
+MULTIPLES = (10, 6, 3, 1, 0.3, 0.1, 0.03)
 WARMUPS = {"2 epochs": ("--warmup-epochs", "2"), "1 epoch": ("--warmup-epochs", "1"), "none": ("--warmup", "none")}
+DEFAULTS = {"okra": (1.0, "2 epochs"), "cells": (0.3, "1 epoch")}
+"""Rate and warmup of `lehr train --weights` in runs as short: the classes of okra are new, those of the cells known."""
+SCRATCH, QUARTER = "random weights", "random weights, a quarter"
+TABLES = ("quarter", "rates", "freezing", "others")
+"""Tables of the document."""
+Record = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """A row of the tables.
+    """A setting that is trained on data, once for each seed.
 
     Attributes:
         target: the data, a name of `CLASSES`.
         model: the model, which is also the name of the weights.
-        setting: the row's name.
+        setting: its name in the tables.
+        table: the table that it belongs to.
         options: of `lehr train`.
         trained: whether it starts from the weights.
-        long: whether it takes all the epochs.
+        epochs: share of the epochs that were asked for, 1 / epochs.
     """
 
     target: str
     model: str
     setting: str
+    table: str
     options: tuple[str, ...] = ()
     trained: bool = True
-    long: bool = False
+    epochs: int = SHARE
 
     @property
     def name(self) -> str:
@@ -69,25 +80,27 @@ class Cell:
         return f"{self.target}/{self.model}/{self.setting}"
 
 
+def rate(target: str, multiple: float, warmup: str) -> tuple[str, ...]:
+    """The options of a rate, as a multiple of that of a random start, with a warmup."""
+    return ("--lr0", f"{default_rate('AdamW', CLASSES[target]) * multiple:g}", *WARMUPS[warmup])
+
+
 def cells() -> Iterator[Cell]:
-    """All rows of the tables."""
-    for target, model in (("okra", "yolov8n"), ("cells", "yolov8n"), ("okra", "yolov5n")):
-        yield Cell(target, model, "random weights", trained=False, long=True)
-        yield Cell(target, model, "random weights, a quarter", trained=False)
-        yield Cell(target, model, "defaults")
-        yield Cell(target, model, "defaults, all epochs", long=True)
-        yield Cell(target, model, "freeze 10", ("--freeze", "10"))
+    """All settings."""
+    for target, model in PAIRS:
+        usual = rate(target, *DEFAULTS[target])
+        yield Cell(target, model, SCRATCH, "quarter", trained=False, epochs=1)
+        yield Cell(target, model, QUARTER, "quarter", trained=False)
         for multiple in MULTIPLES:
-            rate = ("--lr0", f"{default_rate('AdamW', CLASSES[target]) * multiple:g}")
-            for warmup, options in WARMUPS.items():
-                yield Cell(target, model, f"AdamW x{multiple:g}, warmup {warmup}", (*rate, *options))
-            yield Cell(target, model, f"all epochs, AdamW x{multiple:g}", (*rate, "--warmup-epochs", "1"), long=True)
-            backbone = (*rate, "--warmup-epochs", "1", "--backbone-lr-mult", "0.1")
-            yield Cell(target, model, f"backbone x0.1, AdamW x{multiple:g}", backbone)
-            for bias in ("0.1", "0"):
-                sgd = ("--optimizer", "SGD", "--nominal-batch", str(BATCH), "--lr0", f"{0.01 * multiple:g}")
-                more = ("--warmup-epochs", "1", "--warmup-bias-lr", bias)
-                yield Cell(target, model, f"SGD x{multiple:g}, biases from {bias}", (*sgd, *more))
+            for warmup in WARMUPS:
+                setting = f"rate x{multiple:g}, warmup {warmup}"
+                yield Cell(target, model, setting, "rates", rate(target, multiple, warmup))
+        yield Cell(target, model, "freeze 10", "freezing", (*usual, "--freeze", "10"))
+        yield Cell(target, model, "no mosaic", "others", (*usual, "--mosaic", "0"))
+        yield Cell(target, model, "batch 4", "others", (*usual, "--batch", "4"))
+        yield Cell(target, model, "class-frequency bias", "others", (*usual, "--frequency-bias"))
+        tenfold = rate(target, 10, "1 epoch")
+        yield Cell(target, model, "rate x10, backbone x1", "others", (*tenfold, "--backbone-lr-mult", "0.1"))
 
 
 def without_class(source: str, name: str, folder: Path) -> Path:
@@ -104,7 +117,8 @@ def without_class(source: str, name: str, folder: Path) -> Path:
             rows = []
             for (x1, y1, x2, y2), label in zip(sample.boxes.tolist(), sample.classes.tolist(), strict=True):
                 if label in index:
-                    shares = [value / side for value, side in zip(((x1 + x2) / 2, (y1 + y2) / 2, x2 - x1, y2 - y1), size, strict=True)]
+                    place = ((x1 + x2) / 2, (y1 + y2) / 2, x2 - x1, y2 - y1)
+                    shares = [value / side for value, side in zip(place, size, strict=True)]
                     rows.append(f"{index[label]} " + " ".join(f"{share:.6f}" for share in shares) + "\n")
             (folder / "labels" / split / f"{sample.path.stem}.txt").write_text("".join(rows), encoding="utf-8")
     names = "".join(f"  {number}: {each}\n" for number, each in enumerate(kept))
@@ -113,82 +127,131 @@ def without_class(source: str, name: str, folder: Path) -> Path:
     return folder / "data.yaml"
 
 
-def train(cell: Cell, seed: int, data: Path, given: argparse.Namespace) -> dict[str, Any]:
+def train(cell: Cell, seed: int, data: Path, given: argparse.Namespace) -> Record:
     """Train a run, and return its record."""
     project, run = given.out / "runs", f"{re.sub('[^a-z0-9.]+', '-', cell.name.lower())}-{seed}"
     shutil.rmtree(project / run, ignore_errors=True)
-    epochs = given.epochs if cell.long else given.epochs // SHARE
-    command = [*given.through.split(), sys.executable, "-c", LAUNCH, "train", "--data", str(data), "--model", cell.model]
-    command += ["--imgsz", str(given.imgsz), "--epochs", str(epochs), "--batch", str(BATCH), "--workers", "0"]
+    command = [sys.executable, "-c", LAUNCH, "train", "--data", str(data), "--model", cell.model]
+    command += ["--imgsz", str(given.imgsz), "--epochs", str(given.epochs // cell.epochs), "--workers", "0"]
     command += ["--seed", str(seed), "--project", str(project), "--name", run, *cell.options]
-    if cell.trained:
-        command += ["--weights", str(getattr(given, cell.model))]
+    command += [] if "--batch" in cell.options else ["--batch", str(BATCH)]
+    command += ["--weights", str(getattr(given, cell.model))] if cell.trained else []
     with (given.out / f"{run}.txt").open("w", encoding="utf-8") as log:
         process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
         _, status, usage = os.wait4(process.pid, 0)
     if status:
         raise SystemExit(f"{run} failed; see {log.name}")
+    names = {"target": cell.target, "model": cell.model, "setting": cell.setting, "seed": seed}
     return {
-        "target": cell.target,
-        "model": cell.model,
-        "setting": cell.setting,
-        "seed": seed,
-        "epochs": epochs,
+        **names,
+        **numbers(project / run / RESULTS),
         "imgsz": given.imgsz,
-        **numbers(project / run / "results.csv"),
         "peak_mib": round(usage.ru_maxrss / 1024),
     }
 
 
-def numbers(results: Path) -> dict[str, Any]:
-    """The figures of a run: mAP50-95 of the best epoch that was trained, of the last one, and images a second."""
-    fitness = parse_fitness(DEFAULT)
+def numbers(results: Path) -> Record:
+    """The figures of a run: of its best epoch, of the last one, of all of them, and images a second."""
+    fitness, epochs = parse_fitness(DEFAULT), read_epochs(results)
     with results.open(encoding="utf-8") as file:
-        rows = [row for row in csv.DictReader(file)]
-    epochs = read_epochs(results)
-    pairs = [(row, epoch) for row, epoch in zip(rows, epochs, strict=True) if int(row["epoch"]) > 0]
-    best = max(pairs, key=lambda pair: fitness(pair[1].metrics))[0]
+        rows = list(csv.DictReader(file))
+    trained = [(row, epoch) for row, epoch in zip(rows, epochs, strict=True) if int(row["epoch"]) > 0]
+    best = max(trained, key=lambda pair: fitness(pair[1].metrics))[0]
+    course = [float(row["val/map"]) for row, _ in trained]
     return {
+        "epochs": len(course),
         "map": float(best["val/map"]),
-        "map50": float(best["val/map50"]),
         "best_epoch": int(best["epoch"]),
-        "last": float(pairs[-1][0]["val/map"]),
-        "course": [float(row["val/map"]) for row, _ in pairs],
-        "images_per_second": statistics.median(epoch.images_per_second for _, epoch in pairs[1:] or pairs),
+        "last": course[-1],
+        "course": course,
+        "images_per_second": statistics.median(epoch.images_per_second for _, epoch in trained[1:] or trained),
     }
 
 
-def main() -> None:
-    """Train what is not trained yet, and write the tables."""
+def of_setting(records: Sequence[Record], cell: Cell) -> list[Record]:
+    """The recorded runs of a setting, by seed."""
+    found = [each for each in records if all(each[key] == getattr(cell, key) for key in ("target", "model", "setting"))]
+    return sorted(found, key=lambda each: int(each["seed"]))
+
+
+def spread(values: Sequence[float]) -> str:
+    """Mean, least and largest of some values; a single one as it is."""
+    mean = f"{statistics.mean(values):.3f}"
+    return mean if len(values) == 1 else f"{mean} ({min(values):.3f} to {max(values):.3f})"
+
+
+def table_of(name: str, records: Sequence[Record]) -> str:
+    """A table of the recorded runs, in Markdown."""
+    lines = ["| data | start | setting | epochs | seeds | mAP50-95, best epoch | last epoch | peak memory, MiB |"]
+    lines.append("|---|---|---|---|---|---|---|---|")
+    for cell in cells():
+        default = cell.table == "rates" and cell.setting == "rate x{:g}, warmup {}".format(*DEFAULTS[cell.target])
+        runs = of_setting(records, cell)
+        if runs and (cell.table == name or (default and name != "rates")):
+            setting = f"{cell.setting} (default)" if default else cell.setting
+            start = f"{cell.model}-bccd" if cell.trained else "random"
+            peaks = [each["peak_mib"] for each in runs if each.get("peak_mib")]
+            figures = [spread([each["map"] for each in runs]), spread([each["last"] for each in runs])]
+            memory = f"{statistics.mean(peaks):,.0f}" if peaks else ""
+            row = (cell.target, start, setting, str(runs[0]["epochs"]), str(len(runs)), *figures, memory)
+            lines.append(f"| {' | '.join(row)} |")
+    return "\n".join(lines)
+
+
+def write_tables(document: Path, records: Sequence[Record]) -> None:
+    """Write the tables into a document, each between its markers."""
+    text = document.read_text(encoding="utf-8")
+    for name in TABLES:
+        begin, end = f"<!-- {name}: written by benchmarks/fine_tuning.py -->\n", f"\n<!-- end of {name} -->"
+        before, _, rest = text.partition(begin)
+        _, found, after = rest.partition(end)
+        if not found:
+            raise SystemExit(f"{document}: lacks the markers of the table '{name}'.")
+        text = f"{before}{begin}{table_of(name, records)}{end}{after}"
+    document.write_text(text, encoding="utf-8")
+
+
+def read_records(path: Path) -> list[Record]:
+    """The runs that are recorded."""
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
+
+
+def arguments() -> argparse.Namespace:
+    """What was asked for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     for name in ("okra", "bccd", "yolov8n", "yolov5n"):
-        parser.add_argument(f"--{name}", required=True)
+        parser.add_argument(f"--{name}", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True, help="folder of the runs and their records")
     parser.add_argument("--only", default="", help="regular expression that is found in the names of the runs")
     parser.add_argument("--seeds", type=int, nargs="*", default=[0, 1, 2])
     parser.add_argument("--epochs", type=int, default=24, help="epochs from random weights")
     parser.add_argument("--imgsz", type=int, default=192)
-    parser.add_argument("--through", default="", help="command that each training is run by, such as taskset -c 0")
     parser.add_argument("--list", action="store_true", help="list the runs and train nothing")
-    given = parser.parse_args()
+    parser.add_argument("--write", type=Path, help="document to write the tables into")
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Train what is not trained yet, and write the tables."""
+    given = arguments()
     chosen = [cell for cell in cells() if re.search(given.only, cell.name)]
     if given.list:
         print(*(cell.name for cell in chosen), sep="\n")
         return
     records = given.out / "runs.jsonl"
     given.out.mkdir(parents=True, exist_ok=True)
-    data = {"okra": Path(given.okra), "cells": given.out / "cells" / "data.yaml"}
-    if not data["cells"].exists():
-        without_class(given.bccd, LEFT_OUT, data["cells"].parent)
+    data = {"okra": given.okra, "cells": given.out / "cells" / "data.yaml"}
+    if chosen and not data["cells"].exists():
+        without_class(str(given.bccd), LEFT_OUT, data["cells"].parent)
     for seed in given.seeds:
         for cell in chosen:
-            lines = records.read_text(encoding="utf-8").splitlines() if records.exists() else []
-            done = {(r["target"], r["model"], r["setting"], r["seed"]) for r in map(json.loads, lines)}
-            if (cell.target, cell.model, cell.setting, seed) not in done:
+            if seed not in {each["seed"] for each in of_setting(read_records(records), cell)}:
                 record = train(cell, seed, data[cell.target], given)
                 with records.open("a", encoding="utf-8") as file:
                     file.write(json.dumps(record) + "\n")
-                print(cell.name, seed, record["map"], record["last"], flush=True)
+                print(f"{cell.name}, seed {seed}: {record['map']:.3f}", flush=True)
+    if given.write:
+        write_tables(given.write, read_records(records))
 
 
 if __name__ == "__main__":

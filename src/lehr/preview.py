@@ -60,7 +60,8 @@ def preview(
         config: its options.
         images: images of the training split; None to count those of the data set, whose labels are read.
         classes: number of classes; None for those of the data set.
-        read: gives the data set; None to read it, unless both counts are given: then it is not looked at.
+        read: gives the data set; None to read it, unless both counts are given: then it is not looked at, and weights
+            that the run starts from are taken to know its classes.
 
     Raises:
         InputError: the data set cannot be read, or the warmup is longer than the run.
@@ -69,11 +70,13 @@ def preview(
         read = read or cache(lambda: _loaded(config))
         found = _count(config, read)
         images, classes = images or found[0], classes or found[1]
-    trained = False
+    trained = fresh = False
     if config.model.weights is not None:  # whose reading takes torch
-        from lehr.techniques.pretrained_start import starts_trained
+        from lehr.techniques.pretrained_start import has_fresh_classes, starts_trained
 
+        dataset = None if read is None else read()
         trained = starts_trained(config, classes)
+        fresh = dataset is not None and has_fresh_classes(config, dataset.names)
     plan = plan_training(
         config.schedule,
         epochs=config.epochs,
@@ -82,6 +85,7 @@ def preview(
         classes=classes,
         trained=trained,
         replay=config.data.replay,
+        fresh=fresh,
     )
     return Preview(config, images, classes, plan, read or _unread)
 

@@ -197,13 +197,34 @@ def test_rates_know_whether_the_start_is_trained(model: str, trained: bool, data
     rate = TRAINED_LR0_MULT if trained else 1.0
     assert made.plan.optimizer.lr0 == pytest.approx(rate * random.plan.optimizer.lr0)
     assert made.plan.warmup == (made.plan.batches if trained else random.plan.warmup) < made.plan.steps / 3 + 1
-    assert any("The start is trained" in note for note in made.notes) is trained
-    assert not any("The start is trained" in note for note in random.notes)
+    assert any("The start is trained and knows all classes" in note for note in made.notes) is trained
+    assert not any("The start is trained and knows all classes" in note for note in random.notes)
     before = preview(made.config).plan
     assert [before.at(step) for step in range(before.steps)] == [made.plan.at(step) for step in range(made.plan.steps)]
     assert (before.optimizer, before.warmup, before.ema_tau, before.notes) == (
         *(made.plan.optimizer, made.plan.warmup, made.plan.ema_tau, made.plan.notes),
     )
+
+
+@pytest.mark.parametrize("names", [("cat", "dog"), ("small", "dog")], ids=["none in common", "one in common"])
+def test_classes_that_begin_anew_have_the_rates_of_a_random_start(
+    names: tuple[str, ...], data: str, tmp_path: Path
+) -> None:
+    weights = weights_of(tmp_path, names=names)
+    random, made = (
+        setup(data, tmp_path / name, weights=start, epochs=30) for name, start in (("random", None), ("weights", weights))
+    )
+    assert (made.plan.optimizer, made.plan.warmup) == (random.plan.optimizer, random.plan.warmup)
+    assert not any("knows all classes" in note for note in made.notes)
+    before = preview(made.config).plan
+    assert [before.at(step) for step in range(before.steps)] == [made.plan.at(step) for step in range(made.plan.steps)]
+
+
+@pytest.mark.parametrize("names", [NAMES, ("cat", "dog")], ids=["same classes", "other classes"])
+def test_biases_of_a_trained_start_never_jump(names: tuple[str, ...], data: str, tmp_path: Path) -> None:
+    made = setup(data, tmp_path, weights=weights_of(tmp_path, names=names), epochs=30, optimizer="SGD")
+    rates = [made.plan.at(step) for step in range(made.plan.steps)]
+    assert all(rate.lr_biases == rate.lr_weights for rate in rates)
 
 
 def test_frequency_biases_hold_for_the_classes_that_weights_do_not_have(data: str, tmp_path: Path) -> None:

@@ -33,7 +33,7 @@ from lehr.techniques.ema_decay import ema_decay
 from lehr.techniques.layer_rates import backbone_parameters
 from lehr.techniques.optimizer import build_optimizer
 from lehr.techniques.plan import plan_training
-from lehr.techniques.pretrained_start import starts_trained
+from lehr.techniques.pretrained_start import has_fresh_classes, starts_trained
 from lehr.techniques.single_class import as_one_class
 
 Objects = tuple[tuple[int, ...], ...]
@@ -152,15 +152,19 @@ def _plain(value: Any) -> Any:
 def _course(config: TrainConfig, data: Dataset) -> Any:
     options, count = config.schedule, len(data.splits["train"])
     classes = len(data.names)
-    trained = starts_trained(config, classes)
     plan = plan_training(
         options,
         epochs=config.epochs,
         images=count,
         batch=config.batch,
         classes=classes,
+<<<<<<< HEAD
         trained=trained,
         replay=config.data.replay,
+=======
+        trained=starts_trained(config, classes),
+        fresh=has_fresh_classes(config, data.names),
+>>>>>>> 999a683 (Take small rates only from a start that knows all classes)
     )
     rates = [plan.at(step) for step in range(plan.steps)]
     rounded = [(*(round(each, 12) for each in (*rate.lr, rate.momentum)), rate.accumulate) for rate in rates]

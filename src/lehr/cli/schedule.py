@@ -54,7 +54,7 @@ def schedule(
     given = f"{schedule_name(settings.schedule)} schedule, {settings.schedule.warmup} warmup"
     plans = {given if compare else settings.model.model: first.plan}
     for text in compare or ():
-        plans[text] = preview(_changed(settings, text), first.images, first.classes).plan
+        plans[text] = preview(_changed(settings, text), first.images, first.classes, first.read).plan
     for note in settings.notes:
         say(note)
     for number, (name, plan) in enumerate(plans.items()):

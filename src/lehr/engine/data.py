@@ -181,7 +181,9 @@ def notes_on_own_transforms(config: TrainConfig, device: torch.device) -> list[s
     return notes
 
 
-def plan_of(config: TrainConfig, dataset: Dataset, images: int, trained: bool = False) -> TrainingPlan:
+def plan_of(
+    config: TrainConfig, dataset: Dataset, images: int, trained: bool = False, fresh: bool = False
+) -> TrainingPlan:
     """The course of a run on a count of training images.
 
     Args:
@@ -189,6 +191,7 @@ def plan_of(config: TrainConfig, dataset: Dataset, images: int, trained: bool = 
         dataset: its data.
         images: those of the training split.
         trained: it starts from trained weights.
+        fresh: some of its classes are not among theirs.
 
     Raises:
         InputError: the warmup is longer than the run.
@@ -201,6 +204,7 @@ def plan_of(config: TrainConfig, dataset: Dataset, images: int, trained: bool = 
         classes=len(dataset.names),
         trained=trained,
         replay=config.data.replay,
+        fresh=fresh,
     )
 
 

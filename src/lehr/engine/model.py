@@ -46,6 +46,11 @@ class Start:
         """True where at least half of the tensors came from weights."""
         return self.transfer is not None and self.transfer.is_most
 
+    @property
+    def has_fresh(self) -> bool:
+        """True where some of the classes begin anew beside weights."""
+        return self.transfer is not None and self.transfer.has_fresh
+
 
 def start_model(
     config: TrainConfig,

@@ -2,8 +2,8 @@
 
 The published rule counts iterations of 64 images, `ceil(images / max(batch, 64)) * epochs`: above 10,000 it takes SGD,
 else AdamW. Lehr's own addition is for short runs: accumulating to 64 images would leave a run on few images a handful
-of optimizer steps, so the nominal batch is halved until there are enough. Where the start is trained, the rate is a
-part of that, and no biases start above it. A value that was given always wins.
+of optimizer steps, so the nominal batch is halved until there are enough. Where the start is trained and knows all
+classes, the rate is a part of that; where it is trained, no biases start above it. A value that was given always wins.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ NOMINAL_BATCH = 64
 MIN_UPDATES = 1_000
 """Optimizer steps that `auto` tries to give a run."""
 TRAINED_LR0_MULT = 0.3
-"""Multiple of its rate that `auto` takes where the run starts from trained weights."""
+"""Multiple of its rate that `auto` takes where the run starts from trained weights that know all its classes."""
 ADAM_FAMILY = ("Adam", "AdamW", "NAdam", "RAdam")
 
 
@@ -56,12 +56,14 @@ def choose_optimizer(
     warmup_bias_lr: float | None = None,
     nominal_batch: int | None = None,
     trained: bool = False,
+    fresh: bool = False,
 ) -> OptimizerChoice:
     """Resolve `auto`, and fill in the values that were not given.
 
     `auto` takes SGD (0.01, momentum 0.9) above 10,000 `published_iterations`, else AdamW with rate
     `0.002 * 5 / (4 + classes)`. The Adam family's steps do not grow with the gradient, so its biases start at rate 0
-    instead of SGD's 0.1. From trained weights `auto` takes 0.3 times its rate, and no biases start above the others.
+    instead of SGD's 0.1. From trained weights that know all classes `auto` takes 0.3 times its rate; from any trained ones
+    no biases start above the others.
 
     Args:
         name: auto, or an optimizer.
@@ -75,10 +77,11 @@ def choose_optimizer(
         warmup_bias_lr: rate asked for, or None.
         nominal_batch: images an optimizer step asked for, or None.
         trained: the run starts from trained weights.
+        fresh: some of its classes are not among theirs, and have all to learn.
     """
     default_momentum, default_nominal, default_mult = 0.937, NOMINAL_BATCH, 1.0
     if name == "auto":
-        default_mult = TRAINED_LR0_MULT if trained else 1.0
+        default_mult = TRAINED_LR0_MULT if trained and not fresh else 1.0
         default_momentum, default_nominal = 0.9, nominal_batch_for(-(-images // batch) * epochs, batch)
         name = "SGD" if published_iterations(images, batch, epochs) > SGD_ITERATIONS else "AdamW"
     default_lr0 = default_rate(name, classes) * (default_mult if lr0_mult is None else lr0_mult)
@@ -161,8 +164,8 @@ def _state(run: Run) -> State:
         iterations = published_iterations(run.images, run.plan.batch, run.plan.epochs)
         bound = f"{'above' if iterations > SGD_ITERATIONS else 'not above'} {SGD_ITERATIONS:,}"
         why = f"chosen for {iterations:,} iterations of {max(run.plan.batch, NOMINAL_BATCH)} images, {bound}"
-        if run.plan.trained and run.config.schedule.lr0 is None and run.config.schedule.lr0_mult is None:
-            why += f", and {TRAINED_LR0_MULT:g} times its rate since it starts from trained weights"
+        if run.plan.knows_classes and run.config.schedule.lr0 is None and run.config.schedule.lr0_mult is None:
+            why += f", and {TRAINED_LR0_MULT:g} times its rate since it starts from trained weights with all its classes"
     values = f"lr0 {choice.lr0:g}, momentum {choice.momentum:g}, weight decay {run.plan.weight_decay:g}"
     return State(True, f"{choice.name}, {values}; {why}")
 

@@ -27,7 +27,7 @@ from lehr.techniques.warmup import (
 WARMUP_EPOCHS = 3.0
 """Epochs of a warmup whose length was not given, of at least `warmup.MIN_STEPS` steps."""
 TRAINED_WARMUP_EPOCHS = 1.0
-"""The same where the run starts from trained weights, of however few steps."""
+"""The same where the run starts from trained weights that know all its classes, of however few steps."""
 LONGEST_WARMUP = 1 / 3
 """Share of the run that a warmup takes at most when its length was not given."""
 
@@ -78,7 +78,7 @@ class TrainingPlan:
         warmup: steps that the warmup lasts.
         schedule: multiple of lr0 at an epoch.
         ema_tau: updates over which the decay of the average of the weights rises.
-        trained: whether the run starts from trained weights.
+        knows_classes: whether the run starts from trained weights that know all its classes.
     """
 
     options: ScheduleOptions
@@ -89,7 +89,7 @@ class TrainingPlan:
     warmup: int
     schedule: Schedule
     ema_tau: float = PUBLISHED_TAU
-    trained: bool = False
+    knows_classes: bool = False
 
     @property
     def steps(self) -> int:
@@ -126,8 +126,8 @@ class TrainingPlan:
             unset.append(f"{TRAINED_LR0_MULT:g} times the rate of a random start (--lr0-mult)")
         if self.options.warmup not in ("none", "first-epoch") and self.options.warmup_epochs is None:
             unset.append(f"a warmup of {self.warmup} steps (--warmup-epochs)")
-        if self.trained and unset:
-            lines.append(f"The start is trained, so it has {' and '.join(unset)}.")
+        if self.knows_classes and unset:
+            lines.append(f"The start is trained and knows all classes, so the run has {' and '.join(unset)}.")
         if self.updates == 0:
             step, nominal = f"{self.accumulate} batches", self.optimizer.nominal_batch
             lines.append(
@@ -191,7 +191,11 @@ def plan_training(
     batch: int,
     classes: int,
     trained: bool = False,
+<<<<<<< HEAD
     replay: float = 0.0,
+=======
+    fresh: bool = False,
+>>>>>>> 999a683 (Take small rates only from a start that knows all classes)
 ) -> TrainingPlan:
     """The course of a run on a data set.
 
@@ -202,7 +206,11 @@ def plan_training(
         batch: images a batch, as asked for.
         classes: number of classes.
         trained: the run starts from trained weights.
+<<<<<<< HEAD
         replay: share of each batch that are images of an older data set.
+=======
+        fresh: some of its classes are not among theirs.
+>>>>>>> 999a683 (Take small rates only from a start that knows all classes)
 
     Raises:
         InputError: the warmup is longer than the run, or a batch has no room for an older image.
@@ -222,13 +230,15 @@ def plan_training(
         warmup_bias_lr=options.warmup_bias_lr,
         nominal_batch=options.nominal_batch,
         trained=trained,
+        fresh=fresh,
     )
-    warmup, schedule = _warmup(options, batches, epochs, trained), build_schedule(options, epochs)
-    plan = TrainingPlan(options, choice, epochs, batches, batch, warmup, schedule, trained=trained)
+    known = trained and not fresh
+    warmup, schedule = _warmup(options, batches, epochs, known), build_schedule(options, epochs)
+    plan = TrainingPlan(options, choice, epochs, batches, batch, warmup, schedule, knows_classes=known)
     return replace(plan, ema_tau=resolve_tau(options.ema_tau, plan.updates))
 
 
-def _warmup(options: ScheduleOptions, batches: int, epochs: int, trained: bool = False) -> int:
+def _warmup(options: ScheduleOptions, batches: int, epochs: int, known: bool = False) -> int:
     """Steps of the warmup.
 
     Raises:
@@ -240,7 +250,7 @@ def _warmup(options: ScheduleOptions, batches: int, epochs: int, trained: bool =
     if options.warmup == "first-epoch":
         return first_epoch_steps(batches)
     if options.warmup_epochs is None:
-        usual = round(TRAINED_WARMUP_EPOCHS * batches) if trained else warmup_steps(WARMUP_EPOCHS, batches)
+        usual = round(TRAINED_WARMUP_EPOCHS * batches) if known else warmup_steps(WARMUP_EPOCHS, batches)
         return min(usual, round(total * LONGEST_WARMUP))
     steps = warmup_steps(options.warmup_epochs, batches)
     if steps > total:

@@ -1,8 +1,10 @@
 """Pretrained start: a run that begins from weights, seen before it begins; rates and warmup that suit trained weights.
 
 Weights that are trained already lie where small steps lead to something better, and large ones lead away from what they
-know. So where most tensors of a model start from weights, `--optimizer auto` takes a part of its rate, and the warmup,
-which is there for random weights, is short and lifts no biases (`techniques/auto.py`, `techniques/plan.py`).
+know. So where most tensors of a model start from weights that know all its classes, `--optimizer auto` takes a part of
+its rate, and the warmup is short. Classes that begin anew have all to learn, and small steps would not get them there:
+with one of these the rates are those of a random start. From any weights the warmup lifts no biases
+(`techniques/auto.py`, `techniques/plan.py`; measured in `docs/fine-tuning.md`).
 """
 
 from __future__ import annotations
@@ -31,6 +33,17 @@ def starts_trained(config: TrainConfig, classes: int) -> bool:
         return False
     selection = _selection(config, tuple(map(str, range(classes))), reset=config.model.reset_head)
     return selection is None or selection.outcome.is_most
+
+
+def has_fresh_classes(config: TrainConfig, names: tuple[str, ...]) -> bool:
+    """Return whether a run to come has classes that its weights do not know, or begins them anew.
+
+    Args:
+        config: its options.
+        names: the class names.
+    """
+    transfer = expected_transfer(config, names)
+    return transfer is not None and transfer.has_fresh
 
 
 def expected_transfer(config: TrainConfig, names: tuple[str, ...]) -> Transfer | None:

@@ -37,6 +37,11 @@ class Transfer:
         """True where at least half of the tensors were copied: the start is a trained model."""
         return 2 * self.taken >= self.total
 
+    @property
+    def has_fresh(self) -> bool:
+        """True where some of the classes begin anew."""
+        return bool(self.classes.fresh)
+
 
 @dataclass(frozen=True, slots=True)
 class Selection:

@@ -134,7 +134,7 @@ CHECKS: dict[str, Checks] = {
         },
         figures={
             "takes {} times [its rate]": TRAINED_LR0_MULT,
-            "takes {} epoch in place of {},": (TRAINED_WARMUP_EPOCHS, WARMUP_EPOCHS),
+            "takes {} epoch in place of {}.": (TRAINED_WARMUP_EPOCHS, WARMUP_EPOCHS),
         },
     ),
 }

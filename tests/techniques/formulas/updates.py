@@ -255,7 +255,7 @@ CHECKS: dict[str, Checks] = {
                 lambda rng: {"batches": whole(rng, 1, 300), "epochs": whole(rng, 1, 60)},
             ),
             "W_trained": Formula(
-                each(lambda batches, epochs: plan._warmup(ScheduleOptions(), batches, epochs, trained=True)),
+                each(lambda batches, epochs: plan._warmup(ScheduleOptions(), batches, epochs, known=True)),
                 lambda rng: {"batches": whole(rng, 1, 300), "epochs": whole(rng, 1, 60)},
             ),
             "value": Formula(each(value_on_line), steps("s", "W", "start", "end")),
