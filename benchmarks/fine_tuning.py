@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import itertools
 import json
 import os
 import re
@@ -46,6 +47,14 @@ MULTIPLES = (10, 6, 3, 1, 0.3, 0.1, 0.03)
 WARMUPS = {"2 epochs": ("--warmup-epochs", "2"), "1 epoch": ("--warmup-epochs", "1"), "none": ("--warmup", "none")}
 DEFAULTS = {"okra": (1.0, "2 epochs"), "cells": (0.3, "1 epoch")}
 """Rate and warmup of `lehr train --weights` in runs as short: the classes of okra are new, those of the cells known."""
+OTHERS: dict[str, tuple[Any, ...]] = {
+    "rate x10, backbone x1": (10, "1 epoch", "--backbone-lr-mult", "0.1"),
+    "rate x3, no mosaic": (3, "2 epochs", "--mosaic", "0"),
+    "rate x1, batch 4": (1, "1 epoch", "--batch", "4"),
+    "rate x1, batch 4, no mosaic": (1, "1 epoch", "--batch", "4", "--mosaic", "0"),
+    "rate x0.3, batch 4": (0.3, "1 epoch", "--batch", "4"),
+}
+"""Further settings: multiple of the rate, warmup, options."""
 SCRATCH, QUARTER = "random weights", "random weights, a quarter"
 TABLES = ("quarter", "rates", "freezing", "others")
 """Tables of the document."""
@@ -96,11 +105,8 @@ def cells() -> Iterator[Cell]:
                 setting = f"rate x{multiple:g}, warmup {warmup}"
                 yield Cell(target, model, setting, "rates", rate(target, multiple, warmup))
         yield Cell(target, model, "freeze 10", "freezing", (*usual, "--freeze", "10"))
-        yield Cell(target, model, "no mosaic", "others", (*usual, "--mosaic", "0"))
-        yield Cell(target, model, "batch 4", "others", (*usual, "--batch", "4"))
-        yield Cell(target, model, "class-frequency bias", "others", (*usual, "--frequency-bias"))
-        tenfold = rate(target, 10, "1 epoch")
-        yield Cell(target, model, "rate x10, backbone x1", "others", (*tenfold, "--backbone-lr-mult", "0.1"))
+        for setting, (multiple, warmup, *options) in OTHERS.items():
+            yield Cell(target, model, setting, "others", (*rate(target, multiple, warmup), *options))
 
 
 def without_class(source: str, name: str, folder: Path) -> Path:
@@ -129,7 +135,7 @@ def without_class(source: str, name: str, folder: Path) -> Path:
 
 def train(cell: Cell, seed: int, data: Path, given: argparse.Namespace) -> Record:
     """Train a run, and return its record."""
-    project, run = given.out / "runs", f"{re.sub('[^a-z0-9.]+', '-', cell.name.lower())}-{seed}"
+    project, run = given.out / "runs", f"{re.sub('[^a-z0-9.]+', '-', cell.name.lower())}-{given.epochs}-{seed}"
     shutil.rmtree(project / run, ignore_errors=True)
     command = [sys.executable, "-c", LAUNCH, "train", "--data", str(data), "--model", cell.model]
     command += ["--imgsz", str(given.imgsz), "--epochs", str(given.epochs // cell.epochs), "--workers", "0"]
@@ -141,7 +147,7 @@ def train(cell: Cell, seed: int, data: Path, given: argparse.Namespace) -> Recor
         _, status, usage = os.wait4(process.pid, 0)
     if status:
         raise SystemExit(f"{run} failed; see {log.name}")
-    names = {"target": cell.target, "model": cell.model, "setting": cell.setting, "seed": seed}
+    names = {"target": cell.target, "model": cell.model, "setting": cell.setting, "seed": seed, "asked": given.epochs}
     return {
         **names,
         **numbers(project / run / RESULTS),
@@ -168,9 +174,12 @@ def numbers(results: Path) -> Record:
     }
 
 
-def of_setting(records: Sequence[Record], cell: Cell) -> list[Record]:
-    """The recorded runs of a setting, by seed."""
-    found = [each for each in records if all(each[key] == getattr(cell, key) for key in ("target", "model", "setting"))]
+def of_setting(records: Sequence[Record], cell: Cell, asked: int) -> list[Record]:
+    """The recorded runs of a setting, by seed; of those for which so many epochs were asked for."""
+    keys = ("target", "model", "setting")
+    found = [
+        each for each in records if each["asked"] == asked and all(each[key] == getattr(cell, key) for key in keys)
+    ]
     return sorted(found, key=lambda each: int(each["seed"]))
 
 
@@ -184,9 +193,10 @@ def table_of(name: str, records: Sequence[Record]) -> str:
     """A table of the recorded runs, in Markdown."""
     lines = ["| data | start | setting | epochs | seeds | mAP50-95, best epoch | last epoch | peak memory, MiB |"]
     lines.append("|---|---|---|---|---|---|---|---|")
-    for cell in cells():
+    lengths = sorted({int(each["asked"]) for each in records}, reverse=True)
+    for cell, asked in itertools.product(cells(), lengths):
         default = cell.table == "rates" and cell.setting == "rate x{:g}, warmup {}".format(*DEFAULTS[cell.target])
-        runs = of_setting(records, cell)
+        runs = of_setting(records, cell, asked)
         if runs and (cell.table == name or (default and name != "rates")):
             setting = f"{cell.setting} (default)" if default else cell.setting
             start = f"{cell.model}-bccd" if cell.trained else "random"
@@ -202,12 +212,12 @@ def write_tables(document: Path, records: Sequence[Record]) -> None:
     """Write the tables into a document, each between its markers."""
     text = document.read_text(encoding="utf-8")
     for name in TABLES:
-        begin, end = f"<!-- {name}: written by benchmarks/fine_tuning.py -->\n", f"\n<!-- end of {name} -->"
+        begin, end = f"<!-- {name}: written by benchmarks/fine_tuning.py -->\n", f"<!-- end of {name} -->"
         before, _, rest = text.partition(begin)
         _, found, after = rest.partition(end)
         if not found:
             raise SystemExit(f"{document}: lacks the markers of the table '{name}'.")
-        text = f"{before}{begin}{table_of(name, records)}{end}{after}"
+        text = f"{before}{begin}{table_of(name, records)}\n{end}{after}"
     document.write_text(text, encoding="utf-8")
 
 
@@ -245,7 +255,7 @@ def main() -> None:
         without_class(str(given.bccd), LEFT_OUT, data["cells"].parent)
     for seed in given.seeds:
         for cell in chosen:
-            if seed not in {each["seed"] for each in of_setting(read_records(records), cell)}:
+            if seed not in {each["seed"] for each in of_setting(read_records(records), cell, given.epochs)}:
                 record = train(cell, seed, data[cell.target], given)
                 with records.open("a", encoding="utf-8") as file:
                     file.write(json.dumps(record) + "\n")

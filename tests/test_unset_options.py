@@ -37,11 +37,10 @@ BECOMES = {
     "momentum": f"{chosen('Adam').momentum:g}; with `auto` {chosen('auto').momentum:g}",
     "nominal_batch": f"{NOMINAL_BATCH}; with `auto` halved in runs of few steps",
     "restart_epochs": f"near {schedule.USUAL_PERIOD:g}, so that a course ends with the run",
-    "lr0_mult": f"1; with `auto` and a start that knows all classes {TRAINED_LR0_MULT:g}",
+    "lr0_mult": f"1; with `auto` and a start that has all classes {TRAINED_LR0_MULT:g}",
     "warmup_bias_lr": f"SGD {chosen('SGD').warmup_bias_lr:g}, others and trained start "
     f"{fine_tuned('SGD').warmup_bias_lr:g}",
-    "warmup_epochs": f"{plan.WARMUP_EPOCHS:g}; a start that knows all classes {plan.TRAINED_WARMUP_EPOCHS:g}; "
-    "less in a short run",
+    "warmup_epochs": f"{plan.WARMUP_EPOCHS:g}, with known classes {plan.TRAINED_WARMUP_EPOCHS:g}, less in a short run",
 }
 ELSEWHERE = {"workers", "name"}
 """Options whose help has a number that is no value of the code's own."""

@@ -212,7 +212,8 @@ def test_classes_that_begin_anew_have_the_rates_of_a_random_start(
 ) -> None:
     weights = weights_of(tmp_path, names=names)
     random, made = (
-        setup(data, tmp_path / name, weights=start, epochs=30) for name, start in (("random", None), ("weights", weights))
+        setup(data, tmp_path / name, weights=start, epochs=30)
+        for name, start in (("random", None), ("weights", weights))
     )
     assert (made.plan.optimizer, made.plan.warmup) == (random.plan.optimizer, random.plan.warmup)
     assert not any("knows all classes" in note for note in made.notes)

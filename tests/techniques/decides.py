@@ -158,13 +158,9 @@ def _course(config: TrainConfig, data: Dataset) -> Any:
         images=count,
         batch=config.batch,
         classes=classes,
-<<<<<<< HEAD
-        trained=trained,
-        replay=config.data.replay,
-=======
         trained=starts_trained(config, classes),
         fresh=has_fresh_classes(config, data.names),
->>>>>>> 999a683 (Take small rates only from a start that knows all classes)
+        replay=config.data.replay,
     )
     rates = [plan.at(step) for step in range(plan.steps)]
     rounded = [(*(round(each, 12) for each in (*rate.lr, rate.momentum)), rate.accumulate) for rate in rates]

@@ -25,7 +25,7 @@ class ScheduleOptions(Options):
     lr0: float | None = Field(None, gt=0)
     """Learning rate after warmup (unset: SGD 0.01, the Adam family 0.01/(4 + classes), RMSProp a tenth of that)."""
     lr0_mult: Annotated[float | None, ADDED_LATER] = Field(None, gt=0)
-    """Multiple of that rate where it is not given (unset: 1; with `auto` and a start that knows all classes 0.3)."""
+    """Multiple of that rate where it is not given (unset: 1; with `auto` and a start that has all classes 0.3)."""
     lrf: float = Field(0.01, gt=0, le=1)
     """Final learning rate, as a fraction of lr0."""
     momentum: float | None = Field(None, ge=0, lt=1)
@@ -43,7 +43,7 @@ class ScheduleOptions(Options):
     warmup: Literal["gradual", "constant", "linear", "cosine", "first-epoch", "none"] = "gradual"
     """Kind of warmup: each group by itself; a rise of all rates that then holds or falls; YOLOv3's first epoch."""
     warmup_epochs: float | None = Field(None, ge=0)
-    """Epochs of warmup, at least 100 steps; 0 turns it off (unset: 3; a start that knows all classes 1; less in a short run)."""
+    """Epochs of warmup, at least 100 steps; 0 turns it off (unset: 3, with known classes 1, less in a short run)."""
     warmup_momentum: float = Field(0.8, ge=0, lt=1)
     """Momentum at the start of the gradual warmup."""
     warmup_bias_lr: float | None = Field(None, ge=0)

@@ -62,8 +62,8 @@ def choose_optimizer(
 
     `auto` takes SGD (0.01, momentum 0.9) above 10,000 `published_iterations`, else AdamW with rate
     `0.002 * 5 / (4 + classes)`. The Adam family's steps do not grow with the gradient, so its biases start at rate 0
-    instead of SGD's 0.1. From trained weights that know all classes `auto` takes 0.3 times its rate; from any trained ones
-    no biases start above the others.
+    instead of SGD's 0.1. From trained weights that know all classes `auto` takes 0.3 times its rate; from any trained
+    ones no biases start above the others.
 
     Args:
         name: auto, or an optimizer.
@@ -165,7 +165,7 @@ def _state(run: Run) -> State:
         bound = f"{'above' if iterations > SGD_ITERATIONS else 'not above'} {SGD_ITERATIONS:,}"
         why = f"chosen for {iterations:,} iterations of {max(run.plan.batch, NOMINAL_BATCH)} images, {bound}"
         if run.plan.knows_classes and run.config.schedule.lr0 is None and run.config.schedule.lr0_mult is None:
-            why += f", and {TRAINED_LR0_MULT:g} times its rate since it starts from trained weights with all its classes"
+            why += f", and {TRAINED_LR0_MULT:g} times its rate since its weights know all classes"
     values = f"lr0 {choice.lr0:g}, momentum {choice.momentum:g}, weight decay {run.plan.weight_decay:g}"
     return State(True, f"{choice.name}, {values}; {why}")
 

@@ -191,11 +191,8 @@ def plan_training(
     batch: int,
     classes: int,
     trained: bool = False,
-<<<<<<< HEAD
-    replay: float = 0.0,
-=======
     fresh: bool = False,
->>>>>>> 999a683 (Take small rates only from a start that knows all classes)
+    replay: float = 0.0,
 ) -> TrainingPlan:
     """The course of a run on a data set.
 
@@ -206,11 +203,8 @@ def plan_training(
         batch: images a batch, as asked for.
         classes: number of classes.
         trained: the run starts from trained weights.
-<<<<<<< HEAD
-        replay: share of each batch that are images of an older data set.
-=======
         fresh: some of its classes are not among theirs.
->>>>>>> 999a683 (Take small rates only from a start that knows all classes)
+        replay: share of each batch that are images of an older data set.
 
     Raises:
         InputError: the warmup is longer than the run, or a batch has no room for an older image.
