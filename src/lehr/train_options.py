@@ -71,7 +71,7 @@ class TrainOptions(TypedDict, total=False):
     lr0: float | None
     """Learning rate after warmup (unset: SGD 0.01, the Adam family 0.01/(4 + classes), RMSProp a tenth of that)."""
     lr0_mult: float | None
-    """Multiple of that rate where it is not given (unset: 1; with `auto` and a trained start 0.3)."""
+    """Multiple of that rate where it is not given (unset: 1; with `auto` and a start that has all classes 0.3)."""
     lrf: float
     """Final learning rate, as a fraction of lr0."""
     momentum: float | None
@@ -89,7 +89,7 @@ class TrainOptions(TypedDict, total=False):
     warmup: Literal["gradual", "constant", "linear", "cosine", "first-epoch", "none"]
     """Kind of warmup: each group by itself; a rise of all rates that then holds or falls; YOLOv3's first epoch."""
     warmup_epochs: float | None
-    """Epochs of warmup, at least 100 steps; 0 turns it off (unset: 3, trained start 1, less in a short run)."""
+    """Epochs of warmup, at least 100 steps; 0 turns it off (unset: 3, with known classes 1, less in a short run)."""
     warmup_momentum: float
     """Momentum at the start of the gradual warmup."""
     warmup_bias_lr: float | None
