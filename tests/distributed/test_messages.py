@@ -117,6 +117,12 @@ def test_arrays_arrive() -> None:
         assert arrived.dtype == array.dtype and np.array_equal(arrived, array)
 
 
+def test_arrays_without_numbers_arrive_whatever_their_strides() -> None:
+    empty = np.lib.stride_tricks.as_strided(np.zeros(0, np.int32), (0,), (0,))
+    arrived = decode(encode(empty))
+    assert arrived.shape == (0,) and arrived.dtype == np.int32
+
+
 def test_objects_arrive_where_their_class_is_named() -> None:
     shape = Shape("star", (Colour.RED,), torch.ones(2))
     arrived = decode(encode((shape, None), (Shape, Colour)), (Shape, Colour))[0]

@@ -2,6 +2,8 @@
 
 `record` trains that run again, a few minutes on one core, and writes what it did to `recorded-run.csv`: yolov8n with
 `--width 0.125` on 96 images of `shapes` at 64 pixels, a constant rate, seed 0. The techniques' own code does the rest.
+`record-guard` goes on from its best weights twice, once with the classes of the labels shuffled, and writes
+`recorded-guard.csv`.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ import numpy as np
 import torch
 
 from lehr.callbacks.callback import FunctionCallback
-from lehr.callbacks.events import BatchStart, FitEpochEnd
+from lehr.callbacks.events import BatchStart, FitEpochEnd, StartEvaluated
 from lehr.config import build_config
 from lehr.data.formats.shapes import write_shapes
 from lehr.engine.run import train
@@ -26,7 +28,7 @@ from lehr.techniques.ema import ModelEma
 from lehr.techniques.ema_decay import ema_decay, resolve_tau
 
 HERE = Path(__file__).parent
-RECORDED = HERE / "recorded-run.csv"
+RECORDED, GUARDED = HERE / "recorded-run.csv", HERE / "recorded-guard.csv"
 RUN = {"model": "yolov8n", "width": 0.125, "imgsz": 64, "epochs": 100, "batch": 16, "nominal_batch": 16, "seed": 0}
 RUN |= {"optimizer": "AdamW", "lr0": 0.002, "lr_schedule": "constant", "close_mosaic": 0, "patience": 0}
 RUN |= {"device": "cpu", "amp": "off", "ema_tau": 200}
@@ -62,9 +64,43 @@ def record() -> None:
             rows.writerows((kind, number, f"{value:.5g}") for number, value in enumerate(values))
 
 
-def recorded(kind: str) -> list[float]:
+def record_guard() -> None:
+    """Train the run for 40 epochs and 15 more from its weights, with its labels and with shuffled ones."""
+    courses: dict[str, list[float]] = {"honest": [], "shuffled": []}
+    with tempfile.TemporaryDirectory() as folder:
+        write_shapes(Path(folder) / "data", {"train": 96, "val": 48})
+        data = Path(folder) / "data" / "data.yaml"
+        start = train(build_config({**RUN, "epochs": 40, "data": str(data), "project": folder})).best
+        more = {**RUN, "epochs": 15, "lr0": 0.001, "data": str(data), "project": folder, "weights": start}
+        for kind, course in courses.items():
+            if kind == "shuffled":
+                shuffle_classes(Path(folder) / "data" / "labels" / "train")
+
+            def note(event: StartEvaluated | FitEpochEnd, course: list[float] = course) -> None:
+                course.append(event.metrics.fitness)
+
+            names = ("on_start_evaluated", "on_fit_epoch_end")
+            train(build_config(more), [FunctionCallback(name, note) for name in names])
+    with GUARDED.open("w", newline="", encoding="utf-8") as file:
+        rows = csv.writer(file, lineterminator="\n")
+        rows.writerow(("kind", "number", "value"))
+        for kind, course in courses.items():
+            rows.writerows((kind, number, f"{value:.5g}") for number, value in enumerate(course))
+
+
+def shuffle_classes(labels: Path) -> None:
+    """Give each object of a split the class of another one."""
+    rng = np.random.default_rng(0)
+    files = sorted(labels.glob("*.txt"))
+    rows = [file.read_text().split("\n") for file in files]
+    classes = rng.permutation([row.split()[0] for lines in rows for row in lines if row]).tolist()
+    for file, lines in zip(files, rows, strict=True):
+        file.write_text("".join(f"{classes.pop()} {row.split(maxsplit=1)[1]}\n" for row in lines if row))
+
+
+def recorded(kind: str, path: Path = RECORDED) -> list[float]:
     """The recorded values of a kind, in order."""
-    with RECORDED.open(encoding="utf-8") as file:
+    with path.open(encoding="utf-8") as file:
         return [float(row["value"]) for row in csv.DictReader(file) if row["kind"] == kind]
 
 
@@ -122,11 +158,31 @@ def early_stopping() -> None:
     save_figure(figure, HERE / "early-stopping.svg")
 
 
-PICTURES: dict[str, Callable[[], None]] = {"ema": ema, "early-stopping": early_stopping}
+def guard() -> None:
+    """The fitness of two runs that began from the same weights, and what is the best at each epoch."""
+    figure, axes = new_figure(1, 2, height=3)
+    for axis, kind, title in zip(axes, ("honest", "shuffled"), ("the same labels", "shuffled classes"), strict=True):
+        start, *fitness = recorded(kind, GUARDED)
+        epochs, stopping = np.arange(len(fitness) + 1), EarlyStopping(patience=0)
+        best = []
+        for epoch, value in enumerate((start, *fitness), -1):
+            stopping.update(epoch, value)
+            best.append(stopping.best)
+        axis.plot(epochs, (start, *fitness), color=COLOURS[0], label="epoch")
+        axis.plot(0, start, "o", color=COLOURS[1], label="start")
+        axis.step(epochs, best, where="post", color=COLOURS[1], linestyle=":", label="best")
+        axis.set(xlabel="row of results.csv", ylabel="fitness", title=title, ylim=(0, 0.32))
+    axes[0].legend(frameon=False)
+    save_figure(figure, HERE / "guard.svg")
+
+
+PICTURES: dict[str, Callable[[], None]] = {"ema": ema, "early-stopping": early_stopping, "guard": guard}
 
 if __name__ == "__main__":
     if sys.argv[1:] == ["record"]:
         record()
+    elif sys.argv[1:] == ["record-guard"]:
+        record_guard()
     else:
         for function in dict.fromkeys(PICTURES[name] for name in sys.argv[1:] or PICTURES):
             function()

@@ -28,6 +28,7 @@ from lehr.callbacks.events import (
     PretrainRoutineStart,
     Rollback,
     RunException,
+    StartEvaluated,
     Teardown,
     TrainEnd,
     TrainEpochEnd,
@@ -57,6 +58,9 @@ class Callback:
 
     def on_train_start(self, event: TrainStart) -> None:
         """Hear that the training loop begins."""
+
+    def on_start_evaluated(self, event: StartEvaluated) -> None:
+        """Hear how good the weights are that the run starts from."""
 
     def on_train_epoch_start(self, event: TrainEpochStart) -> None:
         """Hear that an epoch begins, or goes on in its middle."""

@@ -15,6 +15,7 @@ from lehr.callbacks.callback import Callback
 from lehr.callbacks.events import (
     BatchEnd,
     FitEpochEnd,
+    StartEvaluated,
     Teardown,
     TrainEnd,
     TrainEpochEnd,
@@ -24,6 +25,7 @@ from lehr.callbacks.events import (
     ValEnd,
     ValStart,
 )
+from lehr.callbacks.run_info import Run
 from lehr.evaluation.background import describe_false_positives
 from lehr.evaluation.metrics import ClassMetrics, Metrics
 from lehr.runtime.console import Console, duration
@@ -100,23 +102,25 @@ class ConsoleCallback(Callback):
         """Take the bar away."""
         self._close()
 
+    def on_start_evaluated(self, event: StartEvaluated) -> None:
+        """Tell the row of the weights that the run starts from."""
+        losses = " ".join(f"{'-':>7}" for _ in event.run.parts)
+        numbers = _numbers(event.run, event.metrics)
+        self._output.say(
+            f"{'start':>9} {losses} {'-':>9} {event.run.config.imgsz:>5} {'-':>8} {numbers}{'-':>9} *",
+            *_on_older("The start", event.run, event.older),
+        )
+
     def on_fit_epoch_end(self, event: FitEpochEnd) -> None:
         """Tell the epoch's row, and what was left out or replaced in it."""
         m, config = event.metrics, event.run.config
         losses = " ".join(f"{loss:7.3f}" for loss in event.losses.values())
-        numbers = " ".join(_number(value) for value in (m.precision, m.recall, m.map50))
-        crowded = ""
-        if event.run.crowded:
-            pairs = zip(_names_kept(m.max_det), (m.map50_max_det, m.map_max_det), strict=True)
-            crowded = "".join(f"{_number(value, len(name))} " for name, value in pairs)
         self._output.say(
             f"{event.epoch + 1:>4}/{config.epochs:<4} {losses} {event.instances:>9} {config.imgsz:>5} "
-            f"{event.images_per_second:8.1f} {numbers} {_number(m.map, 8)} {crowded}{duration(event.remaining):>9}"
-            f"{' *' if event.best else ''}"
+            f"{event.images_per_second:8.1f} {_numbers(event.run, m)}{duration(event.remaining):>9}"
+            f"{' *' if event.best else ''}",
+            *_on_older(f"Epoch {event.epoch + 1}", event.run, event.older),
         )
-        if event.older is not None:
-            numbers = f"mAP50{_number(event.older.map50)}, mAP50-95{_number(event.older.map)}"
-            self._output.say(f"Epoch {event.epoch + 1}, on {one_line(str(config.data.keep_val))}: {numbers}.")
         if not m.instances:
             self._output.say(f"Epoch {event.epoch + 1}: {describe_false_positives(m)}")
         for column, what in (("skipped", "optimizer step{} skipped"), ("replaced", "sample{} replaced")):
@@ -128,11 +132,14 @@ class ConsoleCallback(Callback):
         if event.stopped_early:
             patience = event.run.config.schedule.patience
             self._output.say(f"No better result for {patience} epochs: stopped early (--patience).")
+        best = "The start is best" if event.best_epoch < 0 else f"Best epoch {event.best_epoch + 1}"
         self._output.say(
             "",
-            f"Trained in {duration(event.seconds)}. Best epoch {event.best_epoch + 1}, on the validation split:",
+            f"Trained in {duration(event.seconds)}. {best}, on the validation split:",
             *(f"  {line}" for line in class_table(event.metrics).split("\n")),  # begun by a class's name
         )
+        if event.against_start is not None:
+            self._output.say(event.against_start.describe())
 
     def teardown(self, event: Teardown) -> None:
         """Leave no bar behind."""
@@ -158,6 +165,24 @@ class ConsoleCallback(Callback):
         if self._bar is not None:
             self._bar.stop()
             self._bar = None
+
+
+def _numbers(run: Run, metrics: Metrics) -> str:
+    """The numbers of an evaluation under the names of the columns, with a space behind each."""
+    m, crowded = metrics, ""
+    numbers = " ".join(_number(value) for value in (m.precision, m.recall, m.map50))
+    if run.crowded:
+        pairs = zip(_names_kept(m.max_det), (m.map50_max_det, m.map_max_det), strict=True)
+        crowded = "".join(f"{_number(value, len(name))} " for name, value in pairs)
+    return f"{numbers} {_number(m.map, 8)} {crowded}"
+
+
+def _on_older(what: str, run: Run, older: Metrics | None) -> list[str]:
+    """The line of an evaluation on older data, where there are some."""
+    if older is None:
+        return []
+    numbers = f"mAP50{_number(older.map50)}, mAP50-95{_number(older.map)}"
+    return [f"{what}, on {one_line(str(run.config.data.keep_val))}: {numbers}."]
 
 
 def class_table(metrics: Metrics) -> str:

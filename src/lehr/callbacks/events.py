@@ -17,6 +17,7 @@ from torch import Tensor
 from lehr.callbacks.run_info import Run
 from lehr.config import TrainConfig
 from lehr.data.batch import Batch
+from lehr.evaluation.against_start import AgainstStart
 from lehr.evaluation.evaluator import Evaluation
 from lehr.evaluation.metrics import Metrics
 from lehr.techniques.multi_scale import model_input
@@ -66,6 +67,23 @@ class TrainStart:
     epoch: int
     step: int
     resumed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class StartEvaluated:
+    """The weights that a run starts from are evaluated, and are its best until an epoch is better (`--guard`).
+
+    Attributes:
+        row: row 0 of results.csv, by column.
+        metrics: of the validation split.
+        older: of the older data; None where there are none.
+    """
+
+    method: ClassVar[str] = "on_start_evaluated"
+    run: Run
+    row: Mapping[str, float | int | str | None]
+    metrics: Metrics
+    older: Metrics | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +189,7 @@ class TrainEpochEnd:
 
 @dataclass(frozen=True, slots=True)
 class ValStart:
-    """A validation begins."""
+    """A validation begins: that of an epoch, or with step 0 that of the weights that the run starts from."""
 
     method: ClassVar[str] = "on_val_start"
     run: Run
@@ -327,12 +345,14 @@ class TrainEnd:
     Attributes:
         epochs: epochs done.
         step: batches done.
-        best_epoch: from 0.
+        best_epoch: from 0; -1 where no epoch is better than the start.
         metrics: of the best epoch.
         best: its weights.
         last: the weights of the last epoch.
         seconds: spent on the run.
         stopped_early: whether early stopping ended it.
+        against_start: the best and the last epoch compared with the start; None where that was not evaluated.
+        diverged: what was the matter where the run ended before its last epoch since it could not go on; else empty.
     """
 
     method: ClassVar[str] = "on_train_end"
@@ -345,6 +365,8 @@ class TrainEnd:
     last: Path
     seconds: float
     stopped_early: bool
+    against_start: AgainstStart | None = None
+    diverged: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -363,6 +385,7 @@ Event = (
     PretrainRoutineStart
     | PretrainRoutineEnd
     | TrainStart
+    | StartEvaluated
     | TrainEpochStart
     | BatchStart
     | BatchEnd

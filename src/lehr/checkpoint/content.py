@@ -14,6 +14,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, 
 from torch import Tensor
 
 from lehr.checkpoint.format import MAX_EPOCHS, MAX_STEPS, Checkpoint, DamagedCheckpoint
+from lehr.evaluation.against_start import AgainstStart
+from lehr.evaluation.matching import MatchRecord
 from lehr.evaluation.metrics import Metrics
 
 HELD = {"config", "data", "images", "torch", "device", "plan", "state"}
@@ -37,6 +39,27 @@ def _metrics(numbers: dict[str, Any]) -> dict[str, Any]:
     except (AttributeError, LookupError, TypeError):
         raise ValueError("the numbers of an evaluation") from None
     return numbers
+
+
+def _record(numbers: dict[str, Any]) -> dict[str, Any]:
+    """Check how detections of an evaluation match."""
+    try:
+        MatchRecord.from_state_dict(numbers)
+    except (AttributeError, LookupError, RuntimeError, TypeError, ValueError):
+        raise ValueError("the matches of an evaluation") from None
+    return numbers
+
+
+def _outcome(numbers: dict[str, Any]) -> dict[str, Any]:
+    """Check the comparison of a run with its start."""
+    try:
+        AgainstStart.from_dict(numbers)
+    except (AttributeError, LookupError, TypeError, ValueError):
+        raise ValueError("a comparison with the start") from None
+    return numbers
+
+
+Matches = Annotated[dict[str, Any], AfterValidator(_record)]
 
 
 class Part(BaseModel):
@@ -108,6 +131,14 @@ class Recovery(Part):
     lr_scale: Number
 
 
+class Guard(Part):
+    """Evaluations of the start and of the best epoch, and their comparison."""
+
+    start: Matches | None
+    best: Matches | None
+    outcome: Annotated[dict[str, Any], AfterValidator(_outcome)] | None
+
+
 class State(Part):
     """The training state."""
 
@@ -129,6 +160,7 @@ class State(Part):
     best_metrics: Annotated[dict[str, Any], AfterValidator(_metrics)] | None
     seconds: Seconds
     finished: bool
+    guard: Guard | None = None
 
 
 class Content(Part):

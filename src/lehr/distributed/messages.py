@@ -135,6 +135,8 @@ def _flattened(part: Tensor) -> tuple[Tensor, list[int]]:
 
     One that has gaps, or shows a value twice, is laid out anew.
     """
+    if not part.numel():  # whose strides may be anything
+        part = torch.empty(part.shape, dtype=part.dtype)
     order = sorted(range(part.ndim), key=lambda axis: (part.stride(axis), part.shape[axis]), reverse=True)
     if not part.permute(order).is_contiguous():
         part, order = part.contiguous(), list(range(part.ndim))

@@ -103,6 +103,16 @@ class Profile:
         lines.append(f"{'sum':<17}{total:>9.2f}{total / max(self.steps, 1) * 1e3:>11.2f}")
         return "\n".join(lines)
 
+    def report(self, config: TrainConfig, precision: str) -> list[str]:
+        """Return the table and the advice, line by line.
+
+        Args:
+            config: the run's options.
+            precision: in which it computed.
+        """
+        head = ("", f"Where the time went, over {self.steps} steps:")
+        return [*head, *self.table().split("\n"), *self.advice(config, precision)]
+
     def advice(self, config: TrainConfig, precision: str) -> list[str]:
         """Advise on what to change, where a stage takes much.
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lehr.checkpoint.writer import BEST_WEIGHTS, LAST_WEIGHTS
+from lehr.evaluation.against_start import AgainstStart
 from lehr.evaluation.metrics import Metrics
 
 
@@ -18,14 +19,16 @@ class TrainResult:
         metrics: the numbers of the best epoch on the validation split.
         best: the weights of the best epoch.
         last: the weights of the last epoch.
+        against_start: what came of the weights that it started from; None where they were not evaluated.
     """
 
     folder: Path
     metrics: Metrics
     best: Path
     last: Path
+    against_start: AgainstStart | None = None
 
 
-def result_of(folder: Path, metrics: Metrics) -> TrainResult:
+def result_of(folder: Path, metrics: Metrics, against_start: AgainstStart | None = None) -> TrainResult:
     """Return the result that a finished run left in its folder."""
-    return TrainResult(folder, metrics, folder / BEST_WEIGHTS, folder / LAST_WEIGHTS)
+    return TrainResult(folder, metrics, folder / BEST_WEIGHTS, folder / LAST_WEIGHTS, against_start)

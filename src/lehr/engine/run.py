@@ -44,6 +44,7 @@ from lehr.engine.resume import Resumption, find_run, open_run, peek
 from lehr.engine.setup import Setup, open_device, prepare
 from lehr.engine.trainer import Trainer
 from lehr.errors import InputError, LehrError
+from lehr.evaluation.against_start import AgainstStart
 from lehr.evaluation.metrics import Metrics
 from lehr.preview import Preview, describe_without_effect
 from lehr.runtime.console import Console
@@ -173,7 +174,12 @@ def _launched(
             'callback=["package.module:object"].'
         )
     outcome = launch({**job, "verbose": verbose}, count, config.devices.restarts)
-    return result_of(Path(outcome["folder"]), Metrics.from_dict(outcome["metrics"]))
+    compared = outcome["against_start"]
+    return result_of(
+        Path(outcome["folder"]),
+        Metrics.from_dict(outcome["metrics"]),
+        None if compared is None else AgainstStart.from_dict(compared),
+    )
 
 
 @contextmanager
@@ -333,7 +339,11 @@ def _finished(resumption: Resumption, output: Console) -> TrainResult:
         f"{resumption.folder} has finished: {done} of {config.epochs} epochs{how}. To train it longer, give "
         f"{'a larger --patience' if early else 'more --epochs'}."
     )
-    return result_of(resumption.folder, Metrics.from_dict(state["best_metrics"]))
+    compared = (state.get("guard") or {}).get("outcome")
+    against_start = None if compared is None else AgainstStart.from_dict(compared)
+    if against_start is not None:
+        output.say(against_start.describe())
+    return result_of(resumption.folder, Metrics.from_dict(state["best_metrics"]), against_start)
 
 
 def _plain(options: Mapping[str, Any]) -> dict[str, Any]:

@@ -24,6 +24,7 @@ from lehr.distributed.environment import world
 from lehr.distributed.group import Group
 from lehr.distributed.step_sync import StepSync
 from lehr.engine.data import RunData, eval_batch, first_request, plan_of, start_data
+from lehr.engine.guard import Guard
 from lehr.engine.kept_start import is_kept, keep_start
 from lehr.engine.model import start_model
 from lehr.engine.older import OlderData
@@ -43,6 +44,7 @@ from lehr.techniques.class_weights import class_weights, shown_counts
 from lehr.techniques.cuda_graphs import obstacle_to_graphs
 from lehr.techniques.early_stopping import EarlyStopping
 from lehr.techniques.ema import ModelEma
+from lehr.techniques.guard import is_guarded
 from lehr.techniques.layer_rates import backbone_parameters, describe_backbone
 from lehr.techniques.multi_scale import SizeRange, sizes_of
 from lehr.techniques.non_finite import Statistics
@@ -210,6 +212,8 @@ def prepare(
     _spread(config, forward_loss, ranks, synchronized, notes)
     plan = plan_of(config, data.dataset, len(data.train_samples), trained=start.is_trained, fresh=start.has_fresh)
     state, plan = _start(config, plan, forward_loss, choice, resumption, notes)
+    if checkpoint is None and is_guarded(config, start.transfer):
+        state.guard = Guard()
     feed, profile = DevicePrefetcher(data.train_loader, device), Profile(device, config.speed.profile)
     forward_loss.mark = feed.mark = profile.mark
     varying = sizes is not None or config.data.rect

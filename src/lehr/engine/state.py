@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from lehr.checkpoint.results_csv import Row
+from lehr.engine.guard import Guard
 from lehr.engine.state_fit import check_gradients, check_optimizer, check_scaler, check_tensors
 from lehr.evaluation.metrics import Metrics
 from lehr.models.detection import DetectionModel
@@ -134,6 +135,7 @@ class TrainState:
         best_metrics: the numbers of the best epoch; None before the first validation.
         seconds: spent on the run.
         finished: whether the run has reached its end.
+        guard: evaluations of the start and of the best epoch; None in a run whose start is not evaluated.
     """
 
     model: DetectionModel
@@ -153,6 +155,12 @@ class TrainState:
     best_metrics: Metrics | None = None
     seconds: float = 0.0
     finished: bool = False
+    guard: Guard | None = None
+
+    @property
+    def start_is_due(self) -> bool:
+        """True as long as the start is to be evaluated."""
+        return self.guard is not None and not self.history
 
     @property
     def evaluated_model(self) -> DetectionModel:
@@ -201,6 +209,7 @@ class TrainState:
             "best_metrics": None if self.best_metrics is None else asdict(self.best_metrics),
             "seconds": self.seconds,
             "finished": self.finished,
+            **({} if self.guard is None else {"guard": self.guard.state_dict()}),
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -237,6 +246,8 @@ class TrainState:
         metrics = state["best_metrics"]
         self.best_metrics = None if metrics is None else Metrics.from_dict(metrics)
         self.seconds, self.finished = state["seconds"], state["finished"]
+        guard = state.get("guard")
+        self.guard = None if guard is None else Guard.from_state_dict(guard)
 
     def _check(self, state: Mapping[str, Any]) -> None:
         """Check that a state fits this one, so that the next step can be made; nothing is changed.

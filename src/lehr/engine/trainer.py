@@ -19,6 +19,7 @@ from lehr.callbacks.events import (
     BestImproved,
     Event,
     FitEpochEnd,
+    StartEvaluated,
     TrainEnd,
     TrainEpochEnd,
     TrainEpochStart,
@@ -38,8 +39,8 @@ from lehr.engine.result import TrainResult, result_of
 from lehr.engine.setup import Setup
 from lehr.engine.state import EpochSums, TrainState
 from lehr.engine.step import TrainStep
-from lehr.engine.validation import epoch_row, evaluate_older, validate
-from lehr.errors import InputError, LehrError, Stopped
+from lehr.engine.validation import epoch_row, evaluate_older, record_start, validate
+from lehr.errors import Diverged, InputError, LehrError, Stopped
 from lehr.evaluation.evaluator import Evaluation, EvaluationStopped
 from lehr.runtime.peak_memory import peak_memory_mib
 from lehr.runtime.signals import describe_signal
@@ -96,6 +97,8 @@ class Trainer:
             captured=setup.captured,
             say=say,
         )
+        self._diverged = ""
+        """What was the matter where the run could not go on, but has a best to end with."""
         self._named: set[str] = set()
         self._requests = EpochRequests(setup.config, setup.train_samples, len(setup.own_samples))
         self._batch: Batch | None = None
@@ -134,16 +137,48 @@ class Trainer:
         self.setup.profile.begin()
         while not state.finished:
             try:
+                if state.start_is_due:
+                    self._evaluate_start()
                 self._epoch()
             except NotFinite:
-                self.monitor.go_back()
+                self._go_back()
         self.ranks.done()
         self.checkpointer.finish()
+
+    def _go_back(self) -> None:
+        """Go back to the last good checkpoint; a run with a guard that has done so too often ends with its best.
+
+        Raises:
+            LehrError: there is nothing to go back to, and no best.
+        """
+        state = self.state
+        try:
+            self.monitor.go_back()
+        except Diverged as error:
+            if state.guard is None or state.guard.start is None:
+                raise
+            self._diverged, state.finished = str(error), True
+            self._say(f"{error}\nThe run ends here, with the best that it had.")
+            evaluation, _ = self._validate()
+            state.guard.conclude(evaluation.record, self.ranks, self.config.run.seed, self._say)
+            self.checkpointer.save(evaluation)
+
+    def _evaluate_start(self) -> None:
+        """Evaluate the weights that the run starts from; they are the best until an epoch is better."""
+        evaluation, on_older = self._validate()
+        older = None if on_older is None else on_older.metrics
+        self.setup.profile.mark("validation")
+        better = record_start(self.setup, evaluation, older, self.checkpointer.seconds)
+        row = MappingProxyType(self.state.history[-1])
+        self._emit(StartEvaluated, row=row, metrics=evaluation.metrics, older=older)
+        self.checkpointer.save(evaluation, better)
+        self.setup.profile.mark("checkpoint")
 
     def _end(self) -> TrainResult:
         state = self.state
         assert state.best_metrics is not None
-        result = result_of(self.setup.folder, state.best_metrics)
+        compared = None if state.guard is None else state.guard.outcome
+        result = result_of(self.setup.folder, state.best_metrics, compared)
         self._emit(
             TrainEnd,
             epochs=state.epoch,
@@ -153,13 +188,12 @@ class Trainer:
             best=result.best,
             last=result.last,
             seconds=state.seconds,
-            stopped_early=state.epoch < self.config.epochs,
+            stopped_early=state.epoch < self.config.epochs and not self._diverged,
+            against_start=compared,
+            diverged=self._diverged,
         )
         if self.config.speed.profile:
-            profile = self.setup.profile
-            for line in ("", f"Where the time went, over {profile.steps} steps:", *profile.table().split("\n")):
-                self._say(line)
-            for line in profile.advice(self.config, state.precision):
+            for line in self.setup.profile.report(self.config, state.precision):
                 self._say(line)
         return result
 
@@ -195,10 +229,14 @@ class Trainer:
         better = settled and state.stopping.update(epoch, metrics.measured_fitness)
         if better:
             state.best_metrics = metrics
+            if state.guard is not None:
+                state.guard.best = evaluation.record
         state.history.append(epoch_row(self.setup, evaluation, older, self.checkpointer.seconds))
         state.epoch = epoch + 1
         state.sums = EpochSums.of_parts(self.setup.loss.parts, self.setup.device)
         state.finished = state.stopping.should_stop(epoch) or state.epoch == self.config.epochs
+        if state.finished and state.guard is not None:
+            state.guard.conclude(evaluation.record, self.ranks, self.config.run.seed, self._say)
         self._whole = True
         seconds = self.checkpointer.seconds
         if better:

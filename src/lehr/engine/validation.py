@@ -32,6 +32,7 @@ def validate(setup: Setup, on_batch: Callable[[int], None], stop: Callable[[], b
         precision=state.precision,
         timed=False,
         max_det=setup.config.run.max_det,
+        record=state.guard is not None,
         on_batch=on_batch,
         ranks=setup.ranks,
         stop=stop,
@@ -80,7 +81,7 @@ def epoch_row(setup: Setup, evaluation: Evaluation, older: Metrics | None, secon
         seconds: spent on the run.
     """
     state, parts = setup.state, setup.loss.parts
-    rates, scale = setup.plan.at(state.step - 1), state.recovery.lr_scale
+    rates, scale = setup.plan.at(max(0, state.step - 1)), state.recovery.lr_scale
     return {
         "epoch": state.epoch + 1,
         "step": state.step,
@@ -96,6 +97,39 @@ def epoch_row(setup: Setup, evaluation: Evaluation, older: Metrics | None, secon
         "grad/norm": state.sums.mean_norm,
         "grad/clipped": state.sums.clipped_share if setup.config.schedule.clip_norm else None,
     }
+
+
+def record_start(setup: Setup, evaluation: Evaluation, older: Metrics | None, seconds: float) -> bool:
+    """Take the weights that a run starts from as its best so far, with row 0; True where they are that.
+
+    Args:
+        setup: the run, its state that of the start.
+        evaluation: of the validation split.
+        older: the numbers on the older data; None where there are none.
+        seconds: spent on the run.
+    """
+    state = setup.state
+    assert state.guard is not None
+    better = state.stopping.update(-1, evaluation.metrics.measured_fitness)
+    if better:
+        state.best_metrics = evaluation.metrics
+    state.guard.start = evaluation.record
+    state.history.append(start_row(setup, evaluation, older, seconds))
+    return better
+
+
+def start_row(setup: Setup, evaluation: Evaluation, older: Metrics | None, seconds: float) -> Row:
+    """The row of results.csv of a start that is evaluated: epoch 0, with nothing of a training in it.
+
+    Args:
+        setup: the run, its state that of the start.
+        evaluation: of the validation split.
+        older: the numbers on the older data; None where there are none.
+        seconds: spent on the run.
+    """
+    row = epoch_row(setup, evaluation, older, seconds)
+    of_training = {name for name in row if name.startswith(("train/", "lr/", "grad/"))}
+    return {**row, **dict.fromkeys((*of_training, "images_per_second")), "epoch": 0}
 
 
 def metric_columns(prefix: str, metrics: Metrics) -> Row:

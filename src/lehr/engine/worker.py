@@ -68,7 +68,12 @@ def main(place: Path) -> int:
     except KeyboardInterrupt:  # the launcher tells
         return 128 + signal.SIGINT
     if rank == 0:
-        done = {"folder": str(result.folder), "metrics": asdict(result.metrics)}
+        compared = result.against_start
+        done = {
+            "folder": str(result.folder),
+            "metrics": asdict(result.metrics),
+            "against_start": None if compared is None else compared.as_dict(),
+        }
         write_outcome(place, {"code": 0, "message": "", **done})
     return 0
 

@@ -77,6 +77,8 @@ class RunOptions(Options):
     """Name of the run's folder (unset: train, train-2, ...)."""
     max_det: Annotated[int, ADDED_LATER] = Field(300, ge=1, le=100_000)
     """Detections of an image that the validation keeps, by which fitness is measured; for images with more objects."""
+    guard: Annotated[Literal["auto", "off"], ADDED_LATER] = "auto"
+    """`auto`: evaluate a start that knows all classes; it is the best until an epoch is better."""
     checkpoint_minutes: Annotated[float, ON_RESUME, PER_MACHINE] = Field(5.0, gt=0)
     """Minutes between checkpoints within an epoch; there is one after each epoch in any case."""
     deterministic: bool = False
@@ -85,6 +87,12 @@ class RunOptions(Options):
     """Listeners to the run, each the name of one that an installed package offers, or package.module:object."""
     strict_callbacks: Annotated[bool, ON_RESUME, PER_MACHINE, ADDED_LATER] = False
     """End the run, its state saved, when a callback fails; otherwise that is reported and the run goes on."""
+
+    @field_validator("guard", mode="before")
+    @classmethod
+    def _switch(cls, value: Any) -> Any:
+        """YAML reads `off` as a boolean."""
+        return {False: "off", True: "auto"}.get(value, value) if isinstance(value, bool) else value
 
     @field_validator("name")
     @classmethod

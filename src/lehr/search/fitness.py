@@ -84,6 +84,8 @@ def parse_fitness(text: str) -> Fitness:
 def read_epochs(path: Path) -> list[Epoch]:
     """The epochs of a run so far, from its results.csv; none where the file is not there yet.
 
+    Row 0, the weights that a run starts from, is no epoch.
+
     Raises:
         InputError: it cannot be read, or is no results.csv of a run.
     """
@@ -96,7 +98,7 @@ def read_epochs(path: Path) -> list[Epoch]:
         raise InputError(f"{path}: cannot be read ({error.strerror}).") from None
     except (UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{path}: is no table of epochs ({one_line(str(error))}). Remove the run.") from None
-    return [_epoch(row, f"{path}:{number}") for number, row in enumerate(rows, 2)]
+    return [_epoch(row, f"{path}:{number}") for number, row in enumerate(rows, 2) if row.get("epoch") != "0"]
 
 
 def _epoch(row: Mapping[str, str | None], where: str) -> Epoch:

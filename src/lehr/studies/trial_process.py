@@ -75,7 +75,8 @@ def _trained(folder: Path, options: dict[str, Any]) -> None:
             folder.rename(aside)
         else:
             return
-    train(build_config({**options, "project": str(folder.parent), "name": folder.name}))
+    # Trials are compared with each other, and not with what they start from.
+    train(build_config({**options, "guard": "off", "project": str(folder.parent), "name": folder.name}))
 
 
 def _use_cores(cores: Sequence[int]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from tests.techniques.formulas.check import Checks, Draw, Formula, Values, each, real, whole
 
+from lehr.evaluation.bootstrap import DRAWS
 from lehr.evaluation.metrics import Metrics
 from lehr.techniques import schedule
 from lehr.techniques.early_stopping import EarlyStopping
@@ -57,7 +58,21 @@ def _fitness(map50_max_det: float, map_max_det: float) -> float:
     return Metrics(**{**numbers, "map50_max_det": map50_max_det, "map_max_det": map_max_det}).fitness  # type: ignore[arg-type]
 
 
+def _better(fitness: float, best: float) -> bool:
+    return EarlyStopping(0, best, -1).update(0, fitness)
+
+
+def _two_results(rng: np.random.Generator) -> dict[str, Values]:
+    """Draws two results, equal in a third of the cases."""
+    best, fitness = real(rng, 0, 1), real(rng, 0, 1)
+    return {"best": best, "fitness": np.where(rng.random(best.shape) < 1 / 3, best, fitness)}
+
+
 CHECKS: dict[str, Checks] = {
+    "guard": Checks(
+        formulas={"better": Formula(each(_better), _two_results)},
+        figures={"with replacement, {} times": DRAWS},
+    ),
     "early-stopping": Checks(
         formulas={
             "fitness": Formula(
