@@ -228,6 +228,8 @@ class TrainOptions(TypedDict, total=False):
     """Name of the run's folder (unset: train, train-2, ...)."""
     max_det: int
     """Detections of an image that the validation keeps, by which fitness is measured; for images with more objects."""
+    guard: Literal["auto", "off"]
+    """`auto`: evaluate a start that knows all classes; it is the best until an epoch is better."""
     checkpoint_minutes: float
     """Minutes between checkpoints within an epoch; there is one after each epoch in any case."""
     deterministic: bool

@@ -151,17 +151,14 @@ class Trainer:
         Raises:
             LehrError: there is nothing to go back to, and no best.
         """
-        state = self.state
         try:
             self.monitor.go_back()
         except Diverged as error:
-            if state.guard is None or state.guard.start is None:
+            if self.state.guard is None or self.state.guard.start is None:
                 raise
-            self._diverged, state.finished = str(error), True
+            self._diverged, self.state.finished = str(error), True
             self._say(f"{error}\nThe run ends here, with the best that it had.")
-            evaluation, _ = self._validate()
-            state.guard.conclude(evaluation.record, self.ranks, self.config.run.seed, self._say)
-            self.checkpointer.save(evaluation)
+            self.checkpointer.save(self._judged(self._validate()[0]))
 
     def _evaluate_start(self) -> None:
         """Evaluate the weights that the run starts from; they are the best until an epoch is better."""
@@ -173,6 +170,12 @@ class Trainer:
         self._emit(StartEvaluated, row=row, metrics=evaluation.metrics, older=older)
         self.checkpointer.save(evaluation, better)
         self.setup.profile.mark("checkpoint")
+
+    def _judged(self, evaluation: Evaluation) -> Evaluation:
+        """An evaluation that is the last of the run, compared with the start where that was evaluated."""
+        if self.state.guard is not None:
+            self.state.guard.conclude(evaluation.record, self.ranks, self.config.run.seed, self._say)
+        return evaluation
 
     def _end(self) -> TrainResult:
         state = self.state
@@ -235,8 +238,8 @@ class Trainer:
         state.epoch = epoch + 1
         state.sums = EpochSums.of_parts(self.setup.loss.parts, self.setup.device)
         state.finished = state.stopping.should_stop(epoch) or state.epoch == self.config.epochs
-        if state.finished and state.guard is not None:
-            state.guard.conclude(evaluation.record, self.ranks, self.config.run.seed, self._say)
+        if state.finished:
+            self._judged(evaluation)
         self._whole = True
         seconds = self.checkpointer.seconds
         if better:
