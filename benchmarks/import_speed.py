@@ -10,6 +10,8 @@ begin with does not count. The memory is the most that the process held, less wh
 from __future__ import annotations
 
 import argparse
+import contextlib
+import io
 import os
 import statistics
 import subprocess
@@ -25,6 +27,7 @@ from pathlib import Path
 from benchmarks.import_speed import STEPS, peak_bytes
 step, small, large = STEPS[sys.argv[1]], Path(sys.argv[2]), Path(sys.argv[3])
 step(small)
+large.with_suffix(".safetensors").unlink(missing_ok=True)
 large.read_bytes()  # so that a disk does not count
 Path("/proc/self/clear_refs").write_text("5")
 before, started = peak_bytes(), time.perf_counter()
@@ -51,8 +54,20 @@ def _load(path: Path) -> object:
     return load_model(path)
 
 
-STEPS: dict[str, Callable[[Path], object]] = {"read": _read, "read and check": _take, "load as a model": _load}
-"""Reading alone; with finding out the model and predicting once; and with a model of it in float32."""
+def _import(path: Path) -> object:
+    from lehr.cli.import_ import import_
+
+    with contextlib.redirect_stdout(io.StringIO()):
+        return import_(path, path.with_suffix(".safetensors"))
+
+
+STEPS: dict[str, Callable[[Path], object]] = {
+    "read": _read,
+    "read and check": _take,
+    "lehr import": _import,
+    "load as a model": _load,
+}
+"""Reading alone; with finding out the model and predicting once; written as weights; as a model in float32."""
 
 
 def peak_bytes() -> int:
