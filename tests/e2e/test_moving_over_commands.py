@@ -21,6 +21,7 @@ from tests.weights.published.published_files import with_statistics, write_publi
 
 from lehr.hyperparameters import PRESETS
 from lehr.models.build import build_model
+from lehr.weights.load import load_model
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "moving-over.md").read_text(encoding="utf-8")
@@ -87,7 +88,10 @@ def test_each_command_runs_as_it_stands(words: list[str], folder: Path) -> None:
     elif words[0] == "val":
         assert "4 images, 4 instances" in done.stdout
     else:
-        assert words[0] == "import"
+        assert words[0] == "import" and "Written:" in done.stdout
+        assert load_model((folder / words[1]).with_suffix(".safetensors")).names == NAMES
+        if "--json" in words:
+            assert json.loads((folder / "found.json").read_text())["model"] == "yolov5s"
 
 
 def test_the_page_s_python_runs_as_it_stands(folder: Path) -> None:
