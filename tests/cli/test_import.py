@@ -83,7 +83,19 @@ def test_names_and_size_can_be_given(tmp_path: Path, model: DetectionModel) -> N
     lehr("import", "bare.pt", "b.safetensors", "--names", "up, down", cwd=tmp_path)
     assert load_model(tmp_path / "b.safetensors").names == ("up", "down")
     error = lehr("import", "bare.pt", "c.safetensors", "--names", "one", cwd=tmp_path, code=2).stderr
-    assert "has 2" in error and not (tmp_path / "c.safetensors").exists()
+    assert (
+        "bare.pt: has 2 classes, and --names gives 1. Give a name for each." in error
+        and not (tmp_path / "c.safetensors").exists()
+    )
+
+
+def test_weights_go_to_a_name_of_their_kind_and_not_where_the_json_goes(checkpoint: Path) -> None:
+    folder = checkpoint.parent
+    wrong = lehr("import", checkpoint, "b.pt", cwd=folder, code=2).stderr
+    assert "DST b.pt: is written as .safetensors. Name it b.safetensors." in wrong
+    both = lehr("import", checkpoint, "b.safetensors", "--json", "./b.safetensors", cwd=folder, code=2).stderr
+    assert "--json b.safetensors: is where the weights go." in both
+    assert {path.name for path in folder.iterdir()} == {"mine.pt"}
 
 
 def test_what_is_no_checkpoint_is_refused(tmp_path: Path, checkpoint: Path) -> None:

@@ -55,6 +55,7 @@ def import_(
     report_rounding(imgsz)
     named = None if names is None else given_names(names)
     checkpoint, digest = import_checkpoint(src, names=named, imgsz=None if imgsz is None else rounded_size(imgsz))
+    _check_ending(destination, json)
     _check_free(destination, digest)
     say(f"{src}: {checkpoint.summary}, read without running anything in it.")
     for note in checkpoint.notes:
@@ -68,6 +69,21 @@ def import_(
     if json is not None:
         write_json(json, {**_as_dict(checkpoint), "file": str(src), "sha256": digest, "written": str(destination)})
     say(f"Written: {one_line(str(destination))}")
+
+
+def _check_ending(destination: Path, json: Path | None) -> None:
+    """Check that weights are written under a name by which they are known, and not where the JSON goes.
+
+    Raises:
+        InputError: they are not.
+    """
+    from lehr.errors import InputError
+    from lehr.weights.foreign import ENDING
+
+    if destination.suffix.lower() != ENDING:
+        raise InputError(f"DST {destination}: is written as {ENDING}. Name it {destination.with_suffix(ENDING)}.")
+    if json is not None and json.resolve() == destination.resolve():
+        raise InputError(f"--json {json}: is where the weights go. Choose another --json file.")
 
 
 def _check_free(destination: Path, digest: str) -> None:

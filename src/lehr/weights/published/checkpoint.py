@@ -162,7 +162,7 @@ def take_checkpoint(
     facts = read_facts(contents)
     identity = identify(shapes, facts.scales)
     found = facts.names if names is None else tuple(names)
-    check_names(found, identity.classes)
+    check_names(found, identity.classes, given=names is not None)
     named = found or tuple(f"class{index}" for index in range(identity.classes))
     size = imgsz or facts.imgsz or DEFAULT_SIZE
     model = _skeleton(identity, named, size)

@@ -81,14 +81,22 @@ def as_table(value: object) -> Mapping[Any, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def check_names(names: tuple[str, ...] | None, classes: int) -> None:
+def check_names(names: tuple[str, ...] | None, classes: int, given: bool = False) -> None:
     """Check that class names are as many as the head's classes.
+
+    Args:
+        names: the class names; None where nobody says them.
+        classes: those of the head.
+        given: the user gave the names; else they are those of the file.
 
     Raises:
         Refused: they are not.
     """
-    if names is not None and len(names) != classes:
-        raise Refused(f"names {len(names)} classes, but its head has {classes}. Give a checkpoint that is whole.")
+    if names is None or len(names) == classes:
+        return
+    if given:
+        raise Refused(f"has {classes} classes, and --names gives {len(names)}. Give a name for each.")
+    raise Refused(f"names {len(names)} classes, but its head has {classes}. Give a checkpoint that is whole.")
 
 
 def given_names(text: str) -> tuple[str, ...]:
