@@ -13,12 +13,14 @@ from benchmarks.crash import differences
 from tests.conftest import MakeYolo
 from tests.engine.runs import before_step, on, resume, run, stopped_run
 
-from lehr.callbacks.events import FitEpochEnd, ValBatchEnd, ValEnd
+from lehr.callbacks.events import FitEpochEnd, TrainEnd, ValBatchEnd, ValEnd
 from lehr.config import build_config
 from lehr.data.load import load_dataset
 from lehr.detector import Detector
 from lehr.engine.older import OlderData, read_older
 from lehr.errors import InputError
+from lehr.evaluation.against_start import AgainstStart
+from lehr.evaluation.bootstrap import Comparison, Interval
 from lehr.studies.runner import read_data
 
 
@@ -206,3 +208,40 @@ def test_a_class_may_be_without_objects(data: Path, older: Path) -> None:
     assert dataset.names == ("small", "large", "round") and not dataset.faults
     assert not np.concatenate([sample.classes for sample in dataset.splits["train"]]).max() > 1
     assert read(older, dataset.names).names == ("small", "round")
+
+
+def test_the_end_is_compared_with_the_start_on_the_older_data(
+    data: Path, make_yolo: MakeYolo, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The start knows the older classes, though not all of the run's: only the older data are evaluated at first."""
+    older = make_yolo("older", counts={"train": 5, "val": 12})
+    start = run(older, tmp_path, "start", epochs=1).best
+    data.write_text(data.read_text().replace("[small, large]", "[new, small, large]"))
+    given = {"keep_val": str(older), "weights": str(start), "epochs": 2}
+    ends: list[TrainEnd] = []
+    with on("on_train_end", ends.append):
+        result = run(data, tmp_path, "whole", **given)
+    output, compared = capsys.readouterr().out, ends[0].older_against_start
+    alone = Detector.load(start, device="cpu").val(older, batch=4).metrics
+    assert f"The start, on {older}: mAP50 {alone.map50:.3f}, mAP50-95 {alone.map:.3f}." in output
+    assert ends[0].against_start is None and [row["epoch"] for row in rows(tmp_path / "whole")] == ["1", "2"]
+    assert compared is not None and result.older_against_start == compared
+    last = Detector.load(result.last, device="cpu").val(older, batch=4).metrics
+    assert compared.last.difference == pytest.approx(last.map_max_det - alone.map_max_det, abs=1e-6)
+    assert compared.describe_on(str(older)) in output
+    folder = stopped_run(data, tmp_path, "run", 4, **given)
+    assert resume(folder).older_against_start == compared
+    assert differences(tmp_path / "whole", folder) == []
+    assert resume(folder).older_against_start == compared  # it has finished
+    assert capsys.readouterr().out.count(compared.describe_on(str(older))) == 2
+
+
+def test_a_loss_on_the_older_data_is_said() -> None:
+    worse = Comparison(-0.02, -0.03, -0.01, Interval(-0.02, -0.03, -0.01), 50)
+    even = Comparison(0.001, -0.01, 0.012, Interval(0.001, -0.01, 0.012), 50)
+    text = "worse than the start by 0.020 mAP50-95 (0.010 to 0.030)"
+    assert AgainstStart(worse, worse, same=True).describe_on("old.yaml") == f"On old.yaml: {text}."
+    assert AgainstStart(even, worse).describe_on("old.yaml") == (
+        f"On old.yaml: no difference from the start at this sample size (-0.010 to 0.012). The last epoch: {text}."
+    )
+    assert AgainstStart(None, worse).describe_on("o") == f"On o: the best is the start itself. The last epoch: {text}."

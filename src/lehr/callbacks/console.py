@@ -26,6 +26,7 @@ from lehr.callbacks.events import (
     ValStart,
 )
 from lehr.callbacks.run_info import Run
+from lehr.evaluation.against_start import describe_older
 from lehr.evaluation.background import describe_false_positives
 from lehr.evaluation.metrics import ClassMetrics, Metrics
 from lehr.runtime.console import Console, duration
@@ -140,6 +141,8 @@ class ConsoleCallback(Callback):
         )
         if event.against_start is not None:
             self._output.say(event.against_start.describe())
+        if event.older_against_start is not None:
+            self._output.say(event.older_against_start.describe_on(str(event.run.config.data.keep_val)))
 
     def teardown(self, event: Teardown) -> None:
         """Leave no bar behind."""
@@ -181,8 +184,7 @@ def _on_older(what: str, run: Run, older: Metrics | None) -> list[str]:
     """The line of an evaluation on older data, where there are some."""
     if older is None:
         return []
-    numbers = f"mAP50{_number(older.map50)}, mAP50-95{_number(older.map)}"
-    return [f"{what}, on {one_line(str(run.config.data.keep_val))}: {numbers}."]
+    return [describe_older(what, str(run.config.data.keep_val), older)]
 
 
 def class_table(metrics: Metrics) -> str:

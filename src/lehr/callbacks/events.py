@@ -352,6 +352,7 @@ class TrainEnd:
         seconds: spent on the run.
         stopped_early: whether early stopping ended it.
         against_start: the best and the last epoch compared with the start; None where that was not evaluated.
+        older_against_start: the same on the older data (`--keep-val`); None where that was not evaluated on them.
         diverged: what was the matter where the run ended before its last epoch since it could not go on; else empty.
     """
 
@@ -366,6 +367,7 @@ class TrainEnd:
     seconds: float
     stopped_early: bool
     against_start: AgainstStart | None = None
+    older_against_start: AgainstStart | None = None
     diverged: str = ""
 
 

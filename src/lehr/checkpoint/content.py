@@ -161,6 +161,7 @@ class State(Part):
     seconds: Seconds
     finished: bool
     guard: Guard | None = None
+    older_guard: Guard | None = None
 
 
 class Content(Part):

@@ -246,11 +246,12 @@ class DivergenceMonitor:
             recovery: what is remembered from here on.
         """
         state = self._state
-        best, guard = (state.stopping.best, state.stopping.best_epoch, state.best_metrics), state.guard
+        best = state.stopping.best, state.stopping.best_epoch, state.best_metrics
+        guards = state.guard, state.older_guard
         state.load_state_dict(checkpoint.content["state"])
         if best[0] > state.stopping.best:
             state.stopping.best, state.stopping.best_epoch, state.best_metrics = best
-            state.guard = guard
+            state.guard, state.older_guard = guards
         state.recovery = recovery
         state.sums.skipped = recovery.skipped - sum(int(row.get("skipped") or 0) for row in state.history)
         self._queue = self._new_queue()

@@ -20,6 +20,7 @@ class TrainResult:
         best: the weights of the best epoch.
         last: the weights of the last epoch.
         against_start: what came of the weights that it started from; None where they were not evaluated.
+        older_against_start: the same on older data (`--keep-val`).
     """
 
     folder: Path
@@ -27,8 +28,15 @@ class TrainResult:
     best: Path
     last: Path
     against_start: AgainstStart | None = None
+    older_against_start: AgainstStart | None = None
 
 
-def result_of(folder: Path, metrics: Metrics, against_start: AgainstStart | None = None) -> TrainResult:
+def result_of(
+    folder: Path,
+    metrics: Metrics,
+    against_start: AgainstStart | None = None,
+    older_against_start: AgainstStart | None = None,
+) -> TrainResult:
     """Return the result that a finished run left in its folder."""
-    return TrainResult(folder, metrics, folder / BEST_WEIGHTS, folder / LAST_WEIGHTS, against_start)
+    weights = folder / BEST_WEIGHTS, folder / LAST_WEIGHTS
+    return TrainResult(folder, metrics, *weights, against_start, older_against_start)

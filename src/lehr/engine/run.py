@@ -174,11 +174,11 @@ def _launched(
             'callback=["package.module:object"].'
         )
     outcome = launch({**job, "verbose": verbose}, count, config.devices.restarts)
-    compared = outcome["against_start"]
+    compared = (outcome[name] for name in ("against_start", "older_against_start"))
     return result_of(
         Path(outcome["folder"]),
         Metrics.from_dict(outcome["metrics"]),
-        None if compared is None else AgainstStart.from_dict(compared),
+        *(None if each is None else AgainstStart.from_dict(each) for each in compared),
     )
 
 
@@ -339,11 +339,13 @@ def _finished(resumption: Resumption, output: Console) -> TrainResult:
         f"{resumption.folder} has finished: {done} of {config.epochs} epochs{how}. To train it longer, give "
         f"{'a larger --patience' if early else 'more --epochs'}."
     )
-    compared = (state.get("guard") or {}).get("outcome")
-    against_start = None if compared is None else AgainstStart.from_dict(compared)
-    if against_start is not None:
-        output.say(against_start.describe())
-    return result_of(resumption.folder, Metrics.from_dict(state["best_metrics"]), against_start)
+    compared = ((state.get(name) or {}).get("outcome") for name in ("guard", "older_guard"))
+    own, older = (None if each is None else AgainstStart.from_dict(each) for each in compared)
+    if own is not None:
+        output.say(own.describe())
+    if older is not None:
+        output.say(older.describe_on(str(config.data.keep_val)))
+    return result_of(resumption.folder, Metrics.from_dict(state["best_metrics"]), own, older)
 
 
 def _plain(options: Mapping[str, Any]) -> dict[str, Any]:

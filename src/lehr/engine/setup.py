@@ -44,7 +44,7 @@ from lehr.techniques.class_weights import class_weights, shown_counts
 from lehr.techniques.cuda_graphs import obstacle_to_graphs
 from lehr.techniques.early_stopping import EarlyStopping
 from lehr.techniques.ema import ModelEma
-from lehr.techniques.guard import is_guarded
+from lehr.techniques.guard import is_guarded, knows
 from lehr.techniques.layer_rates import backbone_parameters, describe_backbone
 from lehr.techniques.multi_scale import SizeRange, sizes_of
 from lehr.techniques.non_finite import Statistics
@@ -214,6 +214,8 @@ def prepare(
     state, plan = _start(config, plan, forward_loss, choice, resumption, notes)
     if checkpoint is None and is_guarded(config, start.transfer):
         state.guard = Guard()
+    if checkpoint is None and data.older is not None and knows(config, start.transfer, data.older.names):
+        state.older_guard = Guard()
     feed, profile = DevicePrefetcher(data.train_loader, device), Profile(device, config.speed.profile)
     forward_loss.mark = feed.mark = profile.mark
     varying = sizes is not None or config.data.rect

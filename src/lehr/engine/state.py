@@ -136,6 +136,7 @@ class TrainState:
         seconds: spent on the run.
         finished: whether the run has reached its end.
         guard: evaluations of the start and of the best epoch; None in a run whose start is not evaluated.
+        older_guard: the same on older data; None without these, or where their classes do not start from weights.
     """
 
     model: DetectionModel
@@ -156,11 +157,14 @@ class TrainState:
     seconds: float = 0.0
     finished: bool = False
     guard: Guard | None = None
+    older_guard: Guard | None = None
 
     @property
     def start_is_due(self) -> bool:
         """True as long as the start is to be evaluated."""
-        return self.guard is not None and not self.history
+        if self.guard is not None:
+            return not self.history
+        return self.older_guard is not None and self.older_guard.start is None and self.step == 0
 
     @property
     def evaluated_model(self) -> DetectionModel:
@@ -210,6 +214,7 @@ class TrainState:
             "seconds": self.seconds,
             "finished": self.finished,
             **({} if self.guard is None else {"guard": self.guard.state_dict()}),
+            **({} if self.older_guard is None else {"older_guard": self.older_guard.state_dict()}),
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -246,8 +251,9 @@ class TrainState:
         metrics = state["best_metrics"]
         self.best_metrics = None if metrics is None else Metrics.from_dict(metrics)
         self.seconds, self.finished = state["seconds"], state["finished"]
-        guard = state.get("guard")
+        guard, older = state.get("guard"), state.get("older_guard")
         self.guard = None if guard is None else Guard.from_state_dict(guard)
+        self.older_guard = None if older is None else Guard.from_state_dict(older)
 
     def _check(self, state: Mapping[str, Any]) -> None:
         """Check that a state fits this one, so that the next step can be made; nothing is changed.

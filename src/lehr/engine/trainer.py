@@ -34,6 +34,7 @@ from lehr.data.worker_processes import LoadingStopped, WorkerLost
 from lehr.engine.checkpointer import Checkpointer
 from lehr.engine.data import EpochRequests
 from lehr.engine.divergence import DivergenceMonitor, NotFinite
+from lehr.engine.guard import Guard
 from lehr.engine.out_of_memory import is_out_of_memory, shortage
 from lehr.engine.result import TrainResult, result_of
 from lehr.engine.setup import Setup
@@ -41,7 +42,9 @@ from lehr.engine.state import EpochSums, TrainState
 from lehr.engine.step import TrainStep
 from lehr.engine.validation import epoch_row, evaluate_older, record_start, validate
 from lehr.errors import Diverged, InputError, LehrError, Stopped
+from lehr.evaluation.against_start import describe_older
 from lehr.evaluation.evaluator import Evaluation, EvaluationStopped
+from lehr.evaluation.matching import MatchRecord
 from lehr.runtime.peak_memory import peak_memory_mib
 from lehr.runtime.signals import describe_signal
 from lehr.runtime.stop_request import StopRequest
@@ -158,12 +161,21 @@ class Trainer:
                 raise
             self._diverged, self.state.finished = str(error), True
             self._say(f"{error}\nThe run ends here, with the best that it had.")
-            self.checkpointer.save(self._judged(self._validate()[0]))
+            evaluation, on_older = self._validate()
+            for guard, record in self._guards(evaluation, on_older):
+                guard.conclude(record, self.ranks, self.config.run.seed, self._say)
+            self.checkpointer.save(evaluation)
 
     def _evaluate_start(self) -> None:
         """Evaluate the weights that the run starts from; they are the best until an epoch is better."""
+        state = self.state
+        if state.guard is None:
+            self._evaluate_start_on_older()
+            return
         evaluation, on_older = self._validate()
         older = None if on_older is None else on_older.metrics
+        if state.older_guard is not None and on_older is not None:
+            state.older_guard.start = on_older.record
         self.setup.profile.mark("validation")
         better = record_start(self.setup, evaluation, older, self.checkpointer.seconds)
         row = MappingProxyType(self.state.history[-1])
@@ -171,17 +183,25 @@ class Trainer:
         self.checkpointer.save(evaluation, better)
         self.setup.profile.mark("checkpoint")
 
-    def _judged(self, evaluation: Evaluation) -> Evaluation:
-        """An evaluation that is the last of the run, compared with the start where that was evaluated."""
-        if self.state.guard is not None:
-            self.state.guard.conclude(evaluation.record, self.ranks, self.config.run.seed, self._say)
-        return evaluation
+    def _evaluate_start_on_older(self) -> None:
+        """Evaluate the weights that the run starts from on the older data alone, whose classes they know."""
+        evaluation = self._evaluated(evaluate_older, 0, self.run_info.older_images)
+        if evaluation is not None and self.state.older_guard is not None:
+            self.state.older_guard.start = evaluation.record
+            self._say(describe_older("The start", str(self.config.data.keep_val), evaluation.metrics))
+        self.setup.profile.mark("validation")
+
+    def _guards(self, evaluation: Evaluation, on_older: Evaluation | None) -> list[tuple[Guard, MatchRecord | None]]:
+        """What keeps evaluations of this run to compare with its start, each with that of the present weights."""
+        pairs = ((self.state.guard, evaluation), (self.state.older_guard, on_older))
+        return [(guard, each.record) for guard, each in pairs if guard is not None and each is not None]
 
     def _end(self) -> TrainResult:
         state = self.state
         assert state.best_metrics is not None
         compared = None if state.guard is None else state.guard.outcome
-        result = result_of(self.setup.folder, state.best_metrics, compared)
+        on_older = None if state.older_guard is None else state.older_guard.outcome
+        result = result_of(self.setup.folder, state.best_metrics, compared, on_older)
         self._emit(
             TrainEnd,
             epochs=state.epoch,
@@ -193,6 +213,7 @@ class Trainer:
             seconds=state.seconds,
             stopped_early=state.epoch < self.config.epochs and not self._diverged,
             against_start=compared,
+            older_against_start=on_older,
             diverged=self._diverged,
         )
         if self.config.speed.profile:
@@ -232,14 +253,14 @@ class Trainer:
         better = settled and state.stopping.update(epoch, metrics.measured_fitness)
         if better:
             state.best_metrics = metrics
-            if state.guard is not None:
-                state.guard.best = evaluation.record
+            for guard, record in self._guards(evaluation, on_older):
+                guard.best = record
         state.history.append(epoch_row(self.setup, evaluation, older, self.checkpointer.seconds))
         state.epoch = epoch + 1
         state.sums = EpochSums.of_parts(self.setup.loss.parts, self.setup.device)
         state.finished = state.stopping.should_stop(epoch) or state.epoch == self.config.epochs
-        if state.finished:
-            self._judged(evaluation)
+        for guard, record in self._guards(evaluation, on_older) if state.finished else ():
+            guard.conclude(record, self.ranks, self.config.run.seed, self._say)
         self._whole = True
         seconds = self.checkpointer.seconds
         if better:
@@ -326,13 +347,36 @@ class Trainer:
 
     def _validate(self) -> tuple[Evaluation, Evaluation | None]:
         """Evaluate the weights on the validation split, and on the older data where there are some."""
-        setup, state, place = self.setup, self.state, f"the validation of epoch {self.state.epoch + 1}"
+        state, images = self.state, len(self.setup.val_samples)
         self._emit(ValStart, epoch=state.epoch, step=state.step)
+        evaluation = self._evaluated(validate, 0, images)
+        assert evaluation is not None
+        older = None
+        if self.setup.older is not None:
+            older = self._evaluated(evaluate_older, images, self.run_info.older_images)
+        self._emit(ValEnd, epoch=state.epoch, step=state.step, evaluation=evaluation, older=older)
+        return evaluation, older
 
-        def on_batch(done: int, before: int = 0, images: int = len(setup.val_samples)) -> None:
+    def _evaluated(
+        self,
+        evaluate: Callable[[Setup, Callable[[int], None], Callable[[], bool]], Evaluation | None],
+        before: int,
+        images: int,
+    ) -> Evaluation | None:
+        """Do one evaluation of a validation, unless the run is asked to stop.
+
+        Args:
+            evaluate: does it, given the run, what is called after each batch, and what says whether to stop.
+            before: images of the validation that are done.
+            images: images of this evaluation.
+        """
+        place = f"the validation of epoch {self.state.epoch + 1}"
+
+        def on_batch(done: int) -> None:
             self.ranks.at(place)
             if self.callbacks.wants(ValBatchEnd.method):
-                self._emit(ValBatchEnd, epoch=state.epoch, done=before + min(done * self.ranks.count, images))
+                so_far = before + min(done * self.ranks.count, images)
+                self._emit(ValBatchEnd, epoch=self.state.epoch, done=so_far)
             if not self.ranks.is_distributed:
                 self._stop_if_asked()
 
@@ -341,16 +385,12 @@ class Trainer:
 
         self.ranks.at(place)
         try:
-            evaluation = validate(setup, on_batch, stop)
-            images = len(setup.val_samples), self.run_info.older_images
-            older = evaluate_older(setup, lambda done: on_batch(done, *images), stop)
+            evaluation = evaluate(self.setup, on_batch, stop)
         except EvaluationStopped:
             self._stop_by(next(filter(None, self.ranks.all_gather(self.stop.signal_number))))
         self._share_faults()
-        for each in filter(None, (evaluation, older)):
-            self._note_faults(each.faults)
-        self._emit(ValEnd, epoch=state.epoch, step=state.step, evaluation=evaluation, older=older)
-        return evaluation, older
+        self._note_faults(() if evaluation is None else evaluation.faults)
+        return evaluation
 
     def _note_faults(self, faults: tuple[str, ...]) -> None:
         """Names each file that has gone, once."""

@@ -62,6 +62,7 @@ def evaluate_older(setup: Setup, on_batch: Callable[[int], None], stop: Callable
         precision=state.precision,
         timed=False,
         max_det=setup.config.run.max_det,
+        record=state.older_guard is not None,
         names=older.names,
         columns=older.columns,
         first=len(setup.val_samples),

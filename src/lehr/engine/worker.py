@@ -68,11 +68,12 @@ def main(place: Path) -> int:
     except KeyboardInterrupt:  # the launcher tells
         return 128 + signal.SIGINT
     if rank == 0:
-        compared = result.against_start
+        compared, on_older = result.against_start, result.older_against_start
         done = {
             "folder": str(result.folder),
             "metrics": asdict(result.metrics),
             "against_start": None if compared is None else compared.as_dict(),
+            "older_against_start": None if on_older is None else on_older.as_dict(),
         }
         write_outcome(place, {"code": 0, "message": "", **done})
     return 0

@@ -9,6 +9,8 @@ from typing import Any
 from lehr.errors import InputError
 from lehr.evaluation.bootstrap import Comparison, Interval, Verdict, compare
 from lehr.evaluation.matching import MatchRecord
+from lehr.evaluation.metrics import Metrics
+from lehr.runtime.plain_text import one_line
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,19 @@ class AgainstStart:
             return f"The last epoch, which is the best: {last}."
         return f"The best epoch: {self.best.describe()}. The last epoch, which was not chosen by these images: {last}."
 
+    def describe_on(self, source: str) -> str:
+        """Return it as one line for people, of older data, by which no epoch is chosen.
+
+        Args:
+            source: names the data.
+        """
+        last = self.last.describe()
+        if self.best is None:
+            return f"On {one_line(source)}: the best is the start itself. The last epoch: {last}."
+        if self.same:
+            return f"On {one_line(source)}: {last}."
+        return f"On {one_line(source)}: {self.best.describe()}. The last epoch: {last}."
+
     def as_dict(self) -> dict[str, Any]:
         """Everything, as JSON can hold it."""
         return asdict(self)
@@ -73,6 +88,18 @@ def against_start(start: MatchRecord, best: MatchRecord | None, last: MatchRecor
         return AgainstStart(compare(start, best, seed=seed), of_last)
     except InputError:  # an image could not be read in one of them, or there is no object
         return None
+
+
+def describe_older(what: str, source: str, metrics: Metrics) -> str:
+    """Describe an evaluation on older data as one line.
+
+    Args:
+        what: which weights were evaluated, e.g. "Epoch 3".
+        source: names the data.
+        metrics: the numbers.
+    """
+    map50, mean = ("-" if value is None else f"{value:.3f}" for value in (metrics.map50, metrics.map))
+    return f"{what}, on {one_line(source)}: mAP50 {map50}, mAP50-95 {mean}."
 
 
 def _comparison(numbers: Mapping[str, Any]) -> Comparison:

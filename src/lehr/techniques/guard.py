@@ -7,6 +7,8 @@ with what the training makes of it. At the end the run says what came of it, wit
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from lehr.config import TrainConfig
 from lehr.technique import NoEffect, Run, Section, State, Technique
 from lehr.techniques.pretrained_start import expected_transfer
@@ -21,6 +23,19 @@ def is_guarded(config: TrainConfig, transfer: Transfer | None) -> bool:
         transfer: what it took from weights; None for a random start.
     """
     return _obstacle(transfer) is None and config.run.guard == "auto"
+
+
+def knows(config: TrainConfig, transfer: Transfer | None, names: Sequence[str]) -> bool:
+    """Return whether the start of a new run is evaluated on older data, since all of their classes come from weights.
+
+    Args:
+        config: its options.
+        transfer: what it took from weights; None for a random start.
+        names: classes of the older data, as the run names them.
+    """
+    if transfer is None or not transfer.is_most or config.run.guard == "off":
+        return False
+    return set(names) <= set(transfer.classes.carried)
 
 
 def _obstacle(transfer: Transfer | None) -> str | None:
