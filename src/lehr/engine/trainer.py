@@ -24,9 +24,6 @@ from lehr.callbacks.events import (
     TrainEpochEnd,
     TrainEpochStart,
     TrainStart,
-    ValBatchEnd,
-    ValEnd,
-    ValStart,
 )
 from lehr.data.batch import Batch
 from lehr.data.requests import BatchRequest, shard_requests
@@ -40,10 +37,11 @@ from lehr.engine.result import TrainResult, result_of
 from lehr.engine.setup import Setup
 from lehr.engine.state import EpochSums, TrainState
 from lehr.engine.step import TrainStep
-from lehr.engine.validation import epoch_row, evaluate_older, record_start, validate
+from lehr.engine.validation import epoch_row, record_start
+from lehr.engine.validator import FaultNotes, Validator
 from lehr.errors import Diverged, InputError, LehrError, Stopped
 from lehr.evaluation.against_start import describe_older
-from lehr.evaluation.evaluator import Evaluation, EvaluationStopped
+from lehr.evaluation.evaluator import Evaluation
 from lehr.evaluation.matching import MatchRecord
 from lehr.runtime.peak_memory import peak_memory_mib
 from lehr.runtime.signals import describe_signal
@@ -102,7 +100,8 @@ class Trainer:
         )
         self._diverged = ""
         """What was the matter where the run could not go on, but has a best to end with."""
-        self._named: set[str] = set()
+        self.faults = FaultNotes(setup.ranks, say)
+        self.validator = Validator(setup, callbacks, stop, self.faults, self._stop_by)
         self._requests = EpochRequests(setup.config, setup.train_samples, len(setup.own_samples))
         self._batch: Batch | None = None
         self._whole = True
@@ -161,7 +160,7 @@ class Trainer:
                 raise
             self._diverged, self.state.finished = str(error), True
             self._say(f"{error}\nThe run ends here, with the best that it had.")
-            evaluation, on_older = self._validate()
+            evaluation, on_older = self.validator.validate()
             for guard, record in self._guards(evaluation, on_older):
                 guard.conclude(record, self.ranks, self.config.run.seed, self._say)
             self.checkpointer.save(evaluation)
@@ -172,7 +171,7 @@ class Trainer:
         if state.guard is None:
             self._evaluate_start_on_older()
             return
-        evaluation, on_older = self._validate()
+        evaluation, on_older = self.validator.validate()
         older = None if on_older is None else on_older.metrics
         if state.older_guard is not None and on_older is not None:
             state.older_guard.start = on_older.record
@@ -185,7 +184,7 @@ class Trainer:
 
     def _evaluate_start_on_older(self) -> None:
         """Evaluate the weights that the run starts from on the older data alone, whose classes they know."""
-        evaluation = self._evaluated(evaluate_older, 0, self.run_info.older_images)
+        evaluation = self.validator.on_older()
         if evaluation is not None and self.state.older_guard is not None:
             self.state.older_guard.start = evaluation.record
             self._say(describe_older("The start", str(self.config.data.keep_val), evaluation.metrics))
@@ -241,7 +240,7 @@ class Trainer:
         class_maps = state.class_maps or (0.0,) * len(self.setup.dataset.names)
         self.train_epoch(epoch, *self._requests(epoch, class_maps))
         self.setup.profile.mark("EMA")
-        evaluation, on_older = self._validate()
+        evaluation, on_older = self.validator.validate()
         older = None if on_older is None else on_older.metrics
         self.setup.profile.mark("validation")
         metrics, sums = evaluation.metrics, state.sums
@@ -315,7 +314,7 @@ class Trainer:
             state.step += 1
             self._whole = True
             sums.seconds = before + time.perf_counter() - started
-            self._note_faults(batch.faults)
+            self.faults.note(batch.faults)
             self.monitor.look()
             self.checkpointer.poll()
             self._stop_if_asked()
@@ -344,65 +343,6 @@ class Trainer:
             if self.state.recovery.streak == 0:
                 self.checkpointer.save()
             self.setup.profile.mark("checkpoint")
-
-    def _validate(self) -> tuple[Evaluation, Evaluation | None]:
-        """Evaluate the weights on the validation split, and on the older data where there are some."""
-        state, images = self.state, len(self.setup.val_samples)
-        self._emit(ValStart, epoch=state.epoch, step=state.step)
-        evaluation = self._evaluated(validate, 0, images)
-        assert evaluation is not None
-        older = None
-        if self.setup.older is not None:
-            older = self._evaluated(evaluate_older, images, self.run_info.older_images)
-        self._emit(ValEnd, epoch=state.epoch, step=state.step, evaluation=evaluation, older=older)
-        return evaluation, older
-
-    def _evaluated(
-        self,
-        evaluate: Callable[[Setup, Callable[[int], None], Callable[[], bool]], Evaluation | None],
-        before: int,
-        images: int,
-    ) -> Evaluation | None:
-        """Do one evaluation of a validation, unless the run is asked to stop.
-
-        Args:
-            evaluate: does it, given the run, what is called after each batch, and what says whether to stop.
-            before: images of the validation that are done.
-            images: images of this evaluation.
-        """
-        place = f"the validation of epoch {self.state.epoch + 1}"
-
-        def on_batch(done: int) -> None:
-            self.ranks.at(place)
-            if self.callbacks.wants(ValBatchEnd.method):
-                so_far = before + min(done * self.ranks.count, images)
-                self._emit(ValBatchEnd, epoch=self.state.epoch, done=so_far)
-            if not self.ranks.is_distributed:
-                self._stop_if_asked()
-
-        def stop() -> bool:
-            return self.ranks.is_distributed and self.stop.signal_number is not None
-
-        self.ranks.at(place)
-        try:
-            evaluation = evaluate(self.setup, on_batch, stop)
-        except EvaluationStopped:
-            self._stop_by(next(filter(None, self.ranks.all_gather(self.stop.signal_number))))
-        self._share_faults()
-        self._note_faults(() if evaluation is None else evaluation.faults)
-        return evaluation
-
-    def _note_faults(self, faults: tuple[str, ...]) -> None:
-        """Names each file that has gone, once."""
-        for fault in faults:
-            if fault not in self._named:
-                self._named.add(fault)
-                self._say(f"Image became unreadable during training, replaced: {fault}")
-
-    def _share_faults(self) -> None:
-        """Let rank 0 name the files that only other processes found gone."""
-        for faults in self.ranks.all_gather(tuple(sorted(self._named))):
-            self._note_faults(faults)
 
     def _stop_if_asked(self) -> None:
         if (number := self.monitor.stop if self.ranks.is_distributed else self.stop.signal_number) is not None:

@@ -1,0 +1,119 @@
+"""Doing a run's evaluations: told to listeners, stopped when the run is, with the files that have gone named."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NoReturn
+
+from lehr.callbacks.dispatcher import Dispatcher
+from lehr.callbacks.events import ValBatchEnd, ValEnd, ValStart
+from lehr.distributed.collectives import Ranks
+from lehr.engine.setup import Setup
+from lehr.engine.validation import evaluate_older, validate
+from lehr.evaluation.evaluator import Evaluation, EvaluationStopped
+from lehr.runtime.stop_request import StopRequest
+
+Evaluate = Callable[[Setup, Callable[[int], None], Callable[[], bool]], Evaluation | None]
+"""Does an evaluation, given the run, what is called after each batch, and what says whether to stop."""
+
+
+class FaultNotes:
+    """Notes on files that have gone since a run began, each named once.
+
+    Args:
+        ranks: the processes of the run.
+        say: told which file it is.
+    """
+
+    def __init__(self, ranks: Ranks, say: Callable[[str], None]) -> None:
+        self._ranks = ranks
+        self._say = say
+        self._named: set[str] = set()
+
+    def note(self, faults: tuple[str, ...]) -> None:
+        """Name each file that has gone, once."""
+        for fault in faults:
+            if fault not in self._named:
+                self._named.add(fault)
+                self._say(f"Image became unreadable during training, replaced: {fault}")
+
+    def share(self) -> None:
+        """Let rank 0 name the files that only other processes found gone."""
+        for faults in self._ranks.all_gather(tuple(sorted(self._named))):
+            self.note(faults)
+
+
+class Validator:
+    """Evaluates the weights of a run, on all of its processes.
+
+    Args:
+        setup: the run.
+        callbacks: told the events.
+        stop: asks the run to stop.
+        faults: names files that have gone.
+        end: ends the run by a signal's number, its state saved.
+    """
+
+    def __init__(
+        self,
+        setup: Setup,
+        callbacks: Dispatcher,
+        stop: StopRequest,
+        faults: FaultNotes,
+        end: Callable[[int], NoReturn],
+    ) -> None:
+        self._setup = setup
+        self._ranks = setup.ranks
+        self._callbacks = callbacks
+        self._stop = stop
+        self._faults = faults
+        self._end = end
+
+    def validate(self) -> tuple[Evaluation, Evaluation | None]:
+        """Evaluate the weights on the validation split, and on the older data where there are some."""
+        setup, run = self._setup, self._callbacks.run
+        assert run is not None
+        epoch, step = setup.state.epoch, setup.state.step
+        self._callbacks.emit(ValStart(run, epoch, step))
+        images = len(setup.val_samples)
+        evaluation = self._done(validate, 0, images)
+        assert evaluation is not None
+        older = None if setup.older is None else self._done(evaluate_older, images, run.older_images)
+        self._callbacks.emit(ValEnd(run, epoch, step, evaluation, older))
+        return evaluation, older
+
+    def on_older(self) -> Evaluation | None:
+        """Evaluate the weights on the older data alone; None where there are none."""
+        older = self._setup.older
+        return None if older is None else self._done(evaluate_older, 0, len(older.val))
+
+    def _done(self, evaluate: Evaluate, before: int, images: int) -> Evaluation | None:
+        """Do an evaluation, unless the run is asked to stop.
+
+        Args:
+            evaluate: does it.
+            before: images of the validation that are done.
+            images: images of this evaluation.
+        """
+        run, state, ranks = self._callbacks.run, self._setup.state, self._ranks
+        place = f"the validation of epoch {state.epoch + 1}"
+
+        def on_batch(done: int) -> None:
+            ranks.at(place)
+            if run is not None and self._callbacks.wants(ValBatchEnd.method):
+                so_far = before + min(done * ranks.count, images)
+                self._callbacks.emit(ValBatchEnd(run=run, epoch=state.epoch, done=so_far))
+            if not ranks.is_distributed and (number := self._stop.signal_number) is not None:
+                self._end(number)
+
+        def stop() -> bool:
+            return ranks.is_distributed and self._stop.signal_number is not None
+
+        ranks.at(place)
+        try:
+            evaluation = evaluate(self._setup, on_batch, stop)
+        except EvaluationStopped:
+            self._end(next(filter(None, ranks.all_gather(self._stop.signal_number))))
+        self._faults.share()
+        self._faults.note(() if evaluation is None else evaluation.faults)
+        return evaluation
