@@ -136,8 +136,8 @@ def describe_classes(classes: ClassTransfer, weights: Path) -> str:
         classes: those of the model.
         weights: the file.
     """
-    carried, total = len(classes.carried), len(classes.carried) + len(classes.fresh)
-    count = "1 class" if total == 1 else f"{total} classes"
+    carried = len(classes.carried)
+    count = f"{carried + len(classes.fresh)} classes"
     match classes.by:
         case "same":
             return f"Class layers: {carried} of {count} start from the weights."
