@@ -11,7 +11,6 @@ ENDING, STATE = ".safetensors", ".ckpt"
 PICKLED = (".pt", ".pth")
 """Endings of checkpoints of other trainers."""
 EXPORTED = {
-    ".onnx": "an ONNX export",
     ".engine": "a TensorRT engine",
     ".trt": "a TensorRT engine",
     ".torchscript": "a TorchScript export",
@@ -85,6 +84,11 @@ def _by_content(path: Path, head: bytes, tail: bytes) -> str:
         return f"is a checkpoint of PyTorch ({path.suffix or 'pickle'}). {_pickled()}"
     if head.startswith(b"\x89HDF"):
         return f"is a Keras file. {_own()}"
+    if path.suffix.lower() == ".onnx":
+        return (
+            "is an ONNX export, in which BatchNorm is merged and names may be optimised away, so that it is no start "
+            "for a training. Give the checkpoint (.pt) that it was exported from."
+        )
     if path.suffix.lower() in EXPORTED:
         return f"is {EXPORTED[path.suffix.lower()]} and no weights of Lehr's. {_own()}"
     if path.suffix.lower() == ENDING and head[8:9] == b"{":

@@ -251,7 +251,8 @@ def _candidates(
     bound = scale.max_channels
     yield from (Scale(hint.depth, hint.width, bound) for hint in hints)
     width, depth = _width(channels, bound), _depth(repeats)
-    for each_depth in (scale.depth, depth):
+    halves = sorted({(count + half) / base for base, count in repeats for half in (-0.5, 0.5)})
+    for each_depth in (scale.depth, depth, *halves):  # a depth may be at the very edge, where halves round to even
         for each_width in (scale.width, width):
             if each_depth is not None and each_width is not None:
                 yield Scale(each_depth, each_width, bound)
