@@ -187,6 +187,7 @@ class Detector:
         conf: float = 0.001,
         iou: float = 0.7,
         max_det: int = 300,
+        record: bool = False,
     ) -> Evaluation:
         """Evaluate on a split of a data set, on the classes that it shares with the model.
 
@@ -202,6 +203,7 @@ class Detector:
             conf: lowest score of a detection.
             iou: overlap from which a detection is a repetition.
             max_det: most detections an image.
+            record: keep how the detections of each image match, for `lehr.evaluation.bootstrap.compare`.
 
         Raises:
             InputError: the data cannot be used, or has no class that the model knows.
@@ -236,6 +238,7 @@ class Detector:
                 max_det=max_det,
                 names=shared.names,
                 columns=shared.columns,
+                record=record,
             )
         faults = describe_faults(faults_of_split(dataset, split))
         cannot = [*background_notes(samples), *crowding_notes(samples, max_det)]

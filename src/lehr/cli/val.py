@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
 from lehr.cli.options import Batch, Confidence, Device, ImageSize, MostDetections, Overlap, Quiet, Square, Weights
+
+if TYPE_CHECKING:
+    from lehr.evaluation.bootstrap import Comparison
+    from lehr.evaluation.evaluator import Evaluation
 
 
 def val(
@@ -26,6 +32,7 @@ def val(
     conf: Confidence = 0.001,
     iou: Overlap = 0.7,
     max_det: MostDetections = 300,
+    compare: Annotated[Path | None, Parameter(group="Output")] = None,
     json: Annotated[Path | None, Parameter(group="Output")] = None,
     quiet: Quiet = False,
 ) -> None:
@@ -43,6 +50,8 @@ def val(
         Evaluate without the images that are broken; otherwise they stop the evaluation.
     single_cls:
         Treat all classes of the data as one, as for weights trained that way.
+    compare:
+        Evaluate these weights too, and say whether WEIGHTS are better, with an interval (a bootstrap over the images).
     json:
         Write the metrics to this file.
     """
@@ -57,6 +66,7 @@ def val(
     from lehr.evaluation.background import describe_false_positives
 
     detector = Detector.load(weights, device=device)
+    other = None if compare is None else Detector.load(compare, device=device)
     say = speaker(quiet)
     for note in detector.notes:
         say(note)
@@ -64,8 +74,9 @@ def val(
     data, named = data_of_run(weights, data), data
     if data != named:
         say(f"--data {named}: taken from where the run of the weights was begun, {data}.")
-    evaluation = detector.val(
-        data,
+    evaluate = partial(
+        Detector.val,
+        data=data,
         split=split,
         imgsz=imgsz,
         batch=batch,
@@ -76,7 +87,9 @@ def val(
         conf=conf,
         iou=iou,
         max_det=max_det,
+        record=compare is not None,
     )
+    evaluation = evaluate(detector)
     metrics, seconds = evaluation.metrics, evaluation.seconds
     say(f"{weights} on {data}, {split}: {metrics.images} images, {metrics.instances} instances")
     for note in evaluation.notes:
@@ -90,5 +103,17 @@ def val(
         f"Milliseconds an image: preprocess {seconds.preprocess * 1e3:.1f}, inference {seconds.inference * 1e3:.1f}, "
         f"postprocess {seconds.postprocess * 1e3:.1f}."
     )
+    numbers = evaluation.as_dict()
+    if other is not None:
+        found = _compared(evaluate(other), evaluation)
+        say(f"{weights}: {found.describe(str(compare))}.")
+        numbers["compared"] = asdict(found)
     if json is not None:
-        write_json(json, evaluation.as_dict())
+        write_json(json, numbers)
+
+
+def _compared(before: Evaluation, after: Evaluation) -> Comparison:
+    from lehr.evaluation.bootstrap import compare
+
+    assert before.record is not None and after.record is not None
+    return compare(before.record, after.record)
