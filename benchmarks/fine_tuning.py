@@ -161,7 +161,8 @@ def numbers(results: Path) -> Record:
     fitness, epochs = parse_fitness(DEFAULT), read_epochs(results)
     with results.open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
-    trained = [(row, epoch) for row, epoch in zip(rows, epochs, strict=True) if int(row["epoch"]) > 0]
+    start = [float(row["val/map"]) for row in rows if int(row["epoch"]) == 0]
+    trained = list(zip([row for row in rows if int(row["epoch"]) > 0], epochs, strict=True))
     best = max(trained, key=lambda pair: fitness(pair[1].metrics))[0]
     course = [float(row["val/map"]) for row, _ in trained]
     return {
@@ -171,15 +172,14 @@ def numbers(results: Path) -> Record:
         "last": course[-1],
         "course": course,
         "images_per_second": statistics.median(epoch.images_per_second for _, epoch in trained[1:] or trained),
+        **({"start": start[0]} if start else {}),
     }
 
 
-def of_setting(records: Sequence[Record], cell: Cell, asked: int) -> list[Record]:
-    """The recorded runs of a setting, by seed; of those for which so many epochs were asked for."""
-    keys = ("target", "model", "setting")
-    found = [
-        each for each in records if each["asked"] == asked and all(each[key] == getattr(cell, key) for key in keys)
-    ]
+def of_setting(records: Sequence[Record], cell: Cell, asked: int, imgsz: int) -> list[Record]:
+    """The recorded runs of a setting, by seed; of those of a size for which so many epochs were asked for."""
+    wanted = {key: getattr(cell, key) for key in ("target", "model", "setting")} | {"asked": asked, "imgsz": imgsz}
+    found = [each for each in records if all(each[key] == value for key, value in wanted.items())]
     return sorted(found, key=lambda each: int(each["seed"]))
 
 
@@ -191,19 +191,22 @@ def spread(values: Sequence[float]) -> str:
 
 def table_of(name: str, records: Sequence[Record]) -> str:
     """A table of the recorded runs, in Markdown."""
-    lines = ["| data | start | setting | epochs | seeds | mAP50-95, best epoch | last epoch | peak memory, MiB |"]
-    lines.append("|---|---|---|---|---|---|---|---|")
-    lengths = sorted({int(each["asked"]) for each in records}, reverse=True)
-    for cell, asked in itertools.product(cells(), lengths):
+    head = ("data", "start", "setting", "pixels", "epochs", "seeds", "the start's mAP50-95", "best epoch", "last epoch")
+    lines = [f"| {' | '.join((*head, 'peak memory, MiB'))} |", "|---" * (len(head) + 1) + "|"]
+    sizes = sorted({(int(each["imgsz"]), -int(each["asked"])) for each in records})
+    for cell, (imgsz, asked) in itertools.product(cells(), sizes):
         default = cell.table == "rates" and cell.setting == "rate x{:g}, warmup {}".format(*DEFAULTS[cell.target])
-        runs = of_setting(records, cell, asked)
+        runs = of_setting(records, cell, -asked, imgsz)
         if runs and (cell.table == name or (default and name != "rates")):
             setting = f"{cell.setting} (default)" if default else cell.setting
             start = f"{cell.model}-bccd" if cell.trained else "random"
             peaks = [each["peak_mib"] for each in runs if each.get("peak_mib")]
-            figures = [spread([each["map"] for each in runs]), spread([each["last"] for each in runs])]
+            starts = [each["start"] for each in runs if "start" in each]
+            before = f"{starts[0]:.3f}" if starts else ""
+            figures = [before, spread([each["map"] for each in runs]), spread([each["last"] for each in runs])]
             memory = f"{statistics.mean(peaks):,.0f}" if peaks else ""
-            row = (cell.target, start, setting, str(runs[0]["epochs"]), str(len(runs)), *figures, memory)
+            counts = (str(imgsz), str(runs[0]["epochs"]), str(len(runs)))
+            row = (cell.target, start, setting, *counts, *figures, memory)
             lines.append(f"| {' | '.join(row)} |")
     return "\n".join(lines)
 
@@ -255,7 +258,8 @@ def main() -> None:
         without_class(str(given.bccd), LEFT_OUT, data["cells"].parent)
     for seed in given.seeds:
         for cell in chosen:
-            if seed not in {each["seed"] for each in of_setting(read_records(records), cell, given.epochs)}:
+            done = of_setting(read_records(records), cell, given.epochs, given.imgsz)
+            if seed not in {each["seed"] for each in done}:
                 record = train(cell, seed, data[cell.target], given)
                 with records.open("a", encoding="utf-8") as file:
                     file.write(json.dumps(record) + "\n")

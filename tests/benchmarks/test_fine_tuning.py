@@ -14,7 +14,7 @@ from lehr.data.load import load_dataset
 
 
 def record(setting: str, seed: int, best: float, **more: Any) -> dict[str, Any]:
-    figures = {"map": best, "last": best - 0.1, "epochs": 6, "asked": 24, "peak_mib": 1000 + seed}
+    figures = {"map": best, "last": best - 0.1, "epochs": 6, "asked": 24, "imgsz": 192, "peak_mib": 1000 + seed}
     return {"target": "cells", "model": "yolov8n", "setting": setting, "seed": seed, **figures, **more}
 
 
@@ -45,13 +45,17 @@ def test_tables_have_mean_and_spread_of_the_seeds_and_are_written_between_their_
     ]
     document.write_text("before\n" + "between\n".join(marks) + "after\n", encoding="utf-8")
     records = [record("rate x0.3, warmup 1 epoch", seed, best) for seed, best in ((1, 0.5), (0, 0.4), (2, 0.6))]
-    fine_tuning.write_tables(document, [*records, record("freeze 10", 0, 0.3), record("freeze 10", 0, 0.2, asked=8)])
+    fine_tuning.write_tables(
+        document, [*records, record("freeze 10", 0, 0.3), record("freeze 10", 0, 0.2, asked=8, start=0.25)]
+    )
     text = document.read_text(encoding="utf-8")
     tuned = "0.500 (0.400 to 0.600) | 0.400 (0.300 to 0.500) | 1,001 |"
-    row = f"| cells | yolov8n-bccd | rate x0.3, warmup 1 epoch (default) | 6 | 3 | {tuned}"
+    row = f"| cells | yolov8n-bccd | rate x0.3, warmup 1 epoch (default) | 192 | 6 | 3 |  | {tuned}"
     assert text.count(row) == len(fine_tuning.TABLES)  # the default stands in each table
-    assert text.count("| cells | yolov8n-bccd | freeze 10 | 6 | 1 | 0.300 | 0.200 | 1,000 |") == 1
-    assert text.count("| cells | yolov8n-bccd | freeze 10 | 6 | 1 | 0.200 | 0.100 | 1,000 |") == 1  # of shorter runs
+    assert text.count("| cells | yolov8n-bccd | freeze 10 | 192 | 6 | 1 |  | 0.300 | 0.200 | 1,000 |") == 1
+    assert (
+        text.count("| cells | yolov8n-bccd | freeze 10 | 192 | 6 | 1 | 0.250 | 0.200 | 0.100 | 1,000 |") == 1
+    )  # of shorter runs
     assert text.startswith("before\n<!-- quarter") and text.endswith("-->\nafter\n") and "old" not in text
     fine_tuning.write_tables(document, records)
     assert "freeze" not in document.read_text(encoding="utf-8") and tuned in document.read_text(encoding="utf-8")
@@ -71,4 +75,5 @@ def test_the_figures_of_a_run_leave_out_the_start_before_the_first_epoch(tmp_pat
     (tmp_path / "results.csv").write_text("\n".join([head, *rows]) + "\n", encoding="utf-8")
     found = fine_tuning.numbers(tmp_path / "results.csv")
     assert (found["map"], found["best_epoch"], found["last"], found["epochs"]) == (0.4, 2, 0.3, 3)
+    assert found["start"] == 0.9
     assert found["course"] == [0.1, 0.4, 0.3] and found["images_per_second"] == 40
