@@ -23,15 +23,16 @@ def import_(
     imgsz: Annotated[int | None, Parameter(group="Model", validator=Number(gte=1))] = None,
     json: Annotated[Path | None, Parameter(group="Output")] = None,
 ) -> None:
-    """Read a checkpoint of YOLOv5, YOLOv8 or YOLOv3-SPP, and write it as weights of Lehr's.
+    """Read a checkpoint of YOLOv5, YOLOv8 or YOLOv3-SPP, or its ONNX export, and write it as weights of Lehr's.
 
     Nothing in the file runs. Model, depth, width, classes, anchors and image size are found in it; each tensor is
-    accounted for, and a forward pass must give finite numbers. --weights takes such files as they are, too.
+    accounted for, and a forward pass must give finite numbers. --weights takes such files as they are, too. An ONNX
+    export must have kept the names of its tensors; BatchNorm is merged in it, so the .pt is the better start.
 
     Parameters
     ----------
     src:
-        The checkpoint, a .pt or .pth file.
+        The checkpoint, a .pt, .pth or .onnx file.
     dst:
         The .safetensors file to write (unset: SRC with that ending).
     names:

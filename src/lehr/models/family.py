@@ -116,7 +116,7 @@ def register_family(family: Family) -> None:
     FAMILIES.add(family)
 
 
-FILES = (".pt", ".pth", ".safetensors")
+FILES = (".pt", ".pth", ".onnx", ".safetensors")
 """Endings of files of weights, which others give as a model."""
 
 

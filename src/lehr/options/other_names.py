@@ -139,7 +139,7 @@ def describe_other_command(words: Sequence[str]) -> str | None:
 def _as_option(word: str) -> str:
     """Write name=value as an option; a model's file is weights."""
     name, value = word.split("=")
-    if name != "model" or value.endswith((".pt", ".pth")):
+    if name != "model" or value.endswith((".pt", ".pth", ".onnx")):
         name = RENAMED.get(name, name)
     return f"--{name.replace('_', '-')} {value}"
 

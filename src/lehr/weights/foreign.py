@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from lehr.runtime.reading import open_file
+from lehr.runtime.reading import open_file, read_start
 
 ENDING, STATE = ".safetensors", ".ckpt"
 """Endings of weights, and of the state of a run."""
 PICKLED = (".pt", ".pth")
 """Endings of checkpoints of other trainers."""
+EXPORT, EXPORT_TAGS = ".onnx", b'\x08\x12\x1a"(2:Br'
+"""Ending of ONNX exports, and the bytes that begin one: keys of the fields of its outermost message."""
 EXPORTED = {
     ".engine": "a TensorRT engine",
     ".trt": "a TensorRT engine",
@@ -43,6 +45,16 @@ def is_pickled(path: Path) -> bool:
     except OSError:
         return False
     return _is_pickled(head) and not _is_state(head, tail)
+
+
+def is_exported(path: Path) -> bool:
+    """Return whether a file is an ONNX export, by its ending and its first byte; False where there is none."""
+    if path.suffix.lower() != EXPORT:
+        return False
+    try:
+        return _is_exported(path, read_start(path, 1))
+    except OSError:
+        return False
 
 
 def describe_foreign(path: Path) -> str:
@@ -84,11 +96,10 @@ def _by_content(path: Path, head: bytes, tail: bytes) -> str:
         return f"is a checkpoint of PyTorch ({path.suffix or 'pickle'}). {_pickled()}"
     if head.startswith(b"\x89HDF"):
         return f"is a Keras file. {_own()}"
-    if path.suffix.lower() == ".onnx":
-        return (
-            "is an ONNX export, in which BatchNorm is merged and names may be optimised away, so that it is no start "
-            "for a training. Give the checkpoint (.pt) that it was exported from."
-        )
+    if path.suffix.lower() == EXPORT and not _is_exported(path, head):
+        return "is no ONNX export, though it is named like one. Copy it again."
+    if path.suffix.lower() == EXPORT:
+        return f"is an ONNX export. {_pickled()}"
     if path.suffix.lower() in EXPORTED:
         return f"is {EXPORTED[path.suffix.lower()]} and no weights of Lehr's. {_own()}"
     if path.suffix.lower() == ENDING and head[8:9] == b"{":
@@ -104,6 +115,10 @@ def _is_pickled(head: bytes) -> bool:
     return head.startswith(b"PK\x03\x04") or head[:2] in (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
 
 
+def _is_exported(path: Path, head: bytes) -> bool:
+    return path.suffix.lower() == EXPORT and head[:1] != b"" and head[0] in EXPORT_TAGS
+
+
 def _is_state(head: bytes, tail: bytes) -> bool:
     return b'{"format": "lehr-' in tail and head.startswith(b"PK")
 
@@ -112,7 +127,7 @@ def _missing(path: Path) -> str:
     """Describe a path at which nothing is."""
     if path.is_symlink():
         return f"is a link to {path.readlink()}, which does not exist. Restore it."
-    if path.suffix.lower() in PICKLED:
+    if path.suffix.lower() in (*PICKLED, EXPORT):
         return f"there is no such file, and Lehr downloads none. {_pickled()}"
     beside = _offer(path.parent, "") if path.parent.is_dir() else ""
     return f"there is no such weights file. {beside or 'Give a .safetensors file, e.g. runs/train/best.safetensors.'}"
@@ -120,8 +135,9 @@ def _missing(path: Path) -> str:
 
 def _pickled() -> str:
     return (
-        "Lehr reads the .safetensors files that it writes, and checkpoints of YOLOv5, YOLOv8 and YOLOv3-SPP (.pt), of "
-        "which nothing runs. Give such a file; to train without weights, name a model, e.g. --model yolov8n."
+        "Lehr reads the .safetensors files that it writes, and checkpoints of YOLOv5, YOLOv8 and YOLOv3-SPP (.pt, or "
+        "exported as .onnx), of which nothing runs. Give such a file; to train without weights, name a model, e.g. "
+        "--model yolov8n."
     )
 
 

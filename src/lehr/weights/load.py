@@ -11,7 +11,7 @@ from lehr.errors import InputError
 from lehr.models.build import build_model, tensor_shapes
 from lehr.models.detection import DetectionModel
 from lehr.models.family import is_model
-from lehr.weights.foreign import ENDING, PICKLED, STATE
+from lehr.weights.foreign import ENDING, EXPORT, PICKLED, STATE
 from lehr.weights.source import damaged_metadata, open_weights, release_weights
 
 
@@ -28,14 +28,14 @@ def read_metadata(path: Path) -> dict[str, str]:
 def names_weights(text: str | Path) -> bool:
     """Tell whether a text names a file of weights rather than a model: by its ending, or by a folder in it."""
     path = Path(text)
-    return isinstance(text, Path) or path.suffix.lower() in (ENDING, STATE, *PICKLED) or path.name != text
+    return isinstance(text, Path) or path.suffix.lower() in (ENDING, STATE, EXPORT, *PICKLED) or path.name != text
 
 
 def load_model(path: Path, device: torch.device | None = None) -> DetectionModel:
     """The model of a weights file, in eval mode.
 
     Args:
-        path: a file written by `save_weights`, or a checkpoint of YOLOv5, YOLOv8 or YOLOv3-SPP.
+        path: a file written by `save_weights`, or a checkpoint of YOLOv5, YOLOv8 or YOLOv3-SPP, or its ONNX export.
         device: where to put it; None for the CPU.
 
     Raises:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from lehr.errors import InputError
-from lehr.weights.foreign import describe_foreign, is_pickled
+from lehr.weights.foreign import describe_foreign, is_exported, is_pickled
 from lehr.weights.metadata import FORMAT, WeightsMetadata, parse_metadata
 from lehr.weights.tensor_file import DamagedTensors, Header, read_header, read_tensors
 
@@ -135,7 +135,7 @@ def open_weights(path: Path) -> WeightsSource:
     try:
         header = read_header(path)
     except (DamagedTensors, OSError):
-        if not is_pickled(path):
+        if not (is_pickled(path) or is_exported(path)):
             raise InputError(f"{path}: {describe_foreign(path)}") from None
         return _open_published(path)
     if header.metadata.get("format") != FORMAT:

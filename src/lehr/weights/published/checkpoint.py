@@ -17,7 +17,7 @@ from lehr.models.detection import DetectionModel
 from lehr.models.family import find_family
 from lehr.runtime.plain_text import one_line
 from lehr.runtime.reading import open_file
-from lehr.weights.foreign import describe_foreign, is_pickled
+from lehr.weights.foreign import describe_foreign, is_exported, is_pickled
 from lehr.weights.metadata import FORMAT
 from lehr.weights.published.architecture import check_architecture
 from lehr.weights.published.contents import Contents, find_weights
@@ -26,14 +26,15 @@ from lehr.weights.published.facts import DEFAULT_SIZE, Facts, check_names, read_
 from lehr.weights.published.forward_check import check_forward
 from lehr.weights.published.identify import Identity, identify
 from lehr.weights.published.kinds import unsupported_kind
+from lehr.weights.published.onnx_export import read_export
 from lehr.weights.published.reading import read_torch_file
 from lehr.weights.published.stand_in import Refused
 from lehr.weights.tensor_file import DamagedTensors, read_header
 from lehr.weights.write import describe_model
 
 REMEDY = "Give a detection checkpoint of YOLOv5, YOLOv8 or YOLOv3-SPP."
-SHOWN = 5
-"""Entries that a note names."""
+STATED = ("names", "imgsz", "author", "version", "date", "license")
+"""Metadata of an ONNX export that are taken."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,9 +92,9 @@ def read_checkpoint(
     Raises:
         InputError: it cannot be read, or is of a model that Lehr does not have; with the reason.
     """
-    content = read_torch_file(path)
     try:
-        return take_checkpoint(find_weights(content), names=names, imgsz=imgsz, origin=origin)
+        contents = read_export(path) if is_exported(path) else find_weights(read_torch_file(path))
+        return take_checkpoint(contents, names=names, imgsz=imgsz, origin=origin)
     except Refused as error:
         raise InputError(f"{path}: {error}") from None
 
@@ -114,7 +115,7 @@ def import_checkpoint(
     Raises:
         InputError: as `read_checkpoint`; or it is one of Lehr's own files.
     """
-    if not is_pickled(path):
+    if not (is_pickled(path) or is_exported(path)):
         with contextlib.suppress(DamagedTensors, OSError):
             if read_header(path).metadata.get("format") == FORMAT:
                 raise InputError(f"{path}: is a weights file of Lehr's already, and can be used as it is.")
@@ -178,7 +179,7 @@ def take_checkpoint(
         facts,
         contents.averaged,
         taken,
-        tuple(one_line(str(name))[:100] for name in contents.entries),
+        tuple(one_line(str(name))[:100] for name in contents.entries if not (contents.exported and name in STATED)),
         describe_model(model, _described(facts, contents, origin or {})),
         tuple(_notes(contents, facts, found is None, imgsz is None and facts.imgsz is None, merged)),
     )
@@ -223,6 +224,10 @@ def _notes(contents: Contents, facts: Facts, unnamed: bool, unsized: bool, merge
         notes.append(f"it does not say its image size; {DEFAULT_SIZE} pixels are assumed.")
     if not contents.layers:
         notes.append("it holds tensors alone, so that its layers are of the published settings is assumed.")
+    if contents.exported:
+        notes.append(
+            "of its graph, convolutions and activations were compared; that these are joined as published is assumed."
+        )
     if merged:
         notes.append(
             f"BatchNorm was merged into {merged} convolutions: it predicts as before, but its statistics are lost, so "

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from torch import Tensor
 
@@ -19,6 +19,7 @@ PLAIN = ("model", "state_dict", "model_state_dict", "weights", "net")
 """Entries that hold the weights themselves."""
 PREFIX = re.compile(r"(?:(?:module|_orig_mod|model|ema)\.)*(?=\d+\.)")
 """What stands before a layer's number in names of tensors."""
+T = TypeVar("T")
 SHOWN = 8
 """Entries of a file that a message names."""
 
@@ -33,6 +34,7 @@ class Contents:
         models: the model and those that it wraps, innermost first; empty likewise.
         averaged: whether they are an exponential moving average.
         entries: the other entries of the file.
+        exported: whether they are of an ONNX export, whose layers are its convolutions alone.
     """
 
     tensors: Mapping[str, Tensor]
@@ -40,6 +42,7 @@ class Contents:
     models: tuple[StandIn, ...] = ()
     averaged: bool = False
     entries: Mapping[Any, Any] = field(default_factory=dict)
+    exported: bool = False
 
 
 def find_weights(content: object) -> Contents:
@@ -62,10 +65,10 @@ def find_weights(content: object) -> Contents:
             if isinstance(value, StandIn):
                 return _of_module(value, averaged or _is_finished(content), rest)
             if isinstance(value, dict) and _tensors(value):
-                return Contents(_numbered(_tensors(value)), averaged=averaged, entries=rest)
+                return Contents(numbered(_tensors(value)), averaged=averaged, entries=rest)
     own = _tensors(content)
     if any(_prefix(name) is not None for name in own):
-        return Contents(_numbered(own), entries={name: value for name, value in content.items() if name not in own})
+        return Contents(numbered(own), entries={name: value for name, value in content.items() if name not in own})
     entries = ", ".join(one_line(str(name))[:40] for name in list(content)[:SHOWN]) or "nothing"
     raise Refused(f"holds no weights of a YOLO detector, whose layers are numbered; it holds {entries}.")
 
@@ -91,7 +94,12 @@ def _of_module(root: StandIn, averaged: bool, entries: Mapping[Any, Any]) -> Con
     return Contents(tensors, layers, (numbered, *(model for _, model in reversed(outer))), averaged, entries)
 
 
-def _numbered(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def is_numbered(name: str) -> bool:
+    """Return whether a tensor's name begins with a layer's number, whatever stands before it."""
+    return _prefix(name) is not None
+
+
+def numbered(tensors: Mapping[str, T]) -> dict[str, T]:
     """Tensors by published names: with `model.` before the layer's number, whatever stood there.
 
     Raises:
@@ -107,7 +115,7 @@ def _numbered(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     other = next((name for name, prefix in prefixes.items() if prefix != common), None)
     if other is not None:
         raise Refused(f"holds a tensor outside of the layers of the model, {one_line(other)[:80]}.")
-    return {f"model.{name[len(common) :]}": tensor.detach() for name, tensor in tensors.items()}
+    return {f"model.{name[len(common) :]}": tensor for name, tensor in tensors.items()}
 
 
 def _prefix(name: str) -> str | None:
@@ -116,7 +124,9 @@ def _prefix(name: str) -> str | None:
 
 
 def _tensors(table: Mapping[Any, Any]) -> dict[str, Tensor]:
-    return {name: value for name, value in table.items() if isinstance(name, str) and isinstance(value, Tensor)}
+    return {
+        name: value.detach() for name, value in table.items() if isinstance(name, str) and isinstance(value, Tensor)
+    }
 
 
 def _described(content: object) -> str:

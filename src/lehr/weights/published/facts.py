@@ -53,7 +53,7 @@ def read_facts(contents: Contents) -> Facts:
     """Collect the facts that stand beside the weights of a checkpoint."""
     entries, models = contents.entries, contents.models
     options = [*map(as_table, (entries.get("train_args"), entries.get("opt")))]
-    options += [as_table(model.attributes.get("args")) for model in models]
+    options += [*(as_table(model.attributes.get("args")) for model in models), {"imgsz": entries.get("imgsz")}]
     names = [_names(model.attributes.get("names")) for model in models] + [_names(entries.get("names"))]
     metrics = _metrics(entries)
     number = entries.get("epoch")
@@ -68,7 +68,7 @@ def read_facts(contents: Contents) -> Facts:
         epoch=epoch,
         epochs=next((each["epochs"] for each in options if _is_count(each.get("epochs"))), None),
         metrics=metrics,
-        trainer=" ".join(filter(None, (_trainer(package, models), version))),
+        trainer=" ".join(filter(None, (_trainer(package, models) or _text(entries.get("author")), version))),
         texts={name: text for name, value in texts.items() if (text := _text(value)) is not None},
         scales=[scale for model in models for scale in _scales(as_table(model.attributes.get("yaml")))],
     )
