@@ -50,7 +50,7 @@ class Detector:
 
     Args:
         model: a model's name, e.g. "yolov8n", which knows nothing until it is trained; or a .safetensors file that Lehr
-            wrote, e.g. "runs/train/best.safetensors", or a checkpoint of YOLOv5, YOLOv8 or YOLOv3-SPP (.pt).
+            wrote, e.g. "runs/train/best.safetensors", or a checkpoint of YOLOv5, YOLOv8 or YOLOv3-SPP (.pt, .onnx).
         device: where the weights of a file are put: auto, cpu, cuda, mps or a CUDA index such as "0".
 
     Raises:
@@ -81,7 +81,7 @@ class Detector:
         """Load a detector from a file of weights, whatever its name.
 
         Args:
-            path: a .safetensors file that Lehr wrote, or a checkpoint of YOLOv5, YOLOv8 or YOLOv3-SPP (.pt).
+            path: a .safetensors file that Lehr wrote, or a checkpoint of YOLOv5, YOLOv8 or YOLOv3-SPP (.pt, .onnx).
             device: auto, cpu, cuda, mps or a CUDA index such as "0".
 
         Raises:

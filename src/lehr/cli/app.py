@@ -45,7 +45,7 @@ app.command(
 app.command(
     "lehr.cli.import_:import_",
     name="import",
-    help="Write a checkpoint of YOLOv5, YOLOv8 or YOLOv3-SPP as weights of Lehr's.",
+    help="Write a checkpoint of YOLOv5, YOLOv8 or YOLOv3-SPP (.pt, .onnx) as weights of Lehr's.",
 )
 app.command("lehr.cli.data:app", name="data", help="Check, describe, split and convert data sets.")
 app.command("lehr.cli.doctor:doctor", help="Try what this machine can do, and tell what is missing.")

@@ -11,7 +11,8 @@ from cyclopts.validators import Number
 Weights = Annotated[
     Path,
     Parameter(
-        group="Model", help="Weights: a .safetensors file, or a checkpoint of YOLOv5, YOLOv8 or YOLOv3-SPP (.pt)."
+        group="Model",
+        help="Weights: a .safetensors file, or a checkpoint of YOLOv5, YOLOv8, YOLOv3-SPP (.pt, .onnx).",
     ),
 ]
 ImageSize = Annotated[
