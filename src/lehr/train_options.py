@@ -53,7 +53,7 @@ class TrainOptions(TypedDict, total=False):
     width: float | None
     """Multiple of the channels (unset: that of the model's name)."""
     weights: str | Path | None
-    """Weights to start from, a .safetensors or published .pt, .onnx file; what fits is taken (unset: random weights)."""
+    """Weights to start from: a .safetensors or published .pt, .onnx; what fits is taken (unset: random weights)."""
     reset_head: bool
     """Begin the class layers anew instead of taking them along from --weights, for classes of the same names too."""
     freeze: str | int | Sequence[int | str] | None

@@ -25,7 +25,7 @@ class ModelOptions(Options):
     width: float | None = Field(None, gt=0, le=MAX_SCALE, allow_inf_nan=False)
     """Multiple of the channels (unset: that of the model's name)."""
     weights: Path | None = None
-    """Weights to start from, a .safetensors or published .pt, .onnx file; what fits is taken (unset: random weights)."""
+    """Weights to start from: a .safetensors or published .pt, .onnx; what fits is taken (unset: random weights)."""
     reset_head: Annotated[bool, ADDED_LATER] = False
     """Begin the class layers anew instead of taking them along from --weights, for classes of the same names too."""
     freeze: str | None = None
