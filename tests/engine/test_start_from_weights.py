@@ -69,6 +69,12 @@ def test_anchors_of_weights_that_fit_are_measured_and_stay(data: str, tmp_path: 
     assert "best possible recall 1.0000" in line and "anchors of the weights; the anchors stay" in line
 
 
+def test_notes_on_weights_of_another_trainer_are_given_once(data: str, tmp_path: Path) -> None:
+    torch.save(load_model(weights_of(tmp_path)).state_dict(), tmp_path / "w.pt")
+    made = setup(data, tmp_path, weights=tmp_path / "w.pt")
+    assert "has no class names" in " ".join(made.notes) and len(set(made.notes)) == len(made.notes)
+
+
 def test_anchors_of_weights_that_do_not_fit_are_replaced(data: str, tmp_path: Path) -> None:
     made = setup(data, tmp_path, weights=weights_of(tmp_path, anchors=LARGE))
     found = anchors_of(made)

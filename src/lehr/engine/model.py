@@ -116,8 +116,6 @@ def _give_values(
     if weights is not None:
         transfer = take_fitting_weights(model, weights, options.reset_head)
         anchors_given = transfer.anchors
-        for note in transfer.notes:
-            say(note)
         others = "" if transfer.taken == transfer.total else "; the others start random"
         say(f"{transfer.taken} of {transfer.total} tensors start from {weights}{others}.")
         if not transfer.is_most:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from lehr.errors import InputError
@@ -22,7 +22,6 @@ class Transfer:
         anchors: whether the anchors are among them.
         source: the model that the weights are of, for people.
         classes: which classes start from the weights.
-        notes: what to know about weights of another trainer, a line each.
     """
 
     taken: int
@@ -30,7 +29,6 @@ class Transfer:
     anchors: bool
     source: str
     classes: ClassTransfer
-    notes: tuple[str, ...] = ()
 
     @property
     def is_most(self) -> bool:
@@ -84,7 +82,7 @@ def take_fitting_weights(model: DetectionModel, path: Path, reset_head: bool = F
     taken = {name: given[name] for name in selection.whole}
     taken |= {name: with_rows(state[name], given[name], rows) for name, rows in pairs.items()}
     model.load_state_dict({**state, **taken})
-    return replace(selection.outcome, notes=source.notes)
+    return selection.outcome
 
 
 def select_fitting(
