@@ -15,7 +15,7 @@ from lehr.data.fingerprint import fingerprint, ignored_fingerprint
 from lehr.data.load import load_dataset
 from lehr.data.stats import describe
 from lehr.data.write import lost_in_writing, write_dataset
-from lehr.engine.resume import check_same
+from lehr.engine.identity import check_same
 from lehr.sample import Dataset, Ignored, Sample
 from lehr.techniques.single_class import as_one_class
 

@@ -14,7 +14,7 @@ from tests.engine.runs import resume, run, stopped_run
 
 from lehr.cli.app import run as command
 from lehr.config import build_config
-from lehr.engine.resume import check_same
+from lehr.engine.identity import check_same
 from lehr.errors import InputError
 from lehr.preview import preview
 from lehr.search.space import build_space

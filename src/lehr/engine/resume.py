@@ -8,26 +8,19 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from lehr.augment.augmentation import refuse_code
 from lehr.augment.closing import closing_epochs
-from lehr.augment.own_transforms import code_versions
 from lehr.callbacks.names import code_notice, split_code
 from lehr.checkpoint.content import HELD, check_content
 from lehr.checkpoint.format import Checkpoint, newest_checkpoint, read_checkpoint, read_position
 from lehr.checkpoint.run_folder import CONFIG, LAST, PREVIOUS, is_held, refuse_link
 from lehr.checkpoint.writer import LAST_WEIGHTS
 from lehr.config import BEGUN_IN, TrainConfig, build_config
-from lehr.data.fingerprint import fingerprint, ignored_fingerprint
 from lehr.data.relocation import resumed_from
-from lehr.distributed.collectives import Ranks
-from lehr.engine.data import RunData
 from lehr.engine.preflight import still_possible
 from lehr.engine.state import TrainState
 from lehr.errors import InputError
 from lehr.options import GROUPS, MAY_CHANGE, MAY_LACK, describe_may_change, in_current_form, option_names
-from lehr.runtime.device import describe_device
 from lehr.runtime.folder_name import check_folder_name
 from lehr.techniques.auto import OptimizerChoice
 from lehr.techniques.early_stopping import EarlyStopping
@@ -281,68 +274,6 @@ def _is_finished(folder: Path) -> bool:
 def _known(project: Path) -> str:
     runs = _runs(project)
     return f" The newest in {project}: {', '.join(map(str, runs[:3]))}." if runs else ""
-
-
-def identity_of(config: TrainConfig, data: RunData, ranks: Ranks) -> dict[str, Any]:
-    """Return what a checkpoint holds beside the state, to compare with when the run goes on."""
-    older = {} if data.older is None else {"older": fingerprint(data.older.names, data.older.val, data.older.train)}
-    evaluated = [data.val_samples, *([] if data.older is None else [data.older.val])]
-    return {
-        "config": config.flat(),
-        "data": fingerprint(data.dataset.names, data.train_samples, data.val_samples),
-        "images": len(data.train_samples),
-        "torch": str(torch.__version__),
-        "device": describe_device(data.device),
-        "processes": ranks.count,
-        **older,
-        **({"ignored": ignored} if (ignored := ignored_fingerprint(*evaluated)) else {}),
-        **({"code": code} if (code := code_versions(config.augment.augmentation)) else {}),
-    }
-
-
-def check_same(now: dict[str, Any], checkpoint: Checkpoint) -> list[str]:
-    """Compare a run with what it was, and name what keeps its numbers from being the same to the last bit.
-
-    Args:
-        now: the run's identity.
-        checkpoint: has the one before.
-
-    Raises:
-        InputError: the data have changed.
-    """
-    then, path = checkpoint.content, checkpoint.path
-    if now["data"] != then["data"]:
-        raise InputError(
-            f"{now['config']['data']}: has changed since {path} was written: {then['images']} training images then, "
-            f"{now['images']} now, or other boxes, classes or names. A run goes on with the data it began with: "
-            f"restore them, or start a new run from its weights: --weights {path.parent / 'last.safetensors'}"
-        )
-    if "older" in now and "older" not in then:
-        raise InputError(
-            f"--keep-val {now['config']['keep_val']}: the run began without older data, and goes on without. Leave it "
-            "out, or start a new run."
-        )
-    if now.get("older") != then.get("older"):
-        raise InputError(
-            f"--keep-val {now['config']['keep_val']}: has changed since {path} was written: other images, boxes or "
-            "classes. A run goes on with the data it began with: restore them, or start a new run."
-        )
-    before = then.get("processes", 1)
-    changed = [f"{before} processes, now on {now['processes']}"] if now["processes"] != before else []
-    changed += [f"{name} {then[name]}, now on {now[name]}" for name in ("device", "torch") if now[name] != then[name]]
-    notes = [f"The run was on {change}: it goes on where it was, but may round otherwise." for change in changed]
-    if now.get("ignored") != then.get("ignored"):
-        notes.append(
-            f"What an evaluation ignores (crowds, difficult objects) is not what it was when {path} was written: "
-            "the numbers of earlier epochs are of other instances."
-        )
-    versions = then.get("code", {})
-    notes += [
-        f"The code of --augmentation {name} has changed since {path} was written: from here on images may be others."
-        for name, version in now.get("code", {}).items()
-        if versions.get(name, version) != version
-    ]
-    return notes
 
 
 def planned(plan: TrainingPlan, closed: int) -> dict[str, Any]:

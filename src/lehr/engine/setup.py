@@ -25,12 +25,13 @@ from lehr.distributed.group import Group
 from lehr.distributed.step_sync import StepSync
 from lehr.engine.data import RunData, eval_batch, first_request, plan_of, start_data
 from lehr.engine.guard import Guard
+from lehr.engine.identity import check_same, identity_of
 from lehr.engine.kept_start import is_kept, keep_start
 from lehr.engine.model import start_model
 from lehr.engine.older import OlderData
 from lehr.engine.preflight import PrecisionChoice, choose_speed, write_precision
 from lehr.engine.profile import Profile
-from lehr.engine.resume import Resumption, as_planned, check_same, closed_epochs, identity_of, planned, restore
+from lehr.engine.resume import Resumption, as_planned, closed_epochs, planned, restore
 from lehr.engine.state import EpochSums, TrainState
 from lehr.engine.step import ForwardLoss
 from lehr.evaluation.background import background_notes

@@ -1,0 +1,78 @@
+"""What a run was: its data, devices and versions, to compare with when it goes on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from lehr.augment.own_transforms import code_versions
+from lehr.checkpoint.format import Checkpoint
+from lehr.config import TrainConfig
+from lehr.data.fingerprint import fingerprint, ignored_fingerprint
+from lehr.distributed.collectives import Ranks
+from lehr.engine.data import RunData
+from lehr.errors import InputError
+from lehr.runtime.device import describe_device
+
+
+def identity_of(config: TrainConfig, data: RunData, ranks: Ranks) -> dict[str, Any]:
+    """Return what a checkpoint holds beside the state, to compare with when the run goes on."""
+    older = {} if data.older is None else {"older": fingerprint(data.older.names, data.older.val, data.older.train)}
+    evaluated = [data.val_samples, *([] if data.older is None else [data.older.val])]
+    return {
+        "config": config.flat(),
+        "data": fingerprint(data.dataset.names, data.train_samples, data.val_samples),
+        "images": len(data.train_samples),
+        "torch": str(torch.__version__),
+        "device": describe_device(data.device),
+        "processes": ranks.count,
+        **older,
+        **({"ignored": ignored} if (ignored := ignored_fingerprint(*evaluated)) else {}),
+        **({"code": code} if (code := code_versions(config.augment.augmentation)) else {}),
+    }
+
+
+def check_same(now: dict[str, Any], checkpoint: Checkpoint) -> list[str]:
+    """Compare a run with what it was, and name what keeps its numbers from being the same to the last bit.
+
+    Args:
+        now: the run's identity.
+        checkpoint: has the one before.
+
+    Raises:
+        InputError: the data have changed.
+    """
+    then, path = checkpoint.content, checkpoint.path
+    if now["data"] != then["data"]:
+        raise InputError(
+            f"{now['config']['data']}: has changed since {path} was written: {then['images']} training images then, "
+            f"{now['images']} now, or other boxes, classes or names. A run goes on with the data it began with: "
+            f"restore them, or start a new run from its weights: --weights {path.parent / 'last.safetensors'}"
+        )
+    if "older" in now and "older" not in then:
+        raise InputError(
+            f"--keep-val {now['config']['keep_val']}: the run began without older data, and goes on without. Leave it "
+            "out, or start a new run."
+        )
+    if now.get("older") != then.get("older"):
+        raise InputError(
+            f"--keep-val {now['config']['keep_val']}: has changed since {path} was written: other images, boxes or "
+            "classes. A run goes on with the data it began with: restore them, or start a new run."
+        )
+    before = then.get("processes", 1)
+    changed = [f"{before} processes, now on {now['processes']}"] if now["processes"] != before else []
+    changed += [f"{name} {then[name]}, now on {now[name]}" for name in ("device", "torch") if now[name] != then[name]]
+    notes = [f"The run was on {change}: it goes on where it was, but may round otherwise." for change in changed]
+    if now.get("ignored") != then.get("ignored"):
+        notes.append(
+            f"What an evaluation ignores (crowds, difficult objects) is not what it was when {path} was written: "
+            "the numbers of earlier epochs are of other instances."
+        )
+    versions = then.get("code", {})
+    notes += [
+        f"The code of --augmentation {name} has changed since {path} was written: from here on images may be others."
+        for name, version in now.get("code", {}).items()
+        if versions.get(name, version) != version
+    ]
+    return notes
