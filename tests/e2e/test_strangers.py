@@ -142,6 +142,7 @@ def test_processes_that_train_together_are_reached_by_nobody(tmp_path: Path) -> 
     assert [each for each in attacked.sockets if not each.is_private] == []
 
 
+@pytest.mark.slow
 def test_workers_of_a_study_listen_to_nobody(tmp_path: Path) -> None:
     attacked = _attacked(tmp_path, "evolve", "--trials", "1", "--jobs", "2")
     assert attacked.modules >= {"lehr.studies.worker", "lehr.studies.trial_process"}

@@ -1,7 +1,7 @@
 """`lehr evolve` and `lehr ablate` as a user runs them: killed, stopped, gone on with, and by way of a server.
 
 What becomes of trials when something is lost does not depend on what they do, so they are made up here: see
-`tests/studies/stub_trial.py`. With runs that really train, the same is in the slow suite; one search of two is in both.
+`tests/studies/stub_trial.py`. With runs that really train, the same is in the slow suite.
 """
 
 from __future__ import annotations
@@ -301,6 +301,7 @@ def test_two_commands_share_a_study_by_a_postgresql_server_that_is_restarted(dat
             assert not any(re.search("cr@t|cr%40t", text) for text in left), "a password was written down"
 
 
+@pytest.mark.slow
 def test_a_trial_that_promises_little_is_ended_early_and_its_run_stays(data: Path, tmp_path: Path) -> None:
     (tmp_path / "space.yaml").write_text("lr0: [1.0e-12, 0.002]\n")  # nearly all of it too low to learn anything
     arguments = ["evolve", "--data", str(data), *TINY, *LEARN, "--lr0", "0.002", "--space", "space.yaml"]

@@ -104,7 +104,7 @@ def test_best_and_the_weights_of_images_follow_all_that_is_kept(
             evaluation, metrics=dataclasses.replace(evaluation.metrics, **numbers, classes=classes)
         )
 
-    monkeypatch.setattr("lehr.engine.trainer.evaluate", made_up)
+    monkeypatch.setattr("lehr.engine.validation.evaluate", made_up)
     result = run(make_yolo(), tmp_path, "run", epochs=3)
     assert result.metrics.map_max_det == 0.7 and result.metrics.fitness == 0.1 * 0.8 + 0.9 * 0.7
     state = read_checkpoint(result.folder / "last.ckpt").content["state"]

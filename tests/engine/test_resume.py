@@ -313,7 +313,7 @@ def test_early_stopping_ends_a_run_that_goes_on(
         metrics = dataclasses.replace(evaluation.metrics, map_max_det=0.25, map50_max_det=0.5)
         return dataclasses.replace(evaluation, metrics=metrics)
 
-    monkeypatch.setattr("lehr.engine.trainer.evaluate", no_better)
+    monkeypatch.setattr("lehr.engine.validation.evaluate", no_better)
     options = {"patience": 1, "epochs": 6}
     whole = run(data, tmp_path, "whole", **options).folder
     rows = len((whole / "results.csv").read_text().splitlines()) - 1

@@ -67,7 +67,8 @@ def base(technique: Technique, switch: Switch, data: Path, weights: Path) -> dic
     assert not missing, f"give {missing} a value here, as a user must"
     model = "yolov8n" if technique.suits(YOLOV8) else "yolov5n"
     epochs = 3 if switch.name == "close_mosaic" else 1  # one epoch is not closed
-    return {**TINY, "epochs": epochs, "data": str(data), "model": model} | {
+    older = {"keep_val": str(data)} if "replay" in switch.on else {}
+    return {**TINY, "epochs": epochs, "data": str(data), "model": model, **older} | {
         o: given[o] for o, v in switch.on.items() if v is ...
     }
 
