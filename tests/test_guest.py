@@ -146,6 +146,7 @@ assert len(during) == 2 and all(inside["threads"] != 3 for inside in during)
     alone(used + code, tmp_path)
 
 
+@pytest.mark.slow
 def test_several_processes_leave_the_one_that_started_them_as_it_was(used: str, tmp_path: Path) -> None:
     code = """
 from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs

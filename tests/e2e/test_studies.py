@@ -142,8 +142,9 @@ def measured(run: Path) -> list[tuple[str, ...]]:
 
 
 def test_workers_that_are_killed_lose_and_double_no_trial_and_the_search_improves(
-    trains: bool, data: Path, tmp_path: Path
+    trains: bool, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("STUB_EPOCH_SECONDS", "0.5")  # so that no trial ends between a look at it and the kill
     space = tmp_path / "space.yaml"
     space.write_text("lr0: {low: 1e-5, high: 0.02, gain: 15}\nbox: [3, 30]\nhsv_v:\nscale: [0, 0.9]\n")
     arguments = ["evolve", "--data", str(data), *TINY, *LEARN, "--lr0", "3e-4", "--space", str(space)]
@@ -161,7 +162,7 @@ def test_workers_that_are_killed_lose_and_double_no_trial_and_the_search_improve
             alive = {pid for pid in workers_of(process) if pid not in killed}
             return [t for t in trials if t.state.name == "RUNNING" and worker_of(t) in alive]
 
-        victim = worker_of(wait_for(training, process)[0])
+        victim = worker_of(wait_for(training, process)[-1])  # the one that began last
         os.kill(victim, signal.SIGKILL)
         killed.append(victim)
     out = ended(process)
