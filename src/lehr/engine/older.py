@@ -19,8 +19,7 @@ from lehr.data.difficult import with_difficult
 from lehr.data.faults import describe_faults
 from lehr.data.load import require_split
 from lehr.errors import InputError
-from lehr.evaluation.shared_classes import NAMED, same_names
-from lehr.runtime.plain_text import one_line
+from lehr.evaluation.shared_classes import count_objects, listed, same_names
 from lehr.sample import Dataset, Sample
 from lehr.techniques.single_class import as_one_class
 
@@ -80,7 +79,7 @@ def read_older(config: TrainConfig, names: Sequence[str], read: Callable[[str], 
     if not any((order[sample.classes] >= 0).any() for sample in val):
         raise InputError(
             f"--keep-val {source}: no image of its split 'val' has an object of a class that the run has "
-            f"({_listed(sorted(same))})."
+            f"({listed(sorted(same))})."
         )
     columns = tuple(sorted(same.values()))
     older = OlderData(source, tuple(names[column] for column in columns), columns, _numbered(val, order))
@@ -92,7 +91,7 @@ def read_older(config: TrainConfig, names: Sequence[str], read: Callable[[str], 
     if not any(len(sample.classes) for sample in older.train):
         raise InputError(
             f"--replay {config.data.replay:g}: no training image of {source} has an object of a class that the run has "
-            f"({_listed(older.names)})."
+            f"({listed(older.names)})."
         )
     return replace(older, notes=(*older.notes, *_dropped(older, dataset, train, order)))
 
@@ -118,16 +117,16 @@ def _notes(
     images = "1 image" if len(val) == 1 else f"{len(val)} images"
     notes = [
         f"Older data {older.source}: each evaluation takes {images} of it too, on the classes that it shares with the "
-        f"run: {_listed(older.names)}."
+        f"run: {listed(older.names)}."
     ]
     missing = [name for name, number in zip(dataset.names, order.tolist(), strict=True) if number < 0]
     if missing:
         counts = _foreign(dataset, val, order)
-        some = [f"{name} ({_objects(counts[name])})" for name in missing]
+        some = [f"{name} ({count_objects(counts[name])})" for name in missing]
         one = len(missing) == 1
         notes.append(
             f"--keep-val {older.source}: {'1 class is' if one else f'{len(missing)} classes are'} not among the run's "
-            f"and cannot be kept, since the model has no output for {'it' if one else 'them'}: {_listed(some)}. "
+            f"and cannot be kept, since the model has no output for {'it' if one else 'them'}: {listed(some)}. "
             f"{_remedy(data)}"
         )
     return (*notes, *describe_faults(dataset.faults))
@@ -138,10 +137,10 @@ def _dropped(older: OlderData, dataset: Dataset, train: Sequence[Sample], order:
     counts = _foreign(dataset, train, order)
     if not counts:
         return ()
-    some = _listed([f"{name} ({_objects(count)})" for name, count in counts.items()])
+    some = listed([f"{name} ({count_objects(count)})" for name, count in counts.items()])
     return (
-        f"Replay: {_objects(counts.total())} in the training images of {older.source} are of classes that the run does "
-        f"not have, and are taken for background: {some}.",
+        f"Replay: {count_objects(counts.total())} in the training images of {older.source} are of classes that the run "
+        f"does not have, and are taken for background: {some}.",
     )
 
 
@@ -154,20 +153,11 @@ def _foreign(dataset: Dataset, samples: Sequence[Sample], order: NDArray[np.int6
 
 def _no_class(source: str, data: str, names: Sequence[str], known: Sequence[str]) -> str:
     return (
-        f"--keep-val {source}: has no class of the run's, so nothing of it could be kept. It has {_listed(names)}; the "
-        f"run has {_listed(known)}. {_remedy(data)} If they are the same under other names, name them alike."
+        f"--keep-val {source}: has no class of the run's, so nothing of it could be kept. It has {listed(names)}; the "
+        f"run has {listed(known)}. {_remedy(data)} If they are the same under other names, name them alike."
     )
 
 
 def _remedy(data: str) -> str:
     """Say how classes of older data get an output in the model."""
     return f"To keep such classes, name them in {data} too, whose classes need not have objects."
-
-
-def _objects(count: int) -> str:
-    return "1 object" if count == 1 else f"{count or 'no'} objects"
-
-
-def _listed(entries: Sequence[str]) -> str:
-    more = [f"and {len(entries) - NAMED} more"] if len(entries) > NAMED else []
-    return ", ".join([*map(one_line, entries[:NAMED]), *more])

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from lehr.checkpoint.results_csv import Row
+from lehr.data.requests import BatchRequest
 from lehr.engine.setup import Setup
 from lehr.evaluation.evaluator import Evaluation, evaluate
 from lehr.evaluation.metrics import Metrics
+from lehr.sample import Sample
 
 
 def validate(setup: Setup, on_batch: Callable[[int], None], stop: Callable[[], bool]) -> Evaluation:
@@ -22,21 +25,9 @@ def validate(setup: Setup, on_batch: Callable[[int], None], stop: Callable[[], b
         EvaluationStopped: one of the processes was asked to leave the rest.
         InputError: no image can be read.
     """
-    state = setup.state
-    return evaluate(
-        state.evaluated_model.eval(),
-        setup.val_samples,
-        setup.val_loader,
-        setup.val_requests,
-        loss=setup.loss,
-        precision=state.precision,
-        timed=False,
-        max_det=setup.config.run.max_det,
-        record=state.guard is not None,
-        on_batch=on_batch,
-        ranks=setup.ranks,
-        stop=stop,
-    )
+    record = setup.state.guard is not None
+    how: dict[str, Any] = {"loss": setup.loss, "record": record, "on_batch": on_batch, "stop": stop}
+    return _evaluate(setup, setup.val_samples, setup.val_requests, **how)
 
 
 def evaluate_older(setup: Setup, on_batch: Callable[[int], None], stop: Callable[[], bool]) -> Evaluation | None:
@@ -51,24 +42,34 @@ def evaluate_older(setup: Setup, on_batch: Callable[[int], None], stop: Callable
         EvaluationStopped: one of the processes was asked to leave the rest.
         InputError: no image can be read.
     """
-    older, state = setup.older, setup.state
+    older, record = setup.older, setup.state.older_guard is not None
     if older is None:
         return None
+    classes: dict[str, Any] = {"names": older.names, "columns": older.columns, "first": len(setup.val_samples)}
+    how: dict[str, Any] = {"record": record, "on_batch": on_batch, "stop": stop}
+    return _evaluate(setup, older.evaluated, setup.older_requests, **classes, **how)
+
+
+def _evaluate(setup: Setup, samples: Sequence[Sample], requests: Sequence[BatchRequest], **how: Any) -> Evaluation:
+    """Evaluate the weights of a run on some samples, by the loader of its validation.
+
+    Args:
+        setup: the run.
+        samples: the split.
+        requests: its batches.
+        how: further arguments of `evaluate`.
+    """
+    state = setup.state
     return evaluate(
         state.evaluated_model.eval(),
-        older.evaluated,
+        samples,
         setup.val_loader,
-        setup.older_requests,
+        requests,
         precision=state.precision,
         timed=False,
         max_det=setup.config.run.max_det,
-        record=state.older_guard is not None,
-        names=older.names,
-        columns=older.columns,
-        first=len(setup.val_samples),
-        on_batch=on_batch,
         ranks=setup.ranks,
-        stop=stop,
+        **how,
     )
 
 

@@ -1,4 +1,4 @@
-"""Doing a run's evaluations: told to listeners, stopped when the run is, with the files that have gone named."""
+"""Evaluations of a run: announced to listeners, stopped when the run is, with the files that have gone named."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ said.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -64,8 +64,8 @@ def share_classes(samples: Sequence[Sample], names: Sequence[str], known: Sequen
     restricted = [sample.renumbered(order) for sample in samples]
     if foreign and not any(len(sample.classes) for sample in restricted):
         raise InputError(
-            f"{source}: {_objects(foreign.total())} in the split, all of classes that the weights do not know "
-            f"({_listed(foreign)}). The weights know {_listed(known)}."
+            f"{source}: {count_objects(foreign.total())} in the split, all of classes that the weights do not know "
+            f"({listed(foreign)}). The weights know {listed(known)}."
         )
     return SharedClasses(restricted, shared, columns, _notes(names, known, same, foreign))
 
@@ -91,23 +91,23 @@ def _notes(names: Sequence[str], known: Sequence[str], same: dict[str, int], for
     taken = set(same.values())
     unnamed = [name for number, name in enumerate(known) if number not in taken]
     if alike:
-        notes.append(f"Names taken as the same, though the weights write them otherwise: {_cut(alike)}.")
+        notes.append(f"Names taken as the same, though the weights write them otherwise: {listed(alike)}.")
     if unknown or unnamed:
         shared = [known[number] for number in sorted(same.values())]
-        notes.append(f"Evaluated: the {_count(len(shared))} that weights and data share: {_listed(shared)}.")
+        notes.append(f"Evaluated: the {_count(len(shared))} that weights and data share: {listed(shared)}.")
     if unknown:
-        counted = [f"{name} ({_objects(foreign[name])})" for name in unknown]
-        notes.append(f"Not evaluated: {_count(len(unknown))} that the weights do not know: {_cut(counted)}.")
+        counted = [f"{name} ({count_objects(foreign[name])})" for name in unknown]
+        notes.append(f"Not evaluated: {_count(len(unknown))} that the weights do not know: {listed(counted)}.")
     if unnamed:
         notes.append(
-            f"Not counted: detections of {_count(len(unnamed))} that the data set does not have: {_listed(unnamed)}."
+            f"Not counted: detections of {_count(len(unnamed))} that the data set does not have: {listed(unnamed)}."
         )
     return tuple(notes)
 
 
 def _no_class(names: Sequence[str], known: Sequence[str], source: str) -> str:
     """Say that no class is shared, and what is likely the cause."""
-    message = f"{source}: has no class of the weights. It has {_listed(names)}; the weights know {_listed(known)}."
+    message = f"{source}: has no class of the weights. It has {listed(names)}; the weights know {listed(known)}."
     if tuple(known) == ("object",):
         return f"{message} They were trained with all classes as one: give --single-cls."
     if tuple(names) == ("object",):
@@ -121,14 +121,17 @@ def _count(classes: int) -> str:
     return "1 class" if classes == 1 else f"{classes} classes"
 
 
-def _objects(count: int) -> str:
+def count_objects(count: int) -> str:
+    """Return a count of objects in words: "1 object", "no objects"."""
     return "1 object" if count == 1 else f"{count or 'no'} objects"
 
 
-def _listed(names: Sequence[str] | Counter[str]) -> str:
-    return _cut(list(names))
+def listed(names: Iterable[str]) -> str:
+    """Return the first names of some, each in one line, and the count of the others.
 
-
-def _cut(entries: Sequence[str]) -> str:
+    Args:
+        names: of classes, perhaps with a remark each.
+    """
+    entries = list(names)
     more = [f"and {len(entries) - NAMED} more"] if len(entries) > NAMED else []
     return ", ".join([*map(one_line, entries[:NAMED]), *more])
