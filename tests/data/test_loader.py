@@ -39,7 +39,9 @@ def same(one: Batch, other: Batch) -> bool:
     return all(torch.equal(a, b) for a, b in pairs)
 
 
-@pytest.mark.parametrize(("cache", "workers"), [("none", 0), ("disk", 0), ("ram", 2), ("disk", 1)])
+@pytest.mark.parametrize(
+    ("cache", "workers"), [("none", 0), ("disk", 0), ("ram", 2), ("disk", 1), ("encoded", 0), ("encoded", 2)]
+)
 def test_workers_and_cache_change_nothing(
     samples: list[Sample], cache: str, workers: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -84,6 +84,13 @@ class TrainBatches:
             request: which.
             empty: gives the memory for pixels.
         """
+        try:
+            return self._made(request, empty)
+        finally:
+            self.store.release()
+
+    def _made(self, request: BatchRequest, empty: Empty) -> Batch:
+        """Make a batch; the images that it is made from stay where they are until then."""
         indices, whole = request.images, request.whole or request.images
         width, height = rectangle(self.store.samples, whole, self.imgsz) if self.rect else (self.imgsz, self.imgsz)
         images = empty((0 if self.on_device else len(indices), height, width, 3), np.uint8)

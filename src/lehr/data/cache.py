@@ -1,36 +1,46 @@
-"""Decoded images, kept at training size where every worker can reach them.
+"""Images at training size, or their files, kept where every worker can reach them.
 
-`ram`: one block of memory that forked workers share. `disk`: a file in the cache folder, mapped by every process and
-reused by later runs. `none`: every image is decoded each time.
+`ram`: decoded, in one block of memory that forked workers share. `disk`: decoded, in a file in the cache folder, mapped
+by every process and reused by later runs. `encoded`: as files, in shared memory; `none`: on the disk. Of the last two
+every image is decoded each time, or taken from a ring of those that were decoded last.
 
 Images larger than the training size are kept reduced to it, averaged, so that the later warp never shrinks much.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
-import mmap
 import os
 import tempfile
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lehr.augment.letterbox import reduced_size, resize
+from lehr.data.decoded_ring import DecodedRing, map_ring
+from lehr.data.encoded_files import EncodedFiles, file_sizes, keep_encoded, map_encoded
 from lehr.data.images import ImageFault, read_image
 from lehr.data.images.decode import VERSION
 from lehr.errors import InputError
 from lehr.runtime.cache_folder import make_cache_folder
 from lehr.runtime.control_groups import memory_limit
 from lehr.runtime.ownership import is_own_file
-from lehr.runtime.reading import MIB, open_file, read_file
+from lehr.runtime.reading import MIB, read_file
+from lehr.runtime.shared_block import map_block, shared_block
 from lehr.sample import Sample
 
 SHARE_OF_MEMORY = 0.7
-"""Share of the free memory that the `ram` cache may take."""
+"""Share of the free memory that decoded images, or their files, may take."""
+RING_SHARE, SMALLEST_RING = 0.15, 8
+"""Share of the free memory that a ring of decoded images may take, and the fewest images that it is worth."""
+MEASURED, MEASURED_SECONDS = 8, 0.5
+"""Images that are decoded to know what it costs, and the time after which no further one is."""
 
 
 class ImageStore:
@@ -41,6 +51,8 @@ class ImageStore:
         imgsz: longest side kept, pixels.
         pixels: flat uint8 block with all images in a row, or None to decode each time.
         path: the file by which other processes of this machine reach the block; None where they cannot.
+        encoded: the image files in memory; None to read them from the disk.
+        ring: images that were decoded last; None for none.
     """
 
     def __init__(
@@ -49,32 +61,65 @@ class ImageStore:
         imgsz: int,
         pixels: NDArray[np.uint8] | None = None,
         path: str | None = None,
+        encoded: EncodedFiles | None = None,
+        ring: DecodedRing | None = None,
     ) -> None:
         self.samples = samples
         self.path = path
         self.imgsz = imgsz
+        self.encoded = encoded
+        self.ring = ring
         self._pixels = pixels
         self._sizes = np.array(
             [reduced_size(sample.width, sample.height, imgsz) for sample in samples], np.int64
         ).reshape(-1, 2)
         self._offsets = np.concatenate(([0], np.cumsum(self._sizes.prod(1) * 3)))
 
+    def __getstate__(self) -> dict[str, Any]:
+        """What goes to a process that is not forked: it has no part in memory that is shared by forking."""
+        return self.__dict__ | {"encoded": None, "ring": None}
+
     @property
     def nbytes(self) -> int:
         """Bytes that all images take."""
         return int(self._offsets[-1])
 
+    @property
+    def largest(self) -> int:
+        """Bytes of the largest image."""
+        return int(np.diff(self._offsets).max(initial=1))
+
+    @property
+    def place(self) -> dict[str, Any]:
+        """Where other processes of this machine find what this one keeps, for `map_store`."""
+        ring = None if self.ring is None else (self.ring.path, self.ring.slots)
+        return {"pixels": self.path, "encoded": self.encoded and self.encoded.path, "ring": ring}
+
     def __call__(self, index: int) -> tuple[NDArray[np.uint8], tuple[int, int]]:
         """An image (h, w, 3), RGB, not to be written to, and width and height of the original.
+
+        It is to be used before `release` is called.
 
         Raises:
             ImageFault: the image cannot be decoded (only where it was not cached before).
         """
         sample = self.samples[index]
-        if self._pixels is None:
-            width, height = self._sizes[index].tolist()
-            return resize(read_image(sample.path), width, height), (sample.width, sample.height)
-        return self.slot(self._pixels, index), (sample.width, sample.height)
+        size = sample.width, sample.height
+        if self._pixels is not None:
+            return self.slot(self._pixels, index), size
+        if self.ring is None:
+            return self._decoded(index), size
+        width, height = self._sizes[index].tolist()
+
+        def fill(out: NDArray[np.uint8]) -> None:
+            out[:] = self._decoded(index)
+
+        return self.ring(index, (height, width, 3), fill), size
+
+    def release(self) -> None:
+        """Let go of the images that were asked for."""
+        if self.ring is not None:
+            self.ring.release()
 
     def unread(self, index: int) -> tuple[NDArray[np.uint8], tuple[int, int]]:
         """An array of an image's shape, without its content, and width and height of the original."""
@@ -95,75 +140,140 @@ class ImageStore:
         """
 
         def decode(index: int) -> None:
-            width, height = self._sizes[index].tolist()
-            self.slot(pixels, index)[:] = resize(read_image(self.samples[index].path), width, height)
+            self.slot(pixels, index)[:] = self._decoded(index)
 
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             for _ in pool.map(decode, range(len(self.samples))):
                 pass
 
+    def decode_seconds(self) -> float | None:
+        """Measure the seconds that an image takes to be read and decoded, on average; None where none can be."""
+        spent, count = 0.0, 0
+        for index in np.linspace(0, len(self.samples) - 1, min(MEASURED, len(self.samples))).astype(int).tolist():
+            started = time.perf_counter()
+            try:
+                self._decoded(index)
+            except ImageFault:
+                continue
+            spent, count = spent + time.perf_counter() - started, count + 1
+            if spent > MEASURED_SECONDS:
+                break
+        return spent / count if count else None
+
+    def _decoded(self, index: int) -> NDArray[np.uint8]:
+        width, height = self._sizes[index].tolist()
+        path, data = self.samples[index].path, None if self.encoded is None else self.encoded(index)
+        return resize(read_image(path) if data is None else read_image(path, data), width, height)
+
+
+def fits_decoded(samples: Sequence[Sample], imgsz: int, cache: str) -> bool:
+    """Return whether all images of a split will be kept decoded.
+
+    Args:
+        samples: the split.
+        imgsz: longest side kept, pixels.
+        cache: ram, encoded, disk or none.
+    """
+    if cache == "ram":
+        return ImageStore(samples, imgsz).nbytes <= SHARE_OF_MEMORY * free_memory()
+    return cache == "disk"
+
 
 def open_store(
-    samples: Sequence[Sample], imgsz: int, cache: str, say: Callable[[str], None], shared: bool = False
+    samples: Sequence[Sample],
+    imgsz: int,
+    cache: str,
+    say: Callable[[str], None],
+    shared: bool = False,
+    ring: int = 0,
 ) -> ImageStore:
     """The store of a split, filled.
 
     Args:
         samples: the split.
         imgsz: longest side kept, pixels.
-        cache: ram, disk or none; ram becomes none, aloud, where the memory does not suffice.
+        cache: ram, encoded, disk or none. Where the memory does not suffice, ram becomes encoded and that none, aloud.
         say: told what is done.
         shared: other processes of this machine will map it.
+        ring: images that were decoded last and are kept at most, where not all are.
 
     Raises:
         ImageFault: an image cannot be decoded.
         InputError: the cache file cannot be written.
     """
     store = ImageStore(samples, imgsz)
-    if cache == "none" or not samples:
+    if not samples:
         return store
     if cache == "disk":
         path = _cached_file(store, say)
         return ImageStore(samples, imgsz, np.memmap(path, np.uint8, "r"), str(path))
     free = free_memory()
-    if store.nbytes > SHARE_OF_MEMORY * free:
+    if cache == "ram" and store.nbytes <= SHARE_OF_MEMORY * free:
+        block = shared_block(max(store.nbytes, 1), "lehr-images", shared)
+        pixels = np.frombuffer(block.memory, np.uint8)
+        store.fill(pixels)
+        return ImageStore(samples, imgsz, pixels, block.path)
+    return _decoding_store(store, cache, free, say, shared, ring)
+
+
+def _decoding_store(
+    store: ImageStore, cache: str, free: int, say: Callable[[str], None], shared: bool, ring: int
+) -> ImageStore:
+    """A store that decodes each time, from files in memory where they fit.
+
+    Args:
+        store: of the split, empty.
+        cache: ram, encoded or none.
+        free: bytes of memory.
+        say: told what is done, and what it costs.
+        shared: other processes of this machine will map it.
+        ring: images that were decoded last and are kept at most.
+    """
+    count, sizes = f"{len(store.samples)} images", [] if cache == "none" else file_sizes(store.samples)
+    if cache != "none" and sum(sizes) <= SHARE_OF_MEMORY * free:
+        with contextlib.suppress(OSError):  # what the system does not give is done without
+            store.encoded = keep_encoded(store.samples, sizes, shared)
+    slots = min(ring, len(store.samples), int(RING_SHARE * free_memory()) // store.largest)
+    if slots >= SMALLEST_RING:
+        with contextlib.suppress(OSError):
+            store.ring = DecodedRing(len(store.samples), slots, store.largest)
+    each = store.decode_seconds()
+    cost = "" if each is None else f", about {each * 1e3:.1f} ms an image or {1 / each:,.0f} images/s a core"
+    needs = f"decoded they need {_gib(store.nbytes)} of {_gib(free)} GiB free"
+    if cache == "none":
+        say(f"--cache none: {count} are read and decoded as they are asked for{cost}.")
+    elif store.encoded is not None:
+        why = f"{needs}; " if cache == "ram" else ""
+        kept = f"their files, {_gib(store.encoded.nbytes)} GiB, are kept in memory"
+        say(f"--cache {cache}: {count}: {why}{kept} and decoded as they are asked for{cost}.")
+    else:
         say(
-            f"--cache ram: {len(samples)} images need {store.nbytes / 2**30:.1f} GiB of {free / 2**30:.1f} GiB free; "
-            "they are decoded each time instead. --cache disk keeps them in a file."
+            f"--cache {cache}: {count}: {needs}, their files {_gib(sum(sizes))} GiB; they are read and decoded as "
+            f"they are asked for{cost}. --cache disk keeps them decoded in a file."
         )
-        return store
-    block, shared_path = _block(max(store.nbytes, 1), shared)
-    pixels = np.frombuffer(block, np.uint8)
-    store.fill(pixels)
-    return ImageStore(samples, imgsz, pixels, shared_path)
+    return store
 
 
-def map_store(samples: Sequence[Sample], imgsz: int, cache: str, path: str | None) -> ImageStore:
+def _gib(size: int) -> str:
+    return f"{size / 2**30:.1f}"
+
+
+def map_store(samples: Sequence[Sample], imgsz: int, place: dict[str, Any]) -> ImageStore:
     """The store of a split that another process of this machine has filled.
 
     Args:
         samples: the split, as that process has it.
         imgsz: longest side kept, pixels.
-        cache: ram, disk or none.
-        path: the file by which its block is reached; None where there is none.
+        place: what that store says of itself.
     """
-    if path is None or cache == "none" or not samples:
-        return ImageStore(samples, imgsz)
-    with open_file(path) as file:
-        block = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-    return ImageStore(samples, imgsz, np.frombuffer(block, np.uint8), path)
-
-
-def _block(size: int, shared: bool) -> tuple[mmap.mmap, str | None]:
-    """A block of memory, bytes; and where other processes find it, if they are to and the system can do it.
-
-    It goes with the last process that maps it, however that ends, and needs no room in /dev/shm.
-    """
-    if not shared or not hasattr(os, "memfd_create"):
-        return mmap.mmap(-1, size), None
-    handle = os.memfd_create("lehr-images")  # stays open as long as this process, for those that come later
-    os.truncate(handle, size)
-    return mmap.mmap(handle, size), f"/proc/{os.getpid()}/fd/{handle}"
+    store = ImageStore(samples, imgsz)
+    if (path := place["pixels"]) is not None:
+        return ImageStore(samples, imgsz, np.frombuffer(map_block(path).memory, np.uint8), path)
+    if (path := place["encoded"]) is not None:
+        store.encoded = map_encoded(path, len(samples))
+    if place["ring"] is not None and place["ring"][0] is not None:
+        store.ring = map_ring(place["ring"][0], len(samples), place["ring"][1], store.largest)
+    return store
 
 
 def free_memory() -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 
@@ -247,18 +248,18 @@ def _open_both(
 
 
 def _open_store(samples: Sequence[Sample], config: TrainConfig, say: Callable[[str], None], ranks: Ranks) -> ImageStore:
-    """The images of a split, decoded by the first process of each machine for all of that machine."""
+    """The images of a split, made ready by the first process of each machine for all of that machine."""
     own: list[ImageStore] = []
 
-    def fill() -> tuple[list[int], str | None]:
+    def fill() -> tuple[list[int], dict[str, Any]]:
         store, kept = _filled(samples, config, say, shared=ranks.local_count > 1)
         own.append(store)
-        return kept, store.path
+        return kept, store.place
 
     kept, place = ranks.broadcast_local(fill)
     if own:
         return own[0]
-    return map_store([samples[index] for index in kept], config.imgsz, config.data.cache, place)
+    return map_store([samples[index] for index in kept], config.imgsz, place)
 
 
 def _filled(

@@ -27,8 +27,8 @@ class DataOptions(Options):
     """Images a step; or `auto`, or a share of the device's memory such as 0.7, to have it measured."""
     workers: Annotated[int | None, ON_RESUME, PER_MACHINE] = Field(None, ge=0, le=MAX_WORKERS)
     """Processes that load and augment; 0 loads in the training process (unset: 0 on a CPU, else up to 16)."""
-    cache: Annotated[Literal["ram", "disk", "none"], ON_RESUME, PER_MACHINE] = "ram"
-    """Place of decoded images: memory shared by all workers, a file in the cache folder, or nowhere."""
+    cache: Annotated[Literal["ram", "encoded", "disk", "none"], ON_RESUME, PER_MACHINE] = "ram"
+    """Images in memory, decoded (where they fit) or as files, in a file of decoded ones, or on the disk alone."""
     skip_broken: bool = False
     """Train without the images that are broken, or whose label file is; otherwise they stop the run."""
     single_cls: bool = False

@@ -56,8 +56,12 @@ def probe_header(path: Path) -> ImageHeader:
     return header
 
 
-def read_image(path: Path) -> NDArray[np.uint8]:
+def read_image(path: Path, data: bytes | None = None) -> NDArray[np.uint8]:
     """The pixels as displayed (EXIF orientation applied).
+
+    Args:
+        path: the file.
+        data: its content, where it has been read already.
 
     Returns:
         uint8 (height, width, 3), RGB.
@@ -65,7 +69,7 @@ def read_image(path: Path) -> NDArray[np.uint8]:
     Raises:
         ImageFault: the file is missing, cannot be decoded, or is cut off.
     """
-    decoded = decode_file(path)
+    decoded = decode_file(path) if data is None else _decode(data, path)
     if decoded.damage and path not in _named:
         _named.add(path)
         logging.getLogger("lehr").warning(
