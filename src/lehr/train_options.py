@@ -20,8 +20,8 @@ class TrainOptions(TypedDict, total=False):
     """Images a step; or `auto`, or a share of the device's memory such as 0.7, to have it measured."""
     workers: int | None
     """Processes that load and augment; 0 loads in the training process (unset: 0 on a CPU, else up to 16)."""
-    cache: Literal["ram", "disk", "none"]
-    """Place of decoded images: memory shared by all workers, a file in the cache folder, or nowhere."""
+    cache: Literal["ram", "encoded", "disk", "none"]
+    """Images in memory, decoded (where they fit) or as files, in a file of decoded ones, or on the disk alone."""
     skip_broken: bool
     """Train without the images that are broken, or whose label file is; otherwise they stop the run."""
     single_cls: bool
