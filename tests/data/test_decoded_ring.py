@@ -19,7 +19,7 @@ from lehr.data.decoded_ring import DecodedRing
 
 SHAPE = (4, 6, 3)
 BYTES = 4 * 6 * 3
-pytestmark = pytest.mark.skipif(decoded_ring.fcntl is None, reason="Windows has no locks of a file's bytes")
+pytestmark = pytest.mark.skipif(not decoded_ring.HAS_LOCKS, reason="Windows has no locks of a file's bytes")
 
 
 class Decoder:

@@ -22,8 +22,10 @@ from lehr.runtime.shared_block import SharedBlock, map_writable, shared_block
 
 try:
     import fcntl
+
+    HAS_LOCKS = True
 except ImportError:  # Windows, whose loading processes have memory of their own
-    fcntl = None  # type: ignore[assignment]
+    HAS_LOCKS = False
 
 TRIES = 256
 """Slots that are tried for a free one; an image that finds none is decoded into memory of its own."""
@@ -57,7 +59,7 @@ class DecodedRing:
         self._next, self._slot_of, self._image_in = table[:1], table[1 : images + 1], table[images + 1 :]
         self._pixels = np.frombuffer(self._block.memory, np.uint8)[head:]
         self._lock_file: Any = None
-        if fcntl is not None and self._block.handle is None:
+        if HAS_LOCKS and self._block.handle is None:
             self._lock_file = tempfile.TemporaryFile()  # noqa: SIM115  # open as long as the ring
         self._held: set[int] = set()
         self._process = os.getpid()
@@ -106,7 +108,7 @@ class DecodedRing:
         """Let go of all images that were asked for: others may take their place."""
         if self._held and self._process == os.getpid():
             self._held.clear()
-            if fcntl is not None:
+            if HAS_LOCKS:
                 fcntl.lockf(self._handle, fcntl.LOCK_UN, WHOLE_FILE)
 
     def _found(self, index: int) -> int | None:
@@ -148,7 +150,7 @@ class DecodedRing:
 
     def _lock(self, slot: int, exclusive: bool) -> bool:
         """Lock a slot, and return whether that was possible without waiting."""
-        if fcntl is None:
+        if not HAS_LOCKS:
             return True
         try:
             fcntl.lockf(self._handle, (fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH) | fcntl.LOCK_NB, 1, slot)
@@ -157,7 +159,7 @@ class DecodedRing:
         return True
 
     def _unlock(self, slot: int) -> None:
-        if fcntl is not None:
+        if HAS_LOCKS:
             fcntl.lockf(self._handle, fcntl.LOCK_UN, 1, slot)
 
 
