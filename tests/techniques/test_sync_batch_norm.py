@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -17,6 +18,8 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from lehr.models.blocks import Conv
+from lehr.techniques import sync_batch_norm
+from lehr.techniques.freezing import freeze_bn_stats
 from lehr.techniques.non_finite import Statistics
 from lehr.techniques.sync_batch_norm import SyncBatchNorm2d, convert
 
@@ -88,6 +91,118 @@ def batch_of(case: Case, number: int) -> tuple[list[Tensor], list[Tensor]]:
         images.append(x.to(case.dtype, memory_format=case.memory_format))
         gradients.append(dy.to(case.dtype, memory_format=other if case.mixed else case.memory_format))
     return images, gradients
+
+
+class ReferenceKernels:
+    """Torch's kernels of synchronized BatchNorm, which it has for CUDA alone: by their formulas, in float64.
+
+    They are registered with torch's dispatcher, which holds calls to their schemas, and refuse what CUDA's do.
+
+    Attributes:
+        called: their names, in order.
+    """
+
+    def __init__(self) -> None:
+        self.called: list[str] = []
+        self._library = torch.library.Library("aten", "IMPL")
+        for kernel in (
+            self.batch_norm_stats,
+            self.batch_norm_gather_stats_with_counts,
+            self.batch_norm_elemt,
+            self.batch_norm_backward_reduce,
+            self.batch_norm_backward_elemt,
+        ):
+            self._library.impl(kernel.__name__, self._noted(kernel), "CPU")
+
+    def _noted(self, kernel: Callable[..., Any]) -> Callable[..., Any]:
+        def noted(*args: Any) -> Any:
+            self.called.append(kernel.__name__)
+            return kernel(*args)
+
+        return noted
+
+    @staticmethod
+    def _columns(values: Tensor) -> Tensor:
+        """(channels, values) in float64."""
+        return values.double().transpose(0, 1).flatten(1)
+
+    @staticmethod
+    def _of_channels(values: Tensor | None, default: float) -> Tensor:
+        """(channels, 1, 1) in float64."""
+        return torch.tensor(default) if values is None else values.double().view(-1, 1, 1)
+
+    def batch_norm_stats(self, x: Tensor, eps: float) -> tuple[Tensor, Tensor]:
+        values = self._columns(x)
+        invstd = (values.var(1, correction=0) + eps).rsqrt()
+        return values.mean(1).float(), invstd.float()
+
+    def batch_norm_gather_stats_with_counts(
+        self,
+        x: Tensor,
+        means: Tensor,
+        invstds: Tensor,
+        running_mean: Tensor,
+        running_var: Tensor,
+        momentum: float,
+        eps: float,
+        counts: Tensor,
+    ) -> tuple[Tensor, Tensor]:
+        assert counts.shape == (len(means),) == (len(invstds),)
+        assert means.dtype == invstds.dtype == torch.float32 and counts.dtype == running_mean.dtype
+        mean = var = n = torch.zeros(())  # as CUDA adds up one process after another, in float32
+        for m, invstd, count in zip(means, invstds, counts, strict=True):
+            factor = 1 / (n + count)
+            var = var + ((1 / invstd).square() - eps) * count + (mean - m).square() * n * count * factor
+            mean = n * factor * mean + count * factor * m
+            n = n + count
+        running_mean.copy_(momentum * mean + (1 - momentum) * running_mean)
+        running_var.copy_(momentum * (var / (n - 1)) + (1 - momentum) * running_var)
+        return mean, (var / n + eps).rsqrt()
+
+    def batch_norm_elemt(
+        self, x: Tensor, weight: Tensor | None, bias: Tensor | None, mean: Tensor, invstd: Tensor, eps: float
+    ) -> Tensor:
+        assert mean.dtype == invstd.dtype == torch.float32
+        slope = self._of_channels(weight, 1) * self._of_channels(invstd, 1)
+        out = (x.double() - self._of_channels(mean, 0)) * slope + self._of_channels(bias, 0)
+        return torch.empty_like(x).copy_(out)
+
+    def batch_norm_backward_reduce(
+        self,
+        dy: Tensor,
+        x: Tensor,
+        mean: Tensor,
+        invstd: Tensor,
+        weight: Tensor | None,
+        input_g: bool,
+        weight_g: bool,
+        bias_g: bool,
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        for form in (torch.contiguous_format, LAST):
+            assert dy.is_contiguous(memory_format=form) == x.is_contiguous(memory_format=form)
+        columns = self._columns(dy)
+        sum_dy = columns.sum(1)
+        sum_dy_xmu = (columns * (self._columns(x) - mean.double().unsqueeze(1))).sum(1)
+        wanted = (sum_dy, input_g), (sum_dy_xmu, input_g), (sum_dy_xmu * invstd, weight_g), (sum_dy, bias_g)
+        one, two, three, four = (value.float() if want else torch.empty(0) for value, want in wanted)
+        return one, two, three, four.clone()
+
+    def batch_norm_backward_elemt(
+        self,
+        dy: Tensor,
+        x: Tensor,
+        mean: Tensor,
+        invstd: Tensor,
+        weight: Tensor | None,
+        sum_dy: Tensor,
+        sum_dy_xmu: Tensor,
+        count: Tensor,
+    ) -> Tensor:
+        assert count.dtype == torch.int32 and sum_dy.dtype == sum_dy_xmu.dtype == torch.float32
+        inverse, n = self._of_channels(invstd, 1), count.sum().double()
+        through = (x.double() - self._of_channels(mean, 0)) * inverse.square() * self._of_channels(sum_dy_xmu, 0) / n
+        dx = (dy.double() - self._of_channels(sum_dy, 0) / n - through) * inverse * self._of_channels(weight, 1)
+        return torch.empty_like(x).copy_(dx)
 
 
 def buffers_of(module: nn.Module) -> Values:
@@ -204,6 +319,18 @@ def operations(needs_gradient: bool) -> list[str]:
     return recorder.names
 
 
+def frozen_in_the_middle() -> Values:
+    """Gradients of a net whose second layer is frozen; its statistics lie in one block."""
+    model = nn.Sequential(Conv(3, 4, 3), Conv(4, 6, 3), Conv(6, 2, 3))
+    for parameter in model[1].parameters():
+        parameter.requires_grad_(False)
+    Statistics(model)
+    convert(model)
+    freeze_bn_stats(model.train())
+    model(torch.ones(1, 3, 4, 4)).square().sum().backward()
+    return gradients_of(model)
+
+
 def evaluated() -> Tensor:
     layer = norm(CASES["equal shares"]).eval()
     convert(layer)
@@ -221,6 +348,19 @@ def work(folder: str, processes: int) -> dict[str, Any]:
     found: dict[str, Any] = {
         name: last_batch(case, rank) for name, case in CASES.items() if len(case.shares) == processes
     }
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sync_batch_norm, "_has_kernels", lambda x: True)
+        kernels = ReferenceKernels()
+        found |= {
+            f"{name}, kernels": last_batch(case, rank) for name, case in CASES.items() if len(case.shares) == processes
+        }
+        if processes == 2:
+            found["net, kernels"] = train_net(rank)
+            found["one value in all, kernels"] = last_batch(Case((1, 0), side=1), rank)
+            kernels.called.clear()
+            last_batch(CASES["channels-last"], rank)
+            found["kernels called"] = kernels.called
+    found["frozen"] = frozen_in_the_middle()
     if processes == 2:
         found["net"] = train_net(rank)
         found["one value in all"] = last_batch(Case((1, 0), side=1), rank)
@@ -249,20 +389,24 @@ def gradients_only(values: Values) -> Values:
     return {key: value for key, value in values.items() if key in ("d_weight", "d_bias")}
 
 
+@pytest.mark.parametrize("way", ["", ", kernels"])
 @pytest.mark.parametrize("name", CASES)
-def test_each_process_s_output_and_input_gradient_are_those_of_the_whole_batch(name: str, found: Found) -> None:
+def test_each_process_s_output_and_input_gradient_are_those_of_the_whole_batch(
+    name: str, way: str, found: Found
+) -> None:
     case = CASES[name]
     for ours, expected in zip(found[len(case.shares)], whole_last_batch(case), strict=True):
-        for key in ("out", "dx"):
-            assert ours[name][key].dtype == case.dtype
-            assert ours[name][key].is_contiguous(memory_format=case.memory_format)
-            assert_close(ours[name][key], expected[key], case.dtype)
+        for key, value in ((key, ours[name + way][key]) for key in ("out", "dx")):
+            assert value.dtype == case.dtype
+            assert value.is_contiguous(memory_format=case.memory_format)
+            assert_close(value, expected[key], case.dtype)
 
 
+@pytest.mark.parametrize("way", ["", ", kernels"])
 @pytest.mark.parametrize("name", CASES)
-def test_parameter_gradients_add_up_to_those_of_the_whole_batch(name: str, found: Found) -> None:
+def test_parameter_gradients_add_up_to_those_of_the_whole_batch(name: str, way: str, found: Found) -> None:
     case = CASES[name]
-    own = [each[name] for each, share in zip(found[len(case.shares)], case.shares, strict=True) if share]
+    own = [each[name + way] for each, share in zip(found[len(case.shares)], case.shares, strict=True) if share]
     expected = gradients_only(whole_last_batch(case)[0])
     assert len(expected) == (0 if name == "nothing learned or tracked" else 2)
     assert all(gradients_only(each).keys() == expected.keys() for each in own)
@@ -272,22 +416,31 @@ def test_parameter_gradients_add_up_to_those_of_the_whole_batch(name: str, found
         torch.testing.assert_close(sum(each[key].double() for each in own), value, rtol=1e-4, atol=1e-3)
 
 
+@pytest.mark.parametrize("way", ["", ", kernels"])
 @pytest.mark.parametrize("name", CASES)
-def test_running_statistics_are_those_of_the_whole_batch_and_the_same_everywhere(name: str, found: Found) -> None:
-    every = [each[name] for each in found[len(CASES[name].shares)]]
+def test_running_statistics_are_those_of_the_whole_batch_and_the_same_everywhere(
+    name: str, way: str, found: Found
+) -> None:
+    every = [each[name + way] for each in found[len(CASES[name].shares)]]
     expected = {
         key: v for key, v in whole_last_batch(CASES[name])[0].items() if key in dict(norm(CASES[name]).named_buffers())
     }
     assert len(expected) == (0 if name == "nothing learned or tracked" else 3)
+    if way and "average" not in name:
+        expected.pop("num_batches_tracked", None)  # the kernels do not count
     for key, value in expected.items():
         torch.testing.assert_close(every[0][key].double(), value.double(), rtol=1e-5, atol=1e-6)
         assert all(torch.equal(each[key], every[0][key]) for each in every)
 
 
-def test_a_net_trained_by_two_processes_is_the_one_trained_by_one(found: Found) -> None:
-    ours = [dict(each["net"]) for each in found[2]]
+@pytest.mark.parametrize("way", ["", ", kernels"])
+def test_a_net_trained_by_two_processes_is_the_one_trained_by_one(way: str, found: Found) -> None:
+    ours = [dict(each["net" + way]) for each in found[2]]
     blocks = [each.pop("block") for each in ours]
     expected, start = whole_net(), net().state_dict()
+    if way:
+        expected = {name: value for name, value in expected.items() if "num_batches" not in name}
+        ours = [{name: each[name] for name in expected} for each in ours]
     assert ours[0].keys() == expected.keys()
     for name, value in expected.items():
         assert_close(ours[0][name], value)
@@ -297,13 +450,27 @@ def test_a_net_trained_by_two_processes_is_the_one_trained_by_one(found: Found) 
     assert torch.equal(blocks[0], running)
 
 
-def test_one_value_in_all_becomes_the_bias_and_has_no_variance(found: Found) -> None:
+@pytest.mark.parametrize("way", ["", ", kernels"])
+def test_one_value_in_all_becomes_the_bias_and_has_no_variance(way: str, found: Found) -> None:
     for each in found[2]:
-        values = each["one value in all"]
+        values = each["one value in all" + way]
         torch.testing.assert_close(values["running_var"], torch.full((CHANNELS,), 0.97**BATCHES))
-    first = found[2][0]["one value in all"]
+    first = found[2][0]["one value in all" + way]
     torch.testing.assert_close(first["out"].flatten(), norm(CASES["idle"]).bias.detach())
     assert_close(first["dx"], torch.zeros(1, CHANNELS, 1, 1))
+
+
+def test_a_layer_takes_five_kernels_of_torch_where_it_has_them(found: Found) -> None:
+    forward = ["batch_norm_stats", "batch_norm_gather_stats_with_counts", "batch_norm_elemt"]
+    backward = ["batch_norm_backward_reduce", "batch_norm_backward_elemt"]
+    assert all(each["kernels called"] == BATCHES * (forward + backward) for each in found[2])
+
+
+def test_layers_behind_a_frozen_one_may_move_the_statistics_of_one_block(found: Found) -> None:
+    for each in found[2]:
+        frozen = each["frozen"]
+        assert {"d_0.conv.weight", "d_2.conv.weight"} < frozen.keys() and "d_1.conv.weight" not in frozen
+        assert all(bool(value.isfinite().all()) and bool(value.any()) for value in frozen.values())
 
 
 def test_a_layer_makes_two_exchanges_and_never_waits_for_a_value(found: Found) -> None:

@@ -63,9 +63,11 @@ def norm_and_activation(norm: nn.Module, activation: nn.Module, x: Tensor) -> Te
 
 def _suits_kernel(norm: nn.Module, activation: nn.Module, x: Tensor) -> TypeGuard[nn.BatchNorm2d]:
     """Return whether the kernel computes what these modules would of some features."""
-    if type(activation) is not nn.SiLU or type(norm) not in (nn.BatchNorm2d, BatchNorm2d):
+    if type(activation) is not nn.SiLU or not isinstance(norm, nn.BatchNorm2d):
         return False
-    assert isinstance(norm, nn.BatchNorm2d)
+    plain = type(norm) in (nn.BatchNorm2d, BatchNorm2d)
+    if not plain and (norm.training or not getattr(norm, "plain_in_eval", False)):
+        return False
     several = norm.momentum is not None and x.numel() > x.shape[1]
     return (
         (several if norm.training else not torch.is_grad_enabled())  # frozen layers of a training are torch's part

@@ -14,14 +14,14 @@ of the output and x' the normalized input:
 
 That of weight and bias is each process's own, as for other parameters: DistributedDataParallel takes their mean.
 
-CPU and CUDA do the same here, and the host waits for neither. torch.nn.SyncBatchNorm takes no CPU tensors, and drops
-empty shares by a mask that the host waits for.
+On CUDA torch's own kernels compute it, of which a layer takes a few; elsewhere general operations do. The host waits
+for neither. torch.nn.SyncBatchNorm takes no CPU tensors, and drops empty shares by a mask that the host waits for.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 import torch.distributed as dist
@@ -31,6 +31,9 @@ from torch.autograd.function import once_differentiable
 
 from lehr.distributed.process_count import trains_together
 from lehr.technique import NoEffect, Run, Section, State, Technique
+
+NO_VALUES = 1e-20
+"""Count that an idle process gives to the kernel: beside any other it is nothing, and as an integer it is 0."""
 
 
 @dataclass(slots=True)
@@ -57,22 +60,42 @@ class SyncBatchNorm2d(nn.BatchNorm2d):
     The running variance divides by n - 1, that of a single value is 0; nn.BatchNorm2d refuses a single value, which
     here no process knows of.
 
+    Torch's kernels do not count batches in `num_batches_tracked`, which nothing reads at a fixed momentum.
+
     Attributes:
         membership: how this process takes part.
+        plain_in_eval: true, since evaluation is that of nn.BatchNorm2d.
     """
 
     membership: Membership
+    plain_in_eval: ClassVar[bool] = True
 
     def forward(self, x: Tensor) -> Tensor:
         """Features (batch, channels, h, w), any dtype and memory format, to the same normalized."""
-        if not (self.training and _several_processes()):
+        if not _several_processes():
             return super().forward(x)
+        if not self.training:
+            return self._by_running_statistics(x)
         self._check_input_dim(x)
         idle = self.membership.idle
+        if _has_kernels(x) and self.momentum is not None and self.running_mean is not None:
+            learned = (self.weight, self.bias, self.running_mean, self.running_var)
+            normalized: Tensor = _NormalizeByKernels.apply(x, *learned, self.momentum, self.eps, idle)
+            return normalized
         mean, var, count = statistics_of_all(x, idle)
         self._track(mean, var, count)
         out: Tensor = _Normalize.apply(x, self.weight, self.bias, mean, var, count, self.eps, idle)
         return out
+
+    def _by_running_statistics(self, x: Tensor) -> Tensor:
+        """Normalize by the running statistics, of which the backward pass gets copies.
+
+        They may be views of one block, and what a later layer writes to the block counts as a change of all of them.
+        """
+        if not torch.is_grad_enabled() or self.running_mean is None or self.running_var is None:
+            return super().forward(x)
+        mean, var = self.running_mean.clone(), self.running_var.clone()
+        return F.batch_norm(x, mean, var, self.weight, self.bias, False, 0.0, self.eps)
 
     @torch.no_grad()
     def _track(self, mean: Tensor, var: Tensor, count: Tensor) -> None:
@@ -124,15 +147,21 @@ def statistics_of_all(x: Tensor, idle: bool) -> tuple[Tensor, Tensor, Tensor]:
     if count:
         var, mean = torch.var_mean(x.to(dtype), (0, 2, 3), correction=0)
         local = torch.cat((mean, var, mean.new_full((1,), count)))
-    every = local.new_empty(dist.get_world_size() * len(local))
-    dist.all_gather_into_tensor(every, local)
     # (processes, channels) twice, (processes, 1)
-    means, variances, counts = torch.split(every.view(-1, len(local)), [channels, channels, 1], 1)
+    means, variances, counts = torch.split(_of_all_processes(local), [channels, channels, 1], 1)
     total = counts.sum()
     shares = counts / total
     mean = (shares * means).sum(0)
     var = (shares * (variances + (means - mean).square())).sum(0)
     return mean, var, total
+
+
+def _of_all_processes(local: Tensor) -> Tensor:
+    """Numbers (n,) of each process, as (processes, n) on each."""
+    every = local.new_empty(dist.get_world_size(), len(local))
+    gather = getattr(dist, "all_gather_single", None) or dist.all_gather_into_tensor  # the name before torch 2.14
+    gather(every.view(-1), local)
+    return every
 
 
 class _Normalize(torch.autograd.Function):
@@ -158,13 +187,13 @@ class _Normalize(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:
         x, weight, mean, var, count = ctx.saved_tensors
-        # In another layout than the input's, torch sums up half precision in half precision on the CPU.
-        channels_last = x.is_contiguous(memory_format=torch.channels_last)
-        dy = dy.contiguous(memory_format=torch.channels_last if channels_last else torch.contiguous_format)
+        dy = _laid_out_as(dy, x)
         need_dx, need_weight, need_bias, *_ = ctx.needs_input_grad
-        # What the gradients would be if the statistics were constants; an idle process's are no more than that.
+        # What the gradients would be if the statistics were constants; an idle process's are no more than that. CUDA
+        # insists on the saved statistics, though it computes with the others here.
+        saved = (None, None) if x.device.type == "cpu" else (mean, torch.rsqrt(var + ctx.eps))
         dx, d_weight, d_bias = torch.ops.aten.native_batch_norm_backward(
-            dy, x, weight, mean, var, None, None, False, ctx.eps, (need_dx, True, True)
+            dy, x, weight, mean, var, *saved, False, ctx.eps, (need_dx, True, True)
         )
         if need_dx:
             sums = torch.stack((d_bias, d_weight)).to(mean.dtype)  # (2, channels), of dy and dy x'
@@ -178,6 +207,85 @@ class _Normalize(torch.autograd.Function):
                 shift, slope = sums * (scale if weight is None else scale * weight)
                 dx += F.batch_norm(x, mean, var, slope, shift, False, 0.0, ctx.eps)
         return dx, d_weight if need_weight else None, d_bias if need_bias else None, *[None] * 5
+
+
+class _NormalizeByKernels(torch.autograd.Function):
+    """As `_Normalize`, statistics included, by torch's kernels for CUDA: three a layer forward, two backward.
+
+    A process that is idle says that its mean of 0 was taken over `NO_VALUES`: the kernel divides by the sum of the
+    counts so far, so that 0 would make a number that is none of it.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        x: Tensor,
+        weight: Tensor | None,
+        bias: Tensor | None,
+        running_mean: Tensor,
+        running_var: Tensor,
+        momentum: float,
+        eps: float,
+        idle: bool,
+    ) -> Tensor:
+        channels = x.shape[1]
+        count = x.numel() // channels
+        x = _laid_out_as(x, x)
+        if idle:
+            local = x.new_zeros(2 * channels + 1, dtype=running_mean.dtype)
+            local[channels:].fill_(1)  # any but 0, of which the kernel takes the inverse
+            local[-1:].fill_(NO_VALUES)
+        else:
+            mean, invstd = torch.batch_norm_stats(x, eps)
+            local = torch.cat((mean, invstd, mean.new_full((1,), count)))
+        every = _of_all_processes(local)
+        means, invstds, counts = torch.split(every, [channels, channels, 1], 1)
+        counts = counts.view(-1)
+        # With a single value in all, which this process cannot rule out in either case, the kernel divides by 0.
+        certain = not idle and count > 1
+        var = running_var if certain else running_var.clone()
+        mean, invstd = torch.batch_norm_gather_stats_with_counts(
+            local, means, invstds, running_mean, var, momentum, eps, counts
+        )
+        if not certain:
+            running_var.copy_(torch.where(var.isfinite(), var, running_var * (1 - momentum)))
+        ctx.save_for_backward(x, weight, mean, invstd, counts)
+        ctx.idle = idle
+        return torch.batch_norm_elemt(x, weight, bias, mean, invstd, eps)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:
+        x, weight, mean, invstd, counts = ctx.saved_tensors
+        dy = _laid_out_as(dy, x)
+        need_dx, need_weight, need_bias, *_ = ctx.needs_input_grad
+        sum_dy, sum_dy_xmu, d_weight, d_bias = torch.batch_norm_backward_reduce(
+            dy, x, mean, invstd, weight, need_dx, need_weight, need_bias
+        )
+        dx = None
+        if need_dx:
+            sums = torch.stack((sum_dy, sum_dy_xmu))  # (2, channels)
+            if ctx.idle:
+                sums.zero_()
+            dist.all_reduce(sums)
+            if ctx.idle:  # its statistics are constants
+                sums.zero_()
+            dx = torch.batch_norm_backward_elemt(dy, x, mean, invstd, weight, *sums, counts.to(torch.int32))
+        return dx, d_weight if need_weight else None, d_bias if need_bias else None, *[None] * 5
+
+
+def _laid_out_as(tensor: Tensor, x: Tensor) -> Tensor:
+    """A tensor in the memory format of features: channels-last or contiguous.
+
+    In another one than theirs, torch sums up half precision in half precision on the CPU, and copies on CUDA.
+    """
+    channels_last = x.is_contiguous(memory_format=torch.channels_last)
+    return tensor.contiguous(memory_format=torch.channels_last if channels_last else torch.contiguous_format)
+
+
+def _has_kernels(x: Tensor) -> bool:
+    """Return whether torch has the kernels of synchronized BatchNorm where features are."""
+    return x.is_cuda
 
 
 def _several_processes() -> bool:
