@@ -13,7 +13,9 @@ from tests.kernels.interpreted import interpreted
 from torch import Tensor, nn
 
 from lehr.kernels import support
+from lehr.models import batch_norm
 from lehr.models.blocks import Bottleneck
+from lehr.techniques.sync_batch_norm import convert
 
 
 @pytest.fixture(scope="module")
@@ -131,6 +133,16 @@ def test_a_block_takes_the_kernel_where_it_computes_the_same(
     again.cv2.bn.register_forward_hook(lambda *_: None)
     again(x)
     assert len(calls) == 4
+
+
+def test_layers_over_all_processes_take_the_kernel_in_evaluation_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(support, "usable", lambda _: True)
+    x, layer = features((2, 16, 6, 6)), norm(16)
+    assert batch_norm._suits_kernel(layer, nn.SiLU(), x)
+    convert(layer)
+    with torch.no_grad():
+        assert not batch_norm._suits_kernel(layer, nn.SiLU(), x)
+        assert batch_norm._suits_kernel(layer.eval(), nn.SiLU(), x)
 
 
 cuda = [pytest.mark.cuda, pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")]

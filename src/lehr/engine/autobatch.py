@@ -5,8 +5,9 @@ from __future__ import annotations
 import copy
 import itertools
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
+import numpy as np
 import torch
 
 from lehr.config import DEFAULT_BATCH, TrainConfig
@@ -19,6 +20,7 @@ from lehr.engine.step import ForwardLoss
 from lehr.errors import LehrError
 from lehr.runtime.device import describe_device, wait_for
 from lehr.runtime.peak_memory import peak_process_bytes
+from lehr.sample import Sample
 from lehr.techniques.accumulation import accumulation
 from lehr.techniques.auto import OptimizerChoice, choose_optimizer
 from lehr.techniques.autobatch import (
@@ -118,8 +120,11 @@ def _by_memory(measure: Try, most: int, share: float, device: torch.device) -> t
         return 0, ""
     told = ", ".join(f"{one.batch} take {one.bytes / 2**30:.2f} GiB" for one in measured)
     fits = min(largest_fitting(measured, budget), most)
-    if fits > (known := measured[-1].batch):
-        fits = bisect_fitting(lambda size: measure(size) is not None, known, fits, guess=fits)
+    known = max((one.batch for one in measured if one.bytes <= budget), default=0)
+    if fits > known:
+        fits = bisect_fitting(
+            lambda size: (one := measure(size)) is not None and one.bytes <= budget, known, fits, guess=fits
+        )
     return fits, f"{told} of {budget / 2**30:.1f}; {fits}{' or more' * (fits == most)} fit"
 
 
@@ -194,8 +199,9 @@ class _Steps:
 
     def _batches(self, size: int) -> Iterator[Batch]:
         """A batch to warm up with, and those that are timed, on the device."""
-        count = len(self._data.train_store.samples)
-        requests = [BatchRequest(0, [(turn * size + i) % count for i in range(size)]) for turn in range(STEPS + 1)]
+        samples = self._data.train_store.samples
+        by_memory = self._data.device.type == "cuda"
+        requests = crowded_requests(samples, size) if by_memory else first_requests(len(samples), size)
         return (batch.to(self._data.device) for batch in self._data.train_loader.batches(requests))
 
     def _step(self, batch: Batch) -> None:
@@ -205,6 +211,31 @@ class _Steps:
         self._optimizer.step()
         self._optimizer.zero_grad()
         self._ema.update()
+
+
+def first_requests(count: int, size: int) -> list[BatchRequest]:
+    """Request the first images of a split, batch after batch.
+
+    Args:
+        count: images of the split.
+        size: images a batch.
+    """
+    return [BatchRequest(0, [(turn * size + i) % count for i in range(size)]) for turn in range(STEPS + 1)]
+
+
+def crowded_requests(samples: Sequence[Sample], size: int) -> list[BatchRequest]:
+    """Request the images with the most objects in each batch, which is then the one that takes the most memory.
+
+    Partners of mosaic and others are drawn from these images too.
+
+    Args:
+        samples: the split.
+        size: images a batch.
+    """
+    order = sorted(range(len(samples)), key=lambda index: -len(samples[index].boxes))[:size]
+    images = [order[i % len(order)] for i in range(size)]
+    shown = np.array(sorted(order), np.int32)
+    return [BatchRequest(0, images, repeats=[turn] * size, shown=shown) for turn in range(STEPS + 1)]
 
 
 def _step_bytes(device: torch.device) -> int:

@@ -14,8 +14,18 @@ from lehr.techniques.autobatch import bisect_fitting
 
 T = TypeVar("T")
 
-OOM_MESSAGES = ("can't allocate memory", "out of memory", "CUBLAS_STATUS_ALLOC_FAILED", "unable to find an engine")
-"""Phrases of the CPU's allocator, Apple's, cuBLAS and cuDNN, whose errors have no class of their own."""
+OOM_MESSAGES = (
+    "can't allocate memory",
+    "out of memory",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+    "CUBLAS_STATUS_NOT_INITIALIZED",
+    "CUDNN_STATUS_ALLOC_FAILED",
+    "unable to find an engine",
+)
+"""Phrases of the CPU's allocator, Apple's, cuBLAS and cuDNN, whose errors have no class of their own.
+
+cuBLAS is not initialized where no memory was left for its handle, cuDNN finds no engine where none was for a workspace.
+"""
 
 
 def is_out_of_memory(error: BaseException) -> bool:

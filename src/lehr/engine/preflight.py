@@ -20,7 +20,7 @@ from lehr.data.batch import Batch
 from lehr.distributed.collectives import ALONE, Ranks
 from lehr.engine.autobatch import choose_batch
 from lehr.engine.data import RunData, first_request
-from lehr.engine.out_of_memory import first_images, is_out_of_memory, unless_out_of_memory
+from lehr.engine.out_of_memory import is_out_of_memory, unless_out_of_memory
 from lehr.engine.step import ForwardLoss
 from lehr.models.preserve_buffers import preserve_buffers
 from lehr.runtime.atomic_write import atomic_file
@@ -65,9 +65,8 @@ def choose_speed(
             ranks.broadcast_from_rank0(lambda: choose_batch(asked, data, forward_loss, most, hoped, say, ranks.count))
         )
 
-    def first_batch() -> Batch:
-        own, share = len(data.train_samples), config.batch // ranks.count
-        request = first_request(config, data.train_store.samples, own, share)
+    def first_batch(images: int) -> Batch:
+        request = first_request(config, data.train_store.samples, len(data.train_samples), images)
         return next(iter(data.train_loader.batches([request]))).to(forward_loss.device)
 
     choice = choose_precision(config, forward_loss, first_batch, say, ranks)
@@ -104,7 +103,7 @@ class PrecisionChoice:
 def choose_precision(
     config: TrainConfig,
     forward_loss: ForwardLoss,
-    first_batch: Callable[[], Batch],
+    first_batch: Callable[[int], Batch],
     say: Callable[[str], None],
     ranks: Ranks = ALONE,
 ) -> PrecisionChoice:
@@ -113,7 +112,7 @@ def choose_precision(
     Args:
         config: the run's options.
         forward_loss: its model and loss, on the device.
-        first_batch: gives a batch of the run's images, as large as its batches.
+        first_batch: gives a batch of so many of the run's images, on the device.
         say: told the verdict.
         ranks: the processes that train together.
 
@@ -121,7 +120,8 @@ def choose_precision(
         InputError: the precision was named, and does not work on this device.
     """
     kinds = PrecisionChoice, PrecisionCheck, Precision
-    choice = ranks.broadcast_from_rank0(lambda: _choose(config, forward_loss, first_batch, say), *kinds)
+    images = config.batch // ranks.count
+    choice = ranks.broadcast_from_rank0(lambda: _choose(config, forward_loss, first_batch, images, say), *kinds)
     if not choice.checks and config.speed.amp == "auto" and forward_loss.device.type != "cpu":
         say(f"Mixed precision is off: {forward_loss.device} has nothing faster than float32.")
     if (hint := faster_on_request(config.speed.amp, forward_loss.device)) is not None:
@@ -130,14 +130,16 @@ def choose_precision(
 
 
 def _choose(
-    config: TrainConfig, forward_loss: ForwardLoss, first_batch: Callable[[], Batch], say: Callable[[str], None]
+    config: TrainConfig,
+    forward_loss: ForwardLoss,
+    first_batch: Callable[[int], Batch],
+    images: int,
+    say: Callable[[str], None],
 ) -> PrecisionChoice:
     precision = wanted_precision(config.speed.amp, forward_loss.device)
     checks: list[PrecisionCheck] = []
-    batch: Batch | None = None
     while precision is not Precision.FLOAT32:
-        batch = batch or first_batch()
-        check = _checked(forward_loss, batch, precision)
+        check = _checked(forward_loss, first_batch, images, precision)
         if check is None:
             say(f"{precision} could not be checked: not even one image fits into the memory in float32.")
             return PrecisionChoice(Precision.FLOAT32, 1.0, tuple(checks))
@@ -150,22 +152,26 @@ def _choose(
     return PrecisionChoice(Precision.FLOAT32, 1.0, tuple(checks))
 
 
-def _checked(forward_loss: ForwardLoss, batch: Batch, precision: Precision) -> PrecisionCheck | None:
-    """The check on as much of a batch as the memory holds in float32, which needs more of it; None if nothing fits."""
+def _checked(
+    forward_loss: ForwardLoss, first_batch: Callable[[int], Batch], images: int, precision: Precision
+) -> PrecisionCheck | None:
+    """The check on as many images as the memory holds in float32, which needs more of it; None if nothing fits.
+
+    The memory may run out already where the device draws the images.
+    """
     model, loss = forward_loss.model.train(), forward_loss.loss
     freeze_bn_stats(model)
 
     def check(count: int) -> PrecisionCheck:
-        some = first_images(batch, count)
-        images, boxes = model_input(some)
-        return check_precision(model, loss, images, boxes, some.classes, precision)
+        batch = first_batch(count)
+        images, boxes = model_input(batch)
+        return check_precision(model, loss, images, boxes, batch.classes, precision)
 
-    count = len(batch)
-    while count > 0:
-        found = unless_out_of_memory(partial(check, count), forward_loss.device)
+    while images > 0:
+        found = unless_out_of_memory(partial(check, images), forward_loss.device)
         if found is not None:
             return found
-        count //= 2
+        images //= 2
     return None
 
 
