@@ -270,7 +270,7 @@ class _NormalizeByKernels(torch.autograd.Function):
             dist.all_reduce(sums)
             if ctx.idle:  # its statistics are constants
                 sums.zero_()
-            dx = torch.batch_norm_backward_elemt(dy, x, mean, invstd, weight, *sums, counts.to(torch.int32))
+            dx = torch.ops.aten.batch_norm_backward_elemt(dy, x, mean, invstd, weight, *sums, counts.to(torch.int32))
         return dx, d_weight if need_weight else None, d_bias if need_bias else None, *[None] * 5
 
 
