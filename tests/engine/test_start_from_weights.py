@@ -17,6 +17,7 @@ import lehr.models.anchor_head as anchor_head_module
 from lehr.checkpoint.format import read_checkpoint, write_checkpoint
 from lehr.config import build_config
 from lehr.engine.setup import Setup, prepare
+from lehr.errors import InputError
 from lehr.models.anchor_head import DEFAULT_ANCHORS
 from lehr.models.build import anchor_head, build_model
 from lehr.preview import preview
@@ -103,6 +104,15 @@ def test_a_frozen_head_keeps_its_anchors(data: str, tmp_path: Path) -> None:
     made = setup(data, tmp_path, weights=weights_of(tmp_path, anchors=LARGE), freeze="model.24")
     torch.testing.assert_close(anchors_of(made), torch.tensor(LARGE))
     assert "frozen head" in about(made, "AutoAnchor")
+
+
+@pytest.mark.parametrize(("model", "layer"), [("yolov5n", "24"), ("yolov8n", "22")])
+def test_class_layers_that_begin_anew_cannot_be_frozen(model: str, layer: str, data: str, tmp_path: Path) -> None:
+    weights = weights_of(tmp_path, model, ("small", "other"))
+    with pytest.raises(InputError, match=f"model.{layer}: freezes class layers .* large could not"):
+        setup(data, tmp_path, model=model, weights=weights, freeze=f"model.{layer}")
+    made = setup(data, tmp_path / "before", model=model, weights=weights, freeze="10")
+    assert about(made, "Frozen")
 
 
 def test_always_fits_anchors_that_would_do(data: str, tmp_path: Path) -> None:

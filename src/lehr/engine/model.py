@@ -13,6 +13,7 @@ from lehr.config import TrainConfig
 from lehr.data.relocation import weights_source
 from lehr.distributed.collectives import ALONE, Ranks
 from lehr.engine.kept_start import take_start
+from lehr.errors import InputError
 from lehr.models.anchor_head import AnchorHead
 from lehr.models.build import anchor_head, build_model
 from lehr.models.detection import DetectionModel
@@ -75,7 +76,7 @@ def start_model(
         counts: objects of each class that an epoch shows; None for those of `samples`.
 
     Raises:
-        InputError: the weights cannot be read, or there is no layer of a name to freeze.
+        InputError: the weights cannot be read, there is no layer of a name to freeze, or a frozen one begins anew.
     """
     options = config.model
     model = build_model(
@@ -94,6 +95,8 @@ def start_model(
     elif not restored:
         transfer = _give_values(model, config, samples, counts, say, ranks)
     if options.freeze is not None:
+        if transfer is not None:
+            _assert_anew_learns(model, options.freeze, transfer)
         frozen = freeze(model, options.freeze)
         say(f"Frozen: {frozen} of {sum(1 for _ in model.parameters())} parameters (--freeze {options.freeze}).")
     return Start(model, transfer)
@@ -125,6 +128,18 @@ def _give_values(
             say("--frequency-bias has no effect: all classes start from the weights.")
     _fit_anchors(model, config, samples, anchors_given, say, ranks)
     return transfer
+
+
+def _assert_anew_learns(model: DetectionModel, layers: str, transfer: Transfer) -> None:
+    """Refuse to freeze class layers that begin anew: their classes could not be learned."""
+    fresh = transfer.classes.fresh
+    head = f"model.{len(model.model) - 1}."
+    rows = [head + name for name in model.head.class_rows(len(model.names))]
+    if fresh and any(name.startswith(frozen_prefixes(model, layers)) for name in rows):
+        raise InputError(
+            f"--freeze {layers}: freezes class layers that begin anew, so that {_listed(fresh)} could not be learned. "
+            f"Freeze layers before the head (layer {len(model.model) - 1} of {model.variant}), such as --freeze 10."
+        )
 
 
 def describe_classes(classes: ClassTransfer, weights: Path) -> str:
