@@ -52,6 +52,7 @@ from lehr.runtime.device import configure_backend
 from lehr.runtime.malloc import tuned_malloc
 from lehr.runtime.process_state import preserve_process_state
 from lehr.runtime.stop_request import StopRequest
+from lehr.techniques.compiled_steps import check_compiler_graphs
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +154,7 @@ def _to_launch(config: TrainConfig) -> int:
         return 1
     count = processes_here(config.devices)
     if count > 1:
+        check_compiler_graphs(config, "cuda", count)
         if isinstance(config.data.batch, int):
             check_divides(config.batch, count)
         for rank in range(count):  # told once, here, instead of by each of them
@@ -321,7 +323,7 @@ def _train(setup: Setup, callbacks: Dispatcher, output: Console) -> TrainResult:
         precision = setup.state.precision
         if config.run.deterministic:
             report_deterministic_cost(setup.forward_loss, precision, setup.first_batch, output.say)
-        warm_up_compile(config.speed.compile, setup.forward_loss, precision, setup.first_batch, output.say)
+        warm_up_compile(config.speed.compile, setup.forward_loss, precision, setup.first_batch, output.say, setup.ranks)
         trainer = Trainer(setup, callbacks, stop, output.say)
         callbacks.emit(PretrainRoutineEnd(trainer.run_info, setup.notes))
         return trainer.run()
