@@ -17,6 +17,7 @@ from lehr.callbacks.console import ConsoleCallback
 from lehr.callbacks.dispatcher import Dispatcher
 from lehr.callbacks.events import PretrainRoutineEnd, PretrainRoutineStart, RunException, Teardown
 from lehr.callbacks.loading import load_callbacks
+from lehr.callbacks.neighbours import NeighbourCallback
 from lehr.checkpoint.format import Checkpoint, Position, abandon_last
 from lehr.checkpoint.results_csv import RESULTS, write_results
 from lehr.checkpoint.run_folder import (
@@ -285,7 +286,7 @@ def _output(folder: Path, group: Group, listeners: Listeners) -> Console:
 
 def _dispatcher(config: TrainConfig, listeners: Listeners, output: Console, ranks: Ranks) -> Dispatcher:
     """Make what tells the console and all listeners the events of a run."""
-    console = (ConsoleCallback(output),) if ranks.is_main else ()
+    console = (NeighbourCallback(output.say), ConsoleCallback(output)) if ranks.is_main else ()
     return Dispatcher((*console, *listeners.callbacks), strict=config.run.strict_callbacks, is_main=ranks.is_main)
 
 
