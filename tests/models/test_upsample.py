@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
 import torch
 from torch import nn
 
@@ -34,20 +33,3 @@ def test_under_autocast_it_keeps_the_type_forward_and_backward() -> None:
     assert torch.equal(y.float(), nn.Upsample(scale_factor=2, mode="nearest")(x.detach().float()))
     y.sum().backward()
     assert x.grad is not None and torch.equal(x.grad, torch.full_like(x, 4.0))
-
-
-@pytest.mark.parametrize("channels", [3, 64])
-def test_gradients_on_a_cpu_are_torchs_to_the_last_bit(channels: int) -> None:
-    torch.manual_seed(0)
-    x = torch.randn(2, channels, 4, 5).contiguous(memory_format=torch.channels_last)
-    wide = torch.randn(2, 2 * channels, 8, 10).contiguous(memory_format=torch.channels_last)
-    for slope in (wide[:, :channels], wide[:, :channels].contiguous()):  # a part of a concatenation, and whole
-        found = torch.autograd.grad(Upsample()(own := x.clone().requires_grad_()), own, slope)[0]
-        other = x.clone().requires_grad_()
-        wanted = torch.autograd.grad(nn.Upsample(scale_factor=2, mode="nearest")(other), other, slope)[0]
-        assert torch.equal(found, wanted)
-
-
-def test_gradients_are_those_of_finite_differences() -> None:
-    x = torch.randn(2, 3, 2, 3, dtype=torch.float64, requires_grad=True)
-    assert torch.autograd.gradcheck(Upsample(), (x,))

@@ -2,18 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 
 from lehr.models.batch_norm import norm_and_activation
 from lehr.models.convolution import convolve
-
-SINGLE = (torch.float32, torch.float64)
-"""Types whose sums are rounded to the type itself after each addition."""
 
 
 class Conv(nn.Module):
@@ -87,10 +80,8 @@ class C2f(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Features (batch, c_in, h, w) to (batch, c_out, h, w)."""
-        both = self.cv1(x)
-        parts = list(both.chunk(2, 1))
-        # Else each that reads it makes a copy, or goes row by row, forward and backward.
-        if x.device.type == "cuda" or both.is_contiguous(memory_format=torch.channels_last):
+        parts = list(self.cv1(x).chunk(2, 1))
+        if x.device.type == "cuda":  # else each convolution that reads it makes a copy, forward and backward
             parts[1] = parts[1].contiguous(memory_format=torch.channels_last)
         for bottleneck in self.m:
             parts.append(bottleneck(parts[-1]))
@@ -176,32 +167,9 @@ class Upsample(nn.Upsample):
         if kind == "cuda" and not torch.compiler.is_compiling():
             return doubled(x)
         if not torch.is_autocast_enabled(kind):
-            return self._upsampled(x)
+            return super().forward(x)
         with torch.autocast(kind, enabled=False):
-            return self._upsampled(x)
-
-    def _upsampled(self, x: Tensor) -> Tensor:
-        """As `forward`, where autocast is off."""
-        if x.device.type == "cpu" and x.requires_grad and x.dtype in SINGLE and not torch.compiler.is_compiling():
-            out: Tensor = _Doubled.apply(x)
-            return out
-        return super().forward(x)
-
-
-class _Doubled(torch.autograd.Function):
-    """Upsampling whose backward pass adds whole maps, in the order of torch's own: the same bits in less time."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor) -> Tensor:
-        return F.interpolate(x, scale_factor=2, mode="nearest")
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, dy: Tensor) -> Tensor:
-        dx = dy[..., 0::2, 0::2] + dy[..., 0::2, 1::2]
-        dx += dy[..., 1::2, 0::2]
-        dx += dy[..., 1::2, 1::2]
-        return dx
+            return super().forward(x)
 
 
 def doubled(x: Tensor) -> Tensor:

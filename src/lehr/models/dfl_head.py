@@ -77,9 +77,6 @@ def _anchor_points(
 
 def expected_distances(logits: Tensor) -> Tensor:
     """Expectation of the distance distributions: (..., 4 * BINS) logits to (..., 4) distances in strides, 0 to 15."""
-    if logits.device.type == "cpu" and logits.ndim == 3 and not torch.compiler.is_compiling():
-        # Image by image torch turns rows in blocks; a whole batch it turns number by number, in ten times the time.
-        logits = torch.stack([of_image.contiguous() for of_image in logits])
     bins = torch.arange(BINS, device=logits.device, dtype=logits.dtype)
     expected: Tensor = logits.view(*logits.shape[:-1], 4, BINS).softmax(-1) @ bins
     return expected
