@@ -19,7 +19,6 @@ from lehr.evaluation.metrics import Metrics
 from lehr.models.detection import DetectionModel
 from lehr.techniques.early_stopping import EarlyStopping
 from lehr.techniques.ema import ModelEma
-from lehr.techniques.optimizer import load_optimizer
 from lehr.techniques.precision import FIRST_SCALE, Precision, new_scaler, scaler_state
 
 
@@ -227,7 +226,7 @@ class TrainState:
         device = self.sums.losses.device
         self._check(state)
         self.model.load_state_dict(state["model"])
-        load_optimizer(self.optimizer, state["optimizer"])
+        self.optimizer.load_state_dict(state["optimizer"])
         if self.ema is not None:
             self.ema.model.load_state_dict(state["ema"]["model"])
             self.ema.updates = state["ema"]["updates"]

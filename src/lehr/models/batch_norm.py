@@ -18,13 +18,20 @@ from lehr.kernels import support
 
 
 class BatchNorm2d(nn.BatchNorm2d):
-    """nn.BatchNorm2d, but that a single value a channel is normalized by the running statistics, which it leaves."""
+    """nn.BatchNorm2d, but that a single value a channel is normalized by the running statistics, which it leaves.
+
+    On CUDA batches are not counted in `num_batches_tracked`, a launch a layer: nothing reads it at a fixed momentum.
+    """
 
     def forward(self, x: Tensor) -> Tensor:
         """Features (batch, channels, h, w) to the same normalized."""
-        if not self.training or self.running_mean is None or x.numel() > x.shape[1]:
+        several = x.numel() > x.shape[1]
+        uncounted = several and x.device.type == "cuda" and self.momentum is not None
+        if not self.training or self.running_mean is None or (several and not uncounted):
             return super().forward(x)
-        return F.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, False, 0.0, self.eps)
+        momentum = self.momentum if several and self.momentum is not None else 0.0
+        learned = (self.running_mean, self.running_var, self.weight, self.bias)
+        return F.batch_norm(x, *learned, several, momentum, self.eps)
 
 
 def take_single_values(model: nn.Module) -> None:
@@ -41,7 +48,7 @@ def take_single_values(model: nn.Module) -> None:
 def norm_and_activation(norm: nn.Module, activation: nn.Module, x: Tensor) -> Tensor:
     """Normalize features, then apply the activation: on CUDA in one kernel where these are BatchNorm and SiLU.
 
-    The kernel does not count batches in `num_batches_tracked`, which nothing reads at a fixed momentum.
+    Neither does the kernel count batches in `num_batches_tracked`.
 
     Args:
         norm: the normalization.

@@ -7,8 +7,7 @@ groups. The optimizers are torch's, fused into one operation where the device ha
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from typing import Any
+from collections.abc import Collection
 
 import torch
 from torch import nn
@@ -64,41 +63,22 @@ def build_optimizer(
         for is_apart in ((False, True) if apart else (False,))
         for name in GROUP_NAMES
     ]
-    device = next(model.parameters()).device.type
-    fused = device in ("cpu", "cuda", "mps")
-    # Of those that are never fused: steps are counted on the device, for `non_finite.step_if_finite`.
-    not_fused: dict[str, Any] = {"foreach": True, "capturable": device == "cuda"}
+    fused = next(model.parameters()).device.type in ("cpu", "cuda", "mps")
     betas = (choice.momentum, 0.999)
     match choice.name:
         case "SGD":
             return torch.optim.SGD(parameters, lr=choice.lr0, momentum=choice.momentum, nesterov=True, fused=fused)
         case "RMSProp":
-            return torch.optim.RMSprop(parameters, lr=choice.lr0, momentum=choice.momentum, **not_fused)
+            return torch.optim.RMSprop(parameters, lr=choice.lr0, momentum=choice.momentum, foreach=True)
         case "Adam":
             return torch.optim.Adam(parameters, lr=choice.lr0, betas=betas, fused=fused)
         case "AdamW":
             return torch.optim.AdamW(parameters, lr=choice.lr0, betas=betas, fused=fused)
         case "NAdam":
-            return torch.optim.NAdam(parameters, lr=choice.lr0, betas=betas, **not_fused)
+            return torch.optim.NAdam(parameters, lr=choice.lr0, betas=betas, foreach=True)
         case "RAdam":
-            return torch.optim.RAdam(parameters, lr=choice.lr0, betas=betas, **not_fused)
+            return torch.optim.RAdam(parameters, lr=choice.lr0, betas=betas, foreach=True)
     raise ValueError(f"no optimizer named {choice.name}")
-
-
-def load_optimizer(optimizer: torch.optim.Optimizer, saved: Mapping[str, Any]) -> None:
-    """Load the state of an optimizer that may have been on another kind of device.
-
-    Args:
-        optimizer: from `build_optimizer`; where it counts its steps stays.
-        saved: its `state_dict`.
-
-    Raises:
-        KeyError, RuntimeError, TypeError, ValueError: it is that of another optimizer.
-    """
-    pairs = zip(saved["param_groups"], optimizer.param_groups, strict=True)
-    own = [{name: group[name] for name in ("capturable",) if name in group} for _, group in pairs]
-    groups = [{**group, **kept} for group, kept in zip(saved["param_groups"], own, strict=True)]
-    optimizer.load_state_dict({**saved, "param_groups": groups})
 
 
 def set_rates(optimizer: torch.optim.Optimizer, rates: tuple[float, float, float], momentum: float) -> None:
