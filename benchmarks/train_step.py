@@ -11,9 +11,9 @@ from __future__ import annotations
 import argparse
 import time
 
-from lehr.runtime.tuning import tune_process
+from lehr.runtime.malloc import tune_malloc
 
-tune_process()
+tune_malloc()
 
 import torch  # noqa: E402
 

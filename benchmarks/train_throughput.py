@@ -20,9 +20,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from lehr.runtime.tuning import tune_process
+from lehr.runtime.malloc import tune_malloc
 
-tune_process()
+tune_malloc()
 
 import torch  # noqa: E402
 

@@ -1,0 +1,318 @@
+"""The stages of a training step and of a validation, made by Lehr's own code on a fake CUDA device."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+from unittest import mock
+
+import torch
+from benchmarks.fake_cuda.counting import Counting, Stage
+from benchmarks.fake_cuda.device import CUDA, fake_cuda, to_fake_cuda, waits_allowed
+from torch import Tensor
+
+from lehr.augment.gpu_plan import PackedCanvases
+from lehr.checkpoint.snapshot import snapshot
+from lehr.data.batch import Batch
+from lehr.engine.profile import Profile
+from lehr.engine.state import EpochSums, TrainState
+from lehr.engine.step import ForwardLoss, TrainStep
+from lehr.evaluation import evaluator, nms
+from lehr.losses.build import build_loss
+from lehr.models.build import build_without_memory
+from lehr.models.detection import STRIDES, DetectionModel
+from lehr.options import LossOptions, ScheduleOptions
+from lehr.techniques.early_stopping import EarlyStopping
+from lehr.techniques.ema import ModelEma
+from lehr.techniques.non_finite import Statistics, StepStatusQueue
+from lehr.techniques.optimizer import build_optimizer
+from lehr.techniques.plan import plan_training
+from lehr.techniques.precision import Precision, autocast, new_scaler
+
+STEPS = 4
+"""Steps of the run that a step is one of."""
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A training step.
+
+    Attributes:
+        model: its name.
+        batch: images.
+        imgsz: side of the images, pixels.
+        objects: objects of each image.
+        classes: classes of the model.
+        precision: in which the model computes.
+        optimizer: its name.
+        loss: variations of the loss.
+        weighed: whether classes are weighed.
+        size: side that the images are resized to, pixels; None leaves them.
+        perspective: whether the canvases are in perspective.
+        mixed: canvases that are blended, patched and erased, each.
+    """
+
+    model: str
+    batch: int = 64
+    imgsz: int = 640
+    objects: int = 100
+    classes: int = 80
+    precision: Precision = Precision.BFLOAT16
+    optimizer: str = "AdamW"
+    loss: LossOptions = field(default_factory=LossOptions)
+    weighed: bool = False
+    size: int | None = None
+    perspective: bool = False
+    mixed: int = 0
+
+
+def fake_model(case: Case) -> DetectionModel:
+    """Build a model on the fake device, channels-last."""
+    model = build_without_memory(case.model, tuple(map(str, range(case.classes))), case.imgsz)
+    assert model is not None
+    to_fake_cuda(model)
+    return model
+
+
+def packed(case: Case, device: torch.device = CUDA) -> PackedCanvases:
+    """Make the canvases of a batch of mosaics, all of them coloured, in the shapes that `pack_crops` gives."""
+    count, side = case.batch + 2 * case.mixed, case.imgsz
+
+    def some(*shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
+        return torch.empty(shape, dtype=dtype, device=device)
+
+    return PackedCanvases(
+        width=side,
+        height=side,
+        pixels=some(count * side * side, 3, dtype=torch.uint8),
+        inverses=some(count, 4, 3 if case.perspective else 2, 3),
+        limits=some(count, 4, 4),
+        crops=some(count, 4, 4, dtype=torch.int32),
+        blended=some(case.mixed, dtype=torch.int64),
+        shares=some(case.mixed),
+        coloured=some(case.batch, dtype=torch.int64),
+        tables=some(case.batch, 3, 256),
+        patched=some(case.mixed, dtype=torch.int64),
+        patches=some(case.mixed, 4, dtype=torch.int32),
+        erased=some(case.mixed, dtype=torch.int64),
+        rectangles=some(case.mixed, 4, dtype=torch.int32),
+        keys=some(case.mixed, dtype=torch.int32),
+    )
+
+
+def fake_batch(case: Case, *, drawn: bool = True) -> Batch:
+    """Make a batch on the fake device; undrawn, as it is when its copy there has been asked for."""
+    shape = (case.batch, 3, case.imgsz, case.imgsz)
+    images = torch.empty(shape, dtype=torch.uint8, device=CUDA, memory_format=torch.channels_last)
+    return Batch(
+        images if drawn else images.new_empty(0),
+        torch.empty((case.batch, case.objects, 4), device=CUDA),
+        torch.empty((case.batch, case.objects), dtype=torch.int64, device=CUDA),
+        torch.zeros(case.batch, dtype=torch.int64),
+        torch.zeros(case.batch, 4),
+        instances=case.batch * case.objects,
+        packed=None if drawn else packed(case),
+    )
+
+
+class Training:
+    """A run's state and step on the fake device; to be made and used within `fake_cuda`.
+
+    Args:
+        case: what to train.
+
+    Attributes:
+        state: the training state.
+    """
+
+    def __init__(self, case: Case) -> None:
+        self._case = case
+        model = fake_model(case)
+        statistics = Statistics(model)
+        weights = torch.ones(case.classes, device=CUDA) if case.weighed else None
+        loss = build_loss(model, case.loss, case.imgsz, weights)
+        self._forward_loss = ForwardLoss(model, loss, CUDA)
+        options = ScheduleOptions(optimizer=case.optimizer, nominal_batch=case.batch, warmup="none")
+        run = {"epochs": 1, "images": STEPS * case.batch, "batch": case.batch, "classes": case.classes}
+        plan = plan_training(options, **run)
+        self.state = TrainState(
+            model.train(),
+            build_optimizer(model, plan.optimizer, plan.weight_decay),
+            ModelEma(model),
+            EarlyStopping(0),
+            EpochSums.of_parts(loss.parts, CUDA),
+            precision=case.precision,
+            scaler=new_scaler(CUDA, case.precision),
+            finite=torch.ones((), dtype=torch.bool, device=CUDA),
+        )
+        self._profile = Profile(CUDA, on=False)
+        self._step = TrainStep(
+            self.state, plan, self._forward_loss, statistics, step_sync=None, clip_norm=10.0, profile=self._profile
+        )
+        self._posted = StepStatusQueue()
+
+    def step(self, counting: Counting | None = None) -> None:
+        """Draw a batch and train on it.
+
+        Args:
+            counting: told of each stage.
+        """
+        mark = counting.mark if counting is not None else lambda stage: None
+        self._profile.mark = self._forward_loss.mark = mark  # type: ignore[method-assign]
+        undrawn = fake_batch(self._case, drawn=False)
+        mark("before")
+        batch = undrawn.to(CUDA)
+        assert batch.images.is_contiguous(memory_format=torch.channels_last)
+        del undrawn
+        mark("drawing")
+        outcome = self._step(batch, self._case.size)
+        self._posted.post(self.state.step, (), outcome.loss, outcome.norm, outcome.finite, outcome.scale)
+        self.state.step += 1
+        mark("rest")
+
+    def tensors(self) -> Iterator[Tensor]:
+        """Weights, their average, statistics and the optimizer's moments."""
+        state = self.state
+        for module in (state.model, state.evaluated_model):
+            yield from (*module.parameters(), *module.buffers())
+        for moments in state.optimizer.state.values():
+            yield from (value for value in moments.values() if isinstance(value, Tensor))
+
+
+def count_step(case: Case, *, kernels: bool = True, save: bool = False) -> dict[str, Stage]:
+    """Count the second step of a training.
+
+    Args:
+        case: the step.
+        kernels: with Lehr's kernels, else by torch's operations.
+        save: copy the state for a checkpoint behind it, which is not counted.
+
+    Returns:
+        Stages by name: drawing, forward, loss, backward, optimizer, EMA, and the rest.
+
+    Raises:
+        HostWait: the host waits in it.
+        DeviceMismatch: tensors of different devices meet.
+    """
+    with fake_cuda(kernels):
+        training = Training(case)
+        with waits_allowed(), Counting():  # SGD makes its moments in its first step, which the host decides
+            training.step()
+        with Counting(training.tensors()) as counting:
+            training.step(counting)
+        if save:
+            with Counting():
+                snapshot(training.state.state_dict())
+    counting.stages.pop("before")
+    return counting.stages
+
+
+class Answer:
+    """What a model answers to a batch, as leaves that losses can be computed of, one after another.
+
+    Args:
+        case: the model and its batch.
+        kernels: with Lehr's kernels.
+    """
+
+    def __init__(self, case: Case, *, kernels: bool = True) -> None:
+        self._case, self._kernels = case, kernels
+        with fake_cuda(kernels) as mode, torch.no_grad():
+            self._model = fake_model(case)
+            with autocast(CUDA, case.precision):
+                self._prediction = self._model(fake_batch(case).normalized())
+        self._mode = mode
+
+    def count_loss(self, options: LossOptions, *, weighed: bool = False, objects: int | None = None) -> Stage:
+        """Count a loss, forward and backward as far as what the model answered.
+
+        Args:
+            options: its variations.
+            weighed: whether classes are weighed.
+            objects: objects of each image; None for those of the case.
+
+        Raises:
+            HostWait: the host waits in it.
+            DeviceMismatch: tensors of different devices meet.
+        """
+        case = self._case if objects is None else dataclasses.replace(self._case, objects=objects)
+        with fake_cuda(self._kernels, self._mode):
+            names = [name for name in ("distances", "logits") if hasattr(self._prediction, name)]
+            leaves = {name: getattr(self._prediction, name).detach().requires_grad_() for name in names}
+            prediction = dataclasses.replace(self._prediction, **leaves)
+            weights = torch.ones(case.classes, device=CUDA) if weighed else None
+            loss = build_loss(self._model, options, case.imgsz, weights)
+            batch = fake_batch(case)
+            with Counting(leaves.values()) as counting:
+                torch.autograd.backward(loss(prediction, batch.boxes, batch.classes).sum())
+                counting.mark("loss")
+            assert all(leaf.grad is not None for leaf in leaves.values())
+        return counting.stages["loss"]
+
+
+class _LoopLeft(Exception):
+    pass
+
+
+class _Finder:
+    """Takes predictions in place of the thread that suppresses them, and leaves when all are there."""
+
+    def __init__(self, *_: Any, **__: Any) -> None:
+        self.given = 0
+
+    def __enter__(self) -> _Finder:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def give(self, boxes: Tensor, scores: Tensor, batch: Batch) -> None:
+        self.given += 1
+
+    def all(self) -> None:
+        raise _LoopLeft  # from here on the host waits: for the numbers
+
+
+def count_validation(case: Case, *, kernels: bool = True) -> Stage:
+    """Count the loop of a validation over two batches, with the loss, without suppression.
+
+    Raises:
+        HostWait: the host waits in it.
+        DeviceMismatch: tensors of different devices meet.
+    """
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(fake_cuda(kernels))
+        model = fake_model(case).eval()
+        loss = build_loss(model, case.loss, case.imgsz)
+        batches = [fake_batch(case), fake_batch(case)]
+        stack.enter_context(mock.patch.object(evaluator, "_Beside", _Finder))
+        feed = mock.Mock()
+        feed.return_value.batches.return_value = iter(batches)
+        stack.enter_context(mock.patch.object(evaluator, "DevicePrefetcher", feed))
+        counting = stack.enter_context(Counting([*model.parameters(), *model.buffers()]))
+        with contextlib.suppress(_LoopLeft):
+            how = {"loss": loss, "precision": case.precision, "timed": False}
+            evaluator.evaluate(model, [], mock.Mock(), [], **how)
+        counting.mark("validation")
+    return counting.stages["validation"]
+
+
+def count_suppression(case: Case, *, kernels: bool = True) -> Stage:
+    """Count the suppression of the best candidates of a batch, which fill its images.
+
+    By torch's operations the host looks whether it has come to an end, as often as it must; with kernels it may not.
+
+    Raises:
+        HostWait: the host waits in it.
+    """
+    rows = sum((case.imgsz // stride) ** 2 for stride in STRIDES)
+    with fake_cuda(kernels), contextlib.nullcontext() if kernels else waits_allowed():
+        boxes = torch.empty(case.batch, rows, 4, device=CUDA)
+        scores = torch.empty(case.batch, rows * case.classes, device=CUDA)
+        with Counting((boxes, scores)) as counting:
+            nms._keep_of_best(boxes, scores, nms.FIRST, case.classes, 0.001, 0.7, 300)
+            counting.mark("suppression")
+    return counting.stages["suppression"]
