@@ -1,0 +1,74 @@
+"""What is run on fake CUDA devices, by name; nothing here needs them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lehr.models.family import FAMILIES
+
+_FAMILIES = FAMILIES.known()
+FIRST, *OTHERS = (family.models[0] for family in _FAMILIES)
+"""The smallest model of each family."""
+LOSS_MODELS = {family.options: family.models[0] for family in reversed(_FAMILIES)}.values()
+"""One of each kind of loss."""
+MORE = "yolov5s"
+"""One more whose step is bounded."""
+SWITCHES = {"kernels": True, "torch": False}
+"""With Lehr's kernels, and as with `LEHR_KERNELS=off`."""
+
+_ODD: dict[str, Any] = {"label_smoothing": 0.1, "cls_pw": 0.9, "obj_pw": 0.9, "least_side": 16}
+LOSSES: dict[str, dict[str, Any]] = {
+    "no objects": {},
+    "weighed classes": _ODD,
+    "focal": {"fl_gamma": 1.5, **_ODD},
+    "quality focal": {"cls_loss": "qfl", **_ODD},
+    "varifocal": {"cls_loss": "vfl", **_ODD},
+    **{f"{kind} boxes": {"box_loss": kind, **_ODD} for kind in ("diou", "giou", "siou", "eiou", "wiou", "nwd")},
+    "many points": {"tal_topk": 70, "tal_alpha": 1.0},
+}
+"""Options of the variations of the loss."""
+VARIED = "SGD, multi-scale, perspective, mixup"
+STEPS: dict[str, dict[str, Any]] = {
+    VARIED: {"optimizer": "SGD", "size": 96, "perspective": True, "mixed": 2},
+    "Adam, float16, save": {"optimizer": "Adam", "precision": "float16", "save": True},
+    "AdamW, float32, weighed classes": {"precision": "float32", "weighed": True},
+}
+"""Variations of the step."""
+
+WAITS = ("drawing", "input", "forward", "loss", "backward", "optimizer", "EMA", "outcome", "save", "validation")
+"""Places where a wait of the host is put in, to see it found."""
+MISMATCHES = (
+    *("input on the CPU", "classes on the CPU", "boxes on another GPU"),
+    *("a kernel's classes on the CPU", "a kernel's boxes on another GPU"),
+)
+"""Places where a tensor on another device is put in."""
+
+NO_DEVICES = 3
+"""Exit code of a process that cannot have fake devices."""
+FAULTS = "faults"
+PROCESSES = ((FIRST, FAULTS), (*OTHERS, MORE))
+"""The groups of checks that a process runs."""
+
+
+def names(group: str) -> list[str]:
+    """The checks of a group."""
+    if group == FAULTS:
+        found = [f"wait in {place}" for place in WAITS] + [f"wait in suppression, {switch}" for switch in SWITCHES]
+        return found + list(MISMATCHES) + ["kernel without an argument"]
+    if group == MORE:
+        return ["step: kernels"]
+    found = [
+        "step: kernels",
+        "step: torch",
+        f"{VARIED}: kernels",
+        "Adam, float16, save: kernels",
+        "validation: kernels",
+    ]
+    if group == FIRST:
+        found += [f"{VARIED}: torch", "AdamW, float32, weighed classes: torch", "validation: torch"]
+        found += [f"suppression: {switch}" for switch in SWITCHES]
+    if group in LOSS_MODELS:  # without kernels for those with anchors
+        found += [
+            f"loss, {name}: {switch}" for name in LOSSES for switch in SWITCHES if group == FIRST or switch == "torch"
+        ]
+    return found
