@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self, Unpack
 
@@ -226,7 +227,7 @@ class Detector:
         pin = self.device.type == "cuda"
         loader = Loader(EvalBatches(store, self._imgsz(imgsz), square), workers, pin, min(batch, len(samples)))
         requests = eval_requests(store, batch)
-        with preserve_process_state(), tuned_malloc():
+        with preserve_process_state(), tuned_malloc(), closing(loader):
             configure_backend(self.device)
             evaluation = evaluate(
                 model,

@@ -52,29 +52,36 @@ def pack(content: Any) -> tuple[list[Tensor], str]:
     """
     blocks: list[Tensor] = []
     numbers: dict[tuple[int, torch.dtype], int] = {}
-
-    def packed(part: Any) -> Any:
-        if isinstance(part, Tensor):
-            storage = part.untyped_storage()
-            storage_key = storage.data_ptr(), part.dtype
-            if storage_key not in numbers:
-                numbers[storage_key] = len(blocks)
-                whole = torch.empty(0, dtype=part.dtype)
-                blocks.append(whole.set_(storage, 0, (storage.nbytes() // part.element_size(),)))  # type: ignore[call-overload]
-            return {TENSOR: [numbers[storage_key], part.storage_offset(), list(part.shape), list(part.stride())]}
-        if isinstance(part, dict):
-            if all(type(key) is str for key in part):
-                return {key: packed(value) for key, value in part.items()}
-            return {PAIRS: [[key, packed(value)] for key, value in part.items()]}
-        if isinstance(part, tuple):
-            return {TUPLE: [packed(value) for value in part]}
-        if isinstance(part, list):
-            return [packed(value) for value in part]
-        return part
-
-    text = json.dumps(packed(content))
+    text = json.dumps(_packed(content, blocks, numbers))
     _check_size(text)
     return blocks, text
+
+
+def _packed(part: Any, blocks: list[Tensor], numbers: dict[tuple[int, torch.dtype], int]) -> Any:
+    """A part of what is packed, as JSON takes it; its memory is added to the blocks.
+
+    Args:
+        part: tensors on the CPU, numbers, text, None, and lists, tuples and dictionaries of these.
+        blocks: the memory met so far.
+        numbers: the block of each memory, by its address and type.
+    """
+    if isinstance(part, Tensor):
+        storage = part.untyped_storage()
+        storage_key = storage.data_ptr(), part.dtype
+        if storage_key not in numbers:
+            numbers[storage_key] = len(blocks)
+            whole = torch.empty(0, dtype=part.dtype)
+            blocks.append(whole.set_(storage, 0, (storage.nbytes() // part.element_size(),)))  # type: ignore[call-overload]
+        return {TENSOR: [numbers[storage_key], part.storage_offset(), list(part.shape), list(part.stride())]}
+    if isinstance(part, dict):
+        if all(type(key) is str for key in part):
+            return {key: _packed(value, blocks, numbers) for key, value in part.items()}
+        return {PAIRS: [[key, _packed(value, blocks, numbers)] for key, value in part.items()]}
+    if isinstance(part, tuple):
+        return {TUPLE: [_packed(value, blocks, numbers) for value in part]}
+    if isinstance(part, list):
+        return [_packed(value, blocks, numbers) for value in part]
+    return part
 
 
 def unpack(blocks: Sequence[Tensor], text: str) -> Any:

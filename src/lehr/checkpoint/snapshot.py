@@ -32,20 +32,7 @@ def snapshot(content: Any, spare: Blocks | None = None) -> tuple[Any, Blocks]:
     """
     tensors = list(_tensors(content))
     blocks = _blocks(tensors, spare or {})
-    copies = iter(_copies(tensors, blocks))
-
-    def copied(part: Any) -> Any:
-        if isinstance(part, Tensor):
-            return next(copies)
-        if isinstance(part, dict):
-            return {key: copied(value) for key, value in part.items()}
-        if isinstance(part, list | tuple):
-            return type(part)(copied(value) for value in part)
-        if type(part) not in PLAIN:
-            raise TypeError(f"a training state holds tensors, numbers and text, not {type(part)}")
-        return part
-
-    return copied(content), blocks
+    return _copied(content, iter(_copies(tensors, blocks))), blocks
 
 
 def wait_for_snapshot(device: torch.device) -> Callable[[], None]:
@@ -82,6 +69,23 @@ def check_plain(content: Any, depth: int = MAX_DEPTH // 2) -> None:
             raise TypeError(f"a training state holds no tensors of {content.dtype}")
     elif type(content) not in PLAIN:
         raise TypeError(f"a training state holds tensors, numbers and text, not {type(content).__name__}")
+
+
+def _copied(part: Any, copies: Iterator[Tensor]) -> Any:
+    """Nested content with copies in the place of its tensors.
+
+    Raises:
+        TypeError: something else is in it, which could be written but not be read again.
+    """
+    if isinstance(part, Tensor):
+        return next(copies)
+    if isinstance(part, dict):
+        return {key: _copied(value, copies) for key, value in part.items()}
+    if isinstance(part, list | tuple):
+        return type(part)(_copied(value, copies) for value in part)
+    if type(part) not in PLAIN:
+        raise TypeError(f"a training state holds tensors, numbers and text, not {type(part)}")
+    return part
 
 
 def _tensors(content: Any) -> Iterator[Tensor]:

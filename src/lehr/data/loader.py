@@ -85,6 +85,12 @@ class Loader:
         if self._workers > 0 and self._pool is None:
             self._pool = self._started()
 
+    def close(self) -> None:
+        """End the workers; they begin again when something is asked for."""
+        if self._pool is not None:
+            self._pool.close()
+            self._pool = None
+
     def _started(self) -> WorkerPool:
         ring, prefetch = self._ring()
         try:

@@ -93,7 +93,7 @@ class WorkerPool:
                 self._selector.register(channel, selectors.EVENT_READ, channel)
             for end in self._ends:
                 self._selector.register(end, selectors.EVENT_READ, end)
-        weakref.finalize(self, _end, self._channels, self._processes, os.getpid())
+        self._finalizer = weakref.finalize(self, _end, self._channels, self._processes, os.getpid())
 
     def _started(self, make: MakeBatch, workers: int) -> list[BaseProcess]:
         """Start the processes.
@@ -161,6 +161,12 @@ class WorkerPool:
         """Return the process that makes the next batch where all of its threads wait for locks; else None."""
         pid = self._processes[self._asked[0].worker].pid
         return pid if pid is not None and is_deadlocked(pid) else None
+
+    def close(self) -> None:
+        """End all processes, and close the pipes to them."""
+        if self._selector is not None:
+            self._selector.close()
+        self._finalizer()
 
     def kill(self) -> None:
         """End all processes at once; what they were asked for is lost."""
@@ -251,7 +257,7 @@ def _end(channels: list[Connection], processes: list[BaseProcess], owner: int) -
     for channel in channels:
         with contextlib.suppress(OSError):
             channel.send(None)
-            channel.close()
+        channel.close()
     for process in processes:
         process.join(END_SECONDS)
 

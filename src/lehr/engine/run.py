@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -309,7 +309,8 @@ def _ending(callbacks: Dispatcher, only_failures: bool = False) -> Iterator[None
 
 def _train(setup: Setup, callbacks: Dispatcher, output: Console) -> TrainResult:
     config = setup.config
-    with StopRequest() as stop, _ending(callbacks):
+    loaders = closing(setup.feed.loader), closing(setup.val_loader)
+    with StopRequest() as stop, _ending(callbacks), loaders[0], loaders[1]:
         if not setup.ranks.is_distributed:  # else all of them stop at the same step
             setup.feed.loader.stop_signal = setup.val_loader.stop_signal = lambda: stop.signal_number
         if setup.group.again:

@@ -101,7 +101,8 @@ class Trainer:
         self._diverged = ""
         """What was the matter where the run could not go on, but has a best to end with."""
         self.faults = FaultNotes(setup.ranks, say)
-        self.validator = Validator(setup, callbacks, stop, self.faults, self._stop_by)
+        # It does not know the trainer: in a circle, both would hold the run's memory until garbage is collected.
+        self.validator = Validator(setup, callbacks, stop, self.faults)
         self._requests = EpochRequests(setup.config, setup.train_samples, len(setup.own_samples))
         self._batch: Batch | None = None
         self._whole = True
@@ -160,7 +161,7 @@ class Trainer:
                 raise
             self._diverged, self.state.finished = str(error), True
             self._say(f"{error}\nThe run ends here, with the best that it had.")
-            evaluation, on_older = self.validator.validate()
+            evaluation, on_older = self.validator.validate(self._stop_by)
             for guard, record in self._guards(evaluation, on_older):
                 guard.conclude(record, self.ranks, self.config.run.seed, self._say)
             self.checkpointer.save(evaluation)
@@ -171,7 +172,7 @@ class Trainer:
         if state.guard is None:
             self._evaluate_start_on_older()
             return
-        evaluation, on_older = self.validator.validate()
+        evaluation, on_older = self.validator.validate(self._stop_by)
         older = None if on_older is None else on_older.metrics
         if state.older_guard is not None and on_older is not None:
             state.older_guard.start = on_older.record
@@ -184,7 +185,7 @@ class Trainer:
 
     def _evaluate_start_on_older(self) -> None:
         """Evaluate the weights that the run starts from on the older data alone, whose classes they know."""
-        evaluation = self.validator.on_older()
+        evaluation = self.validator.on_older(self._stop_by)
         if evaluation is not None and self.state.older_guard is not None:
             self.state.older_guard.start = evaluation.record
             self._say(describe_older("The start", str(self.config.data.keep_val), evaluation.metrics))
@@ -240,7 +241,7 @@ class Trainer:
         class_maps = state.class_maps or (0.0,) * len(self.setup.dataset.names)
         self.train_epoch(epoch, *self._requests(epoch, class_maps))
         self.setup.profile.mark("EMA")
-        evaluation, on_older = self.validator.validate()
+        evaluation, on_older = self.validator.validate(self._stop_by)
         older = None if on_older is None else on_older.metrics
         self.setup.profile.mark("validation")
         metrics, sums = evaluation.metrics, state.sums

@@ -15,6 +15,8 @@ from lehr.runtime.stop_request import StopRequest
 
 Evaluate = Callable[[Setup, Callable[[int], None], Callable[[], bool]], Evaluation | None]
 """Does an evaluation, given the run, what is called after each batch, and what says whether to stop."""
+End = Callable[[int], NoReturn]
+"""Ends a run by a signal's number."""
 
 
 class FaultNotes:
@@ -51,7 +53,6 @@ class Validator:
         callbacks: told the events.
         stop: asks the run to stop.
         faults: names files that have gone.
-        end: ends the run by a signal's number, its state saved.
     """
 
     def __init__(
@@ -60,40 +61,47 @@ class Validator:
         callbacks: Dispatcher,
         stop: StopRequest,
         faults: FaultNotes,
-        end: Callable[[int], NoReturn],
     ) -> None:
         self._setup = setup
         self._ranks = setup.ranks
         self._callbacks = callbacks
         self._stop = stop
         self._faults = faults
-        self._end = end
 
-    def validate(self) -> tuple[Evaluation, Evaluation | None]:
-        """Evaluate the weights on the validation split, and on the older data where there are some."""
+    def validate(self, end: End) -> tuple[Evaluation, Evaluation | None]:
+        """Evaluate the weights on the validation split, and on the older data where there are some.
+
+        Args:
+            end: ends the run by a signal's number, its state saved.
+        """
         setup, run = self._setup, self._callbacks.run
         assert run is not None
         epoch, step = setup.state.epoch, setup.state.step
         self._callbacks.emit(ValStart(run, epoch, step))
         images = len(setup.val_samples)
-        evaluation = self._done(validate, 0, images)
+        evaluation = self._done(validate, 0, images, end)
         assert evaluation is not None
-        older = None if setup.older is None else self._done(evaluate_older, images, run.older_images)
+        older = None if setup.older is None else self._done(evaluate_older, images, run.older_images, end)
         self._callbacks.emit(ValEnd(run, epoch, step, evaluation, older))
         return evaluation, older
 
-    def on_older(self) -> Evaluation | None:
-        """Evaluate the weights on the older data alone; None where there are none."""
-        older = self._setup.older
-        return None if older is None else self._done(evaluate_older, 0, len(older.val))
+    def on_older(self, end: End) -> Evaluation | None:
+        """Evaluate the weights on the older data alone; None where there are none.
 
-    def _done(self, evaluate: Evaluate, before: int, images: int) -> Evaluation | None:
+        Args:
+            end: ends the run by a signal's number, its state saved.
+        """
+        older = self._setup.older
+        return None if older is None else self._done(evaluate_older, 0, len(older.val), end)
+
+    def _done(self, evaluate: Evaluate, before: int, images: int, end: End) -> Evaluation | None:
         """Do an evaluation, unless the run is asked to stop.
 
         Args:
             evaluate: does it.
             before: images of the validation that are done.
             images: images of this evaluation.
+            end: ends the run.
         """
         run, state, ranks = self._callbacks.run, self._setup.state, self._ranks
         place = f"the validation of epoch {state.epoch + 1}"
@@ -104,7 +112,7 @@ class Validator:
                 so_far = before + min(done * ranks.count, images)
                 self._callbacks.emit(ValBatchEnd(run=run, epoch=state.epoch, done=so_far))
             if not ranks.is_distributed and (number := self._stop.signal_number) is not None:
-                self._end(number)
+                end(number)
 
         def stop() -> bool:
             return ranks.is_distributed and self._stop.signal_number is not None
@@ -113,7 +121,7 @@ class Validator:
         try:
             evaluation = evaluate(self._setup, on_batch, stop)
         except EvaluationStopped:
-            self._end(next(filter(None, ranks.all_gather(self._stop.signal_number))))
+            end(next(filter(None, ranks.all_gather(self._stop.signal_number))))
         self._faults.share()
         self._faults.note(() if evaluation is None else evaluation.faults)
         return evaluation
