@@ -120,7 +120,7 @@ def test_a_run_trains_on_the_device(model: str, make_yolo: MakeYolo, tmp_path: P
 
 @pytest.mark.usefixtures("no_waiting")
 @pytest.mark.parametrize("amp", ["off", "bf16", "fp16"])
-@pytest.mark.parametrize("optimizer", ["AdamW", "SGD"])
+@pytest.mark.parametrize("optimizer", ["AdamW", "SGD", "NAdam"])
 def test_the_trainer_s_step_never_waits_for_the_device(
     optimizer: str, amp: str, make_yolo: MakeYolo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -216,11 +216,15 @@ def test_mixed_precision_is_checked_and_used_there(
     assert all_finite(tmp_path / "run" / "last.ckpt")
 
 
+@pytest.mark.parametrize("mode", ["default", "reduce-overhead"])
 def test_a_compiled_step_is_faster_or_at_least_there(
-    make_yolo: MakeYolo, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    mode: str, make_yolo: MakeYolo, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    run(make_yolo(counts={"train": 16, "val": 4}), tmp_path, "run", device="cuda", compile="default")
-    assert "--compile default: compiled in" in capsys.readouterr().out
+    given: dict[str, Any] = {"device": "cuda", "compile": mode, "nominal_batch": 12}  # three batches add up
+    run(make_yolo(counts={"train": 16, "val": 4}), tmp_path, "run", **given)
+    told = capsys.readouterr().out
+    assert f"--compile {mode}: compiled in" in told and "made no CUDA graphs" not in told
+    assert all_finite(tmp_path / "run" / "last.ckpt")
 
 
 def test_autobatch_stays_within_its_share(
@@ -253,7 +257,11 @@ several = pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two CU
 
 
 @several
-@pytest.mark.parametrize("options", [{}, {"sync_bn": True}, {"amp": "bf16"}, {"compile": "default"}], ids=str)
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"sync_bn": True}, {"sync_bn": True, "freeze": "model.2"}, {"amp": "bf16"}, {"compile": "default"}],
+    ids=str,
+)
 def test_two_devices_train_as_one(options: dict[str, Any], make_yolo: MakeYolo, tmp_path: Path) -> None:
     data = make_yolo(counts={"train": 18, "val": 7})  # the last batch is smaller
     given = {"amp": "off", "batch": 8, "epochs": 1, **options}
