@@ -69,11 +69,14 @@ OLDER = data_set(((0, 0, 2), (1,), (0, 1), (0,), (), (2,), (0, 0)))
 
 
 def trained_on(config: TrainConfig, objects: Objects) -> Dataset:
-    """The data set as a run trains on it."""
+    """The data set as a run trains on it, the same one each time."""
+    return _trained_on(objects, config.data.single_cls, config.data.difficult)
+
+
+@cache
+def _trained_on(objects: Objects, single_cls: bool, difficult: str) -> Dataset:
     dataset = data_set(objects)
-    if config.data.single_cls:
-        dataset = as_one_class(dataset)
-    return with_difficult(dataset, config.data.difficult)
+    return with_difficult(as_one_class(dataset) if single_cls else dataset, difficult)
 
 
 def joined(config: TrainConfig, data: Dataset) -> tuple[list[Sample], int]:
@@ -125,6 +128,8 @@ def deciding(config: TrainConfig, objects: Objects) -> dict[str, str]:
 
 
 _KNOWN: dict[tuple[Any, ...], str] = {}
+_STARTED: dict[tuple[Any, ...], Any] = {}
+"""The last model that was started."""
 
 
 def _digest(part: Any, key: bytes, config: TrainConfig, objects: Objects) -> str:
@@ -215,8 +220,14 @@ def _batches(config: TrainConfig, data: Dataset) -> Any:
 
 
 def _started(config: TrainConfig, data: Dataset) -> Any:
-    (samples, _), counts = joined(config, data), counted(config, data)
-    return start_model(config, data.names, samples, lambda line: None, counts=counts).model
+    """The model that a run starts with, made once for the parts that look at it."""
+    key = (config.model.model_dump(), config.data.replay, config.loss.anchor_t, config.imgsz, config.run.seed)
+    place = (pickle.dumps(key), id(data))
+    if place not in _STARTED:
+        (samples, _), counts = joined(config, data), counted(config, data)
+        _STARTED.clear()
+        _STARTED[place] = start_model(config, data.names, samples, lambda line: None, counts=counts).model
+    return _STARTED[place]
 
 
 def _start(config: TrainConfig, data: Dataset) -> Any:
@@ -247,10 +258,9 @@ def _loss(config: TrainConfig, data: Dataset) -> Any:
     )
     classes = torch.tensor([[0, 0, 0], [0, -1, -1]])
     classes[0, 1] = len(data.names) - 1
-    model.zero_grad()
-    parts = loss(model(_some_pixels(config.imgsz)), boxes, classes)
-    parts.sum().backward()
-    return parts, [parameter.grad for parameter in model.head.parameters()]
+    parts = loss(model.head(list(_features(config.model.model, data.names, config.imgsz))), boxes, classes)
+    learned = [parameter for parameter in model.head.parameters() if parameter.requires_grad]
+    return parts, torch.autograd.grad(parts.sum(), learned, allow_unused=True)
 
 
 @cache
@@ -258,6 +268,17 @@ def _plain_model(name: str, names: tuple[str, ...], imgsz: int) -> Any:
     from lehr.models.build import build_model
 
     return build_model(name, names, imgsz, width=0.125, depth=0.33).eval()
+
+
+@cache
+def _features(name: str, names: tuple[str, ...], imgsz: int) -> tuple[torch.Tensor, ...]:
+    """The feature maps that the model's head is given; no loss changes them."""
+    model, given = _plain_model(name, names, imgsz), []
+    hook = model.head.register_forward_pre_hook(lambda _, inputs: given.extend(inputs[0]))
+    with torch.no_grad():
+        model(_some_pixels(imgsz))
+    hook.remove()
+    return tuple(given)
 
 
 def _some_pixels(imgsz: int) -> torch.Tensor:

@@ -220,8 +220,9 @@ def compare_all(options: dict[str, Any], objects: Objects = UNLIKE) -> None:
             if name == "close_mosaic" and idle.get(name) == NOTHING_TO_CLOSE:
                 continue  # it shifts the draws of the canvases, and nothing else
             differs = {part for part in before if before[part] != after[part]}
-            reason = idle.get(name) or without_effect(changed).get(name)
-            if (effective_options(changed) != now) != bool(differs) or not (differs or reason or name in SUMMED):
+            explained = differs or name in SUMMED or idle.get(name) or without_effect(changed).get(name)
+            if (effective_options(changed) != now) != bool(differs) or not explained:
+                reason = idle.get(name) or without_effect(changed).get(name)
                 wrong.append(f"--{name} {value} for {flat[name]} changes {differs or 'nothing'}; {reason}")
     assert not wrong, "\n".join(wrong)
 
