@@ -160,3 +160,17 @@ def make_yolo(tmp_path: Path) -> MakeYolo:
         return make_squares(tmp_path / name, counts or {"train": 6, "val": 4}, suffix)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def trained_squares(once: Once) -> Path:
+    """A folder with a data set of squares and the run of a model that finds them, a part of them."""
+
+    def make(folder: Path) -> None:
+        from tests.engine.runs import run
+
+        squares = make_squares(folder / "data", {"train": 24, "val": 16})
+        given = {"epochs": 30, "batch": 8, "nominal_batch": 8, "lr0": 0.004, "width": 0.25, "mosaic": 0}
+        run(squares, folder, "run", **given)
+
+    return once("trained-squares", make)

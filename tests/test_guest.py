@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from tests.conftest import MakeYolo
+from tests.processes import Forked
 
 STATE = """
 import ctypes, logging, multiprocessing, os, random, signal, sys, threading, warnings
@@ -80,13 +81,19 @@ def differences(before):
 
 
 def alone(code: str, folder: Path) -> None:
-    """Runs code in a process of its own."""
-    done = subprocess.run([sys.executable, "-c", STATE + code], capture_output=True, text=True, cwd=folder)
-    assert done.returncode == 0, done.stderr
+    """Runs code in a process of its own, which has imported Lehr."""
+    process = Forked(_execute, STATE + code, cwd=folder, out=folder / "alone.out", err=folder / "alone.err")
+    assert process.wait() == 0, process.err
+
+
+def _execute(code: str) -> None:
+    exec(compile(code, "alone", "exec"), {"__name__": "__main__"})
 
 
 def test_importing_the_detector_changes_nothing_in_the_process(tmp_path: Path) -> None:
-    alone("before = state()\nfrom lehr import Detector\nassert not differences(before), differences(before)", tmp_path)
+    code = "before = state()\nfrom lehr import Detector\nassert not differences(before), differences(before)"
+    done = subprocess.run([sys.executable, "-c", STATE + code], capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from tests.conftest import MakeYolo
+from tests.e2e.launched import ForkedLaunch
 
 from lehr.callbacks.events import FitEpochEnd, TrainStart
 from lehr.cli.app import run
@@ -76,8 +77,16 @@ def test_a_file_of_options_does_not_get_to_run_code(
     assert not list((tmp_path / "runs" / "train").glob("heard-*"))
 
 
-def test_processes_that_are_started_for_a_run_have_its_callbacks(make_yolo: MakeYolo, tmp_path: Path) -> None:
+@pytest.mark.parametrize("forked", [True, pytest.param(False, marks=pytest.mark.slow)])
+def test_processes_that_are_started_for_a_run_have_its_callbacks(
+    forked: bool, make_yolo: MakeYolo, tmp_path: Path
+) -> None:
     where = ["--project", str(tmp_path / "runs"), "--processes", "2", "--quiet"]
-    assert run(["train", "--data", str(make_yolo()), *SMALL, *where, "--callback", NAME]) == 0
+    command = ["train", "--data", str(make_yolo()), *SMALL, *where, "--callback", NAME]
+    if forked:
+        launched = ForkedLaunch(tmp_path / "command", command)
+        assert launched.end() == 0, launched.err
+    else:
+        assert run(command) == 0
     heard = {path.name: path.read_text() for path in (tmp_path / "runs" / "train").glob("heard-*")}
     assert heard == {"heard-0-of-2.txt": "start\n0\n", "heard-1-of-2.txt": "start\n0\n"}

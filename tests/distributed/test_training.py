@@ -13,7 +13,7 @@ import pytest
 import torch
 from benchmarks.crash import differences
 from tests.conftest import MakeYolo, draw_squares
-from tests.distributed.processes import SMALL, read_results, state_of, stopped_at, traced, traced_in_double
+from tests.distributed.processes import read_results, state_of, stopped_at, traced, traced_in_double
 from tests.processes import together
 
 from lehr.callbacks.events import TrainStart
@@ -160,9 +160,9 @@ def test_three_processes_go_on_to_the_same_end(make_yolo: MakeYolo, tmp_path: Pa
     assert differences(tmp_path / "whole", tmp_path / "stopped") == []
 
 
-def test_a_validation_over_processes_is_that_of_one(data: Path, tmp_path: Path) -> None:
+def test_a_validation_over_processes_is_that_of_one(data: Path, tmp_path: Path, trained_squares: Path) -> None:
     """7 images in batches of 3, 3 and 1, over 2 and 3 processes, and in one batch of 7 over 2."""
-    weights = _taught(data, tmp_path)
+    weights = str(trained_squares / "run" / "best.safetensors")
     for batch, count in ((3, 2), (3, 3), (7, 2)):
         alone = evaluated(weights, str(data), batch)
         assert alone["images"] == 7 and alone["map50"] > 0.2 and min(alone["losses"]) > 0
@@ -191,15 +191,6 @@ def evaluated(weights: str, data: str, batch: int) -> dict[str, Any]:
     with joined(torch.device("cpu"), 60) as group:
         found = evaluate(model, store.samples, loader, keys, loss=loss, ranks=group.ranks)
     return {**found.as_dict(), "losses": found.loss, "seconds": None}
-
-
-def _taught(data: Path, folder: Path) -> str:
-    """Weights that find something."""
-    learn = {"lr_schedule": "constant", "optimizer": "AdamW", "lr0": 0.005, "nominal_batch": 1, "warmup": "none"}
-    learn |= {"ema_decay": 0.9, "mosaic": 0.0, "epochs": 24}
-    result = train(build_config({**SMALL, **learn, "data": str(data), "project": folder, "name": "taught"}))
-    assert result.metrics.map50 > 0.2
-    return str(result.best)
 
 
 def test_what_is_measured_or_fitted_is_rank_0s_for_all(make_yolo: MakeYolo, tmp_path: Path) -> None:

@@ -6,8 +6,6 @@ import csv
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -67,14 +65,14 @@ def test_a_run_leaves_what_it_promises(trained: Path) -> None:
 
 def test_the_output_of_a_run_is_readable_in_a_file(trained: Path, tmp_path: Path) -> None:
     data = trained.parents[1] / "set.yaml"
-    command = [sys.executable, "-m", "lehr", "train", "--data", data, *SMALL, "--epochs", "1"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0 and done.stderr == ""
-    assert "\x1b" not in done.stdout and "\r" not in done.stdout
-    lines = done.stdout.splitlines()
+    process = start_lehr("train", "--data", data, *SMALL, "--epochs", "1", folder=tmp_path)
+    out, err = process.communicate()
+    assert process.returncode == 0 and err == ""
+    assert "\x1b" not in out and "\r" not in out
+    lines = out.splitlines()
     header = next(i for i, line in enumerate(lines) if "mAP50-95" in line)
     assert lines[header + 1].split()[0] == "1/1" and "images/s" in lines[header]
-    assert "lehr predict" in done.stdout  # what to try next
+    assert "lehr predict" in out  # what to try next
 
 
 def test_the_same_seed_gives_the_same_run_whatever_the_workers(trained: Path, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 from benchmarks.crash import differences
-from tests.conftest import MakeYolo, Once, make_squares
+from tests.conftest import MakeYolo
 from tests.distributed.processes import SMALL as DISTRIBUTED
 from tests.distributed.processes import traced
 from tests.engine.runs import PowerCut, on, resume, run, stopped_run
@@ -29,7 +29,6 @@ from lehr.weights.load import load_model
 from lehr.weights.write import save_weights
 
 NANO = {"model": "yolov8n", "width": 0.125, "depth": 0.33}
-COUNTS = {"train": 24, "val": 16}
 
 
 @pytest.fixture
@@ -41,18 +40,6 @@ def data(make_yolo: MakeYolo) -> Path:
 def weights(tmp_path: Path) -> Path:
     """Weights that find nothing yet, for the same classes."""
     return weights_of(tmp_path, "yolov8n")
-
-
-@pytest.fixture(scope="session")
-def trained(once: Once) -> Path:
-    """A folder with a data set and the run of a model that finds its objects, a part of them."""
-
-    def make(folder: Path) -> None:
-        squares = make_squares(folder / "data", COUNTS)
-        given = {"epochs": 30, "batch": 8, "nominal_batch": 8, "lr0": 0.004, "width": 0.25, "mosaic": 0}
-        run(squares, folder, "run", **given)
-
-    return once("trained-squares", make)
 
 
 def rows_of(folder: Path) -> list[dict[str, str]]:
@@ -178,18 +165,18 @@ def test_a_run_that_diverges_for_good_ends_with_its_start(
         run(data, tmp_path, "free", weights=weights, guard="off", **given)
 
 
-def finetuned(trained: Path, project: Path, **more: Any) -> TrainResult:
+def finetuned(trained_squares: Path, project: Path, **more: Any) -> TrainResult:
     """A run from the weights that find the squares."""
     given = {"batch": 8, "nominal_batch": 8, "width": 0.25, "mosaic": 0, "epochs": 1}
-    start = trained / "run" / "best.safetensors"
-    return run(trained / "data" / "data.yaml", project, "run", **{"weights": start, **given, **more})
+    start = trained_squares / "run" / "best.safetensors"
+    return run(trained_squares / "data" / "data.yaml", project, "run", **{"weights": start, **given, **more})
 
 
 def test_a_rate_that_is_far_too_high_ends_with_the_start_and_says_worse(
-    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    trained_squares: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    result = finetuned(trained, tmp_path, lr0=1, epochs=3, patience=1)
-    assert equal(result.best, trained / "run" / "best.safetensors")
+    result = finetuned(trained_squares, tmp_path, lr0=1, epochs=3, patience=1)
+    assert equal(result.best, trained_squares / "run" / "best.safetensors")
     assert result.against_start is not None and result.against_start.verdict == "worse"
     assert result.against_start.last.high < 0
     assert [row["epoch"] for row in rows_of(result.folder)] == ["0", "1"]  # patience counts from the start
@@ -197,29 +184,29 @@ def test_a_rate_that_is_far_too_high_ends_with_the_start_and_says_worse(
     assert "The last epoch: worse than the start by " in said and "No better result for 1 epochs" in said
 
 
-def test_wrong_labels_end_with_the_start_and_say_worse(trained: Path, tmp_path: Path) -> None:
-    shutil.copytree(trained / "data", tmp_path / "data")
+def test_wrong_labels_end_with_the_start_and_say_worse(trained_squares: Path, tmp_path: Path) -> None:
+    shutil.copytree(trained_squares / "data", tmp_path / "data")
     for label in (tmp_path / "data" / "labels" / "train").glob("*.txt"):
         label.write_text(str(1 - int(label.read_text()[0])) + label.read_text()[1:])
     result = run(
         tmp_path / "data" / "data.yaml",
         tmp_path,
         "run",
-        weights=trained / "run" / "best.safetensors",
+        weights=trained_squares / "run" / "best.safetensors",
         **{"batch": 8, "nominal_batch": 8, "width": 0.25, "mosaic": 0, "epochs": 6, "lr0": 0.004},
     )
-    assert equal(result.best, trained / "run" / "best.safetensors")
+    assert equal(result.best, trained_squares / "run" / "best.safetensors")
     assert result.against_start is not None and result.against_start.verdict == "worse"
 
 
-def test_an_honest_run_says_better(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    weak = load_model(trained / "run" / "best.safetensors")
+def test_an_honest_run_says_better(trained_squares: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    weak = load_model(trained_squares / "run" / "best.safetensors")
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
         for parameter in weak.parameters():
             parameter *= 1 + 0.08 * torch.randn(parameter.shape, generator=generator)
     save_weights(weak, tmp_path / "weak.safetensors")
-    result = finetuned(trained, tmp_path, weights=tmp_path / "weak.safetensors", epochs=8, lr0=0.002)
+    result = finetuned(trained_squares, tmp_path, weights=tmp_path / "weak.safetensors", epochs=8, lr0=0.002)
     assert result.against_start is not None and result.against_start.verdict == "better"
     assert result.against_start.last.low > 0
     assert "better than the start by " in capsys.readouterr().out

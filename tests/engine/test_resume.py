@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ import pytest
 import torch
 import yaml
 from benchmarks.crash import differences
-from tests.conftest import MakeYolo
+from tests.conftest import MakeYolo, Once, make_squares
 from tests.engine.runs import SMALL, PowerCut, before_step, on, resume, run, stop_at, stopped_run
 
 from lehr.callbacks.events import BatchStart, TrainStart, ValStart
@@ -34,10 +35,12 @@ from lehr.techniques.precision import Precision
 @pytest.fixture
 def data(make_yolo: MakeYolo) -> Path:
     """Two batches of 4, one of 2."""
-    return make_yolo(counts={"train": 10, "val": 4})
+    return make_yolo(counts=COUNTS)
 
 
+COUNTS = {"train": 10, "val": 4}
 CASES: dict[str, dict[str, Any]] = {
+    "plain": {},
     "accumulation": {"nominal_batch": 16, "warmup": "none"},
     "YOLOv5 with fitted anchors": {"model": "yolov5n", "optimizer": "SGD", "lr0": 0.01},
     "YOLOv3-SPP, frozen": {"model": "yolov3-spp", "freeze": "3", "optimizer": "RMSProp", "lr0": 1e-4},
@@ -49,16 +52,34 @@ CASES: dict[str, dict[str, Any]] = {
 }
 
 
-STOPS = [("accumulation", 2), ("accumulation", 6), *((case, step) for case in CASES for step in (1, 4))]
+STOPS = [
+    ("accumulation", 2),
+    ("accumulation", 6),
+    *((case, step) for case in CASES if case != "plain" for step in (1, 4)),
+]
+
+
+@pytest.fixture(scope="session")
+def whole(once: Once) -> Callable[[str], Path]:
+    """The folder of a case's run that was not stopped; the data are those of the fixture `data`."""
+
+    def folder_of(case: str) -> Path:
+        def make(folder: Path) -> None:
+            run(make_squares(folder / "data", COUNTS), folder, "whole", **CASES[case])
+
+        return once(f"whole-{list(CASES).index(case)}", make) / "whole"
+
+    return folder_of
 
 
 @pytest.mark.parametrize(("case", "step"), STOPS)
-def test_a_stopped_run_ends_as_one_that_was_not(case: str, step: int, data: Path, tmp_path: Path) -> None:
-    run(data, tmp_path, "whole", **CASES[case])
+def test_a_stopped_run_ends_as_one_that_was_not(
+    case: str, step: int, data: Path, tmp_path: Path, whole: Callable[[str], Path]
+) -> None:
     folder = stopped_run(data, tmp_path, "stopped", step, **CASES[case])
     assert read_checkpoint(folder / "last.ckpt").position.step == step + 1
     resume(folder)
-    assert differences(tmp_path / "whole", folder) == []
+    assert differences(whole(case), folder) == []
 
 
 def test_gradients_that_have_added_up_are_part_of_the_state(data: Path, tmp_path: Path) -> None:
@@ -67,26 +88,26 @@ def test_gradients_that_have_added_up_are_part_of_the_state(data: Path, tmp_path
     assert gradients and any(gradient.any() for gradient in gradients.values())
 
 
-def test_a_run_stopped_in_its_validation_goes_on_with_it(data: Path, tmp_path: Path) -> None:
+def test_a_run_stopped_in_its_validation_goes_on_with_it(
+    data: Path, tmp_path: Path, whole: Callable[[str], Path]
+) -> None:
     def interrupt(event: ValStart) -> None:
         if event.epoch == 1:
             signal.raise_signal(signal.SIGTERM)
 
-    run(data, tmp_path, "whole")
     with on("on_val_start", interrupt), pytest.raises(Stopped):
         run(data, tmp_path, "stopped")
     position = read_checkpoint(tmp_path / "stopped" / "last.ckpt").position
     assert (position.epoch, position.step) == (1, 6)
     resume(tmp_path / "stopped")
-    assert differences(tmp_path / "whole", tmp_path / "stopped") == []
+    assert differences(whole("plain"), tmp_path / "stopped") == []
 
 
-def test_workers_may_change(data: Path, tmp_path: Path) -> None:
-    run(data, tmp_path, "whole")
+def test_workers_may_change(data: Path, tmp_path: Path, whole: Callable[[str], Path]) -> None:
     folder = stopped_run(data, tmp_path, "stopped", 4, workers=2)
     resume(folder, {"workers": 1})
     resume(folder)
-    assert differences(tmp_path / "whole", folder) == []
+    assert differences(whole("plain"), folder) == []
     assert yaml.safe_load((folder / "config.yaml").read_text())["workers"] == 1
 
 
@@ -119,13 +140,14 @@ def test_a_checkpoint_can_be_named(data: Path, tmp_path: Path, capsys: pytest.Ca
         resume(stray)
 
 
-def test_a_run_killed_before_its_first_checkpoint_begins_again(data: Path, tmp_path: Path) -> None:
-    run(data, tmp_path, "whole")
+def test_a_run_killed_before_its_first_checkpoint_begins_again(
+    data: Path, tmp_path: Path, whole: Callable[[str], Path]
+) -> None:
     killed = tmp_path / "killed"
     killed.mkdir()
-    shutil.copy(tmp_path / "whole" / "config.yaml", killed)
+    shutil.copy(whole("plain") / "config.yaml", killed)
     resume(killed)
-    assert differences(tmp_path / "whole", killed) == []
+    assert differences(whole("plain"), killed) == []
 
 
 def test_results_that_a_kill_left_out_or_doubled_are_set_right(data: Path, tmp_path: Path) -> None:
@@ -177,10 +199,11 @@ def test_a_longer_run_that_is_killed_before_its_first_checkpoint_is_still_the_lo
     assert len((folder / "results.csv").read_text().splitlines()) == 6
 
 
-def test_a_kill_between_the_files_of_the_last_save_is_made_good(data: Path, tmp_path: Path) -> None:
+def test_a_kill_between_the_files_of_the_last_save_is_made_good(
+    data: Path, tmp_path: Path, whole: Callable[[str], Path]
+) -> None:
     from lehr.checkpoint import writer as saver
 
-    run(data, tmp_path, "whole")
     write = saver.write_checkpoint
 
     def killed(folder: Path, content: Any, position: Position) -> None:
@@ -193,7 +216,7 @@ def test_a_kill_between_the_files_of_the_last_save_is_made_good(data: Path, tmp_
         run(data, tmp_path, "run")
     (tmp_path / "run" / "results.csv").unlink()
     resume(tmp_path / "run")
-    assert differences(tmp_path / "whole", tmp_path / "run") == []
+    assert differences(whole("plain"), tmp_path / "run") == []
 
 
 def test_a_damaged_configuration_is_told_and_that_of_the_checkpoint_used(
@@ -213,8 +236,9 @@ def test_a_damaged_configuration_is_told_and_that_of_the_checkpoint_used(
         resume(folder)
 
 
-def test_a_run_of_before_an_option_goes_on_with_its_default(data: Path, tmp_path: Path) -> None:
-    run(data, tmp_path, "whole")
+def test_a_run_of_before_an_option_goes_on_with_its_default(
+    data: Path, tmp_path: Path, whole: Callable[[str], Path]
+) -> None:
     folder = stopped_run(data, tmp_path, "run", 4)
     path = folder / "config.yaml"
     given = yaml.safe_load(path.read_text())
@@ -224,7 +248,7 @@ def test_a_run_of_before_an_option_goes_on_with_its_default(data: Path, tmp_path
     checkpoint.content["config"] = {n: v for n, v in checkpoint.content["config"].items() if n not in MAY_LACK}
     write_checkpoint(folder, checkpoint.content, checkpoint.position)
     resume(folder)
-    assert differences(tmp_path / "whole", folder) == []
+    assert differences(whole("plain"), folder) == []
     assert yaml.safe_load(path.read_text()) == given
 
 
@@ -365,7 +389,7 @@ def test_a_scaler_is_part_of_the_state(data: Path, tmp_path: Path) -> None:
     assert other.scaler is not None and other.scaler.get_scale() == 512.0
 
 
-def test_a_failed_command_leaves_what_was_saved(data: Path, tmp_path: Path) -> None:
+def test_a_failed_command_leaves_what_was_saved(data: Path, tmp_path: Path, whole: Callable[[str], Path]) -> None:
     def burn(*_: Any) -> None:
         raise LehrError("the machine caught fire")
 
@@ -373,8 +397,7 @@ def test_a_failed_command_leaves_what_was_saved(data: Path, tmp_path: Path) -> N
         if event.step == 4:
             event.run.model.register_forward_pre_hook(burn)
 
-    run(data, tmp_path, "whole")
     with before_step(fail), pytest.raises(LehrError, match="fire"):
         run(data, tmp_path, "run")
     resume(tmp_path / "run")
-    assert differences(tmp_path / "whole", tmp_path / "run") == []
+    assert differences(whole("plain"), tmp_path / "run") == []

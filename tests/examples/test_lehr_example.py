@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import yaml
 from tests.conftest import draw_squares
+from tests.processes import Forked, command
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "lehr-example"
 EPOCHS, BATCHES = 12, 6
@@ -55,9 +56,9 @@ class Installed:
 
     def __init__(self, folder: Path) -> None:
         source = shutil.copytree(EXAMPLE, folder / "source", ignore=shutil.ignore_patterns("build", "*.egg-info"))
-        command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-index"]
-        command += ["--no-deps", "--no-build-isolation", "--target", str(folder / "site"), str(source)]
-        subprocess.run(command, check=True)
+        install = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-index"]
+        install += ["--no-deps", "--no-build-isolation", "--target", str(folder / "site"), str(source)]
+        subprocess.run(install, check=True)
         self.folder = folder
         self.data = squares(folder / "data")
         (folder / "killing.py").write_text(KILLER)
@@ -70,16 +71,28 @@ class Installed:
             [sys.executable, *arguments], env=env, capture_output=True, text=True, cwd=self.folder, **options
         )
 
-    def train(self, name: str, *more: str) -> subprocess.CompletedProcess[str]:
-        """Train on the squares with all that the package adds."""
+    def fork(self, *arguments: str) -> Forked:
+        """Do a command of `lehr` to its end in a process that has Lehr loaded, and not yet looked for packages."""
+        paths = [str(self.folder / "site"), str(self.folder)]
+        number = len(list(self.folder.glob("*.out")))
+        files = {kind: self.folder / f"{number}.{kind}" for kind in ("out", "err")}
+        process = Forked(_with_packages, paths, arguments, cwd=self.folder, **files)
+        process.wait()
+        return process
+
+    def training(self, name: str, *more: str) -> list[str]:
+        """The command that trains on the squares with all that the package adds."""
         given = [word for option, value in OPTIONS.items() for word in (f"--{option.replace('_', '-')}", str(value))]
         given += ["--data", str(self.data), "--device", "cpu", "--name", name]
-        return self.run(
-            *("-m", "lehr", "train", *given, "--augmentation", "quarter-turns=0.5", "--callback", "json-lines", *more)
-        )
+        return ["train", *given, "--augmentation", "quarter-turns=0.5", "--callback", "json-lines", *more]
 
     def events(self, name: str) -> list[dict[str, Any]]:
         return [json.loads(line) for line in (self.folder / "runs" / name / "events.jsonl").read_text().splitlines()]
+
+
+def _with_packages(paths: list[str], arguments: list[str]) -> None:
+    sys.path[:0] = paths
+    command(arguments)
 
 
 def squares(folder: Path) -> Path:
@@ -101,7 +114,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installed]:
 
 
 def test_its_family_trains_and_its_logger_goes_on_after_a_kill_without_gap_or_double(installed: Installed) -> None:
-    whole = installed.train("whole")
+    whole = installed.run("-m", "lehr", *installed.training("whole"))
     assert whole.returncode == 0, whole.stderr
     rows = list(csv.DictReader((installed.folder / "runs" / "whole" / "results.csv").open()))
     assert float(rows[0]["val/map50"]) < 0.1 and float(rows[-1]["val/map50"]) > 0.5
@@ -111,12 +124,12 @@ def test_its_family_trains_and_its_logger_goes_on_after_a_kill_without_gap_or_do
     assert [event["event"] for event in events] == kinds
     assert [event["step"] for event in events if event["event"] == "batch"] == list(range(EPOCHS * BATCHES))
 
-    killed = installed.train("killed", "--callback", "killing:Killer")
-    assert killed.returncode == -9, killed.stderr
+    killed = installed.fork(*installed.training("killed", "--callback", "killing:Killer"))
+    assert killed.returncode == -9, killed.err
     logged = [event["step"] for event in installed.events("killed") if event["event"] == "batch"]
     assert logged == list(range(KILLED_AT + (logged[-1] == KILLED_AT))) and len(logged) > 7 * BATCHES
-    resumed = installed.run("-m", "lehr", "train", "--resume", "runs/killed")
-    assert resumed.returncode == 0, resumed.stderr
+    resumed = installed.fork("train", "--resume", "runs/killed")
+    assert resumed.returncode == 0, resumed.err
     again = installed.events("killed")
     (begins,) = [index for index, event in enumerate(again) if event.get("resumed")]
     assert again[begins]["step"] == 7 * BATCHES

@@ -211,7 +211,7 @@ def test_a_validation_without_label_files_is_refused_with_the_remedy(tmp_path: P
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="mounts need root")
-@pytest.mark.parametrize(("size", "fill"), [("256k", False), ("4k", True)])
+@pytest.mark.parametrize(("size", "fill"), [pytest.param("256k", False, marks=pytest.mark.slow), ("4k", True)])
 def test_a_tiny_dev_shm_keeps_no_run_waiting(size: str, fill: bool, tmp_path: Path) -> None:
     """Nor does it slow one: loading processes share memory that has no file."""
     mount = f"mount -t tmpfs -o size={size} tmpfs /dev/shm"

@@ -64,8 +64,17 @@ def test_of_a_checkpoint_in_the_middle_of_a_training_the_average_is_taken(
     assert "EMA weights of epoch 12 of 20" in open_weights(path).notes[0]
 
 
-@pytest.mark.parametrize("prefix", ["", "model.", "module.", "module.model.", "model.model.", "_orig_mod.model."])
-@pytest.mark.parametrize("key", [None, "state_dict", "model", "ema"])
+PREFIXES = ("", "model.", "module.", "module.model.", "model.model.", "_orig_mod.model.")
+KEYS = (None, "state_dict", "model", "ema")
+PAIRS = [
+    pytest.param(prefix, key, marks=() if number % len(KEYS) == KEYS.index(key) else pytest.mark.slow)
+    for number, prefix in enumerate(PREFIXES)
+    for key in KEYS
+]
+"""Each prefix with one key, so that each key has its turn; with all of them in the slow suite."""
+
+
+@pytest.mark.parametrize(("prefix", "key"), PAIRS)
 def test_tensors_alone_are_taken_whatever_stands_before_their_numbers(
     tmp_path: Path, model: DetectionModel, prefix: str, key: str | None
 ) -> None:
