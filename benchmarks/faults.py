@@ -213,7 +213,8 @@ def _run_here(copy: Path, arguments: list[str], output: int) -> NoReturn:
         for stream in (1, 2):
             os.dup2(output, stream)
         os.chdir(copy)
-        os.environ |= {"PYTHONPATH": str(copy / "src"), "CI": "1"}
+        os.environ |= {"PYTHONPATH": str(copy / "src"), "CI": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+        sys.dont_write_bytecode = True  # the next fault may come within the same second, and be as long
         sys.argv, sys.path[:0] = ["pytest", *arguments], [str(copy), str(copy / "src")]
         code = int(importlib.import_module("pytest").main(arguments))
         sys.stdout.flush()

@@ -38,6 +38,8 @@ from tests.processes import end_forked
 settings.register_profile("lehr", deadline=None, derandomize="CI" in os.environ)
 settings.load_profile("lehr")
 SHARED = Path(__file__).parents[2] / "shared"
+LONG = tuple(f"tests/{room}/" for room in ("e2e", "examples", "distributed", "engine", "doctor"))
+"""Rooms whose tests start processes or train."""
 torch.set_num_threads(1)
 
 
@@ -48,7 +50,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leaves out the slow tests, unless `-m` asks for them."""
+    """Leaves out the slow tests, unless `-m` asks for them; and puts rooms of long ones first, so that none is last."""
+    items.sort(key=lambda item: not item.nodeid.startswith(LONG))
     if "slow" not in (config.option.markexpr or ""):
         slow = [item for item in items if item.get_closest_marker("slow")]
         config.hook.pytest_deselected(items=slow)

@@ -1,4 +1,4 @@
-"""`lehr evolve` and `lehr ablate` as a user runs them: killed, stopped, gone on with, and by way of a server.
+"""`lehr evolve` as a user runs it: killed, stopped, gone on with, and by way of a server.
 
 What becomes of trials when something is lost does not depend on what they do, so they are made up here: see
 `tests/studies/stub_trial.py`. With runs that really train, the same is in the slow suite.
@@ -6,148 +6,42 @@ What becomes of trials when something is lost does not depend on what they do, s
 
 from __future__ import annotations
 
-import contextlib
-import csv
-import json
 import os
 import re
 import shlex
 import signal
 import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pytest
 import yaml
 from tests.commands import lehr
-from tests.conftest import Once, draw_squares
-from tests.processes import Forked, command
-from tests.studies.hostile import set_attribute
+from tests.e2e.studies import (
+    LEARN,
+    TINY,
+    ended,
+    measured,
+    optuna,
+    rows,
+    started,
+    told_of_children,
+    trials_of,
+    wait_for,
+    worker_of,
+    workers_of,
+)
 from tests.studies.servers import PASSWORD, postgresql
 
-optuna = pytest.importorskip("optuna")
 pytestmark = pytest.mark.timeout(1200)
-
-TINY = ["--imgsz", "64", "--width", "0.125", "--device", "cpu", "--amp", "off"]
-LEARN = ["--lr-schedule", "constant", "--optimizer", "AdamW", "--nominal-batch", "1", "--warmup", "none"]
-LEARN += ["--batch", "4", "--ema-decay", "0.98", "--mosaic", "0", "--epochs", "5"]
-"""What learns to find squares in a hundred steps, where the learning rate is right."""
-STUB = "tests.studies.stub_trial"
-ROOT = Path(__file__).parents[2]
-
-
-@pytest.fixture(scope="session")
-def data(once: Once) -> Path:
-    """A bright square an image, its class by its size."""
-    return once("study-data", _make_data) / "data.yaml"
-
-
-def _make_data(root: Path) -> None:
-    for split, count in (("train", 96), ("val", 32)):
-        (root / "labels" / split).mkdir(parents=True)
-        for number in range(count):
-            size = 16 if number % 2 == 0 else 28
-            x, y = 4 + 7 * number % 30, 6 + 11 * number % 28
-            box = (x, y, x + size, y + size)
-            draw_squares(root / "images" / split / f"{number}.jpg", [box], seed=1000 * len(split) + number)
-            row = f"{number % 2} {(x + size / 2) / 64} {(y + size / 2) / 64} {size / 64} {size / 64}\n"
-            (root / "labels" / split / f"{number}.txt").write_text(row)
-    (root / "data.yaml").write_text("train: images/train\nval: images/val\nnames: [small, large]\n")
-
-
-@pytest.fixture(params=["made-up", pytest.param("trained", marks=pytest.mark.slow)])
-def trains(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
-    """Whether trials train; they are made up otherwise, in the processes that a test starts and its own."""
-    if request.param == "made-up":
-        monkeypatch.setenv("PYTHONPATH", f"{ROOT}:{ROOT / 'src'}")
-        monkeypatch.setenv("STUDY_TRIALS", STUB)
-        monkeypatch.setattr("lehr.studies.runner.TRIAL_MODULE", STUB)
-    return bool(request.param == "trained")
-
-
-def started(arguments: list[str], folder: Path, **more: Any) -> Forked:
-    """A command in the background."""
-    count = len(list(folder.glob("*.printed")))
-    return Forked(_study, arguments, cwd=folder, out=folder / f"{count}.printed", **more)
-
-
-def _study(arguments: list[str]) -> None:
-    from lehr.studies import runner
-
-    runner.TRIAL_MODULE = os.environ.get("STUDY_TRIALS", runner.TRIAL_MODULE)
-    command(arguments)
-
-
-def ended(process: Forked, seconds: float = 1000) -> str:
-    """What a command printed, once it has ended."""
-    return process.communicate(seconds)[0]
-
-
-def workers_of(process: Forked) -> list[int]:
-    """The workers of a command."""
-    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text(encoding="ascii").split()
-    return [pid for pid in map(int, children) if b"lehr.studies.worker" in Path(f"/proc/{pid}/cmdline").read_bytes()]
-
-
-def told_of_children(process: Forked) -> list[bytes]:
-    """Arguments and environment of all processes that a command has started, as the system tells them."""
-    found, waiting = [], [process.pid]
-    while waiting:
-        pid = waiting.pop()
-        with contextlib.suppress(OSError):  # it has ended meanwhile
-            waiting += map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split())
-            if pid != process.pid:
-                found += [Path(f"/proc/{pid}/{name}").read_bytes() for name in ("cmdline", "environ")]
-    return found
-
-
-def wait_for(what: Callable[[], Any], process: Forked, seconds: float = 500) -> Any:
-    """Waits until something holds while a command runs."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        found = what()
-        if found:
-            return found
-        if process.poll() is not None:
-            raise AssertionError(f"ended with {process.returncode}:\n{process.out}")
-        time.sleep(0.1)
-    process.kill()
-    raise AssertionError("waited too long")
-
-
-def trials_of(storage: str, name: str = "evolve") -> list[optuna.trial.FrozenTrial]:
-    """A study's trials as Optuna itself reads them; none before there is a study."""
-    try:
-        return optuna.load_study(study_name=name, storage=storage).get_trials(deepcopy=False)
-    except Exception:  # being made
-        return []
-
-
-def worker_of(trial: optuna.trial.FrozenTrial) -> int:
-    """The process that has a trial; 0 while it has just been taken."""
-    return int(trial.user_attrs.get("worker", ":0").split(":")[1])
-
-
-def rows(path: Path) -> list[dict[str, str]]:
-    """A table that a study wrote."""
-    with path.open(encoding="utf-8") as file:
-        return list(csv.DictReader(file))
-
-
-def measured(run: Path) -> list[tuple[str, ...]]:
-    """What a run's epochs came to."""
-    return [tuple(v for k, v in row.items() if k.startswith(("train/", "val/"))) for row in rows(run / "results.csv")]
 
 
 def test_workers_that_are_killed_lose_and_double_no_trial_and_the_search_improves(
-    trains: bool, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    trains: bool, study_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("STUB_EPOCH_SECONDS", "0.5")  # so that no trial ends between a look at it and the kill
     space = tmp_path / "space.yaml"
     space.write_text("lr0: {low: 1e-5, high: 0.02, gain: 15}\nbox: [3, 30]\nhsv_v:\nscale: [0, 0.9]\n")
-    arguments = ["evolve", "--data", str(data), *TINY, *LEARN, "--lr0", "3e-4", "--space", str(space)]
+    arguments = ["evolve", "--data", str(study_data), *TINY, *LEARN, "--lr0", "3e-4", "--space", str(space)]
     count = 20 if trains else 8
     arguments += ["--pruner", "none", "--trials", str(count), "--jobs", "2"]
     process = started(arguments, tmp_path)
@@ -214,10 +108,21 @@ def assert_made_again(out: str, winner: Path, folder: Path) -> None:
 
 @pytest.mark.usefixtures("trains")
 def test_a_study_that_was_stopped_or_killed_whole_goes_on_with_the_same_command(
-    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    study_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("STUB_EPOCH_SECONDS", "0.5")  # longer than its worker takes to see that nobody is left
-    arguments = ["evolve", "--data", str(data), *TINY, "--epochs", "6", "--trials", "2", "--storage", "study.journal"]
+    arguments = [
+        "evolve",
+        "--data",
+        str(study_data),
+        *TINY,
+        "--epochs",
+        "6",
+        "--trials",
+        "2",
+        "--storage",
+        "study.journal",
+    ]
     journal = tmp_path / "study.journal"
     epochs = tmp_path / "runs" / "evolve" / "trials" / "0000" / "results.csv"
 
@@ -248,10 +153,10 @@ def test_a_study_that_was_stopped_or_killed_whole_goes_on_with_the_same_command(
 
 
 @pytest.mark.usefixtures("trains")
-def test_two_commands_share_a_study_by_a_postgresql_server_that_is_restarted(data: Path, tmp_path: Path) -> None:
+def test_two_commands_share_a_study_by_a_postgresql_server_that_is_restarted(study_data: Path, tmp_path: Path) -> None:
     with postgresql() as server:
         folders = [tmp_path / "one", tmp_path / "two"]
-        arguments = ["evolve", "--data", str(data), *TINY, "--epochs", "4", "--trials", "6", "--pruner", "none"]
+        arguments = ["evolve", "--data", str(study_data), *TINY, "--epochs", "4", "--trials", "6", "--pruner", "none"]
         for folder in folders:
             folder.mkdir()
         (folders[0] / "storage").touch(0o600)
@@ -284,7 +189,7 @@ def test_two_commands_share_a_study_by_a_postgresql_server_that_is_restarted(dat
         assert any(b"lehr.studies.worker" in text for text in seen)
         assert not any(re.search(b"cr@t|cr%40t", text) for text in seen), "a password is in the list of processes"
         server.stop("immediate")  # as in a power cut
-        time.sleep(5)
+        time.sleep(2)
         assert all(command.poll() is None for command in commands)
         server.start()
         outs = [ended(command) for command in commands]
@@ -304,9 +209,9 @@ def test_two_commands_share_a_study_by_a_postgresql_server_that_is_restarted(dat
 
 
 @pytest.mark.slow
-def test_a_trial_that_promises_little_is_ended_early_and_its_run_stays(data: Path, tmp_path: Path) -> None:
+def test_a_trial_that_promises_little_is_ended_early_and_its_run_stays(study_data: Path, tmp_path: Path) -> None:
     (tmp_path / "space.yaml").write_text("lr0: [1.0e-12, 0.002]\n")  # nearly all of it too low to learn anything
-    arguments = ["evolve", "--data", str(data), *TINY, *LEARN, "--lr0", "0.002", "--space", "space.yaml"]
+    arguments = ["evolve", "--data", str(study_data), *TINY, *LEARN, "--lr0", "0.002", "--space", "space.yaml"]
     arguments += ["--sampler", "random", "--pruner", "halving", "--prune-after", "3", "--trials", "2"]
     out = lehr(*arguments, cwd=tmp_path).stdout
     folder = tmp_path / "runs" / "evolve"
@@ -320,141 +225,3 @@ def test_a_trial_that_promises_little_is_ended_early_and_its_run_stays(data: Pat
     assert not list(run.glob("*.ckpt"))
     assert_made_again(out, folder / whole["run"], tmp_path)
     assert "trial 1 " not in lehr(*arguments, cwd=tmp_path).stdout
-
-
-def shuffled(data: Path, folder: Path) -> Path:
-    """The data set with the labels of its training images dealt out anew."""
-    root = data.parent
-    labels = sorted((root / "labels" / "train").glob("*.txt"))
-    order = np.random.default_rng(0).permutation(len(labels))
-    for split in ("train", "val"):
-        (folder / "images").mkdir(parents=True, exist_ok=True)
-        (folder / "images" / split).symlink_to(root / "images" / split)
-        (folder / "labels" / split).mkdir(parents=True)
-    for label, other in zip(labels, order, strict=True):
-        (folder / "labels" / "train" / label.name).write_bytes(labels[other].read_bytes())
-    for label in (root / "labels" / "val").glob("*.txt"):
-        (folder / "labels" / "val" / label.name).write_bytes(label.read_bytes())
-    (folder / "data.yaml").write_bytes(data.read_bytes())
-    return folder / "data.yaml"
-
-
-@pytest.mark.usefixtures("trains")
-def test_an_ablation_sees_no_difference_where_there_is_none_and_harm_where_there_is(data: Path, tmp_path: Path) -> None:
-    techniques = tmp_path / "techniques.yaml"
-    sabotage = shuffled(data, tmp_path / "shuffled")
-    techniques.write_text(f"no_op: {{on: {{}}, off: {{}}}}\nshuffled_labels: {{on: {{data: {sabotage}}}}}\n")
-    arguments = ["ablate", "--data", str(data), *TINY, *LEARN, "--lr0", "0.002", "--seeds", "3"]
-    arguments += ["--techniques", "no_op,shuffled_labels", "--technique-file", str(techniques)]
-    arguments += ["--mode", "add-one-in", "--jobs", "2"]
-    result = lehr(*arguments, cwd=tmp_path)
-    folder = tmp_path / "runs" / "ablate"
-    found = {effect["technique"]: effect for effect in json.loads((folder / "effects.json").read_text())["fitness"]}
-    no_op, harm = found["no_op"], found["shuffled_labels"]
-    assert no_op["pairs"] == [0.0] * 3 and no_op["verdict"] == "no difference seen at this sample size"
-    assert harm["verdict"] == "hurts" and harm["high"] < 0 and harm["low"] < harm["difference"] < harm["high"]
-    assert re.search(r"shuffled_labels .*hurts", result.stdout) and "no_op" in (folder / "ablation.md").read_text()
-    table = rows(folder / "ablation.csv")
-    assert [(row["seed"], row["no_op"], row["shuffled_labels"]) for row in table] == [
-        (str(seed), *states) for seed in range(3) for states in (("off", "off"), ("on", "off"), ("off", "on"))
-    ]
-    assert all(float(row["memory"]) > 50 and float(row["seconds"]) > 0 for row in table)
-    again = lehr(*arguments, cwd=tmp_path)
-    assert "trial 0 " not in again.stdout and "hurts" in again.stdout
-
-
-BAD = {
-    "bounds upside down": (
-        ["--space", "space.yaml"],
-        "lr0: [0.1, 0.001]\n",
-        "space.yaml:1: the bounds of 'lr0' are upside",
-    ),
-    "an unknown parameter": (
-        ["--space", "space.yaml"],
-        "lr0:\nmosaik: [0, 1]\n",
-        "space.yaml:2: unknown parameter 'mosaik'",
-    ),
-    "a value now outside": (["--space", "space.yaml"], "scale: [0.6, 0.9]\n", "space.yaml:1: scale is 0.5 now"),
-    "a storage away": (["--storage", "postgresql://u:secret@127.0.0.1:9/x"], "", "cannot be used"),
-    "no such metric": (["--fitness", "map95"], "", "unknown metric 'map95'"),
-    "pruning after the end": (["--prune-after", "9"], "", "none would be pruned"),
-    "a batch that differs": (["--batch", "auto"], "", "must have the same batch"),
-    "no such sampler": (["--sampler", "genetic"], "", "--sampler"),
-}
-
-
-@pytest.mark.parametrize("case", BAD)
-def test_what_a_search_cannot_do_is_told_before_anything_is_made(case: str, data: Path, tmp_path: Path) -> None:
-    arguments, space, said = BAD[case]
-    (tmp_path / "space.yaml").write_text(space)
-    result = lehr("evolve", "--data", str(data), *TINY, "--epochs", "4", *arguments, cwd=tmp_path, code=2)
-    assert said in result.stderr
-    assert "secret" not in result.stderr and not (tmp_path / "runs" / "evolve").exists()
-
-
-def test_a_dry_run_lists_what_would_be_done_measures_an_epoch_and_leaves_nothing(data: Path, tmp_path: Path) -> None:
-    run = ["--data", str(data), *TINY, "--epochs", "9", "--dry-run"]
-    search = lehr("evolve", *run, "--trials", "12", cwd=tmp_path).stdout
-    assert (
-        re.search(r"^lr0 +0\.\d+ +1e-05 to 0.1, logarithmic$", search, re.MULTILINE)
-        and "12 trials of 9 epochs" in search
-    )
-    minutes, seconds = map(int, re.search(r"About (\d+):(\d\d) here", search).groups())  # type: ignore[union-attr]
-    assert 20 < 60 * minutes + seconds < 1200
-    ablation = lehr("ablate", *run, "--techniques", "mosaic,ema", "--seeds", "2", cwd=tmp_path).stdout
-    assert "6 runs of 9 epochs" in ablation and "without mosaic: seeds 0, 1" in ablation and "About" in ablation
-    assert not (tmp_path / "runs").exists()
-
-
-def test_a_budget_ends_with_what_is_known_and_the_same_command_goes_on(
-    trains: bool, data: Path, tmp_path: Path
-) -> None:
-    arguments = ["ablate", "--data", str(data), *TINY, "--epochs", "2", "--techniques", "ema", "--seeds", "1"]
-    cut = lehr(*arguments, "--hours", "0.0014" if trains else "0.0002", cwd=tmp_path).stdout
-    folder = tmp_path / "runs" / "ablate"
-    assert "The time is over" in cut and (folder / "report.html").is_file()
-    assert len([row for row in rows(folder / "ablation.csv") if row["state"] == "finished"]) < 2
-    whole = lehr(*arguments, cwd=tmp_path).stdout
-    assert [row["state"] for row in rows(folder / "ablation.csv")] == ["finished"] * 2
-    assert "one seed: no interval" in whole and "The time is over" not in whole
-
-
-@pytest.mark.usefixtures("trains")
-def test_another_space_under_the_same_name_is_refused_and_nothing_is_lost(data: Path, tmp_path: Path) -> None:
-    base = ["evolve", "--data", str(data), *TINY, "--epochs", "2", "--trials", "1"]
-    lehr(*base, cwd=tmp_path)
-    folder = tmp_path / "runs" / "evolve"
-    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file() and path.suffix != ".db"}
-    (tmp_path / "space.yaml").write_text("lr0: [0.001, 0.02]\n")
-    result = lehr(*base, "--space", "space.yaml", cwd=tmp_path, code=2)
-    assert "about something else" in result.stderr and "space parameters" in result.stderr
-    result = lehr("ablate", *base[1:-2], "--techniques", "mosaic", "--name", "evolve", cwd=tmp_path, code=2)
-    assert "lehr evolve" in result.stderr
-    assert {path: path.read_bytes() for path in before} == before
-    assert [trial.state.name for trial in trials_of(f"sqlite:///{folder}/study.db")] == ["COMPLETE"]
-
-
-@pytest.mark.usefixtures("trains")
-def test_a_study_that_somebody_has_changed_ends_the_command_in_one_message(data: Path, tmp_path: Path) -> None:
-    arguments = ["evolve", "--data", str(data), *TINY, "--epochs", "2", "--trials", "2", "--storage", "study.journal"]
-    lehr(*arguments, "--hours", "0.000001", cwd=tmp_path)
-    journal, url = tmp_path / "study.journal", str(tmp_path / "study.journal")
-    whole = journal.read_bytes()
-    victim = tmp_path / "victim"
-    (tmp_path / "runs" / "evolve" / "trials").mkdir(exist_ok=True)
-    for key, value in (
-        ("slot", 10**9),
-        ("result", {"folder": "../../x"}),
-        ("worker", f"host:{victim}"),
-        ("attempt", "x"),
-    ):
-        set_attribute(url, "trial_user", key, value, trials=2)
-        told = lehr(*arguments, cwd=tmp_path, code=2).stderr
-        assert key in told and "study.journal" in told and told.count("lehr: ") == 1
-        journal.write_bytes(whole)
-    for line in (b"not JSON\n", b'{"op_code": 99, "worker_id": "x"}\n' * 2, b"[" * 100_000 + b"\n"):
-        journal.write_bytes(whole + line + b'{"op_code": 1, "worker_id": "x", "study_id": 7}\n')
-        assert "study.journal" in lehr(*arguments, cwd=tmp_path, code=2).stderr
-    journal.write_bytes(whole)
-    # Nothing of a hostile study was trained or written elsewhere, and the study as it was goes on.
-    assert not victim.exists() and "trial 1 " in lehr(*arguments, cwd=tmp_path).stdout

@@ -89,6 +89,20 @@ def changes_the_run(config: TrainConfig, switch: Switch) -> bool:
     return True
 
 
+LOSSES: dict[str, list[float]] = {}
+"""Of runs by their options: most switches have one side in common."""
+
+
+def losses_of(options: dict[str, Any], data: Path, folder: Path) -> list[float]:
+    """The losses of a run's last epoch; the run is made once."""
+    key = repr(sorted(options.items()))
+    if key not in LOSSES:
+        result = run(data, folder.parent, folder.name, **options)
+        *_, row = csv.DictReader((result.folder / "results.csv").open())
+        LOSSES[key] = [float(row[f"{split}/{part}"]) for split in ("train", "val") for part in ("box", "cls")]
+    return LOSSES[key]
+
+
 @every_switch
 def test_a_tiny_epoch_is_trained_with_the_switch_on_and_off(
     technique: Technique, switch: Switch, shapes: Path, weights: Path, tmp_path: Path
@@ -98,10 +112,7 @@ def test_a_tiny_epoch_is_trained_with_the_switch_on_and_off(
     for on, options in both.items():
         assert is_on(switch.name, build_config(options)) is on
         more = {name: value for name, value in options.items() if name not in ("data", "project", "name")}
-        result = run(shapes, tmp_path, f"{switch.name}-{on}", **more)
-        *_, row = csv.DictReader((result.folder / "results.csv").open())
-        losses = [float(row[f"{split}/{part}"]) for split in ("train", "val") for part in ("box", "cls")]
-        assert all(map(math.isfinite, losses))
+        assert all(map(math.isfinite, losses_of(more, shapes, tmp_path / f"{switch.name}-{on}")))
 
 
 @pytest.mark.slow
