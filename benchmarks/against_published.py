@@ -3,12 +3,13 @@
 A published trainer is run as a black box, in an environment of its own that has it installed:
 
     python benchmarks/against_published.py --python OTHER_ENV/bin/python --data DATA [--model yolov5n] [--pairs 3]
-                                           [--imgsz 320] [--batch 16] [--device cpu] [-- OPTIONS]
+                                           [--imgsz 320] [--batch 16] [--device cpu] [--threads N] [-- OPTIONS]
 
 Both train from scratch, at 320 pixels and batch 16 unless others are given; YOLOv8 with the defaults of both, YOLOv5
-with the published recipe (SGD, little augmentation). What follows `--` goes to `lehr train`, e.g. `--compile default`.
-Validation is not counted; the first epoch of each turn is not counted either. What counts is the ratio within a pair,
-since a machine's speed changes by the hour.
+with the published recipe (SGD, little augmentation). The published trainer of YOLOv8 takes one thread on a CPU; here it
+is given as many as there are cores, at the start of each epoch, unless `--threads` says otherwise. What follows `--`
+goes to `lehr train`, e.g. `--compile default`. Validation is not counted; the first epoch of each turn is not counted
+either. What counts is the ratio within a pair, since a machine's speed changes by the hour.
 """
 
 from __future__ import annotations
@@ -23,17 +24,24 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from lehr.runtime.device import available_cores
+
 PUBLISHED = """
 import sys, time
+import torch
 from ultralytics import YOLO
 rates, start = [], [0.0]
-def begin(trainer): start[0] = time.perf_counter()
+def begin(trainer):
+    if sys.argv[8] != "0":
+        torch.set_num_threads(int(sys.argv[8]))
+    start[0] = time.perf_counter()
 def end(trainer): rates.append(len(trainer.train_loader.dataset) / (time.perf_counter() - start[0]))
 model = YOLO(sys.argv[7] + ".yaml")
 model.add_callback("on_train_epoch_start", begin)
 model.add_callback("on_train_epoch_end", end)
 model.train(data=sys.argv[1], imgsz=int(sys.argv[4]), batch=int(sys.argv[5]), epochs=int(sys.argv[2]), close_mosaic=0,
             val=False, plots=False, project=sys.argv[3], device=sys.argv[6], verbose=False)
+print("THREADS", torch.get_num_threads())
 print("RATES", *rates)
 """
 
@@ -49,6 +57,7 @@ class Case:
         batch: images a step.
         epochs: of a turn.
         device: cpu, or the number of a CUDA device.
+        threads: of the published trainer of YOLOv8 on a CPU; 0 leaves it its own choice.
         options: further ones of `lehr train`.
     """
 
@@ -58,6 +67,7 @@ class Case:
     batch: int
     epochs: int
     device: str
+    threads: int
     options: tuple[str, ...]
 
 
@@ -79,11 +89,13 @@ def published_v5(python: str, case: Case, folder: Path) -> float:
 def published(python: str, case: Case, folder: Path) -> float:
     """Images a second of the published YOLOv8 trainer: the median of all epochs but the first."""
     command = [python, "-c", PUBLISHED, str(case.data), str(case.epochs), str(folder)]
-    command += [str(case.imgsz), str(case.batch), case.device, case.model]
+    command += [str(case.imgsz), str(case.batch), case.device, case.model, str(case.threads)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder)
     lines = [line for line in done.stdout.splitlines() if line.startswith("RATES")]
     if not lines:
         sys.exit(f"The published trainer failed:\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}")
+    if case.threads and f"THREADS {case.threads}" not in done.stdout.splitlines():
+        sys.exit(f"The published trainer did not keep {case.threads} threads to the end.")
     return statistics.median(float(word) for word in lines[0].split()[2:])
 
 
@@ -109,6 +121,9 @@ def main() -> None:
     parser.add_argument("--imgsz", type=int, default=320)
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--device", default="cpu", help="cpu, or the number of a CUDA device")
+    parser.add_argument(
+        "--threads", type=int, help="of the published trainer of YOLOv8 on a CPU; all cores; 0 leaves it its own choice"
+    )
     ours, _, more = " ".join(sys.argv[1:]).partition(" -- ")
     given = parser.parse_args(ours.split())
     with tempfile.TemporaryDirectory() as name:
@@ -117,7 +132,10 @@ def main() -> None:
         subprocess.run([sys.executable, "-m", "lehr", *convert], check=True, capture_output=True)
         data = folder / "data" / "data.yaml"
         data.write_text(f"path: {data.parent}\n" + data.read_text())
-        case = Case(given.model, data, given.imgsz, given.batch, given.epochs, given.device, tuple(more.split()))
+        threads = available_cores() if given.threads is None else given.threads
+        threads = threads if given.device == "cpu" else 0
+        sizes = (given.imgsz, given.batch, given.epochs)
+        case = Case(given.model, data, *sizes, given.device, threads, tuple(more.split()))
         print(f"{'pair':>4} {'published':>10} {'lehr':>10} {'ratio':>6}   images/s")
         ratios = []
         for pair in range(given.pairs):

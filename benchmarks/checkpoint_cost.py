@@ -18,9 +18,9 @@ import threading
 import time
 from pathlib import Path
 
-from lehr.runtime.malloc import tune_malloc
+from lehr.runtime.tuning import tune_process
 
-tune_malloc()
+tune_process()
 
 from lehr.callbacks.events import FitEpochEnd, ModelSave, TrainEpochEnd, TrainEpochStart  # noqa: E402
 from lehr.checkpoint.format import read_position  # noqa: E402

@@ -92,9 +92,9 @@ def mark(place: bytes) -> None:
 
 def child(arguments: Sequence[str]) -> None:
     """Runs `lehr`, telling on a pipe where it is."""
-    from lehr.runtime.malloc import tune_malloc
+    from lehr.runtime.tuning import tune_process
 
-    tune_malloc()
+    tune_process()
     from lehr.checkpoint import writer
     from lehr.cli.app import main
 

@@ -44,6 +44,7 @@ if [ -z "${QUICK:-}" ]; then
     row "" --batch 16 --model yolov3-spp
     row " (auto)" --batch auto
     row ", --compile default" --batch 64 --compile default
+    row ", --compile reduce-overhead" --batch 64 --compile reduce-overhead
     row ", --compile max" --batch 64 --compile max
     $python benchmarks/train_throughput.py --data "$data" --imgsz 640 --batch 64 --device 0 --stages
     $python benchmarks/input_pipeline.py --data "$data" --imgsz 640 --workers 8

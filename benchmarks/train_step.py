@@ -11,9 +11,9 @@ from __future__ import annotations
 import argparse
 import time
 
-from lehr.runtime.malloc import tune_malloc
+from lehr.runtime.tuning import tune_process
 
-tune_malloc()
+tune_process()
 
 import torch  # noqa: E402
 

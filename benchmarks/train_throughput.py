@@ -20,9 +20,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from lehr.runtime.malloc import tune_malloc
+from lehr.runtime.tuning import tune_process
 
-tune_malloc()
+tune_process()
 
 import torch  # noqa: E402
 

@@ -202,8 +202,8 @@ class TrainOptions(TypedDict, total=False):
     """Mixed precision, checked on this model and its images first; `auto`: bfloat16 or float16 on a GPU that has it."""
     augment_on: Literal["auto", "cpu", "device"]
     """Place where training samples are drawn; `auto`: on a GPU where there is one, else on the CPU."""
-    compile: Literal["off", "default", "max"]
-    """torch.compile for model and loss; `max` also tries out kernels. Takes a while once, then is cached."""
+    compile: Literal["off", "default", "reduce-overhead", "max"]
+    """torch.compile for model and loss; `reduce-overhead` launches it as CUDA graphs, `max` also tries out kernels."""
     cuda_graphs: Literal["auto", "off"]
     """Launch whole steps at once on a GPU, where their shapes stay the same: see CUDA graphs."""
     profile: bool

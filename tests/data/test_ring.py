@@ -111,6 +111,30 @@ def test_a_ring_takes_a_share_of_the_free_memory(store: ImageStore, monkeypatch:
         assert (None if ring is None else ring.nbytes // ring.slot_bytes) == slots
 
 
+@pytest.mark.parametrize("forks", [True, False])
+@pytest.mark.parametrize(("room", "ahead"), [(1000, 4), (12, 4), (7, 2), (3, 1), (0, 1)])
+def test_batches_on_their_way_take_a_share_of_the_free_memory_with_and_without_a_ring(
+    room: int, ahead: int, forks: bool, store: ImageStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Room for so many batches, of three workers."""
+    make = makers(store)["drawn"]
+    monkeypatch.setattr("lehr.data.loader.free_memory", lambda: int((room + 0.5) * make.nbytes(2) / 0.15))
+    monkeypatch.setattr(multiprocessing, "get_all_start_methods", lambda: ["fork", "spawn"] if forks else ["spawn"])
+    ring, prefetch = Loader(make, 3, batch=2)._ring()
+    assert prefetch == ahead
+    assert (ring is not None) == (forks and room >= 3)
+    assert ring is None or ring.nbytes <= max(room, 3 * 4) * ring.slot_bytes
+
+
+def test_large_batches_are_made_two_ahead(store: ImageStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    make = makers(store)["drawn"]
+    monkeypatch.setattr("lehr.data.loader.free_memory", lambda: 2**40)
+    monkeypatch.setattr("lehr.data.loader.LARGE", (3 * 4 + 3) * make.nbytes(2) - 1)
+    assert Loader(make, 3, batch=2)._ring()[1] == 2
+    monkeypatch.setattr("lehr.data.loader.LARGE", (3 * 4 + 3) * make.nbytes(2))
+    assert Loader(make, 3, batch=2)._ring()[1] == 4
+
+
 def test_a_slot_is_free_when_the_last_tensor_of_its_batch_is_gone(store: ImageStore) -> None:
     make, ring = makers(store)["packed"], Ring(10**6, 2, 1)
     slot = ring.take(0)

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from lehr.errors import InputError
-from lehr.runtime.device import pick_device
+from lehr.runtime.device import expect_changing_shapes, pick_device
 
 
 def test_names_and_indices_name_devices(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -17,6 +17,13 @@ def test_names_and_indices_name_devices(monkeypatch: pytest.MonkeyPatch) -> None
     for name, reason in (("2", "there are 2"), ("cuda:2", "there are 2"), ("cuda:x", "not a device"), ("gpu", "not a")):
         with pytest.raises(InputError, match=reason):
             pick_device(name)
+
+
+def test_kernels_are_not_tried_out_for_each_of_many_shapes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.backends.cudnn, "benchmark", True)
+    assert not expect_changing_shapes(torch.device("cpu")) and torch.backends.cudnn.benchmark
+    assert expect_changing_shapes(torch.device("cuda", 0)) and not torch.backends.cudnn.benchmark
+    assert not expect_changing_shapes(torch.device("cuda", 0))
 
 
 def test_without_cuda_a_cuda_device_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

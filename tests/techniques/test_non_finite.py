@@ -8,9 +8,17 @@ from typing import Any
 import pytest
 import torch
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from lehr.techniques.auto import choose_optimizer
-from lehr.techniques.non_finite import Statistics, StepStatusQueue, describe, step_if_finite
+from lehr.techniques.non_finite import (
+    ALIGNED,
+    Statistics,
+    StepStatusQueue,
+    describe,
+    step_if_finite,
+    step_or_take_back,
+)
 from lehr.techniques.optimizer import build_optimizer
 
 
@@ -30,7 +38,10 @@ def test_statistics_in_one_block_are_the_model_s() -> None:
     torch.testing.assert_close(model(images), other(images), rtol=0, atol=0)
     for name, value in statistics_of(other).items():
         assert torch.equal(statistics_of(model)[name], value)
-    assert torch.equal(block, torch.cat([*statistics_of(other).values()]))
+    assert torch.equal(block[block != 0], torch.cat([*statistics_of(other).values()]))
+    views = [value for name, value in model.named_buffers() if "running" in name]
+    assert all(view.untyped_storage().data_ptr() == block.data_ptr() for view in views)
+    assert [view.storage_offset() % ALIGNED for view in views] == [0] * 4  # of 4 and 2 channels
 
 
 def test_a_copy_has_statistics_of_its_own() -> None:
@@ -73,6 +84,61 @@ def test_no_optimizer_moves_by_a_gradient_that_is_not_finite(name: str) -> None:
     assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
     for number, moments in optimizer.state_dict()["state"].items():
         assert all(not torch.is_tensor(v) or torch.equal(v, state[number][k]) for k, v in moments.items())
+
+
+@pytest.mark.parametrize("bad", [None, float("nan"), float("inf"), 1e38])
+@pytest.mark.parametrize("name", ["RMSProp", "NAdam", "RAdam"])
+def test_a_step_that_the_device_takes_back_is_none_and_another_is_one_to_the_last_bit(
+    name: str, bad: float | None
+) -> None:
+    def stepped(take_back: bool) -> list[torch.Tensor]:
+        model = network()
+        optimizer = build_optimizer(model, choose_optimizer(name, classes=2, images=1, epochs=1), 5e-4)
+        for number in range(3):
+            torch.manual_seed(number)
+            optimizer.zero_grad()
+            model(torch.randn(2, 3, 8, 8)).square().sum().backward()
+            if number == 1 and bad is not None:
+                next(model.parameters()).grad[0, 0, 0, 0] = bad  # type: ignore[index]
+                if take_back:
+                    step_or_take_back(optimizer, torch.tensor(False))
+            elif take_back and number:
+                step_or_take_back(optimizer, torch.tensor(True))
+            else:
+                optimizer.step()
+        moments = [value for each in optimizer.state.values() for value in each.values()]
+        return [*map(torch.detach, model.parameters()), *moments]
+
+    assert all(torch.equal(ours, plain) for ours, plain in zip(stepped(True), stepped(False), strict=True))
+
+
+class Waiting(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Notes when the host reads a number, for which it would wait for a device."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.read = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.read += func is torch.ops.aten._local_scalar_dense.default
+        return func(*args, **(kwargs or {}))
+
+
+def test_to_take_a_step_back_reads_no_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = network()
+    optimizer = build_optimizer(model, choose_optimizer("NAdam", classes=2, images=1, epochs=1), 5e-4)
+    model(torch.randn(2, 3, 8, 8)).sum().backward()
+    optimizer.step()
+    monkeypatch.setattr(optimizer, "step", lambda: None)  # on a CPU it reads its own count of steps
+    for group in optimizer.param_groups:
+        group["capturable"] = True
+    flag, waiting = torch.tensor(True), Waiting()
+    with waiting:
+        step_or_take_back(optimizer, flag)
+    assert waiting.read == 0
+    with waiting:
+        assert step_if_finite(optimizer, flag)
+    assert waiting.read == 1, "what the host decides on a CPU"
 
 
 def test_what_was_posted_arrives_in_order() -> None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 import torch
 from torch import nn
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from lehr.models.build import build_model
 from lehr.techniques.auto import choose_optimizer, nominal_batch_for, published_iterations
-from lehr.techniques.optimizer import build_optimizer, parameter_groups, set_rates
+from lehr.techniques.optimizer import build_optimizer, load_optimizer, parameter_groups, set_rates
 
 
 def test_auto_takes_adamw_for_short_runs_and_sgd_for_long_ones_and_what_is_given_wins() -> None:
@@ -97,6 +98,25 @@ def test_optimizers_are_torch_and_take_rates_and_momentum(name: str, kind: type)
     assert not torch.equal(before, model.model[0].conv.weight)
     for group in optimizer.param_groups:
         assert (group["betas"][0] if "betas" in group else group["momentum"]) == 0.77
+
+
+@pytest.mark.parametrize("name", ["RMSProp", "NAdam", "RAdam"])
+def test_steps_are_counted_where_the_weights_are_whatever_device_a_state_is_from(name: str) -> None:
+    choice = choose_optimizer(name, classes=1, images=1, epochs=1)
+    layer = nn.Conv2d(1, 1, 1)
+    here = build_optimizer(layer, choice, 0.0)
+    layer(torch.ones(1, 1, 1, 1)).sum().backward()
+    here.step()
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        parameter = nn.Parameter(torch.empty(1, 1, 1, 1, device="cuda:0"))
+        there = build_optimizer(nn.ParameterList([parameter]), choice, 0.0)
+    assert [group["capturable"] for group in there.param_groups] == [True] * 3
+    saved = here.state_dict()
+    for group in saved["param_groups"]:
+        group["capturable"] = True  # as of a run on CUDA
+    load_optimizer(here, saved)
+    assert [group["capturable"] for group in here.param_groups] == [False] * 3
+    here.step()
 
 
 def test_sgd_steps_as_nesterov_momentum_does() -> None:

@@ -15,7 +15,15 @@ from lehr.models.build import build_model
 from lehr.models.detection import DetectionModel
 from lehr.options import LossOptions
 from lehr.techniques import precision as module
-from lehr.techniques.precision import Precision, autocast, faster_on_request, new_scaler, safer, wanted_precision
+from lehr.techniques.precision import (
+    Precision,
+    autocast,
+    faster_on_request,
+    new_scaler,
+    safer,
+    scaler_state,
+    wanted_precision,
+)
 from lehr.techniques.precision_check import PrecisionCheck, check_precision
 
 CPU = torch.device("cpu")
@@ -191,6 +199,22 @@ def test_only_float16_needs_a_scale() -> None:
     assert new_scaler(CPU, Precision.BFLOAT16) is None and new_scaler(CPU, Precision.FLOAT32) is None
     scaler = new_scaler(CPU, Precision.FLOAT16, 8.0)
     assert scaler is not None and float(scaler.scale(torch.ones(()))) == 8.0
+
+
+def test_what_is_saved_of_a_scaler_is_not_read_from_the_device() -> None:
+    """A number on the device `meta` cannot be read at all; on CUDA the host would wait for it."""
+    scaler = new_scaler(torch.device("cpu"), Precision.FLOAT16, 512.0)
+    assert scaler is not None
+    scaler.scale(torch.ones(()))  # which makes its tensors
+    known = scaler.state_dict()
+    saved = scaler_state(scaler)
+    assert saved.keys() == known.keys()
+    assert {name: float(value) for name, value in saved.items()} == {name: float(known[name]) for name in known}
+    for name in ("_scale", "_growth_tracker"):
+        setattr(scaler, name, torch.empty((), device="meta"))
+    assert scaler_state(scaler)["scale"].device.type == "meta"
+    with pytest.raises(RuntimeError, match="meta"):
+        scaler.state_dict()
 
 
 def test_float32_computes_as_if_there_were_no_context() -> None:

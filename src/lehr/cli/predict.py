@@ -51,9 +51,9 @@ def predict(
     """
     from lehr.checkpoint.run_folder import make_run_folder
     from lehr.cli.output import check_output, report_rounding, speaker, write_json
-    from lehr.runtime.malloc import tune_malloc
+    from lehr.runtime.tuning import tune_process
 
-    tune_malloc()
+    tune_process()
     from lehr.data.faults import group_faults
     from lehr.detector import Detector
     from lehr.errors import InputError

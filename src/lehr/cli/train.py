@@ -58,9 +58,9 @@ def train(
         show(explanation(settings))
         return
 
-    from lehr.runtime.malloc import tune_malloc
+    from lehr.runtime.tuning import tune_process
 
-    tune_malloc()
+    tune_process()
     from lehr.engine.run import train as train_detector
     from lehr.runtime.plain_text import one_line
 
@@ -76,9 +76,9 @@ def train(
 
 
 def _go_on(target: Path | None, changes: dict[str, Any], verbose: bool) -> None:
-    from lehr.runtime.malloc import tune_malloc
+    from lehr.runtime.tuning import tune_process
 
-    tune_malloc()
+    tune_process()
     from lehr.engine.run import resume
 
     resume(target, changes, verbose=verbose)

@@ -56,10 +56,10 @@ def val(
         Write the metrics to this file.
     """
     from lehr.cli.output import check_output, report_rounding, speaker, write_json
-    from lehr.runtime.malloc import tune_malloc
+    from lehr.runtime.tuning import tune_process
 
     check_output(json, "--json")
-    tune_malloc()
+    tune_process()
     from lehr.callbacks.console import class_table
     from lehr.data.relocation import data_of_run
     from lehr.detector import Detector

@@ -138,14 +138,19 @@ class Loader:
             self._pool.ask(requests, then)
 
     def _ring(self) -> tuple[Ring | None, int]:
-        """Make the ring that workers write to, where the system can share one, and say how far they make ahead."""
-        if self._batch is None or "fork" not in multiprocessing.get_all_start_methods():
+        """Make the ring that workers write to, where the system can share one, and say how far they make ahead.
+
+        Batches on their way take a share of the free memory at most, with a ring and without one; a worker makes one
+        ahead in any case.
+        """
+        if self._batch is None:
             return None, PREFETCH
         size = self._make.nbytes(self._batch)
+        room = int(MEMORY_SHARE * free_memory()) // self._processes // size
         prefetch = PREFETCH if (self._workers * PREFETCH + IN_USE) * size <= LARGE else LARGE_PREFETCH
-        slots = self._workers * (prefetch + -(-IN_USE // self._workers))
-        slots = min(slots, int(MEMORY_SHARE * free_memory()) // self._processes // size)
-        if slots < self._workers:
+        prefetch = max(1, min(prefetch, room // self._workers))
+        slots = min(self._workers * (prefetch + -(-IN_USE // self._workers)), room)
+        if slots < self._workers or "fork" not in multiprocessing.get_all_start_methods():
             return None, prefetch
         try:
             return Ring(size, slots, self._workers), prefetch

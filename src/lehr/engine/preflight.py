@@ -25,6 +25,7 @@ from lehr.engine.step import ForwardLoss
 from lehr.models.preserve_buffers import preserve_buffers
 from lehr.runtime.atomic_write import atomic_file
 from lehr.runtime.device import set_deterministic, wait_for
+from lehr.techniques.compiled_steps import BY_GRAPHS
 from lehr.techniques.freezing import freeze_bn_stats
 from lehr.techniques.multi_scale import SizeRange, model_input
 from lehr.techniques.precision import Precision, faster_on_request, safer, wanted_precision
@@ -206,17 +207,19 @@ def warm_up_compile(
     precision: Precision,
     first_batch: Callable[[], Batch],
     say: Callable[[str], None],
+    ranks: Ranks = ALONE,
 ) -> None:
     """Compile the training step where that was asked for; nothing of the run changes.
 
-    Where it cannot be compiled, the run goes on without, aloud.
+    Where it cannot be compiled, the run goes on without, aloud; all processes do where one of them cannot.
 
     Args:
-        mode: off, default or max.
+        mode: off, default, reduce-overhead or max.
         forward_loss: the run's model and loss.
         precision: in which the model computes.
         first_batch: gives a batch as the run's first, on the device.
         say: told what it cost, and what a step takes with and without.
+        ranks: the processes that train together.
     """
     if mode == "off":
         return
@@ -229,14 +232,10 @@ def warm_up_compile(
     model.train()
     freeze_bn_stats(model)
     with preserve_buffers(model):
-        started = time.perf_counter()
-        try:
-            _step_seconds(forward_loss, precision, batch)
-        except RuntimeError as error:
-            if is_out_of_memory(error):
-                raise
+        started, skipped = time.perf_counter(), _graphs_skipped()
+        reason = _obstacle_to_compiling(forward_loss, precision, batch, ranks)
+        if reason:
             forward_loss.enabled = False
-            reason = str(error).strip().splitlines()[0]
             say(f"--compile {mode}: does not work here, so the run goes on uncompiled: {reason}")
             return
         made = time.perf_counter() - started
@@ -248,6 +247,38 @@ def warm_up_compile(
         f"--compile {mode}: compiled in {made:.0f} s; forward, loss and backward take {fast * 1e3:.1f} ms "
         f"({plain * 1e3:.1f} ms uncompiled)."
     )
+    if mode == BY_GRAPHS and _graphs_skipped() > skipped:
+        say(f"--compile {mode}: torch made no CUDA graphs of this code, so it is launched as with --compile default.")
+
+
+def _obstacle_to_compiling(forward_loss: ForwardLoss, precision: Precision, batch: Batch, ranks: Ranks) -> str:
+    """Compile the step of a batch; say why that does not work on some process, empty where it does on all.
+
+    The forward pass is compiled first, in which processes need nothing of each other: one that fails would leave the
+    others waiting for it.
+    """
+    reason = ""
+    try:
+        forward_loss.sums(batch, None, precision)
+    except RuntimeError as error:
+        reason = _first_line(error)
+    reasons = [each for each in ranks.all_gather(reason) if each]
+    if reasons:
+        return reasons[0]
+    try:
+        _step_seconds(forward_loss, precision, batch)
+    except RuntimeError as error:
+        return _first_line(error)
+    return ""
+
+
+def _first_line(error: RuntimeError) -> str:
+    return "the memory does not suffice." if is_out_of_memory(error) else str(error).strip().splitlines()[0]
+
+
+def _graphs_skipped() -> int:
+    """Count the pieces of code of which torch's compiler has made no CUDA graph in this process."""
+    return int(torch._dynamo.utils.counters["inductor"]["cudagraph_skips"])
 
 
 def _step_seconds(forward_loss: ForwardLoss, precision: Precision, batch: Batch) -> float:

@@ -17,6 +17,7 @@ from lehr.callbacks.console import ConsoleCallback
 from lehr.callbacks.dispatcher import Dispatcher
 from lehr.callbacks.events import PretrainRoutineEnd, PretrainRoutineStart, RunException, Teardown
 from lehr.callbacks.loading import load_callbacks
+from lehr.callbacks.neighbours import NeighbourCallback
 from lehr.checkpoint.format import Checkpoint, Position, abandon_last
 from lehr.checkpoint.results_csv import RESULTS, write_results
 from lehr.checkpoint.run_folder import (
@@ -52,6 +53,7 @@ from lehr.runtime.device import configure_backend
 from lehr.runtime.malloc import tuned_malloc
 from lehr.runtime.process_state import preserve_process_state
 from lehr.runtime.stop_request import StopRequest
+from lehr.techniques.compiled_steps import check_compiler_graphs
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +155,7 @@ def _to_launch(config: TrainConfig) -> int:
         return 1
     count = processes_here(config.devices)
     if count > 1:
+        check_compiler_graphs(config, "cuda", count)
         if isinstance(config.data.batch, int):
             check_divides(config.batch, count)
         for rank in range(count):  # told once, here, instead of by each of them
@@ -283,7 +286,7 @@ def _output(folder: Path, group: Group, listeners: Listeners) -> Console:
 
 def _dispatcher(config: TrainConfig, listeners: Listeners, output: Console, ranks: Ranks) -> Dispatcher:
     """Make what tells the console and all listeners the events of a run."""
-    console = (ConsoleCallback(output),) if ranks.is_main else ()
+    console = (NeighbourCallback(output.say), ConsoleCallback(output)) if ranks.is_main else ()
     return Dispatcher((*console, *listeners.callbacks), strict=config.run.strict_callbacks, is_main=ranks.is_main)
 
 
@@ -322,7 +325,7 @@ def _train(setup: Setup, callbacks: Dispatcher, output: Console) -> TrainResult:
         precision = setup.state.precision
         if config.run.deterministic:
             report_deterministic_cost(setup.forward_loss, precision, setup.first_batch, output.say)
-        warm_up_compile(config.speed.compile, setup.forward_loss, precision, setup.first_batch, output.say)
+        warm_up_compile(config.speed.compile, setup.forward_loss, precision, setup.first_batch, output.say, setup.ranks)
         trainer = Trainer(setup, callbacks, stop, output.say)
         callbacks.emit(PretrainRoutineEnd(trainer.run_info, setup.notes))
         return trainer.run()

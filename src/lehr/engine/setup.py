@@ -39,9 +39,10 @@ from lehr.evaluation.crowding import crowding_notes, is_crowded
 from lehr.losses.build import build_loss
 from lehr.losses.loss import Loss
 from lehr.options import DeviceOptions
-from lehr.runtime.device import configure_backend, describe_device, set_deterministic
+from lehr.runtime.device import configure_backend, describe_device, expect_changing_shapes, set_deterministic
 from lehr.sample import Dataset, Sample
 from lehr.techniques.class_weights import class_weights, shown_counts
+from lehr.techniques.compiled_steps import check_compiler_graphs
 from lehr.techniques.cuda_graphs import obstacle_to_graphs
 from lehr.techniques.early_stopping import EarlyStopping
 from lehr.techniques.ema import ModelEma
@@ -172,6 +173,7 @@ def prepare(
     if weights is not None and checkpoint is None and not kept:
         notes += open_weights(weights).notes
     ranks, device = group.ranks, open_device(config.devices, config.run.deterministic)
+    check_compiler_graphs(config, device.type, ranks.count)
     if isinstance(config.data.batch, int):
         check_divides(config.batch, ranks.count)
     if config.data.imgsz is not None and config.imgsz != config.data.imgsz:
@@ -219,7 +221,10 @@ def prepare(
         state.older_guard = Guard()
     feed, profile = DevicePrefetcher(data.train_loader, device), Profile(device, config.speed.profile)
     forward_loss.mark = feed.mark = profile.mark
+    check_compiler_graphs(config, device.type, ranks.count, len(data.train_samples))
     varying = sizes is not None or config.data.rect
+    if varying and expect_changing_shapes(device):
+        notes.append("The images change their size, so cuDNN takes kernels without trying out all of them first.")
     forward_loss.compile(config.speed.compile, plan.batch // ranks.count, sizes_vary=varying)
     return Setup(
         config=config,

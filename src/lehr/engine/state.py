@@ -19,6 +19,7 @@ from lehr.evaluation.metrics import Metrics
 from lehr.models.detection import DetectionModel
 from lehr.techniques.early_stopping import EarlyStopping
 from lehr.techniques.ema import ModelEma
+from lehr.techniques.optimizer import load_optimizer
 from lehr.techniques.precision import FIRST_SCALE, Precision, new_scaler, scaler_state
 
 
@@ -226,7 +227,7 @@ class TrainState:
         device = self.sums.losses.device
         self._check(state)
         self.model.load_state_dict(state["model"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        load_optimizer(self.optimizer, state["optimizer"])
         if self.ema is not None:
             self.ema.model.load_state_dict(state["ema"]["model"])
             self.ema.updates = state["ema"]["updates"]

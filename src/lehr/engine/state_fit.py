@@ -18,7 +18,7 @@ MOMENTS = {
 }
 """What torch's optimizers remember of each parameter and cannot do without."""
 SCALARS = ("step", "mu_product")
-FIXED = ("name", "maximize", "amsgrad", "nesterov", "capturable", "differentiable", "centered")
+FIXED = ("name", "maximize", "amsgrad", "nesterov", "differentiable", "centered")
 """Values of a group that are the same for the whole run, where both have them."""
 NUMBERS = ("lr", "momentum", "weight_decay", "lr_mult", "dampening", "eps", "alpha", "momentum_decay")
 SCALER = {"scale", "growth_factor", "backoff_factor", "growth_interval", "_growth_tracker"}

@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.parallel import DataParallel, DistributedDataParallel
 
 from lehr.data.batch import Batch
 from lehr.distributed.collectives import ALONE, Ranks
 from lehr.distributed.step_sync import StepSync
+from lehr.engine.model_with_loss import ModelWithLoss, no_mark
 from lehr.engine.profile import Profile
 from lehr.engine.state import TrainState
 from lehr.engine.step_graphs import StepGraphs
@@ -24,94 +24,16 @@ from lehr.models.detection import DetectionModel
 from lehr.models.preserve_buffers import preserve_buffers
 from lehr.runtime.compiled_code import keep_compiled_code
 from lehr.techniques.clipping import clip_gradients
-from lehr.techniques.compiled_steps import MODES
+from lehr.techniques.compiled_steps import BY_GRAPHS
 from lehr.techniques.multi_scale import model_input
 from lehr.techniques.non_finite import Statistics, step_if_finite
 from lehr.techniques.optimizer import set_rates
 from lehr.techniques.plan import TrainingPlan
-from lehr.techniques.precision import Precision, autocast, input_dtype
+from lehr.techniques.precision import Precision, input_dtype
 from lehr.techniques.sync_batch_norm import Membership
-
-Sums = Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
-"""From images, boxes and classes to the sums and counts of the loss."""
 
 REHEARSED = 64
 """Side of the image that processes rehearse an exchange of gradients with, pixels."""
-
-
-def no_mark(stage: str) -> None:
-    """Measure nothing."""
-
-
-class ModelWithLoss(nn.Module):
-    """Model and loss as one module, so that what spreads a module over devices spreads both.
-
-    Args:
-        model: on its device, channels-last.
-        loss: its loss.
-        device: where it is.
-
-    Attributes:
-        mark: told the name of each stage when it has been asked of the device.
-        enabled: whether compiled code is used, where there is any.
-    """
-
-    def __init__(self, model: DetectionModel, loss: Loss, device: torch.device) -> None:
-        super().__init__()
-        self.model = model
-        self.loss = loss
-        self.device = device
-        self.mark: Callable[[str], None] = no_mark
-        self.enabled = True
-        self._mode = "off"
-        self._backend = "inductor"
-        self._images = 0
-        self._varying: tuple[int, ...] = ()
-        self._compiled: dict[Precision, Sums] = {}
-
-    def compile_for(self, mode: str, images: int, sizes_vary: bool, backend: str) -> None:
-        """As `Compute.compile`."""
-        self._mode, self._images, self._backend = mode, images, backend
-        self._varying = (2, 3) if sizes_vary else ()
-        self._compiled.clear()
-
-    def forward(self, images: Tensor, boxes: Tensor, classes: Tensor, precision: Precision) -> tuple[Tensor, Tensor]:
-        """Sums and counts of the loss, (1, n) each: a row a device, where there are several.
-
-        Args:
-            images: (batch, 3, height, width), 0 to 1, float32 or as `input_dtype` says.
-            boxes: (batch, objects, 4) xyxy, pixels.
-            classes: (batch, objects); -1 for padding.
-            precision: in which the model computes.
-        """
-        if self._mode != "off" and self.enabled and len(images) == self._images:
-            boxes, classes = _at_least_two(boxes, classes)
-            for tensor, sides in ((images, self._varying), (boxes, (1,)), (classes, (1,))):
-                for side in sides:
-                    torch._dynamo.maybe_mark_dynamic(tensor, side)
-            sums, counts = self._code(precision)(images, boxes, classes)
-            self.mark("forward and loss")
-        else:
-            with autocast(images.device, precision):
-                prediction = self.model(images)
-            self.mark("forward")
-            sums, counts = self.loss.sums(prediction, boxes, classes)
-        return sums.unsqueeze(0), counts.unsqueeze(0)
-
-    def _code(self, precision: Precision) -> Sums:
-        """The compiled code of a precision."""
-        if precision not in self._compiled:
-            kind, dtype, mixed = self.device.type, precision.dtype, precision is not Precision.FLOAT32
-
-            def sums(images: Tensor, boxes: Tensor, classes: Tensor) -> tuple[Tensor, Tensor]:
-                with torch.autocast(kind, dtype=dtype if mixed else None, enabled=mixed):
-                    prediction = self.model(images)
-                return self.loss.sums(prediction, boxes, classes)
-
-            self._compiled[precision] = torch.compile(
-                sums, fullgraph=True, backend=self._backend, mode=MODES.get(self._mode)
-            )
-        return self._compiled[precision]
 
 
 class ForwardLoss:
@@ -131,6 +53,8 @@ class ForwardLoss:
         self._spread: nn.Module = self._here
         self._ranks = ALONE
         self._membership: Membership | None = None
+        self._own_gradients = False
+        """True where gradients that add up lie in memory of their own, not in that of the compiler's graphs."""
 
     @property
     def mark(self) -> Callable[[str], None]:
@@ -158,7 +82,7 @@ class ForwardLoss:
         as the last of an epoch, are computed step by step, since they would need code of their own.
 
         Args:
-            mode: off, default or max.
+            mode: off, default, reduce-overhead or max.
             images: of a whole batch; of this process's share of it where there are several.
             sizes_vary: make code that fits every image size, as multi-scale training and rectangles need.
             backend: torch.compile's.
@@ -213,10 +137,7 @@ class ForwardLoss:
             size: longest side that the images are resized to, pixels; None leaves them as they are.
             precision: in which the model computes.
         """
-        images, boxes = model_input(batch, size, input_dtype(self.model, precision))
-        if self._membership is not None:
-            self._membership.idle = batch.idle
-        own_sums, own_counts = self._spread(images, boxes, batch.classes, precision)
+        own_sums, own_counts = self.sums(batch, size, precision)
         sums, counts = own_sums.sum(0), own_counts.detach().sum(0)
         if self._ranks.is_distributed:
             if batch.idle:
@@ -227,12 +148,27 @@ class ForwardLoss:
         self.mark("loss")
         return parts
 
+    def sums(self, batch: Batch, size: int | None, precision: Precision) -> tuple[Tensor, Tensor]:
+        """Sums and counts of the loss, (devices, n) each, of this process alone; as `parts`."""
+        images, boxes = model_input(batch, size, input_dtype(self.model, precision))
+        if self._membership is not None:
+            self._membership.idle = batch.idle
+        if self._here.compiles(len(batch), BY_GRAPHS):
+            self._begin_replay()
+        sums, counts = self._spread(images, boxes, batch.classes, precision)
+        return sums, counts
 
-def _at_least_two(boxes: Tensor, classes: Tensor) -> tuple[Tensor, Tensor]:
-    """Objects padded to two an image: no object and one object would each be compiled for themselves."""
-    missing = max(0, 2 - boxes.shape[1])
-    # Copies, so that what is said of their shapes is said of them alone.
-    return F.pad(boxes, (0, 0, 0, missing)), F.pad(classes, (0, missing), value=-1)
+    def _begin_replay(self) -> None:
+        """Let the compiler's graphs write over what they wrote in the step before, but for gradients that add up."""
+        under_way = [each for each in self.model.parameters() if each.grad is not None]
+        if not under_way:
+            self._own_gradients = False
+        elif not self._own_gradients:
+            copies = torch._foreach_mul([each.grad for each in under_way if each.grad is not None], 1.0)
+            for parameter, gradient in zip(under_way, copies, strict=True):
+                parameter.grad = gradient
+            self._own_gradients = True
+        torch.compiler.cudagraph_mark_step_begin()  # type: ignore[no-untyped-call]  # missing in its stubs
 
 
 @dataclass(frozen=True, slots=True)

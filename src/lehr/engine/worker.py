@@ -18,9 +18,9 @@ from lehr.distributed.environment import stay_on_this_machine, world
 from lehr.distributed.launch import JOB, OUTCOME, stay_with, write_outcome
 from lehr.runtime.child_process import find_own_modules
 from lehr.runtime.console import complain
-from lehr.runtime.malloc import tune_malloc
 from lehr.runtime.standard_streams import safe_streams
 from lehr.runtime.system_errors import plain_system_errors
+from lehr.runtime.tuning import tune_process
 
 
 def main(place: Path) -> int:
@@ -32,7 +32,7 @@ def main(place: Path) -> int:
     Args:
         place: the folder of the job.
     """
-    tune_malloc()  # before torch is imported
+    tune_process()  # before torch is imported
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # its warnings of lost connections are stacks of C++
     find_own_modules()
     stay_on_this_machine(place)

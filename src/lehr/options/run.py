@@ -23,8 +23,8 @@ class SpeedOptions(Options):
     """Mixed precision, checked on this model and its images first; `auto`: bfloat16 or float16 on a GPU that has it."""
     augment_on: Literal["auto", "cpu", "device"] = "auto"
     """Place where training samples are drawn; `auto`: on a GPU where there is one, else on the CPU."""
-    compile: Annotated[Literal["off", "default", "max"], ON_RESUME] = "off"
-    """torch.compile for model and loss; `max` also tries out kernels. Takes a while once, then is cached."""
+    compile: Annotated[Literal["off", "default", "reduce-overhead", "max"], ON_RESUME] = "off"
+    """torch.compile for model and loss; `reduce-overhead` launches it as CUDA graphs, `max` also tries out kernels."""
     cuda_graphs: Annotated[Literal["auto", "off"], ON_RESUME, ADDED_LATER] = "auto"
     """Launch whole steps at once on a GPU, where their shapes stay the same: see CUDA graphs."""
     profile: Annotated[bool, ON_RESUME, PER_MACHINE] = False

@@ -82,6 +82,21 @@ def configure_backend(device: torch.device, processes: int = 1) -> None:
         torch.backends.cudnn.benchmark = not torch.are_deterministic_algorithms_enabled()
 
 
+def expect_changing_shapes(device: torch.device) -> bool:
+    """Have cuDNN take kernels without trying them out, where each of many shapes would be tried for itself.
+
+    Args:
+        device: where the process computes.
+
+    Returns:
+        Whether that changed anything.
+    """
+    if device.type != "cuda" or not torch.backends.cudnn.benchmark:
+        return False
+    torch.backends.cudnn.benchmark = False
+    return True
+
+
 @functools.cache
 def side_stream(device: torch.device, purpose: str) -> Any:
     """Return the CUDA stream that a process has for a purpose, made once.

@@ -24,10 +24,10 @@ from lehr.distributed.launch import stay_with
 from lehr.errors import Diverged, InputError, LehrError
 from lehr.runtime.child_process import find_own_modules
 from lehr.runtime.console import complain
-from lehr.runtime.malloc import tune_malloc
 from lehr.runtime.peak_memory import peak_memory_mib
 from lehr.runtime.standard_streams import safe_streams
 from lehr.runtime.system_errors import plain_system_errors
+from lehr.runtime.tuning import tune_process
 from lehr.studies.trial_files import MAX_MESSAGE, Kind, Outcome, TrialJob, read_job, write_outcome
 
 
@@ -39,7 +39,7 @@ def main(job: TrialJob) -> int:
     """
     find_own_modules()
     _use_cores(job.cores)
-    tune_malloc()  # before torch is imported
+    tune_process()  # before torch is imported
     stay_with(job.worker)
     outcome = Path(job.outcome)
     try:

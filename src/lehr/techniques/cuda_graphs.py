@@ -16,14 +16,26 @@ def obstacle_to_graphs(config: TrainConfig, processes: int = 1) -> str:
         config: the run's options.
         processes: that train together.
     """
+    if config.speed.compile != "off" and processes == 1 and config.devices.parallel != "dp":
+        return "--compile launches code of its own"
+    return obstacle_to_fixed_shapes(config, processes)
+
+
+def obstacle_to_fixed_shapes(config: TrainConfig, processes: int = 1) -> str:
+    """Say what in a run's options lets the shapes or the memory of steps change; empty where nothing does.
+
+    Args:
+        config: the run's options.
+        processes: that train together.
+    """
     if processes > 1:
         return "several processes exchange gradients during the backward pass"
     if config.devices.parallel == "dp":
         return "--parallel dp copies the model to each device in every step"
-    if config.speed.compile != "off":
-        return "--compile launches code of its own"
     if config.data.multi_scale > 0:
         return "--multi-scale changes the size of the images from step to step"
+    if config.data.grid_min is not None:
+        return "--grid-min and --grid-max change the size of the images from step to step"
     if config.data.rect:
         return "--rect makes batches of many shapes"
     return ""

@@ -18,26 +18,35 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lehr.technique import NoEffect, Run, Section, State, Technique
+
+ALIGNED = 16
+"""Numbers to a multiple of which statistics begin: 64 bytes, more than any kernel reads at once."""
 
 
 class Statistics:
     """The BatchNorm statistics of a model in one block, so that a batch's change to them can be taken back at once.
 
     Args:
-        model: on its device; its running means and variances become views of the block.
+        model: on its device; its running means and variances become views of the block, each aligned as a tensor of its
+            own may be expected to be.
+
+    Attributes:
+        block: all of them in a row, and 0 between.
     """
 
     def __init__(self, model: nn.Module) -> None:
         norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
         buffers = [(norm, name) for norm in norms for name in ("running_mean", "running_var")]
         values = [getattr(norm, name) for norm, name in buffers]
-        self.block = torch.cat(values) if values else torch.zeros(0)
-        views = torch.split(self.block, [len(value) for value in values])
-        for (norm, name), view in zip(buffers, views, strict=True):
-            setattr(norm, name, view)
+        widths = [-(-len(value) // ALIGNED) * ALIGNED for value in values]
+        padded = [F.pad(value, (0, width - len(value))) for value, width in zip(values, widths, strict=True)]
+        self.block = torch.cat(padded) if values else torch.zeros(0)
+        for (norm, name), value, view in zip(buffers, values, torch.split(self.block, widths), strict=True):
+            setattr(norm, name, view[: len(value)])
         self._before = self.block.clone()
 
     def remember(self) -> None:
@@ -175,8 +184,9 @@ def _recorded(device: torch.device) -> Any:
 def step_if_finite(optimizer: torch.optim.Optimizer, finite: Tensor) -> bool:
     """An optimizer step that leaves everything as it is unless the gradient is finite.
 
-    On CUDA, torch's fused optimizers decide that on the device; elsewhere the host does, which waits for the flag, and
-    for the first step too: SGD makes its moments in it, and would leave them as it found the memory.
+    On CUDA that is decided on the device: by torch's fused optimizers themselves, and for the others by taking the step
+    back. Elsewhere the host decides, which waits for the flag, and for the first step too: SGD makes its moments in it,
+    and would leave them as it found the memory.
 
     Args:
         optimizer: the optimizer.
@@ -185,17 +195,45 @@ def step_if_finite(optimizer: torch.optim.Optimizer, finite: Tensor) -> bool:
     Returns:
         False where the step was left out; True where it was made, or where the device decides.
     """
-    if finite.device.type == "cuda" and optimizer.defaults.get("fused") and optimizer.state:
+    on_device = finite.device.type == "cuda" and bool(optimizer.state)
+    if on_device and optimizer.defaults.get("fused"):
         optimizer.found_inf = (~finite).float()  # type: ignore[attr-defined]  # as torch.amp.GradScaler hands it over
         try:
             optimizer.step()
         finally:  # a later step without it, such as the first after going back to the start, would heed it too
             del optimizer.found_inf  # type: ignore[attr-defined]
         return True
+    if on_device and all(group.get("capturable") for group in optimizer.param_groups):
+        step_or_take_back(optimizer, finite)
+        return True
     if bool(finite):
         optimizer.step()
         return True
     return False
+
+
+@torch.no_grad()
+def step_or_take_back(optimizer: torch.optim.Optimizer, finite: Tensor) -> None:
+    """Step an optimizer, and take the step back unless the gradient is finite, without waiting for the device.
+
+    Parameters, moments and counts are multiplied by 1 and what they were is added times 0, or the other way round, by a
+    few operations for all of them. So the result is that of a step, or of none, to the last bit.
+
+    Args:
+        optimizer: all that it keeps is in tensors; gradients that are not finite become 0.
+        finite: (), bool, on the device.
+    """
+    parameters = [each for group in optimizer.param_groups for each in group["params"] if each.grad is not None]
+    for parameter in parameters:
+        parameter.grad.masked_fill_(~finite, 0.0)
+    kept = parameters + [
+        value for each in parameters for value in optimizer.state[each].values() if isinstance(value, Tensor)
+    ]
+    made = finite.to(torch.float32)
+    before = torch._foreach_mul(kept, 1 - made)
+    optimizer.step()
+    torch._foreach_mul_(kept, made)
+    torch._foreach_add_(kept, before)
 
 
 def describe(observation: StepStatus, parts: Sequence[str], batches: int) -> str:

@@ -7,7 +7,8 @@ groups. The optimizers are torch's, fused into one operation where the device ha
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from typing import Any
 
 import torch
 from torch import nn
@@ -63,22 +64,41 @@ def build_optimizer(
         for is_apart in ((False, True) if apart else (False,))
         for name in GROUP_NAMES
     ]
-    fused = next(model.parameters()).device.type in ("cpu", "cuda", "mps")
+    device = next(model.parameters()).device.type
+    fused = device in ("cpu", "cuda", "mps")
+    # Of those that are never fused: steps are counted on the device, for `non_finite.step_if_finite`.
+    not_fused: dict[str, Any] = {"foreach": True, "capturable": device == "cuda"}
     betas = (choice.momentum, 0.999)
     match choice.name:
         case "SGD":
             return torch.optim.SGD(parameters, lr=choice.lr0, momentum=choice.momentum, nesterov=True, fused=fused)
         case "RMSProp":
-            return torch.optim.RMSprop(parameters, lr=choice.lr0, momentum=choice.momentum, foreach=True)
+            return torch.optim.RMSprop(parameters, lr=choice.lr0, momentum=choice.momentum, **not_fused)
         case "Adam":
             return torch.optim.Adam(parameters, lr=choice.lr0, betas=betas, fused=fused)
         case "AdamW":
             return torch.optim.AdamW(parameters, lr=choice.lr0, betas=betas, fused=fused)
         case "NAdam":
-            return torch.optim.NAdam(parameters, lr=choice.lr0, betas=betas, foreach=True)
+            return torch.optim.NAdam(parameters, lr=choice.lr0, betas=betas, **not_fused)
         case "RAdam":
-            return torch.optim.RAdam(parameters, lr=choice.lr0, betas=betas, foreach=True)
+            return torch.optim.RAdam(parameters, lr=choice.lr0, betas=betas, **not_fused)
     raise ValueError(f"no optimizer named {choice.name}")
+
+
+def load_optimizer(optimizer: torch.optim.Optimizer, saved: Mapping[str, Any]) -> None:
+    """Load the state of an optimizer that may have been on another kind of device.
+
+    Args:
+        optimizer: from `build_optimizer`; where it counts its steps stays.
+        saved: its `state_dict`.
+
+    Raises:
+        KeyError, RuntimeError, TypeError, ValueError: it is that of another optimizer.
+    """
+    pairs = zip(saved["param_groups"], optimizer.param_groups, strict=True)
+    own = [{name: group[name] for name in ("capturable",) if name in group} for _, group in pairs]
+    groups = [{**group, **kept} for group, kept in zip(saved["param_groups"], own, strict=True)]
+    optimizer.load_state_dict({**saved, "param_groups": groups})
 
 
 def set_rates(optimizer: torch.optim.Optimizer, rates: tuple[float, float, float], momentum: float) -> None:

@@ -1,0 +1,211 @@
+"""Memory, open files, threads and shared memory of a long training, all of its processes, over its epochs.
+
+    python benchmarks/soak.py [--epochs 200] [--images 64] [--workers 2] [--plot FILE.svg] [--csv FILE.csv] [-- OPTIONS]
+
+Trains a small model on a small generated data set, with loading processes, validation and checkpoints, and looks at the
+run's processes twice a second. What is flat stays so for any number of epochs. The rule: a line is fitted to the last
+three quarters of the run, and what it rises over these is less than 2% of the mean, or less than one file or thread.
+
+Memory is counted without counting shared pages twice (the sum of PSS); shared memory is that part of it which the
+processes share by `/dev/shm` or anonymously. What follows `--` goes to `lehr train`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import astuple, dataclass, fields
+from pathlib import Path
+
+import numpy as np
+
+PERIOD = 0.5
+"""Seconds between two looks."""
+SETTLED = 0.25
+"""Share of the run that is not judged: caches fill, and processes begin."""
+RISE = 0.02
+"""Share of the mean that a quantity may rise by."""
+SMALLEST = {"memory_mib": 1.0, "largest_mib": 1.0, "shared_mib": 1.0, "files": 1.0, "threads": 1.0, "processes": 1.0}
+"""What each may rise by in any case."""
+NAMES = {
+    "memory_mib": "memory of all processes, MiB",
+    "largest_mib": "memory of the largest process (RSS), MiB",
+    "shared_mib": "shared memory, MiB",
+    "files": "open files",
+    "threads": "threads",
+    "processes": "processes",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """One look at a run's processes.
+
+    Attributes:
+        epoch: epochs that are done.
+        memory_mib: memory of all, shared pages counted once.
+        largest_mib: RSS of the largest.
+        shared_mib: shared memory of all, counted once.
+        files: open files of all.
+        threads: threads of all.
+        processes: how many there are.
+    """
+
+    epoch: float
+    memory_mib: float
+    largest_mib: float
+    shared_mib: float
+    files: float
+    threads: float
+    processes: float
+
+
+def tree(pid: int) -> list[int]:
+    """Ids of a process and its descendants."""
+    found, parents = [pid], {}
+    for name in os.listdir("/proc"):  # noqa: PTH208
+        if name.isdigit():
+            try:
+                line = Path(f"/proc/{name}/stat").read_text(encoding="utf-8", errors="replace")
+                parents.setdefault(int(line.rpartition(")")[2].split()[1]), []).append(int(name))
+            except OSError:
+                continue
+    for each in found:
+        found += parents.get(each, [])
+    return found
+
+
+def look(pids: Sequence[int], epoch: float) -> Look | None:
+    """Look at processes; None where one has ended meanwhile."""
+    memory = shared = files = threads = 0
+    largest = 0
+    try:
+        for pid in pids:
+            folder = Path(f"/proc/{pid}")
+            sizes: dict[str, int] = {}
+            for line in (folder / "smaps_rollup").read_text(encoding="ascii").splitlines()[1:]:
+                key, value, *_ = line.split()
+                sizes[key] = int(value)
+            memory += sizes["Pss:"]
+            shared += sizes.get("Pss_Shmem:", 0)
+            largest = max(largest, sizes["Rss:"])
+            files += len(os.listdir(folder / "fd"))  # noqa: PTH208
+            threads += len(os.listdir(folder / "task"))  # noqa: PTH208
+    except (OSError, ValueError):
+        return None
+    return Look(epoch, memory / 1024, largest / 1024, shared / 1024, files, threads, len(pids))
+
+
+def judged(looks: Sequence[Look]) -> dict[str, tuple[float, float, bool]]:
+    """Judge each quantity by the last three quarters of a run.
+
+    Args:
+        looks: in order.
+
+    Returns:
+        By the quantity: its mean, what the fitted line rises over these, and whether that is flat.
+    """
+    last = looks[int(SETTLED * len(looks)) :]
+    epochs = np.array([each.epoch for each in last])
+    verdicts = {}
+    for name, smallest in SMALLEST.items():
+        values = np.array([getattr(each, name) for each in last], dtype=float)
+        slope = float(np.polyfit(epochs, values, 1)[0]) if np.ptp(epochs) > 0 else 0.0
+        mean, rise = float(values.mean()), slope * float(np.ptp(epochs))
+        verdicts[name] = mean, rise, rise < max(smallest, RISE * mean)
+    return verdicts
+
+
+def watched(command: Sequence[str], run: Path, left: set[str]) -> list[Look]:
+    """Run a training and look at its processes until it ends.
+
+    Args:
+        command: starts it.
+        run: its folder.
+        left: told the files that it leaves in /dev/shm.
+    """
+    before = set(os.listdir("/dev/shm"))  # noqa: PTH208
+    looks: list[Look] = []
+    own = set()
+    with (run.parent / "log").open("w+", encoding="utf-8") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
+        results = run / "results.csv"
+        while process.poll() is None:
+            rows = results.read_text(encoding="utf-8").count("\n") - 1 if results.exists() else 0
+            if rows > 0 and (now := look(pids := tree(process.pid), rows)) is not None:
+                looks.append(now)
+                own |= {str(pid) for pid in pids}
+            time.sleep(PERIOD)
+        if process.returncode != 0:
+            log.seek(0)
+            sys.exit(f"The training failed:\n{log.read()[-2000:]}")
+    after = set(os.listdir("/dev/shm")) - before  # noqa: PTH208
+    left |= {name for name in after if any(pid in name for pid in own)}
+    return looks
+
+
+def draw(looks: Sequence[Look], verdicts: Mapping[str, tuple[float, float, bool]], path: Path) -> None:
+    """Draw each quantity over the epochs."""
+    from lehr.plots.figure import COLOURS, new_figure, save_figure
+
+    figure, axes = new_figure(2, 3, width=9.0, height=2.3)
+    epochs = [each.epoch for each in looks]
+    for index, (axis, (name, title)) in enumerate(zip(axes, NAMES.items(), strict=True)):
+        values = [getattr(each, name) for each in looks]
+        axis.plot(epochs, values, color=COLOURS[index], linewidth=1)
+        axis.set_ylim(0, 1.15 * max(values))
+        axis.set_title(title, fontsize=8)
+        axis.set_xlabel("epochs", fontsize=8)
+        axis.tick_params(labelsize=7)
+        axis.axvspan(epochs[0], epochs[int(SETTLED * len(epochs))], color="#9ca3af", alpha=0.15, linewidth=0)
+        axis.annotate(f"{verdicts[name][1]:+.1f}", (0.98, 0.05), xycoords="axes fraction", ha="right", fontsize=7)
+    save_figure(figure, path)
+
+
+def main() -> None:
+    """Prints the table; exit code 1 where something grows."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--epochs", type=int, default=200)
+    parser.add_argument("--images", type=int, default=64, help="images an epoch, and half as many to validate on")
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--plot", type=Path, help="where the plot goes, e.g. docs/soak.svg")
+    parser.add_argument("--csv", type=Path, help="where all looks go")
+    ours, _, more = "\0".join(sys.argv[1:]).partition("\0--\0")
+    given = parser.parse_args(ours.split("\0") if ours else [])
+    from lehr.data.formats.shapes import write_shapes
+
+    with tempfile.TemporaryDirectory() as name:
+        folder, left = Path(name), set[str]()
+        write_shapes(folder / "data", {"train": given.images, "val": max(1, given.images // 2)})
+        options = ["--data", folder / "data" / "data.yaml", "--model", "yolov8n", "--width", 0.125, "--imgsz", 64]
+        options += ["--batch", 16, "--epochs", given.epochs, "--patience", 0, "--workers", given.workers]
+        options += ["--device", "cpu", "--project", folder, "--name", "run", *(more.split("\0") if more else [])]
+        started = time.monotonic()
+        looks = watched([sys.executable, "-m", "lehr", "train", *map(str, options)], folder / "run", left)
+        seconds = time.monotonic() - started
+    if len(looks) < 8:
+        sys.exit("The run was too short to judge: ask for more --epochs.")
+    verdicts = judged(looks)
+    print(f"{given.epochs} epochs, {given.workers} loading processes, {len(looks)} looks in {seconds:.0f} s")
+    print(f"{'':<42}{'mean':>9}{'rise':>9}")
+    for name, (mean, rise, flat) in verdicts.items():
+        print(f"{NAMES[name]:<42}{mean:>9.1f}{rise:>+9.2f}  {'flat' if flat else 'GROWS'}")
+    print(f"{'files left in /dev/shm':<42}{len(left):>9}")
+    if given.csv:
+        with given.csv.open("w", newline="", encoding="utf-8") as file:
+            rows = csv.writer(file)
+            rows.writerow(field.name for field in fields(Look))
+            rows.writerows([round(value, 3) for value in astuple(each)] for each in looks)
+    if given.plot:
+        draw(looks, verdicts, given.plot)
+    sys.exit(0 if all(flat for *_, flat in verdicts.values()) and not left else 1)
+
+
+if __name__ == "__main__":
+    main()
