@@ -6,8 +6,9 @@ Trains a small model on a small generated data set, with loading processes, vali
 run's processes twice a second. What is flat stays so for any number of epochs. The rule: a line is fitted to the last
 three quarters of the run, and what it rises over these is less than 2% of the mean, or less than one file or thread.
 
-Memory is counted without counting shared pages twice (the sum of PSS); shared memory is that part of it which the
-processes share by `/dev/shm` or anonymously. What follows `--` goes to `lehr train`.
+Memory is counted without counting shared pages twice (the sum of PSS): pages of torch's libraries are shared with other
+processes of the machine that use them, too. Shared memory is the part that belongs to no file. What follows `--` goes
+to `lehr train`.
 """
 
 from __future__ import annotations
@@ -122,12 +123,13 @@ def judged(looks: Sequence[Look]) -> dict[str, tuple[float, float, bool]]:
     return verdicts
 
 
-def watched(command: Sequence[str], run: Path, left: set[str]) -> list[Look]:
-    """Run a training and look at its processes until it ends.
+def watched(command: Sequence[str], run: Path, epochs: int, left: set[str]) -> list[Look]:
+    """Run a training and look at its processes, from its first epoch's end to its last one's.
 
     Args:
         command: starts it.
         run: its folder.
+        epochs: how many it trains.
         left: told the files that it leaves in /dev/shm.
     """
     before = set(os.listdir("/dev/shm"))  # noqa: PTH208
@@ -138,7 +140,7 @@ def watched(command: Sequence[str], run: Path, left: set[str]) -> list[Look]:
         results = run / "results.csv"
         while process.poll() is None:
             rows = results.read_text(encoding="utf-8").count("\n") - 1 if results.exists() else 0
-            if rows > 0 and (now := look(pids := tree(process.pid), rows)) is not None:
+            if 0 < rows < epochs and (now := look(pids := tree(process.pid), rows)) is not None:
                 looks.append(now)
                 own |= {str(pid) for pid in pids}
             time.sleep(PERIOD)
@@ -187,7 +189,7 @@ def main() -> None:
         options += ["--batch", 16, "--epochs", given.epochs, "--patience", 0, "--workers", given.workers]
         options += ["--device", "cpu", "--project", folder, "--name", "run", *(more.split("\0") if more else [])]
         started = time.monotonic()
-        looks = watched([sys.executable, "-m", "lehr", "train", *map(str, options)], folder / "run", left)
+        looks = watched([sys.executable, "-m", "lehr", "train", *map(str, options)], folder / "run", given.epochs, left)
         seconds = time.monotonic() - started
     if len(looks) < 8:
         sys.exit("The run was too short to judge: ask for more --epochs.")
