@@ -112,9 +112,10 @@ def _cache_folder(shared_folder: Path) -> None:
 
 @pytest.fixture(autouse=True)
 def _own_processes() -> Iterator[None]:
-    """No test leaves a process behind."""
+    """No test leaves a process behind, nor denormal numbers that count as 0, as a command does in its own process."""
     yield
     end_forked()
+    torch.set_flush_denormal(False)
 
 
 @pytest.fixture(scope="session")

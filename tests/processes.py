@@ -23,6 +23,7 @@ from typing import Any, ClassVar
 import pytest
 
 LOADED = ["torch", "cv2", "yaml", "lehr.cli.train", "lehr.cli.val", "lehr.engine.run", "lehr.studies.evolve", "pytest"]
+LOADED += ["optuna", "optuna.importance", "sqlalchemy", "matplotlib.figure", "jinja2"]  # what a study imports; if there
 LOOK = 0.02
 """Seconds between two looks at a process."""
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from tests.commands import lehr
-from tests.e2e.studies import LEARN, TINY, rows, trials_of
+from tests.e2e.studies import LEARN, ROOT, STUB, TINY, rows, trials_of
 from tests.studies.hostile import set_attribute
 
 pytestmark = pytest.mark.timeout(1200)
@@ -91,7 +91,7 @@ def test_what_a_search_cannot_do_is_told_before_anything_is_made(case: str, stud
 
 
 def test_a_dry_run_lists_what_would_be_done_measures_an_epoch_and_leaves_nothing(
-    study_data: Path, tmp_path: Path
+    study_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = ["--data", str(study_data), *TINY, "--epochs", "9", "--dry-run"]
     search = lehr("evolve", *run, "--trials", "12", cwd=tmp_path).stdout
@@ -101,6 +101,8 @@ def test_a_dry_run_lists_what_would_be_done_measures_an_epoch_and_leaves_nothing
     )
     minutes, seconds = map(int, re.search(r"About (\d+):(\d\d) here", search).groups())  # type: ignore[union-attr]
     assert 20 < 60 * minutes + seconds < 1200
+    monkeypatch.setenv("PYTHONPATH", f"{ROOT}:{ROOT / 'src'}")
+    monkeypatch.setattr("lehr.studies.estimate.TRIAL_MODULE", STUB)  # one epoch that trains is enough
     ablation = lehr("ablate", *run, "--techniques", "mosaic,ema", "--seeds", "2", cwd=tmp_path).stdout
     assert "6 runs of 9 epochs" in ablation and "without mosaic: seeds 0, 1" in ablation and "About" in ablation
     assert not (tmp_path / "runs").exists()
