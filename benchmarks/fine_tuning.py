@@ -45,7 +45,7 @@ LAUNCH = "from lehr.techniques import warmup; warmup.MIN_STEPS = 1; from lehr.cl
 """`lehr` with warmups as short as they are asked for, and not of 100 steps at least."""
 MULTIPLES = (10, 6, 3, 1, 0.5, 0.3, 0.1, 0.03)
 WARMUPS = {"2 epochs": ("--warmup-epochs", "2"), "1 epoch": ("--warmup-epochs", "1"), "none": ("--warmup", "none")}
-DEFAULTS = {"okra": (1.0, "2 epochs"), "cells": (0.3, "1 epoch")}
+DEFAULTS = {"okra": (3.0, "2 epochs"), "cells": (0.3, "1 epoch")}
 """Rate and warmup of `lehr train --weights` in runs as short: the classes of okra are new, those of the cells known."""
 OTHERS: dict[str, tuple[Any, ...]] = {
     "rate x10, backbone x1": (10, "1 epoch", "--backbone-lr-mult", "0.1"),

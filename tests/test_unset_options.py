@@ -9,7 +9,14 @@ from lehr.config import build_config
 from lehr.models.family import YOLOV5, YOLOV8
 from lehr.options import GROUPS, option_names
 from lehr.techniques import ema_decay, plan, schedule
-from lehr.techniques.auto import NOMINAL_BATCH, TRAINED_LR0_MULT, OptimizerChoice, choose_optimizer, default_rate
+from lehr.techniques.auto import (
+    NEW_CLASSES_LR0_MULT,
+    NOMINAL_BATCH,
+    TRAINED_LR0_MULT,
+    OptimizerChoice,
+    choose_optimizer,
+    default_rate,
+)
 from tests.pages import index
 
 YOUR, SHAPES = build_config({"data": "x"}), build_config({"data": "shapes"})
@@ -37,7 +44,8 @@ BECOMES = {
     "momentum": f"{chosen('Adam').momentum:g}; with `auto` {chosen('auto').momentum:g}",
     "nominal_batch": f"{NOMINAL_BATCH}; with `auto` halved in runs of few steps",
     "restart_epochs": f"near {schedule.USUAL_PERIOD:g}, so that a course ends with the run",
-    "lr0_mult": f"1; with `auto` and a start that has all classes {TRAINED_LR0_MULT:g}",
+    "lr0_mult": f"1; with `auto` and a start with all classes {TRAINED_LR0_MULT:g}, "
+    f"none: up to {NEW_CLASSES_LR0_MULT:g}",
     "warmup_bias_lr": f"SGD {chosen('SGD').warmup_bias_lr:g}, others and trained start "
     f"{fine_tuned('SGD').warmup_bias_lr:g}",
     "warmup_epochs": f"{plan.WARMUP_EPOCHS:g}, with known classes {plan.TRAINED_WARMUP_EPOCHS:g}, less in a short run",

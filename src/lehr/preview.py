@@ -70,13 +70,13 @@ def preview(
         read = read or cache(lambda: _loaded(config))
         found = _count(config, read)
         images, classes = images or found[0], classes or found[1]
-    trained = fresh = False
+    trained, known = False, 1.0
     if config.model.weights is not None:  # whose reading takes torch
-        from lehr.techniques.pretrained_start import has_fresh_classes, starts_trained
+        from lehr.techniques.pretrained_start import known_classes, starts_trained
 
         dataset = None if read is None else read()
         trained = starts_trained(config, classes)
-        fresh = dataset is not None and has_fresh_classes(config, dataset.names)
+        known = 1.0 if dataset is None else known_classes(config, dataset.names)
     plan = plan_training(
         config.schedule,
         epochs=config.epochs,
@@ -85,7 +85,7 @@ def preview(
         classes=classes,
         trained=trained,
         replay=config.data.replay,
-        fresh=fresh,
+        known=known,
     )
     return Preview(config, images, classes, plan, read or _unread)
 

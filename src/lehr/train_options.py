@@ -71,7 +71,7 @@ class TrainOptions(TypedDict, total=False):
     lr0: float | None
     """Learning rate after warmup (unset: SGD 0.01, the Adam family 0.01/(4 + classes), RMSProp a tenth of that)."""
     lr0_mult: float | None
-    """Multiple of that rate where it is not given (unset: 1; with `auto` and a start that has all classes 0.3)."""
+    """Multiple of that rate if not given (unset: 1; with `auto` and a start with all classes 0.3, none: up to 3)."""
     lrf: float
     """Final learning rate, as a fraction of lr0."""
     momentum: float | None

@@ -33,7 +33,7 @@ from lehr.techniques.ema_decay import ema_decay
 from lehr.techniques.layer_rates import backbone_parameters
 from lehr.techniques.optimizer import build_optimizer
 from lehr.techniques.plan import plan_training
-from lehr.techniques.pretrained_start import has_fresh_classes, starts_trained
+from lehr.techniques.pretrained_start import known_classes, starts_trained
 from lehr.techniques.single_class import as_one_class
 
 Objects = tuple[tuple[int, ...], ...]
@@ -164,7 +164,7 @@ def _course(config: TrainConfig, data: Dataset) -> Any:
         batch=config.batch,
         classes=classes,
         trained=starts_trained(config, classes),
-        fresh=has_fresh_classes(config, data.names),
+        known=known_classes(config, data.names),
         replay=config.data.replay,
     )
     rates = [plan.at(step) for step in range(plan.steps)]

@@ -183,7 +183,7 @@ def notes_on_own_transforms(config: TrainConfig, device: torch.device) -> list[s
 
 
 def plan_of(
-    config: TrainConfig, dataset: Dataset, images: int, trained: bool = False, fresh: bool = False
+    config: TrainConfig, dataset: Dataset, images: int, trained: bool = False, known: float = 1.0
 ) -> TrainingPlan:
     """The course of a run on a count of training images.
 
@@ -192,7 +192,7 @@ def plan_of(
         dataset: its data.
         images: those of the training split.
         trained: it starts from trained weights.
-        fresh: some of its classes are not among theirs.
+        known: share of its classes that start from them, 0 to 1.
 
     Raises:
         InputError: the warmup is longer than the run.
@@ -205,7 +205,7 @@ def plan_of(
         classes=len(dataset.names),
         trained=trained,
         replay=config.data.replay,
-        fresh=fresh,
+        known=known,
     )
 
 

@@ -48,9 +48,9 @@ class Start:
         return self.transfer is not None and self.transfer.is_most
 
     @property
-    def has_fresh(self) -> bool:
-        """True where some of the classes begin anew beside weights."""
-        return self.transfer is not None and self.transfer.has_fresh
+    def known(self) -> float:
+        """Share of the classes that start from weights, 0 to 1; 1 where there are none."""
+        return 1.0 if self.transfer is None else self.transfer.known
 
 
 def start_model(

@@ -213,7 +213,7 @@ def prepare(
             write_precision(choice, folder)
     synchronized = convert(model) if config.devices.sync_bn and ranks.is_distributed else None
     _spread(config, forward_loss, ranks, synchronized, notes)
-    plan = plan_of(config, data.dataset, len(data.train_samples), trained=start.is_trained, fresh=start.has_fresh)
+    plan = plan_of(config, data.dataset, len(data.train_samples), trained=start.is_trained, known=start.known)
     state, plan = _start(config, plan, forward_loss, choice, resumption, notes)
     if checkpoint is None and is_guarded(config, start.transfer):
         state.guard = Guard()

@@ -25,7 +25,7 @@ class ScheduleOptions(Options):
     lr0: float | None = Field(None, gt=0)
     """Learning rate after warmup (unset: SGD 0.01, the Adam family 0.01/(4 + classes), RMSProp a tenth of that)."""
     lr0_mult: Annotated[float | None, ADDED_LATER] = Field(None, gt=0)
-    """Multiple of that rate where it is not given (unset: 1; with `auto` and a start that has all classes 0.3)."""
+    """Multiple of that rate if not given (unset: 1; with `auto` and a start with all classes 0.3, none: up to 3)."""
     lrf: float = Field(0.01, gt=0, le=1)
     """Final learning rate, as a fraction of lr0."""
     momentum: float | None = Field(None, ge=0, lt=1)

@@ -21,6 +21,10 @@ MIN_UPDATES = 1_000
 """Optimizer steps that `auto` tries to give a run."""
 TRAINED_LR0_MULT = 0.3
 """Multiple of its rate that `auto` takes where the run starts from trained weights that know all its classes."""
+NEW_CLASSES_LR0_MULT = 3.0
+"""Largest multiple of its rate that `auto` takes where trained weights know none of the classes."""
+NEW_CLASSES_UPDATES = 200
+"""Optimizer steps from which on classes that begin anew on trained weights have time enough at the usual rate."""
 ADAM_FAMILY = ("Adam", "AdamW", "NAdam", "RAdam")
 
 
@@ -34,6 +38,7 @@ class OptimizerChoice:
         momentum: momentum, or beta1 of the Adam family.
         warmup_bias_lr: the biases' rate at the start of the warmup.
         nominal_batch: images an optimizer step.
+        start_mult: multiple of the rate of a random start that lr0 is because of trained weights; 1 where it was given.
     """
 
     name: str
@@ -41,6 +46,7 @@ class OptimizerChoice:
     momentum: float
     warmup_bias_lr: float
     nominal_batch: int = NOMINAL_BATCH
+    start_mult: float = 1.0
 
 
 def choose_optimizer(
@@ -56,14 +62,14 @@ def choose_optimizer(
     warmup_bias_lr: float | None = None,
     nominal_batch: int | None = None,
     trained: bool = False,
-    fresh: bool = False,
+    known: float = 1.0,
 ) -> OptimizerChoice:
     """Resolve `auto`, and fill in the values that were not given.
 
     `auto` takes SGD (0.01, momentum 0.9) above 10,000 `published_iterations`, else AdamW with rate
     `0.002 * 5 / (4 + classes)`. The Adam family's steps do not grow with the gradient, so its biases start at rate 0
-    instead of SGD's 0.1. From trained weights that know all classes `auto` takes 0.3 times its rate; from any trained
-    ones no biases start above the others.
+    instead of SGD's 0.1. From trained weights `auto` takes `start_lr0_mult` times its rate, and no
+    biases start above the others.
 
     Args:
         name: auto, or an optimizer.
@@ -77,14 +83,17 @@ def choose_optimizer(
         warmup_bias_lr: rate asked for, or None.
         nominal_batch: images an optimizer step asked for, or None.
         trained: the run starts from trained weights.
-        fresh: some of its classes are not among theirs, and have all to learn.
+        known: share of its classes that start from those, 0 to 1.
     """
-    default_momentum, default_nominal, default_mult = 0.937, NOMINAL_BATCH, 1.0
+    default_momentum, default_nominal, start_mult = 0.937, NOMINAL_BATCH, 1.0
     if name == "auto":
-        default_mult = TRAINED_LR0_MULT if trained and not fresh else 1.0
-        default_momentum, default_nominal = 0.9, nominal_batch_for(-(-images // batch) * epochs, batch)
+        batches = -(-images // batch) * epochs
+        default_momentum, default_nominal = 0.9, nominal_batch_for(batches, batch)
+        if trained and lr0 is None and lr0_mult is None:
+            updates = steps_with(batches, batch, max(batch, nominal_batch or default_nominal))
+            start_mult = start_lr0_mult(known, updates)
         name = "SGD" if published_iterations(images, batch, epochs) > SGD_ITERATIONS else "AdamW"
-    default_lr0 = default_rate(name, classes) * (default_mult if lr0_mult is None else lr0_mult)
+    default_lr0 = default_rate(name, classes) * (start_mult if lr0_mult is None else lr0_mult)
     default_bias = 0.1 if name == "SGD" and not trained else 0.0
     return OptimizerChoice(
         name,
@@ -92,7 +101,24 @@ def choose_optimizer(
         default_momentum if momentum is None else momentum,
         default_bias if warmup_bias_lr is None else warmup_bias_lr,
         default_nominal if nominal_batch is None else nominal_batch,
+        start_mult,
     )
+
+
+def start_lr0_mult(known: float, updates: float) -> float:
+    """Multiple of its rate that `auto` takes for trained weights.
+
+    All classes known: 0.3, so that what the weights know is kept. Some: 1. None: `200 / updates`, at least 1 and at
+    most 3. AdamW moves a weight by no more than the rate a step, and class layers that begin anew have as far to go
+    in a short run. The values were chosen by experiment (docs/fine-tuning.md).
+
+    Args:
+        known: share of the classes that start from the weights, 0 to 1.
+        updates: optimizer steps of the run.
+    """
+    if known:
+        return TRAINED_LR0_MULT if known == 1 else 1.0
+    return min(NEW_CLASSES_LR0_MULT, max(1.0, NEW_CLASSES_UPDATES / max(updates, 1.0)))
 
 
 def published_iterations(images: int, batch: int, epochs: int) -> int:
@@ -164,8 +190,9 @@ def _state(run: Run) -> State:
         iterations = published_iterations(run.images, run.plan.batch, run.plan.epochs)
         bound = f"{'above' if iterations > SGD_ITERATIONS else 'not above'} {SGD_ITERATIONS:,}"
         why = f"chosen for {iterations:,} iterations of {max(run.plan.batch, NOMINAL_BATCH)} images, {bound}"
-        if run.plan.knows_classes and run.config.schedule.lr0 is None and run.config.schedule.lr0_mult is None:
-            why += f", and {TRAINED_LR0_MULT:g} times its rate since its weights know all classes"
+        if choice.start_mult != 1:
+            known = "all classes" if run.plan.knows_classes else "none of the classes, and the run is short"
+            why += f", and {choice.start_mult:.3g} times its rate since its weights know {known}"
     values = f"lr0 {choice.lr0:g}, momentum {choice.momentum:g}, weight decay {run.plan.weight_decay:g}"
     return State(True, f"{choice.name}, {values}; {why}")
 

@@ -10,7 +10,7 @@ from lehr.errors import InputError
 from lehr.options import ScheduleOptions
 from lehr.runtime.atomic_write import atomic_file
 from lehr.techniques.accumulation import accumulation, scaled_weight_decay
-from lehr.techniques.auto import TRAINED_LR0_MULT, OptimizerChoice, choose_optimizer
+from lehr.techniques.auto import OptimizerChoice, choose_optimizer
 from lehr.techniques.ema_decay import PUBLISHED_TAU, resolve_tau
 from lehr.techniques.replay import Replay
 from lehr.techniques.schedule import Schedule, build_schedule, describe_misfit
@@ -122,12 +122,14 @@ class TrainingPlan:
         misfit = describe_misfit(self.options, self.epochs)
         lines = [] if misfit is None else [misfit]
         unset = []
-        if self.options.optimizer == "auto" and self.options.lr0 is None and self.options.lr0_mult is None:
-            unset.append(f"{TRAINED_LR0_MULT:g} times the rate of a random start (--lr0-mult)")
+        if self.optimizer.start_mult != 1:
+            unset.append(f"{self.optimizer.start_mult:.3g} times the rate of a random start (--lr0-mult)")
         if self.options.warmup not in ("none", "first-epoch") and self.options.warmup_epochs is None:
             unset.append(f"a warmup of {self.warmup} steps (--warmup-epochs)")
         if self.knows_classes and unset:
             lines.append(f"The start is trained and knows all classes, so the run has {' and '.join(unset)}.")
+        elif self.optimizer.start_mult != 1:
+            lines.append(f"The start knows none of the classes and the run is short, so it has {unset[0]}.")
         if self.updates == 0:
             step, nominal = f"{self.accumulate} batches", self.optimizer.nominal_batch
             lines.append(
@@ -191,7 +193,7 @@ def plan_training(
     batch: int,
     classes: int,
     trained: bool = False,
-    fresh: bool = False,
+    known: float = 1.0,
     replay: float = 0.0,
 ) -> TrainingPlan:
     """The course of a run on a data set.
@@ -203,7 +205,7 @@ def plan_training(
         batch: images a batch, as asked for.
         classes: number of classes.
         trained: the run starts from trained weights.
-        fresh: some of its classes are not among theirs.
+        known: share of its classes that start from those, 0 to 1.
         replay: share of each batch that are images of an older data set.
 
     Raises:
@@ -224,11 +226,11 @@ def plan_training(
         warmup_bias_lr=options.warmup_bias_lr,
         nominal_batch=options.nominal_batch,
         trained=trained,
-        fresh=fresh,
+        known=known,
     )
-    known = trained and not fresh
-    warmup, schedule = _warmup(options, batches, epochs, known), build_schedule(options, epochs)
-    plan = TrainingPlan(options, choice, epochs, batches, batch, warmup, schedule, knows_classes=known)
+    knows = trained and known == 1
+    warmup, schedule = _warmup(options, batches, epochs, knows), build_schedule(options, epochs)
+    plan = TrainingPlan(options, choice, epochs, batches, batch, warmup, schedule, knows_classes=knows)
     return replace(plan, ema_tau=resolve_tau(options.ema_tau, plan.updates))
 
 

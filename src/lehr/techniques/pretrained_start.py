@@ -35,15 +35,15 @@ def starts_trained(config: TrainConfig, classes: int) -> bool:
     return selection is None or selection.outcome.is_most
 
 
-def has_fresh_classes(config: TrainConfig, names: tuple[str, ...]) -> bool:
-    """Return whether a run to come has classes that its weights do not know, or begins them anew.
+def known_classes(config: TrainConfig, names: tuple[str, ...]) -> float:
+    """Return the share of its classes that a run to come starts from its weights, 0 to 1; 1 without weights.
 
     Args:
         config: its options.
         names: the class names.
     """
     transfer = expected_transfer(config, names)
-    return transfer is not None and transfer.has_fresh
+    return 1.0 if transfer is None else transfer.known
 
 
 def expected_transfer(config: TrainConfig, names: tuple[str, ...]) -> Transfer | None:

@@ -36,9 +36,10 @@ class Transfer:
         return 2 * self.taken >= self.total
 
     @property
-    def has_fresh(self) -> bool:
-        """True where some of the classes begin anew."""
-        return bool(self.classes.fresh)
+    def known(self) -> float:
+        """Share of the classes that start from the weights, 0 to 1."""
+        carried, fresh = len(self.classes.carried), len(self.classes.fresh)
+        return carried / (carried + fresh) if fresh else 1.0
 
 
 @dataclass(frozen=True, slots=True)

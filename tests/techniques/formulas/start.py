@@ -14,7 +14,7 @@ from lehr.models.anchor_head import CLASSES, OBJECTNESS, AnchorHead
 from lehr.models.detection import STRIDES
 from lehr.models.dfl_head import DFLHead
 from lehr.techniques import autoanchor
-from lehr.techniques.auto import TRAINED_LR0_MULT
+from lehr.techniques.auto import NEW_CLASSES_LR0_MULT, TRAINED_LR0_MULT
 from lehr.techniques.plan import TRAINED_WARMUP_EPOCHS, WARMUP_EPOCHS
 from lehr.weights.class_rows import ClassTransfer
 from lehr.weights.transfer import Transfer
@@ -134,6 +134,7 @@ CHECKS: dict[str, Checks] = {
         },
         figures={
             "takes {} times [its rate]": TRAINED_LR0_MULT,
+            "rate is up to {} times": NEW_CLASSES_LR0_MULT,
             "takes {} epoch in place of {}.": (TRAINED_WARMUP_EPOCHS, WARMUP_EPOCHS),
         },
     ),

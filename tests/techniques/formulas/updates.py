@@ -27,6 +27,7 @@ from lehr.techniques.auto import (
     default_rate,
     nominal_batch_for,
     published_iterations,
+    start_lr0_mult,
 )
 from lehr.techniques.clipping import clip_gradients
 
@@ -225,6 +226,9 @@ CHECKS: dict[str, Checks] = {
                 each(lambda classes: default_rate("AdamW", classes)), lambda rng: {"classes": whole(rng, 1, 400)}
             ),
             "short": SHORT,
+            "anew": Formula(
+                each(lambda updates: start_lr0_mult(0.0, updates)), lambda rng: {"updates": whole(rng, 1, 1_000)}
+            ),
             "shrink": Formula(
                 each(shrunk_weight), lambda rng: {"lr": real(rng, 1e-5, 0.1), "decay": real(rng, 1e-4, 0.1)}
             ),
