@@ -44,12 +44,18 @@ CLASSES = {"okra": 12, "cells": 2}
 LAUNCH = "from lehr.techniques import warmup; warmup.MIN_STEPS = 1; from lehr.cli.app import main; main()"
 """`lehr` with warmups as short as they are asked for, and not of 100 steps at least."""
 MULTIPLES = (10, 6, 3, 1, 0.5, 0.3, 0.1, 0.03)
-WARMUPS = {"2 epochs": ("--warmup-epochs", "2"), "1 epoch": ("--warmup-epochs", "1"), "none": ("--warmup", "none")}
+WARMUPS = {
+    "4 epochs": ("--warmup-epochs", "4"),
+    "2 epochs": ("--warmup-epochs", "2"),
+    "1 epoch": ("--warmup-epochs", "1"),
+    "none": ("--warmup", "none"),
+}
 DEFAULTS = {"okra": (3.0, "2 epochs"), "cells": (0.3, "1 epoch")}
-"""Rate and warmup of `lehr train --weights` in runs as short: the classes of okra are new, those of the cells known."""
+"""Rate and warmup of `lehr train --weights` in six epochs: the classes of okra are new, those of the cells known."""
 OTHERS: dict[str, tuple[Any, ...]] = {
     "rate x10, backbone x1": (10, "1 epoch", "--backbone-lr-mult", "0.1"),
     "rate x3, no mosaic": (3, "2 epochs", "--mosaic", "0"),
+    "rate x1, freeze 10": (1, "2 epochs", "--freeze", "10"),
     "rate x1, batch 4": (1, "1 epoch", "--batch", "4"),
     "rate x1, batch 4, no mosaic": (1, "1 epoch", "--batch", "4", "--mosaic", "0"),
     "rate x0.3, batch 4": (0.3, "1 epoch", "--batch", "4"),
@@ -92,6 +98,17 @@ class Cell:
 def rate(target: str, multiple: float, warmup: str) -> tuple[str, ...]:
     """The options of a rate, as a multiple of that of a random start, with a warmup."""
     return ("--lr0", f"{default_rate('AdamW', CLASSES[target]) * multiple:g}", *WARMUPS[warmup])
+
+
+def default(target: str, epochs: int) -> str:
+    """The name of the setting that `lehr train --weights` takes in a run of few epochs.
+
+    Args:
+        target: the data.
+        epochs: those of the run; the warmup of classes that begin anew is a third of them.
+    """
+    multiple, warmup = DEFAULTS[target]
+    return f"rate x{multiple:g}, warmup {warmup if epochs >= 6 else '1 epoch'}"
 
 
 def cells() -> Iterator[Cell]:
@@ -195,10 +212,10 @@ def table_of(name: str, records: Sequence[Record]) -> str:
     lines = [f"| {' | '.join((*head, 'peak memory, MiB'))} |", "|---" * (len(head) + 1) + "|"]
     sizes = sorted({(int(each["imgsz"]), -int(each["asked"])) for each in records})
     for cell, (imgsz, asked) in itertools.product(cells(), sizes):
-        default = cell.table == "rates" and cell.setting == "rate x{:g}, warmup {}".format(*DEFAULTS[cell.target])
         runs = of_setting(records, cell, -asked, imgsz)
-        if runs and (cell.table == name or (default and name != "rates")):
-            setting = f"{cell.setting} (default)" if default else cell.setting
+        usual = cell.table == "rates" and cell.setting == default(cell.target, -asked // SHARE)
+        if runs and (cell.table == name or (usual and name != "rates")):
+            setting = f"{cell.setting} (default)" if usual else cell.setting
             start = f"{cell.model}-bccd" if cell.trained else "random"
             peaks = [each["peak_mib"] for each in runs if each.get("peak_mib")]
             starts = [each["start"] for each in runs if "start" in each]
