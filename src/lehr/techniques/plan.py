@@ -30,6 +30,8 @@ TRAINED_WARMUP_EPOCHS = 1.0
 """The same where the run starts from trained weights that know all its classes, of however few steps."""
 LONGEST_WARMUP = 1 / 3
 """Share of the run that a warmup takes at most when its length was not given."""
+NEW_CLASSES_STEPS, NEW_CLASSES_SHARE = 22, 2 / 3
+"""Steps that it may take all the same, up to a share of the run, where trained weights know none of the classes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,12 +231,13 @@ def plan_training(
         known=known,
     )
     knows = trained and known == 1
-    warmup, schedule = _warmup(options, batches, epochs, knows), build_schedule(options, epochs)
+    warmup = _warmup(options, batches, epochs, knows, anew=trained and not known)
+    schedule = build_schedule(options, epochs)
     plan = TrainingPlan(options, choice, epochs, batches, batch, warmup, schedule, knows_classes=knows)
     return replace(plan, ema_tau=resolve_tau(options.ema_tau, plan.updates))
 
 
-def _warmup(options: ScheduleOptions, batches: int, epochs: int, known: bool = False) -> int:
+def _warmup(options: ScheduleOptions, batches: int, epochs: int, known: bool = False, anew: bool = False) -> int:
     """Steps of the warmup.
 
     Raises:
@@ -247,7 +250,10 @@ def _warmup(options: ScheduleOptions, batches: int, epochs: int, known: bool = F
         return first_epoch_steps(batches)
     if options.warmup_epochs is None:
         usual = round(TRAINED_WARMUP_EPOCHS * batches) if known else warmup_steps(WARMUP_EPOCHS, batches)
-        return min(usual, round(total * LONGEST_WARMUP))
+        longest = round(total * LONGEST_WARMUP)
+        if anew:
+            longest = max(longest, min(NEW_CLASSES_STEPS, round(total * NEW_CLASSES_SHARE)))
+        return min(usual, longest)
     steps = warmup_steps(options.warmup_epochs, batches)
     if steps > total:
         raise InputError(

@@ -262,6 +262,10 @@ CHECKS: dict[str, Checks] = {
                 each(lambda batches, epochs: plan._warmup(ScheduleOptions(), batches, epochs, known=True)),
                 lambda rng: {"batches": whole(rng, 1, 300), "epochs": whole(rng, 1, 60)},
             ),
+            "W_anew": Formula(
+                each(lambda batches, epochs: plan._warmup(ScheduleOptions(), batches, epochs, anew=True)),
+                lambda rng: {"batches": whole(rng, 1, 30), "epochs": whole(rng, 1, 12)},
+            ),
             "value": Formula(each(value_on_line), steps("s", "W", "start", "end")),
             "rise": Formula(each(lambda s, W: warmup.constant_warmup(s, W)), steps("s", "W")),
             "fall": Formula(each(lambda s, W, S: warmup.linear_warmup(s, W, S)), steps("s", "W", "S")),
