@@ -40,6 +40,8 @@ class TrainOptions(TypedDict, total=False):
     """An older data set, named as by --data, on whose validation split the run is evaluated too (unset: none)."""
     replay: float
     """Share of each batch that are training images of the --keep-val data, e.g. 0.25; 0 is none."""
+    partner_window: int | Literal["all"] | None
+    """Images of an epoch's windows, out of which mosaics are made (unset: all if decoded images fit, else 1024)."""
     multi_scale: float
     """A new size each step, from 1 - this to 1 + this times imgsz, e.g. 0.5; 0 is off."""
     grid_min: int | None

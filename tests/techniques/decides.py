@@ -113,6 +113,12 @@ def deciding(config: TrainConfig, objects: Objects) -> dict[str, str]:
             _canvases,
             augment | {"rect": data["rect"], "imgsz": imgsz, "seed": seed, "epochs": epochs},
         ),
+        "partners": (
+            _partners,
+            data
+            | {name: augment[name] for name in ("mosaic", "mixup", "cutmix", "copy_paste")}
+            | {"seed": seed, "epochs": epochs},
+        ),
         "batches": (_batches, data | {"seed": seed, "epochs": epochs}),
         "start": (
             _start,
@@ -217,6 +223,17 @@ def _batches(config: TrainConfig, data: Dataset) -> Any:
         drawn = [config.imgsz if sizes is None else sizes.draw(config.run.seed, epoch, n) for n in range(len(requests))]
         found.append(([request.images for request in requests], drawn))
     return found
+
+
+def _partners(config: TrainConfig, data: Dataset) -> Any:
+    """Images that partners are drawn from, of each batch, by their places in the epoch; None where from all."""
+    augment, (samples, own) = config.augment, joined(config, data)
+    if config.data.rect or not any((augment.mosaic, augment.mixup, augment.cutmix, augment.copy_paste)):
+        return None
+    requests = epoch_requests(config, samples, [0.0] * len(data.names), 0, own)
+    images = sum(len(request.images) for request in requests)
+    counts = [None if request.shown is None else len(request.shown) for request in requests]
+    return None if set(counts) <= {None, images} else counts
 
 
 def _started(config: TrainConfig, data: Dataset) -> Any:

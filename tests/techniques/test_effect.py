@@ -44,6 +44,7 @@ OTHERS: dict[str, tuple[Any, ...]] = {
     "repeat_threshold": (0.9, 0.1),
     "background_share": (0.5,),
     "difficult": ("ignore",),
+    "partner_window": (4, 2, 100),
     "replay": (0.5, 0.0),
     "multi_scale": (0.5, 0.1),
     "grid_min": (),

@@ -13,9 +13,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from lehr.augment.partners import Partners
+from lehr.data.requests import train_requests
 from lehr.options import DataOptions
 from lehr.plots.figure import COLOURS, new_figure, save_figure
+from lehr.rng import generator
 from lehr.sample import Sample
+from lehr.techniques.partner_window import within_windows
 from lehr.techniques.repeat_factors import class_factors
 from lehr.techniques.replay import Replay, replayed_images
 from lehr.techniques.sampling import draw_images, epoch_shares
@@ -109,11 +113,36 @@ def background_share() -> None:
     save_figure(figure, HERE / "background-share.svg")
 
 
+def partner_windows() -> None:
+    count, batch, window = 5_000, 16, 1_024
+    samples, every = [sample(0)] * count, (("all", 0, COLOURS[1]), (f"windows of {window:,}", window, COLOURS[0]))
+    figure, (places, shares) = new_figure(1, 2, width=9, height=3.4)
+    for label, given, colour in every:
+        times = np.zeros(count)
+        for epoch in range(20):
+            requests = within_windows(train_requests(samples, batch, 0, epoch), given)
+            order = [index for request in requests for index in request.images]
+            place, dots = np.argsort(order), []
+            for request in requests:
+                for index in request.images:
+                    partners = Partners(count, request.shown).draw(generator(0, "augment", epoch, index), 3)
+                    np.add.at(times, partners, 1)
+                    dots.append((place[index], place[partners[0]]))
+            if epoch == 0:
+                places.plot(*np.array(dots).T, ".", markersize=1.5, color=colour, label=label)
+        shares.hist(times, np.arange(30, 92, 2), histtype="step", color=colour, label=label)
+    places.set(xlabel="place of the image in the epoch", ylabel="place of a partner")
+    shares.set(xlabel="times a partner in 20 epochs", ylabel="images")
+    shares.legend(frameon=False)
+    save_figure(figure, HERE / "partner-windows.png")
+
+
 PICTURES: dict[str, Callable[[], None]] = {
     "image-weights": image_weights,
     "repeat-factors": repeat_factors,
     "background-share": background_share,
     "replay": replay,
+    "partner-windows": partner_windows,
 }
 
 if __name__ == "__main__":

@@ -85,6 +85,7 @@ class Plan(Part):
     warmup: Count
     ema_tau: Annotated[float, Field(gt=0)] | None = None
     closed: Count | None = None
+    partner_window: Count | None = None
 
 
 class OptimizerState(Part):

@@ -80,6 +80,11 @@ class ImageStore:
         return self.__dict__ | {"encoded": None, "ring": None}
 
     @property
+    def is_decoded(self) -> bool:
+        """Whether all images are there decoded."""
+        return self._pixels is not None
+
+    @property
     def nbytes(self) -> int:
         """Bytes that all images take."""
         return int(self._offsets[-1])

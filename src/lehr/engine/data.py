@@ -4,28 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import torch
 
 from lehr.augment.own_transforms import own_transforms
 from lehr.config import TrainConfig
 from lehr.data.batch_makers import EvalBatches, TrainBatches
-from lehr.data.cache import ImageStore, map_store, open_store
+from lehr.data.cache import ImageStore
 from lehr.data.check import refuse_unusable
 from lehr.data.difficult import with_difficult
-from lehr.data.images import ImageFault
 from lehr.data.load import load_dataset, require_split
 from lehr.data.loader import Loader
 from lehr.data.relocation import data_source, older_source
 from lehr.data.requests import BatchRequest, eval_requests, mix_in, train_requests
 from lehr.distributed.collectives import ALONE, Ranks
 from lehr.distributed.environment import world
+from lehr.engine.loading import Loading, choose_loading
 from lehr.engine.older import OlderData, read_older
+from lehr.engine.stores import open_both
 from lehr.errors import InputError
 from lehr.evaluation.background import require_labels
 from lehr.runtime.device import available_cores
 from lehr.sample import Dataset, Sample
+from lehr.techniques.partner_window import chosen_window, describe_window, ring_images, within_windows
 from lehr.techniques.plan import TrainingPlan, plan_training
 from lehr.techniques.replay import Replay, draw_replayed
 from lehr.techniques.sampling import describe_sampling, draw_images, epoch_shares
@@ -53,6 +54,7 @@ class RunData:
         device: where the batches go.
         train_samples: the run's own training split.
         val_samples: its own validation split.
+        loading: how images are loaded.
         older: the older data that it is evaluated on too; None for none.
     """
 
@@ -64,6 +66,7 @@ class RunData:
     device: torch.device
     train_samples: Sequence[Sample]
     val_samples: Sequence[Sample]
+    loading: Loading
     older: OlderData | None = None
 
     def val_requests(self, batch: int) -> list[BatchRequest]:
@@ -81,6 +84,7 @@ def start_data(
     say: Callable[[str], None],
     ranks: Ranks = ALONE,
     closed: int | None = None,
+    loading: Loading | None = None,
 ) -> RunData:
     """Read and check a run's data, then decode it.
 
@@ -90,6 +94,7 @@ def start_data(
         say: told what was done.
         ranks: the processes that train together; those of one machine share its cache.
         closed: last epochs without mosaic; None for what the options say.
+        loading: how images are loaded; None to choose it, for a new run.
 
     Raises:
         InputError: data that cannot be trained on, or not with these options.
@@ -105,8 +110,13 @@ def start_data(
     plan_of(config, dataset, len(train_samples))  # before much is decoded
     describe_sampling(train_samples, config.data, dataset.names, say)
     again = older.train if older and config.data.replay > 0 else ()
-    train_store, train_samples, replayed = _open_both(train_samples, again, config, say, ranks)
-    val_store, val_samples, kept = _open_both(val_samples, older.val if older else (), config, say, ranks)
+    shown = [*train_samples, *again]
+    loading = loading or choose_loading(config, shown, ranks)
+    ring = ring_images(len(shown), loading.partner_window)
+    train_store, train_samples, replayed = open_both(train_samples, again, config, say, ranks, ring)
+    if not train_store.is_decoded and (note := describe_window(config, len(shown), loading.partner_window)):
+        say(note)
+    val_store, val_samples, kept = open_both(val_samples, older.val if older else (), config, say, ranks)
     older = None if older is None else replace(older, train=replayed, val=kept)
     workers, pin = _workers(config, device), device.type == "cuda"
     if workers > (cores := available_cores()):
@@ -142,6 +152,7 @@ def start_data(
         device,
         train_samples,
         val_samples,
+        loading,
         older,
     )
 
@@ -229,55 +240,6 @@ def _older(config: TrainConfig, names: Sequence[str], ranks: Ranks) -> OlderData
     return read_older(config, names, lambda name: _loaded(name, config.run.seed, ranks, needed), source)
 
 
-def _open_both(
-    own: Sequence[Sample], older: Sequence[Sample], config: TrainConfig, say: Callable[[str], None], ranks: Ranks
-) -> tuple[ImageStore, Sequence[Sample], Sequence[Sample]]:
-    """The images of a run's own split and those of the older data behind them in one store; and which are which.
-
-    Raises:
-        InputError: none of one of them can be read.
-    """
-    if not older:
-        store = _open_store(own, config, say, ranks)
-        return store, store.samples, ()
-    store, known = _open_store([*own, *older], config, say, ranks), set(map(id, own))
-    count = sum(id(sample) in known for sample in store.samples)
-    if count in (0, len(store.samples)):
-        raise InputError(f"{config.data.keep_val if count else config.data.data}: no image of a split can be read.")
-    return store, store.samples[:count], store.samples[count:]
-
-
-def _open_store(samples: Sequence[Sample], config: TrainConfig, say: Callable[[str], None], ranks: Ranks) -> ImageStore:
-    """The images of a split, made ready by the first process of each machine for all of that machine."""
-    own: list[ImageStore] = []
-
-    def fill() -> tuple[list[int], dict[str, Any]]:
-        store, kept = _filled(samples, config, say, shared=ranks.local_count > 1)
-        own.append(store)
-        return kept, store.place
-
-    kept, place = ranks.broadcast_local(fill)
-    if own:
-        return own[0]
-    return map_store([samples[index] for index in kept], config.imgsz, place)
-
-
-def _filled(
-    samples: Sequence[Sample], config: TrainConfig, say: Callable[[str], None], shared: bool
-) -> tuple[ImageStore, list[int]]:
-    """The images of a split, and which; those that turn out broken only in decoding are left out where allowed."""
-    kept = list(range(len(samples)))
-    while True:
-        left = [samples[index] for index in kept]
-        try:
-            return open_store(left, config.imgsz, config.data.cache, say, shared), kept
-        except ImageFault as error:
-            if not config.data.skip_broken or len(left) == 1:
-                raise InputError(f"{error}\nRepair or remove it, or train without it by --skip-broken.") from None
-            say(f"Skipped: {error}")
-            kept = [index for index in kept if samples[index].path != error.path]
-
-
 def _workers(config: TrainConfig, device: torch.device) -> int:
     """Loading processes: those asked for; else none beside a CPU that is busy training, up to 16 beside a GPU."""
     if config.data.workers is not None:
@@ -292,7 +254,12 @@ def eval_batch(config: TrainConfig) -> int:
 
 
 def epoch_requests(
-    config: TrainConfig, samples: Sequence[Sample], class_maps: Sequence[float], epoch: int, own: int | None = None
+    config: TrainConfig,
+    samples: Sequence[Sample],
+    class_maps: Sequence[float],
+    epoch: int,
+    own: int | None = None,
+    window: int | None = None,
 ) -> list[BatchRequest]:
     """Return the batches of an epoch, of all processes together.
 
@@ -303,10 +270,13 @@ def epoch_requests(
             zeros before the first.
         epoch: from 0.
         own: images of the training split; None for all.
+        window: images of the windows that partners are drawn from, 0 for all images; None for what the options say.
     """
+    if window is None:
+        window = chosen_window(config.data.partner_window, decoded=True)
     shares = epoch_shares(samples[:own], config.data, class_maps)
     drawn = None if shares is None else draw_images(shares, config.run.seed, epoch)
-    return _mixed(config, samples, own, config.batch, epoch, drawn)
+    return within_windows(_mixed(config, samples, own, config.batch, epoch, drawn), window)
 
 
 def first_request(
@@ -351,12 +321,16 @@ class EpochRequests:
         config: the run's options.
         samples: the training split, and behind it the images to replay.
         own: images of the training split; None for all.
+        window: images of the windows that partners are drawn from, 0 for all images; None for what the options say.
     """
 
-    def __init__(self, config: TrainConfig, samples: Sequence[Sample], own: int | None = None) -> None:
+    def __init__(
+        self, config: TrainConfig, samples: Sequence[Sample], own: int | None = None, window: int | None = None
+    ) -> None:
         self._config = config
         self._samples = samples
         self._own = own
+        self._window = window
         self._next: tuple[int, list[BatchRequest]] | None = None
 
     def __call__(self, epoch: int, class_maps: Sequence[float]) -> tuple[list[BatchRequest], list[BatchRequest]]:
@@ -376,4 +350,4 @@ class EpochRequests:
         return requests, [] if self._next is None else self._next[1]
 
     def _of(self, epoch: int, class_maps: Sequence[float]) -> list[BatchRequest]:
-        return epoch_requests(self._config, self._samples, class_maps, epoch, self._own)
+        return epoch_requests(self._config, self._samples, class_maps, epoch, self._own, self._window)

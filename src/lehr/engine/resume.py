@@ -17,6 +17,7 @@ from lehr.checkpoint.run_folder import CONFIG, LAST, PREVIOUS, is_held, refuse_l
 from lehr.checkpoint.writer import LAST_WEIGHTS
 from lehr.config import BEGUN_IN, TrainConfig, build_config
 from lehr.data.relocation import resumed_from
+from lehr.engine.loading import Loading
 from lehr.engine.preflight import still_possible
 from lehr.engine.state import TrainState
 from lehr.errors import InputError
@@ -276,15 +277,16 @@ def _known(project: Path) -> str:
     return f" The newest in {project}: {', '.join(map(str, runs[:3]))}." if runs else ""
 
 
-def planned(plan: TrainingPlan, closed: int) -> dict[str, Any]:
+def planned(plan: TrainingPlan, closed: int, loading: Loading) -> dict[str, Any]:
     """Return what of a plan a checkpoint holds: what more epochs, or another version of Lehr, would choose anew.
 
     Args:
         plan: the run's.
         closed: its last epochs without mosaic.
+        loading: how it loads images.
     """
     values = {"optimizer": asdict(plan.optimizer), "warmup": plan.warmup, "ema_tau": plan.ema_tau, "closed": closed}
-    return {"plan": values}
+    return {"plan": values | asdict(loading)}
 
 
 def closed_epochs(config: TrainConfig, checkpoint: Checkpoint | None) -> int:

@@ -27,6 +27,7 @@ from lehr.engine.data import RunData, eval_batch, first_request, plan_of, start_
 from lehr.engine.guard import Guard
 from lehr.engine.identity import check_same, identity_of
 from lehr.engine.kept_start import is_kept, keep_start
+from lehr.engine.loading import loading_of
 from lehr.engine.model import start_model
 from lehr.engine.older import OlderData
 from lehr.engine.preflight import PrecisionChoice, choose_speed, write_precision
@@ -70,6 +71,7 @@ class Setup:
         train_samples: the training split, and behind it the images of the older data to replay.
         own_samples: the training split itself.
         val_samples: the split it is validated on.
+        partner_window: images of the windows of an epoch that partners are drawn from; 0 for all images.
         feed: gives training batches, on the device.
         val_loader: gives validation batches, of the older data too.
         val_requests: the batches of a validation.
@@ -94,6 +96,7 @@ class Setup:
     train_samples: Sequence[Sample]
     own_samples: Sequence[Sample]
     val_samples: Sequence[Sample]
+    partner_window: int
     feed: DevicePrefetcher
     val_loader: Loader
     val_requests: list[BatchRequest]
@@ -179,7 +182,7 @@ def prepare(
     if config.data.imgsz is not None and config.imgsz != config.data.imgsz:
         notes.append(f"--imgsz {config.data.imgsz} is not a multiple of 32: rounded up to {config.imgsz}.")
     closed = closed_epochs(config, checkpoint)
-    data = start_data(config, device, notes.append, ranks, closed)
+    data = start_data(config, device, notes.append, ranks, closed, loading_of(checkpoint))
     data.train_loader.start()  # before this process has more threads
     data.val_loader.start()
     if checkpoint is not None:
@@ -235,6 +238,7 @@ def prepare(
         train_samples=samples,
         own_samples=data.train_samples,
         val_samples=data.val_samples,
+        partner_window=data.loading.partner_window,
         feed=feed,
         val_loader=data.val_loader,
         val_requests=data.val_requests(eval_batch(config)),
@@ -249,7 +253,7 @@ def prepare(
         state=state,
         statistics=statistics,
         profile=profile,
-        identity=identity_of(config, data, ranks) | planned(plan, closed),
+        identity=identity_of(config, data, ranks) | planned(plan, closed, data.loading),
         notes=(*_describe(config, data, state, plan, folder, ranks), *notes),
     )
 

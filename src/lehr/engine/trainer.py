@@ -103,7 +103,7 @@ class Trainer:
         self.faults = FaultNotes(setup.ranks, say)
         # It does not know the trainer: in a circle, both would hold the run's memory until garbage is collected.
         self.validator = Validator(setup, callbacks, stop, self.faults)
-        self._requests = EpochRequests(setup.config, setup.train_samples, len(setup.own_samples))
+        self._requests = EpochRequests(setup.config, setup.train_samples, len(setup.own_samples), setup.partner_window)
         self._batch: Batch | None = None
         self._whole = True
         """True between two steps, where the state can be saved."""

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
 
-from lehr.options.base import ADDED_LATER, ON_RESUME, PER_MACHINE, OnResume, Options
+from lehr.options.base import ADDED_LATER, MAX_COUNT, ON_RESUME, PER_MACHINE, OnResume, Options
 
 MAX_IMGSZ = 8192
 MAX_WORKERS, MAX_BATCH = 1024, 65_536
@@ -47,6 +47,8 @@ class DataOptions(Options):
     """An older data set, named as by --data, on whose validation split the run is evaluated too (unset: none)."""
     replay: Annotated[float, ADDED_LATER] = Field(0.0, ge=0, lt=1)
     """Share of each batch that are training images of the --keep-val data, e.g. 0.25; 0 is none."""
+    partner_window: Annotated[int | Literal["all"] | None, ADDED_LATER] = None
+    """Images of an epoch's windows, out of which mosaics are made (unset: all if decoded images fit, else 1024)."""
     multi_scale: float = Field(0.0, ge=0, lt=1)
     """A new size each step, from 1 - this to 1 + this times imgsz, e.g. 0.5; 0 is off."""
     grid_min: int | None = Field(None, ge=2, le=MAX_IMGSZ // 32)
@@ -70,6 +72,17 @@ class DataOptions(Options):
         if value == "auto":
             return value
         raise ValueError("a count greater than or equal to 1, a share of the memory between 0 and 1, or auto")
+
+    @field_validator("partner_window", mode="before")
+    @classmethod
+    def _window_or_all(cls, value: Any) -> Any:
+        """A count of images, or all of them."""
+        number = _number(value)
+        if value is None or (isinstance(value, str) and value.casefold() == "all"):
+            return None if value is None else "all"
+        if 1 <= number <= MAX_COUNT and number == int(number):
+            return int(number)
+        raise ValueError(f"a count of images from 1 to {MAX_COUNT}, or all")
 
 
 def _number(value: Any) -> float:

@@ -19,6 +19,7 @@ from lehr.runtime.device import pick_device
 from lehr.technique import NoEffect, Run, once_a_split, training_samples
 from lehr.techniques.catalog import techniques
 from lehr.techniques.multi_scale import sizes_of
+from lehr.techniques.partner_window import windows_of
 from lehr.techniques.replay import replayed_images
 from lehr.techniques.schedule import course
 
@@ -77,6 +78,7 @@ def effective_options(run: Run) -> dict[str, Any]:
         "multi_scale": sizes_of(config),
         "replay": replayed_images(config.batch, config.data.replay),
         "close_mosaic": closed_epochs(run),
+        "partner_window": windows_of(run),
         "box": gain(config, "box"),
         "cls": gain(config, "cls"),
     }

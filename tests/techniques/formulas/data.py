@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from tests.techniques.formulas.check import Checks, Draw, Formula, Values, each, real, whole
 
+from lehr.data.cache import RING_SHARE
 from lehr.data.rectangles import rectangle
 from lehr.models.detection import STRIDES
 from lehr.sample import Dataset, Sample
@@ -14,6 +15,7 @@ from lehr.techniques import multi_scale
 from lehr.techniques.background_share import with_background_share
 from lehr.techniques.class_weights import class_weights
 from lehr.techniques.image_weights import class_importance
+from lehr.techniques.partner_window import WINDOW, count_windows, ring_images
 from lehr.techniques.repeat_factors import class_factors, repeat_factors
 from lehr.techniques.replay import Replay, replayed_images
 from lehr.techniques.single_class import as_one_class
@@ -105,7 +107,21 @@ def _share(S: float, w: float, total: float, background: bool) -> float:
     return float(with_background_share(np.array([w, total - w, 1]), kinds, S)[0])
 
 
+def _windows(rng: np.random.Generator) -> dict[str, Values]:
+    batches = whole(rng, 1, 300)
+    return {"batches": batches, "n": batches * 16 - whole(rng, 0, 15), "N": whole(rng, 1, 3000)}
+
+
 CHECKS: dict[str, Checks] = {
+    "partner-windows": Checks(
+        formulas={
+            "windows": Formula(each(lambda n, batches, N: count_windows(n, batches, N)), _windows),
+            "kept": Formula(
+                each(lambda n, N: ring_images(n, N)), lambda rng: {"n": whole(rng, 1, 5000), "N": whole(rng, 1, 3000)}
+            ),
+        },
+        figures={"Unset, N is {} where": WINDOW, "more than {}% of the free memory": round(100 * RING_SHARE)},
+    ),
     "background-share": Checks(
         formulas={
             "background": Formula(each(lambda S, w, B: _share(S, w, B, True)), _weight_of("B")),

@@ -1,0 +1,50 @@
+"""A run's way of loading images, which its numbers depend on: chosen at its start, and kept when it goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from lehr.checkpoint.format import Checkpoint
+from lehr.config import TrainConfig
+from lehr.data.cache import fits_decoded
+from lehr.distributed.collectives import Ranks
+from lehr.sample import Sample
+from lehr.techniques.partner_window import chosen_window
+
+
+@dataclass(frozen=True, slots=True)
+class Loading:
+    """A way of loading images.
+
+    Attributes:
+        partner_window: images of the windows of an epoch's order that partners are drawn from; 0 for all images.
+    """
+
+    partner_window: int = 0
+
+
+def choose_loading(config: TrainConfig, samples: Sequence[Sample], ranks: Ranks) -> Loading:
+    """Choose how a new run loads its images: by what the machines have memory for, and alike on all of them.
+
+    Args:
+        config: the run's options.
+        samples: those that it trains on.
+        ranks: the processes that train together.
+    """
+    here = ranks.broadcast_local(lambda: fits_decoded(samples, config.imgsz, config.data.cache))
+    return Loading(chosen_window(config.data.partner_window, decoded=all(ranks.all_gather(here))))
+
+
+def loading_of(checkpoint: Checkpoint | None) -> Loading | None:
+    """The way of loading that a run began with; None for a new run.
+
+    Runs of versions of Lehr that knew none drew from all images.
+
+    Args:
+        checkpoint: where it goes on.
+    """
+    if checkpoint is None:
+        return None
+    plan = checkpoint.content["plan"]
+    return Loading(plan.get("partner_window") or 0)

@@ -1,0 +1,77 @@
+"""The images of a run, opened once a machine, by the first of its processes, for all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from lehr.config import TrainConfig
+from lehr.data.cache import ImageStore, map_store, open_store
+from lehr.data.images import ImageFault
+from lehr.distributed.collectives import Ranks
+from lehr.errors import InputError
+from lehr.sample import Sample
+
+
+def open_both(
+    own: Sequence[Sample],
+    older: Sequence[Sample],
+    config: TrainConfig,
+    say: Callable[[str], None],
+    ranks: Ranks,
+    ring: int = 0,
+) -> tuple[ImageStore, Sequence[Sample], Sequence[Sample]]:
+    """The images of a run's own split and those of the older data behind them in one store; and which are which.
+
+    Args:
+        own: the run's own split.
+        older: that of the older data, perhaps empty.
+        config: the run's options.
+        say: told what is done.
+        ranks: the processes that train together; those of one machine share what is kept.
+        ring: images that were decoded last and are kept at most, where not all are.
+
+    Raises:
+        InputError: none of one of them can be read.
+    """
+    if not older:
+        store = _open_store(own, config, say, ranks, ring)
+        return store, store.samples, ()
+    store, known = _open_store([*own, *older], config, say, ranks, ring), set(map(id, own))
+    count = sum(id(sample) in known for sample in store.samples)
+    if count in (0, len(store.samples)):
+        raise InputError(f"{config.data.keep_val if count else config.data.data}: no image of a split can be read.")
+    return store, store.samples[:count], store.samples[count:]
+
+
+def _open_store(
+    samples: Sequence[Sample], config: TrainConfig, say: Callable[[str], None], ranks: Ranks, ring: int
+) -> ImageStore:
+    """The images of a split, made ready by the first process of each machine for all of that machine."""
+    own: list[ImageStore] = []
+
+    def fill() -> tuple[list[int], dict[str, Any]]:
+        store, kept = _filled(samples, config, say, shared=ranks.local_count > 1, ring=ring)
+        own.append(store)
+        return kept, store.place
+
+    kept, place = ranks.broadcast_local(fill)
+    if own:
+        return own[0]
+    return map_store([samples[index] for index in kept], config.imgsz, place)
+
+
+def _filled(
+    samples: Sequence[Sample], config: TrainConfig, say: Callable[[str], None], shared: bool, ring: int
+) -> tuple[ImageStore, list[int]]:
+    """The images of a split, and which; those that turn out broken only in decoding are left out where allowed."""
+    kept = list(range(len(samples)))
+    while True:
+        left = [samples[index] for index in kept]
+        try:
+            return open_store(left, config.imgsz, config.data.cache, say, shared, ring), kept
+        except ImageFault as error:
+            if not config.data.skip_broken or len(left) == 1:
+                raise InputError(f"{error}\nRepair or remove it, or train without it by --skip-broken.") from None
+            say(f"Skipped: {error}")
+            kept = [index for index in kept if samples[index].path != error.path]

@@ -1,0 +1,139 @@
+"""Windows of partners: an epoch's order is cut into windows, and images are combined with those of their own window.
+
+Where images are decoded each time, a mosaic of four random ones decodes four. With partners out of a window that a ring
+of decoded images holds, each is decoded about once an epoch. The windows are whole batches of the epoch's order, which
+is drawn from (seed, epoch): so they are the same for any number of loading or training processes, and after a resume.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Literal
+
+import numpy as np
+
+from lehr.augment.mosaic import why_single
+from lehr.config import TrainConfig
+from lehr.data.requests import BatchRequest
+from lehr.technique import NoEffect, Run, Section, State, Switch, Technique
+from lehr.techniques.replay import Replay
+
+WINDOW = 1024
+"""Images of a window, where the count is not given."""
+ROOM = 1.5
+"""Images that are kept decoded, in windows: of one that ends and one that begins, whose batches are made together."""
+
+
+def chosen_window(given: int | Literal["all"] | None, decoded: bool) -> int:
+    """Images of a window, 0 for partners out of all images.
+
+    Args:
+        given: `--partner-window`.
+        decoded: all images are in memory or in a file decoded, so that partners out of all of them cost nothing.
+    """
+    if given is None:
+        return 0 if decoded else WINDOW
+    return 0 if given == "all" else given
+
+
+def count_windows(images: int, batches: int, window: int) -> int:
+    """Windows of an epoch, of about as many images as are asked for, and of whole batches.
+
+    Args:
+        images: of the epoch.
+        batches: of the epoch.
+        window: images of a window; 0 for all.
+    """
+    return 1 if window == 0 else max(1, min(batches, math.floor(images / window + 1 / 2)))
+
+
+def ring_images(images: int, window: int) -> int:
+    """Images that are to be kept decoded, so that each is decoded about once while its window is shown.
+
+    Args:
+        images: of the split.
+        window: images of a window; 0 for all, of which only few would be found again.
+    """
+    room = math.ceil(ROOM * (window or WINDOW))
+    return min(images, room) if window or images <= room else 0
+
+
+def within_windows(requests: Sequence[BatchRequest], window: int) -> list[BatchRequest]:
+    """The batches of an epoch, each with the images of its window to draw partners from.
+
+    Args:
+        requests: the epoch's batches, in their order.
+        window: images of a window; 0 for all.
+    """
+    count = count_windows(sum(len(request.images) for request in requests), len(requests), window)
+    if count == 1:
+        return list(requests)
+    found: list[BatchRequest] = []
+    ends = [round(number * len(requests) / count) for number in range(count + 1)]
+    for start, end in itertools.pairwise(ends):
+        batches = requests[start:end]
+        shown = np.array([index for request in batches for index in request.images], np.int32)
+        found += [replace(request, shown=shown) for request in batches]
+    return found
+
+
+def windows_of(run: Run) -> int:
+    """Windows of each epoch of a run to come; 1 where partners are drawn from all images."""
+    data, batch = run.config.data, run.config.batch
+    window = chosen_window(data.partner_window, decoded=data.cache in ("ram", "disk"))
+    images = Replay(run.images, batch, data.replay if batch > 1 else 0).images
+    return 1 if _why_alone(run.config) or why_single(run) else count_windows(images, run.plan.batches, window)
+
+
+def describe_window(config: TrainConfig, images: int, window: int) -> str | None:
+    """Describe in a line from what partners are drawn; None where it is from all images.
+
+    Args:
+        config: the run's options.
+        images: of the training split.
+        window: images of a window; 0 for all.
+    """
+    batches = -(-images // config.batch)
+    if config.data.rect or _why_alone(config) or (count := count_windows(images, batches, window)) == 1:
+        return None
+    return (
+        f"Partners of mosaic and its like are drawn from {count} windows of about {images // count} images of the "
+        "epoch's order, so that each image is decoded about once an epoch; --partner-window all draws from all images."
+    )
+
+
+def _why_alone(config: TrainConfig) -> str | None:
+    augment = config.augment
+    if any((augment.mosaic, augment.mixup, augment.cutmix, augment.copy_paste)):
+        return None
+    return "mosaic, mixup, CutMix and copy-paste are off"
+
+
+def _without_effect(run: Run) -> dict[str, NoEffect]:
+    if run.config.data.partner_window in (None, "all"):
+        return {}
+    if (why := why_single(run) or _why_alone(run.config)) is not None:
+        return {"partner_window": NoEffect(why)}
+    if windows_of(run) == 1:
+        return {"partner_window": NoEffect("an epoch has too few images for two windows", acts_as="all")}
+    return {}
+
+
+TECHNIQUE = Technique(
+    name="partner windows",
+    page="partner-windows",
+    section=Section.DATA,
+    order=90,
+    options=("partner_window",),
+    without_effect=_without_effect,
+    why="images that do not fit into memory are decoded once an epoch, and not once a mosaic that they are in",
+    state=lambda run: State(windows_of(run) > 1, f"{windows_of(run)} windows an epoch"),
+    # Not in `all`: it is there for speed.
+    switches=(Switch("partner_window", {"partner_window": WINDOW}, {"partner_window": "all"}, in_all=False),),
+    turn_on=f"--partner-window {WINDOW}",
+    turn_off="--partner-window all",
+    code=("data/decoded_ring.py",),
+)
