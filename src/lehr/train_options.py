@@ -42,6 +42,8 @@ class TrainOptions(TypedDict, total=False):
     """Share of each batch that are training images of the --keep-val data, e.g. 0.25; 0 is none."""
     partner_window: int | Literal["all"] | None
     """Images of an epoch's windows, out of which mosaics are made (unset: all if decoded images fit, else 1024)."""
+    scaled_decoding: Literal["auto", "off"]
+    """Decode fewer pixels of JPEG files far larger than --imgsz where decoded images do not fit; or never."""
     multi_scale: float
     """A new size each step, from 1 - this to 1 + this times imgsz, e.g. 0.5; 0 is off."""
     grid_min: int | None

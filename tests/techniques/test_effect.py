@@ -30,6 +30,7 @@ OF_THE_MACHINE = {
     "keep_val",
     "workers",
     "cache",
+    "scaled_decoding",
     "skip_broken",
     *(set(GROUPS["run"].model_fields) - {"seed", "max_det"}),
 }

@@ -151,6 +151,7 @@ def test_several_processes_have_the_partners_of_one() -> None:
 
 
 def test_each_image_is_decoded_about_once_an_epoch(samples: list[Sample], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lehr.data.cache.SMALLEST_RING", 1)
     count = len(samples)
     store = open_store(samples, 64, "none", lambda _: None, ring=count)
     decoded = Counter[int]()

@@ -86,6 +86,7 @@ class Plan(Part):
     ema_tau: Annotated[float, Field(gt=0)] | None = None
     closed: Count | None = None
     partner_window: Count | None = None
+    scaled_decoding: bool | None = None
 
 
 class OptimizerState(Part):

@@ -53,6 +53,7 @@ class ImageStore:
         path: the file by which other processes of this machine reach the block; None where they cannot.
         encoded: the image files in memory; None to read them from the disk.
         ring: images that were decoded last; None for none.
+        scaled: decode JPEG files that are far larger than the training size at a reduced scale.
     """
 
     def __init__(
@@ -63,12 +64,14 @@ class ImageStore:
         path: str | None = None,
         encoded: EncodedFiles | None = None,
         ring: DecodedRing | None = None,
+        scaled: bool = False,
     ) -> None:
         self.samples = samples
         self.path = path
         self.imgsz = imgsz
         self.encoded = encoded
         self.ring = ring
+        self.scaled = scaled
         self._pixels = pixels
         self._sizes = np.array(
             [reduced_size(sample.width, sample.height, imgsz) for sample in samples], np.int64
@@ -168,7 +171,9 @@ class ImageStore:
     def _decoded(self, index: int) -> NDArray[np.uint8]:
         width, height = self._sizes[index].tolist()
         path, data = self.samples[index].path, None if self.encoded is None else self.encoded(index)
-        return resize(read_image(path) if data is None else read_image(path, data), width, height)
+        plain = data is None and not self.scaled
+        image = read_image(path) if plain else read_image(path, data, (width, height) if self.scaled else None)
+        return resize(image, width, height)
 
 
 def fits_decoded(samples: Sequence[Sample], imgsz: int, cache: str) -> bool:
@@ -191,6 +196,7 @@ def open_store(
     say: Callable[[str], None],
     shared: bool = False,
     ring: int = 0,
+    scaled: bool = False,
 ) -> ImageStore:
     """The store of a split, filled.
 
@@ -201,23 +207,24 @@ def open_store(
         say: told what is done.
         shared: other processes of this machine will map it.
         ring: images that were decoded last and are kept at most, where not all are.
+        scaled: decode JPEG files that are far larger than the training size at a reduced scale.
 
     Raises:
         ImageFault: an image cannot be decoded.
         InputError: the cache file cannot be written.
     """
-    store = ImageStore(samples, imgsz)
+    store = ImageStore(samples, imgsz, scaled=scaled)
     if not samples:
         return store
     if cache == "disk":
         path = _cached_file(store, say)
-        return ImageStore(samples, imgsz, np.memmap(path, np.uint8, "r"), str(path))
+        return ImageStore(samples, imgsz, np.memmap(path, np.uint8, "r"), str(path), scaled=scaled)
     free = free_memory()
     if cache == "ram" and store.nbytes <= SHARE_OF_MEMORY * free:
         block = shared_block(max(store.nbytes, 1), "lehr-images", shared)
         pixels = np.frombuffer(block.memory, np.uint8)
         store.fill(pixels)
-        return ImageStore(samples, imgsz, pixels, block.path)
+        return ImageStore(samples, imgsz, pixels, block.path, scaled=scaled)
     return _decoding_store(store, cache, free, say, shared, ring)
 
 
@@ -263,15 +270,16 @@ def _gib(size: int) -> str:
     return f"{size / 2**30:.1f}"
 
 
-def map_store(samples: Sequence[Sample], imgsz: int, place: dict[str, Any]) -> ImageStore:
+def map_store(samples: Sequence[Sample], imgsz: int, place: dict[str, Any], scaled: bool = False) -> ImageStore:
     """The store of a split that another process of this machine has filled.
 
     Args:
         samples: the split, as that process has it.
         imgsz: longest side kept, pixels.
         place: what that store says of itself.
+        scaled: as that store decodes.
     """
-    store = ImageStore(samples, imgsz)
+    store = ImageStore(samples, imgsz, scaled=scaled)
     if (path := place["pixels"]) is not None:
         return ImageStore(samples, imgsz, np.frombuffer(map_block(path).memory, np.uint8), path)
     if (path := place["encoded"]) is not None:
@@ -294,7 +302,8 @@ def free_memory() -> int:
 
 def _cached_file(store: ImageStore, say: Callable[[str], None]) -> Path:
     """The file with all images of a split, written where it is missing."""
-    digest = hashlib.blake2b(f"decoding {VERSION}\n".encode(), digest_size=12)
+    scaled = " scaled" if store.scaled else ""
+    digest = hashlib.blake2b(f"decoding {VERSION}{scaled}\n".encode(), digest_size=12)
     for sample in store.samples:
         stat = sample.path.stat()
         digest.update(

@@ -112,8 +112,8 @@ def start_data(
     again = older.train if older and config.data.replay > 0 else ()
     shown = [*train_samples, *again]
     loading = loading or choose_loading(config, shown, ranks)
-    ring = ring_images(len(shown), loading.partner_window)
-    train_store, train_samples, replayed = open_both(train_samples, again, config, say, ranks, ring)
+    ring, scaled = ring_images(len(shown), loading.partner_window), loading.scaled_decoding
+    train_store, train_samples, replayed = open_both(train_samples, again, config, say, ranks, ring, scaled)
     if not train_store.is_decoded and (note := describe_window(config, len(shown), loading.partner_window)):
         say(note)
     val_store, val_samples, kept = open_both(val_samples, older.val if older else (), config, say, ranks)

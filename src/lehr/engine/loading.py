@@ -19,9 +19,12 @@ class Loading:
 
     Attributes:
         partner_window: images of the windows of an epoch's order that partners are drawn from; 0 for all images.
+        scaled_decoding: training images in JPEG files that are far larger than the training size are decoded at a
+            reduced scale.
     """
 
     partner_window: int = 0
+    scaled_decoding: bool = False
 
 
 def choose_loading(config: TrainConfig, samples: Sequence[Sample], ranks: Ranks) -> Loading:
@@ -33,13 +36,16 @@ def choose_loading(config: TrainConfig, samples: Sequence[Sample], ranks: Ranks)
         ranks: the processes that train together.
     """
     here = ranks.broadcast_local(lambda: fits_decoded(samples, config.imgsz, config.data.cache))
-    return Loading(chosen_window(config.data.partner_window, decoded=all(ranks.all_gather(here))))
+    decoded = all(ranks.all_gather(here))
+    return Loading(
+        chosen_window(config.data.partner_window, decoded), not decoded and config.data.scaled_decoding != "off"
+    )
 
 
 def loading_of(checkpoint: Checkpoint | None) -> Loading | None:
     """The way of loading that a run began with; None for a new run.
 
-    Runs of versions of Lehr that knew none drew from all images.
+    Runs of versions of Lehr that knew no other drew from all images, and decoded all pixels.
 
     Args:
         checkpoint: where it goes on.
@@ -47,4 +53,4 @@ def loading_of(checkpoint: Checkpoint | None) -> Loading | None:
     if checkpoint is None:
         return None
     plan = checkpoint.content["plan"]
-    return Loading(plan.get("partner_window") or 0)
+    return Loading(plan.get("partner_window") or 0, bool(plan.get("scaled_decoding")))

@@ -20,6 +20,7 @@ def open_both(
     say: Callable[[str], None],
     ranks: Ranks,
     ring: int = 0,
+    scaled: bool = False,
 ) -> tuple[ImageStore, Sequence[Sample], Sequence[Sample]]:
     """The images of a run's own split and those of the older data behind them in one store; and which are which.
 
@@ -30,14 +31,15 @@ def open_both(
         say: told what is done.
         ranks: the processes that train together; those of one machine share what is kept.
         ring: images that were decoded last and are kept at most, where not all are.
+        scaled: decode JPEG files that are far larger than the training size at a reduced scale.
 
     Raises:
         InputError: none of one of them can be read.
     """
     if not older:
-        store = _open_store(own, config, say, ranks, ring)
+        store = _open_store(own, config, say, ranks, ring, scaled)
         return store, store.samples, ()
-    store, known = _open_store([*own, *older], config, say, ranks, ring), set(map(id, own))
+    store, known = _open_store([*own, *older], config, say, ranks, ring, scaled), set(map(id, own))
     count = sum(id(sample) in known for sample in store.samples)
     if count in (0, len(store.samples)):
         raise InputError(f"{config.data.keep_val if count else config.data.data}: no image of a split can be read.")
@@ -45,31 +47,36 @@ def open_both(
 
 
 def _open_store(
-    samples: Sequence[Sample], config: TrainConfig, say: Callable[[str], None], ranks: Ranks, ring: int
+    samples: Sequence[Sample],
+    config: TrainConfig,
+    say: Callable[[str], None],
+    ranks: Ranks,
+    ring: int,
+    scaled: bool,
 ) -> ImageStore:
     """The images of a split, made ready by the first process of each machine for all of that machine."""
     own: list[ImageStore] = []
 
     def fill() -> tuple[list[int], dict[str, Any]]:
-        store, kept = _filled(samples, config, say, shared=ranks.local_count > 1, ring=ring)
+        store, kept = _filled(samples, config, say, shared=ranks.local_count > 1, ring=ring, scaled=scaled)
         own.append(store)
         return kept, store.place
 
     kept, place = ranks.broadcast_local(fill)
     if own:
         return own[0]
-    return map_store([samples[index] for index in kept], config.imgsz, place)
+    return map_store([samples[index] for index in kept], config.imgsz, place, scaled)
 
 
 def _filled(
-    samples: Sequence[Sample], config: TrainConfig, say: Callable[[str], None], shared: bool, ring: int
+    samples: Sequence[Sample], config: TrainConfig, say: Callable[[str], None], shared: bool, ring: int, scaled: bool
 ) -> tuple[ImageStore, list[int]]:
     """The images of a split, and which; those that turn out broken only in decoding are left out where allowed."""
     kept = list(range(len(samples)))
     while True:
         left = [samples[index] for index in kept]
         try:
-            return open_store(left, config.imgsz, config.data.cache, say, shared, ring), kept
+            return open_store(left, config.imgsz, config.data.cache, say, shared, ring, scaled), kept
         except ImageFault as error:
             if not config.data.skip_broken or len(left) == 1:
                 raise InputError(f"{error}\nRepair or remove it, or train without it by --skip-broken.") from None

@@ -49,6 +49,8 @@ class DataOptions(Options):
     """Share of each batch that are training images of the --keep-val data, e.g. 0.25; 0 is none."""
     partner_window: Annotated[int | Literal["all"] | None, ADDED_LATER] = None
     """Images of an epoch's windows, out of which mosaics are made (unset: all if decoded images fit, else 1024)."""
+    scaled_decoding: Annotated[Literal["auto", "off"], ADDED_LATER] = "auto"
+    """Decode fewer pixels of JPEG files far larger than --imgsz where decoded images do not fit; or never."""
     multi_scale: float = Field(0.0, ge=0, lt=1)
     """A new size each step, from 1 - this to 1 + this times imgsz, e.g. 0.5; 0 is off."""
     grid_min: int | None = Field(None, ge=2, le=MAX_IMGSZ // 32)

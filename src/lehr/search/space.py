@@ -111,6 +111,9 @@ TABLE: dict[str, Parameter] = {
 }
 """Bounds of families with anchors. Gain 0: only where a search names it, since another model or another loss would be
 compared with the first."""
+OF_THE_MACHINE = ("data", "workers", "cache", "skip_broken", "scaled_decoding")
+"""Options of the data that say how they are reached."""
+
 DFL = Parameter(0.6, 6.0)
 """Bounds of the gain that families with anchors lack: 0.4 to 4 times the default."""
 GAIN_BOUNDS = {"box": (0.4, 4.0), "cls": (0.4, 8.0)}
@@ -264,7 +267,7 @@ def _check(name: str, parameter: Parameter, config: TrainConfig, where: str) -> 
     for value in parameter.ends:
         wanted = build_config({**config.flat(), name: value}, where)
         refuse_code(wanted.augment.augmentation, config.augment.augmentation, where)
-    if option_names()[name] in ("run", "devices", "speed") or name in ("data", "workers", "cache", "skip_broken"):
+    if option_names()[name] in ("run", "devices", "speed") or name in OF_THE_MACHINE:
         raise InputError(f"{where}: '{name}' is no part of the training itself, so no search can vary it.")
     if name == "epochs" or not (parameter.choices or _is_numeric(name, config)):
         raise InputError(f"{where}: '{name}' cannot be varied between bounds. Known: {', '.join(TABLE)}.")

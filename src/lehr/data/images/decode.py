@@ -37,6 +37,9 @@ PILLOW_PIXELS = 80_000_000
 PNG_CHUNKS = 8
 """Offset of the first chunk of a PNG."""
 
+REDUCTIONS, SPARE = (8, 4, 2), 3
+"""Scales at which JPEG can be decoded, as divisors, and pixels along each side for each one that is kept."""
+
 START_OF_SCAN = b"\xff\xda"
 USUAL_SCANS, MANY_SCANS, SCANNED_PIXELS = 16, 500, 2**31
 """Scans that a progressive JPEG may have whatever its size, and at most; and pixels that all of them go through."""
@@ -65,12 +68,14 @@ class Decoded:
     damage: str = ""
 
 
-def decode(data: bytes, header: ImageHeader) -> Decoded:
+def decode(data: bytes, header: ImageHeader, least: tuple[int, int] | None = None) -> Decoded:
     """Decode an image.
 
     Args:
         data: the file.
         header: of it.
+        least: width and height as stored that it will be averaged to, pixels: a JPEG far larger than that is decoded
+            at a reduced scale; None to decode at full size.
 
     Raises:
         BadImage: it cannot be decoded.
@@ -84,7 +89,7 @@ def decode(data: bytes, header: ImageHeader) -> Decoded:
     if header.format == "JPEG":
         if header.scans:
             _require_few_scans(data, header)
-        samples, damage = _jpeg(data)
+        samples, damage = _jpeg(data, 1 if least is None else reduction(header.width, header.height, least))
     elif header.format == "TIFF":
         return _tiff(data, header)
     elif header.format in BY_OPENCV:
@@ -107,7 +112,24 @@ def _require_few_scans(data: bytes, header: ImageHeader) -> None:
         raise BadImage(f"has {scans} scans, where a progressive JPEG has some ten. Write it anew or remove it.")
 
 
-def _jpeg(data: bytes) -> tuple[NDArray[np.uint8] | None, str]:
+def reduction(width: int, height: int, least: tuple[int, int]) -> int:
+    """Reduction of a JPEG's width and height in decoding: 8, 4 or 2, or 1 where that would leave too few pixels.
+
+    Three pixels along each side are left for each one that is kept: averaged, they are as near to the original as
+    those of full size (docs/performance.md).
+
+    Args:
+        width: of the image, pixels.
+        height: of the image, pixels.
+        least: width and height that it will be averaged to, pixels.
+    """
+    for factor in REDUCTIONS:
+        if -(-width // factor) >= SPARE * least[0] and -(-height // factor) >= SPARE * least[1]:
+            return factor
+    return 1
+
+
+def _jpeg(data: bytes, factor: int) -> tuple[NDArray[np.uint8] | None, str]:
     """The pixels, and what is damaged in them; None where nothing decodes it."""
     damage = ""
     if simplejpeg is not None:
@@ -119,7 +141,10 @@ def _jpeg(data: bytes) -> tuple[NDArray[np.uint8] | None, str]:
                     raise BadImage(too_large, "too-large-image")
                 if colours == "CMYK":
                     break
-                pixels = simplejpeg.decode_jpeg(data, colorspace="RGB", strict=strict)
+                smaller: dict[str, int] = {}
+                if factor > 1:
+                    smaller = {"min_width": -(-width // factor), "min_height": -(-height // factor), "min_factor": 2}
+                pixels = simplejpeg.decode_jpeg(data, colorspace="RGB", strict=strict, **smaller)
                 return np.asarray(pixels, np.uint8), damage
             except (ValueError, KeyError) as error:  # KeyError: colours that it does not know
                 damage = damage or str(error).removeprefix("Corrupt JPEG data: ")

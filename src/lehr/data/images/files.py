@@ -56,12 +56,14 @@ def probe_header(path: Path) -> ImageHeader:
     return header
 
 
-def read_image(path: Path, data: bytes | None = None) -> NDArray[np.uint8]:
+def read_image(path: Path, data: bytes | None = None, least: tuple[int, int] | None = None) -> NDArray[np.uint8]:
     """The pixels as displayed (EXIF orientation applied).
 
     Args:
         path: the file.
         data: its content, where it has been read already.
+        least: width and height that the image will be averaged to, pixels: where it is a JPEG far larger than that,
+            fewer pixels are decoded; None for all.
 
     Returns:
         uint8 (height, width, 3), RGB.
@@ -69,7 +71,7 @@ def read_image(path: Path, data: bytes | None = None) -> NDArray[np.uint8]:
     Raises:
         ImageFault: the file is missing, cannot be decoded, or is cut off.
     """
-    decoded = decode_file(path) if data is None else _decode(data, path)
+    decoded = decode_file(path, least) if data is None else _decode(data, path, least)
     if decoded.damage and path not in _named:
         _named.add(path)
         logging.getLogger("lehr").warning(
@@ -78,8 +80,12 @@ def read_image(path: Path, data: bytes | None = None) -> NDArray[np.uint8]:
     return decoded.pixels
 
 
-def decode_file(path: Path) -> Decoded:
+def decode_file(path: Path, least: tuple[int, int] | None = None) -> Decoded:
     """Decode an image file.
+
+    Args:
+        path: the file.
+        least: see `read_image`.
 
     Raises:
         ImageFault: the file is missing, cannot be decoded, or is cut off.
@@ -90,7 +96,7 @@ def decode_file(path: Path) -> Decoded:
         data = _read_large(path)
     except OSError as error:
         raise _missing(path, error) from None
-    return _decode(data, path)
+    return _decode(data, path, least)
 
 
 def _read_large(path: Path) -> bytes:
@@ -145,11 +151,13 @@ def probe_data(start: bytes, path: Path) -> int:
     return BYTES_A_PIXEL * header.width * header.height + OTHER_BYTES
 
 
-def _decode(data: bytes, path: Path) -> Decoded:
+def _decode(data: bytes, path: Path, least: tuple[int, int] | None = None) -> Decoded:
     try:
         header = _header(DataSource(data), path)
+        if least is not None and header.orientation >= 5:
+            least = least[::-1]
         with share_of_memory(header.width * header.height):
-            return decode(data, header)
+            return decode(data, header, least)
     except BadImage as bad:
         raise ImageFault(path, bad.kind, bad.reason) from None
     except (MemoryError, cv2.error):  # OpenCV says the latter where it finds no memory
