@@ -78,7 +78,7 @@ def effective_options(run: Run) -> dict[str, Any]:
         "multi_scale": sizes_of(config),
         "replay": replayed_images(config.batch, config.data.replay),
         "close_mosaic": closed_epochs(run),
-        "partner_window": windows_of(run),
+        "partner_window": windows if (windows := windows_of(run)) > 1 else None,
         "box": gain(config, "box"),
         "cls": gain(config, "cls"),
     }

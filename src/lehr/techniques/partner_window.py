@@ -118,7 +118,7 @@ def _without_effect(run: Run) -> dict[str, NoEffect]:
     if (why := why_single(run) or _why_alone(run.config)) is not None:
         return {"partner_window": NoEffect(why)}
     if windows_of(run) == 1:
-        return {"partner_window": NoEffect("an epoch has too few images for two windows", acts_as="all")}
+        return {"partner_window": NoEffect("an epoch has too few images for two windows")}
     return {}
 
 

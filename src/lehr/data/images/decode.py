@@ -116,7 +116,8 @@ def reduction(width: int, height: int, least: tuple[int, int]) -> int:
     """Reduction of a JPEG's width and height in decoding: 8, 4 or 2, or 1 where that would leave too few pixels.
 
     Three pixels along each side are left for each one that is kept: averaged, they are as near to the original as
-    those of full size (docs/performance.md).
+    those of full size (docs/performance.md). It divides both sides, else pixels at the edge would be of more than
+    the image, and boxes out of place.
 
     Args:
         width: of the image, pixels.
@@ -124,7 +125,8 @@ def reduction(width: int, height: int, least: tuple[int, int]) -> int:
         least: width and height that it will be averaged to, pixels.
     """
     for factor in REDUCTIONS:
-        if -(-width // factor) >= SPARE * least[0] and -(-height // factor) >= SPARE * least[1]:
+        divides = width % factor == 0 and height % factor == 0
+        if divides and width // factor >= SPARE * least[0] and height // factor >= SPARE * least[1]:
             return factor
     return 1
 
@@ -143,7 +145,7 @@ def _jpeg(data: bytes, factor: int) -> tuple[NDArray[np.uint8] | None, str]:
                     break
                 smaller: dict[str, int] = {}
                 if factor > 1:
-                    smaller = {"min_width": -(-width // factor), "min_height": -(-height // factor), "min_factor": 2}
+                    smaller = {"min_width": width // factor, "min_height": height // factor, "min_factor": 2}
                 pixels = simplejpeg.decode_jpeg(data, colorspace="RGB", strict=strict, **smaller)
                 return np.asarray(pixels, np.uint8), damage
             except (ValueError, KeyError) as error:  # KeyError: colours that it does not know
