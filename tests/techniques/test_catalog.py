@@ -33,6 +33,7 @@ OF_NO_TECHNIQUE = {
         "imgsz",
         "workers",
         "cache",
+        "scaled_decoding",
         "skip_broken",
         "difficult",
         "keep_val",
