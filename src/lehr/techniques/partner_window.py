@@ -23,6 +23,8 @@ from lehr.techniques.replay import Replay
 
 WINDOW = 1024
 """Images of a window, where the count is not given."""
+SMALL = 64
+"""Images of a window by which an ablation shows what windows cost on data of a few hundred images."""
 ROOM = 1.5
 """Images that are kept decoded, in windows: of one that ends and one that begins, whose batches are made together."""
 
@@ -132,7 +134,7 @@ TECHNIQUE = Technique(
     why="images that do not fit into memory are decoded once an epoch, and not once a mosaic that they are in",
     state=lambda run: State(windows_of(run) > 1, f"{windows_of(run)} windows an epoch"),
     # Not in `all`: it is there for speed.
-    switches=(Switch("partner_window", {"partner_window": WINDOW}, {"partner_window": "all"}, in_all=False),),
+    switches=(Switch("partner_window", {"partner_window": SMALL}, {"partner_window": "all"}, in_all=False),),
     turn_on=f"--partner-window {WINDOW}",
     turn_off="--partner-window all",
     code=("data/decoded_ring.py",),
