@@ -51,7 +51,7 @@ WARMUPS = {
     "none": ("--warmup", "none"),
 }
 DEFAULTS = {"okra": (3.0, "2 epochs"), "cells": (0.3, "1 epoch")}
-"""Rate and warmup of `lehr train --weights` in six epochs: the classes of okra are new, those of the cells known."""
+"""Rate and warmup of `lehr train --weights` in 3 to 6 epochs: the classes of okra are new, of the cells known."""
 OTHERS: dict[str, tuple[Any, ...]] = {
     "rate x10, backbone x1": (10, "1 epoch", "--backbone-lr-mult", "0.1"),
     "rate x3, no mosaic": (3, "2 epochs", "--mosaic", "0"),
@@ -100,15 +100,10 @@ def rate(target: str, multiple: float, warmup: str) -> tuple[str, ...]:
     return ("--lr0", f"{default_rate('AdamW', CLASSES[target]) * multiple:g}", *WARMUPS[warmup])
 
 
-def default(target: str, epochs: int) -> str:
-    """The name of the setting that `lehr train --weights` takes in a run of few epochs.
-
-    Args:
-        target: the data.
-        epochs: those of the run; the warmup of classes that begin anew is a third of them.
-    """
+def default(target: str) -> str:
+    """The name of the setting that `lehr train --weights` takes for data in a run as short."""
     multiple, warmup = DEFAULTS[target]
-    return f"rate x{multiple:g}, warmup {warmup if epochs >= 6 else '1 epoch'}"
+    return f"rate x{multiple:g}, warmup {warmup}"
 
 
 def cells() -> Iterator[Cell]:
@@ -213,10 +208,10 @@ def table_of(name: str, records: Sequence[Record]) -> str:
     sizes = sorted({(int(each["imgsz"]), -int(each["asked"])) for each in records})
     for cell, (imgsz, asked) in itertools.product(cells(), sizes):
         runs = of_setting(records, cell, -asked, imgsz)
-        usual = cell.table == "rates" and cell.setting == default(cell.target, -asked // SHARE)
+        usual = cell.table == "rates" and cell.setting == default(cell.target)
         if runs and (cell.table == name or (usual and name != "rates")):
             setting = f"{cell.setting} (default)" if usual else cell.setting
-            start = f"{cell.model}-bccd" if cell.trained else "random"
+            start = f"{cell.model}-bccd" if cell.trained else f"random {cell.model}"
             peaks = [each["peak_mib"] for each in runs if each.get("peak_mib")]
             starts = [each["start"] for each in runs if "start" in each]
             before = f"{starts[0]:.3f}" if starts else ""
