@@ -25,9 +25,10 @@ from lehr.losses.build import build_loss
 from lehr.models.build import build_without_memory
 from lehr.models.detection import STRIDES, DetectionModel
 from lehr.options import LossOptions, ScheduleOptions
+from lehr.techniques.clipping import clip_gradients
 from lehr.techniques.early_stopping import EarlyStopping
 from lehr.techniques.ema import ModelEma
-from lehr.techniques.non_finite import Statistics, StepStatusQueue
+from lehr.techniques.non_finite import Statistics, StepStatusQueue, step_if_finite
 from lehr.techniques.optimizer import build_optimizer
 from lehr.techniques.plan import plan_training
 from lehr.techniques.precision import Precision, autocast, new_scaler
@@ -210,6 +211,30 @@ def count_step(case: Case, *, kernels: bool = True, save: bool = False) -> dict[
     return counting.stages
 
 
+def count_optimizer(case: Case) -> Stage:
+    """Count clipping, the optimizer's second step and the average.
+
+    Args:
+        case: names model and optimizer.
+
+    Raises:
+        HostWait: the host waits in it.
+        DeviceMismatch: tensors of different devices meet.
+    """
+    with fake_cuda():
+        state = Training(case).state
+        parameters = list(state.model.parameters())
+        for parameter in parameters:
+            parameter.grad = torch.empty_like(parameter) if parameter.requires_grad else None
+        state.optimizer.step()
+        with Counting() as counting:
+            assert step_if_finite(state.optimizer, clip_gradients(parameters, 10.0).isfinite())
+            assert state.ema is not None
+            state.ema.update()
+            counting.mark("optimizer")
+    return counting.stages["optimizer"]
+
+
 class Answer:
     """What a model answers to a batch, as leaves that losses can be computed of, one after another.
 
@@ -226,12 +251,12 @@ class Answer:
                 self._prediction = self._model(fake_batch(case).normalized())
         self._mode = mode
 
-    def count_loss(self, options: LossOptions, *, weighed: bool = False, objects: int | None = None) -> Stage:
+    def count_loss(self, options: LossOptions, *, weights: str | None = None, objects: int | None = None) -> Stage:
         """Count a loss, forward and backward as far as what the model answered.
 
         Args:
             options: its variations.
-            weighed: whether classes are weighed.
+            weights: device of the weights of the classes; None for none.
             objects: objects of each image; None for those of the case.
 
         Raises:
@@ -243,8 +268,8 @@ class Answer:
             names = [name for name in ("distances", "logits") if hasattr(self._prediction, name)]
             leaves = {name: getattr(self._prediction, name).detach().requires_grad_() for name in names}
             prediction = dataclasses.replace(self._prediction, **leaves)
-            weights = torch.ones(case.classes, device=CUDA) if weighed else None
-            loss = build_loss(self._model, options, case.imgsz, weights)
+            weighed = None if weights is None else torch.ones(case.classes, device=weights)
+            loss = build_loss(self._model, options, case.imgsz, weighed)
             batch = fake_batch(case)
             with Counting(leaves.values()) as counting:
                 torch.autograd.backward(loss(prediction, batch.boxes, batch.classes).sum())

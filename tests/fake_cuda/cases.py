@@ -20,6 +20,7 @@ _ODD: dict[str, Any] = {"label_smoothing": 0.1, "cls_pw": 0.9, "obj_pw": 0.9, "l
 LOSSES: dict[str, dict[str, Any]] = {
     "no objects": {},
     "weighed classes": _ODD,
+    "weights on another GPU": _ODD,
     "focal": {"fl_gamma": 1.5, **_ODD},
     "quality focal": {"cls_loss": "qfl", **_ODD},
     "varifocal": {"cls_loss": "vfl", **_ODD},
@@ -27,6 +28,11 @@ LOSSES: dict[str, dict[str, Any]] = {
     "many points": {"tal_topk": 70, "tal_alpha": 1.0},
 }
 """Options of the variations of the loss."""
+WEIGHTS = {"weighed classes": "cuda:0", "weights on another GPU": "cuda:1"}
+"""Devices of the weights of classes; with `--parallel dp` a replica has those of the first."""
+OPTIMIZERS = ("SGD", "Adam", "AdamW", "RMSProp", "NAdam", "RAdam")
+CROWDED = "1,000 objects an image"
+"""A step of 64 images, of which each has so many."""
 VARIED = "SGD, multi-scale, perspective, mixup"
 STEPS: dict[str, dict[str, Any]] = {
     VARIED: {"optimizer": "SGD", "size": 96, "perspective": True, "mixed": 2},
@@ -66,7 +72,8 @@ def names(group: str) -> list[str]:
     ]
     if group == FIRST:
         found += [f"{VARIED}: torch", "AdamW, float32, weighed classes: torch", "validation: torch"]
-        found += [f"suppression: {switch}" for switch in SWITCHES]
+        found += [f"{part}: {switch}" for part in ("suppression", CROWDED) for switch in SWITCHES]
+        found += [f"{name}: kernels" for name in OPTIMIZERS]
     if group in LOSS_MODELS:  # without kernels for those with anchors
         found += [
             f"loss, {name}: {switch}" for name in LOSSES for switch in SWITCHES if group == FIRST or switch == "torch"

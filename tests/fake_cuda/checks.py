@@ -15,7 +15,7 @@ from typing import Any
 
 from benchmarks.fake_cuda.counting import Stage
 from benchmarks.fake_cuda.device import misfit
-from benchmarks.fake_cuda.stages import Answer, Case, count_step, count_suppression, count_validation
+from benchmarks.fake_cuda.stages import Answer, Case, count_optimizer, count_step, count_suppression, count_validation
 from tests.fake_cuda import cases, faults
 
 from lehr.options import LossOptions
@@ -39,9 +39,13 @@ def check(group: str, name: str) -> Stages:
         return {part: count_validation(Case(group), kernels=kernels)}
     if part == "suppression":
         return {part: count_suppression(Case(group), kernels=kernels)}
+    if part == cases.CROWDED:
+        return count_step(Case(group, objects=1000), kernels=kernels)
+    if part in cases.OPTIMIZERS:
+        return {"optimizer": count_optimizer(Case(group, optimizer=part))}
     loss = part.removeprefix("loss, ")
-    given: dict[str, Any] = {"weighed": loss == "weighed classes", "objects": 0 if loss == "no objects" else 7}
-    return {"loss": _answer(group, kernels).count_loss(LossOptions.model_validate(cases.LOSSES[loss]), **given)}
+    options, objects = LossOptions.model_validate(cases.LOSSES[loss]), 0 if loss == "no objects" else 7
+    return {"loss": _answer(group, kernels).count_loss(options, weights=cases.WEIGHTS.get(loss), objects=objects)}
 
 
 def _small(model: str) -> Case:

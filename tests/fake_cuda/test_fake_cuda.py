@@ -82,6 +82,12 @@ def test_a_step_does_no_more_work_than_before(model: str, switch: str, outcome: 
             assert found <= most, f"{stage}: {found:.4g} {unit}, allowed {most:.4g}"
 
 
+@pytest.mark.parametrize("switch", cases.SWITCHES)
+def test_crowded_images_fit_a_card_of_24_gigabytes(switch: str, outcome: Outcome) -> None:
+    stages = outcome(cases.FIRST, f"{cases.CROWDED}: {switch}")["stages"]
+    assert max(gibibytes for _, _, gibibytes in stages.values()) <= 20  # the rest is for what libraries take
+
+
 @pytest.mark.parametrize(("stage", "bound"), [("validation", (560, 27, 1.5)), ("suppression", (20, 0.4, 0.4))])
 def test_an_evaluation_does_no_more_work_than_before(
     stage: str, bound: tuple[int, float, float], outcome: Outcome
