@@ -1,24 +1,29 @@
 """Images a second of the input path, on one core and with workers, and where the time goes.
 
-    python benchmarks/input_pipeline.py [--data DATA] [--imgsz 320] [--batch 16] [--workers 2]
+    python benchmarks/input_pipeline.py [--data DATA] [--imgsz 320] [--batch 16] [--workers 2] [--cache ram]
 
 Images are cached first. One core: seconds of processor time of a single thread, so other work on the machine does not
 count. With workers: wall-clock time of the whole path, batches handed over included. The path of a GPU: crops are
 packed and handed over, by the ring of shared memory, or by a shared file a tensor, whose content has to be copied to
 page-locked memory then; where there is no GPU, to other memory. `copied` is what the training process copies, `main`
 its processor time a batch, `first` the time to the first batch of an epoch that follows another after a pause.
+
+With `--cache none` or `encoded` instead, as for data larger than memory: images that are decoded each time, with
+partners of mosaic out of all images and out of windows. `decoded` counts how often an image is decoded in an epoch.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from lehr.augment.colour import jitter_hsv
 from lehr.augment.draw import draw
@@ -31,6 +36,8 @@ from lehr.data.load import load_dataset
 from lehr.data.loader import Loader
 from lehr.data.requests import train_requests
 from lehr.options import AugmentOptions
+from lehr.sample import Sample
+from lehr.techniques.partner_window import WINDOW, ring_images, within_windows
 
 KINDS = {
     "mosaic (defaults)": AugmentOptions(),
@@ -39,6 +46,8 @@ KINDS = {
     "mosaic, mixup, copy-paste": AugmentOptions(mixup=0.1, copy_paste=0.1),
 }
 TURNS = 5
+WARMING = 32
+"""Batches before the time counts."""
 PAUSE = 0.3
 """Seconds between two epochs, as a validation takes them."""
 
@@ -101,7 +110,9 @@ class Handover:
     first: float  # seconds
 
 
-def handover(store: ImageStore, imgsz: int, batch: int, workers: int, ring: bool) -> Handover:
+def handover(
+    store: ImageStore, imgsz: int, batch: int, workers: int, ring: bool, turns: int = TURNS, window: int = 0
+) -> Handover:
     """Take batches that are to be drawn on a device from workers, over a few epochs, and use nothing of them."""
     make = TrainBatches(store, AugmentOptions(), imgsz, 0, 10**6, on_device=True)
     pin, memory = torch.cuda.is_available(), torch.full((make.nbytes(batch),), 1, dtype=torch.uint8)
@@ -115,13 +126,15 @@ def handover(store: ImageStore, imgsz: int, batch: int, workers: int, ring: bool
         return tensor if pin else memory[: tensor.nbytes].copy_(flat.view(torch.uint8))
 
     def take(epoch: int) -> Iterator[Batch]:
-        requests, following = (train_requests(store.samples, batch, 0, number) for number in (epoch, epoch + 1))
+        requests, following = (
+            within_windows(train_requests(store.samples, batch, 0, number), window) for number in (epoch, epoch + 1)
+        )
         return loader.batches(requests, then=following)
 
-    for _ in take(0):
+    for _ in itertools.islice(take(0), WARMING):
         pass
     began, spent = time.perf_counter(), time.thread_time()
-    for epoch in range(1, TURNS + 1):
+    for epoch in range(1, turns + 1):
         for each in take(epoch):
             if each.block is None:
                 each.map(copy)
@@ -129,8 +142,36 @@ def handover(store: ImageStore, imgsz: int, batch: int, workers: int, ring: bool
     seconds, spent = time.perf_counter() - began, time.thread_time() - spent
     time.sleep(PAUSE)
     began = time.perf_counter()
-    next(take(TURNS + 1))
+    next(take(turns + 1))
     return Handover(images / seconds, copied / images, spent / batches, time.perf_counter() - began)
+
+
+def decoding(samples: Sequence[Sample], cache: str, imgsz: int, batch: int, workers: int) -> None:
+    """Print images a second of images that are decoded each time, and how often each is."""
+    titles = ("one core", "decoded", f"{workers} workers", "copied, MB/image", "main, ms")
+    print(
+        "\n" + f"{'images/s, path of a GPU':<28} " + " ".join(f"{title:>{max(9, len(title) + 1)}}" for title in titles)
+    )
+    for name, window in (("partners of all images", 0), (f"windows of {WINDOW}", WINDOW)):
+        count = ring_images(len(samples), window) if window else 0
+        store = open_store(samples, imgsz, cache, lambda _: None, ring=count, scaled=window > 0)
+        make = TrainBatches(store, AugmentOptions(), imgsz, 0, 10**6, on_device=True)
+        decode, decoded, start = store._decoded, 0, time.thread_time()
+
+        def counted(index: int, decode: Callable[[int], NDArray[np.uint8]] = decode) -> NDArray[np.uint8]:
+            nonlocal decoded
+            decoded += 1
+            return decode(index)
+
+        store._decoded = counted  # type: ignore[method-assign]
+        for request in within_windows(train_requests(samples, batch, 0, 0), window):
+            make(request)
+        alone = len(samples) / (time.thread_time() - start)
+        found = handover(store, imgsz, batch, workers, True, 1, window)
+        print(
+            f"{name:<28} {alone:>9.0f} {decoded / len(samples):>9.2f} {found.images_per_second:>10.0f} "
+            f"{found.copied / 1e6:>17.2f} {found.main * 1e3:>9.2f}"
+        )
 
 
 def main() -> None:
@@ -140,10 +181,14 @@ def main() -> None:
     parser.add_argument("--imgsz", type=int, default=320)
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--cache", default="ram", choices=("ram", "encoded", "none"))
     given = parser.parse_args()
     cv2.setNumThreads(0)
     torch.set_num_threads(1)
     samples = load_dataset(given.data).splits["train"]
+    if given.cache != "ram":
+        decoding(samples, given.cache, given.imgsz, given.batch, given.workers)
+        return
     start = time.perf_counter()
     store = open_store(samples, given.imgsz, "ram", print)
     filled = time.perf_counter() - start
