@@ -1,7 +1,8 @@
 """Accuracy with partners of mosaic out of windows of an epoch's order, against partners out of all images.
 
     python benchmarks/partner_window.py --okra OKRA/data.yaml --bccd BCCD --out FOLDER
-        [--windows all 64 16] [--seeds 0 1 2] [--epochs 24] [--imgsz 192] [--write docs/performance.md]
+        [--targets bccd okra] [--windows all 64 16] [--seeds 0 1 2] [--epochs 24] [--imgsz 192]
+        [--write docs/performance.md]
 
 YOLOv8n from random weights. The data are small (205 and 176 images to train), so the windows are, too: with 64 an image
 meets a third of the others in an epoch, with 16 those of its own batch alone; of a data set that does not fit into
@@ -90,6 +91,7 @@ def main() -> None:
     parser.add_argument("--okra", type=Path, required=True)
     parser.add_argument("--bccd", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True, help="folder of the runs and their records")
+    parser.add_argument("--targets", nargs="*", default=["bccd", "okra"], choices=["bccd", "okra"])
     parser.add_argument("--windows", nargs="*", default=["all", "64", "16"])
     parser.add_argument("--seeds", type=int, nargs="*", default=[0, 1, 2])
     parser.add_argument("--epochs", type=int, default=24)
@@ -98,7 +100,7 @@ def main() -> None:
     given = parser.parse_args()
     given.out.mkdir(parents=True, exist_ok=True)
     records = given.out / "runs.jsonl"
-    for seed, window, target in itertools.product(given.seeds, given.windows, ("bccd", "okra")):
+    for seed, window, target in itertools.product(given.seeds, given.windows, given.targets):
         run = {"target": target, "window": window, "seed": seed, "epochs": given.epochs, "imgsz": given.imgsz}
         if not any(run.items() <= record.items() for record in read_records(records)):
             record = train(target, window, seed, given)
