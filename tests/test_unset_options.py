@@ -17,6 +17,7 @@ from lehr.techniques.auto import (
     choose_optimizer,
     default_rate,
 )
+from lehr.techniques.partner_window import WINDOW
 from tests.pages import index
 
 YOUR, SHAPES = build_config({"data": "x"}), build_config({"data": "shapes"})
@@ -44,6 +45,7 @@ BECOMES = {
     "momentum": f"{chosen('Adam').momentum:g}; with `auto` {chosen('auto').momentum:g}",
     "nominal_batch": f"{NOMINAL_BATCH}; with `auto` halved in runs of few steps",
     "restart_epochs": f"near {schedule.USUAL_PERIOD:g}, so that a course ends with the run",
+    "partner_window": f"all if decoded images fit, else {WINDOW}",
     "lr0_mult": f"1; with `auto` and a start with all classes {TRAINED_LR0_MULT:g}, "
     f"none: up to {NEW_CLASSES_LR0_MULT:g}",
     "warmup_bias_lr": f"SGD {chosen('SGD').warmup_bias_lr:g}, others and trained start "

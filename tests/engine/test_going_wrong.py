@@ -192,6 +192,7 @@ def test_out_of_memory_tells_the_batch_that_fits(most: int, error: type[Exceptio
     assert resume(tmp_path / "run").best.is_file()
 
 
+@pytest.mark.usefixtures("_nothing_decoded_is_kept")
 @pytest.mark.parametrize("workers", [0, 2])
 def test_a_file_that_disappears_is_replaced_counted_and_named(
     workers: int, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -214,6 +215,7 @@ def test_a_file_that_disappears_is_replaced_counted_and_named(
     assert "1 sample replaced." in told
 
 
+@pytest.mark.usefixtures("_nothing_decoded_is_kept")
 def test_data_that_are_gone_altogether_stop_the_run_with_its_state_saved(data: Path, tmp_path: Path) -> None:
     run(data, tmp_path, "whole", cache="none")
     away = data.parent / "away"

@@ -181,6 +181,7 @@ def test_drawing_on_the_device_does_not_depend_on_the_workers_and_goes_on_exactl
     assert differences(tmp_path / "whole", folder) == []
 
 
+@pytest.mark.usefixtures("_nothing_decoded_is_kept")
 def test_an_image_that_is_gone_is_replaced_there_too(data: Path, tmp_path: Path) -> None:
     def act(event: BatchStart) -> None:
         if event.step == 4:

@@ -63,6 +63,7 @@ REASONS: dict[tuple[str, str], str] = {
     ("runtime/child_process.py", "subprocess.Popen"): "starts this interpreter with a module of Lehr's",
     ("runtime/control_groups.py", "read_text"): SYSTEM,
     ("runtime/malloc.py", "read_text"): SYSTEM,
+    ("runtime/neighbours.py", "read_text"): SYSTEM,
     ("runtime/standard_streams.py", "open"): "opens the null device",
     ("studies/journal.py", "open"): "makes a lock, which must not be there yet",
     ("studies/sqlite_file.py", "sqlite3.connect"): "looks at the file by `reading` first, and at its tables",

@@ -185,7 +185,7 @@ def test_threads_decode_no_more_pixels_at_once_than_one_image_may_have(monkeypat
 def test_want_of_memory_is_a_fault_of_the_image(
     error: Exception, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def decode(data: bytes, header: object) -> None:
+    def decode(data: bytes, header: object, side: object) -> None:
         raise error
 
     (tmp_path / "a.png").write_bytes(small("PNG"))
