@@ -65,6 +65,10 @@ def load_dataset(source: str, seed: int = 0, needed: Collection[str] = ("train",
     return dataset
 
 
+MANY_OBJECTS = 10_000
+"""New objects below which looking through them costs less than counting those that others have frozen."""
+
+
 @contextlib.contextmanager
 def _without_collections() -> Iterator[None]:
     """Keep Python from looking for garbage while objects are made by the hundred thousand, none of which is any."""
@@ -73,7 +77,8 @@ def _without_collections() -> Iterator[None]:
     try:
         yield
     finally:
-        if gc.get_freeze_count() == 0:  # among the old ones, they are not looked through at once
+        many = gc.get_count()[0] > MANY_OBJECTS
+        if many and gc.get_freeze_count() == 0:  # among the old ones, they are not looked through at once
             gc.freeze()
             gc.unfreeze()
         if on:
