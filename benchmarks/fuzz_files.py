@@ -336,6 +336,7 @@ def main() -> int:
     parser.add_argument("--first", type=int, default=0, help="number of the first mutant of each kind")
     parser.add_argument("--only", action="append", choices=KINDS, help="a kind of file; may be repeated")
     arguments = parser.parse_args()
+    sys.dont_write_bytecode = True  # of a library that is imported at its first use, in a new environment
     counts: Counter[tuple[str, str]] = Counter()
     slowest, started = 0.0, time.perf_counter()
     memory = Path("/dev/shm")
