@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import base64
-import builtins
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,8 @@ from lehr.report.ablation_page import AblationRun, ablation_page, draw_ablation
 from lehr.report.effects_table import answers, effects_markdown, effects_text
 from lehr.report.evolution_page import draw_evolution, evolution_page
 from lehr.report.numbers import changed, interval, measured, value_text
-from lehr.report.study_page import Figure, StudyPage, render_page, write_page
+from lehr.report.pieces import Figure
+from lehr.report.study_page import StudyPage, render_page, write_page
 from lehr.search.effects import Effect
 from lehr.search.records import Record
 from lehr.search.space import Parameter, Space
@@ -346,25 +346,6 @@ def test_photographs_keep_their_colours_in_the_dark(tmp_path: Path) -> None:
     photograph, drawing = (attributes for tag, attributes in Reader(text).tags if tag == "img")
     assert photograph["src"] == "data:image/png;base64,iVBORw==" and "class" not in photograph
     assert drawing["class"] == "drawn"
-
-
-@pytest.fixture
-def without_jinja(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    imported = builtins.__import__
-
-    def refuse(name: str, *rest: Any, **more: Any) -> Any:
-        if name == "jinja2":
-            raise ImportError(name)
-        return imported(name, *rest, **more)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(builtins, "__import__", refuse)
-        yield
-
-
-def test_a_missing_jinja_is_told_with_the_remedy(without_jinja: None) -> None:
-    with pytest.raises(InputError, match=r"pip install 'lehr\[search\]'"):
-        render_page(empty_page())
 
 
 def test_a_page_holds_no_control_characters() -> None:

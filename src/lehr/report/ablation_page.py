@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 from lehr.plots.ablation import BAD, GOOD, label_of, plot_effects
 from lehr.report.effects_table import answers, effect_of, techniques_of
 from lehr.report.numbers import NOTHING, changed, count, interval, measured
-from lehr.report.study_page import Cell, Column, Figure, Mark, StudyPage, Table, number_cell
+from lehr.report.pieces import Cell, Column, Figure, Mark, Table, number_cell
+from lehr.report.study_page import StudyPage
 from lehr.runtime.atomic_write import make_inner_folder
 from lehr.search.records import Record
 

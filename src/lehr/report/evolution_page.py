@@ -19,7 +19,8 @@ from lehr.plots.study import (
     plot_parameters,
 )
 from lehr.report.numbers import NOTHING, changed, count, measured, value_text
-from lehr.report.study_page import Cell, Column, Command, Figure, Mark, StudyPage, Table, number_cell
+from lehr.report.pieces import Cell, Column, Command, Figure, Mark, Table, number_cell
+from lehr.report.study_page import StudyPage
 from lehr.runtime.atomic_write import make_inner_folder
 from lehr.search.records import Record, State, Value
 
