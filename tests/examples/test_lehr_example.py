@@ -87,7 +87,7 @@ class Installed:
         return ["train", *given, "--augmentation", "quarter-turns=0.5", "--callback", "json-lines", *more]
 
     def events(self, name: str) -> list[dict[str, Any]]:
-        return [json.loads(line) for line in (self.folder / "runs" / name / "events.jsonl").read_text().splitlines()]
+        return [json.loads(line) for line in (self.folder / "runs" / name / "course.jsonl").read_text().splitlines()]
 
 
 def _with_packages(paths: list[str], arguments: list[str]) -> None:

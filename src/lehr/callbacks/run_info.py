@@ -31,6 +31,9 @@ class Run:
         model: the model that is trained, itself; changes to it change the run.
         averaged: the model that is validated and saved: the average of the weights where there is one.
         older_images: images of the older data that it is evaluated on too (`--keep-val`).
+        fingerprint: of its data: names, files, sizes, boxes and classes; empty where it is not known.
+        warmup: steps that the warmup lasts.
+        closed: last epochs without mosaic, and without whatever closes with it.
     """
 
     folder: Path
@@ -47,3 +50,6 @@ class Run:
     model: DetectionModel
     averaged: DetectionModel
     older_images: int = 0
+    fingerprint: str = ""
+    warmup: int = 0
+    closed: int = 0

@@ -13,6 +13,7 @@ import torch
 
 from lehr.data.cache import free_memory
 from lehr.runtime.control_groups import core_limit, memory_limit
+from lehr.runtime.cpu_name import cpu_name
 from lehr.runtime.device import available_cores
 
 
@@ -51,7 +52,7 @@ def examine_machine() -> Machine:
     with threads_of_training():
         threads = torch.get_num_threads()
     return Machine(
-        cpu=_cpu_name(),
+        cpu=cpu_name(),
         cores=available_cores(),
         cores_of_machine=os.cpu_count() or 1,
         core_limit=core_limit(),
@@ -86,16 +87,3 @@ def _memory() -> tuple[int | None, int | None]:
     if limit is not None and total is not None and free is not None:
         total, free = min(total, limit[0]), min(free, limit[1])
     return total, free
-
-
-def _cpu_name() -> str | None:
-    """The processor as Linux, or else torch, calls it."""
-    try:
-        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines():
-            name, _, value = line.partition(":")
-            if name.strip() == "model name":
-                return " ".join(value.split())
-    except OSError:
-        pass
-    reported = torch.cpu.get_capabilities().get("cpu_name") if hasattr(torch.cpu, "get_capabilities") else None
-    return reported if isinstance(reported, str) else None

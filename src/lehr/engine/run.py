@@ -18,6 +18,7 @@ from lehr.callbacks.dispatcher import Dispatcher
 from lehr.callbacks.events import PretrainRoutineEnd, PretrainRoutineStart, RunException, Teardown
 from lehr.callbacks.loading import load_callbacks
 from lehr.callbacks.neighbours import NeighbourCallback
+from lehr.callbacks.run_log import RunLogCallback
 from lehr.checkpoint.format import Checkpoint, Position, abandon_last
 from lehr.checkpoint.results_csv import RESULTS, write_results
 from lehr.checkpoint.run_folder import (
@@ -285,9 +286,9 @@ def _output(folder: Path, group: Group, listeners: Listeners) -> Console:
 
 
 def _dispatcher(config: TrainConfig, listeners: Listeners, output: Console, ranks: Ranks) -> Dispatcher:
-    """Make what tells the console and all listeners the events of a run."""
-    console = (NeighbourCallback(output.say), ConsoleCallback(output)) if ranks.is_main else ()
-    return Dispatcher((*console, *listeners.callbacks), strict=config.run.strict_callbacks, is_main=ranks.is_main)
+    """Make what tells the console, the run's log and all listeners the events of a run."""
+    standing = (NeighbourCallback(output.say), ConsoleCallback(output), RunLogCallback()) if ranks.is_main else ()
+    return Dispatcher((*standing, *listeners.callbacks), strict=config.run.strict_callbacks, is_main=ranks.is_main)
 
 
 @contextmanager

@@ -147,6 +147,9 @@ class Setup:
             model=self.state.model,
             averaged=self.state.evaluated_model,
             older_images=0 if self.older is None else len(self.older.val),
+            fingerprint=self.identity["data"],
+            warmup=self.plan.warmup,
+            closed=self.identity["plan"]["closed"],
         )
 
     def first_batch(self) -> Batch:

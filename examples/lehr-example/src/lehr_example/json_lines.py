@@ -18,11 +18,11 @@ from lehr.callbacks.events import (
     TrainStart,
 )
 
-FILE = "events.jsonl"
+FILE = "course.jsonl"
 
 
 class JsonLines(Callback):
-    """Writes the course of a run to `events.jsonl`.
+    """Writes the course of a run to `course.jsonl`.
 
     A run that is killed does the steps after its last checkpoint again. So the length of the file is part of the
     checkpoint, and what was written after it is cut off before the run goes on: no line is missing, none is doubled.
