@@ -172,7 +172,7 @@ def differences(one: Path, other: Path) -> list[str]:
 
     found = [
         name
-        for name in ("last.safetensors", "best.safetensors")
+        for name in ("last.safetensors", "best.safetensors", "detections.safetensors")
         if (one / name).read_bytes() != (other / name).read_bytes()
     ]
     if _rows(one) != _rows(other):

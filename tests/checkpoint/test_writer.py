@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -110,3 +111,41 @@ def test_closing_writes_what_waits(tmp_path: Path) -> None:
     saver.save(save(1))
     saver.close()
     assert read_position(tmp_path / "last.ckpt").step == 1
+
+
+def test_what_goes_with_the_best_weights_is_written_before_the_checkpoint_and_costs_nothing_where_it_fails(
+    tmp_path: Path, calls: dict[str, Any]
+) -> None:
+    seen: list[tuple[int, int]] = []
+    saver = AsyncWriter(tmp_path)
+    saver.save(replace(save(1, best=0.5), beside_best=lambda: seen.append((1, len(calls["written"])))))
+    assert saver.wait() and seen == [(1, 0)]
+
+    def fail() -> None:
+        raise InputError("detections.safetensors: cannot be written (No space left on device).")
+
+    saver.save(replace(save(2, best=0.6), beside_best=fail))
+    assert saver.wait() and calls["written"] == [1, 2]
+    assert saver.news() == ["detections.safetensors: cannot be written (No space left on device)."]
+    saver.close()
+
+
+def test_what_goes_with_the_best_weights_waits_with_them(tmp_path: Path, calls: dict[str, Any]) -> None:
+    calls["go"].clear()
+    seen: list[int] = []
+    saver = AsyncWriter(tmp_path)
+    saver.save(save(1))
+    assert calls["begun"].wait(20)
+    saver.save(replace(save(2, best=0.5), beside_best=lambda: seen.append(2)))
+    saver.save(save(3))
+    calls["go"].set()
+    assert saver.wait() and seen == [2]
+    calls["go"].clear()
+    calls["begun"].clear()
+    saver.save(save(4))
+    assert calls["begun"].wait(20)
+    saver.save(replace(save(5, best=0.5), beside_best=lambda: seen.append(5)))
+    saver.save(replace(save(6, best=0.6), beside_best=lambda: seen.append(6)))  # of which only these are to be kept
+    calls["go"].set()
+    assert saver.wait() and seen == [2, 6]
+    saver.close()

@@ -63,6 +63,18 @@ def test_a_run_leaves_what_it_promises(trained: Path) -> None:
     assert "3/3" in log and "\x1b" not in log
 
 
+def test_a_run_leaves_what_its_best_weights_found(trained: Path) -> None:
+    from lehr.analysis.record_file import load_record
+    from lehr.evaluation.metrics import Metrics, evaluate_detections
+    from lehr.weights.load import read_metadata
+
+    record, best = load_record(trained / "detections.safetensors"), read_metadata(trained / "best.safetensors")
+    assert str(record.epoch) == best["epoch"] and record.names == ("small", "large")
+    assert [sample.path.name for sample in record.samples] == ["0.jpg", "1.jpg", "2.jpg", "3.jpg"]
+    metrics = evaluate_detections(record.samples, record.names, record.detections, record.max_det)
+    assert metrics == Metrics.from_dict(json.loads(best["metrics"]))
+
+
 def test_the_output_of_a_run_is_readable_in_a_file(trained: Path, tmp_path: Path) -> None:
     data = trained.parents[1] / "set.yaml"
     process = start_lehr("train", "--data", data, *SMALL, "--epochs", "1", folder=tmp_path)

@@ -23,6 +23,8 @@ CONFIG, LOCK, LOG = "config.yaml", ".lock", "train.log"
 LAST, PREVIOUS = "last.ckpt", "previous.ckpt"
 START = "start.safetensors"
 """File that keeps the start of a run which came from weights."""
+DETECTIONS = "detections.safetensors"
+"""File with what the best weights found on the validation split, and the objects there."""
 HOLDER = ".lock.holder"
 """File that names the lock's holder; apart from the lock, whose content some file systems use."""
 HOLDER_BYTES = 1000

@@ -48,6 +48,7 @@ class SaveRequest:
         rows: those of results.csv.
         last: weights for `last.safetensors`; None leaves the file as it is.
         best: weights for `best.safetensors`; None leaves the file as it is.
+        beside_best: writes a file that is of the same weights as `best`, and that a run can do without.
         ready: waits until the tensors are complete.
         written: called when all is written, and the memory of the state is needed no more; told whether `last` and
             `best` were among it.
@@ -58,6 +59,7 @@ class SaveRequest:
     rows: Sequence[Row]
     last: Weights | None = None
     best: Weights | None = None
+    beside_best: Callable[[], None] | None = None
     ready: Callable[[], None] = lambda: None
     written: Callable[[bool, bool], None] = lambda last, best: None
 
@@ -151,6 +153,7 @@ class AsyncWriter:
         """Write a save; what went wrong, if anything."""
         try:
             save.ready()
+            self._write_beside(save)
             # The checkpoint comes last: a run that is killed before it makes the other files again when it goes on.
             best = None if save.best is None else encode_weights(save.best.tensors, save.best.metadata)
             if best is not None:
@@ -168,9 +171,20 @@ class AsyncWriter:
             return f"{self.folder / LAST}: cannot be written ({error})."
         return None
 
+    def _write_beside(self, save: SaveRequest) -> None:
+        """Write what goes with the best weights; where that fails it is reported, and tried no more."""
+        if save.beside_best is None:
+            return
+        try:
+            save.beside_best()
+        except Exception as error:  # nothing else of the save shall be lost by it
+            with self._change:
+                self._news.append(str(error))
+
 
 def _merged(older: SaveRequest | None, newer: SaveRequest | None) -> SaveRequest | None:
     """The newer of two saves, with weights of the older where it has none of its own."""
     if older is None or newer is None:
         return newer or older
-    return replace(newer, best=newer.best or older.best, last=newer.last or older.last)
+    beside = newer.beside_best if newer.best else older.beside_best
+    return replace(newer, best=newer.best or older.best, last=newer.last or older.last, beside_best=beside)

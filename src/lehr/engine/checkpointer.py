@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -11,11 +12,13 @@ from typing import Any
 
 import torch
 
+from lehr.analysis.record import make_record
+from lehr.analysis.record_file import save_record
 from lehr.callbacks.dispatcher import Dispatcher
 from lehr.callbacks.events import ModelSave
 from lehr.checkpoint.format import Position
 from lehr.checkpoint.results_csv import RESULTS
-from lehr.checkpoint.run_folder import CONFIG, LAST, PREVIOUS, START
+from lehr.checkpoint.run_folder import CONFIG, DETECTIONS, LAST, PREVIOUS, START
 from lehr.checkpoint.snapshot import Blocks, snapshot, wait_for_snapshot
 from lehr.checkpoint.writer import BEST_WEIGHTS, LAST_WEIGHTS, AsyncWriter, SaveRequest, Weights
 from lehr.engine.preflight import PRECISION
@@ -106,6 +109,7 @@ class Checkpointer:
                 copied["state"]["history"],
                 last,
                 last if better else None,
+                self._detections(evaluation) if better else None,
                 wait_for_snapshot(self._device),
                 partial(self._note_written, blocks, state.epoch, state.step),
             )
@@ -175,6 +179,22 @@ class Checkpointer:
             weights = (folder / LAST_WEIGHTS if last else None, folder / BEST_WEIGHTS if best else None)
             self._written.append(ModelSave(run, epoch, step, folder / LAST, *weights))
 
+    def _detections(self, evaluation: Evaluation | None) -> Callable[[], None] | None:
+        """Return what writes the detections of an evaluation, or where it cannot removes those of former weights."""
+        if evaluation is None or evaluation.detections is None:
+            return None
+        path, record = self._folder / DETECTIONS, make_record(evaluation, self._state.epoch)
+
+        def write() -> None:
+            try:
+                save_record(record, path)
+            except BaseException:
+                with contextlib.suppress(OSError):
+                    path.unlink(missing_ok=True)
+                raise
+
+        return write
+
     def _weights(self, content: dict[str, Any], evaluation: Evaluation | None) -> Weights:
         state = self._state
         details: dict[str, Any] = {"epoch": state.epoch}
@@ -188,4 +208,4 @@ class Checkpointer:
 
 def clear_leftovers(folder: Path) -> None:
     """Remove what a run that was killed while it wrote has left half-written."""
-    clear_temporaries(folder, (LAST, BEST_WEIGHTS, LAST_WEIGHTS, RESULTS, CONFIG, PRECISION, START))
+    clear_temporaries(folder, (LAST, BEST_WEIGHTS, LAST_WEIGHTS, RESULTS, CONFIG, PRECISION, START, DETECTIONS))

@@ -6,7 +6,7 @@ import dataclasses
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from threading import Semaphore
 from typing import Any, Self
 
@@ -54,6 +54,8 @@ class Evaluation:
         faults: what is wrong with each image that could not be read any more and was left out.
         notes: what the numbers cannot show of this split, and what of it was not evaluated, a line each.
         record: how the detections of each image match its objects; None where that was not asked for.
+        detections: all detections, by rank 0, which alone has them; None on other ranks.
+        samples: the images that they were found on, by rank 0.
     """
 
     metrics: Metrics
@@ -62,6 +64,8 @@ class Evaluation:
     faults: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     record: MatchRecord | None = None
+    detections: Rows | None = field(default=None, compare=False, repr=False)
+    samples: tuple[Sample, ...] = field(default=(), compare=False, repr=False)
 
     def as_dict(self) -> dict[str, Any]:
         """The numbers and seconds by name, as JSON can hold them."""
@@ -228,18 +232,20 @@ def evaluate(
     parts = torch.stack(losses).tolist() if losses else [[]] * len(rows)
     found = [_OfBatch(*columns) for columns in zip(rows, parts, *zip(*seen, strict=True), strict=True)] if seen else []
     gather = ranks.gather((found, stopped), _OfBatch)
+    whole: list[Evaluation] = []
 
     def evaluation() -> Evaluation | None:
         if any(stopped for _, stopped in gather):
             return None
         batches = ranks.unstripe([found for found, _ in gather])
         each = spent / max(done, 1)
-        return _evaluation(batches, samples, names or model.names, max_det, each, loss is not None, record)
+        whole.append(_evaluation(batches, samples, names or model.names, max_det, each, loss is not None, record))
+        return dataclasses.replace(whole[0], detections=None, samples=())
 
     result = ranks.broadcast_from_rank0(evaluation, Evaluation, Metrics, ClassMetrics, Seconds, MatchRecord)
     if result is None:
         raise EvaluationStopped
-    return result
+    return whole[0] if whole else result
 
 
 @dataclass(frozen=True, slots=True)
@@ -282,7 +288,15 @@ def _evaluation(
         samples, detections = _only_read(samples, detections, seen)
     metrics, record = measure(samples, names, detections, max_det, with_record)
     losses = tuple(sum(values) / max(len(seen), 1) for values in zip(*(batch.loss for batch in batches), strict=True))
-    return Evaluation(metrics, Seconds(*seconds.tolist()), losses if with_loss else None, faults, record=record)
+    return Evaluation(
+        metrics,
+        Seconds(*seconds.tolist()),
+        losses if with_loss else None,
+        faults,
+        record=record,
+        detections=detections,
+        samples=tuple(samples),
+    )
 
 
 def in_image_pixels(found: Found, batch: Batch, samples: Sequence[Sample]) -> Rows:

@@ -24,7 +24,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from lehr.checkpoint.results_csv import RESULTS
-from lehr.checkpoint.run_folder import LAST, PREVIOUS, START, is_held, only_writer
+from lehr.checkpoint.run_folder import DETECTIONS, LAST, PREVIOUS, START, is_held, only_writer
 from lehr.distributed.launch import SHUTDOWN, stay_with
 from lehr.errors import InputError, LehrError
 from lehr.runtime.child_process import find_own_modules, start_module
@@ -295,7 +295,7 @@ class Worker:
         """Remove what an ended trial does not need any more: its training state and its start take most of its room."""
         paths = [folder.with_suffix(".outcome.json"), folder.with_suffix(".job.json")]
         if not self.job.keep_checkpoints:
-            paths += [folder / LAST, folder / PREVIOUS, folder / START]
+            paths += [folder / name for name in (LAST, PREVIOUS, START, DETECTIONS)]
         for path in paths:
             with contextlib.suppress(OSError):
                 path.unlink(missing_ok=True)

@@ -75,14 +75,19 @@ class Header:
     size: int
 
 
-def read_header(path: Path) -> Header:
+def read_header(path: Path, limit: int | None = None, *, links: bool = True) -> Header:
     """Read what a safetensors file holds, without its numbers; that they fill the file is checked.
+
+    Args:
+        path: the file.
+        limit: bytes that it may have; None for any number.
+        links: whether the path itself may be a symbolic link.
 
     Raises:
         DamagedTensors: it is none, or cut off, or its header does not describe it.
         OSError: it cannot be read.
     """
-    with open_file(path) as file:
+    with open_file(path, limit, links=links) as file:
         size = os.fstat(file.fileno()).st_size
         length = int.from_bytes(_read(file, 8), "little")
         if not 2 <= length <= min(HEADER_LIMIT, size - 8):
@@ -102,19 +107,20 @@ def read_header(path: Path) -> Header:
     return Header(metadata, tensors, size)
 
 
-def read_tensors(path: Path, header: Header, names: Iterable[str]) -> dict[str, Tensor]:
+def read_tensors(path: Path, header: Header, names: Iterable[str], *, links: bool = True) -> dict[str, Tensor]:
     """Read tensors of a safetensors file, each into memory of its own.
 
     Args:
         path: the file.
         header: of the file.
         names: those of the tensors to read.
+        links: whether the path itself may be a symbolic link.
 
     Raises:
         DamagedTensors: the file is not the one that the header is of, or has been cut off since.
         OSError: it cannot be read.
     """
-    with open_file(path) as file:
+    with open_file(path, links=links) as file:
         if os.fstat(file.fileno()).st_size != header.size:
             raise DamagedTensors("it has changed while it was read")
         return {name: _tensor(file, header.tensors[name]) for name in names}

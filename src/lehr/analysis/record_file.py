@@ -1,0 +1,235 @@
+"""The file of a `DetectionRecord`, `detections.safetensors` in a run's folder: numbers and text, nothing that runs.
+
+Images and their objects are in it too, so a page can be made where the data are gone. All numbers are kept to the bit,
+in the narrowest type that holds them. A file may come from anybody: it is bounded, and checked before it is used.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from lehr.analysis.record import DetectionRecord
+from lehr.checkpoint.run_folder import DETECTIONS
+from lehr.errors import InputError
+from lehr.models.build import MAX_CLASSES, MAX_NAME
+from lehr.runtime.reading import GIB
+from lehr.sample import NOTHING_IGNORED, Ignored, Sample
+from lehr.weights.tensor_file import DamagedTensors, read_header, read_tensors
+from lehr.weights.write import encode_weights, write_weights
+
+FORMAT = "lehr-detections-1"
+MAX_BYTES = 2 * GIB
+MAX_IMAGES = 1_000_000
+MAX_SIDE = 2**31
+"""Pixels of an image's side."""
+COLUMNS = ("image", "x1", "y1", "x2", "y2", "score", "class")
+"""Columns of the detections, a tensor each."""
+TEXT = (torch.uint8, 1, None)
+COUNTS = (torch.int32, 1, None)
+BOXES = (torch.float32, 2, 4)
+CLASSES = (torch.int32, 1, None)
+FLAGS = (torch.bool, 1, None)
+PARTS: dict[str, tuple[torch.dtype, int, int | None]] = {
+    "paths": TEXT,
+    "labels": TEXT,
+    "sizes": (torch.int32, 2, 2),
+    "objects": COUNTS,
+    "object_boxes": BOXES,
+    "object_classes": CLASSES,
+    "difficult": FLAGS,
+    "ignored": COUNTS,
+    "ignored_boxes": BOXES,
+    "ignored_classes": CLASSES,
+    "crowd": FLAGS,
+}
+"""Type, dimensions and columns of the tensors that describe the images."""
+
+
+def save_record(record: DetectionRecord, path: Path) -> None:
+    """Write a record; the file appears whole or not at all, and the same record gives the same bytes.
+
+    Raises:
+        InputError: the file cannot be written.
+    """
+    metadata = {
+        "format": FORMAT,
+        "names": json.dumps(record.names),
+        "max_det": str(record.max_det),
+        **({} if record.epoch is None else {"epoch": str(record.epoch)}),
+    }
+    columns = {
+        name: torch.from_numpy(_narrow(column)) for name, column in zip(COLUMNS, record.detections.T, strict=True)
+    }
+    write_weights(encode_weights({**columns, **_of_samples(record.samples)}, metadata), path)
+
+
+def load_record(path: Path) -> DetectionRecord:
+    """Read a record.
+
+    Raises:
+        InputError: the file is missing, a link, too large, damaged, or no record.
+    """
+    try:
+        header = read_header(path, MAX_BYTES, links=False)
+        if header.metadata.get("format") != FORMAT:
+            raise InputError(f"{path}: holds no detections. Name the {DETECTIONS} in the folder of a run.")
+        names, max_det, epoch = _metadata(header.metadata)
+        for name, (dtype, dimensions, columns) in PARTS.items():
+            stored = header.tensors.get(name)
+            shape = () if stored is None else stored.shape
+            if stored is None or stored.dtype != dtype or len(shape) != dimensions or columns not in (None, shape[-1]):
+                raise DamagedTensors(f"'{name}' is missing, or of another type")
+        tensors = read_tensors(
+            path, header, (*PARTS, *(name for name in COLUMNS if name in header.tensors)), links=False
+        )
+        samples = _samples(tensors, len(names))
+        return DetectionRecord(names, samples, _detections(tensors, len(samples), len(names)), max_det, epoch)
+    except DamagedTensors as error:
+        raise InputError(
+            f"{path}: is damaged ({error}). Remove it: `lehr val --analyze` makes the page again."
+        ) from None
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}).") from None
+
+
+def _narrow(column: NDArray[np.float64]) -> NDArray[Any]:
+    """Numbers in the narrowest type that holds them to the bit, -0 as 0."""
+    for dtype in (np.int16, np.int32, np.float32):
+        with np.errstate(invalid="ignore", over="ignore"):
+            narrow = column.astype(dtype)
+        if np.array_equal(narrow, column):
+            return narrow
+    return np.ascontiguousarray(column)
+
+
+def _of_samples(samples: Sequence[Sample]) -> dict[str, Tensor]:
+    """Images and their objects as tensors, one behind the other."""
+    ignored = [sample.ignored for sample in samples]
+    difficult = [
+        np.zeros(len(sample.classes), np.bool_) if sample.difficult is None else sample.difficult for sample in samples
+    ]
+    arrays: dict[str, NDArray[Any]] = {
+        "paths": _packed([os.fsencode(sample.path) for sample in samples]),
+        "labels": _packed([b"" if each.label_path is None else os.fsencode(each.label_path) for each in samples]),
+        "sizes": np.array([(sample.width, sample.height) for sample in samples], np.int32).reshape(-1, 2),
+        "objects": np.array([len(sample.classes) for sample in samples], np.int32),
+        "object_boxes": np.concatenate([np.zeros((0, 4), np.float32), *(sample.boxes for sample in samples)]),
+        "object_classes": np.concatenate([np.zeros(0, np.int32), *(sample.classes for sample in samples)]),
+        "difficult": np.concatenate([np.zeros(0, np.bool_), *difficult]),
+        "ignored": np.array([len(each.classes) for each in ignored], np.int32),
+        "ignored_boxes": np.concatenate([np.zeros((0, 4), np.float32), *(each.boxes for each in ignored)]),
+        "ignored_classes": np.concatenate([np.zeros(0, np.int32), *(each.classes for each in ignored)]),
+        "crowd": np.concatenate([np.zeros(0, np.bool_), *(each.crowd for each in ignored)]),
+    }
+    return {name: torch.from_numpy(array).to(PARTS[name][0]) for name, array in arrays.items()}
+
+
+def _packed(texts: Sequence[bytes]) -> NDArray[np.uint8]:
+    """Texts one behind the other, each with a null byte behind it."""
+    return np.frombuffer(b"".join(text + b"\0" for text in texts), np.uint8).copy()
+
+
+def _unpacked(data: Tensor, count: int, what: str) -> list[bytes]:
+    texts = data.numpy().tobytes().split(b"\0")
+    if texts.pop() or len(texts) != count:
+        raise DamagedTensors(f"it has {what} of other images than it says")
+    return texts
+
+
+def _metadata(metadata: Mapping[str, str]) -> tuple[tuple[str, ...], int, int | None]:
+    """Class names, most detections an image, epoch."""
+    try:
+        names = json.loads(metadata.get("names", ""))
+        max_det = int(metadata.get("max_det", "")[:20])
+        epoch = int(metadata["epoch"][:20]) if "epoch" in metadata else None
+    except (ValueError, RecursionError):
+        raise DamagedTensors("its metadata are incomplete") from None
+    if not isinstance(names, list) or not 0 < len(names) <= MAX_CLASSES:
+        raise DamagedTensors("it has no class names")
+    if not all(isinstance(name, str) and len(name) <= MAX_NAME for name in names):
+        raise DamagedTensors("a class name is no text, or too long")
+    if max_det < 1 or (epoch is not None and epoch < 0):
+        raise DamagedTensors("its metadata are out of range")
+    return tuple(names), max_det, epoch
+
+
+def _samples(tensors: Mapping[str, Tensor], classes: int) -> tuple[Sample, ...]:
+    """The images and their objects, checked.
+
+    Args:
+        tensors: by name, each of the type and the columns in `PARTS`.
+        classes: how many there are.
+    """
+    arrays = {name: tensors[name].numpy() for name in PARTS}
+    sizes, count = arrays["sizes"], len(arrays["sizes"])
+    if count > MAX_IMAGES or (count and not 0 < sizes.min() <= sizes.max() < MAX_SIDE):
+        raise DamagedTensors("its images are too many, or have no size")
+    for counts, columns in (
+        ("objects", ("object_boxes", "object_classes", "difficult")),
+        ("ignored", ("ignored_boxes", "ignored_classes", "crowd")),
+    ):
+        total = arrays[counts].sum(dtype=np.int64)
+        if len(arrays[counts]) != count or (arrays[counts] < 0).any() or any(len(arrays[c]) != total for c in columns):
+            raise DamagedTensors("it has other objects than it says")
+        _check_boxes(arrays[columns[0]])
+        _check_range(arrays[columns[1]], classes, "a class")
+    paths, labels = (_unpacked(tensors[name], count, name) for name in ("paths", "labels"))
+    ends, ignored_ends = (np.cumsum(arrays[name], dtype=np.int64).tolist() for name in ("objects", "ignored"))
+    numbers = arrays["object_classes"].astype(np.int64), arrays["ignored_classes"].astype(np.int64)
+    samples, start, first = [], 0, 0
+    for index, (end, last) in enumerate(zip(ends, ignored_ends, strict=True)):
+        difficult = arrays["difficult"][start:end]
+        ignored = Ignored(arrays["ignored_boxes"][first:last], numbers[1][first:last], arrays["crowd"][first:last])
+        samples.append(
+            Sample(
+                Path(os.fsdecode(paths[index])),
+                int(sizes[index, 0]),
+                int(sizes[index, 1]),
+                arrays["object_boxes"][start:end],
+                numbers[0][start:end],
+                Path(os.fsdecode(labels[index])) if labels[index] else None,
+                difficult if difficult.any() else None,
+                ignored if last > first else NOTHING_IGNORED,
+            )
+        )
+        start, first = end, last
+    return tuple(samples)
+
+
+def _detections(tensors: Mapping[str, Tensor], images: int, classes: int) -> NDArray[np.float64]:
+    """The detections (n, 7), checked.
+
+    Args:
+        tensors: by name.
+        images: how many there are.
+        classes: how many there are.
+    """
+    given = [tensors[name] for name in COLUMNS if name in tensors and tensors[name].ndim == 1]
+    if len(given) != len(COLUMNS) or len({len(column) for column in given}) != 1:
+        raise DamagedTensors("its detections are incomplete")
+    detections = np.stack([column.double().numpy() for column in given], 1)
+    _check_boxes(detections[:, 1:5])
+    _check_range(detections[:, 0], images, "an image")
+    _check_range(detections[:, 6], classes, "a class")
+    if not ((detections[:, 5] >= 0) & (detections[:, 5] <= 1)).all():
+        raise DamagedTensors("a score is no number from 0 to 1")
+    return detections
+
+
+def _check_boxes(boxes: NDArray[Any]) -> None:
+    if not np.isfinite(boxes).all() or (np.abs(boxes) > MAX_SIDE).any():
+        raise DamagedTensors("a box is out of range")
+
+
+def _check_range(values: NDArray[Any], end: int, what: str) -> None:
+    if not ((values >= 0) & (values < end) & (values == np.floor(values))).all():
+        raise DamagedTensors(f"it names {what} that it has not")
