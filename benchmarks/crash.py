@@ -172,17 +172,27 @@ def differences(one: Path, other: Path) -> list[str]:
 
     found = [
         name
-        for name in ("last.safetensors", "best.safetensors", "detections.safetensors")
+        for name in ("last.safetensors", "best.safetensors")
         if (one / name).read_bytes() != (other / name).read_bytes()
     ]
     if _rows(one) != _rows(other):
         found.append("results.csv")
+    if _found(one) != _found(other):
+        found.append("detections.safetensors")
     states = [read_checkpoint(run / "last.ckpt").content["state"] for run in (one, other)]
     for state in states:
         state["seconds"] = state["sums"]["seconds"] = 0
         state["history"] = [{k: v for k, v in row.items() if k not in TIME_COLUMNS} for row in state["history"]]
     found += [f"last.ckpt: {name}" for name in states[0] if not _same(states[0][name], states[1][name])]
     return found
+
+
+def _found(run: Path) -> tuple[object, ...]:
+    """What the best weights of a run found; the images may lie elsewhere."""
+    from lehr.analysis.record_file import load_record
+
+    record = load_record(run / "detections.safetensors")
+    return record.epoch, record.names, [each.path.name for each in record.samples], record.detections.tobytes()
 
 
 def _rows(run: Path) -> list[dict[str, str]]:

@@ -35,7 +35,7 @@ def random_record(seed: int, images: int = 25, classes: int = 4, *, ignored: boo
             regions = Ignored(
                 np.concatenate((corner, corner + 150), 1).astype(np.float32),
                 rng.integers(0, classes, 2),
-                rng.random(2) < 0.5,
+                crowd,
             )
         path = Path(f"images/{index}.jpg")
         samples.append(Sample(path, 640, 640, boxes, numbers, None, difficult, regions))
