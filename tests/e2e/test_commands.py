@@ -51,6 +51,9 @@ def test_a_run_leaves_what_it_promises(trained: Path) -> None:
     assert {"config.yaml", "results.csv", "train.log", "best.safetensors", "last.safetensors"} <= {
         path.name for path in trained.iterdir()
     }
+    sheets = {path.name for path in (trained / "plots").glob("train-batch-*.jpg")}
+    assert sheets == {f"train-batch-{name}.jpg" for name in ("first", "middle", "without-mosaic")}
+    assert json.loads((trained / "data.json").read_text())["splits"]["train"]["images"] == 10
     rows = list(csv.DictReader((trained / "results.csv").open()))
     assert [row["epoch"] for row in rows] == ["1", "2", "3"] and [row["step"] for row in rows] == ["3", "6", "9"]
     wanted = {"seconds", "images_per_second", "train/box", "train/cls", "train/dfl", "val/map50", "val/map"}

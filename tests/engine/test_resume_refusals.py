@@ -114,10 +114,10 @@ def test_a_run_has_one_writer(data: Path, tmp_path: Path) -> None:
 
 def test_a_run_that_exists_is_not_overwritten(data: Path, tmp_path: Path) -> None:
     folder = stopped_run(data, tmp_path, "run", 1)
-    before = {path: path.read_bytes() for path in folder.iterdir()}
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     with pytest.raises(InputError, match=rf"never overwritten.*go on with it: lehr train --resume {folder}"):
         run(data, tmp_path, "run")
-    assert {path: path.read_bytes() for path in folder.iterdir()} == before
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
 
 
 def test_bad_input_leaves_no_folder(tmp_path: Path) -> None:

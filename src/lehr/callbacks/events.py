@@ -20,6 +20,7 @@ from lehr.data.batch import Batch
 from lehr.evaluation.against_start import AgainstStart
 from lehr.evaluation.evaluator import Evaluation
 from lehr.evaluation.metrics import Metrics
+from lehr.sample import Dataset
 from lehr.techniques.multi_scale import model_input
 
 
@@ -45,11 +46,13 @@ class PretrainRoutineEnd:
 
     Attributes:
         notes: what was found out on the way, a line each, as the log has it.
+        dataset: what is trained on, its splits as the run uses them.
     """
 
     method: ClassVar[str] = "on_pretrain_routine_end"
     run: Run
     notes: tuple[str, ...]
+    dataset: Dataset | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,8 @@ import torch
 
 from lehr.augment.own_transforms import own_transforms
 from lehr.callbacks.console import ConsoleCallback
+from lehr.callbacks.contact_sheets import ContactSheets
+from lehr.callbacks.data_summary import DataSummaryCallback
 from lehr.callbacks.dispatcher import Dispatcher
 from lehr.callbacks.events import PretrainRoutineEnd, PretrainRoutineStart, RunException, Teardown
 from lehr.callbacks.loading import load_callbacks
@@ -286,8 +288,11 @@ def _output(folder: Path, group: Group, listeners: Listeners) -> Console:
 
 
 def _dispatcher(config: TrainConfig, listeners: Listeners, output: Console, ranks: Ranks) -> Dispatcher:
-    """Make what tells the console, the run's log and all listeners the events of a run."""
-    standing = (NeighbourCallback(output.say), ConsoleCallback(output), RunLogCallback()) if ranks.is_main else ()
+    """Make what tells the console, the run's files and all listeners the events of a run."""
+    standing: tuple[object, ...] = ()
+    if ranks.is_main:
+        told = (NeighbourCallback(output.say), ConsoleCallback(output))
+        standing = (*told, RunLogCallback(), DataSummaryCallback(), ContactSheets())
     return Dispatcher((*standing, *listeners.callbacks), strict=config.run.strict_callbacks, is_main=ranks.is_main)
 
 
@@ -328,7 +333,9 @@ def _train(setup: Setup, callbacks: Dispatcher, output: Console) -> TrainResult:
             report_deterministic_cost(setup.forward_loss, precision, setup.first_batch, output.say)
         warm_up_compile(config.speed.compile, setup.forward_loss, precision, setup.first_batch, output.say, setup.ranks)
         trainer = Trainer(setup, callbacks, stop, output.say)
-        callbacks.emit(PretrainRoutineEnd(trainer.run_info, setup.notes))
+        splits = {**setup.dataset.splits, "train": setup.own_samples, "val": setup.val_samples}
+        dataset = replace(setup.dataset, splits=splits)
+        callbacks.emit(PretrainRoutineEnd(trainer.run_info, setup.notes, dataset))
         return trainer.run()
 
 

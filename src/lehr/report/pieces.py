@@ -172,6 +172,7 @@ class Chart:
         draw: lines, steps, bars or points.
         markers: upright lines.
         log_y: whether the vertical axis is logarithmic.
+        log_x: whether the horizontal axis is logarithmic.
         y_range: ends of the vertical axis; None to fit the values.
         labels: names of x = 0, 1, ... where the axis has names; empty for numbers.
     """
@@ -186,6 +187,7 @@ class Chart:
     draw: Literal["lines", "steps", "bars", "points"] = "lines"
     markers: Sequence[Marker] = ()
     log_y: bool = False
+    log_x: bool = False
     y_range: tuple[float, float] | None = None
     labels: Sequence[str] = ()
     kind: ClassVar[str] = "chart"
