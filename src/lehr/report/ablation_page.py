@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 from lehr.plots.ablation import BAD, GOOD, label_of, plot_effects
 from lehr.report.effects_table import answers, effect_of, techniques_of
 from lehr.report.numbers import NOTHING, changed, count, interval, measured
-from lehr.report.pieces import Cell, Column, Figure, Mark, Table, number_cell
-from lehr.report.study_page import StudyPage
+from lehr.report.page import Page
+from lehr.report.pieces import Cell, Column, Figure, Mark, Section, Table, number_cell
 from lehr.runtime.atomic_write import make_inner_folder
 from lehr.search.records import Record
 
@@ -67,7 +67,7 @@ def ablation_page(
     needed: Sequence[tuple[float, int]] = (),
     figures: Sequence[Figure] = (),
     metric: str = "map",
-) -> StudyPage:
+) -> Page:
     """Build the page of an ablation.
 
     Args:
@@ -79,11 +79,11 @@ def ablation_page(
         metric: which one the sentences at the top are about, and the sizes in `needed`.
     """
     said = answers(effects, metric) or ["No pair of runs has finished yet, so nothing can be said of any technique."]
-    sections: list[Table | Figure] = [_effects_table(effects), *figures]
+    found: list[Table | Figure] = [_effects_table(effects), *figures]
     if needed:
-        sections.append(_needed_table(needed, metric))
-    sections.append(_runs_table(runs))
-    return StudyPage(title, "lehr ablate", said, _summary(runs, effects), _notes(effects), sections)
+        found.append(_needed_table(needed, metric))
+    sections = [Section("effects", "Effects", found), Section("runs", "Runs", [_runs_table(runs)])]
+    return Page(title, "lehr ablate", said, _summary(runs, effects), _notes(effects), sections)
 
 
 def _summary(runs: Sequence[AblationRun], effects: Mapping[str, Sequence[Effect]]) -> list[tuple[str, str]]:

@@ -19,8 +19,8 @@ from lehr.plots.study import (
     plot_parameters,
 )
 from lehr.report.numbers import NOTHING, changed, count, measured, value_text
-from lehr.report.pieces import Cell, Column, Command, Figure, Mark, Table, number_cell
-from lehr.report.study_page import StudyPage
+from lehr.report.page import Page
+from lehr.report.pieces import Cell, Column, Command, Figure, Mark, Section, Table, number_cell
 from lehr.runtime.atomic_write import make_inner_folder
 from lehr.search.records import Record, State, Value
 
@@ -95,7 +95,7 @@ def evolution_page(
     importance: Mapping[str, float],
     figures: Sequence[Figure] = (),
     command: str | None = None,
-) -> StudyPage:
+) -> Page:
     """Build the page of a search.
 
     Args:
@@ -107,13 +107,18 @@ def evolution_page(
         figures: the plots, e.g. those of `draw_evolution`.
         command: trains with the best values; None where there are none yet.
     """
-    sections: list[Table | Figure | Command] = []
+    result: list[Table | Command] = []
     if command is not None and best_of(records) is not None:
         caption = "Trains with the best values; --epochs may be any."
-        sections.append(Command("Use the result", command, caption))
-    sections += [_values_table(records, space, importance), *figures, _trials_table(records)]
+        result.append(Command("Use the result", command, caption))
+    result.append(_values_table(records, space, importance))
+    sections = [
+        Section("result", "Result", result),
+        *([Section("plots", "Plots", figures)] if figures else []),
+        Section("trials", "Trials", [_trials_table(records)]),
+    ]
     notes = [*space.notes, *([LUCK] if len(finished(records)) > 1 else [])]
-    return StudyPage(title, "lehr evolve", _answers(records), _summary(records, epochs), notes, sections)
+    return Page(title, "lehr evolve", _answers(records), _summary(records, epochs), notes, sections)
 
 
 def _answers(records: Sequence[Record]) -> list[str]:

@@ -63,6 +63,7 @@ class Table:
         rows: a cell a column each.
         caption: what its columns mean, and how to read it.
         empty: what is said where it has no rows.
+        folded: whether it shows only on request.
     """
 
     title: str
@@ -70,6 +71,7 @@ class Table:
     rows: Sequence[Sequence[Cell]]
     caption: str = ""
     empty: str = "Nothing yet."
+    folded: bool = False
     kind: ClassVar[str] = "table"
 
 
@@ -230,7 +232,8 @@ class Thumbnail:
         alt: what it shows.
         title: e.g. the file's name.
         text: what there is to say of it.
-        tags: what it can be filtered by, e.g. a class or a kind of mistake.
+        tags: what it can be filtered by, `group: value` each, e.g. `kind: background` and `class: dog`; images that
+            have the tag chosen in each group show.
     """
 
     jpeg: bytes

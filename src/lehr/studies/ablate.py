@@ -136,7 +136,7 @@ class AblateStudy:
         """Write tables, plot and page of what is known."""
         from lehr.report.ablation_page import AblationRun, ablation_page, draw_ablation
         from lehr.report.effects_table import effects_markdown
-        from lehr.report.study_page import write_page
+        from lehr.report.page import write_page
 
         found = self.effects(records)
         names = tuple(self.ablation.switches)

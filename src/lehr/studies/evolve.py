@@ -108,7 +108,7 @@ class EvolveStudy:
 
     def _write_page(self, folder: Path, study: SharedStudy, records: Sequence[Record]) -> None:
         from lehr.report.evolution_page import draw_evolution, evolution_page
-        from lehr.report.study_page import write_page
+        from lehr.report.page import write_page
 
         importance, space = importances(study.study), self.evolution.space
         figures = draw_evolution(records, own_folder(folder / PLOTS), importance, space.start)

@@ -1,0 +1,110 @@
+"""The files of a run's folder that its page is made from, which may come from anybody: bounded, and never run."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lehr.checkpoint.results_csv import RESULTS
+from lehr.checkpoint.run_folder import CONFIG
+from lehr.errors import InputError
+from lehr.runtime.reading import MIB, read_file
+from lehr.yaml_files import read_mapping
+
+MAX_RESULTS = 64 * MIB
+"""Bytes of results.csv: a million epochs."""
+MAX_COLUMNS = 1000
+Row = dict[str, float]
+"""Numbers of an epoch by column of results.csv; columns without a number are not there."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunFiles:
+    """What the files of a run say.
+
+    Attributes:
+        folder: the run's folder.
+        options: its options by flat name, as config.yaml has them.
+        rows: the epochs in results.csv, and with `--guard` the start as epoch 0.
+        notes: what could not be read, and why, a sentence each.
+    """
+
+    folder: Path
+    options: Mapping[str, Any]
+    rows: Sequence[Row]
+    notes: Sequence[str]
+
+    @property
+    def epochs(self) -> Sequence[Row]:
+        """Rows of epochs that were trained."""
+        return [row for row in self.rows if row["epoch"] > 0]
+
+    @property
+    def best(self) -> Row | None:
+        """Row of the best fitness, 0.1 mAP50 + 0.9 mAP50-95, the first of several; None where none was validated."""
+        rated = [row for row in self.rows if "val/map" in row and "val/map50" in row]
+        return max(rated, key=lambda row: 0.1 * row["val/map50"] + 0.9 * row["val/map"], default=None)
+
+
+def read_run(folder: Path) -> RunFiles:
+    """Read the options and results of a run.
+
+    Args:
+        folder: the run's folder.
+
+    Raises:
+        InputError: it is no folder of a run, or its options cannot be read.
+    """
+    if not (folder / CONFIG).is_file():
+        raise InputError(
+            f"{folder}: is no run: it has no {CONFIG}. Name a folder that `lehr train` has made, e.g. runs/train."
+        )
+    options = read_mapping(folder / CONFIG, "Name another run.", links=False)
+    notes: list[str] = []
+    rows = _read_results(folder / RESULTS, notes)
+    return RunFiles(folder, {str(name): value for name, value in options.items()}, rows, notes)
+
+
+def _read_results(path: Path, notes: list[str]) -> list[Row]:
+    try:
+        text = read_file(path, MAX_RESULTS, links=False).decode("utf-8", errors="replace")
+    except FileNotFoundError:
+        notes.append("No epoch has finished yet.")
+        return []
+    except OSError as error:
+        notes.append(f"{path.name}: cannot be read ({error.strerror}), so curves and metrics are missing.")
+        return []
+    rows, broken = [], 0
+    try:
+        for cells in csv.DictReader(io.StringIO(text)):
+            row = {
+                name: number
+                for name, cell in list(cells.items())[:MAX_COLUMNS]
+                if (number := _number(cell, name)) is not None
+            }
+            if "epoch" in row:
+                rows.append(row)
+            else:
+                broken += 1
+    except csv.Error as error:
+        notes.append(f"{path.name}: is read up to line {len(rows) + 2} ({error}).")
+    if broken:
+        lines = "1 line has no epoch and is" if broken == 1 else f"{broken} lines have no epoch and are"
+        notes.append(f"{path.name}: {lines} not shown.")
+    return rows
+
+
+def _number(cell: object, name: object) -> float | None:
+    """Return a cell's number; None where it is none, or not finite."""
+    if not isinstance(cell, str) or not isinstance(name, str):
+        return None
+    try:
+        number = float(cell)
+    except ValueError:
+        return None
+    return number if math.isfinite(number) else None
