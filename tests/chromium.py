@@ -69,6 +69,7 @@ def opened(
     url = address.absolute().as_uri() if isinstance(address, Path) else address
     context = browser.new_context(viewport={"width": width, "height": height}, **options)
     try:
+        context.set_default_timeout(10_000)
         found = Opened(context.new_page())
         found.page.on("console", lambda message: found.complaints.append(f"{message.type}: {message.text}"))
         found.page.on("pageerror", lambda error: found.complaints.append(str(error)))

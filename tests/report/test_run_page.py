@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -42,7 +43,7 @@ def test_a_run_s_page_names_its_best_epoch_and_draws_its_columns(tmp_path: Path)
     ]
     assert dict(page.summary)["Time"] == "3:00" and dict(page.summary)["Images a second"] == "33 (median)"
     drawn = charts(folder)
-    assert list(drawn) == ["train-losses", "val-losses", "metrics", "precision-recall-f1", "rates", "speed"]
+    assert list(drawn) == ["train-losses", "val-losses", "metrics", "precision-recall-f1", "speed", "rates"]
     (ap50, ap) = drawn["metrics"].series
     assert (ap50.name, list(ap.x), list(ap.y)) == ("mAP50", [1, 2, 3], [0.2, 0.4, 0.3])
     assert [(mark.x, mark.label) for mark in drawn["metrics"].markers] == [(2, "best epoch")]
@@ -52,7 +53,9 @@ def test_a_run_without_an_epoch_has_a_page_that_says_so(tmp_path: Path) -> None:
     folder = tmp_path / "run"
     folder.mkdir()
     (folder / "config.yaml").write_text("epochs: 5\n")
-    text = build_page(folder).read_text()
+    path, late = build_page(folder)
+    assert late == [] and path == folder / "report.html"
+    text = path.read_text()
     assert "No epoch has finished yet." in text and 'id="charts"' not in text
 
 
@@ -61,7 +64,7 @@ def test_a_damaged_results_file_is_shown_as_far_as_it_goes(tmp_path: Path) -> No
     with (folder / "results.csv").open("a") as file:
         file.write("nonsense\n4,40,240,inf,nan,1e999,,x\n")
     page = run_page(read_run(folder))
-    assert page.notes == ["results.csv: 1 line has no epoch and is not shown."]
+    assert page.notes[0] == "results.csv: 1 line has no epoch and is not shown."
     drawn = charts(folder)
     assert list(drawn["train-losses"].series[0].y) == [1.1, 1.2, 1.3, None]
 
@@ -98,3 +101,62 @@ def test_a_link_in_a_run_s_folder_is_not_followed(name: str, tmp_path: Path) -> 
 def test_a_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"is no run: it has no config\.yaml"):
         build_page(tmp_path)
+
+
+def a_log(folder: Path, *lines: dict[str, object]) -> None:
+    """Write the log of a run of 10 batches an epoch."""
+    start = {"kind": "start", "epoch": 0, "step": 0, "resumed": False, "options": {}, "versions": {}, "machine": {}}
+    start |= {"device": "cpu", "processes": 1, "names": ["a"], "parts": ["box"], "images": {}, "batches": 10}
+    start |= {"warmup": 5, "closed": 1, "data": "", "notes": [], "time": 1.0}
+    again = {**start, "resumed": True, "step": 7}
+    written = [start, *lines] if lines else [start, again]
+    (folder / "events.jsonl").write_text("".join(json.dumps(line) + "\n" for line in written))
+
+
+def step(number: int, **values: object) -> dict[str, object]:
+    fixed = {"kind": "step", "epoch": number // 10, "step": number, "batches": 1, "images": 4, "losses": {"box": 1.0}}
+    fixed |= {"norm": 2.0, "rates": {"weights": 0.1}, "momentum": 0.9, "accumulate": 1, "loss_scale": None}
+    return {**fixed, "finite": True, **values}
+
+
+def test_the_log_of_a_run_gives_curves_of_its_steps_and_marks_of_its_turns(tmp_path: Path) -> None:
+    folder = a_run(tmp_path / "run")
+    turn = {"epoch": 0, "kind": "rollback", "lr_scale": 0.5, "precision": "float32", "rollbacks": 1}
+    a_log(
+        folder,
+        *(step(number) for number in range(6)),
+        {"kind": "warmup-end", "epoch": 0, "step": 5},
+        *(step(number, loss_scale=2.0**number, norm=9.0) for number in range(6, 20)),
+        {**turn, "step": 12, "from_step": 20},
+        *(step(number, norm=1.0) for number in range(12, 20)),
+        {"kind": "mosaic-close", "epoch": 2, "step": 20},
+        {"kind": "best", "epoch": 1, "step": 20, "metrics": {}},
+    )
+    drawn = charts(folder)
+    losses, norm = drawn["step-losses"].series[0], drawn["gradient-norm"].series[0]
+    assert list(losses.x) == list(range(1, 21)) and list(norm.y) == [2.0] * 6 + [9.0] * 6 + [1.0] * 8
+    assert {"rates", "momentum", "accumulation", "loss-scale"} <= drawn.keys()
+    marks = [(5, "warmup ends"), (20, "rollback to batch 12"), (20, "mosaic closes"), (20, "best epoch")]
+    assert [(mark.x, mark.label) for mark in drawn["rates"].markers] == marks
+    assert [(mark.x, mark.label) for mark in drawn["metrics"].markers] == [(x / 10, label) for x, label in marks]
+    (section,) = (each for each in run_page(read_run(folder)).sections if each.name == "curves")
+    assert "1 rollback" in section.answers[0]
+
+
+def test_a_run_that_was_resumed_has_a_mark_there(tmp_path: Path) -> None:
+    folder = a_run(tmp_path / "run")
+    a_log(folder)
+    assert [(mark.x, mark.label) for mark in charts(folder)["metrics"].markers] == [(0.7, "resumed")]
+
+
+def test_overfitting_is_named_where_the_losses_part(tmp_path: Path) -> None:
+    folder = a_run(tmp_path / "run")
+    head = "epoch,train/box,val/box,val/map50,val/map\n"
+    rows = "".join(f"{e},{2 - e / 10},{1 + abs(e - 4) / 10},0.5,0.5\n" for e in range(1, 11))
+    (folder / "results.csv").write_text(head + rows)
+    (section,) = (each for each in run_page(read_run(folder)).sections if each.name == "curves")
+    assert any("lowest in epoch 4" in answer for answer in section.answers)
+    flat = "".join(f"{e},{2 - e / 10},{2 - e / 10},0.5,0.{e:02}\n" for e in range(1, 11))
+    (folder / "results.csv").write_text(head + flat)
+    (section,) = (each for each in run_page(read_run(folder)).sections if each.name == "curves")
+    assert not any("overfitting" in answer for answer in section.answers)

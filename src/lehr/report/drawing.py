@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-import io
 import itertools
 import math
 import re
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Any
+
+import cv2
+import numpy as np
 
 from lehr.plots.figure import COLOURS, new_figure, save_figure
 from lehr.report.page import cell_text, shades
@@ -46,24 +49,26 @@ def draw_sections(
         seconds: time after which no further figure is begun.
 
     Returns:
-        Names of figures that there was no time for.
+        Names of figures that were not drawn: there was no time for them, or there is no matplotlib.
 
     Raises:
-        InputError: matplotlib is missing, or a file cannot be written.
+        InputError: a file cannot be written.
     """
+    figures = [piece for section in sections for piece in section.pieces if isinstance(piece, Chart | Matrix | Gallery)]
+    if not figures or not kinds:
+        return []
+    if seconds <= 0 or find_spec("matplotlib") is None:
+        return [piece.name for piece in figures]
     make_inner_folder(folder)
     end, late = monotonic() + seconds, []
-    for section in sections:
-        for piece in section.pieces:
-            if not isinstance(piece, Chart | Matrix | Gallery):
-                continue
-            if NAME.fullmatch(piece.name) is None:
-                raise ValueError(f"{piece.name!r} is no name of a figure: small letters, digits and hyphens only")
-            if monotonic() >= end:
-                late.append(piece.name)
-                continue
-            for kind in kinds:
-                draw_piece(piece, folder / f"{piece.name}{kind}")
+    for piece in figures:
+        if NAME.fullmatch(piece.name) is None:
+            raise ValueError(f"{piece.name!r} is no name of a figure: small letters, digits and hyphens only")
+        if monotonic() >= end:
+            late.append(piece.name)
+            continue
+        for kind in kinds:
+            draw_piece(piece, folder / f"{piece.name}{kind}")
     return late
 
 
@@ -135,7 +140,7 @@ def _legend(axis: Axes, chart: Chart, coloured: int) -> None:
     ]  # fmt: skip
     if coloured < len(chart.series):
         shown.append(Line2D([], [], color=GREY, lw=0.6, label=f"{len(chart.series) - coloured} more"))
-    axis.figure.legend(handles=shown, loc="outside right upper", frameon=False, fontsize=8)  # type: ignore[union-attr]
+    axis.figure.legend(handles=shown, loc="outside right upper", frameon=False, fontsize=8)
 
 
 def _draw_matrix(matrix: Matrix, path: Path) -> None:
@@ -161,8 +166,6 @@ def _draw_matrix(matrix: Matrix, path: Path) -> None:
 
 
 def _draw_gallery(gallery: Gallery, path: Path) -> None:
-    from PIL import Image
-
     shown = gallery.thumbnails[:MAX_IMAGES]
     columns = min(4, max(1, len(shown)))
     rows = max(1, math.ceil(len(shown) / columns))
@@ -170,8 +173,9 @@ def _draw_gallery(gallery: Gallery, path: Path) -> None:
     for axis in axes:
         axis.set_axis_off()
     for axis, thumbnail in zip(axes, shown, strict=False):
-        with Image.open(io.BytesIO(thumbnail.jpeg)) as image:
-            axis.imshow(image.convert("RGB"))
+        image = cv2.imdecode(np.frombuffer(thumbnail.jpeg, np.uint8), cv2.IMREAD_COLOR_RGB)
+        if image is not None:
+            axis.imshow(image)
         axis.set_title(_plain(thumbnail.title, 34), fontsize=7)
     if not shown:
         axes[0].text(0.5, 0.5, _plain(gallery.empty), ha="center", va="center", color=GREY)

@@ -12,6 +12,7 @@ from typing import Any
 
 from lehr.checkpoint.results_csv import RESULTS
 from lehr.checkpoint.run_folder import CONFIG
+from lehr.checkpoint.run_log import RunLog, read_run_log
 from lehr.errors import InputError
 from lehr.runtime.reading import MIB, read_file
 from lehr.yaml_files import read_mapping
@@ -31,12 +32,14 @@ class RunFiles:
         folder: the run's folder.
         options: its options by flat name, as config.yaml has them.
         rows: the epochs in results.csv, and with `--guard` the start as epoch 0.
+        log: what events.jsonl holds; empty where there is none.
         notes: what could not be read, and why, a sentence each.
     """
 
     folder: Path
     options: Mapping[str, Any]
     rows: Sequence[Row]
+    log: RunLog
     notes: Sequence[str]
 
     @property
@@ -67,7 +70,11 @@ def read_run(folder: Path) -> RunFiles:
     options = read_mapping(folder / CONFIG, "Name another run.", links=False)
     notes: list[str] = []
     rows = _read_results(folder / RESULTS, notes)
-    return RunFiles(folder, {str(name): value for name, value in options.items()}, rows, notes)
+    try:
+        log = read_run_log(folder)
+    except InputError as error:
+        log = RunLog((), (str(error),))
+    return RunFiles(folder, {str(name): value for name, value in options.items()}, rows, log, [*notes, *log.notes])
 
 
 def _read_results(path: Path, notes: list[str]) -> list[Row]:

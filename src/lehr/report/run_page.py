@@ -2,45 +2,82 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
+from lehr.checkpoint.run_log import EndLine
+from lehr.errors import InputError
+from lehr.report.drawing import PLOTS, draw_sections
 from lehr.report.numbers import NOTHING, count, measured
 from lehr.report.page import Page, write_page
-from lehr.report.pieces import Cell, Column, Section, Table
+from lehr.report.pieces import Cell, Column, Note, Section, Table
 from lehr.report.run_files import RunFiles, read_run
 from lehr.report.sections.curves import curves_section
 
 PAGE = "report.html"
+LATE = "There was no time for this at the end of the training: build the page again by `lehr report`."
 
 
-def build_page(folder: Path) -> Path:
-    """Write the page of a run into its folder.
+def build_page(
+    folder: Path,
+    *,
+    plot_kinds: Sequence[str] = (".png",),
+    seconds: float = math.inf,
+    plot_seconds: float = math.inf,
+) -> tuple[Path, list[str]]:
+    """Write the page of a run into its folder, and its figures into the folder `plots` there.
 
     Args:
         folder: the run's folder.
+        plot_kinds: endings of the figures' files; none draws none.
+        seconds: after which no further section is begun.
+        plot_seconds: after which no further figure is begun.
 
     Returns:
-        The page's file.
+        The page's file, and the names of figures that were not drawn: there was no time, or there is no matplotlib.
 
     Raises:
-        InputError: it is no folder of a run, or the page cannot be written.
+        InputError: it is no folder of a run, or a file cannot be written.
     """
     path = folder / PAGE
-    write_page(run_page(read_run(folder)), path)
-    return path
+    page = run_page(read_run(folder), seconds=seconds)
+    write_page(page, path)
+    return path, draw_sections(page.sections, folder / PLOTS, kinds=plot_kinds, seconds=plot_seconds)
 
 
-def run_page(run: RunFiles, *, live: bool = False) -> Page:
+def run_page(run: RunFiles, *, live: bool = False, seconds: float = math.inf) -> Page:
     """Build the page of a run.
 
     Args:
         run: what its files say.
         live: whether the page is served, and asks for news.
+        seconds: after which no further section is begun.
     """
-    sections = [curves_section(run), _options_section(run.options)]
+    builders: list[tuple[str, str, Callable[[], Section | None]]] = [
+        ("curves", "Curves", lambda: curves_section(run)),
+        ("options", "Options", lambda: _options_section(run.options)),
+    ]
+    end, sections = monotonic() + seconds, []
+    for name, title, build in builders:
+        section = _guarded(name, title, build) if monotonic() < end else _without(name, title, LATE)
+        if section is not None:
+            sections.append(section)
     return Page(run.folder.absolute().name, "lehr train", _answers(run), _summary(run), run.notes, sections, live)
+
+
+def _guarded(name: str, title: str, build: Callable[[], Section | None]) -> Section | None:
+    """Build a section; where its input cannot be read, a note says why in its place."""
+    try:
+        return build()
+    except InputError as error:
+        return _without(name, title, str(error))
+
+
+def _without(name: str, title: str, reason: str) -> Section:
+    return Section(name, title, [Note(reason)])
 
 
 def _answers(run: RunFiles) -> list[str]:
@@ -56,7 +93,19 @@ def _answers(run: RunFiles) -> list[str]:
     scores = f"mAP50-95 {best['val/map']:.3f}, mAP50 {best['val/map50']:.3f}"
     if {"val/precision", "val/recall"} <= best.keys():
         scores += f", precision {best['val/precision']:.3f}, recall {best['val/recall']:.3f}"
-    return [f"{where} is the best: {scores}.", f"{done}."]
+    return [f"{where} is the best: {scores}.", f"{done}{_ended(run)}."]
+
+
+def _ended(run: RunFiles) -> str:
+    """How the run has ended, where its log says so, as the rest of a sentence."""
+    ends = run.log.of(EndLine)
+    said = {
+        "stopped-early": "stopped early, since none of the last ones was better (--patience)",
+        "diverged": "diverged",
+    }
+    said |= {"stopped": "stopped; lehr train --resume continues", "failed": "failed"}
+    reason = said.get(ends[-1].reason, "") if ends and run.log.lines[-1] is ends[-1] else ""
+    return f"; {reason}" if reason else ""
 
 
 def _summary(run: RunFiles) -> list[tuple[str, str]]:

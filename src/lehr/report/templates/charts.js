@@ -44,6 +44,13 @@
     return [axis, ...columns];
   };
 
+  /* Values without a neighbour, which a line would not show. */
+  const isolated = (column) => {
+    const places = column.map((y, place) => place).filter((place) => column[place] !== undefined);
+    const there = (at) => at >= 0 && at < places.length && column[places[at]] !== null;
+    return places.filter((place, at) => there(at) && !there(at - 1) && !there(at + 1));
+  };
+
   const nearest = (xs, x) => {
     let low = 0, high = xs.length - 1;
     while (high - low > 1) {
@@ -60,7 +67,6 @@
     context.strokeStyle = context.fillStyle = colour("--quiet");
     context.lineWidth = ratio;
     context.font = `${11 * ratio}px system-ui, sans-serif`;
-    context.textAlign = "right";
     context.setLineDash([3 * ratio, 3 * ratio]);
     let last = -Infinity;
     for (const mark of [...chart.markers].sort((a, b) => a.x - b.x)) {
@@ -73,7 +79,9 @@
       if (x - last < 14 * ratio) continue;
       last = x;
       context.save();
-      context.translate(x + 11 * ratio, u.bbox.top + 2 * ratio);
+      const right = x + 14 * ratio < u.bbox.left + u.bbox.width;
+      context.translate(right ? x + 11 * ratio : x - 4 * ratio, u.bbox.top + 2 * ratio);
+      context.textAlign = "right";
       context.rotate(-Math.PI / 2);
       context.fillText(mark.label.length > 28 ? `${mark.label.slice(0, 27)}\u2026` : mark.label, 0, 0);
       context.restore();
@@ -132,7 +140,7 @@
       {
         label: chart.yLabel, labelSize: 22, stroke: () => colour("--ink"), grid: { stroke: () => colour("--line"), width: 1 },
         ticks: { stroke: () => colour("--line"), width: 1 },
-        size: (u, values) => 14 + 7 * Math.max(3, ...(values ?? []).map((value) => String(value ?? "").length)),
+        size: (u, values) => 22 + 7 * Math.max(3, ...(values ?? []).map((value) => String(value ?? "").length)),
         values: (u, splits) => splits.map((value) => value === null ? null : number(value)),
       },
     ];
@@ -165,6 +173,8 @@
       values[index].textContent = near ? number(series.y[place]) : "";
     });
     const at = element("span", "", { class: "at" });
+    const data = joined(chart, shift);
+    const lonely = data.slice(1).map((column) => bars || chart.draw === "points" ? [] : isolated(column));
     const options = {
       width: Math.max(240, plot.clientWidth), height: 300, scales, axes, legend: { show: false },
       padding: [12, 12, 0, 0],
@@ -175,8 +185,9 @@
         width: bars ? 0 : 1.75, dash: dash(series, index),
         fill: bars ? () => stroke(index) : undefined,
         points: {
-          show: chart.draw === "points" || (!bars && series.y.filter((y) => y !== null).length < 2),
-          size: chart.draw === "points" ? 5 : 7, stroke: () => stroke(index), fill: () => stroke(index),
+          show: chart.draw === "points" || lonely[index].length > 0,
+          filter: chart.draw === "points" ? undefined : () => lonely[index],
+          size: chart.draw === "points" ? (series.y.length > 30 ? 4 : 8) : 7, stroke: () => stroke(index), fill: () => stroke(index),
         },
         spanGaps: false,
       }))],
@@ -199,8 +210,7 @@
     reset.hidden = true;
     const canvas = element("div", "", { class: "canvas" });
     plot.append(canvas, status);
-    const data = joined(chart, shift);
-    const u = new uPlot(options, data.map((column, index) => index === 0 || bars || chart.draw === "points" ? column : column), canvas);
+    const u = new uPlot(options, data, canvas);
     u.setScale("x", { min: ends[0], max: ends[1] });
     const buttons = chart.series.map((series, index) => {
       const button = element("button", "", { type: "button", "aria-pressed": String(!hidden(index)) });
