@@ -16,7 +16,6 @@ from __future__ import annotations
 import argparse
 import csv
 import itertools
-import json
 import os
 import re
 import shutil
@@ -25,6 +24,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,17 @@ from lehr.checkpoint.results_csv import RESULTS
 from lehr.data.load import load_dataset
 from lehr.search.fitness import DEFAULT, parse_fitness, read_epochs
 from lehr.techniques.auto import default_rate
+
+try:
+    from benchmarks.records import Record, read_records, spread, train_missing, write_between
+except ImportError:  # run as a script
+    from records import (  # type: ignore[no-redef]
+        Record,
+        read_records,
+        spread,
+        train_missing,
+        write_between,
+    )
 
 LEFT_OUT = "Platelets"
 """Class of BCCD that the second target lacks."""
@@ -64,7 +75,6 @@ OTHERS: dict[str, tuple[Any, ...]] = {
 SCRATCH, QUARTER = "random weights", "random weights, a quarter"
 TABLES = ("quarter", "rates", "freezing", "others")
 """Tables of the document."""
-Record = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +103,10 @@ class Cell:
     def name(self) -> str:
         """The name that `--only` looks at."""
         return f"{self.target}/{self.model}/{self.setting}"
+
+    def key(self, asked: int, imgsz: int) -> Record:
+        """What the records of its runs have in common, of a size and of so many epochs that were asked for."""
+        return {"target": self.target, "model": self.model, "setting": self.setting, "asked": asked, "imgsz": imgsz}
 
 
 def rate(target: str, multiple: float, warmup: str) -> tuple[str, ...]:
@@ -159,11 +173,10 @@ def train(cell: Cell, seed: int, data: Path, given: argparse.Namespace) -> Recor
         _, status, usage = os.wait4(process.pid, 0)
     if status:
         raise SystemExit(f"{run} failed; see {log.name}")
-    names = {"target": cell.target, "model": cell.model, "setting": cell.setting, "seed": seed, "asked": given.epochs}
     return {
-        **names,
+        **cell.key(given.epochs, given.imgsz),
+        "seed": seed,
         **numbers(project / run / RESULTS),
-        "imgsz": given.imgsz,
         "peak_mib": round(usage.ru_maxrss / 1024),
     }
 
@@ -190,15 +203,8 @@ def numbers(results: Path) -> Record:
 
 def of_setting(records: Sequence[Record], cell: Cell, asked: int, imgsz: int) -> list[Record]:
     """The recorded runs of a setting, by seed; of those of a size for which so many epochs were asked for."""
-    wanted = {key: getattr(cell, key) for key in ("target", "model", "setting")} | {"asked": asked, "imgsz": imgsz}
-    found = [each for each in records if all(each[key] == value for key, value in wanted.items())]
+    found = [each for each in records if cell.key(asked, imgsz).items() <= each.items()]
     return sorted(found, key=lambda each: int(each["seed"]))
-
-
-def spread(values: Sequence[float]) -> str:
-    """Mean, least and largest of some values; a single one as it is."""
-    mean = f"{statistics.mean(values):.3f}"
-    return mean if len(values) == 1 else f"{mean} ({min(values):.3f} to {max(values):.3f})"
 
 
 def table_of(name: str, records: Sequence[Record]) -> str:
@@ -225,20 +231,9 @@ def table_of(name: str, records: Sequence[Record]) -> str:
 
 def write_tables(document: Path, records: Sequence[Record]) -> None:
     """Write the tables into a document, each between its markers."""
-    text = document.read_text(encoding="utf-8")
     for name in TABLES:
         begin, end = f"<!-- {name}: written by benchmarks/fine_tuning.py -->\n", f"<!-- end of {name} -->"
-        before, _, rest = text.partition(begin)
-        _, found, after = rest.partition(end)
-        if not found:
-            raise SystemExit(f"{document}: lacks the markers of the table '{name}'.")
-        text = f"{before}{begin}{table_of(name, records)}\n{end}{after}"
-    document.write_text(text, encoding="utf-8")
-
-
-def read_records(path: Path) -> list[Record]:
-    """The runs that are recorded."""
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
+        write_between(document, begin, end, table_of(name, records), name)
 
 
 def arguments() -> argparse.Namespace:
@@ -268,14 +263,14 @@ def main() -> None:
     data = {"okra": given.okra, "cells": given.out / "cells" / "data.yaml"}
     if chosen and not data["cells"].exists():
         without_class(str(given.bccd), LEFT_OUT, data["cells"].parent)
-    for seed in given.seeds:
-        for cell in chosen:
-            done = of_setting(read_records(records), cell, given.epochs, given.imgsz)
-            if seed not in {each["seed"] for each in done}:
-                record = train(cell, seed, data[cell.target], given)
-                with records.open("a", encoding="utf-8") as file:
-                    file.write(json.dumps(record) + "\n")
-                print(f"{cell.name}, seed {seed}: {record['map']:.3f}", flush=True)
+    runs = itertools.product(given.seeds, chosen)
+    train_missing(
+        records,
+        (
+            (cell.key(given.epochs, given.imgsz) | {"seed": seed}, partial(train, cell, seed, data[cell.target], given))
+            for seed, cell in runs
+        ),
+    )
     if given.write:
         write_tables(given.write, read_records(records))
 

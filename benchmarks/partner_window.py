@@ -16,20 +16,29 @@ from __future__ import annotations
 import argparse
 import csv
 import itertools
-import json
 import shutil
-import statistics
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from lehr.checkpoint.results_csv import RESULTS
 
+try:
+    from benchmarks.records import Record, read_records, spread, train_missing, write_between
+except ImportError:  # run as a script
+    from records import (  # type: ignore[no-redef]
+        Record,
+        read_records,
+        spread,
+        train_missing,
+        write_between,
+    )
+
 MODEL, BATCH = "yolov8n", 16
 BEGIN, END = "<!-- partner windows: written by benchmarks/partner_window.py -->\n", "<!-- end of partner windows -->"
-Record = dict[str, Any]
 
 
 def train(target: str, window: str, seed: int, given: argparse.Namespace) -> Record:
@@ -50,11 +59,6 @@ def train(target: str, window: str, seed: int, given: argparse.Namespace) -> Rec
     return {**names, "map50": map50, "map": best, "last": course[-1][1]}
 
 
-def spread(values: Sequence[float]) -> str:
-    """Mean, least and largest of some values."""
-    return f"{statistics.mean(values):.3f} ({min(values):.3f} to {max(values):.3f})"
-
-
 def table_of(records: Sequence[Record]) -> str:
     """A table of the recorded runs, in Markdown."""
     kinds = ("target", "window", "imgsz", "epochs")
@@ -73,16 +77,14 @@ def table_of(records: Sequence[Record]) -> str:
 
 def write_table(document: Path, records: Sequence[Record]) -> None:
     """Write the table into a document, between its markers."""
-    before, _, rest = document.read_text(encoding="utf-8").partition(BEGIN)
-    _, found, after = rest.partition(END)
-    if not found:
-        raise SystemExit(f"{document}: lacks the markers of the table.")
-    document.write_text(f"{before}{BEGIN}{table_of(records)}\n{END}{after}", encoding="utf-8")
+    write_between(document, BEGIN, END, table_of(records), "partner windows")
 
 
-def read_records(path: Path) -> list[Record]:
-    """The runs that are recorded."""
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
+def wanted(given: argparse.Namespace) -> Iterator[tuple[Record, partial[Record]]]:
+    """What the record of each run has, and what trains it."""
+    for seed, window, target in itertools.product(given.seeds, given.windows, given.targets):
+        run = {"target": target, "window": window, "seed": seed, "epochs": given.epochs, "imgsz": given.imgsz}
+        yield run, partial(train, target, window, seed, given)
 
 
 def main() -> None:
@@ -100,13 +102,7 @@ def main() -> None:
     given = parser.parse_args()
     given.out.mkdir(parents=True, exist_ok=True)
     records = given.out / "runs.jsonl"
-    for seed, window, target in itertools.product(given.seeds, given.windows, given.targets):
-        run = {"target": target, "window": window, "seed": seed, "epochs": given.epochs, "imgsz": given.imgsz}
-        if not any(run.items() <= record.items() for record in read_records(records)):
-            record = train(target, window, seed, given)
-            with records.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(record) + "\n")
-            print(f"{target}, window {window}, seed {seed}: {record['map']:.3f}", flush=True)
+    train_missing(records, wanted(given))
     if given.write:
         write_table(given.write, read_records(records))
 

@@ -1,0 +1,54 @@
+"""Records of runs that a study trains: a line of JSON each, trained once, and told in tables of a document."""
+
+from __future__ import annotations
+
+import json
+import statistics
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+Record = dict[str, Any]
+
+
+def read_records(path: Path) -> list[Record]:
+    """The runs that are recorded."""
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
+
+
+def train_missing(path: Path, wanted: Iterable[tuple[Record, Callable[[], Record]]]) -> None:
+    """Train the runs that are not recorded yet, and append the record of each as soon as it is there.
+
+    Args:
+        path: the file of the records.
+        wanted: what the record of a run must have, and what trains the run and returns its record.
+    """
+    for run, train in wanted:
+        if not any(run.items() <= record.items() for record in read_records(path)):
+            record = train()
+            with path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(record) + "\n")
+            print(f"{', '.join(f'{name} {value}' for name, value in run.items())}: {record['map']:.3f}", flush=True)
+
+
+def spread(values: Sequence[float]) -> str:
+    """Mean, least and largest of some values; a single one as it is."""
+    mean = f"{statistics.mean(values):.3f}"
+    return mean if len(values) == 1 else f"{mean} ({min(values):.3f} to {max(values):.3f})"
+
+
+def write_between(document: Path, begin: str, end: str, table: str, name: str) -> None:
+    """Write a table into a document, between its markers.
+
+    Args:
+        document: a file with both markers.
+        begin: line before the table.
+        end: marker behind it.
+        table: in Markdown.
+        name: of the table, for the message where its markers are missing.
+    """
+    before, _, rest = document.read_text(encoding="utf-8").partition(begin)
+    _, found, after = rest.partition(end)
+    if not found:
+        raise SystemExit(f"{document}: lacks the markers of the table '{name}'.")
+    document.write_text(f"{before}{begin}{table}\n{end}{after}", encoding="utf-8")
