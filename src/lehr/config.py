@@ -185,8 +185,9 @@ def _multiple(given: Mapping[str, Any]) -> float:
 
 def _validated(given: Mapping[str, Any], source: str) -> TrainConfig:
     grouped: dict[str, dict[str, Any]] = {group: {} for group in GROUPS}
+    groups = option_names()
     for name, value in given.items():
-        grouped[option_names()[name]][name] = value
+        grouped[groups[name]][name] = value
     try:
         config = TrainConfig.model_validate(grouped)
     except ValidationError as error:

@@ -100,7 +100,7 @@ def describe_without_effect(run: Preview) -> list[str]:
     """
     from lehr.techniques.effect import effective_options, without_effect
 
-    config, found = run.config, without_effect(run)
+    config, found, effective = run.config, without_effect(run), effective_options(run)
     options, default, off, lines = config.flat(), TrainConfig().flat(), _off_values(), []
     for name in sorted(config.given & found.keys(), key=list(options).index):
         value = options[name]
@@ -109,7 +109,7 @@ def describe_without_effect(run: Preview) -> list[str]:
         with contextlib.suppress(InputError):  # another option needs it
             plain = build_config({**options, name: default[name]})
             unset = preview(plain, run.images, run.classes, run.read)
-            if effective_options(unset) != effective_options(run):
+            if effective_options(unset) != effective:
                 continue  # nothing of what is on, but what would be on without it is off
         lines.append(f"{shell_options({name: value})} has no effect: {found[name].why}.")
     return lines

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import itertools
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -18,6 +17,7 @@ from lehr.engine.data import RunData
 from lehr.engine.out_of_memory import release, unless_out_of_memory
 from lehr.engine.step import ForwardLoss
 from lehr.errors import LehrError
+from lehr.models.module_copy import copy_module
 from lehr.runtime.device import describe_device, wait_for
 from lehr.runtime.peak_memory import peak_process_bytes
 from lehr.sample import Sample
@@ -158,7 +158,7 @@ class _Steps:
         self._data = data
         self._size = size
         self._precision = precision
-        model = copy.deepcopy(forward_loss.model).train()
+        model = copy_module(forward_loss.model).train()
         freeze_bn_stats(model)
         self._forward_loss = ForwardLoss(model, forward_loss.loss, forward_loss.device)
         choice = choose_optimizer(optimizer, classes=len(data.dataset.names), images=1, epochs=1)

@@ -5,7 +5,6 @@ Each is measured on the model, the images and the device of the run, and changes
 
 from __future__ import annotations
 
-import copy
 import json
 import time
 from collections.abc import Callable
@@ -22,6 +21,7 @@ from lehr.engine.autobatch import choose_batch
 from lehr.engine.data import RunData, first_request
 from lehr.engine.out_of_memory import is_out_of_memory, unless_out_of_memory
 from lehr.engine.step import ForwardLoss
+from lehr.models.module_copy import copy_module
 from lehr.models.preserve_buffers import preserve_buffers
 from lehr.runtime.atomic_write import atomic_file
 from lehr.runtime.device import set_deterministic, wait_for
@@ -328,7 +328,7 @@ def deterministic_step_seconds(forward_loss: ForwardLoss, precision: Precision, 
         batch: on the device.
     """
     device = forward_loss.device
-    copied = ForwardLoss(copy.deepcopy(forward_loss.model).train(), forward_loss.loss, device)
+    copied = ForwardLoss(copy_module(forward_loss.model).train(), forward_loss.loss, device)
 
     def step() -> None:
         torch.autograd.backward(copied.parts(batch, None, precision).sum())

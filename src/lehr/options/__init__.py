@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Mapping
+from functools import cache
+from types import MappingProxyType
 from typing import Any
 
 from pydantic import ValidationError
@@ -61,9 +63,10 @@ GROUPS: dict[str, type[Options]] = {
 }
 
 
-def option_names() -> dict[str, str]:
+@cache
+def option_names() -> Mapping[str, str]:
     """Every option's flat name and the group it lives in."""
-    return {name: group for group, options in GROUPS.items() for name in options.model_fields}
+    return MappingProxyType({name: group for group, options in GROUPS.items() for name in options.model_fields})
 
 
 def in_current_form(options: Mapping[str, Any]) -> dict[str, Any]:

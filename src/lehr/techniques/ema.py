@@ -10,11 +10,10 @@ updates, and 2,297 after 16,000. A tau that follows the length of the run gives 
 
 from __future__ import annotations
 
-import copy
-
 import torch
 from torch import Tensor, nn
 
+from lehr.models.module_copy import copy_module
 from lehr.technique import NoEffect, Run, Section, State, Switch, Technique
 from lehr.techniques.ema_decay import PUBLISHED_TAU, ema_decay
 
@@ -33,7 +32,7 @@ class ModelEma:
     """
 
     def __init__(self, model: nn.Module, decay: float = 0.9999, tau: float = PUBLISHED_TAU) -> None:
-        self.model = copy.deepcopy(model).eval().requires_grad_(False)
+        self.model = copy_module(model).eval().requires_grad_(False)
         self.decay = decay
         self.tau = tau
         self.updates = 0
