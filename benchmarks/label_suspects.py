@@ -1,0 +1,107 @@
+"""Plant label faults, train on them, and count how many of the first suspects are planted.
+
+    python benchmarks/label_suspects.py --data D --weights W --out FOLDER [--imgsz 320] [--epochs 25] [--share 0.05]
+
+A copy of the data set is written whose labels lack a share of their boxes and have as large a share with another class, in
+all splits. A model is trained on these labels, from weights that have not seen the data. Then the suspects of its validation
+split are listed, and those of all splits, as `lehr data audit` does it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from lehr.sample import Dataset, Sample
+
+
+@dataclass(frozen=True, slots=True)
+class Planted:
+    """A fault that was planted.
+
+    Attributes:
+        image: the image's name, without suffix.
+        box: xyxy, pixels of the image.
+        kind: "removed" or "swapped".
+        class_id: the right class.
+    """
+
+    image: str
+    box: tuple[float, float, float, float]
+    kind: str
+    class_id: int
+
+
+def plant(dataset: Dataset, share: float, seed: int) -> tuple[Dataset, list[Planted]]:
+    """Remove boxes and swap classes.
+
+    Args:
+        dataset: with right labels.
+        share: of the boxes of each split that are removed, and as many others that get another class.
+        seed: draws which.
+
+    Returns:
+        The data set with wrong labels, and what is wrong with them.
+    """
+    splits: dict[str, list[Sample]] = {}
+    planted: list[Planted] = []
+    for number, (split, samples) in enumerate(dataset.splits.items()):
+        rng = np.random.default_rng((seed, number))
+        owner = np.repeat(np.arange(len(samples)), [len(sample.classes) for sample in samples])
+        place = np.concatenate([np.arange(len(sample.classes)) for sample in samples])
+        count = round(share * len(owner))
+        drawn = rng.permutation(len(owner))[: 2 * count]
+        changed = list(samples)
+        for index in sorted(drawn[count:].tolist()):
+            sample, at = changed[owner[index]], place[index]
+            planted.append(_planted(sample, at, "swapped"))
+            classes = sample.classes.copy()
+            classes[at] = (classes[at] + rng.integers(1, len(dataset.names))) % len(dataset.names)
+            changed[owner[index]] = replace(sample, classes=classes)
+        for index in sorted(drawn[:count].tolist(), reverse=True):  # from the last, so that places stay what they are
+            sample, at = changed[owner[index]], place[index]
+            planted.append(_planted(sample, at, "removed"))
+            kept = np.arange(len(sample.classes)) != at
+            difficult = None if sample.difficult is None else sample.difficult[kept]
+            changed[owner[index]] = replace(
+                sample, boxes=sample.boxes[kept], classes=sample.classes[kept], difficult=difficult
+            )
+        splits[split] = changed
+    return replace(dataset, splits=dict(splits)), planted
+
+
+def _planted(sample: Sample, at: int, kind: str) -> Planted:
+    x1, y1, x2, y2 = sample.boxes[at].tolist()
+    return Planted(sample.path.stem, (x1, y1, x2, y2), kind, int(sample.classes[at]))
+
+
+def main() -> None:
+    """Plant, and train."""
+    from lehr import Detector
+    from lehr.data.load import load_dataset
+    from lehr.data.write import write_dataset
+
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", required=True)
+    parser.add_argument("--weights", required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--imgsz", type=int, default=320)
+    parser.add_argument("--epochs", type=int, default=25)
+    parser.add_argument("--share", type=float, default=0.05)
+    args = parser.parse_args()
+    wrong, planted = plant(load_dataset(args.data), args.share, seed=0)
+    data = args.out / "data"
+    write_dataset(wrong, "yolo", data)
+    rows = [[each.image, each.box, each.kind, each.class_id] for each in planted]
+    (args.out / "planted.json").write_text(json.dumps(rows))
+    Detector.load(args.weights).train(
+        data=str(data / "data.yaml"), imgsz=args.imgsz, epochs=args.epochs, device="cpu", project=str(args.out), name="run"
+    )
+
+
+if __name__ == "__main__":
+    main()
