@@ -1,9 +1,9 @@
 """Noise of labels, estimated from how often a model and the labels disagree: a logistic regression whose labels may be wrong.
 
 A detection of score `s` is right with probability `q(s) = sigmoid(a * logit(s) + b)`, and the label then says otherwise with
-probability `e`; where it is wrong, the label says so all the same with probability `h`. `a`, `b`, `e` and `h` are found by
-expectation maximisation (Bootkrajang and Kaban, "Label-noise robust logistic regression", ECML 2012). That labels err at a
-rate that the most confident of the model's answers show is the idea of confident learning (Northcutt et al., JAIR 2021).
+probability `e`. `a`, `b` and `e` are found by expectation maximisation (Bootkrajang and Kaban, "Label-noise robust logistic
+regression", ECML 2012). That labels err at a rate which the most confident answers of a model show is the idea of confident
+learning (Northcutt et al., "Confident learning: Estimating uncertainty in dataset labels", JAIR 2021).
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 MIN_SCORE = 1e-3
 """Scores below count as this one."""
 ROUNDS, NEWTON_STEPS = 60, 4
-LOST, ADDED = (1.0, 49.0), (0.5, 499.5)
-"""Labels that are held to be wrong and right before any is seen, of what is there and of what is not: rates of 2% and 0.1%."""
+LOST = (1.0, 49.0)
+"""Labels that are held to be wrong and right before any is seen: a rate of 2%."""
 SLOPE, SLOPE_WEIGHT = 1.0, 5.0
 """Slope before any label is seen, 1 for scores that are probabilities, and its weight in the fit."""
 
@@ -30,48 +30,37 @@ class NoiseModel:
         slope: `a`.
         offset: `b`.
         lost: `e`, the share of what is right that the labels deny.
-        added: `h`, the share of what is wrong that the labels affirm.
     """
 
     slope: float
     offset: float
     lost: float
-    added: float
 
     def right(self, scores: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the probability that a detection is right, whatever the labels say, (n,)."""
         return _sigmoid(self.slope * _logit(scores) + self.offset)
 
     def wrongly_denied(self, scores: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return the probability that the label errs where it says no, (n,)."""
+        """Return the probability that a detection is right where the label says it is not, (n,)."""
         right = self.right(scores)
         error = right * self.lost
-        return error / np.maximum(error + (1 - right) * (1 - self.added), 1e-12)
-
-    def wrongly_affirmed(self, scores: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return the probability that the label errs where it says yes, (n,)."""
-        right = self.right(scores)
-        error = (1 - right) * self.added
-        return error / np.maximum(error + right * (1 - self.lost), 1e-12)
+        return np.asarray(error / np.maximum(error + 1 - right, 1e-12))
 
 
-def fit_noise(scores: NDArray[np.float64], labels: NDArray[np.bool_], *, adds: bool = True) -> NoiseModel:
+def fit_noise(scores: NDArray[np.float64], labels: NDArray[np.bool_]) -> NoiseModel:
     """Fit a model of label noise.
 
     Args:
         scores: float (n,), of detections, 0 to 1.
         labels: bool (n,), whether the labels agree.
-        adds: whether labels can affirm what is wrong; otherwise `h` is 0.
     """
-    x, y = _logit(scores), labels.astype(np.float64)
-    model = NoiseModel(SLOPE, 0.0, LOST[0] / sum(LOST), ADDED[0] / sum(ADDED) if adds else 0.0)
+    x = _logit(scores)
+    model = NoiseModel(SLOPE, 0.0, LOST[0] / sum(LOST))
     for _ in range(ROUNDS):
-        denied, affirmed = model.wrongly_denied(scores), model.wrongly_affirmed(scores)
-        truth = np.where(labels, 1 - affirmed, denied)
+        truth = np.where(labels, 1.0, model.wrongly_denied(scores))
         slope, offset = _logistic(x, truth, model.slope, model.offset)
-        lost = (float(((1 - y) * truth).sum()) + LOST[0]) / (float(truth.sum()) + sum(LOST))
-        added = (float((y * (1 - truth)).sum()) + ADDED[0]) / (float((1 - truth).sum()) + sum(ADDED)) if adds else 0.0
-        model = NoiseModel(slope, offset, lost, added)
+        lost = (float(truth[~labels].sum()) + LOST[0]) / (float(truth.sum()) + sum(LOST))
+        model = NoiseModel(slope, offset, lost)
     return model
 
 

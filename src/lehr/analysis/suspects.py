@@ -15,7 +15,7 @@ from enum import StrEnum
 import numpy as np
 from numpy.typing import NDArray
 
-from lehr.analysis.label_noise import MIN_SCORE, NoiseModel, fit_noise
+from lehr.analysis.label_noise import NoiseModel, fit_noise
 from lehr.analysis.record import DetectionRecord
 from lehr.sample import Sample
 
@@ -27,6 +27,8 @@ SAME_PLACE = 0.5
 """IoU from which two detections are of one place, whatever their classes."""
 FEW = 40
 """Cases below which a class has no noise model of its own."""
+SPURIOUS = 0.005
+"""Share of the labelled objects that are held to be none before anything is seen."""
 LEAST = 0.05
 """Lowest score of a suspect that is listed."""
 
@@ -91,7 +93,8 @@ def find_suspects(record: DetectionRecord, most: int | None = None) -> list[Susp
     """
     images = [_Image(index, sample, rows) for index, (sample, rows) in enumerate(_by_image(record))]
     found = [
-        *_missing_and_spurious(images, len(record.names)),
+        *_missing(images, len(record.names)),
+        *_spurious(images),
         *_wrong_classes(images, len(record.names)),
         *_misplaced(images, len(record.names)),
     ]
@@ -115,6 +118,7 @@ class _Image:
         classes: (d,).
         nearest: (d,), the object of the highest IoU; -1 for none at all.
         overlap: (d,), that IoU.
+        seen: (n,), of each object the highest score on it, of any class; 0 where nothing is.
         owner: (n,), of each object the most confident detection on it; -1 for none.
         ignored: (d,), detections in a region that an evaluation ignores.
         judged: (n,), objects that may be suspected: those an evaluation counts.
@@ -123,10 +127,11 @@ class _Image:
     def __init__(self, index: int, sample: Sample, rows: NDArray[np.float64]) -> None:
         self.index, self.sample = index, sample
         rows = rows[np.argsort(-rows[:, 5], kind="stable")]
-        self.rows = rows[_of_each_place(rows[:, 1:5])]
-        self.boxes, self.scores = self.rows[:, 1:5], self.rows[:, 5]
-        self.classes = self.rows[:, 6].astype(np.int64)
-        ious = box_ious(self.boxes, sample.boxes.astype(np.float64))
+        overlaps = box_ious(rows[:, 1:5], sample.boxes.astype(np.float64))
+        self.seen = np.where(overlaps >= ON_OBJECT, rows[:, 5:6], 0.0).max(0, initial=0.0)
+        places = _of_each_place(rows[:, 1:5])
+        self.boxes, self.scores, self.classes = rows[places, 1:5], rows[places, 5], rows[places, 6].astype(np.int64)
+        ious = overlaps[places]
         count, objects = ious.shape
         self.nearest = ious.argmax(1) if objects else np.full(count, -1)
         self.overlap = ious.max(1, initial=0.0)
@@ -136,44 +141,49 @@ class _Image:
                 self.owner[self.nearest[place]] = place
         self.ignored = _inside(self.boxes, sample.ignored.boxes.astype(np.float64)) >= ON_OBJECT
         self.judged = np.ones(objects, np.bool_) if sample.difficult is None else ~sample.difficult
-        self.support = np.maximum(
-            np.where(ious >= ON_OBJECT, self.scores[:, None], 0.0).max(0, initial=0.0), MIN_SCORE
-        )
 
     def box(self, at: int) -> tuple[float, float, float, float]:
         """The labelled box of an object."""
         return _corners(self.sample.boxes[at])
 
 
-def _missing_and_spurious(images: list[_Image], classes: int) -> Iterator[Suspect]:
-    """Confident detections without an object, and objects without a confident detection."""
-    places = [image.classes for image in images]
-    unfound = [np.flatnonzero(image.owner < 0) for image in images]
-    lone = [image.sample.classes[at] for image, at in zip(images, unfound, strict=True)]
+def _missing(images: list[_Image], classes: int) -> Iterator[Suspect]:
+    """Confident detections where no object is labelled."""
     on = [image.overlap >= ON_OBJECT for image in images]
     kept = [~image.ignored for image in images]
     models = _by_class(
-        np.concatenate([*(c[k] for c, k in zip(places, kept, strict=True)), *lone]),
-        np.concatenate(
-            [*(i.scores[k] for i, k in zip(images, kept, strict=True)), np.full(sum(map(len, lone)), MIN_SCORE)]
-        ),
-        np.concatenate([*(o[k] for o, k in zip(on, kept, strict=True)), np.ones(sum(map(len, lone)), np.bool_)]),
+        np.concatenate([image.classes[at] for image, at in zip(images, kept, strict=True)]),
+        np.concatenate([image.scores[at] for image, at in zip(images, kept, strict=True)]),
+        np.concatenate([agree[at] for agree, at in zip(on, kept, strict=True)]),
         classes,
     )
     for image, is_on in zip(images, on, strict=True):
-        taken = np.isin(np.arange(len(image.sample.classes)), image.nearest[is_on])
-        near = (image.overlap >= NEAR_OBJECT) & ~is_on
-        beside_lone = near & ~taken[image.nearest] if len(taken) else near
-        for at in np.flatnonzero(~is_on & ~image.ignored & ~beside_lone).tolist():
+        beside = (image.overlap >= NEAR_OBJECT) & ~is_on
+        if len(image.owner):
+            beside &= image.owner[image.nearest] < 0  # of an object that nothing else is on
+        for at in np.flatnonzero(~is_on & ~image.ignored & ~beside).tolist():
             score = models(int(image.classes[at])).wrongly_denied(image.scores[at : at + 1])[0]
             box, class_id = _corners(image.boxes[at]), int(image.classes[at])
             yield Suspect(
                 image.index, SuspectKind.MISSING, float(score), box, None, box, class_id, float(image.scores[at])
             )
+
+
+def _spurious(images: list[_Image]) -> Iterator[Suspect]:
+    """Objects of which the model sees next to nothing, the more suspicious the rarer that is in their class.
+
+    Of a class's objects, a share `f` is seen as little; if a share `SPURIOUS` of all objects is spurious, and those are
+    among them, one of them is with probability `SPURIOUS / (SPURIOUS + f)`.
+    """
+    numbers = np.concatenate([image.sample.classes[image.judged] for image in images])
+    seen = np.concatenate([image.seen[image.judged] for image in images])
+    for image in images:
         for at in np.flatnonzero((image.owner < 0) & image.judged).tolist():
             class_id = int(image.sample.classes[at])
-            score = models(class_id).wrongly_affirmed(image.support[at : at + 1])[0]
-            yield Suspect(image.index, SuspectKind.SPURIOUS, float(score), image.box(at), class_id)
+            own = numbers == class_id
+            share = (int((seen[own] <= image.seen[at]).sum()) + 1) / (int(own.sum()) + 2)
+            score = SPURIOUS / (SPURIOUS + share)
+            yield Suspect(image.index, SuspectKind.SPURIOUS, score, image.box(at), class_id)
 
 
 def _wrong_classes(images: list[_Image], classes: int) -> Iterator[Suspect]:
@@ -186,7 +196,6 @@ def _wrong_classes(images: list[_Image], classes: int) -> Iterator[Suspect]:
         np.concatenate([np.zeros(0), *(image.scores[at] for image, at in zip(images, owners, strict=True))]),
         np.concatenate([np.zeros(0, np.bool_), *(a == b for a, b in zip(found, labelled, strict=True))]),
         classes,
-        adds=False,
     )
     for image in images:
         for at in np.flatnonzero((image.owner >= 0) & image.judged).tolist():
@@ -219,7 +228,7 @@ def _misplaced(images: list[_Image], classes: int) -> Iterator[Suspect]:
             if image.owner[at] < 0:
                 cases.append((image, at, place))
     models = _by_class(
-        np.array(numbers, np.int64), np.array(scores, np.float64), np.array(placed, np.bool_), classes, adds=False
+        np.array(numbers, np.int64), np.array(scores, np.float64), np.array(placed, np.bool_), classes
     )
     for image, at, place in cases:
         class_id = int(image.sample.classes[at])
@@ -234,15 +243,14 @@ def _by_class(
     scores: NDArray[np.float64],
     labels: NDArray[np.bool_],
     classes: int,
-    adds: bool = True,
 ) -> Callable[[int], NoiseModel]:
     """Fit a noise model for each class that has enough cases of both answers; one of all cases stands in for others."""
-    pooled = fit_noise(scores, labels, adds=adds)
+    pooled = fit_noise(scores, labels)
     models = {}
     for class_id in range(classes):
         own = numbers == class_id
         if int(labels[own].sum()) >= FEW:
-            models[class_id] = fit_noise(scores[own], labels[own], adds=adds)
+            models[class_id] = fit_noise(scores[own], labels[own])
     return lambda class_id: models.get(class_id, pooled)
 
 
