@@ -2,20 +2,25 @@
 
     python benchmarks/label_suspects.py --data D --weights W --out FOLDER [--imgsz 320] [--epochs 25] [--share 0.05]
 
-A copy of the data set is written whose labels lack a share of their boxes and have as large a share with another class, in
-all splits. A model is trained on these labels, from weights that have not seen the data. Then the suspects of its validation
-split are listed, and those of all splits, as `lehr data audit` does it.
+A copy of the data set is written whose labels lack a share of their boxes and have as large a share with another
+class, in all splits. A model is trained on these labels, from weights that have not seen the data; then the suspects of
+each split are ranked as on the page of a run.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
+from lehr import Detector
+from lehr.analysis.record import DetectionRecord, make_record
+from lehr.analysis.suspects import Suspect, SuspectKind, box_ious, find_suspects
+from lehr.data.load import load_dataset
+from lehr.data.write import write_dataset
 from lehr.sample import Dataset, Sample
 
 
@@ -79,12 +84,38 @@ def _planted(sample: Sample, at: int, kind: str) -> Planted:
     return Planted(sample.path.stem, (x1, y1, x2, y2), kind, int(sample.classes[at]))
 
 
-def main() -> None:
-    """Plant, and train."""
-    from lehr import Detector
-    from lehr.data.load import load_dataset
-    from lehr.data.write import write_dataset
+def is_planted(suspect: Suspect, sample: Sample, planted: Sequence[Planted]) -> bool:
+    """Return whether a suspect is a planted fault: its place for a removed box, its very box for a swapped class.
 
+    Args:
+        suspect: what is suspected.
+        sample: the image.
+        planted: the faults.
+    """
+    missing = suspect.kind is SuspectKind.MISSING
+    return any(
+        each.image == sample.path.stem
+        and missing == (each.kind == "removed")
+        and box_ious(np.array([suspect.box]), np.array([each.box]))[0, 0] >= (0.5 if missing else 0.95)
+        for each in planted
+    )
+
+
+def planted_among_first(record: DetectionRecord, planted: Sequence[Planted], counts: Sequence[int]) -> list[int]:
+    """Count how many of the first suspects are planted.
+
+    Args:
+        record: of a model that was trained on the faulty labels.
+        planted: the faults.
+        counts: how many of the first.
+    """
+    found = find_suspects(record, max(counts))
+    hits = [is_planted(suspect, record.samples[suspect.image], planted) for suspect in found]
+    return [sum(hits[:count]) for count in counts]
+
+
+def main() -> None:
+    """Plant, train, rank."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", required=True)
     parser.add_argument("--weights", required=True)
@@ -94,13 +125,20 @@ def main() -> None:
     parser.add_argument("--share", type=float, default=0.05)
     args = parser.parse_args()
     wrong, planted = plant(load_dataset(args.data), args.share, seed=0)
-    data = args.out / "data"
-    write_dataset(wrong, "yolo", data)
-    rows = [[each.image, each.box, each.kind, each.class_id] for each in planted]
-    (args.out / "planted.json").write_text(json.dumps(rows))
-    Detector.load(args.weights).train(
-        data=str(data / "data.yaml"), imgsz=args.imgsz, epochs=args.epochs, device="cpu", project=str(args.out), name="run"
-    )
+    data, best = args.out / "data", args.out / "run" / "best.safetensors"
+    if not best.exists():
+        write_dataset(wrong, "yolo", data)
+        run = {"imgsz": args.imgsz, "epochs": args.epochs, "project": str(args.out), "name": "run"}
+        Detector.load(args.weights).train(data=str(data / "data.yaml"), **run)
+    counts = (10, 20, 50, 100)
+    print("| split | images | planted | " + " | ".join(f"of the first {count}" for count in counts) + " |")
+    print("|---|---:|---:|" + "---:|" * len(counts))
+    for split in wrong.splits:
+        record = make_record(Detector.load(best).val(data / "data.yaml", split=split))
+        own = {sample.path.stem for sample in record.samples}
+        of_split = [each for each in planted if each.image in own]
+        hits = planted_among_first(record, of_split, counts)
+        print(f"| {split} | {len(own)} | {len(of_split)} | " + " | ".join(map(str, hits)) + " |")
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
-"""Noise of labels, estimated from how often a model and the labels disagree: a logistic regression whose labels may be wrong.
+"""Noise of labels, from how often a model and the labels disagree: logistic regression on labels that may err.
 
-A detection of score `s` is right with probability `q(s) = sigmoid(a * logit(s) + b)`, and the label then says otherwise with
-probability `e`. `a`, `b` and `e` are found by expectation maximisation (Bootkrajang and Kaban, "Label-noise robust logistic
-regression", ECML 2012). That labels err at a rate which the most confident answers of a model show is the idea of confident
-learning (Northcutt et al., "Confident learning: Estimating uncertainty in dataset labels", JAIR 2021).
+A detection of score `s` is right with probability `q(s) = sigmoid(a * logit(s) + b)`, and the label then says otherwise
+with probability `e`. `a`, `b` and `e` are found by expectation maximisation (Bootkrajang and Kaban, "Label-noise robust
+logistic regression", ECML 2012). That labels err at a rate which the most confident answers of a model show is the idea
+of confident learning (Northcutt et al., "Confident learning: Estimating uncertainty in dataset labels", JAIR 2021).
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 MIN_SCORE = 1e-3
 """Scores below count as this one."""
 ROUNDS, NEWTON_STEPS = 60, 4
+MAX_LOST = 0.1
+"""Highest `e`: where more of what is confidently detected is denied, it is the model that errs."""
 LOST = (1.0, 49.0)
 """Labels that are held to be wrong and right before any is seen: a rate of 2%."""
 SLOPE, SLOPE_WEIGHT = 1.0, 5.0
@@ -60,7 +62,7 @@ def fit_noise(scores: NDArray[np.float64], labels: NDArray[np.bool_]) -> NoiseMo
         truth = np.where(labels, 1.0, model.wrongly_denied(scores))
         slope, offset = _logistic(x, truth, model.slope, model.offset)
         lost = (float(truth[~labels].sum()) + LOST[0]) / (float(truth.sum()) + sum(LOST))
-        model = NoiseModel(slope, offset, lost)
+        model = NoiseModel(slope, offset, min(lost, MAX_LOST))
     return model
 
 

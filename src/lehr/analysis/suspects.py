@@ -1,9 +1,9 @@
 """Suspected label errors, from the detections of a model: objects missing, of the wrong class, misplaced, or spurious.
 
-The kinds are those of ObjectLab (Tkachenko et al., "ObjectLab: Automated diagnosis of mislabeled images in object detection
-data", 2023). Each suspect's score is the probability that its label is wrong under a model of label noise that is fitted to
-the detections themselves (`label_noise.py`), so that one list ranks all kinds: a class that the model often gets wrong, or
-whose objects are often found where none is labelled, makes its disagreements less suspicious.
+The kinds are those of ObjectLab (Tkachenko et al., "ObjectLab: Automated diagnosis of mislabeled images in object
+detection data", 2023). Each suspect's score is the probability that its label is wrong under a model of label noise
+that is fitted to the detections themselves (`label_noise.py`), so that one list ranks all kinds: a class that the model
+often gets wrong, or often finds where none is labelled, makes its disagreements less suspicious.
 """
 
 from __future__ import annotations
@@ -27,6 +27,8 @@ SAME_PLACE = 0.5
 """IoU from which two detections are of one place, whatever their classes."""
 FEW = 40
 """Cases below which a class has no noise model of its own."""
+SEEN = 0.01
+"""Lowest score of a detection that counts for a place of its own; an object may be seen by less."""
 SPURIOUS = 0.005
 """Share of the labelled objects that are held to be none before anything is seen."""
 LEAST = 0.05
@@ -92,6 +94,8 @@ def find_suspects(record: DetectionRecord, most: int | None = None) -> list[Susp
         most: how many at most; None for all.
     """
     images = [_Image(index, sample, rows) for index, (sample, rows) in enumerate(_by_image(record))]
+    if not images:
+        return []
     found = [
         *_missing(images, len(record.names)),
         *_spurious(images),
@@ -129,7 +133,7 @@ class _Image:
         rows = rows[np.argsort(-rows[:, 5], kind="stable")]
         overlaps = box_ious(rows[:, 1:5], sample.boxes.astype(np.float64))
         self.seen = np.where(overlaps >= ON_OBJECT, rows[:, 5:6], 0.0).max(0, initial=0.0)
-        places = _of_each_place(rows[:, 1:5])
+        places = _of_each_place(rows[rows[:, 5] >= SEEN, 1:5])
         self.boxes, self.scores, self.classes = rows[places, 1:5], rows[places, 5], rows[places, 6].astype(np.int64)
         ious = overlaps[places]
         count, objects = ious.shape
@@ -204,9 +208,7 @@ def _wrong_classes(images: list[_Image], classes: int) -> Iterator[Suspect]:
             if other != class_id:
                 score = float(models(other).wrongly_denied(image.scores[place : place + 1])[0])
                 box, confidence = _corners(image.boxes[place]), float(image.scores[place])
-                yield Suspect(
-                    image.index, SuspectKind.CLASS, score, image.box(at), class_id, box, other, confidence
-                )
+                yield Suspect(image.index, SuspectKind.CLASS, score, image.box(at), class_id, box, other, confidence)
 
 
 def _misplaced(images: list[_Image], classes: int) -> Iterator[Suspect]:
@@ -227,9 +229,7 @@ def _misplaced(images: list[_Image], classes: int) -> Iterator[Suspect]:
             placed.append(bool(image.owner[at] >= 0))
             if image.owner[at] < 0:
                 cases.append((image, at, place))
-    models = _by_class(
-        np.array(numbers, np.int64), np.array(scores, np.float64), np.array(placed, np.bool_), classes
-    )
+    models = _by_class(np.array(numbers, np.int64), np.array(scores, np.float64), np.array(placed, np.bool_), classes)
     for image, at, place in cases:
         class_id = int(image.sample.classes[at])
         score = float(models(class_id).wrongly_denied(image.scores[place : place + 1])[0])
