@@ -8,6 +8,9 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
+from lehr.analysis.record import DetectionRecord
+from lehr.analysis.record_file import load_record
+from lehr.checkpoint.run_folder import DETECTIONS
 from lehr.checkpoint.run_log import EndLine
 from lehr.errors import InputError
 from lehr.report.drawing import PLOTS, draw_sections
@@ -16,6 +19,7 @@ from lehr.report.page import Page, write_page
 from lehr.report.pieces import Cell, Column, Note, Section, Table
 from lehr.report.run_files import RunFiles, read_run
 from lehr.report.sections.curves import curves_section
+from lehr.report.sections.suspects import suspects_section
 
 PAGE = "report.html"
 LATE = "There was no time for this at the end of the training: build the page again by `lehr report`."
@@ -58,6 +62,7 @@ def run_page(run: RunFiles, *, live: bool = False, seconds: float = math.inf) ->
     """
     builders: list[tuple[str, str, Callable[[], Section | None]]] = [
         ("curves", "Curves", lambda: curves_section(run)),
+        ("suspects", "Suspected label errors", lambda: _on_record(run.folder, suspects_section)),
         ("options", "Options", lambda: _options_section(run.options)),
     ]
     end, sections = monotonic() + seconds, []
@@ -66,6 +71,12 @@ def run_page(run: RunFiles, *, live: bool = False, seconds: float = math.inf) ->
         if section is not None:
             sections.append(section)
     return Page(run.folder.absolute().name, "lehr train", _answers(run), _summary(run), run.notes, sections, live)
+
+
+def _on_record(folder: Path, build: Callable[[DetectionRecord], Section | None]) -> Section | None:
+    """Build a section from the detections of the best epoch; None where the run has left none."""
+    path = folder / DETECTIONS
+    return build(load_record(path)) if path.exists() else None
 
 
 def _guarded(name: str, title: str, build: Callable[[], Section | None]) -> Section | None:
