@@ -48,6 +48,10 @@ app.command(
     help="Write a checkpoint of YOLOv5, YOLOv8 or YOLOv3-SPP (.pt, .onnx) as weights of Lehr's.",
 )
 app.command("lehr.cli.report:report", help="Write the page of a run: curves, quality, mistakes, as one HTML file.")
+app.command(
+    "lehr.cli.replay:replay",
+    help="Make the batch of any step of a run again: its images, files, augmentation, and its loss by image.",
+)
 app.command("lehr.cli.data:app", name="data", help="Check, describe, split and convert data sets.")
 app.command("lehr.cli.doctor:doctor", help="Try what this machine can do, and tell what is missing.")
 

@@ -92,7 +92,7 @@ class TrainBatches:
     def _made(self, request: BatchRequest, empty: Empty) -> Batch:
         """Make a batch; the images that it is made from stay where they are until then."""
         indices, whole = request.images, request.whole or request.images
-        width, height = rectangle(self.store.samples, whole, self.imgsz) if self.rect else (self.imgsz, self.imgsz)
+        width, height = self.shape(request)
         images = empty((0 if self.on_device else len(indices), height, width, 3), np.uint8)
         outs: list[NDArray[np.uint8] | None] = [None] * len(indices) if self.on_device else list(images)
         shape = (width, height)
@@ -111,6 +111,34 @@ class TrainBatches:
         boxes, classes = [plan.boxes for plan, _, _ in canvases], [plan.classes for plan, _, _ in canvases]
         batch = _batch(images, boxes, classes, indices, placements, faults, packed)
         return replace(batch, whole=tuple(whole), idle=request.idle)
+
+    def shape(self, request: BatchRequest) -> tuple[int, int]:
+        """Width and height of a batch's canvases, pixels."""
+        if not self.rect:
+            return self.imgsz, self.imgsz
+        return rectangle(self.store.samples, request.whole or request.images, self.imgsz)
+
+    def plan(self, request: BatchRequest, index: int, repeat: int, shape: tuple[int, int]) -> Plan:
+        """Plan an image's canvas.
+
+        Args:
+            request: the batch that it belongs to.
+            index: the image's index in the split.
+            repeat: how often the epoch has shown it before.
+            shape: width and height, pixels.
+        """
+        return plan_sample(
+            self.store.samples,
+            self.options,
+            self.imgsz,
+            seed=self.seed,
+            epoch=request.epoch,
+            index=index,
+            multi_image=self.mosaic_on(request.epoch),
+            shape=shape,
+            repeat=repeat,
+            shown=request.shown,
+        )
 
     def _canvas(
         self,
@@ -132,21 +160,9 @@ class TrainBatches:
         Raises:
             InputError: nor can the others be read.
         """
-        samples, epoch = self.store.samples, request.epoch
         first: ImageFault | None = None
         for chosen in itertools.chain((index,), self._stand_ins(request, index, repeat)):
-            plan = plan_sample(
-                samples,
-                self.options,
-                self.imgsz,
-                seed=self.seed,
-                epoch=epoch,
-                index=chosen,
-                multi_image=self.mosaic_on(epoch),
-                shape=shape,
-                repeat=repeat,
-                shown=request.shown,
-            )
+            plan = self.plan(request, chosen, repeat, shape)
             try:
                 if out is None:
                     return plan, plan_crops(plan, self.store, *shape), first
@@ -154,7 +170,7 @@ class TrainBatches:
             except ImageFault as fault:
                 first = first or fault
                 continue
-            return self._transformed(plan, out, epoch, chosen, repeat), None, first
+            return self._transformed(plan, out, request.epoch, chosen, repeat), None, first
         raise InputError(f"{first}\n{STAND_INS} other images could not be read either: is the data set still there?")
 
     def _transformed(self, plan: Plan, out: NDArray[np.uint8], epoch: int, index: int, repeat: int) -> Plan:

@@ -49,6 +49,7 @@ class RunData:
         dataset: as read, its classes as one where that is asked for.
         train_store: images and samples of the training split, and behind them those of the older data to replay.
         val_store: those of the validation split, and behind them those of the older data.
+        make: makes training batches.
         train_loader: gives training batches.
         val_loader: gives validation batches, of the older data too.
         device: where the batches go.
@@ -61,6 +62,7 @@ class RunData:
     dataset: Dataset
     train_store: ImageStore
     val_store: ImageStore
+    make: TrainBatches
     train_loader: Loader
     val_loader: Loader
     device: torch.device
@@ -141,6 +143,7 @@ def start_data(
         dataset,
         train_store,
         val_store,
+        make,
         Loader(make, workers, pin, min(-(-config.batch // ranks.count), len(train_store.samples)), ranks.local_count),
         Loader(
             EvalBatches(val_store, config.imgsz, tolerant=True),

@@ -210,7 +210,7 @@ def prepare(
     model = start.model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in its stubs
     statistics = Statistics(model)  # before the average, which refers to them
     forward_loss = ForwardLoss(
-        model, build_loss(model, config.loss, config.imgsz, _class_weights(config, counts, device)), device
+        model, build_loss(model, config.loss, config.imgsz, loss_weights(config, counts, device)), device
     )
     choice: PrecisionChoice | None = None
     if checkpoint is None:
@@ -330,8 +330,14 @@ def _start(
     return state, plan
 
 
-def _class_weights(config: TrainConfig, counts: Sequence[float], device: torch.device) -> torch.Tensor | None:
-    """A factor for each class in the loss, on the device; None when they are off."""
+def loss_weights(config: TrainConfig, counts: Sequence[float], device: torch.device) -> torch.Tensor | None:
+    """A factor for each class in the loss, on the device; None when they are off.
+
+    Args:
+        config: the run's options.
+        counts: objects of each class that an epoch shows.
+        device: where the loss is computed.
+    """
     power = config.loss.class_weights
     return None if power == 0 else torch.tensor(class_weights(counts, power), device=device)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -47,6 +47,10 @@ class AnchorPrediction:
     strides: Tensor
     anchors: Tensor
     grids: tuple[tuple[int, int], ...]
+
+    def of_image(self, index: int) -> AnchorPrediction:
+        """Return the prediction of one image of the batch, as a batch of one."""
+        return replace(self, logits=self.logits[index : index + 1])
 
     def decode(self) -> tuple[Tensor, Tensor]:
         """Boxes float32 (batch, rows, 4), xyxy in pixels of the input, and scores float32 (batch, rows, classes)."""

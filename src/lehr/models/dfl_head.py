@@ -6,7 +6,7 @@ Each distance is the expectation of a distribution over 16 bins (Li et al., "Gen
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -36,6 +36,11 @@ class DFLPrediction:
     logits: Tensor
     points: Tensor
     strides: Tensor
+
+    def of_image(self, index: int) -> DFLPrediction:
+        """Return the prediction of one image of the batch, as a batch of one."""
+        part = slice(index, index + 1)
+        return replace(self, distances=self.distances[part], logits=self.logits[part])
 
     def decode(self) -> tuple[Tensor, Tensor]:
         """Boxes float32 (batch, rows, 4), xyxy in pixels of the input, and scores float32 (batch, rows, classes)."""

@@ -88,6 +88,9 @@ class RunOptions(Options):
     strict_callbacks: Annotated[bool, ON_RESUME, PER_MACHINE, ADDED_LATER] = False
     """End the run, its state saved, when a callback fails; otherwise that is reported and the run goes on."""
 
+    digests: Annotated[bool, ON_RESUME, PER_MACHINE, ADDED_LATER] = False
+    """Record digests of batch and weights at each step, by which `lehr diff` finds where two runs part."""
+
     @field_validator("guard", mode="before")
     @classmethod
     def _switch(cls, value: Any) -> Any:

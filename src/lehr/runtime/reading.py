@@ -195,6 +195,18 @@ def open_overwrite(path: Path) -> BinaryIO:
     return _open_to_write(path, os.O_TRUNC)
 
 
+def open_update(path: Path) -> BinaryIO:
+    """Open a file to write to in places, made where it is missing; never through a link, only a regular file.
+
+    A file that has further names (hard links) is copied first, so that nothing changes under these.
+
+    Raises:
+        NotRegular: the path is a link, or no regular file.
+        OSError: it cannot be opened.
+    """
+    return _open_to_write(path, 0)
+
+
 def too_large(name: str, limit: int) -> TooLarge:
     """The error of a file that is larger than its content can be."""
     shown = f"{limit / GIB:.3g} GB" if limit >= GIB else f"{limit / MIB:.3g} MB" if limit >= MIB else f"{limit} bytes"

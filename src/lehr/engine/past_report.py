@@ -1,0 +1,181 @@
+"""A batch that was made again, for people and programs: its files, values and objects, its loss, its images as PNG."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from lehr.augment.plan_values import plan_lines, plan_values
+from lehr.engine.past_batches import PastBatch, PastBatches
+from lehr.engine.past_loss import PastLoss
+from lehr.errors import InputError
+from lehr.prediction.box_drawing import DrawnBox, class_colour, draw_boxes, drawable
+from lehr.runtime.atomic_write import atomic_file, make_inner_folder
+from lehr.runtime.plain_text import one_line
+from lehr.techniques.multi_scale import model_input
+
+LONGEST_STEM = 60
+"""Characters of an image's name in that of its PNG."""
+
+
+def report(past: PastBatches, made: PastBatch, loss: PastLoss | None, files: list[Path]) -> dict[str, Any]:
+    """Return all that is known of a batch, as plain values for JSON.
+
+    Args:
+        past: the batches of the run.
+        made: the batch.
+        loss: its loss; None where there are no weights.
+        files: the PNG of each image; empty where none was written.
+    """
+    batch, place = made.batch, made.place
+    images = []
+    for row, plan in enumerate(made.plans):
+        index = int(batch.indices[row])
+        images.append(
+            {
+                "image": index,
+                "path": _name(past, index),
+                "repeat": made.repeats[row],
+                **plan_values(plan, lambda each: _name(past, each)),
+                "objects": _objects(past, made, row),
+                "loss": dict(loss.images[row]) if loss is not None and loss.images else None,
+                "png": str(files[row]) if files else None,
+            }
+        )
+    return {
+        "run": str(past.folder),
+        "epoch": place.epoch + 1,
+        "step": place.number + 1,
+        "steps": place.batches,
+        "run_step": place.step + 1,
+        "width": batch.images.shape[-1],
+        "height": batch.images.shape[-2],
+        "resized": made.size,
+        "images": images,
+        "loss": None if loss is None else _loss_values(loss),
+        "notes": [*past.notes, *batch.faults],
+    }
+
+
+def report_lines(past: PastBatches, made: PastBatch, loss: PastLoss | None) -> Iterator[str]:
+    """Yield what is known of a batch, a line each, for people."""
+    batch, place = made.batch, made.place
+    height, width = batch.images.shape[-2:]
+    resized = "" if made.size in (None, max(width, height)) else f", resized to {made.size}"
+    yield (
+        f"{past.folder}, {place} (step {place.step + 1} of the run): {len(batch)} images of {width}x{height} "
+        f"pixels{resized}"
+    )
+    yield from past.notes
+    yield from (f"Cannot be read any more, so another image takes its place, as in training: {each}" for each in batch.faults)
+    for row, plan in enumerate(made.plans):
+        objects, again = len(_objects(past, made, row)), made.repeats[row]
+        counted = "1 object" if objects == 1 else f"{objects} objects"
+        shown = f", shown for the {again + 1}. time in the epoch" if again else ""
+        own = "" if loss is None or not loss.images else f", loss {_parts(loss.images[row])}"
+        yield f"{row + 1:>3}. {_name(past, int(batch.indices[row]))}: {counted}{shown}{own}"
+        yield from (f"       {line}" for line in plan_lines(plan, lambda each: _name(past, each)))
+    if loss is not None:
+        yield from _loss_lines(past, made, loss)
+
+
+def write_images(past: PastBatches, made: PastBatch, folder: Path) -> list[Path]:
+    """Write the images of a batch as the model saw them, each a PNG with its boxes and class names.
+
+    Args:
+        past: the batches of the run.
+        made: the batch.
+        folder: made where it is missing; files of the same names are replaced.
+
+    Returns:
+        The files, in the order of the batch.
+
+    Raises:
+        InputError: they cannot be written.
+    """
+    names = past.data.dataset.names
+    images, boxes = model_input(made.batch, made.size)
+    pixels = (images * 255).round_().to("cpu").byte().permute(0, 2, 3, 1).contiguous().numpy()
+    files = []
+    try:
+        make_inner_folder(folder)
+    except OSError as error:
+        raise InputError(f"--out {folder}: cannot be made ({error.strerror}). Choose another --out.") from None
+    for row, canvas in enumerate(pixels):
+        own = [
+            DrawnBox(box, drawable(names[index], index), class_colour(index))
+            for box, index in zip(boxes[row].tolist(), made.batch.classes[row].tolist(), strict=True)
+            if index >= 0
+        ]
+        draw_boxes(canvas, own)
+        stem = _plain_stem(past.samples[int(made.batch.indices[row])].path.stem)
+        path = folder / f"{row + 1:02d}-{stem}.png"
+        with atomic_file(path, "Choose another --out folder.") as temporary:
+            temporary.write_bytes(_png(canvas))
+        files.append(path)
+    return files
+
+
+def _loss_lines(past: PastBatches, made: PastBatch, loss: PastLoss) -> Iterator[str]:
+    if loss.exact:
+        whose = f"the weights that the run had at this step ({loss.weights})"
+    elif loss.step is None:
+        whose = f"{loss.weights}, which are not those that the run had at this step"
+    else:
+        whose = (
+            f"{loss.weights}, of the run after {loss.step} batches; at this step it was after {made.place.step}, so "
+            "its own loss was another"
+        )
+    yield f"Loss, mean an image: {_parts(loss.parts)}; gradient norm {loss.norm:.5g}; in {loss.precision}, by {whose}."
+    if loss.images:
+        totals = [sum(each.values()) for each in loss.images]
+        worst = sorted(range(len(totals)), key=lambda row: -totals[row])[:3]
+        named = ", ".join(
+            f"{row + 1}. {_name(past, int(made.batch.indices[row]))} ({totals[row]:.4g})" for row in worst
+        )
+        yield f"The largest: {named}."
+
+
+def _loss_values(loss: PastLoss) -> dict[str, Any]:
+    return {
+        "weights": str(loss.weights),
+        "step": loss.step,
+        "exact": loss.exact,
+        "precision": loss.precision,
+        "parts": dict(loss.parts),
+        "total": sum(loss.parts.values()),
+        "gradient_norm": loss.norm,
+    }
+
+
+def _parts(parts: Any) -> str:
+    total = sum(parts.values())
+    return f"{total:.4g} ({', '.join(f'{name} {value:.4g}' for name, value in parts.items())})"
+
+
+def _objects(past: PastBatches, made: PastBatch, row: int) -> list[dict[str, Any]]:
+    names = past.data.dataset.names
+    pairs = zip(made.batch.boxes[row].tolist(), made.batch.classes[row].tolist(), strict=True)
+    return [{"xyxy": box, "class": index, "name": names[index]} for box, index in pairs if index >= 0]
+
+
+def _name(past: PastBatches, index: int) -> str:
+    return one_line(str(past.samples[index].path))
+
+
+def _plain_stem(stem: str) -> str:
+    """A file's name without what another system, or a shell, could not take."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "_", stem)[:LONGEST_STEM] or "image"
+
+
+def _png(canvas: NDArray[np.uint8]) -> bytes:
+    done, data = cv2.imencode(".png", canvas[..., ::-1])
+    if not done:
+        raise InputError("An image could not be encoded as PNG.")
+    return data.tobytes()

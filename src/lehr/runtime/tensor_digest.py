@@ -1,0 +1,127 @@
+"""Digests of tensors, computed where they are: a few operations for all of them, and nothing waits for the device.
+
+Each word of 32 or 64 bits is mixed with its position and the mixed words are added up modulo 2**64. Integers add up to
+the same in any order, so the digest is that of the bytes alone, on any device. One changed word is always seen; others
+are missed with a probability of about 2**-32, the size to which `folded` cuts a digest. No protection against forgery.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+GOLDEN, FIRST, SECOND = -0x61C8864680B583EB, -0x40A7B892E31B1A47, -0x6B2FB644ECCEEE15
+"""Odd multipliers of SplitMix64 (Steele et al., 2014), as signed numbers."""
+LOW = 0xFFFFFFFF
+WORDS = 2**22
+"""Words that are mixed at a time: 32 MB."""
+
+
+def image_digests(images: Tensor) -> Tensor:
+    """Return a digest of each image, int64 (batch,), on their device.
+
+    Args:
+        images: uint8 (batch, channels, height, width), in whatever memory format.
+    """
+    rows = images.permute(0, 2, 3, 1).reshape(len(images), -1)
+    if missing := -rows.shape[1] % 8:
+        rows = torch.nn.functional.pad(rows, (0, missing))
+    if rows.storage_offset() % 8 or rows.stride(0) % 8:
+        rows = rows.clone()
+    words = rows.view(torch.int64)
+    keys = _keys(words.shape[1], words.device)
+    step = max(1, WORDS // max(1, words.shape[1]))
+    parts = [_mixed(part ^ keys).sum(1) for part in torch.split(words, step)]
+    return torch.cat(parts) if parts else words.new_zeros(0)
+
+
+def object_digests(boxes: Tensor, classes: Tensor) -> Tensor:
+    """Return a digest of each image's objects, int64 (batch,), whatever they are padded to.
+
+    Args:
+        boxes: float32 (batch, objects, 4).
+        classes: int64 (batch, objects); -1 where padded.
+    """
+    words = torch.cat((boxes.contiguous().view(torch.int32).long(), classes.unsqueeze(-1)), -1)
+    keys = _keys(max(1, words.shape[1] * 5), words.device)[: words.shape[1] * 5].view(-1, 5)
+    return (_mixed(words ^ keys) * (classes >= 0).unsqueeze(-1)).sum((1, 2))
+
+
+class WeightDigests:
+    """Digests of a model's tensors, each by itself; made once for tensors that change in place.
+
+    Args:
+        tensors: by name; those that hold no floating-point numbers are left out.
+    """
+
+    def __init__(self, tensors: Mapping[str, Tensor]) -> None:
+        own = {name: tensor.detach() for name, tensor in tensors.items() if tensor.is_floating_point()}
+        self.names = tuple(own)
+        self._groups: list[tuple[list[Tensor], Tensor]] = []
+        group: list[Tensor] = []
+        for tensor in own.values():
+            if group and sum(map(Tensor.numel, group)) + tensor.numel() > WORDS:
+                self._groups.append(_group(group))
+                group = []
+            group.append(tensor)
+        if group:
+            self._groups.append(_group(group))
+
+    def __call__(self) -> Tensor:
+        """Return sums for `digests`, int64 (tensors,), on the device of the tensors."""
+        return torch.cat([_running(tensors, ends) for tensors, ends in self._groups])
+
+    def digests(self, sums: NDArray[np.int64]) -> NDArray[np.uint32]:
+        """Return the digest of each tensor.
+
+        Args:
+            sums: what a call returned.
+        """
+        begin, digests = 0, []
+        for tensors, _ in self._groups:
+            part = sums[begin : begin + len(tensors)]
+            digests.append(folded(np.diff(part, prepend=np.int64(0))))
+            begin += len(tensors)
+        return np.concatenate(digests)
+
+
+def folded(digests: NDArray[np.int64]) -> NDArray[np.uint32]:
+    """Return digests of 64 bits as ones of 32."""
+    whole = digests.view(np.uint64)
+    return ((whole ^ (whole >> np.uint64(32))) & np.uint64(LOW)).astype(np.uint32)
+
+
+def _group(tensors: Sequence[Tensor]) -> tuple[list[Tensor], Tensor]:
+    ends = torch.tensor([each.numel() for each in tensors], device=tensors[0].device).cumsum(0)
+    return list(tensors), ends
+
+
+def _running(tensors: Sequence[Tensor], ends: Tensor) -> Tensor:
+    """The sum of the mixed words up to the end of each tensor."""
+    flat = torch.cat([_flat(each) for each in tensors]).view(torch.int32).long()
+    sums = torch.nn.functional.pad(_mixed(flat ^ _keys(len(flat), flat.device)).cumsum(0), (1, 0))
+    return sums[ends]
+
+
+def _flat(tensor: Tensor) -> Tensor:
+    """The numbers of a tensor in one order, whatever its memory format; without a copy where that is channels-last."""
+    rows = tensor.permute(0, 2, 3, 1) if tensor.ndim == 4 else tensor
+    return rows.reshape(-1).float()
+
+
+@lru_cache(maxsize=8)
+def _keys(count: int, device: torch.device) -> Tensor:
+    """A number for each position."""
+    return torch.arange(1, count + 1, device=device).mul_(GOLDEN)
+
+
+def _mixed(words: Tensor) -> Tensor:
+    """Words whose every bit depends on many; changed in place."""
+    words.mul_(FIRST)
+    words.bitwise_xor_((words >> 32).bitwise_and_(LOW))
+    return words.mul_(SECOND)
