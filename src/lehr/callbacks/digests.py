@@ -1,7 +1,7 @@
 """Recording of digests (`--digests`): what each step was made of and came to, into digests.bin of the run's folder.
 
-Before a step the digests of its batch and of the weights are asked of the device, and copied to the host without waiting
-for it. They are read with the outcome of the step, which arrives behind them.
+Before a step the digests of its batch and of the weights are asked of the device, and copied to the host without
+waiting for it. They are read with the outcome of the step, which arrives behind them.
 """
 
 from __future__ import annotations

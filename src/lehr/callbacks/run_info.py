@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
 
 from lehr.config import TrainConfig
 from lehr.models.detection import DetectionModel
+from lehr.sample import Sample
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +36,7 @@ class Run:
         fingerprint: of its data: names, files, sizes, boxes and classes; empty where it is not known.
         warmup: steps that the warmup lasts.
         closed: last epochs without mosaic, and without whatever closes with it.
+        splits: samples of the splits `train`, those of older data that are replayed behind its own, and `val`.
     """
 
     folder: Path
@@ -53,3 +56,4 @@ class Run:
     fingerprint: str = ""
     warmup: int = 0
     closed: int = 0
+    splits: Mapping[str, Sequence[Sample]] = field(default_factory=dict)

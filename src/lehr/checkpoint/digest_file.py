@@ -56,9 +56,9 @@ class Header(BaseModel):
         """Layout of a record.
 
         `step` counts from 0; `count` are the images whose digests there are (of several processes, those of the first),
-        `total` all of the batch; `size` is that of multi-scale training, 0 for none; `index`, `pixels` and `objects` are
-        of each image, `weights` of each tensor before the step; `norm` is that of the gradient, NaN where no optimizer
-        step was due; losses are summed over the images.
+        `total` all of the batch; `size` is that of multi-scale training, 0 for none; `index`, `pixels` and `objects`
+        are of each image, `weights` of each tensor before the step; `norm` is that of the gradient, NaN where no
+        optimizer step was due; losses are summed over the images.
         """
         fields: list[Any] = [
             ("kind", "u1"),

@@ -52,6 +52,7 @@ app.command(
     "lehr.cli.replay:replay",
     help="Make the batch of any step of a run again: its images, files, augmentation, and its loss by image.",
 )
+app.command("lehr.cli.diff:diff", help="Say in what two runs differ, and at which step they part.")
 app.command("lehr.cli.data:app", name="data", help="Check, describe, split and convert data sets.")
 app.command("lehr.cli.doctor:doctor", help="Try what this machine can do, and tell what is missing.")
 

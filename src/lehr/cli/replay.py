@@ -28,7 +28,7 @@ def replay(
 ) -> None:
     """Make the batch of any step of a run again: its images with their boxes, files, augmentation, and its loss.
 
-    All follows from the run's options and data. Nothing of the run is changed, and nothing that its folder names is run.
+    All follows from the run's options and data. Nothing of the run is changed; nothing that its folder names is run.
 
     Parameters
     ----------
@@ -54,13 +54,14 @@ def replay(
     augmentation:
         Code that the run names as an augmentation, if you trust it: package.module:object[=PROBABILITY].
     """
-    from lehr.cli.output import check_output, say, speaker, write_json
+    from lehr.cli.output import check_output, speaker, write_json
 
     check_output(json, "--json")
     from lehr.runtime.tuning import tune_process
 
     tune_process()
     from lehr.engine.past_batches import open_past_batches
+    from lehr.engine.past_check import check_digests
     from lehr.engine.past_loss import nearest_weights, past_loss
     from lehr.engine.past_report import report, report_lines, write_images
 
@@ -71,8 +72,8 @@ def replay(
     made = past.make(place)
     files = weights or nearest_weights(past.folder, place)
     found = past_loss(past, made, files) if loss and files is not None else None
-    told = speaker(quiet)
-    for line in report_lines(past, made, found):
+    check, told = check_digests(past, made), speaker(quiet)
+    for line in report_lines(past, made, found, check):
         told(line)
     if loss and files is None:
         told(f"{past.folder} has no weights yet, so there is no loss; --weights names some.")
@@ -82,7 +83,7 @@ def replay(
     written = write_images(past, made, folder)
     told(f"Written: {folder}, {len(written)} images")
     if json is not None:
-        write_json(json, report(past, made, found, written))
+        write_json(json, report(past, made, found, written, check))
         told(f"Written: {json}")
 
 

@@ -216,7 +216,7 @@ def _not_compared(ours: Side, theirs: Side, course: Course, data: DataComparison
         notes.append("The data cannot be compared: one of the runs did not record them.")
     elif data.same and not data.content:
         notes.append(
-            "The image files were not hashed, since they are many: pixels alone that differ would not show in the data. "
+            "The image files were not hashed, since they are many: other pixels alone would not show in the data. "
             "--digests has them hashed."
         )
     return notes

@@ -14,14 +14,14 @@ from typing import Literal
 
 import numpy as np
 
-from lehr.checkpoint.digest_file import END, STEP, DigestFile, Record
+from lehr.checkpoint.digest_file import STEP, DigestFile, Record
 from lehr.checkpoint.run_log import StepLine
 from lehr.comparison.sides import Row, Side
 
 Stage = Literal["start", "images", "pixels", "objects", "size", "loss", "gradient", "rates", "update", "validation"]
-"""What first differs: the weights at the start; which images a batch has, their pixels, objects or size; the loss of equal
-batches under equal weights; the gradient of an equal loss; rates; the weights that an equal step led to; the numbers of a
-validation."""
+"""What first differs: the weights at the start; which images a batch has, their pixels, objects or size; the loss of
+equal batches under equal weights; the gradient of an equal loss; rates; the weights that an equal step led to; the
+numbers of a validation."""
 Source = Literal["digests", "events.jsonl", "results.csv"]
 TIMES = ("seconds", "images_per_second")
 """Columns of results.csv that differ each time."""
@@ -103,9 +103,7 @@ def by_digests(first: DigestFile, second: DigestFile) -> tuple[Parting | None, i
         The parting, how many steps were compared, and of how many only one run has a digest.
     """
     names = [name for name in first.header.tensors if name in set(second.header.tensors)]
-    tensors = tuple(
-        np.array([file.header.tensors.index(name) for name in names], np.int64) for file in (first, second)
-    )
+    tensors = tuple(np.array([file.header.tensors.index(name) for name in names], np.int64) for file in (first, second))
     compared = missing = 0
     same_layout = first.header == second.header
     before: tuple[Record, Record] | None = None
@@ -153,7 +151,9 @@ def _of_step(
     mine, yours = a["weights"][tensors[0]], b["weights"][tensors[1]]
     other = np.flatnonzero(mine != yours).tolist()
 
-    def at(number: int, stage: Stage, tensor: str, values: tuple[str, str], **more: tuple[int, ...] | tuple[str, ...]) -> Parting:
+    def at(
+        number: int, stage: Stage, tensor: str, values: tuple[str, str], **more: tuple[int, ...] | tuple[str, ...]
+    ) -> Parting:
         epoch, place = divmod(number, batches)
         given: dict[str, tuple[int, ...] | tuple[str, ...]] = more
         return Parting("digests", epoch + 1, place + 1, number + 1, stage, tensor, *values, **given)  # type: ignore[arg-type]
@@ -192,10 +192,17 @@ def _of_step(
     losses = [(part, x, y) for part, x, y in pairs if not _same(x, y)]
     if losses:
         part, x, y = losses[0]
-        return at(step, "loss", f"loss {part}", (_shown(x), _shown(y)), others=tuple(f"loss {p}" for p, _, _ in losses[1:]))
+        return at(
+            step, "loss", f"loss {part}", (_shown(x), _shown(y)), others=tuple(f"loss {p}" for p, _, _ in losses[1:])
+        )
     if not _same(float(a["norm"]), float(b["norm"])) or a["finite"] != b["finite"]:
         return at(step, "gradient", "gradient norm", (_shown(float(a["norm"])), _shown(float(b["norm"]))))
-    rates = zip((*RATES, "batches an optimizer step"), (*a["rates"].tolist(), int(a["accumulate"])), (*b["rates"].tolist(), int(b["accumulate"])), strict=True)
+    rates = zip(
+        (*RATES, "batches an optimizer step"),
+        (*a["rates"].tolist(), int(a["accumulate"])),
+        (*b["rates"].tolist(), int(b["accumulate"])),
+        strict=True,
+    )
     for name, x, y in rates:
         if x != y:
             return at(step, "rates", name, (f"{x:.9g}", f"{y:.9g}"))
@@ -228,7 +235,7 @@ def by_log(first: Sequence[StepLine], second: Sequence[StepLine], batches: int |
         for name, x, y in values:
             if x != y:
                 epoch, place = divmod(line.step, batches) if batches else (line.epoch, None)
-                stage: Stage = "loss" if name.startswith("loss") else "gradient" if "norm" == name[-4:] else "rates"
+                stage: Stage = "loss" if name.startswith("loss") else "gradient" if name[-4:] == "norm" else "rates"
                 number = None if place is None else place + 1
                 return (
                     Parting("events.jsonl", epoch + 1, number, line.step + 1, stage, name, _shown(x), _shown(y)),
@@ -246,9 +253,13 @@ def by_results(first: Sequence[Row], second: Sequence[Row]) -> tuple[Parting | N
         if columns:
             name = columns[0]
             epoch = int(ours["epoch"]) if ours.get("epoch", "").isdigit() else compared
-            stage: Stage = "validation" if name.startswith(("val/", "keep/")) else "rates" if name.startswith("lr/") else "loss"
+            stage: Stage = (
+                "validation" if name.startswith(("val/", "keep/")) else "rates" if name.startswith("lr/") else "loss"
+            )
             return (
-                Parting("results.csv", epoch, None, None, stage, name, ours[name], theirs[name], others=tuple(columns[1:])),
+                Parting(
+                    "results.csv", epoch, None, None, stage, name, ours[name], theirs[name], others=tuple(columns[1:])
+                ),
                 compared,
             )
     return None, compared

@@ -203,9 +203,7 @@ def compare_marks(first: DataMarks, second: DataMarks) -> list[DataDifference]:
         if moved is not None:
             found.append(DataDifference(split, ours[moved][1].name, "order", ours[moved][0]))
         found += [
-            DataDifference(split, mark.name, "added", index)
-            for key, (index, mark) in theirs.items()
-            if key not in ours
+            DataDifference(split, mark.name, "added", index) for key, (index, mark) in theirs.items() if key not in ours
         ]
     return found
 
@@ -231,7 +229,9 @@ def _parsed(line: str) -> ImageMark:
     split, name, width, height, labels, content = json.loads(line)
     if type(width) is not int or type(height) is not int:
         raise ValueError
-    return ImageMark(_text(split), _text(name), width, height, _text(labels), None if content is None else _text(content))
+    return ImageMark(
+        _text(split), _text(name), width, height, _text(labels), None if content is None else _text(content)
+    )
 
 
 def _text(value: Any) -> str:

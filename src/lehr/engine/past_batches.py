@@ -16,9 +16,11 @@ import torch
 from lehr.augment.tiles import Plan
 from lehr.checkpoint.format import Checkpoint, Position, read_checkpoint, read_position
 from lehr.checkpoint.run_folder import LAST, PREVIOUS
+from lehr.checkpoint.run_log import RunLog, StartLine, read_run_log
 from lehr.config import TrainConfig
 from lehr.data.batch import Batch
 from lehr.data.batch_makers import TrainBatches
+from lehr.data.image_marks import DataMarks, compare_marks, mark_images, read_marks
 from lehr.data.requests import BatchRequest
 from lehr.distributed.collectives import ALONE
 from lehr.engine.data import RunData, draws_on_device, epoch_requests, plan_of, start_data
@@ -84,6 +86,7 @@ class PastBatches:
         data: its data.
         device: where batches are drawn.
         checkpoint: the newest of the run; None where it has none.
+        log: its log, which says with how many epochs it began and went on.
         notes: what keeps batches from being those of the run to the last bit, a line each.
     """
 
@@ -92,6 +95,7 @@ class PastBatches:
     data: RunData
     device: torch.device
     checkpoint: Checkpoint | None
+    log: RunLog
     notes: tuple[str, ...]
 
     @property
@@ -166,8 +170,12 @@ class PastBatches:
         return [sources_of(make.plan(request, index, repeat, shape)) for index, repeat in pairs]
 
     def _maker(self, place: StepPlace) -> TrainBatches:
-        """The maker of batches as the run had it at a step."""
-        return self.data.make
+        """The maker of batches as the run had it at a step: one that was made longer closes mosaic later from there."""
+        starts = [line for line in self.log.lines if isinstance(line, StartLine) and line.step <= place.step]
+        epochs = starts[-1].options.get("epochs") if starts else None
+        if not isinstance(epochs, int):
+            return self.data.make
+        return replace(self.data.make, epochs=epochs, closed=starts[-1].closed)
 
     def _of_epoch(self, epoch: int) -> tuple[Sequence[Sample], Sequence[float], int, int, int]:
         """Arguments of `epoch_requests` behind the options."""
@@ -187,7 +195,7 @@ class PastBatches:
         if epoch in known:
             checkpoint = read_checkpoint(known[epoch], links=False)
             return tuple(checkpoint.content["state"]["class_maps"]) or nothing
-        told = ", ".join(str(each + 1) for each in sorted({0, *known}))
+        told = ", ".join(str(each + 1) for each in sorted({0, *known}) if each < self.config.epochs)
         raise InputError(
             f"--epoch {epoch + 1}: with --image-weights the images of an epoch follow from the validation before it, "
             f"and no checkpoint in {self.folder} has that one. The epochs that can be replayed: {told}."
@@ -238,7 +246,7 @@ def open_past_batches(
             f"{folder} has no checkpoint, so how it loads images follows from its options and from this machine's "
             "memory (--partner-window)."
         )
-    return PastBatches(folder, config, data, device, checkpoint, tuple(notes))
+    return PastBatches(folder, config, data, device, checkpoint, read_run_log(folder), tuple(notes))
 
 
 def _as_asked_for(config: TrainConfig) -> TrainConfig:
@@ -269,7 +277,9 @@ def _device(
         return device, []
     if not (draws_on_device(config, there) or draws_on_device(config, device)):
         return device, []
-    return device, [f"The run drew its images on {one_line(before)}, here {device} does: pixels may be rounded otherwise."]
+    return device, [
+        f"The run drew its images on {one_line(before)}, here {device} does: pixels may be rounded otherwise."
+    ]
 
 
 def _data(
@@ -283,7 +293,9 @@ def _data(
     try:
         return start_data(config, device, say, ALONE, closed, loading_of(resumption.checkpoint))
     except InputError as error:
-        raise InputError(f"{error}\nThe batches of {resumption.folder} are made from its data; --data says where they are now.") from None
+        raise InputError(
+            f"{error}\nThe batches of {resumption.folder} are made from its data; --data says where they are now."
+        ) from None
 
 
 def _check_same(config: TrainConfig, data: RunData, resumption: Resumption) -> None:
@@ -292,16 +304,33 @@ def _check_same(config: TrainConfig, data: RunData, resumption: Resumption) -> N
     Raises:
         InputError: they are others now.
     """
-    checkpoint = resumption.checkpoint
-    if checkpoint is None:
+    if resumption.checkpoint is None:
         return
-    then, now = checkpoint.content, identity_of(config, data, ALONE)
-    for name, key, count in (("data", "data", len(data.train_samples)), ("keep_val", "older", None)):
+    then, now = resumption.checkpoint.content, identity_of(config, data, ALONE)
+    for name, key in (("data", "data"), ("keep_val", "older")):
         if then.get(key) == now.get(key):
             continue
-        images = "" if count is None else f" {then['images']} training images then, {count} now, or other boxes, classes or names."
+        option = f"--{name.replace('_', '-')}"
+        what = _changes(data, resumption) if name == "data" else "other images, boxes or classes."
         raise InputError(
-            f"--{name.replace('_', '-')} {getattr(config.data, name)}: has changed since {resumption.folder} was trained:"
-            f"{images} Its batches cannot be made again from other data: restore them, or say by "
-            f"--{name.replace('_', '-')} where they are."
+            f"{option} {getattr(config.data, name)}: has changed since {resumption.folder} was trained: {what} Its "
+            f"batches cannot be made again from other data: restore them, or say by {option} where they are."
         )
+
+
+def _changes(data: RunData, resumption: Resumption) -> str:
+    """What has changed in the data of a run: which images, where it recorded them, else how many."""
+    then = read_marks(resumption.folder)
+    splits = {"train": data.train_store.samples, "val": data.val_samples}
+    now = DataMarks(data.dataset.names, tuple(mark_images(splits, content=False)))
+    differences = [] if then is None else compare_marks(then, now)
+    if then is not None and then.names != now.names:
+        return "other class names."
+    if not differences:
+        before, count = resumption.checkpoint.content["images"] if resumption.checkpoint else 0, len(data.train_samples)
+        return f"{before} training images then, {count} now, or other boxes, classes or names."
+    told = {"missing": "is missing now", "added": "is new", "order": "is at another place of the order"}
+    told |= {"size": "has another size now", "labels": "has other objects now", "pixels": "has other pixels now"}
+    first = differences[0]
+    more = f", and {len(differences) - 1} more" if len(differences) > 1 else ""
+    return f"{first.split} image {one_line(first.name)} {told[first.change]}{more}."

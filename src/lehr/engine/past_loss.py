@@ -135,8 +135,8 @@ def _loaded(past: PastBatches, weights: Path) -> DetectionModel:
     model, names = load_model(weights), past.data.dataset.names
     if len(model.names) != len(names):
         raise InputError(
-            f"--weights {weights}: has {len(model.names)} classes and the data of the run have {len(names)}, so there is no "
-            "loss. Give weights of the run."
+            f"--weights {weights}: has {len(model.names)} classes and the data of the run have {len(names)}, so there "
+            "is no loss. Give weights of the run."
         )
     if past.config.model.freeze is not None and model.variant == past.config.model.model:
         freeze(model, past.config.model.freeze)

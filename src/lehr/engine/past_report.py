@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 
 from lehr.augment.plan_values import plan_lines, plan_values
 from lehr.engine.past_batches import PastBatch, PastBatches
+from lehr.engine.past_check import DigestCheck, describe_check
 from lehr.engine.past_loss import PastLoss
 from lehr.errors import InputError
 from lehr.prediction.box_drawing import DrawnBox, class_colour, draw_boxes, drawable
@@ -24,7 +26,9 @@ LONGEST_STEM = 60
 """Characters of an image's name in that of its PNG."""
 
 
-def report(past: PastBatches, made: PastBatch, loss: PastLoss | None, files: list[Path]) -> dict[str, Any]:
+def report(
+    past: PastBatches, made: PastBatch, loss: PastLoss | None, files: list[Path], check: DigestCheck | None
+) -> dict[str, Any]:
     """Return all that is known of a batch, as plain values for JSON.
 
     Args:
@@ -32,6 +36,7 @@ def report(past: PastBatches, made: PastBatch, loss: PastLoss | None, files: lis
         made: the batch.
         loss: its loss; None where there are no weights.
         files: the PNG of each image; empty where none was written.
+        check: its comparison with the run's digests; None where there are none.
     """
     batch, place = made.batch, made.place
     images = []
@@ -59,11 +64,12 @@ def report(past: PastBatches, made: PastBatch, loss: PastLoss | None, files: lis
         "resized": made.size,
         "images": images,
         "loss": None if loss is None else _loss_values(loss),
+        "digests": None if check is None else {"equal": check.equal, **asdict(check)},
         "notes": [*past.notes, *batch.faults],
     }
 
 
-def report_lines(past: PastBatches, made: PastBatch, loss: PastLoss | None) -> Iterator[str]:
+def report_lines(past: PastBatches, made: PastBatch, loss: PastLoss | None, check: DigestCheck | None) -> Iterator[str]:
     """Yield what is known of a batch, a line each, for people."""
     batch, place = made.batch, made.place
     height, width = batch.images.shape[-2:]
@@ -73,7 +79,9 @@ def report_lines(past: PastBatches, made: PastBatch, loss: PastLoss | None) -> I
         f"pixels{resized}"
     )
     yield from past.notes
-    yield from (f"Cannot be read any more, so another image takes its place, as in training: {each}" for each in batch.faults)
+    yield from (
+        f"Cannot be read any more, so another image takes its place, as in training: {each}" for each in batch.faults
+    )
     for row, plan in enumerate(made.plans):
         objects, again = len(_objects(past, made, row)), made.repeats[row]
         counted = "1 object" if objects == 1 else f"{objects} objects"
@@ -83,6 +91,8 @@ def report_lines(past: PastBatches, made: PastBatch, loss: PastLoss | None) -> I
         yield from (f"       {line}" for line in plan_lines(plan, lambda each: _name(past, each)))
     if loss is not None:
         yield from _loss_lines(past, made, loss)
+    if check is not None:
+        yield describe_check(past, made, check)
 
 
 def write_images(past: PastBatches, made: PastBatch, folder: Path) -> list[Path]:

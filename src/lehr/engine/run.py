@@ -15,7 +15,9 @@ import torch
 from lehr.augment.own_transforms import own_transforms
 from lehr.callbacks.console import ConsoleCallback
 from lehr.callbacks.contact_sheets import ContactSheets
+from lehr.callbacks.data_marks import DataMarksCallback
 from lehr.callbacks.data_summary import DataSummaryCallback
+from lehr.callbacks.digests import DigestCallback
 from lehr.callbacks.dispatcher import Dispatcher
 from lehr.callbacks.events import PretrainRoutineEnd, PretrainRoutineStart, RunException, Teardown
 from lehr.callbacks.loading import load_callbacks
@@ -289,10 +291,11 @@ def _output(folder: Path, group: Group, listeners: Listeners) -> Console:
 
 def _dispatcher(config: TrainConfig, listeners: Listeners, output: Console, ranks: Ranks) -> Dispatcher:
     """Make what tells the console, the run's files and all listeners the events of a run."""
-    standing: tuple[object, ...] = ()
+    standing: list[object] = []
     if ranks.is_main:
-        told = (NeighbourCallback(output.say), ConsoleCallback(output))
-        standing = (*told, RunLogCallback(), DataSummaryCallback(), ContactSheets())
+        standing += [NeighbourCallback(output.say), ConsoleCallback(output)]
+        standing += [RunLogCallback(), DataSummaryCallback(), DataMarksCallback(), ContactSheets()]
+        standing += [DigestCallback()] if config.run.digests else []
     return Dispatcher((*standing, *listeners.callbacks), strict=config.run.strict_callbacks, is_main=ranks.is_main)
 
 
