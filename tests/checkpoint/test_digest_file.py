@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import numpy as np
@@ -70,8 +69,14 @@ def test_another_layout_begins_the_file_anew(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "data",
-    [b"", b"{}\n", b"[" * 100_000, b'{"format":"lehr-digests-2","images":1,"batches":1,"parts":[],"tensors":[]}\n']
-    + [b'{"format":"lehr-digests-1","images":1000000000,"batches":1,"parts":[],"tensors":[]}\n', b"\xff\n"],
+    [
+        b"",
+        b"{}\n",
+        b"[" * 100_000,
+        b'{"format":"lehr-digests-2","images":1,"batches":1,"parts":[],"tensors":[]}\n',
+        b'{"format":"lehr-digests-1","images":1000000000,"batches":1,"parts":[],"tensors":[]}\n',
+        b"\xff\n",
+    ],
 )
 def test_files_of_others_are_refused(data: bytes, tmp_path: Path) -> None:
     (tmp_path / DIGESTS).write_bytes(data)
@@ -82,7 +87,7 @@ def test_files_of_others_are_refused(data: bytes, tmp_path: Path) -> None:
 def test_links_are_neither_read_nor_written_through(tmp_path: Path) -> None:
     victim = tmp_path / "victim"
     victim.write_bytes(HEADER.line)
-    os.symlink(victim, tmp_path / DIGESTS)
+    (tmp_path / DIGESTS).symlink_to(victim)
     with pytest.raises(InputError, match="symbolic link"):
         open_digests(tmp_path)
     with pytest.raises(OSError, match="link"):

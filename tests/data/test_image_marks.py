@@ -69,8 +69,15 @@ def test_what_an_evaluation_ignores_counts(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "{}", '{"format": "lehr-data-1", "names": ["a"]}\n["train"]\n', '{"format": "lehr-data-2", "names": []}\n']
-    + ['{"format": "lehr-data-1", "names": [1]}\n', '{"format": "lehr-data-1", "names": []}\ntorn', "[" * 100_000],
+    [
+        "",
+        "{}",
+        '{"format": "lehr-data-1", "names": ["a"]}\n["train"]\n',
+        '{"format": "lehr-data-2", "names": []}\n',
+        '{"format": "lehr-data-1", "names": [1]}\n',
+        '{"format": "lehr-data-1", "names": []}\ntorn',
+        "[" * 100_000,
+    ],
 )
 def test_files_of_others_are_refused(text: str, tmp_path: Path) -> None:
     (tmp_path / MARKS).write_text(text)

@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+import os
+import re
+import shutil
 from pathlib import Path
 from typing import Any
 
+import cv2
+import numpy as np
 import pytest
 import torch
-from tests.conftest import MakeYolo, make_squares
-from tests.engine.runs import on, run
+from tests.commands import lehr
+from tests.conftest import MakeYolo, Once, make_squares
+from tests.distributed.processes import traced
+from tests.engine.runs import on, resume, run, stopped_run
+from tests.processes import together
 
-from lehr.callbacks.events import BatchStart
+from lehr.callbacks.events import BatchEnd, BatchStart
 from lehr.data.batch import Batch
 from lehr.engine.past_batches import PastBatch, open_past_batches
+from lehr.engine.past_loss import nearest_weights, past_loss
+from lehr.errors import InputError
 
 COUNTS = {"train": 10, "val": 4}
 CASES: dict[str, dict[str, Any]] = {
@@ -80,7 +92,7 @@ def test_batches_of_several_processes_are_made_again_whole(make_yolo: MakeYolo, 
 
 @pytest.fixture(scope="module")
 def longer(once: Once) -> tuple[Path, dict[int, tuple[Batch, int | None]], dict[int, BatchEnd]]:
-    """A run that was stopped in its last epoch, without mosaic, and resumed with more: its folder, batches, outcomes."""
+    """A run that was stopped without mosaic and resumed with more epochs: its folder, batches and outcomes."""
     kept: list[Any] = []
 
     def make(folder: Path) -> None:
@@ -123,7 +135,7 @@ def test_the_loss_by_the_weights_of_the_step_is_the_one_of_the_run(longer: Any) 
 
 
 def test_other_weights_are_said_to_be_others(longer: Any) -> None:
-    folder, _, ends = longer
+    folder, _, _ = longer
     past = open_past_batches(folder / "run")
     made = past.make(past.place(1, 1))
     of_end = past_loss(past, made, folder / "run" / "last.ckpt")
@@ -200,6 +212,6 @@ def test_a_folder_does_not_get_its_code_run(make_yolo: MakeYolo, tmp_path: Path)
     assert "names augmentations that are code" in done.stderr
     past = open_past_batches(folder, {"augmentation": [name]})
     assert_same(past.make(past.place(None, 2)), recorder.seen[1])
-    os.symlink(tmp_path / "data", folder / "replay")
+    (folder / "replay").symlink_to(tmp_path / "data")
     done = lehr("replay", folder, "--step", "1", "--augmentation", name, cwd=tmp_path, code=2)
     assert "is a link" in done.stderr
