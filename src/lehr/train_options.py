@@ -242,3 +242,5 @@ class TrainOptions(TypedDict, total=False):
     """Listeners to the run, each the name of one that an installed package offers, or package.module:object."""
     strict_callbacks: bool
     """End the run, its state saved, when a callback fails; otherwise that is reported and the run goes on."""
+    digests: bool
+    """Record digests of batch and weights at each step, by which `lehr diff` finds where two runs part."""

@@ -122,7 +122,7 @@ def test_a_run_that_was_stopped_and_made_longer_is_made_again(longer: Any) -> No
 
 def test_the_loss_by_the_weights_of_the_step_is_the_one_of_the_run(longer: Any) -> None:
     folder, _, ends = longer
-    past = open_past_batches(folder / "stopped")
+    past = open_past_batches(folder / "run")
     place = past.place(2, 2)
     weights = nearest_weights(folder / "stopped", place)
     assert weights == folder / "stopped" / "last.ckpt"
@@ -149,7 +149,7 @@ def test_the_command_writes_images_values_and_losses(longer: Any, tmp_path: Path
     done = lehr("replay", folder / "run", "--step", "11", "--json", "b.json", "--out", "images", cwd=tmp_path)
     assert f"{folder / 'run'}, epoch 4, step 2 of 3 (step 11 of the run): 4 images of 64x64 pixels" in done.stdout
     assert "Equal to the batch that was trained on, by its digests." in done.stdout
-    assert "Loss, mean an image:" in done.stdout and "of the run after 12 batches" in done.stdout
+    assert "Loss, mean an image:" in done.stdout and "of the run after 9 batches" in done.stdout
     told = json.loads((tmp_path / "b.json").read_text())
     batch, size = seen[10]
     assert (told["epoch"], told["step"], told["run_step"], told["resized"]) == (4, 2, 11, size)

@@ -74,6 +74,7 @@ def test_a_single_bit_and_a_swap_are_seen() -> None:
 
 
 @pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 def test_a_gpu_has_the_digests_of_the_host() -> None:
     images = torch.randint(0, 256, (5, 3, 64, 96), dtype=torch.uint8)
     assert torch.equal(image_digests(images.cuda()).cpu(), image_digests(images))

@@ -22,7 +22,6 @@ from lehr.errors import InputError
 from lehr.runtime.reading import GIB, KIB, MIB, open_file, open_overwrite, open_update
 
 DIGESTS = "digests.bin"
-FORMAT = "lehr-digests-1"
 MAX_BYTES, MAX_HEADER, MAX_RECORD = 256 * GIB, 8 * MIB, 64 * MIB
 MAX_IMAGES, MAX_TENSORS, MAX_PARTS = 65_536, 100_000, 64
 BLOCK = 4 * MIB
@@ -45,7 +44,7 @@ class Header(BaseModel):
     """
 
     model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, strict=True, extra="forbid")
-    format: Literal["lehr-digests-1"] = FORMAT
+    format: Literal["lehr-digests-1"] = "lehr-digests-1"
     images: Annotated[int, Field(ge=1, le=MAX_IMAGES)]
     batches: Annotated[int, Field(ge=1, le=10**12)]
     parts: Annotated[tuple[Text, ...], Field(max_length=MAX_PARTS)]

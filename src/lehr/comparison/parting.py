@@ -170,9 +170,9 @@ def _of_step(
     count, its = int(a["count"]), int(b["count"])
     rows = _common_rows(a, b)
     if a["total"] != b["total"] or rows is None:
-        values = tuple(_listed(each["index"][: int(each["count"])].tolist()) for each in (a, b))
+        lists = [_listed(each["index"][: int(each["count"])].tolist()) for each in (a, b)]
         different = sorted(set(a["index"][:count].tolist()) ^ set(b["index"][:its].tolist()))
-        return at(step, "images", "images", (values[0], values[1]), images=tuple(different))
+        return at(step, "images", "images", (lists[0], lists[1]), images=tuple(different))
     if a["size"] != b["size"]:
         return at(step, "size", "size", (str(a["size"]), str(b["size"])))
     for stage, name in (("pixels", "pixels"), ("objects", "objects")):
