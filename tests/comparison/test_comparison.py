@@ -155,11 +155,11 @@ def test_a_step_of_which_one_run_has_no_digest_is_passed_over(runs: Path, tmp_pa
     assert any("2 steps have a digest in one of the runs only" in note for note in found.notes)
 
 
-@pytest.mark.parametrize("name", ["config.yaml", "digests.bin", "data.jsonl", "results.csv", "events.jsonl"])
+@pytest.mark.parametrize("name", ["config.yaml", "digests.bin", "images.jsonl", "results.csv", "events.jsonl"])
 def test_folders_of_others_are_read_within_bounds(name: str, runs: Path, tmp_path: Path) -> None:
     shutil.copytree(runs / "run", tmp_path / "copy")
     path = tmp_path / "copy" / name
-    if name in ("config.yaml", "digests.bin", "data.jsonl"):
+    if name in ("config.yaml", "digests.bin", "images.jsonl"):
         path.write_text("[" * 100_000)
         assert name in lehr("diff", runs / "run", tmp_path / "copy", cwd=tmp_path, code=2).stderr
     path.unlink()

@@ -1,4 +1,4 @@
-"""Keeping the fingerprints of a run's images as data.jsonl in its folder, by a thread beside the training."""
+"""Keeping the fingerprints of a run's images as images.jsonl in its folder, by a thread beside the training."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from lehr.sample import Sample
 
 
 class DataMarksCallback(Callback):
-    """Writes data.jsonl once in a run; what cannot be written is reported and ends nothing."""
+    """Writes images.jsonl once in a run; what cannot be written is reported and ends nothing."""
 
     name = "lehr.data-marks"
 
@@ -26,10 +26,11 @@ class DataMarksCallback(Callback):
 
     def on_pretrain_routine_end(self, event: PretrainRoutineEnd) -> None:
         """Begin the thread, unless the run has the file already."""
-        run = event.run
+        run, dataset = event.run, event.dataset
         path = run.folder / MARKS
-        if run.splits and not path.is_file():
-            arguments = path, run.names, run.splits, run.config.run.digests
+        if dataset is not None and not path.is_file():
+            splits = {name: dataset.splits[name] for name in ("train", "val")}
+            arguments = path, dataset.names, splits, run.config.run.digests
             self._thread = threading.Thread(target=self._write, args=arguments, name="lehr-data-marks", daemon=True)
             self._thread.start()
 

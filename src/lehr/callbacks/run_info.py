@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
 from lehr.config import TrainConfig
 from lehr.models.detection import DetectionModel
-from lehr.sample import Sample
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +34,6 @@ class Run:
         fingerprint: of its data: names, files, sizes, boxes and classes; empty where it is not known.
         warmup: steps that the warmup lasts.
         closed: last epochs without mosaic, and without whatever closes with it.
-        splits: samples of the splits `train`, those of older data that are replayed behind its own, and `val`.
     """
 
     folder: Path
@@ -56,4 +53,3 @@ class Run:
     fingerprint: str = ""
     warmup: int = 0
     closed: int = 0
-    splits: Mapping[str, Sequence[Sample]] = field(default_factory=dict)

@@ -13,7 +13,7 @@ from lehr.runtime.plain_text import one_line
 MOST = 10
 """Images, options or tensors that are listed of each kind."""
 STAGES: dict[Stage, str] = {
-    "start": "they start from other weights",
+    "start": "the weights are others",
     "images": "the batch has other images",
     "pixels": "the batch has the same images with other pixels",
     "objects": "the batch has the same pixels with other objects",
@@ -108,7 +108,7 @@ def _parting_lines(found: Difference) -> Iterator[str]:
 def describe_place(parting: Parting) -> str:
     """Say in which epoch and step two runs part, counted from 1."""
     if parting.stage == "start":
-        return "epoch 1 before step 1"
+        return f"epoch {parting.epoch} before step {parting.step}"
     if parting.step is None:
         return f"epoch {parting.epoch}"
     run = "" if parting.run_step == parting.step else f" (step {parting.run_step} of the run)"

@@ -13,8 +13,9 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
-from lehr.checkpoint.digest_file import STEP, DigestFile, Record
+from lehr.checkpoint.digest_file import STEP, DigestFile, Header, Record
 from lehr.checkpoint.run_log import StepLine
 from lehr.comparison.sides import Row, Side
 
@@ -26,6 +27,7 @@ Source = Literal["digests", "events.jsonl", "results.csv"]
 TIMES = ("seconds", "images_per_second")
 """Columns of results.csv that differ each time."""
 NAMED = 8
+Indices = NDArray[np.int64]
 RATES = ("rate of the weights", "rate of the norms", "rate of the biases", "momentum")
 
 
@@ -102,24 +104,27 @@ def by_digests(first: DigestFile, second: DigestFile) -> tuple[Parting | None, i
     Returns:
         The parting, how many steps were compared, and of how many only one run has a digest.
     """
-    names = [name for name in first.header.tensors if name in set(second.header.tensors)]
-    tensors = tuple(np.array([file.header.tensors.index(name) for name in names], np.int64) for file in (first, second))
+    places = [{name: place for place, name in enumerate(file.header.tensors)} for file in (first, second)]
+    names = [name for name in places[0] if name in places[1]]
+    tensors = [np.array([each[name] for name in names], np.int64) for each in places]
     compared = missing = 0
-    same_layout = first.header == second.header
-    before: tuple[Record, Record] | None = None
+    same_layout, follows = first.header == second.header, False
     for ours, theirs in _pairs(first, second):
         for a, b in zip(ours, theirs, strict=True):
             if not (a["kind"] and b["kind"]):
                 missing += bool(a["kind"]) != bool(b["kind"])
-                before = None
+                follows = False
                 continue
+            steps = a["kind"] == STEP == b["kind"]
             if not (same_layout and a.tobytes() == b.tobytes()):
-                found = _of_step(a, b, before, names, tensors, first)
+                pair = _Pair(a, b, first.header)
+                found = _of_weights(pair, names, tensors, follows)
+                if found is None and steps:
+                    found = _of_batch(pair) or _of_outcome(pair)
                 if found is not None:
                     return found, compared, missing
-            if a["kind"] == STEP == b["kind"]:
-                compared += 1
-            before = a, b
+            compared += steps
+            follows = True
     return None, compared, missing
 
 
@@ -138,87 +143,92 @@ def _pairs(first: DigestFile, second: DigestFile) -> Iterator[tuple[Record, Reco
         a, b = a[count:], b[count:]
 
 
-def _of_step(
-    a: Record,
-    b: Record,
-    before: tuple[Record, Record] | None,
-    names: Sequence[str],
-    tensors: tuple[np.ndarray, ...],
-    file: DigestFile,
-) -> Parting | None:
-    """The first difference between two records of a step; None where they say the same."""
-    step, batches, parts = int(a["step"]), file.header.batches, file.header.parts
-    mine, yours = a["weights"][tensors[0]], b["weights"][tensors[1]]
-    other = np.flatnonzero(mine != yours).tolist()
+@dataclass(frozen=True, slots=True)
+class _Pair:
+    """Records of the same step of two runs."""
 
-    def at(
-        number: int, stage: Stage, tensor: str, values: tuple[str, str], **more: tuple[int, ...] | tuple[str, ...]
+    a: Record
+    b: Record
+    header: Header
+
+    def parting(
+        self,
+        stage: Stage,
+        tensor: str,
+        first: str,
+        second: str,
+        *,
+        images: tuple[int, ...] = (),
+        others: tuple[str, ...] = (),
+        earlier: int = 0,
     ) -> Parting:
-        epoch, place = divmod(number, batches)
-        given: dict[str, tuple[int, ...] | tuple[str, ...]] = more
-        return Parting("digests", epoch + 1, place + 1, number + 1, stage, tensor, *values, **given)  # type: ignore[arg-type]
-
-    if other:
-        named = [f"weights {names[index]}" for index in other]
-        values = f"{mine[other[0]]:08x}", f"{yours[other[0]]:08x}"
-        if step == 0:
-            start = at(0, "start", named[0], values, others=tuple(named[1:]))
-            return start
-        return at(step - 1, "update", named[0], values, others=tuple(named[1:]))
-    if a["kind"] != STEP or b["kind"] != STEP:
-        return None
-    count, its = int(a["count"]), int(b["count"])
-    rows = _common_rows(a, b)
-    if a["total"] != b["total"] or rows is None:
-        lists = [_listed(each["index"][: int(each["count"])].tolist()) for each in (a, b)]
-        different = sorted(set(a["index"][:count].tolist()) ^ set(b["index"][:its].tolist()))
-        return at(step, "images", "images", (lists[0], lists[1]), images=tuple(different))
-    if a["size"] != b["size"]:
-        return at(step, "size", "size", (str(a["size"]), str(b["size"])))
-    for stage, name in (("pixels", "pixels"), ("objects", "objects")):
-        differ = [(i, j) for i, j in rows if a[name][i] != b[name][j]]
-        if differ:
-            i, j = differ[0]
-            both = stage == "pixels" and any(a["objects"][m] != b["objects"][n] for m, n in rows)
-            return at(
-                step,
-                "pixels" if stage == "pixels" else "objects",
-                name,
-                (f"{a[name][i]:08x}", f"{b[name][j]:08x}"),
-                images=tuple(int(a["index"][m]) for m, _ in differ),
-                others=("objects",) if both else (),
-            )
-    pairs = zip(parts, a["losses"].tolist(), b["losses"].tolist(), strict=False)
-    losses = [(part, x, y) for part, x, y in pairs if not _same(x, y)]
-    if losses:
-        part, x, y = losses[0]
-        return at(
-            step, "loss", f"loss {part}", (_shown(x), _shown(y)), others=tuple(f"loss {p}" for p, _, _ in losses[1:])
+        """A parting at this step, or so many steps earlier."""
+        step = int(self.a["step"]) - earlier
+        epoch, place = divmod(step, self.header.batches)
+        return Parting(
+            "digests", epoch + 1, place + 1, step + 1, stage, tensor, first, second, images=images, others=others
         )
-    if not _same(float(a["norm"]), float(b["norm"])) or a["finite"] != b["finite"]:
-        return at(step, "gradient", "gradient norm", (_shown(float(a["norm"])), _shown(float(b["norm"]))))
-    rates = zip(
-        (*RATES, "batches an optimizer step"),
-        (*a["rates"].tolist(), int(a["accumulate"])),
-        (*b["rates"].tolist(), int(b["accumulate"])),
-        strict=True,
-    )
-    for name, x, y in rates:
-        if x != y:
-            return at(step, "rates", name, (f"{x:.9g}", f"{y:.9g}"))
-    return None
 
 
-def _common_rows(a: Record, b: Record) -> list[tuple[int, int]] | None:
-    """Rows of two batches with the same images; None where they cannot be the same batch.
+def _of_weights(pair: _Pair, names: Sequence[str], tensors: Sequence[Indices], follows: bool) -> Parting | None:
+    """The first weights that differ before a step.
+
+    Args:
+        pair: the records.
+        names: of the tensors that both runs have.
+        tensors: their places in the records of each run.
+        follows: whether the step before was equal, so that it led to these weights.
+    """
+    mine, yours = pair.a["weights"][tensors[0]], pair.b["weights"][tensors[1]]
+    other = np.flatnonzero(mine != yours).tolist()
+    if not other:
+        return None
+    first, *more = (f"weights {names[index]}" for index in other)
+    values = f"{mine[other[0]]:08x}", f"{yours[other[0]]:08x}"
+    stage: Stage = "update" if follows else "start"
+    return pair.parting(stage, first, *values, others=tuple(more), earlier=int(follows))
+
+
+def _of_batch(pair: _Pair) -> Parting | None:
+    """The first difference between the batches of a step.
 
     Of several processes the records hold the share of the first, which differs with their number.
     """
+    a, b = pair.a, pair.b
     ours, theirs = (each["index"][: int(each["count"])].tolist() for each in (a, b))
-    shorter = min(len(ours), len(theirs))
-    if ours[:shorter] != theirs[:shorter] or (len(ours) != len(theirs) and a["total"] != b["total"]):
+    count = min(len(ours), len(theirs))
+    if a["total"] != b["total"] or ours[:count] != theirs[:count]:
+        different = tuple(sorted(set(ours) ^ set(theirs)))
+        return pair.parting("images", "images", _listed(ours), _listed(theirs), images=different)
+    if a["size"] != b["size"]:
+        return pair.parting("size", "size", str(a["size"]), str(b["size"]))
+    pixels, objects = (np.flatnonzero(a[name][:count] != b[name][:count]).tolist() for name in ("pixels", "objects"))
+    if not pixels and not objects:
         return None
-    return [(row, row) for row in range(shorter)]
+    name: Stage = "pixels" if pixels else "objects"
+    rows = pixels or objects
+    values = f"{a[name][rows[0]]:08x}", f"{b[name][rows[0]]:08x}"
+    others = ("objects",) if pixels and objects else ()
+    return pair.parting(name, name, *values, images=tuple(ours[row] for row in rows), others=others)
+
+
+def _of_outcome(pair: _Pair) -> Parting | None:
+    """The first difference in what a step came to."""
+    a, b = pair.a, pair.b
+    pairs = zip(pair.header.parts, a["losses"].tolist(), b["losses"].tolist(), strict=False)
+    losses = [(f"loss {part}", x, y) for part, x, y in pairs if not _same(x, y)]
+    if losses:
+        name, x, y = losses[0]
+        return pair.parting("loss", name, _shown(x), _shown(y), others=tuple(each[0] for each in losses[1:]))
+    norms = float(a["norm"]), float(b["norm"])
+    if a["updated"] == b["updated"] and (not _same(*norms) or a["finite"] != b["finite"]):
+        return pair.parting("gradient", "gradient norm", *map(_shown, norms))
+    names = (*RATES, "batches an optimizer step", "loss scale")
+    mine, yours = ([*each["rates"].tolist(), int(each["accumulate"]), float(each["scale"])] for each in (a, b))
+    for name, x, y in zip(names, mine, yours, strict=True):
+        if x != y:
+            return pair.parting("rates", name, f"{x:.9g}", f"{y:.9g}")
+    return None
 
 
 def by_log(first: Sequence[StepLine], second: Sequence[StepLine], batches: int | None) -> tuple[Parting | None, int]:

@@ -1,6 +1,6 @@
 """Fingerprints of single images and their labels, so that two runs whose data differ can say which image it is.
 
-A run keeps them as data.jsonl: a line with the class names, then a line an image: split, file name, width, height, a
+A run keeps them as images.jsonl: a line with the class names, then a line an image: split, file name, width, height, a
 hash of its objects, and one of its file, where that was read. Files are hashed where all together are small, or where
 the run records digests.
 """
@@ -22,7 +22,7 @@ from lehr.runtime.plain_text import as_json
 from lehr.runtime.reading import GIB, MIB, open_file, read_file
 from lehr.sample import Sample
 
-MARKS = "data.jsonl"
+MARKS = "images.jsonl"
 FORMAT = "lehr-data-1"
 MAX_BYTES, MAX_IMAGES, MAX_NAME = GIB, 10_000_000, 10_000
 SMALL = 256 * MIB
@@ -54,7 +54,7 @@ class ImageMark:
     content: str | None = None
 
     def line(self) -> str:
-        """Its line of data.jsonl."""
+        """Its line of images.jsonl."""
         return as_json([self.split, self.name, self.width, self.height, self.labels, self.content])
 
 
@@ -154,7 +154,7 @@ def mark_images(splits: Mapping[str, Sequence[Sample]], content: bool) -> Iterat
 
 
 def marks_text(names: Sequence[str], marks: Iterable[ImageMark]) -> str:
-    """Return the content of data.jsonl."""
+    """Return the content of images.jsonl."""
     return "\n".join([as_json({"format": FORMAT, "names": list(names)}), *(mark.line() for mark in marks), ""])
 
 

@@ -321,7 +321,7 @@ def _check_same(config: TrainConfig, data: RunData, resumption: Resumption) -> N
 def _changes(data: RunData, resumption: Resumption) -> str:
     """What has changed in the data of a run: which images, where it recorded them, else how many."""
     then = read_marks(resumption.folder)
-    splits = {"train": data.train_store.samples, "val": data.val_samples}
+    splits = {"train": data.train_samples, "val": data.val_samples}
     now = DataMarks(data.dataset.names, tuple(mark_images(splits, content=False)))
     differences = [] if then is None else compare_marks(then, now)
     if then is not None and then.names != now.names:

@@ -150,7 +150,6 @@ class Setup:
             fingerprint=self.identity["data"],
             warmup=self.plan.warmup,
             closed=self.identity["plan"]["closed"],
-            splits={"train": self.train_samples, "val": self.val_samples},
         )
 
     def first_batch(self) -> Batch:
