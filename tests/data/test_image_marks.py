@@ -81,5 +81,5 @@ def test_what_an_evaluation_ignores_counts(tmp_path: Path) -> None:
 )
 def test_files_of_others_are_refused(text: str, tmp_path: Path) -> None:
     (tmp_path / MARKS).write_text(text)
-    with pytest.raises(InputError, match=r"data\.jsonl: is damaged"):
+    with pytest.raises(InputError, match=r"images\.jsonl: is damaged"):
         read_marks(tmp_path)

@@ -115,7 +115,7 @@ def by_digests(first: DigestFile, second: DigestFile) -> tuple[Parting | None, i
                 missing += bool(a["kind"]) != bool(b["kind"])
                 follows = False
                 continue
-            steps = a["kind"] == STEP == b["kind"]
+            steps = bool(a["kind"] == STEP == b["kind"])
             if not (same_layout and a.tobytes() == b.tobytes()):
                 pair = _Pair(a, b, first.header)
                 found = _of_weights(pair, names, tensors, follows)
