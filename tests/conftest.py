@@ -12,6 +12,8 @@ CORES = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else
 """Those that the test run was given."""
 os.environ["OMP_NUM_THREADS"] = "1"  # read when torch is imported, here and in every process started from here
 
+os.environ["LEHR_REPORT"] = "off"  # of the thousand runs of the tests, those that look at their page switch it on
+
 
 def keep_to_a_core() -> None:
     """Have this process of the test run, and whatever it starts, keep to a core: others may be busy on the rest."""

@@ -16,6 +16,7 @@ ANYTHING = {
     *("device", "processes", "parallel", "restarts", "timeout", "workers", "cache"),
     *("patience", "checkpoint_minutes", "compile", "cuda_graphs", "profile", "callback", "strict_callbacks"),
     "digests",
+    "report",
 }
 
 
@@ -29,7 +30,7 @@ def test_what_changes_neither_batches_nor_model_nor_rates_may_change_when_a_run_
 
 
 def test_each_machine_of_a_study_has_its_own_places_and_devices() -> None:
-    places = {"project", "name", "data", "keep_val", "cache", "callback", "strict_callbacks", "digests"}
+    places = {"project", "name", "data", "keep_val", "cache", "callback", "strict_callbacks", "digests", "report"}
     assert places | {"device", "processes", "restarts", "timeout", "workers", "profile", "checkpoint_minutes"} == LOCAL
 
 

@@ -244,3 +244,5 @@ class TrainOptions(TypedDict, total=False):
     """End the run, its state saved, when a callback fails; otherwise that is reported and the run goes on."""
     digests: bool
     """Record digests of batch and weights at each step, by which `lehr diff` finds where two runs part."""
+    report: bool
+    """End with the run's page, report.html; `lehr report RUN` builds it at any time."""

@@ -57,6 +57,7 @@ OF_NO_TECHNIQUE = {
     ),
     *("seed", "project", "name", "checkpoint_minutes", "deterministic", "callback", "strict_callbacks"),
     "digests",
+    "report",
 }
 """Options that no technique owns; a new option belongs here or to a technique."""
 ANYTHING = {"augmentation": ["my_package.fog:Fog=0.5"]}

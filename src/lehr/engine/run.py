@@ -53,6 +53,7 @@ from lehr.errors import InputError, LehrError
 from lehr.evaluation.against_start import AgainstStart
 from lehr.evaluation.metrics import Metrics
 from lehr.preview import Preview, describe_without_effect
+from lehr.report.callback import ReportCallback
 from lehr.runtime.console import Console
 from lehr.runtime.device import configure_backend
 from lehr.runtime.malloc import tuned_malloc
@@ -296,6 +297,7 @@ def _dispatcher(config: TrainConfig, listeners: Listeners, output: Console, rank
         standing += [NeighbourCallback(output.say), ConsoleCallback(output)]
         standing += [RunLogCallback(), DataSummaryCallback(), DataMarksCallback(), ContactSheets()]
         standing += [DigestCallback()] if config.run.digests else []
+        standing += [ReportCallback(output.say)] if config.run.report else []
     return Dispatcher((*standing, *listeners.callbacks), strict=config.run.strict_callbacks, is_main=ranks.is_main)
 
 

@@ -90,6 +90,8 @@ class RunOptions(Options):
 
     digests: Annotated[bool, ON_RESUME, PER_MACHINE, ADDED_LATER] = False
     """Record digests of batch and weights at each step, by which `lehr diff` finds where two runs part."""
+    report: Annotated[bool, ON_RESUME, PER_MACHINE, ADDED_LATER] = True
+    """End with the run's page, report.html; `lehr report RUN` builds it at any time."""
 
     @field_validator("guard", mode="before")
     @classmethod

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import time
 from collections.abc import Callable
 
@@ -11,6 +12,8 @@ from lehr.callbacks.events import TrainEnd
 from lehr.errors import LehrError
 from lehr.runtime.plain_text import entry
 
+SWITCH = "LEHR_REPORT"
+"""Variable of the environment that, set to `off`, does what --no-report does for all runs."""
 PAGE_SECONDS = 20.0
 """Seconds after which no further section of a page is begun."""
 SHORT_RUN = 60.0
@@ -35,6 +38,8 @@ class ReportCallback(Callback):
 
     def on_train_end(self, event: TrainEnd) -> None:
         """Build the page."""
+        if os.environ.get(SWITCH, "").lower() == "off":
+            return
         folder = event.run.folder
         began = time.monotonic()
         try:

@@ -173,9 +173,9 @@ def _draw_gallery(gallery: Gallery, path: Path) -> None:
     for axis in axes:
         axis.set_axis_off()
     for axis, thumbnail in zip(axes, shown, strict=False):
-        image = cv2.imdecode(np.frombuffer(thumbnail.jpeg, np.uint8), cv2.IMREAD_COLOR_RGB)
+        image = cv2.imdecode(np.frombuffer(thumbnail.jpeg, np.uint8), cv2.IMREAD_COLOR)
         if image is not None:
-            axis.imshow(image)
+            axis.imshow(image[..., ::-1])
         axis.set_title(_plain(thumbnail.title, 34), fontsize=7)
     if not shown:
         axes[0].text(0.5, 0.5, _plain(gallery.empty), ha="center", va="center", color=GREY)

@@ -8,6 +8,7 @@ reads nothing.
 from __future__ import annotations
 
 import json
+import sys
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -67,6 +68,11 @@ class PageServer(ThreadingHTTPServer):
         self._render = render
         self._lock = threading.Lock()
         self._shown: tuple[str, bytes] | None = None
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Report an error of an answer, but not that a browser has closed its connection."""
+        if not isinstance(sys.exception(), OSError):
+            super().handle_error(request, client_address)  # type: ignore[arg-type]
 
     @property
     def address(self) -> str:

@@ -68,15 +68,17 @@ def _trained(folder: Path, options: dict[str, Any]) -> None:
         try:
             # Those of augmentations are given, too: a run does not get to run code that only its own file names.
             again = {name: options[name] for name in LOCAL & MAY_CHANGE.keys()}
-            resume(folder, again | {"augmentation": options["augmentation"]})
+            resume(folder, again | {"augmentation": options["augmentation"], "report": False})
         except DamagedCheckpoint as error:  # it is made again, and what there was is kept to look at
             aside = folder.with_name(f"{folder.name}-broken-{time.time():.0f}")
             complain(f"{error}\nThe trial is begun again; what there was is kept in {aside}.")
             folder.rename(aside)
         else:
             return
-    # Trials are compared with each other, and not with what they start from.
-    train(build_config({**options, "guard": "off", "project": str(folder.parent), "name": folder.name}))
+    # Trials are compared with each other, and not with what they start from; and their page is that of the study.
+    train(
+        build_config({**options, "guard": "off", "report": False, "project": str(folder.parent), "name": folder.name})
+    )
 
 
 def _use_cores(cores: Sequence[int]) -> None:
