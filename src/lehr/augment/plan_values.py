@@ -11,8 +11,8 @@ import numpy as np
 from lehr.augment.geometry import Matrix
 from lehr.augment.tiles import Plan, Tile
 
-NEAR = 5e-4
-"""Difference from 1 or 0 that is not worth a word."""
+NEAR = 0.03
+"""Share by which the two scales of a tile that keeps its shape may differ, since whole pixels are made to meet."""
 
 
 def plan_values(plan: Plan, name: Callable[[int], str]) -> dict[str, Any]:
@@ -78,7 +78,8 @@ def describe_matrix(matrix: Matrix) -> str:
     turn = math.degrees(math.atan2(linear[1, 0], linear[0, 0]))
     across = float(np.linalg.det(linear)) / scale if scale else 0.0
     shear = math.degrees(math.atan2(float(linear[:, 0] @ linear[:, 1]), scale * across)) if scale and across else 0.0
-    words = [f"scaled {scale:.3f}" if abs(scale - across) < NEAR else f"scaled {scale:.3f} by {across:.3f}"]
+    alike = abs(scale - across) <= NEAR * scale
+    words = [f"scaled {math.sqrt(scale * across):.3f}" if alike else f"scaled {scale:.3f} by {across:.3f}"]
     words += [f"turned {turn:.1f} degrees"] if abs(turn) >= 0.05 else []
     words += [f"sheared {shear:.1f} degrees"] if abs(shear) >= 0.05 else []
     words += ["mirrored"] if mirrored else []

@@ -33,12 +33,12 @@ def replay(
     Parameters
     ----------
     step:
-        The step, from 1: a batch. In its epoch with --epoch; else over the run, where results.csv counts `step`.
+        The step, from 1: a batch. In its epoch with --epoch; else over the run, as the column `step` of results.csv.
     epoch:
         The epoch, from 1, as in results.csv.
     weights:
-        Weights for the loss: a checkpoint of the run, or a .safetensors file (unset: of last.ckpt and previous.ckpt the
-        one nearer to the step, else best.safetensors).
+        Weights for the loss: a checkpoint of the run, or a .safetensors file (unset: last.ckpt or previous.ckpt,
+        whichever is nearer to the step; else best.safetensors).
     loss:
         Compute the loss by part and by image, and the norm of the gradient, where the run has weights.
     out:

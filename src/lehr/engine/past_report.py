@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lehr.augment.plan_values import plan_lines, plan_values
-from lehr.engine.past_batches import PastBatch, PastBatches
+from lehr.engine.past_batches import PastBatch, PastBatches, sources_of
 from lehr.engine.past_check import DigestCheck, describe_check
 from lehr.engine.past_loss import PastLoss
 from lehr.errors import InputError
@@ -79,6 +80,14 @@ def report_lines(past: PastBatches, made: PastBatch, loss: PastLoss | None, chec
         f"pixels{resized}"
     )
     yield from past.notes
+    root = _common_folder(past, made)
+    if root:
+        yield f"Images are in {one_line(root)}."
+
+    def name(index: int) -> str:
+        path = str(past.samples[index].path)
+        return one_line(path.removeprefix(f"{root}{os.sep}") if root else path)
+
     yield from (
         f"Cannot be read any more, so another image takes its place, as in training: {each}" for each in batch.faults
     )
@@ -87,10 +96,10 @@ def report_lines(past: PastBatches, made: PastBatch, loss: PastLoss | None, chec
         counted = "1 object" if objects == 1 else f"{objects} objects"
         shown = f", shown for the {again + 1}. time in the epoch" if again else ""
         own = "" if loss is None or not loss.images else f", loss {_parts(loss.images[row])}"
-        yield f"{row + 1:>3}. {_name(past, int(batch.indices[row]))}: {counted}{shown}{own}"
-        yield from (f"       {line}" for line in plan_lines(plan, lambda each: _name(past, each)))
+        yield f"{row + 1:>3}. {name(int(batch.indices[row]))}: {counted}{shown}{own}"
+        yield from (f"       {line}" for line in plan_lines(plan, name))
     if loss is not None:
-        yield from _loss_lines(past, made, loss)
+        yield from _loss_lines(made, loss, name)
     if check is not None:
         yield describe_check(past, made, check)
 
@@ -132,7 +141,17 @@ def write_images(past: PastBatches, made: PastBatch, folder: Path) -> list[Path]
     return files
 
 
-def _loss_lines(past: PastBatches, made: PastBatch, loss: PastLoss) -> Iterator[str]:
+def _common_folder(past: PastBatches, made: PastBatch) -> str:
+    """The folder that all images of a batch are in; empty for none."""
+    indices = set().union(*map(sources_of, made.plans), made.batch.indices.tolist())
+    try:
+        folder = os.path.commonpath([past.samples[index].path.parent for index in indices])
+    except ValueError:  # on several drives, or some relative
+        return ""
+    return folder if folder != os.sep else ""
+
+
+def _loss_lines(made: PastBatch, loss: PastLoss, name: Callable[[int], str]) -> Iterator[str]:
     if loss.exact:
         whose = f"the weights that the run had at this step ({loss.weights})"
     elif loss.step is None:
@@ -146,9 +165,7 @@ def _loss_lines(past: PastBatches, made: PastBatch, loss: PastLoss) -> Iterator[
     if loss.images:
         totals = [sum(each.values()) for each in loss.images]
         worst = sorted(range(len(totals)), key=lambda row: -totals[row])[:3]
-        named = ", ".join(
-            f"{row + 1}. {_name(past, int(made.batch.indices[row]))} ({totals[row]:.4g})" for row in worst
-        )
+        named = ", ".join(f"{row + 1}. {name(int(made.batch.indices[row]))} ({totals[row]:.4g})" for row in worst)
         yield f"The largest: {named}."
 
 

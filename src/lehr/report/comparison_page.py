@@ -1,0 +1,106 @@
+"""The page of several runs side by side: which is better and how sure that is, curves, and what made them differ."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from lehr.analysis.record import DetectionRecord
+from lehr.analysis.record_file import load_record
+from lehr.checkpoint.run_folder import DETECTIONS
+from lehr.comparison.difference import difference_of
+from lehr.comparison.sides import Side, read_side
+from lehr.errors import InputError
+from lehr.report.drawing import draw_sections
+from lehr.report.page import Page, write_page
+from lehr.report.run_files import read_run
+from lehr.report.sections.comparison import ComparedRun, differences_section, overlaid_section, results_section
+
+COMPARISON = "comparison.html"
+MAX_RUNS = 20
+
+
+def build_comparison(
+    folders: Sequence[Path], path: Path, *, plot_kinds: Sequence[str] = (".png",), plot_seconds: float = math.inf
+) -> tuple[Path, list[str]]:
+    """Write the page of several runs, and its figures into a folder beside it.
+
+    Args:
+        folders: of the runs; the others are compared with the first.
+        path: the HTML file.
+        plot_kinds: endings of the figures' files; none draws none.
+        plot_seconds: after which no further figure is begun.
+
+    Returns:
+        The page's file, and the names of figures that were not drawn: there was no time, or there is no matplotlib.
+
+    Raises:
+        InputError: one is no folder of a run, or a file cannot be written.
+    """
+    page = comparison_page(folders)
+    write_page(page, path)
+    return path, draw_sections(
+        page.sections, path.with_name(f"{path.stem}-plots"), kinds=plot_kinds, seconds=plot_seconds
+    )
+
+
+def comparison_page(folders: Sequence[Path]) -> Page:
+    """Build the page of several runs.
+
+    Args:
+        folders: of the runs; the others are compared with the first.
+
+    Raises:
+        InputError: one is no folder of a run, they are too many, or one is named twice.
+    """
+    if len(folders) > MAX_RUNS:
+        raise InputError(f"{len(folders)} runs: a page compares up to {MAX_RUNS}. Name fewer.")
+    places = [folder.resolve() for folder in folders]
+    if len(set(places)) < len(places):
+        raise InputError(f"{next(each for each in folders if places.count(each.resolve()) > 1)}: is named twice.")
+    runs, first, notes = [], _side(folders[0]), []
+    for name, folder in zip(run_names(places), folders, strict=True):
+        run, other = read_run(folder), _side(folder)
+        record, trouble = _record(folder)
+        notes += [f"{name}: {note}" for note in (*run.notes, *([trouble] if trouble else []))]
+        if isinstance(first, Side) and isinstance(other, Side) and folder is not folders[0]:
+            runs.append(ComparedRun(name, run, record, difference_of(first, other)))
+        else:
+            runs.append(
+                ComparedRun(name, run, record, trouble=next((e for e in (first, other) if isinstance(e, str)), ""))
+            )
+    sections = [results_section(runs), overlaid_section(runs), differences_section(runs)]
+    title = f"{runs[0].name} and {', '.join(each.name for each in runs[1:])}"
+    answers = sections[0].answers or ["The runs cannot be compared image by image; their curves are below."]
+    return Page(title, "lehr report", answers, [("Runs", str(len(runs)))], notes, sections)
+
+
+def run_names(places: Sequence[Path]) -> list[str]:
+    """Return a name for each run, by its folder; with the one above where several are called alike.
+
+    Args:
+        places: the folders, each another.
+    """
+    counts = Counter(place.name for place in places)
+    return [place.name if counts[place.name] == 1 else f"{place.parent.name}/{place.name}" for place in places]
+
+
+def _side(folder: Path) -> Side | str:
+    """A run as `lehr diff` reads it, or why it cannot be."""
+    try:
+        return read_side(folder)
+    except InputError as error:
+        return str(error)
+
+
+def _record(folder: Path) -> tuple[DetectionRecord | None, str]:
+    """The detections of a run's best weights, and why there are none where that is worth a word."""
+    path = folder / DETECTIONS
+    if not (path.exists() or path.is_symlink()):
+        return None, ""
+    try:
+        return load_record(path), ""
+    except InputError as error:
+        return None, str(error)
