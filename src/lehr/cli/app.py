@@ -47,7 +47,10 @@ app.command(
     name="import",
     help="Write a checkpoint of YOLOv5, YOLOv8 or YOLOv3-SPP (.pt, .onnx) as weights of Lehr's.",
 )
-app.command("lehr.cli.report:report", help="Write the page of a run: curves, quality, mistakes, as one HTML file.")
+app.command(
+    "lehr.cli.report:report",
+    help="Write the page of a run as one HTML file: curves, quality, mistakes; of several, a comparison.",
+)
 app.command(
     "lehr.cli.replay:replay",
     help="Make the batch of any step of a run again: its images, files, augmentation, and its loss by image.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -9,25 +10,32 @@ from cyclopts import Parameter
 from cyclopts.validators import Number
 
 from lehr.cli.options import Quiet
+from lehr.errors import InputError
 
 
 def report(
     run: Path,
     /,
-    *,
+    *others: Path,
+    out: Annotated[Path | None, Parameter(group="Output")] = None,
     serve: Annotated[bool, Parameter(negative=(), group="Output")] = False,
     port: Annotated[int, Parameter(group="Output", validator=Number(gte=0, lte=65535))] = 8017,
     plots: Annotated[bool, Parameter(group="Output")] = True,
     quiet: Quiet = False,
 ) -> None:
-    """Write the page of a run into its folder: report.html, one file that opens offline.
+    """Write the page of a run into its folder: report.html, one file that opens offline; of several, a comparison.
 
-    Its figures are files in the folder plots too, as PNG and SVG, where matplotlib is installed.
+    Its figures are files in the folder plots too, as PNG and SVG, where matplotlib is installed. A comparison has the
+    curves of the runs over one another, their differences from the first with intervals, and the options that differ.
 
     Parameters
     ----------
     run:
         The run's folder, e.g. runs/train.
+    others:
+        Further runs, which are compared with the first.
+    out:
+        File of a comparison (unset: comparison.html).
     serve:
         Write nothing, and show the page on this machine until Ctrl-C instead; it follows a run that trains.
     port:
@@ -38,6 +46,12 @@ def report(
     from lehr.cli.output import speaker
 
     say = speaker(quiet)
+    kinds = (".png", ".svg") if plots else ()
+    if others:
+        _compare([run, *others], out, kinds, serve, say)
+        return
+    if out is not None:
+        raise InputError(f"--out {out}: is the file of a comparison; the page of one run goes into its folder.")
     if serve:
         from lehr.report.live_run import serve_run
 
@@ -45,7 +59,28 @@ def report(
         return
     from lehr.report.run_page import build_page
 
-    path, late = build_page(run, plot_kinds=(".png", ".svg") if plots else ())
+    path, late = build_page(run, plot_kinds=kinds)
     say(f"Page: {path}")
+    if late:
+        say("Plots need matplotlib: pip install 'lehr[plots]'.")
+
+
+def _compare(
+    runs: Sequence[Path], out: Path | None, kinds: Sequence[str], serve: bool, say: Callable[[str], None]
+) -> None:
+    """Write the page of several runs.
+
+    Raises:
+        InputError: one is no folder of a run, or the page cannot be written or is to be served.
+    """
+    from lehr.cli.output import check_output
+    from lehr.report.comparison_page import COMPARISON, build_comparison
+
+    if serve:
+        raise InputError("--serve: shows one run as it trains. Name one, or leave it out to write a comparison.")
+    path = out or Path(COMPARISON)
+    check_output(path, "--out")
+    written, late = build_comparison(runs, path, plot_kinds=kinds)
+    say(f"Page: {written}")
     if late:
         say("Plots need matplotlib: pip install 'lehr[plots]'.")

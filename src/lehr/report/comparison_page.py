@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -65,12 +64,9 @@ def comparison_page(folders: Sequence[Path]) -> Page:
         run, other = read_run(folder), _side(folder)
         record, trouble = _record(folder)
         notes += [f"{name}: {note}" for note in (*run.notes, *([trouble] if trouble else []))]
-        if isinstance(first, Side) and isinstance(other, Side) and folder is not folders[0]:
-            runs.append(ComparedRun(name, run, record, difference_of(first, other)))
-        else:
-            runs.append(
-                ComparedRun(name, run, record, trouble=next((e for e in (first, other) if isinstance(e, str)), ""))
-            )
+        found = difference_of(first, other) if isinstance(first, Side) and isinstance(other, Side) else None
+        reasons = [each for each in (first, other) if isinstance(each, str)]
+        runs.append(ComparedRun(name, run, record, found, reasons[0] if reasons else ""))
     sections = [results_section(runs), overlaid_section(runs), differences_section(runs)]
     title = f"{runs[0].name} and {', '.join(each.name for each in runs[1:])}"
     answers = sections[0].answers or ["The runs cannot be compared image by image; their curves are below."]
@@ -78,13 +74,13 @@ def comparison_page(folders: Sequence[Path]) -> Page:
 
 
 def run_names(places: Sequence[Path]) -> list[str]:
-    """Return a name for each run, by its folder; with the one above where several are called alike.
+    """Return a name for each run: that of its folder; with the one above, or the whole path, where several are alike.
 
     Args:
         places: the folders, each another.
     """
-    counts = Counter(place.name for place in places)
-    return [place.name if counts[place.name] == 1 else f"{place.parent.name}/{place.name}" for place in places]
+    choices = [place.name for place in places], [f"{place.parent.name}/{place.name}" for place in places]
+    return next((names for names in choices if len(set(names)) == len(names)), [str(place) for place in places])
 
 
 def _side(folder: Path) -> Side | str:

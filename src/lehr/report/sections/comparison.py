@@ -11,6 +11,7 @@ from lehr.comparison.describe import STAGES, describe_place, option_flag
 from lehr.comparison.difference import Difference
 from lehr.errors import InputError
 from lehr.evaluation.bootstrap import Comparison, Interval, compare
+from lehr.evaluation.matching import MatchRecord
 from lehr.evaluation.metrics import measure
 from lehr.report.numbers import NOTHING, changed, interval, measured
 from lehr.report.pieces import Cell, Chart, Column, Mark, Note, Piece, Section, Series, Table, number_cell
@@ -28,7 +29,7 @@ SHOWN = {
 """Name and title of the chart of a column."""
 METRICS = ("val/map", "val/map50", "val/precision", "val/recall")
 MARKS: Mapping[str, Mark] = {"better": "good", "worse": "bad", "no difference": "even"}
-NAMED = 5
+NAMED, MAX_LOSSES = 5, 24
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +59,8 @@ def results_section(runs: Sequence[ComparedRun]) -> Section:
     Args:
         runs: two or more.
     """
-    compared = [None, *(_compared(runs[0], each) for each in runs[1:])]
+    matches = None if runs[0].record is None else _matches(runs[0].record)
+    compared = [None, *(_compared(runs[0], each, matches) for each in runs[1:])]
     rows, answers, notes = [], [], []
     for each, found in zip(runs, compared, strict=True):
         comparison = found if isinstance(found, Comparison) else None
@@ -76,9 +78,9 @@ def results_section(runs: Sequence[ComparedRun]) -> Section:
     columns += [Column(name, True) for name in ("mAP50-95", "mAP50", "precision", "recall")]
     columns += [Column(f"mAP50-95 {first}", True), Column(f"mAP50 {first}", True)]
     caption = (
-        "Of the best epoch of each run. Differences have an interval of 95% from a paired bootstrap over the validation "
-        "images: where it does not hold 0, the run is better or worse than the first on images like these. It says "
-        "nothing of another seed."
+        "Of the best epoch of each run. Differences have an interval of 95% from a paired bootstrap over the "
+        "validation images: where it does not hold 0, the run is better or worse than the first on images like these. "
+        "It says nothing of another seed."
     )
     return Section("results", "Results", [Table("Best epochs", columns, rows, caption), *notes], answers)
 
@@ -92,7 +94,7 @@ def overlaid_section(runs: Sequence[ComparedRun]) -> Section:
     columns = dict.fromkeys(name for each in runs for row in each.run.rows for name in row)
     losses = [name for name in columns if name.startswith(("train/", "val/")) and not _is_metric(name)]
     charts: list[Piece] = []
-    for column in (*SHOWN, *losses):
+    for column in (*SHOWN, *losses[:MAX_LOSSES]):
         chart = _overlaid(runs, column)
         if chart is not None:
             charts.append(chart)
@@ -146,22 +148,22 @@ def _cause(found: Difference) -> str:
     return f"{kind}{', '.join(named)}{more}"
 
 
-def _compared(first: ComparedRun, other: ComparedRun) -> Comparison | str | None:
-    """The comparison of two runs' best weights; why there is none; None where neither kept detections."""
+def _compared(first: ComparedRun, other: ComparedRun, matches: MatchRecord | None) -> Comparison | str:
+    """The comparison of two runs' best weights, or why there is none; `matches` are those of the first."""
     if first.record is None or other.record is None:
         return "no interval, since one of the runs kept no detections of its best epoch."
     if first.record.names != other.record.names:
         return "no interval, since its classes are others."
-    records = [
-        measure(each.samples, each.names, each.detections, each.max_det, record=True)[1]
-        for each in (first.record, other.record)
-    ]
-    if records[0] is None or records[1] is None:
-        return None
     try:
-        return compare(records[0], records[1])
+        return compare(matches or _matches(first.record), _matches(other.record))
     except InputError as error:
         return f"no interval. {error}"
+
+
+def _matches(record: DetectionRecord) -> MatchRecord:
+    found = measure(record.samples, record.names, record.detections, record.max_det, record=True)[1]
+    assert found is not None
+    return found
 
 
 def _verdict(found: Comparison, reference: str) -> str:
