@@ -13,12 +13,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from lehr.callbacks.callback import Callback
 from lehr.callbacks.events import BatchEnd, BatchStart, Rollback, Teardown, TrainEnd, TrainEpochStart, TrainStart
-from lehr.callbacks.run_info import Run
 from lehr.checkpoint.digest_file import DIGESTS, END, STEP, DigestWriter, Header, Record
 from lehr.runtime.console import LOGGER
 from lehr.runtime.tensor_digest import WeightDigests, folded, image_digests, object_digests
@@ -131,7 +129,7 @@ class DigestCallback(Callback):
         record["size"], record["precision"], record["count"] = asked.size, asked.precision, count
         record["index"][:count] = asked.images
         record["pixels"][:count], record["objects"][:count] = folded(sums[:count]), folded(sums[count : 2 * count])
-        record["weights"] = self._weights.digests(sums[2 * count :])
+        record["weights"] = folded(sums[2 * count :])
         return record
 
     def _do(self, what: str, *values: Any) -> None:
@@ -155,9 +153,3 @@ def _on_host(sums: Tensor) -> Tensor:
     if sums.device.type != "cuda":
         return sums.cpu()
     return torch.empty_like(sums, device="cpu", pin_memory=True).copy_(sums, non_blocking=True)
-
-
-def digests_of(run: Run) -> NDArray[np.uint32]:
-    """Return the digests of a run's weights as they are now; waits for the device."""
-    weights = WeightDigests(run.model.state_dict())
-    return weights.digests(weights().cpu().numpy())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from lehr.analysis.record import DetectionRecord
@@ -67,9 +68,10 @@ def comparison_page(folders: Sequence[Path]) -> Page:
         found = difference_of(first, other) if isinstance(first, Side) and isinstance(other, Side) else None
         reasons = [each for each in (first, other) if isinstance(each, str)]
         runs.append(ComparedRun(name, run, record, found, reasons[0] if reasons else ""))
-    sections = [results_section(runs), overlaid_section(runs), differences_section(runs)]
+    results = results_section(runs)
+    sections = [replace(results, answers=()), overlaid_section(runs), differences_section(runs)]
     title = f"{runs[0].name} and {', '.join(each.name for each in runs[1:])}"
-    answers = sections[0].answers or ["The runs cannot be compared image by image; their curves are below."]
+    answers = results.answers or ["The runs cannot be compared image by image; their curves are below."]
     return Page(title, "lehr report", answers, [("Runs", str(len(runs)))], notes, sections)
 
 

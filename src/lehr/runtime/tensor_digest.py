@@ -7,6 +7,7 @@ are missed with a probability of about 2**-32, the size to which `folded` cuts a
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
@@ -18,8 +19,8 @@ from torch import Tensor
 GOLDEN, FIRST, SECOND = -0x61C8864680B583EB, -0x40A7B892E31B1A47, -0x6B2FB644ECCEEE15
 """Odd multipliers of SplitMix64 (Steele et al., 2014), as signed numbers."""
 LOW = 0xFFFFFFFF
-WORDS = 2**22
-"""Words that are mixed at a time: 32 MB."""
+WORDS, CACHED = 2**22, 2**17
+"""Words that are mixed at a time on a GPU, and on a CPU."""
 
 
 def image_digests(images: Tensor) -> Tensor:
@@ -35,7 +36,7 @@ def image_digests(images: Tensor) -> Tensor:
         rows = rows.clone()
     words = rows.view(torch.int64)
     keys = _keys(words.shape[1], words.device)
-    step = max(1, WORDS // max(1, words.shape[1]))
+    step = max(1, _words(words.device) // max(1, words.shape[1]))
     parts = [_mixed(part ^ keys).sum(1) for part in torch.split(words, step)]
     return torch.cat(parts) if parts else words.new_zeros(0)
 
@@ -56,38 +57,26 @@ class WeightDigests:
     """Digests of a model's tensors, each by itself; made once for tensors that change in place.
 
     Args:
-        tensors: by name; those that hold no floating-point numbers are left out.
+        tensors: by name, all on one device; those that hold no floating-point numbers are left out.
     """
 
     def __init__(self, tensors: Mapping[str, Tensor]) -> None:
         own = {name: tensor.detach() for name, tensor in tensors.items() if tensor.is_floating_point()}
         self.names = tuple(own)
-        self._groups: list[tuple[list[Tensor], Tensor]] = []
-        group: list[Tensor] = []
+        self._groups: list[list[Tensor]] = []
+        room = 0
         for tensor in own.values():
-            if group and sum(map(Tensor.numel, group)) + tensor.numel() > WORDS:
-                self._groups.append(_group(group))
-                group = []
-            group.append(tensor)
-        if group:
-            self._groups.append(_group(group))
+            if not self._groups or tensor.device.type == "cpu" or tensor.numel() > room:
+                self._groups.append([])
+                room = _words(tensor.device)
+            self._groups[-1].append(tensor)
+            room -= tensor.numel()
+        self._ends = [_ends(each) for each in self._groups]
 
     def __call__(self) -> Tensor:
-        """Return sums for `digests`, int64 (tensors,), on the device of the tensors."""
-        return torch.cat([_running(tensors, ends) for tensors, ends in self._groups])
-
-    def digests(self, sums: NDArray[np.int64]) -> NDArray[np.uint32]:
-        """Return the digest of each tensor.
-
-        Args:
-            sums: what a call returned.
-        """
-        begin, digests = 0, []
-        for tensors, _ in self._groups:
-            part = sums[begin : begin + len(tensors)]
-            digests.append(folded(np.diff(part, prepend=np.int64(0))))
-            begin += len(tensors)
-        return np.concatenate(digests)
+        """Return the digest of each tensor, int64 (tensors,), on their device."""
+        groups = zip(self._groups, self._ends, strict=True)
+        return torch.cat([_of_several(each, ends) if len(each) > 1 else _of_one(each[0]) for each, ends in groups])
 
 
 def folded(digests: NDArray[np.int64]) -> NDArray[np.uint32]:
@@ -96,16 +85,35 @@ def folded(digests: NDArray[np.int64]) -> NDArray[np.uint32]:
     return ((whole ^ (whole >> np.uint64(32))) & np.uint64(LOW)).astype(np.uint32)
 
 
-def _group(tensors: Sequence[Tensor]) -> tuple[list[Tensor], Tensor]:
-    ends = torch.tensor([each.numel() for each in tensors], device=tensors[0].device).cumsum(0)
-    return list(tensors), ends
+def _words(device: torch.device) -> int:
+    """Words that are mixed at a time: what a core's cache holds; on a GPU, where each operation has a price, 32 MB."""
+    return CACHED if device.type == "cpu" else WORDS
 
 
-def _running(tensors: Sequence[Tensor], ends: Tensor) -> Tensor:
-    """The sum of the mixed words up to the end of each tensor."""
+def _of_one(tensor: Tensor) -> Tensor:
+    """The digest of a tensor, int64 (1,)."""
+    flat = _flat(tensor).view(torch.int32)
+    step = _words(flat.device)
+    if len(flat) <= step:
+        return _mixed(flat.long().bitwise_xor_(_keys(step, flat.device)[: len(flat)])).sum(0, keepdim=True)
+    parts = zip(torch.split(flat, step), torch.split(_keys(len(flat), flat.device), step), strict=True)
+    sums = [_mixed(part.long().bitwise_xor_(keys)).sum() for part, keys in parts]
+    return torch.stack(sums).sum(0, keepdim=True)
+
+
+def _ends(tensors: Sequence[Tensor]) -> Tensor:
+    """The ends of tensors in a row, int64 (tensors + 1,), on their device; the first is 0."""
+    return torch.tensor([0, *itertools.accumulate(each.numel() for each in tensors)], device=tensors[0].device)
+
+
+def _of_several(tensors: Sequence[Tensor], ends: Tensor) -> Tensor:
+    """The digests of some tensors, int64 (tensors,), by a few operations for all of them."""
     flat = torch.cat([_flat(each) for each in tensors]).view(torch.int32).long()
-    sums = torch.nn.functional.pad(_mixed(flat ^ _keys(len(flat), flat.device)).cumsum(0), (1, 0))
-    return sums[ends]
+    starts, ends = ends[:-1], ends[1:]
+    before = torch.repeat_interleave(starts, ends - starts, output_size=len(flat))
+    keys = torch.arange(1, len(flat) + 1, device=flat.device).sub_(before).mul_(GOLDEN)
+    sums = torch.nn.functional.pad(_mixed(flat.bitwise_xor_(keys)).cumsum(0), (1, 0))
+    return sums[ends] - sums[starts]
 
 
 def _flat(tensor: Tensor) -> Tensor:

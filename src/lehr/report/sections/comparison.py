@@ -18,17 +18,19 @@ from lehr.report.pieces import Cell, Chart, Column, Mark, Note, Piece, Section, 
 from lehr.report.run_files import Row, RunFiles
 
 SHOWN = {
-    "val/map": ("map", "mAP50-95 on the validation split"),
-    "val/map50": ("map50", "mAP50 on the validation split"),
-    "val/precision": ("precision", "Precision at the confidence of best F1"),
-    "val/recall": ("recall", "Recall at the confidence of best F1"),
-    "lr/weights": ("rate", "Learning rate of the weights"),
-    "grad/norm": ("gradient-norm", "Norm of the gradient before clipping, mean of an epoch"),
-    "images_per_second": ("speed", "Speed of training, images/s"),
+    "val/map": ("map", "mAP50-95 on the validation split", "mAP50-95"),
+    "val/map50": ("map50", "mAP50 on the validation split", "mAP50"),
+    "val/precision": ("precision", "Precision at the confidence of best F1", "share"),
+    "val/recall": ("recall", "Recall at the confidence of best F1", "share"),
+    "lr/weights": ("rate", "Learning rate of the weights", "rate"),
+    "grad/norm": ("gradient-norm", "Norm of the gradient before clipping, mean of an epoch", "norm"),
+    "images_per_second": ("speed", "Speed of training", "images/s"),
 }
-"""Name and title of the chart of a column."""
+"""Name and title of the chart of a column, and what its vertical axis is."""
 METRICS = ("val/map", "val/map50", "val/precision", "val/recall")
 MARKS: Mapping[str, Mark] = {"better": "good", "worse": "bad", "no difference": "even"}
+PLACES = frozenset({"name", "project", "begun_in"})
+"""Options that say where a run is, and nothing of what it is."""
 NAMED, MAX_LOSSES = 5, 24
 
 
@@ -70,7 +72,8 @@ def results_section(runs: Sequence[ComparedRun]) -> Section:
         of_map, of_map50 = (None, None) if comparison is None else (comparison.map, comparison.map50)
         rows.append([*cells, _difference(of_map), _difference(of_map50)])
         if comparison is not None:
-            answers.append(f"{each.name} is {_verdict(comparison, runs[0].name)}.")
+            told = comparison.describe(runs[0].name)
+            answers.append(f"{each.name}{': ' if comparison.verdict == 'no difference' else ' is '}{told}.")
         elif isinstance(found, str):
             notes.append(Note(f"{each.name}: {found}"))
     first = f"minus {runs[0].name}"
@@ -94,7 +97,7 @@ def overlaid_section(runs: Sequence[ComparedRun]) -> Section:
     columns = dict.fromkeys(name for each in runs for row in each.run.rows for name in row)
     losses = [name for name in columns if name.startswith(("train/", "val/")) and not _is_metric(name)]
     charts: list[Piece] = []
-    for column in (*SHOWN, *losses[:MAX_LOSSES]):
+    for column in (*SHOWN, *sorted(losses[:MAX_LOSSES], key=lambda name: name.startswith("val/"))):
         chart = _overlaid(runs, column)
         if chart is not None:
             charts.append(chart)
@@ -108,7 +111,7 @@ def differences_section(runs: Sequence[ComparedRun]) -> Section:
         runs: two or more.
     """
     options = [each.run.options for each in runs]
-    names = dict.fromkeys(name for given in options for name in given)
+    names = dict.fromkeys(name for given in options for name in given if name not in PLACES)
     differing = [name for name in names if len({_text(given.get(name)) for given in options}) > 1]
     rows = [[Cell(option_flag(name)), *(Cell(_text(given.get(name))) for given in options)] for name in differing]
     table = Table("Options that differ", [Column("option"), *(Column(each.name) for each in runs)], rows, empty="None.")
@@ -166,12 +169,6 @@ def _matches(record: DetectionRecord) -> MatchRecord:
     return found
 
 
-def _verdict(found: Comparison, reference: str) -> str:
-    """What a comparison says, as the end of "NAME is ..."."""
-    text = found.describe(reference)
-    return f"no different: {text}" if found.verdict == "no difference" else text
-
-
 def _difference(found: Interval | None) -> Cell:
     if found is None:
         return Cell(NOTHING)
@@ -200,10 +197,10 @@ def _overlaid(runs: Sequence[ComparedRun], column: str) -> Chart | None:
         return None
     kind, _, part = column.partition("/")
     split = {"train": "Training", "val": "Validation"}.get(kind, kind)
-    name, title = SHOWN.get(column, (f"{kind}-{part}", f"{split} loss, {part}, mean an image"))
+    name, title, unit = SHOWN.get(column, (f"{kind}-{part}", f"{split} loss, {part}", "mean an image"))
     ends = (0.0, 1.0) if column in METRICS else None
     alt = f"{title} over the epochs, a line for each of {', '.join(each.name for each in series)}."
-    return Chart(_plain(name), title, "epoch", part or column, series, alt, y_range=ends)
+    return Chart(_plain(name), title, "epoch", unit, series, alt, y_range=ends)
 
 
 def _plain(name: str) -> str:
