@@ -94,8 +94,6 @@ def test_equal_runs_are_said_to_be_equal_also_after_a_stop(runs: Path, tmp_path:
     [
         ({"seed": 1}, "start", "weights model.", "seed"),
         ({"lr0": 0.02}, "rates", "rate of", "lr0"),
-        ({"box": 9.0}, "loss", "loss box", "box"),
-        ({"batch": 3}, "images", "images", "batch"),
         ({"weight_decay": 0.3}, "update", "weights model.", "weight_decay"),
         ({"ema_decay": 0.5}, "validation", "val/", "ema_decay"),
     ],
@@ -136,6 +134,11 @@ def test_other_arithmetic_is_told_where_neither_options_nor_data_differ(runs: Pa
     def of_loss(records: np.ndarray) -> None:
         records["losses"][4:, 1] += 1
 
+    def of_order(records: np.ndarray) -> None:
+        records["index"][2:, :2] = records["index"][2:, 1::-1][:, :2]
+
+    parting = changed(runs, tmp_path / "order", of_order).course.parting
+    assert parting is not None and (parting.stage, parting.tensor, parting.run_step) == ("images", "images", 3)
     parting = changed(runs, tmp_path / "loss", of_loss).course.parting
     assert parting is not None and (parting.stage, parting.tensor, parting.run_step) == ("loss", "loss cls", 5)
 
@@ -147,6 +150,20 @@ def test_without_digests_logged_losses_and_results_are_compared(runs: Path, trai
     found = compare_runs(runs / "run", trained("third", digests=False, hsv_h=0.3))
     assert found.course.parting is not None and found.course.parting.source == "events.jsonl"
     assert found.cause == "options" and found.culprits == ("hsv_h",)
+
+
+def test_a_run_of_an_earlier_version_is_compared_by_what_it_left(runs: Path, tmp_path: Path) -> None:
+    shutil.copytree(runs / "run", tmp_path / "old")
+    for name in ("events.jsonl", "images.jsonl", "digests.bin"):
+        (tmp_path / "old" / name).unlink()
+    found = compare_runs(runs / "run", tmp_path / "old")
+    assert found.equal and found.data.same and found.course.epochs == 2
+    assert found.versions == found.machine == ()
+    assert any("other pixels would not show" in note for note in found.notes)
+    for name in ("last.ckpt", "previous.ckpt"):
+        (tmp_path / "old" / name).unlink()
+    found = compare_runs(runs / "run", tmp_path / "old")
+    assert found.equal and found.data.same is None
 
 
 def test_a_step_of_which_one_run_has_no_digest_is_passed_over(runs: Path, tmp_path: Path) -> None:

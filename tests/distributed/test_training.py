@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import pickle
 import sys
@@ -18,7 +19,9 @@ from tests.processes import together
 
 from lehr.callbacks.events import TrainStart
 from lehr.checkpoint.format import read_checkpoint
+from lehr.comparison.difference import compare_runs
 from lehr.config import build_config
+from lehr.engine.past_batches import open_past_batches
 from lehr.engine.run import resume, train
 from lehr.errors import InputError
 
@@ -40,6 +43,11 @@ def put_together(traces: dict[int, Trace]) -> Trace:
         together = {name: [item for part in parts for item in part[name]] for name in ("images", "pictures")}
         whole.append({"step": parts[0]["step"], "losses": parts[0]["losses"], **together})
     return whole
+
+
+def hashed(images: torch.Tensor) -> list[str]:
+    """Images as a trace has them."""
+    return [hashlib.blake2b(image.contiguous().numpy().tobytes()).hexdigest()[:16] for image in images]
 
 
 def assert_same_steps(one: Trace, other: Trace, losses: float | None) -> None:
@@ -80,12 +88,18 @@ def test_two_processes_train_as_one_does(model: str, make_yolo: MakeYolo, tmp_pa
 def test_any_count_of_processes_sees_the_same_pictures(
     count: int, options: dict[str, Any], data: Path, tmp_path: Path
 ) -> None:
-    given = {"data": str(data), "project": str(tmp_path), **options}
+    given = {"data": str(data), "project": str(tmp_path), "digests": True, **options}
     one = traced({**given, "name": "one"})
     assert sorted(len(step["images"]) for step in one) == [1, 1, 4, 4, 4, 4]
     several = put_together(together(count, traced, {**given, "name": "several"}, folder=tmp_path))
     assert_same_steps(one, several, losses=None)  # each normalizes its own images
     assert differences(tmp_path / "one", tmp_path / "several") != []
+    parting = compare_runs(tmp_path / "one", tmp_path / "several").course.parting
+    assert parting is not None and (parting.source, parting.stage, parting.run_step) == ("digests", "loss", 1)
+    past = open_past_batches(tmp_path / "several")
+    for step in several:
+        made = past.make(past.place(None, step["step"] + 1)).batch
+        assert (made.indices.tolist(), hashed(made.images)) == (step["images"], step["pictures"])
 
 
 def test_any_count_of_processes_replays_the_same_images(data: Path, make_yolo: MakeYolo, tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import re
@@ -16,9 +15,7 @@ import pytest
 import torch
 from tests.commands import lehr
 from tests.conftest import MakeYolo, Once, make_squares
-from tests.distributed.processes import traced
 from tests.engine.runs import on, resume, run, stopped_run
-from tests.processes import together
 
 from lehr.callbacks.events import BatchEnd, BatchStart
 from lehr.data.batch import Batch
@@ -71,23 +68,6 @@ def test_every_batch_of_a_run_is_made_again_to_the_byte(case: str, make_yolo: Ma
     assert sorted(recorder.seen) == list(range(2 * past.batches))
     for step, trained in recorder.seen.items():
         assert_same(past.make(past.place(None, step + 1)), trained)
-
-
-def test_batches_of_several_processes_are_made_again_whole(make_yolo: MakeYolo, tmp_path: Path) -> None:
-    options = {
-        "data": str(make_yolo(counts=COUNTS)),
-        "project": str(tmp_path),
-        "name": "run",
-        "mixup": 0.5,
-        "epochs": 1,
-    }
-    one, other = together(2, traced, options, folder=tmp_path).values()
-    past = open_past_batches(tmp_path / "run")
-    for mine, theirs in zip(one, other, strict=True):
-        made = past.make(past.place(1, mine["step"] + 1)).batch
-        assert made.indices.tolist() == mine["images"] + theirs["images"]
-        pictures = [hashlib.blake2b(image.contiguous().numpy().tobytes()).hexdigest()[:16] for image in made.images]
-        assert pictures == mine["pictures"] + theirs["pictures"]
 
 
 @pytest.fixture(scope="module")

@@ -150,7 +150,11 @@ def _circumstances(found: Difference) -> str:
 
 def _compared(found: Difference) -> str:
     course = found.course
-    parts = [f"the digests of {course.steps} steps"] if course.steps else []
-    parts += [f"the logged losses of {course.logged} steps"] if course.logged else []
-    parts += [f"{course.epochs} rows of results.csv"] if course.epochs else []
+    parts = [f"the digests of {_counted(course.steps, 'step')}"] if course.steps else []
+    parts += [f"the logged losses of {_counted(course.logged, 'step')}"] if course.logged else []
+    parts += [f"{_counted(course.epochs, 'row')} of results.csv"] if course.epochs else []
     return ", ".join(["options", *(["data"] if found.data.same else []), *parts])
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -149,12 +149,12 @@ def _is_local(name: str) -> bool:
     return name in LOCAL or (name in MAY_CHANGE and name not in {"epochs", "patience", *PRECISION}) or name == "cache"
 
 
-def _differing(first: Any, second: Any) -> list[ValueDifference]:
-    names = dict.fromkeys((*first, *second))
+def _differing(first: Mapping[str, str], second: Mapping[str, str]) -> list[ValueDifference]:
+    """Return what differs of what both runs say."""
     return [
-        ValueDifference(name, first.get(name), second.get(name))
-        for name in names
-        if first and second and first.get(name) != second.get(name)
+        ValueDifference(name, value, second[name])
+        for name, value in first.items()
+        if name in second and value != second[name]
     ]
 
 
@@ -214,6 +214,10 @@ def _not_compared(ours: Side, theirs: Side, course: Course, data: DataComparison
         notes.append(f"{course.missing} steps have a digest in one of the runs only, and are not compared.")
     if data.same is None:
         notes.append("The data cannot be compared: one of the runs did not record them.")
+    elif data.same and (ours.marks is None or theirs.marks is None):
+        notes.append(
+            "One of the runs recorded names, sizes and objects of its data alone: other pixels would not show."
+        )
     elif data.same and not data.content:
         notes.append(
             "The image files were not hashed, since they are many: other pixels alone would not show in the data. "

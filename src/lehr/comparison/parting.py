@@ -93,8 +93,8 @@ def compare_courses(first: Side, second: Side) -> Course:
     if found is None and not steps:
         found, logged = by_log(first.log.steps, second.log.steps, first.batches or second.batches)
     by_row, epochs = by_results(first.rows, second.rows)
-    if found is None or (by_row is not None and by_row.epoch < found.epoch):
-        found = by_row or found
+    if by_row is not None and (found is None or (by_row.epoch < found.epoch and found.stage != "start")):
+        found = by_row
     return Course(found, steps, logged, epochs, missing)
 
 

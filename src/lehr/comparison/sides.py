@@ -121,7 +121,7 @@ def _circumstances(
         return {}, {}, ""
     content = checkpoint.content
     machine = {"device": str(content.get("device", "")), "processes": str(content.get("processes", 1))}
-    return {"torch": str(content.get("torch", ""))}, machine, str(content.get("data", ""))
+    return {"torch": str(content.get("torch", "")).partition("+")[0]}, machine, str(content.get("data", ""))
 
 
 def _rows(path: Path) -> list[Row]:
