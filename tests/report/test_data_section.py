@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,9 @@ import pytest
 
 from lehr.analysis.data_summary import save_data_summary, summarize_anchors, summarize_data
 from lehr.data.images.jpeg import encode_jpeg
-from lehr.report.pieces import Chart, Gallery, Note, Section, Table
+from lehr.report.chart_data import chart_data
+from lehr.report.drawing import draw_piece
+from lehr.report.pieces import Chart, Gallery, Note, Section, Series, Table
 from lehr.report.sections.data import data_section
 from lehr.sample import Dataset, Fault, Sample
 
@@ -126,16 +129,28 @@ def test_sheets_are_shown_in_order_and_only_those_that_are_images(tmp_path: Path
     assert gallery.thumbnails[0].jpeg == jpeg
 
 
-@pytest.mark.parametrize("make", ["large", "link"])
+@pytest.mark.parametrize("make", ["large", "wide", "link"])
 def test_a_sheet_that_lehr_did_not_write_is_not_read(tmp_path: Path, make: str) -> None:
     plots = tmp_path / "plots"
     plots.mkdir()
     if make == "large":
         (plots / "train-batch-first.jpg").write_bytes(b"\xff\xd8\xff" + bytes(300_000))
+    elif make == "wide":
+        (plots / "train-batch-first.jpg").write_bytes(encode_jpeg(np.zeros((10, 2000, 3), np.uint8), 50_000))
     else:
-        (tmp_path / "other.jpg").write_bytes(b"\xff\xd8\xff")
+        (tmp_path / "other.jpg").write_bytes(encode_jpeg(np.zeros((20, 20, 3), np.uint8), 5000))
         (plots / "train-batch-first.jpg").symlink_to(tmp_path / "other.jpg")
     assert data_section(tmp_path) is None
+
+
+def test_axes_of_widths_and_heights_are_logarithmic(tmp_path: Path) -> None:
+    chart = pieces(section(tmp_path, ("a",), split([(0, 9, 18), (0, 3, 4)]), []))["widths-heights"]
+    drawn = chart_data(chart)
+    assert drawn["logX"] and drawn["logY"] and drawn["x"] == [(3, 9)]
+    zero = replace(chart, series=[Series("a", [0, 2], [5, 6])])  # as an image without pixels would have
+    assert chart_data(zero)["x"] == [(2,)] and chart_data(zero)["series"][0]["y"] == [6]
+    draw_piece(chart, tmp_path / "a.svg")
+    assert "a.svg" in {path.name for path in tmp_path.iterdir()}
 
 
 def test_a_table_of_faults_without_any_says_so(tmp_path: Path) -> None:

@@ -36,12 +36,14 @@ class DrawnBox:
         label: text on its upper edge, ASCII; empty for none.
         colour: of its line.
         dashed: whether the line is dashed.
+        thickness: of the line, pixels; None to go by the image's size.
     """
 
     xyxy: Sequence[float]
     label: str
     colour: Colour
     dashed: bool = False
+    thickness: int | None = None
 
 
 def draw_boxes(canvas: NDArray[np.uint8], boxes: Iterable[DrawnBox], size: float | None = None) -> None:
@@ -53,10 +55,11 @@ def draw_boxes(canvas: NDArray[np.uint8], boxes: Iterable[DrawnBox], size: float
         size: of the text, 1 for capitals 21 pixels high; None to go by the image's size.
     """
     height, width = canvas.shape[:2]
-    thickness = max(1, round(max(height, width) / 400))
+    usual = max(1, round(max(height, width) / 400))
     size = max(0.35, max(height, width) / 1600) if size is None else size
     for box in boxes:
         x1, y1, x2, y2 = _corners(box.xyxy, width, height)
+        thickness = box.thickness or usual
         if box.dashed:
             _dashed_rectangle(canvas, (x1, y1, x2, y2), box.colour, thickness)
         else:

@@ -17,6 +17,8 @@ CELL = 280
 """Longer side of an image on a sheet, pixels."""
 MARGIN = 4
 """Between images, pixels."""
+MAX_SIDE = math.isqrt(MAX_IMAGES) * (CELL + MARGIN) + MARGIN
+"""Longer side of a sheet at most, pixels."""
 TEXT_SIZE, MAX_LABELS = 0.32, 30
 """Size of class names; in an image of more objects than so many, the largest of each class has its name alone."""
 PAPER = 255

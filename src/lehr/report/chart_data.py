@@ -25,7 +25,7 @@ def chart_data(chart: Chart) -> dict[str, Any]:
     shared: dict[tuple[float | None, ...], int] = {}
     series = []
     for each in chart.series:
-        pairs = list(zip(each.x, each.y, strict=True))
+        pairs = [(x, y) for x, y in zip(each.x, each.y, strict=True) if not chart.log_x or x > 0]
         if chart.draw == "points":
             pairs.sort(key=lambda pair: pair[0])
         x = tuple(_short(value) for value, _ in pairs)
@@ -40,6 +40,7 @@ def chart_data(chart: Chart) -> dict[str, Any]:
         "yLabel": one_line(chart.y),
         "draw": chart.draw,
         "markers": [{"x": _short(mark.x), "label": one_line(mark.label)} for mark in chart.markers],
+        "logX": chart.log_x,
         "logY": chart.log_y,
         "yRange": None if chart.y_range is None else [_short(end) for end in chart.y_range],
         "labels": [one_line(label) for label in chart.labels],

@@ -110,6 +110,8 @@ def _draw_chart(chart: Chart, path: Path) -> None:
             axis.plot(x, y, drawstyle="steps-pre" if chart.draw == "steps" else "default", **look)
     if chart.log_y and any(value is not None and value > 0 for series in chart.series for value in series.y):
         axis.set_yscale("log")
+    if chart.log_x and any(value > 0 for series in chart.series for value in series.x):
+        axis.set_xscale("log")
     if chart.y_range is not None:
         axis.set_ylim(*chart.y_range)
     for mark in chart.markers:

@@ -63,6 +63,7 @@ def run_page(run: RunFiles, *, live: bool = False, seconds: float = math.inf) ->
     """
     builders: list[tuple[str, str, Callable[[], Section | None]]] = [
         ("curves", "Curves", lambda: curves_section(run)),
+        ("data", "Data", lambda: data_section(run.folder)),
         ("suspects", "Suspected label errors", lambda: _on_record(run.folder, suspects_section)),
         ("data", "Data", lambda: data_section(run.folder)),
         ("options", "Options", lambda: _options_section(run.options)),

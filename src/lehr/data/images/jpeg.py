@@ -8,6 +8,8 @@ from numpy.typing import NDArray
 
 QUALITIES = (88, 80, 70, 60, 50, 40)
 """JPEG qualities, best first."""
+FULL_COLOUR = (cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444)
+"""Colour at full resolution: lines are a pixel wide."""
 REDUCTION = 0.8
 """Factor of the sides where the lowest quality is still too large."""
 
@@ -22,7 +24,7 @@ def encode_jpeg(image: NDArray[np.uint8], limit: int) -> bytes:
     pixels = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
     while True:
         for quality in QUALITIES:
-            _, encoded = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, quality])
+            _, encoded = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, quality, *FULL_COLOUR])
             if encoded.size <= limit or max(pixels.shape[:2]) == 1:
                 return encoded.tobytes()
         height, width = (max(1, int(side * REDUCTION)) for side in pixels.shape[:2])

@@ -17,7 +17,10 @@ from lehr.analysis.data_summary import (
 )
 from lehr.callbacks.contact_sheets import CLOSED, FIRST, MAX_BYTES, MIDDLE, PLOTS
 from lehr.data.faults import KINDS
+from lehr.data.images.files import decode_image
+from lehr.data.images.problem import ImageFault
 from lehr.errors import InputError
+from lehr.prediction.contact_sheet import MAX_SIDE
 from lehr.report.numbers import count
 from lehr.report.pieces import (
     Cell,
@@ -261,14 +264,16 @@ def _faults(summary: DataSummary) -> Table:
 
 
 def _sheets(folder: Path) -> list[Thumbnail]:
-    """Read the contact sheets that are there, and are JPEG files of the size that Lehr writes."""
+    """Read the contact sheets that are there, and are images as Lehr writes them."""
     sheets = []
     for name, (title, about) in SHEETS.items():
+        path = folder / PLOTS / name
         try:
-            data = read_file(folder / PLOTS / name, MAX_BYTES, links=False)
-        except OSError:
+            data = read_file(path, MAX_BYTES, links=False)
+            height, width, _ = decode_image(data, path).shape
+        except (OSError, ImageFault):
             continue
-        if data.startswith(JPEG):
+        if data.startswith(JPEG) and max(height, width) <= MAX_SIDE:
             sheets.append(Thumbnail(data, f"Images of a training batch, {about}, with boxes and class names.", title))
     return sheets
 
