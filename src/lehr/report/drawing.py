@@ -153,7 +153,7 @@ def _draw_matrix(matrix: Matrix, path: Path) -> None:
     values = [[math.nan if shade is None else shade for shade in row] for row in shades(matrix)]
     if rows and columns:
         axis.imshow(values, cmap="Blues", vmin=0, vmax=1, aspect="auto")
-    if rows * columns <= MAX_CELLS:
+    if rows * columns <= MAX_CELLS and not matrix.heat:
         for row in range(rows):
             for column in range(columns):
                 light = values[row][column] > 0.55

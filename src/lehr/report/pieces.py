@@ -208,6 +208,7 @@ class Matrix:
         row_label: what the rows are.
         column_label: what the columns are.
         texts: what the cells say; empty for the numbers.
+        heat: whether it is a heat map: small cells in colour alone, which say their numbers on request.
         caption: how to read it.
     """
 
@@ -220,6 +221,7 @@ class Matrix:
     column_label: str
     texts: Sequence[Sequence[str]] = ()
     caption: str = ""
+    heat: bool = False
     kind: ClassVar[str] = "matrix"
 
 

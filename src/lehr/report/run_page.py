@@ -20,6 +20,7 @@ from lehr.report.pieces import Cell, Column, Note, Section, Table
 from lehr.report.run_files import RunFiles, read_run
 from lehr.report.sections.curves import curves_section
 from lehr.report.sections.data import data_section
+from lehr.report.sections.mistakes import mistakes_of
 from lehr.report.sections.suspects import suspects_section
 
 PAGE = "report.html"
@@ -64,6 +65,7 @@ def run_page(run: RunFiles, *, live: bool = False, seconds: float = math.inf) ->
     builders: list[tuple[str, str, Callable[[], Section | None]]] = [
         ("curves", "Curves", lambda: curves_section(run)),
         ("data", "Data", lambda: data_section(run.folder)),
+        ("mistakes", "Mistakes", lambda: _on_record(run.folder, mistakes_of)),
         ("suspects", "Suspected label errors", lambda: _on_record(run.folder, suspects_section)),
         ("data", "Data", lambda: data_section(run.folder)),
         ("options", "Options", lambda: _options_section(run.options)),

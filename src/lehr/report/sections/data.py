@@ -49,6 +49,8 @@ JPEG = b"\xff\xd8\xff"
 MAX_LISTED = 5
 """Names that a sentence lists."""
 FINEST_STRIDE = 8
+WORTH_SAYING = 0.01
+"""Share of the objects from which it is said that they are small."""
 
 
 def data_section(folder: Path) -> Section | None:
@@ -116,7 +118,7 @@ def _train_answers(summary: DataSummary, train: SplitSummary) -> list[str]:
         answers.append(f"Classes are uneven: {frequent} has {most / rarest:.0f} times the objects of {rare}.")
     if train.background:
         answers.append(f"{_percent(train.background, train.images)} of the training images have no object.")
-    if train.below_stride:
+    if train.below_stride >= WORTH_SAYING * train.instances:
         answers.append(
             f"{_percent(train.below_stride, train.instances)} of the training objects are less than {FINEST_STRIDE} "
             f"pixels wide or high at {summary.imgsz} pixels, less than a cell of the finest feature map."
@@ -150,22 +152,22 @@ def _class_chart(summary: DataSummary) -> Chart:
 def _class_table(summary: DataSummary) -> Table:
     columns, order = [Column("class")], _by_frequency(summary)
     for name in summary.splits:
-        word = _word(name)
-        columns += [Column(f"{word} objects", True), Column("share", True), Column(f"{word} images", True)]
-        columns.append(Column("side, pixels", True))
+        columns += [Column(f"{_word(name)} objects", True), Column("images", True)]
+        if name == "train":
+            columns += [Column("share", True), Column("side, pixels", True)]
     rows = []
     for index in order:
         row = [Cell(summary.names[index])]
-        for split in summary.splits.values():
-            objects, side = split.objects[index], split.typical_sides[index]
-            row.append(number_cell(str(objects), objects))
-            row.append(number_cell(_percent(objects, split.instances), objects))
-            row.append(number_cell(str(split.images_with[index]), split.images_with[index]))
-            row.append(number_cell(f"{side:.0f}" if objects else "-", side if objects else None))
+        for name, split in summary.splits.items():
+            objects, images, side = (each[index] for each in (split.objects, split.images_with, split.typical_sides))
+            row += [number_cell(str(objects), objects), number_cell(str(images), images)]
+            if name == "train":
+                row.append(number_cell(_percent(objects, split.instances), objects))
+                row.append(number_cell(f"{side:.0f}" if objects else "-", side if objects else None))
         rows.append(row)
     caption = (
-        f"Images: those with an object of the class. Side: median square root of the objects' area at {summary.imgsz} "
-        "pixels."
+        "Images: those with an object of the class. Share: of the split's objects. Side: median square root of the "
+        f"objects' area at {summary.imgsz} pixels."
     )
     return Table("Classes", columns, rows, caption)
 
@@ -238,9 +240,9 @@ def _positions(name: str, split: SplitSummary) -> Matrix:
         [[100 * cell / total for cell in row] for row in split.positions],
         "% from the top",
         "% from the left",
-        [[""] * GRID] * GRID,
-        "Share of the objects whose centre is in each twentieth of the width and height of its image: the darker, "
-        "the more.",
+        caption="Share of the objects, %, whose centre is in each twentieth of the width and height of its image: the "
+        "stronger the colour, the more.",
+        heat=True,
     )
 
 
@@ -259,7 +261,7 @@ def _faults(summary: DataSummary) -> Table:
             ]
         )
     columns = [Column("severity"), Column("count", True), Column("fault"), Column("what to do"), Column("examples")]
-    caption = "`lehr data check` lists every one of them." if rows else ""
+    caption = "lehr data check lists every one of them." if rows else ""
     return Table("Faults of the data", columns, rows, caption, "No fault was found in images and labels.")
 
 

@@ -158,7 +158,7 @@
     if (whole) axes[0].incrs = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1e3, 2e3, 5e3, 1e4, 2e4, 5e4, 1e5, 1e6, 1e7];
     const pad = bars || few ? gap * 0.6 : 0;
     const scales = {
-      x: chart.logX ? { time: false, distr: 3 } : { time: false, range: (u, low, high) => low === null ? [0, 1] : [low - (low === high ? gap * 0.6 : 0), high + (low === high ? gap * 0.6 : 0)] },
+      x: chart.logX ? { time: false, distr: 3, range: (u, low, high) => low === null ? [0.1, 1] : [low, high] } : { time: false, range: (u, low, high) => low === null ? [0, 1] : [low - (low === high ? gap * 0.6 : 0), high + (low === high ? gap * 0.6 : 0)] },
       y: chart.logY ? { distr: 3 } : chart.yRange
         ? { range: () => chart.yRange }
         : { range: (u, low, high) => low === null ? [0, 1] : uPlot.rangeNum(bars ? Math.min(0, low) : low, bars ? Math.max(0, high) : high, 0.08, true) },
