@@ -105,16 +105,21 @@ def worst_images(mistakes: Mistakes, most: int = MAX_IMAGES, of_each_kind: int =
         return []
     weights = np.where(np.isnan(mistakes.scores), 1.0, mistakes.scores)
     images = int(mistakes.images.max()) + 1
-    total = np.bincount(mistakes.images, weights, images)
+    total = _sums(mistakes.images, weights, images)
     chosen: set[int] = set()
     for kind in range(len(KINDS)):
         own = mistakes.kinds == kind
-        chosen.update(_largest(np.bincount(mistakes.images[own], weights[own], images))[:of_each_kind])
+        chosen.update(_largest(_sums(mistakes.images[own], weights[own], images))[:of_each_kind])
     for image in _largest(total):
         if len(chosen) >= most:
             break
         chosen.add(image)
     return sorted(chosen, key=lambda image: (-total[image], image))[:most]
+
+
+def _sums(images: NDArray[np.int64], weights: NDArray[np.float64], count: int) -> NDArray[np.float64]:
+    """Add up weights image by image, float64 (count,)."""
+    return np.bincount(images, weights, count).astype(np.float64)
 
 
 def _largest(weights: NDArray[np.float64]) -> list[int]:

@@ -51,6 +51,12 @@
     return places.filter((place, at) => there(at) && !there(at - 1) && !there(at + 1));
   };
 
+  const round125 = (value, towards) => {
+    const decade = 10 ** Math.floor(Math.log10(value));
+    const steps = [1, 2, 5, 10].filter((step) => towards === Math.floor ? step * decade <= value * 1.001 : step * decade >= value * 0.999);
+    return (towards === Math.floor ? steps.at(-1) : steps[0]) * decade;
+  };
+
   const nearest = (xs, x) => {
     let low = 0, high = xs.length - 1;
     while (high - low > 1) {
@@ -158,7 +164,7 @@
     if (whole) axes[0].incrs = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1e3, 2e3, 5e3, 1e4, 2e4, 5e4, 1e5, 1e6, 1e7];
     const pad = bars || few ? gap * 0.6 : 0;
     const scales = {
-      x: chart.logX ? { time: false, distr: 3, range: (u, low, high) => low === null ? [0.1, 1] : [low, high] } : { time: false, range: (u, low, high) => low === null ? [0, 1] : [low - (low === high ? gap * 0.6 : 0), high + (low === high ? gap * 0.6 : 0)] },
+      x: chart.logX ? { time: false, distr: 3, range: (u, low, high) => low === null ? [0.1, 1] : [round125(low, Math.floor), round125(high, Math.ceil)] } : { time: false, range: (u, low, high) => low === null ? [0, 1] : [low - (low === high ? gap * 0.6 : 0), high + (low === high ? gap * 0.6 : 0)] },
       y: chart.logY ? { distr: 3 } : chart.yRange
         ? { range: () => chart.yRange }
         : { range: (u, low, high) => low === null ? [0, 1] : uPlot.rangeNum(bars ? Math.min(0, low) : low, bars ? Math.max(0, high) : high, 0.08, true) },
