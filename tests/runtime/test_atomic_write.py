@@ -135,3 +135,15 @@ def test_a_link_in_the_place_of_an_inner_folder_is_refused(tmp_path: Path) -> No
     (tmp_path / "link").symlink_to(tmp_path / "plots")
     with pytest.raises(InputError, match="is a link"):
         make_inner_folder(tmp_path / "link")
+
+
+def test_a_file_is_on_the_disk_before_it_takes_its_name_and_the_name_is_then(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, flushed = tmp_path / "x.txt", []
+    path.write_text("old")
+    monkeypatch.setattr(os, "fsync", lambda file: flushed.append((os.fstat(file).st_ino, path.read_text())))
+    with atomic_file(path, "Make room.") as temporary:
+        temporary.write_text("new")
+    folder = [(tmp_path.stat().st_ino, "new")] if os.name != "nt" else []
+    assert flushed == [(path.stat().st_ino, "old"), *folder]
