@@ -18,6 +18,7 @@ from tests.conftest import MakeYolo
 from tests.engine.runs import before_step, resume, run, stop_at, stopped_run
 
 from lehr.callbacks.events import BatchStart
+from lehr.checkpoint.digest_file import DIGESTS
 from lehr.checkpoint.format import read_checkpoint
 from lehr.checkpoint.writer import AsyncWriter
 from lehr.errors import LehrError, Stopped
@@ -162,13 +163,14 @@ def test_a_gradient_that_is_infinite_is_noticed(data: Path, tmp_path: Path, caps
 
 
 def test_a_rollback_survives_being_stopped(data: Path, tmp_path: Path) -> None:
-    options = {"epochs": 4, "rollback_lr": 0.25}
+    options = {"epochs": 4, "rollback_lr": 0.25, "digests": True}
     with poisoned(lambda step, count: step >= 7 and count < 3):
         run(data, tmp_path, "whole", **options)
     with poisoned(lambda step, count: step >= 7 and count < 3), stop_at(12), pytest.raises(Stopped):
         run(data, tmp_path, "stopped", **options)
     resume(tmp_path / "stopped")
     assert differences(tmp_path / "whole", tmp_path / "stopped") == []
+    assert (tmp_path / "whole" / DIGESTS).read_bytes() == (tmp_path / "stopped" / DIGESTS).read_bytes()
     assert read_checkpoint(tmp_path / "stopped" / "last.ckpt").content["state"]["recovery"]["lr_scale"] == 0.25
 
 

@@ -38,8 +38,8 @@ def test_images_objects_and_weights_equal_whole_numbers() -> None:
         assert folded(object_digests(boxes, classes).numpy())[row] == slow(words)
     weights = WeightDigests({"a": torch.tensor([1.5, -2.0]), "n": torch.tensor(3), "b": torch.tensor([[0.25]])})
     assert weights.names == ("a", "b")
-    words = [value % M for value in torch.tensor([1.5, -2.0, 0.25]).view(torch.int32).tolist()]
-    assert folded(weights().numpy())[0] == slow(words[:2])
+    one, two, odd = (value % 2**32 for value in torch.tensor([1.5, -2.0, 0.25]).view(torch.int32).tolist())
+    assert folded(weights().numpy()).tolist() == [slow([one + two * 2**32]), slow([odd])]
 
 
 def test_memory_format_padding_and_size_of_groups_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

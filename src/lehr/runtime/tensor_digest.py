@@ -1,8 +1,8 @@
 """Digests of tensors, computed where they are: a few operations for all of them, and nothing waits for the device.
 
-Each word of 32 or 64 bits is mixed with its position and the mixed words are added up modulo 2**64. Integers add up to
-the same in any order, so the digest is that of the bytes alone, on any device. One changed word is always seen; others
-are missed with a probability of about 2**-32, the size to which `folded` cuts a digest. No protection against forgery.
+Each word of 64 bits is mixed with its position and the mixed words are added up modulo 2**64. Integers add up to the
+same in any order, so the digest is that of the bytes alone, on any device. A change is missed with a probability of
+about 2**-32, the size to which `folded` cuts a digest. No protection against forgery.
 """
 
 from __future__ import annotations
@@ -92,23 +92,23 @@ def _words(device: torch.device) -> int:
 
 def _of_one(tensor: Tensor) -> Tensor:
     """The digest of a tensor, int64 (1,)."""
-    flat = _flat(tensor).view(torch.int32)
+    flat = _flat(tensor)
     step = _words(flat.device)
     if len(flat) <= step:
-        return _mixed(flat.long().bitwise_xor_(_keys(step, flat.device)[: len(flat)])).sum(0, keepdim=True)
+        return _mixed(flat ^ _keys(step, flat.device)[: len(flat)]).sum(0, keepdim=True)
     parts = zip(torch.split(flat, step), torch.split(_keys(len(flat), flat.device), step), strict=True)
-    sums = [_mixed(part.long().bitwise_xor_(keys)).sum() for part, keys in parts]
+    sums = [_mixed(part ^ keys).sum() for part, keys in parts]
     return torch.stack(sums).sum(0, keepdim=True)
 
 
 def _ends(tensors: Sequence[Tensor]) -> Tensor:
     """The ends of tensors in a row, int64 (tensors + 1,), on their device; the first is 0."""
-    return torch.tensor([0, *itertools.accumulate(each.numel() for each in tensors)], device=tensors[0].device)
+    return torch.tensor([0, *itertools.accumulate(-(-each.numel() // 2) for each in tensors)], device=tensors[0].device)
 
 
 def _of_several(tensors: Sequence[Tensor], ends: Tensor) -> Tensor:
     """The digests of some tensors, int64 (tensors,), by a few operations for all of them."""
-    flat = torch.cat([_flat(each) for each in tensors]).view(torch.int32).long()
+    flat = torch.cat([_flat(each) for each in tensors])
     starts, ends = ends[:-1], ends[1:]
     before = torch.repeat_interleave(starts, ends - starts, output_size=len(flat))
     keys = torch.arange(1, len(flat) + 1, device=flat.device).sub_(before).mul_(GOLDEN)
@@ -117,9 +117,14 @@ def _of_several(tensors: Sequence[Tensor], ends: Tensor) -> Tensor:
 
 
 def _flat(tensor: Tensor) -> Tensor:
-    """The numbers of a tensor in one order, whatever its memory format; without a copy where that is channels-last."""
-    rows = tensor.permute(0, 2, 3, 1) if tensor.ndim == 4 else tensor
-    return rows.reshape(-1).float()
+    """The numbers of a tensor in one order, whatever its memory format, two to a word, int64; 0 behind an odd count.
+
+    There is no copy of what is float32, channels-last, and of an even count.
+    """
+    flat = (tensor.permute(0, 2, 3, 1) if tensor.ndim == 4 else tensor).reshape(-1).float()
+    if len(flat) % 2:
+        flat = torch.nn.functional.pad(flat, (0, 1))
+    return (flat.clone() if flat.storage_offset() % 2 else flat).view(torch.int64)
 
 
 @lru_cache(maxsize=8)
