@@ -11,6 +11,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+import yaml
 from tests.commands import lehr
 from tests.conftest import Once, make_squares
 from tests.engine.runs import resume, run, stopped_run
@@ -141,6 +142,21 @@ def test_other_arithmetic_is_told_where_neither_options_nor_data_differ(runs: Pa
     assert parting is not None and (parting.stage, parting.tensor, parting.run_step) == ("images", "images", 3)
     parting = changed(runs, tmp_path / "loss", of_loss).course.parting
     assert parting is not None and (parting.stage, parting.tensor, parting.run_step) == ("loss", "loss cls", 5)
+
+
+@pytest.mark.parametrize(("option", "cause", "culprit"), [("hsv_h", "options", "hsv_h"), ("lr0", "data", "0.png")])
+def test_an_option_that_acts_there_comes_before_an_image(
+    option: str, cause: str, culprit: str, runs: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "copy"
+    changed(runs, folder, lambda records: records["pixels"].__ixor__(1))
+    config = yaml.safe_load((folder / "config.yaml").read_text()) | {option: 0.25}
+    (folder / "config.yaml").write_text(yaml.safe_dump(config))
+    head, image, *rest = (folder / "images.jsonl").read_text().split("\n")
+    (folder / "images.jsonl").write_text("\n".join([head, image.replace('"]', '0"]'), *rest]))
+    found = compare_runs(runs / "run", folder)
+    assert found.course.parting is not None and found.course.parting.stage == "pixels"
+    assert (found.cause, found.culprits) == (cause, (culprit,))
 
 
 def test_without_digests_logged_losses_and_results_are_compared(runs: Path, trained: Make) -> None:
