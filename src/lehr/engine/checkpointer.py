@@ -21,6 +21,7 @@ from lehr.checkpoint.results_csv import RESULTS
 from lehr.checkpoint.run_folder import CONFIG, DETECTIONS, LAST, PREVIOUS, START
 from lehr.checkpoint.snapshot import Blocks, snapshot, wait_for_snapshot
 from lehr.checkpoint.writer import BEST_WEIGHTS, LAST_WEIGHTS, AsyncWriter, SaveRequest, Weights
+from lehr.data.image_marks import MARKS
 from lehr.engine.preflight import PRECISION
 from lehr.engine.state import TrainState
 from lehr.errors import LehrError
@@ -208,4 +209,5 @@ class Checkpointer:
 
 def clear_leftovers(folder: Path) -> None:
     """Remove what a run that was killed while it wrote has left half-written."""
-    clear_temporaries(folder, (LAST, BEST_WEIGHTS, LAST_WEIGHTS, RESULTS, CONFIG, PRECISION, START, DETECTIONS))
+    names = (LAST, BEST_WEIGHTS, LAST_WEIGHTS, RESULTS, CONFIG, PRECISION, START, DETECTIONS, MARKS)
+    clear_temporaries(folder, names)
