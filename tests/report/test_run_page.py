@@ -6,12 +6,17 @@ import json
 from pathlib import Path
 
 import pytest
+from tests.analysis.cases import random_record
 
+from lehr.analysis.data_summary import DATA_SUMMARY, save_data_summary, summarize_data
+from lehr.analysis.record_file import save_record
+from lehr.checkpoint.run_folder import DETECTIONS
 from lehr.errors import InputError
 from lehr.report.page import render_page
-from lehr.report.pieces import Chart
+from lehr.report.pieces import Chart, Gallery, Matrix
 from lehr.report.run_files import read_run
 from lehr.report.run_page import build_page, run_page
+from lehr.sample import Dataset
 
 HEAD = "epoch,step,seconds,images_per_second,train/box,val/box,val/precision,val/recall,val/f1"
 HEAD += ",val/map50,val/map,lr/weights"
@@ -160,3 +165,15 @@ def test_overfitting_is_named_where_the_losses_part(tmp_path: Path) -> None:
     (folder / "results.csv").write_text(head + flat)
     (section,) = (each for each in run_page(read_run(folder)).sections if each.name == "curves")
     assert not any("overfitting" in answer for answer in section.answers)
+
+
+def test_every_section_and_figure_stands_once(tmp_path: Path) -> None:
+    folder, record = a_run(tmp_path / "run"), random_record(1)
+    save_record(record, folder / DETECTIONS)
+    dataset = Dataset("x", record.names, {"train": record.samples, "val": record.samples})
+    save_data_summary(folder / DATA_SUMMARY, summarize_data(dataset, 640))
+    sections = run_page(read_run(folder)).sections
+    names = [section.name for section in sections]
+    assert len(names) == len(set(names)) and {"curves", "data", "mistakes", "suspects", "options"} <= set(names)
+    figures = [piece.name for each in sections for piece in each.pieces if isinstance(piece, Chart | Matrix | Gallery)]
+    assert len(figures) == len(set(figures)) > 5

@@ -67,7 +67,6 @@ def run_page(run: RunFiles, *, live: bool = False, seconds: float = math.inf) ->
         ("data", "Data", lambda: data_section(run.folder)),
         ("mistakes", "Mistakes", lambda: _on_record(run.folder, mistakes_of)),
         ("suspects", "Suspected label errors", lambda: _on_record(run.folder, suspects_section)),
-        ("data", "Data", lambda: data_section(run.folder)),
         ("options", "Options", lambda: _options_section(run.options)),
     ]
     end, sections = monotonic() + seconds, []
