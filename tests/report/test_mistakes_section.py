@@ -212,3 +212,17 @@ def test_a_photograph_of_noise_fits_too(tmp_path: Path) -> None:
     cv2.imwrite(str(path), np.random.default_rng(0).integers(0, 256, (900, 900, 3), np.uint8))
     sample = Sample(path, 900, 900, np.zeros((0, 4), np.float32), np.zeros(0, np.int64))
     assert len(side_by_side(sample, [], [], ("a",))[0]) <= MAX_BYTES
+
+
+def test_of_very_many_false_positives_the_best_are_drawn() -> None:
+    sample = Sample(Path("a.jpg"), 64, 64, np.zeros((0, 4), np.float32), np.zeros(0, np.int64))
+    scores = np.random.default_rng(0).permutation(np.linspace(0.1, 0.9, 300))
+    rows = np.column_stack((np.zeros(300), np.tile((1, 1, 9, 9), (300, 1)), scores, np.zeros(300)))
+    record = DetectionRecord(("a",), (sample,), rows)
+    mistakes = classify(record, 0.05)
+    _, detections = panel_boxes(record, mistakes, 0, mistakes.of_image(0))
+    assert [box.score for box in detections] == sorted(scores, reverse=True)[:40]
+    section = mistakes_section(record, mistakes)
+    (thumbnail,) = piece(section, Gallery).thumbnails
+    assert thumbnail.text == "300 background; the 40 best false positives are drawn; photograph missing"
+    assert piece(section, Matrix).texts == [["0", "0", "0", "0", "300", "0"]]

@@ -295,7 +295,8 @@ def _dispatcher(config: TrainConfig, listeners: Listeners, output: Console, rank
     standing: list[object] = []
     if ranks.is_main:
         standing += [NeighbourCallback(output.say), ConsoleCallback(output)]
-        standing += [RunLogCallback(), DataSummaryCallback(), DataMarksCallback(), ContactSheets()]
+        standing += [RunLogCallback(), DataSummaryCallback(), DataMarksCallback()]
+        standing += [ContactSheets()] if config.run.report else []
         standing += [DigestCallback()] if config.run.digests else []
         standing += [ReportCallback(output.say)] if config.run.report else []
     return Dispatcher((*standing, *listeners.callbacks), strict=config.run.strict_callbacks, is_main=ranks.is_main)

@@ -35,6 +35,8 @@ MAX_CLASSES = 80
 """Classes with most mistakes that the table of classes has."""
 WITHOUT_DETECTION = (Kind.LOCALISATION, Kind.CLASS, Kind.MISSED)
 """Kinds of mistakes that leave the object without a right detection."""
+MAX_WRONG = 40
+"""False positives that are drawn on an image, the best: more would hide it."""
 MAX_TAGS = 12
 """Classes of an image that it can be filtered by."""
 
@@ -172,7 +174,8 @@ def _classes(names: Sequence[str], mistakes: Mistakes) -> Matrix:
         counts[shown].tolist(),
         "class",
         "kind of mistake",
-        caption=caption,
+        [[str(number) for number in row] for row in counts[shown].tolist()],
+        caption,
     )
 
 
@@ -213,13 +216,14 @@ def _thumbnail(record: DetectionRecord, image: int, found: Sequence[Mistake], jp
         if mistake.kind is Kind.CLASS and mistake.object is not None
     )
     said = ", ".join(f"{kinds[kind]} {kind.value}" for kind in KINDS if kinds[kind])
+    drawn = f"; the {MAX_WRONG} best false positives are drawn" if len(found) - kinds[Kind.MISSED] > MAX_WRONG else ""
     names = [record.names[index] for index, _ in classes.most_common(MAX_TAGS)]
     name = one_line(sample.path.name)
     return Thumbnail(
         jpeg,
         f"Truth and detections of {name}: {said}.",
         name,
-        f"{said}{trouble}",
+        f"{said}{drawn}{trouble}",
         [*(f"kind: {kind.value}" for kind in KINDS if kinds[kind]), *(f"class: {one_line(name)}" for name in names)],
     )
 
@@ -228,6 +232,8 @@ def panel_boxes(
     record: DetectionRecord, mistakes: Mistakes, image: int, found: Sequence[Mistake]
 ) -> tuple[list[PanelBox], list[PanelBox]]:
     """Return the boxes of an image's truth, and of its detections from the mistakes' confidence on, best first.
+
+    Of the false positives it returns the 40 best.
 
     Args:
         record: the detections and the objects.
@@ -248,7 +254,8 @@ def panel_boxes(
 
     kinds = {mistake.detection: mistake.kind.value for mistake in found if mistake.detection is not None}
     apart_rows = mistakes.ignored[images[mistakes.ignored] == image].tolist()
-    rows = sorted([*right[:, 0].tolist(), *kinds, *apart_rows], key=lambda row: -record.detections[row, 5])
+    best = sorted(kinds, key=lambda row: -record.detections[row, 5])[:MAX_WRONG]
+    rows = sorted([*right[:, 0].tolist(), *best, *apart_rows], key=lambda row: -record.detections[row, 5])
     apart_set = set(apart_rows)
     detections = [
         PanelBox(
