@@ -141,6 +141,14 @@ class Sample:
         difficult = None if self.difficult is None else self.difficult[kept]
         return replace(self, boxes=self.boxes[kept], classes=classes[kept], difficult=difficult, ignored=ignored)
 
+    def counted(self) -> Sample:
+        """Return the sample with the objects that an evaluation counts alone: no difficult ones, nothing ignored."""
+        if self.difficult is None:
+            return self if not len(self.ignored.classes) else replace(self, ignored=NOTHING_IGNORED)
+        kept = ~self.difficult
+        boxes, classes = self.boxes[kept], self.classes[kept]
+        return replace(self, boxes=boxes, classes=classes, difficult=None, ignored=NOTHING_IGNORED)
+
     def without_difficult(self) -> Sample:
         """Return the sample with its difficult objects as ignored regions, which are not trained on."""
         if self.difficult is None:

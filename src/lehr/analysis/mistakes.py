@@ -170,7 +170,7 @@ def classify(record: DetectionRecord, confidence: float, iou: float = 0.5, backg
         _of_share(record, rows[own], objects.chosen(some), regions.chosen(ignored), iou, background)
         for own, some, ignored in shares(len(record.samples), images, objects.images, regions.images)
     ]
-    columns = {name: _stacked([part[name] for part in parts], name) for name in COLUMNS}
+    columns = {name: _stacked([part.pop(name) for part in parts], name) for name in COLUMNS}
     return Mistakes(confidence, iou, background, **columns)
 
 
@@ -182,7 +182,7 @@ FLOATS = ("boxes", "scores", "ious")
 def _stacked(parts: Sequence[NDArray[Any]], name: str) -> NDArray[Any]:
     """The parts of a column of `Mistakes`, one behind the other."""
     kind = np.int8 if name == "kinds" else np.float64 if name in FLOATS else np.int64
-    return np.concatenate([np.zeros((0, *WIDTHS.get(name, ())), kind), *parts]).astype(kind)
+    return np.concatenate([np.zeros((0, *WIDTHS.get(name, ())), kind), *parts]).astype(kind, copy=False)
 
 
 def _of_share(
@@ -233,8 +233,8 @@ def _of_share(
     missed[concerned[mendable]] = False
     lost = np.flatnonzero(missed)
     nothing = np.full(len(lost), -1)
-    columns = {
-        "kinds": (kinds, np.full(len(lost), KINDS.index(Kind.MISSED))),
+    columns: dict[str, tuple[NDArray[Any], NDArray[Any]]] = {
+        "kinds": (kinds.astype(np.int8), np.full(len(lost), KINDS.index(Kind.MISSED), np.int8)),
         "images": (images[wrong], objects.images[lost]),
         "boxes": (found[wrong, 1:5], objects.boxes[lost]),
         "classes": (classes[wrong], objects.classes[lost]),

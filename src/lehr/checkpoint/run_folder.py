@@ -179,6 +179,14 @@ def _is_run(name: str) -> bool:
     return (Path(name) / CONFIG).is_file()
 
 
+def first_free(project: Path, default: str) -> Path:
+    """Return the first of `project/default`, `project/default-2`, ... that is not there."""
+    number = 1
+    while (folder := project / (default if number == 1 else f"{default}-{number}")).exists():
+        number += 1
+    return folder
+
+
 def _make_first_free(project: Path, default: str) -> Path:
     number = 1
     while True:

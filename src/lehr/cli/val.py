@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -15,6 +16,18 @@ from lehr.cli.options import Batch, Confidence, Device, ImageSize, MostDetection
 if TYPE_CHECKING:
     from lehr.evaluation.bootstrap import Comparison
     from lehr.evaluation.evaluator import Evaluation
+
+Analyze = Annotated[
+    list[Path] | None,
+    Parameter(
+        help="Write a page on quality and mistakes into this folder (report.html, figures in plots, analysis.json); "
+        "without a name into the first free of runs/val, runs/val-2, ...",
+        consume_multiple=(0, 1),
+        negative=(),
+        group="Output",
+        show_default=False,
+    ),
+]
 
 
 def val(
@@ -34,6 +47,7 @@ def val(
     max_det: MostDetections = 300,
     compare: Annotated[Path | None, Parameter(group="Output")] = None,
     json: Annotated[Path | None, Parameter(group="Output")] = None,
+    analyze: Analyze = None,
     quiet: Quiet = False,
 ) -> None:
     """Evaluate weights on a data set: COCO's numbers, and precision, recall and F1 of each class.
@@ -59,6 +73,7 @@ def val(
     from lehr.runtime.tuning import tune_process
 
     check_output(json, "--json")
+    folder = None if analyze is None else _folder(analyze)
     tune_process()
     from lehr.callbacks.console import class_table
     from lehr.data.relocation import data_of_run
@@ -110,6 +125,48 @@ def val(
         numbers["compared"] = asdict(found)
     if json is not None:
         write_json(json, numbers)
+    if folder is not None:
+        _analyze(evaluation, folder, weights, data, split, say)
+
+
+def _folder(named: list[Path]) -> Path:
+    """The folder of the analysis, checked before any work is done.
+
+    Raises:
+        InputError: it is taken, or cannot be made.
+    """
+    from lehr.checkpoint.run_folder import first_free
+    from lehr.cli.output import check_output_folder
+
+    folder = named[0] if named else first_free(Path("runs"), "val")
+    check_output_folder(folder, "--analyze")
+    return folder
+
+
+def _analyze(
+    evaluation: Evaluation, folder: Path, weights: Path, data: str, split: str, say: Callable[[str], None]
+) -> None:
+    """Write the page of an evaluation, and say what came out.
+
+    Raises:
+        InputError: a file cannot be written.
+    """
+    from lehr.analysis.record import make_record
+    from lehr.errors import InputError
+    from lehr.report.analysis_page import PAGE, write_analysis
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be made ({error.strerror}). Choose another --analyze.") from None
+    summary = [("Weights", str(weights)), ("Data", data), ("Split", split)]
+    record = make_record(evaluation)
+    answers, late = write_analysis(record, folder, f"{weights.name} on {split}", summary, evaluation.notes)
+    for answer in answers:
+        say(answer)
+    say(f"Page: {folder / PAGE}")
+    if late:
+        say("Plots need matplotlib: pip install 'lehr[plots]'.")
 
 
 def _compared(before: Evaluation, after: Evaluation) -> Comparison:

@@ -77,9 +77,28 @@ def of_all_sizes(truth: COCO, found: COCO, max_det: int, ious: Sequence[float] =
         max_det: detections of a class in an image that count.
         ious: the overlaps; COCO's ten where none are given.
     """
+    return evaluation_of(truth, found, max_det, ious=ious)
+
+
+def evaluation_of(
+    truth: COCO,
+    found: COCO,
+    max_det: int,
+    areas: Sequence[tuple[str, tuple[float, float]]] = (("all", (0, 1e10)),),
+    ious: Sequence[float] = (),
+) -> COCOeval:
+    """Prepare an evaluation.
+
+    Args:
+        truth: the objects.
+        found: the detections.
+        max_det: detections of a class in an image that count.
+        areas: ranges of the objects' areas, square pixels, by name.
+        ious: the overlaps; COCO's ten where none are given.
+    """
     evaluation = COCOeval(truth, found, "bbox")
     parameters = evaluation.params
-    parameters.area_rng, parameters.area_rng_lbl = [[0, 1e10]], ["all"]
+    parameters.area_rng, parameters.area_rng_lbl = [list(area) for _, area in areas], [name for name, _ in areas]
     parameters.max_dets = [max_det]
     if ious:
         parameters.iou_thrs = list(ious)

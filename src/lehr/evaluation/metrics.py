@@ -160,24 +160,23 @@ def measure(
         max_det: most detections kept of an image.
         record: keep how the detections of each image match; matching at ten IoUs takes longer than at one.
     """
-    truth, found = _as_coco(samples, names, detections)
+    truth, found = as_coco(samples, names, detections)
     full = _evaluate(truth, found)
-    average = _average(full)
+    average = average_precisions(full)
     twelve = [None if value < 0 else float(value) for value in full.stats]
     average_kept, kept = average, twelve[:2]
-    most = _most_of_class(detections, len(names))
+    most = most_of_class(detections, len(names))
     if min(most, max_det) > COCO_MAX_DET:  # else COCO's cap cuts nothing off, and nothing is matched again
-        average_kept = _average(_evaluate_kept(truth, found, max_det))
+        average_kept = average_precisions(_evaluate_kept(truth, found, max_det))
         kept = [_mean(average_kept), _mean(average_kept[:1])]
     instances = np.concatenate([np.zeros(0, np.int64), *(sample.instance_classes for sample in samples)])
     counts = np.bincount(instances, minlength=len(names))
     every = match(truth, found, len(names), most, ious=() if record else [0.5])
     matches = [each.counted() for each in every]
-    precision, recall = _curves(matches, counts)
+    precision, recall = curves_of(matches, counts)
     f1 = 2 * precision * recall / np.maximum(precision + recall, 1e-12)
     present = counts > 0
-    quiet = int(np.searchsorted(CONFIDENCES, QUIET_CONFIDENCE))
-    best = int(f1[present].mean(0).argmax()) if present.any() else quiet
+    best = int(f1[present].mean(0).argmax()) if present.any() else quiet_confidence()
     wrong = [each.false_positives(float(CONFIDENCES[best])) for each in matches]
     total, images = sum(map(len, wrong)), len(np.unique(np.concatenate([np.zeros(0, np.int64), *wrong])))
     at_best = np.stack((precision, recall, f1))[:, :, best]  # (3, classes)
@@ -214,6 +213,11 @@ def measure(
     return metrics, kept_record
 
 
+def quiet_confidence() -> int:
+    """Return the index of the confidence from which false positives count where no object says which is best."""
+    return int(np.searchsorted(CONFIDENCES, QUIET_CONFIDENCE))
+
+
 def _by_class(
     names: Sequence[str],
     counts: NDArray[np.int64],
@@ -247,7 +251,7 @@ def _by_class(
     return classes
 
 
-def _as_coco(samples: Sequence[Sample], names: Sequence[str], detections: NDArray[np.float64]) -> tuple[COCO, COCO]:
+def as_coco(samples: Sequence[Sample], names: Sequence[str], detections: NDArray[np.float64]) -> tuple[COCO, COCO]:
     """Truth and detections in the evaluator's form; image and class numbers from 1."""
     images = [{"id": i, "width": sample.width, "height": sample.height} for i, sample in enumerate(samples, 1)]
     categories = [{"id": i, "name": one_line(name)} for i, name in enumerate(names, 1)]  # which takes no half letters
@@ -286,7 +290,7 @@ def _evaluate_kept(truth: COCO, found: COCO, max_det: int) -> COCOeval:
     return evaluation
 
 
-def _average(evaluation: COCOeval) -> NDArray[np.float64]:
+def average_precisions(evaluation: COCOeval) -> NDArray[np.float64]:
     """Precision (IoUs, recalls, classes) of objects of all sizes, with most detections; -1 for classes without any."""
     evaluated = evaluation.eval or {}
     return np.asarray(evaluated["precision"])[:, :, :, 0, -1]
@@ -298,13 +302,13 @@ def _mean(average: NDArray[np.float64]) -> float | None:
     return float(measured.mean()) if len(measured) else None
 
 
-def _most_of_class(detections: NDArray[np.float64], classes: int) -> int:
+def most_of_class(detections: NDArray[np.float64], classes: int) -> int:
     """The most detections of one class in one image."""
     groups = detections[:, 0].astype(np.int64) * classes + detections[:, 6].astype(np.int64)
     return int(np.bincount(groups).max()) if len(groups) else 0
 
 
-def _curves(
+def curves_of(
     matches: Sequence[ClassMatches], counts: NDArray[np.int64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Precision and recall (classes, confidences) at IoU 0.5, every detection counted that is not ignored.

@@ -8,11 +8,11 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
-from lehr.analysis.record import DetectionRecord
 from lehr.analysis.record_file import load_record
 from lehr.checkpoint.run_folder import DETECTIONS
 from lehr.checkpoint.run_log import EndLine
 from lehr.errors import InputError
+from lehr.report.analysis_page import Findings
 from lehr.report.drawing import PLOTS, draw_sections
 from lehr.report.numbers import NOTHING, count, measured
 from lehr.report.page import Page, write_page
@@ -20,8 +20,6 @@ from lehr.report.pieces import Cell, Column, Note, Section, Table
 from lehr.report.run_files import RunFiles, read_run
 from lehr.report.sections.curves import curves_section
 from lehr.report.sections.data import data_section
-from lehr.report.sections.mistakes import mistakes_of
-from lehr.report.sections.suspects import suspects_section
 
 PAGE = "report.html"
 LATE = "There was no time for this at the end of the training: build the page again by `lehr report`."
@@ -62,11 +60,14 @@ def run_page(run: RunFiles, *, live: bool = False, seconds: float = math.inf) ->
         live: whether the page is served, and asks for news.
         seconds: after which no further section is begun.
     """
+    path = run.folder / DETECTIONS
+    findings = Findings(lambda: load_record(path) if path.exists() else None)
     builders: list[tuple[str, str, Callable[[], Section | None]]] = [
         ("curves", "Curves", lambda: curves_section(run)),
+        ("quality", "Quality", findings.quality),
+        ("mistakes", "Mistakes", findings.mistakes),
+        ("suspects", "Suspected label errors", findings.suspects),
         ("data", "Data", lambda: data_section(run.folder)),
-        ("mistakes", "Mistakes", lambda: _on_record(run.folder, mistakes_of)),
-        ("suspects", "Suspected label errors", lambda: _on_record(run.folder, suspects_section)),
         ("options", "Options", lambda: _options_section(run.options)),
     ]
     end, sections = monotonic() + seconds, []
@@ -75,12 +76,6 @@ def run_page(run: RunFiles, *, live: bool = False, seconds: float = math.inf) ->
         if section is not None:
             sections.append(section)
     return Page(run.folder.absolute().name, "lehr train", _answers(run), _summary(run), run.notes, sections, live)
-
-
-def _on_record(folder: Path, build: Callable[[DetectionRecord], Section | None]) -> Section | None:
-    """Build a section from the detections of the best epoch; None where the run has left none."""
-    path = folder / DETECTIONS
-    return build(load_record(path)) if path.exists() else None
 
 
 def _guarded(name: str, title: str, build: Callable[[], Section | None]) -> Section | None:

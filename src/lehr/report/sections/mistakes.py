@@ -8,9 +8,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from lehr.analysis.mistakes import KINDS, MEANINGS, Kind, Mistake, Mistakes, classify
+from lehr.analysis.mistakes import KINDS, MEANINGS, Kind, Mistake, Mistakes
 from lehr.analysis.record import DetectionRecord
-from lehr.evaluation.metrics import evaluate_detections
 from lehr.report.mistake_images import PanelBox, side_by_side
 from lehr.report.numbers import count
 from lehr.report.pieces import (
@@ -54,16 +53,6 @@ def mistakes_section(record: DetectionRecord, mistakes: Mistakes, gains: Mapping
         pieces.append(_classes(record.names, mistakes))
     pieces += _gallery(record, mistakes)
     return Section("mistakes", "Mistakes", pieces, mistakes_answers(record, mistakes, gains))
-
-
-def mistakes_of(record: DetectionRecord) -> Section:
-    """Build the section of a record's mistakes at the confidence of its best F1.
-
-    Args:
-        record: the detections and the objects.
-    """
-    metrics = evaluate_detections(record.samples, record.names, record.detections, record.max_det)
-    return mistakes_section(record, classify(record, metrics.confidence))
 
 
 def mistakes_answers(
