@@ -228,8 +228,10 @@ def _confusion(confusion: Confusion) -> list[Piece]:
             ["" if not value else f"{value:.2f}".lstrip("0") if value < 1 else "1" for value in row] for row in shares
         ]
         pieces.append(
-            Matrix("confusion-shares", "Confusion matrix, shares of a row", names, names, shares, "labelled", "detected", texts=texts,
-                   caption=how)
+            Matrix(
+                "confusion-shares", "Confusion matrix, shares of a row", names, names, shares, "labelled", "detected",
+                texts=texts, caption=how,
+            )
         )  # fmt: skip
         if not many:
             pieces.append(
