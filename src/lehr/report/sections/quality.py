@@ -179,8 +179,9 @@ def _over_confidence(quality: Quality) -> list[Chart]:
         mean = Series(ALL, x, _list(values[present].mean(0)[::STEP]))
         charts.append(
             Chart(
-                f"confidence-{name.lower()}", f"{name} of classes by confidence", "confidence", name, [mean, *lines],
-                f"{name} of classes at each confidence.", f"IoU 0.5.{which}", markers=marker, y_range=(0, 1.02),
+                f"confidence-{name.lower()}", f"{name.capitalize()} of classes by confidence", "confidence", name,
+                [mean, *lines], f"{name} of classes at each confidence.",
+                f"IoU 0.5; 0 without detections.{which}", markers=marker, y_range=(0, 1.02),
             )
         )  # fmt: skip
     return charts
