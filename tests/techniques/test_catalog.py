@@ -56,8 +56,7 @@ OF_NO_TECHNIQUE = {
         "timeout",
     ),
     *("seed", "project", "name", "checkpoint_minutes", "deterministic", "callback", "strict_callbacks"),
-    "digests",
-    "report",
+    *("digests", "report", "loggers"),
 }
 """Options that no technique owns; a new option belongs here or to a technique."""
 ANYTHING = {"augmentation": ["my_package.fog:Fog=0.5"]}

@@ -14,8 +14,10 @@ import json
 import math
 import os
 import platform
+import re
+import secrets
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -36,6 +38,8 @@ from lehr.callbacks.events import (
     TrainEpochStart,
     TrainStart,
 )
+from lehr.callbacks.logger import LoggedRun, Logger
+from lehr.callbacks.logger_thread import LoggerThread, finish
 from lehr.callbacks.run_info import Run
 from lehr.checkpoint.run_log import MAX_BYTES, RUN_LOG
 from lehr.errors import Stopped
@@ -53,6 +57,11 @@ FLUSH_SECONDS = 1.0
 """Seconds after which lines are handed to the system, for those who read along."""
 MAX_MESSAGE = 2_000
 """Characters of an error that are kept."""
+PAGE = "report.html"
+"""The page of a run, in its folder."""
+LOGGED = ("step", "epoch", "start-evaluated")
+"""Kinds of lines with scalars, which loggers get."""
+ID = re.compile("[0-9a-f]{16}")
 PACKAGES = ("torch", "torchvision", "numpy", "opencv-python-headless", "pillow", "simplejpeg", "hotcoco", "triton")
 """Packages whose versions can change the numbers of a run."""
 
@@ -61,11 +70,17 @@ class RunLogCallback(Callback):
     """Writes the log of a run into its folder.
 
     What cannot be written, since the disk is full for example, is reported once and ends nothing.
+
+    Args:
+        loggers: fed with the lines, each in a thread of its own.
     """
 
     name = "lehr.run-log"
 
-    def __init__(self) -> None:
+    def __init__(self, loggers: Sequence[Logger] = ()) -> None:
+        self._loggers = [LoggerThread(logger) for logger in loggers]
+        self._id = secrets.token_hex(8)
+        self._finished = False
         self._file: BinaryIO | None = None
         self._resumed = False
         self._length: int | None = None
@@ -84,10 +99,13 @@ class RunLogCallback(Callback):
             self._guarded(self._file.flush)
         if self._file is not None:
             self._length = self._file.tell()
-        return {"length": self._length, "not_finite": self._not_finite, "since": self._since.state_dict()}
+        since = self._since.state_dict()
+        return {"id": self._id, "length": self._length, "not_finite": self._not_finite, "since": since}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take up what `state_dict` returned."""
+        if ID.fullmatch(given := str(state["id"])):
+            self._id = given
         self._length = None if state["length"] is None else int(state["length"])
         self._not_finite = int(state["not_finite"])
         self._since = _Batches.of(state["since"])
@@ -105,7 +123,12 @@ class RunLogCallback(Callback):
 
     def on_train_start(self, event: TrainStart) -> None:
         """Write what the run is."""
-        self._write("start", event, resumed=event.resumed, **describe_run(event.run), notes=list(self._notes))
+        about = describe_run(event.run)
+        self._write("start", event, resumed=event.resumed, **about, notes=list(self._notes))
+        for logger in self._loggers:
+            options = about["options"]
+            others = {name: value for name, value in about.items() if name not in ("options", "time")}
+            logger.start(LoggedRun(self._id, event.run.folder, options, others))
 
     def on_start_evaluated(self, event: StartEvaluated) -> None:
         """Write how good the weights are that the run starts from."""
@@ -183,14 +206,19 @@ class RunLogCallback(Callback):
 
     def on_train_end(self, event: TrainEnd) -> None:
         """Write how the run has ended."""
+        self._finished = True
         reason = "diverged" if event.diverged else "stopped-early" if event.stopped_early else "finished"
         self._end(reason, event.epochs, event.step, event.diverged, event.best_epoch, event.seconds)
 
     def teardown(self, event: Teardown) -> None:
-        """Close the file."""
+        """Close the file, and end the loggers, which get the run's page before."""
         if self._file is not None:
             self._guarded(self._file.close)
             self._file = None
+        if event.run is not None and self._finished and (event.run.folder / PAGE).is_file():
+            for logger in self._loggers:
+                logger.put(event.run.folder / PAGE)
+        finish(self._loggers, self._finished)
 
     def _end(
         self, reason: str, epoch: int, step: int, message: str, best: int | None = None, seconds: float | None = None
@@ -204,10 +232,12 @@ class RunLogCallback(Callback):
 
     def _line(self, kind: str, epoch: int, step: int, **values: Any) -> None:
         self._last = epoch, step
+        line = {"kind": kind, "epoch": epoch, "step": step, **values}
+        for logger in self._loggers if kind in LOGGED else ():
+            logger.put(line)
         file = self._file
         if file is None:
             return
-        line = {"kind": kind, "epoch": epoch, "step": step, **values}
         text = json.dumps(line, separators=(",", ":"), allow_nan=False) + "\n"
 
         def write() -> None:

@@ -20,7 +20,8 @@ from lehr.callbacks.data_summary import DataSummaryCallback
 from lehr.callbacks.digests import DigestCallback
 from lehr.callbacks.dispatcher import Dispatcher
 from lehr.callbacks.events import PretrainRoutineEnd, PretrainRoutineStart, RunException, Teardown
-from lehr.callbacks.loading import load_callbacks
+from lehr.callbacks.loading import load_callbacks, load_loggers
+from lehr.callbacks.logger import Logger
 from lehr.callbacks.neighbours import NeighbourCallback
 from lehr.callbacks.run_log import RunLogCallback
 from lehr.checkpoint.format import Checkpoint, Position, abandon_last
@@ -69,10 +70,22 @@ class Listeners:
     Attributes:
         callbacks: listeners to its events, beside those that the options name.
         verbose: print its course; else only the logger `lehr` and the run's log have it.
+        loggers: those that the options name (`--loggers`).
     """
 
     callbacks: tuple[object, ...] = ()
     verbose: bool = True
+    loggers: tuple[Logger, ...] = ()
+
+    @classmethod
+    def of(cls, config: TrainConfig, callbacks: Sequence[object], verbose: bool) -> Listeners:
+        """Load what the options name, before anything of the run is made.
+
+        Raises:
+            InputError: one of them cannot be found or made.
+        """
+        loggers = load_loggers(config.run.loggers) if world().rank == 0 else ()
+        return cls((*callbacks, *load_callbacks(config.run.callback)), verbose, tuple(loggers))
 
 
 @preserve_process_state()
@@ -93,7 +106,7 @@ def train(config: TrainConfig, callbacks: Sequence[object] = (), verbose: bool =
     """
     # Before anything is computed: later threads take over what holds now.
     configure_backend(torch.device("cpu"), world().local_count)
-    listeners = Listeners((*callbacks, *load_callbacks(config.run.callback)), verbose)
+    listeners = Listeners.of(config, callbacks, verbose)
     own_transforms(config.augment.augmentation)  # what cannot be imported is refused before anything is made
     count = _to_launch(config)
     if count > 1:
@@ -140,7 +153,7 @@ def resume(
     if "device" in given:  # not as many as it had elsewhere
         given.setdefault("processes", None)
     config = peek(folder, file, given)
-    listeners = Listeners((*callbacks, *load_callbacks(config.run.callback)), verbose)
+    listeners = Listeners.of(config, callbacks, verbose)
     own_transforms(config.augment.augmentation)  # what cannot be imported is refused before anything is made
     count = _to_launch(config)
     if count > 1:
@@ -295,7 +308,7 @@ def _dispatcher(config: TrainConfig, listeners: Listeners, output: Console, rank
     standing: list[object] = []
     if ranks.is_main:
         standing += [NeighbourCallback(output.say), ConsoleCallback(output)]
-        standing += [RunLogCallback(), DataSummaryCallback(), DataMarksCallback()]
+        standing += [RunLogCallback(listeners.loggers), DataSummaryCallback(), DataMarksCallback()]
         standing += [ContactSheets()] if config.run.report else []
         standing += [DigestCallback()] if config.run.digests else []
         standing += [ReportCallback(output.say)] if config.run.report else []

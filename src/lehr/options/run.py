@@ -87,6 +87,8 @@ class RunOptions(Options):
     """Listeners to the run, each the name of one that an installed package offers, or package.module:object."""
     strict_callbacks: Annotated[bool, ON_RESUME, PER_MACHINE, ADDED_LATER] = False
     """End the run, its state saved, when a callback fails; otherwise that is reported and the run goes on."""
+    loggers: Annotated[tuple[str, ...], ON_RESUME, PER_MACHINE, ADDED_LATER] = ()
+    """Tools that get scalars, options and images: csv, tensorboard, mlflow, wandb, or those of installed packages."""
 
     digests: Annotated[bool, ON_RESUME, PER_MACHINE, ADDED_LATER] = False
     """Record digests of batch and weights at each step, by which `lehr diff` finds where two runs part."""
@@ -98,6 +100,16 @@ class RunOptions(Options):
     def _switch(cls, value: Any) -> Any:
         """YAML reads `off` as a boolean."""
         return {False: "off", True: "auto"}.get(value, value) if isinstance(value, bool) else value
+
+    @field_validator("loggers", mode="before")
+    @classmethod
+    def _listed(cls, value: Any) -> Any:
+        """Several may be given in one word, separated by commas; each counts once."""
+        words = [value] if isinstance(value, str) else value
+        if not isinstance(words, list | tuple) or not all(isinstance(word, str) for word in words):
+            return value
+        names = (name.strip() for word in words for name in word.split(","))
+        return tuple(dict.fromkeys(name for name in names if name))
 
     @field_validator("name")
     @classmethod
