@@ -57,9 +57,7 @@ def _logger(name: str) -> Logger:
     except Exception as error:
         raise InputError(f"--loggers {name}: cannot be made ({type(error).__name__}: {error}).") from None
     if not isinstance(made, Logger):
-        raise InputError(
-            f"--loggers {name}: is {type(made).__name__}, which does not derive from lehr.callbacks.logger.Logger."
-        )
+        raise InputError(f"--loggers {name}: does not derive from lehr.callbacks.logger.Logger.")
     return made
 
 

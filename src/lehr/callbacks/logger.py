@@ -1,8 +1,9 @@
 """Loggers: what hands the scalars, options and images of a run to a tracking tool, each tool one file beside this one.
 
-A logger is fed with the lines of the run's log (`events.jsonl`), in a thread of its own. So whatever it does, however long
-it takes, the training does not wait for it, and a failure ends nothing but the logger. When a run goes on after a kill,
-the logger says how far its store reaches, and is fed with the lines of the log behind that: each scalar stands there once.
+A logger is fed with the lines of the run's log (`events.jsonl`), in a thread of its own. So whatever it does, however
+long it takes, the training does not wait for it, and a failure ends nothing but the logger. When a run goes on after a
+kill, the logger says how far its store reaches, and is fed with the lines of the log behind that: each scalar stands
+there once.
 
 A package can offer a logger: a class derived from `Logger`, as an entry point in the group `lehr.loggers`.
 """

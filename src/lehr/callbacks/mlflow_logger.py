@@ -5,6 +5,7 @@ MLflow's store in plain files (`mlruns`) is deprecated since its version 3.7, in
 
 from __future__ import annotations
 
+import logging
 import os
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,7 @@ class MlflowLogger(Logger):
             from mlflow.tracking import MlflowClient
         except ImportError as error:
             raise missing_package(self.name, error) from None
+        logging.getLogger("mlflow.store.db").setLevel(logging.WARNING)  # it names each table that it makes
         self._metric, self._param, self._make = Metric, Param, MlflowClient
         self._client: Any = None
         self._run = ""

@@ -1,4 +1,4 @@
-"""Weights & Biases: a run kept offline in `wandb/` of the run's folder, which `wandb sync` uploads; or as WANDB_MODE says."""
+"""Weights & Biases: a run kept offline in `wandb/` of its folder, for `wandb sync`; or as WANDB_MODE says."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ class WandbLogger(Logger):
         os.environ.setdefault(REPORTING, "false")  # else errors of its own are sent to its makers
         try:
             import wandb
-            from wandb.proto.wandb_internal_pb2 import Record
+            from wandb.proto import wandb_internal_pb2 as messages
         except ImportError as error:
             raise missing_package(self.name, error) from None
         self._wandb: Any = wandb
-        self._record: Any = Record
+        self._messages: Any = messages
         self._run: Any = None
 
     def open(self, run: LoggedRun) -> Reached:
@@ -55,8 +55,8 @@ class WandbLogger(Logger):
             config=json.loads(json.dumps({**run.options, "lehr": dict(run.about)}, default=str)),
             settings=wandb.Settings(console="off", silent=True, disable_git=True, disable_code=True),
         )
-        self._run.define_metric("*", step_metric="epoch")
-        self._run.define_metric(f"{STEP}*", step_metric="batches")
+        self._run.define_metric("*", step_metric="epoch", step_sync=False)
+        self._run.define_metric(f"{STEP}*", step_metric="batches", step_sync=False)
         if mode != "offline" and self._run.resumed:
             summary = self._run.summary
             return Reached(int(summary.get("batches", -1)), int(summary.get("epoch", -1)))
@@ -87,7 +87,7 @@ class WandbLogger(Logger):
         steps, epochs = [-1], [-1]
         for path in sorted(folder.glob(f"offline-run-*/run-{run_id}.wandb")):
             for content in records(read_file(path, GIB, links=False)):
-                record = self._record()
+                record = self._messages.Record()
                 record.ParseFromString(content)
                 for item in record.history.item:
                     name = item.key or ".".join(item.nested_key)
