@@ -246,3 +246,5 @@ class TrainOptions(TypedDict, total=False):
     """Record digests of batch and weights at each step, by which `lehr diff` finds where two runs part."""
     report: bool
     """End with the run's page, report.html; `lehr report RUN` builds it at any time."""
+    loggers: Sequence[str]
+    """Tools that get scalars, options and images: csv, tensorboard, mlflow, wandb, or those of installed packages."""

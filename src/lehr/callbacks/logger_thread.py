@@ -39,6 +39,7 @@ class LoggerThread:
         self._thread: threading.Thread | None = None
         self._over = False
         self._reached = Reached()
+        self._has_image = False
 
     @property
     def name(self) -> str:
@@ -77,13 +78,15 @@ class LoggerThread:
     def _run(self, run: LoggedRun) -> None:
         try:
             self._reached = self._logger.open(run)
+            self._has_image = self._reached.epoch > 0
             self._catch_up(run.folder)
             while True:
                 item = self._queue.get()
                 if isinstance(item, bool):
+                    self._log_image(run.folder)
                     self._logger.close(item)
                     return
-                self._take(run, item)
+                self._take(run.folder, item)
                 if self._queue.empty():
                     self._logger.flush()
         except Exception as error:
@@ -106,13 +109,19 @@ class LoggerThread:
             if scalars is not None:
                 self._log(scalars)
 
-    def _take(self, run: LoggedRun, item: Mapping[str, Any] | Path) -> None:
+    def _take(self, folder: Path, item: Mapping[str, Any] | Path) -> None:
         if isinstance(item, Path):
             self._logger.artifact(item)
             return
         scalars = scalars_of(item, time.time())
-        if scalars is not None and self._log(scalars) and scalars.epoch == 1 and (run.folder / FIRST_BATCH).is_file():
-            self._logger.image(FIRST_BATCH_NAME, run.folder / FIRST_BATCH, scalars.step)
+        if scalars is not None and self._log(scalars) and scalars.epoch:
+            self._log_image(folder)
+
+    def _log_image(self, folder: Path) -> None:
+        """Log the first batch's sheet once, as soon as it is drawn."""
+        if not self._has_image and (folder / FIRST_BATCH).is_file():
+            self._has_image = True
+            self._logger.image(FIRST_BATCH_NAME, folder / FIRST_BATCH, 0)
 
     def _log(self, scalars: Scalars) -> bool:
         """Log scalars unless the store has those of their step; steps that a rollback undid keep their first values."""

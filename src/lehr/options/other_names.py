@@ -6,13 +6,13 @@ import re
 from collections.abc import Collection, Sequence
 
 RENAMED = {
-    "artifact_alias": "callback",
+    "artifact_alias": "loggers",
     "augmentations": "augmentation",
     "batch_size": "batch",
-    "bbox_interval": "callback",
+    "bbox_interval": "loggers",
     "cfg": "model",
     "conf_thres": "conf",
-    "entity": "callback",
+    "entity": "loggers",
     "img": "imgsz",
     "img_size": "imgsz",
     "iou_thres": "iou",
@@ -24,7 +24,7 @@ RENAMED = {
     "save_csv": "json",
     "save_json": "json",
     "task": "split",
-    "upload_dataset": "callback",
+    "upload_dataset": "loggers",
 }
 """Other trainers' names, with underscores, and Lehr's for the same."""
 ABSENT = {
@@ -60,8 +60,8 @@ ABSENT = {
     "mlmodel": "Lehr does not export",
     "mode": "the command says it, and Lehr finds boxes alone",
     "name": "no folder is made; --json writes the figures",
-    "ndjson_console": "results.csv has a row an epoch; --callback listens to every step",
-    "ndjson_file": "results.csv has a row an epoch; --callback listens to every step",
+    "ndjson_console": "every run writes events.jsonl, a line a step",
+    "ndjson_file": "every run writes events.jsonl, a line a step",
     "nms": "Lehr does not export",
     "noplots": "training draws no plots",
     "nosave": "checkpoints are always kept",
