@@ -53,7 +53,11 @@ def in_tensorboard(folder: Path) -> Points:
 def in_mlflow(folder: Path) -> Points:
     from mlflow.tracking import MlflowClient
 
+    if not (folder.parent / "mlflow.db").exists():
+        return []
     client = MlflowClient(f"sqlite:///{folder.parent / 'mlflow.db'}")
+    if client.get_experiment_by_name("lehr") is None:
+        return []
     (found,) = client.search_runs([client.get_experiment_by_name("lehr").experiment_id])
     assert found.data.params["imgsz"] == "64" and found.info.run_name == folder.name
     history = [each for name in found.data.metrics for each in client.get_metric_history(found.info.run_id, name)]
@@ -109,13 +113,19 @@ def train_and_be_killed(data: Path, project: Path) -> None:
     def kill(event: Any) -> None:
         if event.step == 5:
             deadline = time.monotonic() + 60
-            while time.monotonic() < deadline and not (project / "run" / "wandb" / "latest-run").exists():
-                time.sleep(0.05)
-            time.sleep(0.3)
+            while time.monotonic() < deadline and not all(_has_scalars(name, project / "run") for name in NAMES[:3]):
+                time.sleep(0.1)
             os.kill(os.getpid(), signal.SIGKILL)
 
     with before_step(kill):
         run(data, project, "run", batch=2, loggers=list(NAMES))
+
+
+def _has_scalars(name: str, folder: Path) -> bool:
+    try:
+        return bool(STORES[name](folder))
+    except (FileNotFoundError, KeyError, ValueError):
+        return False
 
 
 def test_each_store_holds_each_scalar_once_through_a_kill_and_a_resume(make_yolo: MakeYolo, tmp_path: Path) -> None:

@@ -5,16 +5,19 @@ MLflow's store in plain files (`mlruns`) is deprecated since its version 3.7, in
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 from pathlib import Path
 from typing import Any
 
 from lehr.callbacks.logger import STEP, LoggedRun, Logger, Reached, Scalars, missing_package
+from lehr.runtime.reading import create_beside
 
 URI, TELEMETRY = "MLFLOW_TRACKING_URI", "MLFLOW_DISABLE_TELEMETRY"
 EXPERIMENT = "lehr"
 """Experiment of the runs, where MLFLOW_EXPERIMENT_NAME names no other."""
+DATABASE = "mlflow.db"
 ID_TAG = "lehr.id"
 MAX_BATCH, MAX_VALUE = 100, 6000
 """Options that MLflow takes at once, and the characters of one."""
@@ -48,7 +51,10 @@ class MlflowLogger(Logger):
 
     def open(self, run: LoggedRun) -> Reached:
         """Find the run by its tag, or make it."""
-        uri = os.environ.get(URI) or f"sqlite:///{run.project / 'mlflow.db'}"
+        uri = os.environ.get(URI)
+        if not uri:
+            self._make_database(run.project / DATABASE)
+            uri = f"sqlite:///{run.project / DATABASE}"
         self._client = client = self._make(uri)
         experiment = self._experiment(run)
         found = client.search_runs([experiment], f"tags.`{ID_TAG}` = '{run.id}'", max_results=1)
@@ -91,13 +97,32 @@ class MlflowLogger(Logger):
             self.flush()
             self._client.set_terminated(self._run, "FINISHED" if finished else "KILLED")
 
+    def _make_database(self, path: Path) -> None:
+        """Make an empty store where there is none, whole or not at all: a kill would leave one that nobody can open."""
+        if path.exists():
+            return
+        handle, temporary = create_beside(path)
+        os.close(handle)
+        try:
+            self._make(f"sqlite:///{temporary}").search_experiments(max_results=1)
+            with contextlib.suppress(FileExistsError):  # another run was quicker
+                os.link(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
     def _experiment(self, run: LoggedRun) -> str:
         name = os.environ.get("MLFLOW_EXPERIMENT_NAME") or EXPERIMENT
         found = self._client.get_experiment_by_name(name)
         if found is not None:
             return str(found.experiment_id)
         local = None if os.environ.get(URI) else (run.project / "mlartifacts").as_uri()
-        return str(self._client.create_experiment(name, artifact_location=local))
+        try:
+            return str(self._client.create_experiment(name, artifact_location=local))
+        except Exception:  # another run was quicker
+            found = self._client.get_experiment_by_name(name)
+            if found is None:
+                raise
+            return str(found.experiment_id)
 
     def _last(self, name: str) -> int:
         """The step of the newest value of a metric; -1 for none."""
