@@ -29,7 +29,8 @@ def test_what_changes_neither_batches_nor_model_nor_rates_may_change_when_a_run_
 
 
 def test_each_machine_of_a_study_has_its_own_places_and_devices() -> None:
-    places = {"project", "name", "data", "keep_val", "cache", "callback", "strict_callbacks", "digests", "report"} | {"loggers"}
+    places = {"project", "name", "data", "keep_val", "cache", "callback", "strict_callbacks", "digests", "report"}
+    places.add("loggers")
     assert places | {"device", "processes", "restarts", "timeout", "workers", "profile", "checkpoint_minutes"} == LOCAL
 
 
