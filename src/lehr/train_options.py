@@ -242,9 +242,9 @@ class TrainOptions(TypedDict, total=False):
     """Listeners to the run, each the name of one that an installed package offers, or package.module:object."""
     strict_callbacks: bool
     """End the run, its state saved, when a callback fails; otherwise that is reported and the run goes on."""
+    loggers: Sequence[str]
+    """Tools that get scalars, options and images: csv, tensorboard, mlflow, wandb, or those of installed packages."""
     digests: bool
     """Record digests of batch and weights at each step, by which `lehr diff` finds where two runs part."""
     report: bool
     """End with the run's page, report.html; `lehr report RUN` builds it at any time."""
-    loggers: Sequence[str]
-    """Tools that get scalars, options and images: csv, tensorboard, mlflow, wandb, or those of installed packages."""

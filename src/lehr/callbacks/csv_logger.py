@@ -23,7 +23,7 @@ class CsvLogger(Logger):
         self._file: BinaryIO | None = None
         self._columns: list[str] = []
 
-    def open(self, run: LoggedRun) -> Reached:
+    def begin(self, run: LoggedRun) -> Reached:
         """Open the file; a row that a kill cut off is removed."""
         path = run.folder / STEPS
         content = read_file(path, GIB, links=False) if path.is_file() else b""

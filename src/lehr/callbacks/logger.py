@@ -89,7 +89,7 @@ class Logger:
 
     name: ClassVar[str]
 
-    def open(self, run: LoggedRun) -> Reached:
+    def begin(self, run: LoggedRun) -> Reached:
         """Open the store of a run, anew or where the run left it, and return how far it reaches."""
         raise NotImplementedError
 

@@ -77,7 +77,7 @@ class LoggerThread:
 
     def _run(self, run: LoggedRun) -> None:
         try:
-            self._reached = self._logger.open(run)
+            self._reached = self._logger.begin(run)
             self._has_image = self._reached.epoch > 0
             self._catch_up(run.folder)
             while True:

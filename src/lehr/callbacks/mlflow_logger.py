@@ -49,7 +49,7 @@ class MlflowLogger(Logger):
         self._run = ""
         self._pending: list[Any] = []
 
-    def open(self, run: LoggedRun) -> Reached:
+    def begin(self, run: LoggedRun) -> Reached:
         """Find the run by its tag, or make it."""
         uri = os.environ.get(URI)
         if not uri:

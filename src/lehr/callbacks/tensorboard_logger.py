@@ -32,7 +32,7 @@ class TensorBoardLogger(Logger):
         self._event, self._summary, self._make = event_pb2.Event, summary_pb2.Summary, EventFileWriter
         self._writer: Any = None
 
-    def open(self, run: LoggedRun) -> Reached:
+    def begin(self, run: LoggedRun) -> Reached:
         """Begin a further event file; TensorBoard shows those of a folder as one run."""
         folder = run.folder / FOLDER
         make_inner_folder(folder)

@@ -40,7 +40,7 @@ class WandbLogger(Logger):
         self._messages: Any = messages
         self._run: Any = None
 
-    def open(self, run: LoggedRun) -> Reached:
+    def begin(self, run: LoggedRun) -> Reached:
         """Begin a run, or go on with the one of the same id."""
         wandb, mode = self._wandb, os.environ.get(MODE) or "offline"
         make_inner_folder(run.folder / FOLDER)
