@@ -41,7 +41,7 @@ def group_samples(samples: Sequence[Sample], by: str = "auto") -> list[int]:
     """
     if by == "none":
         return list(range(len(samples)))
-    keys: list[Iterable[Hashable]] = [_same_content(samples), (_version(sample.path) for sample in samples)]
+    keys: list[Iterable[Hashable]] = [same_content(samples), (_version(sample.path) for sample in samples)]
     if by != "auto":
         key = {"folder": _folder, "video": _video}.get(by) or _matching(by)
         named = [key(sample.path) for sample in samples]
@@ -92,7 +92,7 @@ def content_digest(path: Path) -> bytes:
         return str(path).encode(errors="surrogateescape")
 
 
-def _same_content(samples: Sequence[Sample]) -> list[Hashable]:
+def same_content(samples: Sequence[Sample]) -> list[Hashable]:
     """A key of each image's content; None where no other image is of its size in bytes."""
     sizes = [_size(sample.path) for sample in samples]
     alike: dict[int, list[int]] = defaultdict(list)

@@ -1,0 +1,202 @@
+"""Findings of an audit: what each names, why, and how sure it is."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lehr.data.audit.near_copies import find_near_copies
+from lehr.sample import Dataset, Sample
+
+SMALLEST = 8
+"""Side of a square, pixels, below whose area an object is too small: a cell of the finest feature map."""
+KEPT = ("test", "val", "train")
+"""Splits in the order in which they keep an image that two of them have."""
+IDENTICAL = 1.0
+
+
+class FindingKind(StrEnum):
+    """Kind of a finding, in the order in which they are looked at."""
+
+    LEAK = "leak"
+    COPY = "near copy"
+    CLASS = "class of one split"
+    SMALL = "too small"
+    LABEL = "label"
+
+
+MEANINGS = {
+    FindingKind.LEAK: "near copies in different splits, which make a validation look better than it is",
+    FindingKind.COPY: "near copies within a split, which count for more than other images",
+    FindingKind.CLASS: "classes that training or validation lacks",
+    FindingKind.SMALL: f"objects smaller than {SMALLEST}x{SMALLEST} pixels at the training size",
+    FindingKind.LABEL: "labels that are likely wrong",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something about an image that somebody should look at.
+
+    Attributes:
+        kind: what it is.
+        image: the image.
+        split: its split.
+        reason: why, a sentence without a full stop.
+        score: how sure or how bad it is, 0 to 1, to rank those of one kind.
+        others: other images that it is about, the nearest first.
+        box: xyxy, pixels of the image; None where it is about all of it.
+        skip: whether the image had better be skipped in training.
+    """
+
+    kind: FindingKind
+    image: Path
+    split: str
+    reason: str
+    score: float
+    others: tuple[Path, ...] = ()
+    box: tuple[float, float, float, float] | None = None
+    skip: bool = False
+
+    def as_dict(self) -> dict[str, Any]:
+        """The finding as JSON can hold it."""
+        return {
+            "kind": str(self.kind),
+            "image": str(self.image),
+            "split": self.split,
+            "reason": self.reason,
+            "score": round(self.score, 4),
+            "others": [str(path) for path in self.others],
+            "box": None if self.box is None else [round(value, 2) for value in self.box],
+            "skip": self.skip,
+        }
+
+
+def near_copy_findings(
+    dataset: Dataset, say: Callable[[str], None] = lambda line: None
+) -> tuple[list[Finding], list[Path]]:
+    """Find images that are near copies of others.
+
+    Of a group, the test split keeps its images, else the validation split; in the other splits each is a leak. Within a
+    split, the first keeps its place.
+
+    Args:
+        dataset: the data set.
+        say: told how far it is.
+
+    Returns:
+        The findings, and the images that cannot be read.
+    """
+    order = [split for split in KEPT if split in dataset.splits]
+    order += [split for split in dataset.splits if split not in order]
+    placed = [(sample, number) for number, split in enumerate(order) for sample in dataset.splits[split]]
+    samples, splits = [sample for sample, _ in placed], [number for _, number in placed]
+    copies = find_near_copies(samples, splits, say)
+    links: dict[int, dict[int, float]] = defaultdict(dict)
+    for low, high, score in copies.links:
+        links[low][high] = links[high][low] = score
+    findings = []
+    for group in copies.groups:
+        for index in sorted(group):
+            across = [each for each in group if splits[each] < splits[index]]
+            within = [each for each in group if splits[each] == splits[index] and each < index]
+            others = across or within
+            if not others:
+                continue
+            others.sort(key=lambda each: (-links[index].get(each, 0.0), each))
+            score = links[index].get(others[0]) or max(links[index].values())
+            kind = FindingKind.LEAK if across else FindingKind.COPY
+            skip = bool(across) or score == IDENTICAL
+            paths = tuple(samples[each].path for each in others)
+            reason = _copy_reason(paths, order[splits[others[0]]], links[index].get(others[0]))
+            findings.append(Finding(kind, samples[index].path, order[splits[index]], reason, score, paths, None, skip))
+    findings.sort(key=lambda each: (each.kind is not FindingKind.LEAK, -each.score, each.image))
+    return findings, [samples[index].path for index in copies.unread]
+
+
+def _copy_reason(others: Sequence[Path], split: str, score: float | None) -> str:
+    """Say of which image another is a near copy.
+
+    Args:
+        others: the images that it is near to, the nearest first.
+        split: theirs.
+        score: how alike it and the nearest are; None where they are linked through others alone.
+    """
+    more = f", and {len(others) - 1} more" if len(others) > 1 else ""
+    if score is None:
+        return f"of one series of near copies with {split} image {others[0].name}{more}"
+    if score == IDENTICAL:
+        return f"the same file as {split} image {others[0].name}{more}"
+    return f"a near copy of {split} image {others[0].name}{more} (correlation {score:.2f} once aligned)"
+
+
+def class_findings(dataset: Dataset) -> list[Finding]:
+    """Find classes that are in one split, but not in training or not in validation; an image with the class stands for it.
+
+    Args:
+        dataset: the data set.
+    """
+    counts = {
+        split: np.bincount(
+            np.concatenate([np.zeros(0, np.int64), *(sample.classes for sample in samples)]), minlength=len(dataset.names)
+        )
+        for split, samples in dataset.splits.items()
+        if len(samples)
+    }
+    findings = []
+    for class_id, name in enumerate(dataset.names):
+        has = [split for split in counts if counts[split][class_id]]
+        lacks = [split for split in ("train", "val") if split in counts and split not in has]
+        if not has or not lacks:
+            continue
+        sample = next(each for each in dataset.splits[has[0]] if class_id in each.classes)
+        objects = ", ".join(f"{counts[split][class_id]} in {split}" for split in has)
+        consequence = "cannot be learned" if "train" in lacks else "is never evaluated"
+        reason = f"class {name} has no object in {' and '.join(lacks)} ({objects}): it {consequence}"
+        findings.append(
+            Finding(FindingKind.CLASS, sample.path, has[0], reason, 1.0 if "train" in lacks else 0.5)
+        )
+    return sorted(findings, key=lambda each: -each.score)
+
+
+def small_findings(dataset: Dataset, imgsz: int) -> list[Finding]:
+    """Find images with objects that are too small at the training size.
+
+    Args:
+        dataset: the data set.
+        imgsz: longest side of images in training, pixels.
+    """
+    findings = [
+        finding
+        for split, samples in dataset.splits.items()
+        for sample in samples
+        if (finding := _smallest(sample, split, imgsz)) is not None
+    ]
+    return sorted(findings, key=lambda each: (-each.score, each.image))
+
+
+def _smallest(sample: Sample, split: str, imgsz: int) -> Finding | None:
+    """The finding of an image's smallest object; None if none is too small."""
+    if not len(sample.boxes):
+        return None
+    longest = max(sample.width, sample.height)
+    sides = np.sqrt(np.prod(sample.boxes[:, 2:].astype(np.float64) - sample.boxes[:, :2], axis=1)) * imgsz / longest
+    small = int((sides < SMALLEST).sum())
+    if not small:
+        return None
+    at = int(sides.argmin())
+    needed = -(-SMALLEST * imgsz / max(float(sides[at]), 1e-6) // 32) * 32
+    x1, y1, x2, y2 = sample.boxes[at].tolist()
+    remedy = f"; from --imgsz {needed:.0f} on it is larger" if needed <= longest else ""
+    reason = (
+        f"{small} of {len(sides)} objects {'is' if small == 1 else 'are'} below {SMALLEST}x{SMALLEST} pixels at --imgsz "
+        f"{imgsz}, the smallest {x2 - x1:.0f}x{y2 - y1:.0f} in the image and {sides[at]:.1f} squared{remedy}"
+    )
+    score = 1 - float(sides[at]) / SMALLEST
+    return Finding(FindingKind.SMALL, sample.path, split, reason, score, (), (x1, y1, x2, y2))
