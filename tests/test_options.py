@@ -25,12 +25,13 @@ def test_what_changes_neither_batches_nor_model_nor_rates_may_change_when_a_run_
         "epochs": "more",
         "data": "the same, elsewhere",
         "keep_val": "the same, elsewhere",
+        "skip": "the same, elsewhere",
     }
 
 
 def test_each_machine_of_a_study_has_its_own_places_and_devices() -> None:
-    places = {"project", "name", "data", "keep_val", "cache", "callback", "strict_callbacks", "digests", "report"}
-    places.add("loggers")
+    places = {"project", "name", "data", "keep_val", "skip", "cache", "callback", "strict_callbacks", "digests"}
+    places |= {"report", "loggers"}
     assert places | {"device", "processes", "restarts", "timeout", "workers", "profile", "checkpoint_minutes"} == LOCAL
 
 
@@ -42,7 +43,9 @@ def test_every_group_says_why_its_other_options_cannot_change() -> None:
 def test_what_may_be_anything_is_told_before_what_is_bounded() -> None:
     told = describe_may_change()
     same = r"\(the same, elsewhere\)"
-    assert re.match(rf"--workers, --cache, .*, --data {same}, --keep-val {same} and --epochs \(more\)$", told)
+    assert re.match(
+        rf"--workers, --cache, .*, --data {same}, --skip {same}, --keep-val {same} and --epochs \(more\)$", told
+    )
 
 
 def test_help_and_documentation_name_what_may_change(capsys: pytest.CaptureFixture[str]) -> None:

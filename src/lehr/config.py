@@ -96,7 +96,7 @@ class TrainConfig(Options):
     def for_file(self) -> dict[str, Any]:
         """Every option by its flat name, and the folder that relative paths among them are relative to."""
         flat = self.flat()
-        paths = [flat["data"], flat["keep_val"], flat["weights"]]
+        paths = [flat["data"], flat["keep_val"], flat["skip"], flat["weights"]]
         if not any(is_relative(path) for path in paths if path is not None):
             return flat
         try:

@@ -12,7 +12,8 @@ from lehr.config import TrainConfig, build_config
 from lehr.data.difficult import with_difficult
 from lehr.data.formats.shapes import COUNTS, NAMES
 from lehr.data.load import load_dataset, require_split
-from lehr.data.relocation import data_source
+from lehr.data.relocation import data_source, skip_list
+from lehr.data.skip_list import without_listed
 from lehr.errors import InputError
 from lehr.sample import Dataset
 from lehr.technique import shell_options
@@ -135,7 +136,7 @@ def _count(config: TrainConfig, read: Callable[[], Dataset | None]) -> tuple[int
 
 
 def _loaded(config: TrainConfig) -> Dataset:
-    dataset = load_dataset(data_source(config), config.run.seed)
+    dataset = without_listed(load_dataset(data_source(config), config.run.seed), skip_list(config))
     if config.data.single_cls:
         dataset = as_one_class(dataset)
     return with_difficult(dataset, config.data.difficult)

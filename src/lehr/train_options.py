@@ -24,6 +24,8 @@ class TrainOptions(TypedDict, total=False):
     """Images in memory, decoded (where they fit) or as files, in a file of decoded ones, or on the disk alone."""
     skip_broken: bool
     """Train without the images that are broken, or whose label file is; otherwise they stop the run."""
+    skip: str | None
+    """Images to do without, in all splits: a text file that names one a line, as `lehr data audit` writes it."""
     single_cls: bool
     """Treat all classes as one: find objects, whatever they are."""
     difficult: Literal["use", "ignore"]

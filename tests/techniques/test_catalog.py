@@ -34,6 +34,7 @@ OF_NO_TECHNIQUE = {
         "workers",
         "cache",
         "scaled_decoding",
+        "skip",
         "skip_broken",
         "difficult",
         "keep_val",

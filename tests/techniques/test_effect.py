@@ -31,6 +31,7 @@ OF_THE_MACHINE = {
     "workers",
     "cache",
     "scaled_decoding",
+    "skip",
     "skip_broken",
     *(set(GROUPS["run"].model_fields) - {"seed", "max_det"}),
 }

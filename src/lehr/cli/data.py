@@ -1,4 +1,4 @@
-"""`lehr data check|stats|split|convert`."""
+"""`lehr data check|stats|split|convert`; `audit` is in a file of its own."""
 
 from __future__ import annotations
 
@@ -10,10 +10,13 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from cyclopts import App, Parameter
 from cyclopts.validators import Number
 
+from lehr.cli.data_audit import audit
+
 if TYPE_CHECKING:
     from lehr.sample import Fault
 
-app = App(name="data", help="Check, describe, split and convert data sets.")
+app = App(name="data", help="Check, audit, describe, split and convert data sets.")
+app.command(audit)
 
 Source = Annotated[str, Parameter(help="A data YAML, a folder, a VOC folder, a COCO JSON, or `shapes` (generated).")]
 Out = Annotated[Path, Parameter(help="The folder to write; must not exist or be empty.")]

@@ -72,6 +72,11 @@ def older_source(config: TrainConfig) -> str | None:
     return None if config.data.keep_val is None else _called(config.data.keep_val, config)
 
 
+def skip_list(config: TrainConfig) -> str | None:
+    """Return the list of images that a run does without, as it is called from here; None for none."""
+    return None if config.data.skip is None else _called(config.data.skip, config)
+
+
 def _called(source: str, config: TrainConfig) -> str:
     """A source of a run's data as it is called from where the process works."""
     if config.begun_in is None or not is_relative(source):
@@ -90,17 +95,17 @@ def resumed_from(config: TrainConfig, run: Path, given: Collection[str]) -> Trai
     Raises:
         InputError: data are neither where the run was begun nor here.
     """
-    source, older, here = config.data.data, config.data.keep_val, _here()
+    source, here, data = config.data.data, _here(), config.data
     places = places_of(run, {**config.flat(), BEGUN_IN: config.begun_in})
     place = _place_now("data", source, places, run, given)
-    resumed = config.model_copy(update={"begun_in": place})
-    if older is None or not is_relative(older):
-        return resumed
-    own = _place_now("keep_val", older, places, run, given)
-    if own == place or (folder := own or here) is None:
-        return resumed
-    data = config.data.model_copy(update={"keep_val": relocated(older, folder) or older})
-    return resumed.model_copy(update={"data": data})
+    for name in ("keep_val", "skip"):
+        path = getattr(config.data, name)
+        if path is None or not is_relative(path):
+            continue
+        own = _place_now(name, path, places, run, given)
+        if own != place and (folder := own or here) is not None:
+            data = data.model_copy(update={name: relocated(path, folder) or path})
+    return config.model_copy(update={"begun_in": place, "data": data})
 
 
 def _place_now(name: str, source: str, places: list[Path], run: Path, given: Collection[str]) -> Path | None:
@@ -138,7 +143,7 @@ def from_file(options: Mapping[str, Any], file: Path, given: Mapping[str, Any]) 
     """
     result, notes = {name: value for name, value in options.items() if name != BEGUN_IN}, []
     places = places_of(file.parent, options)
-    for name in ("data", "keep_val", "weights"):
+    for name in ("data", "keep_val", "skip", "weights"):
         source, here, option = options.get(name), _here(), f"--{name.replace('_', '-')}"
         if name in given or not isinstance(source, str) or not is_relative(source) or here is None:
             continue

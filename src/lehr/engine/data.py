@@ -15,8 +15,9 @@ from lehr.data.check import refuse_unusable
 from lehr.data.difficult import with_difficult
 from lehr.data.load import load_dataset, require_split
 from lehr.data.loader import Loader
-from lehr.data.relocation import data_source, older_source
+from lehr.data.relocation import data_source, older_source, skip_list
 from lehr.data.requests import BatchRequest, eval_requests, mix_in, train_requests
+from lehr.data.skip_list import without_listed
 from lehr.distributed.collectives import ALONE, Ranks
 from lehr.distributed.environment import world
 from lehr.engine.loading import Loading, choose_loading
@@ -101,7 +102,7 @@ def start_data(
     Raises:
         InputError: data that cannot be trained on, or not with these options.
     """
-    dataset = _loaded(data_source(config), config.run.seed, ranks)
+    dataset = without_listed(_loaded(data_source(config), config.run.seed, ranks), skip_list(config), say)
     refuse_unusable(dataset, config.data.skip_broken)
     if config.data.single_cls:
         dataset = as_one_class(dataset)

@@ -31,6 +31,8 @@ class DataOptions(Options):
     """Images in memory, decoded (where they fit) or as files, in a file of decoded ones, or on the disk alone."""
     skip_broken: bool = False
     """Train without the images that are broken, or whose label file is; otherwise they stop the run."""
+    skip: Annotated[str | None, OnResume("the same, elsewhere"), PER_MACHINE, ADDED_LATER] = None
+    """Images to do without, in all splits: a text file that names one a line, as `lehr data audit` writes it."""
     single_cls: bool = False
     """Treat all classes as one: find objects, whatever they are."""
     difficult: Annotated[Literal["use", "ignore"], ADDED_LATER] = "use"

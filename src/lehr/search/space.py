@@ -111,7 +111,7 @@ TABLE: dict[str, Parameter] = {
 }
 """Bounds of families with anchors. Gain 0: only where a search names it, since another model or another loss would be
 compared with the first."""
-OF_THE_MACHINE = ("data", "workers", "cache", "skip_broken", "scaled_decoding")
+OF_THE_MACHINE = ("data", "workers", "cache", "skip", "skip_broken", "scaled_decoding")
 """Options of the data that say how they are reached."""
 
 DFL = Parameter(0.6, 6.0)

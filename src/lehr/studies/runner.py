@@ -18,6 +18,7 @@ from lehr.data.difficult import with_difficult
 from lehr.data.faults import describe_faults
 from lehr.data.fingerprint import fingerprint
 from lehr.data.load import load_dataset, require_split
+from lehr.data.skip_list import without_listed
 from lehr.engine.older import OlderData, read_older
 from lehr.errors import InputError, LehrError, Stopped
 from lehr.evaluation.background import is_background
@@ -83,7 +84,7 @@ def read_data(config: TrainConfig) -> StudyData:
     Raises:
         InputError: the data set cannot be trained on.
     """
-    dataset = load_dataset(config.data.data, config.run.seed)
+    dataset = without_listed(load_dataset(config.data.data, config.run.seed), config.data.skip)
     refuse_unusable(dataset, config.data.skip_broken)
     faults = describe_faults(dataset.faults)
     if config.data.single_cls:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -11,14 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from lehr.data.audit.near_copies import find_near_copies
 from lehr.sample import Dataset, Sample
 
 SMALLEST = 8
 """Side of a square, pixels, below whose area an object is too small: a cell of the finest feature map."""
-KEPT = ("test", "val", "train")
-"""Splits in the order in which they keep an image that two of them have."""
-IDENTICAL = 1.0
 
 
 class FindingKind(StrEnum):
@@ -78,73 +72,16 @@ class Finding:
         }
 
 
-def near_copy_findings(
-    dataset: Dataset, say: Callable[[str], None] = lambda line: None
-) -> tuple[list[Finding], list[Path]]:
-    """Find images that are near copies of others.
-
-    Of a group, the test split keeps its images, else the validation split; in the other splits each is a leak. Within a
-    split, the first keeps its place.
-
-    Args:
-        dataset: the data set.
-        say: told how far it is.
-
-    Returns:
-        The findings, and the images that cannot be read.
-    """
-    order = [split for split in KEPT if split in dataset.splits]
-    order += [split for split in dataset.splits if split not in order]
-    placed = [(sample, number) for number, split in enumerate(order) for sample in dataset.splits[split]]
-    samples, splits = [sample for sample, _ in placed], [number for _, number in placed]
-    copies = find_near_copies(samples, splits, say)
-    links: dict[int, dict[int, float]] = defaultdict(dict)
-    for low, high, score in copies.links:
-        links[low][high] = links[high][low] = score
-    findings = []
-    for group in copies.groups:
-        for index in sorted(group):
-            across = [each for each in group if splits[each] < splits[index]]
-            within = [each for each in group if splits[each] == splits[index] and each < index]
-            others = across or within
-            if not others:
-                continue
-            others.sort(key=lambda each: (-links[index].get(each, 0.0), each))
-            score = links[index].get(others[0]) or max(links[index].values())
-            kind = FindingKind.LEAK if across else FindingKind.COPY
-            skip = bool(across) or score == IDENTICAL
-            paths = tuple(samples[each].path for each in others)
-            reason = _copy_reason(paths, order[splits[others[0]]], links[index].get(others[0]))
-            findings.append(Finding(kind, samples[index].path, order[splits[index]], reason, score, paths, None, skip))
-    findings.sort(key=lambda each: (each.kind is not FindingKind.LEAK, -each.score, each.image))
-    return findings, [samples[index].path for index in copies.unread]
-
-
-def _copy_reason(others: Sequence[Path], split: str, score: float | None) -> str:
-    """Say of which image another is a near copy.
-
-    Args:
-        others: the images that it is near to, the nearest first.
-        split: theirs.
-        score: how alike it and the nearest are; None where they are linked through others alone.
-    """
-    more = f", and {len(others) - 1} more" if len(others) > 1 else ""
-    if score is None:
-        return f"of one series of near copies with {split} image {others[0].name}{more}"
-    if score == IDENTICAL:
-        return f"the same file as {split} image {others[0].name}{more}"
-    return f"a near copy of {split} image {others[0].name}{more} (correlation {score:.2f} once aligned)"
-
-
 def class_findings(dataset: Dataset) -> list[Finding]:
-    """Find classes that are in one split, but not in training or not in validation; an image with the class stands for it.
+    """Find classes that training or validation lacks; an image with the class stands for it.
 
     Args:
         dataset: the data set.
     """
     counts = {
         split: np.bincount(
-            np.concatenate([np.zeros(0, np.int64), *(sample.classes for sample in samples)]), minlength=len(dataset.names)
+            np.concatenate([np.zeros(0, np.int64), *(sample.classes for sample in samples)]),
+            minlength=len(dataset.names),
         )
         for split, samples in dataset.splits.items()
         if len(samples)
@@ -159,9 +96,7 @@ def class_findings(dataset: Dataset) -> list[Finding]:
         objects = ", ".join(f"{counts[split][class_id]} in {split}" for split in has)
         consequence = "cannot be learned" if "train" in lacks else "is never evaluated"
         reason = f"class {name} has no object in {' and '.join(lacks)} ({objects}): it {consequence}"
-        findings.append(
-            Finding(FindingKind.CLASS, sample.path, has[0], reason, 1.0 if "train" in lacks else 0.5)
-        )
+        findings.append(Finding(FindingKind.CLASS, sample.path, has[0], reason, 1.0 if "train" in lacks else 0.5))
     return sorted(findings, key=lambda each: -each.score)
 
 
@@ -195,8 +130,8 @@ def _smallest(sample: Sample, split: str, imgsz: int) -> Finding | None:
     x1, y1, x2, y2 = sample.boxes[at].tolist()
     remedy = f"; from --imgsz {needed:.0f} on it is larger" if needed <= longest else ""
     reason = (
-        f"{small} of {len(sides)} objects {'is' if small == 1 else 'are'} below {SMALLEST}x{SMALLEST} pixels at --imgsz "
-        f"{imgsz}, the smallest {x2 - x1:.0f}x{y2 - y1:.0f} in the image and {sides[at]:.1f} squared{remedy}"
+        f"{small} of {len(sides)} objects {'is' if small == 1 else 'are'} below {SMALLEST}x{SMALLEST} pixels at "
+        f"--imgsz {imgsz}, the smallest {x2 - x1:.0f}x{y2 - y1:.0f} in the image and {sides[at]:.1f} squared{remedy}"
     )
     score = 1 - float(sides[at]) / SMALLEST
     return Finding(FindingKind.SMALL, sample.path, split, reason, score, (), (x1, y1, x2, y2))

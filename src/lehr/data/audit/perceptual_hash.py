@@ -22,7 +22,7 @@ CELLS, KEPT = 32, 8
 """Cells along a window's side, and the lowest frequencies of them along each axis."""
 MIDDLE, SHIFT, ZOOM = 0.84, 0.06, 0.72
 """Share of the sides that the middle window has, by which others are shifted against it, and that the smallest has."""
-MAX_DISTANCE = 14
+MAX_DISTANCE = 16
 """Bits in which near copies differ at most: those cropped by up to a tenth of each side, or shifted by as much."""
 NEAREST = 6
 """Candidates of an image in its own split, and as many in the others."""

@@ -6,13 +6,16 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from lehr.data.audit.findings import Finding
 from lehr.data.image_list import images_listed
 from lehr.errors import InputError
 from lehr.runtime.atomic_write import atomic_file
 from lehr.runtime.plain_text import one_line
 from lehr.sample import Dataset, Severity
+
+if TYPE_CHECKING:
+    from lehr.data.audit.findings import Finding
 
 HEADER = """\
 # Images to train without: lehr train --skip FILE
