@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import queue
 import threading
 import time
+from collections import deque
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,8 @@ from lehr.runtime.console import LOGGER
 
 QUEUED = 20_000
 """Lines that a logger may lag behind; a logger that hangs takes no more memory than these."""
+LOOK_SECONDS = 1.0
+"""Seconds between two looks at what has come: to be woken at each step would cost more than the logging."""
 FINISH_SECONDS = 30.0
 """Seconds that the end of a run waits for its loggers."""
 STOP_SECONDS = 5.0
@@ -35,7 +37,9 @@ class LoggerThread:
 
     def __init__(self, logger: Logger) -> None:
         self._logger = logger
-        self._queue: queue.Queue[Mapping[str, Any] | Path | bool] = queue.Queue(QUEUED)
+        self._waiting: deque[Mapping[str, Any] | Path] = deque()
+        self._ended = threading.Event()
+        self._finished = False
         self._thread: threading.Thread | None = None
         self._over = False
         self._reached = Reached()
@@ -55,17 +59,16 @@ class LoggerThread:
         """Hand over a line of the run's log, or a file to keep."""
         if self._over or self._thread is None:
             return
-        try:
-            self._queue.put_nowait(item)
-        except queue.Full:
-            self._over = True
-            LOGGER.warning("Logger %s does not keep up: it gets no more of this run.", self.name)
+        if len(self._waiting) < QUEUED:
+            self._waiting.append(item)  # which wakes nobody: the thread looks by itself
+            return
+        self._over = True
+        LOGGER.warning("Logger %s does not keep up: it gets no more of this run.", self.name)
 
     def end(self, finished: bool) -> None:
         """Say that nothing more comes; `finished` where the run came to its end."""
-        with contextlib.suppress(queue.Full):
-            self._queue.put_nowait(finished)
-        self._over = True
+        self._over, self._finished = True, finished
+        self._ended.set()
 
     def join(self, seconds: float) -> None:
         """Wait for the thread's end, so many seconds at most."""
@@ -80,15 +83,15 @@ class LoggerThread:
             self._reached = self._logger.begin(run)
             self._has_image = self._reached.epoch > 0
             self._catch_up(run.folder)
-            while True:
-                item = self._queue.get()
-                if isinstance(item, bool):
-                    self._log_image(run.folder)
-                    self._logger.close(item)
-                    return
-                self._take(run.folder, item)
-                if self._queue.empty():
+            ended = False
+            while not ended:
+                ended = self._ended.wait(LOOK_SECONDS)
+                if self._waiting:
+                    while self._waiting:
+                        self._take(run.folder, self._waiting.popleft())
                     self._logger.flush()
+            self._log_image(run.folder)
+            self._logger.close(self._finished)
         except Exception as error:
             self._over = True
             what = error if isinstance(error, LehrError) else f"{type(error).__name__}: {error}"

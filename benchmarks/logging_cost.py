@@ -1,0 +1,128 @@
+"""Percent that a training is slower with the run's log, CSV, TensorBoard and the page on, epoch by epoch in one run.
+
+    python -m benchmarks.logging_cost --data DATA [--model yolov8n] [--batch 16] [--imgsz 160] [--epochs 48]
+
+Epochs with and without loggers follow one another as off, on, on, off, so that a machine that becomes slower or faster
+counts alike for both. "On" is a second log of the run (`events.jsonl`) that feeds `csv` and `tensorboard`; "off" has
+neither. The times are those of whole epochs, validation included, as the clock and as the processor counts them: the
+latter holds the loggers' threads, too. The page is built once at the end, and counts as a share of the whole run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lehr.callbacks.callback import EVENT_METHODS
+from lehr.callbacks.events import FitEpochEnd, TrainEpochStart
+from lehr.callbacks.loading import load_loggers
+from lehr.callbacks.run_log import RunLogCallback
+from lehr.config import build_config
+from lehr.engine.run import train
+from lehr.report.run_page import build_page
+
+LOGGERS = ("csv", "tensorboard")
+PATTERN = (False, True, True, False)
+"""Whether the loggers are on, epoch by epoch."""
+WARM_UP = len(PATTERN)
+"""First epochs, which do not count: they are slower."""
+OFTEN = ("on_train_batch_end", "on_fit_epoch_end", "on_best_improved", "on_model_save")
+"""Events that count only in epochs with loggers; what opens and closes them is told in any case."""
+
+
+class Alternating:
+    """Tells the log and its loggers the events of every other pair of epochs, and measures all epochs.
+
+    Args:
+        folder: where they write.
+    """
+
+    name = "benchmark"
+
+    def __init__(self, folder: Path) -> None:
+        self._log, self._folder, self._on = RunLogCallback(load_loggers(LOGGERS)), folder, False
+        self._started = (0.0, 0.0)
+        self.times: list[tuple[bool, float, float]] = []
+
+    def __getattr__(self, name: str) -> Callable[[Any], None]:
+        if name not in EVENT_METHODS:
+            raise AttributeError(name)
+        return lambda event: self._tell(name, event)
+
+    def on_train_epoch_start(self, event: TrainEpochStart) -> None:
+        """Begin an epoch's time."""
+        self._on = PATTERN[event.epoch % len(PATTERN)]
+        self._started = time.perf_counter(), time.process_time()
+        self._tell("on_train_epoch_start", event)
+
+    def on_fit_epoch_end(self, event: FitEpochEnd) -> None:
+        """End an epoch's time, what the loggers do with its row included."""
+        self._tell("on_fit_epoch_end", event)
+        now = time.perf_counter(), time.process_time()
+        self.times.append((self._on, now[0] - self._started[0], now[1] - self._started[1]))
+
+    def _tell(self, name: str, event: Any) -> None:
+        if name in OFTEN and not self._on:
+            return
+        if getattr(event, "run", None) is not None:
+            event = dataclasses.replace(event, run=dataclasses.replace(event.run, folder=self._folder))
+        getattr(self._log, name)(event)
+
+
+def slower(times: Sequence[tuple[bool, float]], rounds: int = 5_000) -> tuple[float, float, float]:
+    """Percent that epochs with loggers take longer, by medians, and its interval at 95% by bootstrap over turns.
+
+    Args:
+        times: whether loggers were on, and seconds, epoch by epoch; whole turns of `PATTERN`.
+        rounds: of the bootstrap.
+    """
+    turns = np.array([seconds for _, seconds in times]).reshape(-1, len(PATTERN))
+    on = np.array(PATTERN)
+    ratios = turns[:, on].mean(1) / turns[:, ~on].mean(1)
+    picks = np.random.default_rng(0).integers(0, len(ratios), (rounds, len(ratios)))
+    low, high = np.percentile(np.median(ratios[picks], axis=1), (2.5, 97.5))
+    return tuple(100 * (value - 1) for value in (float(np.median(ratios)), float(low), float(high)))  # type: ignore[return-value]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", required=True)
+    parser.add_argument("--model", default="yolov8n")
+    parser.add_argument("--batch", type=int, default=16)
+    parser.add_argument("--imgsz", type=int, default=160)
+    parser.add_argument("--epochs", type=int, default=48)
+    parser.add_argument("--device", default="cpu")
+    given = parser.parse_args()
+    if given.epochs % len(PATTERN) or given.epochs < 3 * len(PATTERN):
+        parser.error(f"--epochs must be a multiple of {len(PATTERN)}, and at least {3 * len(PATTERN)}")
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        (folder / "loggers").mkdir()
+        measured = Alternating(folder / "loggers")
+        options = {**vars(given), "project": folder, "name": "run", "report": False, "guard": "off", "amp": "off"}
+        began = time.perf_counter()
+        train(build_config(options), callbacks=(measured,), verbose=False)
+        whole = time.perf_counter() - began
+        began = time.perf_counter()
+        build_page(folder / "run", plot_kinds=())
+        page = time.perf_counter() - began
+    times = measured.times[WARM_UP:]
+    print(f"{given.model}, batch {given.batch}, {given.imgsz} pixels, {given.device}: {len(times)} epochs,")
+    print(f"{statistics.median(seconds for _, seconds, _ in times):.2f} s each\n")
+    print("| time | with loggers, slower by | 95% |\n|---|---:|---:|")
+    for name, column in (("clock", 1), ("processor", 2)):
+        percent, low, high = slower([(bool(each[0]), float(each[column])) for each in times])
+        print(f"| {name} | {percent:+.2f}% | {low:+.2f} to {high:+.2f}% |")
+    print(f"\nThe page: {page:.2f} s, {100 * page / whole:.2f}% of {whole:.0f} s")
+
+
+if __name__ == "__main__":
+    main()
