@@ -161,16 +161,25 @@ def _missing(images: list[_Image], classes: int) -> Iterator[Suspect]:
         np.concatenate([agree[at] for agree, at in zip(on, kept, strict=True)]),
         classes,
     )
+    free = []
     for image, is_on in zip(images, on, strict=True):
         beside = (image.overlap >= NEAR_OBJECT) & ~is_on
         if len(image.owner):
             beside &= image.owner[image.nearest] < 0  # of an object that nothing else is on
-        for at in np.flatnonzero(~is_on & ~image.ignored & ~beside).tolist():
-            score = models(int(image.classes[at])).wrongly_denied(image.scores[at : at + 1])[0]
-            box, class_id = _corners(image.boxes[at]), int(image.classes[at])
-            yield Suspect(
-                image.index, SuspectKind.MISSING, float(score), box, None, box, class_id, float(image.scores[at])
-            )
+        free.append(np.flatnonzero(~is_on & ~image.ignored & ~beside))
+    numbers = np.concatenate([image.classes[at] for image, at in zip(images, free, strict=True)])
+    scores = np.concatenate([image.scores[at] for image, at in zip(images, free, strict=True)])
+    wrong = np.zeros(len(numbers))
+    for class_id in np.unique(numbers).tolist():
+        own = numbers == class_id
+        wrong[own] = models(class_id).wrongly_denied(scores[own])
+    ends = np.cumsum([len(at) for at in free])
+    for index in np.flatnonzero(wrong >= LEAST).tolist():
+        which = int(np.searchsorted(ends, index, side="right"))
+        image, at = images[which], int(free[which][index - ends[which]])
+        box, class_id = _corners(image.boxes[at]), int(image.classes[at])
+        score, confidence = float(wrong[index]), float(image.scores[at])
+        yield Suspect(image.index, SuspectKind.MISSING, score, box, None, box, class_id, confidence)
 
 
 def _spurious(images: list[_Image]) -> Iterator[Suspect]:
