@@ -221,13 +221,15 @@ def _parsed(text: str, path: Path, parse: Callable[[str], Parsed]) -> Parsed:
 
 
 def _open_brackets(text: str) -> int:
-    """Brackets that are open at once, those in quotes too."""
+    """Count brackets that are open at once, those in quotes too; no further than to the first that is one too many."""
     if text.count("[") + text.count("{") <= MOST_OPEN:
         return 0
     depth = most = 0
     for bracket in re.finditer(r"[\[\]{}]", text):
         depth = depth + 1 if bracket[0] in "[{" else max(0, depth - 1)
         most = max(most, depth)
+        if most > MOST_OPEN:
+            break
     return most
 
 
