@@ -60,7 +60,7 @@ def test_gains_are_those_of_the_package_of_tide(seed: int, rounding: float) -> N
     # quarters of these, the fourth class being without objects. And its recalls 0.01, 0.02, ... are rounded otherwise
     # than COCO's in the last place, so that a recall that should equal one may count as above it or below.
     record = without_ties(seed)
-    gains = measure_gains(record, classify(record, 0.0))
+    gains = measure_gains(record, classify(record, 0.0).ignored)
     assert gains is not None
     base, theirs, counts = by_tidecv(record)
     assert gains.average_precision * 3 / 4 == pytest.approx(base, abs=rounding)
@@ -75,7 +75,7 @@ def test_gains_are_those_of_the_package_of_tide(seed: int, rounding: float) -> N
 def test_gains_look_at_nothing_that_the_evaluation_ignores(iou: float) -> None:
     record = random_record(3, ignored=True)
     every = classify(record, 0.0, iou)
-    gains = measure_gains(record, every)
+    gains = measure_gains(record, every.ignored, iou)
     assert gains is not None
     ignored = every.ignored
     plain = replace(
@@ -83,11 +83,13 @@ def test_gains_look_at_nothing_that_the_evaluation_ignores(iou: float) -> None:
         samples=tuple(sample.counted() for sample in record.samples),
         detections=np.delete(record.detections, ignored, 0),
     )
-    assert len(ignored) > 5 and measure_gains(plain, classify(plain, 0.0, iou)) == gains and gains.iou == iou
+    assert (
+        len(ignored) > 5 and measure_gains(plain, classify(plain, 0.0, iou).ignored, iou) == gains and gains.iou == iou
+    )
 
 
 def test_there_is_nothing_to_gain_without_objects() -> None:
     record = random_record(3)
     bare = [replace(each, boxes=each.boxes[:0], classes=each.classes[:0]) for each in record.samples]
     bare_record = replace(record, samples=tuple(bare))
-    assert measure_gains(bare_record, classify(bare_record, 0.0)) is None
+    assert measure_gains(bare_record, classify(bare_record, 0.0).ignored) is None

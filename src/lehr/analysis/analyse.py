@@ -78,7 +78,8 @@ def analyse(record: DetectionRecord) -> Analysis:
         record: the detections and the objects.
     """
     every = classify(record, 0.0)
-    quality, gains = measure_quality(record, every), measure_gains(record, every)
+    quality, ignored, iou, background = measure_quality(record, every), every.ignored, every.iou, every.background
     del every  # a million mistakes of next to no confidence
+    gains = measure_gains(record, ignored, iou, background)
     mistakes = classify(record, quality.confidence)
     return Analysis(record, quality, mistakes, confuse(record, mistakes), gains)

@@ -62,20 +62,19 @@ def confuse(record: DetectionRecord, mistakes: Mistakes) -> Confusion:
         record: the detections and the objects.
         mistakes: of the record, whose confidence and IoU hold here too.
     """
-    counted = without_ignored(record, mistakes).above(mistakes.confidence)
+    counted = without_ignored(record, mistakes.ignored).above(mistakes.confidence)
     evaluation = COCOeval(*as_coco(counted.samples, counted.names, counted.detections), "bbox")
     found = evaluation.confusion_matrix(iou_thr=mistakes.iou, max_det=max(len(counted.detections), 1))
     return Confusion(record.names, np.asarray(found["matrix"], np.int64), mistakes.confidence, mistakes.iou)
 
 
-def without_ignored(record: DetectionRecord, mistakes: Mistakes) -> DetectionRecord:
+def without_ignored(record: DetectionRecord, ignored: NDArray[np.int64]) -> DetectionRecord:
     """Return the record without difficult objects, ignored regions, and the detections that belong to these.
 
     Args:
         record: the detections and the objects.
-        mistakes: of the record.
+        ignored: int64 (k,), rows of these detections.
     """
     samples = tuple(sample.counted() for sample in record.samples)
-    ignored = mistakes.ignored
     detections = np.delete(record.detections, ignored, 0) if len(ignored) else record.detections
     return DetectionRecord(record.names, samples, detections, record.max_det, record.epoch)

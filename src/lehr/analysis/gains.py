@@ -10,8 +10,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from lehr.analysis.confusion import without_ignored
-from lehr.analysis.mistakes import Kind, Mistakes
+from lehr.analysis.mistakes import Kind
 from lehr.analysis.record import DetectionRecord
 from lehr.evaluation.matching import evaluation_of
 from lehr.evaluation.metrics import as_coco, most_of_class
@@ -59,15 +62,18 @@ class Gains:
         }
 
 
-def measure_gains(record: DetectionRecord, every: Mistakes) -> Gains | None:
+def measure_gains(
+    record: DetectionRecord, ignored: NDArray[np.int64], iou: float = 0.5, background: float = 0.1
+) -> Gains | None:
     """Measure what mending each kind of mistake would add; None where there is no object.
 
     Args:
         record: the detections and the objects.
-        every: `classify(record, 0.0)`, mistakes whatever their score; at another IoU than 0.5 too.
+        ignored: int64 (k,), rows of the detections that count neither as right nor as wrong, whatever their score.
+        iou: overlap from which a detection is right.
+        background: overlap up to which there is nothing.
     """
-    iou, background = every.iou, every.background
-    counted = without_ignored(record, every)
+    counted = without_ignored(record, ignored)
     if not any(len(sample.classes) for sample in counted.samples):
         return None
     truth, found = as_coco(counted.samples, counted.names, counted.detections)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lehr.evaluation.evaluator import Evaluation
 from lehr.sample import Sample
+
+if TYPE_CHECKING:  # a page of a run does without what evaluates models, which takes 180 MiB
+    from lehr.evaluation.evaluator import Evaluation
 
 
 @dataclass(frozen=True, slots=True, eq=False)

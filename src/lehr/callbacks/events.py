@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from torch import Tensor
 
@@ -18,10 +18,12 @@ from lehr.callbacks.run_info import Run
 from lehr.config import TrainConfig
 from lehr.data.batch import Batch
 from lehr.evaluation.against_start import AgainstStart
-from lehr.evaluation.evaluator import Evaluation
 from lehr.evaluation.metrics import Metrics
 from lehr.sample import Dataset
 from lehr.techniques.multi_scale import model_input
+
+if TYPE_CHECKING:  # a page of a run does without what evaluates models, which takes 180 MiB
+    from lehr.evaluation.evaluator import Evaluation
 
 
 @dataclass(frozen=True, slots=True)
