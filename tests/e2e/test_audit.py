@@ -41,7 +41,7 @@ def test_an_audit_writes_a_page_json_and_a_list_that_training_takes(data: Path) 
     model = build_model("yolov8n", names=(EVIL, "b"), width=0.125)
     save_weights(model, data / "w.safetensors")
     done = lehr("data", "audit", "data.yaml", "--weights", "w.safetensors", "--imgsz", "64", "--out", "out", cwd=data)
-    assert "Leak: 1 image" in done.stdout and "1 images to train without" in done.stdout
+    assert "Leak: 1 image" in done.stdout and "1 image to train without" in done.stdout
     found = json.loads((data / "out/audit.json").read_text())
     assert {kind: n for kind, n in found["counts"].items() if kind != "label"} == {
         "leak": 1,

@@ -90,7 +90,8 @@ def audit(
 
         atomic_dir(out, write, "Choose another --out.")
         skipped = len({finding.image for finding in findings if finding.skip})
-        say(f"{out / PAGE}: the page. {out / SKIP}: {skipped} images to train without, for lehr train --skip.")
+        images = "1 image" if skipped == 1 else f"{skipped} images"
+        say(f"{out / PAGE}: the page. {out / SKIP}: {images} to train without, for lehr train --skip.")
 
 
 def _suspects(

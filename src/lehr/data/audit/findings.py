@@ -131,7 +131,7 @@ def _smallest(sample: Sample, split: str, imgsz: int) -> Finding | None:
     remedy = f"; from --imgsz {needed:.0f} on it is larger" if needed <= longest else ""
     reason = (
         f"{small} of {len(sides)} objects {'is' if small == 1 else 'are'} below {SMALLEST}x{SMALLEST} pixels at "
-        f"--imgsz {imgsz}, the smallest {x2 - x1:.0f}x{y2 - y1:.0f} in the image and {sides[at]:.1f} squared{remedy}"
+        f"--imgsz {imgsz}, the smallest {x2 - x1:.0f}x{y2 - y1:.0f} in the image{remedy}"
     )
     score = 1 - float(sides[at]) / SMALLEST
     return Finding(FindingKind.SMALL, sample.path, split, reason, score, (), (x1, y1, x2, y2))

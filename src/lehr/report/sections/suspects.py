@@ -33,6 +33,12 @@ CAPTION = (
     "detections: a class that is often confused, or often found where none is labelled, makes its disagreements less "
     "suspicious."
 )
+PLURAL = {
+    SuspectKind.MISSING: "missing objects",
+    SuspectKind.CLASS: "wrong classes",
+    SuspectKind.PLACE: "misplaced boxes",
+    SuspectKind.SPURIOUS: "spurious objects",
+}
 CROPS = "Solid: what is labelled. Dashed: what was detected."
 
 
@@ -78,7 +84,9 @@ def _answers(listed: Sequence[tuple[Sample, Suspect]], total: int) -> list[str]:
     if not listed:
         return ["No label is suspected to be wrong."]
     kinds = Counter(suspect.kind for _, suspect in listed)
-    shown = ", ".join(f"{kinds[kind]} {kind}" for kind in SuspectKind if kinds[kind])
+    shown = ", ".join(
+        f"{kinds[kind]} {kind if kinds[kind] == 1 else PLURAL[kind]}" for kind in SuspectKind if kinds[kind]
+    )
     images = len({sample.path for sample, _ in listed})
     which = f"The first {len(listed)} of {total} suspected" if total > len(listed) else f"{total} suspected"
     noun = "label error" if total == 1 else "label errors"
