@@ -77,9 +77,8 @@ def analyse(record: DetectionRecord) -> Analysis:
     Args:
         record: the detections and the objects.
     """
-    every = classify(record, 0.0)
-    quality, ignored, iou, background = measure_quality(record, every), every.ignored, every.iou, every.background
-    del every  # a million mistakes of next to no confidence
-    gains = measure_gains(record, ignored, iou, background)
+    every = classify(record, 0.0).without_mistakes()  # of a million with next to no confidence
+    quality = measure_quality(record, every)
+    gains = measure_gains(record, every.ignored, every.iou, every.background)
     mistakes = classify(record, quality.confidence)
     return Analysis(record, quality, mistakes, confuse(record, mistakes), gains)

@@ -17,7 +17,7 @@ that were mended. What belongs to difficult objects and ignored regions is no mi
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
@@ -116,6 +116,10 @@ class Mistakes:
 
     def __len__(self) -> int:
         return len(self.kinds)
+
+    def without_mistakes(self) -> Mistakes:
+        """Return what was right and what is ignored alone, so that the memory of the mistakes is free again."""
+        return replace(self, **{name: getattr(self, name)[:0].copy() for name in COLUMNS[:-2]})
 
     def of_image(self, image: int) -> list[Mistake]:
         """Return the mistakes of an image."""
