@@ -122,7 +122,7 @@ def _log(
     names: tuple[str, ...], rows: list[dict[str, float]], epochs: int, rng: np.random.Generator
 ) -> list[dict[str, object]]:
     batches = 300
-    every = epochs * batches // STEPS
+    every = max(1, epochs * batches // STEPS)
     start: dict[str, object] = {"kind": "start", "epoch": 0, "step": 0, "resumed": False, "options": {}, "versions": {}}
     start |= {"machine": {}, "device": "cpu", "processes": 1, "names": list(names), "parts": ["box", "cls", "dfl"]}
     start |= {"images": {}, "batches": batches, "warmup": 900, "closed": 10, "data": "", "notes": [], "time": 0.0}
