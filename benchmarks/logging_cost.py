@@ -1,11 +1,13 @@
-"""Percent that a training is slower with the run's log, CSV, TensorBoard and the page on, epoch by epoch in one run.
+"""Percent of a training that the run's log, CSV, TensorBoard and the page take, counted and compared, in one run.
 
-    python -m benchmarks.logging_cost --data DATA [--model yolov8n] [--batch 16] [--imgsz 160] [--epochs 48]
+    python -m benchmarks.logging_cost --data DATA [--model yolov8n] [--batch 16] [--imgsz 160] [--epochs 48] [--control]
 
-Epochs with and without loggers follow one another as off, on, on, off, so that a machine that becomes slower or faster
-counts alike for both. "On" is a second log of the run (`events.jsonl`) that feeds `csv` and `tensorboard`; "off" has
-neither. The times are those of whole epochs, validation included, as the clock and as the processor counts them: the
-latter holds the loggers' threads, too. The page is built once at the end, and counts as a share of the whole run.
+Counted: seconds that the training's thread spends in the listeners, and processor time of the loggers' threads, in
+epochs with loggers. Compared: epochs with and without loggers, which follow one another as off, on, on, off, so that a
+machine that becomes slower or faster counts alike for both; whole epochs, validation included, as the clock and as the
+processor counts them. "On" is a second log of the run (`events.jsonl`) that feeds `csv` and `tensorboard`; "off" has
+neither. With `--control` no epoch has loggers, but all else is the same: what differs then is the noise of the
+comparison. The page is built once at the end, and counts as a share of the whole run.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ import argparse
 import dataclasses
 import statistics
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -43,14 +46,17 @@ class Alternating:
 
     Args:
         folder: where they write.
+        control: whether they are told nothing at all, in any epoch.
     """
 
     name = "benchmark"
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, control: bool) -> None:
+        self._control = control
         self._log, self._folder, self._on = RunLogCallback(load_loggers(LOGGERS)), folder, False
         self._started = (0.0, 0.0)
         self.times: list[tuple[bool, float, float]] = []
+        self.in_listeners = self.in_threads = self.steps = 0.0
 
     def __getattr__(self, name: str) -> Callable[[Any], None]:
         if name not in EVENT_METHODS:
@@ -67,14 +73,26 @@ class Alternating:
         """End an epoch's time, what the loggers do with its row included."""
         self._tell("on_fit_epoch_end", event)
         now = time.perf_counter(), time.process_time()
+        self.in_threads = logger_seconds()
         self.times.append((self._on, now[0] - self._started[0], now[1] - self._started[1]))
 
     def _tell(self, name: str, event: Any) -> None:
-        if name in OFTEN and not self._on:
+        if self._control or (name in OFTEN and not self._on):
             return
         if getattr(event, "run", None) is not None:
             event = dataclasses.replace(event, run=dataclasses.replace(event.run, folder=self._folder))
+        started = time.perf_counter()
         getattr(self._log, name)(event)
+        if name in OFTEN:
+            self.in_listeners += time.perf_counter() - started
+            self.steps += name == "on_train_batch_end"
+
+
+def logger_seconds() -> float:
+    """Processor time so far of the loggers' threads, and of those that TensorBoard writes by."""
+    threads = [each for each in threading.enumerate() if each.ident is not None]
+    own = [each for each in threads if each.name.startswith("logger-") or type(each).__name__ == "_AsyncWriterThread"]
+    return sum(time.clock_gettime(time.pthread_getcpuclockid(each.ident)) for each in own if each.ident is not None)
 
 
 def slower(times: Sequence[tuple[bool, float]], rounds: int = 5_000) -> tuple[float, float, float]:
@@ -100,13 +118,15 @@ def main() -> None:
     parser.add_argument("--imgsz", type=int, default=160)
     parser.add_argument("--epochs", type=int, default=48)
     parser.add_argument("--device", default="cpu")
+    parser.add_argument("--control", action="store_true")
     given = parser.parse_args()
+    control = vars(given).pop("control")
     if given.epochs % len(PATTERN) or given.epochs < 3 * len(PATTERN):
         parser.error(f"--epochs must be a multiple of {len(PATTERN)}, and at least {3 * len(PATTERN)}")
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         (folder / "loggers").mkdir()
-        measured = Alternating(folder / "loggers")
+        measured = Alternating(folder / "loggers", control)
         options = {**vars(given), "project": folder, "name": "run", "report": False, "guard": "off", "amp": "off"}
         began = time.perf_counter()
         train(build_config(options), callbacks=(measured,), verbose=False)
@@ -115,9 +135,16 @@ def main() -> None:
         build_page(folder / "run", plot_kinds=())
         page = time.perf_counter() - began
     times = measured.times[WARM_UP:]
-    print(f"{given.model}, batch {given.batch}, {given.imgsz} pixels, {given.device}: {len(times)} epochs,")
-    print(f"{statistics.median(seconds for _, seconds, _ in times):.2f} s each\n")
-    print("| time | with loggers, slower by | 95% |\n|---|---:|---:|")
+    size = f"{given.model}, batch {given.batch}, {given.imgsz} pixels, {given.device}"
+    typical = statistics.median(seconds for _, seconds, _ in times)
+    print(f"{'Control: ' if control else ''}{size}: {len(times)} epochs, {typical:.2f} s each\n")
+    if measured.steps:
+        logged = sum(seconds for on, seconds, _ in measured.times if on)
+        print("| counted | ms a step | of the time |\n|---|---:|---:|")
+        for name, taken in (("listeners", measured.in_listeners), ("threads of loggers", measured.in_threads)):
+            print(f"| {name} | {1e3 * taken / measured.steps:.3f} | {100 * taken / logged:.3f}% |")
+        print()
+    print("| compared | with loggers, slower by | 95% |\n|---|---:|---:|")
     for name, column in (("clock", 1), ("processor", 2)):
         percent, low, high = slower([(bool(each[0]), float(each[column])) for each in times])
         print(f"| {name} | {percent:+.2f}% | {low:+.2f} to {high:+.2f}% |")
