@@ -24,8 +24,8 @@ import numpy as np
 from lehr.analysis.data_summary import DATA_SUMMARY, save_data_summary, summarize_data
 from lehr.analysis.record import DetectionRecord
 from lehr.analysis.record_file import save_record
-from lehr.callbacks.contact_sheets import CLOSED, FIRST, MIDDLE, PLOTS
-from lehr.checkpoint.run_folder import CONFIG, DETECTIONS
+from lehr.callbacks.contact_sheets import CLOSED, FIRST, MIDDLE
+from lehr.checkpoint.run_folder import CONFIG, DETECTIONS, PLOTS
 from lehr.sample import Dataset, Sample
 
 WIDTH, HEIGHT = 640, 480

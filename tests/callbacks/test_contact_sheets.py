@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 import torch
 
-from lehr.callbacks.contact_sheets import CLOSED, FIRST, MIDDLE, PLOTS, ContactSheets, sheet_steps
+from lehr.callbacks.contact_sheets import CLOSED, FIRST, MIDDLE, ContactSheets, sheet_steps
+from lehr.checkpoint.run_folder import PLOTS
 from lehr.data.batch import Batch
 from lehr.errors import InputError
 

@@ -33,6 +33,15 @@ def a_run(folder: Path, lines: int = 3, options: str = "model: yolov8n\nepochs: 
     return folder
 
 
+def test_the_best_epoch_is_that_of_the_run_whose_fitness_looks_at_all_that_was_kept(tmp_path: Path) -> None:
+    folder = a_run(tmp_path / "run", lines=2)
+    head, first, second = (folder / "results.csv").read_text().splitlines()
+    kept = [f"{head},val/map50_max_det,val/map_max_det", f"{first},0.6,0.5", f"{second},0.6,0.45"]
+    (folder / "results.csv").write_text("\n".join(kept) + "\n")
+    best = read_run(folder).best
+    assert best is not None and best["epoch"] == 1
+
+
 def charts(folder: Path) -> dict[str, Chart]:
     page = run_page(read_run(folder))
     return {piece.name: piece for section in page.sections for piece in section.pieces if isinstance(piece, Chart)}

@@ -226,7 +226,7 @@ def test_a_table_of_epochs_is_a_file_and_no_link(tmp_path: Path, monkeypatch: py
         path.rmdir() if path.is_dir() else path.unlink()
     path.write_bytes(table(NAMES, ROW))
     assert len(read_epochs(path)) == 1
-    monkeypatch.setattr("lehr.search.fitness.MAX_RESULTS", 100)
+    monkeypatch.setattr("lehr.checkpoint.results_csv.MAX_RESULTS", 100)
     with pytest.raises(InputError, match="larger"):
         read_epochs(path)
 

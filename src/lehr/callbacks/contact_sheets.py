@@ -14,13 +14,12 @@ from torch import Tensor
 from lehr.callbacks.callback import Callback
 from lehr.callbacks.events import BatchStart, Teardown, TrainEnd
 from lehr.callbacks.run_info import Run
+from lehr.checkpoint.run_folder import PLOTS
 from lehr.checkpoint.snapshot import snapshot, wait_for_snapshot
 from lehr.data.images.jpeg import encode_jpeg
 from lehr.prediction.contact_sheet import MAX_IMAGES, contact_sheet
 from lehr.runtime.atomic_write import atomic_file, make_inner_folder
 
-PLOTS = "plots"
-"""Folder of a run's figures."""
 FIRST, MIDDLE, CLOSED = "train-batch-first.jpg", "train-batch-middle.jpg", "train-batch-without-mosaic.jpg"
 MAX_BYTES = 220_000
 """Bytes of a sheet at most."""

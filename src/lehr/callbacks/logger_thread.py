@@ -10,7 +10,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from lehr.callbacks.contact_sheets import FIRST
 from lehr.callbacks.logger import LoggedRun, Logger, Reached, Scalars, scalars_of
+from lehr.checkpoint.run_folder import PLOTS
 from lehr.checkpoint.run_log import read_run_log
 from lehr.errors import LehrError
 from lehr.runtime.console import LOGGER
@@ -23,7 +25,7 @@ FINISH_SECONDS = 30.0
 """Seconds that the end of a run waits for its loggers."""
 STOP_SECONDS = 5.0
 """The same where the run was asked to stop, or failed."""
-FIRST_BATCH = Path("plots", "train-batch-first.jpg")
+FIRST_BATCH = Path(PLOTS, FIRST)
 """The contact sheet of the first batch, in the run's folder."""
 FIRST_BATCH_NAME = "train batch"
 

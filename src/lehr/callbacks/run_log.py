@@ -41,6 +41,7 @@ from lehr.callbacks.events import (
 from lehr.callbacks.logger import LoggedRun, Logger
 from lehr.callbacks.logger_thread import LoggerThread, finish
 from lehr.callbacks.run_info import Run
+from lehr.checkpoint.run_folder import PAGE
 from lehr.checkpoint.run_log import MAX_BYTES, RUN_LOG
 from lehr.errors import Stopped
 from lehr.runtime.console import LOGGER
@@ -57,8 +58,6 @@ FLUSH_SECONDS = 1.0
 """Seconds after which lines are handed to the system, for those who read along."""
 MAX_MESSAGE = 2_000
 """Characters of an error that are kept."""
-PAGE = "report.html"
-"""The page of a run, in its folder."""
 LOGGED = ("step", "epoch", "start-evaluated")
 """Kinds of lines with scalars, which loggers get."""
 ID = re.compile("[0-9a-f]{16}")

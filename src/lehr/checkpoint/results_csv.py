@@ -7,10 +7,14 @@ import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from lehr.errors import InputError
 from lehr.runtime.atomic_write import atomic_file
-from lehr.runtime.plain_text import csv_cell
+from lehr.runtime.plain_text import csv_cell, one_line
+from lehr.runtime.reading import MIB, read_file
 
 RESULTS = "results.csv"
+MAX_RESULTS = 64 * MIB
+"""Bytes of results.csv: a million epochs."""
 Row = dict[str, float | int | str | None]
 """A row of results.csv by column."""
 
@@ -38,6 +42,27 @@ def write_results(path: Path, rows: Sequence[Mapping[str, float | int | str | No
     writer.writerows({name: _text(value) for name, value in row.items()} for row in rows)
     with atomic_file(path, "Make room.") as temporary:
         temporary.write_text(text.getvalue(), encoding="utf-8")
+
+
+def read_results(path: Path, remedy: str = "") -> list[dict[str, str | None]]:
+    """Read all rows of a run as text by column, None where a row ends before; none where there is no file yet.
+
+    Args:
+        path: the file.
+        remedy: what to do about one that is no table.
+
+    Raises:
+        InputError: it cannot be read, or is no table.
+    """
+    try:
+        text = read_file(path, MAX_RESULTS, links=False).decode("utf-8")
+        return list(csv.DictReader(io.StringIO(text, newline="")))
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}).") from None
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{path}: is no table of epochs ({one_line(str(error))}). {remedy}".rstrip()) from None
 
 
 def _text(value: float | int | str | None) -> str:

@@ -25,6 +25,8 @@ START = "start.safetensors"
 """File that keeps the start of a run which came from weights."""
 DETECTIONS = "detections.safetensors"
 """File with what the best weights found on the validation split, and the objects there."""
+PAGE, PLOTS = "report.html", "plots"
+"""The page of a run, or of an evaluation, and the folder of its figures."""
 HOLDER = ".lock.holder"
 """File that names the lock's holder; apart from the lock, whose content some file systems use."""
 HOLDER_BYTES = 1000

@@ -152,8 +152,9 @@ def _analyze(
         InputError: a file cannot be written.
     """
     from lehr.analysis.record import make_record
+    from lehr.checkpoint.run_folder import PAGE
     from lehr.errors import InputError
-    from lehr.report.analysis_page import PAGE, write_analysis
+    from lehr.report.analysis_page import write_analysis
 
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -5,8 +5,6 @@ The folder may come from anybody: everything is read within bounds, and nothing 
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,18 +12,15 @@ from typing import Any
 
 from lehr.checkpoint.digest_file import DigestFile, open_digests
 from lehr.checkpoint.format import newest_checkpoint
-from lehr.checkpoint.results_csv import RESULTS
+from lehr.checkpoint.results_csv import RESULTS, read_results
 from lehr.checkpoint.run_folder import CONFIG, refuse_link
 from lehr.checkpoint.run_log import RunLog, StartLine, read_run_log
 from lehr.config import BEGUN_IN, TrainConfig
 from lehr.data.image_marks import DataMarks, read_marks
 from lehr.errors import InputError
 from lehr.options import in_current_form, option_names
-from lehr.runtime.plain_text import one_line
-from lehr.runtime.reading import MIB, read_file
 from lehr.yaml_files import read_mapping
 
-MAX_RESULTS = 64 * MIB
 Row = Mapping[str, str]
 
 
@@ -125,18 +120,9 @@ def _circumstances(
 
 
 def _rows(path: Path) -> list[Row]:
-    """The rows of results.csv; none where it is not there yet.
+    """Return the rows of results.csv, their cells that hold text; none where it is not there yet.
 
     Raises:
         InputError: it cannot be read.
     """
-    try:
-        text = read_file(path, MAX_RESULTS, links=False).decode("utf-8")
-        rows = list(csv.DictReader(io.StringIO(text, newline="")))
-    except FileNotFoundError:
-        return []
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}).") from None
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{path}: is no table of epochs ({one_line(str(error))}).") from None
-    return [{str(name): value for name, value in row.items() if isinstance(value, str)} for row in rows]
+    return [{str(name): value for name, value in row.items() if isinstance(value, str)} for row in read_results(path)]

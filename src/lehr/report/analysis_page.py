@@ -9,8 +9,8 @@ from pathlib import Path
 from lehr.analysis.analyse import Analysis, analyse
 from lehr.analysis.record import DetectionRecord
 from lehr.analysis.record_file import save_record
-from lehr.checkpoint.run_folder import DETECTIONS
-from lehr.report.drawing import PLOTS, draw_sections
+from lehr.checkpoint.run_folder import DETECTIONS, PAGE, PLOTS
+from lehr.report.drawing import draw_sections
 from lehr.report.page import Page, write_page
 from lehr.report.pieces import Section
 from lehr.report.sections.mistakes import mistakes_section
@@ -19,7 +19,7 @@ from lehr.report.sections.suspects import suspects_section
 from lehr.runtime.atomic_write import atomic_file
 from lehr.runtime.plain_text import as_json
 
-PAGE, NUMBERS = "report.html", "analysis.json"
+NUMBERS = "analysis.json"
 REMEDY = "Make room, or choose another folder."
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import Any
 
 from lehr.report.pieces import Chart
@@ -45,15 +44,6 @@ def chart_data(chart: Chart) -> dict[str, Any]:
         "yRange": None if chart.y_range is None else [_short(end) for end in chart.y_range],
         "labels": [one_line(label) for label in chart.labels],
     }
-
-
-def drawn_values(chart: Chart) -> int:
-    """Return how many values a chart shows."""
-    return sum(_count(each.y) for each in chart.series)
-
-
-def _count(values: Sequence[float | None]) -> int:
-    return sum(value is not None and math.isfinite(value) for value in values)
 
 
 def _short(value: float | None) -> float | None:

@@ -23,7 +23,6 @@ from lehr.runtime.plain_text import one_line
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-PLOTS = "plots"
 MAX_LEGEND = 12
 """Series that a legend names; of more, the first ones are drawn in colour and named, all others in grey."""
 MAX_CELLS = 400

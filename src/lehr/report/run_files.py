@@ -10,15 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lehr.checkpoint.results_csv import RESULTS
+from lehr.checkpoint.results_csv import MAX_RESULTS, RESULTS
 from lehr.checkpoint.run_folder import CONFIG
 from lehr.checkpoint.run_log import RunLog, read_run_log
 from lehr.errors import InputError
-from lehr.runtime.reading import MIB, read_file
+from lehr.runtime.reading import read_file
+from lehr.search.fitness import DEFAULT, METRICS, column_of, parse_fitness
 from lehr.yaml_files import read_mapping
 
-MAX_RESULTS = 64 * MIB
-"""Bytes of results.csv: a million epochs."""
 MAX_COLUMNS = 1000
 Row = dict[str, float]
 """Numbers of an epoch by column of results.csv; columns without a number are not there."""
@@ -49,9 +48,12 @@ class RunFiles:
 
     @property
     def best(self) -> Row | None:
-        """Row of the best fitness, 0.1 mAP50 + 0.9 mAP50-95, the first of several; None where none was validated."""
+        """Row of the best fitness, that of the run, the first of several; None where none was validated."""
+        fitness = parse_fitness(DEFAULT)
         rated = [row for row in self.rows if "val/map" in row and "val/map50" in row]
-        return max(rated, key=lambda row: 0.1 * row["val/map50"] + 0.9 * row["val/map"], default=None)
+        return max(
+            rated, key=lambda row: fitness({name: row.get(column_of(name, row)) for name in METRICS}), default=None
+        )
 
 
 def read_run(folder: Path) -> RunFiles:

@@ -9,11 +9,11 @@ from time import monotonic
 from typing import Any
 
 from lehr.analysis.record_file import load_record
-from lehr.checkpoint.run_folder import DETECTIONS
+from lehr.checkpoint.run_folder import DETECTIONS, PAGE, PLOTS
 from lehr.checkpoint.run_log import EndLine
 from lehr.errors import InputError
 from lehr.report.analysis_page import Findings
-from lehr.report.drawing import PLOTS, draw_sections
+from lehr.report.drawing import draw_sections
 from lehr.report.numbers import NOTHING, count, measured
 from lehr.report.page import Page, write_page
 from lehr.report.pieces import Cell, Column, Note, Section, Table
@@ -21,7 +21,6 @@ from lehr.report.run_files import RunFiles, read_run
 from lehr.report.sections.curves import curves_section
 from lehr.report.sections.data import data_section
 
-PAGE = "report.html"
 LATE = "There was no time for this at the end of the training: build the page again by `lehr report`."
 
 

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from lehr.checkpoint.results_csv import read_results
 from lehr.errors import InputError, did_you_mean
 from lehr.runtime.plain_text import one_line
-from lehr.runtime.reading import MIB, read_file
 
 METRICS = ("map", "map50", "map75", "map_max_det", "map50_max_det", "precision", "recall", "f1")
 """Columns `val/...` of results.csv that a fitness may be made of; 0 to 1, higher is better."""
@@ -21,8 +19,6 @@ FORMER_DEFAULT = "0.1*map50+0.9*map"
 """That of studies begun when runs measured COCO's averages alone; they keep it."""
 COCO = {"map_max_det": "map", "map50_max_det": "map50"}
 """COCO's metric in place of one that a run begun earlier does not have."""
-MAX_RESULTS = 64 * MIB
-"""Bytes of a results.csv."""
 MAX_SECONDS = 1e12
 """Largest number that an epoch has."""
 
@@ -89,16 +85,19 @@ def read_epochs(path: Path) -> list[Epoch]:
     Raises:
         InputError: it cannot be read, or is no results.csv of a run.
     """
-    try:
-        text = read_file(path, MAX_RESULTS, links=False).decode("utf-8")
-        rows = list(csv.DictReader(io.StringIO(text, newline="")))
-    except FileNotFoundError:
-        return []
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}).") from None
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{path}: is no table of epochs ({one_line(str(error))}). Remove the run.") from None
+    rows = read_results(path, "Remove the run.")
     return [_epoch(row, f"{path}:{number}") for number, row in enumerate(rows, 2) if row.get("epoch") != "0"]
+
+
+def column_of(name: str, row: Mapping[str, object]) -> str:
+    """Return the column of a row that holds a metric, or COCO's in its place; nothing where there is neither.
+
+    Args:
+        name: one of `METRICS`.
+        row: of results.csv, by column.
+    """
+    columns = (f"val/{name}", f"val/{COCO.get(name, name)}")
+    return next((each for each in columns if row.get(each) not in (None, "")), "")
 
 
 def _epoch(row: Mapping[str, str | None], where: str) -> Epoch:
@@ -119,7 +118,7 @@ def _epoch(row: Mapping[str, str | None], where: str) -> Epoch:
 
 def _value(row: Mapping[str, str | None], name: str, where: str) -> float | None:
     """The value of a metric in a row of results.csv; None where there was nothing to measure on."""
-    column = next((each for each in (f"val/{name}", f"val/{COCO.get(name, name)}") if row.get(each)), "")
+    column = column_of(name, row)
     return _number(row.get(column), column, where)
 
 

@@ -15,7 +15,8 @@ from lehr.analysis.data_summary import (
     half_octaves,
     load_data_summary,
 )
-from lehr.callbacks.contact_sheets import CLOSED, FIRST, MAX_BYTES, MIDDLE, PLOTS
+from lehr.callbacks.contact_sheets import CLOSED, FIRST, MAX_BYTES, MIDDLE
+from lehr.checkpoint.run_folder import PLOTS
 from lehr.data.faults import KINDS
 from lehr.data.images.files import decode_image
 from lehr.data.images.problem import ImageFault
