@@ -38,7 +38,7 @@ PATTERN = (False, True, True, False)
 WARM_UP = len(PATTERN)
 """First epochs, which do not count: they are slower."""
 OFTEN = ("on_train_batch_end", "on_fit_epoch_end", "on_best_improved", "on_model_save")
-"""Events that count only in epochs with loggers; what opens and closes them is told in any case."""
+"""Events that count only in epochs with loggers; what opens and closes them comes in any case."""
 
 
 class Alternating:
@@ -46,7 +46,7 @@ class Alternating:
 
     Args:
         folder: where they write.
-        control: whether they are told nothing at all, in any epoch.
+        control: whether they hear nothing at all, in any epoch.
     """
 
     name = "benchmark"

@@ -1,4 +1,4 @@
-"""Records of runs that a study trains: a line of JSON each, trained once, and told in tables of a document."""
+"""Records of runs that a study trains: a line of JSON each, trained once, and shown in tables of a document."""
 
 from __future__ import annotations
 

@@ -79,10 +79,10 @@ def measure_gains(
     truth, found = as_coco(counted.samples, counted.names, counted.detections)
     evaluation = evaluation_of(truth, found, max(most_of_class(counted.detections, len(counted.names)), 1), ious=(iou,))
     evaluation.evaluate()
-    told = evaluation.tide_errors(pos_thr=iou, bg_thr=background)
-    gains = told["delta_ap"]
+    errors = evaluation.tide_errors(pos_thr=iou, bg_thr=background)
+    gains = errors["delta_ap"]
     return Gains(
-        float(told["ap_base"]),
+        float(errors["ap_base"]),
         {kind: max(float(gains[name]), 0.0) for kind, name in SHORT.items()},
         float(gains["FP"]),
         float(gains["FN"]),

@@ -81,7 +81,7 @@ class Suspect:
         if self.kind is SuspectKind.CLASS:
             return f"labelled {labelled}; detected as {found}"
         if self.kind is SuspectKind.PLACE:
-            return f"labelled {labelled}; detected beside it as {found}"
+            return f"labelled {labelled}; detected next to it as {found}"
         seen = f"no more than {found} is detected there" if found else "nothing is detected there"
         return f"labelled {labelled}; {seen}"
 

@@ -62,7 +62,7 @@ class LoggerThread:
         if self._over or self._thread is None:
             return
         if len(self._waiting) < QUEUED:
-            self._waiting.append(item)  # which wakes nobody: the thread looks by itself
+            self._waiting.append(item)  # which wakes nobody: the thread looks once a second
             return
         self._over = True
         LOGGER.warning("Logger %s does not keep up: it gets no more of this run.", self.name)

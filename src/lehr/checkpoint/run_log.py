@@ -346,7 +346,7 @@ def _unread_notes(where: str, numbers: Sequence[int]) -> list[str]:
 
 
 def _undone(line: AnyLine, back_to: float) -> bool:
-    """Return whether a rollback undid a line, which led back to the state after so many batches."""
+    """Return whether a rollback undid a line, which returned to the state after so many batches."""
     if isinstance(line, StepLine | WarmupEndLine | MosaicCloseLine):
         return line.step >= back_to
     return isinstance(line, EpochLine | BestLine | SaveLine) and line.step > back_to

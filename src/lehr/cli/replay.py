@@ -72,19 +72,19 @@ def replay(
     made = past.make(place)
     files = weights or nearest_weights(past.folder, place)
     found = past_loss(past, made, files) if loss and files is not None else None
-    check, told = check_digests(past, made), speaker(quiet)
+    check, say = check_digests(past, made), speaker(quiet)
     for line in report_lines(past, made, found, check):
-        told(line)
+        say(line)
     if loss and files is None:
-        told(f"{past.folder} has no weights yet, so there is no loss; --weights names some.")
+        say(f"{past.folder} has no weights yet, so there is no loss; --weights names some.")
     folder = out or past.folder / "replay" / f"epoch-{place.epoch + 1}-step-{place.number + 1}"
     if out is None:
         _refuse_link(folder.parent)
     written = write_images(past, made, folder)
-    told(f"Written: {folder}, {len(written)} images")
+    say(f"Written: {folder}, {len(written)} images")
     if json is not None:
         write_json(json, report(past, made, found, written, check))
-        told(f"Written: {json}")
+        say(f"Written: {json}")
 
 
 def _refuse_link(folder: Path) -> None:

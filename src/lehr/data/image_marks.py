@@ -93,7 +93,7 @@ class DataDifference:
     index: int
 
     def __str__(self) -> str:
-        told = {
+        meanings = {
             "missing": "is missing in the second",
             "added": "is in the second alone",
             "order": "is at another place of the order",
@@ -101,7 +101,7 @@ class DataDifference:
             "labels": "has other objects",
             "pixels": "has another content, with the same size and objects",
         }
-        return f"{self.split} image {self.name}: {told[self.change]}"
+        return f"{self.split} image {self.name}: {meanings[self.change]}"
 
 
 def hash_objects(sample: Sample) -> str:

@@ -57,7 +57,7 @@ def without_listed(dataset: Dataset, listing: str | None, say: Callable[[str], N
     Args:
         dataset: the data set.
         listing: a text file that names an image a line; None to leave out none.
-        say: told how many there are.
+        say: called with how many there are.
 
     Raises:
         InputError: the list cannot be read, or names an image that is nowhere.

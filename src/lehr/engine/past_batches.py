@@ -195,10 +195,10 @@ class PastBatches:
         if epoch in known:
             checkpoint = read_checkpoint(known[epoch], links=False)
             return tuple(checkpoint.content["state"]["class_maps"]) or nothing
-        told = ", ".join(str(each + 1) for each in sorted({0, *known}) if each < self.config.epochs)
+        epochs = ", ".join(str(each + 1) for each in sorted({0, *known}) if each < self.config.epochs)
         raise InputError(
             f"--epoch {epoch + 1}: with --image-weights the images of an epoch follow from the validation before it, "
-            f"and no checkpoint in {self.folder} has that one. The epochs that can be replayed: {told}."
+            f"and no checkpoint in {self.folder} has that one. The epochs that can be replayed: {epochs}."
         )
 
 
@@ -228,7 +228,7 @@ def open_past_batches(
         target: the run's folder, or a checkpoint in it.
         changes: where things are now, by the names of options: data, keep_val, device; and augmentations that are code,
             which a run's folder alone does not get to run.
-        say: told what is found meanwhile.
+        say: called with what is found meanwhile.
 
     Raises:
         InputError: there is no such run, or its data are gone, or are others now.
@@ -329,8 +329,8 @@ def _changes(data: RunData, resumption: Resumption) -> str:
     if not differences:
         before, count = resumption.checkpoint.content["images"] if resumption.checkpoint else 0, len(data.train_samples)
         return f"{before} training images then, {count} now, or other boxes, classes or names."
-    told = {"missing": "is missing now", "added": "is new", "order": "is at another place of the order"}
-    told |= {"size": "has another size now", "labels": "has other objects now", "pixels": "has other pixels now"}
+    meanings = {"missing": "is missing now", "added": "is new", "order": "is at another place of the order"}
+    meanings |= {"size": "has another size now", "labels": "has other objects now", "pixels": "has other pixels now"}
     first = differences[0]
     more = f", and {len(differences) - 1} more" if len(differences) > 1 else ""
-    return f"{first.split} image {one_line(first.name)} {told[first.change]}{more}."
+    return f"{first.split} image {one_line(first.name)} {meanings[first.change]}{more}."

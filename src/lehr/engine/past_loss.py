@@ -153,7 +153,7 @@ def _forward_loss(past: PastBatches, model: DetectionModel) -> ForwardLoss:
 
 @torch.no_grad()
 def _by_image(forward_loss: ForwardLoss, made: PastBatch, precision: Precision) -> list[Tensor]:
-    """Each image's own loss, (parts,), so that their mean is the batch's; none where they cannot be told apart.
+    """Each image's own loss, (parts,), so that their mean is the batch's; none where they cannot be separated.
 
     BatchNorm sees the whole batch, as in training.
     """

@@ -28,7 +28,7 @@ class ReportCallback(Callback):
     Whatever goes wrong is said in a line and ends nothing: `lehr report RUN` builds the page again.
 
     Args:
-        say: told where the page is.
+        say: called with where the page is.
     """
 
     name = "lehr.report"

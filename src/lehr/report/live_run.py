@@ -20,7 +20,7 @@ def serve_run(folder: Path, port: int, say: Callable[[str], None]) -> None:
     Args:
         folder: the run's folder.
         port: on 127.0.0.1; 0 for any that is free.
-        say: told where the page is.
+        say: called with where the page is.
 
     Raises:
         InputError: it is no folder of a run, or the port cannot be listened on.

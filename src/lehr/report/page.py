@@ -1,4 +1,4 @@
-"""One self-contained HTML page about a run or a study: no file beside it, nothing from the network, paper too.
+"""One self-contained HTML page about a run or a study: no other file, nothing from the network, paper too.
 
 Scripts are written into the page whole, and its content security policy names them by their SHA-256: no other script
 runs, and nothing is fetched. Text reaches the page through autoescaping, data of charts as JSON without `<`, `>`, `&`.

@@ -54,7 +54,7 @@ def object_digests(boxes: Tensor, classes: Tensor) -> Tensor:
 
 
 class WeightDigests:
-    """Digests of a model's tensors, each by itself; made once for tensors that change in place.
+    """Digests of a model's tensors, one each; made once for tensors that change in place.
 
     Args:
         tensors: by name, all on one device; those that hold no floating-point numbers are left out.

@@ -25,7 +25,7 @@ def near_copy_findings(
 
     Args:
         dataset: the data set.
-        say: told how far it is.
+        say: called with how far it is.
 
     Returns:
         The findings, and the images that cannot be read.

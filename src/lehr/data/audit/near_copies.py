@@ -57,7 +57,7 @@ def find_near_copies(
     Args:
         samples: the images, of all splits.
         splits: the number of each one's split.
-        say: told how far it is.
+        say: called with how far it is.
     """
     thumbnails, unread = _thumbnails([sample.path for sample in samples])
     readable = np.setdiff1d(np.arange(len(samples)), unread)

@@ -72,8 +72,8 @@ def results_section(runs: Sequence[ComparedRun]) -> Section:
         of_map, of_map50 = (None, None) if comparison is None else (comparison.map, comparison.map50)
         rows.append([*cells, _difference(of_map), _difference(of_map50)])
         if comparison is not None:
-            told = comparison.describe(runs[0].name)
-            answers.append(f"{each.name}{': ' if comparison.verdict == 'no difference' else ' is '}{told}.")
+            described = comparison.describe(runs[0].name)
+            answers.append(f"{each.name}{': ' if comparison.verdict == 'no difference' else ' is '}{described}.")
         elif isinstance(found, str):
             notes.append(Note(f"{each.name}: {found}"))
     first = f"minus {runs[0].name}"
