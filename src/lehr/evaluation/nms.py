@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torchvision.ops import batched_nms, box_iou
 
 from lehr.kernels.support import usable
 
@@ -86,8 +87,6 @@ def _keep_by_image(
         classes: how many.
         confidence: as in `suppress`, like the rest.
     """
-    from torchvision.ops import batched_nms  # here, since it takes 200 MB, and pages look at detections without it
-
     images, pairs = [torch.zeros(0, dtype=torch.int64)], [torch.zeros(0, dtype=torch.int64)]
     most = max(CANDIDATES, CANDIDATES_EACH * max_det)
     for image, image_scores in enumerate(scores):
@@ -175,8 +174,6 @@ def _keep_by_rounds(box: Tensor, class_ids: Tensor, valid: Tensor, iou: float) -
     Returns:
         bool (images, count).
     """
-    from torchvision.ops import box_iou
-
     count = valid.shape[1]
     higher = torch.ones(count, count, dtype=torch.bool, device=box.device).tril_(-1)
     rivals = (box_iou(box, box) > iou) & (class_ids.unsqueeze(2) == class_ids.unsqueeze(1)) & higher
