@@ -67,7 +67,7 @@ def _offered_logger(name: str) -> EntryPoint:
     Raises:
         InputError: none does.
     """
-    offered = {point.name: point for point in entry_points(group=LOGGERS)}
+    offered = _offers(LOGGERS)
     if name not in offered:
         hint = " An object of your own is given as --callback package.module:object." if ":" in name else ""
         raise InputError(
@@ -101,7 +101,7 @@ def _offered(name: str) -> EntryPoint:
     Raises:
         InputError: none does.
     """
-    offered = {point.name: point for point in entry_points(group=GROUP)}
+    offered = _offers(GROUP)
     if name not in offered:
         known = did_you_mean(name, offered) if offered else "No installed package offers any."
         raise InputError(
@@ -109,3 +109,8 @@ def _offered(name: str) -> EntryPoint:
             "An object of your own is given as package.module:object."
         )
     return offered[name]
+
+
+def _offers(group: str) -> dict[str, EntryPoint]:
+    """Return what installed packages offer in a group of entry points, by name."""
+    return {point.name: point for point in entry_points(group=group)}

@@ -184,7 +184,7 @@ def _is_run(name: str) -> bool:
 def first_free(project: Path, default: str) -> Path:
     """Return the first of `project/default`, `project/default-2`, ... that is not there."""
     number = 1
-    while (folder := project / (default if number == 1 else f"{default}-{number}")).exists():
+    while (folder := _numbered(project, default, number)).exists():
         number += 1
     return folder
 
@@ -192,10 +192,14 @@ def first_free(project: Path, default: str) -> Path:
 def _make_first_free(project: Path, default: str) -> Path:
     number = 1
     while True:
-        folder = project / (default if number == 1 else f"{default}-{number}")
+        folder = _numbered(project, default, number)
         try:
             folder.mkdir()
         except FileExistsError:
             number += 1
         else:
             return folder
+
+
+def _numbered(project: Path, default: str, number: int) -> Path:
+    return project / (default if number == 1 else f"{default}-{number}")
