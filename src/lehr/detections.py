@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
@@ -15,6 +15,11 @@ from lehr.runtime.plain_text import one_line
 if TYPE_CHECKING:
     import supervision
 
+CLASS_NAME = "class_name"
+"""Where supervision keeps class names, in the data of its detections."""
+MAX_UNNAMED = 10_000
+"""Classes that are named by their numbers at most."""
+
 
 @dataclass(frozen=True, slots=True)
 class Detection:
@@ -25,12 +30,14 @@ class Detection:
         score: 0 to 1.
         class_id: index into the class names.
         name: the class name.
+        track_id: the track that it belongs to; None where objects are not tracked.
     """
 
     xyxy: tuple[float, float, float, float]
     score: float
     class_id: int
     name: str
+    track_id: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +54,7 @@ class Detections:
         names: the class names.
         fault: why the image could not be read, where broken images are skipped; it has no detections then, and 0 as
             width and height. None otherwise.
+        track_ids: int64 (n,), the track that each object belongs to; None where objects are not tracked.
     """
 
     source: str
@@ -57,6 +65,7 @@ class Detections:
     classes: NDArray[np.int64]
     names: tuple[str, ...]
     fault: str | None = None
+    track_ids: NDArray[np.int64] | None = None
 
     @classmethod
     def missing(cls, source: str, names: tuple[str, ...], fault: str) -> Self:
@@ -70,8 +79,10 @@ class Detections:
 
     def __iter__(self) -> Iterator[Detection]:
         """The objects one by one, best first."""
-        for box, score, number in zip(self.boxes.tolist(), self.scores.tolist(), self.classes.tolist(), strict=True):
-            yield Detection((box[0], box[1], box[2], box[3]), score, number, self.names[number])
+        tracks = [None] * len(self) if self.track_ids is None else self.track_ids.tolist()
+        rows = zip(self.boxes.tolist(), self.scores.tolist(), self.classes.tolist(), tracks, strict=True)
+        for box, score, number, track in rows:
+            yield Detection((box[0], box[1], box[2], box[3]), score, number, self.names[number], track)
 
     def summary(self) -> str:
         """The count of objects of each class, for people, e.g. "2 cat, 1 dog"; "nothing" without any."""
@@ -92,13 +103,14 @@ class Detections:
                     "score": round(each.score, 6),
                     "class": each.class_id,
                     "name": each.name,
+                    **({} if each.track_id is None else {"track": each.track_id}),
                 }
                 for each in self
             ],
         }
 
     def to_supervision(self) -> supervision.Detections:
-        """The same as `supervision.Detections`, with class names in its data.
+        """The same as `supervision.Detections`, with class names in its data and tracks as its `tracker_id`.
 
         Raises:
             LehrError: the extra `supervision` is not installed.
@@ -111,5 +123,69 @@ class Detections:
             xyxy=self.boxes.reshape(-1, 4),
             confidence=self.scores,
             class_id=self.classes.astype(int),
-            data={"class_name": np.array([self.names[number] for number in self.classes], dtype=str)},
+            tracker_id=None if self.track_ids is None else self.track_ids.astype(int),
+            data={CLASS_NAME: np.array([self.names[number] for number in self.classes], dtype=str)},
         )
+
+    @classmethod
+    def from_supervision(
+        cls,
+        found: supervision.Detections,
+        of: Detections | None = None,
+        *,
+        names: Sequence[str] | None = None,
+        source: str = "",
+        size: tuple[int, int] = (0, 0),
+    ) -> Self:
+        """Detections of `supervision.Detections`, best first; masks and other data are dropped.
+
+        supervision keeps neither the image's name nor its size nor all class names: give the detections that these came
+        from, or what is known of it.
+
+        Args:
+            found: of one image, in pixels; without confidence each scores 1, without classes each is of class 0.
+            of: the detections of the same image that they came from, e.g. those that were tracked or filtered.
+            names: the class names (unset: those of `of`, else those in the data of `found`).
+            source: the image's file, or what else it came from (unset: that of `of`).
+            size: width and height of the image, pixels (unset: those of `of`).
+
+        Raises:
+            LehrError: a class has no name in `names`, or a class has two names in the data.
+        """
+        classes = np.zeros(len(found), np.int64) if found.class_id is None else np.asarray(found.class_id, np.int64)
+        scores = np.ones(len(found), np.float32) if found.confidence is None else found.confidence
+        if names is None:
+            names = _names_in(classes, found.data.get(CLASS_NAME)) if of is None else of.names
+        if len(classes) and not 0 <= classes.min() <= classes.max() < len(names):
+            lost = int(classes.min() if classes.min() < 0 else classes.max())
+            raise LehrError(f"Detections of class {lost} cannot be named: there are {len(names)} class names, from 0.")
+        order = np.argsort(-np.asarray(scores, np.float32), kind="stable")
+        return cls(
+            source or ("" if of is None else of.source),
+            size[0] or (0 if of is None else of.width),
+            size[1] or (0 if of is None else of.height),
+            np.asarray(found.xyxy, np.float32).reshape(-1, 4)[order],
+            np.asarray(scores, np.float32)[order],
+            classes[order],
+            tuple(names),
+            track_ids=None if found.tracker_id is None else np.asarray(found.tracker_id, np.int64)[order],
+        )
+
+
+def _names_in(classes: NDArray[np.int64], named: Any) -> tuple[str, ...]:
+    """Class names by number, as the objects of an image have them; a number that none has stands for itself.
+
+    Raises:
+        LehrError: a class is below 0, has two names, or is beyond what a model has.
+    """
+    if not len(classes):
+        return ()
+    if classes.min() < 0 or classes.max() >= MAX_UNNAMED:
+        raise LehrError(f"Detections of class {classes.max()} cannot be named: give `names`.")
+    names = [str(number) for number in range(int(classes.max()) + 1)]
+    said = classes if named is None else np.asarray(named)
+    for number, name in zip(classes.tolist(), said.tolist(), strict=True):
+        if names[number] not in (str(number), str(name)):
+            raise LehrError(f"Class {number} is called both {names[number]!r} and {name!r}: give `names`.")
+        names[number] = str(name)
+    return tuple(names)
