@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import torch
 from tests.conftest import MakeYolo
-from torch import Tensor, nn
+from tests.stand_in_network import StandInNetwork
+from torch import Tensor
 
 from lehr.data.batch_makers import EvalBatches
 from lehr.data.cache import ImageStore
@@ -14,14 +15,10 @@ from lehr.data.requests import eval_requests
 from lehr.evaluation.evaluator import evaluate
 
 
-class Bright(nn.Module):
+class Bright(StandInNetwork):
     """Finds the one bright square of each image, small ones as class 0 and large ones as class 1."""
 
     names = ("small", "large")
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.zeros(1))
 
     def forward(self, images: Tensor) -> Bright:
         self.boxes, self.scores = torch.zeros(len(images), 1, 4), torch.zeros(len(images), 1, 2)

@@ -12,7 +12,8 @@ import pytest
 import torch
 from tests.commands import lehr
 from tests.conftest import MakeYolo
-from torch import Tensor, nn
+from tests.stand_in_network import StandInNetwork
+from torch import Tensor
 
 from lehr.data.batch_makers import EvalBatches
 from lehr.data.cache import ImageStore
@@ -127,12 +128,12 @@ class Answer:
         return self.boxes, self.scores
 
 
-class Sees(nn.Module):
+class Sees(StandInNetwork):
     """Sees boxes at random places, with random scores of some classes."""
 
     def __init__(self, names: tuple[str, ...], scores: Tensor) -> None:
         super().__init__()
-        self.names, self.weight, self.scores = names, nn.Parameter(torch.zeros(1)), scores
+        self.names, self.scores = names, scores
 
     def forward(self, images: Tensor) -> Answer:
         corner = torch.rand(len(images), 40, 2, generator=torch.Generator().manual_seed(0)) * 30

@@ -236,15 +236,20 @@ class EvalBatches:
         imgsz: longest side, pixels.
         square: letterbox to squares instead.
         tolerant: go on without an image that can no longer be read.
+        fixed_size: height and width of all batches instead, pixels, neither above `imgsz`; None for none.
     """
 
     store: ImageStore
     imgsz: int
     square: bool = False
     tolerant: bool = False
+    fixed_size: tuple[int, int] | None = None
 
     def shape(self, indices: Sequence[int]) -> tuple[int, int]:
         """Width and height of the batch of some images, pixels."""
+        if self.fixed_size is not None:
+            height, width = self.fixed_size
+            return width, height
         if self.square:
             return self.imgsz, self.imgsz
         return rectangle(self.store.samples, indices, self.imgsz)

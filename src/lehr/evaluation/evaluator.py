@@ -23,9 +23,9 @@ from lehr.distributed.collectives import ALONE, Ranks
 from lehr.errors import InputError
 from lehr.evaluation.matching import MatchRecord
 from lehr.evaluation.metrics import ClassMetrics, Metrics, measure
-from lehr.evaluation.nms import Found, suppress
+from lehr.evaluation.nms import Found, remaining_iou, suppress
 from lehr.losses.loss import Loss
-from lehr.models.detection import DetectionModel
+from lehr.models.network import Network
 from lehr.runtime.device import side_stream
 from lehr.sample import Sample
 from lehr.techniques.precision import Precision, autocast, input_dtype
@@ -137,7 +137,7 @@ class _Beside:
 
 @torch.inference_mode()
 def evaluate(
-    model: DetectionModel,
+    model: Network,
     samples: Sequence[Sample],
     loader: Loader,
     requests: Sequence[BatchRequest],
@@ -162,7 +162,7 @@ def evaluate(
     found, in the order of the batches.
 
     Args:
-        model: in eval mode, on its device.
+        model: in eval mode, on its device; or an export in its runtime.
         samples: the split.
         loader: gives its letterboxed batches.
         requests: the batches.
@@ -185,8 +185,9 @@ def evaluate(
         EvaluationStopped: one of the processes was asked to leave the rest.
         InputError: an image cannot be read, or with a tolerant loader none can.
     """
-    device = next(model.parameters()).device
+    device, iou = model.device, remaining_iou(model, iou)
     taken = None if columns is None else torch.tensor(columns, device=device)
+    dtype = input_dtype(model, precision) if model.dtype is torch.float32 else model.dtype
     spent = np.zeros(3)
     losses: list[Tensor] = []
     seen: list[tuple[list[int], tuple[str, ...]]] = []
@@ -210,7 +211,7 @@ def evaluate(
     with _Beside(device, find, beside=device.type == "cuda" and not timed) as finder:
         start, done = now(), 0
         for batch in map(of_split, DevicePrefetcher(loader, device).batches(ranks.stripe(requests))):
-            images = batch.normalized(input_dtype(model, precision))
+            images = batch.normalized(dtype)
             started = now()
             with autocast(device, precision):
                 prediction = model(images)

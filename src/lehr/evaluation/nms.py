@@ -9,6 +9,7 @@ from torch import Tensor
 from torchvision.ops import batched_nms, box_iou
 
 from lehr.kernels.support import usable
+from lehr.models.network import Network
 
 FIRST, CANDIDATES = 1024, 8192
 """Best scored (point, class) pairs of an image that enter the suppression: at first, and where those do not fill it."""
@@ -41,6 +42,18 @@ class Found:
     def cpu(self) -> Found:
         """The same on the CPU."""
         return Found(self.images.cpu(), self.boxes.cpu(), self.scores.cpu(), self.classes.cpu())
+
+
+def remaining_iou(network: Network, iou: float) -> float:
+    """Overlap from which detections of a network are repetitions.
+
+    Args:
+        network: one that suppresses itself has compared all boxes by an overlap of its own; what it kept is compared
+            again only by a smaller one, since the same would be compared with other roundings.
+        iou: overlap that is asked for.
+    """
+    own = network.suppression
+    return iou if own is None or iou < own.iou else 1.0
 
 
 @torch.no_grad()

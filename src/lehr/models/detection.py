@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
+import torch
 from torch import Tensor, nn
 
 from lehr.models.scale import Scale
 
 if TYPE_CHECKING:
     from lehr.losses.loss import Loss
+    from lehr.models.network import Suppression
 
 STRIDES = (8, 16, 32)
 """Pixels a cell of the three levels, finest first."""
@@ -95,3 +97,28 @@ class DetectionModel(nn.Module):
         head = self.model[-1]
         assert isinstance(head, Head)
         return head
+
+    @property
+    def device(self) -> torch.device:
+        """Device of its weights."""
+        return next(self.parameters()).device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Type of its weights."""
+        return next(self.parameters()).dtype
+
+    @property
+    def fixed_size(self) -> tuple[int, int] | None:
+        """None: it takes any size of whole strides."""
+        return None
+
+    @property
+    def fixed_batch(self) -> int | None:
+        """None: it takes any number of images."""
+        return None
+
+    @property
+    def suppression(self) -> Suppression | None:
+        """None: its predictions are still to be suppressed."""
+        return None

@@ -12,14 +12,14 @@ from numpy.typing import NDArray
 from lehr.augment.letterbox import Placement, letterbox, smallest_rectangle
 from lehr.detections import Detections
 from lehr.errors import InputError
-from lehr.evaluation.nms import suppress
-from lehr.models.detection import DetectionModel, Prediction
+from lehr.evaluation.nms import remaining_iou, suppress
+from lehr.models.network import Network
 from lehr.prediction.inputs import ImageSource, OpenedImage, open_images
 from lehr.runtime.process_state import default_modes
 
 
 def predict_images(
-    model: DetectionModel,
+    model: Network,
     images: ImageSource | Iterable[ImageSource],
     *,
     imgsz: int,
@@ -33,9 +33,9 @@ def predict_images(
     """The objects of each image, in order, as soon as its batch is done; no more images are held than a batch.
 
     Args:
-        model: in eval mode, on its device.
+        model: in eval mode, on its device; or an export in its runtime.
         images: files, folders, globs, or images in memory (`lehr.prediction.inputs`).
-        imgsz: longest side that the model sees, pixels, a multiple of 32.
+        imgsz: longest side that the model sees, pixels, a multiple of 32; a network of a fixed size has its own.
         confidence: lowest score.
         iou: overlap from which a detection is a repetition.
         max_det: most detections an image.
@@ -64,7 +64,7 @@ def predict_images(
 @default_modes()
 @torch.inference_mode()
 def _of_batch(
-    model: DetectionModel,
+    model: Network,
     images: Sequence[OpenedImage],
     imgsz: int,
     confidence: float,
@@ -77,10 +77,11 @@ def _of_batch(
     found: list[Detections] = []
     if read:
         sizes = [(pixels.shape[1], pixels.shape[0]) for _, pixels in read]
-        width, height = (imgsz, imgsz) if square else smallest_rectangle(sizes, imgsz)
+        width, height = _canvas_size(model, sizes, imgsz, square)
         canvases, placements = zip(*(letterbox(pixels, width, height) for _, pixels in read), strict=True)
         boxes, scores = _infer(model, np.stack(canvases))
-        kept = suppress(boxes, scores, confidence=confidence, iou=iou, max_det=max_det, best_class_only=True).cpu()
+        overlap = remaining_iou(model, iou)
+        kept = suppress(boxes, scores, confidence=confidence, iou=overlap, max_det=max_det, best_class_only=True).cpu()
         for place, (source, pixels) in enumerate(read):
             own = kept.images == place
             in_image = _in_image(kept.boxes[own].numpy(), placements[place], pixels)
@@ -93,11 +94,17 @@ def _of_batch(
     ]
 
 
-def _infer(model: DetectionModel, canvases: NDArray[np.uint8]) -> tuple[torch.Tensor, torch.Tensor]:
-    weights = next(model.parameters())
-    images = torch.from_numpy(canvases).permute(0, 3, 1, 2).to(weights.device).to(weights.dtype).div_(255)
-    prediction: Prediction = model(images)
-    return prediction.decode()
+def _canvas_size(model: Network, sizes: Sequence[tuple[int, int]], imgsz: int, square: bool) -> tuple[int, int]:
+    """Width and height of the canvases of a batch, pixels: the only ones that a network takes, or what suffices."""
+    if model.fixed_size is not None:
+        height, width = model.fixed_size
+        return width, height
+    return (imgsz, imgsz) if square else smallest_rectangle(sizes, imgsz)
+
+
+def _infer(model: Network, canvases: NDArray[np.uint8]) -> tuple[torch.Tensor, torch.Tensor]:
+    images = torch.from_numpy(canvases).permute(0, 3, 1, 2).to(model.device).to(model.dtype).div_(255)
+    return model(images).decode()
 
 
 def _in_image(boxes: NDArray[np.float32], placement: Placement, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
