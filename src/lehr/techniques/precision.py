@@ -11,7 +11,6 @@ from enum import StrEnum
 from typing import Any
 
 import torch
-from torch import nn
 
 from lehr.errors import InputError
 from lehr.runtime.device import pick_device
@@ -101,11 +100,11 @@ def autocast(device: torch.device, precision: Precision) -> torch.autocast:
     return torch.autocast(device.type, dtype=precision.dtype if mixed else None, enabled=mixed)
 
 
-def input_dtype(model: nn.Module, precision: Precision) -> torch.dtype:
+def input_dtype(model: object, precision: Precision) -> torch.dtype:
     """Return the type in which a model is given its images.
 
     Args:
-        model: a `DetectionModel`. Where its images go into a convolution and nowhere else, the type is what `autocast`
+        model: a network. Where its images go into a convolution and nowhere else, the type is what `autocast`
             would round them to, so that the same is computed; float32 where that is not known.
         precision: in which it computes.
     """
