@@ -1,0 +1,115 @@
+"""Grids of tiles: windows of one size that cover an image, each overlapping the next.
+
+The first tile along an axis begins at the image's edge and the last one ends at the other. Those between lie a step
+apart, and can be shifted together without a gap: in training each epoch draws a shift, so that other places are cut.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+MIN_TILE, MAX_TILE = 32, 65_536
+"""Sides that a tile may have, pixels of the image."""
+MAX_OVERLAP = 0.9
+"""Largest share of a tile that the next one may show again."""
+OVERLAP = 0.2
+"""Share of a tile that the next one shows again, where it is not given."""
+
+Window = tuple[int, int, int, int]
+"""xyxy, whole pixels of an image."""
+
+
+@dataclass(frozen=True, slots=True)
+class TileAxis:
+    """Tiles along one axis of an image.
+
+    Attributes:
+        length: of the image, pixels.
+        tile: of a tile, pixels; at most the image's length.
+        step: from one tile to the next, pixels.
+        count: of tiles.
+    """
+
+    length: int
+    tile: int
+    step: int
+    count: int
+
+    @property
+    def shifts(self) -> tuple[int, int]:
+        """The lowest and the highest shift, pixels, that leaves an overlap of at least half of what was asked for."""
+        rest, half = (self.count - 1) * self.step - (self.length - self.tile), (self.tile - self.step) // 2
+        return -(rest + half), half
+
+    @property
+    def middle(self) -> int:
+        """The shift at which the first overlap and the last one are alike."""
+        return ((self.length - self.tile) - (self.count - 1) * self.step) // 2
+
+    def start(self, number: int, shift: int) -> int:
+        """Return where a tile begins, pixels.
+
+        Args:
+            number: the tile's, from 0.
+            shift: of the grid, within `shifts`.
+        """
+        end = self.length - self.tile
+        if number in (0, self.count - 1):
+            return end if number else 0
+        return min(max(number * self.step + shift, 0), end)
+
+
+@dataclass(frozen=True, slots=True)
+class TileGrid:
+    """Tiles of an image, row by row."""
+
+    x: TileAxis
+    y: TileAxis
+
+    @property
+    def count(self) -> int:
+        """All tiles."""
+        return self.x.count * self.y.count
+
+    def window(self, number: int, shift: tuple[int, int] | None = None) -> Window:
+        """Return what a tile shows.
+
+        Args:
+            number: the tile's, from 0, row by row.
+            shift: of the grid along x and y, pixels; None for its middle.
+        """
+        right, down = shift if shift is not None else (self.x.middle, self.y.middle)
+        row, column = divmod(number, self.x.count)
+        x, y = self.x.start(column, right), self.y.start(row, down)
+        return x, y, x + self.x.tile, y + self.y.tile
+
+    def windows(self) -> Iterator[Window]:
+        """All tiles, row by row, the grid in its middle."""
+        return (self.window(number) for number in range(self.count))
+
+
+def tile_axis(length: int, tile: int, overlap: float) -> TileAxis:
+    """Lay tiles along an axis: as few as cover it with the overlap.
+
+    Args:
+        length: of the image, pixels.
+        tile: of a tile, pixels.
+        overlap: share of a tile that the next one shows again at least, 0 to 0.9.
+    """
+    step = max(1, int(tile * (1 - overlap) + 1e-9))
+    if length <= tile:
+        return TileAxis(length, length, step, 1)
+    return TileAxis(length, tile, step, 1 + -(-(length - tile) // step))
+
+
+def tile_grid(width: int, height: int, tile: int, overlap: float) -> TileGrid:
+    """Lay tiles over an image; one that is smaller than a tile has a single one, as large as itself.
+
+    Args:
+        width: of the image, pixels.
+        height: of the image, pixels.
+        tile: side of a tile, pixels.
+        overlap: share of a tile that the next one shows again at least, 0 to 0.9.
+    """
+    return TileGrid(tile_axis(width, tile, overlap), tile_axis(height, tile, overlap))
