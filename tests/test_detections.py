@@ -43,6 +43,12 @@ def test_tracks_are_kept_and_written() -> None:
     assert all("track" not in each for each in FOUND.as_dict()["detections"])
 
 
+def test_an_object_that_is_not_followed_yet_has_no_track() -> None:
+    some = dataclasses.replace(FOUND, track_ids=np.array([7, -1, 0]))
+    assert [each.track_id for each in some] == [7, None, 0]
+    assert [each.get("track") for each in some.as_dict()["detections"]] == [7, None, 0]
+
+
 def test_what_supervision_has_reordered_is_best_first_again() -> None:
     turned = TRACKED.to_supervision()[np.array([2, 0])]
     back = Detections.from_supervision(turned, TRACKED)

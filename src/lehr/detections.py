@@ -30,7 +30,7 @@ class Detection:
         score: 0 to 1.
         class_id: index into the class names.
         name: the class name.
-        track_id: the track that it belongs to; None where objects are not tracked.
+        track_id: the track that it belongs to; None where it belongs to none yet, or objects are not tracked.
     """
 
     xyxy: tuple[float, float, float, float]
@@ -54,7 +54,8 @@ class Detections:
         names: the class names.
         fault: why the image could not be read, where broken images are skipped; it has no detections then, and 0 as
             width and height. None otherwise.
-        track_ids: int64 (n,), the track that each object belongs to; None where objects are not tracked.
+        track_ids: int64 (n,), the track that each object belongs to, below 0 where it belongs to none yet; None where
+            objects are not tracked.
     """
 
     source: str
@@ -82,7 +83,8 @@ class Detections:
         tracks = [None] * len(self) if self.track_ids is None else self.track_ids.tolist()
         rows = zip(self.boxes.tolist(), self.scores.tolist(), self.classes.tolist(), tracks, strict=True)
         for box, score, number, track in rows:
-            yield Detection((box[0], box[1], box[2], box[3]), score, number, self.names[number], track)
+            followed = None if track is None or track < 0 else track
+            yield Detection((box[0], box[1], box[2], box[3]), score, number, self.names[number], followed)
 
     def summary(self) -> str:
         """The count of objects of each class, for people, e.g. "2 cat, 1 dog"; "nothing" without any."""

@@ -68,6 +68,33 @@ def test_it_equals_the_slow_version(
         np.testing.assert_allclose(found.boxes[own].numpy(), boxes[image][points].numpy())
 
 
+@pytest.mark.parametrize("on_accelerator", [False, True])
+def test_classes_suppress_each_other_only_where_they_are_to(
+    on_accelerator: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if on_accelerator:
+        monkeypatch.setattr(nms, "_keep_by_image", nms._keep_all_at_once)
+    boxes, scores = random_predictions(3)
+    found = suppress(boxes, scores, confidence=0.3, iou=0.4, agnostic=True, best_class_only=True)
+    as_one = suppress(boxes, scores.max(-1, keepdim=True).values, confidence=0.3, iou=0.4)
+    assert torch.equal(found.scores, as_one.scores) and torch.equal(found.boxes, as_one.boxes)
+    assert len(found.scores) < len(suppress(boxes, scores, confidence=0.3, iou=0.4, best_class_only=True).scores)
+
+
+@pytest.mark.parametrize("on_accelerator", [False, True])
+def test_classes_that_are_not_wanted_neither_are_found_nor_take_the_place_of_others(
+    on_accelerator: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if on_accelerator:
+        monkeypatch.setattr(nms, "_keep_by_image", nms._keep_all_at_once)
+    boxes, scores = random_predictions(4)
+    found = suppress(boxes, scores, confidence=0.3, iou=0.4, max_det=5, agnostic=True, wanted=(1, 3))
+    alone = suppress(boxes, scores[..., [1, 3]], confidence=0.3, iou=0.4, max_det=5, agnostic=True)
+    assert torch.equal(found.scores, alone.scores) and torch.equal(found.classes, alone.classes * 2 + 1)
+    best = suppress(boxes, scores, confidence=0.0, iou=1.0, max_det=1000, best_class_only=True, wanted=(2,))
+    assert len(best.scores) == int((scores.argmax(-1) == 2).sum())
+
+
 def test_with_the_best_class_only_a_point_is_found_once() -> None:
     boxes, scores = random_predictions(0)
     found = suppress(boxes, scores, confidence=0.0, iou=1.0, max_det=1000, best_class_only=True)

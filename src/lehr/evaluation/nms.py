@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -44,16 +45,18 @@ class Found:
         return Found(self.images.cpu(), self.boxes.cpu(), self.scores.cpu(), self.classes.cpu())
 
 
-def remaining_iou(network: Network, iou: float) -> float:
+def remaining_iou(network: Network, iou: float, agnostic: bool = False) -> float:
     """Overlap from which detections of a network are repetitions.
 
     Args:
         network: one that suppresses itself has compared all boxes by an overlap of its own; what it kept is compared
             again only by a smaller one, since the same would be compared with other roundings.
         iou: overlap that is asked for.
+        agnostic: whether boxes of different classes are to suppress each other; a network that does so by class has not
+            compared those.
     """
     own = network.suppression
-    return iou if own is None or iou < own.iou else 1.0
+    return iou if own is None or iou < own.iou or (agnostic and not own.agnostic) else 1.0
 
 
 @torch.no_grad()
@@ -65,6 +68,8 @@ def suppress(
     iou: float = 0.7,
     max_det: int = 300,
     best_class_only: bool = False,
+    agnostic: bool = False,
+    wanted: Sequence[int] | None = None,
 ) -> Found:
     """Non-maximum suppression of all images and classes at once.
 
@@ -75,20 +80,26 @@ def suppress(
         iou: a box that overlaps a better one of its class by more than this is dropped.
         max_det: most detections an image.
         best_class_only: only the best class of each point counts; else every class above `confidence`.
+        agnostic: boxes of different classes suppress each other too.
+        wanted: the classes that are looked for, by index; others neither are found nor suppress. None for all.
     """
     classes = scores.shape[-1]
     if best_class_only:
         best = scores.max(-1, keepdim=True)
         scores = torch.full_like(scores, -1).scatter_(-1, best.indices, best.values)
+    if wanted is not None:
+        of_wanted = torch.zeros(classes, dtype=torch.bool)
+        of_wanted[list(wanted)] = True
+        scores = scores.masked_fill(~of_wanted.to(scores.device), -1)
     pairs = scores.flatten(1).float()
     keep = _keep_by_image if scores.device.type == "cpu" else _keep_all_at_once
     boxes = boxes.float().nan_to_num(0.0, 0.0, 0.0)  # of weights that overflow: such a box is empty, and no error
-    image, pair = keep(boxes, pairs, classes, confidence, iou, max_det)
+    image, pair = keep(boxes, pairs, classes, confidence, iou, max_det, agnostic)
     return Found(image, boxes[image, pair // classes], pairs[image, pair], pair % classes)
 
 
 def _keep_by_image(
-    boxes: Tensor, scores: Tensor, classes: int, confidence: float, iou: float, max_det: int
+    boxes: Tensor, scores: Tensor, classes: int, confidence: float, iou: float, max_det: int, agnostic: bool
 ) -> tuple[Tensor, Tensor]:
     """Image and (point, class) pair of what is kept, each image by itself: on a CPU looking at the data is free.
 
@@ -108,7 +119,8 @@ def _keep_by_image(
         count = min(FIRST, len(best))
         while len(best):
             some = best[:count]
-            kept = batched_nms(boxes[image, some // classes], image_scores[some], some % classes, iou)
+            class_ids = torch.zeros_like(some) if agnostic else some % classes
+            kept = batched_nms(boxes[image, some // classes], image_scores[some], class_ids, iou)
             if len(kept) >= max_det or count == len(best):
                 images.append(torch.full((min(len(kept), max_det),), image))
                 pairs.append(some[kept[:max_det]])
@@ -118,7 +130,7 @@ def _keep_by_image(
 
 
 def _keep_all_at_once(
-    boxes: Tensor, scores: Tensor, classes: int, confidence: float, iou: float, max_det: int
+    boxes: Tensor, scores: Tensor, classes: int, confidence: float, iou: float, max_det: int, agnostic: bool
 ) -> tuple[Tensor, Tensor]:
     """The same for many images at once: on an accelerator the host looks a few times in all.
 
@@ -132,7 +144,10 @@ def _keep_all_at_once(
     pairs_at_once = AT_ONCE_BY_KERNEL if by_kernel else AT_ONCE
     while True:
         some = torch.split(open_images, max(1, pairs_at_once // count**2))
-        parts = [_keep_of_best(*_of(each, boxes, scores), count, classes, confidence, iou, max_det) for each in some]
+        parts = [
+            _keep_of_best(*_of(each, boxes, scores), count, classes, confidence, iou, max_det, agnostic)
+            for each in some
+        ]
         keep, pair, lacks = (torch.cat(tensors) for tensors in zip(*parts, strict=True))
         if count == largest:
             lacks = torch.zeros_like(lacks)
@@ -153,7 +168,14 @@ def _of(images: Tensor, boxes: Tensor, scores: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _keep_of_best(
-    boxes: Tensor, scores: Tensor, count: int, classes: int, confidence: float, iou: float, max_det: int
+    boxes: Tensor,
+    scores: Tensor,
+    count: int,
+    classes: int,
+    confidence: float,
+    iou: float,
+    max_det: int,
+    agnostic: bool = False,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Select among the best candidates of some images.
 
@@ -162,7 +184,7 @@ def _keep_of_best(
         whether an image has fewer than `max_det`, and further candidates.
     """
     top = scores.topk(count)
-    class_ids = top.indices % classes
+    class_ids = torch.zeros_like(top.indices) if agnostic else top.indices % classes
     box = boxes.gather(1, (top.indices // classes).unsqueeze(-1).expand(-1, -1, 4))
     valid = top.values > confidence
     if usable(boxes.device):
