@@ -2,6 +2,8 @@
 
 The first tile along an axis begins at the image's edge and the last one ends at the other. Those between lie a step
 apart, and can be shifted together without a gap: in training each epoch draws a shift, so that other places are cut.
+Prediction and evaluation spread them evenly. In all three a network sees objects at the same scale, that of a tile in
+its input.
 """
 
 from __future__ import annotations
@@ -42,19 +44,16 @@ class TileAxis:
         rest, half = (self.count - 1) * self.step - (self.length - self.tile), (self.tile - self.step) // 2
         return -(rest + half), half
 
-    @property
-    def middle(self) -> int:
-        """The shift at which the first overlap and the last one are alike."""
-        return ((self.length - self.tile) - (self.count - 1) * self.step) // 2
-
-    def start(self, number: int, shift: int) -> int:
+    def start(self, number: int, shift: int | None = None) -> int:
         """Return where a tile begins, pixels.
 
         Args:
             number: the tile's, from 0.
-            shift: of the grid, within `shifts`.
+            shift: of the grid, within `shifts`; None for tiles of which all neighbours overlap alike, to a pixel.
         """
         end = self.length - self.tile
+        if shift is None:
+            return (number * end + (self.count - 1) // 2) // max(1, self.count - 1)
         if number in (0, self.count - 1):
             return end if number else 0
         return min(max(number * self.step + shift, 0), end)
@@ -77,15 +76,15 @@ class TileGrid:
 
         Args:
             number: the tile's, from 0, row by row.
-            shift: of the grid along x and y, pixels; None for its middle.
+            shift: of the grid along x and y, pixels; None where all neighbours are to overlap alike.
         """
-        right, down = shift if shift is not None else (self.x.middle, self.y.middle)
+        right, down = shift if shift is not None else (None, None)
         row, column = divmod(number, self.x.count)
         x, y = self.x.start(column, right), self.y.start(row, down)
         return x, y, x + self.x.tile, y + self.y.tile
 
     def windows(self) -> Iterator[Window]:
-        """All tiles, row by row, the grid in its middle."""
+        """All tiles, row by row, of which all neighbours overlap alike, to a pixel."""
         return (self.window(number) for number in range(self.count))
 
 

@@ -44,11 +44,11 @@ def probe_header(path: Path) -> ImageHeader:
     try:
         handle, size = open_descriptor(path)
         try:
-            header = _header(FileSource(handle, size), path)
+            header = image_header(FileSource(handle, size), path)
         finally:
             os.close(handle)
     except OSError as error:
-        raise _missing(path, error) from None
+        raise missing_image(path, error) from None
     except BadImage as bad:
         raise ImageFault(path, bad.kind, bad.reason) from None
     if not header.whole:
@@ -95,7 +95,7 @@ def decode_file(path: Path, least: tuple[int, int] | None = None) -> Decoded:
     except TooLarge:
         data = _read_large(path)
     except OSError as error:
-        raise _missing(path, error) from None
+        raise missing_image(path, error) from None
     return _decode(data, path, least)
 
 
@@ -108,12 +108,12 @@ def _read_large(path: Path) -> bytes:
     try:
         handle, size = open_descriptor(path)
         try:
-            _header(FileSource(handle, size), path)
+            image_header(FileSource(handle, size), path)
         finally:
             os.close(handle)
         return read_file(path, size)
     except OSError as error:
-        raise _missing(path, error) from None
+        raise missing_image(path, error) from None
     except BadImage as bad:
         raise ImageFault(path, bad.kind, bad.reason) from None
 
@@ -145,7 +145,7 @@ def probe_data(start: bytes, path: Path) -> int:
         ImageFault: it is no image, or too large.
     """
     try:
-        header = _header(DataSource(start), path)
+        header = image_header(DataSource(start), path)
     except BadImage as bad:
         raise ImageFault(path, bad.kind, bad.reason) from None
     return BYTES_A_PIXEL * header.width * header.height + OTHER_BYTES
@@ -153,7 +153,7 @@ def probe_data(start: bytes, path: Path) -> int:
 
 def _decode(data: bytes, path: Path, least: tuple[int, int] | None = None) -> Decoded:
     try:
-        header = _header(DataSource(data), path)
+        header = image_header(DataSource(data), path)
         if least is not None and header.orientation >= 5:
             least = least[::-1]
         with share_of_memory(header.width * header.height):
@@ -181,14 +181,20 @@ def write_image(path: Path, image: NDArray[np.uint8], quality: int = 95) -> None
         raise InputError(f"{path}: cannot be written ({error}).") from None
 
 
-def _header(source: ByteSource, path: Path) -> ImageHeader:
+def image_header(source: ByteSource, path: Path) -> ImageHeader:
+    """Header of an image, by its bytes and its name.
+
+    Raises:
+        BadImage: it is no image, its header is damaged, or it is too large.
+    """
     suffix = suffix_of(path.name)
     if suffix in RAW_SUFFIXES:  # many are TIFF files whose first image is a thumbnail
         raise BadImage(why.reason if (why := unread(path.name)) else "is a raw photograph.")
     return read_header(source, suffix)
 
 
-def _missing(path: Path, error: OSError) -> ImageFault:
+def missing_image(path: Path, error: OSError) -> ImageFault:
+    """Describe an image file that the system does not open or read."""
     if isinstance(error, FileNotFoundError) and path.is_symlink():
         target = path.readlink()
         return ImageFault(path, "dangling-link", f"is a link to {target}, which is not there. {PULL}.")

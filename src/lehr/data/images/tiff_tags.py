@@ -98,6 +98,36 @@ class TiffTags:
         return struct.unpack(f"{self._order}{len(data) // width}{form}", data[: len(data) // width * width])
 
     @property
+    def order(self) -> str:
+        """Byte order, as `struct` writes it."""
+        return self._order
+
+    def value(self, tag: int) -> tuple[int, int, bytes] | None:
+        """Type, count and bytes of a tag of any type that is known; None where it is missing.
+
+        Raises:
+            ValueError: it has more numbers than a tag has, or is cut off.
+        """
+        wanted, step = struct.pack(self._order + "H", tag), self._entry_bytes
+        starts = range(0, len(self._raw) - step + 1, step)
+        at = next((at for at in starts if self._raw[at : at + 2] == wanted), None)
+        if at is None:
+            return None
+        kind = self._unpack("H", self._raw[at + 2 : at + 4])
+        value_at = at + 4 + self._inline
+        count = self._unpack(self._offset_format, self._raw[at + 4 : value_at])
+        length = count * (TYPE_BYTES[kind] if kind < len(TYPE_BYTES) else 0)
+        if count > MANY_NUMBERS or not length:
+            raise ValueError("too many numbers, or of a type that is not known")
+        offset = self._first + value_at
+        if length > self._inline:
+            offset = self._base + self._unpack(self._offset_format, self._raw[value_at : value_at + self._inline])
+        data = self._source.read(offset, length)
+        if len(data) < length:
+            raise ValueError("cut off")
+        return kind, count, data
+
+    @property
     def nbytes(self) -> int:
         """Bytes that the values of all tags take, those within their entries aside; decoders read each of them."""
         total, step = 0, self._entry_bytes
