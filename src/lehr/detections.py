@@ -56,6 +56,8 @@ class Detections:
             width and height. None otherwise.
         track_ids: int64 (n,), the track that each object belongs to, below 0 where it belongs to none yet; None where
             objects are not tracked.
+        frame: of a video, a camera or a stream: which of its frames the image is, from 0. None otherwise.
+        time: of a video, a camera or a stream: seconds from its first frame. None otherwise.
     """
 
     source: str
@@ -67,6 +69,8 @@ class Detections:
     names: tuple[str, ...]
     fault: str | None = None
     track_ids: NDArray[np.int64] | None = None
+    frame: int | None = None
+    time: float | None = None
 
     @classmethod
     def missing(cls, source: str, names: tuple[str, ...], fault: str) -> Self:
@@ -97,6 +101,8 @@ class Detections:
         return {
             **({} if self.fault is None else {"fault": self.fault}),
             "source": self.source,
+            **({} if self.frame is None else {"frame": self.frame}),
+            **({} if self.time is None else {"time": round(self.time, 6)}),
             "width": self.width,
             "height": self.height,
             "detections": [

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, TypeAlias
 
@@ -16,6 +15,7 @@ from torch import Tensor
 from lehr.data.faults import group_faults
 from lehr.data.images import ImageFault, read_image
 from lehr.errors import InputError
+from lehr.prediction.frames import Frame
 from lehr.prediction.pixels import is_one_image, name_of, to_pixels
 from lehr.prediction.sources import find_images
 from lehr.runtime.console import LOGGER
@@ -26,22 +26,7 @@ ImageSource: TypeAlias = (
 """A file, folder or glob, or an image in memory; see `lehr.prediction.pixels.to_pixels`."""
 
 
-@dataclass(frozen=True, slots=True)
-class OpenedImage:
-    """An image that has been read, or was skipped.
-
-    Attributes:
-        source: its file, or what else it is called.
-        pixels: uint8 (height, width, 3), RGB; None where it could not be read.
-        fault: why not; empty where it could.
-    """
-
-    source: str
-    pixels: NDArray[np.uint8] | None
-    fault: str = ""
-
-
-def open_images(source: ImageSource | Iterable[ImageSource], skip_broken: bool = False) -> Iterator[OpenedImage]:
+def open_images(source: ImageSource | Iterable[ImageSource], skip_broken: bool = False) -> Iterator[Frame]:
     """Read images in their order, each when it is asked for.
 
     Args:
@@ -77,7 +62,7 @@ def _expanded(value: Any) -> Sequence[Any]:
     return found.images
 
 
-def _opened(value: object, index: int, skip_broken: bool) -> Iterator[OpenedImage]:
+def _opened(value: object, index: int, skip_broken: bool) -> Iterator[Frame]:
     """Read what one value holds: an image; those of a folder or glob; or those of a batch in one array."""
     is_file = isinstance(value, str | os.PathLike)
     name = str(value) if is_file else name_of(value, index)
@@ -86,22 +71,22 @@ def _opened(value: object, index: int, skip_broken: bool) -> Iterator[OpenedImag
     except InputError as error:
         if not skip_broken:
             raise _with_remedy(error) from None
-        yield OpenedImage(name, None, str(error))
+        yield Frame(name, None, str(error))
         return
     for offset, image in enumerate(images):
         if isinstance(image, Path):
             yield _of_file(image, skip_broken)
         else:
-            yield OpenedImage(name if len(images) == 1 else f"image {index + offset}", image)
+            yield Frame(name if len(images) == 1 else f"image {index + offset}", image)
 
 
-def _of_file(path: Path, skip_broken: bool) -> OpenedImage:
+def _of_file(path: Path, skip_broken: bool) -> Frame:
     try:
-        return OpenedImage(str(path), read_image(path))
+        return Frame(str(path), read_image(path))
     except ImageFault as error:
         if not skip_broken:
             raise _with_remedy(error) from None
-        return OpenedImage(str(path), None, str(error))
+        return Frame(str(path), None, str(error))
 
 
 def _with_remedy(error: InputError) -> InputError:

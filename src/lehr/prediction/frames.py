@@ -1,0 +1,84 @@
+"""Frames: what prediction is given one by one, of images, videos, cameras and streams; and where results go."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lehr.detections import Detections
+
+
+@dataclass(frozen=True, slots=True)
+class Clip:
+    """A video, a camera or a stream: what all its frames have in common.
+
+    Attributes:
+        source: its file or address, as shown to people: without a password.
+        width: of its frames as displayed, pixels: turned as the video says.
+        height: of its frames as displayed, pixels.
+        rate: frames a second on average; that of most videos where it is not known.
+        time_base: the unit in which the video counts time, seconds; each frame's `time` is a multiple of it.
+        frames: count of its frames; None where it is not known before the end.
+        sound: whether it has a sound track.
+        live: whether it has no end of its own: a camera or a stream.
+        path: its file; None where it is none.
+        pixel_aspect: width of a pixel over its height, as displayed.
+    """
+
+    source: str
+    width: int
+    height: int
+    rate: Fraction
+    time_base: Fraction
+    frames: int | None = None
+    sound: bool = False
+    live: bool = False
+    path: Path | None = None
+    pixel_aspect: Fraction = Fraction(1)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Frame:
+    """An image, or one of a video, a camera or a stream; read, or skipped.
+
+    Attributes:
+        source: its file or address, or what else it is called; all frames of a clip have the clip's.
+        pixels: uint8 (height, width, 3), RGB; None where it could not be read.
+        fault: why not; empty where it could.
+        index: its place in its clip, from 0, counting what could not be read; 0 of an image.
+        time: seconds from the clip's first frame, rising; None of an image.
+        clip: what it is a frame of; None of an image.
+    """
+
+    source: str
+    pixels: NDArray[np.uint8] | None
+    fault: str = ""
+    index: int = 0
+    time: float | None = None
+    clip: Clip | None = None
+
+    @property
+    def name(self) -> str:
+        """What it is called in messages: its source, and its place in a clip."""
+        return self.source if self.clip is None else f"{self.source}, frame {self.index}"
+
+
+@runtime_checkable
+class Output(Protocol):
+    """Where results go: called from one thread, frame by frame, each source's in their order."""
+
+    def write(self, frame: Frame, detections: Detections) -> None:
+        """Take the results of a frame; of one that could not be read, too (`frame.pixels` is None).
+
+        Raises:
+            OSError: it cannot be written.
+            InputError: it cannot be written, and why.
+        """
+
+    def close(self) -> None:
+        """Finish what was written; called once, also after an error or Ctrl-C."""
