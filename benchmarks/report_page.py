@@ -24,8 +24,14 @@ import numpy as np
 from lehr.analysis.data_summary import DATA_SUMMARY, save_data_summary, summarize_data
 from lehr.analysis.record import DetectionRecord
 from lehr.analysis.record_file import save_record
-from lehr.callbacks.contact_sheets import CLOSED, FIRST, MIDDLE
-from lehr.checkpoint.run_folder import CONFIG, DETECTIONS, PLOTS
+from lehr.checkpoint.run_folder import (
+    BATCH_WITHOUT_MOSAIC,
+    CONFIG,
+    DETECTIONS,
+    FIRST_BATCH,
+    MIDDLE_BATCH,
+    PLOTS,
+)
 from lehr.sample import Dataset, Sample
 
 WIDTH, HEIGHT = 640, 480
@@ -64,7 +70,7 @@ def write_run(folder: Path, images: int, classes: int, epochs: int, detections: 
         file.writelines(json.dumps(line) + "\n" for line in _log(names, rows, epochs, rng))
     (folder / PLOTS).mkdir()
     sheet = cv2.resize(rng.integers(0, 255, (60, 60, 3), dtype=np.uint8), (1280, 1280))
-    for name in (FIRST, MIDDLE, CLOSED):
+    for name in (FIRST_BATCH, MIDDLE_BATCH, BATCH_WITHOUT_MOSAIC):
         cv2.imwrite(str(folder / PLOTS / name), sheet)
 
 

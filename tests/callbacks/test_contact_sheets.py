@@ -12,7 +12,10 @@ import numpy as np
 import pytest
 import torch
 
-from lehr.callbacks.contact_sheets import CLOSED, FIRST, MIDDLE, ContactSheets, sheet_steps
+from lehr.callbacks.contact_sheets import ContactSheets, sheet_steps
+from lehr.checkpoint.run_folder import BATCH_WITHOUT_MOSAIC as CLOSED
+from lehr.checkpoint.run_folder import FIRST_BATCH as FIRST
+from lehr.checkpoint.run_folder import MIDDLE_BATCH as MIDDLE
 from lehr.checkpoint.run_folder import PLOTS
 from lehr.data.batch import Batch
 from lehr.errors import InputError

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -25,3 +27,9 @@ def test_the_page_of_the_benchmark_s_run_has_every_section(tmp_path: Path) -> No
     names = [section.name for section in page.sections]
     assert names == ["curves", "quality", "mistakes", "suspects", "data", "options"]
     assert not any(isinstance(section.pieces[0], Note) for section in page.sections) and not page.notes
+
+
+def test_a_run_s_page_does_without_torch() -> None:
+    code = "import sys, lehr.report.run_page, lehr.report.run_files; print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout.strip() == "False"

@@ -56,7 +56,7 @@ REASONS: dict[tuple[str, str], str] = {
     ("doctor/build.py", "read_text"): SYSTEM,
     ("doctor/build.py", "subprocess.run"): "asks nvidia-smi, found in PATH",
     ("doctor/packages.py", "importlib.import_module"): "packages of its own table",
-    ("weights/write.py", "open"): WRITES,
+    ("weights/safetensors_file.py", "open"): WRITES,
     ("plugins.py", "importlib.import_module"): "code that the user names",
     ("runtime/atomic_write.py", "open"): "flushes a file that it has written",
     ("runtime/child_process.py", "subprocess.Popen"): "starts this interpreter with a module of Lehr's",

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from lehr.data.faults import group_faults
 from lehr.errors import InputError
-from lehr.models.build import MAX_CLASSES, MAX_NAME
+from lehr.models.limits import MAX_CLASSES, MAX_NAME
 from lehr.runtime.atomic_write import atomic_file
 from lehr.runtime.plain_text import as_json, one_line
 from lehr.runtime.reading import MIB, read_file

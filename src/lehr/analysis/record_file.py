@@ -13,18 +13,23 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from safetensors.numpy import save
 
 from lehr.analysis.record import DetectionRecord
 from lehr.checkpoint.run_folder import DETECTIONS
 from lehr.errors import InputError
-from lehr.models.build import MAX_CLASSES, MAX_NAME
+from lehr.models.limits import MAX_CLASSES, MAX_NAME
 from lehr.runtime.reading import GIB
 from lehr.sample import NOTHING_IGNORED, Ignored, Sample
-from lehr.weights.tensor_file import DamagedTensors, read_header, read_tensors
-from lehr.weights.write import encode_weights, write_weights
+from lehr.weights.safetensors_file import (
+    DamagedTensors,
+    Header,
+    read_data,
+    read_header,
+    sort_metadata,
+    write_weights,
+)
 
 FORMAT = "lehr-detections-1"
 MAX_BYTES = 2 * GIB
@@ -33,15 +38,24 @@ MAX_SIDE = 2**31
 """Pixels of an image's side."""
 COLUMNS = ("image", "x1", "y1", "x2", "y2", "score", "class")
 """Columns of the detections, a tensor each."""
-TEXT = (torch.uint8, 1, None)
-COUNTS = (torch.int32, 1, None)
-BOXES = (torch.float32, 2, 4)
-CLASSES = (torch.int32, 1, None)
-FLAGS = (torch.bool, 1, None)
-PARTS: dict[str, tuple[torch.dtype, int, int | None]] = {
+TYPES: dict[str, type[np.generic]] = {
+    "F64": np.float64,
+    "F32": np.float32,
+    "I32": np.int32,
+    "I16": np.int16,
+    "U8": np.uint8,
+    "BOOL": np.bool_,
+}
+"""Types of the arrays, by the format's names of them."""
+TEXT = ("U8", 1, None)
+COUNTS = ("I32", 1, None)
+BOXES = ("F32", 2, 4)
+CLASSES = ("I32", 1, None)
+FLAGS = ("BOOL", 1, None)
+PARTS: dict[str, tuple[str, int, int | None]] = {
     "paths": TEXT,
     "labels": TEXT,
-    "sizes": (torch.int32, 2, 2),
+    "sizes": ("I32", 2, 2),
     "objects": COUNTS,
     "object_boxes": BOXES,
     "object_classes": CLASSES,
@@ -51,7 +65,7 @@ PARTS: dict[str, tuple[torch.dtype, int, int | None]] = {
     "ignored_classes": CLASSES,
     "crowd": FLAGS,
 }
-"""Type, dimensions and columns of the tensors that describe the images."""
+"""Type, dimensions and columns of the arrays that describe the images."""
 
 
 def save_record(record: DetectionRecord, path: Path) -> None:
@@ -66,10 +80,8 @@ def save_record(record: DetectionRecord, path: Path) -> None:
         "max_det": str(record.max_det),
         **({} if record.epoch is None else {"epoch": str(record.epoch)}),
     }
-    columns = {
-        name: torch.from_numpy(_narrow(column)) for name, column in zip(COLUMNS, record.detections.T, strict=True)
-    }
-    write_weights(encode_weights({**columns, **_of_samples(record.samples)}, metadata), path)
+    columns = {name: _narrow(column) for name, column in zip(COLUMNS, record.detections.T, strict=True)}
+    write_weights(sort_metadata(save({**columns, **_of_samples(record.samples)}, metadata)), path)
 
 
 def load_record(path: Path) -> DetectionRecord:
@@ -83,22 +95,34 @@ def load_record(path: Path) -> DetectionRecord:
         if header.metadata.get("format") != FORMAT:
             raise InputError(f"{path}: holds no detections. Name the {DETECTIONS} in the folder of a run.")
         names, max_det, epoch = _metadata(header.metadata)
-        for name, (dtype, dimensions, columns) in PARTS.items():
+        for name, (kind, dimensions, columns) in PARTS.items():
             stored = header.tensors.get(name)
             shape = () if stored is None else stored.shape
-            if stored is None or stored.dtype != dtype or len(shape) != dimensions or columns not in (None, shape[-1]):
+            if stored is None or stored.kind != kind or len(shape) != dimensions or columns not in (None, shape[-1]):
                 raise DamagedTensors(f"'{name}' is missing, or of another type")
-        tensors = read_tensors(
-            path, header, (*PARTS, *(name for name in COLUMNS if name in header.tensors)), links=False
-        )
-        samples = _samples(tensors, len(names))
-        return DetectionRecord(names, samples, _detections(tensors, len(samples), len(names)), max_det, epoch)
+        arrays = _arrays(path, header)
+        samples = _samples(arrays, len(names))
+        return DetectionRecord(names, samples, _detections(arrays, len(samples), len(names)), max_det, epoch)
     except DamagedTensors as error:
         raise InputError(
             f"{path}: is damaged ({error}). Remove it: `lehr val --analyze` makes the page again."
         ) from None
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}).") from None
+
+
+def _arrays(path: Path, header: Header) -> dict[str, NDArray[Any]]:
+    """The arrays of a record's file by name."""
+    wanted = [name for name in (*PARTS, *COLUMNS) if name in header.tensors]
+    unknown = next((name for name in wanted if header.tensors[name].kind not in TYPES), None)
+    if unknown is not None:
+        raise DamagedTensors(f"'{unknown}' is of another type")
+    arrays: dict[str, NDArray[Any]] = {}
+    for name, data in read_data(path, header, wanted, links=False):
+        stored = header.tensors[name]
+        bits = np.frombuffer(data, np.uint8 if stored.kind == "BOOL" else TYPES[stored.kind]).reshape(stored.shape)
+        arrays[name] = bits != 0 if stored.kind == "BOOL" else bits  # any other byte than 0 and 1 is no bool
+    return arrays
 
 
 def _narrow(column: NDArray[np.float64]) -> NDArray[Any]:
@@ -111,8 +135,8 @@ def _narrow(column: NDArray[np.float64]) -> NDArray[Any]:
     return np.ascontiguousarray(column)
 
 
-def _of_samples(samples: Sequence[Sample]) -> dict[str, Tensor]:
-    """Images and their objects as tensors, one behind the other."""
+def _of_samples(samples: Sequence[Sample]) -> dict[str, NDArray[Any]]:
+    """Images and their objects as arrays, one behind the other."""
     ignored = [sample.ignored for sample in samples]
     difficult = [
         np.zeros(len(sample.classes), np.bool_) if sample.difficult is None else sample.difficult for sample in samples
@@ -130,7 +154,7 @@ def _of_samples(samples: Sequence[Sample]) -> dict[str, Tensor]:
         "ignored_classes": np.concatenate([np.zeros(0, np.int32), *(each.classes for each in ignored)]),
         "crowd": np.concatenate([np.zeros(0, np.bool_), *(each.crowd for each in ignored)]),
     }
-    return {name: torch.from_numpy(array).to(PARTS[name][0]) for name, array in arrays.items()}
+    return {name: array.astype(TYPES[PARTS[name][0]], copy=False) for name, array in arrays.items()}
 
 
 def _packed(texts: Sequence[bytes]) -> NDArray[np.uint8]:
@@ -138,8 +162,8 @@ def _packed(texts: Sequence[bytes]) -> NDArray[np.uint8]:
     return np.frombuffer(b"".join(text + b"\0" for text in texts), np.uint8).copy()
 
 
-def _unpacked(data: Tensor, count: int, what: str) -> list[bytes]:
-    texts = data.numpy().tobytes().split(b"\0")
+def _unpacked(data: NDArray[np.uint8], count: int, what: str) -> list[bytes]:
+    texts = data.tobytes().split(b"\0")
     if texts.pop() or len(texts) != count:
         raise DamagedTensors(f"it has {what} of other images than it says")
     return texts
@@ -162,14 +186,13 @@ def _metadata(metadata: Mapping[str, str]) -> tuple[tuple[str, ...], int, int | 
     return tuple(names), max_det, epoch
 
 
-def _samples(tensors: Mapping[str, Tensor], classes: int) -> tuple[Sample, ...]:
+def _samples(arrays: Mapping[str, NDArray[Any]], classes: int) -> tuple[Sample, ...]:
     """The images and their objects, checked.
 
     Args:
-        tensors: by name, each of the type and the columns in `PARTS`.
+        arrays: by name, each of the type and the columns in `PARTS`.
         classes: how many there are.
     """
-    arrays = {name: tensors[name].numpy() for name in PARTS}
     sizes, count = arrays["sizes"], len(arrays["sizes"])
     if count > MAX_IMAGES or (count and not 0 < sizes.min() <= sizes.max() < MAX_SIDE):
         raise DamagedTensors("its images are too many, or have no size")
@@ -182,7 +205,7 @@ def _samples(tensors: Mapping[str, Tensor], classes: int) -> tuple[Sample, ...]:
             raise DamagedTensors("it has other objects than it says")
         _check_boxes(arrays[columns[0]])
         _check_range(arrays[columns[1]], classes, "a class")
-    paths, labels = (_unpacked(tensors[name], count, name) for name in ("paths", "labels"))
+    paths, labels = (_unpacked(arrays[name], count, name) for name in ("paths", "labels"))
     ends, ignored_ends = (np.cumsum(arrays[name], dtype=np.int64).tolist() for name in ("objects", "ignored"))
     numbers = arrays["object_classes"].astype(np.int64), arrays["ignored_classes"].astype(np.int64)
     samples, start, first = [], 0, 0
@@ -205,18 +228,18 @@ def _samples(tensors: Mapping[str, Tensor], classes: int) -> tuple[Sample, ...]:
     return tuple(samples)
 
 
-def _detections(tensors: Mapping[str, Tensor], images: int, classes: int) -> NDArray[np.float64]:
+def _detections(arrays: Mapping[str, NDArray[Any]], images: int, classes: int) -> NDArray[np.float64]:
     """The detections (n, 7), checked.
 
     Args:
-        tensors: by name.
+        arrays: by name.
         images: how many there are.
         classes: how many there are.
     """
-    given = [tensors[name] for name in COLUMNS if name in tensors and tensors[name].ndim == 1]
+    given = [arrays[name] for name in COLUMNS if name in arrays and arrays[name].ndim == 1]
     if len(given) != len(COLUMNS) or len({len(column) for column in given}) != 1:
         raise DamagedTensors("its detections are incomplete")
-    detections = np.stack([column.double().numpy() for column in given], 1)
+    detections = np.stack([column.astype(np.float64) for column in given], 1)
     _check_boxes(detections[:, 1:5])
     _check_range(detections[:, 0], images, "an image")
     _check_range(detections[:, 6], classes, "a class")

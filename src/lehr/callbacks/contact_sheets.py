@@ -14,15 +14,11 @@ from torch import Tensor
 from lehr.callbacks.callback import Callback
 from lehr.callbacks.events import BatchStart, Teardown, TrainEnd
 from lehr.callbacks.run_info import Run
-from lehr.checkpoint.run_folder import PLOTS
+from lehr.checkpoint.run_folder import BATCH_WITHOUT_MOSAIC, FIRST_BATCH, MAX_SHEET, MIDDLE_BATCH, PLOTS
 from lehr.checkpoint.snapshot import snapshot, wait_for_snapshot
 from lehr.data.images.jpeg import encode_jpeg
 from lehr.prediction.contact_sheet import MAX_IMAGES, contact_sheet
 from lehr.runtime.atomic_write import atomic_file, make_inner_folder
-
-FIRST, MIDDLE, CLOSED = "train-batch-first.jpg", "train-batch-middle.jpg", "train-batch-without-mosaic.jpg"
-MAX_BYTES = 220_000
-"""Bytes of a sheet at most."""
 
 
 class ContactSheets(Callback):
@@ -73,10 +69,10 @@ def sheet_steps(run: Run) -> dict[int, str]:
     epochs, batches = run.config.epochs, run.batches
     steps = {}
     middle = epochs // 2 * batches if epochs > 1 else batches // 2
-    steps[middle] = MIDDLE
+    steps[middle] = MIDDLE_BATCH
     if run.config.augment.mosaic > 0 and 0 < run.closed < epochs:
-        steps[(epochs - run.closed) * batches] = CLOSED
-    steps[0] = FIRST
+        steps[(epochs - run.closed) * batches] = BATCH_WITHOUT_MOSAIC
+    steps[0] = FIRST_BATCH
     return steps
 
 
@@ -91,4 +87,4 @@ def _draw(path: Path, copies: Sequence[Tensor], wait: Callable[[], None], names:
     sheet = contact_sheet(images, boxes, classes, names)
     make_inner_folder(path.parent)
     with atomic_file(path, "Make room, or choose another --project.") as temporary:
-        temporary.write_bytes(encode_jpeg(sheet, MAX_BYTES))
+        temporary.write_bytes(encode_jpeg(sheet, MAX_SHEET))

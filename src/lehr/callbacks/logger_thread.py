@@ -10,9 +10,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from lehr.callbacks.contact_sheets import FIRST
 from lehr.callbacks.logger import LoggedRun, Logger, Reached, Scalars, scalars_of
-from lehr.checkpoint.run_folder import PLOTS
+from lehr.checkpoint.run_folder import FIRST_BATCH, PLOTS
 from lehr.checkpoint.run_log import read_run_log
 from lehr.errors import LehrError
 from lehr.runtime.console import LOGGER
@@ -25,7 +24,7 @@ FINISH_SECONDS = 30.0
 """Seconds that the end of a run waits for its loggers."""
 STOP_SECONDS = 5.0
 """The same where the run was asked to stop, or failed."""
-FIRST_BATCH = Path(PLOTS, FIRST)
+FIRST_SHEET = Path(PLOTS, FIRST_BATCH)
 """The contact sheet of the first batch, in the run's folder."""
 FIRST_BATCH_NAME = "train batch"
 
@@ -124,9 +123,9 @@ class LoggerThread:
 
     def _log_image(self, folder: Path) -> None:
         """Log the first batch's sheet once, as soon as it is drawn."""
-        if not self._has_image and (folder / FIRST_BATCH).is_file():
+        if not self._has_image and (folder / FIRST_SHEET).is_file():
             self._has_image = True
-            self._logger.image(FIRST_BATCH_NAME, folder / FIRST_BATCH, 0)
+            self._logger.image(FIRST_BATCH_NAME, folder / FIRST_SHEET, 0)
 
     def _log(self, scalars: Scalars) -> bool:
         """Log scalars unless the store has those of their step; steps that a rollback undid keep their first values."""

@@ -96,7 +96,7 @@ def _check_free(destination: Path, digest: str) -> None:
     import contextlib
 
     from lehr.errors import InputError
-    from lehr.weights.tensor_file import DamagedTensors, read_header
+    from lehr.weights.safetensors_file import DamagedTensors, read_header
 
     if not destination.exists():
         return

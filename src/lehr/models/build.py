@@ -14,14 +14,8 @@ from lehr.models.anchor_head import AnchorHead
 from lehr.models.batch_norm import take_single_values
 from lehr.models.detection import DetectionModel
 from lehr.models.family import find_family
+from lehr.models.limits import MAX_CLASSES, MAX_NAME, MAX_NAMES
 from lehr.plugins import resolve
-
-MAX_CLASSES = 100_000
-"""Classes of a model: several times those of the largest data sets."""
-MAX_NAME = 1_000
-"""Characters of a class name."""
-MAX_NAMES = 4 * 2**20
-"""Characters of all class names together, as the JSON of a weights file."""
 
 
 def build_model(

@@ -25,7 +25,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from lehr.models.anchor_head import default_anchors
 from lehr.rng import generator
 from lehr.sample import Sample
 from lehr.technique import NoEffect, Run, Section, State, Switch, Technique, once_a_split, training_samples
@@ -297,6 +296,8 @@ def _without_effect(run: Run) -> dict[str, NoEffect]:
 @once_a_split
 def _recall(samples: Sequence[Sample], imgsz: int, threshold: float) -> float | None:
     """Best possible recall of the usual anchors; None where there is no object."""
+    from lehr.models.anchor_head import default_anchors  # torch, which the pages that measure anchors do without
+
     sizes = object_sizes(samples, imgsz)
     return measure(default_anchors().double().numpy(), sizes, threshold).bpr if len(sizes) else None
 

@@ -11,8 +11,8 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from lehr.models.build import MAX_CLASSES, MAX_NAME
 from lehr.models.detection import STRIDES
+from lehr.models.limits import MAX_CLASSES, MAX_NAME
 from lehr.options.data import MAX_IMGSZ
 from lehr.options.model import MAX_ANCHORS, MAX_SCALE
 

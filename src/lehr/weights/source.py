@@ -13,7 +13,8 @@ from torch import Tensor
 from lehr.errors import InputError
 from lehr.weights.foreign import describe_foreign, is_exported, is_pickled
 from lehr.weights.metadata import FORMAT, WeightsMetadata, parse_metadata
-from lehr.weights.tensor_file import DamagedTensors, Header, read_header, read_tensors
+from lehr.weights.safetensors_file import DamagedTensors, Header, read_header
+from lehr.weights.tensor_file import read_tensors
 
 _opened: dict[tuple[str, int, int, int, int], WeightsSource] = {}
 """The checkpoint of another trainer that was opened last, by path and state: a start looks at it several times."""

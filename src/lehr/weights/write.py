@@ -7,7 +7,7 @@ metrics.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +16,8 @@ from torch import Tensor
 
 from lehr.models.build import anchor_head
 from lehr.models.detection import DetectionModel
-from lehr.runtime.atomic_write import atomic_file
 from lehr.weights.metadata import FORMAT
+from lehr.weights.safetensors_file import sort_metadata, write_weights
 
 
 def save_weights(model: DetectionModel, path: Path, details: Mapping[str, Any] | None = None) -> None:
@@ -61,32 +61,9 @@ def encode_weights(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -
         tensors: by name, on any device.
         metadata: text by name.
     """
-    return _in_order(save({name: value.detach().cpu().contiguous() for name, value in tensors.items()}, dict(metadata)))
-
-
-def write_weights(encoded: Iterable[bytes | memoryview], path: Path) -> None:
-    """Write a weights file; it appears whole or not at all.
-
-    Args:
-        encoded: its parts.
-        path: the file, a `.safetensors` name.
-
-    Raises:
-        InputError: the file cannot be written.
-    """
-    with atomic_file(path, "Make room, or choose another --project.") as temporary, temporary.open("wb") as file:
-        for part in encoded:
-            file.write(part)
-
-
-def _in_order(encoded: bytes) -> tuple[bytes | memoryview, ...]:
-    """A safetensors file with its metadata sorted by name: the library writes it in an order of chance."""
-    end = 8 + int.from_bytes(encoded[:8], "little")
-    header = json.loads(encoded[8:end])
-    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
-    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
-    text += b" " * (-len(text) % 8)  # tensors begin at multiples of 8
-    return len(text).to_bytes(8, "little"), text, memoryview(encoded)[end:]
+    return sort_metadata(
+        save({name: value.detach().cpu().contiguous() for name, value in tensors.items()}, dict(metadata))
+    )
 
 
 def _rounded(anchors: Tensor) -> list[list[list[float]]]:

@@ -15,8 +15,7 @@ from lehr.analysis.data_summary import (
     half_octaves,
     load_data_summary,
 )
-from lehr.callbacks.contact_sheets import CLOSED, FIRST, MAX_BYTES, MIDDLE
-from lehr.checkpoint.run_folder import PLOTS
+from lehr.checkpoint.run_folder import BATCH_WITHOUT_MOSAIC, FIRST_BATCH, MAX_SHEET, MIDDLE_BATCH, PLOTS
 from lehr.data.faults import KINDS
 from lehr.data.images.files import decode_image
 from lehr.data.images.problem import ImageFault
@@ -42,9 +41,9 @@ from lehr.runtime.reading import read_file
 SPLITS = {"train": "training", "val": "validation", "test": "test"}
 """Splits in words."""
 SHEETS = {
-    FIRST: ("First batch", "the first of the run"),
-    MIDDLE: ("Middle of the run", "from the middle of the run"),
-    CLOSED: ("Without mosaic", "the first after mosaic closed"),
+    FIRST_BATCH: ("First batch", "the first of the run"),
+    MIDDLE_BATCH: ("Middle of the run", "from the middle of the run"),
+    BATCH_WITHOUT_MOSAIC: ("Without mosaic", "the first after mosaic closed"),
 }
 JPEG = b"\xff\xd8\xff"
 MAX_LISTED = 5
@@ -272,7 +271,7 @@ def _sheets(folder: Path) -> list[Thumbnail]:
     for name, (title, about) in SHEETS.items():
         path = folder / PLOTS / name
         try:
-            data = read_file(path, MAX_BYTES, links=False)
+            data = read_file(path, MAX_SHEET, links=False)
             height, width, _ = decode_image(data, path).shape
         except (OSError, ImageFault):
             continue

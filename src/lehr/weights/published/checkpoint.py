@@ -29,7 +29,7 @@ from lehr.weights.published.kinds import unsupported_kind
 from lehr.weights.published.onnx_export import read_export
 from lehr.weights.published.reading import read_torch_file
 from lehr.weights.published.stand_in import Refused
-from lehr.weights.tensor_file import DamagedTensors, read_header
+from lehr.weights.safetensors_file import DamagedTensors, read_header
 from lehr.weights.write import describe_model
 
 REMEDY = "Give a detection checkpoint of YOLOv5, YOLOv8 or YOLOv3-SPP."

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from lehr.errors import InputError
-from lehr.models.build import MAX_NAME
+from lehr.models.limits import MAX_NAME
 from lehr.models.scale import STRIDE, Scale, rounded_size
 from lehr.options.data import MAX_IMGSZ
 from lehr.runtime.plain_text import one_line

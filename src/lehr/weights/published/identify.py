@@ -13,8 +13,9 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from lehr.models.build import MAX_CLASSES, tensor_shapes
+from lehr.models.build import tensor_shapes
 from lehr.models.family import FAMILIES
+from lehr.models.limits import MAX_CLASSES
 from lehr.models.scale import Scale
 from lehr.options.model import MAX_ANCHORS, MAX_SCALE
 from lehr.runtime.plain_text import one_line
