@@ -14,8 +14,9 @@ from lehr.errors import InputError
 from lehr.models.build import build_model
 from lehr.models.detection import DetectionModel
 from lehr.weights.class_names import match_names
+from lehr.weights.safetensors_file import write_weights
 from lehr.weights.transfer import Transfer, take_fitting_weights
-from lehr.weights.write import describe_model, encode_weights, save_weights, write_weights
+from lehr.weights.write import describe_model, encode_weights, save_weights
 
 FAMILIES = ("yolov8n", "yolov5n", "yolov3-spp")
 

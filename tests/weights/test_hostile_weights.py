@@ -19,10 +19,10 @@ from lehr.evaluation.nms import suppress
 from lehr.models.build import anchor_head, build_model, tensor_shapes
 from lehr.models.limits import MAX_CLASSES, MAX_NAME
 from lehr.weights.load import load_model, read_metadata
-from lehr.weights.safetensors_file import DamagedTensors, read_header
+from lehr.weights.safetensors_file import DamagedTensors, read_header, write_weights
 from lehr.weights.tensor_file import read_tensors
 from lehr.weights.transfer import take_fitting_weights
-from lehr.weights.write import describe_model, encode_weights, save_weights, write_weights
+from lehr.weights.write import describe_model, encode_weights, save_weights
 
 DEEP = "[" * 100_000
 GIGABYTE = 2**20

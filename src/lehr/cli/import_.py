@@ -47,8 +47,8 @@ def import_(
     from lehr.runtime.plain_text import one_line
     from lehr.weights.published.checkpoint import import_checkpoint
     from lehr.weights.published.facts import given_names
+    from lehr.weights.safetensors_file import write_weights
     from lehr.weights.stream import stream_weights
-    from lehr.weights.write import write_weights
 
     destination = src.with_suffix(".safetensors") if dst is None else dst
     check_output(json, "--json")
