@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from lehr.models.build import MAX_CLASSES, MAX_NAMES
+from lehr.models.limits import MAX_CLASSES, MAX_NAMES
 from lehr.models.scale import STRIDE
 from lehr.options.data import MAX_IMGSZ
 from lehr.weights.metadata import Name
