@@ -245,7 +245,7 @@ class TrainOptions(TypedDict, total=False):
     strict_callbacks: bool
     """End the run, its state saved, when a callback fails; otherwise that is reported and the run goes on."""
     loggers: Sequence[str]
-    """Tools that get scalars, options and images: csv, tensorboard, mlflow, wandb, or those of installed packages."""
+    """Tools that get scalars, options and images: csv, tensorboard, mlflow, trackio, wandb, or other packages' own."""
     digests: bool
     """Record digests of batch and weights at each step, by which `lehr diff` finds where two runs part."""
     report: bool

@@ -28,16 +28,24 @@ from lehr.checkpoint.run_log import StartLine, read_run_log
 from lehr.config import build_config
 from lehr.errors import InputError
 
-NAMES = ("csv", "tensorboard", "mlflow", "wandb")
+NAMES = ("csv", "tensorboard", "mlflow", "trackio", "wandb")
 Points = list[tuple[str, int, float]]
 """Name of a scalar, step or epoch, value."""
 
 
 @pytest.fixture(autouse=True)
-def offline(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody's settings, and no network."""
+def offline(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Nobody's settings, nobody's store, and no network."""
+    store(monkeypatch, tmp_path / "trackio")
     for name in ("WANDB_MODE", "WANDB_PROJECT", "WANDB_DIR", "MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_NAME"):
         monkeypatch.delenv(name, raising=False)
+
+
+def store(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+    """Have Trackio, which knows its folder from when it is imported, keep its runs in another."""
+    monkeypatch.setenv("TRACKIO_DIR", str(folder))
+    for module in [each for each in sys.modules if each.partition(".")[0] == "trackio"]:
+        monkeypatch.delitem(sys.modules, module)
 
 
 def in_csv(folder: Path) -> Points:
@@ -82,10 +90,23 @@ def in_wandb(folder: Path) -> Points:
     return points
 
 
+def in_trackio(folder: Path) -> Points:
+    from trackio.sqlite_storage import SQLiteStorage
+
+    names = SQLiteStorage.get_runs("lehr")
+    assert len(names) == 1 and names[0].startswith(f"{folder.name}-")
+    points = []
+    for row in SQLiteStorage.get_logs("lehr", names[0]):
+        axis = row.get("epoch", row["step"])
+        points += [(k, axis, v) for k, v in row.items() if isinstance(v, int | float) and k != "step"]
+    return points
+
+
 STORES: dict[str, Callable[[Path], Points]] = {
     "csv": in_csv,
     "tensorboard": in_tensorboard,
     "mlflow": in_mlflow,
+    "trackio": in_trackio,
     "wandb": in_wandb,
 }
 
@@ -104,6 +125,8 @@ def expected(folder: Path, epochs: bool) -> dict[tuple[str, int], float]:
 def check(name: str, folder: Path) -> None:
     """Compare a store with the run's log: the same scalars, and each once."""
     points, wanted = STORES[name](folder), expected(folder, epochs=name != "csv")
+    if name == "trackio":  # whose axis it is
+        wanted = {key: value for key, value in wanted.items() if key[0] != "step"}
     assert sorted((key, step) for key, step, _ in points) == sorted(wanted)
     for key, step, value in points:
         assert value == pytest.approx(wanted[key, step], rel=1e-6), (key, step)
@@ -216,7 +239,7 @@ def test_only_what_the_store_lacks_is_logged(tmp_path: Path, monkeypatch: pytest
     assert slow.seen[-1].values == {"epoch": 1.0, "val/map": 0.6}
 
 
-@pytest.mark.parametrize("name", ["tensorboard", "mlflow", "wandb"])
+@pytest.mark.parametrize("name", ["tensorboard", "mlflow", "trackio", "wandb"])
 def test_a_missing_package_is_reported_before_anything_is_made(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

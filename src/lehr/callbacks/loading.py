@@ -19,6 +19,7 @@ OWN_LOGGERS = {
     "csv": "lehr.callbacks.csv_logger:CsvLogger",
     "tensorboard": "lehr.callbacks.tensorboard_logger:TensorBoardLogger",
     "mlflow": "lehr.callbacks.mlflow_logger:MlflowLogger",
+    "trackio": "lehr.callbacks.trackio_logger:TrackioLogger",
     "wandb": "lehr.callbacks.wandb_logger:WandbLogger",
 }
 """Lehr's own loggers by name."""

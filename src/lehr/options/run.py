@@ -88,7 +88,7 @@ class RunOptions(Options):
     strict_callbacks: Annotated[bool, ON_RESUME, PER_MACHINE, ADDED_LATER] = False
     """End the run, its state saved, when a callback fails; otherwise that is reported and the run goes on."""
     loggers: Annotated[tuple[str, ...], ON_RESUME, PER_MACHINE, ADDED_LATER] = ()
-    """Tools that get scalars, options and images: csv, tensorboard, mlflow, wandb, or those of installed packages."""
+    """Tools that get scalars, options and images: csv, tensorboard, mlflow, trackio, wandb, or other packages' own."""
 
     digests: Annotated[bool, ON_RESUME, PER_MACHINE, ADDED_LATER] = False
     """Record digests of batch and weights at each step, by which `lehr diff` finds where two runs part."""
