@@ -154,13 +154,16 @@ def _has_metrics(file: Path) -> bool:
         return bool(store.execute("select count(*) from metrics").fetchone()[0])
 
 
-def test_each_store_holds_each_scalar_once_through_a_kill_and_a_resume(make_yolo: MakeYolo, tmp_path: Path) -> None:
+def test_each_store_holds_each_scalar_once_through_a_kill_and_a_resume(
+    make_yolo: MakeYolo, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     data = make_yolo(counts={"train": 6, "val": 2})
     killed = Forked(train_and_be_killed, data, tmp_path, out=tmp_path / "out")
     assert killed.wait() == -signal.SIGKILL, killed.out
     for name in ("csv", "tensorboard", "mlflow"):  # they have something, of steps that are done again too
         assert STORES[name](tmp_path / "run"), name
     folder = resume(tmp_path / "run").folder
+    assert "trackio" not in capsys.readouterr().out.lower()
     for name in NAMES:
         check(name, folder)
     assert len(expected(folder, epochs=False)) > 9 * 6

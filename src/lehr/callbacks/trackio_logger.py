@@ -39,7 +39,7 @@ class TrackioLogger(Logger):
         self._trackio: Any = trackio
         self._store: Any = SQLiteStorage
         self._run: Any = None
-        for module in (trackio, trackio.run):
+        for module in (trackio, trackio.run, trackio.utils):
             vars(module)["print"] = _say_nothing  # the terminal belongs to the run
 
     def begin(self, run: LoggedRun) -> Reached:
