@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -13,7 +15,7 @@ from lehr.detections import Detections
 from lehr.errors import InputError
 from lehr.prediction.bounded_queue import BoundedQueue
 from lehr.prediction.feed import Reader
-from lehr.prediction.frames import Frame, Output
+from lehr.prediction.frames import Clip, Frame, Output
 from lehr.prediction.pipeline import run_pipeline
 
 
@@ -22,6 +24,7 @@ class Recorder:
 
     def __init__(self, seconds: float = 0, fails_at: int | None = None) -> None:
         self.frames: list[Frame] = []
+        self.ended: list[tuple[Clip, int]] = []
         self.closed = 0
         self.threads: set[int] = set()
         self._seconds, self._fails_at = seconds, fails_at
@@ -33,6 +36,9 @@ class Recorder:
         time.sleep(self._seconds)
         self.frames.append(frame)
         self.threads.add(threading.get_ident())
+
+    def end_clip(self, clip: Clip) -> None:
+        self.ended.append((clip, len(self.frames)))
 
     def close(self) -> None:
         self.closed += 1
@@ -55,6 +61,18 @@ def reader_of(frames: Sequence[Frame | BaseException], name: str = "a", **option
             yield each
 
     return Reader(name, read, **options)
+
+
+@pytest.mark.parametrize("batch", [1, 4])
+def test_outputs_hear_the_end_of_each_clip_behind_its_last_frame(batch: int) -> None:
+    one, other = (Clip(name, 4, 4, Fraction(25), Fraction(1, 25)) for name in "ab")
+    clips = [one, one, None, other, other, other]
+    frames = [dataclasses.replace(frame(i), clip=clip) for i, clip in enumerate(clips)]
+    output = Recorder()
+    counts = run_pipeline([reader_of(frames)], predict, [output], batch=batch)
+    assert [(clip.source, count) for clip, count in output.ended] == [("a", 2), ("b", 6)]
+    assert [each.index for each in output.frames] == list(range(6))
+    assert (counts.predicted, counts.broken) == (6, 0)
 
 
 def test_frames_arrive_in_order_in_full_batches_and_outputs_are_closed_once() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Self
 
@@ -119,11 +119,11 @@ class FrameFeed:
         """Read a source to its end, in a thread."""
         try:
             with closing(_as_generator(reader.frames(self._stop))) as frames:
-                for frame in frames:
+                for frame in _with_ends(frames):
                     dropped = self._queue.put(frame, reader if reader.live else None)
                     with self._lock:
                         self.counts.read += frame.pixels is not None
-                        self.counts.broken += frame.pixels is None
+                        self.counts.broken += frame.pixels is None and not frame.ends_clip
                         self.counts.dropped += dropped
                     if self._stop.is_set():
                         break
@@ -152,3 +152,19 @@ def frame_bytes(frame: Frame) -> int:
 
 def _as_generator(frames: Iterator[Frame]) -> Generator[Frame, None, None]:
     yield from frames
+
+
+def _with_ends(frames: Iterator[Frame]) -> Iterator[Frame]:
+    """Frames, and behind the last of each clip what says so."""
+    last: Frame | None = None
+    for frame in frames:
+        if last is not None and last.clip is not None and frame.clip is not last.clip:
+            yield _end_of(last)
+        last = replace(frame, pixels=None)  # of whose pixels nothing is held while the next is read
+        yield frame
+    if last is not None and last.clip is not None:
+        yield _end_of(last)
+
+
+def _end_of(frame: Frame) -> Frame:
+    return replace(frame, fault="", index=frame.index + 1, ends_clip=True)

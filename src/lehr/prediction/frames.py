@@ -53,6 +53,7 @@ class Frame:
         index: its place in its clip, from 0, counting what could not be read; 0 of an image.
         time: seconds from the clip's first frame, rising; None of an image.
         clip: what it is a frame of; None of an image.
+        ends_clip: it is no frame, but says that no more of its clip come.
     """
 
     source: str
@@ -61,6 +62,7 @@ class Frame:
     index: int = 0
     time: float | None = None
     clip: Clip | None = None
+    ends_clip: bool = False
 
     @property
     def name(self) -> str:
@@ -78,6 +80,13 @@ class Output(Protocol):
         Raises:
             OSError: it cannot be written.
             InputError: it cannot be written, and why.
+        """
+
+    def end_clip(self, clip: Clip) -> None:
+        """Finish what was written for a clip, of which no more frames come.
+
+        Raises:
+            OSError, InputError: as `write`.
         """
 
     def close(self) -> None:

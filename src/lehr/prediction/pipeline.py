@@ -69,12 +69,13 @@ def run_pipeline(
             frames = feed.next_batch()
             if not frames:
                 continue
-            found = predict(frames)
-            missing = sum(frame.pixels is None for frame in frames)
+            images = [frame for frame in frames if not frame.ends_clip]
+            found = iter(predict(images) if images else ())
+            missing = sum(frame.pixels is None for frame in images)
             broken += missing
-            predicted += len(frames) - missing
-            for frame, detections in zip(frames, found, strict=True):
-                writer.put(frame, detections)
+            predicted += len(images) - missing
+            for frame in frames:
+                writer.put(frame, None if frame.ends_clip else next(found))
     feed.raise_failure()
     return PipelineCounts(predicted, broken, feed.counts.dropped, stopped)
 
@@ -89,7 +90,7 @@ class _Writer:
 
     def __init__(self, outputs: Sequence[Output], max_frames: int) -> None:
         self._outputs = outputs
-        self._queue: BoundedQueue[tuple[Frame, Detections]] = BoundedQueue(
+        self._queue: BoundedQueue[tuple[Frame, Detections | None]] = BoundedQueue(
             max_frames, lambda result: frame_bytes(result[0])
         )
         self._error: BaseException | None = None
@@ -110,8 +111,8 @@ class _Writer:
         if self._error is not None and (error is None or isinstance(error, Closed)):
             raise self._error from None
 
-    def put(self, frame: Frame, detections: Detections) -> None:
-        """Hand over a result; waits where many wait already.
+    def put(self, frame: Frame, detections: Detections | None) -> None:
+        """Hand over a result, or without one the end of a clip; waits where many wait already.
 
         Raises:
             Closed: writing has failed; leaving raises why.
@@ -123,7 +124,10 @@ class _Writer:
             while not self._queue.is_over:
                 for frame, detections in self._queue.take(1, timeout=60):
                     for output in self._outputs:
-                        output.write(frame, detections)
+                        if detections is not None:
+                            output.write(frame, detections)
+                        elif frame.clip is not None:
+                            output.end_clip(frame.clip)
         except BaseException as error:  # raised again where results are handed over
             self._error = error
         finally:
