@@ -10,6 +10,8 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+from lehr.augment.tile_grid import Window
+from lehr.data.images import ImageRegions
 from lehr.detections import Detections
 
 
@@ -54,6 +56,7 @@ class Frame:
         time: seconds from the clip's first frame, rising; None of an image.
         clip: what it is a frame of; None of an image.
         ends_clip: it is no frame, but says that no more of its clip come.
+        regions: reads regions of an image that is not decoded whole, and has no `pixels` then.
     """
 
     source: str
@@ -63,6 +66,29 @@ class Frame:
     time: float | None = None
     clip: Clip | None = None
     ends_clip: bool = False
+    regions: ImageRegions | None = None
+
+    @property
+    def size(self) -> tuple[int, int] | None:
+        """Width and height, pixels; None where it could not be read."""
+        if self.regions is not None:
+            return self.regions.width, self.regions.height
+        return None if self.pixels is None else (self.pixels.shape[1], self.pixels.shape[0])
+
+    def part(self, window: Window) -> NDArray[np.uint8]:
+        """The pixels of a part, uint8 (height, width, 3), RGB, not to be written to.
+
+        Args:
+            window: xyxy, whole pixels, inside it.
+
+        Raises:
+            ImageFault: it cannot be decoded there.
+        """
+        if self.regions is not None:
+            return self.regions(window)
+        assert self.pixels is not None
+        x1, y1, x2, y2 = window
+        return self.pixels[y1:y2, x1:x2]
 
     @property
     def name(self) -> str:

@@ -13,7 +13,7 @@ from PIL import Image
 from torch import Tensor
 
 from lehr.data.faults import group_faults
-from lehr.data.images import ImageFault, read_image
+from lehr.data.images import ImageFault, ImageRegions, read_image
 from lehr.errors import InputError
 from lehr.prediction.frames import Frame
 from lehr.prediction.pixels import is_one_image, name_of, to_pixels
@@ -26,19 +26,22 @@ ImageSource: TypeAlias = (
 """A file, folder or glob, or an image in memory; see `lehr.prediction.pixels.to_pixels`."""
 
 
-def open_images(source: ImageSource | Iterable[ImageSource], skip_broken: bool = False) -> Iterator[Frame]:
+def open_images(
+    source: ImageSource | Iterable[ImageSource], skip_broken: bool = False, by_region: bool = False
+) -> Iterator[Frame]:
     """Read images in their order, each when it is asked for.
 
     Args:
         source: an image, a folder, a glob, or images in any iterable; a generator is asked for one after the other.
         skip_broken: give what cannot be read with its fault instead of raising.
+        by_region: do not decode files whose format lets regions be read; they are closed when the next is asked for.
 
     Raises:
         InputError: an image cannot be read; or a file or folder that is named does not exist or holds no image: in a
             list and a tuple this is found before anything is read.
     """
     if isinstance(source, str | os.PathLike) or is_one_image(source) or not isinstance(source, Iterable):
-        yield from _opened(source, 0, skip_broken and is_one_image(source))
+        yield from _opened(source, 0, skip_broken and is_one_image(source), by_region)
         return
     if isinstance(source, Mapping):
         raise InputError("The images are a mapping. Give its values: list(images.values()).")
@@ -47,7 +50,7 @@ def open_images(source: ImageSource | Iterable[ImageSource], skip_broken: bool =
         images = [each for value in images for each in _expanded(value)]
     index = 0
     for value in images:
-        for opened in _opened(value, index, skip_broken):
+        for opened in _opened(value, index, skip_broken, by_region):
             yield opened
             index += 1
 
@@ -62,7 +65,7 @@ def _expanded(value: Any) -> Sequence[Any]:
     return found.images
 
 
-def _opened(value: object, index: int, skip_broken: bool) -> Iterator[Frame]:
+def _opened(value: object, index: int, skip_broken: bool, by_region: bool) -> Iterator[Frame]:
     """Read what one value holds: an image; those of a folder or glob; or those of a batch in one array."""
     is_file = isinstance(value, str | os.PathLike)
     name = str(value) if is_file else name_of(value, index)
@@ -70,25 +73,31 @@ def _opened(value: object, index: int, skip_broken: bool) -> Iterator[Frame]:
         images = _expanded(value) if is_file else to_pixels(value, name)
     except InputError as error:
         if not skip_broken:
-            raise _with_remedy(error) from None
+            raise with_remedy(error) from None
         yield Frame(name, None, str(error))
         return
     for offset, image in enumerate(images):
         if isinstance(image, Path):
-            yield _of_file(image, skip_broken)
+            yield from _of_file(image, skip_broken, by_region)
         else:
             yield Frame(name if len(images) == 1 else f"image {index + offset}", image)
 
 
-def _of_file(path: Path, skip_broken: bool) -> Frame:
+def _of_file(path: Path, skip_broken: bool, by_region: bool) -> Iterator[Frame]:
     try:
-        return Frame(str(path), read_image(path))
+        if by_region:
+            with ImageRegions(path) as regions:
+                if regions.by_region:
+                    yield Frame(str(path), None, regions=regions)
+                    return
+        frame = Frame(str(path), read_image(path))
     except ImageFault as error:
         if not skip_broken:
-            raise _with_remedy(error) from None
-        return Frame(str(path), None, str(error))
+            raise with_remedy(error) from None
+        frame = Frame(str(path), None, str(error))
+    yield frame
 
 
-def _with_remedy(error: InputError) -> InputError:
+def with_remedy(error: InputError) -> InputError:
     """Add to the message of a broken image how it can be skipped."""
     return InputError(f"{error}\nOr predict without it by --skip-broken.") if isinstance(error, ImageFault) else error

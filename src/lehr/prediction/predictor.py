@@ -6,17 +6,16 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 
-from lehr.augment.letterbox import Placement, letterbox, smallest_rectangle
+from lehr.augment.tile_grid import OVERLAP
+from lehr.data.images import ImageFault
 from lehr.detections import Detections
 from lehr.errors import InputError
-from lehr.evaluation.nms import remaining_iou, suppress
 from lehr.models.network import Network
 from lehr.prediction.frames import Frame
-from lehr.prediction.inputs import ImageSource, open_images
+from lehr.prediction.inputs import ImageSource, open_images, with_remedy
+from lehr.prediction.part_finder import FoundObjects, PartFinder, find_in_tiles
 from lehr.runtime.process_state import default_modes
 
 
@@ -31,6 +30,9 @@ def predict_images(
     batch: int = 1,
     square: bool = False,
     skip_broken: bool = False,
+    tile: int | None = None,
+    overlap: float = OVERLAP,
+    tta: bool = False,
 ) -> Iterator[Detections]:
     """The objects of each image, in order, as soon as its batch is done; no more images are held than a batch.
 
@@ -44,13 +46,26 @@ def predict_images(
         batch: images at once.
         square: letterbox to squares instead of the smallest rectangle.
         skip_broken: give an image that cannot be read its place, without detections and with its `fault`.
+        tile: as of `predict_frames`; files whose format lets regions be read are not decoded whole then.
+        overlap: as of `predict_frames`.
+        tta: as of `predict_frames`.
 
     Raises:
         InputError: an image cannot be read, after the objects of those before it.
     """
-    frames = open_images(images, skip_broken)
     found = predict_frames(
-        model, frames, imgsz=imgsz, confidence=confidence, iou=iou, max_det=max_det, batch=batch, square=square
+        model,
+        open_images(images, skip_broken, by_region=tile is not None),
+        imgsz=imgsz,
+        confidence=confidence,
+        iou=iou,
+        max_det=max_det,
+        batch=batch,
+        square=square,
+        skip_broken=skip_broken,
+        tile=tile,
+        overlap=overlap,
+        tta=tta,
     )
     return (detections for _, detections in found)
 
@@ -65,6 +80,10 @@ def predict_frames(
     max_det: int = 300,
     batch: int = 1,
     square: bool = False,
+    skip_broken: bool = False,
+    tile: int | None = None,
+    overlap: float = OVERLAP,
+    tta: bool = False,
 ) -> Iterator[tuple[Frame, Detections]]:
     """Each frame with its objects, in order, as soon as its batch is done; no more frames are held than a batch.
 
@@ -75,8 +94,13 @@ def predict_frames(
         confidence: lowest score.
         iou: overlap from which a detection is a repetition.
         max_det: most detections a frame.
-        batch: frames at once.
+        batch: frames at once; with `tile`, tiles of one frame.
         square: letterbox to squares instead of the smallest rectangle.
+        skip_broken: give a frame that turns out to be damaged where a region of it is read no detections, but a fault.
+        tile: side of the tiles that a frame is cut into, pixels of the frame, each of which is scaled to `imgsz`; a
+            smaller frame is one tile. None for whole frames.
+        overlap: share of a tile that the next one shows again at least, 0 to 0.9.
+        tta: look at several views of each frame, or tile (`lehr.evaluation.test_time_augmentation`).
 
     Raises:
         InputError: a frame cannot be read, after those before it.
@@ -85,13 +109,26 @@ def predict_frames(
     while failure is None:
         group: list[Frame] = []
         try:
-            for frame in islice(coming, batch):
+            for frame in islice(coming, batch if tile is None else 1):
                 group.append(frame)  # noqa: PERF402 (keeps those before the one that raises)
         except InputError as error:
             failure = error
         if not group:
             break
-        found = predict_batch(model, group, imgsz=imgsz, confidence=confidence, iou=iou, max_det=max_det, square=square)
+        found = predict_batch(
+            model,
+            group,
+            imgsz=imgsz,
+            confidence=confidence,
+            iou=iou,
+            max_det=max_det,
+            square=square,
+            skip_broken=skip_broken,
+            tile=tile,
+            overlap=overlap,
+            tta=tta,
+            tiles_at_once=batch,
+        )
         yield from zip(group, found, strict=True)
     if failure is not None:
         raise failure
@@ -108,51 +145,38 @@ def predict_batch(
     iou: float = 0.7,
     max_det: int = 300,
     square: bool = False,
+    skip_broken: bool = False,
+    tile: int | None = None,
+    overlap: float = OVERLAP,
+    tta: bool = False,
+    tiles_at_once: int = 1,
 ) -> list[Detections]:
     """The objects of each frame of a batch, none in those that could not be read; arguments as `predict_frames`."""
-    read = [image for image in images if image.pixels is not None]
+    find = PartFinder(model, imgsz, confidence, iou, max_det, square, tta)
+    if tile is not None:
+        return [_of_tiles(image, find, tile, overlap, tiles_at_once, skip_broken) for image in images]
     pixels = [image.pixels for image in images if image.pixels is not None]
-    found: list[Detections] = []
-    if read:
-        sizes = [(each.shape[1], each.shape[0]) for each in pixels]
-        width, height = _canvas_size(model, sizes, imgsz, square)
-        canvases, placements = zip(*(letterbox(each, width, height) for each in pixels), strict=True)
-        boxes, scores = _infer(model, np.stack(canvases))
-        overlap = remaining_iou(model, iou)
-        kept = suppress(boxes, scores, confidence=confidence, iou=overlap, max_det=max_det, best_class_only=True).cpu()
-        for place, (image, size) in enumerate(zip(read, sizes, strict=True)):
-            own = kept.images == place
-            in_image = _in_image(kept.boxes[own].numpy(), placements[place], pixels[place])
-            scored, classes = kept.scores[own].numpy(), kept.classes[own].numpy()
-            found.append(Detections(image.source, *size, in_image, scored, classes, model.names))
-    in_order = iter(found)
-    return [
-        _placed(
-            next(in_order) if image.pixels is not None else Detections.missing(image.source, model.names, image.fault),
-            image,
-        )
-        for image in images
-    ]
+    found = iter(find(pixels) if pixels else ())
+    return [_of_frame(image, model.names, None if image.pixels is None else next(found)) for image in images]
 
 
-def _placed(detections: Detections, frame: Frame) -> Detections:
-    """Detections with their place in the clip that they are of."""
+def _of_tiles(frame: Frame, find: PartFinder, tile: int, overlap: float, at_once: int, skip_broken: bool) -> Detections:
+    """The objects of a frame, found in its tiles."""
+    names, size = find.network.names, frame.size
+    if size is None:
+        return _of_frame(frame, names, None)
+    try:
+        return _of_frame(frame, names, find_in_tiles(find, frame.part, size, tile, overlap, at_once))
+    except ImageFault as fault:
+        if not skip_broken:
+            raise with_remedy(fault) from None
+        return _of_frame(replace(frame, regions=None, fault=str(fault)), names, None)
+
+
+def _of_frame(frame: Frame, names: tuple[str, ...], found: FoundObjects | None) -> Detections:
+    """Detections of a frame, with their place in the clip that they are of; none where it could not be read."""
+    if found is None or frame.size is None:
+        detections = Detections.missing(frame.source, names, frame.fault)
+    else:
+        detections = Detections(frame.source, *frame.size, found.boxes, found.scores, found.classes, names)
     return detections if frame.clip is None else replace(detections, frame=frame.index, time=frame.time)
-
-
-def _canvas_size(model: Network, sizes: Sequence[tuple[int, int]], imgsz: int, square: bool) -> tuple[int, int]:
-    """Width and height of the canvases of a batch, pixels: the only ones that a network takes, or what suffices."""
-    if model.fixed_size is not None:
-        height, width = model.fixed_size
-        return width, height
-    return (imgsz, imgsz) if square else smallest_rectangle(sizes, imgsz)
-
-
-def _infer(model: Network, canvases: NDArray[np.uint8]) -> tuple[torch.Tensor, torch.Tensor]:
-    images = torch.from_numpy(canvases).permute(0, 3, 1, 2).to(model.device).to(model.dtype).div_(255)
-    return model(images).decode()
-
-
-def _in_image(boxes: NDArray[np.float32], placement: Placement, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-    limit = [pixels.shape[1], pixels.shape[0]] * 2
-    return np.clip(placement.to_image(boxes), 0, limit).astype(np.float32)
