@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, Unpack
 
 import torch
 
+from lehr.augment.tile_grid import OVERLAP
 from lehr.callbacks.callback import FunctionCallback
 from lehr.config import build_config
 from lehr.data.batch_makers import EvalBatches
@@ -256,6 +257,9 @@ class Detector:
         iou: float = 0.7,
         max_det: int = 300,
         skip_broken: bool = False,
+        tile: int | None = None,
+        overlap: float = OVERLAP,
+        tta: bool = False,
     ) -> list[Detections]:
         """Find the objects of each image.
 
@@ -266,11 +270,15 @@ class Detector:
                 with alpha are taken too. OpenCV's images are BGR: give image[..., ::-1].
             imgsz: longest side, pixels, rounded up to a multiple of 32; None for what the weights were trained for.
             square: letterbox to squares instead of the smallest rectangle.
-            batch: images at once.
+            batch: images at once; with `tile`, tiles of one image.
             conf: lowest score.
             iou: overlap from which a detection is a repetition.
             max_det: most detections an image.
             skip_broken: give an image that cannot be read its place, without detections and with its `fault`.
+            tile: side of the tiles that images are cut into, pixels of the image; each is scaled to `imgsz`, and what
+                is found is merged in pixels of the image. None for whole images.
+            overlap: share of a tile that the next one shows again at least, 0 to 0.9.
+            tta: test-time augmentation: look at each image, or tile, at three scales, once mirrored.
 
         Raises:
             InputError: an image cannot be read, or `source` holds something that is no image.
@@ -285,6 +293,9 @@ class Detector:
                 iou=iou,
                 max_det=max_det,
                 skip_broken=skip_broken,
+                tile=tile,
+                overlap=overlap,
+                tta=tta,
             )
         )
 
@@ -299,6 +310,9 @@ class Detector:
         iou: float = 0.7,
         max_det: int = 300,
         skip_broken: bool = False,
+        tile: int | None = None,
+        overlap: float = OVERLAP,
+        tta: bool = False,
     ) -> Iterator[Detections]:
         """The objects of each image, one image after the other; a generator's images are asked for as they are needed.
 
@@ -306,17 +320,23 @@ class Detector:
             images: as the `source` of `predict`.
             imgsz: longest side, pixels, rounded up to a multiple of 32; None for what the weights were trained for.
             square: letterbox to squares instead of the smallest rectangle.
-            batch: images at once.
+            batch: images at once; with `tile`, tiles of one image.
             conf: lowest score.
             iou: overlap from which a detection is a repetition.
             max_det: most detections an image.
             skip_broken: give an image that cannot be read its place, without detections and with its `fault`.
+            tile: side of the tiles that images are cut into, pixels of the image; each is scaled to `imgsz`, and what
+                is found is merged in pixels of the image. None for whole images.
+            overlap: share of a tile that the next one shows again at least, 0 to 0.9.
+            tta: test-time augmentation: look at each image, or tile, at three scales, once mirrored.
 
         Raises:
             InputError: an image cannot be read, or `images` holds something that is no image.
         """
         model = self.model
-        check_detection_options(imgsz=imgsz, batch=batch, conf=conf, iou=iou, max_det=max_det)
+        check_detection_options(
+            imgsz=imgsz, batch=batch, conf=conf, iou=iou, max_det=max_det, tile=tile, overlap=overlap
+        )
         return predict_images(
             model,
             images,
@@ -327,6 +347,9 @@ class Detector:
             batch=batch,
             square=square,
             skip_broken=skip_broken,
+            tile=tile,
+            overlap=overlap,
+            tta=tta,
         )
 
     def _imgsz(self, wanted: int | None) -> int:

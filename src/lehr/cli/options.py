@@ -8,6 +8,8 @@ from typing import Annotated
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
+from lehr.augment.tile_grid import MAX_OVERLAP, MAX_TILE, MIN_TILE
+
 Weights = Annotated[
     Path,
     Parameter(
@@ -41,3 +43,29 @@ Overlap = Annotated[
 ]
 Quiet = Annotated[bool, Parameter(negative=(), group="Output", help="Print errors alone; files are written as ever.")]
 MostDetections = Annotated[int, Parameter(group="Detection", validator=Number(gte=1), help="Most detections an image.")]
+Tile = Annotated[
+    int | None,
+    Parameter(
+        group="Detection",
+        validator=Number(gte=MIN_TILE, lte=MAX_TILE),
+        help="Cut images into tiles of this side, pixels of the image; each is scaled to --imgsz, and what is found is "
+        "merged in pixels of the image (unset: whole images).",
+    ),
+]
+TileOverlap = Annotated[
+    float,
+    Parameter(
+        group="Detection",
+        validator=Number(gte=0, lte=MAX_OVERLAP),
+        help="Share of a tile that the next one shows again at least, 0 to 0.9; as wide as the objects, or wider.",
+    ),
+]
+Tta = Annotated[
+    bool,
+    Parameter(
+        group="Detection",
+        negative=(),
+        help="Test-time augmentation: look at each image, or tile, at three scales, once mirrored; three times the "
+        "work.",
+    ),
+]

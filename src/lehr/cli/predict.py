@@ -7,7 +7,21 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from lehr.cli.options import Batch, Confidence, Device, ImageSize, MostDetections, Overlap, Quiet, Square, Weights
+from lehr.augment.tile_grid import OVERLAP
+from lehr.cli.options import (
+    Batch,
+    Confidence,
+    Device,
+    ImageSize,
+    MostDetections,
+    Overlap,
+    Quiet,
+    Square,
+    Tile,
+    TileOverlap,
+    Tta,
+    Weights,
+)
 
 if TYPE_CHECKING:
     from lehr.detections import Detections
@@ -24,6 +38,9 @@ def predict(
     conf: Confidence = 0.25,
     iou: Overlap = 0.7,
     max_det: MostDetections = 300,
+    tile: Tile = None,
+    overlap: TileOverlap = OVERLAP,
+    tta: Tta = False,
     project: Annotated[Path, Parameter(group="Output")] = Path("runs"),
     name: Annotated[str | None, Parameter(group="Output")] = None,
     save: Annotated[bool, Parameter(group="Output")] = True,
@@ -87,6 +104,9 @@ def predict(
         iou=iou,
         max_det=max_det,
         skip_broken=skip_broken,
+        tile=tile,
+        overlap=overlap,
+        tta=tta,
     ):
         if detections.fault is not None:
             complain(f"Skipped: {detections.fault}")

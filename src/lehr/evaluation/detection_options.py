@@ -5,11 +5,20 @@ from __future__ import annotations
 import operator
 from numbers import Real
 
+from lehr.augment.tile_grid import MAX_OVERLAP, MIN_TILE, OVERLAP
 from lehr.errors import InputError
 
 
 def check_detection_options(
-    *, imgsz: object, batch: object, conf: object, iou: object, max_det: object, workers: object = 0
+    *,
+    imgsz: object,
+    batch: object,
+    conf: object,
+    iou: object,
+    max_det: object,
+    workers: object = 0,
+    tile: object = None,
+    overlap: object = OVERLAP,
 ) -> None:
     """Check the options that `Detector.val` and `Detector.predict` share.
 
@@ -20,6 +29,8 @@ def check_detection_options(
         iou: overlap from which a detection is a repetition.
         max_det: most detections an image.
         workers: processes that load images.
+        tile: side of a tile, pixels; None for whole images.
+        overlap: share of a tile that the next one shows again.
 
     Raises:
         InputError: one is out of range or of another type, under which nothing would be found.
@@ -33,6 +44,10 @@ def check_detection_options(
         raise InputError(f"conf {conf!r}: must be a number from 0 to below 1, e.g. 0.25.")
     if not isinstance(iou, Real) or not 0 < float(iou) <= 1:
         raise InputError(f"iou {iou!r}: must be a number above 0 and up to 1, e.g. 0.7.")
+    if tile is not None:
+        _check_whole("tile", tile, MIN_TILE, "the side of a tile, pixels")
+    if not isinstance(overlap, Real) or not 0 <= float(overlap) <= MAX_OVERLAP:
+        raise InputError(f"overlap {overlap!r}: must be a number from 0 to {MAX_OVERLAP}, e.g. {OVERLAP}.")
 
 
 def _check_whole(name: str, value: object, least: int, what: str) -> None:
