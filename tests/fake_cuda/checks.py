@@ -15,7 +15,15 @@ from typing import Any
 
 from benchmarks.fake_cuda.counting import Stage
 from benchmarks.fake_cuda.device import misfit
-from benchmarks.fake_cuda.stages import Answer, Case, count_optimizer, count_step, count_suppression, count_validation
+from benchmarks.fake_cuda.stages import (
+    Answer,
+    Case,
+    count_optimizer,
+    count_soon,
+    count_step,
+    count_suppression,
+    count_validation,
+)
 from tests.fake_cuda import cases, faults
 
 from lehr.options import LossOptions
@@ -40,9 +48,9 @@ def check(group: str, name: str) -> Stages:
     if part == "suppression":
         return {part: count_suppression(Case(group), kernels=kernels)}
     if part == cases.CROWDED:
-        return count_step(Case(group, objects=1000), kernels=kernels)
+        return count_soon(Case(group, objects=1000), kernels=kernels)
     if part in cases.OPTIMIZERS:
-        return {"optimizer": count_optimizer(Case(group, optimizer=part))}
+        return {"optimizer": count_optimizer(part)}
     loss = part.removeprefix("loss, ")
     options, objects = LossOptions.model_validate(cases.LOSSES[loss]), 0 if loss == "no objects" else 7
     return {"loss": _answer(group, kernels).count_loss(options, weights=cases.WEIGHTS.get(loss), objects=objects)}
@@ -54,7 +62,7 @@ def _small(model: str) -> Case:
 
 def _varied_step(model: str, kernels: bool, *, precision: str = "bfloat16", save: bool = False, **case: Any) -> Stages:
     varied = dataclasses.replace(_small(model), precision=Precision(precision), **case)
-    return count_step(varied, kernels=kernels, save=save)
+    return count_soon(varied, kernels=kernels, save=save)
 
 
 @functools.cache

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Callable
 from typing import Any
 from unittest import mock
 
 import torch
 from benchmarks.fake_cuda.device import CUDA, fake_cuda
-from benchmarks.fake_cuda.stages import Case, count_step, count_suppression, count_validation
+from benchmarks.fake_cuda.stages import Case, Training, count_suppression, count_validation
 from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from lehr.engine import state, step
 from lehr.evaluation import nms
@@ -66,12 +68,29 @@ PLACES: dict[str, Callable[[], contextlib.AbstractContextManager[Any]]] = {
 }
 
 
+@functools.cache
+def _training(kernels: bool) -> tuple[Training, FakeTensorMode]:
+    """A training whose steps have one fault after another, and where its tensors are."""
+    with fake_cuda(kernels) as mode:
+        training = Training(CASE)
+        training.make_moments()
+    return training, mode
+
+
+def a_step(*, kernels: bool = True, save: bool = False) -> None:
+    """Do a step, without a fault unless one is put in."""
+    training, mode = _training(kernels)
+    training.state.optimizer.zero_grad()  # an earlier fault may have left some
+    with fake_cuda(kernels, mode):
+        training.count(save=save)
+
+
 def inject(name: str) -> None:
     """Run a step, a validation or a suppression with a fault in it."""
     place = name.removeprefix("wait in ")
     if place in PLACES:
         with PLACES[place]():
-            count_step(CASE, save=place == "save")
+            a_step(save=place == "save")
     elif place == "validation":
         with _patched(TaskAlignedLoss, "combined", lambda parts: parts.cpu()):
             count_validation(CASE)
@@ -91,7 +110,7 @@ def _mix(name: str) -> None:
         with mock.patch.object(
             step, "model_input", lambda batch, size, dtype: (torch.zeros(2, 3, 64, 64), batch.boxes)
         ):
-            count_step(CASE, kernels=False)
+            a_step(kernels=False)
     elif name == "classes on the CPU":
         _with_objects(lambda boxes, classes: (boxes, torch.zeros_like(classes, device="cpu")), kernels=False)
     elif name == "boxes on another GPU":
@@ -117,4 +136,4 @@ def _with_objects(change: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]], *, 
         return sums(loss, prediction, *change(boxes, classes))
 
     with mock.patch.object(TaskAlignedLoss, "sums", changed):
-        count_step(CASE, kernels=kernels)
+        a_step(kernels=kernels)
