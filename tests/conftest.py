@@ -34,7 +34,7 @@ import torch
 from filelock import FileLock
 from hypothesis import settings
 
-from tests.processes import end_forked
+from tests.processes import end_forked, wait_for_no_disk
 
 # Machines are shared, so no deadlines; where CI says so, the same examples each time.
 settings.register_profile("lehr", deadline=None, derandomize="CI" in os.environ)
@@ -43,6 +43,7 @@ SHARED = Path(__file__).parents[2] / "shared"
 LONG = tuple(f"tests/{room}/" for room in ("e2e", "examples", "distributed", "engine", "doctor"))
 """Rooms whose tests start processes or train."""
 torch.set_num_threads(1)
+wait_for_no_disk()
 
 
 def pytest_configure(config: pytest.Config) -> None:
