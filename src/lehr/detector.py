@@ -28,6 +28,9 @@ from lehr.evaluation.crowding import crowding_notes
 from lehr.evaluation.detection_options import check_detection_options
 from lehr.evaluation.evaluator import Evaluation, evaluate
 from lehr.evaluation.shared_classes import share_classes
+from lehr.integrations.hub import hub_name, local_weights
+from lehr.integrations.model_card import OF_TRAINING, CardFacts
+from lehr.integrations.packages import require_package
 from lehr.models.build import anchor_head
 from lehr.models.detection import DetectionModel
 from lehr.models.family import find_family, known_case
@@ -52,7 +55,8 @@ class Detector:
 
     Args:
         model: a model's name, e.g. "yolov8n", which knows nothing until it is trained; or a .safetensors file that Lehr
-            wrote, e.g. "runs/train/best.safetensors", or a checkpoint of YOLOv5, YOLOv8 or YOLOv3-SPP (.pt, .onnx).
+            wrote, e.g. "runs/train/best.safetensors", or a checkpoint of YOLOv5, YOLOv8 or YOLOv3-SPP (.pt, .onnx);
+            or weights on the Hugging Face Hub, "hf://owner/name".
         device: where the weights of a file are put: auto, cpu, cuda, mps or a CUDA index such as "0".
 
     Raises:
@@ -83,13 +87,32 @@ class Detector:
         """Load a detector from a file of weights, whatever its name.
 
         Args:
-            path: a .safetensors file that Lehr wrote, or a checkpoint of YOLOv5, YOLOv8 or YOLOv3-SPP (.pt, .onnx).
+            path: a .safetensors file that Lehr wrote, or a checkpoint of YOLOv5, YOLOv8 or YOLOv3-SPP (.pt, .onnx);
+                or weights on the Hugging Face Hub, "hf://owner/name".
             device: auto, cpu, cuda, mps or a CUDA index such as "0".
 
         Raises:
             InputError: the file cannot be used, or there is no such device.
         """
         return cls(Path(path) if isinstance(path, str | os.PathLike) else path, device)
+
+    @classmethod
+    def from_pretrained(
+        cls, repository: str, *, revision: str | None = None, token: str | None = None, device: DeviceName = "auto"
+    ) -> Self:
+        """Load a detector from the Hugging Face Hub; of the repository nothing but its safetensors file is read.
+
+        Args:
+            repository: owner/name.
+            revision: branch, tag or commit; only a commit names the same weights for ever.
+            token: of the Hub (unset: that of `hf auth login`, or HF_TOKEN).
+            device: auto, cpu, cuda, mps or a CUDA index such as "0".
+
+        Raises:
+            InputError: there is no such repository, or its weights cannot be used.
+            LehrError: the extra `hub` is not installed.
+        """
+        return cls(local_weights(hub_name(repository, revision), token=token), device)
 
     @property
     def model(self) -> DetectionModel:
@@ -169,7 +192,8 @@ class Detector:
         return result
 
     def _become(self, weights: Path, device: DeviceName) -> None:
-        """Take the weights of a file, and with them its model's name."""
+        """Take the weights of a file or of the Hub, and with them its model's name."""
+        weights = local_weights(weights)
         with default_modes():
             self._notes = open_weights(weights).notes
             self._weights, self._model = weights, load_model(weights, pick_device(device))
@@ -351,6 +375,53 @@ class Detector:
             overlap=overlap,
             tta=tta,
         )
+
+    def push_to_hub(
+        self,
+        repository: str,
+        *,
+        license: str,
+        license_name: str | None = None,
+        license_link: str | None = None,
+        evaluation: Evaluation | None = None,
+        measured_on: str = "",
+        data: str = "",
+        datasets: Sequence[str] = (),
+        description: str = "",
+        private: bool = True,
+        revision: str | None = None,
+        token: str | None = None,
+    ) -> str:
+        """Push weights and a model card to the Hugging Face Hub, as one commit; returns its address.
+
+        Args:
+            repository: owner/name; made where it is not there.
+            license: the licence of the weights as the Hub writes it, e.g. "apache-2.0"; nobody can choose it but you.
+            license_name: its name, with "other".
+            license_link: where it can be read, with "other".
+            evaluation: what `val` returned, for the card (unset: the metrics of the training, if the weights have any).
+            measured_on: data and split of the evaluation, in words.
+            data: what it was trained on, in words.
+            datasets: data sets on the Hub that it was trained on, as owner/name.
+            description: what it is for, Markdown.
+            private: whether a repository that is made is private; one that is there stays as it is.
+            revision: branch that the commit goes to.
+            token: of the Hub (unset: that of `hf auth login`, or HF_TOKEN).
+
+        Raises:
+            InputError: the name or the licence is not as the Hub has them, or the Hub refuses.
+            LehrError: it has neither been trained nor loaded; or the extra `hub` is not installed.
+        """
+        require_package("huggingface_hub", "hub")
+        from lehr.integrations.hub_model import kept_details, push_model
+
+        model = self.model
+        metadata = {} if self._weights is None else open_weights(self._weights).metadata
+        stated = kept_details(metadata).get("metrics")
+        metrics = evaluation.as_dict() if evaluation is not None else stated if isinstance(stated, dict) else {}
+        on = measured_on or (OF_TRAINING if evaluation is None else "a split that is not stated")
+        facts = CardFacts(license, license_name, license_link, data, tuple(datasets), metrics, on, description)
+        return push_model(model, repository, facts, metadata, private=private, token=token, revision=revision)
 
     def _imgsz(self, wanted: int | None) -> int:
         return rounded_size(wanted or self.model.imgsz)

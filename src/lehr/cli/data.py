@@ -176,29 +176,36 @@ def split(data: Source, *, out: Out, ratios: str = "0.7,0.3", seed: int = 0, gro
 
 
 @app.command
-def convert(data: Source, *, to: Literal["yolo", "coco"], out: Out) -> None:
+def convert(data: Source, *, to: Literal["yolo", "coco", "datasets"], out: Out) -> None:
     """Write a data set in another layout, with copies of its images.
+
+    A folder that Hugging Face `datasets` wrote with `save_to_disk` is read here, too.
 
     Parameters
     ----------
     to:
-        The layout to write.
+        The layout to write; `datasets` is a folder for `load_from_disk` of Hugging Face `datasets`.
     """
     from lehr.cli.output import check_output_folder, say
     from lehr.data.check import refuse_unusable
     from lehr.data.load import load_dataset
     from lehr.data.write import linked_from_outside, lost_in_writing, write_dataset
+    from lehr.integrations.hugging_face import save_datasets, unpacked
 
     check_output_folder(out, "--out")
-    dataset = load_dataset(data)
-    refuse_unusable(dataset)
-    write_dataset(dataset, to, out)
+    with unpacked(data) as source:
+        dataset = load_dataset(source)
+        refuse_unusable(dataset)
+        if to == "datasets":
+            save_datasets(dataset, out)
+        else:
+            write_dataset(dataset, to, out)
     counts = ", ".join(f"{name} {len(each)}" for name, each in dataset.splits.items())
     kept = ("crowd", "difficult") if to == "coco" else ()
     lines = [
         *lost_in_writing(dataset, to),
-        *linked_from_outside(dataset),
-        f"{out}: {counts} images in {to.upper()} layout",
+        *(linked_from_outside(dataset) if source == data else ()),
+        f"{out}: {counts} images {'for datasets.load_from_disk' if to == 'datasets' else f'in {to.upper()} layout'}",
     ]
     for line in (*lines, *_skipped(tuple(fault for fault in dataset.faults if fault.kind not in kept))):
         say(line)

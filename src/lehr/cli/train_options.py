@@ -83,6 +83,10 @@ class RunArguments:
             InputError: a file cannot be used, or a value is out of range.
         """
         given = self.given()
+        if "weights" in given:
+            from lehr.integrations.hub import local_weights
+
+            given["weights"] = local_weights(given["weights"])
         options: dict[str, Any] = {}
         said: list[str] = []
         if self.config is not None:

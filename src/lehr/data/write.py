@@ -178,7 +178,7 @@ def lost_in_writing(dataset: Dataset, to: str) -> list[str]:
 
     Args:
         dataset: what is to be written.
-        to: "yolo" or "coco".
+        to: "yolo", "coco" or "datasets".
     """
     samples = [sample for each in dataset.splits.values() for sample in each]
     ignored = sum(len(sample.ignored.classes) for sample in samples)
@@ -191,10 +191,11 @@ def lost_in_writing(dataset: Dataset, to: str) -> list[str]:
                 "data, but does not train on them."
             )
         return lines
+    layout = "YOLO layout" if to == "yolo" else "the form of datasets"
     if ignored:
-        lines.append(f"{ignored} crowd or ignored regions are not written: YOLO layout has no mark for them.")
+        lines.append(f"{ignored} crowd or ignored regions are not written: {layout} has no mark for them.")
     if difficult:
-        lines.append(f"{difficult} difficult objects are written as ordinary ones: YOLO layout has no mark for them.")
+        lines.append(f"{difficult} difficult objects are written as ordinary ones: {layout} has no mark for them.")
     return lines
 
 

@@ -6,10 +6,12 @@ Of a repository nothing else is read: no configuration, no pickle, no code.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from lehr.errors import InputError, LehrError
 from lehr.integrations.packages import require_package
@@ -20,6 +22,9 @@ from lehr.version import __version__
 PREFIX = "hf://"
 WEIGHTS = "model.safetensors"
 """File of a repository that holds the weights, unless another is named."""
+FORM = re.compile(
+    r"hf://(?P<repository>[\w.-]{1,96}/[\w.-]{1,96})(?:@(?P<revision>refs/pr/\d+|[\w.-]+))?(?:/(?P<file>[^@\x00-\x1f]+))?"
+)
 LIMIT = 4 * GIB
 """Bytes of weights that are fetched."""
 
@@ -53,26 +58,20 @@ def parse_hub_name(name: str | Path) -> HubFile:
 
     Raises:
         InputError: it is none, or names another file than safetensors.
-        LehrError: huggingface_hub is not installed.
     """
-    require_package("huggingface_hub", "hub")
-    from huggingface_hub.utils import parse_hf_uri
-
     text = PREFIX + str(name).replace("\\", "/").removeprefix("hf:").lstrip("/")
-    form = f"{one_line(text)}: write hf://owner/name, and behind it @REVISION or /FILE.safetensors where it needs them."
-    try:
-        parsed = parse_hf_uri(text)
-    except ValueError:
-        raise InputError(form) from None
-    if parsed.type != "model" or parsed.id.count("/") != 1:
-        raise InputError(form)
-    file = parsed.path_in_repo or WEIGHTS
+    found = FORM.fullmatch(text)
+    if found is None:
+        raise InputError(
+            f"{one_line(text)}: write hf://owner/name, or hf://owner/name@REVISION/FILE.safetensors in full."
+        )
+    file = found["file"] or WEIGHTS
     if PurePosixPath(file).suffix != ".safetensors" or ".." in PurePosixPath(file).parts:
         raise InputError(f"{one_line(text)}: only .safetensors files are read from the Hub, since they hold no code.")
-    return HubFile(parsed.id, parsed.revision, file)
+    return HubFile(found["repository"], found["revision"], file)
 
 
-def fetch_weights(name: str | Path, *, token: str | None = None) -> Path:
+def fetch_weights(name: str | Path, *, token: str | bool | None = None) -> Path:
     """Fetch weights from the Hub into its cache, where they are not there yet.
 
     The size that the Hub states is looked at first; without a connection, what the cache has is taken. What the file
@@ -89,10 +88,11 @@ def fetch_weights(name: str | Path, *, token: str | None = None) -> Path:
         InputError: there is no such file, it is too large, or the Hub cannot be reached.
         LehrError: huggingface_hub is not installed.
     """
+    require_package("huggingface_hub", "hub")
     wanted = parse_hub_name(name)
     from huggingface_hub import hf_hub_download
 
-    given = {
+    given: dict[str, Any] = {
         "repo_id": wanted.repository,
         "filename": wanted.file,
         "revision": wanted.revision,
@@ -109,13 +109,19 @@ def fetch_weights(name: str | Path, *, token: str | None = None) -> Path:
         return Path(hf_hub_download(**given))
 
 
-def local_weights(name: Path) -> Path:
+def hub_name(repository: str, revision: str | None) -> str:
+    """The name of a repository's weights: `hf://owner/name@revision`."""
+    name = repository if repository.startswith("hf:/") else f"hf://{repository}"
+    return name if revision is None else f"{name}@{revision}"
+
+
+def local_weights(name: str | Path, *, token: str | bool | None = None) -> Path:
     """Weights as a file of this machine: fetched where they are named as on the Hub.
 
     Raises:
         LehrError: as `fetch_weights`.
     """
-    return fetch_weights(name) if is_on_hub(name) else name
+    return fetch_weights(name, token=token) if is_on_hub(name) else Path(name)
 
 
 def endpoint() -> str | None:
@@ -150,4 +156,6 @@ def hub_errors(what: str) -> Iterator[None]:
         raise InputError(f"{what}: has no such file. Name one of its .safetensors: hf://owner/name/FILE") from None
     except Exception as error:  # whatever its HTTP client raises; the library wraps only a part of it
         lines = str(error).strip().splitlines() or [""]
-        raise InputError(f"{what}: the Hub refused or broke off ({type(error).__name__}: {one_line(lines[0])}).") from None
+        raise InputError(
+            f"{what}: the Hub refused or broke off ({type(error).__name__}: {one_line(lines[0])})."
+        ) from None

@@ -14,7 +14,7 @@ from huggingface_hub import HfApi, ModelCard, PyTorchModelHubMixin
 from torch import Tensor, nn
 
 from lehr.errors import InputError
-from lehr.integrations.hub import WEIGHTS, endpoint, fetch_weights, hub_errors
+from lehr.integrations.hub import WEIGHTS, endpoint, fetch_weights, hub_errors, hub_name
 from lehr.integrations.model_card import PIPELINE, CardFacts, check_license, model_card
 from lehr.models.build import anchor_head
 from lehr.models.detection import DetectionModel, Prediction
@@ -57,7 +57,12 @@ class HubModel(nn.Module, PyTorchModelHubMixin, library_name="lehr", pipeline_ta
 
     @classmethod
     def from_pretrained(
-        cls, pretrained_model_name_or_path: str | Path, *, token: str | None = None, revision: str | None = None
+        cls,
+        pretrained_model_name_or_path: str | Path,
+        *,
+        token: str | bool | None = None,
+        revision: str | None = None,
+        **options: Any,
     ) -> Self:
         """Load a model from a folder that `save_pretrained` wrote, or from the Hub.
 
@@ -65,10 +70,14 @@ class HubModel(nn.Module, PyTorchModelHubMixin, library_name="lehr", pipeline_ta
             pretrained_model_name_or_path: a folder, or owner/name.
             token: of the Hub.
             revision: branch, tag or commit.
+            options: further ones of the mixin; none is taken.
 
         Raises:
             InputError: it is not there, or its weights cannot be used.
+            TypeError: another option is given.
         """
+        if options:
+            raise TypeError(f"HubModel.from_pretrained takes token and revision, not {', '.join(options)}.")
         name = str(pretrained_model_name_or_path)
         file = Path(name) / WEIGHTS
         if not Path(name).is_dir():
@@ -130,12 +139,6 @@ def kept_details(metadata: Mapping[str, str]) -> dict[str, Any]:
         with contextlib.suppress(KeyError, ValueError, RecursionError):
             details[name] = json.loads(metadata[name])
     return details
-
-
-def hub_name(repository: str, revision: str | None) -> str:
-    """The name of a repository's weights: `hf://owner/name@revision`."""
-    name = repository if repository.startswith("hf:/") else f"hf://{repository}"
-    return name if revision is None else f"{name}@{revision}"
 
 
 def hub_config(model: DetectionModel) -> dict[str, Any]:
