@@ -39,6 +39,7 @@ REASONS: dict[tuple[str, str], str] = {
     ("data/formats/voc_lists.py", "read_text"): "Lehr's own function, over `reading`",
     ("data/formats/voc_names.py", "read_text"): "Lehr's own function, over `reading`",
     ("data/formats/yolo_yaml.py", "read_bytes"): "Lehr's own function, over `reading`",
+    ("integrations/coco_folder.py", "open"): WRITES,
     ("runtime/shared_block.py", "open"): "maps memory that another process of this run has made, by its own message",
     ("yaml_files.py", "read_bytes"): "Lehr's own function, over `reading`",
     ("data/parcel.py", "pickle"): "takes batches from loading processes that this one started, over its own pipe",

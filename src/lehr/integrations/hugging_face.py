@@ -276,10 +276,8 @@ def _foreign(row: Mapping[str, Any], columns: _Columns, numbers: Mapping[str, in
     given = _column(objects, columns.categories)
     classes = [value if isinstance(value, int) else numbers.get(str(value), -1) for value in given]
     if any(not 0 <= each < count for each in classes):
-        raise InputError(
-            f"{one_line(path) or 'An image'}: has a category that `names` does not: {one_line(str(given))[:200]}"
-        )
+        called = one_line(path) or "An image"
+        raise InputError(f"{called}: has a category without a name among {one_line(str(given))[:200]}. Give names=...")
     crowds = [bool(each) for each in _column(objects, columns.crowds)] if columns.crowds else []
-    return ForeignImage(
-        Path(path) if content is None else content, path, _column(objects, columns.boxes), classes, crowds
-    )
+    boxes = _column(objects, columns.boxes)
+    return ForeignImage(Path(path) if content is None else content, path, boxes, classes, crowds)
