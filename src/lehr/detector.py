@@ -35,10 +35,8 @@ from lehr.models.build import anchor_head
 from lehr.models.detection import DetectionModel
 from lehr.models.family import find_family, known_case
 from lehr.models.scale import rounded_size
-from lehr.prediction.half_precision import in_half_precision
 from lehr.prediction.inputs import ImageSource
 from lehr.prediction.predictor import predict_images
-from lehr.prediction.wanted_classes import find_classes
 from lehr.runtime.device import DeviceName, configure_backend, pick_device
 from lehr.runtime.environment import tidy_imports
 from lehr.runtime.malloc import tuned_malloc
@@ -286,9 +284,6 @@ class Detector:
         tile: int | None = None,
         overlap: float = OVERLAP,
         tta: bool = False,
-        agnostic: bool = False,
-        classes: Iterable[str | int] | str | int | None = None,
-        half: bool = False,
     ) -> list[Detections]:
         """Find the objects of each image.
 
@@ -308,9 +303,6 @@ class Detector:
                 is found is merged in pixels of the image. None for whole images.
             overlap: share of a tile that the next one shows again at least, 0 to 0.9.
             tta: test-time augmentation: look at each image, or tile, at three scales, once mirrored.
-            agnostic: let boxes of different classes suppress each other, so that an object is found once.
-            classes: names or numbers of the classes to look for; None for all.
-            half: compute in float16, on a device that does so faster; on a CPU it stays float32.
 
         Raises:
             InputError: an image cannot be read, or `source` holds something that is no image.
@@ -328,9 +320,6 @@ class Detector:
                 tile=tile,
                 overlap=overlap,
                 tta=tta,
-                agnostic=agnostic,
-                classes=classes,
-                half=half,
             )
         )
 
@@ -348,9 +337,6 @@ class Detector:
         tile: int | None = None,
         overlap: float = OVERLAP,
         tta: bool = False,
-        agnostic: bool = False,
-        classes: Iterable[str | int] | str | int | None = None,
-        half: bool = False,
     ) -> Iterator[Detections]:
         """The objects of each image, one image after the other; a generator's images are asked for as they are needed.
 
@@ -367,9 +353,6 @@ class Detector:
                 is found is merged in pixels of the image. None for whole images.
             overlap: share of a tile that the next one shows again at least, 0 to 0.9.
             tta: test-time augmentation: look at each image, or tile, at three scales, once mirrored.
-            agnostic: let boxes of different classes suppress each other, so that an object is found once.
-            classes: names or numbers of the classes to look for; None for all.
-            half: compute in float16, on a device that does so faster; on a CPU it stays float32.
 
         Raises:
             InputError: an image cannot be read, or `images` holds something that is no image.
@@ -379,7 +362,7 @@ class Detector:
             imgsz=imgsz, batch=batch, conf=conf, iou=iou, max_det=max_det, tile=tile, overlap=overlap
         )
         return predict_images(
-            in_half_precision(model) if half else model,
+            model,
             images,
             imgsz=self._imgsz(imgsz),
             confidence=conf,
@@ -391,8 +374,6 @@ class Detector:
             tile=tile,
             overlap=overlap,
             tta=tta,
-            agnostic=agnostic,
-            classes=find_classes(classes, model.names),
         )
 
     def push_to_hub(
@@ -441,6 +422,74 @@ class Detector:
         on = measured_on or (OF_TRAINING if evaluation is None else "a split that is not stated")
         facts = CardFacts(license, license_name, license_link, data, tuple(datasets), metrics, on, description)
         return push_model(model, repository, facts, metadata, private=private, token=token, revision=revision)
+
+    def export(
+        self,
+        format: str = "onnx",
+        *,
+        out: str | Path | None = None,
+        imgsz: int | tuple[int, int] | None = None,
+        batch: int = 1,
+        dynamic: bool = False,
+        half: bool = False,
+        int8: bool = False,
+        opset: int = 18,
+        nms: bool = False,
+        conf: float = 0.25,
+        iou: float = 0.7,
+        max_det: int = 300,
+        agnostic: bool = False,
+        data: str | Path | None = None,
+    ) -> Path:
+        """Export to another runtime.
+
+        Args:
+            format: onnx, openvino, torch, executorch or coreml.
+            out: the file, or the folder, to write; None for beside the weights, under their name.
+            imgsz: side of the images, or height and width, pixels, rounded up to multiples of 32; None for what the
+                weights were trained for.
+            batch: images at once.
+            dynamic: take any number of images, of any sizes that are multiples of 32.
+            half: compute in float16.
+            int8: compute in int8, with ranges measured on the training images of `data`.
+            opset: operator set of ONNX, 18 to 23.
+            nms: suppress within the graph, so that detections come out, by the following four.
+            conf: lowest score.
+            iou: overlap from which a detection is a repetition.
+            max_det: most detections an image.
+            agnostic: suppress across classes.
+            data: what `--data` takes.
+
+        Returns:
+            The file, or the folder.
+
+        Raises:
+            InputError: an option cannot be used, the format does not have it, or something is not installed.
+        """
+        from lehr.export.calibration import calibration
+        from lehr.export.export import default_path, export_model
+        from lehr.export.formats import find_format
+        from lehr.export.options import ExportOptions, graph_size
+        from lehr.weights.export_metadata import Suppression
+
+        model, kind = self.model, find_format(format)
+        assert self._weights is not None
+        check_detection_options(imgsz=None, batch=batch, conf=conf, iou=iou, max_det=max_det)
+        size, path = graph_size(imgsz, model.imgsz), default_path(self._weights, kind) if out is None else Path(out)
+        suppression = Suppression(conf=float(conf), iou=float(iou), max_det=int(max_det), agnostic=agnostic)
+        options = ExportOptions(
+            size,
+            batch=batch,
+            dynamic=dynamic,
+            half=half,
+            int8=int8,
+            nms=suppression if nms else None,
+            opset=opset,
+            calibration=calibration(os.fspath(data), size, batch) if int8 and data is not None else None,
+        )
+        with default_modes():
+            export_model(model, path, kind, options, weights=self._weights)
+        return path
 
     def _imgsz(self, wanted: int | None) -> int:
         return rounded_size(wanted or self.model.imgsz)

@@ -31,6 +31,7 @@ app.command(
 )
 app.command("lehr.cli.val:val", help="Evaluate weights on a data set.")
 app.command("lehr.cli.predict:predict", help="Find objects in images, folders and globs.")
+app.command("lehr.cli.export:export", help="Export weights to ONNX, OpenVINO, torch.export, ExecuTorch or Core ML.")
 app.command(
     "lehr.cli.schedule:schedule", help="Show learning rates, momentum and accumulation of a run before it is trained."
 )

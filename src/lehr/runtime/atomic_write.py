@@ -144,6 +144,20 @@ def atomic_dir(folder: Path, write: Callable[[Path], None], remedy: str) -> None
         shutil.rmtree(temporary, ignore_errors=True)
 
 
+@contextmanager
+def folder_beside(path: Path) -> Iterator[Path]:
+    """Make a folder beside a file to be, of a name that nobody can foresee; it goes with what is left in it.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    temporary = _folder_beside(path)
+    try:
+        yield temporary
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
 def _folder_beside(folder: Path) -> Path:
     """Make a folder beside another, of a name that nobody can foresee."""
     while True:
