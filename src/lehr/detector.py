@@ -214,6 +214,7 @@ class Detector:
         iou: float = 0.7,
         max_det: int = 300,
         record: bool = False,
+        tta: bool = False,
     ) -> Evaluation:
         """Evaluate on a split of a data set, on the classes that it shares with the model.
 
@@ -230,6 +231,7 @@ class Detector:
             iou: overlap from which a detection is a repetition.
             max_det: most detections an image.
             record: keep how the detections of each image match, for `lehr.evaluation.bootstrap.compare`.
+            tta: test-time augmentation: look at each image at three scales, once mirrored.
 
         Raises:
             InputError: the data cannot be used, or has no class that the model knows.
@@ -265,6 +267,7 @@ class Detector:
                 names=shared.names,
                 columns=shared.columns,
                 record=record,
+                tta=tta,
             )
         faults = describe_faults(faults_of_split(dataset, split))
         cannot = [*background_notes(samples), *crowding_notes(samples, max_det)]

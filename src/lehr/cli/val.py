@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
-from lehr.cli.options import Batch, Confidence, Device, ImageSize, MostDetections, Overlap, Quiet, Square, Weights
+from lehr.cli.options import Batch, Confidence, Device, ImageSize, MostDetections, Overlap, Quiet, Square, Tta, Weights
 
 if TYPE_CHECKING:
     from lehr.evaluation.bootstrap import Comparison
@@ -45,6 +45,7 @@ def val(
     conf: Confidence = 0.001,
     iou: Overlap = 0.7,
     max_det: MostDetections = 300,
+    tta: Tta = False,
     compare: Annotated[Path | None, Parameter(group="Output")] = None,
     json: Annotated[Path | None, Parameter(group="Output")] = None,
     analyze: Analyze = None,
@@ -102,6 +103,7 @@ def val(
         conf=conf,
         iou=iou,
         max_det=max_det,
+        tta=tta,
         record=compare is not None,
     )
     evaluation = evaluate(detector)

@@ -24,6 +24,7 @@ from lehr.errors import InputError
 from lehr.evaluation.matching import MatchRecord
 from lehr.evaluation.metrics import ClassMetrics, Metrics, measure
 from lehr.evaluation.nms import Found, remaining_iou, suppress
+from lehr.evaluation.test_time_augmentation import infer
 from lehr.losses.loss import Loss
 from lehr.models.network import Network
 from lehr.runtime.device import side_stream
@@ -152,6 +153,7 @@ def evaluate(
     columns: Sequence[int] | None = None,
     first: int = 0,
     record: bool = False,
+    tta: bool = False,
     on_batch: Callable[[int], None] = lambda done: None,
     ranks: Ranks = ALONE,
     stop: Callable[[], bool] = lambda: False,
@@ -166,7 +168,7 @@ def evaluate(
         samples: the split.
         loader: gives its letterboxed batches.
         requests: the batches.
-        loss: measured too when given.
+        loss: measured too when given; not with `tta`.
         precision: in which the model computes.
         timed: measure the seconds of each stage, for which the host waits for the device after each. Otherwise, on
             CUDA, detections are suppressed beside the next batch, by a thread and a stream of their own.
@@ -177,6 +179,7 @@ def evaluate(
         columns: the model's class that each of them is; detections of others are not looked at. None for all.
         first: number of the split's first image among those of the loader.
         record: keep how the detections of each image match, for `lehr.evaluation.bootstrap`.
+        tta: look at several views of each image (`lehr.evaluation.test_time_augmentation`).
         on_batch: called after each batch with the count of images done, by this process.
         ranks: the processes that evaluate together, with equal models.
         stop: asked after each batch whether to leave the rest.
@@ -213,11 +216,15 @@ def evaluate(
         for batch in map(of_split, DevicePrefetcher(loader, device).batches(ranks.stripe(requests))):
             images = batch.normalized(dtype)
             started = now()
-            with autocast(device, precision):
-                prediction = model(images)
-            boxes, scores = prediction.decode()
-            if loss is not None:
-                losses.append(loss(prediction, batch.boxes, batch.classes))
+            if tta:
+                with autocast(device, precision):
+                    boxes, scores = infer(model, images, tta=True)
+            else:
+                with autocast(device, precision):
+                    prediction = model(images)
+                boxes, scores = prediction.decode()
+                if loss is not None:
+                    losses.append(loss(prediction, batch.boxes, batch.classes))
             inferred = now()
             finder.give(boxes, scores, batch)
             ended = now()
