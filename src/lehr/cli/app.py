@@ -7,8 +7,10 @@ import warnings
 from collections.abc import Sequence
 from typing import NoReturn
 
-from cyclopts import App, CycloptsError, Parameter, UnknownCommandError, UnknownOptionError, UnusedCliTokensError
+from cyclopts import App, CycloptsError, Parameter
 
+from lehr.cli.arguments import as_options
+from lehr.cli.refusals import describe_refusal
 from lehr.errors import InputError, LehrError
 from lehr.runtime.child_process import safe_environment
 from lehr.runtime.console import complain
@@ -91,41 +93,8 @@ def run(arguments: Sequence[str]) -> int:
         LehrError: the command failed.
     """
     try:
-        result = app(list(arguments), exit_on_error=False, print_error=False, result_action="return_value")
+        options = as_options(arguments, app)
+        result = app(options, exit_on_error=False, print_error=False, result_action="return_value")
     except CycloptsError as error:
-        raise InputError(_plain(error)) from None
+        raise InputError(describe_refusal(error)) from None
     return result if isinstance(result, int) else 0
-
-
-def _plain(error: CycloptsError) -> str:
-    from pydantic import ValidationError
-
-    if isinstance(error, UnknownOptionError) and error.command_chain == ("predict",) and str(error).endswith(": -."):
-        from lehr.prediction.other_sources import describe_name
-
-        return f"-: {describe_name('-')}"
-    cause = error.__cause__ or error.__context__
-    if isinstance(cause, ValidationError):
-        from lehr.config import describe_validation
-
-        return describe_validation(cause)
-    other = _describe_other_trainers(error)
-    if other is not None:
-        return other
-    return f"{str(error).strip()}\nSee `lehr {' '.join([*(error.command_chain or ()), '--help'])}`."
-
-
-def _describe_other_trainers(error: CycloptsError) -> str | None:
-    """Answer a command or an option of another trainer; None where the error is about something else."""
-    from lehr.options.other_names import describe_other_command, describe_other_name
-
-    if isinstance(error, UnknownOptionError):
-        name = error.token.keyword or error.token.value
-        own = {own.lstrip("-").replace("-", "_") for each in error.argument_collection for own in each.names}
-        hint = describe_other_name(name, own | {f"no_{each}" for each in own})
-        return None if hint is None else f"Unknown option: {name}. {hint}"
-    if isinstance(error, UnusedCliTokensError | UnknownCommandError):
-        words = error.unused_tokens or []
-        hint = describe_other_command(words)
-        return None if hint is None else f"Unknown: {' '.join(words)}. {hint}"
-    return None
