@@ -140,7 +140,7 @@ def test_boxes_lie_on_turned_images_of_every_format(suffix: str, orientation: in
 
 @pytest.mark.parametrize("suffix", [".gif", ".bmp", ".ppm", ".jp2", ".tga", ".qoi", ".jfif", ".JPEG", ".apng", ".mpo"])
 def test_formats_that_decoders_read_are_read_everywhere(suffix: str, tmp_path: Path) -> None:
-    from lehr.prediction.sources import find_images
+    from lehr.prediction.sources import find_sources
 
     data = make_painted(tmp_path)
 
@@ -154,7 +154,7 @@ def test_formats_that_decoders_read_are_read_everywhere(suffix: str, tmp_path: P
     folder = tmp_path / "images" / "train"
     images = [folder / f"a{suffix}"]
     for source in (folder, folder / "*", images[0]):
-        assert list(find_images([str(source)]).images) == images
+        assert list(find_sources([str(source)]).images) == images
     (tmp_path / "list.txt").write_text(f"./images/train/a{suffix}\n")
     data.write_text("train: list.txt\nval: images/val\nnames: [cat, dog]\n")
     assert [sample.path.name for sample in load_dataset(str(data)).splits["train"]] == [images[0].name]
@@ -203,7 +203,7 @@ def test_a_damaged_jpeg_is_named_by_check_and_in_decoding(tmp_path: Path, caplog
 
 
 def test_what_systems_leave_behind_is_neither_trained_nor_predicted_on(tmp_path: Path) -> None:
-    from lehr.prediction.sources import find_images
+    from lehr.prediction.sources import find_sources
 
     data = make_painted(tmp_path)
     folder = tmp_path / "images" / "train"
@@ -216,7 +216,7 @@ def test_what_systems_leave_behind_is_neither_trained_nor_predicted_on(tmp_path:
     dataset = load_dataset(str(data))
     assert [sample.path.name for sample in dataset.splits["train"]] == ["a.png"] and dataset.faults == ()
     for source in (folder, folder / "*", tmp_path / "images" / "train" / "**"):
-        assert find_images([str(source)]).images == (folder / "a.png",)
+        assert find_sources([str(source)]).images == (folder / "a.png",)
 
 
 def test_links_to_folders_are_followed_and_circles_end(tmp_path: Path) -> None:

@@ -126,7 +126,7 @@ def test_arrays_of_other_libraries_are_taken() -> None:
     ("value", "words"),
     [
         (None, "is None, which cv2.imread gives"),
-        (0, "Cameras are not read"),
+        (0.5, "The number of a camera is whole"),
         ({"image": RGB}, "is a dict"),
         ([[1, 2]], "is a list in place of an image"),
         (object(), "is a object and no image"),

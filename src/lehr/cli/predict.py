@@ -74,17 +74,17 @@ def predict(
     from lehr.data.faults import group_faults
     from lehr.detector import Detector
     from lehr.errors import InputError
-    from lehr.prediction.sources import check_images, find_images
+    from lehr.prediction.sources import check_sources, find_sources
     from lehr.runtime.console import complain
     from lehr.runtime.device import configure_backend
     from lehr.runtime.plain_text import one_line
 
     if not sources:
         raise InputError("lehr predict: name at least one image, folder or glob.")
-    given = find_images(sources)
+    given = find_sources(sources)
     check_output(json, "--json")
     detector = Detector.load(weights, device=device)
-    notes = check_images(given, skip_broken)
+    notes = check_sources(given, skip_broken)
     for group in group_faults((*given.left_out, *notes)):
         complain(str(group))
     configure_backend(detector.device)

@@ -122,8 +122,8 @@ class FrameFeed:
                 for frame in _with_ends(frames):
                     dropped = self._queue.put(frame, reader if reader.live else None)
                     with self._lock:
-                        self.counts.read += frame.pixels is not None
-                        self.counts.broken += frame.pixels is None and not frame.ends_clip
+                        self.counts.read += frame.size is not None
+                        self.counts.broken += frame.size is None and not frame.ends_clip
                         self.counts.dropped += dropped
                     if self._stop.is_set():
                         break

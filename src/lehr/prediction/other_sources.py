@@ -1,4 +1,4 @@
-"""Sources that are no image files: what each is, and how images are made of it."""
+"""Sources that are neither images, videos nor streams: what each is, and how images are made of it."""
 
 from __future__ import annotations
 
@@ -7,104 +7,99 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from lehr.data.images.kinds import VIDEO_SUFFIXES, format_of
+from lehr.prediction.addresses import HTTP, STREAMS, scheme_of
 from lehr.runtime.reading import read_start
 
-ONLY_IMAGES = "Only image files are read"
-VIDEOS = frozenset(
-    f".{suffix}" for suffix in VIDEO_SUFFIXES | {"ts", "asf", "ogv", "vob", "mjpeg", "h264", "h265", "m3u8", "streams"}
-)
+READ = "Images and videos are read"
+VIDEOS = frozenset(f".{suffix}" for suffix in VIDEO_SUFFIXES | {"ts", "asf", "ogv", "vob", "mjpeg", "h264", "h265"})
 ARCHIVES = frozenset({".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar", ".zst"})
-TEXTS = frozenset({".txt", ".csv", ".json", ".xml", ".md", ".log", ".html"})
+TEXTS = frozenset({".csv", ".json", ".xml", ".md", ".log", ".html"})
 ARRAYS = frozenset({".npy", ".npz", ".pkl", ".mat", ".h5", ".hdf5", ".parquet", ".tfrecord"})
 WEIGHTS = frozenset({".safetensors", ".pt", ".pth", ".ckpt", ".onnx"})
 CAMERAS = re.compile(r"\d+|webcam\d*|camera\d*|/dev/video\d+", re.IGNORECASE)
 SCREENS = re.compile(r"(screen|desktop|monitor)( *\d+)*", re.IGNORECASE)
-URL = re.compile(r"([a-z][a-z0-9+.-]+):/+", re.IGNORECASE)
 HOST = re.compile(r"(www\.|[\w-]+\.)*[\w-]+\.(com|org|net|io|be|de|cn)/\S", re.IGNORECASE)
-STREAMS = frozenset({"rtsp", "rtsps", "rtmp", "rtmps", "rtp", "udp", "tcp", "srt", "mms", "hls"})
-FRAMES = "mkdir frames && ffmpeg -i {} frames/%06d.jpg"
 HEAD = 32
 """First bytes of a file that tell videos and archives."""
 
 
 def describe_name(source: str) -> str | None:
-    """Say what a source is that names no file, by its name alone; None where it may name one.
+    """Say what a source is that names no file and cannot be read, by its name alone; None where it may be read.
 
     Args:
         source: as the user gave it.
 
     Returns:
-        A message without the source, e.g. "is a camera. ...".
+        A message without the source, e.g. "is a data URL. ...".
     """
-    url = URL.match(source) or HOST.match(source)
     if not source.strip():
         return "is an empty name. Is a variable of the shell not set?"
-    if source == "-":
-        return f"would be the standard input. {ONLY_IMAGES}, by their names: save the image first, then name its file."
     if source.startswith("data:"):
-        return f"is a data URL. {ONLY_IMAGES}: decode it into a file first."
-    if url is not None:
-        return _describe_url(source, url[1].lower() if url.re is URL else "https")
-    if CAMERAS.fullmatch(source):
-        return f"is no file; as the number of a camera it is not taken. {ONLY_IMAGES}. Save frames first, e.g. " + (
-            FRAMES.format(f"/dev/video{re.sub(r'[^0-9]', '', source) or 0} -frames:v 100") + " and name that folder."
-        )
+        return "is a data URL. Decode it into a file first; or pipe the image: base64 -d | lehr predict -"
+    scheme = scheme_of(source)
+    if scheme:
+        return _describe_address(source, scheme)
+    if HOST.match(source):
+        return f"names no file; as an address it begins with https://. Name https://{source}"
     if SCREENS.fullmatch(source):
-        return f"is no file; the screen is not read. {ONLY_IMAGES}: save a screenshot first, then name its file."
+        return "is no file; the screen is not read. Save a screenshot first, then name its file."
     return None
 
 
-def _describe_url(source: str, scheme: str) -> str:
-    ending = Path(source.split("?")[0].split("#")[0]).suffix.lower()
+def _describe_address(source: str, scheme: str) -> str | None:
     if scheme == "file":
         return f"is a URL. Name the file itself: {unquote(urlsplit(source).path)}"
-    if scheme in STREAMS or ending in VIDEOS or "youtu" in source:
-        return (
-            f"is a video or a stream. {ONLY_IMAGES}. Save frames first, e.g. {FRAMES.format(source)} and name that "
-            "folder; from Python, Detector.stream takes frames, as uint8 (height, width, 3), RGB."
-        )
-    return f"is a URL. {ONLY_IMAGES}, of this machine: download it first, e.g. curl -LO {source}, then name the file."
+    if "youtu" in source:
+        return "is a page with a video. Download the video first, then name its file."
+    if scheme in HTTP or scheme in STREAMS:
+        return None
+    known = ", ".join(sorted({*HTTP, *STREAMS}))
+    return (
+        f"is an address of a kind that is not read ({scheme}). Read are {known}; download it first, then name the file."
+    )
 
 
 def describe_file(path: Path) -> str | None:
-    """Say what an existing file is that is no image, by its ending and first bytes; None where it may be one."""
+    """Say what an existing file is that is neither image nor video, by its ending and first bytes; else None.
+
+    Args:
+        path: the file.
+
+    Returns:
+        A message without the file's name, e.g. "is an archive. ...".
+    """
     ending = path.suffix.lower()
     if not path.is_file():
-        return _describe_device(path)
+        return f"is no regular file. {READ}; pipe what a program writes: PROGRAM | lehr predict -"
     kind = _kind(path)
-    if kind == "video" or (ending in VIDEOS and kind != "image"):
-        return (
-            f"is a video. {ONLY_IMAGES}. Save its frames first, e.g. {FRAMES.format(path)} and name that folder; from "
-            "Python, Detector.stream takes frames, as uint8 (height, width, 3), RGB."
-        )
-    if kind == "image":
+    if kind in ("image", "video"):
         return None
+    if ending == ".m3u8":
+        return f"is a playlist. {READ}, and playlists at an address of http or https: name that."
     if (kind == "archive" and ending not in WEIGHTS | ARRAYS) or ending in ARCHIVES:
-        return f"is an archive. {ONLY_IMAGES}: unpack it first, then name the folder."
+        return f"is an archive. {READ}: unpack it first, then name the folder."
     if kind == "PDF" or ending == ".pdf":
-        return f"is a PDF. {ONLY_IMAGES}: save its pages first, e.g. pdftoppm -png {path} page"
+        return f"is a PDF. {READ}: save its pages first, e.g. pdftoppm -png {path} page"
     if ending in (".yaml", ".yml"):
-        return f"is a YAML file. {ONLY_IMAGES}: name the folder of the images; `lehr val --data {path}` evaluates."
+        return f"is a YAML file. {READ}: name the folder of the images; `lehr val --data {path}` evaluates."
     if ending in TEXTS:
-        return f"is text and no image. {ONLY_IMAGES}; of a list, name its images: xargs -a LIST lehr predict ..."
+        return f"is text and no image. {READ}; a list of them, one a line, ends in .txt."
     if ending in ARRAYS:
-        return (
-            f"holds arrays. {ONLY_IMAGES}; from Python, Detector.predict takes arrays: uint8 (height, width, 3), RGB."
-        )
+        return f"holds arrays. {READ}; from Python, Detector.predict takes arrays: uint8 (height, width, 3), RGB."
     if ending in WEIGHTS:
-        return f"is a file of weights. {ONLY_IMAGES}; weights are named by --weights."
+        return f"is a file of weights. {READ}; weights are named by --weights."
     return None
+
+
+def is_video(path: Path) -> bool:
+    """Return whether an existing file is a video, by its ending and first bytes."""
+    kind = _kind(path)
+    return kind == "video" or (path.suffix.lower() in VIDEOS and kind != "image")
 
 
 def holds_image(path: Path) -> bool:
     """Return whether a file is an image by its first bytes, whatever its name."""
     return _kind(path) == "image"
-
-
-def _describe_device(path: Path) -> str:
-    if CAMERAS.fullmatch(str(path)):
-        return describe_name(str(path)) or ""
-    return f"is no regular file. {ONLY_IMAGES}: save the image first, then name its file."
 
 
 def _kind(path: Path) -> str:

@@ -71,7 +71,7 @@ def run_pipeline(
                 continue
             images = [frame for frame in frames if not frame.ends_clip]
             found = iter(predict(images) if images else ())
-            missing = sum(frame.pixels is None for frame in images)
+            missing = sum(frame.size is None for frame in images)
             broken += missing
             predicted += len(images) - missing
             for frame in frames:
@@ -128,6 +128,8 @@ class _Writer:
                             output.write(frame, detections)
                         elif frame.clip is not None:
                             output.end_clip(frame.clip)
+                    if frame.regions is not None:
+                        frame.regions.close()
         except BaseException as error:  # raised again where results are handed over
             self._error = error
         finally:

@@ -90,7 +90,7 @@ def _describe(value: object) -> str:
     if value is None:
         return f"is None, which cv2.imread gives for a file that it cannot read. {WANTED}."
     if isinstance(value, Number):
-        return "is a number. Cameras are not read: give their frames, as uint8 (height, width, 3), RGB."
+        return f"is a number. The number of a camera is whole, e.g. 0. {WANTED}."
     kind = type(value).__name__
     if isinstance(value, Mapping):
         return f"is a {kind}. Give its images alone."

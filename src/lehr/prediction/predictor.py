@@ -14,7 +14,8 @@ from lehr.detections import Detections
 from lehr.errors import InputError
 from lehr.models.network import Network
 from lehr.prediction.frames import Frame
-from lehr.prediction.inputs import ImageSource, open_images, with_remedy
+from lehr.prediction.inputs import ImageSource, open_images
+from lehr.prediction.open_sources import with_remedy
 from lehr.prediction.part_finder import FoundObjects, PartFinder, find_in_tiles
 from lehr.runtime.process_state import default_modes
 
