@@ -15,7 +15,7 @@ from lehr.data.images import ImageRegions
 from lehr.detections import Detections
 from lehr.errors import InputError
 from lehr.evaluation.test_time_augmentation import infer
-from lehr.prediction import inputs
+from lehr.prediction import open_sources
 from lehr.prediction.predictor import predict_images
 
 
@@ -81,7 +81,7 @@ def test_files_are_read_by_region(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         same_boxes(each, boxes)
         assert (each.width, each.height) == (500, 400)
     assert max(sizes) <= 128 + 2 * 10 and len(sizes) == 4  # a band for each row of tiles
-    monkeypatch.setattr(inputs, "read_image", lambda path: pytest.fail("decoded whole"))
+    monkeypatch.setattr(open_sources, "read_image", lambda path: pytest.fail("decoded whole"))
     list(predict_images(SquaresNetwork(), tmp_path / "b.tif", imgsz=128, tile=128))
 
 
