@@ -40,7 +40,7 @@ REASONS: dict[tuple[str, str], str] = {
     ("data/formats/voc_names.py", "read_text"): "Lehr's own function, over `reading`",
     ("data/formats/yolo_yaml.py", "read_bytes"): "Lehr's own function, over `reading`",
     ("integrations/coco_folder.py", "open"): WRITES,
-    ("prediction/outputs/json_file.py", "open"): WRITES,
+    ("prediction/outputs/json_file.py", "open"): "writes to a device that the user named",
     ("prediction/outputs/video_file.py", "open"): WRITES,
     ("prediction/outputs/whole_file.py", "open"): WRITES,
     ("prediction/remote.py", "open"): "asks for an address of http or https that the user named",

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Self
 
+from lehr.errors import InputError
 from lehr.prediction.frames import Clip
+from lehr.prediction.video import open_container
 from lehr.runtime.console import LOGGER
 from lehr.runtime.plain_text import one_line
+from lehr.runtime.reading import open_file
 
 if TYPE_CHECKING:
     from av.audio.stream import AudioStream
@@ -52,9 +55,7 @@ class SoundTrack:
             return None
         source = None
         try:
-            source = av.open(
-                str(clip.path.absolute()), "r", metadata_errors="ignore", options={"protocol_whitelist": "file"}
-            )
+            source = open_container(open_file(clip.path), clip.source, metadata_errors="ignore")
             stream = source.streams.audio[0]
             if stream.codec_context.name not in IN_MP4:
                 LOGGER.warning(
@@ -65,7 +66,7 @@ class SoundTrack:
                 source.close()
                 return None
             return cls(clip, source, stream, container.add_stream_from_template(stream), container)
-        except (OSError, ValueError, IndexError, av.error.FFmpegError) as error:
+        except (InputError, OSError, ValueError, IndexError, av.error.FFmpegError) as error:
             if source is not None:
                 source.close()
             _report(clip, error)
