@@ -15,4 +15,5 @@ class StandInNetwork(nn.Module):
     dtype = torch.float32
     fixed_size = None
     fixed_batch = None
+    padding = 114
     suppression = None

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, Unpack
 import torch
 
 from lehr.augment.tile_grid import OVERLAP
+from lehr.backends.load import open_export
 from lehr.callbacks.callback import FunctionCallback
 from lehr.config import build_config
 from lehr.data.batch_makers import EvalBatches
@@ -28,12 +29,14 @@ from lehr.evaluation.crowding import crowding_notes
 from lehr.evaluation.detection_options import check_detection_options
 from lehr.evaluation.evaluator import Evaluation, evaluate
 from lehr.evaluation.shared_classes import share_classes
+from lehr.evaluation.suppression_within import suppression_notes
 from lehr.integrations.hub import hub_name, local_weights
 from lehr.integrations.model_card import OF_TRAINING, CardFacts
 from lehr.integrations.packages import require_package
 from lehr.models.build import anchor_head
 from lehr.models.detection import DetectionModel
 from lehr.models.family import find_family, known_case
+from lehr.models.network import Network
 from lehr.models.scale import rounded_size
 from lehr.prediction.inputs import ImageSource
 from lehr.prediction.predictor import predict_images
@@ -55,8 +58,9 @@ class Detector:
 
     Args:
         model: a model's name, e.g. "yolov8n", which knows nothing until it is trained; or a .safetensors file that Lehr
-            wrote, e.g. "runs/train/best.safetensors", or a checkpoint of YOLOv5, YOLOv8 or YOLOv3-SPP (.pt, .onnx);
-            or weights on the Hugging Face Hub, "hf://owner/name".
+            wrote, e.g. "runs/train/best.safetensors", or a checkpoint of YOLOv5, YOLOv8 or YOLOv3-SPP (.pt, .onnx); or
+            weights on the Hugging Face Hub, "hf://owner/name"; or an export of Lehr's (.onnx, .pt2, the folder of an
+            OpenVINO model), which evaluates and predicts alone.
         device: where the weights of a file are put: auto, cpu, cuda, mps or a CUDA index such as "0".
 
     Raises:
@@ -75,6 +79,7 @@ class Detector:
         self._weights: Path | None = None
         self._notes: tuple[str, ...] = ()
         self._model: DetectionModel | None = None
+        self._export: Network | None = None
         self._callbacks: list[object] = []
         if names_weights(model):
             self._become(Path(model), device)
@@ -87,8 +92,9 @@ class Detector:
         """Load a detector from a file of weights, whatever its name.
 
         Args:
-            path: a .safetensors file that Lehr wrote, or a checkpoint of YOLOv5, YOLOv8 or YOLOv3-SPP (.pt, .onnx);
-                or weights on the Hugging Face Hub, "hf://owner/name".
+            path: a .safetensors file that Lehr wrote, or a checkpoint of YOLOv5, YOLOv8 or YOLOv3-SPP (.pt, .onnx); or
+                weights on the Hugging Face Hub, "hf://owner/name"; or an export of Lehr's (.onnx, .pt2, the folder of
+                an OpenVINO model).
             device: auto, cpu, cuda, mps or a CUDA index such as "0".
 
         Raises:
@@ -119,11 +125,25 @@ class Detector:
         """The model, in eval mode.
 
         Raises:
-            LehrError: it has neither been trained nor loaded.
+            LehrError: it has neither been trained nor loaded, or is an export.
         """
+        if self._export is not None:
+            raise LehrError(
+                f"{self._weights} is an export, which evaluates and predicts, and has no model of torch to train or to "
+                "export. Load the weights that it was made of."
+            )
         if self._model is None:
             raise LehrError(f"This {self._name} knows nothing yet: train it, or use Detector.load(weights).")
         return self._model
+
+    @property
+    def network(self) -> Network:
+        """What evaluates and predicts: the model, or an export in its own runtime.
+
+        Raises:
+            LehrError: it has neither been trained nor loaded.
+        """
+        return self.model if self._export is None else self._export
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -133,12 +153,12 @@ class Detector:
     @property
     def names(self) -> tuple[str, ...]:
         """The class names."""
-        return self.model.names
+        return self.network.names
 
     @property
     def device(self) -> torch.device:
         """The device that the model computes on."""
-        return next(self.model.parameters()).device
+        return self.network.device
 
     def add_callback(self, method: str, function: Callable[[Any], object]) -> None:
         """Call a function at an event of every training to come.
@@ -181,6 +201,8 @@ class Detector:
             result = go_on(None if resume is True else Path(resume), given, listeners, verbose)
             self._become(result.best, _first_device(str(given.get("device", "auto"))))
             return result
+        if self._export is not None:
+            _ = self.model  # which there is none of
         start: dict[str, Any] = {"model": self._name}
         if self._model is not None and self._weights is not None:
             scale, head = self._model.scale, anchor_head(self._model)
@@ -192,12 +214,16 @@ class Detector:
         return result
 
     def _become(self, weights: Path, device: DeviceName) -> None:
-        """Take the weights of a file or of the Hub, and with them its model's name."""
+        """Take the weights of a file or of the Hub, or an export, and with them the model's name."""
         weights = local_weights(weights)
         with default_modes():
-            self._notes = open_weights(weights).notes
-            self._weights, self._model = weights, load_model(weights, pick_device(device))
-        self._name = self._model.variant
+            export = open_export(weights, device)
+            if export is None:
+                self._notes, self._model = open_weights(weights).notes, load_model(weights, pick_device(device))
+            else:
+                self._notes, self._model = export.notes, None
+            self._weights, self._export = weights, export
+        self._name = self.network.variant
 
     def val(
         self,
@@ -221,7 +247,8 @@ class Detector:
         Args:
             data: what `--data` takes.
             split: train, val or test.
-            imgsz: longest side, pixels, rounded up to a multiple of 32; None for what the weights were trained for.
+            imgsz: longest side, pixels, rounded up to a multiple of 32; None for what the weights were trained for. An
+                export of a fixed size takes that alone.
             batch: images at once.
             workers: processes that load images; 0 loads in this one.
             square: letterbox to squares instead of the smallest rectangle.
@@ -236,7 +263,7 @@ class Detector:
         Raises:
             InputError: the data cannot be used, or has no class that the model knows.
         """
-        model = self.model
+        model = self.network
         check_detection_options(imgsz=imgsz, batch=batch, conf=conf, iou=iou, max_det=max_det, workers=workers)
         if not isinstance(data, str | os.PathLike):
             raise InputError(f"data {data!r}: must be the name of a data YAML, a COCO JSON or a folder, or 'shapes'.")
@@ -250,9 +277,11 @@ class Detector:
         one = single_cls and len(dataset.names) == len(model.names) == 1  # whatever it is called
         shared = share_classes(samples, model.names if one else dataset.names, model.names, data)
         samples = shared.samples
-        store = ImageStore(samples, self._imgsz(imgsz))
+        side = self._imgsz(imgsz)
+        store = ImageStore(samples, side)
         pin = self.device.type == "cuda"
-        loader = Loader(EvalBatches(store, self._imgsz(imgsz), square), workers, pin, min(batch, len(samples)))
+        batches = EvalBatches(store, side, square, fixed_size=model.fixed_size, grey=model.padding)
+        loader = Loader(batches, workers, pin, min(batch, len(samples)))
         requests = eval_requests(store, batch)
         with preserve_process_state(), tuned_malloc(), closing(loader):
             configure_backend(self.device)
@@ -270,7 +299,8 @@ class Detector:
                 tta=tta,
             )
         faults = describe_faults(faults_of_split(dataset, split))
-        cannot = [*background_notes(samples), *crowding_notes(samples, max_det)]
+        within = suppression_notes(model, conf, iou, max_det)
+        cannot = [*background_notes(samples), *crowding_notes(samples, max_det), *within]
         return dataclasses.replace(evaluation, notes=(*faults, *shared.notes, *cannot))
 
     def predict(
@@ -360,7 +390,7 @@ class Detector:
         Raises:
             InputError: an image cannot be read, or `images` holds something that is no image.
         """
-        model = self.model
+        model = self.network
         check_detection_options(
             imgsz=imgsz, batch=batch, conf=conf, iou=iou, max_det=max_det, tile=tile, overlap=overlap
         )
@@ -495,7 +525,22 @@ class Detector:
         return path
 
     def _imgsz(self, wanted: int | None) -> int:
-        return rounded_size(wanted or self.model.imgsz)
+        """Longest side in whole strides: what is wanted, or that of the network.
+
+        Raises:
+            InputError: the network takes images of another size alone.
+        """
+        network = self.network
+        if network.fixed_size is None:
+            return rounded_size(wanted or network.imgsz)
+        side = max(network.fixed_size)
+        if wanted is not None and rounded_size(wanted) != side:
+            height, width = network.fixed_size
+            raise InputError(
+                f"--imgsz {wanted}: {self._weights} takes images of {width} x {height} pixels alone. Leave it out, or "
+                "export with --dynamic."
+            )
+        return side
 
 
 def _first_device(devices: str) -> str:

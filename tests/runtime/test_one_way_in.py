@@ -34,6 +34,7 @@ PARTS = "is handed bytes that `reading` has read"
 REASONS: dict[tuple[str, str], str] = {
     ("__init__.py", "importlib.import_module"): "modules of its own table",
     ("augment/own_transforms.py", "read_bytes"): "fingerprints code that has just been run",
+    ("backends/program_archive.py", "ZipFile"): "writes an archive in memory",
     ("checkpoint/format.py", "open"): WRITES,
     ("data/cache.py", "memmap"): "maps pixels in a folder that is the user's own, checked for its owner",
     ("data/formats/voc_lists.py", "read_text"): "Lehr's own function, over `reading`",

@@ -9,10 +9,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from lehr.models.network import PADDING
 from lehr.models.scale import rounded_size
 
-GREY = 114
-"""Value of what no image covers: the mean of common photographs."""
+GREY = PADDING
+"""Value of what no image covers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,9 +86,11 @@ def resize(image: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uint
     )
 
 
-def letterbox(image: NDArray[np.uint8], box_width: int, box_height: int) -> tuple[NDArray[np.uint8], Placement]:
+def letterbox(
+    image: NDArray[np.uint8], box_width: int, box_height: int, grey: int = GREY
+) -> tuple[NDArray[np.uint8], Placement]:
     """An image (h, w, 3) as large as fits in the middle of a grey rectangle (box_height, box_width, 3)."""
-    canvas = np.full((box_height, box_width, 3), GREY, np.uint8)
+    canvas = np.full((box_height, box_width, 3), grey, np.uint8)
     return canvas, letterbox_into(image, canvas)
 
 

@@ -14,7 +14,8 @@ Weights = Annotated[
     Path,
     Parameter(
         group="Model",
-        help="Weights: a .safetensors file, or a checkpoint of YOLOv5, YOLOv8, YOLOv3-SPP (.pt, .onnx).",
+        help="Weights: a .safetensors file, or a checkpoint of YOLOv5, YOLOv8, YOLOv3-SPP (.pt, .onnx); or an export "
+        "of Lehr's (.onnx, .pt2, the folder of an OpenVINO model).",
     ),
 ]
 ImageSize = Annotated[

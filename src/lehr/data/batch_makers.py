@@ -237,6 +237,7 @@ class EvalBatches:
         square: letterbox to squares instead.
         tolerant: go on without an image that can no longer be read.
         fixed_size: height and width of all batches instead, pixels, neither above `imgsz`; None for none.
+        grey: value of what no image covers, 0 to 255.
     """
 
     store: ImageStore
@@ -244,6 +245,7 @@ class EvalBatches:
     square: bool = False
     tolerant: bool = False
     fixed_size: tuple[int, int] | None = None
+    grey: int = GREY
 
     def shape(self, indices: Sequence[int]) -> tuple[int, int]:
         """Width and height of the batch of some images, pixels."""
@@ -268,7 +270,7 @@ class EvalBatches:
         indices = request.images
         width, height = self.shape(indices)
         images = empty((len(indices), height, width, 3), np.uint8)
-        images[:] = GREY
+        images[:] = self.grey
         boxes, classes, placements, faults, read = [], [], [], [], list(indices)
         for row, (canvas, index) in enumerate(zip(images, indices, strict=True)):
             try:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, Protocol
 import torch
 from torch import Tensor, nn
 
+from lehr.models.network import PADDING
 from lehr.models.scale import Scale
 
 if TYPE_CHECKING:
@@ -117,6 +118,11 @@ class DetectionModel(nn.Module):
     def fixed_batch(self) -> int | None:
         """None: it takes any number of images."""
         return None
+
+    @property
+    def padding(self) -> int:
+        """Grey of what is around its images, 0 to 255: that of the training."""
+        return PADDING
 
     @property
     def suppression(self) -> Suppression | None:

@@ -29,6 +29,10 @@ class Suppression:
     agnostic: bool = False
 
 
+PADDING = 114
+"""Grey of what is around a letterboxed image, 0 to 255: the mean of common photographs."""
+
+
 class Network(Protocol):
     """A detector that finds objects: images (batch, 3, height, width), RGB, 0 to 1, to predictions."""
 
@@ -59,6 +63,10 @@ class Network(Protocol):
     @property
     def fixed_batch(self) -> int | None:
         """Images that it computes at once, to which fewer are padded and more are split; None for any number."""
+
+    @property
+    def padding(self) -> int:
+        """Grey of what is around the letterboxed images that it takes, 0 to 255."""
 
     @property
     def suppression(self) -> Suppression | None:

@@ -58,7 +58,9 @@ class PartFinder:
         """The objects of each part, uint8 (height, width, 3), RGB, in its pixels."""
         sizes = [(part.shape[1], part.shape[0]) for part in parts]
         width, height = self._canvas_size(sizes)
-        canvases, placements = zip(*(letterbox(part, width, height) for part in parts), strict=True)
+        canvases, placements = zip(
+            *(letterbox(part, width, height, self.network.padding) for part in parts), strict=True
+        )
         images = torch.from_numpy(np.stack(canvases)).permute(0, 3, 1, 2).to(self.network.device)
         boxes, scores = infer(self.network, images.to(self.network.dtype).div_(255), self.tta)
         iou = remaining_iou(self.network, self.iou)

@@ -1,0 +1,32 @@
+"""What an evaluation cannot show of a network that suppresses its detections itself."""
+
+from __future__ import annotations
+
+from lehr.models.network import Network
+
+
+def suppression_notes(network: Network, confidence: float, iou: float, max_det: int) -> list[str]:
+    """Say which options of an evaluation go beyond the suppression within a network, a line each.
+
+    Args:
+        network: what is evaluated.
+        confidence: lowest score that is asked for.
+        iou: overlap that is asked for.
+        max_det: most detections an image that are asked for.
+    """
+    own = network.suppression
+    if own is None:
+        return []
+    beyond = []
+    if confidence < own.conf:
+        beyond.append(f"scores above {own.conf:g} (--conf {confidence:g})")
+    if iou > own.iou:
+        beyond.append(f"overlaps of at most {own.iou:g} (--iou {iou:g})")
+    if max_det > own.max_det:
+        beyond.append(f"at most {own.max_det} detections an image (--max-det {max_det})")
+    if not beyond:
+        return []
+    return [
+        f"The export suppresses its detections itself and keeps {', '.join(beyond)}: mAP is lower than without. "
+        "Compare exports made without --nms."
+    ]
