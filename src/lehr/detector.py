@@ -38,8 +38,10 @@ from lehr.models.detection import DetectionModel
 from lehr.models.family import find_family, known_case
 from lehr.models.network import Network
 from lehr.models.scale import rounded_size
+from lehr.prediction.half_precision import in_half_precision
 from lehr.prediction.inputs import ImageSource
 from lehr.prediction.predictor import predict_images
+from lehr.prediction.wanted_classes import find_classes
 from lehr.runtime.device import DeviceName, configure_backend, pick_device
 from lehr.runtime.environment import tidy_imports
 from lehr.runtime.malloc import tuned_malloc
@@ -317,6 +319,9 @@ class Detector:
         tile: int | None = None,
         overlap: float = OVERLAP,
         tta: bool = False,
+        agnostic: bool = False,
+        classes: Iterable[str | int] | str | int | None = None,
+        half: bool = False,
     ) -> list[Detections]:
         """Find the objects of each image.
 
@@ -336,6 +341,9 @@ class Detector:
                 is found is merged in pixels of the image. None for whole images.
             overlap: share of a tile that the next one shows again at least, 0 to 0.9.
             tta: test-time augmentation: look at each image, or tile, at three scales, once mirrored.
+            agnostic: let boxes of different classes suppress each other, so that an object is found once.
+            classes: names or numbers of the classes to look for; None for all.
+            half: compute in float16, on a device that does so faster; on a CPU it stays float32.
 
         Raises:
             InputError: an image cannot be read, or `source` holds something that is no image.
@@ -353,6 +361,9 @@ class Detector:
                 tile=tile,
                 overlap=overlap,
                 tta=tta,
+                agnostic=agnostic,
+                classes=classes,
+                half=half,
             )
         )
 
@@ -370,6 +381,9 @@ class Detector:
         tile: int | None = None,
         overlap: float = OVERLAP,
         tta: bool = False,
+        agnostic: bool = False,
+        classes: Iterable[str | int] | str | int | None = None,
+        half: bool = False,
     ) -> Iterator[Detections]:
         """The objects of each image, one image after the other; a generator's images are asked for as they are needed.
 
@@ -386,6 +400,9 @@ class Detector:
                 is found is merged in pixels of the image. None for whole images.
             overlap: share of a tile that the next one shows again at least, 0 to 0.9.
             tta: test-time augmentation: look at each image, or tile, at three scales, once mirrored.
+            agnostic: let boxes of different classes suppress each other, so that an object is found once.
+            classes: names or numbers of the classes to look for; None for all.
+            half: compute in float16, on a device that does so faster; on a CPU it stays float32.
 
         Raises:
             InputError: an image cannot be read, or `images` holds something that is no image.
@@ -395,7 +412,7 @@ class Detector:
             imgsz=imgsz, batch=batch, conf=conf, iou=iou, max_det=max_det, tile=tile, overlap=overlap
         )
         return predict_images(
-            model,
+            in_half_precision(model) if half else model,
             images,
             imgsz=self._imgsz(imgsz),
             confidence=conf,
@@ -407,6 +424,8 @@ class Detector:
             tile=tile,
             overlap=overlap,
             tta=tta,
+            agnostic=agnostic,
+            classes=find_classes(classes, model.names),
         )
 
     def push_to_hub(

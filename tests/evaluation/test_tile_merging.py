@@ -124,10 +124,17 @@ def test_fragments_of_neighbours_are_not_joined() -> None:
     np.testing.assert_array_equal(merged.boxes, [[40, 10, 140, 40], [50, 45, 150, 75]])
 
 
-def test_classes_are_joined_only_where_they_count_as_one() -> None:
-    found = of([((40, 20, 100, 60), 0.5, 0, 0), ((80, 20, 150, 60), 0.7, 1, 1)])
-    assert len(merge_tiles(found, WINDOWS, WIDE)) == 2
-    assert merge_tiles(found, WINDOWS, WIDE, agnostic=True).classes.tolist() == [1]
+def test_fragments_that_look_like_different_classes_are_of_the_better_one() -> None:
+    """Two tiles that agree on what they both show see one object; a fragment of the own class comes first."""
+    left, right = ((40, 20, 100, 60), 0.5, 0, 0), ((80, 20, 150, 60), 0.7, 1, 1)
+    merged = merge_tiles(of([left, right]), WINDOWS, WIDE)
+    np.testing.assert_array_equal(merged.boxes, [[40, 20, 150, 60]])
+    assert merged.classes.tolist() == [1]
+    merged = merge_tiles(of([left, right, ((80, 20, 150, 60), 0.4, 0, 1)]), WINDOWS, WIDE)
+    assert merged.classes.tolist() == [0] and merged.scores.tolist() == [0.5]
+
+
+def test_classes_suppress_one_another_only_where_they_count_as_one() -> None:
     whole = of([((82.5, 20, 97, 60), 0.5, 0, 0), ((83, 20, 96, 60), 0.7, 1, 1)])
     assert len(merge_tiles(whole, WINDOWS, WIDE)) == 2 and len(merge_tiles(whole, WINDOWS, WIDE, agnostic=True)) == 1
 

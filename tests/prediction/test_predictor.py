@@ -147,3 +147,22 @@ def test_images_of_any_shape_are_taken(width: int, height: int) -> None:
         (width, height),
         (5, 5),
     ]
+
+
+def test_classes_that_are_asked_for_are_found_alone() -> None:
+    [found] = found_in([image(64, 64)], classes=(1,))
+    assert [(each.name, round(each.score, 3)) for each in found] == [("large", 0.7)]
+    assert found.names == ("small", "large")
+
+
+def test_an_object_is_found_once_where_classes_suppress_each_other() -> None:
+    class Same(Model):
+        def forward(self, images: Tensor) -> Fixed:
+            fixed = Fixed(images)
+            fixed.boxes = fixed.boxes[:, :1].expand(-1, 3, 4)
+            return fixed
+
+    by_class, agnostic = (
+        next(predict_images(Same(), [image(64, 64)], imgsz=64, agnostic=agnostic)) for agnostic in (False, True)
+    )
+    assert [each.name for each in by_class] == ["small", "large"] and [each.name for each in agnostic] == ["small"]

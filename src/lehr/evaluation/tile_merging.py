@@ -8,7 +8,8 @@ any other is *whole*. Four steps:
    like something else more often than the object does. Only a detection with a fair score counts (`SCORE_SHARE`).
 2. Fragments of one class are one object where they agree in what both tiles show: `IoU(a in both, b in both)` above
    `SAME`, each the other's best. Both are continued beyond the borders that cut them, so that tiles that only touch
-   agree as well. Each side of the joined box is that of the best fragment which is not cut there.
+   agree as well. Each side of the joined box is that of the best fragment which is not cut there. Fragments that have
+   found no other of their class are then joined with those of other classes, to one of the better one's.
 3. Step 1 again, with the joined ones as whole.
 4. Suppression between tiles: a box is dropped that overlaps a better one of its class and of another tile by more
    than `SAME`. Those of one tile were compared before, by the overlap that the user gave.
@@ -92,9 +93,7 @@ def merge_tiles(
         cut = _cut_sides(found, windows, size, pixel)
         left, right = _meeting(found, windows, pixel)
         kept = ~_in_whole(found, _is_whole(cut), left, right)
-        labels = np.zeros_like(found.classes) if agnostic else found.classes
-        pairs = kept[left] & kept[right] & (labels[left] == labels[right])
-        groups = _joined(found, cut, windows, pixel, left[pairs], right[pairs])
+        groups = _grouped(found, cut, kept, windows, pixel, left, right)
         found, whole = _as_one(found, cut, groups, kept)
         left, right = _meeting(found, windows, pixel)
         found = found[~_in_whole(found, whole, left, right)]
@@ -128,6 +127,29 @@ def _in_whole(found: TileDetections, whole: NDArray[np.bool_], left: Indices, ri
     part, of = part[asked], of[asked]
     inside = _area(_intersection(found.boxes[part], found.boxes[of])) > SAME * _area(found.boxes[part])
     return np.asarray(np.bincount(part[inside], minlength=len(found)) > 0)
+
+
+def _grouped(
+    found: TileDetections,
+    cut: NDArray[np.bool_],
+    kept: NDArray[np.bool_],
+    windows: Indices,
+    pixel: float,
+    left: Indices,
+    right: Indices,
+) -> Indices:
+    """Group fragments of one object, of one class where there are such; arguments and result as `_joined`.
+
+    Args:
+        kept: bool (n,), those that were not dropped.
+    """
+    both = kept[left] & kept[right]
+    left, right = left[both], right[both]
+    alike = found.classes[left] == found.classes[right]
+    groups = _joined(found, cut, windows, pixel, left[alike], right[alike])
+    alone = np.bincount(groups, minlength=len(found))[groups] == 1
+    rest = alone[left] & alone[right]
+    return np.where(alone, _joined(found, cut, windows, pixel, left[rest], right[rest]), groups)
 
 
 def _joined(

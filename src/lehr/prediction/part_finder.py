@@ -44,6 +44,8 @@ class PartFinder:
         max_det: most detections of each.
         square: letterbox to squares instead of the smallest rectangle.
         tta: look at several views of each.
+        agnostic: whether boxes of different classes suppress each other.
+        classes: the classes that are looked for, by index; None for all.
     """
 
     network: Network
@@ -53,6 +55,8 @@ class PartFinder:
     max_det: int = 300
     square: bool = False
     tta: bool = False
+    agnostic: bool = False
+    classes: tuple[int, ...] | None = None
 
     def __call__(self, parts: Sequence[NDArray[np.uint8]]) -> list[FoundObjects]:
         """The objects of each part, uint8 (height, width, 3), RGB, in its pixels."""
@@ -63,9 +67,15 @@ class PartFinder:
         )
         images = torch.from_numpy(np.stack(canvases)).permute(0, 3, 1, 2).to(self.network.device)
         boxes, scores = infer(self.network, images.to(self.network.dtype).div_(255), self.tta)
-        iou = remaining_iou(self.network, self.iou)
         kept = suppress(
-            boxes, scores, confidence=self.confidence, iou=iou, max_det=self.max_det, best_class_only=True
+            boxes,
+            scores,
+            confidence=self.confidence,
+            iou=remaining_iou(self.network, self.iou, self.agnostic),
+            max_det=self.max_det,
+            best_class_only=True,
+            agnostic=self.agnostic,
+            wanted=self.classes,
         ).cpu()
         found = []
         for place, (placement, size) in enumerate(zip(placements, sizes, strict=True)):
@@ -115,5 +125,6 @@ def find_in_tiles(
         size,
         pixel=max(windows[0][2:]) / max(find.network.fixed_size or (find.imgsz,)),
         max_det=find.max_det,
+        agnostic=find.agnostic,
     )
     return FoundObjects(merged.boxes.astype(np.float32), merged.scores.astype(np.float32), merged.classes)

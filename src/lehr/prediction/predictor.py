@@ -34,6 +34,8 @@ def predict_images(
     tile: int | None = None,
     overlap: float = OVERLAP,
     tta: bool = False,
+    agnostic: bool = False,
+    classes: tuple[int, ...] | None = None,
 ) -> Iterator[Detections]:
     """The objects of each image, in order, as soon as its batch is done; no more images are held than a batch.
 
@@ -50,6 +52,8 @@ def predict_images(
         tile: as of `predict_frames`; files whose format lets regions be read are not decoded whole then.
         overlap: as of `predict_frames`.
         tta: as of `predict_frames`.
+        agnostic: as of `predict_frames`.
+        classes: as of `predict_frames`.
 
     Raises:
         InputError: an image cannot be read, after the objects of those before it.
@@ -67,6 +71,8 @@ def predict_images(
         tile=tile,
         overlap=overlap,
         tta=tta,
+        agnostic=agnostic,
+        classes=classes,
     )
     return (detections for _, detections in found)
 
@@ -85,6 +91,8 @@ def predict_frames(
     tile: int | None = None,
     overlap: float = OVERLAP,
     tta: bool = False,
+    agnostic: bool = False,
+    classes: tuple[int, ...] | None = None,
 ) -> Iterator[tuple[Frame, Detections]]:
     """Each frame with its objects, in order, as soon as its batch is done; no more frames are held than a batch.
 
@@ -102,6 +110,8 @@ def predict_frames(
             smaller frame is one tile. None for whole frames.
         overlap: share of a tile that the next one shows again at least, 0 to 0.9.
         tta: look at several views of each frame, or tile (`lehr.evaluation.test_time_augmentation`).
+        agnostic: whether boxes of different classes suppress each other.
+        classes: the classes that are looked for, by index; None for all.
 
     Raises:
         InputError: a frame cannot be read, after those before it.
@@ -128,6 +138,8 @@ def predict_frames(
             tile=tile,
             overlap=overlap,
             tta=tta,
+            agnostic=agnostic,
+            classes=classes,
             tiles_at_once=batch,
         )
         yield from zip(group, found, strict=True)
@@ -150,10 +162,12 @@ def predict_batch(
     tile: int | None = None,
     overlap: float = OVERLAP,
     tta: bool = False,
+    agnostic: bool = False,
+    classes: tuple[int, ...] | None = None,
     tiles_at_once: int = 1,
 ) -> list[Detections]:
     """The objects of each frame of a batch, none in those that could not be read; arguments as `predict_frames`."""
-    find = PartFinder(model, imgsz, confidence, iou, max_det, square, tta)
+    find = PartFinder(model, imgsz, confidence, iou, max_det, square, tta, agnostic, classes)
     if tile is not None:
         return [_of_tiles(image, find, tile, overlap, tiles_at_once, skip_broken) for image in images]
     pixels = [image.pixels for image in images if image.pixels is not None]
