@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any
 
@@ -14,6 +14,7 @@ from lehr.data.formats.shapes import COUNTS, NAMES
 from lehr.data.load import load_dataset, require_split
 from lehr.data.relocation import data_source, skip_list
 from lehr.data.skip_list import without_listed
+from lehr.data.tiled_split import in_tiles, tiling_of
 from lehr.errors import InputError
 from lehr.sample import Dataset
 from lehr.technique import shell_options
@@ -129,7 +130,7 @@ def _off_values() -> dict[str, list[Any]]:
 
 def _count(config: TrainConfig, read: Callable[[], Dataset | None]) -> tuple[int, int]:
     """Training images and classes of a run's data set; those of `shapes` are known without making it."""
-    dataset = None if config.data.data == "shapes" else read()
+    dataset = None if config.data.data == "shapes" and config.data.tile is None else read()
     if dataset is None:
         return COUNTS["train"], 1 if config.data.single_cls else len(NAMES)
     return len(require_split(dataset, "train")), len(dataset.names)
@@ -139,4 +140,8 @@ def _loaded(config: TrainConfig) -> Dataset:
     dataset = without_listed(load_dataset(data_source(config), config.run.seed), skip_list(config))
     if config.data.single_cls:
         dataset = as_one_class(dataset)
-    return with_difficult(dataset, config.data.difficult)
+    dataset = with_difficult(dataset, config.data.difficult)
+    tiling = tiling_of(config)
+    if tiling is None:
+        return dataset
+    return replace(dataset, splits={**dataset.splits, "train": in_tiles(require_split(dataset, "train"), tiling)})

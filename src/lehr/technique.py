@@ -65,6 +65,14 @@ def training_samples(run: Run) -> Sequence[Sample] | None:
     return None if run.dataset is None else run.dataset.splits.get("train")
 
 
+def is_cut(run: Run) -> bool:
+    """Return whether a run to come trains on tiles, and cuts an image; True also where its data are not looked at."""
+    tile, samples = run.config.data.tile, training_samples(run)
+    if tile is None or samples is None:
+        return tile is not None
+    return _has_larger(getattr(samples, "images", samples), tile)
+
+
 def once_a_split(compute: Callable[..., Found]) -> Callable[..., Found]:
     """Compute what depends on a split once, however often rules ask for it: a search asks hundreds of times.
 
@@ -82,6 +90,12 @@ def once_a_split(compute: Callable[..., Found]) -> Callable[..., Found]:
         return known[arguments][1]
 
     return asked
+
+
+@once_a_split
+def _has_larger(samples: Sequence[Sample], tile: int) -> bool:
+    """Return whether an image is larger than a tile."""
+    return any(max(sample.width, sample.height) > tile for sample in samples)
 
 
 @dataclass(frozen=True, slots=True)

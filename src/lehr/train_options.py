@@ -32,6 +32,10 @@ class TrainOptions(TypedDict, total=False):
     """Objects marked as difficult (VOC): `use` trains on them, `ignore` does not; an evaluation never counts them."""
     rect: bool
     """Batches of like shape in the smallest rectangle instead of squares; turns mosaic off."""
+    tile: int | None
+    """Train and validate on tiles of this side, pixels of the image, instead of images reduced to --imgsz."""
+    overlap: float
+    """Share of a tile that the next one shows again at least; with --tile."""
     image_weights: bool
     """Draw images the more often the rarer and the worse detected their classes are."""
     repeat_threshold: float

@@ -48,6 +48,7 @@ CASES: dict[str, dict[str, Any]] = {
     "repeat factors, copies": {"repeat_threshold": 0.5, "image_weights": True, "mixup": 0.5, "copy_paste": 0.5},
     "all that covers and colours": {"mixup": 0.5, "mixup_beta": 1.5, "cutmix": 0.5, "erasing": 0.5, "hue": "add"},
     "windows of partners": {"partner_window": 4, "mixup": 0.5, "cache": "none"},
+    "tiles, decoded as they are asked for": {"tile": 48, "partner_window": 16, "cache": "none", "mixup": 0.5},
     "NAdam, sizes, rectangles": {"optimizer": "NAdam", "multi_scale": 0.5, "rect": True, "backbone_lr_mult": 0.1},
 }
 

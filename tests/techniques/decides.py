@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import pickle
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -22,6 +22,7 @@ from lehr.config import TrainConfig
 from lehr.data.batch_makers import TrainBatches
 from lehr.data.difficult import with_difficult
 from lehr.data.rectangles import rectangle
+from lehr.data.tiled_split import TiledSplit, Tiling, images_of, in_tiles, tiling_of
 from lehr.engine.data import epoch_requests
 from lehr.engine.model import start_model
 from lehr.engine.setup import sizes_of
@@ -70,22 +71,23 @@ OLDER = data_set(((0, 0, 2), (1,), (0, 1), (0,), (), (2,), (0, 0)))
 
 def trained_on(config: TrainConfig, objects: Objects) -> Dataset:
     """The data set as a run trains on it, the same one each time."""
-    return _trained_on(objects, config.data.single_cls, config.data.difficult)
+    return _trained_on(objects, config.data.single_cls, config.data.difficult, tiling_of(config))
 
 
 @cache
-def _trained_on(objects: Objects, single_cls: bool, difficult: str) -> Dataset:
+def _trained_on(objects: Objects, single_cls: bool, difficult: str, tiling: Tiling | None) -> Dataset:
     dataset = data_set(objects)
-    return with_difficult(as_one_class(dataset) if single_cls else dataset, difficult)
+    dataset = with_difficult(as_one_class(dataset) if single_cls else dataset, difficult)
+    return replace(dataset, splits={**dataset.splits, "train": in_tiles(dataset.splits["train"], tiling)})
 
 
-def joined(config: TrainConfig, data: Dataset) -> tuple[list[Sample], int]:
+def joined(config: TrainConfig, data: Dataset) -> tuple[Sequence[Sample], int]:
     """The images that batches are made from: the run's own, and older ones behind them; and how many are its own."""
-    own, last = list(data.splits["train"]), len(data.names) - 1
+    own, last = data.splits["train"], len(data.names) - 1
     if config.data.replay == 0:
         return own, len(own)
     older = [replace(sample, classes=np.minimum(sample.classes, last)) for sample in OLDER.splits["train"]]
-    return own + older, len(own)
+    return in_tiles([*images_of(own), *older], tiling_of(config)), len(own)
 
 
 def counted(config: TrainConfig, data: Dataset) -> list[float]:
@@ -107,25 +109,25 @@ def deciding(config: TrainConfig, objects: Objects) -> dict[str, str]:
     parts = {
         "course": (
             _course,
-            schedule | replay | {"model": model, "batch": config.batch, "epochs": epochs},
+            schedule | replay | {"tile": tiling_of(config), "model": model, "batch": config.batch, "epochs": epochs},
         ),
         "canvases": (
             _canvases,
-            augment | {"rect": data["rect"], "imgsz": imgsz, "seed": seed, "epochs": epochs},
+            augment | {"rect": data["rect"], "tile": tiling_of(config), "imgsz": imgsz, "seed": seed, "epochs": epochs},
         ),
         "partners": (
             _partners,
             data
-            | {name: augment[name] for name in ("mosaic", "mixup", "cutmix", "copy_paste")}
+            | {name: augment[name] for name in ("mosaic", "mixup", "cutmix", "copy_paste", "min_visible")}
             | {"seed": seed, "epochs": epochs},
         ),
-        "batches": (_batches, data | {"seed": seed, "epochs": epochs}),
+        "batches": (_batches, data | {"min_visible": augment["min_visible"], "seed": seed, "epochs": epochs}),
         "start": (
             _start,
-            model | replay | {"anchor_t": loss["anchor_t"], "imgsz": imgsz, "seed": seed},
+            model | replay | {"tile": tiling_of(config), "anchor_t": loss["anchor_t"], "imgsz": imgsz, "seed": seed},
         ),
-        "rates": (_rates, replay | {"model": model, "lr": schedule["backbone_lr_mult"]}),
-        "loss": (_loss, loss | replay | {"model": model["model"], "imgsz": imgsz}),
+        "rates": (_rates, replay | {"tile": tiling_of(config), "model": model, "lr": schedule["backbone_lr_mult"]}),
+        "loss": (_loss, loss | replay | {"tile": tiling_of(config), "model": model["model"], "imgsz": imgsz}),
     }
     return {name: _digest(part, pickle.dumps(key), config, objects) for name, (part, key) in parts.items()} | {
         "names": "object" if config.data.single_cls else "",
@@ -140,7 +142,7 @@ _STARTED: dict[tuple[Any, ...], Any] = {}
 
 def _digest(part: Any, key: bytes, config: TrainConfig, objects: Objects) -> str:
     """Compute a part once for all configurations that have in common what it is made from."""
-    place = (part, key, objects, config.data.single_cls, config.data.difficult)
+    place = (part, key, objects, config.data.single_cls, config.data.difficult, tiling_of(config))
     if place not in _KNOWN:
         found = _plain(part(config, trained_on(config, objects)))
         _KNOWN[place] = hashlib.sha256(pickle.dumps(found)).hexdigest()
@@ -191,6 +193,7 @@ def _canvases(config: TrainConfig, data: Dataset) -> Any:
     make = TrainBatches(None, config.augment, config.imgsz, seed, config.epochs, rect)  # type: ignore[arg-type]
     found = []
     for epoch in range(config.epochs):
+        samples = samples.in_epoch(seed, epoch) if isinstance(samples, TiledSplit) else samples
         for index in range(len(samples)):
             shape = rectangle(samples, [index], config.imgsz) if rect else (config.imgsz, config.imgsz)
             plan = plan_sample(

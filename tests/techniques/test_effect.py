@@ -48,6 +48,8 @@ OTHERS: dict[str, tuple[Any, ...]] = {
     "difficult": ("ignore",),
     "partner_window": (4, 2, 100),
     "replay": (0.5, 0.0),
+    "tile": (32, 64),
+    "overlap": (0.6,),
     "multi_scale": (0.5, 0.1),
     "grid_min": (),
     "grid_max": (),
@@ -179,6 +181,10 @@ RUNS: dict[str, dict[str, Any]] = {
     "rare classes": {"repeat_threshold": 0.9, "background_share": 0.4},
     "older images": {**REPLAY, "class_weights": 0.5, "repeat_threshold": 0.9},
     "older images and anchors": {**REPLAY, "frequency_bias": True, "rect": True, **ANCHORS},
+    "tiles": {"tile": 32, "partner_window": 8},
+    "tiles, each by itself": {"tile": 40, "mosaic": 0, "translate": 0, "scale": 0, "partner_window": 8},
+    "tiles of rare classes, and older ones": {"tile": 32, "overlap": 0.0, **REPLAY, "repeat_threshold": 0.9},
+    "tiles as large as the images": {"tile": 64, "partner_window": 2, "mosaic": 0, "translate": 0, "scale": 0},
     "no class is rare": {"repeat_threshold": 0.01},
     "a frozen backbone": {"freeze": "10", "backbone_lr_mult": 0.1},
     "a frozen part": {"freeze": "model.3", "backbone_lr_mult": 0.1},
@@ -202,7 +208,7 @@ def _backwards() -> None:
 def a_run(options: dict[str, Any], objects: Objects) -> Preview:
     config = build_config({**TINY, **options})
     data = trained_on(config, objects)
-    return preview(config, len(objects), len(data.names), lambda: data)
+    return preview(config, len(data.splits["train"]), len(data.names), lambda: data)
 
 
 def compare_all(options: dict[str, Any], objects: Objects = UNLIKE) -> None:

@@ -26,6 +26,7 @@ from lehr.data.cache import ImageStore, open_store
 from lehr.data.load import load_dataset
 from lehr.data.rectangles import rectangle
 from lehr.data.requests import BatchRequest, train_requests
+from lehr.data.tiled_split import TiledSplit, Tiling
 from lehr.losses.anchor_matching import match
 from lehr.losses.task_aligned_assigner import assign
 from lehr.models.anchor_head import default_anchors
@@ -318,6 +319,29 @@ def on_device() -> None:
     save_figure(figure, HERE / "drawing-on-the-device.png", 64)
 
 
+def tiled_training() -> None:
+    """A large image of generated ones, its tiles in two epochs, and one of them as the network sees it."""
+    small = load_dataset("shapes").splits["train"][:24]
+    sources, side = open_store(small, 128, "ram", lambda _: None), 128
+    rows, columns = 4, 6
+    strips = [[sources(row * columns + column)[0] for column in range(columns)] for row in range(rows)]
+    large = np.concatenate([np.concatenate(strip, 1) for strip in strips])
+    shifts = [np.tile((side * (index % columns), side * (index // columns)), 2) for index in range(len(small))]
+    boxes = np.concatenate([each.boxes + shift for each, shift in zip(small, shifts, strict=True)]).astype(np.float32)
+    classes = np.concatenate([each.classes for each in small])
+    split = TiledSplit([Sample(small[0].path, columns * side, rows * side, boxes, classes)], Tiling(160, 0.2, 0.1))
+    figure, axes = new_figure(1, 3, width=10.4, height=2.6)
+    colours = ["white"] * len(split)
+    colours[8] = COLOURS[1]
+    for axis, epoch in zip(axes, (0, 1), strict=False):
+        windows = [split.in_epoch(0, epoch).window(number) for number in range(len(split))]
+        order = sorted(range(len(split)), key=lambda number: number == 8)
+        show(axis, large, np.array(windows)[order], f"epoch {epoch}", [colours[number] for number in order])
+    x1, y1, x2, y2 = split.in_epoch(0, 1).window(8)
+    show(axes[2], large[y1:y2, x1:x2], split.in_epoch(0, 1)[8].boxes, "a tile of epoch 1, with its objects")
+    save_figure(figure, HERE / "tiled-training.png", 64)
+
+
 PICTURES: dict[str, Callable[[], None]] = {
     "mosaic": mosaic,
     "mixup": mixup,
@@ -337,6 +361,7 @@ PICTURES: dict[str, Callable[[], None]] = {
     "anchor-matching": anchor_matching,
     "task-aligned-assignment": task_aligned,
     "drawing-on-the-device": on_device,
+    "tiled-training": tiled_training,
 }
 
 if __name__ == "__main__":

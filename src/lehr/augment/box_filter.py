@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from lehr.augment.augmentation import probabilities
 from lehr.options import AugmentOptions
-from lehr.technique import NoEffect, Run, Section, State, Switch, Technique
+from lehr.technique import NoEffect, Run, Section, State, Switch, Technique, is_cut
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +113,7 @@ def _without_effect(run: Run) -> dict[str, NoEffect]:
     augment, combined = run.config.augment, () if run.config.data.rect else ("mosaic", "cutmix", "copy_paste")
     cuts = ("degrees", "translate", "scale", "shear", "perspective", "erasing", *combined)
     drawn = any(probability for _, probability in probabilities(augment.augmentation))
-    if drawn or any(getattr(augment, name) for name in cuts):
+    if drawn or is_cut(run) or any(getattr(augment, name) for name in cuts):
         return {}
     return {"min_visible": NoEffect("no object is cut or covered")}
 

@@ -41,6 +41,8 @@ class TileAxis:
     @property
     def shifts(self) -> tuple[int, int]:
         """The lowest and the highest shift, pixels, that leaves an overlap of at least half of what was asked for."""
+        if self.count == 1:
+            return 0, 0
         rest, half = (self.count - 1) * self.step - (self.length - self.tile), (self.tile - self.step) // 2
         return -(rest + half), half
 

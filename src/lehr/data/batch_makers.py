@@ -24,11 +24,11 @@ from lehr.augment.partners import Partners
 from lehr.augment.plan import plan_sample
 from lehr.augment.tiles import Plan
 from lehr.data.batch import Batch, pad_objects
-from lehr.data.cache import ImageStore
 from lehr.data.images import ImageFault
 from lehr.data.rectangles import rectangle
 from lehr.data.requests import BatchRequest
 from lehr.data.ring import Empty, empty_array
+from lehr.data.tiled_store import Store
 from lehr.errors import InputError
 from lehr.options import AugmentOptions
 from lehr.rng import generator
@@ -62,7 +62,7 @@ class TrainBatches:
         classes: classes of the data set, which a user's own transforms keep to.
     """
 
-    store: ImageStore
+    store: Store
     options: AugmentOptions
     imgsz: int
     seed: int
@@ -128,7 +128,7 @@ class TrainBatches:
             shape: width and height, pixels.
         """
         return plan_sample(
-            self.store.samples,
+            self.store.in_epoch(self.seed, request.epoch).samples,
             self.options,
             self.imgsz,
             seed=self.seed,
@@ -161,12 +161,13 @@ class TrainBatches:
             InputError: nor can the others be read.
         """
         first: ImageFault | None = None
+        source = self.store.in_epoch(self.seed, request.epoch)
         for chosen in itertools.chain((index,), self._stand_ins(request, index, repeat)):
             plan = self.plan(request, chosen, repeat, shape)
             try:
                 if out is None:
-                    return plan, plan_crops(plan, self.store, *shape), first
-                draw(plan, self.store, out)
+                    return plan, plan_crops(plan, source, *shape), first
+                draw(plan, source, out)
             except ImageFault as fault:
                 first = first or fault
                 continue
@@ -240,7 +241,7 @@ class EvalBatches:
         grey: value of what no image covers, 0 to 255.
     """
 
-    store: ImageStore
+    store: Store
     imgsz: int
     square: bool = False
     tolerant: bool = False

@@ -87,6 +87,10 @@ class ImageStore:
         """Whether all images are there decoded."""
         return self._pixels is not None
 
+    def keeps_file(self, index: int) -> bool:
+        """Return whether an image's file is in memory."""
+        return self.encoded is not None and self.encoded(index) is not None
+
     @property
     def nbytes(self) -> int:
         """Bytes that all images take."""
@@ -123,6 +127,10 @@ class ImageStore:
             out[:] = self._decoded(index)
 
         return self.ring(index, (height, width, 3), fill), size
+
+    def in_epoch(self, seed: int, epoch: int) -> ImageStore:
+        """The images as an epoch shows them: whole ones are the same in each."""
+        return self
 
     def release(self) -> None:
         """Let go of the images that were asked for."""
@@ -189,6 +197,16 @@ def fits_decoded(samples: Sequence[Sample], imgsz: int, cache: str) -> bool:
     return cache == "disk"
 
 
+def ring_room(samples: Sequence[Sample], imgsz: int) -> int:
+    """Return how many images of a split a ring may keep decoded.
+
+    Args:
+        samples: the split.
+        imgsz: longest side kept, pixels.
+    """
+    return min(len(samples), int(RING_SHARE * free_memory()) // ImageStore(samples, imgsz).largest)
+
+
 def open_store(
     samples: Sequence[Sample],
     imgsz: int,
@@ -197,6 +215,7 @@ def open_store(
     shared: bool = False,
     ring: int = 0,
     scaled: bool = False,
+    smallest: int | None = None,
 ) -> ImageStore:
     """The store of a split, filled.
 
@@ -208,6 +227,7 @@ def open_store(
         shared: other processes of this machine will map it.
         ring: images that were decoded last and are kept at most, where not all are.
         scaled: decode JPEG files that are far larger than the training size at a reduced scale.
+        smallest: the fewest images that a ring is worth; None for 8.
 
     Raises:
         ImageFault: an image cannot be decoded.
@@ -225,11 +245,17 @@ def open_store(
         pixels = np.frombuffer(block.memory, np.uint8)
         store.fill(pixels)
         return ImageStore(samples, imgsz, pixels, block.path, scaled=scaled)
-    return _decoding_store(store, cache, free, say, shared, ring)
+    return _decoding_store(store, cache, free, say, shared, ring, smallest)
 
 
 def _decoding_store(
-    store: ImageStore, cache: str, free: int, say: Callable[[str], None], shared: bool, ring: int
+    store: ImageStore,
+    cache: str,
+    free: int,
+    say: Callable[[str], None],
+    shared: bool,
+    ring: int,
+    smallest: int | None = None,
 ) -> ImageStore:
     """A store that decodes each time, from files in memory where they fit.
 
@@ -240,13 +266,14 @@ def _decoding_store(
         say: told what is done, and what it costs.
         shared: other processes of this machine will map it.
         ring: images that were decoded last and are kept at most.
+        smallest: the fewest images that a ring is worth; None for 8.
     """
     count, sizes = f"{len(store.samples)} images", [] if cache == "none" else file_sizes(store.samples)
     if cache != "none" and sum(sizes) <= SHARE_OF_MEMORY * free:
         with contextlib.suppress(OSError):  # what the system does not give is done without
             store.encoded = keep_encoded(store.samples, sizes, shared)
-    slots = min(ring, len(store.samples), int(RING_SHARE * free_memory()) // store.largest)
-    if slots >= SMALLEST_RING:
+    slots = min(ring, ring_room(store.samples, store.imgsz))
+    if slots >= (SMALLEST_RING if smallest is None else smallest):
         with contextlib.suppress(OSError):
             store.ring = DecodedRing(len(store.samples), slots, store.largest)
     each = store.decode_seconds()

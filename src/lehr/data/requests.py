@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lehr.data.cache import ImageStore
 from lehr.data.rectangles import alike_together
+from lehr.data.tiled_store import Store
 from lehr.distributed.collectives import Ranks
 from lehr.rng import generator
 from lehr.sample import Sample
@@ -51,6 +51,7 @@ def train_requests(
     *,
     drawn: Sequence[int] | None = None,
     rect: bool = False,
+    arrange: Callable[[list[int]], list[int]] | None = None,
 ) -> list[BatchRequest]:
     """Requests of an epoch: all images once, in an order of its own, the last batch perhaps smaller.
 
@@ -61,9 +62,11 @@ def train_requests(
         epoch: the epoch, from 0.
         drawn: the images to take instead, in their order.
         rect: images of like shape together, the batches in an order of their own.
+        arrange: from that order to the one in which they are shown; None for that order itself.
     """
     rng = generator(seed, "order", epoch)
     order = rng.permutation(len(samples)).tolist() if drawn is None else list(drawn)
+    order = order if arrange is None else arrange(order)
     order = alike_together(order, samples) if rect else order
     starts = range(0, len(order), batch)
     if drawn is None:
@@ -134,7 +137,7 @@ def _cut(items: Sequence[int], counts: Sequence[int]) -> list[list[int]]:
     return [list(items[end - count : end]) for end, count in zip(ends, counts, strict=True)]
 
 
-def eval_requests(store: ImageStore, batch: int, images: range | None = None) -> list[BatchRequest]:
+def eval_requests(store: Store, batch: int, images: range | None = None) -> list[BatchRequest]:
     """Requests of an evaluation: images of like shape together, so that rectangles are small.
 
     Args:

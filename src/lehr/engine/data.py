@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 
 from lehr.augment.own_transforms import own_transforms
 from lehr.config import TrainConfig
 from lehr.data.batch_makers import EvalBatches, TrainBatches
-from lehr.data.cache import ImageStore
 from lehr.data.check import refuse_unusable
 from lehr.data.difficult import with_difficult
 from lehr.data.load import load_dataset, require_split
@@ -18,6 +18,8 @@ from lehr.data.loader import Loader
 from lehr.data.relocation import data_source, older_source, skip_list
 from lehr.data.requests import BatchRequest, eval_requests, mix_in, train_requests
 from lehr.data.skip_list import without_listed
+from lehr.data.tiled_split import TiledSplit, Tiling, describe_tiles, in_tiles, tiling_of
+from lehr.data.tiled_store import Store
 from lehr.distributed.collectives import ALONE, Ranks
 from lehr.distributed.environment import world
 from lehr.engine.loading import Loading, choose_loading
@@ -27,11 +29,12 @@ from lehr.errors import InputError
 from lehr.evaluation.background import require_labels
 from lehr.runtime.device import available_cores
 from lehr.sample import Dataset, Sample
-from lehr.techniques.partner_window import chosen_window, describe_window, ring_images, within_windows
+from lehr.techniques.partner_window import chosen_window, count_windows, describe_window, ring_images, within_windows
 from lehr.techniques.plan import TrainingPlan, plan_training
 from lehr.techniques.replay import Replay, draw_replayed
 from lehr.techniques.sampling import describe_sampling, draw_images, epoch_shares
 from lehr.techniques.single_class import as_one_class
+from lehr.techniques.tiled_training import images_together, ring_of_tiles
 
 MAX_WORKERS = 16
 FEW_WORKERS = 8
@@ -48,21 +51,22 @@ class RunData:
 
     Attributes:
         dataset: as read, its classes as one where that is asked for.
-        train_store: images and samples of the training split, and behind them those of the older data to replay.
-        val_store: those of the validation split, and behind them those of the older data.
+        train_store: images and samples of the training split, and behind them those of the older data to replay; of
+            a run on tiles, their tiles.
+        val_store: those of the validation split, and behind them those of the older data; tiles, too.
         make: makes training batches.
         train_loader: gives training batches.
         val_loader: gives validation batches, of the older data too.
         device: where the batches go.
-        train_samples: the run's own training split.
-        val_samples: its own validation split.
+        train_samples: the run's own training split; of a run on tiles, its tiles.
+        val_samples: its own validation split, or the tiles of it.
         loading: how images are loaded.
         older: the older data that it is evaluated on too; None for none.
     """
 
     dataset: Dataset
-    train_store: ImageStore
-    val_store: ImageStore
+    train_store: Store
+    val_store: Store
     make: TrainBatches
     train_loader: Loader
     val_loader: Loader
@@ -110,14 +114,19 @@ def start_data(
     train_samples, val_samples = require_split(dataset, "train"), require_split(dataset, "val", objects=False)
     require_labels(val_samples, dataset.source, "val")
     older = _older(config, dataset.names, ranks)
-    plan_of(config, dataset, len(train_samples))  # before much is decoded
-    describe_sampling(train_samples, config.data, dataset.names, say)
+    tiling = tiling_of(config)
+    trained = in_tiles(train_samples, tiling)
+    plan_of(config, dataset, len(trained))  # before much is decoded
+    if isinstance(trained, TiledSplit):
+        say(describe_tiles(trained))
+    describe_sampling(trained, config.data, dataset.names, say)
     again = older.train if older and config.data.replay > 0 else ()
     shown = [*train_samples, *again]
     loading = loading or choose_loading(config, shown, ranks)
-    ring, scaled = ring_images(len(shown), loading.partner_window), loading.scaled_decoding
+    ring, scaled = _ring(shown, tiling, loading), loading.scaled_decoding
     train_store, train_samples, replayed = open_both(train_samples, again, config, say, ranks, ring, scaled)
-    if not train_store.is_decoded and (note := describe_window(config, len(shown), loading.partner_window)):
+    count, window = len(train_store.samples), loading.partner_window
+    if not train_store.is_decoded and (note := describe_window(config, count, window)):
         say(note)
     val_store, val_samples, kept = open_both(val_samples, older.val if older else (), config, say, ranks)
     older = None if older is None else replace(older, train=replayed, val=kept)
@@ -159,6 +168,13 @@ def start_data(
         loading,
         older,
     )
+
+
+def _ring(images: Sequence[Sample], tiling: Tiling | None, loading: Loading) -> int:
+    """Images that are to be kept decoded where not all are."""
+    if tiling is None:
+        return ring_images(len(images), loading.partner_window)
+    return ring_of_tiles(TiledSplit(images, tiling), loading.partner_window)
 
 
 def draws_on_device(config: TrainConfig, device: torch.device) -> bool:
@@ -280,7 +296,7 @@ def epoch_requests(
         window = chosen_window(config.data.partner_window, decoded=True)
     shares = epoch_shares(samples[:own], config.data, class_maps)
     drawn = None if shares is None else draw_images(shares, config.run.seed, epoch)
-    return within_windows(_mixed(config, samples, own, config.batch, epoch, drawn), window)
+    return within_windows(_mixed(config, samples, own, config.batch, epoch, drawn, window), window)
 
 
 def first_request(
@@ -304,16 +320,25 @@ def _mixed(
     batch: int,
     epoch: int,
     drawn: Sequence[int] | None = None,
+    window: int = 0,
 ) -> list[BatchRequest]:
-    """Batches of the run's own images, and of the older ones that are replayed."""
+    """Batches of the run's own images, and of the older ones that are replayed.
+
+    Where images are decoded as they are asked for, the tiles of an image are shown in one window.
+    """
     seed, rect, share = config.run.seed, config.data.rect, config.data.replay if batch > 1 else 0.0
     trained = samples[:own]
     replay = Replay(len(trained), batch, share)
-    requests = train_requests(trained, replay.own_batch, seed, epoch, drawn=drawn, rect=rect)
+    arrange = None
+    if isinstance(samples, TiledSplit) and len(samples) > len(samples.images) and not rect:
+        windows = count_windows(replay.images, replay.batches, window)
+        arrange = partial(images_together, samples, windows, seed, epoch) if windows > 1 else None
+    requests = train_requests(trained, replay.own_batch, seed, epoch, drawn=drawn, rect=rect, arrange=arrange)
     if share == 0:
         return requests
     count = len(trained)
     older = [count + index for index in draw_replayed(len(samples) - count, replay.replayed, seed, epoch)]
+    older = older if arrange is None else arrange(older)
     beside = [replay.beside(len(request.images)) for request in requests]
     return mix_in(requests, samples, older, beside, seed=seed, epoch=epoch, rect=rect)
 

@@ -10,6 +10,7 @@ from lehr.augment.own_transforms import code_versions
 from lehr.checkpoint.format import Checkpoint
 from lehr.config import TrainConfig
 from lehr.data.fingerprint import fingerprint, ignored_fingerprint
+from lehr.data.tiled_split import images_of
 from lehr.distributed.collectives import Ranks
 from lehr.engine.data import RunData
 from lehr.errors import InputError
@@ -18,12 +19,13 @@ from lehr.runtime.device import describe_device
 
 def identity_of(config: TrainConfig, data: RunData, ranks: Ranks) -> dict[str, Any]:
     """Return what a checkpoint holds beside the state, to compare with when the run goes on."""
-    older = {} if data.older is None else {"older": fingerprint(data.older.names, data.older.val, data.older.train)}
-    evaluated = [data.val_samples, *([] if data.older is None else [data.older.val])]
+    train, val, old = images_of(data.train_samples), images_of(data.val_samples), data.older
+    older = {} if old is None else {"older": fingerprint(old.names, images_of(old.val), images_of(old.train))}
+    evaluated = [val, *([] if old is None else [images_of(old.val)])]
     return {
         "config": config.flat(),
-        "data": fingerprint(data.dataset.names, data.train_samples, data.val_samples),
-        "images": len(data.train_samples),
+        "data": fingerprint(data.dataset.names, train, val),
+        "images": len(train),
         "torch": str(torch.__version__),
         "device": describe_device(data.device),
         "processes": ranks.count,

@@ -7,10 +7,13 @@ from dataclasses import dataclass
 
 from lehr.checkpoint.format import Checkpoint
 from lehr.config import TrainConfig
-from lehr.data.cache import fits_decoded
+from lehr.data.cache import fits_decoded, ring_room
+from lehr.data.tiled_split import TiledSplit, tiling_of
 from lehr.distributed.collectives import Ranks
+from lehr.engine.stores import kept_size
 from lehr.sample import Sample
 from lehr.techniques.partner_window import chosen_window
+from lehr.techniques.tiled_training import tile_window
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,10 +38,16 @@ def choose_loading(config: TrainConfig, samples: Sequence[Sample], ranks: Ranks)
         samples: those that it trains on.
         ranks: the processes that train together.
     """
-    here = ranks.broadcast_local(lambda: fits_decoded(samples, config.imgsz, config.data.cache))
-    decoded = all(ranks.all_gather(here))
+    size, cache = kept_size(config), config.data.cache
+    here = ranks.broadcast_local(lambda: (fits_decoded(samples, size, cache), ring_room(samples, size)))
+    machines = ranks.all_gather(here)
+    decoded, given = all(fits for fits, _ in machines), config.data.partner_window
+    tiling, window = tiling_of(config), chosen_window(given, decoded)
+    if tiling is not None and given is None and not decoded:
+        window = tile_window(TiledSplit(samples, tiling), min(room for _, room in machines))
     return Loading(
-        chosen_window(config.data.partner_window, decoded), not decoded and config.data.scaled_decoding != "off"
+        window,
+        not decoded and config.data.scaled_decoding != "off" and config.data.tile is None,
     )
 
 

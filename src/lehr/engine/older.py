@@ -18,6 +18,7 @@ from lehr.data.check import refuse_unusable
 from lehr.data.difficult import with_difficult
 from lehr.data.faults import describe_faults
 from lehr.data.load import require_split
+from lehr.data.tiled_split import TiledSplit, images_of
 from lehr.errors import InputError
 from lehr.evaluation.shared_classes import count_objects, listed, same_names
 from lehr.sample import Dataset, Sample
@@ -32,8 +33,8 @@ class OlderData:
         source: what `--keep-val` names.
         names: the classes that it shares with the run, as the run names them, in the run's order.
         columns: the run's class that each of them is.
-        val: its validation split.
-        train: its training split; empty where it has none.
+        val: its validation split, or the tiles of it.
+        train: its training split, or the tiles of it; empty where it has none.
         notes: what is evaluated and what cannot be, a line each.
     """
 
@@ -45,11 +46,12 @@ class OlderData:
     notes: tuple[str, ...] = ()
 
     @property
-    def evaluated(self) -> list[Sample]:
+    def evaluated(self) -> Sequence[Sample]:
         """The validation split, its classes numbered by `names`."""
         order = np.full(max(self.columns) + 1, -1, np.int64)
         order[list(self.columns)] = np.arange(len(self.columns))
-        return [sample.renumbered(order) for sample in self.val]
+        images = [sample.renumbered(order) for sample in images_of(self.val)]
+        return self.val.of(images) if isinstance(self.val, TiledSplit) else images
 
 
 def read_older(config: TrainConfig, names: Sequence[str], read: Callable[[str], Dataset], source: str) -> OlderData:

@@ -22,6 +22,7 @@ from lehr.data.batch import Batch
 from lehr.data.batch_makers import TrainBatches
 from lehr.data.image_marks import DataMarks, compare_marks, mark_images, read_marks
 from lehr.data.requests import BatchRequest
+from lehr.data.tiled_split import images_of
 from lehr.distributed.collectives import ALONE
 from lehr.engine.data import RunData, draws_on_device, epoch_requests, plan_of, start_data
 from lehr.engine.identity import identity_of
@@ -321,13 +322,13 @@ def _check_same(config: TrainConfig, data: RunData, resumption: Resumption) -> N
 def _changes(data: RunData, resumption: Resumption) -> str:
     """What has changed in the data of a run: which images, where it recorded them, else how many."""
     then = read_marks(resumption.folder)
-    splits = {"train": data.train_samples, "val": data.val_samples}
+    splits = {"train": images_of(data.train_samples), "val": images_of(data.val_samples)}
     now = DataMarks(data.dataset.names, tuple(mark_images(splits, content=False)))
     differences = [] if then is None else compare_marks(then, now)
     if then is not None and then.names != now.names:
         return "other class names."
     if not differences:
-        before, count = resumption.checkpoint.content["images"] if resumption.checkpoint else 0, len(data.train_samples)
+        before, count = resumption.checkpoint.content["images"] if resumption.checkpoint else 0, len(splits["train"])
         return f"{before} training images then, {count} now, or other boxes, classes or names."
     meanings = {"missing": "is missing now", "added": "is new", "order": "is at another place of the order"}
     meanings |= {"size": "has another size now", "labels": "has other objects now", "pixels": "has other pixels now"}

@@ -37,6 +37,7 @@ from lehr.checkpoint.run_folder import (
     write_config,
 )
 from lehr.config import TrainConfig
+from lehr.data.tiled_split import images_of
 from lehr.distributed.collectives import PeerLost, Ranks, check_divides
 from lehr.distributed.devices import own_device
 from lehr.distributed.environment import World, world
@@ -352,7 +353,11 @@ def _train(setup: Setup, callbacks: Dispatcher, output: Console) -> TrainResult:
             report_deterministic_cost(setup.forward_loss, precision, setup.first_batch, output.say)
         warm_up_compile(config.speed.compile, setup.forward_loss, precision, setup.first_batch, output.say, setup.ranks)
         trainer = Trainer(setup, callbacks, stop, output.say)
-        splits = {**setup.dataset.splits, "train": setup.own_samples, "val": setup.val_samples}
+        splits = {
+            **setup.dataset.splits,
+            "train": images_of(setup.own_samples),
+            "val": images_of(setup.val_samples),
+        }
         dataset = replace(setup.dataset, splits=splits)
         callbacks.emit(PretrainRoutineEnd(trainer.run_info, setup.notes, dataset))
         return trainer.run()

@@ -18,6 +18,7 @@ from lehr.data.feed import DevicePrefetcher
 from lehr.data.loader import Loader
 from lehr.data.relocation import data_source, weights_source
 from lehr.data.requests import BatchRequest, shard_requests
+from lehr.data.tiled_split import images_of
 from lehr.distributed.collectives import Ranks, check_divides
 from lehr.distributed.devices import data_parallel_devices, own_device
 from lehr.distributed.environment import world
@@ -68,9 +69,10 @@ class Setup:
         group: the processes that train together.
         device: where this one trains.
         dataset: what it trains on.
-        train_samples: the training split, and behind it the images of the older data to replay.
-        own_samples: the training split itself.
-        val_samples: the split it is validated on.
+        train_samples: the training split, and behind it the images of the older data to replay; of a run on tiles,
+            their tiles.
+        own_samples: the training split itself, or its tiles.
+        val_samples: the split it is validated on, or its tiles.
         partner_window: images of the windows of an epoch that partners are drawn from; 0 for all images.
         feed: gives training batches, on the device.
         val_loader: gives validation batches, of the older data too.
@@ -140,7 +142,7 @@ class Setup:
             batches=self.plan.batches,
             train_images=len(self.own_samples),
             val_images=len(self.val_samples),
-            crowded=is_crowded(self.val_samples, self.config.run.max_det),
+            crowded=is_crowded(images_of(self.val_samples), self.config.run.max_det),
             device=self.device,
             rank=self.ranks.rank,
             processes=self.ranks.count,
@@ -190,8 +192,8 @@ def prepare(
     data.val_loader.start()
     if checkpoint is not None:
         notes += check_same(identity_of(config, data, ranks), checkpoint)
-    notes += background_notes(data.val_samples, training=True)
-    notes += crowding_notes(data.val_samples, config.run.max_det, "validation images")
+    notes += background_notes(images_of(data.val_samples), training=True)
+    notes += crowding_notes(images_of(data.val_samples), config.run.max_det, "validation images")
     samples, sizes = data.train_store.samples, sizes_of(config)
     counts = shown_counts(samples, len(data.train_samples), config.data.replay, len(data.dataset.names))
     start = start_model(
@@ -348,10 +350,11 @@ def _describe(
     parameters = sum(parameter.numel() for parameter in state.model.parameters()) / 1e6
     choice = plan.optimizer
     train, val = len(data.train_samples), len(data.val_samples)
+    what = "images" if config.data.tile is None else "tiles"
     lines = [
         f"{config.model.model}, {parameters:.2f} M parameters, on {describe_device(data.device)} in {state.precision}, "
         f"torch {torch.__version__}, OpenCV {cv2.__version__}",
-        f"Data {data_source(config)}: {train} images to train, {val} to validate, {len(data.dataset.names)} classes",
+        f"Data {data_source(config)}: {train} {what} to train, {val} to validate, {len(data.dataset.names)} classes",
         f"{config.epochs} epochs of {plan.batches} batches of {config.batch} at {config.imgsz} pixels; "
         f"{choice.name}, lr0 {choice.lr0:g}, momentum {choice.momentum:g}, {plan.accumulate} "
         f"{'batch' if plan.accumulate == 1 else 'batches'} an optimizer step, warmup {plan.warmup} steps; "

@@ -8,6 +8,8 @@ from typing import Any
 from lehr.config import TrainConfig
 from lehr.data.cache import ImageStore, map_store, open_store
 from lehr.data.images import ImageFault
+from lehr.data.tiled_split import TiledSplit, of_first_images, tiling_of
+from lehr.data.tiled_store import FULL_SIZE, Store, TiledStore
 from lehr.distributed.collectives import Ranks
 from lehr.errors import InputError
 from lehr.sample import Sample
@@ -21,8 +23,10 @@ def open_both(
     ranks: Ranks,
     ring: int = 0,
     scaled: bool = False,
-) -> tuple[ImageStore, Sequence[Sample], Sequence[Sample]]:
+) -> tuple[Store, Sequence[Sample], Sequence[Sample]]:
     """The images of a run's own split and those of the older data behind them in one store; and which are which.
+
+    Where the run trains on tiles, it is a store of tiles.
 
     Args:
         own: the run's own split.
@@ -36,14 +40,21 @@ def open_both(
     Raises:
         InputError: none of one of them can be read.
     """
-    if not older:
-        store = _open_store(own, config, say, ranks, ring, scaled)
-        return store, store.samples, ()
-    store, known = _open_store([*own, *older], config, say, ranks, ring, scaled), set(map(id, own))
-    count = sum(id(sample) in known for sample in store.samples)
-    if count in (0, len(store.samples)):
+    images, known = _open_store([*own, *older], config, say, ranks, ring, scaled), set(map(id, own))
+    count = sum(id(sample) in known for sample in images.samples)
+    if older and count in (0, len(images.samples)):
         raise InputError(f"{config.data.keep_val if count else config.data.data}: no image of a split can be read.")
-    return store, store.samples[:count], store.samples[count:]
+    tiling = tiling_of(config)
+    store: Store = images
+    if tiling is not None:
+        store = TiledStore(images, TiledSplit(images.samples, tiling), config.imgsz)
+    first, rest = of_first_images(store.samples, count)
+    return store, first, rest
+
+
+def kept_size(config: TrainConfig) -> int:
+    """Return the longest side at which a run keeps images, pixels: those that are cut into tiles at full size."""
+    return config.imgsz if config.data.tile is None else FULL_SIZE
 
 
 def _open_store(
@@ -65,7 +76,7 @@ def _open_store(
     kept, place = ranks.broadcast_local(fill)
     if own:
         return own[0]
-    return map_store([samples[index] for index in kept], config.imgsz, place, scaled)
+    return map_store([samples[index] for index in kept], kept_size(config), place, scaled)
 
 
 def _filled(
@@ -73,10 +84,11 @@ def _filled(
 ) -> tuple[ImageStore, list[int]]:
     """The images of a split, and which; those that turn out broken only in decoding are left out where allowed."""
     kept = list(range(len(samples)))
+    smallest = {} if config.data.tile is None else {"smallest": 1}
     while True:
         left = [samples[index] for index in kept]
         try:
-            return open_store(left, config.imgsz, config.data.cache, say, shared, ring, scaled), kept
+            return open_store(left, kept_size(config), config.data.cache, say, shared, ring, scaled, **smallest), kept
         except ImageFault as error:
             if not config.data.skip_broken or len(left) == 1:
                 raise InputError(f"{error}\nRepair or remove it, or train without it by --skip-broken.") from None

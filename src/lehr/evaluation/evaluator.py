@@ -19,12 +19,14 @@ from lehr.data.batch import Batch
 from lehr.data.feed import DevicePrefetcher
 from lehr.data.loader import Loader
 from lehr.data.requests import BatchRequest
+from lehr.data.tiled_split import TiledSplit
 from lehr.distributed.collectives import ALONE, Ranks
 from lehr.errors import InputError
 from lehr.evaluation.matching import MatchRecord
 from lehr.evaluation.metrics import ClassMetrics, Metrics, measure
 from lehr.evaluation.nms import Found, remaining_iou, suppress
 from lehr.evaluation.test_time_augmentation import infer
+from lehr.evaluation.tiled_samples import on_images
 from lehr.losses.loss import Loss
 from lehr.models.network import Network
 from lehr.runtime.device import side_stream
@@ -165,7 +167,7 @@ def evaluate(
 
     Args:
         model: in eval mode, on its device; or an export in its runtime.
-        samples: the split.
+        samples: the split; of tiles, what is found on them is merged, and the numbers are those of their images.
         loader: gives its letterboxed batches.
         requests: the batches.
         loss: measured too when given; not with `tta`.
@@ -247,7 +249,9 @@ def evaluate(
             return None
         batches = ranks.unstripe([found for found, _ in gather])
         each = spent / max(done, 1)
-        whole.append(_evaluation(batches, samples, names or model.names, max_det, each, loss is not None, record))
+        whole.append(
+            _evaluation(batches, samples, names or model.names, max_det, model.imgsz, each, loss is not None, record)
+        )
         return dataclasses.replace(whole[0], detections=None, samples=())
 
     result = ranks.broadcast_from_rank0(evaluation, Evaluation, Metrics, ClassMetrics, Seconds, MatchRecord)
@@ -278,6 +282,7 @@ def _evaluation(
     samples: Sequence[Sample],
     names: Sequence[str],
     max_det: int,
+    imgsz: int,
     seconds: NDArray[np.float64],
     with_loss: bool,
     with_record: bool,
@@ -290,12 +295,16 @@ def _evaluation(
     detections = np.concatenate([np.zeros((0, 7)), *(batch.rows for batch in batches)])
     seen = [index for batch in batches for index in batch.seen]
     faults = tuple(fault for batch in batches for fault in batch.faults)
+    count = max(len(seen), 1)
+    if isinstance(samples, TiledSplit):
+        detections, seen = on_images(samples, detections, seen, imgsz, max_det)
+        samples, faults = samples.images, tuple(dict.fromkeys(faults))
     if faults:
         if len(faults) == len(seen):
             raise InputError(f"{faults[0]}\nThe other {len(seen) - 1} images of the split cannot be read either.")
         samples, detections = _only_read(samples, detections, seen)
     metrics, record = measure(samples, names, detections, max_det, with_record)
-    losses = tuple(sum(values) / max(len(seen), 1) for values in zip(*(batch.loss for batch in batches), strict=True))
+    losses = tuple(sum(values) / count for values in zip(*(batch.loss for batch in batches), strict=True))
     return Evaluation(
         metrics,
         Seconds(*seconds.tolist()),

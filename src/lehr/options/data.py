@@ -39,6 +39,10 @@ class DataOptions(Options):
     """Objects marked as difficult (VOC): `use` trains on them, `ignore` does not; an evaluation never counts them."""
     rect: bool = False
     """Batches of like shape in the smallest rectangle instead of squares; turns mosaic off."""
+    tile: Annotated[int | None, ADDED_LATER] = Field(None, ge=32, le=65_536)
+    """Train and validate on tiles of this side, pixels of the image, instead of images reduced to --imgsz."""
+    overlap: Annotated[float, ADDED_LATER] = Field(0.2, ge=0, le=0.9)
+    """Share of a tile that the next one shows again at least; with --tile."""
     image_weights: bool = False
     """Draw images the more often the rarer and the worse detected their classes are."""
     repeat_threshold: Annotated[float, ADDED_LATER] = Field(0.0, ge=0, le=1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,6 +19,7 @@ from lehr.data.faults import describe_faults
 from lehr.data.fingerprint import fingerprint
 from lehr.data.load import load_dataset, require_split
 from lehr.data.skip_list import without_listed
+from lehr.data.tiled_split import in_tiles, tiling_of
 from lehr.engine.older import OlderData, read_older
 from lehr.errors import InputError, LehrError, Stopped
 from lehr.evaluation.background import is_background
@@ -96,7 +97,9 @@ def read_data(config: TrainConfig) -> StudyData:
             f"{dataset.source}: no image of the split 'val' has an object, so no trial could be better than another. "
             "Add images with objects; `lehr data split` deals all images anew."
         )
-    run = preview(config, len(train), len(dataset.names), lambda: dataset)
+    tiles = in_tiles(train, tiling_of(config))
+    trained = replace(dataset, splits={**dataset.splits, "train": tiles})
+    run = preview(config, len(tiles), len(dataset.names), lambda: trained)
     older = _read_older(config, dataset.names)
     splits = [train, val] if older is None else [train, val, older.train, older.val]
     return StudyData(run, fingerprint(dataset.names, *splits), faults)

@@ -18,7 +18,7 @@ import numpy as np
 from lehr.augment.mosaic import why_single
 from lehr.config import TrainConfig
 from lehr.data.requests import BatchRequest
-from lehr.technique import NoEffect, Run, Section, State, Switch, Technique
+from lehr.technique import NoEffect, Run, Section, State, Switch, Technique, is_cut
 from lehr.techniques.replay import Replay
 
 WINDOW = 1024
@@ -87,7 +87,7 @@ def windows_of(run: Run) -> int:
     data, batch = run.config.data, run.config.batch
     window = chosen_window(data.partner_window, decoded=data.cache in ("ram", "disk"))
     images = Replay(run.images, batch, data.replay if batch > 1 else 0).images
-    return 1 if _why_alone(run.config) or why_single(run) else count_windows(images, run.plan.batches, window)
+    return 1 if _why_alone(run) or why_single(run) else count_windows(images, run.plan.batches, window)
 
 
 def describe_window(config: TrainConfig, images: int, window: int) -> str | None:
@@ -99,25 +99,34 @@ def describe_window(config: TrainConfig, images: int, window: int) -> str | None
         window: images of a window; 0 for all.
     """
     batches = -(-images // config.batch)
-    if config.data.rect or _why_alone(config) or (count := count_windows(images, batches, window)) == 1:
+    tiled = config.data.tile is not None
+    if config.data.rect or not (tiled or _combines(config)) or (count := count_windows(images, batches, window)) == 1:
         return None
+    if tiled:
+        return (
+            f"The tiles of an image are shown in the same of {count} windows of about {images // count} tiles of the "
+            "epoch's order, so that each image is decoded about once an epoch; --partner-window all mixes all tiles."
+        )
     return (
         f"Partners of mosaic and its like are drawn from {count} windows of about {images // count} images of the "
         "epoch's order, so that each image is decoded about once an epoch; --partner-window all draws from all images."
     )
 
 
-def _why_alone(config: TrainConfig) -> str | None:
+def _combines(config: TrainConfig) -> bool:
     augment = config.augment
-    if any((augment.mosaic, augment.mixup, augment.cutmix, augment.copy_paste)):
-        return None
-    return "mosaic, mixup, CutMix and copy-paste are off"
+    return any((augment.mosaic, augment.mixup, augment.cutmix, augment.copy_paste))
+
+
+def _why_alone(run: Run) -> str | None:
+    """Return why windows of a run to come change nothing; None where they may."""
+    return None if _combines(run.config) or is_cut(run) else "mosaic, mixup, CutMix and copy-paste are off"
 
 
 def _without_effect(run: Run) -> dict[str, NoEffect]:
     if run.config.data.partner_window in (None, "all"):
         return {}
-    if (why := why_single(run) or _why_alone(run.config)) is not None:
+    if (why := why_single(run) or _why_alone(run)) is not None:
         return {"partner_window": NoEffect(why)}
     if windows_of(run) == 1:
         return {"partner_window": NoEffect("an epoch has too few images for two windows")}

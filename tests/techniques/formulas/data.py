@@ -7,8 +7,10 @@ from pathlib import Path
 import numpy as np
 from tests.techniques.formulas.check import Checks, Draw, Formula, Values, each, real, whole
 
+from lehr.augment.tile_grid import TileAxis, tile_axis
 from lehr.data.cache import RING_SHARE
 from lehr.data.rectangles import rectangle
+from lehr.data.tiled_split import TiledSplit, Tiling
 from lehr.models.detection import STRIDES
 from lehr.sample import Dataset, Sample
 from lehr.techniques import multi_scale
@@ -19,6 +21,9 @@ from lehr.techniques.partner_window import WINDOW, count_windows, ring_images
 from lehr.techniques.repeat_factors import class_factors, repeat_factors
 from lehr.techniques.replay import Replay, replayed_images
 from lehr.techniques.single_class import as_one_class
+from lehr.techniques.tiled_training import tile_window
+
+NOTHING = np.zeros((0, 4), np.float32), np.zeros(0, np.int64)
 
 
 def _sizes(rng: np.random.Generator) -> dict[str, Values]:
@@ -112,7 +117,57 @@ def _windows(rng: np.random.Generator) -> dict[str, Values]:
     return {"batches": batches, "n": batches * 16 - whole(rng, 0, 15), "N": whole(rng, 1, 3000)}
 
 
+def _small_images() -> list[Sample]:
+    return [Sample(Path("image"), 32, 32, *NOTHING)] * 2
+
+
+def _tile_and_overlap(rng: np.random.Generator) -> dict[str, Values]:
+    return {"t": whole(rng, 32, 800), "v": real(rng, 0, 0.9)}
+
+
+def _tile_and_step(rng: np.random.Generator) -> dict[str, Values]:
+    step = whole(rng, 4, 400)
+    return {"t": step + whole(rng, 0, 399) % step, "step": step}
+
+
+def _tiles_and_steps(rng: np.random.Generator) -> dict[str, Values]:
+    """Axes of three tiles or more."""
+    given = _tile_and_step(rng)
+    length = 3 * given["t"] + whole(rng, 0, 4000)
+    return {"L": length, "tiles": 1 + np.ceil((length - given["t"]) / given["step"]), **given}
+
+
+def _shifts(L: float, t: float, tiles: float, step: float) -> tuple[int, int]:
+    return TileAxis(int(L), int(t), int(step), int(tiles)).shifts
+
+
+def _shared(t: float, step: float) -> int:
+    """The fewest pixels that neighbours show twice at any shift."""
+    axis = TileAxis(int(step) * 3 + int(t), int(t), int(step), 4)
+    starts = [[axis.start(number, shift) for number in range(4)] for shift in axis.shifts]
+    return int(t) - max(int(np.diff(each).max()) for each in starts)
+
+
+def _longer(tiles_x: float, tiles_y: float) -> int:
+    images = [Sample(Path("image"), int(32 * tiles_x), int(32 * tiles_y), *NOTHING)] * 2
+    return len(TiledSplit(images, Tiling(32, 0.0, 0.1))) // len(images)
+
+
 CHECKS: dict[str, Checks] = {
+    "tiled-training": Checks(
+        formulas={
+            "step": Formula(each(lambda t, v: tile_axis(10**6, int(t), v).step), _tile_and_overlap),
+            "tiles": Formula(
+                each(lambda L, t, step: tile_axis(int(L), int(t), 1 - step / t).count),
+                lambda rng: {"L": whole(rng, 1, 5000), "t": whole(rng, 100, 800), "step": whole(rng, 20, 100)},
+            ),
+            "lowest": Formula(each(lambda L, t, tiles, step: _shifts(L, t, tiles, step)[0]), _tiles_and_steps),
+            "highest": Formula(each(lambda t, step: _shifts(step * 3 + t, t, 4, step)[1]), _tile_and_step),
+            "shared": Formula(each(_shared), _tile_and_step),
+            "longer": Formula(each(_longer), lambda rng: {"tiles_x": whole(rng, 1, 9), "tiles_y": whole(rng, 1, 9)}),
+        },
+        figures={"of up to {} tiles": f"{tile_window(TiledSplit(_small_images(), Tiling(32, 0.0, 0.1)), 10**6):,}"},
+    ),
     "partner-windows": Checks(
         formulas={
             "windows": Formula(each(lambda n, batches, N: count_windows(n, batches, N)), _windows),
