@@ -18,6 +18,7 @@ from tests.document_commands import (
     MARKS,
     OTHERS,
     ROOT,
+    SAME,
     SCRIPTS,
     Line,
     all_lines,
@@ -126,18 +127,13 @@ def _make_workspace(folder: Path) -> None:
 
     with on("on_train_epoch_end", stop), pytest.raises(Stopped):
         run(data, folder / "runs", "train", **small_run)
-    (folder / "runs" / "evolve").mkdir()
-    shutil.copy(folder / "hyp.scratch-low.yaml", folder / "runs" / "evolve" / "hyp_evolved.yaml")
-
     torch.manual_seed(0)
-    for variant, names in {
-        "yolov8n": ("yolov8n.pt", "best.pt", "runs/detect/train/weights/best.pt"),
-        "yolov5s": ("yolov5s.pt", "runs/train/exp/weights/best.pt"),
-    }.items():
+    for variant in ("yolov8n", "yolov5s"):
         model = with_statistics(build_model(variant, ("small", "large"), 64, width=0.125))
-        for name in names:
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            write_published(folder / name, model)
+        write_published(folder / f"{variant}.pt", model)
+    for name, same in SAME.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(folder / same, folder / name)
 
 
 @pytest.mark.parametrize("page", list(owned()))
