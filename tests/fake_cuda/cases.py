@@ -34,9 +34,11 @@ OPTIMIZERS = ("SGD", "Adam", "AdamW", "RMSProp", "NAdam", "RAdam")
 CROWDED = "1,000 objects an image"
 """A step of 64 images, of which each has so many."""
 VARIED = "SGD, multi-scale, perspective, mixup"
+TOGETHER = "Adam, float16, save, multi-scale, perspective, mixup"
 STEPS: dict[str, dict[str, Any]] = {
     VARIED: {"optimizer": "SGD", "size": 96, "perspective": True, "mixed": 2},
     "Adam, float16, save": {"optimizer": "Adam", "precision": "float16", "save": True},
+    TOGETHER: {"optimizer": "Adam", "precision": "float16", "save": True, "size": 96, "perspective": True, "mixed": 2},
     "AdamW, float32, weighed classes": {"precision": "float32", "weighed": True},
 }
 """Variations of the step."""
@@ -63,14 +65,11 @@ def names(group: str) -> list[str]:
         return found + list(MISMATCHES) + ["kernel without an argument"]
     if group == MORE:
         return ["step: kernels"]
-    found = [
-        "step: kernels",
-        "step: torch",
-        f"{VARIED}: kernels",
-        "Adam, float16, save: kernels",
-        "validation: kernels",
-    ]
-    if group == FIRST:
+    found = ["step: kernels", "step: torch", "validation: kernels"]
+    if group != FIRST:
+        found += [f"{TOGETHER}: kernels"]
+    else:
+        found += [f"{VARIED}: kernels", "Adam, float16, save: kernels"]
         found += [f"{VARIED}: torch", "AdamW, float32, weighed classes: torch", "validation: torch"]
         found += [f"{part}: {switch}" for part in ("suppression", CROWDED) for switch in SWITCHES]
         found += [f"{name}: kernels" for name in OPTIMIZERS]
