@@ -15,6 +15,7 @@ import pytest
 import torch
 from benchmarks.crash import differences
 from tests.conftest import MakeYolo
+from tests.engine.conftest import Undisturbed
 from tests.engine.runs import before_step, resume, run, stop_at, stopped_run
 
 from lehr.callbacks.events import BatchStart
@@ -218,8 +219,9 @@ def test_a_file_that_disappears_is_replaced_counted_and_named(
 
 
 @pytest.mark.usefixtures("_nothing_decoded_is_kept")
-def test_data_that_are_gone_altogether_stop_the_run_with_its_state_saved(data: Path, tmp_path: Path) -> None:
-    run(data, tmp_path, "whole", cache="none")
+def test_data_that_are_gone_altogether_stop_the_run_with_its_state_saved(
+    data: Path, tmp_path: Path, undisturbed: Undisturbed
+) -> None:
     away = data.parent / "away"
 
     def act(event: BatchStart) -> None:
@@ -234,26 +236,31 @@ def test_data_that_are_gone_altogether_stop_the_run_with_its_state_saved(data: P
     assert error.value.exit_code == 1
     away.rename(data.parent / "images")
     resume(tmp_path / "run")
-    assert differences(tmp_path / "whole", tmp_path / "run") == []
+    assert differences(undisturbed(data), tmp_path / "run") == []
 
 
-def test_a_worker_that_is_killed_is_told_and_the_state_saved(data: Path, tmp_path: Path) -> None:
+def test_a_worker_that_is_killed_is_told_and_the_state_saved(
+    data: Path, tmp_path: Path, undisturbed: Undisturbed
+) -> None:
     def act(event: BatchStart) -> None:
         if event.step == 7:
             for process in multiprocessing.active_children():
                 os.kill(process.pid, signal.SIGKILL)  # type: ignore[arg-type]
 
-    run(data, tmp_path, "whole")
     with before_step(act), pytest.raises(LehrError, match=r"(?s)loads images was killed.*lehr train --resume"):
         run(data, tmp_path, "run", workers=1)
     resume(tmp_path / "run", {"workers": 0})
-    assert differences(tmp_path / "whole", tmp_path / "run") == []
+    assert differences(undisturbed(data), tmp_path / "run") == []
 
 
 def test_a_disk_that_is_full_for_a_while_costs_nothing(
-    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    data: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    undisturbed: Undisturbed,
 ) -> None:
-    run(data, tmp_path, "whole")
+    whole = undisturbed(data)
     written = AsyncWriter._written
     calls = 0
 
@@ -267,7 +274,7 @@ def test_a_disk_that_is_full_for_a_while_costs_nothing(
     assert "Not saved: x/last.ckpt: cannot be written (No space left on device). The run goes on" in (
         capsys.readouterr().out
     )
-    assert differences(tmp_path / "whole", tmp_path / "run") == []
+    assert differences(whole, tmp_path / "run") == []
     assert (tmp_path / "run" / "best.safetensors").is_file()
 
 

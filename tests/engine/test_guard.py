@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 from benchmarks.crash import differences
-from tests.conftest import MakeYolo
+from tests.conftest import MakeYolo, Once, make_squares
 from tests.distributed.processes import SMALL as DISTRIBUTED
 from tests.distributed.processes import traced
 from tests.engine.runs import PowerCut, on, resume, run, stopped_run
@@ -28,12 +28,35 @@ from lehr.studies.trial_process import _trained
 from lehr.weights.load import load_model
 from lehr.weights.write import save_weights
 
+COUNTS = {"train": 8, "val": 4}
 NANO = {"model": "yolov8n", "width": 0.125, "depth": 0.33}
 
 
 @pytest.fixture
 def data(make_yolo: MakeYolo) -> Path:
-    return make_yolo(counts={"train": 8, "val": 4})
+    return make_yolo(counts=COUNTS)
+
+
+@pytest.fixture(scope="session")
+def whole(once: Once) -> Path:
+    """A run of two epochs that was left alone; its data and weights are those of `data` and `weights`."""
+
+    def make(folder: Path) -> None:
+        squares = make_squares(folder / "data", COUNTS)
+        run(squares, folder, "whole", weights=weights_of(folder, "yolov8n"), epochs=2, **NANO)
+
+    return once("whole-guarded", make) / "whole"
+
+
+@pytest.fixture(scope="session")
+def stopped(once: Once) -> Path:
+    """A run that was stopped in its second step."""
+
+    def make(folder: Path) -> None:
+        squares = make_squares(folder / "data", COUNTS)
+        stopped_run(squares, folder, "run", 1, weights=weights_of(folder, "yolov8n"), epochs=2, **NANO)
+
+    return once("stopped-guarded", make) / "run"
 
 
 @pytest.fixture
@@ -102,10 +125,9 @@ def test_the_training_is_the_same_to_the_bit(data: Path, weights: Path, tmp_path
 
 @pytest.mark.parametrize("moment", ["on_val_start", "on_val_end", "on_start_evaluated"])
 def test_a_run_that_is_killed_around_row_0_ends_as_one_that_was_not(
-    moment: str, data: Path, weights: Path, tmp_path: Path
+    moment: str, data: Path, weights: Path, tmp_path: Path, whole: Path
 ) -> None:
     given = {"weights": weights, "epochs": 2, **NANO}
-    run(data, tmp_path, "whole", **given)
 
     def cut(event: Event) -> None:
         raise PowerCut
@@ -114,29 +136,32 @@ def test_a_run_that_is_killed_around_row_0_ends_as_one_that_was_not(
         run(data, tmp_path, "cut", **given)
     weights.unlink()  # what it brought is in the checkpoint
     result = resume(tmp_path / "cut")
-    assert differences(tmp_path / "whole", tmp_path / "cut") == []
+    assert differences(whole, tmp_path / "cut") == []
     assert result.against_start is not None
 
 
 @pytest.mark.parametrize("step", [0, 3])
-def test_a_stopped_run_keeps_what_it_is_compared_with(step: int, data: Path, weights: Path, tmp_path: Path) -> None:
+def test_a_stopped_run_keeps_what_it_is_compared_with(
+    step: int, data: Path, weights: Path, tmp_path: Path, whole: Path
+) -> None:
     given = {"weights": weights, "epochs": 2, **NANO}
-    whole = run(data, tmp_path, "whole", **given)
     result = resume(stopped_run(data, tmp_path, "stopped", step, **given))
-    assert differences(tmp_path / "whole", tmp_path / "stopped") == []
-    assert result.against_start == whole.against_start is not None
-    assert resume(result.folder).against_start == whole.against_start  # of a finished run
+    assert differences(whole, tmp_path / "stopped") == []
+    compared = resume(shutil.copytree(whole, tmp_path / "whole")).against_start  # of a finished run
+    assert result.against_start == compared is not None
+    assert resume(result.folder).against_start == compared
 
 
-def test_a_signal_during_the_first_evaluation_stops_the_run(data: Path, weights: Path, tmp_path: Path) -> None:
+def test_a_signal_during_the_first_evaluation_stops_the_run(
+    data: Path, weights: Path, tmp_path: Path, whole: Path
+) -> None:
     import signal
 
-    given = {"weights": weights, "epochs": 1, **NANO}
-    run(data, tmp_path, "whole", **given)
+    given = {"weights": weights, "epochs": 2, **NANO}
     with on("on_val_start", lambda event: signal.raise_signal(signal.SIGTERM)), pytest.raises(Stopped):
         run(data, tmp_path, "stopped", **given)
     resume(tmp_path / "stopped")
-    assert differences(tmp_path / "whole", tmp_path / "stopped") == []
+    assert differences(whole, tmp_path / "stopped") == []
 
 
 def test_a_rollback_keeps_the_start(data: Path, weights: Path, tmp_path: Path) -> None:
@@ -233,8 +258,8 @@ def test_several_processes_judge_as_one(make_yolo: MakeYolo, weights: Path, tmp_
     ("name", "value"),
     [("start.images", -1), ("start.detections", None), ("outcome", {"best": None}), ("best", 3)],
 )
-def test_a_guard_that_is_none_is_refused(name: str, value: Any, data: Path, weights: Path, tmp_path: Path) -> None:
-    folder = stopped_run(data, tmp_path, "run", 1, weights=weights, epochs=2, **NANO)
+def test_a_guard_that_is_none_is_refused(name: str, value: Any, stopped: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(stopped, tmp_path / "run")
     checkpoint = read_checkpoint(folder / "last.ckpt")
     *parents, last = name.split(".")
     part = checkpoint.content["state"]["guard"]

@@ -10,7 +10,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,8 @@ import pytest
 import torch
 import yaml
 from benchmarks.crash import differences
-from tests.conftest import MakeYolo, Once, make_squares
+from tests.conftest import MakeYolo
+from tests.engine.conftest import Undisturbed
 from tests.engine.runs import SMALL, PowerCut, before_step, on, resume, run, stop_at, stopped_run
 
 from lehr.callbacks.events import BatchStart, TrainStart, ValStart
@@ -34,10 +34,9 @@ from lehr.techniques.precision import Precision
 @pytest.fixture
 def data(make_yolo: MakeYolo) -> Path:
     """Two batches of 4, one of 2."""
-    return make_yolo(counts=COUNTS)
+    return make_yolo(counts={"train": 10, "val": 4})
 
 
-COUNTS = {"train": 10, "val": 4}
 CASES: dict[str, dict[str, Any]] = {
     "plain": {},
     "accumulation": {"nominal_batch": 16, "warmup": "none"},
@@ -53,34 +52,23 @@ CASES: dict[str, dict[str, Any]] = {
 }
 
 
-STOPS = [
-    ("accumulation", 2),
-    ("accumulation", 6),
-    *((case, step) for case in CASES if case != "plain" for step in (1, 4)),
-]
+STOPS = {case: (1, 4) for case in CASES if case != "plain"} | {"accumulation": (1, 2, 4, 6)}
+"""Steps that a run is stopped at, one after the other: each time it goes on from what it saved there."""
 
 
-@pytest.fixture(scope="session")
-def whole(once: Once) -> Callable[[str], Path]:
-    """The folder of a case's run that was not stopped; the data are those of the fixture `data`."""
-
-    def folder_of(case: str) -> Path:
-        def make(folder: Path) -> None:
-            run(make_squares(folder / "data", COUNTS), folder, "whole", **CASES[case])
-
-        return once(f"whole-{list(CASES).index(case)}", make) / "whole"
-
-    return folder_of
-
-
-@pytest.mark.parametrize(("case", "step"), STOPS)
+@pytest.mark.parametrize("case", STOPS)
 def test_a_stopped_run_ends_as_one_that_was_not(
-    case: str, step: int, data: Path, tmp_path: Path, whole: Callable[[str], Path]
+    case: str, data: Path, tmp_path: Path, undisturbed: Undisturbed
 ) -> None:
-    folder = stopped_run(data, tmp_path, "stopped", step, **CASES[case])
-    assert read_checkpoint(folder / "last.ckpt").position.step == step + 1
+    first, *others = STOPS[case]
+    folder = stopped_run(data, tmp_path, "stopped", first, **CASES[case])
+    assert read_checkpoint(folder / "last.ckpt").position.step == first + 1
+    for step in others:
+        with stop_at(step), pytest.raises(Stopped):
+            resume(folder)
+        assert read_checkpoint(folder / "last.ckpt").position.step == step + 1
     resume(folder)
-    assert differences(whole(case), folder) == []
+    assert differences(undisturbed(data, **CASES[case]), folder) == []
 
 
 def test_gradients_that_have_added_up_are_part_of_the_state(data: Path, tmp_path: Path) -> None:
@@ -89,9 +77,7 @@ def test_gradients_that_have_added_up_are_part_of_the_state(data: Path, tmp_path
     assert gradients and any(gradient.any() for gradient in gradients.values())
 
 
-def test_a_run_stopped_in_its_validation_goes_on_with_it(
-    data: Path, tmp_path: Path, whole: Callable[[str], Path]
-) -> None:
+def test_a_run_stopped_in_its_validation_goes_on_with_it(data: Path, tmp_path: Path, undisturbed: Undisturbed) -> None:
     def interrupt(event: ValStart) -> None:
         if event.epoch == 1:
             signal.raise_signal(signal.SIGTERM)
@@ -101,14 +87,14 @@ def test_a_run_stopped_in_its_validation_goes_on_with_it(
     position = read_checkpoint(tmp_path / "stopped" / "last.ckpt").position
     assert (position.epoch, position.step) == (1, 6)
     resume(tmp_path / "stopped")
-    assert differences(whole("plain"), tmp_path / "stopped") == []
+    assert differences(undisturbed(data), tmp_path / "stopped") == []
 
 
-def test_workers_may_change(data: Path, tmp_path: Path, whole: Callable[[str], Path]) -> None:
+def test_workers_may_change(data: Path, tmp_path: Path, undisturbed: Undisturbed) -> None:
     folder = stopped_run(data, tmp_path, "stopped", 4, workers=2)
     resume(folder, {"workers": 1})
     resume(folder)
-    assert differences(whole("plain"), folder) == []
+    assert differences(undisturbed(data), folder) == []
     assert yaml.safe_load((folder / "config.yaml").read_text())["workers"] == 1
 
 
@@ -142,13 +128,13 @@ def test_a_checkpoint_can_be_named(data: Path, tmp_path: Path, capsys: pytest.Ca
 
 
 def test_a_run_killed_before_its_first_checkpoint_begins_again(
-    data: Path, tmp_path: Path, whole: Callable[[str], Path]
+    data: Path, tmp_path: Path, undisturbed: Undisturbed
 ) -> None:
     killed = tmp_path / "killed"
     killed.mkdir()
-    shutil.copy(whole("plain") / "config.yaml", killed)
+    shutil.copy(undisturbed(data) / "config.yaml", killed)
     resume(killed)
-    assert differences(whole("plain"), killed) == []
+    assert differences(undisturbed(data), killed) == []
 
 
 def test_results_that_a_kill_left_out_or_doubled_are_set_right(data: Path, tmp_path: Path) -> None:
@@ -201,7 +187,7 @@ def test_a_longer_run_that_is_killed_before_its_first_checkpoint_is_still_the_lo
 
 
 def test_a_kill_between_the_files_of_the_last_save_is_made_good(
-    data: Path, tmp_path: Path, whole: Callable[[str], Path]
+    data: Path, tmp_path: Path, undisturbed: Undisturbed
 ) -> None:
     from lehr.checkpoint import writer as saver
 
@@ -217,7 +203,7 @@ def test_a_kill_between_the_files_of_the_last_save_is_made_good(
         run(data, tmp_path, "run")
     (tmp_path / "run" / "results.csv").unlink()
     resume(tmp_path / "run")
-    assert differences(whole("plain"), tmp_path / "run") == []
+    assert differences(undisturbed(data), tmp_path / "run") == []
 
 
 def test_a_damaged_configuration_is_told_and_that_of_the_checkpoint_used(
@@ -238,7 +224,7 @@ def test_a_damaged_configuration_is_told_and_that_of_the_checkpoint_used(
 
 
 def test_a_run_of_before_an_option_goes_on_with_its_default(
-    data: Path, tmp_path: Path, whole: Callable[[str], Path]
+    data: Path, tmp_path: Path, undisturbed: Undisturbed
 ) -> None:
     folder = stopped_run(data, tmp_path, "run", 4)
     path = folder / "config.yaml"
@@ -249,7 +235,7 @@ def test_a_run_of_before_an_option_goes_on_with_its_default(
     checkpoint.content["config"] = {n: v for n, v in checkpoint.content["config"].items() if n not in MAY_LACK}
     write_checkpoint(folder, checkpoint.content, checkpoint.position)
     resume(folder)
-    assert differences(whole("plain"), folder) == []
+    assert differences(undisturbed(data), folder) == []
     assert yaml.safe_load(path.read_text()) == given
 
 
@@ -333,7 +319,7 @@ def test_a_scaler_is_part_of_the_state(data: Path, tmp_path: Path) -> None:
     assert other.scaler is not None and other.scaler.get_scale() == 512.0
 
 
-def test_a_failed_command_leaves_what_was_saved(data: Path, tmp_path: Path, whole: Callable[[str], Path]) -> None:
+def test_a_failed_command_leaves_what_was_saved(data: Path, tmp_path: Path, undisturbed: Undisturbed) -> None:
     def burn(*_: Any) -> None:
         raise LehrError("the machine caught fire")
 
@@ -344,4 +330,4 @@ def test_a_failed_command_leaves_what_was_saved(data: Path, tmp_path: Path, whol
     with before_step(fail), pytest.raises(LehrError, match="fire"):
         run(data, tmp_path, "run")
     resume(tmp_path / "run")
-    assert differences(whole("plain"), tmp_path / "run") == []
+    assert differences(undisturbed(data), tmp_path / "run") == []

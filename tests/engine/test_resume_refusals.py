@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from benchmarks.crash import differences
 from tests.conftest import MakeYolo
+from tests.engine.conftest import Undisturbed
 from tests.engine.runs import resume, run, stopped_run
 
 from lehr.checkpoint.format import read_checkpoint, write_checkpoint
@@ -56,8 +57,8 @@ def test_an_edited_configuration_is_refused(data: Path, tmp_path: Path) -> None:
         resume(folder)
 
 
-def test_changed_data_are_refused_and_moved_data_are_not(data: Path, tmp_path: Path) -> None:
-    run(data, tmp_path, "whole")
+def test_changed_data_are_refused_and_moved_data_are_not(data: Path, tmp_path: Path, undisturbed: Undisturbed) -> None:
+    whole = undisturbed(data)
     folder = stopped_run(data, tmp_path, "run", 4)
     moved = shutil.move(data.parent, tmp_path / "elsewhere")
     with pytest.raises(InputError):
@@ -69,16 +70,15 @@ def test_changed_data_are_refused_and_moved_data_are_not(data: Path, tmp_path: P
         resume(folder, {"data": str(moved / "data.yaml")})
     label.write_text(text)
     resume(folder, {"data": str(moved / "data.yaml")})
-    for name in ("whole", "run"):  # the path is all that differs
-        checkpoint = read_checkpoint(tmp_path / name / "last.ckpt")
+    for each in (whole, folder):  # the path is all that differs
+        checkpoint = read_checkpoint(each / "last.ckpt")
         assert checkpoint.position.finished
-    assert differences(tmp_path / "whole", folder) == []
+    assert differences(whole, folder) == []
 
 
 def test_damage_is_told_and_the_previous_checkpoint_used(
-    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], undisturbed: Undisturbed
 ) -> None:
-    run(data, tmp_path, "whole")
     folder = stopped_run(data, tmp_path, "run", 4)
     whole = (folder / "last.ckpt").read_bytes()
     (folder / "last.ckpt").write_bytes(whole[:-100])
@@ -86,7 +86,7 @@ def test_damage_is_told_and_the_previous_checkpoint_used(
     told = capsys.readouterr().out
     assert "last.ckpt: is damaged" in told or "last.ckpt: is cut off" in told
     assert "Using the previous checkpoint" in told
-    assert differences(tmp_path / "whole", folder) == []
+    assert differences(undisturbed(data), folder) == []
 
 
 def test_a_checkpoint_that_lacks_something_is_refused(data: Path, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ import pytest
 import torch
 from benchmarks.crash import differences
 from tests.conftest import MakeYolo
+from tests.engine.conftest import Undisturbed
 from tests.engine.runs import SMALL, before_step, resume, run, stopped_run
 from tests.engine.test_going_wrong import all_finite, poisoned
 
@@ -43,10 +44,10 @@ def rows_of(folder: Path) -> list[dict[str, str]]:
 
 @pytest.mark.parametrize("amp", ["bf16", "fp16"])
 def test_a_run_in_mixed_precision_is_checked_first_and_learns_as_in_float32(
-    amp: str, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    amp: str, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], undisturbed: Undisturbed
 ) -> None:
+    plain = undisturbed(data)
     folder = run(data, tmp_path, amp, amp=amp).folder
-    plain = run(data, tmp_path, "plain").folder
     told = capsys.readouterr().out
     name = {"bf16": "bfloat16", "fp16": "float16"}[amp]
     assert f"Precision check of {name} on 4 images passed: loss" in told and f"in {name}, torch" in told
@@ -302,7 +303,9 @@ def test_code_that_cannot_be_made_is_done_without_aloud(
     assert differences(folder, tmp_path / "plain") == []
 
 
-def test_a_profile_tells_where_the_time_went(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_profile_tells_where_the_time_went(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], undisturbed: Undisturbed
+) -> None:
     folder = run(data, tmp_path, "run", profile=True).folder
     told = capsys.readouterr().out
     table = told[told.index("Where the time went, over 15 steps") :].splitlines()
@@ -311,8 +314,7 @@ def test_a_profile_tells_where_the_time_went(data: Path, tmp_path: Path, capsys:
         assert stage in seconds, stage
     whole = float(rows_of(folder)[-1]["seconds"])
     assert 0.6 * whole < sum(seconds.values()) <= 1.05 * whole + 0.5
-    run(data, tmp_path, "plain")
-    assert differences(folder, tmp_path / "plain") == []
+    assert differences(folder, undisturbed(data)) == []
     assert "Where the time went" in (folder / "train.log").read_text()
 
 
