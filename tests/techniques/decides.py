@@ -266,7 +266,7 @@ def _rates(config: TrainConfig, data: Dataset) -> Any:
 
 
 def _loss(config: TrainConfig, data: Dataset) -> Any:
-    """Loss and gradient on objects of several sizes, of a model that knows nothing."""
+    """Loss and gradient on objects of several sizes, for predictions of a model that knows nothing."""
     options = config.loss
     model = _plain_model(config.model.model, data.names, config.imgsz)
     weights = None
@@ -278,9 +278,15 @@ def _loss(config: TrainConfig, data: Dataset) -> Any:
     )
     classes = torch.tensor([[0, 0, 0], [0, -1, -1]])
     classes[0, 1] = len(data.names) - 1
-    parts = loss(model.head(list(_features(config.model.model, data.names, config.imgsz))), boxes, classes)
-    learned = [parameter for parameter in model.head.parameters() if parameter.requires_grad]
-    return parts, torch.autograd.grad(parts.sum(), learned, allow_unused=True)
+    prediction = _prediction(config.model.model, data.names, config.imgsz)
+    learned = {
+        name: getattr(prediction, name).detach().requires_grad_()
+        for name in ("distances", "logits")
+        if hasattr(prediction, name)
+    }
+    parts = loss(replace(prediction, **learned), boxes, classes)
+    gradients = torch.autograd.grad(parts.sum(), list(learned.values()), allow_unused=True)
+    return parts, [None if each is None else each + 0.0 for each in gradients]  # no zero below 0
 
 
 @cache
@@ -291,14 +297,10 @@ def _plain_model(name: str, names: tuple[str, ...], imgsz: int) -> Any:
 
 
 @cache
-def _features(name: str, names: tuple[str, ...], imgsz: int) -> tuple[torch.Tensor, ...]:
-    """The feature maps that the model's head is given; no loss changes them."""
-    model, given = _plain_model(name, names, imgsz), []
-    hook = model.head.register_forward_pre_hook(lambda _, inputs: given.extend(inputs[0]))
+def _prediction(name: str, names: tuple[str, ...], imgsz: int) -> Any:
+    """Predictions of the model, which no loss changes."""
     with torch.no_grad():
-        model(_some_pixels(imgsz))
-    hook.remove()
-    return tuple(given)
+        return _plain_model(name, names, imgsz)(_some_pixels(imgsz))
 
 
 def _some_pixels(imgsz: int) -> torch.Tensor:
