@@ -15,15 +15,16 @@ from pathlib import Path
 
 import pytest
 from benchmarks.crash import differences
-from benchmarks.lost_process import Launched, disturbed, restarts_of
+from benchmarks.lost_process import BATCHES, Launched, disturbed, restarts_of
 from tests.conftest import MakeYolo, Once
 from tests.e2e.launched import ForkedLaunch, alive
 from tests.e2e.test_bad_input import truncate
 
 from lehr.checkpoint.format import read_position
+from lehr.data.formats.shapes import write_shapes
 
 TWO = ["--device", "cpu", "--processes", "2"]
-QUICK = ["--data", "shapes", "--imgsz", "64", "--width", "0.125", "--epochs", "2", "--checkpoint-minutes", "0.005"]
+QUICK = ["--imgsz", "64", "--batch", "8", "--width", "0.125", "--epochs", "2", "--checkpoint-minutes", "0.005"]
 QUICK += ["--amp", "off"]
 SOON = 15.0
 """Seconds in which everything must have ended once it was asked to."""
@@ -51,13 +52,13 @@ threading.Thread(target=hang_up, daemon=True).start()
 before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
 detector = Detector("yolov8n")
 result = detector.train(
-    data="shapes", imgsz=64, width=0.125, epochs=2, checkpoint_minutes=0.005, amp="off", device="cpu", processes=2,
+    data=DATA, imgsz=64, batch=8, width=0.125, epochs=2, checkpoint_minutes=0.005, amp="off", device="cpu", processes=2,
     name="whole",
 )
 assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
 print("Trained:", result.best, detector.names)
 """
-"""The run of QUICK from Python, without a guard for its processes."""
+"""The run of QUICK from Python, without a guard for its processes; the data are to be put in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,12 +77,18 @@ class Whole:
 
 
 @pytest.fixture(scope="module")
-def whole(once: Once) -> Whole:
+def data(once: Once) -> Path:
+    """Images for 30 batches of 8 an epoch."""
+    return once("thirty-batches", lambda folder: write_shapes(folder, {"train": 8 * BATCHES, "val": 60})) / "data.yaml"
+
+
+@pytest.fixture(scope="module")
+def whole(once: Once, data: Path) -> Whole:
     """A run of two processes, begun by a script."""
 
     def make(root: Path) -> None:
         root.mkdir()
-        (root / "script.py").write_text(SCRIPT)
+        (root / "script.py").write_text(SCRIPT.replace("DATA", repr(str(data))))
         done = subprocess.run([sys.executable, "script.py"], cwd=root, capture_output=True, text=True, timeout=180)
         assert done.returncode == 0, done.stdout + done.stderr
         (root / "out").write_text(done.stdout)
@@ -118,15 +125,16 @@ def gone(pids: list[int], since: float) -> bool:
 def test_a_script_without_a_guard_trains_and_tells_each_epoch_once(whole: Whole) -> None:
     log = (whole.folder / "train.log").read_text()
     assert epochs_told(whole.out) == epochs_told(log) == epochs_kept(whole.folder) == [1, 2]
-    assert whole.out.count("2 processes, each with 8 images of a batch") == 1
+    assert whole.out.count("2 processes, each with 4 images of a batch") == 1
     assert "Trained: runs/whole/best.safetensors ('disc', 'square', 'triangle', 'star', 'cross')" in whole.out
     assert whole.err == ""
 
 
 def test_lost_processes_are_started_again_and_the_end_is_the_same(
-    launched: type[Launched], whole: Whole, tmp_path: Path
+    launched: type[Launched], whole: Whole, data: Path, tmp_path: Path
 ) -> None:
-    kills = disturbed(tmp_path / "run", [0, 1], random.Random(0), [*TWO, *QUICK], launched=launched)
+    given = [*TWO, *QUICK, "--data", str(data)]
+    kills = disturbed(tmp_path / "run", [0, 1], random.Random(0), given, launched=launched)
     assert [kill.rank for kill in kills] == [0, 1] and restarts_of(tmp_path / "run") == 2
     assert differences(whole.folder, tmp_path / "run") == []
     out, log = (tmp_path / "run.out").read_text(), (tmp_path / "run" / "train.log").read_text()
@@ -136,10 +144,10 @@ def test_lost_processes_are_started_again_and_the_end_is_the_same(
 
 
 def test_a_run_stopped_in_every_way_goes_on_to_the_same_end(
-    launched: type[Launched], whole: Whole, tmp_path: Path
+    launched: type[Launched], whole: Whole, data: Path, tmp_path: Path
 ) -> None:
     folder = tmp_path / "runs" / "run"
-    arguments = ["train", *TWO, *QUICK, "--project", str(folder.parent), "--name", "run"]
+    arguments = ["train", *TWO, *QUICK, "--data", str(data), "--project", str(folder.parent), "--name", "run"]
     for whom, number, code, told in STOPS.values():
         run = launched(folder, [*arguments, "--restarts", "0"])
         workers = run.taken_up()
@@ -165,9 +173,11 @@ def test_a_run_stopped_in_every_way_goes_on_to_the_same_end(
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGKILL, -9)])
-def test_a_signal_at_the_start_leaves_nothing_behind(number: int, code: int, tmp_path: Path) -> None:
+def test_a_signal_at_the_start_leaves_nothing_behind(number: int, code: int, data: Path, tmp_path: Path) -> None:
     project = tmp_path / "runs"
-    run = Launched(tmp_path / "run", ["train", *TWO, *QUICK, "--project", str(project), "--name", "run"])
+    run = Launched(
+        tmp_path / "run", ["train", *TWO, *QUICK, "--data", str(data), "--project", str(project), "--name", "run"]
+    )
     while len(workers := run.workers()) < 2:
         assert run.process.poll() is None
         time.sleep(0.01)
@@ -203,9 +213,9 @@ def test_bad_input_is_told_once(make_yolo: MakeYolo, tmp_path: Path) -> None:
     assert not (tmp_path / "runs").exists()
 
 
-def test_a_run_is_never_overwritten(whole: Whole, tmp_path: Path) -> None:
+def test_a_run_is_never_overwritten(whole: Whole, data: Path, tmp_path: Path) -> None:
     before = {path.name: path.stat().st_mtime_ns for path in whole.folder.iterdir()}
-    given = ["train", *TWO, *QUICK, "--project", str(whole.folder.parent), "--name", "whole"]
+    given = ["train", *TWO, *QUICK, "--data", str(data), "--project", str(whole.folder.parent), "--name", "whole"]
     run = ForkedLaunch(tmp_path / "again", given)
     assert run.end() == 2
     assert run.err.count("never overwritten") == 1 and f"lehr train --resume {whole.folder}" in run.err
