@@ -6,7 +6,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import tidecv
 from tests.analysis.by_hand import confuse_by_hand
 from tests.analysis.cases import random_record
 
@@ -40,6 +39,8 @@ def test_confusion_is_a_count_by_hand(seed: int, confidence: float) -> None:
 
 def by_tidecv(record: DetectionRecord) -> tuple[float, dict[str, float], dict[str, int]]:
     """Average precision, what mending each kind adds, and how many there are of it, by the package."""
+    import tidecv  # with pandas and seaborn, which takes seconds
+
     truth, found = tidecv.Data("truth", max_dets=10_000), tidecv.Data("found", max_dets=10_000)
     for image, sample in enumerate(record.samples):
         truth.add_image(image, str(sample.path))
