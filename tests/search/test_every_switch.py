@@ -43,7 +43,7 @@ def shapes(once: Once) -> Path:
     """A few images of `shapes`, one of them without objects."""
 
     def make(folder: Path) -> None:
-        write_shapes(folder, {"train": 6, "val": 2})
+        write_shapes(folder, {"train": 4, "val": 2})
         min((folder / "labels" / "train").glob("*.txt")).write_text("")
 
     return once("few-shapes", make) / "data.yaml"
