@@ -33,13 +33,21 @@ WEIGHTS = {"weighed classes": "cuda:0", "weights on another GPU": "cuda:1"}
 OPTIMIZERS = ("SGD", "Adam", "AdamW", "RMSProp", "NAdam", "RAdam")
 CROWDED = "1,000 objects an image"
 """A step of 64 images, of which each has so many."""
-VARIED = "SGD, multi-scale, perspective, mixup"
-TOGETHER = "Adam, float16, save, multi-scale, perspective, mixup"
+_DRAWN: dict[str, Any] = {"size": 96, "perspective": True, "mixed": 2}
 STEPS: dict[str, dict[str, Any]] = {
-    VARIED: {"optimizer": "SGD", "size": 96, "perspective": True, "mixed": 2},
+    "SGD, multi-scale, perspective, mixup": {"optimizer": "SGD", **_DRAWN},
     "Adam, float16, save": {"optimizer": "Adam", "precision": "float16", "save": True},
-    TOGETHER: {"optimizer": "Adam", "precision": "float16", "save": True, "size": 96, "perspective": True, "mixed": 2},
-    "AdamW, float32, weighed classes": {"precision": "float32", "weighed": True},
+    "Adam, float16, save, multi-scale, perspective, mixup": {
+        "optimizer": "Adam",
+        "precision": "float16",
+        "save": True,
+        **_DRAWN,
+    },
+    "AdamW, float32, weighed classes, multi-scale, perspective, mixup": {
+        "precision": "float32",
+        "weighed": True,
+        **_DRAWN,
+    },
 }
 """Variations of the step."""
 
@@ -66,11 +74,11 @@ def names(group: str) -> list[str]:
     if group == MORE:
         return ["step: kernels"]
     found = ["step: kernels", "step: torch", "validation: kernels"]
+    sgd, adam, all_of_it, weighed = STEPS
     if group != FIRST:
-        found += [f"{TOGETHER}: kernels"]
+        found += [f"{all_of_it}: kernels"]
     else:
-        found += [f"{VARIED}: kernels", "Adam, float16, save: kernels"]
-        found += [f"{VARIED}: torch", "AdamW, float32, weighed classes: torch", "validation: torch"]
+        found += [f"{sgd}: kernels", f"{adam}: kernels", f"{weighed}: torch", "validation: torch"]
         found += [f"{part}: {switch}" for part in ("suppression", CROWDED) for switch in SWITCHES]
         found += [f"{name}: kernels" for name in OPTIMIZERS]
     if group in LOSS_MODELS:  # without kernels for those with anchors
