@@ -24,6 +24,7 @@ from lehr.data.tiled_store import FULL_SIZE, TiledStore
 from lehr.distributed.collectives import Ranks
 from lehr.options import AugmentOptions
 from lehr.sample import Sample
+from lehr.techniques.partner_window import count_windows, within_windows
 from lehr.techniques.tiled_training import images_together, ring_of_tiles, tile_window
 
 TILING = Tiling(64, 0.25, 0.3)
@@ -154,6 +155,26 @@ def test_tiles_of_an_image_are_shown_in_one_window_each_once(tmp_path: Path) -> 
         assert max(max(places) - min(places) for places in spread) > len(split) / 8  # mixed with those of others
         orders.append([image for image, _ in Counter(split.image_of(index) for index in order).items()])
     assert orders[0] != orders[1] != orders[2]
+
+
+def test_each_image_is_decoded_about_once_an_epoch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    samples = make_images(tmp_path, ".png", 12)
+    split = TiledSplit(samples, TILING)
+    window = tile_window(split, 6)
+    store, decoded = tiled(samples, "encoded", ring=ring_of_tiles(split, window)), Counter[int]()
+    decode = store.images._decoded
+
+    def counted(index: int) -> Any:
+        decoded[index] += 1
+        return decode(index)
+
+    monkeypatch.setattr(store.images, "_decoded", counted)
+    windows = count_windows(len(split), -(-len(split) // 4), window)
+    arrange = partial(images_together, split, windows, 0, 0)
+    make = TrainBatches(store, AugmentOptions(), 64, 0, 20)
+    for request in within_windows(train_requests(split, 4, 0, 0, arrange=arrange), window):
+        make(request)
+    assert windows == 3 and len(decoded) == 12 and decoded.total() <= 15  # an image across two windows counts twice
 
 
 def test_windows_and_the_ring_hold_the_images_that_there_is_memory_for(tmp_path: Path) -> None:

@@ -29,6 +29,7 @@ CASES: dict[str, dict[str, Any]] = {
     "rectangles": {"rect": True, "multi_scale": 0.5},
     "repeat factors, copies, replay of older data": {"repeat_threshold": 0.9, "copy_paste": 0.5, "replay": 0.25},
     "windows of partners": {"partner_window": 4, "mixup": 0.5, "cache": "none"},
+    "tiles": {"tile": 40, "mixup": 0.5, "partner_window": 16, "cache": "encoded"},
     "drawn as on a device": {"augment_on": "device", "mixup": 0.5},
 }
 
@@ -68,6 +69,8 @@ def test_every_batch_of_a_run_is_made_again_to_the_byte(case: str, make_yolo: Ma
     assert sorted(recorder.seen) == list(range(2 * past.batches))
     for step, trained in recorder.seen.items():
         assert_same(past.make(past.place(None, step + 1)), trained)
+    shown = [past.window(past.place(epoch, 1), 0) for epoch in (1, 2)]
+    assert shown == ([(0, 0, 40, 40)] * 2 if "tile" in options else [None, None])
 
 
 @pytest.fixture(scope="module")

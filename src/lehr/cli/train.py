@@ -67,10 +67,12 @@ def train(
     best = train_detector(settings, verbose=not quiet).best
     if quiet or world().rank > 0:  # of several, started by torchrun
         return
+    weights, size = one_line(str(best)), f"--imgsz {settings.imgsz}"
+    tiles = "" if settings.data.tile is None else f" --tile {settings.data.tile} --overlap {settings.data.overlap:g}"
     show(
         f"\nNext, try:\n"
-        f"  lehr val --weights {one_line(str(best))} --data {one_line(settings.data.data)} --imgsz {settings.imgsz}\n"
-        f"  lehr predict --weights {one_line(str(best))} SOURCE      your own images, folders or globs\n"
+        f"  lehr val --weights {weights} --data {one_line(settings.data.data)} {size}{tiles}\n"
+        f"  lehr predict --weights {weights}{tiles} SOURCE      your own images, folders or globs\n"
         f"  lehr train --data YOUR.yaml                your own data; `lehr data check YOUR.yaml` first"
     )
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 
+from lehr.augment.tile_grid import Window
 from lehr.augment.tiles import Plan
 from lehr.checkpoint.format import Checkpoint, Position, read_checkpoint, read_position
 from lehr.checkpoint.run_folder import LAST, PREVIOUS
@@ -22,7 +23,7 @@ from lehr.data.batch import Batch
 from lehr.data.batch_makers import TrainBatches
 from lehr.data.image_marks import DataMarks, compare_marks, mark_images, read_marks
 from lehr.data.requests import BatchRequest
-from lehr.data.tiled_split import images_of
+from lehr.data.tiled_split import TiledSplit, images_of
 from lehr.distributed.collectives import ALONE
 from lehr.engine.data import RunData, draws_on_device, epoch_requests, plan_of, start_data
 from lehr.engine.identity import identity_of
@@ -103,6 +104,16 @@ class PastBatches:
     def samples(self) -> Sequence[Sample]:
         """The images that the run trains on."""
         return self.data.train_store.samples
+
+    def window(self, place: StepPlace, index: int) -> Window | None:
+        """Return what a tile shows of its image at a step: xyxy, pixels; None where the run trains on whole images.
+
+        Args:
+            place: of the step.
+            index: the tile's index in the split.
+        """
+        samples = self.data.train_store.in_epoch(self.config.run.seed, place.epoch).samples
+        return samples.window(index) if isinstance(samples, TiledSplit) else None
 
     @property
     def batches(self) -> int:

@@ -85,8 +85,9 @@ def report_lines(past: PastBatches, made: PastBatch, loss: PastLoss | None, chec
         yield f"Images are in {one_line(root)}."
 
     def name(index: int) -> str:
-        path = str(past.samples[index].path)
-        return one_line(path.removeprefix(f"{root}{os.sep}") if root else path)
+        path, window = str(past.samples[index].path), past.window(place, index)
+        tile = "" if window is None else f" [{', '.join(map(str, window))}]"
+        return one_line(path.removeprefix(f"{root}{os.sep}") if root else path) + tile
 
     yield from (
         f"Cannot be read any more, so another image takes its place, as in training: {each}" for each in batch.faults
