@@ -36,6 +36,7 @@ from lehr.integrations.packages import require_package
 from lehr.models.build import anchor_head
 from lehr.models.detection import DetectionModel
 from lehr.models.family import find_family, known_case
+from lehr.models.fuse import FusedCopy
 from lehr.models.network import Network
 from lehr.models.scale import rounded_size
 from lehr.prediction.half_precision import in_half_precision
@@ -82,6 +83,7 @@ class Detector:
         self._notes: tuple[str, ...] = ()
         self._model: DetectionModel | None = None
         self._export: Network | None = None
+        self._fused = FusedCopy()
         self._callbacks: list[object] = []
         if names_weights(model):
             self._become(Path(model), device)
@@ -265,7 +267,7 @@ class Detector:
         Raises:
             InputError: the data cannot be used, or has no class that the model knows.
         """
-        model = self.network
+        model = self._fused.of(self.network)
         check_detection_options(imgsz=imgsz, batch=batch, conf=conf, iou=iou, max_det=max_det, workers=workers)
         if not isinstance(data, str | os.PathLike):
             raise InputError(f"data {data!r}: must be the name of a data YAML, a COCO JSON or a folder, or 'shapes'.")
@@ -407,7 +409,7 @@ class Detector:
         Raises:
             InputError: an image cannot be read, or `images` holds something that is no image.
         """
-        model = self.network
+        model = self._fused.of(self.network)
         check_detection_options(
             imgsz=imgsz, batch=batch, conf=conf, iou=iou, max_det=max_det, tile=tile, overlap=overlap
         )

@@ -9,10 +9,6 @@ import numpy as np
 import pytest
 import torch
 
-from lehr.export.export import export_model
-from lehr.export.formats import ONNX
-from lehr.export.options import ExportOptions
-from lehr.models.build import build_model
 from lehr.models.detection import DetectionModel
 from lehr.weights.export_metadata import KEY, parse_export_metadata
 
@@ -23,35 +19,23 @@ onnxruntime = pytest.importorskip("onnxruntime")
 
 
 @pytest.fixture(scope="module")
-def model() -> DetectionModel:
-    return build_model("yolov8n", ("one", "two"), 64, width=0.125, depth=0.01).eval()
-
-
-@pytest.fixture(scope="module")
-def file(model: DetectionModel, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("onnx") / "model.onnx"
-    export_model(model, path, ONNX, ExportOptions((64, 64), dynamic=True))
-    return path
-
-
-@pytest.fixture(scope="module")
-def proto(file: Path) -> onnx.ModelProto:
+def proto(onnx_file: Path) -> onnx.ModelProto:
     import onnx
 
-    return onnx.load(file)
+    return onnx.load(onnx_file)
 
 
 @pytest.mark.parametrize("shape", [(1, 320, 320), (7, 640, 416), (2, 32, 32)])
 def test_any_batch_and_size_decodes_as_the_model_does(
-    model: DetectionModel, file: Path, shape: tuple[int, int, int]
+    small_model: DetectionModel, onnx_file: Path, shape: tuple[int, int, int]
 ) -> None:
     batch, height, width = shape
     images = torch.rand(batch, 3, height, width, generator=torch.Generator().manual_seed(0))
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
-    got = onnxruntime.InferenceSession(file, options).run(["boxes", "scores"], {"images": images.numpy()})
+    got = onnxruntime.InferenceSession(onnx_file, options).run(["boxes", "scores"], {"images": images.numpy()})
     with torch.no_grad():
-        wanted = model(images).decode()
+        wanted = small_model(images).decode()
     for one, other in zip(got, wanted, strict=True):
         np.testing.assert_allclose(one, other.numpy(), rtol=1e-4, atol=1e-3)
 
@@ -72,9 +56,9 @@ def test_batch_norm_is_folded_and_operators_are_standard_of_opset_18(proto: onnx
     assert "BatchNormalization" not in {node.op_type for node in proto.graph.node}
 
 
-def test_the_description_is_within_and_no_path_of_the_machine(file: Path, proto: onnx.ModelProto) -> None:
+def test_the_description_is_within_and_no_path_of_the_machine(onnx_file: Path, proto: onnx.ModelProto) -> None:
     found = {entry.key: entry.value for entry in proto.metadata_props}
     description = parse_export_metadata(found[KEY])
     assert (description.names, description.size, description.batch) == (("one", "two"), None, None)
-    content = file.read_bytes()
+    content = onnx_file.read_bytes()
     assert b".py" not in content and str(Path.cwd()).encode() not in content

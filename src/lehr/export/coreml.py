@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 from pathlib import Path
 
 from lehr.export.graph import capture
 from lehr.export.names import BOXES, IMAGES, SCORES
 from lehr.export.options import ExportOptions
+from lehr.export.quiet import quiet
 from lehr.models.detection import DetectionModel
 from lehr.weights.export_metadata import KEY, ExportMetadata
 
@@ -21,7 +21,12 @@ def write_coreml(model: DetectionModel, path: Path, options: ExportOptions, meta
         options: of the export.
         metadata: its description, kept among what the package says of itself.
     """
-    logging.getLogger("coremltools").setLevel(logging.ERROR)
+    with quiet():
+        _write(model, path, options, metadata)
+
+
+def _write(model: DetectionModel, path: Path, options: ExportOptions, metadata: ExportMetadata) -> None:
+    """Write it, with the words and bars of the converter."""
     import coremltools
 
     # Decomposed to torch's core operators: of others, such as products with a vector, the converter lacks some.

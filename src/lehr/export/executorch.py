@@ -6,6 +6,7 @@ from pathlib import Path
 
 from lehr.export.graph import capture
 from lehr.export.options import ExportOptions
+from lehr.export.quiet import quiet
 from lehr.models.detection import DetectionModel
 from lehr.weights.export_metadata import KEY, ExportMetadata
 
@@ -19,6 +20,12 @@ def write_executorch(model: DetectionModel, path: Path, options: ExportOptions, 
         options: of the export.
         metadata: its description, which the program's method `lehr` returns.
     """
+    with quiet():
+        _write(model, path, options, metadata)
+
+
+def _write(model: DetectionModel, path: Path, options: ExportOptions, metadata: ExportMetadata) -> None:
+    """Write it, with the words of the converter."""
     from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
     from executorch.exir import to_edge_transform_and_lower
 

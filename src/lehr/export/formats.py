@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from lehr.errors import InputError, did_you_mean
@@ -19,7 +20,8 @@ class ExportFormat:
         folder: whether it is a folder of several files.
         extra: the extra of Lehr that installs what it needs; empty where nothing more is needed.
         packages: what must be importable to write it.
-        writer: where the function that writes it is, "package.module:function".
+        writer: the function that writes it, or where it is, "package.module:function": it takes the model, the file or
+            the empty folder, the options and the description.
         dynamic: whether it takes any batch and size.
         half: whether it can compute in float16.
         int8: whether it can compute in int8.
@@ -32,7 +34,7 @@ class ExportFormat:
     folder: bool
     extra: str
     packages: tuple[str, ...]
-    writer: str
+    writer: str | Callable[..., None]
     dynamic: bool = True
     half: bool = True
     int8: bool = False

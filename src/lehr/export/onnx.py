@@ -7,12 +7,7 @@ and it runs in ONNX Runtime from 1.14 (2023) on. Nothing that a detector compute
 from __future__ import annotations
 
 import ast
-import contextlib
-import io
-import logging
-import warnings
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +16,7 @@ import torch
 from lehr.export.graph import capture
 from lehr.export.names import BOXES, DECODE, IMAGES, LAYER, SCORES
 from lehr.export.options import ExportOptions
+from lehr.export.quiet import quiet
 from lehr.export.suppression import with_suppression
 from lehr.models.detection import DetectionModel
 from lehr.weights.export_metadata import KEY, ExportMetadata
@@ -58,7 +54,7 @@ def make_onnx(model: DetectionModel, options: ExportOptions, metadata: ExportMet
     """Return a model as ONNX, for itself or on the way to another format."""
 
     program = capture(model, options)
-    with _quiet():
+    with quiet():
         made = torch.onnx.export(
             program,
             dynamo=True,
@@ -125,17 +121,3 @@ def _layer(node: onnx.NodeProto) -> str | None:
 def _forget(part: Any) -> None:
     """Remove the notes of torch's exporter."""
     del part.metadata_props[:]
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Silence the exporter's progress and its warnings of its own deprecations."""
-    logger = logging.getLogger("torch.onnx")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logger.setLevel(level)

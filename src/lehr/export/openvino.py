@@ -6,16 +6,14 @@ follows the head is coordinates and probabilities, whose steps int8 would make v
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import io
-import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lehr.export.names import DECODE, IMAGES, SUPPRESSION
 from lehr.export.onnx import make_onnx
 from lehr.export.options import ExportOptions
+from lehr.export.quiet import quiet
 from lehr.models.detection import DetectionModel
 from lehr.runtime.telemetry import refuse_telemetry
 from lehr.weights.export_metadata import KEY, ExportMetadata
@@ -49,10 +47,9 @@ def write_openvino(model: DetectionModel, folder: Path, options: ExportOptions, 
 
 def _quantized(network: openvino.Model, options: ExportOptions) -> openvino.Model:
     """Quantize the layers of a network to int8."""
-    logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)  # by which NNCF looks for a compiler
-    import nncf
+    with quiet():
+        import nncf
 
-    nncf.set_log_level(logging.ERROR)
     outside = [
         operation.get_friendly_name()
         for operation in network.get_ordered_ops()
@@ -60,7 +57,7 @@ def _quantized(network: openvino.Model, options: ExportOptions) -> openvino.Mode
     ]
     assert options.calibration is not None
     images = list(options.calibration())
-    with contextlib.redirect_stdout(io.StringIO()):  # which has its bars of progress
+    with quiet():
         quantized: openvino.Model = nncf.quantize(
             network,
             nncf.Dataset(images, lambda image: {IMAGES: image}),

@@ -16,6 +16,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from lehr.models.blocks import Conv
 from lehr.models.detection import DetectionModel
 from lehr.models.module_copy import copy_module
+from lehr.models.network import Network
 
 
 def fuse(model: DetectionModel) -> DetectionModel:
@@ -67,12 +68,14 @@ class FusedCopy:
         self._state: tuple[object, ...] | None = None
         self._fused: DetectionModel | None = None
 
-    def of(self, model: DetectionModel) -> DetectionModel:
-        """Return the fused copy of a model; of one whose layers are watched by hooks, the model itself.
+    def of(self, model: Network) -> Network:
+        """Return the fused copy of a model; of one whose layers are watched by hooks, and of an export, itself.
 
         Args:
             model: in eval mode, on any device.
         """
+        if not isinstance(model, DetectionModel):
+            return model
         if any(module._forward_hooks or module._forward_pre_hooks for module in model.modules()):
             return model
         state = (id(model), *map(_version, (*model.parameters(), *model.buffers())))
