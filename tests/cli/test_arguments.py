@@ -47,6 +47,7 @@ from lehr.errors import InputError
             "predict --weights best.pt photos --conf 0.3 --no-save",
         ),
         ("predict http://host/a.jpg?size=3 photos", "predict http://host/a.jpg?size=3 photos"),
+        ("export model=a.pt imgsz=640,416 half=True", "export --weights a.pt --imgsz 640 416 --half"),
         ("import a.pt b.safetensors", "import a.pt b.safetensors"),
         ("data check x.yaml", "data check x.yaml"),
         ("data", "data"),

@@ -107,7 +107,7 @@ def _of_option(typed: str, given: deque[str], options: _Options) -> Iterator[str
     else:
         yield typed
         for _ in range(_count_values(given, argument)):
-            yield _meant(name, given.popleft(), argument)
+            yield from _meant(name, given.popleft(), argument)
 
 
 def _of_pair(typed: str, name: str, value: str, options: _Options) -> Iterator[str]:
@@ -146,30 +146,32 @@ def _with_value(name: str, value: str, argument: Argument) -> Iterator[str]:
         yield f"--{name}"  # an option that needs no value, such as --resume
         return
     yield f"--{name}"
-    yield _meant(name, value, argument)
+    yield from _meant(name, value, argument)
 
 
-def _meant(name: str, value: str, argument: Argument) -> str:
-    """A value as the option takes it.
+def _meant(name: str, value: str, argument: Argument) -> tuple[str, ...]:
+    """A value as the option takes it; several where it holds several numbers and the option takes them.
 
     Raises:
         InputError: it is several numbers, where one is meant.
     """
     sides = SIZES.fullmatch(value)
     if name == "imgsz" and sides is not None:
+        if argument.token_count()[1]:
+            return sides[1], sides[2]
         longest = max(int(sides[1]), int(sides[2]))
         raise InputError(
             f"--imgsz {value}: is one number, the longest side; images keep their shape. Give --imgsz {longest}."
         )
     word, choices = value.lower(), _choices(argument.hint)
     if (name, word) in MEANINGS:
-        return MEANINGS[name, word]
+        return (MEANINGS[name, word],)
     own = next((each for each in choices if each.lower() == word), None)
     if own is not None:
-        return own
+        return (own,)
     if word in TRUE | FALSE:
-        return next((each for each in (ON if word in TRUE else OFF) if each in choices), value)
-    return value
+        return (next((each for each in (ON if word in TRUE else OFF) if each in choices), value),)
+    return (value,)
 
 
 def _count_values(given: Sequence[str], argument: Argument) -> int:
