@@ -16,6 +16,7 @@ from typing import Any, Literal, get_args, get_origin
 from cyclopts import App, Argument, CycloptsError
 
 from lehr.errors import InputError
+from lehr.weights.best_of_run import best_of_run
 
 PAIR = re.compile(r"(?!\d)([\w-]+)=(.*)", re.DOTALL)
 """name=value, but no path or address with a sign of equality in it."""
@@ -163,6 +164,8 @@ def _meant(name: str, value: str, argument: Argument) -> tuple[str, ...]:
         raise InputError(
             f"--imgsz {value}: is one number, the longest side; images keep their shape. Give --imgsz {longest}."
         )
+    if name == "weights":
+        return (str(best_of_run(value)),)
     word, choices = value.lower(), _choices(argument.hint)
     if (name, word) in MEANINGS:
         return (MEANINGS[name, word],)

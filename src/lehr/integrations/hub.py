@@ -18,6 +18,7 @@ from lehr.integrations.packages import require_package
 from lehr.runtime.plain_text import one_line
 from lehr.runtime.reading import GIB, MIB
 from lehr.version import __version__
+from lehr.weights.best_of_run import best_of_run
 
 PREFIX = "hf://"
 WEIGHTS = "model.safetensors"
@@ -116,12 +117,12 @@ def hub_name(repository: str, revision: str | None) -> str:
 
 
 def local_weights(name: str | Path, *, token: str | bool | None = None) -> Path:
-    """Weights as a file of this machine: fetched where they are named as on the Hub.
+    """Weights as a file of this machine: fetched where they are named as on the Hub, the best where a run is named.
 
     Raises:
         LehrError: as `fetch_weights`.
     """
-    return fetch_weights(name, token=token) if is_on_hub(name) else Path(name)
+    return fetch_weights(name, token=token) if is_on_hub(name) else best_of_run(name)
 
 
 def endpoint() -> str | None:

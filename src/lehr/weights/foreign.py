@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from lehr.runtime.reading import open_file, read_start
+from lehr.weights.best_of_run import BEST, LAST
 
 ENDING, STATE = ".safetensors", ".ckpt"
 """Endings of weights, and of the state of a run."""
@@ -30,7 +31,6 @@ EXPORTED = {
     ".csv": "a table",
 }
 """Other endings that are given as weights."""
-BEST, LAST = "best.safetensors", "last.safetensors"
 HEAD, TAIL = 512, 2**16
 """Bytes at the ends of a file that are looked at."""
 
