@@ -15,21 +15,23 @@ from lehr.data.tiled_split import TiledSplit
 from lehr.rng import generator
 from lehr.sample import Sample
 from lehr.technique import NoEffect, Run, Section, State, Switch, Technique, is_cut
-from lehr.techniques.partner_window import ROOM, WINDOW
+from lehr.techniques.partner_window import WINDOW
 
 TILE = 640
 """Side of the tiles by which an ablation shows what they do, pixels."""
 
 
 def tile_window(split: TiledSplit, room: int) -> int:
-    """Tiles of a window: as many as are of the images that can be kept decoded, at most 1,024, at least one image's.
+    """Tiles of a window: those of half of the images that can be kept decoded, at most 1,024, at least one image's.
+
+    The other half is for images across two windows, and for those of the next one.
 
     Args:
         split: the tiles.
         room: images that can be kept decoded.
     """
     each = _tiles_an_image(split)
-    return max(each, min(WINDOW, int(room / ROOM) * each))
+    return max(each, min(WINDOW, (room // 2 - 1) * each))
 
 
 def ring_of_tiles(split: TiledSplit, window: int) -> int:
@@ -40,7 +42,7 @@ def ring_of_tiles(split: TiledSplit, window: int) -> int:
         window: tiles of a window; 0 for all.
     """
     images = len(split.images)
-    return min(images, math.ceil(ROOM * window / _tiles_an_image(split))) if window else images
+    return min(images, 2 * (math.ceil(window / _tiles_an_image(split)) + 1)) if window else images
 
 
 def images_together(split: Sequence[Sample], windows: int, seed: int, epoch: int, order: list[int]) -> list[int]:
