@@ -328,8 +328,8 @@ class Detector:
         """Find the objects of each image.
 
         Args:
-            source: an image file, folder or glob; a video, an address of http or https, or a list in a text file; pixels
-                of (height, width, 3) or (batch, height, width, 3), RGB, as uint8 or floating 0 to 1; a tensor of
+            source: an image file, folder or glob; a video, an address of http or https, or a list in a text file; or
+                pixels of (height, width, 3) or (batch, height, width, 3), RGB, as uint8 or floating 0 to 1; a tensor of
                 (3, height, width) or (batch, 3, height, width); an image of Pillow; the bytes of an image file, or the
                 file, open; or any iterable of these. Grey images and those with alpha are taken too. OpenCV's images
                 are BGR: give image[..., ::-1].
