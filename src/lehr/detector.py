@@ -16,12 +16,13 @@ from lehr.backends.load import open_export
 from lehr.callbacks.callback import FunctionCallback
 from lehr.config import build_config
 from lehr.data.batch_makers import EvalBatches
-from lehr.data.cache import ImageStore
 from lehr.data.check import faults_of_split, refuse_unusable
 from lehr.data.faults import describe_faults
 from lehr.data.load import load_dataset, require_split
 from lehr.data.loader import Loader
 from lehr.data.requests import eval_requests
+from lehr.data.tiled_split import TiledSplit, Tiling, describe_cutting
+from lehr.data.tiled_store import store_to_evaluate
 from lehr.detections import Detections
 from lehr.errors import InputError, LehrError
 from lehr.evaluation.background import background_notes, require_labels
@@ -39,6 +40,7 @@ from lehr.models.family import find_family, known_case
 from lehr.models.fuse import FusedCopy
 from lehr.models.network import Network
 from lehr.models.scale import rounded_size
+from lehr.options import AugmentOptions
 from lehr.prediction.half_precision import in_half_precision
 from lehr.prediction.inputs import ImageSource, has_no_end
 from lehr.prediction.predictor import predict_images
@@ -244,6 +246,8 @@ class Detector:
         iou: float = 0.7,
         max_det: int = 300,
         record: bool = False,
+        tile: int | None = None,
+        overlap: float = OVERLAP,
         tta: bool = False,
     ) -> Evaluation:
         """Evaluate on a split of a data set, on the classes that it shares with the model.
@@ -262,13 +266,18 @@ class Detector:
             iou: overlap from which a detection is a repetition.
             max_det: most detections an image.
             record: keep how the detections of each image match, for `lehr.evaluation.bootstrap.compare`.
-            tta: test-time augmentation: look at each image at three scales, once mirrored.
+            tile: side of the tiles that images are cut into, pixels of the image; each is scaled to `imgsz`, and what
+                is found is merged and evaluated in pixels of the image. None for whole images.
+            overlap: share of a tile that the next one shows again at least, 0 to 0.9.
+            tta: test-time augmentation: look at each image, or tile, at three scales, once mirrored.
 
         Raises:
             InputError: the data cannot be used, or has no class that the model knows.
         """
         model = self._fused.of(self.network)
-        check_detection_options(imgsz=imgsz, batch=batch, conf=conf, iou=iou, max_det=max_det, workers=workers)
+        check_detection_options(
+            imgsz=imgsz, batch=batch, conf=conf, iou=iou, max_det=max_det, workers=workers, tile=tile, overlap=overlap
+        )
         if not isinstance(data, str | os.PathLike):
             raise InputError(f"data {data!r}: must be the name of a data YAML, a COCO JSON or a folder, or 'shapes'.")
         data = os.fspath(data)
@@ -280,31 +289,33 @@ class Detector:
         require_labels(samples, dataset.source, split)
         one = single_cls and len(dataset.names) == len(model.names) == 1  # whatever it is called
         shared = share_classes(samples, model.names if one else dataset.names, model.names, data)
-        samples = shared.samples
         side = self._imgsz(imgsz)
-        store = ImageStore(samples, side)
+        tiling = None if tile is None else Tiling(tile, overlap, AugmentOptions().min_visible)
+        store = store_to_evaluate(shared.samples, side, tiling)
         pin = self.device.type == "cuda"
         batches = EvalBatches(store, side, square, fixed_size=model.fixed_size, grey=model.padding)
-        loader = Loader(batches, workers, pin, min(batch, len(samples)))
+        loader = Loader(batches, workers, pin, min(batch, len(store.samples)))
         requests = eval_requests(store, batch)
         with preserve_process_state(), tuned_malloc(), closing(loader):
             configure_backend(self.device)
             evaluation = evaluate(
                 model,
-                samples,
+                store.samples,
                 loader,
                 requests,
                 confidence=conf,
                 iou=iou,
                 max_det=max_det,
+                imgsz=side,
                 names=shared.names,
                 columns=shared.columns,
                 record=record,
                 tta=tta,
             )
         faults = describe_faults(faults_of_split(dataset, split))
+        tiles = [f"{describe_cutting(store.samples)}."] if isinstance(store.samples, TiledSplit) else []
         within = suppression_notes(model, conf, iou, max_det)
-        cannot = [*background_notes(samples), *crowding_notes(samples, max_det), *within]
+        cannot = [*background_notes(shared.samples), *crowding_notes(shared.samples, max_det), *within, *tiles]
         return dataclasses.replace(evaluation, notes=(*faults, *shared.notes, *cannot))
 
     def predict(

@@ -11,7 +11,21 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
-from lehr.cli.options import Batch, Confidence, Device, ImageSize, MostDetections, Overlap, Quiet, Square, Tta, Weights
+from lehr.augment.tile_grid import OVERLAP
+from lehr.cli.options import (
+    Batch,
+    Confidence,
+    Device,
+    ImageSize,
+    MostDetections,
+    Overlap,
+    Quiet,
+    Square,
+    Tile,
+    TileOverlap,
+    Tta,
+    Weights,
+)
 
 if TYPE_CHECKING:
     from lehr.evaluation.bootstrap import Comparison
@@ -45,6 +59,8 @@ def val(
     conf: Confidence = 0.001,
     iou: Overlap = 0.7,
     max_det: MostDetections = 300,
+    tile: Tile = None,
+    overlap: TileOverlap = OVERLAP,
     tta: Tta = False,
     compare: Annotated[Path | None, Parameter(group="Output")] = None,
     json: Annotated[Path | None, Parameter(group="Output")] = None,
@@ -103,6 +119,8 @@ def val(
         conf=conf,
         iou=iou,
         max_det=max_det,
+        tile=tile,
+        overlap=overlap,
         tta=tta,
         record=compare is not None,
     )

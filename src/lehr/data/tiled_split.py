@@ -158,6 +158,13 @@ def _ignored_in(ignored: Ignored, window: Window) -> Ignored:
     return Ignored((boxes[kept] - [x, y, x, y]).astype(np.float32), ignored.classes[kept], ignored.crowd[kept])
 
 
+def describe_cutting(split: TiledSplit) -> str:
+    """Describe in a line how images are cut and into how many tiles."""
+    some = "1 image is" if len(split.images) == 1 else f"{len(split.images)} images are"
+    tiles = "1 tile" if len(split) == 1 else f"{len(split)} tiles"
+    return f"--tile {split.tiling.tile} --overlap {split.tiling.overlap:g}: {some} {tiles}"
+
+
 def describe_tiles(split: TiledSplit) -> str:
     """Describe in a line what an epoch of tiles is.
 
@@ -165,9 +172,8 @@ def describe_tiles(split: TiledSplit) -> str:
         split: of the run.
     """
     cut, empty = len(split), sum(len(tile.classes) == 0 for tile in split)
-    some = "1 image is" if len(split.images) == 1 else f"{len(split.images)} images are"
     return (
-        f"--tile {split.tiling.tile} --overlap {split.tiling.overlap:g}: {some} {cut} tiles, all of which an epoch "
+        f"{describe_cutting(split)}, all of which an epoch "
         f"shows; {empty} of them have no object{REMEDY if empty > MANY_EMPTY * cut else ''}."
     )
 

@@ -6,6 +6,7 @@ allows to read a region alone and no copy of the file is kept in memory.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,8 @@ from numpy.typing import NDArray
 from lehr.augment.letterbox import reduced_size, resize
 from lehr.data.cache import ImageStore
 from lehr.data.images import ImageRegions
-from lehr.data.tiled_split import TiledSplit
+from lehr.data.tiled_split import TiledSplit, Tiling
+from lehr.sample import Sample
 
 OPEN = 64
 """Files that stay open to read regions of them."""
@@ -37,10 +39,12 @@ class TiledStore:
         self.imgsz = imgsz
         self._epoch: tuple[tuple[int, int], TiledStore] | None = None
         self._open: dict[int, ImageRegions | None] = {}
+        self._last: tuple[int, NDArray[np.uint8]] | None = None
+        self._recent: ImageRegions | None = None
 
     def __getstate__(self) -> dict[str, Any]:
         """What goes to a process that is not forked."""
-        return self.__dict__ | {"_epoch": None, "_open": {}}
+        return self.__dict__ | {"_epoch": None, "_open": {}, "_last": None, "_recent": None}
 
     @property
     def is_decoded(self) -> bool:
@@ -58,9 +62,18 @@ class TiledStore:
         x1, y1, x2, y2 = self.samples.window(index)
         number = self.samples.image_of(index)
         regions = self._regions(number)
-        tile = self.images(number)[0][y1:y2, x1:x2] if regions is None else regions((x1, y1, x2, y2))
+        tile = self._whole(number)[y1:y2, x1:x2] if regions is None else regions((x1, y1, x2, y2))
         width, height = reduced_size(x2 - x1, y2 - y1, self.imgsz)
         return resize(tile, width, height), (x2 - x1, y2 - y1)
+
+    def _whole(self, number: int) -> NDArray[np.uint8]:
+        """The pixels of an image; where nothing else keeps them, the last is kept for the tiles that follow."""
+        if self.images.is_decoded or self.images.ring is not None:
+            return self.images(number)[0]
+        if self._last is None or self._last[0] != number:
+            self._last = None  # its memory is free before the next is decoded
+            self._last = number, self.images(number)[0]
+        return self._last[1]
 
     def release(self) -> None:
         """Let go of the images that were asked for."""
@@ -79,7 +92,10 @@ class TiledStore:
             if not regions.by_region:
                 regions.close()
             self._open[number] = regions if regions.by_region else None
-        return self._open[number]
+        if self._recent is not None and self._recent is not self._open[number]:
+            self._recent.forget()  # strips of a wide image take tens of megabytes
+        self._recent = self._open[number]
+        return self._recent
 
     def unread(self, index: int) -> tuple[NDArray[np.uint8], tuple[int, int]]:
         """An array of a tile's shape, without its content, and width and height of what it shows of its image."""
@@ -99,6 +115,22 @@ class TiledStore:
             shifted._open = self._open
             self._epoch = (seed, epoch), shifted
         return self._epoch[1]
+
+
+def store_to_evaluate(samples: Sequence[Sample], imgsz: int, tiling: Tiling | None) -> Store:
+    """The images of a split, or tiles of them, read when they are asked for.
+
+    Args:
+        samples: the split.
+        imgsz: longest side of an image, or of a tile, pixels.
+        tiling: how images are cut; None for whole ones.
+
+    Raises:
+        InputError: there would be too many tiles.
+    """
+    if tiling is None:
+        return ImageStore(samples, imgsz)
+    return TiledStore(ImageStore(samples, FULL_SIZE), TiledSplit(samples, tiling), imgsz)
 
 
 Store = ImageStore | TiledStore

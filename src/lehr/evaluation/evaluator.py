@@ -19,7 +19,7 @@ from lehr.data.batch import Batch
 from lehr.data.feed import DevicePrefetcher
 from lehr.data.loader import Loader
 from lehr.data.requests import BatchRequest
-from lehr.data.tiled_split import TiledSplit
+from lehr.data.tiled_split import TiledSplit, images_of
 from lehr.distributed.collectives import ALONE, Ranks
 from lehr.errors import InputError
 from lehr.evaluation.matching import MatchRecord
@@ -151,6 +151,7 @@ def evaluate(
     confidence: float = 0.001,
     iou: float = 0.7,
     max_det: int = 300,
+    imgsz: int | None = None,
     names: Sequence[str] | None = None,
     columns: Sequence[int] | None = None,
     first: int = 0,
@@ -177,6 +178,7 @@ def evaluate(
         confidence: lowest score of a detection.
         iou: overlap from which a detection is a repetition.
         max_det: most detections an image.
+        imgsz: longest side of tiles in the batches, pixels; None for that of the model.
         names: the classes of the samples; None for all of the model.
         columns: the model's class that each of them is; detections of others are not looked at. None for all.
         first: number of the split's first image among those of the loader.
@@ -248,10 +250,9 @@ def evaluate(
         if any(stopped for _, stopped in gather):
             return None
         batches = ranks.unstripe([found for found, _ in gather])
-        each = spent / max(done, 1)
-        whole.append(
-            _evaluation(batches, samples, names or model.names, max_det, model.imgsz, each, loss is not None, record)
-        )
+        each = spent / max(done, 1) * len(samples) / max(len(images_of(samples)), 1)
+        size = imgsz or model.imgsz
+        whole.append(_evaluation(batches, samples, names or model.names, max_det, size, each, loss is not None, record))
         return dataclasses.replace(whole[0], detections=None, samples=())
 
     result = ranks.broadcast_from_rank0(evaluation, Evaluation, Metrics, ClassMetrics, Seconds, MatchRecord)

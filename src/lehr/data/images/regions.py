@@ -79,6 +79,10 @@ class ImageRegions:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def forget(self) -> None:
+        """Let go of what was decoded for the last region."""
+        self._last = None
+
     def close(self) -> None:
         """Close the file, and let go of what was decoded."""
         if self._handle is not None:
