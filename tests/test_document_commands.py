@@ -104,7 +104,7 @@ def _make_workspace(folder: Path) -> None:
 
     data = make_squares(folder, {"train": 4, "val": 2, "test": 2})
     data.write_text(data.read_text() + "test: images/test\n")
-    for name in ("my.yaml", "old.yaml"):
+    for name in ("my.yaml", "old.yaml", "YOUR.yaml"):
         shutil.copy(data, folder / name)
     for place in ("photos", "new-photos", "folder"):
         shutil.copytree(folder / "images" / "train", folder / place)
