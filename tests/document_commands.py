@@ -55,6 +55,7 @@ MARKS: dict[str, str] = {
     r"^lehr train .*--keep-val": "tests/engine/test_older_data.py: keep_val",
     r"^lehr train .*--freeze": "tests/engine/test_start_from_weights.py: freeze=",
     r"^lehr train .*--reset-head": "tests/engine/test_start_from_weights.py: reset_head=True",
+    r"^lehr export ": 'tests/export/test_command.py: lehr("export", --format --imgsz',
     r"^lehr val .*--analyze": "tests/report/test_quality_section.py: val --analyze",
     r"^lehr report \S+$": 'tests/report/test_report_callback.py: lehr("report",',
     r"^lehr report \S+ runs": 'tests/report/test_comparison_page.py: lehr("report",',

@@ -143,7 +143,8 @@ def test_the_values_of_the_hyperparameter_file_are_those_of_the_preset() -> None
         (["detect", "--weights", "x"], "There are `lehr train`, `lehr val` and `lehr predict`"),
         (["detect", "train", "model=yolov8n.pt"], "See docs/moving-over.md."),
         (["train", "--model", "yolov8n.pt"], "A file of weights is given as --weights yolov8n.pt."),
-        (["export"], "Lehr does not export."),
+        (["export", "--weights", "x", "--include", "onnx"], "It is --format here"),
+        (["val", "--weights", "x", "--data", "y", "--int8"], "an option of lehr export"),
     ],
 )
 def test_commands_as_others_write_them_are_answered_with_lehr_s(words: list[str], said: str, tmp_path: Path) -> None:
