@@ -12,7 +12,7 @@ $(VENV)/.installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet -e '.[dev]'
-	$(BIN)/python -m pip install --quiet --no-deps 'tidecv>=1.0.1'  # what it requires would replace opencv-python-headless
+	$(BIN)/python -m pip install --quiet --no-deps 'tidecv>=1.0.1' 'trackers>=2.6'  # what they require would replace opencv-python-headless
 	touch $@
 
 demo: install

@@ -289,7 +289,7 @@ class Detector:
         require_labels(samples, dataset.source, split)
         one = single_cls and len(dataset.names) == len(model.names) == 1  # whatever it is called
         shared = share_classes(samples, model.names if one else dataset.names, model.names, data)
-        side = self._imgsz(imgsz)
+        side = self.image_size(imgsz)
         tiling = None if tile is None else Tiling(tile, overlap, AugmentOptions().min_visible)
         store = store_to_evaluate(shared.samples, side, tiling)
         pin = self.device.type == "cuda"
@@ -427,7 +427,7 @@ class Detector:
         return predict_images(
             in_half_precision(model) if half else model,
             images,
-            imgsz=self._imgsz(imgsz),
+            imgsz=self.image_size(imgsz),
             confidence=conf,
             iou=iou,
             max_det=max_det,
@@ -556,7 +556,7 @@ class Detector:
             export_model(model, path, kind, options, weights=self._weights)
         return path
 
-    def _imgsz(self, wanted: int | None) -> int:
+    def image_size(self, wanted: int | None) -> int:
         """Longest side in whole strides: what is wanted, or that of the network.
 
         Raises:

@@ -32,7 +32,12 @@ app.command(
     "SIGUSR1 end a run after the step that runs, its state saved, with exit code 130, 143 or 138; --resume goes on.",
 )
 app.command("lehr.cli.val:val", help="Evaluate weights on a data set.")
-app.command("lehr.cli.predict:predict", help="Find objects in images, folders and globs.")
+app.command(
+    "lehr.cli.predict:predict",
+    help="Find objects in images, videos, cameras and streams.\n\nAnnotated copies lie in the run's folder; options "
+    "write JSON, CSV, labels and more. Files are looked at first, and broken ones end the command before anything is "
+    "computed, with exit code 2. Ctrl-C ends it with all files complete as far as it came.",
+)
 app.command("lehr.cli.export:export", help="Export weights to ONNX, OpenVINO, torch.export, ExecuTorch or Core ML.")
 app.command(
     "lehr.cli.schedule:schedule", help="Show learning rates, momentum and accumulation of a run before it is trained."

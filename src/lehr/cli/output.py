@@ -8,10 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from lehr.errors import InputError
-from lehr.runtime.atomic_write import atomic_file
+from lehr.runtime.atomic_write import atomic_file, is_device
 from lehr.runtime.plain_text import as_json, one_line, printable
 from lehr.runtime.reading import read_start
 from lehr.runtime.standard_streams import SafeStream
+
+JSON_OPTIONS = frozenset({"--json", "--jsonl", "--coco"})
+"""Options that name a file of JSON."""
+TABLE_START = b"source,frame,time,class,"
+"""First bytes of the table that `lehr predict --csv` writes."""
 
 
 def say(line: str) -> None:
@@ -44,7 +49,7 @@ def check_output(path: Path | None, option: str) -> None:
     Raises:
         InputError: it is a folder, its own folder is missing or cannot be written, or a file of another kind is there.
     """
-    if path is None or _is_device(path):
+    if path is None or is_device(path):
         return
     remedy = f"Choose another {option} file."
     try:
@@ -52,8 +57,9 @@ def check_output(path: Path | None, option: str) -> None:
             raise InputError(f"{option} {path}: is a folder. Name a file in it, e.g. {path / 'out.json'}.")
         if not path.parent.is_dir():
             raise InputError(f"{option} {path}: there is no folder {path.parent}. Make it, or choose another file.")
-        if option == "--json" and path.exists() and not _is_json(path):
-            raise InputError(f"{option} {path}: is there already, is no JSON and would be lost. {remedy}")
+        kind = _kept_kind(path, option) if path.exists() else None
+        if kind is not None:
+            raise InputError(f"{option} {path}: is there already, is no {kind} and would be lost. {remedy}")
         with tempfile.TemporaryFile(dir=path.parent):
             pass
     except (OSError, ValueError) as error:
@@ -83,12 +89,13 @@ def check_output_folder(folder: Path, option: str) -> None:
         raise InputError(f"{folder}: cannot be made ({reason}). {remedy}") from None
 
 
-def _is_device(path: Path) -> bool:
-    """Return whether a path is something to write to that is no file, such as /dev/stdout."""
-    try:
-        return path.parts[:2] == ("/", "dev") or (path.exists() and not path.is_file() and not path.is_dir())
-    except (OSError, ValueError):
-        return False
+def _kept_kind(path: Path, option: str) -> str | None:
+    """The kind of file that an option replaces, where the file that is there is none; None where it may be replaced."""
+    if option in JSON_OPTIONS and not _is_json(path):
+        return "JSON"
+    if option == "--csv" and read_start(path, len(TABLE_START)) not in (b"", TABLE_START):
+        return "table of lehr predict's"
+    return None
 
 
 def _is_json(path: Path) -> bool:
@@ -107,7 +114,7 @@ def write_json(path: Path, content: Any) -> None:
     def write(to: Path) -> None:
         to.write_text(text, encoding="utf-8")
 
-    if _is_device(path):
+    if is_device(path):
         write(path)
         return
     with atomic_file(path, "Choose another --json file.") as temporary:

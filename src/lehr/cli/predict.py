@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -22,68 +26,134 @@ from lehr.cli.options import (
     Tta,
     Weights,
 )
+from lehr.cli.predict_outputs import WantedFiles
 
 if TYPE_CHECKING:
-    from lehr.detections import Detections
+    from lehr.cli.predict_progress import Progress
+    from lehr.errors import LehrError
+    from lehr.prediction.feed import Reader
+    from lehr.prediction.frames import Output
+    from lehr.prediction.pipeline import PipelineCounts, Predict
+    from lehr.prediction.sources import FoundSources
 
 
 def predict(
     *sources: Annotated[str, Parameter(group="Input")],
     weights: Weights,
+    watch: Annotated[bool, Parameter(group="Input", negative=())] = False,
     skip_broken: Annotated[bool, Parameter(group="Input")] = False,
     imgsz: ImageSize = None,
     square: Square = False,
     batch: Batch = 1,
     device: Device = "auto",
+    half: Annotated[bool, Parameter(group="Model", negative=())] = False,
     conf: Confidence = 0.25,
     iou: Overlap = 0.7,
     max_det: MostDetections = 300,
+    classes: Annotated[list[str] | None, Parameter(group="Detection", show_default=False)] = None,
+    agnostic: Annotated[bool, Parameter(group="Detection", negative=())] = False,
+    track: Annotated[bool, Parameter(group="Detection", negative=())] = False,
     tile: Tile = None,
     overlap: TileOverlap = OVERLAP,
     tta: Tta = False,
     project: Annotated[Path, Parameter(group="Output")] = Path("runs"),
     name: Annotated[str | None, Parameter(group="Output")] = None,
     save: Annotated[bool, Parameter(group="Output")] = True,
+    save_labels: Annotated[bool, Parameter(group="Output", negative=())] = False,
+    save_conf: Annotated[bool, Parameter(group="Output", negative=())] = False,
+    save_crops: Annotated[bool, Parameter(group="Output", negative=())] = False,
     json: Annotated[Path | None, Parameter(group="Output")] = None,
+    jsonl: Annotated[Path | None, Parameter(group="Output")] = None,
+    csv: Annotated[Path | None, Parameter(group="Output")] = None,
+    coco: Annotated[Path | None, Parameter(group="Output")] = None,
+    coco_ids: Annotated[Path | None, Parameter(group="Output")] = None,
     quiet: Quiet = False,
 ) -> int:
-    """Find objects in images: annotated copies in the run's folder, and JSON.
-
-    All images are looked at first, and broken ones end the command before anything is computed, with exit code 2.
+    """Find objects in images, videos, cameras and streams: annotated copies in the run's folder, and files of results.
 
     Parameters
     ----------
     sources:
-        Images, folders of images, globs.
+        Images, videos, folders of them, globs; URLs (http, https); cameras (0) and streams (rtsp, ...); a text file
+        that lists such names; - for the standard input. Cameras and streams are read at once.
+    watch:
+        Stay with the folders, and predict what comes into them, until Ctrl-C.
     skip_broken:
-        Predict without the images that cannot be read: each is named, and the exit code is 1 where there was one.
+        Predict without what cannot be read: each is named, and the exit code is 1 where there was one.
+    half:
+        Compute in float16, faster on a GPU; a CPU stays at float32.
+    classes:
+        Find these classes alone: names or numbers, with commas between them, e.g. cat,dog or 0,2 (unset: all).
+    agnostic:
+        Let boxes of different classes suppress each other, so that each object is found once.
+    track:
+        Follow objects from frame to frame (ByteTrack): each has a number in all files.
     project:
         Folder that holds the runs.
     name:
         Name of the run's folder (unset: predict, predict-2, ...).
     save:
-        Save annotated copies.
+        Save annotated copies of images and videos.
+    save_labels:
+        Save YOLO labels, a text file an image or frame, in `labels` of the run's folder.
+    save_conf:
+        Put the score behind each line of the labels.
+    save_crops:
+        Save each object as an image, in `crops/CLASS` of the run's folder.
     json:
         Write all detections to this file.
+    jsonl:
+        Write the detections of each image or frame as a line of JSON, as soon as they are known, to this file.
+    csv:
+        Write a table with a row an object to this file.
+    coco:
+        Write COCO results, for COCO's evaluation, to this file.
+    coco_ids:
+        COCO JSON whose images and categories, by name, give the ids of the COCO results.
     """
     from lehr.checkpoint.run_folder import make_run_folder
-    from lehr.cli.output import check_output, report_rounding, speaker, write_json
+    from lehr.cli.output import report_rounding, speaker
+    from lehr.cli.predict_progress import Progress
     from lehr.runtime.tuning import tune_process
 
     tune_process()
     from lehr.data.faults import group_faults
     from lehr.detector import Detector
     from lehr.errors import InputError
+    from lehr.models.fuse import FusedCopy
+    from lehr.prediction.half_precision import in_half_precision
+    from lehr.prediction.open_sources import open_readers
+    from lehr.prediction.predictor import predict_batch
     from lehr.prediction.sources import check_sources, find_sources
+    from lehr.prediction.tracking import ObjectTracker
+    from lehr.prediction.wanted_classes import find_classes
     from lehr.runtime.console import complain
     from lehr.runtime.device import configure_backend
-    from lehr.runtime.plain_text import one_line
 
     if not sources:
-        raise InputError("lehr predict: name at least one image, folder or glob.")
-    given = find_sources(sources)
-    check_output(json, "--json")
+        raise InputError("lehr predict: name at least one image, video, folder, glob, URL, camera or stream.")
+    files = WantedFiles(save, save_labels, save_conf, save_crops, json, jsonl, csv, coco, coco_ids)
+    given = find_sources(sources, watch=watch)
+    files.check()
+    tracker = ObjectTracker(conf) if track else None
     detector = Detector.load(weights, device=device)
+    network = FusedCopy().of(detector.network)
+    find: Predict = partial(
+        predict_batch,
+        in_half_precision(network) if half else network,
+        imgsz=detector.image_size(imgsz),
+        square=square,
+        confidence=conf if tracker is None else tracker.detection_conf,
+        iou=iou,
+        max_det=max_det,
+        skip_broken=skip_broken,
+        tile=tile,
+        overlap=overlap,
+        tiles_at_once=batch,
+        tta=tta,
+        agnostic=agnostic,
+        classes=find_classes(classes, network.names),
+    )
     notes = check_sources(given, skip_broken)
     for group in group_faults((*given.left_out, *notes)):
         complain(str(group))
@@ -92,63 +162,84 @@ def predict(
     for note in detector.notes:
         say(note)
     report_rounding(imgsz, say)
-    folder = make_run_folder(project, name, "predict") if save else None
-    taken: set[str] = set()
-    found, broken, full = [], 0, 0
-    for detections in detector.stream(
-        given.images,
-        imgsz=imgsz,
-        square=square,
-        batch=batch,
-        conf=conf,
-        iou=iou,
-        max_det=max_det,
-        skip_broken=skip_broken,
-        tile=tile,
-        overlap=overlap,
-        tta=tta,
-    ):
-        if detections.fault is not None:
-            complain(f"Skipped: {detections.fault}")
-            broken += 1
-            continue
-        found.append(detections.as_dict())
-        full += len(detections) == max_det
-        say(f"{one_line(detections.source)}: {detections.summary()}")
+    folder = make_run_folder(project, name, "predict") if files.in_folder else None
+    progress = Progress(say, max_det)
+    try:
+        readers = open_readers(
+            given,
+            skip_broken=skip_broken,
+            by_region=tile is not None,
+            exclude=() if folder is None else (folder,),
+        )
+        outputs = [*files.open(folder), progress]
+        if tracker is not None:
+            find = tracker.following(find)
+        ended = _run(readers, find, outputs, batch if tile is None else 1)
+    finally:
         if folder is not None:
-            _write_copy(folder, detections, taken)
+            with suppress(OSError):  # there is something in it
+                folder.rmdir()
+    return _report(ended, progress, given, files.describe(folder), say)
+
+
+@dataclass(frozen=True, slots=True)
+class _Ended:
+    """The end of a run: its counts, the signal that stopped it, and why it did not come to its end otherwise."""
+
+    counts: PipelineCounts | None
+    signal_number: int | None
+    failure: LehrError | None
+
+
+def _run(readers: Sequence[Reader], find: Predict, outputs: Sequence[Output], batch: int) -> _Ended:
+    """Predict until the sources end, one fails or a signal comes."""
+    from lehr.errors import LehrError
+    from lehr.prediction.pipeline import run_pipeline
+    from lehr.runtime.stop_request import StopRequest
+
+    with StopRequest() as stop:
+        try:
+            counts = run_pipeline(
+                readers, find, outputs, batch=batch, should_stop=lambda: stop.signal_number is not None
+            )
+        except LehrError as error:
+            return _Ended(None, stop.signal_number, error)
+    return _Ended(counts, stop.signal_number, None)
+
+
+def _report(
+    ended: _Ended, progress: Progress, given: FoundSources, places: Sequence[str], say: Callable[[str], None]
+) -> int:
+    """Say what was found where, and return the exit code.
+
+    Raises:
+        LehrError: why the run did not come to its end; or nothing could be read.
+    """
+    from lehr.errors import InputError
+    from lehr.runtime.console import complain
+
     for fault in given.broken:
         complain(f"Skipped: {fault.path}: {fault.message}")
-    broken += len(given.broken)
-    if not found:
-        if folder is not None:
-            folder.rmdir()
-        raise InputError(f"None of the {broken} images can be read.")
-    if json is not None:
-        write_json(json, found)
-    if full:
-        say(f"{full} of {len(found)} images have as many detections as are kept, {max_det}: --max-det may find more.")
-    if folder is not None:
-        say(f"Annotated copies in {folder}")
+    images, broken = progress.images, progress.broken + len(given.broken)
+    what = "frames" if progress.of_clips else "images"
+    if not images and broken and ended.failure is None:
+        raise InputError(f"None of the {broken} {what} can be read.")
+    if progress.full:
+        say(
+            f"{progress.full} of {images} {what} have as many detections as are kept, {progress.max_det}: "
+            "--max-det may find more."
+        )
+    for place in places if images else ():
+        say(place)
+    if ended.counts is not None and ended.counts.dropped:
+        complain(
+            f"{ended.counts.dropped} frames of cameras and streams were dropped: they came faster than they were "
+            "computed or written."
+        )
     if broken:
-        complain(f"{broken} of {broken + len(found)} images could not be read and are not in the results.")
+        complain(f"{broken} of {broken + images} {what} could not be read and are not in the results.")
+    if ended.failure is not None:
+        raise ended.failure
+    if ended.signal_number is not None:
+        return 128 + ended.signal_number
     return 1 if broken else 0
-
-
-def _write_copy(folder: Path, detections: Detections, taken: set[str]) -> None:
-    """Write an annotated copy of an image."""
-    from lehr.data.images import read_image, write_image
-    from lehr.prediction.annotate import annotate
-
-    path = Path(detections.source)
-    write_image(folder / _free_name(path, taken), annotate(read_image(path), detections))
-
-
-def _free_name(path: Path, taken: set[str]) -> str:
-    """A file name for an annotated copy; images of the same name in several folders get a number."""
-    suffix = path.suffix if path.suffix.lower() in (".jpg", ".jpeg", ".png") else ".jpg"
-    name, number = f"{path.stem}{suffix}", 2
-    while name in taken:
-        name, number = f"{path.stem}-{number}{suffix}", number + 1
-    taken.add(name)
-    return name

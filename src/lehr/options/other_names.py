@@ -6,6 +6,7 @@ import re
 from collections.abc import Collection, Sequence
 
 RENAMED = {
+    "agnostic_nms": "agnostic",
     "artifact_alias": "loggers",
     "augmentations": "augmentation",
     "batch_size": "batch",
@@ -22,8 +23,10 @@ RENAMED = {
     "noautoanchor": "autoanchor",
     "nosave": "no_save",
     "pretrained": "weights",
-    "save_csv": "json",
+    "save_crop": "save_crops",
+    "save_csv": "csv",
     "save_json": "json",
+    "save_txt": "save_labels",
     "task": "split",
     "upload_dataset": "loggers",
 }
@@ -46,7 +49,7 @@ ABSENT = {
     "exist_ok": "a run is never overwritten; choose another --name, or go on with --resume",
     "format": "it is an option of lehr export",
     "fraction": "name a list of images (.txt) as `train` in the data YAML",
-    "half": "training has --amp; evaluation and prediction are in float32",
+    "half": "training has --amp; evaluation is in float32",
     "hide_conf": "the JSON has every score; draw your own with Detections.to_supervision",
     "hide_labels": "the JSON has every label; draw your own with Detections.to_supervision",
     "include": "it is --format of lehr export",
@@ -80,13 +83,12 @@ ABSENT = {
     "retina_masks": "it is for segmentation",
     "save": "checkpoints are always kept",
     "save_conf": "--json has the score of each detection",
-    "save_crop": "--json has the boxes; crop with them",
     "save_dir": "a run's folder is --project and --name",
     "save_format": "--json has boxes in pixels",
     "save_frames": "videos are not read; make images of them",
     "save_hybrid": "labels are not mixed with detections",
     "save_period": "best and last weights are kept; --callback can keep others",
-    "save_txt": "--json has the detections",
+    "save_txt": "lehr predict --save-labels writes the detections",
     "saved_model": "lehr export writes ONNX, OpenVINO, torch programs, ExecuTorch and Core ML",
     "show": "look at the annotated copies",
     "show_boxes": "draw your own with Detections.to_supervision",
@@ -100,7 +102,7 @@ ABSENT = {
     "time": "there is no limit by time; --epochs, --patience, or stop and --resume it",
     "topk_all": "lehr export writes ONNX, OpenVINO, torch programs, ExecuTorch and Core ML",
     "topk_per_class": "lehr export writes ONNX, OpenVINO, torch programs, ExecuTorch and Core ML",
-    "tracker": "Lehr does not track",
+    "tracker": "--track follows objects by ByteTrack",
     "update": "pip does that",
     "val": "every epoch is validated, by which the best is known",
     "verbose": "output is verbose unless --quiet is given",
@@ -114,7 +116,7 @@ COMMANDS = {
     "benchmark": "`lehr doctor` tries what this machine can do, and `lehr val` says how long an image takes.",
     "detect": "There are `lehr train`, `lehr val` and `lehr predict`; Lehr detects, so that it need not be said.",
     "test": "`lehr val --split test` does that.",
-    "track": "Lehr does not track.",
+    "track": "`lehr predict --track` does that.",
     "tune": "`lehr evolve` does that.",
 }
 """Commands of other trainers, and what does the same."""

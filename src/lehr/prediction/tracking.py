@@ -6,6 +6,7 @@ supervision's own ByteTrack was removed in its version 0.30 in favour of that pa
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ import numpy as np
 from lehr.detections import Detections
 from lehr.errors import InputError
 from lehr.prediction.frames import Clip, Frame
+from lehr.prediction.pipeline import Predict
 
 LOWEST_SCORE = 0.1
 """Score from which ByteTrack takes detections to go on with a track that nothing better fits."""
@@ -21,7 +23,7 @@ LOST_SECONDS = 1.0
 RATE = 30.0
 """Frames a second of images that are tracked, which have no rate."""
 REMEDY = (
-    "--track needs the package trackers: pip install 'lehr[track]' && pip install --no-deps trackers (what trackers "
+    "Tracking needs the package trackers: pip install 'lehr[track]' && pip install --no-deps 'trackers>=2.6' (what it "
     "requires besides would replace opencv-python-headless)."
 )
 
@@ -60,9 +62,9 @@ class ObjectTracker:
             frame: the frame; one that could not be read changes nothing.
             detections: its objects, from `detection_conf` on.
         """
-        if frame.pixels is None:
+        if detections.fault is not None:
             return detections
-        own = self._of_clip(frame.clip).update(detections.to_supervision())
+        own = self._of_clip(frame.clip).update(detections.to_supervision(), timestamp=frame.time)
         followed = Detections.from_supervision(own, detections)
         tracks = followed.track_ids
         if tracks is None:
@@ -75,6 +77,18 @@ class ObjectTracker:
             classes=followed.classes[kept],
             track_ids=np.where(tracks >= 0, tracks + 1, -1)[kept],
         )
+
+    def following(self, find: Predict) -> Predict:
+        """Return what finds the objects of some frames and gives them their tracks.
+
+        Args:
+            find: finds objects from `detection_conf` on; it is given each clip's frames in their order.
+        """
+
+        def track(frames: Sequence[Frame]) -> list[Detections]:
+            return [self.update(frame, found) for frame, found in zip(frames, find(frames), strict=True)]
+
+        return track
 
     def _of_clip(self, clip: Clip | None) -> Any:
         """The tracker of a clip, or of all images."""

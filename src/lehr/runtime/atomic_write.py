@@ -54,6 +54,14 @@ def atomic_file(path: Path, remedy: str) -> Iterator[Path]:
                 temporary.unlink(missing_ok=True)
 
 
+def is_device(path: Path) -> bool:
+    """Return whether a path is something to write to that is no file, such as /dev/stdout."""
+    try:
+        return path.parts[:2] == ("/", "dev") or (path.exists() and not path.is_file() and not path.is_dir())
+    except (OSError, ValueError):
+        return False
+
+
 def make_inner_folder(folder: Path) -> None:
     """Make a folder within one that a stranger may have made, where it is missing; a link is not followed.
 

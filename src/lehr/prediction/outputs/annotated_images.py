@@ -27,11 +27,11 @@ class AnnotatedImages:
 
     def write(self, frame: Frame, detections: Detections) -> None:
         """Write a copy of an image."""
-        if frame.pixels is None or frame.clip is not None:
+        if detections.fault is not None or frame.clip is not None:
             return
         suffix = Path(frame.source).suffix
         name = f"{self._names.of(frame)}{suffix if suffix.lower() in KEPT else '.jpg'}"
-        write_image(self._folder / name, annotate(frame.pixels, detections))
+        write_image(self._folder / name, annotate(frame.part((0, 0, detections.width, detections.height)), detections))
 
     def end_clip(self, clip: Clip) -> None:
         """Do nothing: the results of all sources are alike."""

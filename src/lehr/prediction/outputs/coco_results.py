@@ -76,7 +76,7 @@ class CocoResults:
 
     def write(self, frame: Frame, detections: Detections) -> None:
         """Append the objects of a frame."""
-        if frame.pixels is None:
+        if detections.fault is not None:
             return
         self._images += 1
         if not self._file.is_begun:

@@ -25,13 +25,12 @@ class Crops:
 
     def write(self, frame: Frame, detections: Detections) -> None:
         """Write the objects of a frame."""
-        if frame.pixels is None:
+        if detections.fault is not None:
             return
         for number, each in enumerate(detections, 1):
-            x1, y1, x2, y2 = _whole_pixels(each, detections.width, detections.height)
             track = "" if each.track_id is None else f"-track{each.track_id}"
             path = self._of_class(each) / f"{self._names.of_each(frame)}-{number}{track}.jpg"
-            write_image(path, frame.pixels[y1:y2, x1:x2])
+            write_image(path, frame.part(_whole_pixels(each, detections.width, detections.height)))
 
     def end_clip(self, clip: Clip) -> None:
         """Do nothing: the results of all sources are alike."""

@@ -9,6 +9,7 @@ from lehr.detections import Detections
 from lehr.errors import InputError
 from lehr.prediction.frames import Clip, Frame
 from lehr.prediction.outputs.whole_file import WholeFile
+from lehr.runtime.atomic_write import is_device
 from lehr.runtime.plain_text import as_json
 from lehr.runtime.reading import open_overwrite
 
@@ -25,7 +26,7 @@ class JsonFile:
 
     def write(self, frame: Frame, detections: Detections) -> None:
         """Append the results of a frame."""
-        if frame.pixels is not None:
+        if detections.fault is None:
             text = as_json(detections.as_dict(), indent=1).replace("\n", "\n ")
             self._file.write(f"{',' if self._file.is_begun else '['}\n {text}")
 
@@ -51,8 +52,7 @@ class JsonLines:
 
     def __init__(self, path: Path) -> None:
         try:
-            is_file = not path.exists() or path.is_file()
-            self._file: BinaryIO = open_overwrite(path) if is_file else path.open("wb")
+            self._file: BinaryIO = path.open("wb") if is_device(path) else open_overwrite(path)
         except OSError as error:
             raise InputError(
                 f"--jsonl {path}: cannot be written ({error.strerror}). Choose another --jsonl file."

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import ExitStack
+from io import FileIO
 from typing import TYPE_CHECKING, Self
 
 from lehr.errors import InputError
 from lehr.prediction.frames import Clip
-from lehr.prediction.video import open_container
+from lehr.prediction.video import open_container, video_stream
 from lehr.runtime.console import LOGGER
 from lehr.runtime.plain_text import one_line
 from lehr.runtime.reading import open_file
@@ -26,7 +28,7 @@ class SoundTrack:
 
     Args:
         clip: whose sound it is.
-        source: its file, open.
+        source: its file, open, with the file beneath it.
         stream: the track in it.
         copy: the track in the file that is written.
         container: that file.
@@ -35,15 +37,15 @@ class SoundTrack:
     def __init__(
         self,
         clip: Clip,
-        source: InputContainer,
+        source: tuple[InputContainer, FileIO],
         stream: AudioStream,
         copy: AudioStream,
         container: OutputContainer,
     ) -> None:
         self._clip, self._source, self._copy, self._container = clip, source, copy, container
-        video = source.streams.video[0]
+        video = video_stream(source[0], clip.source)
         self._first = float((video.start_time or 0) * video.time_base) if video.time_base else 0.0
-        self._packets: Iterator[Packet[AudioStream]] = source.demux(stream)
+        self._packets: Iterator[Packet[AudioStream]] = source[0].demux(stream)
         self._waiting: Packet[AudioStream] | None = None
 
     @classmethod
@@ -53,24 +55,23 @@ class SoundTrack:
 
         if clip.path is None or not clip.sound:
             return None
-        source = None
-        try:
-            source = open_container(open_file(clip.path), clip.source, metadata_errors="ignore")
-            stream = source.streams.audio[0]
-            if stream.codec_context.name not in IN_MP4:
-                LOGGER.warning(
-                    "%s: its sound (%s) is not in the annotated video: MP4 does not hold it.",
-                    one_line(clip.source),
-                    stream.codec_context.name,
-                )
-                source.close()
+        with ExitStack() as opened:
+            try:
+                file = opened.enter_context(open_file(clip.path))
+                source = opened.enter_context(open_container(file, clip.source))
+                stream = source.streams.audio[0]
+                codec = stream.codec_context.name
+                if codec in IN_MP4:
+                    track = cls(clip, (source, file), stream, container.add_stream_from_template(stream), container)
+                    opened.pop_all()
+                    return track
+            except (OSError, ValueError, IndexError, InputError, av.error.FFmpegError) as error:
+                _report(clip, error)
                 return None
-            return cls(clip, source, stream, container.add_stream_from_template(stream), container)
-        except (InputError, OSError, ValueError, IndexError, av.error.FFmpegError) as error:
-            if source is not None:
-                source.close()
-            _report(clip, error)
-            return None
+        LOGGER.warning(
+            "%s: its sound (%s) is not in the annotated video: MP4 does not hold it.", one_line(clip.source), codec
+        )
+        return None
 
     def copy_until(self, seconds: float) -> None:
         """Copy what is heard up to a time, seconds from the clip's first frame."""
@@ -100,7 +101,8 @@ class SoundTrack:
 
     def close(self) -> None:
         """Close the clip's file."""
-        self._source.close()
+        for each in self._source:
+            each.close()
 
 
 def _report(clip: Clip, error: BaseException) -> None:

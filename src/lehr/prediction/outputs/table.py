@@ -27,7 +27,7 @@ class Table:
 
     def write(self, frame: Frame, detections: Detections) -> None:
         """Append the objects of a frame."""
-        if frame.pixels is None:
+        if detections.fault is not None:
             return
         text = io.StringIO()
         rows = csv.writer(text, lineterminator="\n")

@@ -6,7 +6,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TextIO
 
-from lehr.runtime.atomic_write import atomic_file
+from lehr.runtime.atomic_write import atomic_file, is_device
 
 
 class WholeFile:
@@ -38,7 +38,7 @@ class WholeFile:
         """
         if self._file is None:
             place = self._path
-            if not place.exists() or place.is_file():
+            if not is_device(place):
                 place = self._stack.enter_context(atomic_file(place, f"Choose another {self._option} file."))
             self._file = self._stack.enter_context(place.open("w", encoding="utf-8", newline=""))
         try:

@@ -26,7 +26,7 @@ class YoloLabels:
 
     def write(self, frame: Frame, detections: Detections) -> None:
         """Write the labels of a frame that was read."""
-        if frame.pixels is None:
+        if detections.fault is not None:
             return
         self._folder.mkdir(exist_ok=True)
         text = "".join(self._lines(detections))
