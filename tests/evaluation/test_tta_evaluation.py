@@ -21,7 +21,7 @@ def test_views_are_evaluated_in_pixels_of_the_image(tmp_path: Path) -> None:
     Image.fromarray(picture(300, 200, boxes)).save(tmp_path / "a.png")
     samples = [Sample(tmp_path / "a.png", 300, 200, boxes.astype(np.float32), np.zeros(len(boxes), np.int64))]
     store, network = ImageStore(samples, 320), SquaresNetwork()
-    how = {"confidence": 0.1, "iou": 0.6, "names": network.names}
+    how = {"confidence": 0.1, "names": network.names}
     plain = evaluate(network, samples, Loader(EvalBatches(store, 320)), eval_requests(store, 1), **how)
     views = evaluate(network, samples, Loader(EvalBatches(store, 320)), eval_requests(store, 1), tta=True, **how)
     assert len(network.shapes) == 4  # one view, then three

@@ -14,7 +14,8 @@ from tests.squares_network import SquaresNetwork, lattice, picture
 from lehr.data.images import ImageRegions
 from lehr.detections import Detections
 from lehr.errors import InputError
-from lehr.evaluation.test_time_augmentation import infer
+from lehr.evaluation.test_time_augmentation import infer, iou_of_views
+from lehr.models.network import Suppression
 from lehr.prediction import open_sources
 from lehr.prediction.predictor import predict_images
 
@@ -105,12 +106,12 @@ def test_views_give_boxes_of_the_image() -> None:
     boxes = lattice(320, 256, 60, (20, 34))
     image = picture(320, 256, boxes)
     network = SquaresNetwork()
-    found = next(iter(predict_images(network, image, imgsz=320, tta=True, iou=0.6)))
+    found = next(iter(predict_images(network, image, imgsz=320, tta=True)))
     same_boxes(found, boxes, tolerance=1.5)
     assert [shape[2:] for shape in network.shapes] == [(256, 320), (224, 288), (320, 384)]
     network.fixed_size = (256, 320)
     network.shapes.clear()
-    same_boxes(next(iter(predict_images(network, image, imgsz=320, tta=True, iou=0.6))), boxes, tolerance=1.5)
+    same_boxes(next(iter(predict_images(network, image, imgsz=320, tta=True))), boxes, tolerance=1.5)
     assert [shape[2:] for shape in network.shapes] == [(256, 320)] * 3
 
 
@@ -126,5 +127,13 @@ def test_each_view_alone_is_put_back_in_its_place() -> None:
 def test_views_of_tiles() -> None:
     boxes = lattice(500, 400, 60, (24, 18))
     network = SquaresNetwork()
-    found = next(iter(predict_images(network, picture(500, 400, boxes), imgsz=160, tile=160, tta=True, iou=0.5)))
+    found = next(iter(predict_images(network, picture(500, 400, boxes), imgsz=160, tile=160, tta=True)))
     same_boxes(found, boxes, tolerance=2)
+
+
+def test_views_are_suppressed_together_by_a_lower_overlap_whatever_the_network_suppressed() -> None:
+    network = SquaresNetwork()
+    assert iou_of_views(network, 0.7, tta=False) == 0.7 and iou_of_views(network, 0.7, tta=True) == 0.5
+    assert iou_of_views(network, 0.4, tta=True) == 0.4
+    network.suppression = Suppression(0.001, 0.7, 300)
+    assert iou_of_views(network, 0.7, tta=False) == 1 and iou_of_views(network, 0.7, tta=True) == 0.5

@@ -24,8 +24,8 @@ from lehr.distributed.collectives import ALONE, Ranks
 from lehr.errors import InputError
 from lehr.evaluation.matching import MatchRecord
 from lehr.evaluation.metrics import ClassMetrics, Metrics, measure
-from lehr.evaluation.nms import Found, remaining_iou, suppress
-from lehr.evaluation.test_time_augmentation import infer
+from lehr.evaluation.nms import Found, suppress
+from lehr.evaluation.test_time_augmentation import infer, iou_of_views
 from lehr.evaluation.tiled_samples import on_images
 from lehr.losses.loss import Loss
 from lehr.models.network import Network
@@ -192,7 +192,7 @@ def evaluate(
         EvaluationStopped: one of the processes was asked to leave the rest.
         InputError: an image cannot be read, or with a tolerant loader none can.
     """
-    device, iou = model.device, remaining_iou(model, iou)
+    device, iou = model.device, iou_of_views(model, iou, tta=tta)
     taken = None if columns is None else torch.tensor(columns, device=device)
     dtype = input_dtype(model, precision) if model.dtype is torch.float32 else model.dtype
     spent = np.zeros(3)

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from lehr.augment.letterbox import letterbox, smallest_rectangle
 from lehr.augment.tile_grid import OVERLAP, Window, tile_grid
-from lehr.evaluation.nms import remaining_iou, suppress
-from lehr.evaluation.test_time_augmentation import infer
+from lehr.evaluation.nms import suppress
+from lehr.evaluation.test_time_augmentation import infer, iou_of_views
 from lehr.evaluation.tile_merging import TileDetections, merge_tiles
 from lehr.models.network import Network
 
@@ -71,7 +71,7 @@ class PartFinder:
             boxes,
             scores,
             confidence=self.confidence,
-            iou=remaining_iou(self.network, self.iou, self.agnostic),
+            iou=iou_of_views(self.network, self.iou, self.agnostic, tta=self.tta),
             max_det=self.max_det,
             best_class_only=True,
             agnostic=self.agnostic,
