@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import signal
 import tomllib
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -116,6 +118,12 @@ def _make_workspace(folder: Path) -> None:
     from lehr.data.images import read_image, write_image
 
     write_image(folder / "shots" / "a.png", read_image(folder / "photo.jpg"))
+    write_video(folder / "video.mp4")
+    images = [{"id": 7 + number, "file_name": f"{number}.jpg", "width": 64, "height": 64} for number in range(2)]
+    categories = [{"id": number + 1, "name": name} for number, name in enumerate(("small", "large"))]
+    (folder / "annotations").mkdir()
+    listing = json.dumps({"images": images, "annotations": [], "categories": categories})
+    (folder / "annotations" / "instances_val.json").write_text(listing)
     (folder / "hyp.scratch-low.yaml").write_text("lr0: 0.01\nlrf: 0.01\nmomentum: 0.937\nmosaic: 1.0\nbox: 0.05\n")
 
     small_run = {"epochs": 3, "batch": 2, "digests": True, "close_mosaic": 0}
@@ -134,6 +142,20 @@ def _make_workspace(folder: Path) -> None:
     for name, same in SAME.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(folder / same, folder / name)
+
+
+def write_video(path: Path) -> None:
+    """Write four frames of 64 x 64 pixels."""
+    import av
+
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mpeg4", rate=10)
+        stream.width = stream.height = 64
+        stream.pix_fmt = "yuv420p"
+        for number in range(4):
+            pixels = np.full((64, 64, 3), 40 * number, np.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, "rgb24")))
+        container.mux(stream.encode())
 
 
 @pytest.mark.parametrize("page", list(owned()))
