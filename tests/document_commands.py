@@ -37,6 +37,12 @@ LONGER = "4"
 """Epochs of a finished run that is made longer."""
 
 GPU, MACHINES, SERVER = "needs a GPU", "needs several machines", "needs a server of its own"
+NEVER: dict[str, str] = {
+    r"(rtsp|rtmp|https?)://": "needs a stream or the network",
+    r"^lehr predict .* [0-9]( |$)": "needs a camera",
+    r"--watch": "goes on until it is stopped",
+}
+"""Why a `lehr` command can never be run by a test, whether a page has such a one or not."""
 MARKS: dict[str, str] = {
     # what is not there
     r"--device (0|cuda)": GPU,
@@ -141,7 +147,7 @@ def mark_of(line: Line) -> str | None:
         return next((why for start, why in SCRIPTS.items() if line.text.startswith(start)), None)
     if line.program != "lehr":
         return OTHERS.get(line.program)
-    return next((why for pattern, why in MARKS.items() if re.search(pattern, line.text)), None)
+    return next((why for pattern, why in (NEVER | MARKS).items() if re.search(pattern, line.text)), None)
 
 
 def small(line: Line) -> tuple[str, ...]:
