@@ -46,6 +46,7 @@ from lehr.errors import InputError
             "predict model=best.pt source=photos conf=0.3 save=False",
             "predict --weights best.pt photos --conf 0.3 --no-save",
         ),
+        ("predict - a.png --weights best.pt", "predict /dev/stdin a.png --weights best.pt"),
         ("predict http://host/a.jpg?size=3 photos", "predict http://host/a.jpg?size=3 photos"),
         ("export model=a.pt imgsz=640,416 half=True", "export --weights a.pt --imgsz 640 416 --half"),
         ("import a.pt b.safetensors", "import a.pt b.safetensors"),

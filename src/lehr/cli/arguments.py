@@ -28,6 +28,8 @@ MEANINGS = {("batch", "-1"): "auto"}
 MODEL_FILE = ".yaml"
 """Ending of a model's name in other trainers, where it is a file."""
 WEIGHTS = (".pt", ".pth", ".onnx", ".safetensors")
+STANDARD_INPUT = "/dev/stdin"
+"""The standard input as the parser takes it, for whom a lone hyphen is an option."""
 SIZES = re.compile(r"[\[(]?\s*(\d+)\s*[,x ]\s*(\d+)\s*[\])]?", re.IGNORECASE)
 """Two sides of an image where there is one, such as 640,480."""
 
@@ -90,6 +92,8 @@ def _written(given: deque[str], options: _Options) -> Iterator[str]:
         elif may_name_data and not typed.startswith("-"):
             may_name_data = False
             yield from ("--data", typed)
+        elif typed == "-" and options.has_positional:
+            yield STANDARD_INPUT
         else:
             yield typed
 

@@ -27,10 +27,6 @@ def describe_refusal(error: CycloptsError) -> str:
     """
     from pydantic import ValidationError
 
-    if isinstance(error, UnknownOptionError) and error.command_chain == ("predict",) and str(error).endswith(": -."):
-        from lehr.prediction.other_sources import describe_name
-
-        return f"-: {describe_name('-')}"
     cause = error.__cause__ or error.__context__
     if isinstance(cause, ValidationError):
         from lehr.config import describe_validation
