@@ -57,7 +57,7 @@ def test_a_folder_names_what_is_not_read_in_it(case: MakeCase, weights: Path) ->
     [
         ("v.mp4", ["v.mp4: is no video that can be read"]),
         ("http://127.0.0.1:9/bus.jpg", ["http://127.0.0.1:9/bus.jpg: cannot be reached"]),
-        ("99", ["camera 99: cannot be opened"]),
+        ("99", ["camera 99: there is no /dev/video99"]),
         ("rtsp://127.0.0.1:9/y", ["rtsp://127.0.0.1:9/y: cannot be"]),
         ("screen", ["the screen is not read"]),
         ("a.zip", ["is an archive", "unpack it first"]),

@@ -7,7 +7,8 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lehr.errors import InputError
 from lehr.prediction.addresses import STREAMS, scheme_of, shown, split_address
@@ -102,7 +103,11 @@ def open_camera(number: int) -> InputContainer:
         raise InputError(
             f"{number}: cameras are not opened by their number on this system. Send its frames to Detector.stream."
         )
-    place: Any = f"/dev/video{number}" if sys.platform == "linux" else str(number)
+    place = f"/dev/video{number}" if sys.platform == "linux" else str(number)
+    if sys.platform == "linux" and not Path(place).exists():
+        there = sorted(int(path.name.removeprefix("video")) for path in Path("/dev").glob("video[0-9]*"))
+        have = f"there are {', '.join(map(str, there))}" if there else "this machine has none"
+        raise InputError(f"camera {number}: there is no {place}; {have}.")
     options = {"protocol_whitelist": "file", "format_whitelist": device}
     return open_container(
         place, f"camera {number}", container_format=device.rpartition(",")[2], options=options,
