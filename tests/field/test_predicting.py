@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
+import sys
 from pathlib import Path
 
 import cv2
@@ -70,6 +72,13 @@ def test_sources_that_cannot_be_read_are_refused(case: MakeCase, weights: Path, 
     done = lehr("predict", "--weights", weights, source, cwd=folder, code=2)
     assert all(word in done.stderr for word in words)
     assert not list(folder.glob("runs/*"))
+
+
+def test_the_standard_input_names_images(case: MakeCase, weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = case("P05-arrays")
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"images/val/val0.jpg\n")))
+    done = lehr("predict", "-", "--weights", weights, "--no-save", cwd=folder)
+    assert "images/val/val0.jpg: " in done.stdout
 
 
 def test_what_arrays_are_taken_and_refused(case: MakeCase, weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
