@@ -181,7 +181,8 @@ def decode(
         if time is not None and start is None:  # a stream that is opened again goes on behind what came before
             start = time - (0.0 if position.time < 0 else position.time + float(1 / position.clip.rate))
         elapsed = None if time is None or start is None else time - start
-        yield _next_frame(position, _pixels(decoded, position.clip), "", elapsed)
+        pixels, fault = _pixels(decoded, position.clip)
+        yield _next_frame(position, pixels, fault, elapsed)
     if position.clip is None and not live:
         raise VideoFault(
             f"{name}: none of its {len(pending)} frames can be decoded ({pending[0]}). Copy or record it again."
@@ -342,14 +343,21 @@ def _next_frame(position: Position, pixels: NDArray[np.uint8] | None, fault: str
     return frame
 
 
-def _pixels(frame: VideoFrame, clip: Clip) -> NDArray[np.uint8]:
-    """The pixels of a frame as displayed, in its clip's size."""
-    pixels: NDArray[Any] = np.rot90(frame.to_ndarray(format="rgb24"), _quarters(frame))
+def _pixels(frame: VideoFrame, clip: Clip) -> tuple[NDArray[np.uint8] | None, str]:
+    """The pixels of a frame as displayed, in its clip's size; or why they cannot be had."""
+    av = import_av()
+    try:
+        pixels: NDArray[Any] = np.rot90(frame.to_ndarray(format="rgb24"), _quarters(frame))
+    except (av.error.FFmpegError, ValueError, MemoryError) as error:
+        return None, f"cannot be turned into colours ({_short(error)})"
     if pixels.shape[:2] != (clip.height, clip.width):  # some streams change their size
         pixels = cv2.resize(np.ascontiguousarray(pixels), (clip.width, clip.height), interpolation=cv2.INTER_LINEAR)
-    return np.ascontiguousarray(pixels, np.uint8)
+    return np.ascontiguousarray(pixels, np.uint8), ""
 
 
 def _quarters(frame: VideoFrame) -> int:
-    """Quarter turns against the clock by which a frame is displayed."""
-    return round(frame.rotation / QUARTER) % (FULL_TURN // QUARTER)
+    """Quarter turns against the clock by which a frame is displayed; none where the video says nonsense."""
+    try:
+        return round(frame.rotation / QUARTER) % (FULL_TURN // QUARTER)
+    except (ValueError, OverflowError):
+        return 0
