@@ -15,7 +15,7 @@ import argparse
 import subprocess
 import sys
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,7 @@ class Case:
         tiles: of an image.
         batch: tiles a step.
         epochs: on tiles.
+        options: of the training on tiles.
     """
 
     draw: tuple[str, ...]
@@ -45,6 +46,7 @@ class Case:
     tiles: int
     batch: int
     epochs: int
+    options: dict[str, Any] = field(default_factory=dict)
 
     @property
     def steps(self) -> int:
@@ -52,9 +54,10 @@ class Case:
         return self.epochs * -(-self.images * self.tiles // self.batch)
 
 
+BOARDS = {"overlap": 0.3, "background_share": 0.1, "warmup_epochs": 0.5}
 CASES = {
     "large": Case(("large_images.py", "--train", "2", "--val", "1"), 2, 320, 384, 8, 8),
-    "boards": Case(("boards.py", "--train", "60", "--val", "20"), 60, 160, 25, 8, 8),
+    "boards": Case(("boards.py", "--train", "60", "--val", "20"), 60, 96, 100, 16, 4, BOARDS),
 }
 
 
@@ -80,7 +83,9 @@ def main() -> None:
         batch = min(case.batch, case.images)
         epochs = case.steps // -(-case.images // batch)
         whole = trained(case, data, folder, name="whole", batch=batch, epochs=epochs)
-        tiled = trained(case, data, folder, name="tiled", batch=case.batch, epochs=case.epochs, tile=case.size)
+        tiled = trained(
+            case, data, folder, name="tiled", batch=case.batch, epochs=case.epochs, tile=case.size, **case.options
+        )
     print(f"\n{given.case}: yolov8n of an eighth of the width at {case.size} pixels, {case.steps} steps each\n")
     print("| trained and evaluated on | precision | recall | mAP50 | mAP50-95 |\n|---|---|---|---|---|")
     for name, found in (("whole images", whole), (f"tiles of {case.size} pixels", tiled)):
