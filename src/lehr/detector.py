@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, Literal, Self, Unpack
 import torch
 
 from lehr.augment.tile_grid import OVERLAP
-from lehr.backends.load import open_export
+from lehr.backends.exported_network import ExportedNetwork
+from lehr.backends.load import COMPUTED, open_export
 from lehr.callbacks.callback import FunctionCallback
 from lehr.config import build_config
 from lehr.data.batch_makers import EvalBatches
@@ -55,7 +56,9 @@ from lehr.weights.source import open_weights
 
 if TYPE_CHECKING:
     from lehr.engine.result import TrainResult
+    from lehr.export.certificate import Certificate
     from lehr.train_options import TrainOptions
+    from lehr.weights.export_metadata import ExportMetadata
 
 
 class Detector:
@@ -86,6 +89,7 @@ class Detector:
         self._model: DetectionModel | None = None
         self._export: Network | None = None
         self._fused = FusedCopy()
+        self._certificate: Certificate | None = None
         self._callbacks: list[object] = []
         if names_weights(model):
             self._become(Path(model), device)
@@ -165,6 +169,11 @@ class Detector:
     def device(self) -> torch.device:
         """The device that the model computes on."""
         return self.network.device
+
+    @property
+    def certificate(self) -> Certificate | None:
+        """What was measured of the last export; None where it was not run: without data, or for another machine."""
+        return self._certificate
 
     def add_callback(self, method: str, function: Callable[[Any], object]) -> None:
         """Call a function at an event of every training to come.
@@ -523,15 +532,17 @@ class Detector:
             iou: overlap from which a detection is a repetition.
             max_det: most detections an image.
             agnostic: suppress across classes.
-            data: what `--data` takes.
+            data: what `--data` takes; the export is run on its validation images, compared, and certified.
 
         Returns:
-            The file, or the folder.
+            The file, or the folder; beside it, with data, is its certificate, which is the property `certificate` too.
 
         Raises:
             InputError: an option cannot be used, the format does not have it, or something is not installed.
+            ExportParts: it does not compute what the model does, and is not kept.
         """
         from lehr.export.calibration import calibration
+        from lehr.export.certificate import certificate_path, certify
         from lehr.export.export import default_path, export_model
         from lehr.export.formats import find_format
         from lehr.export.options import ExportOptions, graph_size
@@ -552,8 +563,18 @@ class Detector:
             opset=opset,
             calibration=calibration(os.fspath(data), size, batch) if int8 and data is not None else None,
         )
+
+        def prove(written: Path, metadata: ExportMetadata) -> None:
+            network = open_export(written, "cpu") if data is not None and kind.name in COMPUTED else None
+            if isinstance(network, ExportedNetwork):
+                self._certificate = certify(model, network, os.fspath(data or ""))
+                self._certificate.require()
+
+        self._certificate = None
         with default_modes():
-            export_model(model, path, kind, options, weights=self._weights)
+            export_model(model, path, kind, options, weights=self._weights, prove=prove)
+        if self._certificate is not None:
+            self._certificate.write(certificate_path(path))
         return path
 
     def image_size(self, wanted: int | None) -> int:

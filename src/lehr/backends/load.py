@@ -18,7 +18,9 @@ from lehr.weights.export_metadata import ExportMetadata, parse_export_metadata
 from lehr.weights.published.stand_in import Refused
 
 ONNX, OPENVINO, TORCH = "onnx", "openvino", "torch"
-"""Names of the formats that are computed."""
+"""Names of the formats that are computed here."""
+COMPUTED = frozenset((ONNX, OPENVINO, TORCH))
+"""All of them."""
 SUFFIXES = {".onnx": ONNX, ".xml": OPENVINO, ".pt2": TORCH}
 ELSEWHERE = {
     ".pte": "is an ExecuTorch program, which is computed on phones and boards, not here",

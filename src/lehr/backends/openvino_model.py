@@ -81,6 +81,8 @@ class OpenvinoModel:
         values = dict(zip(sources, self._run(self._compile(model), images)[count:], strict=True))
         for node in nodes:
             name, weight = self._weight(node)
+            layer = str(node.get_friendly_name()).partition("/")[0]  # quantized weights have lost their names
+            name = layer if layer.startswith("model.") else name
             taken, given = values[_key(node.input_value(0))], values[_key(_biased(node))]
             yield LayerValues(module_of(name), taken, given, weight)
 

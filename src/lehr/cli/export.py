@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
 from lehr.cli.options import Confidence, MostDetections, Overlap, Quiet
+
+if TYPE_CHECKING:
+    from lehr.export.certificate import Certificate
 
 Source = Annotated[
     Path,
@@ -69,7 +72,8 @@ def export(
     agnostic:
         Suppress across classes.
     data:
-        A data YAML, a folder, a VOC folder, a COCO JSON, or `shapes` (generated).
+        A data YAML, a folder, a VOC folder, a COCO JSON, or `shapes` (generated): the export is run on its validation
+        images in its own runtime, compared with the weights, and kept only where it computes the same.
     out:
         The file, or the folder, to write (unset: beside the weights, under their name).
     """
@@ -100,4 +104,18 @@ def export(
         agnostic=agnostic,
         data=None if data is None else data_of_run(weights, data),
     )
-    say(f"Written: {one_line(str(written))}")
+    if detector.certificate is not None:
+        for line in detector.certificate.describe():
+            say(line)
+    say(f"Written: {one_line(str(written))}{_proof(detector.certificate, written, data)}")
+
+
+def _proof(certificate: Certificate | None, written: Path, data: str | None) -> str:
+    """Say where the certificate is, or why there is none."""
+    from lehr.export.certificate import certificate_path
+
+    if certificate is not None:
+        return f", and its certificate: {certificate_path(written).name}"
+    if data is None:
+        return " (not certified: --data names images to compare it on)"
+    return " (not certified: nothing here computes this format)"

@@ -49,6 +49,7 @@ def _quantized(network: openvino.Model, options: ExportOptions) -> openvino.Mode
     """Quantize the layers of a network to int8."""
     with quiet():
         import nncf
+    from nncf.quantization.range_estimator import RangeEstimatorParametersSet
 
     outside = [
         operation.get_friendly_name()
@@ -63,6 +64,10 @@ def _quantized(network: openvino.Model, options: ExportOptions) -> openvino.Mode
             nncf.Dataset(images, lambda image: {IMAGES: image}),
             preset=nncf.QuantizationPreset.MIXED,
             subset_size=len(images),
+            advanced_parameters=nncf.AdvancedQuantizationParameters(
+                # The whole range that was seen, since clear objects of rare classes are what lies at its ends.
+                activations_range_estimator_params=RangeEstimatorParametersSet.MINMAX
+            ),
             ignored_scope=nncf.IgnoredScope(names=outside, validate=False),
         )
     return quantized
