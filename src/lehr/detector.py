@@ -567,14 +567,14 @@ class Detector:
         def prove(written: Path, metadata: ExportMetadata) -> None:
             network = open_export(written, "cpu") if data is not None and kind.name in COMPUTED else None
             if isinstance(network, ExportedNetwork):
-                self._certificate = certify(model, network, os.fspath(data or ""))
-                self._certificate.require()
+                found = self._certificate = certify(model, network, os.fspath(data or ""))
+                found.require()
 
         self._certificate = None
         with default_modes():
             export_model(model, path, kind, options, weights=self._weights, prove=prove)
-        if self._certificate is not None:
-            self._certificate.write(certificate_path(path))
+        if (certificate := self.certificate) is not None:
+            certificate.write(certificate_path(path))
         return path
 
     def image_size(self, wanted: int | None) -> int:
