@@ -43,7 +43,7 @@ from lehr.models.network import Network
 from lehr.models.scale import rounded_size
 from lehr.options import AugmentOptions
 from lehr.prediction.half_precision import in_half_precision
-from lehr.prediction.inputs import ImageSource
+from lehr.prediction.inputs import ImageSource, has_no_end
 from lehr.prediction.predictor import predict_images
 from lehr.prediction.wanted_classes import find_classes
 from lehr.runtime.device import DeviceName, configure_backend, pick_device
@@ -348,10 +348,11 @@ class Detector:
         """Find the objects of each image.
 
         Args:
-            source: an image file, folder or glob; pixels of (height, width, 3) or (batch, height, width, 3), RGB, as
-                uint8 or floating 0 to 1; a tensor of (3, height, width) or (batch, 3, height, width); an image of
-                Pillow; the bytes of an image file, or the file, open; or any iterable of these. Grey images and those
-                with alpha are taken too. OpenCV's images are BGR: give image[..., ::-1].
+            source: an image file, folder or glob; a video, an address of http or https, or a list in a text file; or
+                pixels of (height, width, 3) or (batch, height, width, 3), RGB, as uint8 or floating 0 to 1; a tensor of
+                (3, height, width) or (batch, 3, height, width); an image of Pillow; the bytes of an image file, or the
+                file, open; or any iterable of these. Grey images and those with alpha are taken too. OpenCV's images
+                are BGR: give image[..., ::-1].
             imgsz: longest side, pixels, rounded up to a multiple of 32; None for what the weights were trained for.
             square: letterbox to squares instead of the smallest rectangle.
             batch: images at once; with `tile`, tiles of one image.
@@ -370,6 +371,8 @@ class Detector:
         Raises:
             InputError: an image cannot be read, or `source` holds something that is no image.
         """
+        if has_no_end(source):
+            raise InputError(f"{source}: is a camera or a stream, which has no end. Detector.stream gives its frames.")
         return list(
             self.stream(
                 source,
@@ -410,7 +413,8 @@ class Detector:
         """The objects of each image, one image after the other; a generator's images are asked for as they are needed.
 
         Args:
-            images: as the `source` of `predict`.
+            images: as the `source` of `predict`; also a camera's number, or the address of a stream (rtsp, http, ...),
+                whose frames come without an end.
             imgsz: longest side, pixels, rounded up to a multiple of 32; None for what the weights were trained for.
             square: letterbox to squares instead of the smallest rectangle.
             batch: images at once; with `tile`, tiles of one image.
