@@ -202,11 +202,11 @@ def video_stream(container: InputContainer, name: str) -> VideoStream:
         held = ", ".join(sorted({each.type for each in container.streams})) or "nothing"
         raise VideoFault(f"{name}: holds no video, only {held}.")
     video: VideoStream = stream  # type: ignore[assignment]  # as its type says
+    if video.codec_context is None:
+        raise VideoFault(f"{name}: is of a codec that is not known here. Convert it, e.g. ffmpeg -i IN OUT.mp4")
     too_large = too_many_pixels(video.width, video.height)
     if too_large is not None:
         raise VideoFault(f"{name}: {too_large}")
-    if video.codec_context is None:
-        raise VideoFault(f"{name}: is of a codec that is not known here. Convert it, e.g. ffmpeg -i IN OUT.mp4")
     return video
 
 
