@@ -40,7 +40,6 @@ REASONS: dict[tuple[str, str], str] = {
     ("data/formats/voc_lists.py", "read_text"): "Lehr's own function, over `reading`",
     ("data/formats/voc_names.py", "read_text"): "Lehr's own function, over `reading`",
     ("data/formats/yolo_yaml.py", "read_bytes"): "Lehr's own function, over `reading`",
-    ("cli/predict.py", "open"): "begins outputs, which write new files",
     ("export/executorch.py", "open"): WRITES,
     ("integrations/coco_folder.py", "open"): WRITES,
     ("prediction/outputs/json_file.py", "open"): "writes to a device that the user named",

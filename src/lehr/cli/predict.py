@@ -162,16 +162,13 @@ def predict(
     for note in detector.notes:
         say(note)
     report_rounding(imgsz, say)
+    exclude: list[Path] = []
+    readers = open_readers(given, skip_broken=skip_broken, by_region=tile is not None, exclude=exclude)
     folder = make_run_folder(project, name, "predict") if files.in_folder else None
+    exclude += [] if folder is None else [folder]  # which a folder that is watched may hold
     progress = Progress(say, max_det)
     try:
-        readers = open_readers(
-            given,
-            skip_broken=skip_broken,
-            by_region=tile is not None,
-            exclude=() if folder is None else (folder,),
-        )
-        outputs = [*files.open(folder), progress]
+        outputs = [*files.outputs(folder), progress]
         if tracker is not None:
             find = tracker.following(find)
         ended = _run(readers, find, outputs, batch if tile is None else 1)

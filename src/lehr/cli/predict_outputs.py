@@ -65,7 +65,7 @@ class WantedFiles:
                 if other != option:
                     raise InputError(f"{option} {path}: is the file of {other}, too. Choose another {option} file.")
 
-    def open(self, folder: Path | None) -> list[Output]:
+    def outputs(self, folder: Path | None) -> list[Output]:
         """The outputs of all that is asked for.
 
         Args:
