@@ -62,6 +62,8 @@ MARKS: dict[str, str] = {
     r"^lehr train .*--freeze": "tests/engine/test_start_from_weights.py: freeze=",
     r"^lehr train .*--reset-head": "tests/engine/test_start_from_weights.py: reset_head=True",
     r"^lehr export ": 'tests/export/test_command.py: lehr("export", --format --imgsz',
+    r"^lehr val .*--weights best\.onnx": 'tests/backends/test_exported_network.py: lehr("val", "--weights", export',
+    r"^lehr predict .*--weights best_openvino": 'tests/export/test_command.py: lehr("predict", "--weights", export',
     r"^lehr val .*--analyze": "tests/report/test_quality_section.py: val --analyze",
     r"^lehr report \S+$": 'tests/report/test_report_callback.py: lehr("report",',
     r"^lehr report \S+ runs": 'tests/report/test_comparison_page.py: lehr("report",',

@@ -70,8 +70,8 @@ def test_a_copy_is_kept_until_a_number_of_the_model_changes() -> None:
         model.head.get_parameter("cv3.0.2.bias").add_(1)
     second = copies.of(model)
     assert second is not first
-    images = torch.rand(1, 3, 64, 64)
-    torch.testing.assert_close(_decoded(model, images), _decoded(second, images))
+    images = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(3))
+    torch.testing.assert_close(_decoded(model, images), _decoded(second, images), rtol=1e-3, atol=1e-3)
 
 
 def test_a_model_that_a_hook_watches_computes_itself() -> None:
