@@ -1,0 +1,5 @@
+"""The way in from Python."""
+
+from lehr.detector.detector import Detector
+
+__all__ = ["Detector"]
