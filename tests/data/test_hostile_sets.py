@@ -373,6 +373,11 @@ OWN = {
     ("data/cache.py", "memmap"),  # of what Lehr itself has decoded
     ("data/worker_processes.py", "read_text"),  # what the system says of a process
     ("data/write.py", "open"),  # writes
+    ("prediction/remote.py", "open"),  # an address that the user named, bounded
+    ("prediction/video.py", "open"),  # what has been opened by runtime/reading.py
+    ("prediction/outputs/whole_file.py", "open"),  # these three write
+    ("prediction/outputs/video_file.py", "open"),
+    ("prediction/outputs/json_file.py", "open"),
 }
 
 

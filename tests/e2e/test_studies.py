@@ -38,7 +38,7 @@ pytestmark = pytest.mark.timeout(1200)
 def test_workers_that_are_killed_lose_and_double_no_trial_and_the_search_improves(
     trains: bool, study_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("STUB_EPOCH_SECONDS", "0.3")  # so that no trial ends between a look at it and the kill
+    monkeypatch.setenv("STUB_EPOCH_SECONDS", "0.5")  # so that no trial ends between a look at it and the kill
     space = tmp_path / "space.yaml"
     space.write_text("lr0: {low: 1e-5, high: 0.02, gain: 15}\nbox: [3, 30]\nhsv_v:\nscale: [0, 0.9]\n")
     arguments = ["evolve", "--data", str(study_data), *TINY, *LEARN, "--lr0", "3e-4", "--space", str(space)]

@@ -106,6 +106,7 @@ KINDS: dict[str, FaultKind] = {
     "no-image": FaultKind(
         "files beside the images that are none", "Nothing needs to be done if they are not to be used"
     ),
+    "no-source": FaultKind("names of a list that name nothing to read", "Correct the list, or remove them"),
     "no-splits": FaultKind("data sets that are not divided", "Divide them: lehr data split SOURCE --out FOLDER"),
     "other-place": FaultKind("paths that were found elsewhere than they say", "Correct them if others are meant"),
     "names-other-image": FaultKind(
@@ -156,6 +157,7 @@ KINDS: dict[str, FaultKind] = {
     "unused-image": FaultKind("images in no split, not used", "Add them to a list, or move them into a split's folder"),
     "unreadable-image": FaultKind("images that cannot be read", "Replace or remove them"),
     "unreadable-label": FaultKind("label files that cannot be read", "Restore or remove them"),
+    "unreadable-video": FaultKind("videos that cannot be read", "Replace or remove them"),
     "unused-key": FaultKind("keys that are not used", "Nothing needs to be done if they are of other programs"),
     "unusual-box": FaultKind(
         "COCO JSON with boxes that are not written as x, y, width, height", "See whether they are read right"

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-import torch
-from torch import Tensor
+if TYPE_CHECKING:  # without torch, which images are prepared for alone do not need
+    import torch
+    from torch import Tensor
 
-if TYPE_CHECKING:
     from lehr.models.detection import Prediction
 
 
