@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import cv2
 import numpy as np
 import pytest
 
 from lehr.data.images.jpeg import encode_jpeg
+from lehr.detections import Detections
+from lehr.prediction.annotate import annotate
 from lehr.prediction.box_drawing import DrawnBox, class_colour, draw_boxes, drawable
 from lehr.prediction.contact_sheet import CELL, MARGIN, contact_sheet
 
@@ -96,3 +100,17 @@ def test_an_image_full_of_objects_names_the_largest_of_each_class() -> None:
     above = np.s_[MARGIN : MARGIN + 30, MARGIN + 20 : MARGIN + 100]
     assert first[above].any() and (first[above] == full[above]).all()
     assert not full[MARGIN + 40 : MARGIN + 59, MARGIN + 60 : MARGIN + 100].any()  # no name above the small ones
+
+
+def test_a_followed_object_has_its_number_and_the_colour_of_its_track(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[DrawnBox] = []
+    monkeypatch.setattr("lehr.prediction.annotate.draw_boxes", lambda canvas, boxes: drawn.extend(boxes))
+    found = Detections(
+        "a", 40, 30, np.zeros((2, 4), np.float32), np.array([0.9, 0.5], np.float32), np.zeros(2, np.int64), ("cat",)
+    )
+    image = np.zeros((30, 40, 3), np.uint8)
+    annotate(image, dataclasses.replace(found, track_ids=np.array([7, -1])))
+    assert [(each.label, each.colour) for each in drawn] == [
+        ("cat 0.50", class_colour(0)),
+        ("#7 cat 0.90", class_colour(7)),
+    ]

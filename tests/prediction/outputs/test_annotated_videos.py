@@ -162,6 +162,15 @@ def test_what_a_kill_leaves_is_playable(tmp_path: Path) -> None:
     assert "moof" in boxes_of(tmp_path / "left.mp4")
 
 
+def test_the_video_of_a_stream_stays_fragmented(tmp_path: Path) -> None:
+    """So that no index of it is held, however long it lasts."""
+    path = write(tmp_path / "a.mp4", replace(clip(rate=NTSC), live=True), [float(i / NTSC) for i in range(60)])
+    assert boxes_of(path).count("moof") >= 2
+    other = cv2.VideoCapture(str(path))
+    assert sum(other.read()[0] for _ in range(100)) == 60
+    np.testing.assert_allclose(times_of(path), [float(i / NTSC) for i in range(60)], atol=1e-4)
+
+
 @pytest.mark.parametrize(
     ("name", "codec", "start"), [("a.mp4", "aac", 0.0), ("a.ts", "aac", 1.4), ("a.mkv", "flac", 0.0)]
 )

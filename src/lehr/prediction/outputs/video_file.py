@@ -1,7 +1,7 @@
 """A video that is written frame by frame: H.264 in MP4, playable as far as it was written if the process is killed.
 
 While it is written, the file is fragmented: each second is complete by itself. When it is closed it becomes an
-ordinary MP4, which every player and editor opens.
+ordinary MP4, which every player and editor opens; that of a camera or stream stays fragmented.
 """
 
 from __future__ import annotations
@@ -31,6 +31,9 @@ ENCODERS = {
 """Encoders with their options, the first that is there is taken: H.264 where it is. Without frames that are encoded out
 of order, so that the first has the time 0 in a fragmented file too."""
 CONTAINER = {"movflags": "hybrid_fragmented", "flush_packets": "1"}
+LIVE_CONTAINER = {"movflags": "frag_keyframe+empty_moov+default_base_moof", "flush_packets": "1"}
+"""Of cameras and streams, which may last for days: the file stays fragmented, so that no index of it is held until the
+end (70 to 120 bytes a frame)."""
 BT709 = 1
 """Colours of HD video (ITU-R BT.709), by their number in H.264."""
 MAX_TICKS = 1_000_000
@@ -65,8 +68,9 @@ class VideoFile:
         self._tick, self._on_grid = _tick(clip, MAX_TICKS if name != "mpeg4" else MAX_MPEG4_TICKS)
         self._last = -1
         self._sound: SoundTrack | None = None
+        options = LIVE_CONTAINER if clip.live else CONTAINER
         try:
-            self._container: OutputContainer = av.open(str(path.absolute()), "w", format="mp4", options=CONTAINER)
+            self._container: OutputContainer = av.open(str(path.absolute()), "w", format="mp4", options=options)
             self._stream = self._make_stream(name)
             self._sound = SoundTrack.open(clip, self._container)
             self._container.start_encoding()
