@@ -162,3 +162,13 @@ def test_paths_indices_and_devices_of_torch_are_taken(small_weights: Path, make_
             Detector(wrong)  # type: ignore[arg-type]
     with pytest.raises(InputError, match="must be the name of a data YAML"):
         trained.val({"val": "images"})  # type: ignore[arg-type]
+
+
+def test_prediction_looks_at_the_size_that_is_asked_for(tmp_path: Path) -> None:
+    save_weights(build_model("yolov8n", ("disc",), imgsz=64, width=0.125), tmp_path / "a.safetensors")
+    detector = Detector.load(tmp_path / "a.safetensors")
+    seen: list[tuple[int, ...]] = []
+    detector.model.model[0].register_forward_pre_hook(lambda _, inputs: seen.append(tuple(inputs[0].shape)))
+    for imgsz in (None, 96):
+        detector.predict(np.zeros((50, 50, 3), np.uint8), imgsz=imgsz)
+    assert seen == [(1, 3, 64, 64), (1, 3, 96, 96)]
