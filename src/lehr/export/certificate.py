@@ -98,13 +98,15 @@ class Certificate:
             "without a like."
         )
         for title, name in (("mAP50", "map50"), ("mAP50-95", "map")):
-            lines.append(f"{title}: {_number(getattr(own[0], name))} of the model, {_number(getattr(own[1], name))}.")
+            before, after = (_number(getattr(metrics, name)) for metrics in own)
+            lines.append(f"{title}: {before} of the model, {after} of the export.")
         model, export = self.latency
+        threads = f"{self.threads} thread" + ("s" if self.threads != 1 else "")
         lines.append(
-            f"Latency: {model.median:.1f} ms of the model (95 %: {model.p95:.1f}), {export.median:.1f} ms (95 %: "
-            f"{export.p95:.1f}), {model.median / export.median:.2f} times as fast, {self.threads} threads."
+            f"Latency: {model.median:.1f} ms of the model (95 %: {model.p95:.1f}), {export.median:.1f} ms of the "
+            f"export (95 %: {export.p95:.1f}): {model.median / export.median:.2f} times as fast, {threads}."
         )
-        lines.append(f"Size: {self.bytes[0] / 1e6:.1f} MB of weights, {self.bytes[1] / 1e6:.1f} MB.")
+        lines.append(f"Size: {self.bytes[0] / 1e6:.1f} MB of weights, {self.bytes[1] / 1e6:.1f} MB of the export.")
         return lines
 
     def as_dict(self) -> dict[str, Any]:
