@@ -11,10 +11,13 @@ after the first fifth. The copy is read back by OpenCV, which brings a decoder o
 from __future__ import annotations
 
 import argparse
+import contextlib
+import ctypes
 import os
+import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -34,12 +37,15 @@ from lehr.prediction.outputs.source_names import SourceNames
 from lehr.prediction.pipeline import run_pipeline
 from lehr.prediction.predictor import predict_batch
 from lehr.prediction.sources import find_sources
+from lehr.runtime.malloc import M_MMAP_THRESHOLD, USUAL_MMAP
 
 SIDE, GROUND, BRIGHT = 24, 40, 235
 RATE = Fraction(30000, 1001)
 WARM_UP = 0.2
 """Share of the samples at the beginning that the slope leaves out: decoder, encoder and allocator fill their pools."""
 MEGABYTE = 10**6
+FRAME_BLOCK = 2**16
+"""Bytes from which a block of memory is given back as soon as it is free."""
 TOLERANCE = 3.0
 """Pixels by which a box may be off: the video is encoded at quarter resolution of colours, and letterboxed."""
 
@@ -181,7 +187,8 @@ def measure(folder: Path, frames: int, size: tuple[int, int], batch: int = 4) ->
 
     began = time.perf_counter()
     outputs = [AnnotatedVideos(folder / "out", SourceNames()), sampler]
-    counts = run_pipeline(open_readers(find_sources([str(video)])), predict, outputs, batch=batch)
+    with returned_blocks():
+        counts = run_pipeline(open_readers(find_sources([str(video)])), predict, outputs, batch=batch)
     seconds = time.perf_counter() - began
     kept = np.array(sampler.samples[int(len(sampler.samples) * WARM_UP) :], np.float64)
     slope, error = fit_slope(kept[:, 0], kept[:, 1])
@@ -193,12 +200,31 @@ def measure(folder: Path, frames: int, size: tuple[int, int], batch: int = 4) ->
 
 
 def fit_slope(x: NDArray[np.float64], y: NDArray[np.float64]) -> tuple[float, float]:
-    """The slope of a line by least squares, and its standard error."""
-    (slope, level), covariance = np.polyfit(x, y, 1), np.zeros((2, 2))
+    """The slope of a line by least squares, and its standard error.
+
+    The allocator takes and gives back blocks, so that samples which follow each other are alike: the error is that of
+    independent samples times `sqrt((1 + r) / (1 - r))`, with the correlation `r` of neighbouring residuals.
+    """
+    slope, level = np.polyfit(x, y, 1)
     rest = y - (slope * x + level)
-    variance = float((rest**2).sum()) / max(1, len(x) - 2)
-    covariance[0, 0] = variance / float(((x - x.mean()) ** 2).sum())
-    return float(slope), float(np.sqrt(covariance[0, 0]))
+    error = np.sqrt(float((rest**2).sum()) / max(1, len(x) - 2) / float(((x - x.mean()) ** 2).sum()))
+    spread = float((rest**2).sum())
+    alike = 0.0 if spread < 1e-12 else float(np.clip((rest[1:] * rest[:-1]).sum() / spread, 0, 0.99))
+    return float(slope), float(error * np.sqrt((1 + alike) / (1 - alike)))
+
+
+@contextlib.contextmanager
+def returned_blocks() -> Iterator[None]:
+    """Have glibc give blocks as large as frames back at once, so that the process's memory is what is in use."""
+    library = ctypes.CDLL(None) if sys.platform.startswith("linux") else None
+    if library is None or not hasattr(library, "mallopt"):
+        yield
+        return
+    library.mallopt(M_MMAP_THRESHOLD, FRAME_BLOCK)
+    try:
+        yield
+    finally:
+        library.mallopt(M_MMAP_THRESHOLD, USUAL_MMAP)
 
 
 def count_frames(path: Path) -> tuple[int, float]:

@@ -56,7 +56,7 @@ class Progress:
         counts = None if frame.clip is None else self._of_clip(frame.clip)
         if detections.fault is not None:
             self.broken += 1
-            self._say_broken(frame, detections.fault, counts)
+            self._say_broken(detections.fault, counts)
             return
         self.images += 1
         self.full += len(detections) == self.max_det
@@ -90,10 +90,8 @@ class Progress:
         self.of_clips = True
         return self._clips.setdefault(id(clip), _ClipCounts(clip))
 
-    def _say_broken(self, frame: Frame, fault: str, counts: _ClipCounts | None) -> None:
-        if counts is None:
+    def _say_broken(self, fault: str, counts: _ClipCounts | None) -> None:
+        if counts is not None:
+            counts.broken += 1
+        if counts is None or counts.broken <= MOST_NAMED:
             complain(f"Skipped: {fault}")
-            return
-        counts.broken += 1
-        if counts.broken <= MOST_NAMED:
-            complain(f"Skipped: {frame.name}: {fault}")
