@@ -31,6 +31,8 @@ def change(data: bytes, rng: random.Random) -> bytes:
     """Flip bits, put in large numbers, lose, repeat or exchange parts; the header is hit as often as all the rest."""
     changed = bytearray(data)
     for _ in range(rng.choice([1, 1, 2, 5, 30])):
+        if not changed:
+            break
         at = rng.randrange(min(len(changed), rng.choice([64, 1000, len(changed)])))
         kind = rng.random()
         if kind < 0.4:

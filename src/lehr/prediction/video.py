@@ -259,8 +259,8 @@ def _decoded(container: InputContainer, stream: VideoStream, name: str, live: bo
             packet = next(packets, None)
         except av.error.EOFError:
             return
-        except (av.error.FFmpegError, OSError) as error:
-            if live or not isinstance(error, av.error.InvalidDataError):
+        except (av.error.FFmpegError, OSError, IndexError) as error:  # PyAV's, where a stream appears in the middle
+            if live or not isinstance(error, av.error.InvalidDataError | IndexError):
                 raise VideoFault(f"{name}: broke off: {describe_error(error)}") from None
             failures += 1
             packets = container.demux(stream)
