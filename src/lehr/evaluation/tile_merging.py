@@ -4,7 +4,7 @@ Tiles overlap, so that an object near a border is found twice, and one across a 
 shows of an object ends at the tile's border: a detection that touches a border with image behind it is a *fragment*,
 any other is *whole*. Four steps:
 
-1. A fragment that lies in a whole detection of another tile is dropped, of whatever class: a part of an object looks
+1. A fragment that is inside a whole detection of another tile is dropped, of whatever class: a part of an object looks
    like something else more often than the object does. Only a detection with a fair score counts (`SCORE_SHARE`).
 2. Fragments of one class are one object where they agree in what both tiles show: `IoU(a in both, b in both)` above
    `SAME`, each the other's best. Both are continued beyond the borders that cut them, so that tiles that only touch

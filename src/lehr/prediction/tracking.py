@@ -17,7 +17,7 @@ from lehr.prediction.frames import Clip, Frame
 from lehr.prediction.pipeline import Predict
 
 LOWEST_SCORE = 0.1
-"""Score from which ByteTrack takes detections to go on with a track that nothing better fits."""
+"""Score from which ByteTrack takes detections to continue a track that nothing better fits."""
 LOST_SECONDS = 1.0
 """Seconds for which an object that is not seen keeps its track."""
 RATE = 30.0
@@ -32,7 +32,7 @@ class ObjectTracker:
     """Gives objects their tracks: each video or stream has its own, and images are followed as the frames of one.
 
     A track begins with a detection of the score that is asked for. Where its object is seen less clearly afterwards, a
-    detection of a lower score goes on with it, and is then among the results.
+    detection of a lower score continues it, and is then among the results.
 
     Args:
         conf: lowest score of a detection that begins a track, and of one that is found without.
