@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import gzip
 import json
 import os
@@ -21,7 +20,6 @@ from benchmarks.fuzz.painted import PaintedSet
 from tests.commands import lehr
 from tests.conftest import draw_squares
 
-import lehr as package
 from lehr.data import limits
 from lehr.data.check import check_dataset
 from lehr.data.load import load_dataset
@@ -361,41 +359,3 @@ def test_folders_without_end_are_not_looked_through(tmp_path: Path) -> None:
     (root / "images" / "train" / "back").symlink_to("..")
     faults = load_dataset(str(root / "data.yaml")).faults
     assert any("folders deep" in fault.message for fault in faults)
-
-
-READERS = ("open", "read_text", "read_bytes", "imread", "fromfile", "loadtxt", "genfromtxt", "memmap", "safe_open")
-OWN = {
-    ("data/text_files.py", "read_text"),  # by runtime/reading.py
-    ("data/formats/voc_lists.py", "read_text"),
-    ("data/formats/voc_names.py", "read_text"),
-    ("yaml_files.py", "read_bytes"),  # by runtime/reading.py
-    ("data/formats/yolo_yaml.py", "read_bytes"),
-    ("data/cache.py", "memmap"),  # of what Lehr itself has decoded
-    ("data/worker_processes.py", "read_text"),  # what the system says of a process
-    ("data/write.py", "open"),  # writes
-    ("prediction/remote.py", "open"),  # an address that the user named, bounded
-    ("prediction/video.py", "open"),  # what has been opened by runtime/reading.py
-    ("prediction/outputs/whole_file.py", "open"),  # these three write
-    ("prediction/outputs/video_file.py", "open"),
-    ("prediction/outputs/json_file.py", "open"),
-}
-
-
-def test_files_of_others_are_opened_in_one_place() -> None:
-    root = Path(package.__file__).parent
-    files = [
-        *root.glob("data/**/*.py"),
-        *root.glob("prediction/**/*.py"),
-        root / "yaml_files.py",
-        root / "hyperparameters.py",
-    ]
-    found = set()
-    for file in files:
-        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Call):
-                called = node.func
-                name = called.attr if isinstance(called, ast.Attribute) else getattr(called, "id", "")
-                if name in READERS:
-                    found.add((file.relative_to(root).as_posix(), name))
-    assert found <= OWN
-    assert ("data/formats/voc_lists.py", "read_text") in found  # it does look

@@ -44,7 +44,7 @@ REASONS: dict[tuple[str, str], str] = {
     ("integrations/coco_folder.py", "open"): WRITES,
     ("prediction/outputs/json_file.py", "open"): "writes to a device that the user named",
     ("prediction/outputs/video_file.py", "open"): WRITES,
-    ("prediction/outputs/whole_file.py", "open"): WRITES,
+    ("prediction/outputs/atomic_text_file.py", "open"): WRITES,
     ("prediction/remote.py", "open"): "asks for an address of http or https that the user named",
     ("prediction/video.py", "open"): "FFmpeg reads an open file, or a camera or an address that the user named",
     ("runtime/shared_block.py", "open"): "maps memory that another process of this run has made, by its own message",

@@ -18,10 +18,10 @@ from lehr.checkpoint.format import Position, write_checkpoint
 from lehr.checkpoint.results_csv import RESULTS, Row, write_results
 from lehr.checkpoint.run_folder import LAST
 from lehr.errors import LehrError
+from lehr.weights.best_of_run import BEST_WEIGHTS, LAST_WEIGHTS
 from lehr.weights.safetensors_file import write_weights
 from lehr.weights.write import encode_weights
 
-BEST_WEIGHTS, LAST_WEIGHTS = "best.safetensors", "last.safetensors"
 THREAD = "lehr-writer"
 """Name of the thread that writes."""
 

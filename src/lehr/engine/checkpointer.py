@@ -20,13 +20,14 @@ from lehr.checkpoint.format import Position
 from lehr.checkpoint.results_csv import RESULTS
 from lehr.checkpoint.run_folder import CONFIG, DETECTIONS, LAST, PREVIOUS, START
 from lehr.checkpoint.snapshot import Blocks, snapshot, wait_for_snapshot
-from lehr.checkpoint.writer import BEST_WEIGHTS, LAST_WEIGHTS, AsyncWriter, SaveRequest, Weights
+from lehr.checkpoint.writer import AsyncWriter, SaveRequest, Weights
 from lehr.data.image_marks import MARKS
 from lehr.engine.preflight import PRECISION
 from lehr.engine.state import TrainState
 from lehr.errors import LehrError
 from lehr.evaluation.evaluator import Evaluation
 from lehr.runtime.atomic_write import clear_temporaries
+from lehr.weights.best_of_run import BEST_WEIGHTS, LAST_WEIGHTS
 from lehr.weights.write import describe_model
 
 

@@ -11,7 +11,6 @@ from torch import Tensor
 
 from lehr.checkpoint.content import check_content
 from lehr.checkpoint.format import Checkpoint, read_checkpoint
-from lehr.checkpoint.writer import BEST_WEIGHTS, LAST_WEIGHTS
 from lehr.engine.model import start_model
 from lehr.engine.past_batches import PastBatch, PastBatches, StepPlace, positions
 from lehr.engine.preflight import still_possible
@@ -26,6 +25,7 @@ from lehr.techniques.clipping import clip_gradients
 from lehr.techniques.freezing import freeze, freeze_bn_stats
 from lehr.techniques.multi_scale import model_input
 from lehr.techniques.precision import Precision, autocast, input_dtype
+from lehr.weights.best_of_run import BEST_WEIGHTS, LAST_WEIGHTS
 from lehr.weights.load import load_model
 
 

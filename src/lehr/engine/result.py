@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from lehr.checkpoint.writer import BEST_WEIGHTS, LAST_WEIGHTS
 from lehr.evaluation.against_start import AgainstStart
 from lehr.evaluation.metrics import Metrics
+from lehr.weights.best_of_run import BEST_WEIGHTS, LAST_WEIGHTS
 
 
 @dataclass(frozen=True, slots=True)

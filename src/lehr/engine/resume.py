@@ -14,7 +14,6 @@ from lehr.callbacks.names import code_notice, split_code
 from lehr.checkpoint.content import HELD, check_content
 from lehr.checkpoint.format import Checkpoint, newest_checkpoint, read_checkpoint, read_position
 from lehr.checkpoint.run_folder import CONFIG, LAST, PREVIOUS, is_held, refuse_link
-from lehr.checkpoint.writer import LAST_WEIGHTS
 from lehr.config import BEGUN_IN, TrainConfig, build_config
 from lehr.data.relocation import resumed_from
 from lehr.engine.loading import Loading
@@ -27,6 +26,7 @@ from lehr.techniques.auto import OptimizerChoice
 from lehr.techniques.early_stopping import EarlyStopping
 from lehr.techniques.plan import TrainingPlan
 from lehr.techniques.schedule import build_schedule
+from lehr.weights.best_of_run import LAST_WEIGHTS
 from lehr.yaml_files import read_mapping
 
 

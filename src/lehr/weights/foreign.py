@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from lehr.runtime.reading import open_file, read_start
-from lehr.weights.best_of_run import BEST, LAST
+from lehr.weights.best_of_run import BEST_WEIGHTS, LAST_WEIGHTS
 
 ENDING, STATE = ".safetensors", ".ckpt"
 """Endings of weights, and of the state of a run."""
@@ -147,7 +147,7 @@ def _own() -> str:
 
 def _offer(folder: Path, otherwise: str | None = None) -> str:
     """Name the weights that are in a run's folder, or any; else how weights are named in general."""
-    found = [folder / name for name in (BEST, LAST) if (folder / name).is_file()]
+    found = [folder / name for name in (BEST_WEIGHTS, LAST_WEIGHTS) if (folder / name).is_file()]
     found = found or sorted(folder.glob(f"*{ENDING}"))[:2]
     if found:
         return f"Weights are in {' and '.join(map(str, found))}."

@@ -11,7 +11,7 @@ from lehr.data.formats.coco_json import read_coco_json
 from lehr.detections import Detections
 from lehr.errors import InputError
 from lehr.prediction.frames import Clip, Frame
-from lehr.prediction.outputs.whole_file import WholeFile
+from lehr.prediction.outputs.atomic_text_file import AtomicTextFile
 from lehr.runtime.console import LOGGER
 from lehr.runtime.plain_text import as_json, one_line
 
@@ -68,7 +68,7 @@ class CocoResults:
     """
 
     def __init__(self, path: Path, ids: CocoIds | None = None) -> None:
-        self._file = WholeFile(path, "--coco")
+        self._file = AtomicTextFile(path, "--coco")
         self._ids = ids
         self._images = self._results = 0
         self._unknown_images: list[str] = []

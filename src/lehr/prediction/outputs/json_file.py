@@ -8,7 +8,7 @@ from typing import BinaryIO
 from lehr.detections import Detections
 from lehr.errors import InputError
 from lehr.prediction.frames import Clip, Frame
-from lehr.prediction.outputs.whole_file import WholeFile
+from lehr.prediction.outputs.atomic_text_file import AtomicTextFile
 from lehr.runtime.atomic_write import is_device
 from lehr.runtime.plain_text import as_json
 from lehr.runtime.reading import open_overwrite
@@ -22,7 +22,7 @@ class JsonFile:
     """
 
     def __init__(self, path: Path) -> None:
-        self._file = WholeFile(path, "--json")
+        self._file = AtomicTextFile(path, "--json")
 
     def write(self, frame: Frame, detections: Detections) -> None:
         """Append the results of a frame."""

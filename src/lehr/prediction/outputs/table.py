@@ -8,7 +8,7 @@ from pathlib import Path
 
 from lehr.detections import Detections
 from lehr.prediction.frames import Clip, Frame
-from lehr.prediction.outputs.whole_file import WholeFile
+from lehr.prediction.outputs.atomic_text_file import AtomicTextFile
 from lehr.runtime.plain_text import csv_cell
 
 COLUMNS = ("source", "frame", "time", "class", "name", "score", "x1", "y1", "x2", "y2", "track")
@@ -23,7 +23,7 @@ class Table:
     """
 
     def __init__(self, path: Path) -> None:
-        self._file = WholeFile(path, "--csv")
+        self._file = AtomicTextFile(path, "--csv")
 
     def write(self, frame: Frame, detections: Detections) -> None:
         """Append the objects of a frame."""

@@ -9,8 +9,8 @@ from typing import TextIO
 from lehr.runtime.atomic_write import atomic_file, is_device
 
 
-class WholeFile:
-    """A text file that is written bit by bit beside its place, and takes it when it is complete.
+class AtomicTextFile:
+    """A text file that is written bit by bit under a temporary name, and takes its own when it is complete.
 
     What a kill leaves is the former file. Something to write to that is no file, as /dev/stdout, is written to at once.
 
