@@ -93,7 +93,7 @@ def test_a_start_is_row_0_and_the_best_until_an_epoch_is_better(
     assert result.against_start is not None and result.against_start == end.against_start
     assert result.against_start.best is None and result.against_start.verdict == "no difference"  # of 4 images
     said = capsys.readouterr().out
-    assert "    start       -       -       -" in said and "The start is best, on the validation split" in said
+    assert "\nstart       -       -       -" in said and "The start is best, on the validation split" in said
     assert "No epoch is better than the start, so that the start is best. The last epoch: no difference from" in said
     assert "The start is best" in (result.folder / "train.log").read_text()
     assert [epoch.metrics["map"] for epoch in read_epochs(result.folder / "results.csv")] == [0]

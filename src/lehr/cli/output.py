@@ -9,6 +9,7 @@ from typing import Any
 
 from lehr.errors import InputError
 from lehr.runtime.atomic_write import atomic_file, is_device
+from lehr.runtime.line_width import fold, line_width
 from lehr.runtime.plain_text import as_json, one_line, printable
 from lehr.runtime.reading import read_start
 from lehr.runtime.standard_streams import SafeStream
@@ -28,9 +29,12 @@ def say(line: str) -> None:
 
 
 def show(text: str) -> None:
-    """Print a text of several lines, control characters as escapes; names of others in it have their line breaks so."""
+    """Print a text of several lines, control characters as escapes; names of others in it have their line breaks so.
+
+    On a terminal, longer lines are broken between words.
+    """
     output = SafeStream("stdout")
-    output.write(printable(text) + "\n")
+    output.write(fold(printable(text), line_width(output)) + "\n")
     output.flush()
 
 

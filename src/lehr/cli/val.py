@@ -92,10 +92,12 @@ def val(
     check_output(json, "--json")
     folder = None if analyze is None else _folder(analyze)
     tune_process()
-    from lehr.callbacks.console import class_table
     from lehr.data.relocation import data_of_run
     from lehr.detector import Detector
     from lehr.evaluation.background import describe_false_positives
+    from lehr.evaluation.class_table import class_table
+    from lehr.runtime.line_width import line_width
+    from lehr.runtime.standard_streams import SafeStream
 
     detector = Detector.load(weights, device=device)
     other = None if compare is None else Detector.load(compare, device=device)
@@ -129,7 +131,7 @@ def val(
     say(f"{weights} on {data}, {split}: {metrics.images} images, {metrics.instances} instances")
     for note in evaluation.notes:
         say(note)
-    for line in class_table(metrics).split("\n"):
+    for line in class_table(metrics, line_width(SafeStream("stdout"))).split("\n"):
         say(line)
     if metrics.instances:
         say(f"P, R and F1 at confidence {metrics.confidence:.3f}, IoU 0.5.")

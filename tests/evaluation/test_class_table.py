@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lehr.callbacks.console import class_table
+from lehr.evaluation.class_table import class_table
 from lehr.evaluation.metrics import ClassMetrics, Metrics
 
 SAME = {"map_max_det": 0.1101, "map50_max_det": 0.1199}
