@@ -17,7 +17,7 @@ from lehr.callbacks.run_info import Run
 from lehr.checkpoint.run_folder import BATCH_WITHOUT_MOSAIC, FIRST_BATCH, MAX_SHEET, MIDDLE_BATCH, PLOTS
 from lehr.checkpoint.snapshot import snapshot, wait_for_snapshot
 from lehr.data.images.jpeg import encode_jpeg
-from lehr.prediction.contact_sheet import MAX_IMAGES, contact_sheet
+from lehr.drawing.contact_sheet import MAX_IMAGES, contact_sheet
 from lehr.runtime.atomic_write import atomic_file, make_inner_folder
 
 

@@ -118,6 +118,7 @@ def predict(
 
     tune_process()
     from lehr.data.faults import group_faults
+    from lehr.detections.wanted_classes import find_classes
     from lehr.detector import Detector
     from lehr.errors import InputError
     from lehr.models.fuse import FusedCopy
@@ -126,7 +127,6 @@ def predict(
     from lehr.prediction.predictor import predict_batch
     from lehr.prediction.sources import check_sources, find_sources
     from lehr.prediction.tracking import ObjectTracker
-    from lehr.prediction.wanted_classes import find_classes
     from lehr.runtime.console import complain
     from lehr.runtime.device import configure_backend
 

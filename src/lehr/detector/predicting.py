@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 from lehr.augment.tile_grid import OVERLAP
 from lehr.detections import Detections
+from lehr.detections.wanted_classes import find_classes
 from lehr.detector.loaded import DetectorBase
 from lehr.errors import InputError
 from lehr.evaluation.detection_options import check_detection_options
 from lehr.prediction.half_precision import in_half_precision
 from lehr.prediction.inputs import ImageSource, has_no_end
 from lehr.prediction.predictor import predict_images
-from lehr.prediction.wanted_classes import find_classes
 
 if TYPE_CHECKING:
     pass

@@ -14,11 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lehr.augment.plan_values import plan_lines, plan_values
+from lehr.drawing.boxes import DrawnBox, class_colour, draw_boxes, drawable
 from lehr.engine.past_batches import PastBatch, PastBatches, sources_of
 from lehr.engine.past_check import DigestCheck, describe_check
 from lehr.engine.past_loss import PastLoss
 from lehr.errors import InputError
-from lehr.prediction.box_drawing import DrawnBox, class_colour, draw_boxes, drawable
 from lehr.runtime.atomic_write import atomic_file, make_inner_folder
 from lehr.runtime.plain_text import one_line
 from lehr.techniques.multi_scale import model_input

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from lehr.data.images.files import read_image
 from lehr.data.images.jpeg import encode_jpeg
 from lehr.data.images.problem import ImageFault
-from lehr.prediction.box_drawing import FONT, Colour, DrawnBox, draw_boxes, drawable
+from lehr.drawing.boxes import FONT, Colour, DrawnBox, draw_boxes, drawable
 from lehr.sample import Sample
 
 RIGHT: Colour = (0, 114, 178)

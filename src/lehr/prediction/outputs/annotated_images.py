@@ -6,7 +6,7 @@ from pathlib import Path
 
 from lehr.data.images import write_image
 from lehr.detections import Detections
-from lehr.prediction.annotate import annotate
+from lehr.detections.annotate import annotate
 from lehr.prediction.frames import Clip, Frame
 from lehr.prediction.outputs.source_names import SourceNames
 

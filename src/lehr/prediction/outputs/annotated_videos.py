@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from lehr.detections import Detections
-from lehr.prediction.annotate import annotate
+from lehr.detections.annotate import annotate
 from lehr.prediction.frames import Clip, Frame
 from lehr.prediction.outputs.source_names import SourceNames
 from lehr.prediction.outputs.video_file import VideoFile

@@ -19,8 +19,8 @@ from lehr.checkpoint.run_folder import BATCH_WITHOUT_MOSAIC, FIRST_BATCH, MAX_SH
 from lehr.data.faults import KINDS
 from lehr.data.images.files import decode_image
 from lehr.data.images.problem import ImageFault
+from lehr.drawing.contact_sheet import MAX_SIDE
 from lehr.errors import InputError
-from lehr.prediction.contact_sheet import MAX_SIDE
 from lehr.report.numbers import count
 from lehr.report.pieces import (
     Cell,

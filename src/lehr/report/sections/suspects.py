@@ -14,7 +14,7 @@ from lehr.analysis.record import DetectionRecord
 from lehr.analysis.suspects import Suspect, SuspectKind, find_suspects
 from lehr.data.images import ImageFault, read_image
 from lehr.data.images.jpeg import encode_jpeg
-from lehr.prediction.box_drawing import DrawnBox, draw_boxes, drawable
+from lehr.drawing.boxes import DrawnBox, draw_boxes, drawable
 from lehr.report.numbers import count
 from lehr.report.pieces import Cell, Column, Gallery, Note, Piece, Section, Table, Thumbnail, number_cell
 from lehr.runtime.plain_text import one_line

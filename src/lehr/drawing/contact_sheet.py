@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from lehr.prediction.box_drawing import DrawnBox, class_colour, draw_boxes, drawable
+from lehr.drawing.boxes import DrawnBox, class_colour, draw_boxes, drawable
 
 MAX_IMAGES = 16
 """Images of a sheet at most."""

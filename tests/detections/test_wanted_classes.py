@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from lehr.detections.wanted_classes import find_classes
 from lehr.errors import InputError
-from lehr.prediction.wanted_classes import find_classes
 
 NAMES = ("cat", "dog", "hat, red", "3", "dog")
 

@@ -10,9 +10,9 @@ import pytest
 
 from lehr.data.images.jpeg import encode_jpeg
 from lehr.detections import Detections
-from lehr.prediction.annotate import annotate
-from lehr.prediction.box_drawing import DrawnBox, class_colour, draw_boxes, drawable
-from lehr.prediction.contact_sheet import CELL, MARGIN, contact_sheet
+from lehr.detections.annotate import annotate
+from lehr.drawing.boxes import DrawnBox, class_colour, draw_boxes, drawable
+from lehr.drawing.contact_sheet import CELL, MARGIN, contact_sheet
 
 RED = (255, 0, 0)
 
@@ -31,6 +31,13 @@ def test_a_solid_box_covers_its_outline_and_a_dashed_one_part_of_each_side() -> 
     for side in (np.s_[40, 20:121], np.s_[160, 20:121], np.s_[40:161, 20], np.s_[40:161, 120]):
         assert solid[side].all() and 0.4 < dashed[side].mean() < 0.9
     assert not (dashed & ~solid).any()
+
+
+def test_a_name_can_be_read_on_its_ground() -> None:
+    dark, bright = np.zeros((200, 200, 3), np.uint8), np.full((200, 200, 3), 255, np.uint8)
+    draw_boxes(dark, [DrawnBox((20, 40, 120, 160), "III", (20, 20, 120))], 1)
+    draw_boxes(bright, [DrawnBox((20, 40, 120, 160), "III", (250, 250, 120))], 1)
+    assert dark.mean(2).max() > 180 and bright.mean(2).min() < 80
 
 
 @pytest.mark.parametrize("box", [(-50, -1e30, 1e30, 500), (float("nan"), 0, float("inf"), 10), (150, 150, 20, 20)])
@@ -104,7 +111,7 @@ def test_an_image_full_of_objects_names_the_largest_of_each_class() -> None:
 
 def test_a_followed_object_has_its_number_and_the_colour_of_its_track(monkeypatch: pytest.MonkeyPatch) -> None:
     drawn: list[DrawnBox] = []
-    monkeypatch.setattr("lehr.prediction.annotate.draw_boxes", lambda canvas, boxes: drawn.extend(boxes))
+    monkeypatch.setattr("lehr.detections.annotate.draw_boxes", lambda canvas, boxes: drawn.extend(boxes))
     found = Detections(
         "a", 40, 30, np.zeros((2, 4), np.float32), np.array([0.9, 0.5], np.float32), np.zeros(2, np.int64), ("cat",)
     )

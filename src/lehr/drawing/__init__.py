@@ -1,0 +1,1 @@
+"""Boxes with their labels on images, and sheets of several images."""
