@@ -154,20 +154,21 @@ def watched(command: Sequence[str], run: Path, epochs: int, left: set[str]) -> l
 
 def draw(looks: Sequence[Look], verdicts: Mapping[str, tuple[float, float, bool]], path: Path) -> None:
     """Draw each quantity over the epochs."""
-    from lehr.plots.figure import COLOURS, new_figure, save_figure
+    from lehr.plots.figure import new_figure, save_figure, set_title, styled
+    from lehr.plots.style import COLOURS, GREY, QUIET, SMALL, THIN
 
-    figure, axes = new_figure(2, 3, width=9.0, height=2.3)
     epochs = [each.epoch for each in looks]
-    for index, (axis, (name, title)) in enumerate(zip(axes, NAMES.items(), strict=True)):
-        values = [getattr(each, name) for each in looks]
-        axis.plot(epochs, values, color=COLOURS[index], linewidth=1)
-        axis.set_ylim(0, 1.15 * max(values))
-        axis.set_title(title, fontsize=8)
-        axis.set_xlabel("epochs", fontsize=8)
-        axis.tick_params(labelsize=7)
-        axis.axvspan(epochs[0], epochs[int(SETTLED * len(epochs))], color="#9ca3af", alpha=0.15, linewidth=0)
-        axis.annotate(f"{verdicts[name][1]:+.1f}", (0.98, 0.05), xycoords="axes fraction", ha="right", fontsize=7)
-    save_figure(figure, path)
+    with styled():
+        figure, axes = new_figure(2, 3, width=9.0, height=2.5)
+        for index, (axis, (name, title)) in enumerate(zip(axes, NAMES.items(), strict=True)):
+            values = [getattr(each, name) for each in looks]
+            axis.plot(epochs, values, color=COLOURS[index], linewidth=THIN)
+            axis.set(ylim=(0, 1.15 * max(values)), xlabel="epoch")
+            set_title(axis, title)
+            axis.axvspan(epochs[0], epochs[int(SETTLED * len(epochs))], color=GREY, alpha=0.15, linewidth=0)
+            slope = f"{verdicts[name][1]:+.1f}"
+            axis.annotate(slope, (0.98, 0.05), xycoords="axes fraction", ha="right", fontsize=SMALL, color=QUIET)
+        save_figure(figure, path)
 
 
 def main() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 matplotlib = pytest.importorskip("matplotlib")
 
-from lehr.plots.figure import new_figure, save_figure  # noqa: E402
+from lehr.plots.figure import new_figure, save_figure, styled  # noqa: E402
 
 
 def test_settings_in_the_working_folder_do_not_have_latex_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -22,8 +22,10 @@ def test_settings_in_the_working_folder_do_not_have_latex_run(tmp_path: Path, mo
     monkeypatch.chdir(tmp_path)
     with matplotlib.rc_context():
         matplotlib.rc_file(settings)  # as matplotlib does where it is imported in that folder
-        figure, axes = new_figure(1, 1)
-        axes[0].set_title("a title of this test alone")
-        save_figure(figure, tmp_path / "plot.png")
+        with styled():
+            figure, axes = new_figure(1, 1)
+            axes[0].set_title("a title of this test alone")
+            save_figure(figure, tmp_path / "plot.png")
+        assert matplotlib.rcParams["text.usetex"]  # the user's own settings are back
     assert not ran.exists()
     assert (tmp_path / "plot.png").stat().st_size > 0

@@ -26,6 +26,7 @@ from lehr.plots.study import (
     plot_parallel,
     plot_parameters,
 )
+from lehr.plots.style import SMALL_DOT
 from lehr.search.effects import Effect
 from lehr.search.importance import importances
 from lehr.search.records import Record
@@ -207,7 +208,7 @@ def test_effects_are_drawn_a_row_a_technique_with_interval_and_single_seeds(draw
     assert bars[:2] == [[0.02, 0.06], [-0.03, -0.01]] and bars[2] == [-0.25, 0.25]  # five times the largest pair
     middles = {each.get_marker(): float(each.get_xdata()[0]) for each in first.lines if each.get_markersize() == 8}
     assert middles["^"] == 0.04 and middles["v"] == -0.02 and set(middles) == {"^", "v", "o"}
-    seeds = [len(each.get_xdata()) for each in first.lines if each.get_markersize() == 3.2]
+    seeds = [len(each.get_xdata()) for each in first.lines if each.get_markersize() == SMALL_DOT]
     assert seeds == [3, 3, 2, 1]
     assert [text.get_text() for text in first.texts] == ["not measured"]
     assert {each.get_marker() for each in first.lines} >= {"<", ">"}  # the interval goes on

@@ -15,7 +15,8 @@ import numpy as np
 import torch
 
 from lehr.models.build import build_model
-from lehr.plots.figure import COLOURS, new_figure, save_figure
+from lehr.plots.figure import legend, logarithmic, new_figure, save_figure, set_title, styled
+from lehr.plots.style import COLOURS, GREY, INK, PALE, SMALL_DOT
 from lehr.techniques.accumulation import accumulation
 from lehr.techniques.auto import OptimizerChoice, choose_optimizer
 from lehr.techniques.clipping import clip_gradients
@@ -31,9 +32,9 @@ RNG = np.random.default_rng(0)
 
 
 def optimizers() -> None:
-    figure, (axis,) = new_figure(1, 1, width=7, height=4)
+    figure, (axis,) = new_figure(1, 1, width=7, height=4.6)
     xs, ys = np.meshgrid(np.linspace(-2, 2, 200), np.linspace(-1.2, 1.4, 200))
-    axis.contour(xs, ys, np.log(0.05 * xs**2 + 2 * (ys - 0.3 * np.sin(2 * xs)) ** 2 + 0.003), 14, colors="#d1d5db")
+    axis.contour(xs, ys, np.log(0.05 * xs**2 + 2 * (ys - 0.3 * np.sin(2 * xs)) ** 2 + 0.003), 14, colors=PALE)
     for name in ("SGD", "Adam", "AdamW", "RMSProp", "NAdam", "RAdam"):
         model = torch.nn.Linear(2, 1, bias=False)
         torch.nn.init.constant_(model.weight, 0)
@@ -50,9 +51,9 @@ def optimizers() -> None:
             torch.autograd.backward(loss)
             optimizer.step()
         axis.plot(*np.array(path).T, label=name, linewidth=1.5)
-    axis.plot(0, 0, "k*", markersize=10)
-    axis.legend(frameon=False, ncols=3)
-    axis.set_title("120 steps of each optimizer down a curved valley", fontsize=10)
+    axis.plot(0, 0, "*", color=INK, markersize=12)
+    legend(axis)
+    set_title(axis, "120 steps of each optimizer down a curved valley")
     save_figure(figure, HERE / "optimizers.svg")
 
 
@@ -66,12 +67,14 @@ def accumulated() -> None:
         chosen = choose_optimizer("auto", classes=3, images=int(count), epochs=40, batch=16).nominal_batch
         auto.append(iterations / accumulation(16, chosen))
         nominal.append(chosen)
-    updates.loglog(images, always, label="nominal batch 64")
-    updates.loglog(images, auto, label="auto")
+    updates.plot(images, always, label="nominal batch 64")
+    updates.plot(images, auto, label="auto")
+    logarithmic(updates, "both")
     updates.set(xlabel="training images", ylabel="optimizer steps in 40 epochs")
-    updates.legend(frameon=False)
+    legend(updates)
     batches.step(images, nominal, where="post", color=COLOURS[1])
-    batches.set(xlabel="training images", ylabel="nominal batch of auto", xscale="log", ylim=(0, 70))
+    batches.set(xlabel="training images", ylabel="nominal batch of auto", ylim=(0, 70))
+    logarithmic(batches, "x")
     save_figure(figure, HERE / "accumulation.svg")
 
 
@@ -88,12 +91,13 @@ def clipping() -> None:
             clip_gradients([parameter], 10.0)
             after.append(float(parameter.grad.norm()))
         steps = range(1, len(norms) + 1)
-        axis.semilogy(steps, norms, ".", color="#9ca3af", label="norm of the gradient")
-        axis.semilogy(steps, after, ".", color=COLOURS[0], label="after clipping at 10")
+        axis.plot(steps, norms, ".", markersize=SMALL_DOT, color=GREY, label="norm of the gradient")
+        axis.plot(steps, after, ".", markersize=SMALL_DOT, color=COLOURS[0], label="after clipping at 10")
         axis.axhline(10, color=COLOURS[1], linewidth=1, linestyle=":")
         axis.set(xlabel="optimizer step", ylabel="norm", ylim=(1, 2000))
-        axis.set_title(model, fontsize=10)
-        axis.legend(frameon=False)
+        logarithmic(axis, "y")
+        set_title(axis, model)
+        legend(axis)
     save_figure(figure, HERE / "clipping.svg")
 
 
@@ -122,13 +126,13 @@ def non_finite_steps() -> None:
     steps = np.arange(len(losses))
     whole = np.where(np.isin(steps, left_out), np.nan, losses)
     loss_axis.semilogy(steps, whole, ".-", label="loss")
-    loss_axis.plot(left_out, [1e38] * len(left_out), "x", color=COLOURS[1], label="not finite: step left out")
+    loss_axis.plot(left_out, [1e38] * len(left_out), "x", color=COLOURS[1], label="not finite: step skipped")
     for axis in (loss_axis, rate_axis):
         for number, step in enumerate(returns):
             label = "back to the checkpoint" if number == 0 and axis is loss_axis else None
-            axis.axvline(step + 0.5, color="#9ca3af", linestyle=":", label=label)
+            axis.axvline(step + 0.5, color=GREY, linestyle=":", label=label)
     loss_axis.set(xlabel="step", ylabel="loss")
-    loss_axis.legend(frameon=False, loc="center right")
+    legend(loss_axis)
     rate_axis.step(steps, rates, where="mid")
     rate_axis.set(xlabel="step", ylabel="learning rate", ylim=(0, 1.5))
     save_figure(figure, HERE / "non-finite-steps.svg")
@@ -142,10 +146,10 @@ def multi_scale() -> None:
         drawn.step(range(80), steps, where="post", linewidth=1, label=label)
         many = [sizes.draw(0, epoch, step) for epoch in range(40) for step in range(50)]
         values, times = np.unique(many, return_counts=True)
-        counts.plot(values, times / len(many), "o-", markersize=3, label=label)
+        counts.plot(values, times / len(many), "o-", markersize=SMALL_DOT, label=label)
     drawn.set(xlabel="step", ylabel="image size, pixels")
     counts.set(xlabel="image size, pixels", ylabel="share of the steps", ylim=(0, None))
-    counts.legend(frameon=False, fontsize=8)
+    legend(figure)
     save_figure(figure, HERE / "multi-scale.svg")
 
 
@@ -159,7 +163,7 @@ def layers() -> None:
     axis.bar(0, 0, color=COLOURS[0], label="frozen by --freeze 10")
     axis.bar(0, 0, color=COLOURS[1], label="trained")
     axis.set(xlabel="layer of yolov5n", ylabel="thousand parameters")
-    axis.legend(frameon=False)
+    legend(axis)
     save_figure(figure, HERE / "freezing.svg")
 
     other = build_model("yolov5n", tuple(f"class {number}" for number in range(80)))
@@ -175,7 +179,7 @@ def layers() -> None:
     axis.bar(range(len(sizes)), taken, color=COLOURS[0], label="taken from weights of 80 classes")
     axis.bar(range(len(sizes)), fresh, bottom=taken, color=COLOURS[1], label="starts random: rows of 3 other classes")
     axis.set(xlabel="layer of yolov5n", ylabel="thousand numbers")
-    axis.legend(frameon=False)
+    legend(axis)
     save_figure(figure, HERE / "pretrained-start.svg")
 
 
@@ -191,4 +195,5 @@ PICTURES: dict[str, Callable[[], None]] = {
 
 if __name__ == "__main__":
     for function in dict.fromkeys(PICTURES[name] for name in sys.argv[1:] or PICTURES):
-        function()
+        with styled():
+            function()

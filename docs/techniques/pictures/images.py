@@ -32,7 +32,8 @@ from lehr.losses.task_aligned_assigner import assign
 from lehr.models.anchor_head import default_anchors
 from lehr.models.dfl_head import anchor_points
 from lehr.options import AugmentOptions
-from lehr.plots.figure import COLOURS, new_figure, save_figure
+from lehr.plots.figure import legend, new_figure, save_figure, set_title, styled
+from lehr.plots.style import COLOURS, PALE
 from lehr.sample import Sample
 from lehr.techniques.single_class import as_one_class
 
@@ -73,7 +74,7 @@ def show(
     for number, (x1, y1, x2, y2) in enumerate(boxes):
         colour = colours[number] if colours else "white"
         axis.add_patch(Rectangle((x1, y1), x2 - x1, y2 - y1, fill=False, edgecolor=colour, linewidth=1.4))
-    axis.set_title(title, fontsize=9)
+    set_title(axis, title)
     axis.set_axis_off()
 
 
@@ -147,7 +148,7 @@ def hue() -> None:
         jittered = plain.copy()
         jitter_hsv(jittered, (gain, 1.0, 1.0), shift)
         axis.imshow(jittered, aspect="auto")
-        axis.text(-6, 20, title, ha="right", va="center", fontsize=9)
+        axis.text(-6, 20, title, ha="right", va="center")
         axis.set_axis_off()
     save_figure(figure, HERE / "hue.png", 64)
 
@@ -160,7 +161,7 @@ def mixup_beta() -> None:
         scale = math.exp(math.lgamma(2 * beta) - 2 * math.lgamma(beta))
         axis.plot(shares, scale * (shares * (1 - shares)) ** (beta - 1), label=f"--mixup-beta {beta}")
     axis.set(xlabel="share of the first canvas", ylabel="density", xlim=(0, 1), ylim=(0, None))
-    axis.legend(frameon=False)
+    legend(axis)
     save_figure(figure, HERE / "mixup-beta.svg")
 
 
@@ -225,13 +226,12 @@ def rectangular() -> None:
             for index in indices:
                 scale = min(width / samples[index].width, height / samples[index].height)
                 w, h = samples[index].width * scale, samples[index].height * scale
-                axis.add_patch(_box(place, 0, width / 8, height, "#d1d5db"))
+                axis.add_patch(_box(place, 0, width / 8, height, PALE))
                 axis.add_patch(_box(place + (width - w) / 16, (height - h) / 2, w / 8, h, COLOURS[0]))
                 place += width / 8 + 4
                 used, whole = used + w * h, whole + width * height
             place += 30
         axis.set(xlim=(0, place), ylim=(0, 660), title=f"{title}: {used / whole:.0%} of the pixels are image")
-        axis.title.set_fontsize(10)
         axis.set_axis_off()
     save_figure(figure, HERE / "rectangular-batches.svg")
 
@@ -366,4 +366,5 @@ PICTURES: dict[str, Callable[[], None]] = {
 
 if __name__ == "__main__":
     for name in sys.argv[1:] or PICTURES:
-        PICTURES[name]()
+        with styled():
+            PICTURES[name]()

@@ -19,7 +19,8 @@ from lehr.losses.iou import box_iou_aligned
 from lehr.losses.label_smoothing import smoothed
 from lehr.losses.quality_focal import QualityFocalFactor, VarifocalFactor
 from lehr.losses.task_aligned import distribution_focal_loss
-from lehr.plots.figure import COLOURS, new_figure, save_figure
+from lehr.plots.figure import legend, logarithmic, new_figure, save_figure, styled
+from lehr.plots.style import COLOURS, DOT, GREY
 from lehr.techniques.class_weights import class_weights
 from lehr.techniques.frequency_bias import class_shares
 
@@ -35,11 +36,11 @@ def label_smoothing() -> None:
         targets = smoothed(torch.ones_like(logits), smoothing)
         loss = binary_loss(logits, targets)
         axis.plot(logits.sigmoid(), loss - loss.min(), label=f"smoothing {smoothing:g}")
-        axis.plot(float(logits[loss.argmin()].sigmoid()), 0, "o", markersize=4, color=axis.lines[-1].get_color())
+        axis.plot(float(logits[loss.argmin()].sigmoid()), 0, "o", markersize=DOT, color=axis.lines[-1].get_color())
     axis.set(
-        xlabel="score given to the true class", ylabel="loss above its least", ylim=(-0.02, 0.6), xlim=(0.3, 1.005)
+        xlabel="score given to the true class", ylabel="loss above its minimum", ylim=(-0.02, 0.6), xlim=(0.3, 1.005)
     )
-    axis.legend(frameon=False)
+    legend(axis)
     save_figure(figure, HERE / "label-smoothing.svg")
 
 
@@ -49,8 +50,9 @@ def focal_loss() -> None:
     for gamma in (0.0, 0.5, 1.5, 3.0):
         loss = binary_loss(logits, torch.ones_like(logits), factor=FocalFactor(gamma) if gamma else None)
         axis.plot(logits.sigmoid(), loss, label=f"gamma {gamma:g}" if gamma else "off")
-    axis.set(xlabel="score given to the true class", ylabel="loss", yscale="log", ylim=(1e-6, 10))
-    axis.legend(frameon=False)
+    axis.set(xlabel="score given to the true class", ylabel="loss", ylim=(1e-6, 10))
+    logarithmic(axis, "y")
+    legend(axis)
     save_figure(figure, HERE / "focal-loss.svg")
 
 
@@ -63,7 +65,7 @@ def quality_focal_loss() -> None:
             loss = binary_loss(logits, torch.full_like(logits, target), factor=factor)
             axis.plot(logits.sigmoid(), loss, label=label)
         axis.set(xlabel="score", ylabel="loss", title=title, ylim=(0, 2.5))
-        axis.legend(frameon=False)
+    legend(figure)
     save_figure(figure, HERE / "quality-focal-loss.svg")
 
 
@@ -75,8 +77,9 @@ def bars_of_classes() -> None:
         weights = class_weights(counts, power)
         axis.bar(places + (number - 1) * 0.27, weights, 0.25, color=COLOURS[number], label=f"power {power:g}")
     axis.set_xticks(places, labels)
-    axis.set(ylabel="weight in the loss", yscale="log")
-    axis.legend(frameon=False)
+    axis.set(ylabel="weight in the loss")
+    logarithmic(axis, "y")
+    legend(axis)
     save_figure(figure, HERE / "class-weights.svg")
 
     figure, (axis,) = new_figure(1, 1, width=6, height=3)
@@ -86,23 +89,21 @@ def bars_of_classes() -> None:
     axis.bar(places + 0.2, shares, 0.38, color=COLOURS[1], label="--frequency-bias")
     axis.set_xticks(places, labels)
     axis.set(ylabel="class probability before training")
-    axis.legend(frameon=False)
+    legend(axis)
     save_figure(figure, HERE / "frequency-bias.svg")
 
 
 def box_losses() -> None:
-    figure, (overlap, bins) = new_figure(1, 2, height=3.2)
+    figure, (overlap, bins) = new_figure(1, 2, height=3.8)
     true = torch.tensor([40.0, 40.0, 60.0, 60.0])
     shifts = torch.linspace(0, 60, 200)
     other = torch.tensor([35.0, 44.0, 65.0, 56.0])
     moved = other + torch.stack((shifts, torch.zeros_like(shifts), shifts, torch.zeros_like(shifts)), -1)
-    overlap.plot(
-        shifts, 1 - box_iou_aligned(moved, true), color="#6b7280", linestyle=":", label="1 - IoU: flat once apart"
-    )
+    overlap.plot(shifts, 1 - box_iou_aligned(moved, true), color=GREY, linestyle=":", label="1 - IoU: flat once apart")
     for kind, title in TITLES.items():
         overlap.plot(shifts, BoxLoss(kind)(moved, true, torch.ones(1)), label=title)
-    overlap.set(xlabel="pixels that a box of 30 x 12 is off one of 20 x 20", ylabel="loss", ylim=(0, 2.6))
-    overlap.legend(frameon=False, ncols=2, fontsize=7)
+    overlap.set(xlabel="shift of a 30 x 12 box from a 20 x 20 box, pixels", ylabel="loss", ylim=(0, 2.6))
+    legend(overlap)
     distances = torch.linspace(0, 8, 200)
     for low, share in ((3, 0.25), (3, 0.5)):
         logits = torch.full((1, 4, 16), -6.0)
@@ -110,7 +111,7 @@ def box_losses() -> None:
         loss = [float(distribution_focal_loss(logits, distance.repeat(1, 4))) for distance in distances]
         bins.plot(distances, loss, label=f"bins 3 and 4 with {1 - share:g} and {share:g}")
     bins.set(xlabel="true distance, strides", ylabel="distribution focal loss", ylim=(0, 8))
-    bins.legend(frameon=False)
+    legend(bins)
     save_figure(figure, HERE / "box-losses.svg")
 
 
@@ -125,4 +126,5 @@ PICTURES: dict[str, Callable[[], None]] = {
 
 if __name__ == "__main__":
     for function in dict.fromkeys(PICTURES[name] for name in sys.argv[1:] or PICTURES):
-        function()
+        with styled():
+            function()

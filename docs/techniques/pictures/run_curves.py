@@ -22,7 +22,8 @@ from lehr.callbacks.events import BatchStart, FitEpochEnd, StartEvaluated
 from lehr.config import build_config
 from lehr.data.formats.shapes import write_shapes
 from lehr.engine.run import train
-from lehr.plots.figure import COLOURS, new_figure, save_figure
+from lehr.plots.figure import legend, new_figure, save_figure, styled
+from lehr.plots.style import COLOURS, PALE
 from lehr.techniques.early_stopping import EarlyStopping
 from lehr.techniques.ema import ModelEma
 from lehr.techniques.ema_decay import ema_decay, resolve_tau
@@ -113,13 +114,13 @@ def ema() -> None:
         tau, run = resolve_tau("auto", length), np.arange(1, length + 1)
         decay.plot(run, [ema_decay(int(update), 0.9999, tau) for update in run], label=f"auto, {length} updates")
     decay.set(xlabel="update", ylabel="decay", ylim=(0, 1.02))
-    decay.legend(frameon=False)
+    legend(decay)
     weights = recorded("weight")
-    value.plot(weights, color="#d1d5db", linewidth=0.9, label="weight")
+    value.plot(weights, color=PALE, linewidth=0.9, label="weight")
     for asked, label in ((2000.0, "average, tau 2000"), ("auto", "average, tau auto")):
         value.plot(averaged(weights, resolve_tau(asked, len(weights))), linewidth=1, label=label)  # type: ignore[arg-type]
     value.set(xlabel="update")
-    value.legend(frameon=False)
+    legend(value)
     save_figure(figure, HERE / "ema.svg")
 
 
@@ -149,12 +150,12 @@ def early_stopping() -> None:
         stopping.update(int(epoch), fitness[epoch])
         if stopping.should_stop(int(epoch)):
             break
-    axis.plot(epochs, fitness, color="#d1d5db", label="what would have followed")
+    axis.plot(epochs, fitness, color=PALE, label="what would have followed")
     axis.plot(epochs[: epoch + 1], fitness[: epoch + 1], color=COLOURS[0], label="trained")
     axis.plot(stopping.best_epoch, stopping.best, "o", color=COLOURS[1], label=f"best, epoch {stopping.best_epoch}")
     axis.axvline(epoch, color=COLOURS[3], linestyle=":", label=f"stopped, epoch {epoch} (patience {PATIENCE})")
     axis.set(xlabel="epoch", ylabel="fitness")
-    axis.legend(frameon=False)
+    legend(axis)
     save_figure(figure, HERE / "early-stopping.svg")
 
 
@@ -172,7 +173,7 @@ def guard() -> None:
         axis.plot(0, start, "o", color=COLOURS[1], label="start")
         axis.step(epochs, best, where="post", color=COLOURS[1], linestyle=":", label="best")
         axis.set(xlabel="row of results.csv", ylabel="fitness", title=title, ylim=(0, 0.32))
-    axes[0].legend(frameon=False)
+    legend(figure)
     save_figure(figure, HERE / "guard.svg")
 
 
@@ -185,4 +186,5 @@ if __name__ == "__main__":
         record_guard()
     else:
         for function in dict.fromkeys(PICTURES[name] for name in sys.argv[1:] or PICTURES):
-            function()
+            with styled():
+                function()

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from lehr.augment.partners import Partners
 from lehr.data.requests import train_requests
 from lehr.options import DataOptions
-from lehr.plots.figure import COLOURS, new_figure, save_figure
+from lehr.plots.figure import legend, logarithmic, new_figure, save_figure, styled
+from lehr.plots.style import COLOURS, GREY
 from lehr.rng import generator
 from lehr.sample import Sample
 from lehr.techniques.partner_window import within_windows
@@ -26,7 +27,6 @@ from lehr.techniques.sampling import draw_images, epoch_shares
 
 HERE = Path(__file__).parent
 EPOCHS = 200
-GREY = "#6b7280"
 
 
 def sample(*classes: int) -> Sample:
@@ -53,8 +53,8 @@ def image_weights() -> None:
         axis.bar(np.arange(len(samples)) + (place - 0.5) * 0.4, shown, 0.38, color=COLOURS[place], label=label)
     axis.axhline(1, color=GREY, linestyle=":", label="without image weights")
     axis.set_xticks([5.5, 14, 17.5, 19], ["8 common", "3 common,\n1 rare", "2 common,\n1 rarest", "none"])
-    axis.set(ylabel="times an epoch")
-    axis.legend(frameon=False)
+    axis.set(ylabel="times per epoch")
+    legend(axis)
     save_figure(figure, HERE / "image-weights.svg")
 
 
@@ -67,9 +67,9 @@ def replay() -> None:
         epochs = [Replay(1000, batch, share).images / 1000 for share in shares]
         length.plot(shares, epochs, color=colour, label=f"--batch {batch}")
     older.set(xlabel="--replay", ylabel="older images, share of a batch")
-    length.set(xlabel="--replay", ylabel="images of an epoch, for each own one", yscale="log")
-    older.legend(frameon=False)
-    length.legend(frameon=False)
+    length.set(xlabel="--replay", ylabel="images per epoch and own image")
+    logarithmic(length, "y")
+    legend(figure)
     save_figure(figure, HERE / "replay.svg")
 
 
@@ -78,8 +78,9 @@ def repeat_factors() -> None:
     frequencies = np.geomspace(1e-4, 1, 300)
     for threshold in (0.001, 0.01, 0.1):
         factors.plot(frequencies, class_factors(frequencies, threshold), label=f"--repeat-threshold {threshold:g}")
-    factors.set(xscale="log", yscale="log", xlabel="share of the images that a class is in", ylabel="repeat factor")
-    factors.legend(frameon=False)
+    logarithmic(factors, "both")
+    factors.set(xlabel="share of the images that show a class", ylabel="repeat factor")
+    legend(factors)
     kinds = (("common", sample(0), 170), ("rare", sample(0, 1), 20), ("rarest", sample(0, 2), 5), ("none", sample(), 5))
     samples = [each for _, each, count in kinds for each in [each] * count]
     ends = np.cumsum([0, *(count for _, _, count in kinds)])
@@ -94,8 +95,8 @@ def repeat_factors() -> None:
         shown.bar(np.arange(len(kinds)) + (place - 1) * 0.27, heights, 0.25, color=COLOURS[place], label=label)
     shown.axhline(1, color=GREY, linestyle=":", label="each once")
     shown.set_xticks(range(len(kinds)), [f"{name},\n{count} of 200" for name, _, count in kinds])
-    shown.set(ylabel="times an epoch")
-    shown.legend(frameon=False)
+    shown.set(ylabel="times per epoch")
+    legend(shown)
     save_figure(figure, HERE / "repeat-factors.svg")
 
 
@@ -108,8 +109,8 @@ def background_share() -> None:
     axis.bar(places - 0.2, [each[:160].mean() for each in shown], 0.38, color=COLOURS[0], label="160 with objects")
     axis.bar(places + 0.2, [each[160:].mean() for each in shown], 0.38, color=COLOURS[1], label="40 without objects")
     axis.set_xticks(places, ["unset" if share is None else f"{share:g}" for share in shares])
-    axis.set(xlabel="--background-share", ylabel="times an epoch")
-    axis.legend(frameon=False)
+    axis.set(xlabel="--background-share", ylabel="times per epoch")
+    legend(axis)
     save_figure(figure, HERE / "background-share.svg")
 
 
@@ -129,11 +130,11 @@ def partner_windows() -> None:
                     np.add.at(times, partners, 1)
                     dots.append((place[index], place[partners[0]]))
             if epoch == 0:
-                places.plot(*np.array(dots).T, ".", markersize=1.5, color=colour, label=label)
+                places.plot(*np.array(dots).T, ".", markersize=2.5, color=colour, label=label)
         shares.hist(times, np.arange(30, 92, 2), histtype="step", color=colour, label=label)
-    places.set(xlabel="place of the image in the epoch", ylabel="place of a partner")
-    shares.set(xlabel="times a partner in 20 epochs", ylabel="images")
-    shares.legend(frameon=False)
+    places.set(xlabel="position of the image in the epoch", ylabel="position of its partner")
+    shares.set(xlabel="times used as a partner in 20 epochs", ylabel="images")
+    legend(figure)
     save_figure(figure, HERE / "partner-windows.png")
 
 
@@ -147,4 +148,5 @@ PICTURES: dict[str, Callable[[], None]] = {
 
 if __name__ == "__main__":
     for name in sys.argv[1:] or PICTURES:
-        PICTURES[name]()
+        with styled():
+            PICTURES[name]()

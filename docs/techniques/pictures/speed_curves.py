@@ -11,10 +11,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch._inductor import metrics
 
 from lehr.engine.step_graphs import padded_count
 from lehr.models.blocks import Conv
-from lehr.plots.figure import COLOURS, new_figure, save_figure
+from lehr.plots.figure import legend, logarithmic, new_figure, save_figure, set_title, styled
+from lehr.plots.style import COLOURS, GREY, PALE
 from lehr.techniques.autobatch import Measured, fitting_nominal, largest_fitting, memory_line
 from lehr.techniques.precision import Precision
 
@@ -29,13 +31,14 @@ def mixed_precision() -> None:
         rounded = sizes.to(precision.dtype).double()
         error = ((rounded - sizes).abs() / sizes).reshape(-1)
         steps = torch.nn.functional.max_pool1d(error.clamp(max=1).view(1, 1, -1), 41, 1, 20).flatten()
-        axis.loglog(sizes, steps, color=colour, label=precision, linewidth=1.5)
-    axis.axvline(torch.finfo(torch.float16).max, color="#9ca3af", linestyle="--", linewidth=1)
-    axis.set_xlabel("size of a number")
+        axis.plot(sizes, steps, color=colour, label=precision, linewidth=1.5)
+    axis.axvline(torch.finfo(torch.float16).max, color=GREY, linestyle="--", linewidth=1)
+    logarithmic(axis, "both")
+    axis.set_xlabel("magnitude of a number")
     axis.set_ylabel("largest relative error")
     axis.set_ylim(1e-4, 1.6)
-    axis.legend(frameon=False)
-    axis.set_title("float16 is finer, bfloat16 reaches everywhere", fontsize=10)
+    legend(axis)
+    set_title(axis, "float16 is finer, bfloat16 reaches everywhere")
     save_figure(figure, HERE / "mixed-precision.svg")
 
 
@@ -52,13 +55,13 @@ def autobatch() -> None:
     xs = np.array([0, most * 1.25])
     axis.plot(xs, (base + each * xs) / 2**30, color=COLOURS[0], label="the line through them")
     axis.plot([one.batch for one in measured], [one.bytes / 2**30 for one in measured], "o", label="measured")
-    axis.axhline(budget / 2**30, color="#9ca3af", linestyle="--", label="60% of 24 GiB")
+    axis.axhline(budget / 2**30, color=GREY, linestyle="--", label="60% of 24 GiB")
     axis.plot(most, (base + each * most) / 2**30, "s", color=COLOURS[2], markersize=10, label=f"{most} fit")
     mark = (base + each * chosen) / 2**30
-    axis.plot(chosen, mark, "D", color=COLOURS[1], label=f"{chosen} are taken: two make about 64")
-    axis.set_xlabel("images a step")
+    axis.plot(chosen, mark, "D", color=COLOURS[1], label=f"{chosen} are chosen: two batches make about 64")
+    axis.set_xlabel("images per step")
     axis.set_ylabel("memory, GiB")
-    axis.legend(frameon=False)
+    legend(axis)
     save_figure(figure, HERE / "autobatch.svg")
 
 
@@ -70,7 +73,7 @@ def compiled_steps() -> None:
     with torch.no_grad():
         with torch.profiler.profile() as plain:
             block(block(image))
-        torch._inductor.metrics.reset()
+        metrics.reset()
         torch.compile(lambda x: block(block(x)), fullgraph=True)(image)
     names = {
         "aten::convolution": "convolution",
@@ -80,7 +83,7 @@ def compiled_steps() -> None:
     for event in plain.key_averages():
         if event.key in names:
             seen[names[event.key]] = event.count
-    kernels = torch._inductor.metrics.generated_kernel_count
+    kernels = metrics.generated_kernel_count
     figure, (axis,) = new_figure(1, 1, width=7, height=2.6)
     left = 0
     for place, (name, count) in enumerate(seen.items()):
@@ -90,7 +93,7 @@ def compiled_steps() -> None:
     axis.barh(0, kernels, left=seen["convolution"], color=COLOURS[4], edgecolor="white", label="fused")
     axis.set_yticks([0, 1], ["compiled", "one by one"])
     axis.set_xlabel("passes over the features, two blocks")
-    axis.legend(frameon=False, ncols=4, loc="upper center", bbox_to_anchor=(0.5, 1.25))
+    legend(axis)
     save_figure(figure, HERE / "compiled-steps.svg")
 
 
@@ -99,10 +102,10 @@ def cuda_graphs() -> None:
     counts = np.arange(1, 301)
     padded = np.array([padded_count(int(count)) for count in counts])
     figure, (axis,) = new_figure(1, 1, width=7, height=3)
-    axis.plot(counts, counts, color="#9ca3af", linestyle="--", linewidth=1, label="as many as there are")
+    axis.plot(counts, counts, color=GREY, linestyle="--", linewidth=1, label="unpadded")
     axis.step(counts, padded, color=COLOURS[0], where="mid", label=f"padded: {len(set(padded))} counts, a graph each")
-    axis.set(xlabel="objects in the image of a batch that has most", ylabel="objects an image")
-    axis.legend(frameon=False)
+    axis.set(xlabel="objects in the fullest image of a batch", ylabel="objects per image after padding")
+    legend(axis)
     save_figure(figure, HERE / "cuda-graphs.svg")
 
 
@@ -116,19 +119,20 @@ def sync_batch_norm() -> None:
         return (scenes + RNG.normal(size=scenes.shape) / 20).mean(2)
 
     own = means(2, 60)
-    steps.plot(own, color="#d1d5db", linewidth=0.9)
-    steps.plot([], [], color="#d1d5db", label="each of 4 processes, 2 images")
+    steps.plot(own, color=PALE, linewidth=0.9)
+    steps.plot([], [], color=PALE, label="each of 4 processes, 2 images")
     steps.plot(own.mean(1), color=COLOURS[1], label="all of them, 8 images")
     steps.set(xlabel="step", ylabel="mean of the batch", ylim=(-2.6, 3.4))
-    steps.legend(frameon=False, loc="upper left")
+    legend(steps)
     counts = (1, 2, 4, 8, 16, 32)
     drawn = [means(count, 2000) for count in counts]
-    spread.loglog(counts, [each.std() for each in drawn], "o-", color="#9ca3af", label="own images")
-    spread.loglog(counts, [each.mean(1).std() for each in drawn], "o-", color=COLOURS[1], label="--sync-bn")
+    spread.plot(counts, [each.std() for each in drawn], "o-", color=GREY, label="own images")
+    spread.plot(counts, [each.mean(1).std() for each in drawn], "o-", color=COLOURS[1], label="--sync-bn")
+    logarithmic(spread, "both")
     spread.set_xticks(counts, [str(count) for count in counts])
     spread.minorticks_off()
-    spread.set(xlabel="images a process, of 4 processes", ylabel="spread of the mean over the steps")
-    spread.legend(frameon=False)
+    spread.set(xlabel="images per process (4 processes)", ylabel="spread of the mean over the steps")
+    legend(spread)
     save_figure(figure, HERE / "sync-batch-norm.svg")
 
 
@@ -142,4 +146,5 @@ PICTURES: dict[str, Callable[[], None]] = {
 
 if __name__ == "__main__":
     for function in dict.fromkeys(PICTURES[name] for name in sys.argv[1:] or PICTURES):
-        function()
+        with styled():
+            function()

@@ -7,10 +7,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lehr.plots.figure import COLOURS, new_figure, save_figure
-from lehr.plots.scales import plain
+from lehr.plots.figure import legend, new_figure, plain, save_figure, say_instead, set_title, styled
+from lehr.plots.style import COLOURS, DOT, GREY, INK, PAPER, SMALL, SMALL_DOT
 
 if TYPE_CHECKING:
+    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
 
     from lehr.search.effects import Effect
@@ -38,6 +39,7 @@ def label_of(metric: str) -> str:
     return LABELS.get(metric, metric)
 
 
+@styled()
 def plot_effects(effects: Mapping[str, Sequence[Effect]], path: Path) -> None:
     """Draw a panel a metric and in it a row a technique: the mean difference, its 95% interval, and each seed's.
 
@@ -61,13 +63,10 @@ def plot_effects(effects: Mapping[str, Sequence[Effect]], path: Path) -> None:
     for axis in axes[len(shown) :]:
         axis.set_visible(False)
     if shown:
-        figure.legend(
-            handles=_key(), loc="outside lower center", ncols=4 if columns > 1 else 2, frameon=False, fontsize=9
-        )
+        legend(figure, _key())
     else:
-        axes[0].set(xticks=[], yticks=[])
         axes[0].set_visible(True)
-        axes[0].text(0.5, 0.5, "nothing measured yet", transform=axes[0].transAxes, ha="center", color=COLOURS[7])
+        say_instead(axes[0], "nothing has been measured yet")
     save_figure(figure, path)
 
 
@@ -78,7 +77,7 @@ def _draw_panel(axis: Axes, metric: str, effects: Sequence[Effect], techniques: 
     for effect in effects:
         line = techniques.index(effect.technique)
         if effect.difference is None:
-            axis.text(0.02, line, effect.verdict, transform=axis.get_yaxis_transform(), va="center", fontsize=7.5)
+            axis.text(0.02, line, effect.verdict, transform=axis.get_yaxis_transform(), va="center", fontsize=SMALL)
             continue
         colour, marker, face = _look(effect.verdict)
         if effect.low is not None and effect.high is not None:
@@ -88,16 +87,15 @@ def _draw_panel(axis: Axes, metric: str, effects: Sequence[Effect], techniques: 
                 if abs(whole) > reach:
                     axis.plot(end, line, arrow, color=colour, markersize=6, zorder=2)
         pairs = [pair / scale for pair in effect.pairs]
-        axis.plot(pairs, [line + 0.26] * len(pairs), "o", color=COLOURS[7], alpha=0.7, markersize=3.2, zorder=2)
+        axis.plot(pairs, [line + 0.26] * len(pairs), "o", color=GREY, alpha=0.7, markersize=SMALL_DOT, zorder=2)
         middle = effect.difference / scale
-        axis.plot(middle, line, marker, color=colour, markerfacecolor=face or colour, markersize=8, zorder=3)
-    axis.axvline(0, color="black", lw=1, zorder=1)
+        axis.plot(middle, line, marker, color=colour, markerfacecolor=face or colour, markersize=DOT + 1, zorder=3)
+    axis.axvline(0, color=INK, lw=1, zorder=1)
     axis.set_ylim(len(techniques) - 0.4, -0.6)
     axis.grid(visible=False, axis="y")
-    axis.set_title(plain(f"{label_of(metric)}, {unit}" if unit else label_of(metric)), fontsize=10)
-    axis.tick_params(axis="x", labelsize=8)
+    set_title(axis, f"{label_of(metric)}, {unit}" if unit else label_of(metric))
     axis.tick_params(axis="y", length=0)
-    axis.locator_params(axis="x", nbins=5)
+    axis.locator_params(axis="x", nbins=4)
 
 
 def _look(verdict: str) -> tuple[str, str, str]:
@@ -105,23 +103,23 @@ def _look(verdict: str) -> tuple[str, str, str]:
     if verdict.startswith(GOOD):
         return COLOURS[0], "^", ""
     if verdict.startswith(BAD):
-        return COLOURS[3], "v", ""
-    return COLOURS[7], "o", "white"
+        return COLOURS[1], "v", ""
+    return GREY, "o", PAPER
 
 
-def _key() -> list[object]:
+def _key() -> list[Artist]:
     """Legend of the markers."""
     from matplotlib.lines import Line2D
 
     names = {GOOD[0]: "helps, or saves", BAD[0]: "hurts, or costs", "": "no difference seen, or not known"}
-    handles: list[object] = []
+    handles: list[Artist] = []
     for verdict, label in names.items():
         colour, marker, face = _look(verdict)
-        line = Line2D([], [], color=colour, marker=marker, markerfacecolor=face or colour, markersize=8, lw=2.5)
+        line = Line2D([], [], color=colour, marker=marker, markerfacecolor=face or colour, markersize=DOT + 1, lw=2.5)
         line.set_label(label)
         handles.append(line)
     handles.append(
-        Line2D([], [], color=COLOURS[7], marker="o", markersize=3.2, ls="none", label="single seeds; bar: 95% interval")
+        Line2D([], [], color=GREY, marker="o", markersize=SMALL_DOT, ls="none", label="single seeds; bar: 95% interval")
     )
     return handles
 

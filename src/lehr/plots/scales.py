@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from statistics import median
 from typing import TYPE_CHECKING
 
-import numpy as np
-
+from lehr.plots.figure import logarithmic, plain, shortened
+from lehr.plots.style import LIGHT
 from lehr.search.records import Value
 
 if TYPE_CHECKING:
@@ -21,8 +21,6 @@ FAR = 4.0
 LOG_SPAN = 100.0
 """A parameter whose values span more than this is drawn on a logarithmic axis."""
 LONGEST_LABEL = 14
-PALEST = 0.2
-"""Fraction left out of the pale end of the colours."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,15 +97,18 @@ class Ruler:
     def ends(self) -> tuple[str, str]:
         """The lowest and the highest value; an empty text and the one value where all are equal."""
         low, high = (self.choices[0], self.choices[-1]) if self.choices else (f"{self.low:.3g}", f"{self.high:.3g}")
-        return ("" if low == high else _short(low)), _short(high)
+        return ("" if low == high else shortened(low, LONGEST_LABEL)), shortened(high, LONGEST_LABEL)
 
     def apply(self, axis: Axes) -> None:
         """Set an axis's scale and ticks."""
         if self.choices:
-            axis.set_xticks(range(len(self.choices)), [plain(_short(choice)) for choice in self.choices])
+            axis.set_xticks(
+                range(len(self.choices)), [plain(shortened(choice, LONGEST_LABEL)) for choice in self.choices]
+            )
             axis.set_xlim(-0.5, len(self.choices) - 0.5)
         elif self.log:
-            axis.set_xscale("log")
+            axis.set_xlim(self.low / 1.2, self.high * 1.2)
+            logarithmic(axis, "x", 3)
         elif self.high == self.low:
             room = abs(self.low) * 0.1 or 0.1
             axis.set_xlim(self.low - room, self.high + room)
@@ -118,21 +119,11 @@ class Ruler:
 
 def ordered_colours() -> Colormap:
     """From light green to dark violet, readable for colour-blind people; what counts most stands out most on white."""
-    from matplotlib import colormaps
     from matplotlib.colors import ListedColormap
 
-    return ListedColormap(colormaps["viridis_r"](np.linspace(PALEST, 1, 256)))
-
-
-def plain(text: str) -> str:
-    """Text that matplotlib takes as it is, dollar signs too."""
-    return text.replace("$", r"\$")
+    return ListedColormap(LIGHT.order)
 
 
 def percent(share: float) -> str:
     """A share of 1 as whole percent; `<1%` where it is little, but something."""
     return "<1%" if 0 < share < 0.005 else f"{share:.0%}"
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= LONGEST_LABEL else f"{text[: LONGEST_LABEL - 1]}…"

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from lehr.plots.figure import new_figure, save_figure
+from lehr.plots.figure import legend, new_figure, save_figure, set_title, styled, whole_ticks
 from lehr.techniques.plan import TrainingPlan
 
 MAX_POINTS = 5_000
 
 
+@styled()
 def plot_schedules(plans: Mapping[str, TrainingPlan], path: Path) -> None:
     """Draw the course of one run, or of several for comparison.
 
@@ -21,7 +22,7 @@ def plot_schedules(plans: Mapping[str, TrainingPlan], path: Path) -> None:
     Raises:
         InputError: matplotlib is missing, or the file cannot be written.
     """
-    figure, (weights, biases, momentum, accumulate) = new_figure(2, 2)
+    figure, (weights, biases, momentum, accumulate) = new_figure(2, 2, height=2.8)
     for name, plan in plans.items():
         steps = range(0, plan.steps, max(1, plan.steps // MAX_POINTS))
         epochs = [step / plan.batches for step in steps]
@@ -36,16 +37,17 @@ def plot_schedules(plans: Mapping[str, TrainingPlan], path: Path) -> None:
         accumulate.step(epochs, [rate.accumulate for rate in rates], where="post")
     slowed = any(plan.options.backbone_lr_mult != 1 for plan in plans.values())
     titles = (
-        f"learning rate, weights and norms{', backbone dashed' if slowed else ''}",
+        f"learning rate, weights and norms{' (backbone: dashed)' if slowed else ''}",
         "learning rate, biases",
         "momentum",
-        "batches an optimizer step",
+        "batches per optimizer step",
     )
     for axis, title in zip((weights, biases, momentum, accumulate), titles, strict=True):
-        axis.set_title(title, fontsize=10)
+        set_title(axis, title)
         axis.set_xlabel("epoch")
+        whole_ticks(axis)
     for axis in (weights, biases, accumulate):
         axis.set_ylim(bottom=0)
     if len(plans) > 1:
-        figure.legend(loc="outside lower center", ncols=min(4, len(plans)), frameon=False)
+        legend(figure)
     save_figure(figure, path)

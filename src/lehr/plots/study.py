@@ -13,23 +13,38 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lehr.plots.figure import COLOURS, new_figure, save_figure
-from lehr.plots.scales import FitnessScale, Ruler, ordered_colours, percent, plain
+from lehr.plots.figure import (
+    POINTS,
+    legend,
+    new_figure,
+    plain,
+    save_figure,
+    say_instead,
+    set_title,
+    shortened,
+    styled,
+    text_width,
+    whole_ticks,
+)
+from lehr.plots.scales import FitnessScale, Ruler, ordered_colours, percent
+from lehr.plots.style import COLOURS, DOT, GREY, INK, SMALL
 from lehr.search.records import Record, State, Value
 
 if TYPE_CHECKING:
+    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
-    from matplotlib.ticker import Locator
 
 STATE_STYLES: dict[State, tuple[str, str]] = {
     "finished": (COLOURS[0], "o"),
     "pruned": (COLOURS[1], "v"),
     "diverged": (COLOURS[3], "X"),
-    "running": (COLOURS[7], "s"),
-    "failed": (COLOURS[4], "|"),
+    "running": (GREY, "s"),
+    "failed": (COLOURS[4], "D"),
 }
 """Colour and marker of a trial by its state; waiting ones have nothing to show."""
 COLUMNS = 5
+PARALLEL = 2.6
+"""Height of the lines across all parameters, inches."""
 
 
 def finished(records: Sequence[Record]) -> list[Record]:
@@ -43,6 +58,7 @@ def best_of(records: Sequence[Record]) -> Record | None:
     return max(finished(records), key=_fitness, default=None)
 
 
+@styled()
 def plot_fitness(records: Sequence[Record], path: Path) -> None:
     """Draw each trial's fitness, the best so far, and that of the first trial, which has the current values.
 
@@ -69,19 +85,20 @@ def plot_fitness(records: Sequence[Record], path: Path) -> None:
         )
     first = _first_fitness(records)
     if first is not None:
-        axis.axhline(first, color="black", ls="--", lw=1, label=f"trial 0, the current values ({first:.3f})")
-    axis.xaxis.set_major_locator(_whole_numbers())
+        axis.axhline(first, color=INK, ls="--", lw=1, label=f"trial 0, the current values ({first:.3f})")
+    whole_ticks(axis)
     axis.set(xlabel="trial", ylabel="fitness")
     axis.set_ylim(scale.edge, max([scale.high, *(_fitness(record) + scale.room for record in scored)]))
     if not scored:
         axis.set_yticks([])
     if axis.get_legend_handles_labels()[0]:
-        figure.legend(loc="outside lower center", ncols=3, frameon=False)
+        legend(figure)
     else:
-        _say(axis, "no trial has a fitness yet")
+        say_instead(axis, "no trial has a fitness yet")
     save_figure(figure, path)
 
 
+@styled()
 def plot_parameters(records: Sequence[Record], path: Path, start: Mapping[str, Value] | None = None) -> None:
     """Draw each parameter against fitness: a dot a finished trial, the best as a plus, the start as a dashed line.
 
@@ -110,27 +127,37 @@ def plot_parameters(records: Sequence[Record], path: Path, start: Mapping[str, V
         positions = [ruler.position(record.params[name]) for record in having]
         heights = [max(_fitness(record), scale.edge) for record in having]
         slots = [record.slot for record in having]
-        dots = axis.scatter(positions, heights, c=slots, cmap=colours, vmin=0, vmax=last, s=16, zorder=3, clip_on=False)
+        look: dict[str, Any] = {
+            "cmap": colours,
+            "vmin": 0,
+            "vmax": last,
+            "s": DOT**2 / 2,
+            "zorder": 3,
+            "clip_on": False,
+        }
+        dots = axis.scatter(positions, heights, c=slots, **look)
         if name in start:
-            axis.axvline(ruler.position(start[name]), color="black", ls="--", lw=1)
+            axis.axvline(ruler.position(start[name]), color=INK, ls="--", lw=1)
         if name in best.params:
             position = ruler.position(best.params[name])
-            axis.plot(position, _fitness(best), "+", color=COLOURS[3], markersize=12, mew=2, zorder=4)
-        axis.set_title(plain(name), fontsize=9)
-        axis.tick_params(labelsize=7)
+            axis.plot(position, _fitness(best), "+", color=COLOURS[1], markersize=13, mew=2.4, zorder=4, clip_on=False)
+        set_title(axis, name)
+        axis.tick_params(labelsize=SMALL)
         axis.set_ylim(scale.edge, scale.high)
         if index % columns:
             axis.set_yticklabels([])
         else:
-            axis.set_ylabel("fitness", fontsize=8)
+            axis.set_ylabel("fitness")
     for axis in axes[len(names) :]:
         axis.set_visible(False)
+    legend(figure, _parameters_key(any(name in start for name in names)))
     shrink = min(1.0, 3.0 / math.ceil(len(names) / columns))
     bar = figure.colorbar(dots, ax=axes, label="trial", shrink=shrink, pad=0.01)
-    bar.ax.yaxis.set_major_locator(_whole_numbers())
+    whole_ticks(bar.ax, "y")
     save_figure(figure, path)
 
 
+@styled()
 def plot_importances(importance: Mapping[str, float], path: Path) -> None:
     """Draw how much each parameter had to do with the fitness, most first.
 
@@ -142,12 +169,14 @@ def plot_importances(importance: Mapping[str, float], path: Path) -> None:
         InputError: matplotlib is missing, or the file cannot be written.
     """
     if not importance:
-        _plot_nothing(path, "too few finished trials to tell")
+        _plot_nothing(path, "too few finished trials to estimate importances")
         return
     ordered = sorted(importance.items(), key=lambda item: (-item[1], item[0]))
     figure, (axis,) = new_figure(1, 1, height=0.8 + 0.24 * len(ordered))
-    bars = axis.barh([plain(name) for name, _ in ordered], [100 * value for _, value in ordered], color=COLOURS[0])
-    axis.bar_label(bars, [percent(value) for _, value in ordered], padding=3, fontsize=8)
+    names, values = zip(*ordered, strict=True)
+    labels = [plain(shortened(name, 40)) for name in names]
+    bars = axis.barh(labels, [100 * value for value in values], color=COLOURS[0])
+    axis.bar_label(bars, [percent(value) for value in values], padding=3, fontsize=SMALL)
     axis.invert_yaxis()
     axis.grid(visible=False, axis="y")
     axis.margins(x=0.08, y=0.5 / (len(ordered) + 1))
@@ -155,6 +184,7 @@ def plot_importances(importance: Mapping[str, float], path: Path) -> None:
     save_figure(figure, path)
 
 
+@styled()
 def plot_parallel(records: Sequence[Record], path: Path) -> None:
     """Draw each finished trial as a line across all parameters, from the lowest to the highest value tried.
 
@@ -170,13 +200,16 @@ def plot_parallel(records: Sequence[Record], path: Path) -> None:
     if best is None or not names:
         _plot_nothing(path)
         return
-    figure, (axis,) = new_figure(1, 1, width=max(9.0, 0.42 * len(names)), height=4.8)
+    rulers = {name: Ruler.of([e.params[name] for e in done if name in e.params]) for name in names}
+    longest = max(text_width(text, SMALL) for ruler in rulers.values() for text in ruler.ends())
+    room = longest / (PARALLEL * POINTS) + 0.08  # above and below the lines, in their heights
+    height = PARALLEL * (1 + 2 * room) + 1.5
+    figure, (axis,) = new_figure(1, 1, width=max(8.0, 0.42 * len(names)), height=height)
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import Normalize
 
     scale = FitnessScale.of([_fitness(record) for record in done], None)
     colours = ScalarMappable(Normalize(scale.low, max(scale.best, scale.low + 1e-3)), ordered_colours())
-    rulers = {name: Ruler.of([e.params[name] for e in done if name in e.params]) for name in names}
     ascending = sorted(done, key=_fitness)
     shades = colours.to_rgba(np.array([_fitness(record) for record in ascending]))
     for record, shade in zip(ascending, shades, strict=True):
@@ -184,22 +217,29 @@ def plot_parallel(records: Sequence[Record], path: Path) -> None:
         axis.plot(range(len(names)), heights, color=shade, lw=1, alpha=0.75)
     heights = [rulers[name].fraction(best.params[name]) if name in best.params else math.nan for name in names]
     label = f"best: trial {best.slot}, fitness {best.fitness:.3f}"
-    axis.plot(range(len(names)), heights, color=COLOURS[3], lw=2.2, marker="+", markersize=11, mew=2, label=label)
+    axis.plot(range(len(names)), heights, color=COLOURS[1], lw=2.4, marker="+", markersize=12, mew=2.4, label=label)
     for column, name in enumerate(names):
-        for height, text, anchor in zip((-0.06, 1.06), rulers[name].ends(), ("top", "bottom"), strict=True):
-            axis.text(column, height, plain(text), ha="center", va=anchor, rotation=90, fontsize=7)
-    axis.set_xticks(range(len(names)), [plain(name) for name in names], rotation=60, ha="right", fontsize=8)
+        for height, text, anchor in zip((-0.05, 1.05), rulers[name].ends(), ("top", "bottom"), strict=True):
+            axis.text(column, height, plain(text), ha="center", va=anchor, rotation=90, fontsize=SMALL)
+    axis.set_xticks(
+        range(len(names)),
+        [plain(shortened(name, 28)) for name in names],
+        rotation=60,
+        ha="right",
+        rotation_mode="anchor",
+    )
     axis.tick_params(length=0)
-    axis.set_ylim(-0.26, 1.26)
+    axis.set_ylim(-room, 1 + room)
     axis.set_yticks([])
     axis.spines[["left", "bottom"]].set_visible(False)
     axis.grid(visible=False)
-    axis.vlines(range(len(names)), 0, 1, color=COLOURS[7], lw=0.8, alpha=0.5, zorder=0)
-    axis.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), frameon=False)
+    axis.vlines(range(len(names)), 0, 1, color=GREY, lw=0.8, alpha=0.5, zorder=0)
     figure.colorbar(colours, ax=axis, label="fitness", pad=0.01)
+    legend(figure)
     save_figure(figure, path)
 
 
+@styled()
 def plot_courses(records: Sequence[Record], path: Path) -> None:
     """Draw fitness over the epochs of every trial; pruned ones end early, with a mark.
 
@@ -226,25 +266,25 @@ def plot_courses(records: Sequence[Record], path: Path) -> None:
         )
     for marked, style, colour, name in (
         (best, "-", COLOURS[2], "best: trial {}"),
-        (_slot_0(records), "--", "black", "trial {}, the current values"),
+        (_slot_0(records), "--", INK, "trial {}, the current values"),
     ):
         if marked is not None and (points := _points(marked)):
             text = name.format(marked.slot)
             axis.plot(*zip(*points, strict=True), ls=style, color=colour, lw=2.2, label=text, zorder=4)
     axis.set(xlabel="epoch", ylabel="fitness")
-    axis.xaxis.set_major_locator(_whole_numbers())
+    whole_ticks(axis)
     if labelled:
         axis.set_ylim(bottom=0)
-        figure.legend(loc="outside lower center", ncols=3, frameon=False)
+        legend(figure)
     else:
-        _say(axis, "no epoch has finished yet")
+        say_instead(axis, "no epoch has finished yet")
     save_figure(figure, path)
 
 
 def _draw_state(axis: Axes, state: State, group: Sequence[Record], scale: FitnessScale) -> None:
     """Draw the trials of one state: those below the scale, and those without a result, at its lower edge."""
     colour, marker = STATE_STYLES[state]
-    style: dict[str, Any] = {"color": colour, "marker": marker, "linestyle": "none", "markersize": 7, "zorder": 3}
+    style: dict[str, Any] = {"color": colour, "marker": marker, "linestyle": "none", "markersize": DOT, "zorder": 3}
     empty = state in ("diverged", "failed")
     inside = [] if empty else [record for record in group if _fitness(record) >= scale.low]
     outside = [record for record in group if record not in inside and (empty or math.isfinite(_fitness(record)))]
@@ -256,6 +296,14 @@ def _draw_state(axis: Axes, state: State, group: Sequence[Record], scale: Fitnes
         style |= {} if empty else {"markerfacecolor": "none"}
         edge = [scale.edge] * len(outside)
         axis.plot([record.slot for record in outside], edge, **style, label=label, clip_on=False)
+
+
+def _parameters_key(started: bool) -> list[Artist]:
+    """Legend of the marks in the panels of parameters."""
+    from matplotlib.lines import Line2D
+
+    best = Line2D([], [], color=COLOURS[1], marker="+", markersize=13, mew=2.4, ls="none", label="best trial")
+    return [best, *([Line2D([], [], color=INK, ls="--", lw=1, label="value at the start")] if started else [])]
 
 
 def _fitness(record: Record) -> float:
@@ -282,19 +330,8 @@ def _names(records: Sequence[Record]) -> list[str]:
     return list(dict.fromkeys(name for record in records for name in record.params))
 
 
-def _whole_numbers() -> Locator:
-    """Ticks at whole numbers alone, a single one too."""
-    from matplotlib.ticker import MaxNLocator
-
-    return MaxNLocator(integer=True, min_n_ticks=1)
-
-
-def _say(axis: Axes, text: str) -> None:
-    axis.text(0.5, 0.5, text, transform=axis.transAxes, ha="center", va="center", color=COLOURS[7])
-    axis.set(xticks=[], yticks=[])
-
-
+@styled()
 def _plot_nothing(path: Path, text: str = "no trial has finished yet") -> None:
     figure, (axis,) = new_figure(1, 1, height=1.6)
-    _say(axis, text)
+    say_instead(axis, text)
     save_figure(figure, path)

@@ -18,6 +18,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from lehr.plots.style import page_style
 from lehr.report.chart_data import chart_data
 from lehr.report.pieces import Chart, Gallery, Matrix, Section
 from lehr.runtime.atomic_write import atomic_file
@@ -72,7 +73,7 @@ def render_page(page: Page) -> str:
             page=page,
             policy=_policy(scripts, page.live),
             scripts=[Markup(script) for script in scripts],  # noqa: S704 (the package's own files)
-            style=Markup(_source("page.css") + (_source("uplot/uPlot.min.css") if charts else "")),  # noqa: S704
+            style=Markup(page_style() + _source("page.css") + (_source("uplot/uPlot.min.css") if charts else "")),  # noqa: S704
             licence=Markup(_source("uplot/LICENSE")) if charts else "",  # noqa: S704
             galleries=galleries,
             charts=json_for_script([chart_data(chart) for chart in charts]) if charts else "",

@@ -93,11 +93,6 @@ class Figure:
     kind: ClassVar[str] = "figure"
 
     @property
-    def drawn(self) -> bool:
-        """True if the figure is lines on white, which dark pages invert."""
-        return self.path.suffix.lower() == ".svg"
-
-    @property
     def uri(self) -> str:
         """The figure's content as a data URI.
 
