@@ -46,7 +46,7 @@ def test_the_bounds_of_a_search_are_those_of_its_page(family: Family) -> None:
         ("`anchors` ({} to {})", (int(space.TABLE["anchors"].low), int(space.TABLE["anchors"].high))),
         ("`fl_gamma` ({} to {})", (space.TABLE["fl_gamma"].low, space.TABLE["fl_gamma"].high)),
         ("normal * uniform * {}` with probability {}", (genetic.SIGMA, genetic.MUTATION)),
-        ("the factor within {} and {}", (genetic.MIN_FACTOR, genetic.MAX_FACTOR)),
+        ("the factor is limited to {} to {}", (genetic.MIN_FACTOR, genetic.MAX_FACTOR)),
         ("rounded to {} digits", genetic.DIGITS),
     ],
 )
@@ -57,9 +57,9 @@ def test_figures_of_a_search_are_those_of_its_page(words: str, value: object) ->
 @pytest.mark.parametrize(
     ("words", "value"),
     [
-        ("every subset, of at most {}", MAX_FACTORIAL),
+        ("every subset, for at most {}", MAX_FACTORIAL),
         ("Its {}% interval", round(100 * effects.LEVEL)),
-        ("drawn again {} times", inspect.signature(effects.effects).parameters["draws"].default),
+        ("resampled {} times", inspect.signature(effects.effects).parameters["draws"].default),
     ],
 )
 def test_figures_of_an_ablation_are_those_of_its_page(words: str, value: object) -> None:
