@@ -95,7 +95,7 @@ CHECKS: dict[str, Checks] = {
                 *(round(schedule.linear(9, 10, 0.01), 3), 10),
                 *(round(schedule.linear(29, 30, 0.01), 3), 30),
             ),
-            "the first course is as near to {} epochs": schedule.USUAL_PERIOD,
+            "the first cycle is as near to {} epochs": schedule.USUAL_PERIOD,
             "{}, {} and {} epochs in a run of {}": (*_courses(100), 100),
             "a run of {} epochs ends at {} of `lr0`": (100, round(schedule.restarts(99, 0.01, 10.0), 2)),
             "end with epochs {} and {}": tuple(map(int, schedule.course_ends_around(100, 10.0, 2.0))),

@@ -230,7 +230,7 @@ CHECKS: dict[str, Checks] = {
         },
         figures={
             "YOLOv8n has {} such layers": _norms("yolov8n"),
-            "which makes {} a step": 2 * _norms("yolov8n"),
+            "which makes {} per step": 2 * _norms("yolov8n"),
         },
     ),
 }

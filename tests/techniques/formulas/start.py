@@ -93,7 +93,7 @@ CHECKS: dict[str, Checks] = {
         },
         figures={
             "At a recall of {} or less": autoanchor.ENOUGH_RECALL,
-            "So at a recall of {} or less": autoanchor.ENOUGH_RECALL,
+            "replaced at a recall of {} or less": autoanchor.ENOUGH_RECALL,
             "then {} generations": autoanchor.GENERATIONS,
             "(probability {}, sigma {})": (autoanchor.MUTATION_PROBABILITY, autoanchor.MUTATION_SIGMA),
             "(at most {})": round(decoded_width(50.0, 1.0), 6),
