@@ -53,7 +53,7 @@ def test_help_and_documentation_name_what_may_change(capsys: pytest.CaptureFixtu
     shown = " ".join(capsys.readouterr().out.replace("│", " ").split())
     assert f"Only {describe_may_change()} may be given anew." in shown
     page = (Path(__file__).parents[1] / "docs/reliability.md").read_text(encoding="utf-8")
-    (sentence,) = re.findall(r"These options may be given anew:(.*?)\. Any other", page, re.S)
+    (sentence,) = re.findall(r"You may change these options when resuming:(.*?)\.\s+Any other", page, re.S)
     assert {flag.replace("-", "_") for flag in re.findall(r"`--([a-z-]+)`", sentence)} == MAY_CHANGE.keys()
     assert MAY_CHANGE.keys() <= option_names().keys()
 
