@@ -27,6 +27,7 @@ from lehr.callbacks.events import (
 from lehr.callbacks.outcome import after_epoch, comparison_lines, end_lines, learned, on_older
 from lehr.evaluation.class_table import class_table
 from lehr.runtime.console import Console
+from lehr.runtime.line_width import fold
 from lehr.runtime.progress_bar import ProgressBar
 
 HEADER_ROWS = 20
@@ -114,7 +115,7 @@ class ConsoleCallback(Callback):
 
     def _print_header(self, table: EpochTable) -> None:
         self._header, self._rows = table.header(self._output.width), 0
-        self._output.say_row(table.header(), styled(self._header, header=True))
+        self._output.say_row(table.header(), styled(self._header, header=True), of_epochs=True)
 
     def _print_row(self, table: EpochTable, row: str, shown: str) -> None:
         """Print a row, on a terminal under the names of its columns: anew where they differ or have scrolled away."""
@@ -122,12 +123,12 @@ class ConsoleCallback(Callback):
             self._header, self._rows = table.header(self._output.width), 0
             self._output.show_line(styled(self._header, header=True))
         self._rows += 1
-        self._output.say_row(row, styled(shown))
+        self._output.say_row(row, styled(shown), of_epochs=True)
 
     def _explain_star(self, table: EpochTable, star: bool) -> None:
         if star and self._legend_due:
             self._legend_due = False
-            self._output.say(f"      {table.legend}")
+            self._output.say_row(f"      {table.legend}", Text(fold(f"      {table.legend}", self._output.width)), True)
 
     def _open(self, label: str, total: int) -> None:
         self._close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -97,6 +98,7 @@ def val(
     from lehr.evaluation.background import describe_false_positives
     from lehr.evaluation.class_table import class_table
     from lehr.runtime.line_width import line_width
+    from lehr.runtime.progress import progress_on_terminal
     from lehr.runtime.standard_streams import SafeStream
 
     detector = Detector.load(weights, device=device)
@@ -126,7 +128,8 @@ def val(
         tta=tta,
         record=compare is not None,
     )
-    evaluation = evaluate(detector)
+    with progress_on_terminal() if not quiet else nullcontext():
+        evaluation = evaluate(detector)
     metrics, seconds = evaluation.metrics, evaluation.seconds
     say(f"{weights} on {data}, {split}: {metrics.images} images, {metrics.instances} instances")
     for note in evaluation.notes:
@@ -142,7 +145,8 @@ def val(
     )
     numbers = evaluation.as_dict()
     if other is not None:
-        found = _compared(evaluate(other), evaluation)
+        with progress_on_terminal() if not quiet else nullcontext():
+            found = _compared(evaluate(other), evaluation)
         say(f"{weights}: {found.describe(str(compare))}.")
         numbers["compared"] = asdict(found)
     if json is not None:

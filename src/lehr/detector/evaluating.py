@@ -29,6 +29,7 @@ from lehr.options import AugmentOptions
 from lehr.runtime.device import configure_backend
 from lehr.runtime.malloc import tuned_malloc
 from lehr.runtime.process_state import preserve_process_state
+from lehr.runtime.progress import progress
 from lehr.techniques.single_class import as_one_class
 
 if TYPE_CHECKING:
@@ -103,7 +104,8 @@ class EvaluationMixin(DetectorBase):
         batches = EvalBatches(store, side, square, fixed_size=model.fixed_size, grey=model.padding)
         loader = Loader(batches, workers, pin, min(batch, len(store.samples)))
         requests = eval_requests(store, batch)
-        with preserve_process_state(), tuned_malloc(), closing(loader):
+        watched = progress("validation", len(store.samples))
+        with preserve_process_state(), tuned_malloc(), closing(loader), watched as move:
             configure_backend(self.device)
             evaluation = evaluate(
                 model,
@@ -118,6 +120,7 @@ class EvaluationMixin(DetectorBase):
                 columns=shared.columns,
                 record=record,
                 tta=tta,
+                on_batch=move,
             )
         faults = describe_faults(faults_of_split(dataset, split))
         tiles = [f"{describe_cutting(store.samples)}."] if isinstance(store.samples, TiledSplit) else []

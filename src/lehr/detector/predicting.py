@@ -14,6 +14,7 @@ from lehr.evaluation.detection_options import check_detection_options
 from lehr.prediction.half_precision import in_half_precision
 from lehr.prediction.inputs import ImageSource, has_no_end
 from lehr.prediction.predictor import predict_images
+from lehr.runtime.progress import progress
 
 if TYPE_CHECKING:
     pass
@@ -68,24 +69,28 @@ class PredictionMixin(DetectorBase):
         """
         if has_no_end(source):
             raise InputError(f"{source}: is a camera or a stream, which has no end. Detector.stream gives its frames.")
-        return list(
-            self.stream(
-                source,
-                imgsz=imgsz,
-                square=square,
-                batch=batch,
-                conf=conf,
-                iou=iou,
-                max_det=max_det,
-                skip_broken=skip_broken,
-                tile=tile,
-                overlap=overlap,
-                tta=tta,
-                agnostic=agnostic,
-                classes=classes,
-                half=half,
-            )
+        found: list[Detections] = []
+        stream = self.stream(
+            source,
+            imgsz=imgsz,
+            square=square,
+            batch=batch,
+            conf=conf,
+            iou=iou,
+            max_det=max_det,
+            skip_broken=skip_broken,
+            tile=tile,
+            overlap=overlap,
+            tta=tta,
+            agnostic=agnostic,
+            classes=classes,
+            half=half,
         )
+        with progress("prediction", None) as move:
+            for detections in stream:
+                found.append(detections)
+                move(len(found))
+        return found
 
     def stream(
         self,

@@ -13,7 +13,6 @@ from typing import Any
 import torch
 
 from lehr.augment.own_transforms import own_transforms
-from lehr.callbacks.console import ConsoleCallback
 from lehr.callbacks.contact_sheets import ContactSheets
 from lehr.callbacks.data_marks import DataMarksCallback
 from lehr.callbacks.data_summary import DataSummaryCallback
@@ -23,6 +22,7 @@ from lehr.callbacks.events import PretrainRoutineEnd, PretrainRoutineStart, RunE
 from lehr.callbacks.loading import load_callbacks, load_loggers
 from lehr.callbacks.logger import Logger
 from lehr.callbacks.neighbours import NeighbourCallback
+from lehr.callbacks.notebook import display_callbacks, notebook_view
 from lehr.callbacks.run_log import RunLogCallback
 from lehr.checkpoint.format import Checkpoint, Position, abandon_last
 from lehr.checkpoint.results_csv import RESULTS, write_results
@@ -301,14 +301,16 @@ def _with_notes(setup: Setup, listeners: Listeners) -> Setup:
 
 
 def _output(folder: Path, group: Group, listeners: Listeners) -> Console:
-    return Console(folder / LOG, silent=not group.ranks.is_main, verbose=listeners.verbose)
+    silent = not group.ranks.is_main
+    view = notebook_view(listeners.verbose and not silent)
+    return Console(folder / LOG, silent=silent, verbose=listeners.verbose, handler=view)
 
 
 def _dispatcher(config: TrainConfig, listeners: Listeners, output: Console, ranks: Ranks) -> Dispatcher:
     """Make what tells the console, the run's files and all listeners the events of a run."""
     standing: list[object] = []
     if ranks.is_main:
-        standing += [NeighbourCallback(output.say), ConsoleCallback(output)]
+        standing += [NeighbourCallback(output.say), *display_callbacks(output)]
         standing += [RunLogCallback(listeners.loggers), DataSummaryCallback(), DataMarksCallback()]
         standing += [ContactSheets()] if config.run.report else []
         standing += [DigestCallback()] if config.run.digests else []

@@ -23,6 +23,8 @@ LOGGER = logging.getLogger("lehr")
 """All that Lehr reports goes through it."""
 SHOWN = "lehr_shown"
 """Attribute of a record that holds what terminals show in place of its message."""
+IN_TABLE = "lehr_in_table"
+"""Attribute of a record that is a part of the table of epochs."""
 
 
 def terminal(silent: bool = False) -> RichConsole:
@@ -124,7 +126,7 @@ class Console:
     ) -> None:
         self.console = console or terminal(silent or not verbose)
         self._own_console = console is None
-        self._handler = handler or TerminalHandler(self)
+        self.handler = handler or TerminalHandler(self)
         self._log = log
         self._silent = silent
         self._verbose = verbose
@@ -145,7 +147,7 @@ class Console:
         if not self._silent:
             self._handlers = [LogFileHandler(self._log)]
             if self._verbose:
-                self._handlers.append(self._handler)
+                self._handlers.append(self.handler)
             self._level = LOGGER.level
             if LOGGER.getEffectiveLevel() > logging.INFO:
                 LOGGER.setLevel(logging.INFO)
@@ -169,15 +171,16 @@ class Console:
             for text in entries:
                 LOGGER.info("%s", entry(text))
 
-    def say_row(self, row: str, shown: Text) -> None:
+    def say_row(self, row: str, shown: Text, of_epochs: bool = False) -> None:
         """Send a row of a table.
 
         Args:
             row: the whole row, for files.
             shown: what a terminal shows of it, as wide as that is; made of numbers and printable text.
+            of_epochs: the table is that of epochs, which a notebook shows by other means.
         """
         if not self._silent:
-            LOGGER.info("%s", entry(row), extra={SHOWN: shown})
+            LOGGER.info("%s", entry(row), extra={SHOWN: shown, IN_TABLE: of_epochs})
 
     def show_line(self, shown: Text) -> None:
         """Print a line on the terminal alone."""
