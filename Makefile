@@ -42,6 +42,7 @@ options: install
 
 pictures: install
 	$(BIN)/python docs/rooms.py
+	$(BIN)/python docs/images/screens.py
 	$(BIN)/python docs/techniques/pictures/curves.py
 	$(BIN)/python docs/techniques/pictures/loss_curves.py
 	$(BIN)/python docs/techniques/pictures/sampling_curves.py

@@ -122,4 +122,4 @@ def test_commands_take_a_checkpoint_as_it_is_and_say_so(checkpoint: Path) -> Non
     assert "read without running anything" in done.stdout
     assert Detector(str(checkpoint)).names == Detector.load(checkpoint).names == ("crack", "pore")
     done = lehr("anchors", "--data", "shapes", "--weights", checkpoint, cwd=folder)
-    assert "P3: 10,13 16,30 33,23" in done.stdout
+    assert "P3:   10,13   16,30   33,23\n" in done.stdout

@@ -26,11 +26,11 @@ def row(found: Examination, name: str, block: str = "") -> str:
 @pytest.mark.parametrize(
     ("precision", "words"),
     [
-        (Precision("bfloat16", True, True, 0.001, 2.0), "works, fast (2.0 x float32), 1 ms a step"),
-        (Precision("bfloat16", True, True, 0.002, 1.0), "works, no faster (1.0 x float32), 2 ms a step"),
+        (Precision("bfloat16", True, True, 0.001, 2.0), "works, fast (2.0 x float32), 1 ms per step"),
+        (Precision("bfloat16", True, True, 0.002, 1.0), "works, no faster (1.0 x float32), 2 ms per step"),
         (
             Precision("bfloat16", True, False, 2.5, 0.03),
-            "works, slow (0.03 x float32), 2.5 s a step; the hardware has no instructions for it",
+            "works, slow (0.03 x float32), 2.5 s per step; the hardware has no instructions for it",
         ),
         (Precision("bfloat16", True, True, None, None), "works, not timed"),
         (Precision("bfloat16", False, False, None, None), "does not work"),
@@ -39,7 +39,7 @@ def row(found: Examination, name: str, block: str = "") -> str:
 def test_a_precision_is_told_by_what_it_is_worth(precision: Precision, words: str) -> None:
     device = replace(CPU, precisions=(*CPU.precisions, precision))
     found = replace(SOUND, devices=(device,))
-    assert row(found, "bfloat16") == words and row(found, "float32") == "works, 50 ms a step"
+    assert row(found, "bfloat16") == words and row(found, "float32") == "works, 50 ms per step"
 
 
 def test_devices_tell_memory_capability_and_compilation() -> None:
@@ -60,7 +60,7 @@ def test_disks_tell_where_and_how_they_were_measured() -> None:
     assert row(SOUND, "data", "Disks") == (
         "/cache; 50.0 GiB free; writes 500 MB/s, reads 1000 MB/s (dropped from memory before)"
     )
-    assert "not there yet, so /work" in row(SOUND, "runs", "Disks")
+    assert "does not exist yet, measured in /work" in row(SOUND, "runs", "Disks")
     others = (replace(DATA, page_cache=True), replace(RUNS, same_as="data"))
     found = replace(SOUND, disks=others)
     assert "(may come from memory)" in row(found, "data", "Disks")
@@ -69,7 +69,7 @@ def test_disks_tell_where_and_how_they_were_measured() -> None:
 
 def test_folders_below_the_home_are_short(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Path, "home", lambda: Path("/work"))
-    assert row(SOUND, "runs", "Disks").startswith("~/runs; not there yet, so ~; ")
+    assert row(SOUND, "runs", "Disks").startswith("~/runs; does not exist yet, measured in ~; ")
     assert row(SOUND, "data", "Disks").startswith("/cache; ")
 
 

@@ -19,6 +19,11 @@ def test_lines_are_broken_between_words_and_continue_indented() -> None:
     assert fold("        deep in here", 14).split("\n") == ["        deep", "          in", "          here"]
 
 
+def test_a_value_continues_in_its_own_column() -> None:
+    folded = fold("  float16    works, slow, without instructions", 26).split("\n")
+    assert folded == ["  float16    works, slow,", "             without", "             instructions"]
+
+
 def test_a_long_path_and_a_command_stay_whole() -> None:
     path = "/data/" + "a" * 40
     assert path in fold(f"Page: {path} is long", 30).split("\n")[0]

@@ -110,13 +110,15 @@ def _anchors_of(model: str, weights: Path | None, a_level: int) -> NDArray[np.fl
 
 
 def _text(title: str, anchors: NDArray[np.float64], fit: AnchorFit) -> str:
-    levels = "   ".join(
-        f"P{number}: " + " ".join(f"{width:.4g},{height:.4g}" for width, height in level.round(1).tolist())
-        for number, level in enumerate(anchors, 3)
+    sides = [[f"{width:.4g},{height:.4g}" for width, height in level.round(1).tolist()] for level in anchors]
+    widest = max(len(each) for level in sides for each in level)
+    levels = "".join(
+        f"\n{'':>4}P{number}: " + " ".join(each.rjust(widest) for each in level)
+        for number, level in enumerate(sides, 3)
     )
     return (
-        f"{title:>8}: best possible recall {fit.bpr:.4f}, anchors above threshold {fit.aat:.4f}, "
-        f"mean ratio {fit.fitness:.4f}\n{'':>10}{levels}"
+        f"{title}: best possible recall {fit.bpr:.4f}, anchors above threshold {fit.aat:.4f}, "
+        f"mean ratio {fit.fitness:.4f}{levels}"
     )
 
 

@@ -104,8 +104,8 @@ def stats(data: Source) -> None:
         ("small (< 32x32 px)", [str(each.small) for each in described.values()]),
         ("medium", [str(each.medium) for each in described.values()]),
         ("large (>= 96x96 px)", [str(each.large) for each in described.values()]),
-        ("median image, px", ["{:g}x{:g}".format(*each.median_size) for each in described.values()]),
-        ("median object, px", ["{:g}x{:g}".format(*each.median_box) for each in described.values()]),
+        ("median image, px", [_sides(each.median_size) for each in described.values()]),
+        ("median object, px", [_sides(each.median_box) for each in described.values()]),
     ]
     if any(each.difficult or each.crowds for each in described.values()):
         rows += [
@@ -118,6 +118,11 @@ def stats(data: Source) -> None:
     width = max(len(title) for title, _ in rows)
     for title, values in rows:
         say(f"{title:<{width}} " + " ".join(f"{value:>14}" for value in values))
+
+
+def _sides(size: tuple[float, float]) -> str:
+    """Width and height, to a tenth of a pixel."""
+    return "x".join(f"{round(side, 1):g}" for side in size)
 
 
 @app.command

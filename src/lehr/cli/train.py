@@ -62,19 +62,24 @@ def train(
 
     tune_process()
     from lehr.engine.run import train as train_detector
+    from lehr.runtime.line_width import fold_command, line_width
     from lehr.runtime.plain_text import one_line
+    from lehr.runtime.standard_streams import SafeStream
 
     best = train_detector(settings, verbose=not quiet).best
     if quiet or world().rank > 0:  # of several, started by torchrun
         return
     weights, size = one_line(str(best)), f"--imgsz {settings.imgsz}"
     tiles = "" if settings.data.tile is None else f" --tile {settings.data.tile} --overlap {settings.data.overlap:g}"
-    show(
-        f"\nNext, try:\n"
-        f"  lehr val --weights {weights} --data {one_line(settings.data.data)} {size}{tiles}\n"
-        f"  lehr predict --weights {weights}{tiles} SOURCE      your own images, folders or globs\n"
-        f"  lehr train --data YOUR.yaml                your own data; `lehr data check YOUR.yaml` first"
-    )
+    width = line_width(SafeStream("stdout"))
+    show("\nNext, try:")
+    for what, command in (
+        ("evaluate it", f"lehr val --weights {weights} --data {one_line(settings.data.data)} {size}{tiles}"),
+        ("SOURCE: your own images, folders or globs", f"lehr predict --weights {weights}{tiles} SOURCE"),
+        ("your own data; `lehr data check YOUR.yaml` first", "lehr train --data YOUR.yaml"),
+    ):
+        show(f"  # {what}")
+        show(fold_command(command, width, "  "))
 
 
 def _go_on(target: Path | None, changes: dict[str, Any], verbose: bool) -> None:

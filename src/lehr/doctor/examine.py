@@ -81,7 +81,7 @@ def examine(device: str | None, data: str | None, project: Path, say: Callable[[
     from lehr.runtime.cache_folder import cache_folder
 
     chosen = _chosen(device)
-    say("Trying out this machine ...\n")
+    say("Examining this machine ...\n")
     machine = examine_machine()
     folders = {"data": folder or cache_folder(), "runs": project}
     if folder is not None:

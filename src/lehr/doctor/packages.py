@@ -17,7 +17,7 @@ MODULES = {"opencv-python-headless": "cv2", "pillow": "PIL", "pyyaml": "yaml"}
 OPENCV = ("opencv-python", "opencv-python-headless", "opencv-contrib-python", "opencv-contrib-python-headless")
 """Packages that bring the same module `cv2`: one is enough, and two overwrite each other's files."""
 DEVELOPMENT = "dev"
-"""The extra of those who work on Lehr; its absence is nothing to tell."""
+"""The extra of those who work on Lehr; its absence is not reported."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +129,7 @@ def _examine(wanted: Requirement) -> Package:
 
 
 def _load(module: str) -> str | None:
-    """The version that a module tells of itself."""
+    """Return the version that a module states."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         loaded = importlib.import_module(module)

@@ -29,7 +29,7 @@ Rows = Sequence[tuple[str, str]]
 
 
 def text(found: Examination) -> str:
-    """All findings, aligned, a part each of packages, machine, devices, disks; then what is wrong, and the verdict.
+    """Return all findings, aligned: packages, machine, devices, disks; then what is wrong, and the verdict.
 
     Args:
         found: what the doctor found.
@@ -52,7 +52,7 @@ def text(found: Examination) -> str:
 
 
 def verdict(wrong: Sequence[Remark]) -> str:
-    """One line: whether a training can run here, else why not.
+    """Return one line: whether a training can run here, else why not.
 
     Args:
         wrong: the problems.
@@ -61,7 +61,7 @@ def verdict(wrong: Sequence[Remark]) -> str:
 
 
 def as_dict(found: Examination) -> dict[str, Any]:
-    """All findings, problems and warnings, of types that JSON has.
+    """Return all findings, problems and warnings, of types that JSON has.
 
     Args:
         found: what the doctor found.
@@ -93,8 +93,9 @@ def _capital(sentence: str) -> str:
 
 def _versions(found: Examination) -> Rows:
     rows = [("lehr", found.lehr), ("Python", found.python), ("system", found.system)]
-    shown = [package for package in found.packages if package.extra is None or package.state != "missing"]
-    return [*rows, *((package.name, _package(package, found.build)) for package in shown)]
+    here = [package for package in found.packages if package.extra is None or package.state != "missing"]
+    shown = {package.name: package for package in reversed(here)}  # once, though several extras want it
+    return [*rows, *((package.name, _package(package, found.build)) for package in reversed(shown.values()))]
 
 
 def _package(package: Package, build: Build | None) -> str:
@@ -146,7 +147,7 @@ def _precision(precision: Precision) -> str:
     if precision.seconds is None:
         return "works, not timed"
     seconds = precision.seconds
-    took = f"{seconds:.1f} s a step" if seconds >= 1 else f"{seconds * 1e3:.3g} ms a step"
+    took = f"{seconds:.1f} s per step" if seconds >= 1 else f"{seconds * 1e3:.3g} ms per step"
     if precision.name == "float32" or precision.speed is None:
         return f"works, {took}"
     relative = f"{precision.speed:.{1 if precision.speed >= 0.1 else 2}f} x float32"
@@ -166,7 +167,7 @@ def _compilation(compilation: Compilation) -> str:
 def _disk(disk: Disk) -> str:
     parts = [_short(disk.folder)]
     if disk.measured_in != disk.folder:
-        parts.append(f"not there yet, so {_short(disk.measured_in)}")
+        parts.append(f"does not exist yet, measured in {_short(disk.measured_in)}")
     if disk.free is not None:
         parts.append(f"{disk.free / GIB:.1f} GiB free")
     if disk.error is not None:

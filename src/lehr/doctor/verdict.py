@@ -96,7 +96,7 @@ def _bad_packages(found: Examination) -> Iterator[Remark]:
         else:
             yield Remark(
                 f"{package.name} {package.version or ''} does not load ({package.error})",
-                f"install it anew, in a version that fits the others: pip install --force-reinstall {package.name}",
+                f"reinstall it, in a version that fits the others: pip install --force-reinstall {package.name}",
             )
 
 

@@ -14,6 +14,8 @@ FEWEST_COLUMNS = 20
 """Narrower terminals are written to as if they had this many columns."""
 TOKEN = re.compile(r"\s*(?:[^\s`]*`[^`]*`[^\s`]*|\S+)")
 """A word, or a command between backticks, which is not broken either."""
+NAMED = re.compile(r"( {2,}\S+(?: \S+)* {2,})\S")
+"""An indented line of a name and a value in a column of its own, under which the value continues."""
 
 
 def line_width(stream: Any) -> int | None:
@@ -72,6 +74,9 @@ def _folded(line: str, width: int) -> list[str]:
         return [line]
     own = len(line) - len(line.lstrip(" "))
     margin = MARGIN if own < len(MARGIN) else " " * (own + 2)
+    named = NAMED.match(line)
+    if named and cell_len(named[1]) <= width // 2:
+        margin = " " * cell_len(named[1])
     lines: list[str] = []
     current = ""
     for token in TOKEN.findall(line):
