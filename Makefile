@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: install options demo test run-tests test-slow check pictures docs-index format clean
+.PHONY: install options demo docs test run-tests test-slow check pictures docs-index format clean
 
 install: $(VENV)/.installed
 
@@ -51,6 +51,10 @@ pictures: install
 	$(BIN)/python docs/techniques/pictures/images.py
 	sed -n 's/^Made by `\(lehr .*\)`\.$$/\1/p' docs/techniques/*.md | PATH="$(CURDIR)/$(BIN):$$PATH" sh -ex
 
+# The documentation site in site/; fails on any warning, broken link or page that the navigation lacks.
+docs: install
+	$(BIN)/python -m tools.site
+
 docs-index: install
 	$(BIN)/python docs/techniques/index.py
 
@@ -59,4 +63,4 @@ format: install
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf $(VENV) build dist runs src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build dist runs site src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

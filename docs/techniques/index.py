@@ -7,14 +7,10 @@ That is the tables of the index, below the mark in README.md, and the table of i
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin
-
-from annotated_types import Ge, Gt, Le, Lt
-from pydantic.fields import FieldInfo
 
 from lehr.options import GROUPS, option_names
+from lehr.options.wording import default_of, help_of, shell_name, values_of
 from lehr.technique import Section, Technique
 from lehr.techniques.catalog import own_techniques
 
@@ -22,9 +18,6 @@ HERE = Path(__file__).parent
 INDEX = HERE / "README.md"
 MARK = "<!-- Below here everything is written by `make docs-index`. -->\n"
 BEGIN, END = "<!-- options: written by `make docs-index` -->\n", "<!-- end of options -->\n"
-UNSET = r"\(unset: (.*?)\)(?=\.?$)"
-"""What the help of an option without a value says of that."""
-BOUNDS = {Ge: ("at least", "ge"), Gt: ("above", "gt"), Le: ("at most", "le"), Lt: ("below", "lt")}
 
 
 def with_tables(text: str) -> str:
@@ -80,68 +73,11 @@ def option_table(names: tuple[str, ...]) -> str:
     """A table of options: name, default, values, help."""
     fields = [(name, GROUPS[option_names()[name]].model_fields[name]) for name in names]
     rows = [
-        f"| {_quoted([shell_name(name)])} | {_cell(default_of(field))} | {_cell(values_of(field))} | {_help(field)} |\n"
+        f"| {_quoted([shell_name(name)])} | {_cell(default_of(field))} | {_cell(values_of(field))} "
+        f"| {_cell(help_of(field.description))} |\n"
         for name, field in fields
     ]
     return "| option | default | values | meaning |\n|---|---|---|---|\n" + "".join(rows)
-
-
-def default_of(field: FieldInfo) -> str:
-    """An option's default in words: its value; of one that is unset, what its help says of that."""
-    value = field.default
-    if value is None:
-        unset = re.search(UNSET, _description(field))
-        return unset[1] if unset else "none"
-    if isinstance(value, bool):
-        return "on" if value else "off"
-    if isinstance(value, tuple):
-        return " ".join(map(str, value)) or "none"
-    return f"{value:g}" if isinstance(value, float) else str(value)
-
-
-def values_of(field: FieldInfo) -> str:
-    """An option's values in words: the choices, or the kind and its bounds."""
-    kinds = list(_members(field.annotation))
-    choices = [f"`{choice}`" for kind in kinds if get_origin(kind) is Literal for choice in get_args(kind)]
-    if bool in kinds and not choices:
-        return "on, off"
-    number = "a count" if int in kinds and float not in kinds else "a number" if float in kinds else ""
-    bounds = _bounds(field)
-    of_kind = [number] if number and not bounds else bounds
-    return ", ".join([*of_kind, *choices]) or ("a file" if Path in kinds else "text")
-
-
-def _bounds(field: FieldInfo) -> list[str]:
-    """Bounds of an option in words; those that belong to it, both, as a range."""
-    bounds = {
-        type(each): f"{getattr(each, BOUNDS[type(each)][1]):g}" for each in field.metadata if type(each) in BOUNDS
-    }
-    if bounds.keys() == {Ge, Le}:
-        return [f"{bounds[Ge]} to {bounds[Le]}"]
-    return [f"{BOUNDS[kind][0]} {bound}" for kind, bound in bounds.items()]
-
-
-def _help(field: FieldInfo) -> str:
-    """An option's help, without what it says of the default."""
-    return _cell(re.sub(rf" {UNSET}", "", _description(field)))
-
-
-def _description(field: FieldInfo) -> str:
-    return " ".join((field.description or "").split())
-
-
-def shell_name(option: str) -> str:
-    """An option as the shell takes it."""
-    return f"--{option.replace('_', '-')}"
-
-
-def _members(annotation: Any) -> Iterator[Any]:
-    """The members of a union, or the one type."""
-    if get_origin(annotation) is Literal or not get_args(annotation):
-        yield annotation
-    else:
-        for each in get_args(annotation):
-            yield from _members(each)
 
 
 def _cell(text: str) -> str:

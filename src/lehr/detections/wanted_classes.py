@@ -26,7 +26,7 @@ def find_classes(wanted: Iterable[str | int] | str | int | None, names: Sequence
     Raises:
         InputError: there is no such class, or none is asked for.
 
-    Example:
+    Examples:
         >>> find_classes(["dog,0"], ("cat", "cow", "dog"))
         (0, 2)
     """

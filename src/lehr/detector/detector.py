@@ -21,9 +21,10 @@ class Detector(TrainingMixin, EvaluationMixin, PredictionMixin, ExportMixin):
     Raises:
         InputError: there is no such model or device, or the file cannot be used.
 
-    Example:
+    Examples:
         >>> from lehr import Detector
         >>> detector = Detector("yolov8n")
-        >>> detector.train(data="shapes", epochs=20)  # doctest: +SKIP
-        >>> detector.predict("photo.jpg")[0].to_supervision()  # doctest: +SKIP
+        >>> result = detector.train(data="shapes", epochs=20)
+        >>> found = detector.predict("photo.jpg")[0]
+        >>> boxes = found.to_supervision()
     """

@@ -129,7 +129,7 @@ def describe_other_command(words: Sequence[str]) -> str | None:
     Args:
         words: that were not understood, e.g. a command's name, or options as name=value.
 
-    Example:
+    Examples:
         >>> describe_other_command(["data=x.yaml", "batch=8"])
         'Options are written --data x.yaml --batch 8 (docs/moving-over.md).'
     """
@@ -153,7 +153,7 @@ def describe_other_name(name: str, known: Collection[str]) -> str | None:
         name: as it was given, with or without leading hyphens.
         known: Lehr's names in this place, with underscores.
 
-    Example:
+    Examples:
         >>> describe_other_name("--batch-size", {"batch"})
         'It is --batch here (docs/moving-over.md).'
     """

@@ -24,7 +24,7 @@ def plain_name(text: str, default: str) -> str:
         text: what somebody else chose, e.g. the name of a class.
         default: the name where nothing is left of it.
 
-    Example:
+    Examples:
         >>> plain_name("../up", "class")
         '_up'
     """
