@@ -14,7 +14,7 @@ from lehr.options import GROUPS, option_names
 from lehr.options.wording import describe_default, describe_values, help_of, values_of
 
 OPTIONS = '<div class="lehr-options" markdown="1">\n'
-"""What begins a table of options, which becomes cards on narrow screens; `</div>` ends it."""
+"""Opening tag of a table of options, which becomes cards on narrow screens; `</div>` ends it."""
 INDEX = "commands/index.md"
 RUN_OPTIONS_OF = "train"
 """The command whose page lists the options of a run, to which the pages of other commands point."""

@@ -45,7 +45,7 @@ def outside_blocks(text: str, change: Callable[[str], str]) -> str:
 
 
 def _lists(text: str) -> str:
-    """Indent the content of items by four columns a level, and part lists and tables from the text above them."""
+    """Indent the content of items by four columns per level, and part lists and tables from the text above them."""
     lines = text.split("\n")
     depth, columns = [0] * len(lines), [0] * len(lines)
     first: dict[int, int] = {}

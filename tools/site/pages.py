@@ -26,7 +26,7 @@ ROOT_PAGES = {
 LANGUAGES = {".py": "python", ".toml": "toml", ".yaml": "yaml", ".csv": "text", ".html": "html"}
 """Languages in which files of the repository are shown, by suffix."""
 HIDDEN = "---\nsearch:\n  exclude: true\nhide:\n  - toc\n---\n\n"
-"""What keeps a page that shows a file out of the search."""
+"""Front matter that keeps a page that shows a file out of the search."""
 LINK = re.compile(r"(?P<before>\]\()(?P<target>[^()\s]+)(?P<after>(?:\s+\"[^\"]*\")?\))")
 DEFINITION = re.compile(r"^(?P<before>\[[^\]]+\]:\s*)(?P<target>\S+)(?P<after>)", re.MULTILINE)
 ATTRIBUTE = re.compile(r"(?P<before>\b(?:href|src)=\")(?P<target>[^\"]+)(?P<after>\")")
