@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from pathlib import Path
 
@@ -11,6 +12,8 @@ from tools.site.build import as_toml, stage
 from tools.site.markdown import for_site
 from tools.site.navigation import configuration, navigation, pages_of, techniques
 from tools.site.pages import ROOT
+
+from lehr.options import option_names
 
 
 def test_the_navigation_names_every_page_once(tmp_path: Path) -> None:
@@ -50,6 +53,12 @@ def test_pages_of_commands_list_their_options() -> None:
     assert "`--ratios`" in pages["commands/data-split.md"]
     named = {name for entry in navigation(["commands/data-split.md"]) for name in pages_of([entry])}
     assert "commands/data-split.md" in named
+
+
+def test_keywords_are_listed_by_group() -> None:
+    text = commands.keywords()
+    assert set(re.findall(r"^\| `(\w+)` \|", text, re.MULTILINE)) == set(option_names())
+    assert "## Augmentation\n" in text and "| `mosaic` | 1 | 0 to 1 |" in text
 
 
 def test_lists_are_indented_as_the_generator_wants_them() -> None:

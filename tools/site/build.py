@@ -17,6 +17,8 @@ from tools.site.navigation import configuration, navigation, pages_of
 from tools.site.pages import ROOT, BrokenLink, Staging, pages_in
 
 WORK, SITE = ROOT / "build" / "site", ROOT / "site"
+KEYWORDS = "reference/options.md"
+"""The page that ends with the keywords of `Detector.train`."""
 ASSETS = Path(__file__).parent / "assets"
 WARNING = re.compile(r"^(WARNING|ERROR)\b|\bwarning:", re.IGNORECASE | re.MULTILINE)
 COLOURS = re.compile(r"\x1b\[[0-9;]*m")
@@ -44,7 +46,7 @@ def build() -> int:
     )
     said = COLOURS.sub("", done.stdout + done.stderr)
     if done.returncode or WARNING.search(said):
-        print(said, file=sys.stderr)
+        print(said.partition("Traceback")[0].strip() or said, file=sys.stderr)
         return 1
     shutil.rmtree(SITE, ignore_errors=True)
     shutil.move(WORK / "html", SITE)
@@ -66,6 +68,8 @@ def stage(folder: Path) -> list[str]:
     written = commands.pages()
     for place, text in written.items():
         staging.write(place, text)
+    with (folder / "docs" / KEYWORDS).open("a", encoding="utf-8") as page:
+        page.write("\n" + commands.keywords())
     shutil.copytree(ASSETS, folder / "docs" / "assets", dirs_exist_ok=True)
     whole = navigation([place for place in written if place != commands.INDEX])
     named, there = set(pages_of(whole)), set(pages_in(folder / "docs"))

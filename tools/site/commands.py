@@ -1,4 +1,4 @@
-"""The reference of the command line, a page for each command, from what the commands and options say of themselves."""
+"""The reference of commands and options: a page for each command, and the table of keywords of `Detector.train`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pydantic.fields import FieldInfo
 
 from lehr.cli.app import app
 from lehr.options import GROUPS, option_names
-from lehr.options.wording import describe_default, describe_values, help_of, values_of
+from lehr.options.wording import default_of, describe_default, describe_values, help_of, values_of
 
 OPTIONS = '<div class="lehr-options" markdown="1">\n'
 """Opening tag of a table of options, which becomes cards on narrow screens; `</div>` ends it."""
@@ -76,12 +76,39 @@ def page(name: str, command: App) -> str:
     return "\n".join(parts)
 
 
+def keywords() -> str:
+    """Return the options of a run as keywords of `Detector.train`, in tables by group."""
+    return "\n".join(f"## {title}\n\n{_keywords(GROUPS[group].model_fields)}" for group, title in _titles().items())
+
+
+def _titles() -> dict[str, str]:
+    """Return the heading of each group of options, which is that of the help."""
+    found: dict[str, str] = {}
+    for each in app[RUN_OPTIONS_OF].assemble_argument_collection():
+        group = option_names().get(_python_name(each))
+        if group is not None:
+            found.setdefault(group, _group(each))
+    return {group: found.get(group, group.capitalize()) for group in GROUPS}
+
+
+def _keywords(fields: Mapping[str, FieldInfo]) -> str:
+    rows = [
+        f"| `{name}` | {_cell(default_of(each))} | {_cell(values_of(each))} | {_cell(help_of(each.description))} |"
+        for name, each in fields.items()
+    ]
+    return _options("keyword", rows)
+
+
 def _table(arguments: list[Argument]) -> str:
     rows = [
         f"| {_names(each)} | {_cell(_default(each))} | {_cell(_values(each))} | {_cell(help_of(_description(each)))} |"
         for each in arguments
     ]
-    table = ["| option | default | values | meaning |", "|---|---|---|---|", *rows]
+    return _options("option", rows)
+
+
+def _options(title: str, rows: list[str]) -> str:
+    table = [f"| {title} | default | values | meaning |", "|---|---|---|---|", *rows]
     return "\n".join([OPTIONS, *table, "\n</div>\n"])
 
 
