@@ -19,7 +19,7 @@ class Detection:
         name: the class name.
         track_id: the track that it belongs to; None if it belongs to none yet, or objects are not tracked.
 
-    Example:
+    Examples:
         >>> Detection((10, 20, 110, 70), 0.875, 1, "dog")
         Detection(dog 0.88, xyxy=(10.0, 20.0, 110.0, 70.0))
     """

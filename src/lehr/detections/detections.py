@@ -45,7 +45,7 @@ class Detections:
         image: uint8 (height, width, 3), RGB, if the pixels were given in memory, or belong to a frame of
             `Detector.stream`; None for image files, which `plot` reads again.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> boxes = np.array([[10, 20, 110, 70], [30, 5, 50, 45]], np.float32)
         >>> found = Detections("pets.jpg", 640, 480, boxes, np.array([0.9, 0.4]), np.array([1, 0]), ("cat", "dog"))
