@@ -10,7 +10,18 @@ from urllib.parse import urlsplit
 
 import pytest
 from markdown_it import MarkdownIt
-from tools.site.pages import ATTRIBUTE, DEFINITION, LINK, ROOT, BrokenLink, Staging, code_ranges, documents
+from tools.site.pages import (
+    ATTRIBUTE,
+    DEFINITION,
+    IMAGE,
+    LINK,
+    ROOT,
+    BrokenLink,
+    Staging,
+    code_ranges,
+    documents,
+    with_colours,
+)
 
 PAGES = {path.relative_to(ROOT).as_posix(): path for path in (ROOT / "README.md", *documents())}
 
@@ -99,3 +110,14 @@ def test_images_with_a_dark_variant_follow_the_theme(tmp_path: Path) -> None:
         page = staging.on_site(ROOT / "docs" / "data.md", text)
         assert "images/report-light.png#only-light" in page and "images/report-dark.png#only-dark" in page
     assert {each.name for each in (tmp_path / "images").iterdir()} == {"report-light.png", "report-dark.png"}
+
+
+def test_figures_with_the_colours_of_both_themes_get_no_frame(tmp_path: Path) -> None:
+    document = tmp_path / "docs" / "page.md"
+    document.parent.mkdir()
+    style = "<style>@media (prefers-color-scheme: dark) { text { fill: white } }</style>"
+    (document.parent / "a.svg").write_text(f"<svg>{style}</svg>")
+    (document.parent / "b.svg").write_text("<svg></svg>")
+    images = [IMAGE.search(f"![x]({name})") for name in ("a.svg", "b.svg", "https://example.org/c.svg")]
+    found = [with_colours(document, image) for image in images if image]
+    assert found == ["![x](a.svg#both)", "![x](b.svg)", "![x](https://example.org/c.svg)"]

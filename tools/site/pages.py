@@ -79,7 +79,7 @@ class Staging:
             return match["before"] + self._target(document, here, match["target"]) + match["after"]
 
         text = outside_code(PICTURE, _both_pictures, text)
-        text = outside_code(IMAGE, lambda match: _both_images(document, match), text)
+        text = outside_code(IMAGE, lambda match: with_colours(document, match), text)
         for pattern in (LINK, DEFINITION, ATTRIBUTE):
             text = outside_code(pattern, lead, text)
         return for_site(text)
@@ -171,13 +171,18 @@ def _both_pictures(match: re.Match[str]) -> str:
     return light + re.sub(r"src=\"[^\"]+\"", f'src="{match[1]}#only-dark"', match[2])
 
 
-def _both_images(document: Path, match: re.Match[str]) -> str:
-    """Return an image and its dark variant, where there is one; of those the theme shows one."""
-    target = Path(match["target"])
-    dark = target.with_name(f"{target.stem.removesuffix('-light')}-dark{target.suffix}")
-    if "://" in match["target"] or target.stem.endswith("-dark") or not (document.parent / dark).is_file():
+def with_colours(document: Path, match: re.Match[str]) -> str:
+    """Return an image with what the theme needs to know: its dark variant, or that it has the colours of both."""
+    text, target = match["text"], Path(match["target"])
+    path = document.parent / target
+    if "://" in match["target"] or not path.is_file():
         return match[0]
-    return f"![{match['text']}]({target.as_posix()}#only-light)![{match['text']}]({dark.as_posix()}#only-dark)"
+    if path.suffix == ".svg" and "prefers-color-scheme" in path.read_text(encoding="utf-8"):
+        return f"![{text}]({target.as_posix()}#both)"
+    dark = target.with_name(f"{target.stem.removesuffix('-light')}-dark{target.suffix}")
+    if target.stem.endswith("-dark") or not (document.parent / dark).is_file():
+        return match[0]
+    return f"![{text}]({target.as_posix()}#only-light)![{text}]({dark.as_posix()}#only-dark)"
 
 
 def pages_in(folder: Path) -> Iterator[str]:
