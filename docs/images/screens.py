@@ -173,7 +173,8 @@ def notebook_page(html: str, theme: str) -> str:
     """The output of a cell on the background that notebooks have."""
     colours = THEMES[theme]
     return (
-        f'<body style="margin:0;background:{colours["page"]};color:{colours["text"]};font:13px/1.4 sans-serif">'
+        f'<!doctype html><body style="margin:0;background:{colours["page"]};color:{colours["text"]};'
+        'font:13px/1.4 sans-serif">'
         f'<div id="shot" style="padding:14px;width:980px">{html}</div>'
     )
 

@@ -63,7 +63,7 @@ class Callback:
         """Hear how good the weights are that the run starts from."""
 
     def on_train_epoch_start(self, event: TrainEpochStart) -> None:
-        """Hear that an epoch begins, or goes on in its middle."""
+        """Hear that an epoch begins, or resumes in its middle."""
 
     def on_train_batch_start(self, event: BatchStart) -> None:
         """Hear that a batch is about to be trained on."""

@@ -118,7 +118,7 @@ class ConsoleCallback(Callback):
         self._output.say_row(table.header(), styled(self._header, header=True), of_epochs=True)
 
     def _print_row(self, table: EpochTable, row: str, shown: str) -> None:
-        """Print a row, on a terminal under the names of its columns: anew where they differ or have scrolled away."""
+        """Print a row, on a terminal after the names of its columns where they differ or have scrolled away."""
         if self._output.is_terminal and (self._rows >= HEADER_ROWS or table.header(self._output.width) != self._header):
             self._header, self._rows = table.header(self._output.width), 0
             self._output.show_line(styled(self._header, header=True))

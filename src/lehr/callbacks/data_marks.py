@@ -1,4 +1,4 @@
-"""Keeping the fingerprints of a run's images as images.jsonl in its folder, by a thread beside the training."""
+"""Keep the fingerprints of a run's images as images.jsonl in its folder, by a separate thread."""
 
 from __future__ import annotations
 
@@ -56,4 +56,4 @@ class DataMarksCallback(Callback):
             with atomic_file(path, "Make room.") as temporary:
                 temporary.write_text(text, encoding="utf-8", errors="surrogatepass")
         except (InputError, OSError) as error:
-            self._trouble = f"{path}: cannot be written ({error}). The run goes on without it."
+            self._trouble = f"{path}: cannot be written ({error}). The run continues without it."

@@ -38,7 +38,7 @@ class _Asked:
 
 
 class DigestCallback(Callback):
-    """Records the digests of a run; where the disk is full, that is reported once and the run goes on without."""
+    """Records the digests of a run; where the disk is full, that is reported once and the run continues without."""
 
     name = "lehr.digests"
 

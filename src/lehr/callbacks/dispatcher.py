@@ -24,9 +24,9 @@ class Dispatcher:
     The first failure of each method of a callback is reported through the logger `lehr`, with its traceback.
 
     Args:
-        callbacks: listeners, told in this order.
-        strict: raise what a callback raises instead of going on.
-        is_main: whether this is rank 0; elsewhere only callbacks with `all_ranks` are told.
+        callbacks: listeners, called in this order.
+        strict: raise what a callback raises instead of reporting it.
+        is_main: whether this is rank 0; elsewhere only callbacks with `all_ranks` are called.
 
     Attributes:
         run: the run of the events, once it is prepared.
@@ -55,7 +55,7 @@ class Dispatcher:
         return method in self._listeners
 
     def emit(self, event: Event) -> None:
-        """Tell an event to everybody who listens.
+        """Send an event to every listener.
 
         Raises:
             CallbackFailed: one of them raised an error, and errors are strict.
@@ -81,7 +81,7 @@ class Dispatcher:
         return states
 
     def load_state_dict(self, states: Mapping[str, dict[str, Any]]) -> None:
-        """Give each callback its state of a checkpoint; those that it does not know stay as they are."""
+        """Give each callback its state of a checkpoint; those that it does not know keep theirs."""
         for name, callback in self._named.items():
             if name in states and isinstance(callback, Stateful):
                 try:
@@ -95,7 +95,7 @@ class Dispatcher:
             raise CallbackFailed(f"{what}\nThe run ends, since --strict-callbacks is given.") from error
         if (name, method) not in self._told:
             self._told.add((name, method))
-            LOGGER.warning("%s. The run goes on; the log has the traceback.", what, exc_info=error)
+            LOGGER.warning("%s. The run continues; the log has the traceback.", what, exc_info=error)
 
 
 def check_callback(callback: object) -> None:

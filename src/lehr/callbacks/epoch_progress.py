@@ -1,4 +1,4 @@
-"""How far an epoch has come: its batches, the time left, the speed and the mean losses so far."""
+"""Progress of an epoch: its batches, the time left, the speed and the mean losses so far."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class EpochProgress:
         """Count a batch.
 
         Returns:
-            Batches done, and short texts on the epoch so far, the most telling first; None where they stay as they are.
+            Batches done, and short texts on the epoch, the most important first; None where they have not changed.
         """
         self._done += 1
         self._images += event.images

@@ -65,7 +65,7 @@ class EpochTable:
 
     @property
     def legend(self) -> str:
-        """What the star means."""
+        """Meaning of the star."""
         kept = names_kept(self._run.config.run.max_det) if self._run.crowded else ("mAP50", "mAP50-95")
         return f"* the best epoch so far, by 0.1 x {kept[0]} + 0.9 x {kept[1]}"
 

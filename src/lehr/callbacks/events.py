@@ -1,4 +1,4 @@
-"""Events of a run: what listeners are told, and when. All are frozen; none makes the training wait for the device.
+"""Events of a run, which its listeners receive. All are frozen; none makes the training wait for the device.
 
 Every event but the first carries `run`, the same through a whole run; `epoch` counts from 0, and `step` is how many
 batches are done so far, over the run, unless it is said otherwise. Values of a batch are read when they
@@ -33,7 +33,7 @@ class PretrainRoutineStart:
     Attributes:
         folder: the run's folder.
         config: the run's options.
-        resumed: whether the run goes on from a checkpoint.
+        resumed: whether the run resumes from a checkpoint.
     """
 
     method: ClassVar[str] = "on_pretrain_routine_start"
@@ -62,9 +62,9 @@ class TrainStart:
     """The training loop begins.
 
     Attributes:
-        epoch: the epoch that begins or goes on, from 0.
+        epoch: the epoch that begins or resumes, from 0.
         step: batches done so far.
-        resumed: whether the run goes on from a checkpoint.
+        resumed: whether the run resumes from a checkpoint.
     """
 
     method: ClassVar[str] = "on_train_start"
@@ -93,7 +93,7 @@ class StartEvaluated:
 
 @dataclass(frozen=True, slots=True)
 class TrainEpochStart:
-    """An epoch begins, or goes on in its middle after a resume or a rollback.
+    """An epoch begins, or resumes in its middle after a resume or a rollback.
 
     Attributes:
         batches: batches that are left of the epoch.
@@ -112,7 +112,7 @@ class BatchStart:
 
     Attributes:
         batch: this process's share of the batch, drawn, on the device.
-        size: longest side that multi-scale training resizes it to, pixels; None leaves it as it is.
+        size: longest side that multi-scale training resizes it to, pixels; None does not resize it.
         precision: in which the model computes, e.g. float32.
     """
 
@@ -127,7 +127,7 @@ class BatchStart:
     def model_input(self) -> tuple[Tensor, Tensor]:
         """Return the batch as the model sees it: images float32 (n, 3, h, w), 0 to 1, and boxes (n, objects, 4), xyxy.
 
-        Both are on the device and made anew, so they cost memory and time there; nothing waits for them.
+        Both are new tensors on the device, so they cost memory and time there; nothing waits for them.
         """
         return model_input(self.batch, self.size)
 
@@ -170,10 +170,10 @@ class TrainEpochEnd:
     """All batches of an epoch are done; its validation comes next.
 
     Attributes:
-        losses: mean of each part of the loss, an image.
+        losses: mean of each part of the loss per image.
         images: images seen.
         instances: objects seen.
-        skipped: optimizer steps left out, their loss or gradient not finite.
+        skipped: optimizer steps skipped, their loss or gradient not finite.
         replaced: samples that took the place of an image that could no longer be read.
         seconds: spent in the loop over the batches.
         images_per_second: of that loop.
@@ -239,11 +239,11 @@ class FitEpochEnd:
 
     Attributes:
         row: the epoch's row of results.csv, by column.
-        losses: mean of each part of the training loss, an image.
+        losses: mean of each part of the training loss per image.
         instances: objects seen in training.
         metrics: of the validation.
         rates: learning rates of weights, norms and biases at the epoch's last step.
-        images_per_second: of the training loop, validation left out.
+        images_per_second: of the training loop, without the validation.
         seconds: spent on the run so far.
         remaining: seconds to the end of the run, estimated.
         memory: the most memory taken so far, MiB: on a GPU the device's, else the process's; None where not known.
@@ -285,7 +285,7 @@ class BestImproved:
 
 @dataclass(frozen=True, slots=True)
 class ModelSave:
-    """A checkpoint is on the disk, and weights where the save had some; told once the writing thread is done.
+    """A checkpoint is on the disk, and weights where the save had some; sent once the writing thread is done.
 
     Attributes:
         epoch: the epoch that ran or came next when the state was taken, from 0.
@@ -313,8 +313,8 @@ class Rollback:
         step: batches done there.
         from_step: batches done before.
         checkpoint: the file that it has gone back to.
-        lr_scale: multiple of the planned learning rates from here on.
-        precision: in which the model computes from here on.
+        lr_scale: multiple of the planned learning rates from now on.
+        precision: in which the model computes from now on.
         rollbacks: how often the run has gone back at lower rates, this time included.
     """
 
@@ -358,7 +358,7 @@ class TrainEnd:
         stopped_early: whether early stopping ended it.
         against_start: the best and the last epoch compared with the start; None where that was not evaluated.
         older_against_start: the same on the older data (`--keep-val`); None where that was not evaluated on them.
-        diverged: what was the matter where the run ended before its last epoch since it could not go on; else empty.
+        diverged: what was the matter where the run ended before its last epoch since it could not continue; else empty.
     """
 
     method: ClassVar[str] = "on_train_end"

@@ -1,8 +1,8 @@
-"""Loggers: what hands the scalars, options and images of a run to a tracking tool, each tool one file beside this one.
+"""Loggers: what hands the scalars, options and images of a run to a tracking tool, one file per tool, next to this one.
 
-A logger is fed with the lines of the run's log (`events.jsonl`), in a thread of its own. So whatever it does, however
-long it takes, the training does not wait for it, and a failure ends nothing but the logger. When a run goes on after a
-kill, the logger says how far its store reaches, and is fed with the lines of the log behind that: each scalar stands
+A logger is fed with the lines of the run's log (`events.jsonl`), in a separate thread. So whatever it does, however
+long it takes, the training does not wait for it, and a failure ends nothing but the logger. When a run resumes after a
+kill, the logger says how far its store reaches, and is fed with the lines of the log behind that: each scalar appears
 there once.
 
 A package can offer a logger: a class derived from `Logger`, as an entry point in the group `lehr.loggers`.
@@ -18,7 +18,7 @@ from typing import Any, ClassVar
 from lehr.errors import InputError
 
 STEP = "step/"
-"""What names of a step's scalars begin with; the others are an epoch's."""
+"""Prefix of the names of a step's scalars; the others are an epoch's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,7 @@ class Scalars:
 
 @dataclass(frozen=True, slots=True)
 class Reached:
-    """How far the store of a logger reaches.
+    """End of what the store of a logger holds.
 
     Attributes:
         step: batches done in the last scalars of a step; -1 for none.
@@ -90,7 +90,7 @@ class Logger:
     name: ClassVar[str]
 
     def begin(self, run: LoggedRun) -> Reached:
-        """Open the store of a run, anew or where the run left it, and return how far it reaches."""
+        """Create the store of a run, or open the one that it left, and return how far it reaches."""
         raise NotImplementedError
 
     def log(self, scalars: Scalars) -> None:

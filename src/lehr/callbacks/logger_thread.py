@@ -1,4 +1,4 @@
-"""Feeding a logger in a thread of its own, from a bounded queue, with a bounded wait at the end."""
+"""Feed a logger in a separate thread, from a bounded queue, with a bounded wait at the end."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class LoggerThread:
         return self._logger.name
 
     def start(self, run: LoggedRun) -> None:
-        """Open the logger's store, and hand it what its store lacks of a run that goes on."""
+        """Open the logger's store, and hand it what its store lacks of a run that resumes."""
         self._thread = threading.Thread(target=self._run, args=(run,), name=f"logger-{self.name}", daemon=True)
         self._thread.start()
 
@@ -61,7 +61,7 @@ class LoggerThread:
         if self._over or self._thread is None:
             return
         if len(self._waiting) < QUEUED:
-            self._waiting.append(item)  # which wakes nobody: the thread looks once a second
+            self._waiting.append(item)  # which wakes nobody: the thread looks once per second
             return
         self._over = True
         LOGGER.warning("Logger %s does not keep up: it gets no more of this run.", self.name)

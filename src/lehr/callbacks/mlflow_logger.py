@@ -1,4 +1,4 @@
-"""MLflow: a run in the local store `mlflow.db` (SQLite) beside the runs, or wherever MLFLOW_TRACKING_URI says.
+"""MLflow: a run in the local store `mlflow.db` (SQLite) next to the runs, or wherever MLFLOW_TRACKING_URI says.
 
 MLflow's store in plain files (`mlruns`) is deprecated since its version 3.7, in favour of SQLite.
 """

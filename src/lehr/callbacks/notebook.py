@@ -26,6 +26,8 @@ from lehr.runtime.console import IN_TABLE, Console
 from lehr.runtime.notebook import LiveCell, in_notebook
 from lehr.runtime.plain_text import entry
 
+COLUMNS = 100
+"""Width of the terminal whose columns the table has."""
 REDRAW_SECONDS = 1.0
 """Seconds between two states of the output while an epoch runs."""
 
@@ -51,7 +53,7 @@ class NotebookView(logging.Handler):
             self.draw()
 
     def draw(self, at_once: bool = True) -> None:
-        """Show the present state.
+        """Show the current state.
 
         Args:
             at_once: even where the last one was drawn just now.
@@ -77,7 +79,7 @@ class NotebookCallback(Callback):
     def on_train_start(self, event: TrainStart) -> None:
         """Set up the table."""
         table = EpochTable(event.run)
-        self._page.titles = [column.title for column in table.columns()]
+        self._page.titles = [column.title for column in table.columns(COLUMNS)]
         self._page.legend = table.legend
         self._view.draw()
 

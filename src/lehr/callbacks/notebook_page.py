@@ -13,12 +13,12 @@ COLOURS = ("#3d85c6", "#d9822b", "#2e9e6b", "#b668c9", "#c9524f", "#7f8c3a")
 """Colours of curves, to be told apart on white and on black, also by readers who see red and green alike."""
 WIDTH, HEIGHT = 360, 170
 LEFT, RIGHT, TOP, BOTTOM = 44, 12, 26, 24
-NUMBER = "padding:.15em .6em;text-align:right;white-space:nowrap"
+NUMBER = "padding:.15em .5em;text-align:right;white-space:nowrap"
 
 
 @dataclass(slots=True)
 class RunPage:
-    """What a run has shown so far.
+    """Content of a run's output so far.
 
     Attributes:
         before: lines said before the first epoch.
@@ -85,7 +85,7 @@ def _table(page: RunPage) -> str:
     legend = f"<div><small>{escape(page.legend.replace('*', '★', 1))}</small></div>" if any(page.stars) else ""
     return (
         '<div style="max-height:24em;overflow:auto;display:flex;flex-direction:column-reverse;align-items:flex-start">'
-        '<table style="border-collapse:collapse;font-variant-numeric:tabular-nums;margin:0">'
+        '<table style="border-collapse:collapse;font-size:12px;font-variant-numeric:tabular-nums;margin:0">'
         f"<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>{legend}"
     )
 
@@ -143,8 +143,8 @@ def _path(epochs: Sequence[int], curve: Sequence[float | None], x: object, y: ob
 
 
 def _rounded_up(value: float) -> float:
-    """The next of 1, 2, 5, 10, ... times a power of ten; 1 where there is nothing above 0."""
+    """Return the next of some round numbers times a power of ten; 1 where there is nothing above 0."""
     if not math.isfinite(value) or value <= 0:
         return 1.0
     power = 10.0 ** math.floor(math.log10(value))
-    return next(step * power for step in (1, 2, 5, 10) if step * power >= value)
+    return next(step * power for step in (1, 2, 3, 4, 6, 8, 10) if step * power >= value)

@@ -1,4 +1,4 @@
-"""What is said of an epoch and of a run beside the table of epochs."""
+"""Messages about an epoch and the end of a run, in addition to the table of epochs."""
 
 from __future__ import annotations
 

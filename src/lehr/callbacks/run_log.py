@@ -1,10 +1,10 @@
 """The log of a run, `events.jsonl`: a JSON line for each step, epoch and turn of the run, always written.
 
 The lines are described in `lehr.checkpoint.run_log`, which reads them. Every optimizer step has a line; a run of more
-than 5,000 batches has one every n batches, which holds the mean of what it stands for, so that the file stays small.
+than 5,000 batches has one every n batches, which holds their mean, so that the file stays small.
 
 A run that was killed does the steps after its last checkpoint again. So the length of the file is part of the
-checkpoint, and lines behind it are cut off before the run goes on: no step is missing, none stands twice.
+checkpoint, and lines behind it are cut off before the run resumes: no step is missing, none appears twice.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ class RunLogCallback(Callback):
     What cannot be written, since the disk is full for example, is reported once and ends nothing.
 
     Args:
-        loggers: fed with the lines, each in a thread of its own.
+        loggers: fed with the lines, each in a separate thread.
     """
 
     name = "lehr.run-log"
@@ -83,7 +83,7 @@ class RunLogCallback(Callback):
         self._file: BinaryIO | None = None
         self._resumed = False
         self._length: int | None = None
-        """Bytes of the file at the checkpoint that the run goes on from; None where it begins."""
+        """Bytes of the file at the checkpoint that the run resumes from; None where it begins."""
         self._every = 1
         self._not_finite = 0
         self._since = _Batches()
@@ -110,7 +110,7 @@ class RunLogCallback(Callback):
         self._since = _Batches.of(state["since"])
 
     def on_pretrain_routine_start(self, event: PretrainRoutineStart) -> None:
-        """Note whether the run goes on."""
+        """Note whether the run was resumed."""
         self._resumed = event.resumed
 
     def on_pretrain_routine_end(self, event: PretrainRoutineEnd) -> None:
@@ -248,7 +248,7 @@ class RunLogCallback(Callback):
         self._guarded(write)
 
     def _open(self, path: Path) -> None:
-        """Open the file at the length that it had at the checkpoint; a run that begins, begins it anew."""
+        """Open the file at the length that it had at the checkpoint; a new run begins a new one."""
         length = 0
         if self._resumed and self._length is not None and path.is_file():
             length = read_file(path, MAX_BYTES, links=False).rfind(b"\n", 0, self._length) + 1

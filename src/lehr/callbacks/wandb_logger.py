@@ -41,7 +41,7 @@ class WandbLogger(Logger):
         self._run: Any = None
 
     def begin(self, run: LoggedRun) -> Reached:
-        """Begin a run, or go on with the one of the same id."""
+        """Begin a run, or resume the one of the same id."""
         wandb, mode = self._wandb, os.environ.get(MODE) or "offline"
         make_inner_folder(run.folder / FOLDER)
         reached = self._read(run.folder / FOLDER, run.id)

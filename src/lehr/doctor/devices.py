@@ -44,7 +44,7 @@ class Precision:
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """A device. Sizes are bytes; None where it does not tell.
+    """A device. Sizes are bytes; None where it does not report them.
 
     Attributes:
         name: as `--device` takes it.
@@ -84,7 +84,7 @@ def examine_device(device: torch.device, machine: Machine) -> Device:
 
     Args:
         device: the device.
-        machine: tells the CPU's name and memory.
+        machine: for the CPU's name and memory.
     """
     with warnings.catch_warnings(), threads_of_training():
         warnings.simplefilter("ignore")  # torch warns of a GPU that it was not built for: the doctor says so itself

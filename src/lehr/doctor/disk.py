@@ -19,7 +19,7 @@ SECONDS = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Disk:
-    """The disk of a folder. Sizes are bytes, rates bytes a second; None where they could not be had.
+    """The disk of a folder. Sizes are bytes, rates bytes per second; None where they could not be measured.
 
     Attributes:
         purpose: what the folder is for: data, runs or cache.
@@ -122,7 +122,7 @@ def exists(path: Path) -> bool:
 
 
 def _write(file: BinaryIO, size: int) -> tuple[float, int]:
-    """Bytes a second, and the bytes that were written."""
+    """Measure bytes per second, and the bytes that were written."""
     chunk = os.urandom(CHUNK_BYTES)  # a file system may pack what repeats
     written = 0
     start = time.perf_counter()
@@ -144,7 +144,7 @@ def _forget(file: BinaryIO) -> bool:
 
 
 def _read(file: BinaryIO, size: int) -> float:
-    """Bytes a second."""
+    """Measure bytes per second."""
     file.seek(0)
     start = time.perf_counter()
     while file.read(CHUNK_BYTES):

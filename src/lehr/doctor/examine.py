@@ -61,7 +61,7 @@ def examine(device: str | None, data: str | None, project: Path, say: Callable[[
         device: the only device to examine, as `--device` takes it; None for all.
         data: a folder or data YAML, whose disk is measured; None for the cache folder.
         project: the folder of runs; need not exist.
-        say: told when what takes long begins.
+        say: called when something slow begins.
 
     Raises:
         InputError: there is no such device or data.
@@ -110,10 +110,10 @@ def _chosen(name: str | None) -> list[torch.device]:
 
 
 def _folder_of(data: str | None) -> Path | None:
-    """The folder of what `--data` names; None for the cache folder.
+    """Return the folder of what `--data` names; None for the cache folder.
 
     Raises:
-        InputError: there is no such thing.
+        InputError: there is no such file or folder.
     """
     if data is None or data == "shapes":
         return None

@@ -19,7 +19,7 @@ from lehr.runtime.device import available_cores
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """Resources that a training may use. Sizes are bytes; None where the system does not tell.
+    """Resources that a training may use. Sizes are bytes; None where the system does not report them.
 
     Attributes:
         cpu: name of the processor.

@@ -68,7 +68,7 @@ def covers(architectures: Sequence[str], capability: tuple[int, int]) -> bool:
     Machine code (`sm_86`) runs on the same generation from its own revision on; PTX (`compute_90`) on all later ones.
 
     Args:
-        architectures: those of the build; none means that it does not tell.
+        architectures: those of the build; none means that it does not say.
         capability: the GPU's compute capability, e.g. (8, 6).
     """
     known = [re.fullmatch(r"(sm|compute)_(\d+)[a-z]?", architecture) for architecture in architectures]
@@ -215,7 +215,7 @@ def _packages(found: Examination) -> Iterator[Remark]:
 
 
 def _is_able(device: Device) -> bool:
-    """Return whether a device trains and has memory for it; the CPU's is the machine's, which is judged by itself."""
+    """Return whether a device trains and has memory for it; the CPU's is the machine's, which is judged separately."""
     return device.trains and (device.kind == "cpu" or not _below(device.memory_free, MIN_MEMORY))
 
 

@@ -26,7 +26,7 @@ TEMPORARY = re.compile(r"\.(?P<name>.+?)(\.[0-9a-f]{16})?\.tmp")
 
 @contextmanager
 def atomic_file(path: Path, remedy: str) -> Iterator[Path]:
-    """A file to write beside another; it takes the other's name when the block ends, and goes when the block fails.
+    """Yield a file next to another; it takes the other's name when the block ends, and goes when the block fails.
 
     What was written is on the disk before the name changes, so a power cut leaves either the old file or the new one. A
     link of that name is replaced, and not followed.
@@ -126,7 +126,7 @@ def _flush(path: Path) -> None:
 
 
 def atomic_dir(folder: Path, write: Callable[[Path], None], remedy: str) -> None:
-    """Write a folder under another name beside it, and give it its name when it is done.
+    """Write a folder under another name next to it, and give it its name when it is done.
 
     Args:
         folder: the folder; must not exist or be empty.
@@ -154,7 +154,7 @@ def atomic_dir(folder: Path, write: Callable[[Path], None], remedy: str) -> None
 
 @contextmanager
 def folder_beside(path: Path) -> Iterator[Path]:
-    """Make a folder beside a file to be, of a name that nobody can foresee; it goes with what is left in it.
+    """Make a folder next to a future file, with a name that nobody can foresee; it goes with what is left in it.
 
     Raises:
         OSError: it cannot be made.
@@ -167,7 +167,7 @@ def folder_beside(path: Path) -> Iterator[Path]:
 
 
 def _folder_beside(folder: Path) -> Path:
-    """Make a folder beside another, of a name that nobody can foresee."""
+    """Make a folder next to another, with a name that nobody can foresee."""
     while True:
         temporary = folder.with_name(f".{folder.name}-{secrets.token_hex(8)}")
         with contextlib.suppress(FileExistsError):

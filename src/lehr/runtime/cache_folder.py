@@ -91,7 +91,7 @@ def _closed_to_others(folder: Path) -> str | None:
 
 
 def _systems_folder() -> Path | None:
-    """Return the system's folder; None where it cannot be told, since there is no home folder."""
+    """Return the system's folder; None where there is no home folder."""
     try:
         folder = user_cache_path("lehr", appauthor=False)
     except (RuntimeError, KeyError, OSError):

@@ -2,7 +2,7 @@
 
 `python -m` looks for every module in the working folder first. That is often one that somebody else filled, a data set
 or a run, and a file `yaml.py` in it would be run. So all of Lehr's processes are started here. What this process can
-import they can, too, such as the modules beside a script that calls Lehr, but only where nothing else has the name.
+import they can, too, such as the modules next to a script that calls Lehr, but only where nothing else has the name.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def module_command(module: str, *arguments: str) -> list[str]:
 
 
 def start_module(module: str, *arguments: str, **options: Any) -> subprocess.Popen[Any]:
-    """Start a module in a process of its own.
+    """Start a module in a separate process.
 
     Args:
         module: its full name.

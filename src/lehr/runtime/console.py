@@ -72,7 +72,7 @@ class LogFileHandler(logging.Handler):
     """Appends records to a file, with their tracebacks; a full disk ends nothing.
 
     Args:
-        path: the file; left out where it cannot be opened.
+        path: the file; nothing is written where it cannot be opened.
 
     Raises:
         InputError: the file is a link, or no regular file.

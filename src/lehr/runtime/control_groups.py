@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 UNLIMITED = 2**60
-"""Memory limits from here on mean none: version 1 writes a very large number for it."""
+"""Memory limits of at least this mean none: version 1 writes a very large number for it."""
 
 
 def memory_limit(root: Path = Path("/")) -> tuple[int, int] | None:

@@ -6,7 +6,7 @@ from lehr.runtime.plain_text import one_line
 
 
 def check_folder_name(name: str) -> str:
-    """Return a folder's name as it is.
+    """Return a folder's name unchanged.
 
     Raises:
         ValueError: it is no single name: it has separators or control characters, or leads to the folder above.

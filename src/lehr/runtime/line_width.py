@@ -15,7 +15,7 @@ FEWEST_COLUMNS = 20
 TOKEN = re.compile(r"\s*(?:[^\s`]*`[^`]*`[^\s`]*|\S+)")
 """A word, or a command between backticks, which is not broken either."""
 NAMED = re.compile(r"( {2,}\S+(?: \S+)* {2,})\S")
-"""An indented line of a name and a value in a column of its own, under which the value continues."""
+"""An indented line of a name and a value in a separate column, in which the value continues."""
 
 
 def line_width(stream: Any) -> int | None:

@@ -23,7 +23,7 @@ class CoreTime:
     """Time that cores were busy since the machine started, at a moment.
 
     Attributes:
-        moment: on a clock of its own, seconds.
+        moment: on a separate clock, seconds.
         busy: of all cores that this process may run on, seconds.
         own: of this process and its children, seconds.
         cores: how many cores those are.
@@ -36,10 +36,10 @@ class CoreTime:
 
 
 def core_time(proc: Path = Path("/proc")) -> CoreTime | None:
-    """Return the time that cores were busy until now; None where the system does not tell.
+    """Return the time that cores were busy until now; None where the system does not report it.
 
     Args:
-        proc: where Linux tells it.
+        proc: where Linux reports it.
     """
     try:
         ticks = os.sysconf("SC_CLK_TCK")

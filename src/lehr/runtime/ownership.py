@@ -1,7 +1,7 @@
-"""Files and folders that nobody else can change: what a cache holds is used as it is, code too.
+"""Files and folders that nobody else can change: what a cache holds is used unchecked, code too.
 
 Whoever can write where decoded images, an index or compiled code are kept decides what is trained on, or runs code. So
-each must belong to the user, or to root, who can do everything anyhow, and be writable by nobody else. What lies in a
+each must belong to the user, or to root, who can do everything anyhow, and be writable by nobody else. What is in a
 folder that nobody else can enter may have any rights.
 """
 
@@ -109,7 +109,7 @@ def _trouble_of(status: os.stat_result, closed: bool = False) -> str | None:
 
 def _refusal(path: Path, problem: str) -> InputError:
     remedy = _remedy(f"Run chmod go-w {path}, or s" if problem.endswith("others") else "S")
-    return InputError(f"{path}: {problem}, and what a cache holds is used as it is, code too. {remedy}")
+    return InputError(f"{path}: {problem}, and what a cache holds is used unchecked, code too. {remedy}")
 
 
 def _remedy(start: str) -> str:

@@ -6,7 +6,7 @@ import sys
 
 
 def peak_process_bytes(children: bool = False) -> int:
-    """Return the most memory that this process has held so far, bytes; 0 where the system does not tell.
+    """Return the most memory that this process has held so far, bytes; 0 where the system does not report it.
 
     Args:
         children: look at ended child processes too, and return the largest.

@@ -1,6 +1,6 @@
 """Text that others wrote, made harmless where it leaves: no terminal escapes, no forged lines, no formulas.
 
-Names of classes and files, labels, options and studies come from strangers. A terminal acts upon control characters, a
+Names of classes and files, labels, options and studies come from strangers. A terminal acts on control characters, a
 log is read line by line, a spreadsheet computes what begins with `=`.
 """
 

@@ -73,7 +73,7 @@ def default_modes() -> Iterator[None]:
 
 
 def flushes_denormals() -> bool:
-    """Tell whether this thread takes numbers too small for full precision as zero, by computing one."""
+    """Return whether this thread takes numbers too small for full precision as zero, by computing one."""
     smallest = sys.float_info.min
     return smallest / 2 == 0
 

@@ -36,7 +36,7 @@ class ProgressBar:
 
         Args:
             done: from 0 to the total.
-            details: short texts, the most telling first; None leaves them as they are.
+            details: short texts, the most important first; None keeps the last ones.
         """
         self._done = min(done, self._total)
         if details is not None:

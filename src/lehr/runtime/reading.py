@@ -139,7 +139,7 @@ def read_file(path: str | os.PathLike[str], limit: int, *, links: bool = True) -
 
 
 def read_writable(path: str | os.PathLike[str], limit: int, *, links: bool = True) -> bytearray:
-    """Read a regular file whole, into memory that may be changed and that tensors can lie in.
+    """Read a regular file whole, into memory that may be changed and that tensors can use.
 
     Args:
         path: the file.
@@ -184,7 +184,7 @@ def open_append(path: Path) -> BinaryIO:
 
 
 def open_overwrite(path: Path) -> BinaryIO:
-    """Open a file to write anew, made where it is missing; never through a link, never anything but a regular file.
+    """Open a file to overwrite, made where it is missing; never through a link, never anything but a regular file.
 
     A file that has further names (hard links) keeps its content under these.
 
@@ -214,7 +214,7 @@ def too_large(name: str, limit: int) -> TooLarge:
 
 
 def create_beside(path: Path, mode: int = 0o666) -> tuple[int, Path]:
-    """Create an empty file beside another, `.NAME.<16 random digits>.tmp`, which nobody can have laid a link at.
+    """Create an empty file next to another, `.NAME.<16 random digits>.tmp`, which nobody can have laid a link at.
 
     Args:
         path: the other.
@@ -259,7 +259,7 @@ def _open_to_write(path: Path, how: int) -> BinaryIO:
 
 
 def _replaced(path: Path, status: os.stat_result, keep: bool) -> int:
-    """Put a file of its own in the place of one that has further names, and return it, open for writing.
+    """Replace a file that has further names by a new one, and return that, open for writing.
 
     Args:
         path: the file.

@@ -1,4 +1,4 @@
-"""ZIP archives as `torch.save` writes them: entries by name, as they lie in the file, none compressed and none twice.
+"""ZIP archives as `torch.save` writes them: entries by name, as they are in the file, none compressed and none twice.
 
 The directory at the end of the file must describe it: an entry that is compressed, or shares bytes with another, would
 make much of little; a name with `..` leads out of the archive.
@@ -45,7 +45,7 @@ class Entry:
     checksum: int
 
     def fits(self, data: bytes | memoryview) -> bool:
-        """Tell whether bytes are those of the entry, by their checksum."""
+        """Return whether bytes are those of the entry, by their checksum."""
         return self.checksum in (0, zlib.crc32(data))
 
 
@@ -163,11 +163,11 @@ def _check_name(name: str) -> None:
 
 
 def _long_form(extra: bytes, *values: int) -> tuple[int, ...]:
-    """Numbers of an entry, of which those that 32 bits cannot hold stand in a field behind it.
+    """Numbers of an entry, of which those that 32 bits cannot hold are in a field behind it.
 
     Args:
         extra: the fields behind the entry.
-        values: as they stand in it, in the order of that field.
+        values: as they are in it, in the order of that field.
     """
     if 2**32 - 1 not in values:
         return values

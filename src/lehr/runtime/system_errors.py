@@ -1,4 +1,4 @@
-"""What a machine refuses, as a message: files and folders that cannot be used, for whatever reason a system gives."""
+"""Messages about what a machine refuses: files and folders that cannot be used, for whatever reason a system gives."""
 
 from __future__ import annotations
 

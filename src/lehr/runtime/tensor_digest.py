@@ -57,7 +57,7 @@ class WeightDigests:
     """Digests of a model's tensors, one each; made once for tensors that change in place.
 
     Args:
-        tensors: by name, all on one device; those that hold no floating-point numbers are left out.
+        tensors: by name, all on one device; those that hold no floating-point numbers are skipped.
     """
 
     def __init__(self, tensors: Mapping[str, Tensor]) -> None:
