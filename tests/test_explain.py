@@ -81,7 +81,7 @@ def test_what_asks_for_something_and_has_no_effect_is_off_with_the_reason() -> N
     on, _, off = explanation(build_config({"rect": True, "mixup": 0.1, "patience": 40})).partition("\nOff:")
     assert "  mosaic: " not in on and "  mixup: " not in on and "  early stopping: " not in on
     assert "--mixup 0.1 has no effect: --rect makes rectangles" in on and "--patience 40 has no effect: the run" in on
-    assert "  mosaic: has no effect: --rect makes rectangles, and images are combined in squares (docs/" in off
+    assert "  mosaic: has no effect: --rect makes rectangles, and images are combined in squares\n      docs/" in off
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: path.stem)

@@ -176,7 +176,7 @@ def test_what_cannot_be_asked_for_is_refused(given: object, words: str) -> None:
 def test_they_are_explained_where_they_are_on() -> None:
     register_augmentation(Augmentation("warm", grey, "evening light is redder"))
     on, _, off = explanation(build_config({"augmentation": ["warm=0.25", "grey"]})).partition("\nOff:")
-    assert "warm: probability 0.25\n      evening light is redder (off: leave out --augmentation warm)" in on
+    assert "warm: probability 0.25\n      evening light is redder\n      off: without --augmentation warm" in on
     assert "grey: probability 1\n" in on and "thinned" not in on + off
 
 

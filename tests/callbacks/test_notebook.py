@@ -51,7 +51,11 @@ def test_a_run_is_one_output_with_table_curves_and_what_was_said(
     html, text = shown[-1]
     page = ElementTree.fromstring(html)
     rows = [[cell.text or "" for cell in row] for row in page.iter("tr")]
-    assert rows[0][:3] == ["epoch", "memory", "box"] and "size" not in rows[0] and [row[0] for row in rows[1:]] == ["1/9", "2/9", "3/9"]
+    assert (
+        rows[0][:3] == ["epoch", "memory", "box"]
+        and "size" not in rows[0]
+        and [row[0] for row in rows[1:]] == ["1/9", "2/9", "3/9"]
+    )
     assert [row[-1] for row in rows[1:]] == ["★", "★", ""] and "★ the best epoch so far" in html
     charts = list(page.iter("svg"))
     assert len(charts) == 2

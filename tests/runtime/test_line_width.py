@@ -27,6 +27,7 @@ def test_a_value_continues_in_its_own_column() -> None:
 def test_a_long_path_and_a_command_stay_whole() -> None:
     path = "/data/" + "a" * 40
     assert path in fold(f"Page: {path} is long", 30).split("\n")[0]
+    assert fold("the first epochs: --patience 10", 27) == f"the first epochs:\n{MARGIN}--patience 10"
     assert "`lehr data check x.yaml`." in fold("Look at it with `lehr data check x.yaml`. Then train.", 34)
 
 

@@ -230,7 +230,8 @@ TECHNIQUE = Technique(
 def test_another_package_adds_a_technique_by_an_entry_point(other_package: Path) -> None:
     other_package.write_text(OTHER.replace("SWITCH", "tiny"))
     config = build_config({"imgsz": 64})
-    assert "tiny images: 64 pixels\n      quick (https://example.org/tiny; off: --imgsz 640)" in explanation(config)
+    lines = "tiny images: 64 pixels\n      quick\n      https://example.org/tiny; off: --imgsz 640\n"
+    assert lines in explanation(config)
     assert choose(["tiny"], config)["tiny"].off == {"imgsz": 640}
 
 

@@ -24,20 +24,21 @@ def explanation(config: TrainConfig) -> str:
     )
     on = [line for technique, state in states if state.on for line in _lines(technique, state)]
     on += _of_packages(config)
-    off = [_line_off(technique, state) for technique, state in states if not state.on]
+    off = [line for technique, state in states if not state.on for line in _lines_off(technique, state)]
     notes = (*config.notes, *run.plan.notes, *describe_without_effect(run))
     return "\n".join(map(one_line, [head, *notes, "", "On:", *on, "", "Off:", *off]))
 
 
 def _lines(technique: Technique, state: State) -> list[str]:
     off = f"; off: {state.change}" if state.change else ""
-    return [f"  {technique.name}: {state.value}", f"      {technique.why} ({technique.path}{off})"]
+    return [f"  {technique.name}: {state.value}", f"      {technique.why}", f"      {technique.path}{off}"]
 
 
-def _line_off(technique: Technique, state: State) -> str:
+def _lines_off(technique: Technique, state: State) -> list[str]:
     if state.no_effect:
-        return f"  {technique.name}: has no effect: {state.no_effect} ({technique.path})"
-    return f"  {technique.name}: {technique.why} ({technique.path}; on: {state.change or 'see its page'})"
+        return [f"  {technique.name}: has no effect: {state.no_effect}", f"      {technique.path}"]
+    change = f"; on: {state.change}" if state.change else ""
+    return [f"  {technique.name}: {technique.why}", f"      {technique.path}{change}"]
 
 
 def _of_packages(config: TrainConfig) -> list[str]:
@@ -48,5 +49,5 @@ def _of_packages(config: TrainConfig) -> list[str]:
             continue
         found = "code of your own" if is_code(name) else find_augmentation(name).why
         why = found or "an augmentation of another package"
-        lines += [f"  {name}: probability {probability:g}", f"      {why} (off: leave out --augmentation {name})"]
+        lines += [f"  {name}: probability {probability:g}", f"      {why}", f"      off: without --augmentation {name}"]
     return lines

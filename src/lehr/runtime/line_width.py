@@ -12,8 +12,8 @@ from lehr.runtime.plain_text import MARGIN
 
 FEWEST_COLUMNS = 20
 """Narrower terminals are written to as if they had this many columns."""
-TOKEN = re.compile(r"\s*(?:[^\s`]*`[^`]*`[^\s`]*|\S+)")
-"""A word, or a command between backticks, which is not broken either."""
+TOKEN = re.compile(r"\s*(?:[^\s`]*`[^`]*`[^\s`]*|--[a-z][\w-]* (?!-)\S+|\S+)")
+"""A word; a command between backticks, or an option and its value, which are not broken either."""
 NAMED = re.compile(r"( {2,}\S+(?: \S+)* {2,})\S")
 """An indented line of a name and a value in a separate column, in which the value continues."""
 

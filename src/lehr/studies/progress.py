@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Literal, Self
 
 from rich.console import Console as RichConsole
 from rich.live import Live
@@ -117,7 +117,8 @@ class StudyConsole(Console):
         title += f"; about {duration(left)} left" if left is not None else ""
         table = Table(title=Text(title, style=""), title_justify="left", box=None, pad_edge=False)
         for column in ("worker", "trial", "epoch", "fitness", ""):
-            table.add_column(column, justify="left" if column in ("worker", "") else "right")
+            justify: Literal["left", "right"] = "left" if column in ("worker", "") else "right"
+            table.add_column(column, justify=justify, no_wrap=True, overflow="crop")
         for record in records:
             if record.state == "running":
                 table.add_row(
