@@ -26,7 +26,7 @@ def chromium() -> Iterator[Any]:
     if program is None:
         (pytest.fail if NEEDED else pytest.skip)("Chromium is not installed (Debian: apt-get install chromium)")
     if not NEEDED:
-        pytest.importorskip("playwright", reason="playwright is not installed (pip install 'lehr[dev]')")
+        pytest.importorskip("playwright", reason="playwright is not installed (pip install '.[dev]')")
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:

@@ -249,7 +249,7 @@ def test_a_missing_package_is_reported_before_anything_is_made(
     for module in [each for each in sys.modules if each.partition(".")[0] == name]:
         monkeypatch.delitem(sys.modules, module)
     monkeypatch.setitem(sys.modules, name, None)
-    with pytest.raises(InputError, match=rf"--loggers {name}: .*pip install 'lehr\[{name}\]'"):
+    with pytest.raises(InputError, match=rf"--loggers {name}: .*pip install '\.\[{name}\]'"):
         run("shapes", tmp_path / "runs", "run", loggers=name)
     assert not (tmp_path / "runs").exists()
 

@@ -331,7 +331,7 @@ def test_what_is_copied_by_links_from_outside_is_said_and_no_secret_is(tmp_path:
     (root / "labels" / "train" / "linked.txt").write_text("0 0.375 0.375 0.5 0.5\n")
     (root / "data.yaml").write_text("train: images/train\nval: images/val\nnames: [square]\n")
     said = lehr("data", "convert", root / "data.yaml", "--to", "yolo", "--out", "a", cwd=tmp_path).stdout
-    assert f"1 images are reached by links that lead out of {root}" in said and str(outside) in said
+    assert f"1 image is reached by links that lead out of {root}" in said and str(outside) in said
     assert (tmp_path / "a" / "images" / "train" / "linked.png").read_bytes() == outside.read_bytes()
     outside.write_text("root:$6$secret:19000:0:99999:7:::\n")
     done = lehr("data", "convert", root / "data.yaml", "--to", "yolo", "--out", "b", cwd=tmp_path, code=2)

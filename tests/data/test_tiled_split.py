@@ -99,7 +99,7 @@ def test_a_split_is_parted_by_its_images() -> None:
 
 
 def test_too_many_tiles_are_refused_before_they_are_made() -> None:
-    with pytest.raises(InputError, match=f"--tile 64 --overlap 0.9: 1 images would be .* up to {MAX_TILES:,}"):
+    with pytest.raises(InputError, match=f"--tile 64 --overlap 0.9: 1 image would be .* up to {MAX_TILES:,}"):
         TiledSplit([sample(16_000, 16_000, 1, 8)], Tiling(64, 0.9, 0.1))
 
 

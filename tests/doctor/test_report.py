@@ -75,7 +75,7 @@ def test_folders_below_the_home_are_short(monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_what_is_optional_and_missing_comes_with_its_command() -> None:
     found = replace(SOUND, packages=(*SOUND.packages, Package("supervision", None, "0.25", "supervision", "missing")))
-    assert row(found, "supervision", "Optional, not installed") == "pip install 'lehr[supervision]'"
+    assert row(found, "supervision", "Optional, not installed") == "pip install '.[supervision]'"
     assert "Optional" not in text(SOUND)
 
 

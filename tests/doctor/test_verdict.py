@@ -91,7 +91,7 @@ WARNINGS: dict[str, tuple[Examination, list[str]]] = {
     ),
     "an old optional package": (
         with_package(Package("supervision", "0.1", "0.25", "supervision", "too old")),
-        ["supervision 0.1 is older than 0.25", "pip install 'lehr[supervision]'"],
+        ["supervision 0.1 is older than 0.25", "pip install '.[supervision]'"],
     ),
 }
 

@@ -135,7 +135,7 @@ def test_a_run_that_knew_only_cocos_averages_goes_on(make_yolo: MakeYolo, tmp_pa
     as_before(folder)
     resume(folder)
     log = (folder / "train.log").read_text()
-    assert "The fitness of its 1 epochs so far is of COCO's 100 detections" in log
+    assert "The fitness of its 1 epoch so far is of COCO's 100 detections" in log
     rows = rows_of(folder)
     assert [row["val/map_max_det"] != "" for row in rows] == [False, True, True]
     epochs = read_epochs(folder / "results.csv")

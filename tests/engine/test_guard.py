@@ -206,7 +206,7 @@ def test_a_rate_that_is_far_too_high_ends_with_the_start_and_says_worse(
     assert result.against_start.last.high < 0
     assert [row["epoch"] for row in rows_of(result.folder)] == ["0", "1"]  # patience counts from the start
     said = capsys.readouterr().out
-    assert "The last epoch: worse than the start by " in said and "No better result for 1 epochs" in said
+    assert "The last epoch: worse than the start by " in said and "No better result for 1 epoch" in said
 
 
 def test_wrong_labels_end_with_the_start_and_say_worse(trained_squares: Path, tmp_path: Path) -> None:

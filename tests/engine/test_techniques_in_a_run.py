@@ -191,7 +191,7 @@ def test_weights_say_how_many_tensors_of_how_many_fit(data: str, tmp_path: Path)
     second = setup(data, tmp_path, weights=first.best, single_cls=True)
     total = len(second.state.model.state_dict())
     assert any(f"{total - 6} of {total} tensors start from" in note for note in second.notes)
-    assert any("0 of 1 classes are among those of the weights" in note for note in second.notes)
+    assert any("0 of 1 class are among those of the weights" in note for note in second.notes)
 
 
 def test_frozen_layers_stay_as_the_weights_had_them(data: str, tmp_path: Path) -> None:

@@ -52,7 +52,7 @@ def test_a_prediction_says_where_it_may_have_found_more(tmp_path: Path) -> None:
     draw_squares(tmp_path / "a.jpg", [(8, 8, 30, 30)])
     predict = ["predict", "a.jpg", "--weights", "w.safetensors", "--conf", "0", "--no-save", "--max-det"]
     assert (
-        "1 of 1 images have as many detections as are kept, 3: --max-det may find more."
+        "1 of 1 image has as many detections as are kept, 3: --max-det may find more."
         in lehr(*predict, "3", cwd=tmp_path).stdout
     )
     assert "may find more" not in lehr(*predict, "20000", cwd=tmp_path).stdout

@@ -284,7 +284,7 @@ def test_rectangles_that_cvat_turned_are_surrounded(tmp_path: Path) -> None:
     (folder / "Annotations" / "im4.xml").write_text(xml_text(object_text(before, "cat", attributes.format("90.0"))))
     (folder / "Annotations" / "im0.xml").write_text(xml_text(object_text(box_of(0), "cat", attributes.format("0.0"))))
     dataset = whole(folder, expected=("rotated-box",))
-    assert "1 boxes" in message(dataset, "rotated-box")
+    assert "1 box " in message(dataset, "rotated-box")
     sample = dataset.splits["val"][0]
     assert sample.boxes.tolist() == [pytest.approx(box_of(4), abs=0.01)]
 
@@ -338,9 +338,7 @@ def test_names_are_stripped_and_near_ones_are_said(tmp_path: Path) -> None:
     assert dataset.names == ("Cat", "cat", "traffic light", "traffic_light")
     said = [fault.message for fault in dataset.faults]
     assert (
-        len(said) == 2
-        and "'Cat' (1 objects) and 'cat' (2 objects)" in said[0]
-        and kinds(dataset) == ["similar-classes"]
+        len(said) == 2 and "'Cat' (1 object) and 'cat' (2 objects)" in said[0] and kinds(dataset) == ["similar-classes"]
     )
 
 

@@ -123,5 +123,5 @@ def test_fiftyone_s_coco_layout_is_read_without_the_package(make_yolo: MakeYolo,
 def test_without_the_package_the_extra_is_named(tmp_path: Path) -> None:
     from lehr.integrations.fiftyone import from_fiftyone
 
-    with pytest.raises(LehrError, match=r"pip install 'lehr\[fiftyone\]'"):
+    with pytest.raises(LehrError, match=r"pip install '\.\[fiftyone\]'"):
         from_fiftyone(None, tmp_path)

@@ -198,7 +198,7 @@ def test_files_of_strangers_are_refused_before_they_are_fetched_or_built(hub: St
 
 def test_without_the_package_the_extra_is_named(weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(packages.importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(LehrError, match=r"pip install 'lehr\[hub\]'"):
+    with pytest.raises(LehrError, match=r"pip install '\.\[hub\]'"):
         Detector.from_pretrained(NAME)
-    with pytest.raises(LehrError, match=r"pip install 'lehr\[hub\]'"):
+    with pytest.raises(LehrError, match=r"pip install '\.\[hub\]'"):
         Detector.load(weights, device="cpu").push_to_hub(NAME, license="mit")

@@ -260,7 +260,7 @@ def test_videos_of_a_folder_are_passed_over_with_a_note_where_pyav_is_missing(
     for source in (str(tmp_path), f"{tmp_path}/*"):
         found = find_sources([source])
         assert names(found) == ["a.png"] and left_out(found) == ["b.mp4"]
-        assert "pip install 'lehr[video]'" in found.left_out[0].message
+        assert "pip install '.[video]'" in found.left_out[0].message
 
 
 def test_a_list_names_sources_a_line_each_from_here_or_beside_it(

@@ -84,5 +84,5 @@ def test_what_is_missing_is_said_with_how_to_install_it(monkeypatch: pytest.Monk
         return real(name, *rest)
 
     monkeypatch.setattr(builtins, "__import__", without)
-    with pytest.raises(InputError, match=r"pip install 'lehr\[track\]'"):
+    with pytest.raises(InputError, match=r"pip install '\.\[track\]'"):
         ObjectTracker(0.25)

@@ -236,7 +236,7 @@ def test_a_device_or_pipe_in_the_place_of_a_video_is_refused(tmp_path: Path) -> 
 def test_without_pyav_the_message_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_video(tmp_path / "a.mp4", 2)
     monkeypatch.setitem(sys.modules, "av", None)
-    with pytest.raises(InputError, match=r"pip install 'lehr\[video\]'"):
+    with pytest.raises(InputError, match=r"pip install '\.\[video\]'"):
         frames_of(tmp_path / "a.mp4")
 
 

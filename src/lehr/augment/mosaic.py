@@ -13,6 +13,7 @@ from lehr.augment.closing import closing_epochs
 from lehr.augment.geometry import scaling, translation
 from lehr.augment.partners import Partners
 from lehr.augment.tiles import Tile
+from lehr.runtime.counted import counted
 from lehr.sample import Sample
 from lehr.technique import NoEffect, Run, Section, State, Switch, Technique
 
@@ -61,7 +62,7 @@ def _without_effect(run: Run) -> dict[str, NoEffect]:
     if augment.close_mosaic is not None and augment.close_mosaic >= epochs:
         closed = closed_epochs(run)
         why = (
-            f"the run has {epochs} epochs, so mosaic closes for the last {closed}, as if it were not given; "
+            f"the run has {counted(epochs, 'epoch')}, so mosaic closes for the last {closed}, as if it were not given; "
             "--mosaic 0 turns it off"
         )
         return {"close_mosaic": NoEffect(why, acts_as=closed)}
@@ -70,7 +71,7 @@ def _without_effect(run: Run) -> dict[str, NoEffect]:
 
 def _state(run: Run) -> State:
     share, closed = run.config.augment.mosaic, closed_epochs(run)
-    closing = f"closed for the last {closed} epochs" if closed else "open to the end"
+    closing = f"closed for the last {'epoch' if closed == 1 else f'{closed} epochs'}" if closed else "open to the end"
     return State(share > 0, f"probability {share:g}, {closing}")
 
 

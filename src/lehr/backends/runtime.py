@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from lehr.errors import InputError
+from lehr.runtime.installing import how_to_install
 
 INPUT = "images"
 """Name of the graph's input."""
@@ -70,7 +71,7 @@ def required(package: str, extra: str, path: Path) -> Iterator[None]:
         yield
     except ImportError as error:
         raise InputError(
-            f"{path}: needs {package}, which cannot be imported ({error}). pip install 'lehr[{extra}]'."
+            f"{path}: needs {package}, which cannot be imported ({error}). {how_to_install(extra)}"
         ) from None
 
 

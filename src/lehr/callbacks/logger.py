@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from lehr.errors import InputError
+from lehr.runtime.installing import how_to_install
 
 STEP = "step/"
 """Prefix of the names of a step's scalars; the others are an epoch's."""
@@ -137,6 +138,4 @@ def missing_package(name: str, error: ImportError) -> InputError:
         name: the logger's, and its extra's.
         error: of the import.
     """
-    return InputError(
-        f"--loggers {name}: its package cannot be imported ({error}). Install it with: pip install 'lehr[{name}]'"
-    )
+    return InputError(f"--loggers {name}: its package cannot be imported ({error}). {how_to_install(name)}")

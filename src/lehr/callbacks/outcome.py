@@ -9,6 +9,7 @@ from lehr.evaluation.against_start import describe_older
 from lehr.evaluation.background import describe_false_positives
 from lehr.evaluation.metrics import Metrics
 from lehr.runtime.console import duration
+from lehr.runtime.counted import counted
 from lehr.runtime.plain_text import one_line
 
 FEW_STEPS = 1000
@@ -21,9 +22,9 @@ def after_epoch(event: FitEpochEnd) -> list[str]:
     lines = on_older(epoch, event.run, event.older)
     if not event.metrics.instances:
         lines.append(f"{epoch}: {describe_false_positives(event.metrics)}")
-    for column, what in (("skipped", "optimizer step{} skipped"), ("replaced", "sample{} replaced")):
+    for column, what in (("skipped", "optimizer step"), ("replaced", "sample")):
         if count := int(event.row[column] or 0):
-            lines.append(f"{epoch}: {count} {what.format('' if count == 1 else 's')}.")
+            lines.append(f"{epoch}: {counted(count, what)} {column}.")
     return lines
 
 
@@ -42,7 +43,7 @@ def end_lines(event: TrainEnd) -> list[str]:
     lines = []
     if event.stopped_early:
         patience = event.run.config.schedule.patience
-        lines.append(f"No better result for {patience} epochs: stopped early (--patience).")
+        lines.append(f"No better result for {counted(patience, 'epoch')}: stopped early (--patience).")
     took = f"Trained in {duration(event.seconds)}."
     if not learned(event):
         return [*lines, "", f"{took} {nothing_learned(event)}"]
@@ -65,7 +66,7 @@ def comparison_lines(event: TrainEnd) -> list[str]:
 def nothing_learned(event: TrainEnd) -> str:
     """Say that a run has not found a single object yet, and what to look at, the likeliest first."""
     config, folder = event.run.config, one_line(str(event.run.folder))
-    steps = f"{event.step} step{'' if event.step == 1 else 's'}"
+    steps = counted(event.step, "step")
     epochs = "the only epoch" if event.epochs == 1 else f"all {event.epochs} epochs"
     boxes = f", and the training images with their boxes in {folder}/report.html" if config.run.report else ""
     reasons = [

@@ -26,6 +26,7 @@ from lehr.checkpoint.packing import pack, unpack
 from lehr.checkpoint.run_folder import LAST, PREVIOUS
 from lehr.errors import InputError
 from lehr.runtime.atomic_write import atomic_file, flush_to_disk
+from lehr.runtime.counted import counted
 from lehr.runtime.reading import GIB, open_file, read_writable
 
 FORMAT = "lehr-state-1"
@@ -67,7 +68,7 @@ class Position:
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
 
     def __str__(self) -> str:
-        return f"epoch {min(self.epoch + 1, self.epochs)} of {self.epochs}, {self.step} batches done"
+        return f"epoch {min(self.epoch + 1, self.epochs)} of {self.epochs}, {counted(self.step, 'batch')} done"
 
 
 POSITION = TypeAdapter(Position)

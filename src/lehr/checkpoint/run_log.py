@@ -21,6 +21,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from lehr.errors import InputError
+from lehr.runtime.counted import counted
 from lehr.runtime.reading import MIB, read_file
 
 RUN_LOG = "events.jsonl"
@@ -341,7 +342,7 @@ def _unread_notes(where: str, numbers: Sequence[int]) -> list[str]:
     if not numbers:
         return []
     named = ", ".join(map(str, numbers[:5])) + (", ..." if len(numbers) > 5 else "")
-    count = "1 line is" if len(numbers) == 1 else f"{len(numbers)} lines are"
+    count = counted(len(numbers), "line is", "lines are")
     return [f"{where}: {count} none of a run's log, and passed over (line {named})."]
 
 

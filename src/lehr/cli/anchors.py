@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
+from lehr.runtime.counted import counted
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -68,7 +70,7 @@ def anchors(
     sizes = object_sizes(require_split(load_dataset(data, needed=("train",)), "train"), side)
     before = measure(used, sizes, anchor_t)
     name = weights or model
-    say(f"{name} on {data} at {side} pixels: {len(sizes)} objects, threshold {anchor_t:g}")
+    say(f"{name} on {data} at {side} pixels: {counted(len(sizes), 'object')}, threshold {anchor_t:g}")
     show(_text("anchors", used, before))
     result = _as_dict(used, before)
     better = None

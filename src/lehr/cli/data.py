@@ -11,6 +11,7 @@ from cyclopts import App, Parameter
 from cyclopts.validators import Number
 
 from lehr.cli.data_audit import audit
+from lehr.runtime.counted import counted
 
 if TYPE_CHECKING:
     from lehr.sample import Fault
@@ -68,15 +69,19 @@ def check(
         write_json(json, rows)
     count = Counter(fault.severity for fault in faults)
     images = sum(len(samples) for samples in dataset.splits.values())
-    summary = f"{data}: {images} usable images, {count[Severity.ERROR]} errors, {count[Severity.WARNING]} warnings"
+    summary = (
+        f"{data}: {counted(images, 'usable image')}, {counted(count[Severity.ERROR], 'error')}, "
+        f"{counted(count[Severity.WARNING], 'warning')}"
+    )
     say(summary + (f" ({count_kinds(faults)})" if faults else ""))
     if fix is not None:
         mended = mend(dataset, faults)
         write_mended(mended, fix)
         copied = sum(len(samples) for samples in mended.dataset.splits.values())
         say(
-            f"{fix / 'data.yaml'}: {copied} images; {len(mended.changed)} faults mended, {len(mended.left)} not, "
-            f"{len(mended.missing)} images not copied: see {fix / CHANGES}"
+            f"{fix / 'data.yaml'}: {counted(copied, 'image')}; {counted(len(mended.changed), 'fault')} mended, "
+            f"{len(mended.left)} not, "
+            f"{counted(len(mended.missing), 'image')} not copied: see {fix / CHANGES}"
         )
     return 1 if count[Severity.ERROR] else 0
 
@@ -92,7 +97,7 @@ def stats(data: Source) -> None:
 
     dataset = load_dataset(data)
     described = describe(dataset)
-    say(f"{data}: {len(dataset.names)} classes")
+    say(f"{data}: {counted(len(dataset.names), 'class')}")
     for line in describe_faults(dataset.faults):
         say(line)
     rows: list[tuple[str, list[str]]] = [("", list(described))]
@@ -165,7 +170,7 @@ def split(data: Source, *, out: Out, ratios: str = "0.7,0.3", seed: int = 0, gro
     if empty:
         raise InputError(
             f"--ratios {ratios} --group-by {group_by}: leaves '{empty[0]}' without an image; there are {len(samples)} "
-            f"images in {len(set(groups))} groups. Choose another grouping, or give it more."
+            f"images in {counted(len(set(groups)), 'group')}. Choose another grouping, or give it more."
         )
     as_split = replace(dataset, splits=dict(dealt))
     lines = describe_groups(samples, groups, group_by)

@@ -9,6 +9,7 @@ from cyclopts import Parameter
 from cyclopts.validators import Number
 
 from lehr.cli.options import Device
+from lehr.runtime.counted import counted
 
 if TYPE_CHECKING:
     from lehr.analysis.suspects import Suspect
@@ -90,7 +91,7 @@ def audit(
 
         atomic_dir(out, write, "Choose another --out.")
         skipped = len({finding.image for finding in findings if finding.skip})
-        images = "1 image" if skipped == 1 else f"{skipped} images"
+        images = counted(skipped, "image")
         say(f"{out / PAGE}: the page. {out / SKIP}: {images} to train without, for lehr train --skip.")
 
 

@@ -8,6 +8,7 @@ from cyclopts import Parameter
 
 from lehr.cli.options import Quiet
 from lehr.cli.train_options import FIRST, RunArguments, RunParameter
+from lehr.runtime.counted import counted
 from lehr.studies.options import EvolveOptions, StudyOptions
 
 
@@ -46,7 +47,8 @@ def evolve(
     if dry_run:
         show(describe_space(search.evolution.space))
         say(
-            f"{evolution.trials} trials of {settings.epochs} epochs: the first with the values of now, the others by "
+            f"{counted(evolution.trials, 'trial')} of {counted(settings.epochs, 'epoch')}: the first with the "
+            f"values of now, the others by "
             f"--sampler {evolution.sampler}, pruned by --pruner {evolution.pruner}. One epoch is trained to estimate "
             "the time ..."
         )

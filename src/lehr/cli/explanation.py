@@ -5,6 +5,7 @@ from __future__ import annotations
 from lehr.augment.augmentation import find_augmentation, is_code, probabilities
 from lehr.config import TrainConfig
 from lehr.preview import describe_without_effect, preview
+from lehr.runtime.counted import counted
 from lehr.runtime.plain_text import one_line
 from lehr.technique import State, Technique
 from lehr.techniques.catalog import techniques
@@ -19,8 +20,9 @@ def explanation(config: TrainConfig) -> str:
     run = preview(config)
     states = [(technique, technique.in_run(run)) for technique in techniques()]
     head = (
-        f"{config.model.model} on {config.data.data}: {run.images} images to train, {run.classes} classes, "
-        f"{run.plan.epochs} epochs of {run.plan.batches} batches at {config.imgsz} pixels"
+        f"{config.model.model} on {config.data.data}: {counted(run.images, 'image')} to train, "
+        f"{counted(run.classes, 'class')}, "
+        f"{counted(run.plan.epochs, 'epoch')} of {counted(run.plan.batches, 'batch')} at {config.imgsz} pixels"
     )
     on = [line for technique, state in states if state.on for line in _lines(technique, state)]
     on += _of_packages(config)

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
+from lehr.runtime.counted import counted
+
 if TYPE_CHECKING:
     from lehr.weights.published.checkpoint import Checkpoint
 
@@ -63,7 +65,7 @@ def import_(
         say(f"Note: {note}")
     say(f"Classes: {_listed(checkpoint.names)}.")
     say(f"Made by {checkpoint.facts.trainer or 'an unknown trainer'}{_stated(checkpoint)}.")
-    say(f"{len(checkpoint.tensors)} of {len(checkpoint.tensors)} tensors taken, a forward pass is finite.")
+    say(f"{len(checkpoint.tensors)} of {counted(len(checkpoint.tensors), 'tensor')} taken, a forward pass is finite.")
     if checkpoint.entries:
         say(f"Not taken: {_listed(checkpoint.entries)}.")
     write_weights(stream_weights(checkpoint.tensors, checkpoint.metadata), destination)

@@ -27,6 +27,7 @@ from lehr.cli.options import (
     Weights,
 )
 from lehr.cli.predict_outputs import WantedFiles
+from lehr.runtime.counted import counted
 
 if TYPE_CHECKING:
     from lehr.cli.predict_progress import Progress
@@ -218,23 +219,29 @@ def _report(
     for fault in given.broken:
         complain(f"Skipped: {fault.path}: {fault.message}")
     images, broken = progress.images, progress.broken + len(given.broken)
-    what = "frames" if progress.of_clips else "images"
+    what = "frame" if progress.of_clips else "image"
     if not images and broken and ended.failure is None:
-        raise InputError(f"None of the {broken} {what} can be read.")
+        raise InputError(
+            f"The {what} cannot be read." if broken == 1 else f"None of the {counted(broken, what)} can be read."
+        )
     if progress.full:
         say(
-            f"{progress.full} of {images} {what} have as many detections as are kept, {progress.max_det}: "
+            f"{progress.full} of {counted(images, what)} {'has' if progress.full == 1 else 'have'} as many "
+            f"detections as are kept, {progress.max_det}: "
             "--max-det may find more."
         )
     for place in places if images else ():
         say(place)
     if ended.counts is not None and ended.counts.dropped:
         complain(
-            f"{ended.counts.dropped} frames of cameras and streams were dropped: they came faster than they were "
-            "computed or written."
+            f"{counted(ended.counts.dropped, 'frame')} of cameras and streams dropped: the source is faster than the "
+            "prediction or the writing."
         )
     if broken:
-        complain(f"{broken} of {broken + images} {what} could not be read and are not in the results.")
+        complain(
+            f"{broken} of {counted(broken + images, what)} could not be read and "
+            f"{'is' if broken == 1 else 'are'} not in the results."
+        )
     if ended.failure is not None:
         raise ended.failure
     if ended.signal_number is not None:

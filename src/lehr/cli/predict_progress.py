@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from lehr.detections import Detections
 from lehr.prediction.frames import Clip, Frame
 from lehr.runtime.console import complain
+from lehr.runtime.counted import counted
 from lehr.runtime.plain_text import one_line
 
 SECONDS = 10.0
@@ -79,7 +80,7 @@ class Progress:
             return
         named = ", ".join(f"{one_line(name)} in {count}" for name, count in counts.objects.most_common())
         lost = f", {counts.broken} more could not be read" if counts.broken else ""
-        self._say(f"{one_line(clip.source)}: {counts.frames} frames{lost}; {named or 'nothing found'}")
+        self._say(f"{one_line(clip.source)}: {counted(counts.frames, 'frame')}{lost}; {named or 'nothing found'}")
 
     def close(self) -> None:
         """Print what was found in videos and streams that did not end."""

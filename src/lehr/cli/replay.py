@@ -9,6 +9,7 @@ from cyclopts import Parameter
 from cyclopts.validators import Number
 
 from lehr.cli.options import Quiet
+from lehr.runtime.counted import counted
 
 
 def replay(
@@ -81,7 +82,7 @@ def replay(
     if out is None:
         _refuse_link(folder.parent)
     written = write_images(past, made, folder)
-    say(f"Written: {folder}, {len(written)} images")
+    say(f"Written: {folder}, {counted(len(written), 'image')}")
     if json is not None:
         write_json(json, report(past, made, found, written, check))
         say(f"Written: {json}")

@@ -11,6 +11,7 @@ from cyclopts.validators import Number
 
 from lehr.cli.options import Quiet
 from lehr.errors import InputError
+from lehr.runtime.installing import how_to_install
 
 
 def report(
@@ -62,7 +63,7 @@ def report(
     path, late = build_page(run, plot_kinds=kinds)
     say(f"Page: {path}")
     if late:
-        say("Plots need matplotlib: pip install 'lehr[plots]'.")
+        say(f"Plots need matplotlib. {how_to_install('plots')}")
 
 
 def _compare(
@@ -83,4 +84,4 @@ def _compare(
     written, late = build_comparison(runs, path, plot_kinds=kinds)
     say(f"Page: {written}")
     if late:
-        say("Plots need matplotlib: pip install 'lehr[plots]'.")
+        say(f"Plots need matplotlib. {how_to_install('plots')}")

@@ -12,6 +12,7 @@ from cyclopts.validators import Number
 from lehr.cli.train_options import RunArguments, RunParameter
 from lehr.config import TrainConfig, build_config
 from lehr.errors import InputError
+from lehr.runtime.counted import counted
 
 
 def schedule(
@@ -60,8 +61,10 @@ def schedule(
     for number, (name, plan) in enumerate(plans.items()):
         choice = plan.optimizer
         show(
-            f"{'' if number == 0 else chr(10)}{name}: {plan.epochs} epochs of {plan.batches} batches of "
-            f"{plan.batch}, {plan.steps} steps; {choice.name}, lr0 {choice.lr0:g}, warmup {plan.warmup} steps"
+            f"{'' if number == 0 else chr(10)}{name}: {counted(plan.epochs, 'epoch')} of "
+            f"{counted(plan.batches, 'batch')} of "
+            f"{plan.batch}, {counted(plan.steps, 'step')}; {choice.name}, lr0 {choice.lr0:g}, warmup "
+            f"{counted(plan.warmup, 'step')}"
         )
         show(plan.table())
         for note in plan.notes:

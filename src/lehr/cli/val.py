@@ -27,6 +27,8 @@ from lehr.cli.options import (
     Tta,
     Weights,
 )
+from lehr.runtime.counted import counted
+from lehr.runtime.installing import how_to_install
 
 if TYPE_CHECKING:
     from lehr.evaluation.bootstrap import Comparison
@@ -131,7 +133,7 @@ def val(
     with progress_on_terminal() if not quiet else nullcontext():
         evaluation = evaluate(detector)
     metrics, seconds = evaluation.metrics, evaluation.seconds
-    say(f"{weights} on {data}, {split}: {metrics.images} images, {metrics.instances} instances")
+    say(f"{weights} on {data}, {split}: {counted(metrics.images, 'image')}, {counted(metrics.instances, 'instance')}")
     for note in evaluation.notes:
         say(note)
     for line in class_table(metrics, line_width(SafeStream("stdout"))).split("\n"):
@@ -193,7 +195,7 @@ def _analyze(
         say(answer)
     say(f"Page: {folder / PAGE}")
     if late:
-        say("Plots need matplotlib: pip install 'lehr[plots]'.")
+        say(f"Plots need matplotlib. {how_to_install('plots')}")
 
 
 def _compared(before: Evaluation, after: Evaluation) -> Comparison:

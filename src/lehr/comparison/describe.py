@@ -8,6 +8,7 @@ from typing import Any
 
 from lehr.comparison.difference import DataComparison, Difference, ValueDifference
 from lehr.comparison.parting import Parting, Stage
+from lehr.runtime.counted import counted
 from lehr.runtime.plain_text import one_line
 
 MOST = 10
@@ -87,7 +88,7 @@ def _data_lines(data: DataComparison) -> Iterator[str]:
     for each in data.images[:MOST]:
         yield f"Data: {one_line(str(each))}"
     if len(data.images) > MOST:
-        yield f"Data: and {len(data.images) - MOST} more images; --json has all."
+        yield f"Data: and {counted(len(data.images) - MOST, 'more image')}; --json has all."
 
 
 def _parting_lines(found: Difference) -> Iterator[str]:
@@ -150,11 +151,7 @@ def _circumstances(found: Difference) -> str:
 
 def _compared(found: Difference) -> str:
     course = found.course
-    parts = [f"the digests of {_counted(course.steps, 'step')}"] if course.steps else []
-    parts += [f"the logged losses of {_counted(course.logged, 'step')}"] if course.logged else []
-    parts += [f"{_counted(course.epochs, 'row')} of results.csv"] if course.epochs else []
+    parts = [f"the digests of {counted(course.steps, 'step')}"] if course.steps else []
+    parts += [f"the logged losses of {counted(course.logged, 'step')}"] if course.logged else []
+    parts += [f"{counted(course.epochs, 'row')} of results.csv"] if course.epochs else []
     return ", ".join(["options", *(["data"] if found.data.same else []), *parts])
-
-
-def _counted(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"

@@ -11,6 +11,7 @@ from lehr.comparison.parting import Course, Parting, Stage, compare_courses
 from lehr.comparison.sides import Side, read_side
 from lehr.data.image_marks import DataDifference, compare_marks
 from lehr.options import GROUPS, LOCAL, MAY_CHANGE, option_names
+from lehr.runtime.counted import counted
 
 Cause = Literal["data", "options", "arithmetic", "unknown"]
 PRECISION = frozenset({"amp", "augment_on", "compile", "cuda_graphs", "deterministic", "sync_bn", "parallel"})
@@ -211,7 +212,10 @@ def _not_compared(ours: Side, theirs: Side, course: Course, data: DataComparison
             "--digests to compare them byte by byte."
         )
     if course.missing:
-        notes.append(f"{course.missing} steps have a digest in one of the runs only, and are not compared.")
+        notes.append(
+            f"{counted(course.missing, 'step has', 'steps have')} a digest in one of the runs only, and "
+            f"{'is' if course.missing == 1 else 'are'} not compared."
+        )
     if data.same is None:
         notes.append("The data cannot be compared: one of the runs did not record them.")
     elif data.same and (ours.marks is None or theirs.marks is None):

@@ -30,6 +30,7 @@ from lehr.data.images.decode import VERSION
 from lehr.errors import InputError
 from lehr.runtime.cache_folder import make_cache_folder
 from lehr.runtime.control_groups import memory_limit
+from lehr.runtime.counted import counted
 from lehr.runtime.ownership import is_own_file
 from lehr.runtime.reading import MIB, read_file
 from lehr.runtime.shared_block import map_block, shared_block
@@ -268,7 +269,7 @@ def _decoding_store(
         ring: images that were decoded last and are kept at most.
         smallest: the fewest images that a ring is worth; None for 8.
     """
-    count, sizes = f"{len(store.samples)} images", [] if cache == "none" else file_sizes(store.samples)
+    count, sizes = counted(len(store.samples), "image"), [] if cache == "none" else file_sizes(store.samples)
     if cache != "none" and sum(sizes) <= SHARE_OF_MEMORY * free:
         with contextlib.suppress(OSError):  # what the system does not give is done without
             store.encoded = keep_encoded(store.samples, sizes, shared)

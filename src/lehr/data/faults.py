@@ -6,6 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from lehr.runtime.installing import pip_install
 from lehr.sample import Fault, Severity
 
 FIRST = 3
@@ -151,7 +152,7 @@ KINDS: dict[str, FaultKind] = {
     ),
     "unread-image": FaultKind(
         "images of formats that are not read here",
-        "Install their decoder (`pip install lehr[formats]`) or convert them",
+        f"Install their decoder ({pip_install('formats')} in your clone of Lehr) or convert them",
     ),
     "unreadable-folder": FaultKind("folders that cannot be read", "Give yourself access, or remove them"),
     "unused-image": FaultKind("images in no split, not used", "Add them to a list, or move them into a split's folder"),

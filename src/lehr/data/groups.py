@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from lehr.errors import InputError
+from lehr.runtime.counted import counted
 from lehr.runtime.reading import MIB, open_file
 from lehr.sample import Sample
 
@@ -66,7 +67,8 @@ def describe_groups(samples: Sequence[Sample], groups: Sequence[int], by: str) -
     lines = []
     if several:
         lines.append(
-            f"{sum(several)} images are in {len(several)} groups that stay together in one split (--group-by {by})."
+            f"{sum(several)} images are in {counted(len(several), 'group that stays', 'groups that stay')} "
+            f"together in one split (--group-by {by})."
         )
     videos: dict[Hashable, list[Path]] = defaultdict(list)
     for sample in samples:
@@ -74,7 +76,8 @@ def describe_groups(samples: Sequence[Sample], groups: Sequence[int], by: str) -
     frames = [paths for key, paths in videos.items() if key is not None and len(paths) >= MIN_FRAMES]
     if by in ("auto", "none") and len(frames) > 1:
         lines.append(
-            f"{sum(map(len, frames))} images have names like frames of {len(frames)} videos, e.g. {frames[0][0].name}. "
+            f"{sum(map(len, frames))} images have names like frames of {counted(len(frames), 'video')}, e.g. "
+            f"{frames[0][0].name}. "
             "If they are, keep each video in one split: --group-by video."
         )
     return lines

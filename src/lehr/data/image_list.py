@@ -13,6 +13,7 @@ from lehr.data.limits import LIST_BYTES
 from lehr.data.listed_paths import ListedPaths, has_image_suffix
 from lehr.data.text_files import UTF_8, decode_text
 from lehr.errors import InputError
+from lehr.runtime.counted import counted
 from lehr.runtime.reading import read_file
 from lehr.sample import Fault, Severity
 
@@ -146,7 +147,11 @@ class _Reader:
             boxes = any(BOXES.search(line.text) for line in read[:100])
             what = "boxes are not read from lists; labels are those of the .txt files" if boxes else "they are not used"
             severity = Severity.WARNING if boxes else Severity.NOTE
-            self.note(f"{len(read)} lines have further columns after the image: {what}", read[0].number, severity)
+            self.note(
+                f"{counted(len(read), 'line has', 'lines have')} further columns after the image: {what}",
+                read[0].number,
+                severity,
+            )
 
     def _fault(self, line: _Line, cause: str) -> None:
         self.note(f"names '{line.text[:120]}': {cause}", line.number, Severity.ERROR, "unreadable-image")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from lehr.data.image_list import images_listed
 from lehr.errors import InputError
 from lehr.runtime.atomic_write import atomic_file
+from lehr.runtime.counted import counted
 from lehr.runtime.plain_text import one_line
 from lehr.sample import Dataset, Severity
 
@@ -70,7 +71,7 @@ def without_listed(dataset: Dataset, listing: str | None, say: Callable[[str], N
         raise InputError(f"--skip {error}") from None
     errors = [fault for fault in faults if fault.severity is Severity.ERROR]
     if errors:
-        more = f"\n{len(errors) - 1} more lines likewise." if len(errors) > 1 else ""
+        more = f"\n{counted(len(errors) - 1, 'more line')} likewise." if len(errors) > 1 else ""
         raise InputError(f"--skip {errors[0]}{more}")
     listed = {os.path.realpath(image) for image in images}
     splits = {

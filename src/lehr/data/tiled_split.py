@@ -18,6 +18,7 @@ from lehr.augment.tile_grid import TileGrid, Window, tile_grid
 from lehr.config import TrainConfig
 from lehr.errors import InputError
 from lehr.rng import generator
+from lehr.runtime.counted import counted
 from lehr.sample import Ignored, Sample
 
 MAX_TILES = 4_000_000
@@ -63,7 +64,8 @@ class TiledSplit(Sequence[Sample]):
         counts = [self._grids[image.width, image.height].count for image in images]
         if sum(counts) > MAX_TILES:
             raise InputError(
-                f"--tile {tiling.tile} --overlap {tiling.overlap:g}: {len(images)} images would be {sum(counts):,} "
+                f"--tile {tiling.tile} --overlap {tiling.overlap:g}: {counted(len(images), 'image')} would be "
+                f"{sum(counts):,} "
                 f"tiles; up to {MAX_TILES:,} are trained on. Use a larger --tile or a smaller --overlap."
             )
         self._limits = BoxLimits(0.0, tiling.min_visible, float("inf"))
@@ -160,8 +162,8 @@ def _ignored_in(ignored: Ignored, window: Window) -> Ignored:
 
 def describe_cutting(split: TiledSplit) -> str:
     """Describe in a line how images are cut and into how many tiles."""
-    some = "1 image is" if len(split.images) == 1 else f"{len(split.images)} images are"
-    tiles = "1 tile" if len(split) == 1 else f"{len(split)} tiles"
+    some = counted(len(split.images), "image is", "images are")
+    tiles = counted(len(split), "tile")
     return f"--tile {split.tiling.tile} --overlap {split.tiling.overlap:g}: {some} {tiles}"
 
 

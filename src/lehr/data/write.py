@@ -13,6 +13,7 @@ import yaml
 
 from lehr.errors import InputError
 from lehr.runtime.atomic_write import atomic_dir
+from lehr.runtime.counted import counted
 from lehr.runtime.plain_text import as_json
 from lehr.runtime.reading import MIB, open_file
 from lehr.sample import Dataset, Sample
@@ -170,7 +171,10 @@ def linked_from_outside(dataset: Dataset) -> list[str]:
     if not outside:
         return []
     first = f"{outside[0]} leads to {os.path.realpath(outside[0])}"
-    return [f"{len(outside)} images are reached by links that lead out of {root}, and are copied; {first}."]
+    return [
+        f"{counted(len(outside), 'image is', 'images are')} reached by links that lead out of {root}, and "
+        f"{'is' if len(outside) == 1 else 'are'} copied; {first}."
+    ]
 
 
 def lost_in_writing(dataset: Dataset, to: str) -> list[str]:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lehr.errors import LehrError
+from lehr.runtime.installing import how_to_install
 
 if TYPE_CHECKING:
     import pandas
@@ -41,7 +42,7 @@ def to_supervision(detections: Detections) -> supervision.Detections:
     try:
         import supervision
     except ImportError:
-        raise LehrError("supervision is not installed: pip install 'lehr[supervision]'.") from None
+        raise LehrError(f"supervision is not installed. {how_to_install('supervision')}") from None
     tracks = detections.track_ids
     return supervision.Detections(
         xyxy=detections.xyxy.reshape(-1, 4),

@@ -12,6 +12,7 @@ from lehr.doctor.disk import Disk
 from lehr.doctor.examine import Examination
 from lehr.doctor.packages import Package
 from lehr.doctor.verdict import Remark, install_command, problems, warnings
+from lehr.runtime.counted import counted
 
 if TYPE_CHECKING:  # these load torch, which may be what is missing
     from lehr.doctor.build import Build
@@ -117,7 +118,7 @@ def _build(build: Build) -> list[str]:
 
 
 def _machine(machine: Machine) -> Rows:
-    cores = f"{machine.cores} of {machine.cores_of_machine}, torch uses {_count(machine.threads, 'thread')}"
+    cores = f"{machine.cores} of {machine.cores_of_machine}, torch uses {counted(machine.threads, 'thread')}"
     if machine.core_limit is not None:
         cores += f", limited to the time of {machine.core_limit:g}"
     rows = [("CPU", machine.cpu)] if machine.cpu else []
@@ -204,7 +205,3 @@ def _free(free: int | None, total: int | None) -> str:
 
 def _rate(rate: float) -> str:
     return f"{rate / 1e6:.0f} MB/s"
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from lehr.doctor.examine import Examination
 from lehr.doctor.packages import OPENCV, Package
+from lehr.runtime.installing import pip_install
 
 if TYPE_CHECKING:  # loads torch, which may be what is missing
     from lehr.doctor.devices import Device
@@ -58,7 +59,7 @@ def warnings(found: Examination) -> list[Remark]:
 def install_command(package: Package) -> str:
     """Command that installs a package, by its extra where it is optional."""
     if package.extra is not None:
-        return f"pip install 'lehr[{package.extra}]'"
+        return pip_install(package.extra)
     return f"pip install '{package.name}{f'>={package.min_version}' if package.min_version else ''}'"
 
 

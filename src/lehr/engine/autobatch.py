@@ -18,6 +18,7 @@ from lehr.engine.out_of_memory import release, unless_out_of_memory
 from lehr.engine.step import ForwardLoss
 from lehr.errors import LehrError
 from lehr.models.module_copy import copy_module
+from lehr.runtime.counted import counted
 from lehr.runtime.device import describe_device, wait_for
 from lehr.runtime.peak_memory import peak_process_bytes
 from lehr.sample import Sample
@@ -144,7 +145,7 @@ def _by_speed(measure: Try, most: int, share: float, device: torch.device) -> tu
             break
     if not measured:  # less than a batch of 8 then, as far as the memory goes
         fits = bisect_fitting(lambda size: (one := measure(size)) is not None and one.bytes <= budget, 0, first - 1)
-        return fits, f"memory for {fits} images"
+        return fits, f"memory for {counted(fits, 'image')}"
     told = ", ".join(f"{one.images_per_second:.1f} images/s with {one.batch}" for one in measured)
     return fastest(measured), told
 

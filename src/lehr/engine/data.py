@@ -27,6 +27,7 @@ from lehr.engine.older import OlderData, read_older
 from lehr.engine.stores import open_both
 from lehr.errors import InputError
 from lehr.evaluation.background import require_labels
+from lehr.runtime.counted import counted
 from lehr.runtime.device import available_cores
 from lehr.sample import Dataset, Sample
 from lehr.techniques.partner_window import chosen_window, count_windows, describe_window, ring_images, within_windows
@@ -132,7 +133,7 @@ def start_data(
     older = None if older is None else replace(older, train=replayed, val=kept)
     workers, pin = _workers(config, device), device.type == "cuda"
     if workers > (cores := available_cores()):
-        some = "1 core" if cores == 1 else f"{cores} cores"
+        some = counted(cores, "core")
         say(f"--workers {workers}: this process may use {some}; more workers are no faster.")
     seed, rect = config.run.seed, config.data.rect
     make = TrainBatches(

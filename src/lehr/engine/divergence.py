@@ -18,6 +18,7 @@ from lehr.engine.state import Recovery, TrainState
 from lehr.engine.step import StepOutcome
 from lehr.errors import Diverged, LehrError
 from lehr.options import ScheduleOptions
+from lehr.runtime.counted import counted
 from lehr.techniques.non_finite import StepStatus, StepStatusQueue, describe
 from lehr.techniques.plan import TrainingPlan
 from lehr.techniques.precision import Precision, safer
@@ -190,7 +191,8 @@ class DivergenceMonitor:
             return
         if before.rollbacks >= options.rollbacks:
             raise Diverged(
-                f"{trouble}, after {before.rollbacks} rollbacks to a checkpoint with lower rates:\n{self._listed()}\n"
+                f"{trouble}, after {counted(before.rollbacks, 'rollback')} to a checkpoint with lower "
+                f"rates:\n{self._listed()}\n"
                 "Look at these images and their labels, or start again with a smaller --lr0 or a longer "
                 f"--warmup-epochs. {self._checkpointer.kept()}"
             )

@@ -14,6 +14,7 @@ from lehr.data.tiled_split import images_of
 from lehr.distributed.collectives import Ranks
 from lehr.engine.data import RunData
 from lehr.errors import InputError
+from lehr.runtime.counted import counted
 from lehr.runtime.device import describe_device
 
 
@@ -48,7 +49,8 @@ def check_same(now: dict[str, Any], checkpoint: Checkpoint) -> list[str]:
     then, path = checkpoint.content, checkpoint.path
     if now["data"] != then["data"]:
         raise InputError(
-            f"{now['config']['data']}: has changed since {path} was written: {then['images']} training images then, "
+            f"{now['config']['data']}: has changed since {path} was written: "
+            f"{counted(then['images'], 'training image')} then, "
             f"{now['images']} now, or other boxes, classes or names. A run goes on with the data it began with: "
             f"restore them, or start a new run from its weights: --weights {path.parent / 'last.safetensors'}"
         )
@@ -63,7 +65,7 @@ def check_same(now: dict[str, Any], checkpoint: Checkpoint) -> list[str]:
             "classes. A run goes on with the data it began with: restore them, or start a new run."
         )
     before = then.get("processes", 1)
-    changed = [f"{before} processes, now on {now['processes']}"] if now["processes"] != before else []
+    changed = [f"{counted(before, 'process')}, now on {now['processes']}"] if now["processes"] != before else []
     changed += [f"{name} {then[name]}, now on {now[name]}" for name in ("device", "torch") if now[name] != then[name]]
     notes = [f"The run was on {change}: it goes on where it was, but may round otherwise." for change in changed]
     if now.get("ignored") != then.get("ignored"):

@@ -17,6 +17,7 @@ from lehr.errors import InputError
 from lehr.models.anchor_head import AnchorHead
 from lehr.models.build import anchor_head, build_model
 from lehr.models.detection import DetectionModel
+from lehr.runtime.counted import counted
 from lehr.runtime.plain_text import one_line
 from lehr.sample import Sample
 from lehr.techniques.autoanchor import ENOUGH_RECALL, AnchorFit, AutoAnchor, autoanchor, measure, object_sizes
@@ -150,7 +151,7 @@ def describe_classes(classes: ClassTransfer, weights: Path) -> str:
         weights: the file.
     """
     carried = len(classes.carried)
-    count = f"{carried + len(classes.fresh)} classes"
+    count = counted(carried + len(classes.fresh), "class")
     match classes.by:
         case "same":
             return f"Class layers: {carried} of {count} start from the weights."

@@ -21,6 +21,7 @@ from lehr.data.load import require_split
 from lehr.data.tiled_split import TiledSplit, images_of
 from lehr.errors import InputError
 from lehr.evaluation.shared_classes import count_objects, listed, same_names
+from lehr.runtime.counted import counted
 from lehr.sample import Dataset, Sample
 from lehr.techniques.single_class import as_one_class
 
@@ -116,7 +117,7 @@ def _notes(
     older: OlderData, dataset: Dataset, val: Sequence[Sample], order: NDArray[np.int64], data: str
 ) -> tuple[str, ...]:
     """Describe what is evaluated, and the classes that cannot be kept."""
-    images = "1 image" if len(val) == 1 else f"{len(val)} images"
+    images = counted(len(val), "image")
     notes = [
         f"Older data {older.source}: each evaluation takes {images} of it too, on the classes that it shares with the "
         f"run: {listed(older.names)}."

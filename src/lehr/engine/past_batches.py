@@ -31,6 +31,7 @@ from lehr.engine.loading import loading_of
 from lehr.engine.resume import Resumption, closed_epochs, find_run, open_run
 from lehr.engine.setup import open_device
 from lehr.errors import InputError
+from lehr.runtime.counted import counted
 from lehr.runtime.plain_text import one_line
 from lehr.sample import Sample
 from lehr.techniques.multi_scale import sizes_of
@@ -340,7 +341,7 @@ def _changes(data: RunData, resumption: Resumption) -> str:
         return "other class names."
     if not differences:
         before, count = resumption.checkpoint.content["images"] if resumption.checkpoint else 0, len(splits["train"])
-        return f"{before} training images then, {count} now, or other boxes, classes or names."
+        return f"{counted(before, 'training image')} then, {count} now, or other boxes, classes or names."
     meanings = {"missing": "is missing now", "added": "is new", "order": "is at another place of the order"}
     meanings |= {"size": "has another size now", "labels": "has other objects now", "pixels": "has other pixels now"}
     first = differences[0]

@@ -8,6 +8,7 @@ import torch
 
 from lehr.checkpoint.digest_file import open_digests
 from lehr.engine.past_batches import PastBatch, PastBatches
+from lehr.runtime.counted import counted
 from lehr.runtime.plain_text import one_line
 from lehr.runtime.tensor_digest import folded, image_digests, object_digests
 
@@ -58,7 +59,11 @@ def check_digests(past: PastBatches, made: PastBatch) -> DigestCheck | None:
 def describe_check(past: PastBatches, made: PastBatch, check: DigestCheck) -> str:
     """Say in a sentence what a comparison with the digests of a run found."""
     if check.equal:
-        part = "" if check.compared == len(made.batch) else f" (of {check.compared} images, those of the first process)"
+        part = (
+            ""
+            if check.compared == len(made.batch)
+            else f" (of {counted(check.compared, 'image')}, those of the first process)"
+        )
         return f"Equal to the batch that was trained on, by its digests{part}."
     if not check.images:
         return (

@@ -20,6 +20,7 @@ from lehr.errors import InputError
 from lehr.losses.build import build_loss
 from lehr.models.detection import DetectionModel
 from lehr.models.preserve_buffers import preserve_buffers
+from lehr.runtime.counted import counted
 from lehr.techniques.class_weights import shown_counts
 from lehr.techniques.clipping import clip_gradients
 from lehr.techniques.freezing import freeze, freeze_bn_stats
@@ -135,7 +136,8 @@ def _loaded(past: PastBatches, weights: Path) -> DetectionModel:
     model, names = load_model(weights), past.data.dataset.names
     if len(model.names) != len(names):
         raise InputError(
-            f"--weights {weights}: has {len(model.names)} classes and the data of the run have {len(names)}, so there "
+            f"--weights {weights}: has {counted(len(model.names), 'class')} and the data of the run have "
+            f"{len(names)}, so there "
             "is no loss. Give weights of the run."
         )
     if past.config.model.freeze is not None and model.variant == past.config.model.model:

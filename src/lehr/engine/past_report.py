@@ -20,6 +20,7 @@ from lehr.engine.past_check import DigestCheck, describe_check
 from lehr.engine.past_loss import PastLoss
 from lehr.errors import InputError
 from lehr.runtime.atomic_write import atomic_file, make_inner_folder
+from lehr.runtime.counted import counted
 from lehr.runtime.plain_text import one_line
 from lehr.techniques.multi_scale import model_input
 
@@ -76,7 +77,8 @@ def report_lines(past: PastBatches, made: PastBatch, loss: PastLoss | None, chec
     height, width = batch.images.shape[-2:]
     resized = "" if made.size in (None, max(width, height)) else f", resized to {made.size}"
     yield (
-        f"{past.folder}, {place} (step {place.step + 1} of the run): {len(batch)} images of {width}x{height} "
+        f"{past.folder}, {place} (step {place.step + 1} of the run): {counted(len(batch), 'image')} of "
+        f"{width}x{height} "
         f"pixels{resized}"
     )
     yield from past.notes
@@ -94,10 +96,10 @@ def report_lines(past: PastBatches, made: PastBatch, loss: PastLoss | None, chec
     )
     for row, plan in enumerate(made.plans):
         objects, again = len(_objects(past, made, row)), made.repeats[row]
-        counted = "1 object" if objects == 1 else f"{objects} objects"
+        holds = counted(objects, "object")
         shown = f", shown for the {again + 1}. time in the epoch" if again else ""
         own = "" if loss is None or not loss.images else f", loss {_parts(loss.images[row])}"
-        yield f"{row + 1:>3}. {name(int(batch.indices[row]))}: {counted}{shown}{own}"
+        yield f"{row + 1:>3}. {name(int(batch.indices[row]))}: {holds}{shown}{own}"
         yield from (f"       {line}" for line in plan_lines(plan, name))
     if loss is not None:
         yield from _loss_lines(made, loss, name)
@@ -159,7 +161,8 @@ def _loss_lines(made: PastBatch, loss: PastLoss, name: Callable[[int], str]) -> 
         whose = f"{loss.weights}, which are not those that the run had at this step"
     else:
         whose = (
-            f"{loss.weights}, of the run after {loss.step} batches; at this step it was after {made.place.step}, so "
+            f"{loss.weights}, of the run after {counted(loss.step, 'batch')}; at this step it was after "
+            f"{made.place.step}, so "
             "its own loss was another"
         )
     yield f"Loss, mean an image: {_parts(loss.parts)}; gradient norm {loss.norm:.5g}; in {loss.precision}, by {whose}."

@@ -24,6 +24,7 @@ from lehr.engine.step import ForwardLoss
 from lehr.models.module_copy import copy_module
 from lehr.models.preserve_buffers import preserve_buffers
 from lehr.runtime.atomic_write import atomic_file
+from lehr.runtime.counted import counted
 from lehr.runtime.device import set_deterministic, wait_for
 from lehr.techniques.compiled_steps import BY_GRAPHS
 from lehr.techniques.freezing import freeze_bn_stats
@@ -225,7 +226,10 @@ def warm_up_compile(
         return
     model = forward_loss.model
     if len(gradients := [each for each in model.parameters() if each.grad is not None]) > 0:
-        say(f"--compile {mode}: compiles in the first step ({len(gradients)} gradients are under way).")
+        say(
+            f"--compile {mode}: compiles in the first step "
+            f"({counted(len(gradients), 'gradient is', 'gradients are')} under way)."
+        )
         return
     batch = first_batch()
     say(f"--compile {mode}: compiling the step; with a cache from earlier runs this is quicker.")

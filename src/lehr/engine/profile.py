@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from lehr.config import TrainConfig
+from lehr.runtime.counted import counted
 
 STAGES = (
     "input",
@@ -110,7 +111,7 @@ class Profile:
             config: the run's options.
             precision: in which it computed.
         """
-        head = ("", f"Where the time went, over {self.steps} steps:")
+        head = ("", f"Where the time went, over {counted(self.steps, 'step')}:")
         return [*head, *self.table().split("\n"), *self.advice(config, precision)]
 
     def advice(self, config: TrainConfig, precision: str) -> list[str]:

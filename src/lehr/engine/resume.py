@@ -21,6 +21,7 @@ from lehr.engine.preflight import still_possible
 from lehr.engine.state import TrainState
 from lehr.errors import InputError
 from lehr.options import GROUPS, MAY_CHANGE, MAY_LACK, describe_may_change, in_current_form, option_names
+from lehr.runtime.counted import counted
 from lehr.runtime.folder_name import check_folder_name
 from lehr.techniques.auto import OptimizerChoice
 from lehr.techniques.early_stopping import EarlyStopping
@@ -218,7 +219,8 @@ def _complete(path: Path) -> TrainConfig:
     missing = [name for name in option_names() if name not in given and name not in MAY_LACK]
     if missing:
         raise InputError(
-            f"{path}: lacks {len(missing)} options, such as --{missing[0].replace('_', '-')}: it is cut off, or of "
+            f"{path}: lacks {counted(len(missing), 'option')}, such as --{missing[0].replace('_', '-')}: it is "
+            f"cut off, or of "
             "another version of Lehr. Start a new run: lehr train --config takes what is there."
         )
     return build_config(_without_path(given), str(path))
@@ -335,7 +337,8 @@ def restore(state: TrainState, plan: TrainingPlan, resumption: Resumption) -> li
     notes.append(f"Goes on from {checkpoint.path}: {checkpoint.position}.")
     if state.history and "val/map_max_det" not in state.history[-1]:
         notes.append(
-            f"The fitness of its {state.epoch} epochs so far is of COCO's 100 detections of a class in an image; "
+            f"The fitness of its {counted(state.epoch, 'epoch')} so far is of COCO's 100 detections of a class "
+            f"in an image; "
             f"from here on it is of all that are kept, {resumption.config.run.max_det} an image (docs/evaluation.md)."
         )
     device, precision = state.sums.losses.device, state.precision
@@ -347,7 +350,8 @@ def restore(state: TrainState, plan: TrainingPlan, resumption: Resumption) -> li
         unstretched = replace(plan, epochs=before, schedule=build_schedule(plan.options, before))
         now, then = (each.at(state.step).lr_weights * state.recovery.lr_scale for each in (plan, unstretched))
         text = (
-            f"{config.epochs} epochs instead of {before}: the schedule stretches, so the learning rate goes on at "
+            f"{counted(config.epochs, 'epoch')} instead of {before}: the schedule stretches, so the learning "
+            f"rate goes on at "
             f"{now:.3g} instead of {then:.3g}"
         )
         if config.augment.mosaic > 0 and (closed := closed_epochs(config, checkpoint)) > 0:

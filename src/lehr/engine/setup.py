@@ -41,6 +41,7 @@ from lehr.evaluation.crowding import crowding_notes, is_crowded
 from lehr.losses.build import build_loss
 from lehr.losses.loss import Loss
 from lehr.options import DeviceOptions
+from lehr.runtime.counted import counted
 from lehr.runtime.device import configure_backend, describe_device, expect_changing_shapes, set_deterministic
 from lehr.sample import Dataset, Sample
 from lehr.techniques.class_weights import class_weights, shown_counts
@@ -354,16 +355,20 @@ def _describe(
     lines = [
         f"{config.model.model}, {parameters:.2f} M parameters, on {describe_device(data.device)} in {state.precision}, "
         f"torch {torch.__version__}, OpenCV {cv2.__version__}",
-        f"Data {data_source(config)}: {train} {what} to train, {val} to validate, {len(data.dataset.names)} classes",
-        f"{config.epochs} epochs of {plan.batches} batches of {config.batch} at {config.imgsz} pixels; "
+        f"Data {data_source(config)}: {train} {what} to train, {val} to validate, "
+        f"{counted(len(data.dataset.names), 'class')}",
+        f"{counted(config.epochs, 'epoch')} of {counted(plan.batches, 'batch')} of {config.batch} at "
+        f"{config.imgsz} pixels; "
         f"{choice.name}, lr0 {choice.lr0:g}, momentum {choice.momentum:g}, {plan.accumulate} "
-        f"{'batch' if plan.accumulate == 1 else 'batches'} an optimizer step, warmup {plan.warmup} steps; "
+        f"{'batch' if plan.accumulate == 1 else 'batches'} an optimizer step, warmup {counted(plan.warmup, 'step')}; "
         f"seed {config.run.seed}",
         f"Results in {folder}",
     ]
     if ranks.is_distributed:
         share = config.batch // ranks.count
-        lines.insert(1, f"{ranks.count} processes, each with {share} images of a batch{_synchronized(config)}")
+        lines.insert(
+            1, f"{ranks.count} processes, each with {counted(share, 'image')} of a batch{_synchronized(config)}"
+        )
     older = [] if data.older is None else list(data.older.notes)
     if data.older is not None and config.data.replay > 0:
         replay = Replay(train, config.batch, config.data.replay)

@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from lehr.runtime.counted import counted
+
 MOMENTS = {
     "SGD": (),
     "Adam": ("step", "exp_avg", "exp_avg_sq"),
@@ -32,10 +34,10 @@ def check_tensors(what: str, saved: Mapping[str, Tensor], own: Mapping[str, Tens
     """
     missing = [name for name in own if name not in saved]
     if missing:
-        raise ValueError(f"its {what} lack {len(missing)} of {len(own)} tensors, such as {missing[0]}")
+        raise ValueError(f"its {what} lack {len(missing)} of {counted(len(own), 'tensor')}, such as {missing[0]}")
     more = [name for name in saved if name not in own]
     if more:
-        raise ValueError(f"its {what} have {len(more)} tensors too many, such as {more[0][:100]}")
+        raise ValueError(f"its {what} have {counted(len(more), 'tensor')} too many, such as {more[0][:100]}")
     for name, tensor in own.items():
         if saved[name].shape != tensor.shape:
             raise ValueError(f"{name} of its {what} is {list(saved[name].shape)} and must be {list(tensor.shape)}")
@@ -53,7 +55,9 @@ def check_optimizer(saved: Mapping[str, Any], optimizer: torch.optim.Optimizer) 
     """
     groups: Sequence[Mapping[str, Any]] = saved["param_groups"]
     if len(groups) != len(optimizer.param_groups):
-        raise ValueError(f"its optimizer has {len(groups)} groups of parameters, not {len(optimizer.param_groups)}")
+        raise ValueError(
+            f"its optimizer has {counted(len(groups), 'group')} of parameters, not {len(optimizer.param_groups)}"
+        )
     parameters: list[Tensor] = []
     for group, own in zip(groups, optimizer.param_groups, strict=True):
         first = len(parameters)

@@ -43,6 +43,7 @@ from lehr.errors import Diverged, InputError, LehrError, Stopped
 from lehr.evaluation.against_start import describe_older
 from lehr.evaluation.evaluator import Evaluation
 from lehr.evaluation.matching import MatchRecord
+from lehr.runtime.counted import counted
 from lehr.runtime.peak_memory import peak_memory_mib
 from lehr.runtime.signals import describe_signal
 from lehr.runtime.stop_request import StopRequest
@@ -229,7 +230,7 @@ class Trainer:
         if self.ranks.is_distributed:  # trying out what fits would need all of them
             share = self.config.batch // self.ranks.count
             return LehrError(
-                f"{self.setup.group.name}, {self.setup.device}: too little memory for {share} images of "
+                f"{self.setup.group.name}, {self.setup.device}: too little memory for {counted(share, 'image')} of "
                 f"{self.config.imgsz} pixels, its share of --batch {self.config.batch}. Use a smaller --batch, "
                 f"--imgsz or model; `lehr train --batch auto` on one device tells what it can take.\n{later}"
             )
@@ -359,7 +360,7 @@ class Trainer:
         self.ranks.done()
         self.checkpointer.save(weights=True)
         self.checkpointer.finish()
-        place = f"epoch {min(self.state.epoch + 1, self.config.epochs)}, {self.state.step} batches done"
+        place = f"epoch {min(self.state.epoch + 1, self.config.epochs)}, {counted(self.state.step, 'batch')} done"
         raise Stopped(f"Stopped by {describe_signal(number)} in {place}. {self.checkpointer.kept()}", number)
 
     def _unable(self, what: str) -> LehrError:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from lehr.errors import InputError
 from lehr.evaluation.metrics import Metrics
+from lehr.runtime.counted import counted
 from lehr.runtime.plain_text import one_line
 from lehr.sample import Sample
 
@@ -68,5 +69,5 @@ def describe_false_positives(metrics: Metrics) -> str:
     more = ", ..." if sum(bool(each.false_positives) for _, each in most) > 3 else ""
     return (
         f"False positives at confidence {metrics.confidence:.3f}: {total} ({named}{more}), in {images} of "
-        f"{metrics.images} images, {metrics.false_positives_per_image:.2f} an image."
+        f"{counted(metrics.images, 'image')}, {metrics.false_positives_per_image:.2f} an image."
     )

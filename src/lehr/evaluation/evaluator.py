@@ -29,6 +29,7 @@ from lehr.evaluation.test_time_augmentation import infer, iou_of_views
 from lehr.evaluation.tiled_samples import on_images
 from lehr.losses.loss import Loss
 from lehr.models.network import Network
+from lehr.runtime.counted import counted
 from lehr.runtime.device import side_stream
 from lehr.sample import Sample
 from lehr.techniques.precision import Precision, autocast, input_dtype
@@ -302,7 +303,9 @@ def _evaluation(
         samples, faults = samples.images, tuple(dict.fromkeys(faults))
     if faults:
         if len(faults) == len(seen):
-            raise InputError(f"{faults[0]}\nThe other {len(seen) - 1} images of the split cannot be read either.")
+            raise InputError(
+                f"{faults[0]}\nThe other {counted(len(seen) - 1, 'image')} of the split cannot be read either."
+            )
         samples, detections = _only_read(samples, detections, seen)
     metrics, record = measure(samples, names, detections, max_det, with_record)
     losses = tuple(sum(values) / count for values in zip(*(batch.loss for batch in batches), strict=True))

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from lehr.errors import InputError
+from lehr.runtime.counted import counted
 from lehr.runtime.plain_text import one_line
 from lehr.sample import Sample
 from lehr.weights.class_names import match_names
@@ -96,8 +97,8 @@ def _notes(names: Sequence[str], known: Sequence[str], same: dict[str, int], for
         shared = [known[number] for number in sorted(same.values())]
         notes.append(f"Evaluated: the {_count(len(shared))} that weights and data share: {listed(shared)}.")
     if unknown:
-        counted = [f"{name} ({count_objects(foreign[name])})" for name in unknown]
-        notes.append(f"Not evaluated: {_count(len(unknown))} that the weights do not know: {listed(counted)}.")
+        listing = [f"{name} ({count_objects(foreign[name])})" for name in unknown]
+        notes.append(f"Not evaluated: {_count(len(unknown))} that the weights do not know: {listed(listing)}.")
     if unnamed:
         notes.append(
             f"Not counted: detections of {_count(len(unnamed))} that the data set does not have: {listed(unnamed)}."
@@ -118,12 +119,12 @@ def _no_class(names: Sequence[str], known: Sequence[str], source: str) -> str:
 
 
 def _count(classes: int) -> str:
-    return "1 class" if classes == 1 else f"{classes} classes"
+    return counted(classes, "class")
 
 
 def count_objects(count: int) -> str:
     """Return a count of objects in words: "1 object", "no objects"."""
-    return "1 object" if count == 1 else f"{count or 'no'} objects"
+    return counted(count, "object") if count else "no objects"
 
 
 def listed(names: Iterable[str]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from lehr.models.network import Network
+from lehr.runtime.counted import counted
 
 
 def suppression_notes(network: Network, confidence: float, iou: float, max_det: int) -> list[str]:
@@ -23,7 +24,7 @@ def suppression_notes(network: Network, confidence: float, iou: float, max_det: 
     if iou > own.iou:
         beyond.append(f"overlaps of at most {own.iou:g} (--iou {iou:g})")
     if max_det > own.max_det:
-        beyond.append(f"at most {own.max_det} detections an image (--max-det {max_det})")
+        beyond.append(f"at most {counted(own.max_det, 'detection')} an image (--max-det {max_det})")
     if not beyond:
         return []
     return [

@@ -27,6 +27,7 @@ from lehr.models.fuse import fuse
 from lehr.models.module_copy import copy_module
 from lehr.models.network import PADDING
 from lehr.runtime.atomic_write import atomic_file
+from lehr.runtime.counted import counted
 from lehr.runtime.cpu_name import cpu_name
 from lehr.runtime.plain_text import one_line
 from lehr.sample import Dataset, Sample
@@ -89,7 +90,10 @@ class Certificate:
         """What was measured, a line each."""
         own, agreement = self.agreement.metrics, self.agreement
         assert own is not None
-        lines = [f"Certificate: {self.images} images of {self.data}, {self.runtime} against {self.variant} in torch."]
+        lines = [
+            f"Certificate: {counted(self.images, 'image')} of {self.data}, {self.runtime} against "
+            f"{self.variant} in torch."
+        ]
         lines += self.notes
         if agreement.boxes is not None and agreement.scores is not None:
             lines.append(f"Boxes differ by {agreement.boxes:.2g} pixels at most, scores by {agreement.scores:.2g}.")
@@ -242,14 +246,19 @@ def choose_images(dataset: Dataset) -> tuple[list[Sample], list[str]]:
     if len(samples) < FEWEST:
         more = list(dataset.splits.get("train", ()))[: FEWEST - len(samples)]
         if more:
-            notes.append(f"The validation split has {len(samples)} images; {len(more)} of the training join them.")
+            notes.append(
+                f"The validation split has {counted(len(samples), 'image')}; "
+                f"{counted(len(more), 'training image joins', 'training images join')} them."
+            )
         samples += more
     if len(samples) > MOST:
         notes.append(f"{MOST} of {len(samples)} images, evenly over the split.")
         places = np.linspace(0, len(samples) - 1, MOST).round().astype(int)
         samples = [samples[place] for place in places.tolist()]
     if len(samples) < FEWEST:
-        notes.append(f"There are {len(samples)} images in all; a certificate should have {FEWEST}.")
+        notes.append(
+            f"{counted(len(samples), 'image is', 'images are')} all there are; a certificate should have {FEWEST}."
+        )
     return samples, notes
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from lehr.errors import InputError, did_you_mean
+from lehr.runtime.installing import how_to_install
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +51,7 @@ class ExportFormat:
         if missing:
             what = "is" if len(missing) == 1 else "are"
             raise InputError(
-                f"--format {self.name}: {', '.join(missing)} {what} not installed. Install with: "
-                f"pip install 'lehr[{self.extra}]'"
+                f"--format {self.name}: {', '.join(missing)} {what} not installed. {how_to_install(self.extra)}"
             )
 
 

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from lehr.errors import InputError
 from lehr.models.detection import DetectionModel
+from lehr.runtime.counted import counted
+from lehr.runtime.installing import pip_install
 from lehr.runtime.plain_text import one_line
 from lehr.version import __version__
 
@@ -119,11 +121,11 @@ def _body(model: DetectionModel, repository: str, facts: CardFacts, metadata: Ma
     parts = [
         f"# {markdown(name)}",
         f"An object detector of {parameters / 1e6:.2f} million parameters: {markdown(model.variant)} for "
-        f"{model.imgsz} pixels and {len(model.names)} class{'es' * (len(model.names) > 1)}, written by "
+        f"{model.imgsz} pixels and {counted(len(model.names), 'class')}, written by "
         f"Lehr {__version__}.",
         facts.description.strip(),
         "## Use",
-        f'```python\nfrom lehr import Detector  # pip install "lehr[hub]"\n\n'
+        f"```python\nfrom lehr import Detector  # in the folder of a clone: {pip_install('hub')}\n\n"
         f'detector = Detector.from_pretrained("{repository}")\nfor found in detector.predict("photo.jpg")[0]:\n'
         "    print(found.name, found.score, found.xyxy)\n```",
         f"```console\n$ lehr predict --weights hf://{repository} photo.jpg\n```",
@@ -151,7 +153,7 @@ def _table(facts: CardFacts) -> str:
     if not numbers:
         return "Not measured."
     images, objects = facts.metrics.get("images"), facts.metrics.get("instances")
-    counts = f", {images} images with {objects} objects" if images and objects else ""
+    counts = f", {counted(images, 'image')} with {counted(objects, 'object')}" if images and objects else ""
     rows = [f"| {name} | {value:.4f} |" for name, value in numbers.items()]
     text = f"On {markdown(facts.measured_on)}{counts}; precision, recall and F1 at IoU 0.5 and the best confidence."
     return "\n".join([text, "", "| metric | value |", "|---|---:|", *rows])

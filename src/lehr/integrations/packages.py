@@ -6,6 +6,7 @@ import importlib.util
 import os
 
 from lehr.errors import LehrError
+from lehr.runtime.installing import how_to_install
 
 QUIET = {"HF_HUB_DISABLE_TELEMETRY": "1", "FIFTYONE_DO_NOT_TRACK": "1"}
 """Variables by which these packages report nothing of their use; what the user has set stands."""
@@ -24,4 +25,4 @@ def require_package(package: str, extra: str) -> None:
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
     if importlib.util.find_spec(package) is None:
-        raise LehrError(f"{package} is not installed: pip install 'lehr[{extra}]'.")
+        raise LehrError(f"{package} is not installed. {how_to_install(extra)}")

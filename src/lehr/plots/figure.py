@@ -14,6 +14,7 @@ import numpy as np
 from lehr.errors import InputError
 from lehr.plots.style import COLOURS, FONTS, QUIET, TICK, TITLE, dark_style, settings
 from lehr.runtime.atomic_write import atomic_file
+from lehr.runtime.installing import how_to_install
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
@@ -43,7 +44,7 @@ def styled() -> Iterator[None]:
         from cycler import cycler
         from matplotlib import rc_context, rcdefaults, rcParams
     except ImportError:
-        raise InputError("Plots need matplotlib: pip install 'lehr[plots]'.") from None
+        raise InputError(f"Plots need matplotlib. {how_to_install('plots')}") from None
     with rc_context(), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing from font")  # which draws a box in its place
         rcdefaults()  # a matplotlibrc in the working folder could have LaTeX run

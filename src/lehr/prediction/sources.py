@@ -21,11 +21,12 @@ from lehr.prediction import list_files, standard_input
 from lehr.prediction.addresses import HTTP, STREAMS, scheme_of, shown
 from lehr.prediction.other_sources import ARCHIVES, CAMERAS, VIDEOS, describe_file, describe_name, holds_image, is_video
 from lehr.prediction.video import has_av, probe_video
+from lehr.runtime.installing import how_to_install
 from lehr.sample import Fault, Severity
 
 MOST_KINDS, MOST_BROKEN = 5, 5
 """Endings counted, and broken files named."""
-NEEDS_AV = "is a video, for which PyAV is missing. Run pip install 'lehr[video]'."
+NEEDS_AV = f"is a video, for which PyAV is missing. {how_to_install('video')}"
 SNIFFED = 20
 """Files of a folder without images whose content is looked at."""
 BROKEN = frozenset({"dangling-link", "unreadable-folder"})

@@ -15,6 +15,7 @@ from lehr.detections import Detections
 from lehr.errors import InputError
 from lehr.prediction.frames import Clip, Frame
 from lehr.prediction.pipeline import Predict
+from lehr.runtime.installing import pip_install
 
 LOWEST_SCORE = 0.1
 """Score from which ByteTrack takes detections to continue a track that nothing better fits."""
@@ -23,8 +24,8 @@ LOST_SECONDS = 1.0
 RATE = 30.0
 """Frames a second of images that are tracked, which have no rate."""
 REMEDY = (
-    "Tracking needs the package trackers: pip install 'lehr[track]' && pip install --no-deps 'trackers>=2.6' (what it "
-    "requires besides would replace opencv-python-headless)."
+    f"Tracking needs the package trackers. In the folder of your clone of Lehr, run {pip_install('track')} && "
+    "pip install --no-deps 'trackers>=2.6' (its other requirements would replace opencv-python-headless)."
 )
 
 

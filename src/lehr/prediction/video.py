@@ -22,6 +22,8 @@ from numpy.typing import NDArray
 from lehr.data.limits import max_pixels, too_many_pixels
 from lehr.errors import InputError
 from lehr.prediction.frames import Clip, Frame
+from lehr.runtime.counted import counted
+from lehr.runtime.installing import how_to_install
 from lehr.runtime.reading import MIB, open_file
 
 if TYPE_CHECKING:
@@ -80,7 +82,7 @@ def import_av() -> ModuleType:
     try:
         import av
     except ImportError as error:
-        raise InputError(f"Videos and streams need PyAV ({error}): pip install 'lehr[video]'.") from None
+        raise InputError(f"Videos and streams need PyAV ({error}). {how_to_install('video')}") from None
     return av
 
 
@@ -185,7 +187,8 @@ def decode(
         yield _next_frame(position, pixels, fault, elapsed)
     if position.clip is None and not live:
         raise VideoFault(
-            f"{name}: none of its {len(pending)} frames can be decoded ({pending[0]}). Copy or record it again."
+            f"{name}: none of its {counted(len(pending), 'frame')} can be decoded ({pending[0]}). Copy or "
+            f"record it again."
             if pending
             else f"{name}: holds no frames. It was perhaps not recorded or copied to its end."
         )

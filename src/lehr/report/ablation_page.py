@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 
 from lehr.plots.ablation import BAD, GOOD, label_of, plot_effects
 from lehr.report.effects_table import answers, effect_of, techniques_of
-from lehr.report.numbers import NOTHING, changed, count, interval, measured
+from lehr.report.numbers import NOTHING, changed, interval, measured
 from lehr.report.page import Page
 from lehr.report.pieces import Cell, Column, Figure, Mark, Section, Table, number_cell
 from lehr.runtime.atomic_write import make_inner_folder
+from lehr.runtime.counted import counted
 from lehr.search.records import Record
 
 if TYPE_CHECKING:
@@ -173,5 +174,5 @@ def _runs_table(runs: Sequence[AblationRun]) -> Table:
                 *(Cell(text or NOTHING) for text in (record.folder, record.note)),
             ]
         )
-    caption = f"{count(len(runs), 'run')}; metrics are those of each run's best epoch."
+    caption = f"{counted(len(runs), 'run')}; metrics are those of each run's best epoch."
     return Table("All runs", columns, rows, caption, "There is no run yet.")

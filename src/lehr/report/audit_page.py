@@ -15,10 +15,10 @@ from lehr.analysis.suspects import Suspect
 from lehr.data.audit.findings import MEANINGS, Finding, FindingKind
 from lehr.data.images import ImageFault, read_image
 from lehr.data.images.jpeg import encode_jpeg
-from lehr.report.numbers import count
 from lehr.report.page import Page
 from lehr.report.pieces import Cell, Column, Command, Gallery, Piece, Section, Table, Thumbnail, number_cell
 from lehr.report.sections.suspects import MOST, suspects_of
+from lehr.runtime.counted import counted
 from lehr.runtime.plain_text import one_line
 from lehr.sample import Dataset, Sample
 
@@ -80,9 +80,9 @@ def audit_answers(audit: Audit) -> list[str]:
         if kind is FindingKind.LABEL and audit.weights is None:
             continue
         images = len({finding.image for finding in found})
-        lines.append(f"{kind}: {count(images, 'image') if images else 'none'} ({MEANINGS[kind]}).")
+        lines.append(f"{kind}: {counted(images, 'image') if images else 'none'} ({MEANINGS[kind]}).")
     if audit.unread:
-        lines.append(f"{count(len(audit.unread), 'image')} cannot be read: see `lehr data check`.")
+        lines.append(f"{counted(len(audit.unread), 'image')} cannot be read: see `lehr data check`.")
     return [line[0].upper() + line[1:] for line in lines]
 
 

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from lehr.plots.ablation import BAD, GOOD, label_of
-from lehr.report.numbers import NOTHING, changed, count, interval, measured
+from lehr.report.numbers import NOTHING, changed, interval, measured
+from lehr.runtime.counted import counted
 from lehr.runtime.plain_text import one_line
 from lehr.search.effects import NO_DIFFERENCE
 
@@ -72,7 +73,7 @@ def _sentence(effect: Effect) -> str:
         return f"{effect.technique}: {verdict}."
     change = f"{changed(effect.metric, effect.difference)} {label_of(effect.metric)}"
     within = interval(effect.metric, effect.low, effect.high)
-    known = ", ".join(part for part in (within, count(len(effect.pairs), "seed")) if part)
+    known = ", ".join(part for part in (within, counted(len(effect.pairs), "seed")) if part)
     if effect.verdict in (*GOOD, *BAD):
         return f"{effect.technique} {verdict}: {change} ({known})."
     return f"{effect.technique}: {verdict} ({change}, {known})."

@@ -18,10 +18,11 @@ from lehr.plots.study import (
     plot_parallel,
     plot_parameters,
 )
-from lehr.report.numbers import NOTHING, changed, count, measured, value_text
+from lehr.report.numbers import NOTHING, changed, measured, value_text
 from lehr.report.page import Page
 from lehr.report.pieces import Cell, Column, Command, Figure, Mark, Section, Table, number_cell
 from lehr.runtime.atomic_write import make_inner_folder
+from lehr.runtime.counted import counted
 from lehr.search.records import Record, State, Value
 
 if TYPE_CHECKING:
@@ -134,7 +135,7 @@ def _answers(records: Sequence[Record]) -> list[str]:
         ]
     if best.slot == first.slot:
         others = len(finished(records)) - 1
-        rest = f"none of the {count(others, 'other finished trial')} is better" if others else "no other has finished"
+        rest = f"none of the {counted(others, 'other finished trial')} is better" if others else "no other has finished"
         return [f"The current values (trial 0) are the best so far: fitness {first.fitness:.3f}; {rest}."]
     gain = changed("fitness", best.fitness - first.fitness)
     return [
@@ -238,7 +239,7 @@ def _trials_table(records: Sequence[Record]) -> Table:
                 number_cell(str(len(record.course)), len(record.course)),
                 _measured_cell("seconds", record.seconds),
                 _measured_cell("memory", record.memory),
-                Cell(count(len(record.params), "value"), folded=values) if values else Cell(NOTHING),
+                Cell(counted(len(record.params), "value"), folded=values) if values else Cell(NOTHING),
                 *(Cell(text or NOTHING) for text in (record.worker, str(record.attempts), record.folder, record.note)),
             ]
         )

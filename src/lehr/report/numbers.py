@@ -47,8 +47,3 @@ def interval(metric: str, low: float | None, high: float | None) -> str:
 def value_text(value: Value) -> str:
     """A parameter's value, numbers with four digits."""
     return f"{value:.4g}" if isinstance(value, float) else str(value)
-
-
-def count(number: int, noun: str) -> str:
-    """A count with its noun: `1 seed`, `3 seeds`."""
-    return f"{number} {noun}{'' if number == 1 else 's'}"

@@ -14,6 +14,7 @@ from lehr.checkpoint.results_csv import MAX_RESULTS, RESULTS
 from lehr.checkpoint.run_folder import CONFIG
 from lehr.checkpoint.run_log import RunLog, read_run_log
 from lehr.errors import InputError
+from lehr.runtime.counted import counted
 from lehr.runtime.reading import read_file
 from lehr.search.fitness import DEFAULT, METRICS, column_of, parse_fitness
 from lehr.yaml_files import read_mapping
@@ -103,7 +104,7 @@ def _read_results(path: Path, notes: list[str]) -> list[Row]:
     except csv.Error as error:
         notes.append(f"{path.name}: is read up to line {len(rows) + 2} ({error}).")
     if broken:
-        lines = "1 line has no epoch and is" if broken == 1 else f"{broken} lines have no epoch and are"
+        lines = counted(broken, "line has no epoch and is", "lines have no epoch and are")
         notes.append(f"{path.name}: {lines} not shown.")
     return rows
 

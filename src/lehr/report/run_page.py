@@ -14,12 +14,13 @@ from lehr.checkpoint.run_log import EndLine
 from lehr.errors import InputError
 from lehr.report.analysis_page import Findings
 from lehr.report.drawing import draw_sections
-from lehr.report.numbers import NOTHING, count, measured
+from lehr.report.numbers import NOTHING, measured
 from lehr.report.page import Page, write_page
 from lehr.report.pieces import Cell, Column, Note, Section, Table
 from lehr.report.run_files import RunFiles, read_run
 from lehr.report.sections.curves import curves_section
 from lehr.report.sections.data import data_section
+from lehr.runtime.counted import counted
 
 LATE = "There was no time for this at the end of the training: build the page again by `lehr report`."
 
@@ -95,7 +96,11 @@ def _answers(run: RunFiles) -> list[str]:
     if last is None:
         return ["No epoch has finished yet."]
     planned = run.options.get("epochs")
-    done = f"{int(last['epoch'])} of {planned} epochs are done" if planned else f"{int(last['epoch'])} epochs are done"
+    done = (
+        f"{int(last['epoch'])} of {planned} epochs are done"
+        if planned
+        else f"{counted(int(last['epoch']), 'epoch is', 'epochs are')} done"
+    )
     if best is None:
         return [f"{done}; none was validated."]
     where = f"Epoch {int(best['epoch'])}" if best["epoch"] else "The start"
@@ -137,7 +142,7 @@ def _summary(run: RunFiles) -> list[tuple[str, str]]:
 
 def _options_section(options: Mapping[str, Any]) -> Section:
     rows: Sequence[Sequence[Cell]] = [[Cell(name), Cell(_text(value))] for name, value in sorted(options.items())]
-    caption = f"{count(len(rows), 'option')} of config.yaml, which repeats the run: lehr train --config FILE."
+    caption = f"{counted(len(rows), 'option')} of config.yaml, which repeats the run: lehr train --config FILE."
     return Section(
         "options", "Options", [Table("All options", [Column("option"), Column("value")], rows, caption, folded=True)]
     )

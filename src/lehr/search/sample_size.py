@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lehr.errors import InputError
+from lehr.runtime.installing import how_to_install
 
 Numbers = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -262,7 +263,7 @@ def scipy_stats() -> ModuleType:
     try:
         from scipy import stats
     except ImportError:
-        raise InputError("The statistics of an ablation need SciPy: pip install 'lehr[search]'.") from None
+        raise InputError(f"The statistics of an ablation need SciPy. {how_to_install('search')}") from None
     return cast(ModuleType, stats)
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal
 
 from lehr.errors import InputError
 from lehr.rng import generator
+from lehr.runtime.installing import how_to_install
 from lehr.search.space import Space
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ def make_sampler(name: str, space: Space, seed: int, slot: int) -> BaseSampler:
 
         return samplers.GPSampler(seed=drawn)
     except ImportError as error:
-        raise InputError(f"--sampler {name}: needs {error.name}. pip install 'lehr[search]'.") from None
+        raise InputError(f"--sampler {name}: needs {error.name}. {how_to_install('search')}") from None
 
 
 def make_pruner(name: str, epochs: int, prune_after: int | None = None) -> BasePruner:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from lehr.runtime.counted import counted
 from lehr.search.ablation import Ablation
 from lehr.search.space import Space
 
@@ -37,7 +38,7 @@ def describe_switches(ablation: Ablation) -> str:
 def describe_runs(search: AblateStudy) -> str:
     """The runs of an ablation, a line a set of techniques."""
     sets = search.ablation.sets()
-    lines = [f"{len(sets) * len(search.seeds)} runs of {search.config.epochs} epochs:"]
+    lines = [f"{counted(len(sets) * len(search.seeds), 'run')} of {counted(search.config.epochs, 'epoch')}:"]
     seeds = ", ".join(map(str, search.seeds[:10])) + (", ..." if len(search.seeds) > 10 else "")
     lines += [f"  {search.describe_set(on)}: seeds {seeds}" for on in sets]
     return "\n".join(lines)

@@ -12,6 +12,7 @@ import yaml
 from lehr.config import TrainConfig
 from lehr.errors import InputError
 from lehr.options import GROUPS
+from lehr.runtime.counted import counted
 from lehr.runtime.plain_text import one_line
 from lehr.search.evolution import Evolution
 from lehr.search.fitness import parse_fitness
@@ -63,7 +64,8 @@ class EvolveStudy:
         self.run, self.data, self.faults = read_data(config)
         if options.prune_after is not None and options.prune_after >= config.epochs:
             raise InputError(
-                f"--prune-after {options.prune_after}: trials have {config.epochs} epochs, so none would be pruned. "
+                f"--prune-after {options.prune_after}: trials have {counted(config.epochs, 'epoch')}, so none "
+                f"would be pruned. "
                 "Give fewer, or --pruner none."
             )
         space = build_space(self.run, options.space, kept=begun_with(config, "evolve", "space", "parameters"))
@@ -178,7 +180,8 @@ def write_evolved(best: Record, search: EvolveStudy, fitness: str, path: Path) -
     values |= dict(best.params)
     lines = (
         f"The best of a search: trial {best.slot}, fitness {best.fitness:.5f} ({fitness}).",
-        f"{model}, {config.data.data}, {config.imgsz} pixels, {config.epochs} epochs, batch {config.batch}, seed "
+        f"{model}, {config.data.data}, {config.imgsz} pixels, {counted(config.epochs, 'epoch')}, batch "
+        f"{config.batch}, seed "
         f"{config.run.seed}.",
         f"Use it: {command(search, path)}",
     )

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 from lehr.distributed.launch import SHUTDOWN
 from lehr.errors import InputError, LehrError
 from lehr.runtime.child_process import start_module
+from lehr.runtime.counted import counted
 from lehr.runtime.plain_text import one_line
 from lehr.runtime.stop_request import StopRequest
 from lehr.search.records import Record, Value
@@ -287,7 +288,8 @@ class WorkerPool:
         failed = [record for record in records if record.state == "failed"]
         if len(failed) >= FIRST_FAULTS and all(record.state == "failed" for record in records if record.ended):
             raise LehrError(
-                f"The first {len(failed)} trials have failed, so the study is not gone on with. The last: "
+                f"The first {counted(len(failed), 'trial has', 'trials have')} failed, so the study is not gone "
+                f"on with. The last: "
                 f"{one_line(failed[-1].note[:SHOWN])}"
             )
 

@@ -18,6 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from lehr.runtime.console import Console, duration
+from lehr.runtime.counted import counted
 from lehr.runtime.plain_text import one_line
 from lehr.search.records import Record
 
@@ -109,7 +110,7 @@ class StudyConsole(Console):
         ended = [record for record in records if record.ended]
         pruned = sum(record.state == "pruned" for record in ended)
         best = max((r for r in ended if r.fitness is not None), key=lambda r: r.fitness or 0.0, default=None)
-        title = f"{len(ended)} of {len(records)} trials ended"
+        title = f"{len(ended)} of {counted(len(records), 'trial')} ended"
         title += f" ({pruned} pruned)" if pruned else ""
         title += f", {counts['running']} running, {counts['waiting']} waiting"
         title += f"; best fitness {best.fitness:.4f} (trial {best.slot})" if best is not None else ""

@@ -26,6 +26,7 @@ from lehr.evaluation.background import is_background
 from lehr.options import LOCAL
 from lehr.preview import Preview, preview
 from lehr.runtime.atomic_write import atomic_file, clear_temporaries
+from lehr.runtime.counted import counted
 from lehr.runtime.signals import describe_signal
 from lehr.runtime.stop_request import StopRequest
 from lehr.search.definition import Definition
@@ -214,8 +215,9 @@ def run_study(
     plan = Plan(study, job, places, slots, options.grace, config.devices.restarts, seconds)
     with StudyConsole(folder / LOG, search.epochs, describe, verbose=verbose) as reporter, StopRequest() as stop:
         reporter.say(
-            f"{definition.kind} '{folder.name}' in {shown(url)}: {len(slots)} trials of {search.epochs} epochs, "
-            f"{len(places)} worker{'s' if len(places) > 1 else ''} here."
+            f"{definition.kind} '{folder.name}' in {shown(url)}: {counted(len(slots), 'trial')} of "
+            f"{counted(search.epochs, 'epoch')}, "
+            f"{counted(len(places), 'worker')} here."
         )
         for note in storage.notes:
             reporter.say(note)

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from lehr.errors import InputError, LehrError
 from lehr.runtime.console import complain
+from lehr.runtime.installing import how_to_install
 from lehr.runtime.plain_text import one_line
 from lehr.search.optuna_adapter import database_requests, drop_session, engine_of, public_requests, trial_id
 from lehr.studies.contents import SHOWN, DamagedStudy, checked_study_attributes, checked_trial
@@ -50,7 +51,7 @@ def require_optuna() -> None:
     try:
         import optuna
     except ImportError:
-        raise InputError("Searches need Optuna: pip install 'lehr[search]'.") from None
+        raise InputError(f"Searches need Optuna. {how_to_install('search')}") from None
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
 
@@ -88,7 +89,7 @@ def open_storage(url: str, patience: float) -> BaseStorage:
     except (ImportError, NoSuchModuleError) as error:
         extra = DRIVERS.get(kind.partition("+")[0], ("", "", "search"))[2]
         missing = f"--storage {shown(url)}: what speaks to it is not installed ({error})."
-        raise InputError(f"{missing} pip install 'lehr[{extra}]'.") from None
+        raise InputError(f"{missing} {how_to_install(extra)}") from None
     except (SQLAlchemyError, StorageInternalError, OSError, ArgumentError, ValueError) as error:
         raise InputError(f"--storage {shown(url)}: cannot be used ({_reason(error, url)}). {_remedy(kind)}") from None
     except RuntimeError as error:  # made by a newer Optuna

@@ -28,6 +28,7 @@ from lehr.checkpoint.run_folder import DETECTIONS, LAST, PREVIOUS, START, is_hel
 from lehr.distributed.launch import SHUTDOWN, stay_with
 from lehr.errors import InputError, LehrError
 from lehr.runtime.child_process import find_own_modules, start_module
+from lehr.runtime.counted import counted
 from lehr.runtime.signals import STOPPING
 from lehr.search.definition import Definition
 from lehr.search.fitness import Epoch, Fitness, parse_fitness, read_epochs
@@ -238,7 +239,9 @@ class Worker:
                     trial.report(self.fitness(epochs[number].metrics), number + 1)
                     if number + 1 < total and trial.should_prune() and number >= judged_from:
                         _end(process)
-                        return Result("pruned", note=f"after {number + 1} of {total} epochs"), epochs[: number + 1]
+                        return Result("pruned", note=f"after {number + 1} of {counted(total, 'epoch')}"), epochs[
+                            : number + 1
+                        ]
             if not running:
                 return None, epochs
             if self.stop.asked:

@@ -7,6 +7,7 @@ meets 64. A nominal batch below the batch turns accumulation off and leaves the 
 
 from __future__ import annotations
 
+from lehr.runtime.counted import counted
 from lehr.technique import NoEffect, Run, Section, State, Switch, Technique
 from lehr.techniques.auto import NOMINAL_BATCH
 
@@ -35,12 +36,14 @@ def _without_effect(run: Run) -> dict[str, NoEffect]:
     batch, nominal = run.plan.batch, run.plan.optimizer.nominal_batch
     if run.plan.accumulate > 1 or nominal > min(batch, NOMINAL_BATCH):  # a part of a batch changes the decay
         return {}
-    return {"nominal_batch": NoEffect(f"a batch has {batch} images, and is an optimizer step already", acts_as=1)}
+    return {
+        "nominal_batch": NoEffect(f"a batch has {counted(batch, 'image')}, and is an optimizer step already", acts_as=1)
+    }
 
 
 def _state(run: Run) -> State:
     batches, nominal = run.plan.accumulate, run.plan.optimizer.nominal_batch
-    return State(batches > 1, f"{batches} batches an optimizer step (nominal batch {nominal})")
+    return State(batches > 1, f"{counted(batches, 'batch')} an optimizer step (nominal batch {nominal})")
 
 
 TECHNIQUE = Technique(

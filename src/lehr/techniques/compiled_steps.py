@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from lehr.config import TrainConfig
 from lehr.errors import InputError
+from lehr.runtime.counted import counted
 from lehr.technique import Run, Section, State, Technique
 from lehr.techniques.cuda_graphs import obstacle_to_fixed_shapes
 
@@ -36,7 +37,10 @@ def check_compiler_graphs(config: TrainConfig, device: str, processes: int = 1, 
     if not obstacle and device != "cuda":
         obstacle = f"they are launched on CUDA alone, and this run is on {device}"
     if not obstacle and images is not None and images < config.batch:
-        obstacle = f"{images} images are less than a batch of {config.batch}, and only whole batches are compiled"
+        obstacle = (
+            f"{counted(images, 'image is', 'images are')} less than a batch of {config.batch}, and only "
+            f"whole batches are compiled"
+        )
     if obstacle:
         raise InputError(
             f"--compile {BY_GRAPHS}: CUDA graphs cannot be made of this run's steps: {obstacle}. Use --compile default."

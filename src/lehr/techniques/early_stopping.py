@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from lehr.runtime.counted import counted
 from lehr.technique import NoEffect, Run, Section, State, Technique
 
 
@@ -57,7 +58,9 @@ def _without_effect(run: Run) -> dict[str, NoEffect]:
 def _state(run: Run) -> State:
     patience, epochs = run.config.schedule.patience, run.plan.epochs
     if patience > 0 and not _without_effect(run):
-        return State(True, f"after {patience} epochs without a better result, counted from the first above 0")
+        return State(
+            True, f"after {counted(patience, 'epoch')} without a better result, counted from the first above 0"
+        )
     return State(False, change=f"--patience N, N below {epochs - 1}" if epochs > 2 else "more --epochs")
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from lehr.errors import InputError
 from lehr.options import ScheduleOptions
 from lehr.runtime.atomic_write import atomic_file
+from lehr.runtime.counted import counted
 from lehr.techniques.accumulation import accumulation, scaled_weight_decay
 from lehr.techniques.auto import OptimizerChoice, choose_optimizer
 from lehr.techniques.ema_decay import PUBLISHED_TAU, resolve_tau
@@ -127,7 +128,7 @@ class TrainingPlan:
         if self.optimizer.start_mult != 1:
             unset.append(f"{self.optimizer.start_mult:.3g} times the rate of a random start (--lr0-mult)")
         if self.options.warmup not in ("none", "first-epoch") and self.options.warmup_epochs is None:
-            unset.append(f"a warmup of {self.warmup} steps (--warmup-epochs)")
+            unset.append(f"a warmup of {counted(self.warmup, 'step')} (--warmup-epochs)")
         if self.knows_classes and unset:
             lines.append(f"The start is trained and knows all classes, so the run has {' and '.join(unset)}.")
         elif self.optimizer.start_mult != 1:
@@ -258,7 +259,8 @@ def _warmup(options: ScheduleOptions, batches: int, epochs: int, known: bool = F
     if steps > total:
         raise InputError(
             f"The warmup is longer than the run: --warmup-epochs {options.warmup_epochs:g} makes {steps} steps (never "
-            f"fewer than 100), and {epochs} epochs of {batches} batches are {total}. Use more --epochs, a shorter "
+            f"fewer than 100), and {counted(epochs, 'epoch')} of {counted(batches, 'batch')} are {total}. Use "
+            f"more --epochs, a shorter "
             "--warmup-epochs, or --warmup none."
         )
     return steps

@@ -22,6 +22,7 @@ from lehr.losses.iou import box_iou_aligned
 from lehr.losses.loss import Loss
 from lehr.models.detection import DetectionModel
 from lehr.models.preserve_buffers import preserve_buffers
+from lehr.runtime.counted import counted
 from lehr.techniques.precision import FIRST_SCALE, Precision, autocast
 
 BEST_ROWS = 100
@@ -75,7 +76,7 @@ class PrecisionCheck:
 
     def __str__(self) -> str:
         verdict = "passed" if self.passed else "failed"
-        head = f"Precision check of {self.precision} on {self.batch} image{'s'[: self.batch != 1]} {verdict}: "
+        head = f"Precision check of {self.precision} on {counted(self.batch, 'image')} {verdict}: "
         if not self.passed and self.overlap == 0:
             return head + " ".join(self.reasons)
         noise = "" if self.sampling_noise is None else f" (sampling noise {self.sampling_noise:.2f})"
@@ -131,7 +132,7 @@ def check_precision(
         truth = _compute(model, loss, images, boxes, classes, Precision.FLOAT32)
         if not truth.answer_is_finite or not truth.gradient_is_finite:
             where = _first_not_finite(model, images, Precision.FLOAT32)
-            why = f"Not even float32 is finite on {len(images)} images{where}: precision is not the cause."
+            why = f"Not even float32 is finite on {counted(len(images), 'image')}{where}: precision is not the cause."
             return PrecisionCheck(precision, len(images), (why,), truth.loss, truth.loss)
         noise = _sampling_noise(model, loss, images, boxes, classes)
         scale = FIRST_SCALE if precision is Precision.FLOAT16 else 1.0
@@ -141,10 +142,10 @@ def check_precision(
             tried = _compute(model, loss, images, boxes, classes, precision, scale)
         if not tried.answer_is_finite:
             where = _first_not_finite(model, images, precision)
-            why = f"The model's answer to {len(images)} images is not finite{where}."
+            why = f"The model's answer to {counted(len(images), 'image')} is not finite{where}."
             return PrecisionCheck(precision, len(images), (why,), tried.loss, truth.loss)
         if not tried.gradient_is_finite:
-            why = f"The gradient on {len(images)} images is not finite, whatever the scale of the loss."
+            why = f"The gradient on {counted(len(images), 'image')} is not finite, whatever the scale of the loss."
             return PrecisionCheck(precision, len(images), (why,), tried.loss, truth.loss)
     return _compared(precision, truth, tried, noise, scale)
 

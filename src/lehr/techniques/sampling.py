@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from lehr.options import DataOptions
 from lehr.rng import generator
+from lehr.runtime.counted import counted
 from lehr.runtime.plain_text import one_line
 from lehr.sample import Sample
 from lehr.techniques.background_share import why_no_background, with_background_share
@@ -110,7 +111,7 @@ def _describe_repeats(samples: Sequence[Sample], threshold: float, names: Sequen
     mean = repeat_factors(samples, len(names), threshold).mean()
     return (
         f"Repeat factors of rare classes: {named}{more}. Their mean over the images is {mean:.3g}; an epoch keeps its "
-        f"{len(samples)} images."
+        f"{counted(len(samples), 'image')}."
     )
 
 

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import math
 
+from lehr.runtime.counted import counted
 from lehr.technique import NoEffect, Run, Section, State, Switch, Technique
 
 MIN_STEPS = 100
@@ -112,6 +113,6 @@ TECHNIQUE = Technique(
     options=("warmup", "warmup_epochs", "warmup_momentum", "warmup_bias_lr"),
     without_effect=_without_effect,
     why="random weights and fresh statistics mislead at first",
-    state=lambda run: State(run.plan.warmup > 0, f"{run.config.schedule.warmup}, {run.plan.warmup} steps"),
+    state=lambda run: State(run.plan.warmup > 0, f"{run.config.schedule.warmup}, {counted(run.plan.warmup, 'step')}"),
     switches=(Switch("warmup", {"warmup": "gradual"}, {"warmup": "none"}),),
 )

@@ -135,6 +135,6 @@ def test_classes_and_sizes_that_training_cannot_use_are_named() -> None:
     assert (only_train.image.name, only_train.score) == ("b", 0.5)
     (small,) = small_findings(dataset, 640)
     assert small.image.name == "b" and small.box == (0, 0, 10, 10) and small.score == pytest.approx(1 - 5 / 8)
-    assert "1 of 1 objects is below 8x8 pixels at --imgsz 640" in small.reason
+    assert "1 of 1 object is below 8x8 pixels at --imgsz 640" in small.reason
     assert "from --imgsz 1024 on" in small.reason
     assert small_findings(dataset, 1280) == []

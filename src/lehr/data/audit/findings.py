@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from lehr.runtime.counted import counted
 from lehr.sample import Dataset, Sample
 
 SMALLEST = 8
@@ -130,7 +131,8 @@ def _smallest(sample: Sample, split: str, imgsz: int) -> Finding | None:
     x1, y1, x2, y2 = sample.boxes[at].tolist()
     remedy = f"; from --imgsz {needed:.0f} on it is larger" if needed <= longest else ""
     reason = (
-        f"{small} of {len(sides)} objects {'is' if small == 1 else 'are'} below {SMALLEST}x{SMALLEST} pixels at "
+        f"{small} of {counted(len(sides), 'object')} {'is' if small == 1 else 'are'} below "
+        f"{SMALLEST}x{SMALLEST} pixels at "
         f"--imgsz {imgsz}, the smallest {x2 - x1:.0f}x{y2 - y1:.0f} in the image{remedy}"
     )
     score = 1 - float(sides[at]) / SMALLEST

@@ -21,6 +21,7 @@ from lehr.data.audit.alignment import alike
 from lehr.data.audit.perceptual_hash import SIDE, image_hashes, near_pairs
 from lehr.data.groups import same_content
 from lehr.data.images import ImageFault, read_image
+from lehr.runtime.counted import counted
 from lehr.runtime.device import available_cores
 from lehr.sample import Sample
 
@@ -68,7 +69,7 @@ def find_near_copies(
     for index, key in enumerate(same_content(samples)):
         if key is not None and groups.join(first.setdefault(key, index), index):
             links.append((first[key], index, 1.0))
-    say(f"{len(readable)} images hashed; comparing.")
+    say(f"{counted(len(readable), 'image')} hashed; comparing.")
     pairs = near_pairs(image_hashes(thumbnails[readable]), numbers[readable])
     candidates = [(int(readable[low]), int(readable[high]), bits) for low, high, bits in pairs]
     # Pairs across splits first: where two pairs join the same groups, a leak is shown by images of both splits.

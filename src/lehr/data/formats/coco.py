@@ -26,6 +26,7 @@ from lehr.data.formats.data_format import DataFormat
 from lehr.data.images.kinds import read_suffixes, suffix_of
 from lehr.data.probing import probe_with_header
 from lehr.errors import InputError
+from lehr.runtime.counted import counted
 from lehr.sample import Dataset, Fault, Sample, Severity
 
 TOGETHER = 64
@@ -70,7 +71,7 @@ def _unlisted(names: Mapping[Path, frozenset[str]]) -> Iterator[Fault]:
         images = sorted(name for name in own if suffix_of(name) in suffixes and not is_hidden(name))
         if images:
             message = (
-                f"holds {len(images)} image{'s' * (len(images) > 1)} in no JSON, not used ({images[0]}). To have them "
+                f"holds {counted(len(images), 'image')} in no JSON, not used ({images[0]}). To have them "
                 "as background, list them without annotations"
             )
             yield Fault("unused-image", folder, message, severity=Severity.NOTE)
@@ -219,7 +220,8 @@ def _merged(
     if len(again):
         name = paths[int(again[0])].name
         message = (
-            f"{len(again)} images are listed more than once ({name}); the annotations of all entries of one are "
+            f"{counted(len(again), 'image is', 'images are')} listed more than once ({name}); the annotations "
+            f"of all entries of one are "
             "merged. If they are different images, their files need different names"
         )
         faults.append(Fault("merged-image", file.path, message, severity=Severity.WARNING))

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lehr.errors import InputError
+from lehr.runtime.counted import counted
 from lehr.sample import Fault, Severity
 
 NEAR = 2.0
@@ -142,6 +143,7 @@ def refuse_shares(path: Path, xyxy: NDArray[np.float64], sizes: NDArray[np.float
     within = (np.abs(xyxy) <= 1.001).all(1)
     if len(xyxy) and within.sum() > len(xyxy) / 2 and not (sizes <= 2).any():
         raise InputError(
-            f"{path}: {int(within.sum())} of {len(xyxy)} boxes have only numbers from 0 to 1: they seem to be shares "
+            f"{path}: {int(within.sum())} of {counted(len(xyxy), 'box has', 'boxes have')} only numbers from 0 "
+            f"to 1: they seem to be shares "
             "of the image, but COCO counts pixels. Multiply them by width and height, or export anew."
         )

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from lehr.data.formats.coco_box_form import Outlines, refuse_other_forms, refuse_shares
 from lehr.data.formats.coco_ids import shown
 from lehr.data.formats.coco_json import Annotations, CocoFile, Record
+from lehr.runtime.counted import counted
 from lehr.sample import Fault, Severity
 
 OBJECT, CROWD, IGNORED = 0, 1, 2
@@ -101,21 +102,29 @@ def _malformed(file: CocoFile, position: int, problem: str) -> Fault:
     return Fault("malformed-line", file.path, f"{subject} {problem}; it is skipped")
 
 
-def _told(kind: str, message: str, severity: Severity = Severity.NOTE) -> Callable[[Path, int], Fault]:
-    return lambda path, number: Fault(kind, path, message.format(number), severity=severity)
+def _told(
+    kind: str, one: str, many: str, message: str, severity: Severity = Severity.NOTE
+) -> Callable[[Path, int], Fault]:
+    return lambda path, number: Fault(kind, path, f"{counted(number, one, many)} {message}", severity=severity)
 
 
 _SAID: dict[str, Callable[[Path, int], Fault]] = {
-    "outline": _told("polygon", "{} annotations have no box; the bounding box of their segmentation is taken"),
-    "text": _told("unusual-box", "{} boxes are given as text; they are read as numbers"),
-    "named": _told("unusual-box", "{} boxes are given with named sides; they are read by these names"),
-    "corners": _told("unusual-box", "{} boxes are corners by their 'bbox_mode' of 0; they are read as such"),
+    "outline": _told(
+        "polygon", "annotation has", "annotations have", "no box; the bounding box of their segmentation is taken"
+    ),
+    "text": _told("unusual-box", "box is", "boxes are", "given as text and read as numbers"),
+    "named": _told("unusual-box", "box is", "boxes are", "given with named sides and read by these names"),
+    "corners": _told("unusual-box", "box is", "boxes are", "given as corners ('bbox_mode' is 0) and read as such"),
     "rotated": _told(
         "rotated-box",
-        "{} boxes have a rotation; the upright box around the rotated one is taken",
+        "box has",
+        "boxes have",
+        "a rotation; the upright box around the rotated one is taken",
         Severity.WARNING,
     ),
-    "crowd-text": _told("crowd", "{} times 'iscrowd' is no number; it is read by its meaning (\"0\" is no crowd)"),
+    "crowd-text": _told(
+        "crowd", "time", "times", "'iscrowd' is no number; it is read by its meaning (\"0\" is no crowd)"
+    ),
 }
 
 

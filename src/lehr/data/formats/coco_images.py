@@ -17,6 +17,7 @@ from lehr.data.find_images import images_in
 from lehr.data.formats.coco_files import SPLIT_FOLDERS
 from lehr.data.groups import content_digest
 from lehr.errors import InputError
+from lehr.runtime.counted import counted
 from lehr.sample import Fault, Severity
 
 UPLOAD_PREFIX = re.compile(r"^[0-9a-f]{8}-")
@@ -243,7 +244,8 @@ def _find_by_ends(json_path: Path, folders: _Folders, positions: list[int], name
     if moved:
         name, path = moved[0]
         message = (
-            f"{len(moved)} of {len(names)} images are not where the JSON says, and are found by the end of their name "
+            f"{len(moved)} of {counted(len(names), 'image is', 'images are')} not where the JSON says, and are "
+            f"found by the end of their name "
             f"('{name}' as {path})"
         )
         found.faults.append(Fault("other-place", json_path, message, severity=Severity.WARNING))

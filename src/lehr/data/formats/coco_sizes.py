@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from lehr.runtime.counted import counted
 from lehr.sample import Fault, Severity
 
 
@@ -231,7 +232,7 @@ def _warning(kind: str, path: Path, message: str) -> Fault:
 
 def _images(which: NDArray[np.bool_]) -> str:
     count = int(which.sum())
-    return f"{count} image{'s' if count > 1 else ''}"
+    return counted(count, "image")
 
 
 def _first(images: list[Path], which: NDArray[np.bool_]) -> str:

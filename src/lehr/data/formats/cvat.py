@@ -18,6 +18,7 @@ from lehr.data.formats.voc_xml import XmlProblem, XmlText, parse_xml, read_xml
 from lehr.data.limits import TASK_XML_BYTES
 from lehr.data.split import DEFAULT_RATIOS, split_samples
 from lehr.errors import InputError
+from lehr.runtime.counted import counted
 from lehr.runtime.reading import read_start
 from lehr.sample import SPLITS, Dataset, Fault, Sample, Severity
 
@@ -221,11 +222,16 @@ def _divided(
         return splits, []
     if "val" in splits:
         splits["train"] = splits.get("train", []) + together
-        message = f"has {len(together)} images in no subset for a split; they train"
+        message = (
+            f"has {counted(len(together), 'image')} in no subset for a split; "
+            f"{'it trains' if len(together) == 1 else 'they train'}"
+        )
         return splits, [Fault("split-made", Path(source), message, severity=Severity.NOTE)]
     together = splits.get("train", []) + together
     splits |= split_samples(together, DEFAULT_RATIOS, seed)
-    message = f"has no subset for val: of {len(together)} images {len(splits['val'])} validate, drawn by the seed"
+    message = (
+        f"has no subset for val: of {counted(len(together), 'image')} {len(splits['val'])} validate, drawn by the seed"
+    )
     return splits, [Fault("split-made", Path(source), message, severity=Severity.NOTE)]
 
 

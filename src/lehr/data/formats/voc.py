@@ -26,6 +26,7 @@ from lehr.data.formats.voc_objects import VocLabels
 from lehr.data.formats.voc_samples import make_samples, read_headers
 from lehr.data.split import DEFAULT_RATIOS, split_samples
 from lehr.errors import InputError
+from lehr.runtime.counted import counted
 from lehr.runtime.reading import read_start
 from lehr.sample import SPLITS, Dataset, Fault, Sample, Severity
 
@@ -97,7 +98,10 @@ def _choose(folder: Path, images: Sequence[Path], pairs: Pairs) -> _Chosen:
     if listed:
         left = len(images) - len(chosen.images)
         if left:
-            message = f"{left} of its {len(images)} images are in no list and are not used"
+            message = (
+                f"{left} of its {counted(len(images), 'image')} "
+                f"{'is in no list and is' if left == 1 else 'are in no list and are'} not used"
+            )
             chosen.faults.append(Fault("unused-image", folder, message, severity=Severity.NOTE))
         return chosen
     by_folder = folder_splits(folder, images)
@@ -130,7 +134,7 @@ def _divided(
     divided |= split_samples(together, DEFAULT_RATIOS, seed)
     of = {"train": "no images for val", "trainval": "only trainval"}.get(sources[0], "no splits")
     message = (
-        f"has {of}: of {len(together)} images {len(divided['val'])} validate, drawn by the seed, and "
+        f"has {of}: of {counted(len(together), 'image')} {len(divided['val'])} validate, drawn by the seed, and "
         f"{len(divided['train'])} train"
     )
     return divided, [Fault("split-made", folder, message, severity=Severity.NOTE)]

@@ -13,6 +13,7 @@ from lehr.data.formats.voc_xml import THREE_BYTES, XmlProblem, XmlText, parse_xm
 from lehr.data.images import is_image
 from lehr.data.text_files import LEGACY, likely_encodings
 from lehr.data.threads import read_many
+from lehr.runtime.counted import counted
 from lehr.runtime.reading import read_start
 from lehr.sample import Fault, Severity
 
@@ -189,7 +190,7 @@ def faults_of_all(annotations: Mapping[Path, Annotation], images: Sequence[tuple
 
 
 def _files(count: int) -> str:
-    return f"{count} file{'' if count == 1 else 's'}"
+    return counted(count, "file")
 
 
 def _bare(name: str) -> str:

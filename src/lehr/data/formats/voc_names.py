@@ -10,6 +10,7 @@ from pathlib import Path
 from lehr.data.formats.voc_objects import class_name
 from lehr.data.limits import NAMES_BYTES
 from lehr.data.text_files import read_text
+from lehr.runtime.counted import counted
 from lehr.sample import Fault, Severity
 
 LISTS = ("labelmap.txt", "label_list.txt", "labels.txt", "classes.txt")
@@ -59,7 +60,7 @@ def _alike(folder: Path, used: Counter[str]) -> Iterable[Fault]:
         alike[re.sub(r"[\s_-]+", "", name).casefold()].append(name)
     for names in alike.values():
         if len(names) > 1:
-            shown = " and ".join(f"'{name}' ({used[name]} objects)" for name in names)
+            shown = " and ".join(f"'{name}' ({counted(used[name], 'object')})" for name in names)
             message = f"has the classes {shown}, which may be one. They are kept apart; give both one name if they are"
             yield Fault("similar-classes", folder, message, severity=Severity.WARNING)
 

@@ -14,6 +14,7 @@ from lehr.data.formats.voc_objects import VocLabels, bounding_boxes
 from lehr.data.objects import check_objects
 from lehr.data.probing import probe_with_header
 from lehr.data.threads import read_many
+from lehr.runtime.counted import counted
 from lehr.sample import Fault, Sample, Severity
 
 FULL_TURN = 6.2832
@@ -104,7 +105,8 @@ def _difficult_note(folder: Path, difficult: NDArray[np.bool_]) -> list[Fault]:
     if not count:
         return []
     message = (
-        f"{count} of {len(difficult)} objects are marked as difficult: they are trained on, but for --difficult "
+        f"{count} of {counted(len(difficult), 'object is', 'objects are')} marked as difficult: they are "
+        f"trained on, but for --difficult "
         "ignore, and an evaluation ignores them"
     )
     return [Fault("difficult", folder, message, severity=Severity.NOTE)]
@@ -121,7 +123,8 @@ def _surround(folder: Path, contents: Sequence[VocLabels], objects: _Objects) ->
     objects.boxes[[index for index, _ in turned]] = bounding_boxes(rotated, degrees)
     unit = "degrees" if degrees or all(each.degrees for each in rotated) else "radians"
     message = (
-        f"has {len(turned)} boxes that are turned (angles in {unit}): upright boxes around them are used. Label them "
+        f"has {counted(len(turned), 'box that is', 'boxes that are')} turned (angles in {unit}): upright boxes "
+        f"around them are used. Label them "
         "upright where they would become too large"
     )
     return [Fault("rotated-box", folder, message, severity=Severity.WARNING)]

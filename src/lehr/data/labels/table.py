@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lehr.data.labels.scans import Scans
+from lehr.runtime.counted import counted
 from lehr.sample import Fault, Severity
 
 Rows = NDArray[np.intp]
@@ -83,4 +84,4 @@ def join_rows(scans: Scans, paths: Sequence[Path], more: Sequence[tuple[int, int
 
 def amount(lines: int, files: int) -> str:
     """Say a number of lines and files, e.g. "3 lines in 2 files"."""
-    return f"{lines:,} line{'s' if lines != 1 else ''} in {files:,} file{'s' if files != 1 else ''}"
+    return f"{counted(lines, 'line')} in {counted(files, 'file')}"

@@ -16,6 +16,7 @@ from lehr.evaluation.metrics import measure
 from lehr.report.numbers import NOTHING, changed, interval, measured
 from lehr.report.pieces import Cell, Chart, Column, Mark, Note, Piece, Section, Series, Table, number_cell
 from lehr.report.run_files import Row, RunFiles
+from lehr.runtime.counted import counted
 
 SHOWN = {
     "val/map": ("map", "mAP50-95 on the validation split", "mAP50-95"),
@@ -126,7 +127,11 @@ def _partings(runs: Sequence[ComparedRun]) -> Table:
             rows.append([Cell(each.name), Cell(each.trouble or NOTHING), Cell(NOTHING), Cell(NOTHING)])
             continue
         parting = found.course.parting
-        data = f"{len(found.data.images)} images differ" if found.data.images else _same_data(found.data.same)
+        data = (
+            counted(len(found.data.images), "image differs", "images differ")
+            if found.data.images
+            else _same_data(found.data.same)
+        )
         where = "do not part" if parting is None else f"{describe_place(parting)}: {STAGES[parting.stage]}"
         rows.append([Cell(each.name), Cell(data), Cell(where), Cell(_cause(found))])
     columns = [Column("run"), Column("data"), Column("parts from the first in"), Column("points to")]

@@ -13,9 +13,9 @@ from lehr.checkpoint.run_log import (
     StepLine,
     WarmupEndLine,
 )
-from lehr.report.numbers import count
 from lehr.report.pieces import Chart, Marker, Note, Piece, Section, Series
 from lehr.report.run_files import Row, RunFiles
+from lehr.runtime.counted import counted
 
 NAMES = {
     "val/map50": "mAP50",
@@ -193,7 +193,8 @@ def _answers(run: RunFiles) -> list[str]:
     rollbacks = len(run.log.of(RollbackLine))
     if skipped or rollbacks:
         said.append(
-            f"{count(skipped, 'optimizer step')} left out as not finite, {count(rollbacks, 'rollback')}: look at the "
+            f"{counted(skipped, 'optimizer step')} left out as not finite, {counted(rollbacks, 'rollback')}: "
+            f"look at the "
             "norm of the gradient before them."
         )
     elif run.epochs:

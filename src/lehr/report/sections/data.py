@@ -21,7 +21,6 @@ from lehr.data.images.files import decode_image
 from lehr.data.images.problem import ImageFault
 from lehr.drawing.contact_sheet import MAX_SIDE
 from lehr.errors import InputError
-from lehr.report.numbers import count
 from lehr.report.pieces import (
     Cell,
     Chart,
@@ -36,6 +35,7 @@ from lehr.report.pieces import (
     Thumbnail,
     number_cell,
 )
+from lehr.runtime.counted import counted
 from lehr.runtime.reading import read_file
 
 SPLITS = {"train": "training", "val": "validation", "test": "test"}
@@ -94,10 +94,10 @@ def data_answers(summary: DataSummary) -> list[str]:
     """Say in sentences what the numbers show."""
     splits, names = summary.splits, summary.names
     parts = [
-        f"{count(split.images, 'image')} with {count(split.instances, 'object')} for {_word(name)}"
+        f"{counted(split.images, 'image')} with {counted(split.instances, 'object')} for {_word(name)}"
         for name, split in splits.items()
     ]
-    answers = [f"{len(names)} {'class' if len(names) == 1 else 'classes'}; {'; '.join(parts)}."]
+    answers = [f"{counted(len(names), 'class')}; {'; '.join(parts)}."]
     for name, split in splits.items():
         if missing := [names[index] for index, objects in enumerate(split.objects) if not objects]:
             answers.append(f"No object in the {_word(name)} split: {_listed(missing)}.")
@@ -106,7 +106,7 @@ def data_answers(summary: DataSummary) -> list[str]:
         answers += _train_answers(summary, train)
     errors = sum(fault.count for fault in summary.faults if fault.severity == "error")
     if errors:
-        answers.append(f"{count(errors, 'error')} in the data; the table of faults says which.")
+        answers.append(f"{counted(errors, 'error')} in the data; the table of faults says which.")
     return answers
 
 
@@ -193,7 +193,7 @@ def _sides(summary: DataSummary) -> Chart:
 def _points(summary: DataSummary) -> Chart:
     series = [_xy(_word(name), split.points) for name, split in summary.splits.items() if split.points]
     alt = "Points of the width and height of objects"
-    caption = f"At most {count(600, 'object')} of a split, spread evenly over it, at {summary.imgsz} pixels."
+    caption = f"At most {counted(600, 'object')} of a split, spread evenly over it, at {summary.imgsz} pixels."
     if summary.anchors is not None:
         series += [
             _xy(f"anchors of level {number}", level) for number, level in enumerate(summary.anchors.levels, 1) if level

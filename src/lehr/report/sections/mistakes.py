@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from lehr.analysis.mistakes import KINDS, MEANINGS, Kind, Mistake, Mistakes
 from lehr.analysis.record import DetectionRecord
 from lehr.report.mistake_images import PanelBox, side_by_side
-from lehr.report.numbers import count
 from lehr.report.pieces import (
     Cell,
     Column,
@@ -24,6 +23,7 @@ from lehr.report.pieces import (
     Thumbnail,
     number_cell,
 )
+from lehr.runtime.counted import counted
 from lehr.runtime.plain_text import one_line
 
 MAX_IMAGES = 40
@@ -68,9 +68,9 @@ def mistakes_answers(
     counts, images = mistakes.counts(), len(np.unique(mistakes.images))
     missed = counts[Kind.MISSED]
     answers = [
-        f"At confidence {mistakes.confidence:.2f} and above: {count(len(mistakes.right), 'right detection')}, "
-        f"{count(len(mistakes) - missed, 'false positive')} and {count(missed, 'missed object')}, the mistakes on "
-        f"{images} of {count(len(record.samples), 'image')}."
+        f"At confidence {mistakes.confidence:.2f} and above: {counted(len(mistakes.right), 'right detection')}, "
+        f"{counted(len(mistakes) - missed, 'false positive')} and {counted(missed, 'missed object')}, the mistakes on "
+        f"{images} of {counted(len(record.samples), 'image')}."
     ]
     if gains:
         kind = max(gains, key=lambda each: gains[each])
@@ -188,7 +188,7 @@ def _gallery(record: DetectionRecord, mistakes: Mistakes) -> list[Piece]:
     if troubles:
         pieces.append(
             Note(
-                f"{len(troubles)} of {count(len(thumbnails), 'photograph')} could not be read, so their boxes are "
+                f"{len(troubles)} of {counted(len(thumbnails), 'photograph')} could not be read, so their boxes are "
                 f"drawn on grey. {one_line(troubles[0])}"
             )
         )

@@ -11,7 +11,7 @@ from lehr.analysis.calibration import BINS, Calibration
 from lehr.analysis.confusion import Confusion
 from lehr.analysis.quality import IOUS, RECALLS, Quality
 from lehr.evaluation.metrics import CONFIDENCES
-from lehr.report.numbers import count, measured
+from lehr.report.numbers import measured
 from lehr.report.pieces import (
     Cell,
     Chart,
@@ -25,6 +25,7 @@ from lehr.report.pieces import (
     Table,
     number_cell,
 )
+from lehr.runtime.counted import counted
 
 MAX_CURVES = 10
 """Classes that a chart has a line of; of more classes, those of the lowest average precision."""
@@ -70,13 +71,13 @@ def _answers(quality: Quality, confusion: Confusion) -> list[str]:
     precision, recall, f1 = at_best
     answers = [
         f"mAP50-95 {measured('map', quality.map)}, mAP50 {measured('map', quality.map50)} on "
-        f"{count(quality.images, 'image')} with {count(int(quality.instances.sum()), 'object')}.",
+        f"{counted(quality.images, 'image')} with {counted(int(quality.instances.sum()), 'object')}.",
         f"F1 is best at a confidence of {quality.confidence:.2f} (lehr predict --conf {quality.confidence:.2f}): "
         f"precision {precision:.2f}, recall {recall:.2f}, F1 {f1:.2f}.",
     ]
     absent = len(quality.names) - len(quality.present)
     if absent:
-        answers.append(f"{count(absent, 'class').replace('classs', 'classes')} without an object here: not measured.")
+        answers.append(f"{counted(absent, 'class')} without an object here: not measured.")
     if len(quality.present) > 1:
         average = quality.average_precision.mean(0)
         worst = min(quality.present.tolist(), key=lambda index: float(average[index]))
@@ -90,8 +91,8 @@ def _answers(quality: Quality, confusion: Confusion) -> list[str]:
         )
     calibration = quality.calibration
     if calibration.error is not None and calibration.error >= FAR:
-        counted = calibration.counts > 0
-        surplus = float((calibration.counts * (calibration.scores - calibration.right))[counted].sum())
+        filled = calibration.counts > 0
+        surplus = float((calibration.counts * (calibration.scores - calibration.right))[filled].sum())
         answers.append(
             f"Scores say {'more' if surplus > 0 else 'less'} than they should: they are off by "
             f"{calibration.error:.2f} in the mean."

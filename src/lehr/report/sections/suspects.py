@@ -15,8 +15,8 @@ from lehr.analysis.suspects import Suspect, SuspectKind, find_suspects
 from lehr.data.images import ImageFault, read_image
 from lehr.data.images.jpeg import encode_jpeg
 from lehr.drawing.boxes import DrawnBox, draw_boxes, drawable
-from lehr.report.numbers import count
 from lehr.report.pieces import Cell, Column, Gallery, Note, Piece, Section, Table, Thumbnail, number_cell
+from lehr.runtime.counted import counted
 from lehr.runtime.plain_text import one_line
 from lehr.sample import Sample
 
@@ -76,7 +76,7 @@ def suspects_of(names: tuple[str, ...], listed: Sequence[tuple[Sample, Suspect]]
     if crops:
         pieces.insert(0, Gallery("suspects", "Suspects, the likeliest first", crops, CROPS))
     if unread:
-        pieces.append(Note(f"{count(unread, 'suspect')} not shown: the image cannot be read where the data were."))
+        pieces.append(Note(f"{counted(unread, 'suspect')} not shown: the image cannot be read where the data were."))
     return Section("suspects", "Suspected label errors", pieces, _answers(listed, total))
 
 
@@ -90,7 +90,7 @@ def _answers(listed: Sequence[tuple[Sample, Suspect]], total: int) -> list[str]:
     images = len({sample.path for sample, _ in listed})
     which = f"The first {len(listed)} of {total} suspected" if total > len(listed) else f"{total} suspected"
     noun = "label error" if total == 1 else "label errors"
-    return [f"{which} {noun} are in {count(images, 'image')}: {shown}. Look at these first."]
+    return [f"{which} {noun} are in {counted(images, 'image')}: {shown}. Look at these first."]
 
 
 def _row(rank: int, sample: Sample, suspect: Suspect, names: tuple[str, ...]) -> list[Cell]:

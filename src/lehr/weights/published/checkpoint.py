@@ -15,6 +15,7 @@ from lehr.errors import InputError
 from lehr.models.build import anchor_head, build_without_memory
 from lehr.models.detection import DetectionModel
 from lehr.models.family import find_family
+from lehr.runtime.counted import counted
 from lehr.runtime.plain_text import one_line
 from lehr.runtime.reading import open_file
 from lehr.weights.foreign import describe_foreign, is_exported, is_pickled
@@ -70,7 +71,7 @@ class Checkpoint:
         of = "" if facts.epoch is None else f" of epoch {facts.epoch}"
         of += "" if facts.epoch is None or facts.epochs is None else f" of {facts.epochs}"
         kind = "EMA weights" if self.averaged else "weights"
-        classes = f"{count} class{'' if count == 1 else 'es'}"
+        classes = counted(count, "class")
         return f"{self.identity.title}, {classes}, {self.imgsz} pixels, {kind}{of}"
 
 

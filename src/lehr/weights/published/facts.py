@@ -12,6 +12,7 @@ from lehr.errors import InputError
 from lehr.models.limits import MAX_NAME
 from lehr.models.scale import STRIDE, Scale, rounded_size
 from lehr.options.data import MAX_IMGSZ
+from lehr.runtime.counted import counted
 from lehr.runtime.plain_text import one_line
 from lehr.weights.published.contents import Contents
 from lehr.weights.published.stand_in import Refused, StandIn
@@ -95,8 +96,8 @@ def check_names(names: tuple[str, ...] | None, classes: int, given: bool = False
     if names is None or len(names) == classes:
         return
     if given:
-        raise Refused(f"has {classes} classes, and --names gives {len(names)}. Give a name for each.")
-    raise Refused(f"names {len(names)} classes, but its head has {classes}. Give a checkpoint that is whole.")
+        raise Refused(f"has {counted(classes, 'class')}, and --names gives {len(names)}. Give a name for each.")
+    raise Refused(f"names {counted(len(names), 'class')}, but its head has {classes}. Give a checkpoint that is whole.")
 
 
 def given_names(text: str) -> tuple[str, ...]:

@@ -18,6 +18,7 @@ from lehr.models.family import FAMILIES
 from lehr.models.limits import MAX_CLASSES
 from lehr.models.scale import Scale
 from lehr.options.model import MAX_ANCHORS, MAX_SCALE
+from lehr.runtime.counted import counted
 from lehr.runtime.plain_text import one_line
 from lehr.weights.published.stand_in import Refused
 
@@ -121,7 +122,7 @@ def identify(shapes: Shapes, hints: Sequence[Scale] = ()) -> Identity:
     if difference is not None:
         raise Refused(
             f"has the layers of {layout.title}, but not its architecture; the first difference from "
-            f"{nearest.title} with {classes} class{'' if classes == 1 else 'es'}: {difference}. {REMEDY}"
+            f"{nearest.title} with {counted(classes, 'class')}: {difference}. {REMEDY}"
         )
     return nearest
 
@@ -181,7 +182,7 @@ def _layout(shapes: Shapes) -> tuple[Layout, int, int]:
                 f"has a head as YOLOv8's, but as layer {head}; that of YOLOv8 is layer {YOLOV8.head}. {REMEDY}"
             )
         if not 1 <= scores[0] <= MAX_CLASSES:
-            raise Refused(f"has a head of {scores[0]} classes, where a detector has 1 to {MAX_CLASSES}.")
+            raise Refused(f"has a head of {counted(scores[0], 'class')}, where a detector has 1 to {MAX_CLASSES}.")
         return YOLOV8, 3, scores[0]
     raise Refused(f"has no head of a detector that Lehr knows as its last layer ({prefix[:-1]}). {REMEDY}")
 

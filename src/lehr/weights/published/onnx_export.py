@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from lehr.models.detection import STRIDES
+from lehr.runtime.counted import counted
 from lehr.weights.published.contents import Contents, is_numbered, numbered
 from lehr.weights.published.identify import layer_number
 from lehr.weights.published.kinds import TASKS
@@ -171,7 +172,7 @@ def _entries(file: OnnxFile, constants: int) -> dict[str, Any]:
     if not entries["imgsz"] and len(sides) == 2 and min(sides) > 0:
         entries["imgsz"] = list(sides)
     if constants:
-        entries[f"{constants} constant{'' if constants == 1 else 's'} of the graph"] = None
+        entries[f"{counted(constants, 'constant')} of the graph"] = None
     return {name: value for name, value in entries.items() if value is not None or name not in ("names", "imgsz")}
 
 

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from lehr.errors import InputError
+from lehr.runtime.counted import counted
 from lehr.runtime.plain_text import one_line
 from lehr.runtime.reading import GIB, TooLarge, read_writable
 from lehr.weights.published.stand_in import Refused
@@ -143,7 +144,7 @@ class _Reader:
                 key, text = self._pair(_message(value))
                 file.metadata[key] = text
         if graphs != 1:
-            raise Refused(f"is an ONNX export with {graphs or 'no'} graph{'s' if graphs else ''}. {REMEDY}")
+            raise Refused(f"is an ONNX export with {counted(graphs, 'graph') if graphs else 'no graph'}. {REMEDY}")
         return file
 
     def _graph(self, data: memoryview, file: OnnxFile) -> None:
