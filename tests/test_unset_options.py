@@ -40,14 +40,14 @@ BECOMES = {
     "ema_tau": f"{ema_decay.resolve_tau(None, 10**6):g}",
     "epochs": f"{YOUR.epochs}, for `shapes` {SHAPES.epochs}, with anchors {SHAPES_WITH_ANCHORS.epochs}",
     "imgsz": f"{YOUR.imgsz}, for `shapes` {SHAPES.imgsz}",
-    "lr0": f"SGD {default_rate('SGD', 3):g}, the Adam family {4 * default_rate('Adam', 0):g}/(4 + classes), "
+    "lr0": f"SGD {default_rate('SGD', 3):g}; the Adam family {4 * default_rate('Adam', 0):g}/(4 + classes); "
     "RMSProp a tenth of that",
     "momentum": f"{chosen('Adam').momentum:g}; with `auto` {chosen('auto').momentum:g}",
     "nominal_batch": f"{NOMINAL_BATCH}; with `auto` halved in runs of few steps",
     "restart_epochs": f"near {schedule.USUAL_PERIOD:g}, so that a course ends with the run",
     "partner_window": f"all if decoded images fit, else {WINDOW}",
-    "lr0_mult": f"1; with `auto` and a start with all classes {TRAINED_LR0_MULT:g}, "
-    f"none: up to {NEW_CLASSES_LR0_MULT:g}",
+    "lr0_mult": f"1; with `auto` and known classes {TRAINED_LR0_MULT:g}; "
+    f"with none of them up to {NEW_CLASSES_LR0_MULT:g}",
     "warmup_bias_lr": f"SGD {chosen('SGD').warmup_bias_lr:g}, others and trained start "
     f"{fine_tuned('SGD').warmup_bias_lr:g}",
     "warmup_epochs": f"{plan.WARMUP_EPOCHS:g}, with known classes {plan.TRAINED_WARMUP_EPOCHS:g}, less in a short run",

@@ -13,244 +13,246 @@ class TrainOptions(TypedDict, total=False):
     hyp: str | Path | None
     """A YOLOv5 hyperparameter file (hyp.*.yaml), or a preset: low, medium, high, fine-tuning."""
     data: str
-    """A data YAML, a folder, a VOC folder, a COCO JSON, or `shapes` (generated); FORMAT:SOURCE names the format."""
+    """A data YAML, a YOLO or VOC folder, or a COCO JSON. `shapes` is a generated data set. FORMAT:SOURCE names the
+    format."""
     imgsz: int | None
-    """Image size, pixels: side of the model's square; rounded up to a multiple of 32 (unset: 640, for `shapes` 128)."""
+    """Side of the square that the model sees, pixels; rounded up to a multiple of 32 (unset: 640, for `shapes` 128)."""
     batch: int | float | Literal["auto"]
-    """Images a step; or `auto`, or a share of the device's memory such as 0.7, to have it measured."""
+    """Images per step, on all devices together. `auto`, or a share such as 0.7, fits it to the memory."""
     workers: int | None
-    """Processes that load and augment; 0 loads in the training process (unset: 0 on a CPU, else up to 16)."""
+    """Processes that load images; 0 loads in the main one (unset: 0 on a CPU, else up to 16)."""
     cache: Literal["ram", "encoded", "disk", "none"]
-    """Images in memory, decoded (where they fit) or as files, in a file of decoded ones, or on the disk alone."""
+    """`ram` keeps decoded images in memory if they fit; `encoded` keeps their files; `disk` one decoded file."""
     skip_broken: bool
-    """Train without the images that are broken, or whose label file is; otherwise they stop the run."""
+    """Skip broken images and labels instead of stopping."""
     skip: str | None
-    """Images to do without, in all splits: a text file that names one a line, as `lehr data audit` writes it."""
+    """Text file of images to skip, in any split, one a line. `lehr data audit --out` writes one."""
     single_cls: bool
-    """Treat all classes as one: find objects, whatever they are."""
+    """Treat all classes as one."""
     difficult: Literal["use", "ignore"]
-    """Objects marked as difficult (VOC): `use` trains on them, `ignore` does not; an evaluation never counts them."""
+    """Train on objects that VOC marks as difficult, or not. They never count in an evaluation."""
     rect: bool
-    """Batches of like shape in the smallest rectangle instead of squares; turns mosaic off."""
+    """Rectangular batches of images of similar shape; turns mosaic off."""
     tile: int | None
-    """Train and validate on tiles of this side, pixels of the image, instead of images reduced to --imgsz."""
+    """Train on tiles of this side, in pixels of the image; otherwise images are scaled to --imgsz."""
     overlap: float
-    """Share of a tile that the next one shows again at least; with --tile."""
+    """Least overlap of neighbouring tiles, as a share; with --tile."""
     image_weights: bool
-    """Draw images the more often the rarer and the worse detected their classes are."""
+    """Show images of rare or badly found classes more often."""
     repeat_threshold: float
-    """Show images of a class in fewer than this share of the images sqrt(this / share) times as often; 0 is off."""
+    """Repeat images of classes in fewer than this share; they are shown sqrt(this / share) times; 0 is off."""
     background_share: float | None
     """Share of images without objects in an epoch, e.g. 0.1 (unset: as they come)."""
     keep_val: str | None
-    """An older data set, named as by --data, on whose validation split the run is evaluated too (unset: none)."""
+    """Older data set, on which each epoch is evaluated, too (unset: none)."""
     replay: float
-    """Share of each batch that are training images of the --keep-val data, e.g. 0.25; 0 is none."""
+    """Share of each batch drawn from --keep-val, e.g. 0.25; 0 is off."""
     partner_window: int | Literal["all"] | None
-    """Images of an epoch's windows, out of which mosaics are made (unset: all if decoded images fit, else 1024)."""
+    """Images among which mosaic partners are drawn, or `all` (unset: all if decoded images fit, else 1024)."""
     scaled_decoding: Literal["auto", "off"]
-    """Decode fewer pixels of JPEG files far larger than --imgsz where decoded images do not fit; or never."""
+    """Decode large JPEG files at a reduced size. `auto`: where decoded images do not fit in memory."""
     multi_scale: float
-    """A new size each step, from 1 - this to 1 + this times imgsz, e.g. 0.5; 0 is off."""
+    """Vary the size per step by up to this share, e.g. 0.5; 0 is off."""
     grid_min: int | None
-    """With --grid-max: a new size each step, from this many cells of 32 pixels on."""
+    """Smallest size per step, in cells of 32 pixels; with --grid-max."""
     grid_max: int | None
-    """With --grid-min: a new size each step, up to this many cells of 32 pixels."""
+    """Largest size per step, in cells of 32 pixels; with --grid-min."""
     model: str
-    """Model name: yolov8 or yolov5 with n, s, m, l or x; or yolov3-spp."""
+    """yolov8 or yolov5 with n, s, m, l or x; or yolov3-spp."""
     depth: float | None
     """Multiple of the blocks' repeats (unset: that of the model's name)."""
     width: float | None
     """Multiple of the channels (unset: that of the model's name)."""
     weights: str | Path | None
-    """Weights to start from: a .safetensors or published .pt, .onnx; what fits is taken (unset: random weights)."""
+    """Weights to start from: .safetensors, .pt or .onnx. Tensors that fit are taken (unset: random weights)."""
     reset_head: bool
-    """Begin the class layers anew instead of taking them along from --weights, for classes of the same names too."""
+    """Start the class layers anew, not from --weights."""
     freeze: str | int | Sequence[int | str] | None
-    """Layers that stay as they are: the count of first layers, or names such as model.0,model.4.cv1 (unset: none)."""
+    """How many first layers to freeze; or names such as model.0,model.4.cv1 (unset: none)."""
     autoanchor: Literal["auto", "always", "off"] | bool
-    """Fit anchors to the data: `auto` where fewer than 98% of objects have one of like shape; `always`; or `off`."""
+    """Fit anchors where fewer than 98% of the objects match. `always` fits them in any case."""
     anchors: int
-    """Anchors a level, for families that have anchors."""
+    """Anchors per level, for models with anchors."""
     frequency_bias: bool
-    """Start the class biases at each class's share of the objects instead of all alike."""
+    """Start the class biases at the class frequencies."""
     epochs: int | None
-    """Epochs (unset: 100, for `shapes` 18, with anchors 24)."""
+    """Passes over the training images (unset: 100, for `shapes` 18, with anchors 24)."""
     optimizer: Literal["auto", "SGD", "Adam", "AdamW", "RMSProp", "NAdam", "RAdam"]
-    """`auto`: SGD where ceil(images / max(batch, 64)) * epochs is above 10,000, else AdamW."""
+    """`auto`: SGD in runs above 10,000 iterations, else AdamW. Iterations: ceil(images / max(batch, 64)) * epochs."""
     lr0: float | None
-    """Learning rate after warmup (unset: SGD 0.01, the Adam family 0.01/(4 + classes), RMSProp a tenth of that)."""
+    """Learning rate after the warmup (unset: SGD 0.01; the Adam family 0.01/(4 + classes); RMSProp a tenth of that)."""
     lr0_mult: float | None
-    """Multiple of that rate if not given (unset: 1; with `auto` and a start with all classes 0.3, none: up to 3)."""
+    """Multiple of the automatic learning rate (unset: 1; with `auto` and known classes 0.3; with none of them up to
+    3)."""
     lrf: float
-    """Final learning rate, as a fraction of lr0."""
+    """Final learning rate, as a fraction of --lr0."""
     momentum: float | None
     """Momentum, or beta1 of the Adam family (unset: 0.937; with `auto` 0.9)."""
     weight_decay: float
-    """Weight decay of the weights (not of biases and norms), at the nominal batch."""
+    """Weight decay of weights, not of biases and norms; at the nominal batch."""
     lr_schedule: Literal["linear", "cosine", "restarts", "exponential", "constant"] | None
-    """Course of the learning rate from lr0 to lr0 * lrf (unset: linear)."""
+    """Shape of the learning rate from lr0 to lr0 * lrf (unset: linear)."""
     cos_lr: bool
-    """The familiar name of --lr-schedule cosine."""
+    """Same as --lr-schedule cosine."""
     restart_epochs: float | None
-    """Epochs to the first restart of --lr-schedule restarts (unset: near 10, so that a course ends with the run)."""
+    """Epochs to the first restart; --lr-schedule restarts (unset: near 10, so that a course ends with the run)."""
     restart_factor: float
-    """Factor by which each further course is longer, of --lr-schedule restarts."""
+    """How many times longer each further cycle is."""
     warmup: Literal["gradual", "constant", "linear", "cosine", "first-epoch", "none"]
-    """Kind of warmup: each group by itself; a rise of all rates that then holds or falls; YOLOv3's first epoch."""
+    """Kind of warmup: gradual for each parameter group; or one rise of all rates; or YOLOv3's."""
     warmup_epochs: float | None
-    """Epochs of warmup, at least 100 steps; 0 turns it off (unset: 3, with known classes 1, less in a short run)."""
+    """Epochs of warmup, at least 100 steps; 0 is off (unset: 3, with known classes 1, less in a short run)."""
     warmup_momentum: float
     """Momentum at the start of the gradual warmup."""
     warmup_bias_lr: float | None
-    """Learning rate of the biases at the start of the gradual warmup (unset: SGD 0.1, others and trained start 0)."""
+    """Bias learning rate at the start of the warmup (unset: SGD 0.1, others and trained start 0)."""
     backbone_lr_mult: float
-    """Multiple of the learning rates for the backbone's layers, e.g. 0.1 when starting from weights; 1 is off."""
+    """Multiple of the backbone's learning rates; e.g. 0.1 for trained weights; 1 is off."""
     nominal_batch: int | None
-    """Images an optimizer step: gradients accumulate to it (unset: 64; with `auto` halved in runs of few steps)."""
+    """Images per optimizer step; smaller batches accumulate (unset: 64; with `auto` halved in runs of few steps)."""
     clip_norm: float
-    """Largest norm of the gradient; 0 is no bound."""
+    """Largest norm of the gradient; 0 does not clip."""
     ema_decay: float
-    """Decay of the moving average of the weights; 0 turns it off."""
+    """Decay of the moving average of the weights; 0 is off."""
     ema_tau: float | Literal["auto"] | None
     """Updates over which that decay rises; `auto`: 0.43 of the run's, at most 2000 (unset: 2000)."""
     patience: int
-    """Epochs without a better result before the run stops; 0 never stops early."""
+    """Stop after this many epochs without improvement; 0 never stops early."""
     skip_limit: int
-    """Optimizer steps in a row that may be skipped, not being finite, before the run is rolled back; 0 never is."""
+    """Non-finite optimizer steps in a row before a rollback; 0 never rolls back."""
     rollbacks: int
-    """Times that a run goes back so before it stops."""
+    """Rollbacks before the run stops."""
     rollback_lr: float
-    """Factor of the learning rates each time it has gone back."""
+    """Factor of the learning rates after each rollback."""
     box: float | None
     """Gain of the box loss (unset: YOLOv8 7.5, with anchors 0.05)."""
     cls: float | None
     """Gain of the class loss (unset: 0.5, for `shapes` with anchors 1)."""
     box_loss: Literal["ciou", "diou", "giou", "siou", "eiou", "wiou", "nwd"]
-    """Loss of the boxes; wiou is Wise-IoU's version 1, nwd the normalized Wasserstein distance for tiny objects."""
+    """Loss of the boxes; wiou is Wise-IoU's version 1. nwd, a Wasserstein distance, suits tiny objects."""
     nwd_constant: float
-    """Constant C of the normalized Wasserstein distance, pixels: the mean size of the objects, sqrt(width height)."""
+    """Constant C of nwd: the objects' mean size, pixels."""
     dfl: float
     """Gain of the distribution focal loss, YOLOv8."""
     obj: float
-    """Gain of the objectness loss, families with anchors."""
+    """Gain of the objectness loss, models with anchors."""
     cls_pw: float
     """Weight of the positive term of the class loss."""
     obj_pw: float
-    """Weight of the positive term of the objectness loss, families with anchors."""
+    """Weight of the positive term of the objectness loss; models with anchors."""
     fl_gamma: float
-    """Exponent of the focal loss of classes and objectness, e.g. 1.5; 0 is off."""
+    """Exponent of the focal loss, e.g. 1.5; 0 is off."""
     fl_alpha: float
-    """Weight of positives against negatives in the focal loss."""
+    """Weight of positives against negatives in focal loss."""
     cls_loss: Literal["bce", "qfl", "vfl"]
-    """Loss of the scores: cross-entropy, quality focal loss or varifocal loss; with anchors of the objectness, too."""
+    """Cross-entropy, quality focal or varifocal loss; with anchors, of the objectness, too."""
     qfl_beta: float
     """Exponent of the quality focal loss."""
     vfl_alpha: float
-    """Weight of what is no object in the varifocal loss."""
+    """Weight of the negatives in the varifocal loss."""
     vfl_gamma: float
-    """Exponent of what is no object in the varifocal loss."""
+    """Exponent of the negatives in the varifocal loss."""
     label_smoothing: float
-    """Share by which class targets are pulled towards the middle, e.g. 0.1; 0 is off."""
+    """Share by which class targets are smoothed, e.g. 0.1; 0 is off."""
     class_weights: float
-    """Power of the inverse class frequency that weighs the class loss: 0 is off, 0.5 mild, 1 full."""
+    """Weigh classes by inverse frequency to this power; 0 is off, 0.5 mild, 1 full."""
     anchor_t: float
-    """Largest ratio of an object's and a matching anchor's sides, families with anchors."""
+    """Largest ratio of the sides of an object and its anchor."""
     least_side: float
-    """Objects with shorter sides find candidate points as if these were this long, pixels, YOLOv8; 0 is off."""
+    """Match smaller objects as if they had this side, pixels; YOLOv8; 0 is off."""
     tal_topk: int
-    """Points that answer for an object at most, YOLOv8."""
+    """Most points that are matched to an object, YOLOv8."""
     tal_alpha: float
-    """Exponent of the score in the alignment that chooses an object's points, YOLOv8."""
+    """Exponent of the score in the matching, YOLOv8."""
     tal_beta: float
-    """Exponent of the overlap in the alignment that chooses an object's points, YOLOv8."""
+    """Exponent of the overlap in the matching, YOLOv8."""
     mosaic: float
     """Probability of a mosaic of four images."""
     close_mosaic: int | None
     """Last epochs without mosaic, mixup, CutMix, copy-paste (unset: 10, at most 1/3; `shapes` 12, with anchors 18)."""
     mixup: float
-    """Probability of blending with another image."""
+    """Probability of blending in another image."""
     mixup_beta: float
-    """Both parameters of the Beta distribution of a blend's shares: 32 is close to half and half, 1 uniform."""
+    """Beta parameter of the blend; 32 is near half, 1 uniform."""
     cutmix: float
-    """Probability of a rectangle of another image in this one, with the objects of both."""
+    """Probability of pasting a rectangle of another image; its objects come along."""
     copy_paste: float
     """Probability of pasting objects of another image."""
     degrees: float
-    """Rotation, degrees either way."""
+    """Rotation, up to this many degrees either way."""
     translate: float
-    """Shift, share of the image either way."""
+    """Shift, up to this share of the image either way."""
     scale: float
-    """Zoom: a factor between 1 - scale and 1 + scale."""
+    """Zoom, by a factor between 1 - this and 1 + this."""
     shear: float
-    """Shear, degrees either way."""
+    """Shear, up to this many degrees either way."""
     perspective: float
-    """Perspective, share of the image a pixel."""
+    """Perspective, as a share of the image per pixel."""
     hsv_h: float
-    """Hue: a factor between 1 - this and 1 + this, which hardly moves red; with --hue add, share of the circle."""
+    """Hue: a factor between 1 - this and 1 + this; with --hue add, a share of the colour circle."""
     hsv_s: float
-    """Saturation, share either way."""
+    """Saturation, up to this share either way."""
     hsv_v: float
-    """Brightness, share either way."""
+    """Brightness, up to this share either way."""
     hue: Literal["scale", "add"]
-    """Multiply the hue, as published, or add to it, which moves all colours alike."""
+    """Scale the hue, as published, which hardly moves red; or add to it."""
     erasing: float
-    """Probability of a rectangle, 2% to 40% of the image, that becomes noise."""
+    """Probability of erasing a rectangle with noise; it covers 2% to 40% of the image."""
     flipud: float
     """Probability of an upside-down flip."""
     fliplr: float
     """Probability of a left-right flip."""
     min_box_side: float
-    """Pixels that both sides of an object's box exceed, or it is no object any more."""
+    """Drop objects with a side of at most this, pixels."""
     min_visible: float
-    """Least share of an object's area that is still seen, of that in the uncut image, or it is no object any more."""
+    """Drop objects of which less than this share remains."""
     max_box_ratio: float
-    """An object's box is less than this many times as long as wide, or it is no object any more."""
+    """Drop objects this many times as long as wide."""
     augmentation: Sequence[str]
-    """An augmentation of a package, or your code as package.module:object; =PROBABILITY may follow; repeatable."""
+    """Augmentation of a package, or package.module:object; =PROBABILITY may follow; may be repeated."""
     amp: Literal["auto", "bf16", "fp16", "off"]
-    """Mixed precision, checked on this model and its images first; `auto`: bfloat16 or float16 on a GPU that has it."""
+    """Mixed precision, checked on your model and images. `auto`: bfloat16 or float16 on a GPU that has it."""
     augment_on: Literal["auto", "cpu", "device"]
-    """Place where training samples are drawn; `auto`: on a GPU where there is one, else on the CPU."""
+    """Where images are augmented; `auto`: on the GPU if any."""
     compile: Literal["off", "default", "reduce-overhead", "max"]
-    """torch.compile for model and loss; `reduce-overhead` launches it as CUDA graphs, `max` also tries out kernels."""
+    """Compile model and loss with torch.compile; `reduce-overhead` uses CUDA graphs; `max` also tunes kernels."""
     cuda_graphs: Literal["auto", "off"]
-    """Launch whole steps at once on a GPU, where their shapes stay the same: see CUDA graphs."""
+    """Launch whole steps as CUDA graphs on a GPU; only where their shapes stay the same."""
     profile: bool
-    """End with a table of where the time went, and what to change."""
+    """End with a table of where the time went."""
     device: str | int | Sequence[int | str]
-    """auto, cpu, cuda, mps or a CUDA index such as 0, or several such as 0,1,2,3; `auto` falls back to the CPU."""
+    """auto, cpu, cuda, mps, a GPU such as 0, or several: 0,1."""
     processes: int | None
-    """Processes on this machine that train together (unset: one for each device that is named)."""
+    """Processes that train together on this machine (unset: one for each device that is named)."""
     parallel: Literal["ddp", "dp"]
-    """Several devices: a process each (DistributedDataParallel), or one process for all (DataParallel, slower)."""
+    """Several devices: a process each (ddp), or one (dp)."""
     sync_bn: bool
-    """BatchNorm over the images of all processes instead of each one's own; for few images a device."""
+    """Share BatchNorm statistics among processes; for few images per device."""
     restarts: int
-    """Times that the processes are started again after one was lost; they go on from the last checkpoint."""
+    """Restarts after a lost process, from the checkpoint."""
     timeout: float
-    """Seconds that a process waits for the others before it ends."""
+    """Seconds that a process waits for the others."""
     seed: int
     """Seed of everything random."""
     project: str | Path
     """Folder that holds the runs."""
     name: str | None
-    """Name of the run's folder (unset: train, train-2, ...)."""
+    """Name of the run's folder (unset: train, train-2, ...; in a study evolve or ablate)."""
     max_det: int
-    """Detections of an image that the validation keeps, by which fitness is measured; for images with more objects."""
+    """Detections per image that the validation keeps."""
     guard: Literal["auto", "off"]
-    """`auto`: evaluate a start that knows all classes; it is the best until an epoch is better."""
+    """`auto`: starting weights stay the best until beaten; only where they know all classes."""
     checkpoint_minutes: float
-    """Minutes between checkpoints within an epoch; there is one after each epoch in any case."""
+    """Minutes between checkpoints within an epoch."""
     deterministic: bool
-    """Repeat to the last bit on CUDA too, at a cost that is measured and told; a CPU always does."""
+    """Repeat runs to the last bit on CUDA, more slowly; a CPU always does."""
     callback: Sequence[str]
-    """Listeners to the run, each the name of one that an installed package offers, or package.module:object."""
+    """Callback of a package, or package.module:object; may be repeated."""
     strict_callbacks: bool
-    """End the run, its state saved, when a callback fails; otherwise that is reported and the run goes on."""
+    """Stop the run when a callback fails."""
     loggers: Sequence[str]
-    """Tools that get scalars, options and images: csv, tensorboard, mlflow, trackio, wandb, or other packages' own."""
+    """csv, tensorboard, mlflow, trackio, wandb, or others."""
     digests: bool
-    """Record digests of batch and weights at each step, by which `lehr diff` finds where two runs part."""
+    """Record digests of each step, for `lehr diff`."""
     report: bool
-    """End with the run's page, report.html; `lehr report RUN` builds it at any time."""
+    """Write the run's page, report.html, at the end."""

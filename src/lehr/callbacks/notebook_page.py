@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
 
+from lehr.runtime.counted import counted
 from lehr.runtime.progress import bar_html
 
 COLOURS = ("#3d85c6", "#d9822b", "#2e9e6b", "#b668c9", "#c9524f", "#7f8c3a")
@@ -47,7 +48,7 @@ def page_html(page: RunPage) -> str:
     """Return the whole page as HTML without scripts, in colours that suit light and dark notebooks."""
     parts = []
     if page.before:
-        count = f"{len(page.before)} line{'' if len(page.before) == 1 else 's'}"
+        count = counted(len(page.before), "line")
         parts.append(f"<details><summary>Preparation, {count}</summary>{_lines(page.before)}</details>")
     if page.bar is not None:
         label, done, total, details = page.bar

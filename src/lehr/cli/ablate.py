@@ -7,29 +7,36 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from lehr.cli.options import Quiet
-from lehr.cli.train_options import FIRST, RunArguments, RunParameter
+from lehr.cli.train_options import RunArguments, RunParameter
+from lehr.options.help_groups import HelpGroup
 from lehr.studies.options import AblateOptions, StudyOptions
 
 
 def ablate(
     *,
-    ablation: Annotated[AblateOptions, Parameter(name="*", group=FIRST["Ablation"])] = AblateOptions(),
-    study: Annotated[StudyOptions, Parameter(name="*", group=FIRST["Study"])] = StudyOptions(),
-    dry_run: Annotated[bool, Parameter(negative=(), group=FIRST["Study"])] = False,
+    ablation: Annotated[AblateOptions, Parameter(name="*", group=HelpGroup.STUDY)] = AblateOptions(),
+    study: Annotated[StudyOptions, Parameter(name="*", group=HelpGroup.WORKERS)] = StudyOptions(),
+    dry_run: Annotated[bool, Parameter(negative=(), group=HelpGroup.STUDY)] = False,
     quiet: Quiet = False,
     run: RunParameter = RunArguments(),
 ) -> None:
-    """Tell which techniques help on your data: trains with and without each, over several seeds, and compares.
+    """Measure which techniques help on your data.
 
-    Takes the options of `lehr train`. The same command goes on with a study that was stopped, and joins it from other
-    terminals and machines (with the same --name and --storage); with more --seeds it adds to it. --name is `ablate`
-    unless given. The study's folder holds ablation.csv, ablation.md, effects.json, report.html, plots, and the runs
-    themselves in trials.
+    Takes the options of `lehr train`; trains with and without each technique, over several seeds. The same command
+    resumes a study. With the same --name and --storage it joins it from other machines. More --seeds add to it. The
+    study's folder, runs/ablate, holds report.html and ablation.csv.
 
     Parameters
     ----------
     dry_run:
-        List the runs and say about how long they would take, from one epoch that is trained, and stop.
+        List the runs and say how long they would take.
+
+    Examples
+    --------
+    Find out whether mosaic and EMA help, with three seeds:
+        lehr ablate data.yaml --epochs 30 --techniques mosaic,ema
+    Say first how long that would take:
+        lehr ablate data.yaml --epochs 30 --techniques mosaic,ema --dry-run
     """
     from lehr.cli.output import show, speaker
     from lehr.preview import describe_without_effect

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
+from lehr.cli.options import Data
+from lehr.options.help_groups import HelpGroup
 from lehr.runtime.counted import counted
 
 if TYPE_CHECKING:
@@ -19,42 +21,46 @@ if TYPE_CHECKING:
 
 def anchors(
     *,
-    data: Annotated[str, Parameter(group="Data")],
-    model: Annotated[str, Parameter(group="Model")] = "yolov5n",
-    weights: Annotated[Path | None, Parameter(group="Model")] = None,
-    imgsz: Annotated[int, Parameter(group="Model", validator=Number(gte=1))] = 640,
-    anchor_t: Annotated[float, Parameter(group="Anchors", validator=Number(gt=1))] = 4.0,
-    anchors: Annotated[int, Parameter(group="Anchors", validator=Number(gte=1, lte=20))] = 3,
-    fit: Annotated[bool, Parameter(group="Anchors", negative=())] = False,
-    seed: Annotated[int, Parameter(group="Anchors", validator=Number(gte=0))] = 0,
-    plot: Annotated[Path | None, Parameter(group="Output")] = None,
-    json: Annotated[Path | None, Parameter(group="Output")] = None,
+    data: Data,
+    model: Annotated[str, Parameter(group=HelpGroup.BASICS)] = "yolov5n",
+    weights: Annotated[Path | None, Parameter(group=HelpGroup.BASICS)] = None,
+    imgsz: Annotated[int, Parameter(group=HelpGroup.BASICS, validator=Number(gte=1))] = 640,
+    anchor_t: Annotated[float, Parameter(group=HelpGroup.CONVERSION, validator=Number(gt=1))] = 4.0,
+    anchors: Annotated[int, Parameter(group=HelpGroup.CONVERSION, validator=Number(gte=1, lte=20))] = 3,
+    fit: Annotated[bool, Parameter(group=HelpGroup.CONVERSION, negative=())] = False,
+    seed: Annotated[int, Parameter(group=HelpGroup.CONVERSION, validator=Number(gte=0))] = 0,
+    plot: Annotated[Path | None, Parameter(group=HelpGroup.OUTPUT)] = None,
+    json: Annotated[Path | None, Parameter(group=HelpGroup.OUTPUT)] = None,
 ) -> None:
-    """Show how well a model's anchors fit the objects of a data set, and look for better ones.
+    """Show how well anchors fit a data set, and find better ones.
 
     Parameters
     ----------
-    data:
-        A data YAML, a folder, a VOC folder, a COCO JSON, or `shapes` (generated); its training split counts.
     model:
-        A model with anchors: yolov5 with n, s, m, l or x, or yolov3-spp.
+        A model with anchors: yolov5 with n, s, m, l or x; or yolov3-spp.
     weights:
-        Take the anchors of these weights instead of the model's default ones: a .safetensors file, or a .pt of YOLOv5
-        or YOLOv3-SPP.
+        Take the anchors of this .safetensors or .pt file.
     imgsz:
-        Image size of the training, pixels; rounded up to a multiple of 32.
+        Image size in training, pixels; rounded up to a multiple of 32.
     anchor_t:
-        Largest ratio of an object's and a matching anchor's sides.
+        Largest ratio of the sides of an object and its anchor.
     anchors:
-        Anchors a level.
+        Anchors per level.
     fit:
         Look for better anchors, even where these fit.
     seed:
         Seed of the search.
     plot:
-        Draw objects and anchors into this file, .png, .svg or .pdf.
+        Draw objects and anchors: .png, .svg or .pdf.
     json:
         Write the figures to this file.
+
+    Examples
+    --------
+    Check whether the default anchors fit your data:
+        lehr anchors data.yaml
+    Find better ones, and look at them:
+        lehr anchors data.yaml --fit --plot anchors.png
     """
     from lehr.cli.output import check_output, report_rounding, say, show, write_json
     from lehr.data.load import load_dataset, require_split

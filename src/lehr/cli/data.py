@@ -7,44 +7,48 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from cyclopts import App, Parameter
+from cyclopts import Parameter
 from cyclopts.validators import Number
 
-from lehr.cli.data_audit import audit
+from lehr.cli.options import Data
+from lehr.options.help_groups import HelpGroup
 from lehr.runtime.counted import counted
 
 if TYPE_CHECKING:
     from lehr.sample import Fault
 
-app = App(name="data", help="Check, audit, describe, split and convert data sets.")
-app.command(audit)
-
-Source = Annotated[str, Parameter(help="A data YAML, a folder, a VOC folder, a COCO JSON, or `shapes` (generated).")]
-Out = Annotated[Path, Parameter(help="The folder to write; must not exist or be empty.")]
+Out = Annotated[
+    Path, Parameter(group=HelpGroup.BASICS, metavar="FOLDER", help="Folder to write; must be new or empty.")
+]
 
 
-@app.command
 def check(
-    data: Source,
+    data: Data,
     *,
-    most: Annotated[int, Parameter(validator=Number(gte=0))] = 3,
-    json: Path | None = None,
-    fix: Path | None = None,
+    most: Annotated[int, Parameter(group=HelpGroup.OUTPUT, validator=Number(gte=0))] = 3,
+    json: Annotated[Path | None, Parameter(group=HelpGroup.OUTPUT)] = None,
+    fix: Annotated[Path | None, Parameter(group=HelpGroup.OUTPUT, metavar="FOLDER")] = None,
 ) -> int:
-    """Report everything that is wrong, with file and line; exit 1 when there are errors.
+    """Report every fault, with file and line.
 
-    Decodes every image. Errors are what training skips or refuses; warnings only look wrong; notes say how something
-    was read that could have been meant otherwise.
+    The exit code is 1 where there are errors. Training skips or refuses errors; warnings only look wrong; notes say how
+    something ambiguous was read. Every image is decoded.
 
     Parameters
     ----------
     most:
-        Faults of each kind that are listed; 0 lists all.
+        Faults of each kind to list; 0 lists all.
     json:
         Write all faults to this file.
     fix:
-        Write a copy to this folder, in YOLO layout, in which all is mended that is certain, and a list of it,
-        changes.txt. Images whose faults need somebody who knows them are not in the copy.
+        Write a corrected copy in YOLO layout to this folder. Only what is certain is corrected; changes.txt lists it.
+
+    Examples
+    --------
+    Check a data set before training:
+        lehr data check data.yaml
+    Write a corrected copy:
+        lehr data check data.yaml --fix corrected/
     """
     from lehr.cli.output import check_output, check_output_folder, say, write_json
     from lehr.data.check import check_dataset
@@ -86,9 +90,14 @@ def check(
     return 1 if count[Severity.ERROR] else 0
 
 
-@app.command
-def stats(data: Source) -> None:
-    """Describe the splits: images, objects of each class, and their sizes."""
+def stats(data: Data) -> None:
+    """Describe the splits: images, objects and sizes.
+
+    Examples
+    --------
+    See how many objects of each class there are:
+        lehr data stats data.yaml
+    """
     from lehr.cli.output import say
     from lehr.data.faults import describe_faults
     from lehr.data.load import load_dataset
@@ -130,23 +139,35 @@ def _sides(size: tuple[float, float]) -> str:
     return "x".join(f"{round(side, 1):g}" for side in size)
 
 
-@app.command
-def split(data: Source, *, out: Out, ratios: str = "0.7,0.3", seed: int = 0, group_by: str = "auto") -> None:
-    """Split all images anew, stratified by class: the same seed deals them the same way.
+def split(
+    data: Data,
+    *,
+    out: Out,
+    ratios: Annotated[str, Parameter(group=HelpGroup.BASICS)] = "0.7,0.3",
+    seed: Annotated[int, Parameter(group=HelpGroup.BASICS)] = 0,
+    group_by: Annotated[str, Parameter(group=HelpGroup.BASICS, metavar="KIND")] = "auto",
+) -> None:
+    """Split all images anew, stratified by class.
 
-    A YOLO data set gets a new data.yaml with lists of its images, which stay where they are; other layouts are written
-    as YOLO, with copies.
+    The same seed gives the same splits. A YOLO data set gets a new data.yaml; its images stay where they are. Other
+    layouts are written as YOLO, with copies.
 
     Parameters
     ----------
     ratios:
-        Shares of train and val, or of train, val and test; they add up to 1.
+        Shares of train and val, or of train, val and test.
     seed:
-        Seed of the dealing.
+        Seed of the split.
     group_by:
-        What stays together in one split: `auto`, images of the same content and versions of one photograph; `folder`
-        or `video` (names that differ in their last number alone), these too; a regular expression, whose first group
-        names the group; `none`.
+        What stays in one split: auto, folder, video or none. `auto`: images of the same content; `video`: names that
+        differ in their last number. A regular expression groups by its first group.
+
+    Examples
+    --------
+    Split into 80% for training and 20% for validation:
+        lehr data split data.yaml --out split/ --ratios 0.8,0.2
+    Keep the frames of each video together:
+        lehr data split data.yaml --out split/ --group-by video
     """
     from lehr.cli.output import check_output_folder, say
     from lehr.data.check import refuse_unusable
@@ -185,16 +206,24 @@ def split(data: Source, *, out: Out, ratios: str = "0.7,0.3", seed: int = 0, gro
         say(line)
 
 
-@app.command
-def convert(data: Source, *, to: Literal["yolo", "coco", "datasets"], out: Out) -> None:
-    """Write a data set in another layout, with copies of its images.
+def convert(
+    data: Data, *, to: Annotated[Literal["yolo", "coco", "datasets"], Parameter(group=HelpGroup.BASICS)], out: Out
+) -> None:
+    """Write a data set in another layout.
 
-    A folder that Hugging Face `datasets` wrote with `save_to_disk` is read here, too.
+    Its images are copied. A folder of Hugging Face `save_to_disk` is read, too.
 
     Parameters
     ----------
     to:
-        The layout to write; `datasets` is a folder for `load_from_disk` of Hugging Face `datasets`.
+        Layout to write; `datasets` is that of Hugging Face.
+
+    Examples
+    --------
+    Convert VOC to YOLO:
+        lehr data convert VOC2007/ --to yolo --out yolo/
+    Convert YOLO to COCO:
+        lehr data convert data.yaml --to coco --out coco/
     """
     from lehr.cli.output import check_output_folder, say
     from lehr.data.check import refuse_unusable

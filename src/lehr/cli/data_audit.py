@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
-from lehr.cli.options import Device
+from lehr.cli.options import Data, Device
+from lehr.options.help_groups import HelpGroup
 from lehr.runtime.counted import counted
 
 if TYPE_CHECKING:
@@ -21,33 +22,39 @@ PAGE, FINDINGS, SKIP = "audit.html", "audit.json", "skip.txt"
 
 
 def audit(
-    data: Annotated[str, Parameter(help="A data YAML, a folder, a VOC folder, a COCO JSON, or `shapes` (generated).")],
+    data: Data,
     *,
-    weights: Path | None = None,
-    imgsz: Annotated[int | None, Parameter(validator=Number(gte=1))] = None,
+    weights: Annotated[Path | None, Parameter(group=HelpGroup.BASICS)] = None,
+    imgsz: Annotated[int | None, Parameter(group=HelpGroup.BASICS, validator=Number(gte=1))] = None,
     device: Device = "auto",
-    most: Annotated[int, Parameter(validator=Number(gte=0))] = 3,
-    out: Path | None = None,
-    json: Path | None = None,
+    most: Annotated[int, Parameter(group=HelpGroup.OUTPUT, validator=Number(gte=0))] = 3,
+    out: Annotated[Path | None, Parameter(group=HelpGroup.OUTPUT, metavar="FOLDER")] = None,
+    json: Annotated[Path | None, Parameter(group=HelpGroup.OUTPUT)] = None,
 ) -> None:
-    """Find what makes a data set worse than it looks: leaks between splits, copies, tiny objects, label errors.
+    """Find leaks, copies, tiny objects and label errors.
 
-    Near copies are found whatever was done to them (written again, resized, cropped, made brighter, the next frame of a
-    video): each pair that looks alike is aligned and compared. `lehr data check` finds what cannot be read.
+    Near copies are found even if resized, cropped or brightened.
+    `lehr data check` finds what cannot be read.
 
     Parameters
     ----------
     weights:
-        Rank likely label errors too, by these weights; best of a model that was trained on this data.
+        Rank likely label errors, too, by these weights.
     imgsz:
-        Longest side of images in training, pixels, at which objects are measured (unset: that of the weights, or 640).
+        Longest side of images in training, pixels (unset: that of the weights, or 640).
     most:
-        Findings of each kind that are listed here; 0 lists all.
+        Findings of each kind to list; 0 lists all.
     out:
-        Write a page, audit.html, all findings, audit.json, and a list of images to train without, skip.txt, to this
-        folder.
+        Write audit.html, audit.json and skip.txt here; skip.txt is for `lehr train --skip`.
     json:
         Write all findings to this file.
+
+    Examples
+    --------
+    Look for copies between the splits:
+        lehr data audit data.yaml
+    Find label errors with a trained model, and write a page:
+        lehr data audit data.yaml --weights runs/train --out audit/
     """
     from lehr.cli.output import check_output, check_output_folder, say, write_json
     from lehr.data.audit.copy_findings import near_copy_findings

@@ -8,25 +8,31 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from lehr.cli.options import Quiet
+from lehr.options.help_groups import HelpGroup
 
 
 def diff(
-    first: Annotated[Path, Parameter(help="A run's folder.")],
-    second: Annotated[Path, Parameter(help="Another run's folder.")],
+    first: Annotated[Path, Parameter(group=HelpGroup.BASICS, help="A run's folder.")],
+    second: Annotated[Path, Parameter(group=HelpGroup.BASICS, help="Another run's folder.")],
     *,
-    json: Annotated[Path | None, Parameter(group="Output")] = None,
+    json: Annotated[Path | None, Parameter(group=HelpGroup.OUTPUT)] = None,
     quiet: Quiet = False,
 ) -> int:
-    """Say in what two runs differ, and at which step they part: exit 0 where they are equal, 1 where not.
+    """Say how two runs differ, and at which step they part.
 
-    Compares options, data, versions and machine; then step by step what both were made of and came to, by the digests
-    of `lehr train --digests`, else by logged losses and results.csv. Steps count from 1. Places, versions and machine
-    alone make no difference.
+    The exit code is 0 where the runs are equal, else 1. Compares options, data, versions and machine. Then compares
+    each step, by logged losses and results.csv. After `lehr train --digests` it compares digests. Places, versions and
+    machine alone make no difference.
 
     Parameters
     ----------
     json:
         Write the comparison to this file.
+
+    Examples
+    --------
+    Find out why two runs gave different results:
+        lehr diff runs/train runs/train-2
     """
     from lehr.cli.output import check_output, speaker, write_json
     from lehr.comparison.describe import difference_lines, difference_values

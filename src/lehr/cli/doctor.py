@@ -7,30 +7,38 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from lehr.options.help_groups import HelpGroup
+
 
 def doctor(
     *,
-    device: Annotated[str | None, Parameter(group="Machine", show_default=False)] = None,
-    data: Annotated[str | None, Parameter(group="Machine", show_default=False)] = None,
-    project: Annotated[Path, Parameter(group="Machine")] = Path("runs"),
-    json: Annotated[Path | None, Parameter(group="Output")] = None,
+    device: Annotated[str | None, Parameter(group=HelpGroup.BASICS, show_default=False)] = None,
+    data: Annotated[str | None, Parameter(group=HelpGroup.BASICS, show_default=False)] = None,
+    project: Annotated[Path, Parameter(group=HelpGroup.BASICS, metavar="FOLDER")] = Path("runs"),
+    json: Annotated[Path | None, Parameter(group=HelpGroup.OUTPUT)] = None,
 ) -> int:
-    """Try what this machine can do, and tell what is missing; exit 1 when no training can run here.
+    """Test what this machine can do and what is missing.
 
-    Devices, the precisions that really work on them and how fast, versions, cores, memory, torch.compile, disks and
-    decoding. Takes ten to fifteen seconds and leaves nothing behind.
+    The exit code is 1 when no training can run here. Tests devices, their speed, versions, cores, memory, disks and
+    decoding. Takes about 15 seconds and leaves nothing behind.
 
     Parameters
     ----------
     device:
-        Examine only this one: auto, cpu, cuda, mps or a CUDA index such as 0 (unset: all).
+        auto, cpu, cuda, mps, or a GPU such as 0 (unset: all).
     data:
-        A folder or data YAML, whose disk is measured (unset: the cache folder: LEHR_CACHE, else the system's,
-        on Linux ~/.cache/lehr).
+        Data set whose disk is measured (unset: that of the cache folder).
     project:
-        Folder of runs, whose disk is measured; need not exist yet.
+        Folder of runs, whose disk is measured.
     json:
         Write all findings to this file.
+
+    Examples
+    --------
+    Test everything:
+        lehr doctor
+    Test the GPU, and the disk that your data is on:
+        lehr doctor --device 0 --data data.yaml
     """
     from lehr.cli.output import check_output, show, write_json
     from lehr.doctor.examine import examine

@@ -7,29 +7,37 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from lehr.cli.options import Quiet
-from lehr.cli.train_options import FIRST, RunArguments, RunParameter
+from lehr.cli.train_options import RunArguments, RunParameter
+from lehr.options.help_groups import HelpGroup
 from lehr.runtime.counted import counted
 from lehr.studies.options import EvolveOptions, StudyOptions
 
 
 def evolve(
     *,
-    evolution: Annotated[EvolveOptions, Parameter(name="*", group=FIRST["Evolution"])] = EvolveOptions(),
-    study: Annotated[StudyOptions, Parameter(name="*", group=FIRST["Study"])] = StudyOptions(),
-    dry_run: Annotated[bool, Parameter(negative=(), group=FIRST["Study"])] = False,
+    evolution: Annotated[EvolveOptions, Parameter(name="*", group=HelpGroup.STUDY)] = EvolveOptions(),
+    study: Annotated[StudyOptions, Parameter(name="*", group=HelpGroup.WORKERS)] = StudyOptions(),
+    dry_run: Annotated[bool, Parameter(negative=(), group=HelpGroup.STUDY)] = False,
     quiet: Quiet = False,
     run: RunParameter = RunArguments(),
 ) -> None:
-    """Search for better hyperparameters: each trial is a training run, the first with the values as they are.
+    """Search for better hyperparameters.
 
-    Takes the options of `lehr train`. The same command goes on with a study that was stopped, and joins it from other
-    terminals and machines (with the same --name and --storage). --name is `evolve` unless given. The study's folder
-    holds evolve.csv, hyp_evolved.yaml (for `lehr train --hyp`), report.html, plots, and the runs themselves in trials.
+    Takes the options of `lehr train`; each trial is a training, the first with the current values. The same command
+    resumes a study. With the same --name and --storage it joins it from other machines. The study's folder,
+    runs/evolve, holds report.html. Its hyp_evolved.yaml is for `lehr train --hyp`.
 
     Parameters
     ----------
     dry_run:
-        Say what would be varied and about how long it would take, from one epoch that is trained, and stop.
+        Say what would be varied and how long it would take.
+
+    Examples
+    --------
+    Search with 50 short trainings:
+        lehr evolve data.yaml --weights yolov8n.pt --epochs 20 --trials 50
+    Say first how long that would take:
+        lehr evolve data.yaml --weights yolov8n.pt --epochs 20 --dry-run
     """
     from lehr.cli.output import show, speaker
     from lehr.preview import describe_without_effect

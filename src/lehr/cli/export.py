@@ -9,23 +9,21 @@ from cyclopts import Parameter
 from cyclopts.validators import Number
 
 from lehr.cli.options import Confidence, MostDetections, Overlap, Quiet
+from lehr.options.help_groups import HelpGroup
 
 if TYPE_CHECKING:
     from lehr.export.certificate import Certificate
 
 Source = Annotated[
-    Path,
-    Parameter(
-        group="Model",
-        help="Weights: a .safetensors file, or a checkpoint of YOLOv5, YOLOv8, YOLOv3-SPP (.pt, .onnx).",
-    ),
+    Path, Parameter(group=HelpGroup.BASICS, help="A run's folder, or weights: .safetensors, .pt or .onnx.")
 ]
 Size = Annotated[
     list[int] | None,
     Parameter(
-        group="Graph",
+        group=HelpGroup.BASICS,
         consume_multiple=(1, 2),
-        help="Side of the images, or height and width, pixels; rounded up to multiples of 32 (unset: that of the "
+        metavar="N",
+        help="Side, or height and width, of the images, pixels; rounded up to multiples of 32 (unset: that of the "
         "training).",
     ),
 ]
@@ -34,48 +32,58 @@ Size = Annotated[
 def export(
     *,
     weights: Source,
-    format: Annotated[str, Parameter(group="Graph")] = "onnx",
+    format: Annotated[str, Parameter(group=HelpGroup.BASICS)] = "onnx",
     imgsz: Size = None,
-    batch: Annotated[int, Parameter(group="Graph", validator=Number(gte=1))] = 1,
-    dynamic: Annotated[bool, Parameter(group="Graph")] = False,
-    half: Annotated[bool, Parameter(group="Graph")] = False,
-    int8: Annotated[bool, Parameter(group="Graph")] = False,
-    opset: Annotated[int, Parameter(group="Graph")] = 18,
-    nms: Annotated[bool, Parameter(group="Detection")] = False,
+    batch: Annotated[int, Parameter(group=HelpGroup.BASICS, validator=Number(gte=1))] = 1,
+    dynamic: Annotated[bool, Parameter(group=HelpGroup.CONVERSION)] = False,
+    half: Annotated[bool, Parameter(group=HelpGroup.CONVERSION)] = False,
+    int8: Annotated[bool, Parameter(group=HelpGroup.CONVERSION)] = False,
+    opset: Annotated[int, Parameter(group=HelpGroup.CONVERSION)] = 18,
+    nms: Annotated[bool, Parameter(group=HelpGroup.DETECTIONS)] = False,
     conf: Confidence = 0.25,
     iou: Overlap = 0.7,
     max_det: MostDetections = 300,
-    agnostic: Annotated[bool, Parameter(group="Detection")] = False,
-    data: Annotated[str | None, Parameter(group="Data")] = None,
-    out: Annotated[Path | None, Parameter(group="Output")] = None,
+    agnostic: Annotated[bool, Parameter(group=HelpGroup.DETECTIONS)] = False,
+    data: Annotated[str | None, Parameter(group=HelpGroup.BASICS)] = None,
+    out: Annotated[Path | None, Parameter(group=HelpGroup.BASICS)] = None,
     quiet: Quiet = False,
 ) -> None:
-    """Export weights to another runtime.
+    """Export weights to ONNX, OpenVINO, Core ML and others.
+
+    With --data, the export runs on validation images in its own runtime. It is kept only if it finds what the weights
+    find.
 
     Parameters
     ----------
     format:
-        onnx, openvino, torch (a program of torch.export, .pt2), executorch or coreml.
+        onnx, openvino, torch (.pt2), executorch or coreml.
     batch:
         Images at once.
     dynamic:
-        Take any number of images, of any sizes that are multiples of 32; ONNX, OpenVINO and torch.
+        Take any number and size of images; for ONNX, OpenVINO and torch.
     half:
-        Compute in float16; all but ExecuTorch.
+        Compute in float16; not for ExecuTorch.
     int8:
-        Compute in int8, with ranges measured on the training images of --data; OpenVINO.
+        Compute in int8, for OpenVINO; ranges are measured on the training images of --data.
     opset:
         Operator set of ONNX, 18 to 23.
     nms:
-        Suppress within the graph, by standard operators and the options of this group, so that detections come out;
-        ONNX and OpenVINO.
+        Suppress duplicates in the graph; ONNX and OpenVINO; the other options here are then part of it.
     agnostic:
-        Suppress across classes.
+        Let boxes of different classes suppress each other.
     data:
-        A data YAML, a folder, a VOC folder, a COCO JSON, or `shapes` (generated): the export is run on its validation
-        images in its own runtime, compared with the weights, and kept only where it computes the same.
+        Data set to compare the export and the weights on.
     out:
-        The file, or the folder, to write (unset: beside the weights, under their name).
+        File or folder to write (unset: next to the weights).
+
+    Examples
+    --------
+    Write best.onnx next to the weights of a run:
+        lehr export --weights runs/train
+    Write an ONNX with suppression, compared on your data:
+        lehr export --weights runs/train --nms --data data.yaml
+    Write an OpenVINO model in int8:
+        lehr export --weights runs/train --format openvino --int8 --data data.yaml
     """
     from lehr.cli.output import speaker
     from lehr.data.relocation import data_of_run

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
+from lehr.options.help_groups import HelpGroup
 from lehr.runtime.counted import counted
 
 if TYPE_CHECKING:
@@ -18,31 +19,38 @@ SHOWN = 20
 
 
 def import_(
-    src: Annotated[Path, Parameter(name="SRC")],
-    dst: Annotated[Path | None, Parameter(name="DST")] = None,
+    src: Annotated[Path, Parameter(name="SRC", group=HelpGroup.BASICS)],
+    dst: Annotated[Path | None, Parameter(name="DST", group=HelpGroup.BASICS)] = None,
     *,
-    names: Annotated[str | None, Parameter(group="Model")] = None,
-    imgsz: Annotated[int | None, Parameter(group="Model", validator=Number(gte=1))] = None,
-    json: Annotated[Path | None, Parameter(group="Output")] = None,
+    names: Annotated[str | None, Parameter(group=HelpGroup.BASICS)] = None,
+    imgsz: Annotated[int | None, Parameter(group=HelpGroup.BASICS, validator=Number(gte=1))] = None,
+    json: Annotated[Path | None, Parameter(group=HelpGroup.OUTPUT)] = None,
 ) -> None:
-    """Read a checkpoint of YOLOv5, YOLOv8 or YOLOv3-SPP, or its ONNX export, and write it as weights of Lehr's.
+    """Convert a checkpoint of YOLOv5, YOLOv8 or YOLOv3-SPP.
 
-    Nothing in the file runs. Model, depth, width, classes, anchors and image size are found in it; each tensor is
-    accounted for, and a forward pass must give finite numbers. --weights takes such files as they are, too. An ONNX
-    export must have kept the names of its tensors; BatchNorm is merged in it, so the .pt is the better start.
+    Nothing in the file is run. Model, classes, anchors and image size are read from it. Every tensor is accounted for,
+    and a forward pass is checked. --weights also takes such files directly. An ONNX export has BatchNorm merged in it;
+    prefer the .pt file.
 
     Parameters
     ----------
     src:
-        The checkpoint, a .pt, .pth or .onnx file.
+        The checkpoint: a .pt, .pth or .onnx file.
     dst:
         The .safetensors file to write (unset: SRC with that ending).
     names:
-        Class names where the file has none, or others than it has: a data YAML, or names with commas between.
+        Class names: a data YAML, or names separated by commas; for files without names, or to replace them.
     imgsz:
         Image size of the model, pixels; rounded up to a multiple of 32 (unset: that of the file, else 640).
     json:
-        Write what was read to this file: model, classes, metrics and every tensor.
+        Write what was read to this file.
+
+    Examples
+    --------
+    Convert a checkpoint once, and use the result everywhere:
+        lehr import yolov8n.pt
+    Name the classes of a file that has no names:
+        lehr import best.pt best.safetensors --names data.yaml
     """
     from lehr.cli.output import check_output, report_rounding, say, write_json
     from lehr.models.scale import rounded_size

@@ -9,64 +9,79 @@ from cyclopts import Parameter
 from cyclopts.validators import Number
 
 from lehr.augment.tile_grid import MAX_OVERLAP, MAX_TILE, MIN_TILE
+from lehr.options.help_groups import HelpGroup
 
+Data = Annotated[
+    str,
+    Parameter(
+        group=HelpGroup.BASICS,
+        help="A data YAML, a YOLO or VOC folder, or a COCO JSON. `shapes` is a generated data set.",
+    ),
+]
+"""A data set that is read."""
 Weights = Annotated[
     Path,
     Parameter(
-        group="Model",
-        help="Weights: a .safetensors file, or a checkpoint of YOLOv5, YOLOv8, YOLOv3-SPP (.pt, .onnx); or an export "
-        "of Lehr's (.onnx, .pt2, the folder of an OpenVINO model).",
+        group=HelpGroup.BASICS,
+        help="A run's folder, or weights: .safetensors, .pt, .onnx; or an export of Lehr: .onnx, .pt2, OpenVINO.",
     ),
 ]
 ImageSize = Annotated[
     int | None,
     Parameter(
-        group="Model",
+        group=HelpGroup.BASICS,
         validator=Number(gte=1),
         help="Longest side that the model sees, pixels; rounded up to a multiple of 32 (unset: that of the training).",
     ),
 ]
 Square = Annotated[
-    bool, Parameter(group="Model", help="Letterbox to squares instead of the smallest rectangle of multiples of 32.")
+    bool, Parameter(group=HelpGroup.DETECTIONS, help="Pad to squares instead of the smallest rectangles.")
 ]
-Batch = Annotated[int, Parameter(group="Model", validator=Number(gte=1), help="Images at once.")]
-Device = Annotated[str, Parameter(group="Model", help="auto, cpu, cuda, mps or a CUDA index such as 0.")]
+Batch = Annotated[
+    int,
+    Parameter(group=HelpGroup.BASICS, validator=Number(gte=1), help="Images at once."),
+]
+Device = Annotated[str, Parameter(group=HelpGroup.BASICS, help="auto, cpu, cuda, mps, or a GPU such as 0.")]
 Confidence = Annotated[
-    float, Parameter(group="Detection", validator=Number(gte=0, lt=1), help="Lowest score of a detection, 0 to 1.")
+    float,
+    Parameter(
+        group=HelpGroup.DETECTIONS, validator=Number(gte=0, lt=1), help="Lowest score of a detection, from 0 to 1."
+    ),
 ]
 Overlap = Annotated[
     float,
     Parameter(
-        group="Detection",
+        group=HelpGroup.DETECTIONS,
         validator=Number(gt=0, lte=1),
-        help="Overlap (IoU) from which a detection repeats a better one, 0 to 1.",
+        help="IoU from which a detection repeats a better one.",
     ),
 ]
-Quiet = Annotated[bool, Parameter(negative=(), group="Output", help="Print errors alone; files are written as ever.")]
-MostDetections = Annotated[int, Parameter(group="Detection", validator=Number(gte=1), help="Most detections an image.")]
+Quiet = Annotated[bool, Parameter(negative=(), group=HelpGroup.OUTPUT, help="Print errors only.")]
+MostDetections = Annotated[
+    int, Parameter(group=HelpGroup.DETECTIONS, validator=Number(gte=1), help="Most detections per image.")
+]
 Tile = Annotated[
     int | None,
     Parameter(
-        group="Detection",
+        group=HelpGroup.DETECTIONS,
         validator=Number(gte=MIN_TILE, lte=MAX_TILE),
-        help="Cut images into tiles of this side, pixels of the image; each is scaled to --imgsz, and what is found is "
-        "merged in pixels of the image (unset: whole images).",
+        help="Cut images into tiles of this side, image pixels; each is scaled to --imgsz, and detections are merged.",
     ),
 ]
 TileOverlap = Annotated[
     float,
     Parameter(
-        group="Detection",
+        group=HelpGroup.DETECTIONS,
         validator=Number(gte=0, lte=MAX_OVERLAP),
-        help="Share of a tile that the next one shows again at least, 0 to 0.9; as wide as the objects, or wider.",
+        help="Least overlap of neighbouring tiles, as a share; at least as wide as the objects.",
     ),
 ]
 Tta = Annotated[
     bool,
     Parameter(
-        group="Detection",
+        group=HelpGroup.DETECTIONS,
         negative=(),
-        help="Test-time augmentation: look at each image, or tile, at three scales, once mirrored; three times the "
-        "work.",
+        help="Test-time augmentation at three scales, one mirrored; three times the work.",
     ),
 ]
+Json = Annotated[Path | None, Parameter(group=HelpGroup.OUTPUT, help="Write the results to this JSON file.")]

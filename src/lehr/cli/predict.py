@@ -27,6 +27,7 @@ from lehr.cli.options import (
     Weights,
 )
 from lehr.cli.predict_outputs import WantedFiles
+from lehr.options.help_groups import HelpGroup
 from lehr.runtime.counted import counted
 
 if TYPE_CHECKING:
@@ -39,56 +40,61 @@ if TYPE_CHECKING:
 
 
 def predict(
-    *sources: Annotated[str, Parameter(group="Input")],
+    *sources: Annotated[str, Parameter(group=HelpGroup.BASICS)],
     weights: Weights,
-    watch: Annotated[bool, Parameter(group="Input", negative=())] = False,
-    skip_broken: Annotated[bool, Parameter(group="Input")] = False,
+    watch: Annotated[bool, Parameter(group=HelpGroup.INPUT, negative=())] = False,
+    skip_broken: Annotated[bool, Parameter(group=HelpGroup.INPUT)] = False,
     imgsz: ImageSize = None,
     square: Square = False,
     batch: Batch = 1,
     device: Device = "auto",
-    half: Annotated[bool, Parameter(group="Model", negative=())] = False,
+    half: Annotated[bool, Parameter(group=HelpGroup.DETECTIONS, negative=())] = False,
     conf: Confidence = 0.25,
     iou: Overlap = 0.7,
     max_det: MostDetections = 300,
-    classes: Annotated[list[str] | None, Parameter(group="Detection", show_default=False)] = None,
-    agnostic: Annotated[bool, Parameter(group="Detection", negative=())] = False,
-    track: Annotated[bool, Parameter(group="Detection", negative=())] = False,
+    classes: Annotated[
+        list[str] | None, Parameter(group=HelpGroup.DETECTIONS, metavar="CLASSES", show_default=False)
+    ] = None,
+    agnostic: Annotated[bool, Parameter(group=HelpGroup.DETECTIONS, negative=())] = False,
+    track: Annotated[bool, Parameter(group=HelpGroup.DETECTIONS, negative=())] = False,
     tile: Tile = None,
     overlap: TileOverlap = OVERLAP,
     tta: Tta = False,
-    project: Annotated[Path, Parameter(group="Output")] = Path("runs"),
-    name: Annotated[str | None, Parameter(group="Output")] = None,
-    save: Annotated[bool, Parameter(group="Output")] = True,
-    save_labels: Annotated[bool, Parameter(group="Output", negative=())] = False,
-    save_conf: Annotated[bool, Parameter(group="Output", negative=())] = False,
-    save_crops: Annotated[bool, Parameter(group="Output", negative=())] = False,
-    json: Annotated[Path | None, Parameter(group="Output")] = None,
-    jsonl: Annotated[Path | None, Parameter(group="Output")] = None,
-    csv: Annotated[Path | None, Parameter(group="Output")] = None,
-    coco: Annotated[Path | None, Parameter(group="Output")] = None,
-    coco_ids: Annotated[Path | None, Parameter(group="Output")] = None,
+    project: Annotated[Path, Parameter(group=HelpGroup.BASICS, metavar="FOLDER")] = Path("runs"),
+    name: Annotated[str | None, Parameter(group=HelpGroup.BASICS)] = None,
+    save: Annotated[bool, Parameter(group=HelpGroup.OUTPUT)] = True,
+    save_labels: Annotated[bool, Parameter(group=HelpGroup.OUTPUT, negative=())] = False,
+    save_conf: Annotated[bool, Parameter(group=HelpGroup.OUTPUT, negative=())] = False,
+    save_crops: Annotated[bool, Parameter(group=HelpGroup.OUTPUT, negative=())] = False,
+    json: Annotated[Path | None, Parameter(group=HelpGroup.OUTPUT)] = None,
+    jsonl: Annotated[Path | None, Parameter(group=HelpGroup.OUTPUT)] = None,
+    csv: Annotated[Path | None, Parameter(group=HelpGroup.OUTPUT)] = None,
+    coco: Annotated[Path | None, Parameter(group=HelpGroup.OUTPUT)] = None,
+    coco_ids: Annotated[Path | None, Parameter(group=HelpGroup.OUTPUT)] = None,
     quiet: Quiet = False,
 ) -> int:
-    """Find objects in images, videos, cameras and streams: annotated copies in the run's folder, and files of results.
+    """Find objects in images, videos, cameras and streams.
+
+    Annotated copies are saved in the run's folder; options write JSON, CSV, labels and more. All inputs are checked
+    first. Ctrl-C ends the command with complete files.
 
     Parameters
     ----------
     sources:
-        Images, videos, folders of them, globs; URLs (http, https); cameras (0) and streams (rtsp, ...); a text file
-        that lists such names; - for the standard input. Cameras and streams are read at once.
+        Images, videos, folders, globs, URLs; cameras (0), streams (rtsp://...); a text file that lists such names;
+        - for the standard input.
     watch:
-        Stay with the folders, and predict what comes into them, until Ctrl-C.
+        Stay with the folders, and predict new files.
     skip_broken:
-        Predict without what cannot be read: each is named, and the exit code is 1 where there was one.
+        Skip what cannot be read; the exit code is then 1.
     half:
-        Compute in float16, faster on a GPU; a CPU stays at float32.
+        Compute in float16 on a GPU.
     classes:
-        Find these classes alone: names or numbers, with commas between them, e.g. cat,dog or 0,2 (unset: all).
+        Find only these, e.g. cat,dog or 0,2 (unset: all).
     agnostic:
-        Let boxes of different classes suppress each other, so that each object is found once.
+        Let boxes of different classes suppress each other.
     track:
-        Follow objects from frame to frame (ByteTrack): each has a number in all files.
+        Number objects from frame to frame (ByteTrack).
     project:
         Folder that holds the runs.
     name:
@@ -96,21 +102,30 @@ def predict(
     save:
         Save annotated copies of images and videos.
     save_labels:
-        Save YOLO labels, a text file an image or frame, in `labels` of the run's folder.
+        Save YOLO labels, a text file per image or frame.
     save_conf:
-        Put the score behind each line of the labels.
+        Add the score to each line of the labels.
     save_crops:
-        Save each object as an image, in `crops/CLASS` of the run's folder.
+        Save each object as an image, in crops/CLASS.
     json:
         Write all detections to this file.
     jsonl:
-        Write the detections of each image or frame as a line of JSON, as soon as they are known, to this file.
+        Write a line of JSON per image or frame, at once.
     csv:
-        Write a table with a row an object to this file.
+        Write a table with a row per object.
     coco:
-        Write COCO results, for COCO's evaluation, to this file.
+        Write results in COCO's format.
     coco_ids:
-        COCO JSON whose images and categories, by name, give the ids of the COCO results.
+        COCO JSON that gives the ids for --coco, by name.
+
+    Examples
+    --------
+    Annotate a folder of images:
+        lehr predict photos/ --weights runs/train
+    Write the detections of a video as CSV, with tracks:
+        lehr predict video.mp4 --weights best.pt --track --csv found.csv
+    Find only people, and save no annotated copies:
+        lehr predict photos/ --weights best.pt --classes person --no-save
     """
     from lehr.checkpoint.run_folder import make_run_folder
     from lehr.cli.output import report_rounding, speaker

@@ -9,51 +9,59 @@ from cyclopts import Parameter
 from cyclopts.validators import Number
 
 from lehr.cli.options import Quiet
+from lehr.options.help_groups import HelpGroup
 from lehr.runtime.counted import counted
 
 
 def replay(
-    run: Annotated[Path, Parameter(help="A run's folder, or a checkpoint in it.")],
+    run: Annotated[Path, Parameter(group=HelpGroup.BASICS, help="A run's folder, or a checkpoint in it.")],
     *,
-    step: Annotated[int, Parameter(group="Step", validator=Number(gte=1))],
-    epoch: Annotated[int | None, Parameter(group="Step", validator=Number(gte=1))] = None,
-    weights: Annotated[Path | None, Parameter(group="Loss")] = None,
-    loss: Annotated[bool, Parameter(group="Loss")] = True,
-    out: Annotated[Path | None, Parameter(group="Output")] = None,
-    json: Annotated[Path | None, Parameter(group="Output")] = None,
+    step: Annotated[int, Parameter(group=HelpGroup.BASICS, validator=Number(gte=1))],
+    epoch: Annotated[int | None, Parameter(group=HelpGroup.BASICS, validator=Number(gte=1))] = None,
+    weights: Annotated[Path | None, Parameter(group=HelpGroup.BASICS)] = None,
+    loss: Annotated[bool, Parameter(group=HelpGroup.OUTPUT)] = True,
+    out: Annotated[Path | None, Parameter(group=HelpGroup.OUTPUT, metavar="FOLDER")] = None,
+    json: Annotated[Path | None, Parameter(group=HelpGroup.OUTPUT)] = None,
     quiet: Quiet = False,
-    data: Annotated[str | None, Parameter(group="Run")] = None,
-    keep_val: Annotated[str | None, Parameter(group="Run")] = None,
-    device: Annotated[str | None, Parameter(group="Run")] = None,
-    augmentation: Annotated[list[str] | None, Parameter(group="Run", negative=())] = None,
+    data: Annotated[str | None, Parameter(group=HelpGroup.DATA)] = None,
+    keep_val: Annotated[str | None, Parameter(group=HelpGroup.DATA)] = None,
+    device: Annotated[str | None, Parameter(group=HelpGroup.DATA)] = None,
+    augmentation: Annotated[list[str] | None, Parameter(group=HelpGroup.DATA, negative=())] = None,
 ) -> None:
-    """Make the batch of any step of a run again: its images with their boxes, files, augmentation, and its loss.
+    """Rebuild the batch of any step of a run.
 
-    All follows from the run's options and data. Nothing of the run is changed; nothing that its folder names is run.
+    Shows its images with boxes, their files, augmentation and losses. Nothing of the run is changed,
+    and no code that its folder names is run.
 
     Parameters
     ----------
     step:
-        The step, from 1: a batch. In its epoch with --epoch; else over the run, as the column `step` of results.csv.
+        The step, from 1: within --epoch, else over the run.
     epoch:
         The epoch, from 1, as in results.csv.
     weights:
-        Weights for the loss: a checkpoint of the run, or a .safetensors file (unset: last.ckpt or previous.ckpt,
-        whichever is nearer to the step; else best.safetensors).
+        Weights for the loss: a checkpoint or .safetensors (unset: the nearest checkpoint of the run).
     loss:
-        Compute the loss by part and by image, and the norm of the gradient, where the run has weights.
+        Compute the losses and the norm of the gradient.
     out:
-        Folder for the images, PNG with boxes (unset: `replay/epoch-E-step-S` in the run's folder).
+        Folder for the images (unset: replay/epoch-E-step-S in the run's folder).
     json:
         Write files, values, objects and losses to this file.
     data:
-        The run's data, where they are now.
+        Current place of the run's data.
     keep_val:
-        The run's older data, where they are now.
+        Current place of the run's older data.
     device:
-        Where it is computed: cpu, cuda, mps or a CUDA index (unset: the run's, where it is here).
+        cpu, cuda, mps, or a GPU such as 0 (unset: that of the run).
     augmentation:
-        Code that the run names as an augmentation, if you trust it: package.module:object[=PROBABILITY].
+        Code that the run names, if you trust it; as package.module:object[=PROBABILITY].
+
+    Examples
+    --------
+    Look at the batch of a step whose loss was high:
+        lehr replay runs/train --step 1200
+    Look at the third step of epoch 5:
+        lehr replay runs/train --epoch 5 --step 3
     """
     from lehr.cli.output import check_output, speaker, write_json
 

@@ -11,38 +11,48 @@ from cyclopts.validators import Number
 
 from lehr.cli.options import Quiet
 from lehr.errors import InputError
+from lehr.options.help_groups import HelpGroup
 from lehr.runtime.installing import how_to_install
 
 
 def report(
-    run: Path,
+    run: Annotated[Path, Parameter(group=HelpGroup.BASICS)],
     /,
-    *others: Path,
-    out: Annotated[Path | None, Parameter(group="Output")] = None,
-    serve: Annotated[bool, Parameter(negative=(), group="Output")] = False,
-    port: Annotated[int, Parameter(group="Output", validator=Number(gte=0, lte=65535))] = 8017,
-    plots: Annotated[bool, Parameter(group="Output")] = True,
+    *others: Annotated[Path, Parameter(group=HelpGroup.BASICS)],
+    out: Annotated[Path | None, Parameter(group=HelpGroup.OUTPUT)] = None,
+    serve: Annotated[bool, Parameter(negative=(), group=HelpGroup.OUTPUT)] = False,
+    port: Annotated[int, Parameter(group=HelpGroup.OUTPUT, validator=Number(gte=0, lte=65535))] = 8017,
+    plots: Annotated[bool, Parameter(group=HelpGroup.OUTPUT)] = True,
     quiet: Quiet = False,
 ) -> None:
-    """Write the page of a run into its folder: report.html, one file that opens offline; of several, a comparison.
+    """Write the page of a run, or a comparison of several.
 
-    Its figures are files in the folder plots too, as PNG and SVG, where matplotlib is installed. A comparison has the
-    curves of the runs over one another, their differences from the first with intervals, and the options that differ.
+    The page is one HTML file that opens offline: report.html in the run's folder. Its figures are also written as
+    files, where matplotlib is installed.
 
     Parameters
     ----------
     run:
-        The run's folder, e.g. runs/train.
+        A run's folder, e.g. runs/train.
     others:
-        Further runs, which are compared with the first.
+        Further runs, to compare with the first.
     out:
         File of a comparison (unset: comparison.html).
     serve:
-        Write nothing, and show the page on this machine until Ctrl-C instead; it follows a run that trains.
+        Show the page of a run while it trains, until Ctrl-C.
     port:
-        Port of --serve on 127.0.0.1; 0 for any that is free.
+        Port of --serve on 127.0.0.1; 0 for any free one.
     plots:
-        Draw the figures as files.
+        Write the figures as files, too.
+
+    Examples
+    --------
+    Write the page of a run:
+        lehr report runs/train
+    Compare three runs:
+        lehr report runs/train runs/train-2 runs/train-3 --out comparison.html
+    Watch a run that is training:
+        lehr report runs/train --serve
     """
     from lehr.cli.output import speaker
 

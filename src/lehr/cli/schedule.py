@@ -12,36 +12,42 @@ from cyclopts.validators import Number
 from lehr.cli.train_options import RunArguments, RunParameter
 from lehr.config import TrainConfig, build_config
 from lehr.errors import InputError
+from lehr.options.help_groups import HelpGroup
 from lehr.runtime.counted import counted
 
 
 def schedule(
     *,
-    plot: Annotated[Path | None, Parameter(group="Output")] = None,
-    csv: Annotated[Path | None, Parameter(group="Output")] = None,
-    compare: Annotated[list[str] | None, Parameter(group="Output", negative=())] = None,
-    images: Annotated[int | None, Parameter(group="Output", validator=Number(gte=1))] = None,
-    classes: Annotated[int | None, Parameter(group="Output", validator=Number(gte=1))] = None,
+    plot: Annotated[Path | None, Parameter(group=HelpGroup.OUTPUT)] = None,
+    csv: Annotated[Path | None, Parameter(group=HelpGroup.OUTPUT)] = None,
+    compare: Annotated[list[str] | None, Parameter(group=HelpGroup.OUTPUT, negative=(), metavar="OPTIONS")] = None,
+    images: Annotated[int | None, Parameter(group=HelpGroup.OUTPUT, validator=Number(gte=1))] = None,
+    classes: Annotated[int | None, Parameter(group=HelpGroup.OUTPUT, validator=Number(gte=1))] = None,
     run: RunParameter = RunArguments(),
 ) -> None:
-    """Show the learning rates, momentum and accumulation of every step of a run, before it is trained.
+    """Show the learning rates of a run before it is trained.
 
-    Takes the options of `lehr train`. No image is decoded and no model built; with --images and --classes the data set
-    is not looked at.
+    Takes the options of `lehr train`. Prints rates, momentum and accumulation; decodes no image and builds no model.
 
     Parameters
     ----------
     plot:
-        Draw the curves into this file, .png, .svg or .pdf.
+        Draw the curves into this .png, .svg or .pdf file.
     csv:
-        Write a row a step to this file: step, epoch, lr_weights, lr_norms, lr_biases, momentum,
-        accumulate; with --backbone-lr-mult lr_backbone, that of its weights, too.
+        Write a row per step to this file.
     compare:
-        Another setting for the same picture and table, as "option=value option=value"; may be given several times.
+        Compare with "option=value option=value"; may be repeated.
     images:
-        Images of the training split (unset: those of --data are counted).
+        Training images (unset: those of --data).
     classes:
         Number of classes (unset: those of --data).
+
+    Examples
+    --------
+    See the learning rates of a training:
+        lehr schedule data.yaml --epochs 100
+    Compare two schedules, without a data set:
+        lehr schedule --images 5000 --classes 3 --compare cos_lr=True
     """
     from lehr.cli.output import check_output, say, show
     from lehr.preview import preview

@@ -11,16 +11,16 @@ from lehr.cli.options import Quiet
 from lehr.cli.train_options import RunArguments, RunParameter
 from lehr.distributed.environment import world
 from lehr.errors import InputError
-from lehr.options import describe_may_change
+from lehr.options.help_groups import HelpGroup
 
 Resume = Annotated[
     list[Path] | None,
     Parameter(
-        help="Go on with an interrupted run: its folder, a checkpoint in it, or nothing for the newest. Only "
-        f"{describe_may_change()} may be given anew.",
+        help="Resume an interrupted run: its folder or a checkpoint; without a value, the newest.",
+        metavar="RUN",
         consume_multiple=(0, 1),
         negative=(),
-        group="Files",
+        group=HelpGroup.BASICS,
         show_default=False,
     ),
 ]
@@ -30,26 +30,35 @@ def train(
     *,
     run: RunParameter = RunArguments(),
     resume: Resume = None,
-    explain: Annotated[bool, Parameter(negative=(), group="Files")] = False,
+    explain: Annotated[bool, Parameter(negative=(), group=HelpGroup.TRAINING)] = False,
     quiet: Quiet = False,
 ) -> None:
-    """Train a detector; without options, YOLOv8n on the generated data set `shapes`, a few minutes on two cores.
+    """Train a detector, or resume a run.
 
-    The run's folder holds config.yaml, results.csv, train.log, best.safetensors, last.safetensors, and the whole
-    training state in last.ckpt and previous.ckpt; start.safetensors is what it took from --weights.
+    Without options, it trains YOLOv8n on generated images for a few minutes. The run's folder holds the best weights,
+    results.csv and report.html. Ctrl-C saves the run's state; --resume continues it.
 
     Parameters
     ----------
     explain:
-        List the techniques with their values and reasons, and do not train.
+        List the techniques in use and why, and do not train.
+
+    Examples
+    --------
+    Fine-tune published weights on your own data:
+        lehr train data.yaml --weights yolov8n.pt --epochs 100
+    Train from random weights, on two GPUs:
+        lehr train data.yaml --model yolov8s --device 0,1
+    Resume the newest run after it was interrupted:
+        lehr train --resume
     """
     from lehr.cli.output import show
 
     if resume is not None:
         if run.config is not None or run.hyp is not None or explain:
-            raise InputError("--resume: goes with no --config, --hyp or --explain; a run goes on with its own options.")
+            raise InputError("--resume: goes with no --config, --hyp or --explain; a run resumes with its own options.")
         changes = run.given()
-        _go_on(resume[0] if resume else None, changes, verbose=not quiet)
+        _resume(resume[0] if resume else None, changes, verbose=not quiet)
         return
     settings = run.settings()
     if explain:
@@ -82,7 +91,7 @@ def train(
         show(fold_command(command, width, "  "))
 
 
-def _go_on(target: Path | None, changes: dict[str, Any], verbose: bool) -> None:
+def _resume(target: Path | None, changes: dict[str, Any], verbose: bool) -> None:
     from lehr.runtime.tuning import tune_process
 
     tune_process()

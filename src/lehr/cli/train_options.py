@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-from cyclopts import Group, Parameter
+from cyclopts import Parameter
 
 from lehr.augment.augmentation import refuse_code
 from lehr.callbacks.names import code_notice, split_code
@@ -25,28 +25,29 @@ from lehr.options import (
     ScheduleOptions,
     SpeedOptions,
 )
+from lehr.options.help_groups import HelpGroup
 from lehr.yaml_files import read_mapping
 
-FIRST = {name: Group(name, sort_key=number) for number, name in enumerate(("Evolution", "Ablation", "Study"))}
-"""Groups that help shows before those of a run."""
-Data = Annotated[DataOptions, Parameter(name="*", group="Data")]
-Model = Annotated[ModelOptions, Parameter(name="*", group="Model")]
-Schedule = Annotated[ScheduleOptions, Parameter(name="*", group="Schedule")]
-Loss = Annotated[LossOptions, Parameter(name="*", group="Loss")]
-Augment = Annotated[AugmentOptions, Parameter(name="*", group="Augmentation")]
-Speed = Annotated[SpeedOptions, Parameter(name="*", group="Speed")]
-Devices = Annotated[DeviceOptions, Parameter(name="*", group="Devices")]
-Run = Annotated[RunOptions, Parameter(name="*", group="Run")]
+Data = Annotated[DataOptions, Parameter(name="*", group=DataOptions.help_group)]
+Model = Annotated[ModelOptions, Parameter(name="*", group=ModelOptions.help_group)]
+Schedule = Annotated[ScheduleOptions, Parameter(name="*", group=ScheduleOptions.help_group)]
+Loss = Annotated[LossOptions, Parameter(name="*", group=LossOptions.help_group)]
+Augment = Annotated[AugmentOptions, Parameter(name="*", group=AugmentOptions.help_group)]
+Speed = Annotated[SpeedOptions, Parameter(name="*", group=SpeedOptions.help_group)]
+Devices = Annotated[DeviceOptions, Parameter(name="*", group=DeviceOptions.help_group)]
+Run = Annotated[RunOptions, Parameter(name="*", group=RunOptions.help_group)]
 Config = Annotated[
     Path | None,
-    Parameter(help="Options from a YAML file, such as a run's config.yaml; those given here win.", group="Files"),
+    Parameter(
+        help="YAML file of options, such as a run's config.yaml; options on the command line win.",
+        group=HelpGroup.TRAINING,
+    ),
 ]
 Hyp = Annotated[
     str | None,
     Parameter(
-        help="A YOLOv5 hyperparameter file (hyp.*.yaml), or a preset: low, medium, high, fine-tuning; options given "
-        "here win. Implies --optimizer SGD, fine-tuning excepted.",
-        group="Files",
+        help="YOLOv5's hyp.*.yaml, or low, medium, high, fine-tuning. Other options win; all but fine-tuning use SGD.",
+        group=HelpGroup.TRAINING,
     ),
 ]
 

@@ -16,6 +16,7 @@ from lehr.augment.tile_grid import OVERLAP
 from lehr.cli.options import (
     Batch,
     Confidence,
+    Data,
     Device,
     ImageSize,
     MostDetections,
@@ -27,6 +28,7 @@ from lehr.cli.options import (
     Tta,
     Weights,
 )
+from lehr.options.help_groups import HelpGroup
 from lehr.runtime.counted import counted
 from lehr.runtime.installing import how_to_install
 
@@ -37,11 +39,11 @@ if TYPE_CHECKING:
 Analyze = Annotated[
     list[Path] | None,
     Parameter(
-        help="Write a page on quality and mistakes into this folder (report.html, figures in plots, analysis.json); "
-        "without a name into the first free of runs/val, runs/val-2, ...",
+        help="Write a page on quality and mistakes into this folder; without a value, into runs/val, runs/val-2, ...",
+        metavar="FOLDER",
         consume_multiple=(0, 1),
         negative=(),
-        group="Output",
+        group=HelpGroup.OUTPUT,
         show_default=False,
     ),
 ]
@@ -50,11 +52,11 @@ Analyze = Annotated[
 def val(
     *,
     weights: Weights,
-    data: Annotated[str, Parameter(group="Data")],
-    split: Annotated[Literal["train", "val", "test"], Parameter(group="Data")] = "val",
-    workers: Annotated[int, Parameter(group="Data", validator=Number(gte=0))] = 0,
-    skip_broken: Annotated[bool, Parameter(group="Data")] = False,
-    single_cls: Annotated[bool, Parameter(group="Data")] = False,
+    data: Data,
+    split: Annotated[Literal["train", "val", "test"], Parameter(group=HelpGroup.BASICS)] = "val",
+    workers: Annotated[int, Parameter(group=HelpGroup.DATA, validator=Number(gte=0))] = 0,
+    skip_broken: Annotated[bool, Parameter(group=HelpGroup.DATA)] = False,
+    single_cls: Annotated[bool, Parameter(group=HelpGroup.DATA)] = False,
     imgsz: ImageSize = None,
     square: Square = False,
     batch: Batch = 16,
@@ -65,29 +67,38 @@ def val(
     tile: Tile = None,
     overlap: TileOverlap = OVERLAP,
     tta: Tta = False,
-    compare: Annotated[Path | None, Parameter(group="Output")] = None,
-    json: Annotated[Path | None, Parameter(group="Output")] = None,
+    compare: Annotated[Path | None, Parameter(group=HelpGroup.OUTPUT)] = None,
+    json: Annotated[Path | None, Parameter(group=HelpGroup.OUTPUT)] = None,
     analyze: Analyze = None,
     quiet: Quiet = False,
 ) -> None:
-    """Evaluate weights on a data set: COCO's numbers, and precision, recall and F1 of each class.
+    """Evaluate weights on a data set.
+
+    Prints COCO's metrics, and precision, recall and F1 of each class.
 
     Parameters
     ----------
-    data:
-        A data YAML, a folder, a VOC folder, a COCO JSON, or `shapes` (generated).
     split:
-        The split to evaluate on.
+        Split to evaluate on.
     workers:
-        Processes that load images; 0 loads in this one.
+        Processes that load images; 0 loads in the main one.
     skip_broken:
-        Evaluate without the images that are broken; otherwise they stop the evaluation.
+        Skip broken images instead of stopping.
     single_cls:
-        Treat all classes of the data as one, as for weights trained that way.
+        Treat all classes as one, as in such a training.
     compare:
-        Evaluate these weights too, and say whether WEIGHTS are better, with an interval (a bootstrap over the images).
+        Evaluate these weights, too, and say which are better; with an interval, by a bootstrap over the images.
     json:
         Write the metrics to this file.
+
+    Examples
+    --------
+    Evaluate the best weights of a run:
+        lehr val data.yaml --weights runs/train
+    See where the model is wrong, class by class:
+        lehr val data.yaml --weights runs/train --analyze
+    Find out whether one model is better than another:
+        lehr val data.yaml --weights runs/train-2 --compare old.safetensors
     """
     from lehr.cli.output import check_output, report_rounding, speaker, write_json
     from lehr.runtime.tuning import tune_process

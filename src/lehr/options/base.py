@@ -8,6 +8,8 @@ from typing import Annotated, Any, ClassVar, Literal, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from lehr.options.help_groups import HelpGroup
+
 MAX_COUNT = 1_000_000
 """Bound of counts that have no other: what a mistyped or hostile file of options may ask for."""
 Probability = Annotated[float, Field(ge=0, le=1)]
@@ -46,7 +48,9 @@ class Options(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     fixed_because: ClassVar[str] = ""
-    """Why an option of this group without `OnResume` cannot change when a run goes on."""
+    """Why an option of this group without `OnResume` cannot change when a run resumes."""
+    help_group: ClassVar[HelpGroup] = HelpGroup.OUTPUT
+    """The heading of `--help` for the options of this group that do not name one."""
 
     @model_validator(mode="before")
     @classmethod

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator
 
 from lehr.options.base import ADDED_LATER, MAX_COUNT, ON_RESUME, PER_MACHINE, OnResume, Options
+from lehr.options.help_groups import HelpGroup
 
 MAX_IMGSZ = 8192
 MAX_WORKERS, MAX_BATCH = 1024, 65_536
@@ -18,51 +19,53 @@ class DataOptions(Options):
     """Images, and their way to the model."""
 
     fixed_because = "the batches to come would be others than the run's"
+    help_group = HelpGroup.DATA
 
-    data: Annotated[str, OnResume("the same, elsewhere"), PER_MACHINE] = "shapes"
-    """A data YAML, a folder, a VOC folder, a COCO JSON, or `shapes` (generated); FORMAT:SOURCE names the format."""
-    imgsz: int | None = Field(None, ge=1, le=MAX_IMGSZ)
-    """Image size, pixels: side of the model's square; rounded up to a multiple of 32 (unset: 640, for `shapes` 128)."""
-    batch: int | float | Literal["auto"] = 16
-    """Images a step; or `auto`, or a share of the device's memory such as 0.7, to have it measured."""
+    data: Annotated[str, OnResume("the same, elsewhere"), PER_MACHINE, HelpGroup.BASICS] = "shapes"
+    """A data YAML, a YOLO or VOC folder, or a COCO JSON. `shapes` is a generated data set. FORMAT:SOURCE names the
+    format."""
+    imgsz: Annotated[int | None, HelpGroup.BASICS] = Field(None, ge=1, le=MAX_IMGSZ)
+    """Side of the square that the model sees, pixels; rounded up to a multiple of 32 (unset: 640, for `shapes` 128)."""
+    batch: Annotated[int | float | Literal["auto"], HelpGroup.BASICS] = 16
+    """Images per step, on all devices together. `auto`, or a share such as 0.7, fits it to the memory."""
     workers: Annotated[int | None, ON_RESUME, PER_MACHINE] = Field(None, ge=0, le=MAX_WORKERS)
-    """Processes that load and augment; 0 loads in the training process (unset: 0 on a CPU, else up to 16)."""
+    """Processes that load images; 0 loads in the main one (unset: 0 on a CPU, else up to 16)."""
     cache: Annotated[Literal["ram", "encoded", "disk", "none"], ON_RESUME, PER_MACHINE] = "ram"
-    """Images in memory, decoded (where they fit) or as files, in a file of decoded ones, or on the disk alone."""
+    """`ram` keeps decoded images in memory if they fit; `encoded` keeps their files; `disk` one decoded file."""
     skip_broken: bool = False
-    """Train without the images that are broken, or whose label file is; otherwise they stop the run."""
-    skip: Annotated[str | None, OnResume("the same, elsewhere"), PER_MACHINE, ADDED_LATER] = None
-    """Images to do without, in all splits: a text file that names one a line, as `lehr data audit` writes it."""
+    """Skip broken images and labels instead of stopping."""
+    skip: Annotated[str | None, OnResume("the same, elsewhere"), PER_MACHINE, ADDED_LATER, HelpGroup.MORE_DATA] = None
+    """Text file of images to skip, in any split, one a line. `lehr data audit --out` writes one."""
     single_cls: bool = False
-    """Treat all classes as one: find objects, whatever they are."""
-    difficult: Annotated[Literal["use", "ignore"], ADDED_LATER] = "use"
-    """Objects marked as difficult (VOC): `use` trains on them, `ignore` does not; an evaluation never counts them."""
+    """Treat all classes as one."""
+    difficult: Annotated[Literal["use", "ignore"], ADDED_LATER, HelpGroup.MORE_DATA] = "use"
+    """Train on objects that VOC marks as difficult, or not. They never count in an evaluation."""
     rect: bool = False
-    """Batches of like shape in the smallest rectangle instead of squares; turns mosaic off."""
+    """Rectangular batches of images of similar shape; turns mosaic off."""
     tile: Annotated[int | None, ADDED_LATER] = Field(None, ge=32, le=65_536)
-    """Train and validate on tiles of this side, pixels of the image, instead of images reduced to --imgsz."""
+    """Train on tiles of this side, in pixels of the image; otherwise images are scaled to --imgsz."""
     overlap: Annotated[float, ADDED_LATER] = Field(0.2, ge=0, le=0.9)
-    """Share of a tile that the next one shows again at least; with --tile."""
-    image_weights: bool = False
-    """Draw images the more often the rarer and the worse detected their classes are."""
-    repeat_threshold: Annotated[float, ADDED_LATER] = Field(0.0, ge=0, le=1)
-    """Show images of a class in fewer than this share of the images sqrt(this / share) times as often; 0 is off."""
-    background_share: Annotated[float | None, ADDED_LATER] = Field(None, ge=0, lt=1)
+    """Least overlap of neighbouring tiles, as a share; with --tile."""
+    image_weights: Annotated[bool, HelpGroup.BALANCE] = False
+    """Show images of rare or badly found classes more often."""
+    repeat_threshold: Annotated[float, ADDED_LATER, HelpGroup.BALANCE] = Field(0.0, ge=0, le=1)
+    """Repeat images of classes in fewer than this share; they are shown sqrt(this / share) times; 0 is off."""
+    background_share: Annotated[float | None, ADDED_LATER, HelpGroup.BALANCE] = Field(None, ge=0, lt=1)
     """Share of images without objects in an epoch, e.g. 0.1 (unset: as they come)."""
-    keep_val: Annotated[str | None, OnResume("the same, elsewhere"), PER_MACHINE, ADDED_LATER] = None
-    """An older data set, named as by --data, on whose validation split the run is evaluated too (unset: none)."""
-    replay: Annotated[float, ADDED_LATER] = Field(0.0, ge=0, lt=1)
-    """Share of each batch that are training images of the --keep-val data, e.g. 0.25; 0 is none."""
-    partner_window: Annotated[int | Literal["all"] | None, ADDED_LATER] = None
-    """Images of an epoch's windows, out of which mosaics are made (unset: all if decoded images fit, else 1024)."""
-    scaled_decoding: Annotated[Literal["auto", "off"], ADDED_LATER] = "auto"
-    """Decode fewer pixels of JPEG files far larger than --imgsz where decoded images do not fit; or never."""
+    keep_val: Annotated[str | None, OnResume("the same, elsewhere"), PER_MACHINE, ADDED_LATER, HelpGroup.BALANCE] = None
+    """Older data set, on which each epoch is evaluated, too (unset: none)."""
+    replay: Annotated[float, ADDED_LATER, HelpGroup.BALANCE] = Field(0.0, ge=0, lt=1)
+    """Share of each batch drawn from --keep-val, e.g. 0.25; 0 is off."""
+    partner_window: Annotated[int | Literal["all"] | None, ADDED_LATER, HelpGroup.MORE_DATA] = None
+    """Images among which mosaic partners are drawn, or `all` (unset: all if decoded images fit, else 1024)."""
+    scaled_decoding: Annotated[Literal["auto", "off"], ADDED_LATER, HelpGroup.MORE_DATA] = "auto"
+    """Decode large JPEG files at a reduced size. `auto`: where decoded images do not fit in memory."""
     multi_scale: float = Field(0.0, ge=0, lt=1)
-    """A new size each step, from 1 - this to 1 + this times imgsz, e.g. 0.5; 0 is off."""
-    grid_min: int | None = Field(None, ge=2, le=MAX_IMGSZ // 32)
-    """With --grid-max: a new size each step, from this many cells of 32 pixels on."""
-    grid_max: int | None = Field(None, ge=2, le=MAX_IMGSZ // 32)
-    """With --grid-min: a new size each step, up to this many cells of 32 pixels."""
+    """Vary the size per step by up to this share, e.g. 0.5; 0 is off."""
+    grid_min: Annotated[int | None, HelpGroup.MORE_DATA] = Field(None, ge=2, le=MAX_IMGSZ // 32)
+    """Smallest size per step, in cells of 32 pixels; with --grid-max."""
+    grid_max: Annotated[int | None, HelpGroup.MORE_DATA] = Field(None, ge=2, le=MAX_IMGSZ // 32)
+    """Largest size per step, in cells of 32 pixels; with --grid-min."""
 
     @field_validator("batch", mode="before")
     @classmethod
@@ -94,7 +97,7 @@ class DataOptions(Options):
 
 
 def _number(value: Any) -> float:
-    """Return a number, or a text that is one; NaN for anything else."""
+    """Largest size per step, in cells of 32 pixels; with --grid-min."""
     try:
         return float(value)
     except OverflowError:

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, TypeAdapter, ValidationError, field_validator
 
 from lehr.options.base import ADDED_LATER, Options
+from lehr.options.help_groups import HelpGroup
 
 MAX_SCALE, MAX_ANCHORS = 10, 20
 """Largest multiple of depth and width, and most anchors a level: of options, and of weights that are read."""
@@ -17,25 +18,26 @@ class ModelOptions(Options):
     """Model, and the start of its weights."""
 
     fixed_because = "the weights and the optimizer's moments belong to the run's model"
+    help_group = HelpGroup.MODEL
 
-    model: str = "yolov8n"
-    """Model name: yolov8 or yolov5 with n, s, m, l or x; or yolov3-spp."""
+    model: Annotated[str, HelpGroup.BASICS] = "yolov8n"
+    """yolov8 or yolov5 with n, s, m, l or x; or yolov3-spp."""
     depth: float | None = Field(None, gt=0, le=MAX_SCALE, allow_inf_nan=False)
     """Multiple of the blocks' repeats (unset: that of the model's name)."""
     width: float | None = Field(None, gt=0, le=MAX_SCALE, allow_inf_nan=False)
     """Multiple of the channels (unset: that of the model's name)."""
-    weights: Path | None = None
-    """Weights to start from: a .safetensors or published .pt, .onnx; what fits is taken (unset: random weights)."""
+    weights: Annotated[Path | None, HelpGroup.BASICS] = None
+    """Weights to start from: .safetensors, .pt or .onnx. Tensors that fit are taken (unset: random weights)."""
     reset_head: Annotated[bool, ADDED_LATER] = False
-    """Begin the class layers anew instead of taking them along from --weights, for classes of the same names too."""
-    freeze: str | None = None
-    """Layers that stay as they are: the count of first layers, or names such as model.0,model.4.cv1 (unset: none)."""
+    """Start the class layers anew, not from --weights."""
+    freeze: Annotated[str | None, HelpGroup.TRAINING] = None
+    """How many first layers to freeze; or names such as model.0,model.4.cv1 (unset: none)."""
     autoanchor: Literal["auto", "always", "off"] | bool = "auto"
-    """Fit anchors to the data: `auto` where fewer than 98% of objects have one of like shape; `always`; or `off`."""
+    """Fit anchors where fewer than 98% of the objects match. `always` fits them in any case."""
     anchors: int = Field(3, ge=1, le=MAX_ANCHORS)
-    """Anchors a level, for families that have anchors."""
+    """Anchors per level, for models with anchors."""
     frequency_bias: bool = False
-    """Start the class biases at each class's share of the objects instead of all alike."""
+    """Start the class biases at the class frequencies."""
 
     @field_validator("autoanchor", mode="before")
     @classmethod

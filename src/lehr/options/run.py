@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator
 
 from lehr.options.base import ADDED_LATER, MAX_COUNT, ON_RESUME, PER_MACHINE, Options
+from lehr.options.help_groups import HelpGroup
 from lehr.runtime.folder_name import check_folder_name
 
 MAX_PROCESSES = 1024
@@ -18,17 +19,18 @@ class SpeedOptions(Options):
     """Use of the device: the same training, faster."""
 
     fixed_because = "the numbers before and after would be rounded in different ways"
+    help_group = HelpGroup.SPEED
 
-    amp: Literal["auto", "bf16", "fp16", "off"] = "auto"
-    """Mixed precision, checked on this model and its images first; `auto`: bfloat16 or float16 on a GPU that has it."""
+    amp: Annotated[Literal["auto", "bf16", "fp16", "off"], HelpGroup.TRAINING] = "auto"
+    """Mixed precision, checked on your model and images. `auto`: bfloat16 or float16 on a GPU that has it."""
     augment_on: Literal["auto", "cpu", "device"] = "auto"
-    """Place where training samples are drawn; `auto`: on a GPU where there is one, else on the CPU."""
+    """Where images are augmented; `auto`: on the GPU if any."""
     compile: Annotated[Literal["off", "default", "reduce-overhead", "max"], ON_RESUME] = "off"
-    """torch.compile for model and loss; `reduce-overhead` launches it as CUDA graphs, `max` also tries out kernels."""
+    """Compile model and loss with torch.compile; `reduce-overhead` uses CUDA graphs; `max` also tunes kernels."""
     cuda_graphs: Annotated[Literal["auto", "off"], ON_RESUME, ADDED_LATER] = "auto"
-    """Launch whole steps at once on a GPU, where their shapes stay the same: see CUDA graphs."""
+    """Launch whole steps as CUDA graphs on a GPU; only where their shapes stay the same."""
     profile: Annotated[bool, ON_RESUME, PER_MACHINE] = False
-    """End with a table of where the time went, and what to change."""
+    """End with a table of where the time went."""
 
     @field_validator("amp", "compile", "cuda_graphs", mode="before")
     @classmethod
@@ -41,19 +43,20 @@ class DeviceOptions(Options):
     """Devices of the run: one, or several."""
 
     fixed_because = "the images that BatchNorm sees together would be others"
+    help_group = HelpGroup.DEVICES
 
-    device: Annotated[str, ON_RESUME, PER_MACHINE] = "auto"
-    """auto, cpu, cuda, mps or a CUDA index such as 0, or several such as 0,1,2,3; `auto` falls back to the CPU."""
+    device: Annotated[str, ON_RESUME, PER_MACHINE, HelpGroup.BASICS] = "auto"
+    """auto, cpu, cuda, mps, a GPU such as 0, or several: 0,1."""
     processes: Annotated[int | None, ON_RESUME, PER_MACHINE] = Field(None, ge=1, le=MAX_PROCESSES)
-    """Processes on this machine that train together (unset: one for each device that is named)."""
+    """Processes that train together on this machine (unset: one for each device that is named)."""
     parallel: Annotated[Literal["ddp", "dp"], ON_RESUME] = "ddp"
-    """Several devices: a process each (DistributedDataParallel), or one process for all (DataParallel, slower)."""
+    """Several devices: a process each (ddp), or one (dp)."""
     sync_bn: bool = False
-    """BatchNorm over the images of all processes instead of each one's own; for few images a device."""
-    restarts: Annotated[int, ON_RESUME, PER_MACHINE] = Field(3, ge=0, le=MAX_COUNT)
-    """Times that the processes are started again after one was lost; they go on from the last checkpoint."""
-    timeout: Annotated[float, ON_RESUME, PER_MACHINE] = Field(600.0, gt=0, le=MAX_SECONDS)
-    """Seconds that a process waits for the others before it ends."""
+    """Share BatchNorm statistics among processes; for few images per device."""
+    restarts: Annotated[int, ON_RESUME, PER_MACHINE, HelpGroup.RECOVERY] = Field(3, ge=0, le=MAX_COUNT)
+    """Restarts after a lost process, from the checkpoint."""
+    timeout: Annotated[float, ON_RESUME, PER_MACHINE, HelpGroup.RECOVERY] = Field(600.0, gt=0, le=MAX_SECONDS)
+    """Seconds that a process waits for the others."""
 
     @field_validator("device", mode="before")
     @classmethod
@@ -68,32 +71,33 @@ class RunOptions(Options):
     """Seed and results of the run."""
 
     fixed_because = "it belongs to the run from its beginning"
+    help_group = HelpGroup.OUTPUT
 
-    seed: int = Field(0, ge=0, lt=2**63)
+    seed: Annotated[int, HelpGroup.TRAINING] = Field(0, ge=0, lt=2**63)
     """Seed of everything random."""
-    project: Annotated[Path, PER_MACHINE] = Path("runs")
+    project: Annotated[Path, PER_MACHINE, HelpGroup.BASICS] = Path("runs")
     """Folder that holds the runs."""
-    name: Annotated[str | None, PER_MACHINE] = None
-    """Name of the run's folder (unset: train, train-2, ...)."""
-    max_det: Annotated[int, ADDED_LATER] = Field(300, ge=1, le=100_000)
-    """Detections of an image that the validation keeps, by which fitness is measured; for images with more objects."""
-    guard: Annotated[Literal["auto", "off"], ADDED_LATER] = "auto"
-    """`auto`: evaluate a start that knows all classes; it is the best until an epoch is better."""
-    checkpoint_minutes: Annotated[float, ON_RESUME, PER_MACHINE] = Field(5.0, gt=0)
-    """Minutes between checkpoints within an epoch; there is one after each epoch in any case."""
-    deterministic: bool = False
-    """Repeat to the last bit on CUDA too, at a cost that is measured and told; a CPU always does."""
-    callback: Annotated[tuple[str, ...], ON_RESUME, PER_MACHINE, ADDED_LATER] = ()
-    """Listeners to the run, each the name of one that an installed package offers, or package.module:object."""
-    strict_callbacks: Annotated[bool, ON_RESUME, PER_MACHINE, ADDED_LATER] = False
-    """End the run, its state saved, when a callback fails; otherwise that is reported and the run goes on."""
+    name: Annotated[str | None, PER_MACHINE, HelpGroup.BASICS] = None
+    """Name of the run's folder (unset: train, train-2, ...; in a study evolve or ablate)."""
+    max_det: Annotated[int, ADDED_LATER, HelpGroup.RECORDS] = Field(300, ge=1, le=100_000)
+    """Detections per image that the validation keeps."""
+    guard: Annotated[Literal["auto", "off"], ADDED_LATER, HelpGroup.RECORDS] = "auto"
+    """`auto`: starting weights stay the best until beaten; only where they know all classes."""
+    checkpoint_minutes: Annotated[float, ON_RESUME, PER_MACHINE, HelpGroup.RECOVERY] = Field(5.0, gt=0)
+    """Minutes between checkpoints within an epoch."""
+    deterministic: Annotated[bool, HelpGroup.RECORDS] = False
+    """Repeat runs to the last bit on CUDA, more slowly; a CPU always does."""
+    callback: Annotated[tuple[str, ...], ON_RESUME, PER_MACHINE, ADDED_LATER, HelpGroup.RECORDS] = ()
+    """Callback of a package, or package.module:object; may be repeated."""
+    strict_callbacks: Annotated[bool, ON_RESUME, PER_MACHINE, ADDED_LATER, HelpGroup.RECORDS] = False
+    """Stop the run when a callback fails."""
     loggers: Annotated[tuple[str, ...], ON_RESUME, PER_MACHINE, ADDED_LATER] = ()
-    """Tools that get scalars, options and images: csv, tensorboard, mlflow, trackio, wandb, or other packages' own."""
+    """csv, tensorboard, mlflow, trackio, wandb, or others."""
 
-    digests: Annotated[bool, ON_RESUME, PER_MACHINE, ADDED_LATER] = False
-    """Record digests of batch and weights at each step, by which `lehr diff` finds where two runs part."""
+    digests: Annotated[bool, ON_RESUME, PER_MACHINE, ADDED_LATER, HelpGroup.RECORDS] = False
+    """Record digests of each step, for `lehr diff`."""
     report: Annotated[bool, ON_RESUME, PER_MACHINE, ADDED_LATER] = True
-    """End with the run's page, report.html; `lehr report RUN` builds it at any time."""
+    """Write the run's page, report.html, at the end."""
 
     @field_validator("guard", mode="before")
     @classmethod

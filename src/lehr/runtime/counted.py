@@ -28,6 +28,6 @@ def with_commas(number: int) -> str:
 
 def _plural(noun: str) -> str:
     """Form the plural of the last word of a noun."""
-    if noun.endswith(("s", "x", "ch", "sh")):
+    if noun.endswith(("s", "x", "ch", "sh")) and not noun.endswith("epoch"):
         return f"{noun}es"
     return f"{noun[:-1]}ies" if noun.endswith("y") and noun[-2] not in "aeiou" else f"{noun}s"
