@@ -61,6 +61,8 @@ MARKS: dict[str, str] = {
     r"^lehr train .*--keep-val": "tests/engine/test_older_data.py: keep_val",
     r"^lehr train .*--freeze": "tests/engine/test_start_from_weights.py: freeze=",
     r"^lehr train .*--reset-head": "tests/engine/test_start_from_weights.py: reset_head=True",
+    r"^lehr train .*--callback": 'tests/callbacks/test_command.py: "--callback", NAME',
+    r"--data shapes|shapes\.jpg|runs/first/": "tests/test_readmes.py: shapes first follow",
     r"^lehr export ": 'tests/export/test_command.py: lehr("export", --format --imgsz',
     r"^lehr val .*--weights best\.onnx": 'tests/backends/test_exported_network.py: lehr("val", "--weights", export',
     r"^lehr predict .*--weights best_openvino": 'tests/export/test_command.py: lehr("predict", "--weights", export',
@@ -82,6 +84,7 @@ OTHERS: dict[str, str] = {
     "mlflow": "serves until it is stopped",
     "curl": "asks the service of the line before it; tests/examples/test_serve.py does",
     "wandb": "needs an account",
+    "source": "enters an environment for the lines after it; tests/e2e/test_follow_pages.py follows pages in one",
 }
 """Why command lines of other programs are not run."""
 SCRIPTS: dict[str, str] = {

@@ -21,7 +21,8 @@ from lehr.options.other_names import ABSENT, RENAMED
 from tests.pages import defaults_in, is_allowed, is_default, other_defaults, usages
 
 ROOT = Path(__file__).parents[1]
-DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted(ROOT.glob("docs/**/*.md"))]
+DOCUMENTS = [*sorted(ROOT.glob("README*.md")), ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"]
+DOCUMENTS += sorted(ROOT.glob("docs/**/*.md"))
 ROOMS = (ROOT / "tests", ROOT, ROOT / "src", ROOT / "src" / "lehr")
 """Folders that a path in a document may begin in, beside the document's own."""
 FOREIGN = {

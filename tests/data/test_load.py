@@ -12,7 +12,7 @@ from tests.conftest import MakeYolo, draw_squares
 
 from lehr.data import load
 from lehr.data.formats.data_format import DataFormat
-from lehr.data.load import FORMATS, load_dataset, register_format
+from lehr.data.load import FORMATS, load_dataset, register_format, require_split
 from lehr.data.write import write_dataset
 from lehr.errors import InputError
 from lehr.plugins import PluginTable
@@ -100,3 +100,16 @@ def test_a_registered_format_reads_what_no_other_does_and_is_called_by_name(
     assert load_dataset(str(yaml)).names == ("small", "large")
     with pytest.raises(ValueError, match="another DataFormat named 'lines'"):
         register_format(DataFormat("lines", lambda source: ["all"], read))
+
+
+def test_a_split_without_objects_says_where_its_first_label_file_was_looked_for(make_yolo: MakeYolo) -> None:
+    source = make_yolo()
+    shutil.rmtree(source.parent / "labels" / "train")
+    label = source.parent / "labels" / "train" / "0.txt"
+    with pytest.raises(InputError, match=r"no image of the split 'train' has an object; 6 of 6") as refused:
+        require_split(load_dataset(str(source)), "train")
+    assert f"0.jpg: no label file {label}." in str(refused.value)
+    for file in (source.parent / "labels" / "val").iterdir():
+        file.write_text("")
+    with pytest.raises(InputError, match=r"no image of the split 'val' has an object\. Run `lehr data check"):
+        require_split(load_dataset(str(source)), "val")

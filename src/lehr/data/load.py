@@ -185,5 +185,16 @@ def require_split(dataset: Dataset, split: str, objects: bool = True) -> Sequenc
     if not samples:
         raise InputError(f"{dataset.source}: the split '{split}' has no usable image. Run `lehr data check`.")
     if objects and not any(len(sample.classes) for sample in samples):
-        raise InputError(f"{dataset.source}: no image of the split '{split}' has an object. Run `lehr data check`.")
+        raise InputError(f"{dataset.source}: {_without_objects(dataset, split, samples)}")
     return samples
+
+
+def _without_objects(dataset: Dataset, split: str, samples: Sequence[Sample]) -> str:
+    """Say why a split may have no object: where the label file of its first image without one was looked for."""
+    paths = {sample.path for sample in samples}
+    missing = [fault for fault in dataset.faults if fault.kind == "missing-label" and fault.path in paths]
+    what = f"no image of the split '{split}' has an object"
+    if missing:
+        where = missing[0].message.partition(":")[0]
+        what += f"; {len(missing)} of {len(samples)} have no label file. {missing[0].place}: {where}"
+    return f"{what}. Run `lehr data check {dataset.source}`."
