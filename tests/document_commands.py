@@ -84,6 +84,7 @@ OTHERS: dict[str, str] = {
     "mlflow": "serves until it is stopped",
     "curl": "asks the service of the line before it; tests/examples/test_serve.py does",
     "wandb": "needs an account",
+    "python3": "makes an environment; tests/e2e/test_follow_pages.py does",
     "source": "enters an environment for the lines after it; tests/e2e/test_follow_pages.py follows pages in one",
 }
 """Why command lines of other programs are not run."""

@@ -29,7 +29,7 @@ def steps(text: str) -> list[str]:
         if block["language"] == "python":
             found.append(f"python - <<'END_OF_PROGRAM'\n{block['text']}END_OF_PROGRAM")
         elif block["language"] == "console":
-            joined = re.sub(r"\\\n\s*", " ", block["text"])
+            joined = re.sub(r" *\\\n\s*", " ", block["text"])
             found += [line[2:] for line in joined.splitlines() if line.startswith("$ ")]
     return found
 

@@ -30,6 +30,7 @@ FOREIGN = {
     "other trainers": {
         f"--{each}" for name in (*ABSENT, *RENAMED) for each in (name.replace("_", "-"), name.split("_")[0])
     },
+    "docker and pip": {"--gpus", "--index-url", "--shm-size", "--user"},
     "benchmarks": {"--compare-dp", "--threads-per-process", "--trials-of", "--weak"},
 }
 """Options of other programs that documents name by themselves."""

@@ -86,7 +86,7 @@ def test_commands_on_shapes_and_the_python_of_the_first_pages_work_in_order(few_
     demo = "lehr train --data shapes --epochs 1"  # what `make demo` does
     for page in pages:
         for step in [demo, *steps(page)] if page is ENGLISH else steps(page):
-            if step.startswith("python"):
+            if step.startswith("python - <<"):
                 step = re.sub(r"epochs=100", SMALL, step.split("\n", 1)[1].rpartition("END_OF")[0])
                 with contextlib.chdir(few_shapes):
                     exec(step, {})
