@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,8 +15,11 @@ from tests.conftest import MakeYolo
 
 from lehr.backends.exported_network import ExportedNetwork
 from lehr.backends.load import open_export
+from lehr.export import certificate
+from lehr.export.agreement import Agreement
 from lehr.export.certificate import Certificate, ExportParts, certificate_path, certify
 from lehr.export.latency import measure_latency
+from lehr.export.tolerance import TOLERANCES
 from lehr.weights.export_metadata import KEY, Suppression
 
 pytest.importorskip("onnx")
@@ -50,6 +54,13 @@ def test_an_export_that_agrees_passes(write: Callable[..., Path], data: str, tmp
     assert read["passed"] and read["images"] == 32 and read["map50"]["model"] == read["map50"]["export"] is not None
     assert read["latency_ms"]["export"]["median"] > 0 and read["bytes"]["export"] > 1000
     assert any("27 of the training join them" in line for line in found.describe())
+
+
+@pytest.mark.parametrize(("own", "other", "told"), [(0.0013, 0.0016, False), (0.5, 0.5003, True), (0.009, 0.02, True)])
+def test_map_is_compared_once_there_is_some(own: float, other: float, told: bool) -> None:
+    sides = tuple(SimpleNamespace(map50=value, map=value) for value in (own, other))
+    reasons = certificate.reasons_outside(Agreement(metrics=sides), TOLERANCES["float32"])  # type: ignore[arg-type]
+    assert [line.split()[0] for line in reasons] == (["mAP50", "mAP50-95"] if told else [])
 
 
 def broken(path: Path, change: Callable[[Any, dict[str, Any]], None], **changed: Any) -> Path:

@@ -39,6 +39,9 @@ looked at, but as many evenly over the split."""
 ENDING = ".certificate.json"
 TIMED = 8
 """Images that latency is measured on."""
+MIN_MAP = 0.01
+"""Average precision below which it is not compared: a model that has learned nothing yet has thousands of detections of
+almost equal scores, whose order rounding changes. Boxes, scores and detections are compared all the same."""
 
 
 class ExportParts(LehrError):
@@ -209,7 +212,7 @@ def certify(
     agreement = compare_networks(
         original, other, shared.samples, shared.names, shared.columns, bounds, on_batch=on_batch
     )
-    reasons = [*_of_preparation(export), *_reasons(agreement, tolerance)]
+    reasons = [*_of_preparation(export), *reasons_outside(agreement, tolerance)]
     parting = None
     if reasons:
         request = requests_of(original)[agreement.worst]
@@ -269,8 +272,13 @@ def _of_preparation(export: ExportedNetwork) -> list[str]:
     return [f"Images are padded with {export.padding}; the model was trained with {PADDING}."]
 
 
-def _reasons(agreement: Agreement, tolerance: Tolerance) -> list[str]:
-    """What is outside the tolerance, a line each."""
+def reasons_outside(agreement: Agreement, tolerance: Tolerance) -> list[str]:
+    """Return what is outside the tolerance, a line each.
+
+    Args:
+        agreement: of an export with its model, with the numbers of both.
+        tolerance: of its precision.
+    """
     reasons = []
     if tolerance.boxes is not None and agreement.boxes is not None and agreement.boxes > tolerance.boxes:
         reasons.append(f"Boxes differ by {agreement.boxes:.3g} pixels; {tolerance.boxes:g} are allowed.")
@@ -283,6 +291,8 @@ def _reasons(agreement: Agreement, tolerance: Tolerance) -> list[str]:
     for title, name in (("mAP50", "map50"), ("mAP50-95", "map")):
         own, other = (getattr(metrics, name) or 0.0 for metrics in agreement.metrics)
         loss, bound = own - other, getattr(tolerance, name)
+        if max(own, other) < MIN_MAP:
+            continue
         if (abs(loss) if tolerance.both_ways else loss) > bound:
             reasons.append(f"{title} is {other:.4f} instead of {own:.4f}; {bound:g} is allowed.")
     return reasons
