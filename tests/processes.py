@@ -23,7 +23,9 @@ from typing import Any, ClassVar
 import pytest
 
 LOADED = ["torch", "cv2", "yaml", "lehr.cli.train", "lehr.cli.val", "lehr.engine.run", "lehr.studies.evolve", "pytest"]
+LOADED += ["torch._dynamo", "torch.distributed.elastic.agent.server.api"]  # what a training imports with its first step
 LOADED += ["optuna", "optuna.importance", "sqlalchemy", "matplotlib.figure", "jinja2"]  # what a study imports; if there
+LOADED += ["matplotlib.backends.backend_svg", "lehr.report.evolution_page"]
 LOOK = 0.02
 """Seconds between two looks at a process."""
 
@@ -166,6 +168,11 @@ def command(arguments: Sequence[str | Path]) -> None:
     from lehr.cli.app import main
 
     main(list(map(str, arguments)))
+
+
+def print_modules() -> None:
+    """The names of the modules that a process has when it begins, as a process's work."""
+    sys.stdout.write("\n".join(sys.modules))
 
 
 def start_lehr(*arguments: str | Path, folder: Path, name: str = "command", **more: Any) -> Forked:

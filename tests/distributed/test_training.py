@@ -58,7 +58,7 @@ def assert_same_steps(one: Trace, other: Trace, losses: float | None) -> None:
             assert theirs["losses"] == pytest.approx(mine["losses"], rel=losses, abs=losses)
 
 
-@pytest.mark.parametrize("model", ["yolov8n", "yolov5n"])
+@pytest.mark.parametrize("model", ["yolov8n", pytest.param("yolov5n", marks=pytest.mark.slow)])
 def test_two_processes_train_as_one_does(model: str, make_yolo: MakeYolo, tmp_path: Path) -> None:
     """Without the rounding of float32, which grows in a run: even that of float64 grows tenfold in two steps."""
     data = make_yolo(counts={"train": 45, "val": 7})
@@ -78,8 +78,8 @@ def test_two_processes_train_as_one_does(model: str, make_yolo: MakeYolo, tmp_pa
 @pytest.mark.parametrize(
     ("count", "options"),
     [
-        (4, {}),
-        (2, {"rect": True, "nominal_batch": 8}),
+        pytest.param(4, {}, marks=pytest.mark.slow),
+        pytest.param(2, {"rect": True, "nominal_batch": 8}, marks=pytest.mark.slow),
         (2, {"multi_scale": 0.5, "image_weights": True, "repeat_threshold": 0.9, "mixup": 0.5, "model": "yolov5n"}),
         (2, {"augment_on": "device", "workers": 1, "cache": "disk"}),
     ],
@@ -126,7 +126,7 @@ def test_the_first_loss_and_gradient_are_those_of_the_whole_batch(data: Path, tm
             torch.testing.assert_close(theirs[name], values, rtol=1e-4, atol=1e-6)
 
 
-@pytest.mark.parametrize(("before", "after", "step"), [(2, 1, 4), (1, 2, 1)])
+@pytest.mark.parametrize(("before", "after", "step"), [(2, 1, 4), pytest.param(1, 2, 1, marks=pytest.mark.slow)])
 def test_a_run_goes_on_with_another_number_of_processes(
     before: int, after: int, step: int, data: Path, tmp_path: Path
 ) -> None:
@@ -164,6 +164,7 @@ def test_processes_stop_together_and_go_on_to_the_same_end(data: Path, tmp_path:
     assert differences(tmp_path / "whole", tmp_path / "stopped") == []
 
 
+@pytest.mark.slow
 def test_three_processes_go_on_to_the_same_end(make_yolo: MakeYolo, tmp_path: Path) -> None:
     """Sums of three depend on their order, so the buckets of gradients have to be those of the first start."""
     data = make_yolo(counts={"train": 10, "val": 4})

@@ -50,15 +50,18 @@ def pace(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("pace")
-@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize(
+    ("workers", "kills"),
+    [(2, 3), pytest.param(0, 5, marks=pytest.mark.slow), pytest.param(2, 5, marks=pytest.mark.slow)],
+)
 def test_a_killed_run_ends_as_one_that_was_not(
-    workers: int, options: tuple[str, ...], whole: Path, tmp_path: Path
+    workers: int, kills: int, options: tuple[str, ...], whole: Path, tmp_path: Path
 ) -> None:
     rng = random.Random(workers)
     places = [*PLACES, ANYWHERE, "inside a step"]
     rng.shuffle(places)
-    crashes = crashed(tmp_path / "killed", workers, places, rng, options, Marked(tmp_path))
-    assert crashes.places.total() == 5
+    crashes = crashed(tmp_path / "killed", workers, places[:kills], rng, options, Marked(tmp_path))
+    assert crashes.places.total() == kills
     assert differences(whole, tmp_path / "killed") == []
 
 

@@ -51,7 +51,11 @@ def begin(data: list[str], folder: Path, epochs: int = 2, workers: int = 0) -> F
 
 @pytest.mark.parametrize(
     ("number", "code", "name"),
-    [(signal.SIGTERM, 143, "SIGTERM"), (signal.SIGUSR1, 138, "SIGUSR1"), (signal.SIGINT, 130, "Ctrl-C")],
+    [
+        (signal.SIGTERM, 143, "SIGTERM"),
+        pytest.param(signal.SIGUSR1, 138, "SIGUSR1", marks=pytest.mark.slow),
+        (signal.SIGINT, 130, "Ctrl-C"),
+    ],
 )
 def test_a_signal_in_mid_epoch_saves_and_resume_is_exact(
     number: int, code: int, name: str, data: list[str], whole: Path, tmp_path: Path

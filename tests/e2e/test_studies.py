@@ -42,12 +42,12 @@ def test_workers_that_are_killed_lose_and_double_no_trial_and_the_search_improve
     space = tmp_path / "space.yaml"
     space.write_text("lr0: {low: 1e-5, high: 0.02, gain: 15}\nbox: [3, 30]\nhsv_v:\nscale: [0, 0.9]\n")
     arguments = ["evolve", "--data", str(study_data), *TINY, *LEARN, "--lr0", "3e-4", "--space", str(space)]
-    count = 20 if trains else 8
+    count = 20 if trains else 6
     arguments += ["--pruner", "none", "--trials", str(count), "--jobs", "2"]
     process = started(arguments, tmp_path)
     storage = f"sqlite:///{tmp_path}/runs/evolve/study.db"
     killed: list[int] = []
-    for before in (1, 4):
+    for before in (1, 3):
 
         def training(before: int = before) -> list[optuna.trial.FrozenTrial]:
             trials = trials_of(storage)
@@ -152,6 +152,7 @@ def test_a_study_that_was_stopped_or_killed_whole_goes_on_with_the_same_command(
     assert journal.is_file()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("trains")
 def test_two_commands_share_a_study_by_a_postgresql_server_that_is_restarted(study_data: Path, tmp_path: Path) -> None:
     with postgresql() as server:

@@ -56,7 +56,16 @@ STOPS = {case: (1, 4) for case in CASES if case != "plain"} | {"accumulation": (
 """Steps that a run is stopped at, one after the other: each time it goes on from what it saved there."""
 
 
-@pytest.mark.parametrize("case", STOPS)
+QUICK = (
+    *("accumulation", "YOLOv5 with fitted anchors", "no average, weights for images and classes"),
+    *("all that covers and colours", "windows of partners", "NAdam, sizes, rectangles"),
+)
+"""Those of the first suite."""
+
+
+@pytest.mark.parametrize(
+    "case", [case if case in QUICK else pytest.param(case, marks=pytest.mark.slow) for case in STOPS]
+)
 def test_a_stopped_run_ends_as_one_that_was_not(
     case: str, data: Path, tmp_path: Path, undisturbed: Undisturbed
 ) -> None:

@@ -59,7 +59,7 @@ def test_a_run_in_mixed_precision_is_checked_first_and_learns_as_in_float32(
     assert all_finite(folder / "last.ckpt")
 
 
-@pytest.mark.parametrize("amp", ["bf16", "fp16"])
+@pytest.mark.parametrize("amp", [pytest.param("bf16", marks=pytest.mark.slow), "fp16"])
 def test_a_run_in_mixed_precision_that_was_stopped_ends_as_one_that_was_not(
     amp: str, data: Path, tmp_path: Path
 ) -> None:
@@ -249,7 +249,8 @@ def test_a_batch_that_is_none_is_refused(batch: Any) -> None:
         build_config({"batch": batch})
 
 
-@pytest.mark.parametrize("backend", ["eager", pytest.param("aot_eager", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("backend", ["eager", "aot_eager"])
 @pytest.mark.parametrize("name", ["yolov8n", "yolov5n"])
 def test_a_step_is_one_graph_for_all_sizes_and_counts_of_objects(name: str, backend: str) -> None:
     """The graph is that of the forward pass; with `aot_eager`, which takes four times as long, of the backward too."""

@@ -62,8 +62,17 @@ MISMATCHES = (
 NO_DEVICES = 3
 """Exit code of a process that cannot have fake devices."""
 FAULTS = "faults"
-PROCESSES = ((FIRST, FAULTS), (*OTHERS, MORE))
-"""The groups of checks that a process runs."""
+PROCESSES = {False: ((FIRST, FAULTS), (OTHERS[0],)), True: ((FIRST, *OTHERS, MORE),)}
+"""The groups of checks that a process runs, without the slow checks and of them."""
+
+
+def is_slow(group: str, name: str) -> bool:
+    """Whether a check is left to the slow suite: what it guards is guarded by a quicker one, but for its figures."""
+    if group not in (FIRST, FAULTS, OTHERS[0]):
+        return True
+    if group == FIRST:
+        return name in (f"{CROWDED}: torch", f"{list(STEPS)[-1]}: torch")
+    return group == OTHERS[0] and name == "step: torch"
 
 
 def names(group: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""The checks on fake CUDA devices, in a process that has them: `python -m tests.fake_cuda.checks GROUP...`.
+"""The checks on fake CUDA devices, in a process that has them: `python -m tests.fake_cuda.checks [--slow] GROUP...`.
 
 Prints a line of JSON for each group: for each check what it raised, or the stages that it counted.
 """
@@ -87,8 +87,10 @@ def main() -> None:
     if why is not None:
         sys.stderr.write(why)
         sys.exit(cases.NO_DEVICES)
-    for group in sys.argv[1:]:
-        found = {name: outcome(functools.partial(check, group, name)) for name in cases.names(group)}
+    slow = "--slow" in sys.argv
+    for group in (each for each in sys.argv[1:] if each != "--slow"):
+        chosen = [name for name in cases.names(group) if cases.is_slow(group, name) == slow]
+        found = {name: outcome(functools.partial(check, group, name)) for name in chosen}
         sys.stdout.write(json.dumps({group: found}) + "\n")
 
 

@@ -98,7 +98,7 @@ def inject(name: str) -> None:
         with _patched(nms, "_keep_of_best", lambda found: len(found[0].nonzero())):
             count_suppression(FILLED)
     elif place == "suppression, torch":
-        with _patched(nms, "box_iou", lambda found: found.max().item()):
+        with _patched(nms, "_pairwise_iou", lambda found: found.max().item()):
             count_suppression(FILLED, kernels=False)
     else:
         _mix(name)

@@ -30,23 +30,25 @@ Outcome = Callable[[str, str], dict[str, Any]]
 @pytest.fixture(scope="session")
 def outcome(once: Once) -> Outcome:
     """The outcomes of all checks; each process is run once in the test run."""
-    read: dict[str, dict[str, Any]] = {}
+    read: dict[tuple[bool, str], dict[str, Any]] = {}
 
     def found(group: str, name: str) -> dict[str, Any]:
-        if group not in read:
-            number = next(number for number, groups in enumerate(cases.PROCESSES) if group in groups)
-            folder = once(f"fake-cuda-{number}", lambda place: run(place, cases.PROCESSES[number]))
+        slow = cases.is_slow(group, name)
+        if (slow, group) not in read:
+            processes = cases.PROCESSES[slow]
+            number = next(number for number, groups in enumerate(processes) if group in groups)
+            folder = once(f"fake-cuda-{slow}-{number}", lambda place: run(place, processes[number], slow))
             if (folder / "why_not").exists():
                 pytest.skip((folder / "why_not").read_text())
             for line in (folder / "found.json").read_text().splitlines():
-                read.update(json.loads(line))
-        result: dict[str, Any] = read[group][name]
+                read.update({(slow, each): checks for each, checks in json.loads(line).items()})
+        result: dict[str, Any] = read[slow, group][name]
         return result
 
     return found
 
 
-def run(place: Path, groups: tuple[str, ...]) -> None:
+def run(place: Path, groups: tuple[str, ...], slow: bool) -> None:
     """Run groups of checks, and keep what they print; or why they cannot be run."""
     place.mkdir()
     try:
@@ -55,7 +57,7 @@ def run(place: Path, groups: tuple[str, ...]) -> None:
         (place / "why_not").write_text(f"the stand-in for the CUDA runtime cannot be built: {error.stderr}")
         return
     variables["PYTHONPATH"] = str(ROOT / "src")
-    command = [sys.executable, "-m", "tests.fake_cuda.checks", *groups]
+    command = [sys.executable, "-m", "tests.fake_cuda.checks", *(["--slow"] if slow else []), *groups]
     done = subprocess.run(command, cwd=ROOT, env=variables, capture_output=True, text=True)
     if done.returncode == cases.NO_DEVICES:
         (place / "why_not").write_text(f"the stand-ins do not fit torch {torch.__version__}: {done.stderr}")
@@ -67,12 +69,21 @@ def run(place: Path, groups: tuple[str, ...]) -> None:
 GROUPS = (cases.FIRST, *cases.OTHERS, cases.MORE)
 
 
-@pytest.mark.parametrize(("group", "name"), [(group, name) for group in GROUPS for name in cases.names(group)])
+def marked(group: str, name: str, *arguments: str) -> Any:
+    """Arguments of a test of a check, which is slow where the check is."""
+    marks = pytest.mark.slow if cases.is_slow(group, name) else ()
+    return pytest.param(*(arguments or (group, name)), marks=marks)
+
+
+@pytest.mark.parametrize(("group", "name"), [marked(group, name) for group in GROUPS for name in cases.names(group)])
 def test_nothing_waits_and_no_devices_mix(group: str, name: str, outcome: Outcome) -> None:
     assert "error" not in outcome(group, name), outcome(group, name)["error"]
 
 
-@pytest.mark.parametrize(("model", "switch"), [(model, switch) for model, each in STEPS.items() for switch in each])
+@pytest.mark.parametrize(
+    ("model", "switch"),
+    [marked(model, f"step: {switch}", model, switch) for model, each in STEPS.items() for switch in each],
+)
 def test_a_step_does_no_more_work_than_before(model: str, switch: str, outcome: Outcome) -> None:
     stages = outcome(model, f"step: {switch}")["stages"]
     bounds = STEPS[model][switch]
@@ -82,7 +93,9 @@ def test_a_step_does_no_more_work_than_before(model: str, switch: str, outcome: 
             assert found <= most, f"{stage}: {found:.4g} {unit}, allowed {most:.4g}"
 
 
-@pytest.mark.parametrize("switch", cases.SWITCHES)
+@pytest.mark.parametrize(
+    "switch", [marked(cases.FIRST, f"{cases.CROWDED}: {switch}", switch) for switch in cases.SWITCHES]
+)
 def test_crowded_images_fit_a_card_of_24_gigabytes(switch: str, outcome: Outcome) -> None:
     stages = outcome(cases.FIRST, f"{cases.CROWDED}: {switch}")["stages"]
     assert max(gibibytes for _, _, gibibytes in stages.values()) <= 20  # the rest is for what libraries take

@@ -193,6 +193,16 @@ RUNS: dict[str, dict[str, Any]] = {
     "an augmentation that is never drawn": {"augmentation": ["backwards=0"]},
 }
 """Runs whose options are changed, by what is special about them."""
+QUICK = ("yolov8", "yolov5", "rectangles", "several images", "two epochs", "restarts", "accumulation", "sizes of cells")
+QUICK += (
+    "only boxes with anchors",
+    "varifocal loss",
+    "weights of classes",
+    "older images and anchors",
+    "a frozen part",
+)
+QUICK += ("tiles", "an augmentation")
+"""Those of the first suite; with the others it is slow."""
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -240,17 +250,26 @@ def test_every_option_is_changed_here_or_changes_no_number() -> None:
     assert OTHERS.keys() | OF_THE_MACHINE == option_names().keys() and not OTHERS.keys() & OF_THE_MACHINE
 
 
-@pytest.mark.parametrize("name", RUNS)
+@pytest.mark.parametrize(
+    "name", [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in RUNS]
+)
 def test_the_rule_says_of_every_option_whether_it_changes_the_run(name: str) -> None:
     compare_all(RUNS[name])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", [{}, ANCHORS, {"single_cls": True}], ids=["yolov8", "yolov5", "single class"])
 @pytest.mark.parametrize("objects", [ALIKE, SINGLE], ids=["alike", "one class"])
 def test_so_it_does_on_data_that_make_options_ineffective(options: dict[str, Any], objects: Objects) -> None:
     compare_all({**options, "class_weights": 0.5, "image_weights": True}, objects)
     compare_all({**options, "label_smoothing": 0.1, "repeat_threshold": 0.3}, objects)
     compare_all({**options, **REPLAY, "class_weights": 0.5, "frequency_bias": True}, objects)
+
+
+@pytest.mark.parametrize("objects", [ALIKE, SINGLE], ids=["alike", "one class"])
+def test_so_it_does_with_weights_of_few_classes(objects: Objects) -> None:
+    """The short form of the test above."""
+    compare_all({"class_weights": 0.5, "image_weights": True}, objects)
 
 
 @pytest.mark.parametrize("options", [{}, {"anchor_t": 2.0}, {"autoanchor": "off"}, {"anchors": 4}], ids=str)
@@ -263,8 +282,22 @@ def test_so_it_does_where_objects_are_marked_as_difficult(difficult: str) -> Non
     compare_all({"difficult": difficult, "image_weights": True}, DIFFICULT)
 
 
-@pytest.mark.parametrize("model", ["yolov8n", "yolov5n"])
-@pytest.mark.parametrize("names", [("a", "b", "c"), ("A", "b", "x"), ("x", "y", "z")], ids=["all", "some", "none"])
+@pytest.mark.parametrize(
+    ("model", "names"),
+    [
+        ("yolov8n", ("A", "b", "x")),
+        *(
+            pytest.param(model, names, marks=pytest.mark.slow)
+            for model, names in (
+                ("yolov8n", ("a", "b", "c")),
+                ("yolov8n", ("x", "y", "z")),
+                ("yolov5n", ("a", "b", "c")),
+                ("yolov5n", ("A", "b", "x")),
+                ("yolov5n", ("x", "y", "z")),
+            )
+        ),
+    ],
+)
 def test_so_it_does_with_weights_of_all_classes_of_some_and_of_none(
     names: tuple[str, ...], model: str, once: Once, tmp_path: Path
 ) -> None:

@@ -1,4 +1,4 @@
-"""From the scores of every anchor point to detections: threshold, cap, non-maximum suppression by torchvision."""
+"""From the scores of every anchor point to detections: threshold, cap, non-maximum suppression."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torchvision.ops import batched_nms, box_iou
 
+from lehr.evaluation.torchvision_nms import nms_by_class
 from lehr.kernels.support import usable
 from lehr.models.network import Network
 
@@ -120,7 +120,7 @@ def _keep_by_image(
         while len(best):
             some = best[:count]
             class_ids = torch.zeros_like(some) if agnostic else some % classes
-            kept = batched_nms(boxes[image, some // classes], image_scores[some], class_ids, iou)
+            kept = nms_by_class(boxes[image, some // classes], image_scores[some], class_ids, iou)
             if len(kept) >= max_det or count == len(best):
                 images.append(torch.full((min(len(kept), max_det),), image))
                 pairs.append(some[kept[:max_det]])
@@ -211,7 +211,7 @@ def _keep_by_rounds(box: Tensor, class_ids: Tensor, valid: Tensor, iou: float) -
     """
     count = valid.shape[1]
     higher = torch.ones(count, count, dtype=torch.bool, device=box.device).tril_(-1)
-    rivals = (box_iou(box, box) > iou) & (class_ids.unsqueeze(2) == class_ids.unsqueeze(1)) & higher
+    rivals = (_pairwise_iou(box) > iou) & (class_ids.unsqueeze(2) == class_ids.unsqueeze(1)) & higher
     # A box is kept unless a higher one that is kept rivals it. From any start, the k best are right after k rounds,
     # and mostly all are after a few.
     rivals_by = rivals.to(torch.float16 if box.device.type == "cuda" else torch.float32)
@@ -223,3 +223,19 @@ def _keep_by_rounds(box: Tensor, class_ids: Tensor, valid: Tensor, iou: float) -
             keep = valid & (torch.bmm(rivals_by, keep.to(rivals_by.dtype).unsqueeze(2)).squeeze(2) == 0)
         settled = bool((keep == before).all())
     return keep
+
+
+def _pairwise_iou(boxes: Tensor) -> Tensor:
+    """IoU of every two boxes of each image.
+
+    Args:
+        boxes: (images, n, 4), xyxy.
+
+    Returns:
+        (images, n, n).
+    """
+    area = (boxes[..., 2] - boxes[..., 0]) * (boxes[..., 3] - boxes[..., 1])
+    one, other = boxes.unsqueeze(2), boxes.unsqueeze(1)
+    sides = (torch.min(one[..., 2:], other[..., 2:]) - torch.max(one[..., :2], other[..., :2])).clamp(min=0)
+    shared = sides[..., 0] * sides[..., 1]
+    return shared / (area.unsqueeze(2) + area.unsqueeze(1) - shared)
