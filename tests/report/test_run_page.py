@@ -176,6 +176,16 @@ def test_overfitting_is_named_where_the_losses_part(tmp_path: Path) -> None:
     assert not any("overfitting" in answer for answer in section.answers)
 
 
+def test_no_epoch_is_the_best_where_nothing_was_learned(tmp_path: Path) -> None:
+    folder = a_run(tmp_path / "run")
+    for found, marks in (("0", []), ("0.3", ["best epoch"])):
+        rows = "".join(f"{epoch},1,1,{found},0\n" for epoch in range(1, 4))
+        (folder / "results.csv").write_text(f"epoch,train/box,val/box,val/map50,val/map\n{rows}")
+        assert [mark.label for mark in charts(folder)["metrics"].markers] == marks
+        (section,) = (each for each in run_page(read_run(folder)).sections if each.name == "curves")
+        assert any("Nothing was learned yet" in answer for answer in section.answers) == (not marks)
+
+
 def test_every_section_and_figure_stands_once(tmp_path: Path) -> None:
     folder, record = a_run(tmp_path / "run"), random_record(1)
     save_record(record, folder / DETECTIONS)

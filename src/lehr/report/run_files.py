@@ -22,6 +22,8 @@ from lehr.yaml_files import read_mapping
 MAX_COLUMNS = 1000
 Row = dict[str, float]
 """Numbers of an epoch by column of results.csv; columns without a number are not there."""
+LEARNED = 0.0005
+"""Average precision from which a result is not shown as 0.000."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +57,12 @@ class RunFiles:
         return max(
             rated, key=lambda row: fitness({name: row.get(column_of(name, row)) for name in METRICS}), default=None
         )
+
+    @property
+    def learned(self) -> bool:
+        """Return whether any epoch found an object; True where that was not measured."""
+        best = self.best
+        return best is None or any(best.get(f"val/{name}", 0.0) >= LEARNED for name in ("map", "map50"))
 
 
 def read_run(folder: Path) -> RunFiles:

@@ -8,7 +8,6 @@ from lehr.checkpoint.run_log import (
     BestLine,
     MosaicCloseLine,
     RollbackLine,
-    RunLog,
     StartLine,
     StepLine,
     WarmupEndLine,
@@ -47,7 +46,7 @@ def curves_section(run: RunFiles) -> Section:
     """
     if not run.epochs and not run.log.steps:
         return Section("curves", "Curves", [Note("There are no curves yet: no epoch has finished.")])
-    pieces: list[Piece | None] = [*_of_epochs(run), *_of_steps(run.log)]
+    pieces: list[Piece | None] = [*_of_epochs(run), *_of_steps(run)]
     return Section("curves", "Curves", [piece for piece in pieces if piece is not None], _answers(run))
 
 
@@ -77,8 +76,9 @@ def _of_epochs(run: RunFiles) -> list[Chart | None]:
     return charts
 
 
-def _of_steps(log: RunLog) -> list[Chart | None]:
-    steps, marks = log.steps, _step_marks(log)
+def _of_steps(run: RunFiles) -> list[Chart | None]:
+    log = run.log
+    steps, marks = log.steps, _step_marks(run)
     if not steps:
         return []
 
@@ -164,13 +164,13 @@ def _epoch_marks(run: RunFiles) -> list[Marker]:
     """Return the turns of a run over its epochs; without a log the best epoch alone."""
     start, best = run.log.start, run.best
     if start is not None and start.batches:
-        return [Marker(mark.x / start.batches, mark.label) for mark in _step_marks(run.log)]
-    return [] if best is None else [Marker(best["epoch"], "best epoch")]
+        return [Marker(mark.x / start.batches, mark.label) for mark in _step_marks(run)]
+    return [] if best is None or not run.learned else [Marker(best["epoch"], "best epoch")]
 
 
-def _step_marks(log: RunLog) -> list[Marker]:
+def _step_marks(run: RunFiles) -> list[Marker]:
     """Return the turns of a run over its steps."""
-    marks = []
+    marks, log = [], run.log
     bests = log.of(BestLine)
     for line in log.lines:
         if isinstance(line, WarmupEndLine):
@@ -181,7 +181,7 @@ def _step_marks(log: RunLog) -> list[Marker]:
             marks.append(Marker(line.from_step, f"rollback to batch {line.step}"))
         elif isinstance(line, StartLine) and line.resumed:
             marks.append(Marker(line.step, "resumed"))
-        elif bests and line is bests[-1]:
+        elif bests and line is bests[-1] and run.learned:
             marks.append(Marker(line.step, "best epoch"))
     return list(dict.fromkeys(marks))
 
@@ -200,6 +200,12 @@ def _answers(run: RunFiles) -> list[str]:
     elif run.epochs:
         said.append("All steps were finite.")
     best, planned = run.best, run.options.get("epochs")
+    if run.epochs and not run.learned:
+        said.append(
+            "Nothing was learned yet: mAP is 0 in every epoch, so none is the best. Where the losses fall, train "
+            "longer; check the labels (lehr data check), and the training images below."
+        )
+        return said
     if len(run.epochs) < FEWEST or best is None:
         return said
     if best["epoch"] > (1 - LATE) * run.epochs[-1]["epoch"] and run.epochs[-1]["epoch"] == planned:
