@@ -9,7 +9,7 @@ Detector("yolov8n").train(data="shapes", callbacks=[Printer()])
 ```
 
 Methods are called on rank 0, or on every process where `all_ranks` is True. A callback with `state_dict` and
-`load_state_dict` keeps what it needs through a kill and a resume: its state is saved with each checkpoint, as plain
+`load_state_dict` survives a kill and a resume: its state is saved with each checkpoint, as plain
 data. What a callback raises is reported and ends nothing, unless `--strict-callbacks` is given.
 """
 
@@ -42,7 +42,7 @@ from lehr.errors import InputError, did_you_mean
 
 
 class Callback:
-    """A base to derive from, so that editors know the methods; to do so is optional, as all of them are.
+    """A base class, so that editors know the methods; deriving from it is optional, and so is each method.
 
     Attributes:
         all_ranks: call it on every process that trains, not on rank 0 alone.
@@ -51,74 +51,74 @@ class Callback:
     all_ranks: bool = False
 
     def on_pretrain_routine_start(self, event: PretrainRoutineStart) -> None:
-        """Hear that data and model are about to be prepared."""
+        """Called before data and model are prepared."""
 
     def on_pretrain_routine_end(self, event: PretrainRoutineEnd) -> None:
-        """Hear that data and model are ready."""
+        """Called when data and model are ready."""
 
     def on_train_start(self, event: TrainStart) -> None:
-        """Hear that the training loop begins."""
+        """Called when the training loop begins."""
 
     def on_start_evaluated(self, event: StartEvaluated) -> None:
-        """Hear how good the weights are that the run starts from."""
+        """Called when the weights that the run starts from have been evaluated."""
 
     def on_train_epoch_start(self, event: TrainEpochStart) -> None:
-        """Hear that an epoch begins, or resumes in its middle."""
+        """Called when an epoch begins, or resumes in its middle."""
 
     def on_train_batch_start(self, event: BatchStart) -> None:
-        """Hear that a batch is about to be trained on."""
+        """Called before each training batch."""
 
     def on_train_batch_end(self, event: BatchEnd) -> None:
-        """Hear what a batch came to, when its values have arrived."""
+        """Called when the values of a batch have arrived from the device."""
 
     def on_train_epoch_end(self, event: TrainEpochEnd) -> None:
-        """Hear that all batches of an epoch are done."""
+        """Called after the last batch of an epoch, before its validation."""
 
     def on_val_start(self, event: ValStart) -> None:
-        """Hear that a validation begins."""
+        """Called when a validation begins."""
 
     def on_val_batch_end(self, event: ValBatchEnd) -> None:
-        """Hear that a batch of a validation is done."""
+        """Called after each batch of a validation."""
 
     def on_val_end(self, event: ValEnd) -> None:
-        """Hear what a validation found."""
+        """Called with the results of a validation."""
 
     def on_fit_epoch_end(self, event: FitEpochEnd) -> None:
-        """Hear that an epoch is done, its validation too."""
+        """Called after an epoch and its validation."""
 
     def on_best_improved(self, event: BestImproved) -> None:
-        """Hear that an epoch is better than all before."""
+        """Called when an epoch is better than all before."""
 
     def on_model_save(self, event: ModelSave) -> None:
-        """Hear that a checkpoint is on the disk."""
+        """Called when a checkpoint is on the disk."""
 
     def on_rollback(self, event: Rollback) -> None:
-        """Hear that the run has gone back to an earlier checkpoint."""
+        """Called when the run has rolled back to an earlier checkpoint."""
 
     def on_exception(self, event: RunException) -> None:
-        """Hear that the run ends with an error."""
+        """Called when the run ends with an error."""
 
     def on_train_end(self, event: TrainEnd) -> None:
-        """Hear that the training is done."""
+        """Called when the training is done."""
 
     def teardown(self, event: Teardown) -> None:
-        """Close what is open: the last event of a run, however it ends."""
+        """Called last, however the run ends: close files and connections."""
 
 
 EVENT_METHODS = tuple(name for name in vars(Callback) if name.startswith("on_") or name == "teardown")
-"""The names that functions can be added under, in the order of a run."""
+"""Names of the events that functions can be added to, in the order of a run."""
 
 
 @runtime_checkable
 class Stateful(Protocol):
-    """A callback that keeps something through a kill and a resume."""
+    """A callback whose state survives a kill and a resume."""
 
     def state_dict(self) -> dict[str, Any]:
         """Return its state: numbers, text, tensors, and lists and dictionaries of these."""
         ...
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take up a state that `state_dict` returned."""
+        """Restore a state that `state_dict` returned."""
         ...
 
 

@@ -1,8 +1,8 @@
-"""Events of a run, which its listeners receive. All are frozen; none makes the training wait for the device.
+"""Events of a run, which its listeners receive. All are immutable; none makes the training wait for the device.
 
-Every event but the first carries `run`, the same through a whole run; `epoch` counts from 0, and `step` is how many
-batches are done so far, over the run, unless it is said otherwise. Values of a batch are read when they
-have arrived from the device, so `BatchEnd` may come a few steps late, always in order and always before the epoch ends.
+Every event but the first carries `run`, the same object for a whole run; `epoch` counts from 0, and `step` is the
+number of batches done so far in the run, unless stated otherwise. Values of a batch are read when they have arrived
+from the device, so `BatchEnd` may come a few steps late, always in order and always before the epoch ends.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class PretrainRoutineEnd:
     """Data and model are ready.
 
     Attributes:
-        notes: what was found out on the way, a line each, as the log has it.
+        notes: findings of the preparation, one line each, as in the log.
         dataset: what is trained on, its splits as the run uses them.
     """
 
@@ -174,7 +174,7 @@ class TrainEpochEnd:
         images: images seen.
         instances: objects seen.
         skipped: optimizer steps skipped, their loss or gradient not finite.
-        replaced: samples that took the place of an image that could no longer be read.
+        replaced: samples that replaced an image that could no longer be read.
         seconds: spent in the loop over the batches.
         images_per_second: of that loop.
     """
@@ -246,7 +246,7 @@ class FitEpochEnd:
         images_per_second: of the training loop, without the validation.
         seconds: spent on the run so far.
         remaining: seconds to the end of the run, estimated.
-        memory: the most memory taken so far, MiB: on a GPU the device's, else the process's; None where not known.
+        memory: peak memory so far, MiB: of the device on a GPU, else of the process; None where not known.
         best: whether it is the best epoch so far.
         older: of the evaluation on the older data (`--keep-val`); None where there are none.
     """
@@ -306,16 +306,16 @@ class ModelSave:
 
 @dataclass(frozen=True, slots=True)
 class Rollback:
-    """The run has gone back to an earlier checkpoint, since too many steps in a row were not finite.
+    """The run has rolled back to an earlier checkpoint, since too many steps in a row were not finite.
 
     Attributes:
-        epoch: the epoch that it has gone back to, from 0.
+        epoch: the epoch that it has rolled back to, from 0.
         step: batches done there.
         from_step: batches done before.
-        checkpoint: the file that it has gone back to.
+        checkpoint: the file that it has rolled back to.
         lr_scale: multiple of the planned learning rates from now on.
         precision: in which the model computes from now on.
-        rollbacks: how often the run has gone back at lower rates, this time included.
+        rollbacks: number of rollbacks with lower rates so far, this one included.
     """
 
     method: ClassVar[str] = "on_rollback"
@@ -358,7 +358,7 @@ class TrainEnd:
         stopped_early: whether early stopping ended it.
         against_start: the best and the last epoch compared with the start; None where that was not evaluated.
         older_against_start: the same on the older data (`--keep-val`); None where that was not evaluated on them.
-        diverged: what was the matter where the run ended before its last epoch since it could not continue; else empty.
+        diverged: the reason where the run ended before its last epoch since it could not continue; else empty.
     """
 
     method: ClassVar[str] = "on_train_end"
