@@ -75,8 +75,8 @@ def test_records_that_cannot_be_compared_say_why(tmp_path: Path) -> None:
     first = ComparedRun("first", files(tmp_path / "a", (0.2,)), a_record(0.5))
     other = a_record(0.5)
     cases = {
-        "kept no detections": None,
-        "its classes are others": replace(other, names=("a", "c")),
+        "has no detections": None,
+        "its classes differ": replace(other, names=("a", "c")),
         "other images or other objects": replace(other, samples=other.samples[:-1], detections=other.detections[:5]),
     }
     for reason, record in cases.items():

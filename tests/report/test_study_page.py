@@ -34,6 +34,9 @@ SPACE = Space(
 ODD = "<script>alert('x')</script>"
 
 
+UNSEEN = "no difference seen at this sample size"
+
+
 class Reader(HTMLParser):
     """What a browser would see: tags with their attributes, and each table's rows of texts."""
 
@@ -185,7 +188,7 @@ def test_the_best_values_stand_beside_those_at_the_start_and_the_bounds(evolutio
     assert rows == [
         ["lr0", "0.01", "0.0999", "1e-05 to 0.1", "75%", "at the upper bound"],
         ["mosaic", "1", "0.5", "0 to 1", "25%", ""],
-        ["optimizer", "SGD", "SGD", "SGD or AdamW", "-", "as at the start"],
+        ["optimizer", "SGD", "SGD", "SGD or AdamW", "-", "unchanged"],
     ]
 
 
@@ -194,7 +197,7 @@ def test_the_search_is_summed_up(evolution: str) -> None:
     states = {name: summary[f"Trials {name}"] for name in ("finished", "pruned", "diverged", "failed", "waiting")}
     assert states == {"finished": "2", "pruned": "1", "diverged": "1", "failed": "1", "waiting": "1"}
     assert summary["Best fitness"] == "0.543" and summary["Fitness of the current values"] == "0.500"
-    assert summary["Epochs trained of those planned"] == "7 of 18 (39%)"  # 3 + 3 + 1 of 6 trials of 3
+    assert summary["Epochs trained, of those planned"] == "7 of 18 (39%)"  # 3 + 3 + 1 of 6 trials of 3
     assert summary["Hours of training"] == "1.0" and summary["Workers"] == "2: a:1, b:2"
     texts = "\n".join(Reader(evolution).texts)
     assert "Trial 1 is the best: fitness 0.543, +0.043 over the current values (trial 0, 0.500)." in texts
@@ -233,10 +236,16 @@ def test_every_technique_is_one_row_with_each_metric(ablation: str) -> None:
     head, *rows = Reader(ablation).tables[0]
     assert head == ["technique", "mAP50-95", "time", "memory"]
     assert [row[0] for row in rows] == ["mixup", "ema", "warmup", "mosaic", "a|<b>"]
-    assert rows[3] == ["mosaic", "+0.043 0.021 to 0.066 helps", "+1:05 0:50 to 1:20 costs", "-"]
+    assert rows[3] == ["mosaic", "▲  +0.043 0.021 to 0.066 helps", "▼  +1:05 0:50 to 1:20 costs", "-"]
     unseen = "no difference seen at this sample size"
-    assert rows[1] == ["ema", f"0.000 -0.010 to 0.011 {unseen}", "-", f"-100 MiB -1.5 GiB to 10 MiB {unseen}"]
+    assert rows[1] == ["ema", f"○  0.000 -0.010 to 0.011 {unseen}", "-", f"○  -100 MiB -1.5 GiB to 10 MiB {unseen}"]
     assert rows[2][1] == "+0.010 one seed: no interval" and rows[4][1] == "- not measured"
+
+
+def test_a_verdict_with_a_sign_is_shown_once_in_the_caption_and_read_aloud_in_each_cell(ablation: str) -> None:
+    assert f"▲ helps, ▼ hurts or costs, ○ {UNSEEN}." in ablation
+    shown = re.sub(r'<span class="unseen">.*?</span>', "", ablation)
+    assert shown.count(UNSEEN) == 2  # the sentence about ema at the top, and the caption
 
 
 def test_every_run_is_a_row_and_the_seeds_needed_are_told(ablation: str) -> None:
@@ -276,7 +285,7 @@ def test_what_helps_is_told_first_then_what_hurts_then_what_cannot_be_told() -> 
 @pytest.mark.parametrize("effects", [{}, {"map": []}])
 def test_an_ablation_without_a_result_gets_a_page_too(effects: Mapping[str, list[Effect]], tmp_path: Path) -> None:
     text = render_page(ablation_page("none", [], effects, figures=draw_ablation(effects, tmp_path)))
-    assert "nothing can be said of any technique" in text and not Reader(text).tables
+    assert "no technique can be judged" in text and not Reader(text).tables
 
 
 def test_effects_are_a_markdown_table_that_no_name_breaks() -> None:
@@ -289,7 +298,8 @@ def test_effects_are_a_markdown_table_that_no_name_breaks() -> None:
 
 
 def test_effects_are_aligned_columns_for_the_terminal() -> None:
-    blocks = effects_text(some_effects()).split("\n\n")
+    *blocks, legend = effects_text(some_effects()).split("\n\n")
+    assert legend == f"Without a verdict: {UNSEEN}." and not any(UNSEEN in block for block in blocks)
     assert [block.splitlines()[0] for block in blocks] == ["mAP50-95", "time", "memory"]
     lines = blocks[0].splitlines()
     assert re.split(r"\s{2,}", lines[5]) == ["mosaic", "0.500", "0.543", "+0.043", "0.021 to 0.066", "3", "helps"]

@@ -12,6 +12,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from lehr.drawing.palette import ON_DARK
+
 GOLDEN_ANGLE = 0.381966
 """Turns the hue from class to class, so that neighbours differ."""
 FONT = cv2.FONT_HERSHEY_SIMPLEX
@@ -69,7 +71,10 @@ def draw_boxes(canvas: NDArray[np.uint8], boxes: Iterable[DrawnBox], size: float
 
 
 def class_colour(class_id: int) -> Colour:
-    """A class's colour, RGB, 0 to 255."""
+    """A class's colour, RGB, 0 to 255: those of the first seven stay apart for colour-blind readers."""
+    if 0 <= class_id < len(ON_DARK) - 1:
+        first, second, third = (int(ON_DARK[class_id][place : place + 2], 16) for place in (1, 3, 5))
+        return first, second, third
     red, green, blue = colorsys.hsv_to_rgb((class_id * GOLDEN_ANGLE) % 1, 0.85, 0.95)
     return round(red * 255), round(green * 255), round(blue * 255)
 

@@ -1,15 +1,12 @@
-"""One look for every figure and page of Lehr: colours of the light and the dark theme, sizes, and line widths.
-
-The colours begin with those of Okabe & Ito ("Color Universal Design", 2008). The others were chosen so that all of
-them stay apart under protanopia, deuteranopia and tritanopia (simulated after Machado et al., 2009), and so that each
-has a contrast of at least 3 with the paper (WCAG 2.2, 1.4.11). Even so, figures never rely on colour alone.
-"""
+"""One look for every figure and page of Lehr: colours of the light and the dark theme, sizes, and line widths."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+
+from lehr.drawing.palette import ON_DARK, ON_LIGHT
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +49,7 @@ LIGHT = Theme(
     good="#005c91",
     bad="#a33f00",
     best="#fdf3d7",
-    colours=("#0072b2", "#d55e00", "#009e73", "#a82bf0", "#8a3000", "#241a73", "#401404", "#6b7280"),
+    colours=ON_LIGHT,
     order=(
         *("#7ad151", "#5cc863", "#40bd72", "#2cb17e", "#21a585", "#1f988b", "#228b8d", "#277f8e"),
         *("#2c718e", "#32648e", "#39568c", "#3f4788", "#453781", "#482677", "#481467", "#440154"),
@@ -71,7 +68,7 @@ DARK = Theme(
     good="#7ecbff",
     bad="#ff9d5c",
     best="#3a3113",
-    colours=("#7ecbff", "#ff8c42", "#0fae7c", "#b967ff", "#ffe14d", "#e2f9d4", "#f03a5c", "#9aa3ad"),
+    colours=ON_DARK,
     order=(
         *("#3e4989", "#38588c", "#32658e", "#2c728e", "#277f8e", "#228b8d", "#1f988b", "#20a486"),
         *("#2ab07f", "#3fbc73", "#58c765", "#75d054", "#98d83e", "#bade28", "#dde318", "#fde725"),

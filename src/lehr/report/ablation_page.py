@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lehr.plots.ablation import BAD, GOOD, label_of, plot_effects
-from lehr.report.effects_table import answers, effect_of, techniques_of
+from lehr.report.effects_table import answers, effect_of, legend_of, sign_of, techniques_of
 from lehr.report.numbers import NOTHING, changed, interval, measured
 from lehr.report.page import Page
 from lehr.report.pieces import Cell, Column, Figure, Mark, Section, Table, number_cell
@@ -52,10 +52,10 @@ def draw_ablation(effects: Mapping[str, Sequence[Effect]], folder: Path) -> tupl
     make_inner_folder(folder)
     path = folder / "effects.svg"
     plot_effects(effects, path)
-    alt = "A panel a metric and in it a row a technique: the mean difference as a mark, its 95% interval as a bar."
+    alt = "A panel per metric with a row per technique: the mean difference as a mark, its 95% interval as a bar."
     caption = (
-        "What having the technique changes. A triangle pointing up helps or saves, one pointing down hurts or costs, "
-        "a circle cannot be told from no change. Small dots are single seeds; an arrow is an interval that goes on."
+        "Change with the technique on. A triangle pointing up helps or saves, one pointing down hurts or costs; a "
+        "circle shows no difference. Small dots are single seeds; an arrow marks an interval that continues."
     )
     return (Figure("Effects", path, alt, caption),)
 
@@ -79,7 +79,7 @@ def ablation_page(
         figures: the plots, e.g. that of `draw_ablation`.
         metric: which one the sentences at the top are about, and the sizes in `needed`.
     """
-    said = answers(effects, metric) or ["No pair of runs has finished yet, so nothing can be said of any technique."]
+    said = answers(effects, metric) or ["No pair of runs has finished yet, so no technique can be judged."]
     found: list[Table | Figure] = [_effects_table(effects), *figures]
     if needed:
         found.append(_needed_table(needed, metric))
@@ -110,9 +110,9 @@ def _notes(effects: Mapping[str, Sequence[Effect]]) -> list[str]:
     if comparisons < 2:
         return []
     return [
-        "Each interval is at 95% by itself: about one in twenty misses the truth by chance. With "
+        "Each interval covers the truth 95% of the time: about one in twenty misses it by chance. With "
         f"{comparisons} techniques, at least one does in about {1 - (1 - CHANCE) ** comparisons:.0%} of such studies, "
-        "in each metric anew. Believe a surprising effect when further seeds confirm it."
+        "for each metric. Trust a surprising effect only after more seeds confirm it."
     ]
 
 
@@ -124,24 +124,25 @@ def _effects_table(effects: Mapping[str, Sequence[Effect]]) -> Table:
         for name in techniques_of(effects)
     ]
     caption = (
-        "The mean change of a metric by having the technique, between runs of the same seed that differ in it alone; "
-        "below it the 95% interval."
+        "Mean change of each metric with the technique on, between runs of the same seed that differ in nothing else; "
+        f"below it the 95% interval. {legend_of(effects)}"
     )
-    return Table("What each technique changed", columns, rows, caption, "Nothing is measured yet.")
+    return Table("What each technique changed", columns, rows, caption, "Nothing has been measured yet.")
 
 
 def _effect_cell(effect: Effect | None) -> Cell:
     if effect is None:
         return number_cell(NOTHING, None)
-    mark: Mark = "good" if effect.verdict in GOOD else "bad" if effect.verdict in BAD else "even"
+    mark: Mark = "good" if effect.verdict in GOOD else "bad" if effect.verdict in BAD else ""
     plain = number_cell(changed(effect.metric, effect.difference), effect.difference)
-    return Cell(plain.text, plain.sort, interval(effect.metric, effect.low, effect.high), effect.verdict, mark)
+    within = interval(effect.metric, effect.low, effect.high)
+    return Cell(plain.text, plain.sort, within, effect.verdict, mark, sign=sign_of(effect.verdict))
 
 
 def _needed_table(needed: Sequence[tuple[float, int]], metric: str) -> Table:
     columns = [Column(f"true difference of {label_of(metric)}", True), Column("seeds needed", True)]
     rows = [[number_cell(measured(metric, size), size), number_cell(str(seeds), seeds)] for size, seeds in needed]
-    caption = "How many seeds it takes to see a true difference of this size, with the noise of this study."
+    caption = "Seeds needed to detect a true difference of this size, given the noise of this study."
     return Table("Seeds needed", columns, rows, caption)
 
 
@@ -175,4 +176,4 @@ def _runs_table(runs: Sequence[AblationRun]) -> Table:
             ]
         )
     caption = f"{counted(len(runs), 'run')}; metrics are those of each run's best epoch."
-    return Table("All runs", columns, rows, caption, "There is no run yet.")
+    return Table("All runs", columns, rows, caption, "No run has started yet.")

@@ -66,6 +66,8 @@ def write_analysis(
     title: str,
     summary: Sequence[tuple[str, str]],
     notes: Sequence[str],
+    *,
+    plot_kinds: Sequence[str] = (".png", ".svg"),
 ) -> tuple[list[str], list[str]]:
     """Write the page of an evaluation, its figures, its numbers as JSON, and its detections into a folder.
 
@@ -75,9 +77,10 @@ def write_analysis(
         title: of the page.
         summary: labels and values at its top.
         notes: what to keep in mind, a paragraph each.
+        plot_kinds: endings of the figures' files; none draws none.
 
     Returns:
-        What came out, a sentence each; and the names of figures that were not drawn for want of matplotlib.
+        The results, a sentence each; and the names of figures that were not drawn because matplotlib is missing.
 
     Raises:
         InputError: a file cannot be written.
@@ -92,4 +95,4 @@ def write_analysis(
     with atomic_file(folder / NUMBERS, REMEDY) as temporary:
         temporary.write_text(as_json(found.as_dict()) + "\n", encoding="utf-8")
     write_page(Page(title, "lehr val", answers, summary, notes, sections), folder / PAGE)
-    return answers, draw_sections(sections, folder / PLOTS, kinds=(".png", ".svg"))
+    return answers, draw_sections(sections, folder / PLOTS, kinds=plot_kinds)

@@ -14,24 +14,46 @@ from lehr.search.effects import NO_DIFFERENCE
 if TYPE_CHECKING:
     from lehr.search.effects import Effect
 
+SIGNS = {
+    "\N{BLACK UP-POINTING TRIANGLE}": GOOD,
+    "\N{BLACK DOWN-POINTING TRIANGLE}": BAD,
+    "\N{WHITE CIRCLE}": (NO_DIFFERENCE,),
+}
+"""Signs that stand for verdicts in the tables of pages."""
 HEAD = ("technique", "without", "with", "change", "95% interval", "seeds", "")
 
 
+def sign_of(verdict: str) -> str:
+    """The sign of a verdict; empty for one that is written out."""
+    return next((sign for sign, verdicts in SIGNS.items() if verdict in verdicts), "")
+
+
+def legend_of(effects: Mapping[str, Sequence[Effect]]) -> str:
+    """A sentence with the signs that effects have, and what each means."""
+    found = {effect.verdict for of_metric in effects.values() for effect in of_metric}
+    meanings = [f"{sign} {' or '.join(each for each in verdicts if each in found)}"
+                for sign, verdicts in SIGNS.items() if found & set(verdicts)]  # fmt: skip
+    return f"{', '.join(meanings)}." if meanings else ""
+
+
 def effects_text(effects: Mapping[str, Sequence[Effect]]) -> str:
-    """A block a metric and a line a technique, in aligned columns.
+    """A block per metric with a line per technique, in aligned columns; a last line says what no verdict means.
 
     Args:
         effects: by metric.
     """
-    return "\n\n".join(
+    blocks = [
         _aligned(label_of(metric), [_row(effect) for effect in of_metric])
         for metric, of_metric in effects.items()
         if of_metric
-    )
+    ]
+    if any(effect.verdict == NO_DIFFERENCE for of_metric in effects.values() for effect in of_metric):
+        blocks.append(f"Without a verdict: {NO_DIFFERENCE}.")
+    return "\n\n".join(blocks)
 
 
 def effects_markdown(effects: Mapping[str, Sequence[Effect]]) -> str:
-    """A Markdown table: a row a technique, a column a metric; a line under it says how it is to be read.
+    """A Markdown table: a row per technique, a column per metric; the line below it says how to read it.
 
     Args:
         effects: by metric.
@@ -42,15 +64,15 @@ def effects_markdown(effects: Mapping[str, Sequence[Effect]]) -> str:
         found = [effect_of(effects, technique, metric) for metric in metrics]
         lines.append([technique, *(NOTHING if effect is None else _sentence_part(effect) for effect in found)])
     table = "\n".join(f"| {' | '.join(_escaped(cell) for cell in line)} |" for line in lines)
-    return f"{table}\n\nThe mean change by having the technique (95% interval); without a verdict: {NO_DIFFERENCE}.\n"
+    return f"{table}\n\nMean change with the technique on (95% interval); without a verdict: {NO_DIFFERENCE}.\n"
 
 
 def answers(effects: Mapping[str, Sequence[Effect]], metric: str = "map") -> list[str]:
-    """A sentence a technique: first what helps, then what hurts, then what cannot be told.
+    """A sentence per technique: first what helps, then what hurts, then what is undecided.
 
     Args:
         effects: by metric.
-        metric: which metric decides; where it is not there, fitness does, and where neither is, the first.
+        metric: the metric that decides; fitness if it is missing, and the first one if both are.
     """
     metric = next((name for name in (metric, "fitness", *effects) if effects.get(name)), metric)
     ranked = sorted(effects.get(metric, ()), key=lambda effect: (_rank(effect), -abs(effect.difference or 0.0)))
@@ -58,7 +80,7 @@ def answers(effects: Mapping[str, Sequence[Effect]], metric: str = "map") -> lis
 
 
 def techniques_of(effects: Mapping[str, Sequence[Effect]]) -> list[str]:
-    """The techniques that any metric tells of, in the order in which they first come."""
+    """The techniques of any metric, in the order in which they first appear."""
     return list(dict.fromkeys(effect.technique for of_metric in effects.values() for effect in of_metric))
 
 
@@ -103,7 +125,7 @@ def _row(effect: Effect) -> tuple[str, ...]:
         changed(metric, effect.difference),
         interval(metric, effect.low, effect.high) or NOTHING,
         str(len(effect.pairs)),
-        effect.verdict,
+        "" if effect.verdict == NO_DIFFERENCE else effect.verdict,
     )
 
 

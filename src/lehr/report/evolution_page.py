@@ -34,31 +34,31 @@ STATES: tuple[State, ...] = ("finished", "pruned", "diverged", "failed", "runnin
 FIGURES = {
     "fitness": (
         "Fitness over the trials",
-        "A mark a trial by its state, the best fitness so far as a stepped line, the first trial's as a dashed line.",
-        "Hollow marks at the lower edge lie below the axis; trials without a result stand there too.",
+        "A mark per trial by its state, the best fitness so far as a stepped line, the first trial's as a dashed line.",
+        "Hollow marks at the lower edge lie below the axis; trials without a result are there too.",
     ),
-    "courses": ("Fitness over the epochs", "A line a trial; lines of pruned trials end early, with a mark.", ""),
+    "courses": ("Fitness over the epochs", "A line per trial; lines of pruned trials end early, with a mark.", ""),
     "parameters": (
         "Each parameter against fitness",
-        "A panel a parameter and in it a dot a finished trial, its value to the right and its fitness upwards.",
-        "The plus is the best trial, the dashed line the value at the start.",
+        "A panel per parameter with a dot per finished trial: its value on the x-axis, its fitness on the y-axis.",
+        "The plus sign is the best trial, the dashed line the value at the start.",
     ),
     "importances": (
         "Which parameters mattered",
-        "Bars with each parameter's share of the importance of all.",
-        "How differently the values of the best trials are spread from those of all (PED-ANOVA). With few trials for "
-        "many parameters this is a hint and no finding.",
+        "A bar per parameter: its share of the total importance.",
+        "How much the distribution of a parameter among the best trials differs from that among all (PED-ANOVA). With "
+        "few trials and many parameters this is a hint, not a finding.",
     ),
     "parallel": (
         "All parameters at once",
-        "A line a finished trial across all parameters, from the lowest value tried to the highest.",
+        "A line per finished trial across all parameters, from the lowest value tried to the highest.",
         "Darker lines (on a dark page, lighter ones) are fitter; the thick one with plus signs is the best.",
     ),
 }
 """Title, description and caption of each plot."""
 LUCK = (
-    "Each trial is one run, and the same values give another fitness with another seed. The best of many trials is "
-    "partly the luckiest, so train the best and the current values with a few seeds each before you rely on a small "
+    "Each trial is one run, and another seed gives another fitness for the same values. The best of many trials is "
+    "partly the luckiest: train the best and the current values with a few seeds each before you rely on a small "
     "difference."
 )
 
@@ -110,7 +110,7 @@ def evolution_page(
     """
     result: list[Table | Command] = []
     if command is not None and best_of(records) is not None:
-        caption = "Trains with the best values; --epochs may be any."
+        caption = "Trains with the best values; --epochs is up to you."
         result.append(Command("Use the result", command, caption))
     result.append(_values_table(records, space, importance))
     sections = [
@@ -157,7 +157,7 @@ def _summary(records: Sequence[Record], epochs: int) -> list[tuple[str, str]]:
         *counts,
         ("Best fitness", measured("fitness", best.fitness if best else None)),
         ("Fitness of the current values", measured("fitness", first.fitness if first else None)),
-        ("Epochs trained of those planned", f"{trained} of {planned}{share}"),
+        ("Epochs trained, of those planned", f"{trained} of {planned}{share}"),
         ("Hours of training", f"{hours:.1f}"),
         ("Workers", f"{len(workers)}: {', '.join(workers)}" if workers else "none yet"),
     ]
@@ -188,7 +188,7 @@ def _values_table(records: Sequence[Record], space: Space, importance: Mapping[s
                 Cell(_remark(parameter, start, found)),
             ]
         )
-    caption = "A best value at a bound may lie beyond it: widen that bound in a next search."
+    caption = "If the best value is at a bound, the optimum may lie beyond it: widen that bound in the next search."
     return Table("The best values" if best else "The parameters", columns, rows, caption, "The search varies nothing.")
 
 
@@ -200,7 +200,7 @@ def _remark(parameter: Parameter, start: Value | None, best: Value | None) -> st
         side = "lower" if fraction < NEAR_BOUND else "upper" if fraction > 1 - NEAR_BOUND else ""
         parts += [f"at the {side} bound"] if side else []
     if best is not None and best == start:
-        parts.append("as at the start")
+        parts.append("unchanged")
     return ", ".join(parts)
 
 
@@ -244,7 +244,7 @@ def _trials_table(records: Sequence[Record]) -> Table:
             ]
         )
     caption = "Metrics are those of each trial's best epoch. Trial 0 has the current values."
-    return Table("All trials", columns, rows, caption, "There is no trial yet.")
+    return Table("All trials", columns, rows, caption, "No trial has started yet.")
 
 
 def _measured_cell(metric: str, value: float | None) -> Cell:

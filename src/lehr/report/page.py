@@ -20,6 +20,7 @@ from markupsafe import Markup
 
 from lehr.plots.style import page_style
 from lehr.report.chart_data import chart_data
+from lehr.report.numbers import NOTHING
 from lehr.report.pieces import Chart, Gallery, Matrix, Section
 from lehr.runtime.atomic_write import atomic_file
 from lehr.runtime.plain_text import as_json, printable
@@ -28,6 +29,8 @@ SCRIPTS = ("tables.js",)
 GALLERY_SCRIPTS = ("galleries.js",)
 CHART_SCRIPTS = ("uplot/uPlot.iife.min.js", "charts.js")
 LIVE_SCRIPTS = ("live.js",)
+MAX_COLUMNS = 3
+"""Columns of a table that a telephone shows side by side; wider ones become a card per row there."""
 IN_SCRIPT = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026"}
 """Characters of JSON that would end a script, or begin a comment in one."""
 
@@ -147,7 +150,14 @@ def _environment() -> Environment:
         finalize=_without_controls,
     )
     environment.globals.update(
-        id=id, shades=shades, cell_text=cell_text, filters=filters, jpeg_uri=jpeg_uri, as_json=as_json
+        id=id,
+        max_columns=MAX_COLUMNS,
+        nothing=NOTHING,
+        shades=shades,
+        cell_text=cell_text,
+        filters=filters,
+        jpeg_uri=jpeg_uri,
+        as_json=as_json,
     )
     return environment
 

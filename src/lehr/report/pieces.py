@@ -40,9 +40,10 @@ class Cell:
         text: what it says.
         sort: what it is sorted by where that is no text; cells without stand last in a column of numbers.
         small: a second line, e.g. an interval.
-        word: a third, e.g. what the numbers mean.
+        word: a third, e.g. what the numbers mean; with a sign it is read aloud, not shown.
         mark: how it is set off.
         folded: what shows only on request.
+        sign: stands before the text for the word, e.g. a triangle; a caption says what it means.
     """
 
     text: str
@@ -51,6 +52,7 @@ class Cell:
     word: str = ""
     mark: Mark = ""
     folded: str = ""
+    sign: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -82,9 +82,9 @@ def results_section(runs: Sequence[ComparedRun]) -> Section:
     columns += [Column(name, True) for name in ("mAP50-95", "mAP50", "precision", "recall")]
     columns += [Column(f"mAP50-95 {first}", True), Column(f"mAP50 {first}", True)]
     caption = (
-        "Of the best epoch of each run. Differences have an interval of 95% from a paired bootstrap over the "
-        "validation images: where it does not hold 0, the run is better or worse than the first on images like these. "
-        "It says nothing of another seed."
+        "Of the best epoch of each run. Differences have a 95% interval from a paired bootstrap over the validation "
+        "images: if it excludes 0, the run is better or worse than the first on images like these. It says nothing "
+        "about other seeds."
     )
     return Section("results", "Results", [Table("Best epochs", columns, rows, caption), *notes], answers)
 
@@ -135,7 +135,7 @@ def _partings(runs: Sequence[ComparedRun]) -> Table:
         where = "do not part" if parting is None else f"{describe_place(parting)}: {STAGES[parting.stage]}"
         rows.append([Cell(each.name), Cell(data), Cell(where), Cell(_cause(found))])
     columns = [Column("run"), Column("data"), Column("parts from the first in"), Column("points to")]
-    caption = f"Each run beside {runs[0].name}; `lehr diff` says more, and `lehr train --digests` makes it exact."
+    caption = f"Each run next to {runs[0].name}; `lehr diff` says more, and `lehr train --digests` makes it exact."
     return Table("Where they part", columns, rows, caption)
 
 
@@ -159,9 +159,9 @@ def _cause(found: Difference) -> str:
 def _compared(first: ComparedRun, other: ComparedRun, matches: MatchRecord | None) -> Comparison | str:
     """The comparison of two runs' best weights, or why there is none; `matches` are those of the first."""
     if first.record is None or other.record is None:
-        return "no interval, since one of the runs kept no detections of its best epoch."
+        return "no interval, since one of the runs has no detections of its best epoch."
     if first.record.names != other.record.names:
-        return "no interval, since its classes are others."
+        return "no interval, since its classes differ."
     try:
         return compare(matches or _matches(first.record), _matches(other.record))
     except InputError as error:
@@ -202,7 +202,7 @@ def _overlaid(runs: Sequence[ComparedRun], column: str) -> Chart | None:
         return None
     kind, _, part = column.partition("/")
     split = {"train": "Training", "val": "Validation"}.get(kind, kind)
-    name, title, unit = SHOWN.get(column, (f"{kind}-{part}", f"{split} loss, {part}", "mean an image"))
+    name, title, unit = SHOWN.get(column, (f"{kind}-{part}", f"{split} loss, {part}", "mean per image"))
     ends = (0.0, 1.0) if column in METRICS else None
     alt = f"{title} over the epochs, a line for each of {', '.join(each.name for each in series)}."
     return Chart(_plain(name), title, "epoch", unit, series, alt, y_range=ends)

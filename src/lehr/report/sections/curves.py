@@ -33,7 +33,7 @@ RISE = 0.05
 """Share by which the validation loss must have risen above its lowest to be called overfitting."""
 FEWEST = 10
 """Epochs from which a run is judged by these."""
-MEAN = "mean an image"
+MEAN = "mean per image"
 GRADIENT = "Norm of the gradient before clipping"
 Values = Callable[[StepLine], Mapping[str, float | None]]
 

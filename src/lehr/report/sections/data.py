@@ -177,7 +177,7 @@ def _sides(summary: DataSummary) -> Chart:
     return Chart(
         "box-sizes",
         "Sizes of objects",
-        f"square root of the area at {summary.imgsz} pixels, in pixels",
+        f"side (√area) at {summary.imgsz} pixels, pixels",
         "share of the objects, %",
         _shares(summary, {name: split.sides[first:last] for name, split in summary.splits.items()}),
         "Bars of the share of the objects of each size, training and validation side by side.",

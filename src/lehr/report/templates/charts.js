@@ -141,7 +141,7 @@
       {
         label: chart.xLabel, labelSize: 22, stroke: () => colour("--ink"), grid: { stroke: () => colour("--line"), width: 1 },
         ticks: { stroke: () => colour("--line"), width: 1 }, size: chart.labels.length && slanted ? Math.min(120, 30 + 6 * longest) : 34,
-        rotate: chart.labels.length && slanted ? -60 : 0,
+        rotate: chart.labels.length && slanted ? 60 : 0,
       },
       {
         label: chart.yLabel, labelSize: 22, stroke: () => colour("--ink"), grid: { stroke: () => colour("--line"), width: 1 },
@@ -195,7 +195,7 @@
         points: {
           show: chart.draw === "points" || lonely[index].length > 0,
           filter: chart.draw === "points" ? undefined : () => lonely[index],
-          size: chart.draw === "points" ? (series.y.length > 30 ? 4 : 8) : 7, stroke: () => stroke(index), fill: () => stroke(index),
+          size: chart.draw === "points" ? (series.y.length > 300 ? 5 : 8) : 8, stroke: () => stroke(index), fill: () => stroke(index),
         },
         spanGaps: false,
       }))],

@@ -1,5 +1,24 @@
 "use strict";
 {
+  /* Where a narrow screen shows rows as cards, there are no heads to press. */
+  const chooser = (heads) => {
+    const row = document.createElement("div");
+    const label = document.createElement("label");
+    const select = document.createElement("select");
+    const turn = document.createElement("button");
+    heads.forEach((head, column) => select.add(new Option(head.textContent, column)));
+    label.append("Sort by ", select);
+    turn.type = "button";
+    turn.textContent = "\u2195";
+    turn.setAttribute("aria-label", "Reverse the order");
+    row.className = "sort";
+    row.append(label, turn);
+    const press = () => heads[Number(select.value)].querySelector("button").click();
+    select.addEventListener("change", press);
+    turn.addEventListener("click", press);
+    return row;
+  };
+
   for (const table of document.querySelectorAll("table.sortable")) {
     const heads = [...table.tHead.rows[0].cells];
     const compare = (a, b, column, direction) => {
@@ -24,5 +43,6 @@
         table.tBodies[0].append(...rows);
       });
     });
+    if (table.classList.contains("cards")) table.before(chooser(heads));
   }
 }
