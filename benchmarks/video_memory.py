@@ -32,6 +32,7 @@ from lehr.detections import Detections
 from lehr.models.network import Network
 from lehr.prediction.frames import Clip, Frame
 from lehr.prediction.open_sources import open_readers
+from lehr.prediction.options import PredictOptions
 from lehr.prediction.outputs.annotated_videos import AnnotatedVideos
 from lehr.prediction.outputs.source_names import SourceNames
 from lehr.prediction.pipeline import run_pipeline
@@ -183,7 +184,7 @@ def measure(folder: Path, frames: int, size: tuple[int, int], batch: int = 4) ->
     (folder / "out").mkdir()
 
     def predict(group: Sequence[Frame]) -> list[Detections]:
-        return predict_batch(network, group, imgsz=320)
+        return predict_batch(network, group, PredictOptions(imgsz=320))
 
     began = time.perf_counter()
     outputs = [AnnotatedVideos(folder / "out", SourceNames()), sampler]

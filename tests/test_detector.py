@@ -60,7 +60,7 @@ def test_training_goes_on_at_the_scale_of_the_weights_and_on_one_class(make_yolo
     assert f"{total} of {total} tensors start from" in log and "with the anchors of the weights" in log
     assert again.names == ("object",)
     assert again.val(data, single_cls=True).metrics.instances == 4
-    with pytest.raises(InputError, match=r"It has small, large(.|\n)*--single-cls"):
+    with pytest.raises(InputError, match=r"It has small, large(.|\n)*single_cls=True"):
         again.val(data)
 
 
@@ -73,7 +73,7 @@ def test_a_detector_is_made_from_a_file_of_weights(make_yolo: MakeYolo, tmp_path
     for detector in (Detector(best, device="cpu"), Detector(str(best), "cpu"), Detector.load(best, "cpu")):
         assert detector.device.type == "cpu" and detector.model.variant == "yolov5n"
         np.testing.assert_array_equal(detector.predict(pixels, conf=0.001)[0].boxes, wanted.boxes)
-    with pytest.raises(InputError, match=r"--device nowhere: not a device"):
+    with pytest.raises(InputError, match='device="nowhere": not a device'):
         Detector(best, device="nowhere")
     other = best.rename(best.with_name("best"))
     assert Detector.load(other, device="cpu").names == ("small", "large")
@@ -160,6 +160,8 @@ def test_paths_indices_and_devices_of_torch_are_taken(small_weights: Path, make_
     for wrong in (None, 5, b"best.safetensors"):
         with pytest.raises(InputError, match="is no model"):
             Detector(wrong)  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="is a Detector already"):
+        Detector(trained)  # type: ignore[arg-type]
     with pytest.raises(InputError, match="must be the name of a data YAML"):
         trained.val({"val": "images"})  # type: ignore[arg-type]
 

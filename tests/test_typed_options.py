@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import subprocess
 import sys
 from pathlib import Path
@@ -12,14 +13,17 @@ import yaml
 from lehr import Detector
 from lehr.cli.app import run
 from lehr.config import build_config
+from lehr.detector.keywords import PREDICT_DEFAULTS
 from lehr.errors import InputError, LehrError
 from lehr.options import option_names
+from lehr.prediction.keywords import PredictKeywords
 from lehr.train_options import TrainOptions
 from tests.conftest import MakeYolo
 
 ROOT = Path(__file__).parents[1]
 
 OUTSIDE = """
+from pathlib import Path
 from lehr import Detector
 
 detector = Detector("yolov8n")
@@ -31,6 +35,12 @@ detector.train(optimizer="sdg")
 boxes = detector.predict("photo.jpg", conf=0.5)[0].boxes
 detector.predict("photo.jpg", confidence=0.5)
 detector.val("shapes", split="dev")
+Detector("yolov8n", widht=0.125)
+detector.train(data=Path("data.yaml"), width=0.125)
+some = detector(["a.jpg"], classes=["cat"])[0]
+reveal_type(some[0].name)
+some[1:].conf
+for each in detector.stream("a.mp4", half=True, stream=True): ...
 """
 
 
@@ -48,10 +58,38 @@ def test_a_type_checker_knows_each_option_from_outside(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "mypy", *known, "outside.py"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     errors = [line for line in done.stdout.splitlines() if "error:" in line]
-    assert [int(line.split(":")[1]) for line in errors] == [7, 8, 9, 11, 12], done.stdout
-    for word, line in zip(("epochs", "epoch", "optimizer", "confidence", "split"), errors, strict=True):
+    assert [int(line.split(":")[1]) for line in errors] == [8, 9, 10, 12, 13, 14, 18, 19], done.stdout
+    words = ("epochs", "epoch", "optimizer", "confidence", "split", "widht", "conf", "stream")
+    for word, line in zip(words, errors, strict=True):
         assert word in line
-    assert 'Revealed type is "' in done.stdout and "float" in done.stdout
+    revealed = [line for line in done.stdout.splitlines() if "Revealed type is" in line]
+    assert "float" in revealed[0] and "str" in revealed[1]
+
+
+@pytest.mark.parametrize(
+    ("call", "names"),
+    [
+        ("train", {*TrainOptions.__annotations__, "resume", "callbacks", "verbose"}),
+        ("predict", {"source", *PredictKeywords.__annotations__}),
+        ("stream", {"source", *PredictKeywords.__annotations__}),
+        ("val", set(inspect.signature(Detector.val).parameters) - {"self"}),
+        ("export", set(inspect.signature(Detector.export).parameters) - {"self"}),
+    ],
+)
+def test_an_editor_completes_every_option(call: str, names: set[str]) -> None:
+    jedi = pytest.importorskip("jedi")
+    script = jedi.Script(
+        f"from lehr import Detector\ndetector = Detector('yolov8n')\ndetector.{call}(",
+        project=jedi.Project(ROOT, added_sys_path=[str(ROOT / "src")]),
+    )
+    assert names <= {each.name.removesuffix("=") for each in script.complete()}
+
+
+def test_help_shows_every_option() -> None:
+    assert set(TrainOptions.__annotations__) < set(inspect.signature(Detector.train).parameters)
+    shown = inspect.signature(Detector.predict).parameters
+    assert {name: shown[name].default for name in PredictKeywords.__annotations__} == PREDICT_DEFAULTS
+    assert inspect.signature(Detector.stream).parameters == shown
 
 
 @pytest.mark.parametrize(

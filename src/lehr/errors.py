@@ -25,6 +25,10 @@ class InputError(LehrError):
     exit_code = 2
 
 
+class UnknownOption(InputError, TypeError):
+    """A keyword that a method of `Detector` does not have."""
+
+
 def nearest_names(name: str, known: Iterable[str], count: int = 3) -> list[str]:
     """The known names closest to a misspelt one, closest first; empty when none is close."""
     return difflib.get_close_matches(name.lower(), list(known), n=count, cutoff=0.5)

@@ -12,7 +12,7 @@ class TrainOptions(TypedDict, total=False):
 
     hyp: str | Path | None
     """A YOLOv5 hyperparameter file (hyp.*.yaml), or a preset: low, medium, high, fine-tuning."""
-    data: str
+    data: str | Path
     """A data YAML, a YOLO or VOC folder, or a COCO JSON. `shapes` is a generated data set. FORMAT:SOURCE names the
     format."""
     imgsz: int | None

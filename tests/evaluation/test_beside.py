@@ -53,7 +53,7 @@ def test_no_more_than_a_few_batches_wait(made: list[tuple[str, Any]]) -> None:
             beside.give(None, None, None)  # type: ignore[arg-type]
             given.append(number)
 
-    with _Beside(DEVICE, find, beside=True) as beside:
+    with _Beside(DEVICE, find, concurrent=True) as beside:
         giver = threading.Thread(target=give_all, args=(beside,))
         giver.start()
         assert begun.wait(30)
@@ -68,7 +68,7 @@ def test_a_batch_that_fails_makes_room_and_is_told(made: list[tuple[str, Any]]) 
     def find(*_: Any) -> np.ndarray:
         raise RuntimeError("out of memory")
 
-    with _Beside(DEVICE, find, beside=True) as beside:
+    with _Beside(DEVICE, find, concurrent=True) as beside:
         for _ in range(2 * PENDING):
             beside.give(None, None, None)  # type: ignore[arg-type]
         with pytest.raises(RuntimeError, match="out of memory"):
@@ -77,7 +77,7 @@ def test_a_batch_that_fails_makes_room_and_is_told(made: list[tuple[str, Any]]) 
 
 def test_the_thread_is_on_the_device_and_all_evaluations_share_a_stream(made: list[tuple[str, Any]]) -> None:
     for _ in range(3):
-        with _Beside(DEVICE, lambda *_: np.zeros((0, 7)), beside=True) as beside:
+        with _Beside(DEVICE, lambda *_: np.zeros((0, 7)), concurrent=True) as beside:
             beside.give(None, None, None)  # type: ignore[arg-type]
             beside.all()
     threads = [(name, device) for name, device in made if name != "stream"]

@@ -100,7 +100,7 @@ def test_names_that_differ_only_in_writing_are_the_same_aloud() -> None:
     [
         (("cat", "dog"), ("0", "1"), "name them in the data set as in the training"),
         (("cat", "dog"), ("object",), "give --single-cls"),
-        (("object",), ("cat", "dog"), "Leave out --single-cls"),
+        (("object",), ("cat", "dog"), "Remove --single-cls"),
         (("cat",), ("fox", "dog"), "It has cat; the weights know fox, dog"),
     ],
 )
@@ -213,7 +213,7 @@ def test_one_class_is_one_whatever_it_is_called(make_yolo: MakeYolo, tmp_path: P
     save_weights(build_model("yolov8n", ("object",), 64, width=0.125), tmp_path / "w.safetensors")
     detector = Detector.load(tmp_path / "w.safetensors", device="cpu")
     assert detector.val(str(yaml), single_cls=True).metrics.instances == 2
-    with pytest.raises(InputError, match="--single-cls"):
+    with pytest.raises(InputError, match="single_cls=True"):
         detector.val(str(yaml))
     for label in (yaml.parent / "labels").rglob("*.txt"):
         label.write_text("0" + label.read_text()[1:])

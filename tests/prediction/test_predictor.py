@@ -16,6 +16,7 @@ from torch import Tensor
 
 from lehr.detections import Detections
 from lehr.errors import InputError
+from lehr.prediction.options import PredictOptions
 from lehr.prediction.predictor import predict_images
 
 
@@ -48,7 +49,7 @@ def image(width: int, height: int) -> np.ndarray:
 def test_boxes_are_led_back_to_each_image_s_own_pixels() -> None:
     images = [image(64, 64), image(128, 64), image(32, 64)]
     wide, tall = (64 - 32) / 2, (64 - 32) / 2  # grey above the wide one, and left of the tall one
-    found = list(predict_images(Model(), images, imgsz=64, batch=3, square=True))  # type: ignore[arg-type]
+    found = list(predict_images(Model(), images, PredictOptions(imgsz=64, batch=3, square=True)))  # type: ignore[arg-type]
     expected = [
         [[8, 10, 24, 26], [32, 12, 48, 20], [50, 20, 64, 64]],
         [[16, (10 - wide) * 2, 48, (26 - wide) * 2], [64, (12 - wide) * 2, 96, (20 - wide) * 2], [100, 8, 128, 64]],
@@ -63,12 +64,12 @@ def test_boxes_are_led_back_to_each_image_s_own_pixels() -> None:
 
 
 def test_a_point_is_found_once_as_its_likeliest_class() -> None:
-    [found] = predict_images(Model(), [image(64, 64)], imgsz=64)  # type: ignore[arg-type]
+    [found] = predict_images(Model(), [image(64, 64)], PredictOptions(imgsz=64))  # type: ignore[arg-type]
     assert [(each.name, round(each.score, 3)) for each in found] == [("small", 0.9), ("large", 0.7), ("small", 0.6)]
 
 
 def found_in(images: Any, **options: Any) -> list[Detections]:
-    return list(predict_images(Model(), images, imgsz=64, **options))  # type: ignore[arg-type]
+    return list(predict_images(Model(), images, PredictOptions(imgsz=64, **options)))  # type: ignore[arg-type]
 
 
 def test_images_of_a_generator_are_asked_for_a_batch_at_a_time() -> None:
@@ -79,7 +80,7 @@ def test_images_of_a_generator_are_asked_for_a_batch_at_a_time() -> None:
             asked.append(number)
             yield image(8 + number, 8)
 
-    found = predict_images(Model(), images(), imgsz=64, batch=2)  # type: ignore[arg-type]
+    found = predict_images(Model(), images(), PredictOptions(imgsz=64, batch=2))  # type: ignore[arg-type]
     assert asked == []
     assert next(found).width == 8 and asked == [0, 1]
     assert [each.width for each in found] == [9, 10, 11, 12] and asked == [0, 1, 2, 3, 4]
@@ -107,7 +108,7 @@ def test_a_broken_image_comes_after_the_results_of_those_before_it(tmp_path: Pat
     cv2.imwrite(str(tmp_path / "a.png"), image(8, 8))
     (tmp_path / "b.png").write_bytes(b"junk")
     cv2.imwrite(str(tmp_path / "c.png"), image(8, 8))
-    found = predict_images(Model(), tmp_path, imgsz=64, batch=batch)  # type: ignore[arg-type]
+    found = predict_images(Model(), tmp_path, PredictOptions(imgsz=64, batch=batch))  # type: ignore[arg-type]
     assert next(found).source == str(tmp_path / "a.png")
     with pytest.raises(InputError, match=r"b\.png: cannot be decoded(.|\n)*--skip-broken"):
         next(found)
@@ -136,7 +137,7 @@ def test_what_is_no_image_is_refused(source: object) -> None:
 
 def test_a_misspelt_name_in_a_list_is_found_before_anything_is_read() -> None:
     with pytest.raises(InputError, match="no such image"):
-        next(predict_images(Model(), [image(8, 8), "none.png"], imgsz=64))  # type: ignore[arg-type, list-item]
+        next(predict_images(Model(), [image(8, 8), "none.png"], PredictOptions(imgsz=64)))  # type: ignore[arg-type, list-item]
     with pytest.raises(InputError, match="no such image"):
         found_in("none.png", skip_broken=True)
 
@@ -163,6 +164,7 @@ def test_an_object_is_found_once_where_classes_suppress_each_other() -> None:
             return fixed
 
     by_class, agnostic = (
-        next(predict_images(Same(), [image(64, 64)], imgsz=64, agnostic=agnostic)) for agnostic in (False, True)
+        next(predict_images(Same(), [image(64, 64)], PredictOptions(imgsz=64, agnostic=agnostic)))
+        for agnostic in (False, True)
     )
     assert [each.name for each in by_class] == ["small", "large"] and [each.name for each in agnostic] == ["small"]

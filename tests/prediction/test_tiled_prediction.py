@@ -17,6 +17,7 @@ from lehr.errors import InputError
 from lehr.evaluation.test_time_augmentation import infer, iou_of_views
 from lehr.models.network import Suppression
 from lehr.prediction import open_sources
+from lehr.prediction.options import PredictOptions
 from lehr.prediction.predictor import predict_images
 
 
@@ -34,7 +35,9 @@ def test_each_object_once_in_tiles(size: tuple[int, int], overlap: float) -> Non
     boxes = lattice(900, 700, max(size) + 30, size)
     image = picture(900, 700, boxes)
     network = SquaresNetwork()
-    found = list(predict_images(network, image, imgsz=128, tile=128, overlap=overlap, batch=7, max_det=3000))
+    found = list(
+        predict_images(network, image, PredictOptions(imgsz=128, tile=128, overlap=overlap, batch=7, max_det=3000))
+    )
     same_boxes(found[0], boxes)
     assert {shape[0] for shape in network.shapes[:-1]} == {7} and network.shapes[0][1:] == (3, 128, 128)
     assert (np.diff(found[0].scores) <= 0).all()
@@ -42,14 +45,16 @@ def test_each_object_once_in_tiles(size: tuple[int, int], overlap: float) -> Non
 
 def test_tiles_are_scaled_to_the_network() -> None:
     boxes = lattice(900, 700, 60, (16, 12)) // 2 * 2
-    found = list(predict_images(SquaresNetwork(), picture(900, 700, boxes), imgsz=64, tile=128, max_det=3000))
+    found = list(
+        predict_images(SquaresNetwork(), picture(900, 700, boxes), PredictOptions(imgsz=64, tile=128, max_det=3000))
+    )
     same_boxes(found[0], boxes, tolerance=2)
 
 
 def test_an_image_that_is_smaller_than_a_tile_is_predicted_as_a_whole() -> None:
     image = picture(100, 60, lattice(100, 60, 30, (12, 8)))
-    tiled = next(iter(predict_images(SquaresNetwork(), image, imgsz=128, tile=640)))
-    whole = next(iter(predict_images(SquaresNetwork(), image, imgsz=128)))
+    tiled = next(iter(predict_images(SquaresNetwork(), image, PredictOptions(imgsz=128, tile=640))))
+    whole = next(iter(predict_images(SquaresNetwork(), image, PredictOptions(imgsz=128))))
     np.testing.assert_array_equal(tiled.boxes, whole.boxes)
     np.testing.assert_array_equal(tiled.scores, whole.scores)
 
@@ -58,7 +63,9 @@ def test_a_network_of_a_fixed_size_gets_tiles_of_it() -> None:
     network = SquaresNetwork()
     network.fixed_size = (96, 160)
     boxes = lattice(500, 400, 50, (12, 9))
-    found = next(iter(predict_images(network, picture(500, 400, boxes), imgsz=160, tile=96, max_det=999)))
+    found = next(
+        iter(predict_images(network, picture(500, 400, boxes), PredictOptions(imgsz=160, tile=96, max_det=999)))
+    )
     same_boxes(found, boxes)
     assert {shape[1:] for shape in network.shapes} == {(3, 96, 160)}
 
@@ -76,14 +83,14 @@ def test_files_are_read_by_region(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         return read(self, piece)
 
     monkeypatch.setattr(ImageRegions, "_decoded", decoded)
-    found = list(predict_images(SquaresNetwork(), tmp_path, imgsz=128, tile=128, max_det=999, batch=4))
+    found = list(predict_images(SquaresNetwork(), tmp_path, PredictOptions(imgsz=128, tile=128, max_det=999, batch=4)))
     assert [Path(each.source).name for each in found] == ["a.png", "b.tif"]
     for each in found:
         same_boxes(each, boxes)
         assert (each.width, each.height) == (500, 400)
     assert max(sizes) <= 128 + 2 * 10 and len(sizes) == 4  # a band for each row of tiles
     monkeypatch.setattr(open_sources, "read_image", lambda path: pytest.fail("decoded whole"))
-    list(predict_images(SquaresNetwork(), tmp_path / "b.tif", imgsz=128, tile=128))
+    list(predict_images(SquaresNetwork(), tmp_path / "b.tif", PredictOptions(imgsz=128, tile=128)))
 
 
 def test_damage_within_a_file(tmp_path: Path) -> None:
@@ -95,8 +102,10 @@ def test_damage_within_a_file(tmp_path: Path) -> None:
     (tmp_path / "b.tif").write_bytes(data)
     Image.fromarray(picture(500, 400, boxes)).save(tmp_path / "c.png")
     with pytest.raises(InputError, match=r"b\.tif: cannot be decoded[^\n]*\n[^\n]*--skip-broken"):
-        list(predict_images(SquaresNetwork(), tmp_path, imgsz=128, tile=128))
-    found = list(predict_images(SquaresNetwork(), tmp_path, imgsz=128, tile=128, skip_broken=True, max_det=999))
+        list(predict_images(SquaresNetwork(), tmp_path, PredictOptions(imgsz=128, tile=128)))
+    found = list(
+        predict_images(SquaresNetwork(), tmp_path, PredictOptions(imgsz=128, tile=128, skip_broken=True, max_det=999))
+    )
     assert "b.tif: cannot be decoded" in str(found[0].fault) and len(found[0]) == 0
     same_boxes(found[1], boxes)
 
@@ -106,12 +115,12 @@ def test_views_give_boxes_of_the_image() -> None:
     boxes = lattice(320, 256, 60, (20, 34))
     image = picture(320, 256, boxes)
     network = SquaresNetwork()
-    found = next(iter(predict_images(network, image, imgsz=320, tta=True)))
+    found = next(iter(predict_images(network, image, PredictOptions(imgsz=320, tta=True))))
     same_boxes(found, boxes, tolerance=1.5)
     assert [shape[2:] for shape in network.shapes] == [(256, 320), (224, 288), (320, 384)]
     network.fixed_size = (256, 320)
     network.shapes.clear()
-    same_boxes(next(iter(predict_images(network, image, imgsz=320, tta=True))), boxes, tolerance=1.5)
+    same_boxes(next(iter(predict_images(network, image, PredictOptions(imgsz=320, tta=True)))), boxes, tolerance=1.5)
     assert [shape[2:] for shape in network.shapes] == [(256, 320)] * 3
 
 
@@ -127,7 +136,7 @@ def test_each_view_alone_is_put_back_in_its_place() -> None:
 def test_views_of_tiles() -> None:
     boxes = lattice(500, 400, 60, (24, 18))
     network = SquaresNetwork()
-    found = next(iter(predict_images(network, picture(500, 400, boxes), imgsz=160, tile=160, tta=True)))
+    found = next(iter(predict_images(network, picture(500, 400, boxes), PredictOptions(imgsz=160, tile=160, tta=True))))
     same_boxes(found, boxes, tolerance=2)
 
 

@@ -11,6 +11,7 @@ from tests.squares_network import SquaresNetwork
 
 from lehr.errors import InputError
 from lehr.prediction.inputs import has_no_end
+from lehr.prediction.options import PredictOptions
 from lehr.prediction.predictor import predict_images
 
 INDEX_BYTES = 120
@@ -50,7 +51,7 @@ def test_a_slope_is_that_of_the_line_through_the_samples() -> None:
 
 def test_frames_have_their_place_and_time_in_the_detections(tmp_path: Path) -> None:
     write_video(tmp_path / "a.mp4", 5, rate=10)
-    found = list(predict_images(SquaresNetwork(), tmp_path / "a.mp4", imgsz=64, batch=2))
+    found = list(predict_images(SquaresNetwork(), tmp_path / "a.mp4", PredictOptions(imgsz=64, batch=2)))
     assert [each.frame for each in found] == list(range(5))
     assert [each.time for each in found] == pytest.approx([0, 0.1, 0.2, 0.3, 0.4])
     assert {(each.source, each.width, each.height) for each in found} == {(str(tmp_path / "a.mp4"), 96, 64)}
@@ -62,10 +63,10 @@ def test_videos_and_images_share_a_list_and_broken_ones_their_fault(tmp_path: Pa
     write_video(tmp_path / "a.mp4", 2)
     (tmp_path / "b.mp4").write_bytes(b"no video")
     names = [str(tmp_path / "a.mp4"), str(tmp_path / "b.mp4"), str(tmp_path / "a.mp4")]
-    found = list(predict_images(SquaresNetwork(), names, imgsz=64, batch=3, skip_broken=True))
+    found = list(predict_images(SquaresNetwork(), names, PredictOptions(imgsz=64, batch=3, skip_broken=True)))
     assert [each.fault is None for each in found] == [True, True, False, True, True]
     with pytest.raises(InputError, match=r"b\.mp4: is no video"):
-        list(predict_images(SquaresNetwork(), names, imgsz=64))
+        list(predict_images(SquaresNetwork(), names, PredictOptions(imgsz=64)))
 
 
 def test_sources_without_an_end_are_known_by_their_names() -> None:

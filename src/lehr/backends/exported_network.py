@@ -89,7 +89,7 @@ class ExportedNetwork:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What to know about it, a line each."""
+        """Notes on it, one per line."""
         own = self.metadata
         size = "images of any size" if own.size is None else f"images of {own.size[1]} x {own.size[0]} pixels"
         line = f"{self.path}: {self.variant} in {self.runtime.title}, {own.precision}, {size}."
@@ -165,7 +165,7 @@ class ExportedNetwork:
         shapes = ", ".join(str(list(output.shape)) for output in outputs)
         return InputError(
             f"{self.path}: gives outputs of the shapes {shapes}, which are none of {len(self.names)} classes as its "
-            f"metadata say ({why}). Export it anew."
+            f"metadata say ({why}). Export it again."
         )
 
     def moved(self, path: Path) -> ExportedNetwork:

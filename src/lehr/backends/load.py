@@ -40,7 +40,7 @@ def open_export(path: Path, device: DeviceName = "auto") -> ExportedNetwork | No
         None for what is no export that Lehr wrote: weights, or ONNX exports of others, whose weights can be read.
 
     Raises:
-        InputError: it is damaged, its metadata are missing or lie about it, or its runtime is missing or refuses it.
+        InputError: it is damaged, its metadata are missing or wrong, or its runtime is missing or refuses it.
     """
     graph = find_graph(path)
     if graph is not None:
@@ -77,7 +77,7 @@ def _parsed(path: Path, text: str | None) -> ExportMetadata:
     try:
         return parse_export_metadata(text)
     except ValueError as error:
-        raise InputError(f"{path}: its metadata cannot be used: {error}. Export it anew.") from None
+        raise InputError(f"{path}: its metadata cannot be used: {error}. Export it again.") from None
 
 
 def _cpu_unless_named(device: DeviceName) -> torch.device:

@@ -39,7 +39,7 @@ class OnnxGraph:
     """An ONNX graph in ONNX Runtime.
 
     Args:
-        path: the file, whose tensors all lie in it.
+        path: the file, which holds all tensors.
         device: CPU or CUDA.
 
     Raises:

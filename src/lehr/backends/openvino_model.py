@@ -35,7 +35,7 @@ class OpenvinoModel:
 
     Args:
         path: its folder.
-        graph: its graph, with the numbers beside it.
+        graph: its graph, next to its numbers.
         device: the CPU.
 
     Raises:
@@ -125,7 +125,7 @@ class OpenvinoModel:
 
 
 def _biased(node: Any) -> Any:
-    """The output of a convolution with its bias, which OpenVINO adds by a node of its own."""
+    """The output of a convolution with its bias, which OpenVINO adds in a separate node."""
     following = [each.get_node() for each in node.output(0).get_target_inputs()]
     if len(following) == 1 and following[0].get_type_name() == "Add":
         others = [value.get_node() for value in following[0].input_values() if value.get_node() != node]

@@ -97,7 +97,7 @@ def _read(path: Path) -> bytes:
 
 
 def _rewritten(data: bytes, entries: dict[str, Entry]) -> tuple[io.BytesIO, dict[str, str]]:
-    """An archive of what was checked, and the texts beside it."""
+    """An archive of what was checked, and the texts next to it."""
     folders = {name.partition("/")[0] for name in entries}
     parts = {name.partition("/")[2]: entry for name, entry in entries.items()}
     if len(folders) != 1 or MODEL not in parts:
@@ -138,7 +138,7 @@ def _checked_model(model: Any) -> Any:
                 if call["signature"] is not None:
                     _check_containers(call["signature"][name])
     except (KeyError, TypeError, AttributeError):
-        raise _Refused("is damaged: its graph is not as torch.export writes it. Export it anew.") from None
+        raise _Refused("is damaged: its graph is not as torch.export writes it. Export it again.") from None
     _check_values(model)
     return model
 
@@ -198,7 +198,7 @@ def _checked_config(config: Any) -> Any:
                 raise _Refused("holds pickled tensors or objects, and is not run. Export it with Lehr.")
     except (KeyError, TypeError, AttributeError):
         raise _Refused(
-            "is damaged: the list of its weights is not as torch.export writes it. Export it anew."
+            "is damaged: the list of its weights is not as torch.export writes it. Export it again."
         ) from None
     _check_values(config)
     return config

@@ -46,7 +46,7 @@ class TorchProgram:
                     program = move_to_device_pass(program, device)
                 self._module = program.module(check_guards=False)
         except Exception as error:  # of many types, none of which torch names
-            raise InputError(f"{path}: torch refuses it ({one_line(str(error))[:300]}). Export it anew.") from None
+            raise InputError(f"{path}: torch refuses it ({one_line(str(error))[:300]}). Export it again.") from None
         self._weights = {**program.graph_signature.inputs_to_parameters, **program.graph_signature.inputs_to_buffers}
 
     def __call__(self, images: Tensor) -> tuple[Tensor, ...]:

@@ -16,6 +16,7 @@ from lehr.cli.refusals import describe_refusal
 from lehr.errors import InputError, LehrError
 from lehr.runtime.child_process import safe_environment
 from lehr.runtime.console import complain
+from lehr.runtime.spelling import shell_spelling
 from lehr.runtime.standard_streams import safe_streams
 from lehr.runtime.system_errors import plain_system_errors
 from lehr.version import __version__
@@ -68,7 +69,8 @@ def run(arguments: Sequence[str]) -> int:
         return 0
     try:
         options = as_options(arguments, app)
-        result = app(options, exit_on_error=False, print_error=False, result_action="return_value")
+        with shell_spelling():
+            result = app(options, exit_on_error=False, print_error=False, result_action="return_value")
     except CycloptsError as error:
         raise InputError(describe_refusal(error)) from None
     return result if isinstance(result, int) else 0

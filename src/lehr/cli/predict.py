@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -134,13 +133,10 @@ def predict(
 
     tune_process()
     from lehr.data.faults import group_faults
-    from lehr.detections.wanted_classes import find_classes
     from lehr.detector import Detector
     from lehr.errors import InputError
-    from lehr.models.fuse import FusedCopy
-    from lehr.prediction.half_precision import in_half_precision
     from lehr.prediction.open_sources import open_readers
-    from lehr.prediction.predictor import predict_batch
+    from lehr.prediction.options import PredictOptions
     from lehr.prediction.sources import check_sources, find_sources
     from lehr.prediction.tracking import ObjectTracker
     from lehr.runtime.console import complain
@@ -151,25 +147,24 @@ def predict(
     files = WantedFiles(save, save_labels, save_conf, save_crops, json, jsonl, csv, coco, coco_ids)
     given = find_sources(sources, watch=watch)
     files.check()
-    tracker = ObjectTracker(conf) if track else None
-    detector = Detector.load(weights, device=device)
-    network = FusedCopy().of(detector.network)
-    find: Predict = partial(
-        predict_batch,
-        in_half_precision(network) if half else network,
-        imgsz=detector.image_size(imgsz),
+    options = PredictOptions(
+        imgsz=imgsz,
         square=square,
-        confidence=conf if tracker is None else tracker.detection_conf,
+        batch=batch,
+        conf=conf,
         iou=iou,
         max_det=max_det,
         skip_broken=skip_broken,
         tile=tile,
         overlap=overlap,
-        tiles_at_once=batch,
         tta=tta,
         agnostic=agnostic,
-        classes=find_classes(classes, network.names),
+        classes=classes,
+        half=half,
     )
+    tracker = ObjectTracker(conf) if track else None
+    detector = Detector.load(weights, device=device)
+    find: Predict = detector.frame_predictor(replace(options, conf=tracker.detection_conf) if tracker else options)
     notes = check_sources(given, skip_broken)
     for group in group_faults((*given.left_out, *notes)):
         complain(str(group))

@@ -24,7 +24,7 @@ MAX_UNNAMED = 10_000
 
 
 class Parts(NamedTuple):
-    """What supervision's detections give, best first; arrays as those of `Detections`."""
+    """Arrays of supervision's detections, best first, as those of `Detections`."""
 
     boxes: NDArray[np.float32]
     scores: NDArray[np.float32]

@@ -339,7 +339,7 @@ class Detections:
         return html_of(self._title(), list(self), pixels)
 
     def _title(self) -> str:
-        """What was found where, in a line."""
+        """One line on the objects and their place."""
         if self.fault is not None:
             return f"not read: {one_line(self.fault)}"
         found = f"{len(self)}: {self.summary()}" if len(self) else "nothing found"
@@ -369,7 +369,7 @@ class Detections:
         )
 
     def _compared(self) -> list[Any]:
-        """What decides whether two are equal: everything except the pixels."""
+        """The fields that decide whether two are equal: all except the pixels."""
         return [getattr(self, each.name) for each in dataclasses.fields(self) if each.name != "image"]
 
     if not TYPE_CHECKING:

@@ -17,6 +17,9 @@ THUMBNAIL = 480
 MAX_BYTES = 120_000
 MAX_ROWS = 12
 """Objects that the table lists."""
+TABLE = "color:inherit;font-size:inherit;border-collapse:collapse"
+LEFT, RIGHT = "padding:1px 8px;text-align:left", "padding:1px 8px;text-align:right"
+"""Styles of tables and of their cells."""
 COLUMNS = ("class", "score", "x1", "y1", "x2", "y2")
 
 
@@ -28,18 +31,19 @@ def html_of(title: str, objects: Sequence[Detection], pixels: NDArray[np.uint8] 
         objects: the objects, best first.
         pixels: uint8 (height, width, 3), RGB, annotated and small; None if there is no image.
     """
-    heads = "".join(f'<th style="text-align:{"left" if name == "class" else "right"}">{name}</th>' for name in COLUMNS)
+    heads = "".join(f'<th style="{LEFT if name == "class" else RIGHT}">{name}</th>' for name in COLUMNS)
     rows = []
     for each in objects[:MAX_ROWS]:
         track = "" if each.track_id is None else f"#{each.track_id} "
-        cells = "".join(f'<td style="text-align:right">{side:.1f}</td>' for side in each.xyxy)
+        cells = "".join(f'<td style="{RIGHT}">{side:.1f}</td>' for side in each.xyxy)
         rows.append(
-            f'<tr><td style="text-align:left">{track}{escape(one_line(each.name))}</td>'
-            f'<td style="text-align:right">{each.score:.2f}</td>{cells}</tr>'
+            f'<tr><td style="{LEFT}">{track}{escape(one_line(each.name))}</td>'
+            f'<td style="{RIGHT}">{each.score:.2f}</td>{cells}</tr>'
         )
     more = len(objects) - MAX_ROWS
     rest = f'<p style="opacity:.7;margin:4px 0">and {more} more</p>' if more > 0 else ""
-    table = f"<table><thead><tr>{heads}</tr></thead><tbody>{''.join(rows)}</tbody></table>" if rows else ""
+    body = "".join(rows)
+    table = f'<table style="{TABLE}"><thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table>' if rows else ""
     image = "" if pixels is None else f'<img alt="" style="max-width:100%" src="{_jpeg(pixels)}">'
     return (
         f'<div class="lehr-detections"><p style="margin:4px 0"><b>{escape(one_line(title))}</b></p>'
@@ -57,7 +61,7 @@ def _jpeg(pixels: NDArray[np.uint8]) -> str:
 
 
 def thumbnail(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Reduce an image to the size of a thumbnail; a smaller one stays as it is."""
+    """Reduce an image to the size of a thumbnail; a smaller one is returned unchanged."""
     import cv2
 
     height, width = pixels.shape[:2]

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageShow
 
 from lehr.errors import InputError, LehrError
+from lehr.runtime.notebook import in_notebook
 
 QUALITY = 92
 """Of JPEG files that are saved."""
@@ -20,7 +21,7 @@ def pixels_of(source: str, size: tuple[int, int], frame: int | None) -> NDArray[
 
     Args:
         source: its file.
-        size: width and height, pixels, as it was.
+        size: width and height, pixels.
         frame: its place in a video; None for an image.
 
     Returns:
@@ -85,17 +86,9 @@ def show_image(pixels: NDArray[np.uint8]) -> None:
         LehrError: there is no viewer.
     """
     image = Image.fromarray(pixels)
-    if _in_notebook():
+    if in_notebook():
         from IPython.display import display
 
         display(image)  # type: ignore[no-untyped-call]
     elif not ImageShow.show(image, "Detections"):
         raise LehrError("There is no image viewer here. Save the image instead: save('detections.jpg').")
-
-
-def _in_notebook() -> bool:
-    """Return whether this process is the kernel of a notebook."""
-    import sys
-
-    shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
-    return hasattr(shell, "kernel")

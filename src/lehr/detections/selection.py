@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Order: TypeAlias = Literal["score", "area", "class", "x", "y"]
-"""What detections are sorted by; `x` and `y` are the left and the upper edge."""
+"""Keys to sort detections by; `x` and `y` are the left and the upper edge."""
 DESCENDING = frozenset({"score", "area"})
 """Orders whose largest value comes first unless another direction is asked for."""
 

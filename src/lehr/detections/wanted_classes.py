@@ -13,11 +13,11 @@ MOST_NAMED = 20
 
 
 def find_classes(wanted: Iterable[str | int] | str | int | None, names: Sequence[str]) -> tuple[int, ...] | None:
-    """Find the classes that are asked for.
+    """Find classes by name or number.
 
     Args:
-        wanted: names or indices; a text may hold several with commas between them, unless it is a name as it is. None
-            for all classes.
+        wanted: names or indices; a text that is no class name may hold several, separated by commas. None for all
+            classes.
         names: the class names.
 
     Returns:

@@ -6,7 +6,7 @@ import dataclasses
 import os
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from lehr.augment.tile_grid import OVERLAP
 from lehr.data.batch_makers import EvalBatches
@@ -17,6 +17,7 @@ from lehr.data.loader import Loader
 from lehr.data.requests import eval_requests
 from lehr.data.tiled_split import TiledSplit, Tiling, describe_cutting
 from lehr.data.tiled_store import store_to_evaluate
+from lehr.detector.for_python import for_python
 from lehr.detector.loaded import DetectorBase
 from lehr.errors import InputError
 from lehr.evaluation.background import background_notes, require_labels
@@ -32,16 +33,14 @@ from lehr.runtime.process_state import preserve_process_state
 from lehr.runtime.progress import progress
 from lehr.techniques.single_class import as_one_class
 
-if TYPE_CHECKING:
-    pass
-
 
 class EvaluationMixin(DetectorBase):
     """Adds evaluation on data to a detector."""
 
+    @for_python
     def val(
         self,
-        data: str | Path,
+        data: str | Path | None = None,
         *,
         split: Literal["train", "val", "test"] = "val",
         imgsz: int | None = None,
@@ -61,28 +60,31 @@ class EvaluationMixin(DetectorBase):
         """Evaluate on a split of a data set, on the classes that it shares with the model.
 
         Args:
-            data: what `--data` takes.
+            data: a data YAML, a folder, a VOC folder, a COCO JSON or "shapes"; None for the data that this detector was
+                trained on.
             split: train, val or test.
             imgsz: longest side, pixels, rounded up to a multiple of 32; None for what the weights were trained for. An
                 export of a fixed size takes that alone.
-            batch: images at once.
+            batch: images per step.
             workers: processes that load images; 0 loads in this one.
             square: letterbox to squares instead of the smallest rectangle.
-            skip_broken: leave out broken images instead of refusing the data.
+            skip_broken: skip broken images instead of refusing the data.
             single_cls: treat all classes of the data as one.
             conf: lowest score of a detection.
-            iou: overlap from which a detection is a repetition.
-            max_det: most detections an image.
-            record: keep how the detections of each image match, for `lehr.evaluation.bootstrap.compare`.
+            iou: overlap (IoU) from which the lower-scored of two boxes is suppressed.
+            max_det: maximum number of detections per image.
+            record: record how the detections of each image match, for `lehr.evaluation.bootstrap.compare`.
             tile: side of the tiles that images are cut into, pixels of the image; each is scaled to `imgsz`, and what
                 is found is merged and evaluated in pixels of the image. None for whole images.
-            overlap: share of a tile that the next one shows again at least, 0 to 0.9.
+            overlap: smallest share of a tile that the next one shows again, 0 to 0.9.
             tta: test-time augmentation: look at each image, or tile, at three scales, once mirrored.
 
         Raises:
             InputError: the data cannot be used, or has no class that the model knows.
         """
         model = self._fused.of(self.network)
+        if data is None:
+            data = self._data
         check_detection_options(
             imgsz=imgsz, batch=batch, conf=conf, iou=iou, max_det=max_det, workers=workers, tile=tile, overlap=overlap
         )

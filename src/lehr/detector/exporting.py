@@ -1,4 +1,4 @@
-"""Handing a detector on from Python: to other runtimes, and to the Hugging Face Hub."""
+"""Exporting a detector from Python: to other runtimes, and to the Hugging Face Hub."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from lehr.backends.exported_network import ExportedNetwork
 from lehr.backends.load import COMPUTED, open_export
+from lehr.detector.for_python import for_python
 from lehr.detector.loaded import DetectorBase
 from lehr.evaluation.detection_options import check_detection_options
 from lehr.evaluation.evaluator import Evaluation
@@ -27,9 +28,10 @@ class ExportMixin(DetectorBase):
 
     @property
     def certificate(self) -> Certificate | None:
-        """What was measured of the last export; None where it was not run: without data, or for another machine."""
+        """Measurements of the last export; None if it was not run: without data, or for another machine."""
         return self._certificate
 
+    @for_python
     def export(
         self,
         format: str = "onnx",
@@ -52,23 +54,23 @@ class ExportMixin(DetectorBase):
 
         Args:
             format: onnx, openvino, torch, executorch or coreml.
-            out: the file, or the folder, to write; None for beside the weights, under their name.
+            out: the file, or the folder, to write; None for next to the weights, under their name.
             imgsz: side of the images, or height and width, pixels, rounded up to multiples of 32; None for what the
                 weights were trained for.
-            batch: images at once.
+            batch: images per step.
             dynamic: take any number of images, of any sizes that are multiples of 32.
             half: compute in float16.
             int8: compute in int8, with ranges measured on the training images of `data`.
             opset: operator set of ONNX, 18 to 23.
             nms: suppress within the graph, so that detections come out, by the following four.
             conf: lowest score.
-            iou: overlap from which a detection is a repetition.
-            max_det: most detections an image.
+            iou: overlap (IoU) from which the lower-scored of two boxes is suppressed.
+            max_det: maximum number of detections per image.
             agnostic: suppress across classes.
-            data: what `--data` takes; the export is run on its validation images, compared, and certified.
+            data: a data set as in `val`; the export is run on its validation images, compared, and certified.
 
         Returns:
-            The file, or the folder; beside it, with data, is its certificate, which is the property `certificate` too.
+            The file, or the folder. With data, its certificate is next to it and in the property `certificate`.
 
         Raises:
             InputError: an option cannot be used, the format does not have it, or something is not installed.
@@ -110,6 +112,7 @@ class ExportMixin(DetectorBase):
             certificate.write(certificate_path(path))
         return path
 
+    @for_python
     def push_to_hub(
         self,
         repository: str,
@@ -129,7 +132,7 @@ class ExportMixin(DetectorBase):
         """Push weights and a model card to the Hugging Face Hub, as one commit; returns its address.
 
         Args:
-            repository: owner/name; made where it is not there.
+            repository: owner/name; created if it does not exist.
             license: the licence of the weights as the Hub writes it, e.g. "apache-2.0"; nobody can choose it but you.
             license_name: its name, with "other".
             license_link: where it can be read, with "other".
@@ -138,7 +141,7 @@ class ExportMixin(DetectorBase):
             data: what it was trained on, in words.
             datasets: data sets on the Hub that it was trained on, as owner/name.
             description: what it is for, Markdown.
-            private: whether a repository that is made is private; one that is there stays as it is.
+            private: whether a repository that is created is private; an existing one keeps its setting.
             revision: branch that the commit goes to.
             token: of the Hub (unset: that of `hf auth login`, or HF_TOKEN).
 

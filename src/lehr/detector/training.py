@@ -5,23 +5,24 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Unpack
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 
 from lehr.callbacks.callback import FunctionCallback
 from lehr.config import build_config
+from lehr.detector.for_python import python_spelling, require_known
 from lehr.detector.loaded import DetectorBase
 from lehr.models.build import anchor_head
+from lehr.options import option_names
 from lehr.runtime.environment import tidy_imports
 
 if TYPE_CHECKING:
     from lehr.engine.result import TrainResult
-    from lehr.train_options import TrainOptions
 
 
-class TrainingMixin(DetectorBase):
-    """Adds training to a detector."""
+class TrainingBase(DetectorBase):
+    """The work of the method that trains."""
 
     def add_callback(self, method: str, function: Callable[[Any], object]) -> None:
         """Call a function at an event of every training to come.
@@ -35,46 +36,38 @@ class TrainingMixin(DetectorBase):
         """
         self._callbacks.append(FunctionCallback(method, function))
 
-    def train(
+    def _train(
         self,
-        *,
-        resume: str | Path | Literal[True] | None = None,
-        callbacks: Sequence[object] = (),
-        verbose: bool = True,
-        **options: Unpack[TrainOptions],
+        resume: str | Path | Literal[True] | None,
+        callbacks: Sequence[object],
+        verbose: bool,
+        options: Mapping[str, Any],
     ) -> TrainResult:
-        """Train, and become the best of the run.
-
-        Args:
-            callbacks: listeners to the run's events, beside those that were added.
-            verbose: print the run's course; else only the logger `lehr` and the run's log have it.
-            resume: a run's folder or checkpoint to go on with, or True for the newest interrupted run; the options are
-                then those that may change, and the model is the run's.
-            options: those of `lehr train`, with underscores: data, epochs, imgsz, batch, ...
-
-        Raises:
-            InputError: an option or the data cannot be used.
-        """
         with tidy_imports():
-            from lehr.engine.run import resume as go_on
+            from lehr.engine.run import resume as resume_run
             from lehr.engine.run import train
 
-        listeners, given = (*self._callbacks, *callbacks), _as_text(options)
-        if resume is not None:
-            result = go_on(None if resume is True else Path(resume), given, listeners, verbose)
-            self._become(result.best, _first_device(str(given.get("device", "auto"))))
+        with python_spelling():
+            require_known("train", options, (*option_names(), "hyp", "resume", "callbacks", "verbose"))
+            listeners, given = (*self._callbacks, *callbacks), _as_text(options)
+            if resume is not None:
+                result = resume_run(None if resume is True else Path(resume), given, listeners, verbose)
+                self._become(result.best, _first_device(str(given.get("device", "auto"))))
+                return result
+            if self._export is not None:
+                _ = self.model  # raises: an export has none
+            start: dict[str, Any] = {"model": self._name, **self._scale}
+            if self._device not in (None, "auto"):
+                start["device"] = str(self._device)
+            if self._model is not None and self._weights is not None:
+                scale, head = self._model.scale, anchor_head(self._model)
+                start |= {"weights": self._weights, "depth": scale.depth, "width": scale.width}
+                start |= {} if head is None else {"anchors": head.anchors.shape[1]}
+            config = build_config({**start, **given})
+            result = train(config, listeners, verbose)
+            self._become(result.best, _first_device(config.devices.device))
+            self._data = config.data.data
             return result
-        if self._export is not None:
-            _ = self.model  # which there is none of
-        start: dict[str, Any] = {"model": self._name}
-        if self._model is not None and self._weights is not None:
-            scale, head = self._model.scale, anchor_head(self._model)
-            start |= {"weights": self._weights, "depth": scale.depth, "width": scale.width}
-            start |= {} if head is None else {"anchors": head.anchors.shape[1]}
-        config = build_config({**start, **given})
-        result = train(config, listeners, verbose)
-        self._become(result.best, _first_device(config.devices.device))
-        return result
 
 
 def _first_device(devices: str) -> str:

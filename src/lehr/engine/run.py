@@ -202,6 +202,7 @@ def _launched(
         Path(outcome["folder"]),
         Metrics.from_dict(outcome["metrics"]),
         *(None if each is None else AgainstStart.from_dict(each) for each in compared),
+        best_epoch=outcome["best_epoch"],
     )
 
 
@@ -383,7 +384,8 @@ def _finished(resumption: Resumption, output: Console) -> TrainResult:
         output.say(own.describe())
     if older is not None:
         output.say(older.describe_on(str(config.data.keep_val)))
-    return result_of(resumption.folder, Metrics.from_dict(state["best_metrics"]), own, older)
+    metrics, best_epoch = Metrics.from_dict(state["best_metrics"]), state["stopping"]["best_epoch"]
+    return result_of(resumption.folder, metrics, own, older, best_epoch=best_epoch)
 
 
 def _plain(options: Mapping[str, Any]) -> dict[str, Any]:

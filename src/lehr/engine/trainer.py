@@ -202,7 +202,8 @@ class Trainer:
         assert state.best_metrics is not None
         compared = None if state.guard is None else state.guard.outcome
         on_older = None if state.older_guard is None else state.older_guard.outcome
-        result = result_of(self.setup.folder, state.best_metrics, compared, on_older)
+        best_epoch = state.stopping.best_epoch
+        result = result_of(self.setup.folder, state.best_metrics, compared, on_older, best_epoch=best_epoch)
         self._emit(
             TrainEnd,
             epochs=state.epoch,

@@ -72,6 +72,7 @@ def main(place: Path) -> int:
         done = {
             "folder": str(result.folder),
             "metrics": asdict(result.metrics),
+            "best_epoch": -1 if result.best_epoch is None else result.best_epoch - 1,
             "against_start": None if compared is None else compared.as_dict(),
             "older_against_start": None if on_older is None else on_older.as_dict(),
         }

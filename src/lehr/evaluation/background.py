@@ -52,7 +52,7 @@ def background_notes(samples: Sequence[Sample], training: bool = False) -> list[
     if training:
         notes.append(
             "The last epoch therefore counts as the best, and --patience does not end the run. For a validation that "
-            "tells which epoch is best, add images with objects: `lehr data split` deals all images anew."
+            "shows which epoch is best, add images with objects: `lehr data split` deals all images again."
         )
     return notes
 

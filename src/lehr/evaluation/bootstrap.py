@@ -3,7 +3,7 @@
 Each draw takes as many images as there are, with replacement, and measures both evaluations on the same ones: an image
 that is drawn twice counts twice, with its objects and its detections. The interval is the percentile interval of the
 differences, widened for few images as Student's interval is (Hesterberg, "What Teachers Should Know About the
-Bootstrap", 2015): by itself it is too narrow by sqrt((n - 1) / n) and by the tails of the t distribution.
+Bootstrap", 2015): alone it is too narrow by sqrt((n - 1) / n) and by the tails of the t distribution.
 
 A draw is a weight for each image. Recall and precision change only where a detection matches, so that average precision
 under weights needs at each match the weights of all matches and of all detections so far, and nothing in between.

@@ -22,7 +22,7 @@ def class_table(metrics: Metrics, width: int | None = None) -> str:
 
     Args:
         metrics: of the evaluation.
-        width: columns of the terminal; names are shortened, then columns left out, as it needs. None for whole lines.
+        width: columns of the terminal; names are shortened, then columns dropped, as needed. None for whole lines.
     """
     classes = [(one_line(name), each) for name, each in metrics.classes.items()]
     every: list[tuple[str, Metrics | ClassMetrics]] = [("all", metrics), *classes]

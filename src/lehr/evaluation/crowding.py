@@ -55,6 +55,6 @@ def _of_a_class(sample: Sample) -> int:
 
 
 def _share(counts: Sequence[int], limit: int) -> str:
-    """How many images are above a limit, of how many."""
+    """The number of images above a limit, and of all."""
     above = sum(count > limit for count in counts)
     return f"{above} of {len(counts)}"

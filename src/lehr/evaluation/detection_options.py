@@ -27,7 +27,7 @@ def check_detection_options(
         batch: images at once.
         conf: lowest score.
         iou: overlap from which a detection is a repetition.
-        max_det: most detections an image.
+        max_det: maximum number of detections per image.
         workers: processes that load images.
         tile: side of a tile, pixels; None for whole images.
         overlap: share of a tile that the next one shows again.
@@ -37,8 +37,8 @@ def check_detection_options(
     """
     if imgsz is not None:
         _check_whole("imgsz", imgsz, 1, "the longest side, pixels")
-    _check_whole("batch", batch, 1, "images at once")
-    _check_whole("max_det", max_det, 1, "detections an image")
+    _check_whole("batch", batch, 1, "images per step")
+    _check_whole("max_det", max_det, 1, "detections per image")
     _check_whole("workers", workers, 0, "processes")
     if not isinstance(conf, Real) or not 0 <= float(conf) < 1:
         raise InputError(f"conf {conf!r}: must be a number from 0 to below 1, e.g. 0.25.")

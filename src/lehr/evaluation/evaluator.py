@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from threading import Semaphore
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import torch
@@ -20,11 +20,13 @@ from lehr.data.feed import DevicePrefetcher
 from lehr.data.loader import Loader
 from lehr.data.requests import BatchRequest
 from lehr.data.tiled_split import TiledSplit, images_of
+from lehr.detections.familiar_names import missing_attribute
 from lehr.distributed.collectives import ALONE, Ranks
 from lehr.errors import InputError
 from lehr.evaluation.matching import MatchRecord
 from lehr.evaluation.metrics import ClassMetrics, Metrics, measure
 from lehr.evaluation.nms import Found, suppress
+from lehr.evaluation.presentation import OF_EVALUATION, describe_metrics, metrics_table
 from lehr.evaluation.test_time_augmentation import infer, iou_of_views
 from lehr.evaluation.tiled_samples import on_images
 from lehr.losses.loss import Loss
@@ -40,24 +42,24 @@ Rows = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
 
 @dataclass(frozen=True, slots=True)
 class Seconds:
-    """Seconds an image, by stage."""
+    """Seconds per image, by stage."""
 
     preprocess: float
     inference: float
     postprocess: float
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Evaluation:
     """Result of an evaluation.
 
     Attributes:
         metrics: the numbers.
-        seconds: seconds an image, by stage.
-        loss: each part of the loss, an image; None when it was not measured.
-        faults: what is wrong with each image that could not be read any more and was left out.
-        notes: what the numbers cannot show of this split, and what of it was not evaluated, a line each.
-        record: how the detections of each image match its objects; None where that was not asked for.
+        seconds: seconds per image, by stage.
+        loss: each part of the loss, per image; None if it was not measured.
+        faults: what is wrong with each image that could no longer be read and was skipped.
+        notes: what the numbers cannot show of this split, and what of it was not evaluated, one per line.
+        record: how the detections of each image match its objects; None if that was not asked for.
         detections: all detections, by rank 0, which alone has them; None on other ranks.
         samples: the images that they were found on, by rank 0.
     """
@@ -76,6 +78,20 @@ class Evaluation:
         notes = {"notes": list(self.notes)} if self.notes else {}
         return {**dataclasses.asdict(self.metrics), "seconds": dataclasses.asdict(self.seconds), **notes}
 
+    def __repr__(self) -> str:
+        seconds = self.seconds
+        took = (seconds.preprocess + seconds.inference + seconds.postprocess) * 1e3
+        return f"Evaluation({describe_metrics(self.metrics)}; {took:.1f} ms per image)"
+
+    def _repr_html_(self) -> str:
+        return metrics_table(repr(self).removeprefix("Evaluation(").removesuffix(")"), self.metrics)
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            numbers = {each.name: f"use `metrics.{each.name}`" for each in dataclasses.fields(Metrics)}
+            raise missing_attribute(type(self), name, {**numbers, **OF_EVALUATION})
+
 
 class EvaluationStopped(Exception):
     """An evaluation that was left before its end."""
@@ -86,20 +102,20 @@ PENDING = 3
 
 
 class _Beside:
-    """Finds the detections of batches, one after another: at once, or in a thread while the device goes on.
+    """Finds the detections of batches, one after another: at once, or in a thread while the device continues.
 
     Args:
         device: where predictions are.
         find: from boxes, scores and batch to detections.
-        beside: in a thread, on a stream of its own; CUDA only.
+        concurrent: in a thread, on a separate stream; CUDA only.
     """
 
-    def __init__(self, device: torch.device, find: Callable[[Tensor, Tensor, Batch], Rows], beside: bool) -> None:
+    def __init__(self, device: torch.device, find: Callable[[Tensor, Tensor, Batch], Rows], concurrent: bool) -> None:
         self._device = device
         self._find = find
         self._pool: ThreadPoolExecutor | None = None
         self._room = Semaphore(PENDING)
-        if beside:
+        if concurrent:
             # A thread begins on the first device, and to touch that from another rank would take memory there.
             self._pool = ThreadPoolExecutor(1, "detections", torch.cuda.set_device, (device,))
             self._stream = side_stream(device, "detections")
@@ -175,10 +191,10 @@ def evaluate(
         loss: measured too when given; not with `tta`.
         precision: in which the model computes.
         timed: measure the seconds of each stage, for which the host waits for the device after each. Otherwise, on
-            CUDA, detections are suppressed beside the next batch, by a thread and a stream of their own.
+            CUDA, detections are suppressed while the next batch is computed, by a separate thread and stream.
         confidence: lowest score of a detection.
         iou: overlap from which a detection is a repetition.
-        max_det: most detections an image.
+        max_det: maximum number of detections per image.
         imgsz: longest side of tiles in the batches, pixels; None for that of the model.
         names: the classes of the samples; None for all of the model.
         columns: the model's class that each of them is; detections of others are not looked at. None for all.
@@ -216,7 +232,7 @@ def evaluate(
             torch.cuda.synchronize(device)
         return time.perf_counter()
 
-    with _Beside(device, find, beside=device.type == "cuda" and not timed) as finder:
+    with _Beside(device, find, concurrent=device.type == "cuda" and not timed) as finder:
         start, done = now(), 0
         for batch in map(of_split, DevicePrefetcher(loader, device).batches(ranks.stripe(requests))):
             images = batch.normalized(dtype)
@@ -335,7 +351,7 @@ def in_image_pixels(found: Found, batch: Batch, samples: Sequence[Sample]) -> Ro
 def _only_read(
     samples: Sequence[Sample], detections: NDArray[np.float64], seen: Sequence[int]
 ) -> tuple[list[Sample], NDArray[np.float64]]:
-    """Samples and detections of the images that could be read, numbered anew.
+    """Samples and detections of the images that could be read, renumbered.
 
     Args:
         samples: the split.

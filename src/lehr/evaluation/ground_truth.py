@@ -43,8 +43,8 @@ class GroundTruth:
 def ground_truth(samples: Sequence[Sample], detections: NDArray[np.float64]) -> GroundTruth:
     """Put together what detections are compared with.
 
-    The evaluator matches an ignored object once. So that all detections that belong to it are ignored, it stands there
-    as often as there are detections of its class near it.
+    The evaluator matches an ignored object once. So that all detections that belong to it are ignored, it is repeated
+    there as often as there are detections of its class near it.
 
     Args:
         samples: the split.

@@ -124,7 +124,7 @@ def _of_class(items: Sequence[Mapping[str, Any]], ious: int) -> ClassMatches:
 class MatchRecord:
     """Matches of an evaluation, image by image: what a bootstrap over the images needs, 8 bytes a detection.
 
-    Detections stand by class and, within it, by descending score. Those of a class behind its last match are left out,
+    Detections stand by class and, within it, by descending score. Those of a class behind its last match are omitted,
     since they cannot change its average precision, however the images are weighted.
 
     Attributes:
@@ -184,7 +184,7 @@ class MatchRecord:
             raise ValueError("a record has other detections than it says")
         for values, ends in ((self.detections, self.ends), (self.objects, self.object_ends)):
             if len(values) and not 0 <= values.min() <= values.max() < self.images:
-                raise ValueError("a record names images that it has not")
+                raise ValueError("a record names images that it does not have")
             steps = np.diff(ends, prepend=0)
             if (len(values) and not len(ends)) or (steps < 0).any() or (len(ends) and ends[-1] != len(values)):
                 raise ValueError("the classes of a record end where they begin")

@@ -13,14 +13,16 @@ import contextlib
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from hotcoco import COCO, COCOeval
 from numpy.typing import NDArray
 
+from lehr.detections.familiar_names import missing_attribute
 from lehr.evaluation.ground_truth import ground_truth
 from lehr.evaluation.matching import ClassMatches, MatchRecord, match, of_all_sizes, record_of
+from lehr.evaluation.presentation import OF_METRICS, describe_metrics, metrics_table
 from lehr.runtime.plain_text import one_line
 from lehr.sample import Sample
 
@@ -47,7 +49,7 @@ class ClassMetrics:
     false_positives: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Metrics:
     """Numbers of an evaluation, each 0 to 1; None where there is no object to measure on.
 
@@ -122,6 +124,17 @@ class Metrics:
     def measured_fitness(self) -> float | None:
         """The same; None where there is no object."""
         return self.fitness if self.instances else None
+
+    def __repr__(self) -> str:
+        return f"Metrics({describe_metrics(self)})"
+
+    def _repr_html_(self) -> str:
+        return metrics_table(describe_metrics(self), self)
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            raise missing_attribute(type(self), name, OF_METRICS)
 
 
 def _with_max_det(numbers: Mapping[str, Any]) -> dict[str, Any]:

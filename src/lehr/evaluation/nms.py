@@ -49,7 +49,7 @@ def remaining_iou(network: Network, iou: float, agnostic: bool = False) -> float
     """Overlap from which detections of a network are repetitions.
 
     Args:
-        network: one that suppresses itself has compared all boxes by an overlap of its own; what it kept is compared
+        network: one that suppresses itself has compared all boxes with its own overlap; what it kept is compared
             again only by a smaller one, since the same would be compared with other roundings.
         iou: overlap that is asked for.
         agnostic: whether boxes of different classes are to suppress each other; a network that does so by class has not
@@ -78,7 +78,7 @@ def suppress(
         scores: (batch, anchors, classes), 0 to 1.
         confidence: scores must exceed this.
         iou: a box that overlaps a better one of its class by more than this is dropped.
-        max_det: most detections an image.
+        max_det: maximum number of detections per image.
         best_class_only: only the best class of each point counts; else every class above `confidence`.
         agnostic: boxes of different classes suppress each other too.
         wanted: the classes that are looked for, by index; others neither are found nor suppress. None for all.
@@ -101,9 +101,9 @@ def suppress(
 def _keep_by_image(
     boxes: Tensor, scores: Tensor, classes: int, confidence: float, iou: float, max_det: int, agnostic: bool
 ) -> tuple[Tensor, Tensor]:
-    """Image and (point, class) pair of what is kept, each image by itself: on a CPU looking at the data is free.
+    """Image and (point, class) pair of what is kept, each image separately: on a CPU looking at the data is free.
 
-    What a box is suppressed by scores higher, so the best candidates decide by themselves, and mostly suffice.
+    What a box is suppressed by scores higher, so the best candidates decide alone, and mostly suffice.
 
     Args:
         boxes: (batch, anchors, 4).

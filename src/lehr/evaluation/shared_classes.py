@@ -1,4 +1,4 @@
-"""The classes that weights and a data set share: evaluated, while those of one side alone are named and left out.
+"""The classes that weights and a data set share: evaluated, while those of only one side are named and skipped.
 
 A class is matched by its name (`lehr.weights.class_names`), whatever its number; names that are written otherwise are
 said.
@@ -112,7 +112,7 @@ def _no_class(names: Sequence[str], known: Sequence[str], source: str) -> str:
     if tuple(known) == ("object",):
         return f"{message} They were trained with all classes as one: give --single-cls."
     if tuple(names) == ("object",):
-        return f"{message} Leave out --single-cls: these weights were trained with several classes."
+        return f"{message} Remove --single-cls: these weights were trained with several classes."
     if len(names) == len(known):
         return f"{message} If they are the same under other names, name them in the data set as in the training."
     return f"{message} Evaluate on a data set with classes of the weights."

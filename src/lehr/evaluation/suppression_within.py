@@ -1,4 +1,4 @@
-"""What an evaluation cannot show of a network that suppresses its detections itself."""
+"""Limits of an evaluation of a network that suppresses its detections itself."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def suppression_notes(network: Network, confidence: float, iou: float, max_det: 
         network: what is evaluated.
         confidence: lowest score that is asked for.
         iou: overlap that is asked for.
-        max_det: most detections an image that are asked for.
+        max_det: maximum number of detections per image that is asked for.
     """
     own = network.suppression
     if own is None:
@@ -24,7 +24,7 @@ def suppression_notes(network: Network, confidence: float, iou: float, max_det: 
     if iou > own.iou:
         beyond.append(f"overlaps of at most {own.iou:g} (--iou {iou:g})")
     if max_det > own.max_det:
-        beyond.append(f"at most {counted(own.max_det, 'detection')} an image (--max-det {max_det})")
+        beyond.append(f"at most {counted(own.max_det, 'detection')} per image (--max-det {max_det})")
     if not beyond:
         return []
     return [

@@ -57,7 +57,7 @@ def infer(network: Network, images: Tensor, tta: bool = False) -> tuple[Tensor, 
     Args:
         network: finds them.
         images: (batch, 3, height, width), RGB, 0 to 1.
-        tta: look at all views, whose rows stand behind one another.
+        tta: look at all views, whose rows follow one another.
 
     Returns:
         (batch, rows, 4) xyxy in pixels of the images, and (batch, rows, classes).

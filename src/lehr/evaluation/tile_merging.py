@@ -114,7 +114,7 @@ def _is_whole(cut: NDArray[np.bool_]) -> NDArray[np.bool_]:
 
 
 def _in_whole(found: TileDetections, whole: NDArray[np.bool_], left: Indices, right: Indices) -> NDArray[np.bool_]:
-    """Fragments that lie in whole detections of other tiles: bool (n,).
+    """Fragments inside whole detections of other tiles: bool (n,).
 
     Args:
         found: the detections.
@@ -212,7 +212,7 @@ def _components(count: int, left: Indices, right: Indices) -> Indices:
 def _as_one(
     found: TileDetections, cut: NDArray[np.bool_], groups: Indices, kept: NDArray[np.bool_]
 ) -> tuple[TileDetections, NDArray[np.bool_]]:
-    """Make one detection of each group, and say which are whole; the rest stay as they are.
+    """Make one detection of each group, and say which are whole; the rest stay unchanged.
 
     Args:
         found: the detections, best first.

@@ -21,7 +21,7 @@ def on_images(
         rows: (n, 7), tile, x1, y1, x2, y2 in pixels of the tile, score, class.
         seen: the tiles, -1 for one that could not be read.
         imgsz: longest side of a tile in the network's input, pixels.
-        max_det: most detections an image.
+        max_det: maximum number of detections per image.
 
     Returns:
         (m, 7), image, x1, y1, x2, y2 in pixels of the image, score, class, image by image, best first; and the number

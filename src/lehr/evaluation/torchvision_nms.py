@@ -1,7 +1,7 @@
 """Suppression of one image by the compiled operator of torchvision, without importing torchvision itself.
 
 That import takes two seconds, since it brings models and with them the compiler of torch, which neither evaluation nor
-prediction uses. The operator is in a library of its own, which is loaded alone; where none is found under a known name,
+prediction uses. The operator is in a separate library, which is loaded alone; where none is found under a known name,
 torchvision is imported after all.
 """
 

@@ -1,4 +1,4 @@
-"""An export beside the model that it was made of: the same images through both, each with its own preparation."""
+"""An export compared with the model that it was made of: the same images, each with its own preparation."""
 
 from __future__ import annotations
 

@@ -50,7 +50,7 @@ class ExportParts(LehrError):
 
 @dataclass(frozen=True, slots=True)
 class Certificate:
-    """What was measured of an export.
+    """Measurements of an export.
 
     Attributes:
         name: of the export.
@@ -86,11 +86,11 @@ class Certificate:
 
     @property
     def passed(self) -> bool:
-        """Whether all is within the tolerance."""
+        """True if everything is within the tolerance."""
         return not self.reasons
 
     def describe(self) -> list[str]:
-        """What was measured, a line each."""
+        """The measurements, one per line."""
         own, agreement = self.agreement.metrics, self.agreement
         assert own is not None
         lines = [
@@ -175,7 +175,7 @@ class Certificate:
 
 
 def certificate_path(export: Path) -> Path:
-    """Where the certificate of an export is: `model.onnx` has `model.onnx.certificate.json`."""
+    """The path of an export's certificate: `model.onnx` has `model.onnx.certificate.json`."""
     return export.with_name(export.name + ENDING)
 
 
@@ -273,7 +273,7 @@ def _of_preparation(export: ExportedNetwork) -> list[str]:
 
 
 def reasons_outside(agreement: Agreement, tolerance: Tolerance) -> list[str]:
-    """Return what is outside the tolerance, a line each.
+    """Return the measurements outside the tolerance, one per line.
 
     Args:
         agreement: of an export with its model, with the numbers of both.

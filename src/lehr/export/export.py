@@ -23,7 +23,7 @@ REMEDY = "Choose another --out."
 
 
 def default_path(weights: Path, kind: ExportFormat) -> Path:
-    """Where an export of some weights goes: beside them, under their name."""
+    """The path of an export of some weights: next to them, under their name."""
     return weights.with_name(weights.stem + kind.suffix)
 
 

@@ -33,7 +33,7 @@ ORDERS = {(2, 1, 0): "blue, green, red"}
 
 @dataclass(frozen=True, slots=True)
 class Parting:
-    """Where an export parts.
+    """The place where an export parts.
 
     Attributes:
         stage: input, network, decoding or suppression.

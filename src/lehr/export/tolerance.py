@@ -1,4 +1,4 @@
-"""What an export may differ from the model that it was made of, by the precision that it computes in."""
+"""Tolerated differences between an export and its model, by the precision that it computes in."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What comes from other packages, written as a COCO folder: images and boxes as they stand.
+"""Data from other packages, written as a COCO folder: images and boxes unchanged.
 
 Images of these packages may be bytes in a table or rows of a database, whereas Lehr checks, caches, resumes and repeats
 a run by files. And whatever may be wrong with the boxes (their form, their order, what reaches out of the image) is

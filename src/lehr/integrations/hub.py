@@ -50,7 +50,7 @@ class HubFile:
 
 
 def is_on_hub(name: str | Path) -> bool:
-    """Tell whether weights are named as on the Hub: `hf://owner/name`; also where a path has lost one slash."""
+    """Return whether weights are named as on the Hub: `hf://owner/name`; also where a path has lost one slash."""
     return str(name).startswith(("hf:/", "hf:\\"))
 
 

@@ -108,7 +108,7 @@ def push_model(
         repository: owner/name; made where it is not there.
         card: what its card says.
         metadata: of the weights file that it came from.
-        private: whether a repository that is made is private; one that is there stays as it is.
+        private: whether a repository that is created is private; an existing one keeps its setting.
         token: of the Hub (unset: that of `hf auth login`, or HF_TOKEN).
         revision: branch that the commit goes to.
 
@@ -133,7 +133,7 @@ def push_model(
 
 
 def kept_details(metadata: Mapping[str, str]) -> dict[str, Any]:
-    """What a weights file says of its training and origin, as JSON holds it; what is no JSON is dropped."""
+    """Facts of a weights file on its training and origin, as JSON holds them; what is no JSON is dropped."""
     details: dict[str, Any] = {}
     for name in KEPT:
         with contextlib.suppress(KeyError, ValueError, RecursionError):
@@ -142,7 +142,7 @@ def kept_details(metadata: Mapping[str, str]) -> dict[str, Any]:
 
 
 def hub_config(model: DetectionModel) -> dict[str, Any]:
-    """What `config.json` says of a model; nothing of it is read back."""
+    """Content of `config.json` on a model; nothing of it is read back."""
     head = anchor_head(model)
     return {
         "library_name": "lehr",

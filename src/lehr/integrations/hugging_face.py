@@ -1,7 +1,7 @@
 """Data sets of Hugging Face `datasets`: from them as a folder that `--data` takes, and to them.
 
-Their form for object detection: a row an image, with `image`, and `objects` of `bbox` (x, y, width, height in pixels)
-and `category`.
+Their form for object detection: one row per image, with `image`, and `objects` of `bbox` (x, y, width, height in
+pixels) and `category`.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ SAVED = ("dataset_dict.json", "state.json")
 
 
 def is_saved(folder: Path) -> bool:
-    """Tell whether a folder is one that `datasets` wrote with `save_to_disk`."""
+    """Return whether a folder is one that `datasets` wrote with `save_to_disk`."""
     return any((folder / name).is_file() for name in SAVED)
 
 
@@ -155,7 +155,7 @@ def from_datasets(
     image: str = "image",
     objects: str = "objects",
 ) -> Path:
-    """Write a data set of `datasets` as a COCO folder that `--data` takes: image files as they are, boxes as given.
+    """Write a data set of `datasets` as a COCO folder that `--data` takes: image files unchanged, boxes as given.
 
     Args:
         source: a data set with its splits; or one split, which becomes "train".

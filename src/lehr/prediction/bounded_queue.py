@@ -41,8 +41,8 @@ class BoundedQueue(Generic[Item]):
 
         Args:
             item: what to add.
-            owner: of a live source, something that tells it from others: where the queue is full, its oldest item makes
-                room; without any of its own, and without an owner, the caller waits.
+            owner: of a live source, an object that identifies it: if the queue is full, its oldest item makes room;
+                without any of its own, and without an owner, the caller waits.
 
         Returns:
             Count of items that were dropped for it.

@@ -28,7 +28,7 @@ class Reader:
         name: of the source, for people.
         frames: gives its frames, in order; what it is called with is set when it is to end.
         live: it does not wait for whoever is slower than it: its oldest frames that wait are dropped.
-        pauses: its next frame may take long, so that a batch is not filled but predicted as it is.
+        pauses: its next frame may take long, so that a batch is not filled but predicted unfilled.
     """
 
     name: str

@@ -23,7 +23,7 @@ class Clip:
         source: its file or address, as shown to people: without a password.
         width: of its frames as displayed, pixels: turned as the video says.
         height: of its frames as displayed, pixels.
-        rate: frames a second on average; that of most videos where it is not known.
+        rate: frames per second on average; that of most videos where it is not known.
         time_base: the unit in which the video counts time, seconds; each frame's `time` is a multiple of it.
         frames: count of its frames; None where it is not known before the end.
         sound: whether it has a sound track.
@@ -57,6 +57,7 @@ class Frame:
         clip: what it is a frame of; None of an image.
         ends_clip: it is no frame, but says that no more of its clip come.
         regions: reads regions of an image that is not decoded whole, and has no `pixels` then.
+        in_memory: whether the image was given as pixels or bytes, so that no file has it.
     """
 
     source: str
@@ -67,6 +68,7 @@ class Frame:
     clip: Clip | None = None
     ends_clip: bool = False
     regions: ImageRegions | None = None
+    in_memory: bool = False
 
     @property
     def size(self) -> tuple[int, int] | None:
@@ -92,13 +94,13 @@ class Frame:
 
     @property
     def name(self) -> str:
-        """What it is called in messages: its source, and its place in a clip."""
+        """The name in messages: its source, and its place in a clip."""
         return self.source if self.clip is None else f"{self.source}, frame {self.index}"
 
 
 @runtime_checkable
 class Output(Protocol):
-    """Where results go: called from one thread, frame by frame, each source's in their order."""
+    """A destination of results: called from one thread, frame by frame, each source's in their order."""
 
     def write(self, frame: Frame, detections: Detections) -> None:
         """Take the results of a frame; of one that could not be read, too (`frame.pixels` is None).

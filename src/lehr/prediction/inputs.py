@@ -1,4 +1,4 @@
-"""What prediction is given from Python, one frame after the other, each read when its turn comes."""
+"""Inputs of prediction from Python, one frame after the other, each read when its turn comes."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def _text(value: Any) -> str:
 
 
 def _found(value: Any) -> FoundSources:
-    """What a name stands for; what is not read of it is said in the log."""
+    """Find the sources of a name; those that are not read are reported in the log."""
     found = find_sources([_text(value)])
     for group in group_faults((*found.broken, *found.left_out)):
         LOGGER.warning("%s", group)
@@ -117,7 +117,7 @@ def _opened(value: object, index: int, skip_broken: bool, by_region: bool) -> It
         yield from _read(given, skip_broken, by_region)
         return
     for offset, image in enumerate(given):
-        yield Frame(name if len(given) == 1 else f"image {index + offset}", image)
+        yield Frame(name if len(given) == 1 else f"image {index + offset}", image, in_memory=True)
 
 
 def _read(found: FoundSources, skip_broken: bool, by_region: bool) -> Iterator[Frame]:

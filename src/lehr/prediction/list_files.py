@@ -48,7 +48,7 @@ def parse_list(data: bytes, name: str) -> Iterator[tuple[int, str]]:
 
 
 def place_of(entry: str, folder: Path) -> str:
-    """An entry as a source: a name that exists only beside the list is taken from there.
+    """An entry as a source: a name that exists only next to the list is taken from there.
 
     Args:
         entry: as the list has it.

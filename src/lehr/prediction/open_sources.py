@@ -1,4 +1,4 @@
-"""From sources to their frames: files one after the other, cameras and streams at once, each in a thread of its own."""
+"""From sources to their frames: files one after the other, cameras and streams at once, each in a separate thread."""
 
 from __future__ import annotations
 

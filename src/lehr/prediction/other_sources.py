@@ -20,7 +20,7 @@ CAMERAS = re.compile(r"\d+|webcam\d*|camera\d*|/dev/video\d+", re.IGNORECASE)
 SCREENS = re.compile(r"(screen|desktop|monitor)( *\d+)*", re.IGNORECASE)
 HOST = re.compile(r"(www\.|[\w-]+\.)*[\w-]+\.(com|org|net|io|be|de|cn)/\S", re.IGNORECASE)
 HEAD = 32
-"""First bytes of a file that tell videos and archives."""
+"""First bytes of a file, which identify videos and archives."""
 
 
 def describe_name(source: str) -> str | None:
@@ -103,7 +103,7 @@ def holds_image(path: Path) -> bool:
 
 
 def _kind(path: Path) -> str:
-    """Tell image, video, archive and PDF by the first bytes; empty where they tell nothing."""
+    """Identify image, video, archive and PDF by the first bytes; empty if they are none."""
     try:
         head = read_start(path, HEAD)
     except OSError:

@@ -1,7 +1,7 @@
 """Images in memory as pixels: arrays, tensors, images of Pillow, encoded bytes and open files.
 
 An array's last dimension holds its channels, a tensor's first of an image does, as NumPy's and torch's users have them;
-where there can be no channels, the other order is meant. What could mean two things is refused with what to give.
+where there can be no channels, the other order is meant. Ambiguous input is refused with what to give.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def to_pixels(value: object, name: str) -> list[NDArray[np.uint8]]:
         uint8 (height, width, 3), RGB, an image each.
 
     Raises:
-        InputError: it is no image, or may mean two things.
+        InputError: it is no image, or is ambiguous.
     """
     if isinstance(value, Image.Image):
         return [_of_pillow(value, name)]
@@ -118,7 +118,7 @@ def _of_pillow(image: Image.Image, name: str) -> NDArray[np.uint8]:
             return _of_array(samples, name, channels_first=False)[0]
         return np.asarray(shown.convert("RGB"), np.uint8)
     except (OSError, ValueError, SyntaxError, MemoryError, Image.DecompressionBombError) as error:
-        raise InputError(f"{name}: cannot be decoded ({error}). Open the image anew, or replace it.") from None
+        raise InputError(f"{name}: cannot be decoded ({error}). Open the image again, or replace it.") from None
 
 
 def _of_file(file: Any, name: str) -> NDArray[np.uint8]:
@@ -135,10 +135,10 @@ def _of_file(file: Any, name: str) -> NDArray[np.uint8]:
                 limit = probe_data(b"".join(parts), Path(name))  # whether it is an image, and how large it may be
             if length > limit:
                 raise InputError(
-                    f"{name}: has more than {limit // MIB:,} MB, more than its pixels take. Write it anew."
+                    f"{name}: has more than {limit // MIB:,} MB, more than its pixels take. Save it again."
                 )
     except (OSError, ValueError) as error:
-        raise InputError(f"{name}: cannot be read ({error}). Open the file anew, in mode 'rb'.") from None
+        raise InputError(f"{name}: cannot be read ({error}). Open the file again, in mode 'rb'.") from None
     if not length:
         raise InputError(f"{name}: holds nothing more. Rewind the file: file.seek(0).")
     return decode_image(b"".join(parts), Path(name))

@@ -23,7 +23,7 @@ MAX_REDIRECTS = 5
 RETRIES, FIRST_PAUSE = 4, 0.25
 """Times that a file is read on after its connection broke, and the first pause before, seconds; each doubles."""
 HEAD = 64
-"""Bytes at the beginning that are kept to tell what it is."""
+"""Bytes at the beginning that are kept to identify it."""
 AGENT = "lehr"
 
 
@@ -47,7 +47,7 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
 
 
 class RemoteFile:
-    """What an address gives, as an open file: `read`, and `seek` where the server can begin in the middle.
+    """The content of an address, as an open file: `read`, and `seek` where the server can begin in the middle.
 
     Args:
         address: http or https, with a name and password where it needs them.
@@ -101,7 +101,7 @@ class RemoteFile:
         return self._ranges
 
     def seek(self, offset: int, whence: int = 0) -> int:
-        """Go to a position; a connection is opened anew where it is not the present one.
+        """Go to a position; a new connection is opened if it is not the current one.
 
         Raises:
             RemoteFault: it cannot be read from there.

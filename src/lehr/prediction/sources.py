@@ -1,4 +1,4 @@
-"""What a user names as sources: images, folders, globs, videos, addresses, cameras, lists, the standard input."""
+"""Sources that users name: images, folders, globs, videos, addresses, cameras, lists, the standard input."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ class FoundSources:
 
     @property
     def is_endless(self) -> bool:
-        """True when a source has no end of its own, as far as its name tells."""
+        """True if a source has no end, judged by its name."""
         return any(each.kind in (Kind.STREAM, Kind.CAMERA, Kind.GROWING_FOLDER) for each in self.sources)
 
     @classmethod
@@ -158,7 +158,7 @@ def _check(source: Source) -> list[Fault]:
 
 
 def _of_name(name: str, watch: bool, in_list: bool = False) -> FoundSources:
-    """What one name stands for."""
+    """Sources of one name."""
     if name in standard_input.NAMES:
         return _of_standard_input(in_list)
     path = Path(name).expanduser()
@@ -208,16 +208,16 @@ def _of_standard_input(in_list: bool) -> FoundSources:
 
 
 def _of_list(path: Path) -> FoundSources:
-    """What a list names; lines that name nothing are broken."""
+    """Sources that a list names; lines that name nothing are broken."""
     return of_entries(list_files.read_list(path), path)
 
 
 def of_entries(entries: Iterable[tuple[int, str]], path: Path) -> FoundSources:
-    """What the entries of a list stand for.
+    """Sources of the entries of a list.
 
     Args:
         entries: with their lines, from 1.
-        path: the list; names that exist only beside it are taken from there.
+        path: the list; names that exist only next to it are taken from there.
 
     Raises:
         InputError: none of them names anything.

@@ -9,10 +9,10 @@ from lehr.data.images.kinds import format_of
 from lehr.errors import InputError
 
 NAMES = frozenset({"-", "/dev/stdin"})
-"""What the standard input is called as a source."""
+"""Name of the standard input as a source."""
 SHOWN = "standard input"
 START = 4096
-"""Bytes that tell what comes."""
+"""Bytes that identify the content."""
 MAX_NAMES = 64 * 2**20
 """Bytes of names at most."""
 
@@ -96,7 +96,7 @@ def open_standard_input() -> PipedInput:
 
 
 def _read_up_to(file: BinaryIO, count: int) -> bytes:
-    """Read the first bytes as far as they come at once, at least those that tell a kind of image."""
+    """Read the first bytes as far as they come at once, at least those that identify a kind of image."""
     read_some = getattr(file, "read1", file.read)
     head = b""
     while len(head) < count and (part := read_some(count - len(head))):

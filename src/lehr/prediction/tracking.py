@@ -22,7 +22,7 @@ LOWEST_SCORE = 0.1
 LOST_SECONDS = 1.0
 """Seconds for which an object that is not seen keeps its track."""
 RATE = 30.0
-"""Frames a second of images that are tracked, which have no rate."""
+"""Frames per second of images that are tracked, which have no rate."""
 REMEDY = (
     f"Tracking needs the package trackers. In the folder of your clone of Lehr, run {pip_install('track')} && "
     "pip install --no-deps 'trackers>=2.6' (its other requirements would replace opencv-python-headless)."

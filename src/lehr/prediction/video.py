@@ -39,9 +39,9 @@ CONTAINERS = (
 BUFFER = MIB
 """Bytes that are read of a file at once."""
 USUAL_RATE = Fraction(25)
-"""Frames a second where a video does not say."""
+"""Frames per second of a video that does not state them."""
 MAX_RATE = 1000
-"""Frames a second beyond which a video does not know its rate."""
+"""Frames per second beyond which a video does not know its rate."""
 MAX_FAILURES = 1000
 """Packets in a row that cannot be read before the rest of a video is given up."""
 MAX_THREADS = 4
@@ -55,7 +55,7 @@ class VideoFault(InputError):
 
 @dataclass(slots=True)
 class Position:
-    """Where the reading of a clip is, kept when a stream is opened again.
+    """Position in a clip, kept when a stream is opened again.
 
     Attributes:
         clip: known from the first frame on.
@@ -126,7 +126,7 @@ def open_container(
         file: an open binary file; or a name that FFmpeg opens, as a device or a stream.
         name: what it is called, for messages.
         container_format: of FFmpeg, where it is known.
-        options: of FFmpeg, beside the limits that always hold.
+        options: of FFmpeg, in addition to the limits that always hold.
         seconds: to wait for it to open, and for each part of it, where it may hang.
         more: what else `av.open` takes.
 
@@ -180,7 +180,7 @@ def decode(
             yield _next_frame(position, None, fault, None)
             continue
         time = None if decoded.pts is None else float(decoded.pts * base)
-        if time is not None and start is None:  # a stream that is opened again goes on behind what came before
+        if time is not None and start is None:  # a stream that is opened again continues behind what came before
             start = time - (0.0 if position.time < 0 else position.time + float(1 / position.clip.rate))
         elapsed = None if time is None or start is None else time - start
         pixels, fault = _pixels(decoded, position.clip)
@@ -225,7 +225,7 @@ def describe_error(error: Exception, *, is_mp4: bool = False) -> str:
     if is_mp4 and kind == "InvalidDataError":
         return (
             "its index is missing or damaged: the recording or the copy was cut off before its end. Copy it again, or "
-            "mend it by a tool for MP4 files without a moov box."
+            "repair it with a tool for MP4 files without a moov box."
         )
     if kind in ("InvalidDataError", "ArgumentError"):
         return "is no video that can be read: its container is not recognised, or damaged from the beginning on."

@@ -1,4 +1,4 @@
-"""How missing packages are installed: one place, since it depends on where Lehr itself comes from.
+"""Commands that install missing packages: one place, since they depend on where Lehr itself comes from.
 
 Lehr is in no package registry, so its extras are installed from the folder that it was cloned into.
 """

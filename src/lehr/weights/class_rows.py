@@ -1,4 +1,4 @@
-"""Class layers of weights with other classes: rows of equal names are carried over, the others begin anew.
+"""Class layers of weights with other classes: rows of equal names are carried over, the others begin from scratch.
 
 The last layers of a head have rows that belong to a class each. Weights for as many but other classes have tensors of
 the same shape, where the first row may be for persons there and for cracks here; weights for more classes may have all
@@ -21,7 +21,7 @@ Shapes = Mapping[str, tuple[int, ...]]
 
 @dataclass(frozen=True, slots=True)
 class ClassTransfer:
-    """Classes that start from weights, and those that begin anew.
+    """Classes that start from weights, and those that begin from scratch.
 
     Attributes:
         carried: the model's classes whose rows come from the weights.
@@ -55,12 +55,12 @@ class ClassRows:
         classes: which classes start from the weights.
         pairs: by the tensor's name, the row of the model and that of the weights, for each row to be copied; tensors
             that are not here are copied whole where they fit.
-        anew: names of tensors of which nothing is to be copied.
+        fresh: names of tensors of which nothing is to be copied.
     """
 
     classes: ClassTransfer
     pairs: Mapping[str, Sequence[tuple[int, int]]] = field(default_factory=dict)
-    anew: Collection[str] = ()
+    fresh: Collection[str] = ()
 
 
 def match_class_rows(
@@ -72,7 +72,7 @@ def match_class_rows(
         model: the model.
         shapes: the shapes of the tensors of the weights, by name.
         others: the names of their classes; None where they have none.
-        reset: have the whole class branch begin anew, whatever the names are.
+        reset: have the whole class branch begin from scratch, whatever the names are.
     """
     prefix = f"model.{len(model.model) - 1}."
     own = {name: tuple(value.shape) for name, value in model.state_dict().items() if name.startswith(prefix)}
@@ -81,7 +81,7 @@ def match_class_rows(
     if layers and (reset or (others is not None and others != model.names)):
         return _matched(model, shapes, known, own, reset)
     if reset:
-        return ClassRows(ClassTransfer((), model.names, "reset", known), anew=own)
+        return ClassRows(ClassTransfer((), model.names, "reset", known), fresh=own)
     if any(shapes.get(name) != own[name] for name in layers or own):
         return ClassRows(ClassTransfer((), model.names, "shape", known, misfit=_misfit(layers or own, own, shapes)))
     return ClassRows(ClassTransfer(model.names, (), "same" if others == model.names else "place", known))
@@ -93,20 +93,20 @@ def _matched(model: DetectionModel, shapes: Shapes, known: tuple[str, ...], own:
     layers = {prefix + name: rows for name, rows in head.class_rows(len(model.names)).items()}
     there = {prefix + name: rows for name, rows in head.class_rows(len(known or model.names)).items()}
     branch = tuple(prefix + name for name in head.class_branch)
-    anew = {name for name in own if branch and name.startswith(branch)} if reset else set()
+    fresh = {name for name in own if branch and name.startswith(branch)} if reset else set()
     misfits = [name for name, rows in there.items() if shapes.get(name) != (len(rows), *own[name][1:])]
     if misfits:
         how = ClassTransfer((), model.names, "reset" if reset else "shape", known, misfit=_misfit(misfits, own, shapes))
-        return ClassRows(how, anew=anew | layers.keys())
+        return ClassRows(how, fresh=fresh | layers.keys())
     matched = {} if reset else match_names(model.names, known)
-    pairs = {name: _pairs(layers[name], there[name], matched) for name in layers if name not in anew}
-    anew |= {name for name, rows in pairs.items() if not rows}
+    pairs = {name: _pairs(layers[name], there[name], matched) for name in layers if name not in fresh}
+    fresh |= {name for name, rows in pairs.items() if not rows}
     carried = tuple(model.names[index] for index in matched)
-    fresh = tuple(name for index, name in enumerate(model.names) if index not in matched)
+    unmatched = tuple(name for index, name in enumerate(model.names) if index not in matched)
     written = [(model.names[index], known[place]) for index, place in matched.items()]
     renamed = tuple((here, other) for here, other in written if here != other)
-    classes = ClassTransfer(carried, fresh, "reset" if reset else "name", known, renamed)
-    return ClassRows(classes, {name: rows for name, rows in pairs.items() if rows}, anew)
+    classes = ClassTransfer(carried, unmatched, "reset" if reset else "name", known, renamed)
+    return ClassRows(classes, {name: rows for name, rows in pairs.items() if rows}, fresh)
 
 
 def _pairs(rows: Sequence[int], there: Sequence[int], matched: Mapping[int, int]) -> list[tuple[int, int]]:

@@ -18,7 +18,7 @@ from lehr.options.data import MAX_IMGSZ
 from lehr.weights.metadata import Name
 
 KEY = "lehr"
-"""Name under which the JSON stands in a file."""
+"""Name of the JSON in a file."""
 FORMAT: Literal[1] = 1
 """Version of the description."""
 LICENSE = "Apache-2.0"
@@ -26,7 +26,7 @@ LICENSE = "Apache-2.0"
 MAX_BATCH = 4096
 """Images that a graph of a fixed batch may take at once."""
 MAX_DETECTIONS = 100_000
-"""Detections an image that suppression inside a graph may keep."""
+"""Detections per image that suppression inside a graph may keep."""
 LIMIT = 2 * MAX_NAMES
 """Characters of the JSON."""
 SCALE = 1 / 255
@@ -54,7 +54,7 @@ class Suppression(BaseModel):
     Attributes:
         conf: scores must exceed this, 0 to 1.
         iou: overlap with a better detection above which a detection is dropped, 0 to 1.
-        max_det: most detections an image.
+        max_det: maximum number of detections per image.
         agnostic: whether detections of other classes suppress too.
     """
 
@@ -114,7 +114,7 @@ class ExportMetadata(BaseModel):
         return self
 
     def to_json(self) -> str:
-        """The description as it stands in a file."""
+        """The description as written to a file."""
         return json.dumps(self.model_dump(mode="json"))
 
 

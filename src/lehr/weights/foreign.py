@@ -91,7 +91,7 @@ def _by_content(path: Path, head: bytes, tail: bytes) -> str:
     if text[:1] == b"<":
         return "is a web page and no weights file. Download the file itself, not the page about it."
     if _is_state(head, tail):
-        return f"is the state of a run, from which the run goes on: lehr train --resume {path}. {_offer(path.parent)}"
+        return f"is the state of a run, which resumes the run: lehr train --resume {path}. {_offer(path.parent)}"
     if _is_pickled(head):
         return f"is a checkpoint of PyTorch ({path.suffix or 'pickle'}). {_pickled()}"
     if head.startswith(b"\x89HDF"):

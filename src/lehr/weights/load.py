@@ -26,7 +26,7 @@ def read_metadata(path: Path) -> dict[str, str]:
 
 
 def names_weights(text: str | Path) -> bool:
-    """Tell whether a text names a file of weights rather than a model: by its ending, or by a folder in it."""
+    """Return whether a text names a file of weights rather than a model: by its ending, or by a folder in it."""
     path = Path(text)
     return isinstance(text, Path) or path.suffix.lower() in (ENDING, STATE, EXPORT, *PICKLED) or path.name != text
 

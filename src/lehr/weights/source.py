@@ -69,7 +69,7 @@ class WeightsSource:
 
 @dataclass(frozen=True, slots=True)
 class StoredTensors:
-    """Tensors that lie in a safetensors file.
+    """Tensors stored in a safetensors file.
 
     Attributes:
         path: the file.

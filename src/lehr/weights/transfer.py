@@ -66,7 +66,7 @@ def take_fitting_weights(model: DetectionModel, path: Path, reset_head: bool = F
     Args:
         model: as it was built, with the biases of a start.
         path: a file of weights.
-        reset_head: have the layers that serve the class scores alone, and rows of classes in others, begin anew.
+        reset_head: begin the layers that only serve the class scores, and rows of classes in others, from scratch.
 
     Raises:
         InputError: the file is missing or damaged, or what is to be taken is not finite.
@@ -100,7 +100,7 @@ def select_fitting(
     state = model.state_dict()
     rows = match_class_rows(model, shapes, details.names, reset_head)
     fitting = {name for name, shape in shapes.items() if name in state and state[name].shape == shape}
-    whole = frozenset(fitting - rows.pairs.keys() - set(rows.anew))
+    whole = frozenset(fitting - rows.pairs.keys() - set(rows.fresh))
     factors = (("depth", details.depth), ("width", details.width))
     scale = "".join(f", {key} {value}" for key, value in factors if value is not None)
     outcome = Transfer(

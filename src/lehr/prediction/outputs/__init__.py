@@ -1,1 +1,1 @@
-"""Where results of prediction go: one kind of file a module, each an `Output` of `lehr.prediction.frames`."""
+"""Destinations of results: one kind of file per module, each an `Output` of `lehr.prediction.frames`."""

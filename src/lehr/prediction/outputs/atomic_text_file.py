@@ -26,7 +26,7 @@ class AtomicTextFile:
 
     @property
     def is_begun(self) -> bool:
-        """Whether anything was written."""
+        """True if anything was written."""
         return self._file is not None
 
     def write(self, text: str) -> None:

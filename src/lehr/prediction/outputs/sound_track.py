@@ -1,4 +1,4 @@
-"""The sound of a video, copied beside the frames that are written anew."""
+"""The sound of a video, copied next to the frames, which are encoded again."""
 
 from __future__ import annotations
 

@@ -66,7 +66,7 @@ class SourceNames:
         return self._last[1]
 
     def of_each(self, frame: Frame) -> str:
-        """The name of a frame by itself: with its place where it is one of a video or stream."""
+        """The name of a single frame, with its place in its video or stream."""
         return self.of(frame) if frame.clip is None else f"{self.of(frame)}_{frame.index:06d}"
 
     def _free(self, stem: str) -> str:

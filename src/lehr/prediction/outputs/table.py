@@ -1,4 +1,4 @@
-"""CSV: a row an object."""
+"""CSV: one row per object."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ COLUMNS = ("source", "frame", "time", "class", "name", "score", "x1", "y1", "x2"
 
 
 class Table:
-    """A CSV file with a row an object; the file appears at the end, whole.
+    """A CSV file with one row per object; the file appears at the end, whole.
 
     Args:
         path: the file.

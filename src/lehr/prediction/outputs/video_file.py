@@ -1,6 +1,6 @@
 """A video that is written frame by frame: H.264 in MP4, playable as far as it was written if the process is killed.
 
-While it is written, the file is fragmented: each second is complete by itself. When it is closed it becomes an
+While it is written, the file is fragmented: each second is complete. When it is closed it becomes an
 ordinary MP4, which every player and editor opens; that of a camera or stream stays fragmented.
 """
 
@@ -33,7 +33,7 @@ of order, so that the first has the time 0 in a fragmented file too."""
 CONTAINER = {"movflags": "hybrid_fragmented", "flush_packets": "1"}
 LIVE_CONTAINER = {"movflags": "frag_keyframe+empty_moov+default_base_moof", "flush_packets": "1"}
 """Of cameras and streams, which may last for days: the file stays fragmented, so that no index of it is held until the
-end (70 to 120 bytes a frame)."""
+end (70 to 120 bytes per frame)."""
 BT709 = 1
 """Colours of HD video (ITU-R BT.709), by their number in H.264."""
 MAX_TICKS = 1_000_000

@@ -1,4 +1,4 @@
-"""YOLO labels: a text file for each image or frame, a line an object."""
+"""YOLO labels: a text file for each image or frame, one line per object."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ ARRAY = "numpy.ndarray"
 
 
 class Calls:
-    """What a pickle's calls answer.
+    """Answers to a pickle's calls.
 
     Args:
         storages: the blocks of numbers that tensors are made of.

@@ -119,7 +119,7 @@ def import_checkpoint(
     if not (is_pickled(path) or is_exported(path)):
         with contextlib.suppress(DamagedTensors, OSError):
             if read_header(path).metadata.get("format") == FORMAT:
-                raise InputError(f"{path}: is a weights file of Lehr's already, and can be used as it is.")
+                raise InputError(f"{path}: is a weights file of Lehr's already, and can be used unchanged.")
         raise InputError(f"{path}: {describe_foreign(path)}")
     digest = _sha256(path)
     return read_checkpoint(path, names=names, imgsz=imgsz, origin={"file": path.name, "sha256": digest}), digest
@@ -209,7 +209,7 @@ def _skeleton(identity: Identity, names: tuple[str, ...], imgsz: int) -> Detecti
 
 
 def _described(facts: Facts, contents: Contents, origin: Mapping[str, str]) -> dict[str, Any]:
-    """What a weights file keeps of a checkpoint."""
+    """Metadata that a weights file keeps of a checkpoint."""
     source = {**origin, "trainer": facts.trainer, "ema": contents.averaged, **facts.texts}
     details: dict[str, Any] = {"source": source}
     if facts.epoch is not None:

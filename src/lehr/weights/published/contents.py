@@ -18,7 +18,7 @@ AVERAGED = ("ema", "ema_state_dict", "ema_model", "model_ema")
 PLAIN = ("model", "state_dict", "model_state_dict", "weights", "net")
 """Entries that hold the weights themselves."""
 PREFIX = re.compile(r"(?:(?:module|_orig_mod|model|ema)\.)*(?=\d+\.)")
-"""What stands before a layer's number in names of tensors."""
+"""Text before a layer's number in names of tensors."""
 T = TypeVar("T")
 SHOWN = 8
 """Entries of a file that a message names."""
@@ -95,15 +95,15 @@ def _of_module(root: StandIn, averaged: bool, entries: Mapping[Any, Any]) -> Con
 
 
 def is_numbered(name: str) -> bool:
-    """Return whether a tensor's name begins with a layer's number, whatever stands before it."""
+    """Return whether a tensor's name begins with a layer's number, whatever precedes it."""
     return _prefix(name) is not None
 
 
 def numbered(tensors: Mapping[str, T]) -> dict[str, T]:
-    """Tensors by published names: with `model.` before the layer's number, whatever stood there.
+    """Tensors by published names: with `model.` before the layer's number, whatever preceded it.
 
     Raises:
-        Refused: the names have no numbers, or differ in what stands before these.
+        Refused: the names have no numbers, or differ in what precedes these.
     """
     prefixes = {name: _prefix(name) for name in tensors}
     common = next((prefix for prefix in prefixes.values() if prefix is not None), None)

@@ -1,4 +1,4 @@
-"""Facts that a checkpoint states beside its tensors: class names, image size, epoch, metrics, who wrote it."""
+"""Facts that a checkpoint states next to its tensors: class names, image size, epoch, metrics, who wrote it."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Facts:
 
 
 def read_facts(contents: Contents) -> Facts:
-    """Collect the facts that stand beside the weights of a checkpoint."""
+    """Collect the facts next to the weights of a checkpoint."""
     entries, models = contents.entries, contents.models
     options = [*map(as_table, (entries.get("train_args"), entries.get("opt")))]
     options += [*(as_table(model.attributes.get("args")) for model in models), {"imgsz": entries.get("imgsz")}]

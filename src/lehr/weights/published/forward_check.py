@@ -58,7 +58,7 @@ class _Float32:
         self._stored = (dict(module._parameters), dict(module._buffers))
 
     def convert(self, *_: Any) -> None:
-        """Put float32 in the place of what is stored."""
+        """Replace what is stored by float32."""
         for table in (self._module._parameters, self._module._buffers):
             for name, tensor in table.items():
                 if tensor is not None and tensor.is_floating_point() and tensor.dtype is not torch.float32:

@@ -1,7 +1,7 @@
 """Family, scale, classes and anchors of a detector, from the names and shapes of its tensors alone.
 
-A family is told by the number of its last layer and what that layer holds, its width by the channels of the stem and
-the downsampling convolutions, its depth by the blocks of two or more layers. What is found must then explain each
+A family is identified by the number of its last layer and what that layer holds, its width by the channels of the stem
+and the downsampling convolutions, its depth by the blocks of two or more layers. What is found must then explain each
 tensor of the file: the first that it does not is named.
 """
 
@@ -35,7 +35,7 @@ REMEDY = (
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Where a family's checkpoints show their scale.
+    """The layers in which a family's checkpoints show their scale.
 
     Attributes:
         family: its name.
@@ -211,7 +211,7 @@ def _channels(shapes: Shapes, layer: int) -> int:
 
 
 def _blocks(shapes: Shapes, layer: int, path: str) -> int:
-    """How many blocks a list of blocks holds."""
+    """The number of blocks in a list of blocks."""
     start = f"model.{layer}.{path}"
     numbers = {name[len(start) :].split(".")[0] for name in shapes if name.startswith(start)}
     return len([number for number in numbers if number.isdigit()]) or (1 if numbers and not path else 0)

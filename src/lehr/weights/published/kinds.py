@@ -1,7 +1,7 @@
 """Checkpoints that Lehr does not take: which kind of model each is, by its classes and tensors.
 
-The classes of a pickled model say it by name. A bare dictionary of tensors is told by its names and shapes: what a
-family has and no other.
+The classes of a pickled model say it by name. A bare dictionary of tensors is identified by its names and shapes: what
+a family has and no other.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def unsupported_kind(contents: Contents, shapes: SHAPES) -> str | None:
         shapes: of its tensors by published name.
 
     Returns:
-        As it stands behind the file's name, e.g. "is a segmentation model"; None for what may be a detector of Lehr's.
+        Text that follows the file's name, e.g. "is a segmentation model"; None for what may be a detector of Lehr's.
     """
     head = _last_layer(shapes)
     return (

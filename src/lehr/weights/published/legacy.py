@@ -51,7 +51,7 @@ def follow_legacy(data: bytes, size: int, count_at: Callable[[int], bytes]) -> t
 def _places(
     keys: Any, storages: dict[str, Storage], start: int, size: int, count_at: Callable[[int], bytes]
 ) -> list[tuple[Storage, Entry]]:
-    """Where the file has each block.
+    """The place of each block in the file.
 
     Args:
         keys: names of the blocks, in the order of the file.

@@ -76,7 +76,7 @@ NUMPY = re.compile(r"numpy\.(_core|core)\.(multiarray|numeric)\.")
 ARRAY, SCALAR, NUMBER_TYPE = "numpy.core.multiarray._reconstruct", "numpy.core.multiarray.scalar", "numpy.dtype"
 ENCODE, SIZE, DEVICE = "_codecs.encode", "torch.Size", "torch.device"
 METHOD, METHODS = "builtins.getattr", re.compile(r"(forward|_forward|predict)\w*", re.ASCII)
-"""How a pickle writes a method, and those that are attributes: `forward_fuse` of a layer whose BatchNorm is merged."""
+"""A pickle's name for a method, and methods among attributes: `forward_fuse` of a layer whose BatchNorm is merged."""
 DICTIONARIES = {"builtins.dict", "collections.OrderedDict", "collections.defaultdict"}
 SEQUENCES: dict[str, Callable[[Any], Any]] = {"builtins.list": list, "builtins.tuple": tuple}
 SETS: dict[str, Callable[[Any], Any]] = {"builtins.set": set, "builtins.frozenset": frozenset}
@@ -126,12 +126,12 @@ def find(module: str, name: str) -> Any:
 
 
 def is_class(name: str) -> bool:
-    """Tell whether objects of a class become records."""
+    """Return whether objects of a class become records."""
     return name in RECORDS or CLASSES.fullmatch(name) is not None
 
 
 def is_path(name: str) -> bool:
-    """Tell whether objects of a class are paths, which become text."""
+    """Return whether objects of a class are paths, which become text."""
     return PATHS.fullmatch(name) is not None
 
 

@@ -163,7 +163,7 @@ def _no_anchors() -> Refused:
 
 
 def _entries(file: OnnxFile, constants: int) -> dict[str, Any]:
-    """What stands beside the weights, as a checkpoint has it."""
+    """The facts next to the weights, as a checkpoint has them."""
     entries: dict[str, Any] = dict(file.metadata)
     entries["names"] = parse_names(entries.get("names", ""))
     sizes = entries.get("imgsz", "")

@@ -37,7 +37,7 @@ DAMAGED = "is a damaged or cut off ONNX file. Copy it again."
 
 @dataclass(frozen=True, slots=True)
 class StoredTensor:
-    """A tensor as it lies in a file.
+    """A tensor as stored in a file.
 
     Attributes:
         shape: its sides.

@@ -318,4 +318,4 @@ STEPS: dict[int, Callable[[Program], None]] = {
         "Q": _refer,
     }.items()
 }
-"""What each instruction does; those that are missing are refused by name."""
+"""Actions of the instructions; those that are missing are refused by name."""

@@ -114,7 +114,7 @@ class Storages:
         return storage
 
     def rebuild(self, part: Any, offset: Any, shape: Any, strides: Any, dtype: Any = None) -> Tensor:
-        """Return a tensor that lies in a block.
+        """Return a tensor of a block.
 
         Args:
             part: of the block.
@@ -124,7 +124,7 @@ class Storages:
             dtype: type of its numbers where the block has none.
 
         Raises:
-            Refused: it does not lie there, or is more than a tensor can be.
+            Refused: it is not there, or is more than a tensor can be.
         """
         if not isinstance(part, StoragePart):
             raise Refused("is damaged: a tensor is of something that is no block of numbers. Copy it again.")

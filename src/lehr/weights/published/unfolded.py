@@ -1,7 +1,7 @@
 """The extent of what a file describes: how deep it is, and how large if every part were written out where it is named.
 
-A pickle names a part as often as it likes. A list that holds a list twice, that holds a list twice, takes a few bytes a
-level, and doubles with each for whoever goes through it.
+A pickle names a part as often as it likes. A list that holds a list twice, that holds a list twice, takes a few bytes
+per level, and doubles with each for whoever goes through it.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ HOLDERS = {dict, list, tuple, StandIn}
 
 
 def _parts(part: Any) -> Iterable[Any]:
-    """What a part holds; keys and sets hold text and numbers only."""
+    """The contents of a part; keys and sets hold text and numbers only."""
     if type(part) is dict:
         return part.values()
     if type(part) is StandIn:
