@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import os
+import re
 import subprocess
 import types
 from pathlib import Path
@@ -254,3 +255,19 @@ def test_names_of_workers_are_text_on_a_terminal(worker: str, tmp_path: Path) ->
     lines = (tmp_path / "study.log").read_text().splitlines()
     assert len(lines) == 1 and "\x1b[2J" not in out.getvalue() + lines[0]
     assert worker.replace("\x1b", "\\x1b").replace("\n", "\\n") in lines[0]
+
+
+def test_the_line_of_a_trial_fits_80_columns_and_the_log_has_all_of_it(tmp_path: Path) -> None:
+    out = io.StringIO()
+    terminal = RichConsole(file=out, force_terminal=True, width=80, color_system=None)
+    metrics = {"map50": 0.5, "map": 0.25}
+    records = [Record(n, "finished", {}, n / 4, metrics=metrics, worker="host:1", seconds=9.0) for n in range(2)]
+    with StudyConsole(tmp_path / "study.log", 3, lambda record: "", terminal) as console:
+        for count, record in enumerate(records, 1):
+            console.trial_ended(record, count, records)
+    shown = [line for line in re.sub(r"\x1b[^A-Za-z]*[A-Za-z]|\r", "", out.getvalue()).splitlines() if "trial" in line]
+    assert [line.split() for line in shown] == [
+        ["1/2", "trial", "0", "finished", "fitness", "0.0000", "0:09"],
+        ["2/2", "trial", "1", "finished", "fitness", "0.2500", "0:09", "*"],
+    ]
+    assert "mAP50-95 0.250" in (tmp_path / "study.log").read_text() and "host:1" in (tmp_path / "study.log").read_text()

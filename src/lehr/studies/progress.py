@@ -12,19 +12,22 @@ from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self
 
+from rich.cells import cell_len
 from rich.console import Console as RichConsole
+from rich.console import Group
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
 from lehr.runtime.console import Console, duration
 from lehr.runtime.counted import counted
-from lehr.runtime.plain_text import one_line
+from lehr.runtime.line_width import fold
+from lehr.runtime.plain_text import entry, one_line
 from lehr.search.records import Record
 
 
 class StudyConsole(Console):
-    """Tells a study's course to the terminal, or whatever the output is, and to a file.
+    """Reports a study's course to the terminal, or whatever the output is, and to a file.
 
     Args:
         log: the file, `study.log`.
@@ -63,31 +66,35 @@ class StudyConsole(Console):
         super().__exit__(kind, error, trace)
 
     def trial_ended(self, record: Record, count: int, records: Sequence[Record]) -> None:
-        """The line of a trial that has ended.
+        """Print the line of a trial that has ended.
 
         Args:
             record: the trial.
-            count: how many have, this one included.
+            count: number of trials that have ended, this one included.
             records: all of the study.
         """
+        line, short = self._line(record, count, records), self._line(record, count, records, short=True)
+        width = self.width
+        self.say_row(line, Text(fold(entry(line if width is None or cell_len(line) <= width else short), width)))
+
+    def _line(self, record: Record, count: int, records: Sequence[Record], short: bool = False) -> str:
+        """The line of a trial; a short one is without mAP, worker and epochs, which the study's page has."""
         best = max((each.fitness for each in records if each.ended and each.fitness is not None), default=None)
-        numbers = "".join(
-            f"  {label} {record.metrics[name]:.3f}"
-            for name, label in (("map50", "mAP50"), ("map", "mAP50-95"))
-            if name in record.metrics
-        )
-        fitness = "      -" if record.fitness is None else f"{record.fitness:7.4f}"
-        took = "" if record.seconds is None else f"  {duration(record.seconds)}"
-        again = f"  begun {record.attempts} times" if record.attempts > 1 else ""
-        what = self._describe(record)
-        star = " *" if record.fitness is not None and record.fitness == best and record.state == "finished" else ""
-        self.say(
-            f"{count:>4}/{len(records)}  trial {record.slot:<4} {record.state:<8}  fitness {fitness}{numbers}  "
-            f"{len(record.course):>3} epochs{took}  {one_line(record.worker)}{again}{'  ' + what if what else ''}{star}"
-        )
+        parts = [f"{count:>4}/{len(records)}", f"trial {record.slot:<4} {record.state:<8}"]
+        parts.append(f"fitness {'      -' if record.fitness is None else f'{record.fitness:7.4f}'}")
+        if not short:
+            names = (("map50", "mAP50"), ("map", "mAP50-95"))
+            parts += [f"{label} {record.metrics[name]:.3f}" for name, label in names if name in record.metrics]
+            parts.append(f"{len(record.course):>3} epoch{'' if len(record.course) == 1 else 's'}")
+        parts += [] if record.seconds is None else [duration(record.seconds)]
+        parts += [] if short else [one_line(record.worker)]
+        parts += [f"started {record.attempts} times"] if record.attempts > 1 else []
+        parts += [what] if (what := self._describe(record)) else []
+        star = record.fitness is not None and record.fitness == best and record.state == "finished"
+        return "  ".join(parts) + (" *" if star and record.fitness else "")
 
     def show(self, records: Sequence[Record]) -> None:
-        """All workers of the study as they stand; nothing where the output is no terminal."""
+        """Show all workers of the study; nothing where the output is no terminal."""
         if self._ended_before is None:
             self._ended_before = sum(record.ended for record in records)
         if self._live is not None:
@@ -104,7 +111,7 @@ class StudyConsole(Console):
             self._live.stop()
             self._live = None
 
-    def _table(self, records: Sequence[Record]) -> Table:
+    def _table(self, records: Sequence[Record]) -> Group:
         """A row a running trial, under a line about the whole study."""
         counts = {state: sum(record.state == state for record in records) for state in ("running", "waiting")}
         ended = [record for record in records if record.ended]
@@ -116,7 +123,7 @@ class StudyConsole(Console):
         title += f"; best fitness {best.fitness:.4f} (trial {best.slot})" if best is not None else ""
         left = self._time_left(len(ended), len(records))
         title += f"; about {duration(left)} left" if left is not None else ""
-        table = Table(title=Text(title, style=""), title_justify="left", box=None, pad_edge=False)
+        table = Table(box=None, pad_edge=False)
         for column in ("worker", "trial", "epoch", "fitness", ""):
             justify: Literal["left", "right"] = "left" if column in ("worker", "") else "right"
             table.add_column(column, justify=justify, no_wrap=True, overflow="crop")
@@ -129,7 +136,7 @@ class StudyConsole(Console):
                     f"{record.fitness:.4f}" if record.fitness is not None else "-",
                     Text(one_line(self._describe(record))),
                 )
-        return table
+        return Group(Text(fold(title, self.console.width)), table)
 
     def _time_left(self, ended: int, total: int) -> float | None:
         """Seconds until all slots have ended, by how quickly they have so far; None where that cannot be told yet."""
