@@ -127,6 +127,7 @@ def test_a_message_of_the_page_is_what_lehr_prints(message: str, printed: str) -
 
 def test_messages_are_found_and_those_in_the_text_are_in_the_code() -> None:
     assert len(MESSAGES) > 20
-    assert "No better result for {patience} epochs: stopped early (--patience)." in inspect.getsource(end_lines)
+    source = inspect.getsource(end_lines)
+    assert "No better result for {counted(" in source and ": stopped early (--patience)." in source
     words = "Look at these images and their labels, or start again with a smaller --lr0 or a longer "
     assert words.strip() in PAGE and words in Path(divergence.__file__).read_text(encoding="utf-8")
