@@ -13,6 +13,7 @@ from tools.site.markdown import for_site
 from tools.site.navigation import configuration, navigation, pages_of, techniques
 from tools.site.pages import ROOT
 
+import lehr
 from lehr.options import option_names
 
 
@@ -76,3 +77,9 @@ def test_comments_go_and_tables_keep_their_pipes() -> None:
 def test_configuration_is_written_as_it_is_read() -> None:
     value = {"a b": [True, 1, 'c\n"d"'], "e": {"f": []}}
     assert tomllib.loads(f"x = {as_toml(value)}") == {"x": value}
+
+
+def test_the_reference_shows_every_public_name() -> None:
+    pages = "".join(page.read_text(encoding="utf-8") for page in (ROOT / "docs" / "reference").glob("*.md"))
+    shown = set(re.findall(r"^::: lehr\.(\w+)$", pages, re.MULTILINE))
+    assert set(lehr.__all__) - {"__version__"} == shown
