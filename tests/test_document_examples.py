@@ -104,8 +104,6 @@ def test_examples_of_a_page_run_one_after_the_other(page: str, small: Path) -> N
 
 def test_no_mark_is_left_over_and_tests_that_are_named_show_what_they_are_to() -> None:
     for page, marks in NEEDS.items():
-        if not (ROOT / page).is_file():
-            continue
         for start, why in marks.items():
             assert any(example.startswith(start) for example, _ in EXAMPLES.get(page, [])), f"{page}: {start}"
             if why.startswith("tests/"):

@@ -46,12 +46,12 @@ def test_pages_of_commands_list_their_options() -> None:
     pages = commands.pages()
     assert "| [`lehr train`](train.md) | Train a detector" in pages[commands.INDEX]
     train = pages["commands/train.md"]
-    assert "| `--close-mosaic` | " in train and "## Augmentation" in train
-    assert "| `--warmup` | gradual | " in train and "`--no-" not in train
+    assert "| `--close-mosaic N` | " in train and "## Augmentation" in train and "\n$ lehr train data.yaml" in train
+    assert train.index("## Basics") < train.index("## Learning rates")
     assert (
-        "[option of a run](train.md)" in pages["commands/evolve.md"] and "`--mosaic`" not in pages["commands/evolve.md"]
+        "[option of a run](train.md)" in pages["commands/evolve.md"] and "--mosaic" not in pages["commands/evolve.md"]
     )
-    assert "`--ratios`" in pages["commands/data-split.md"]
+    assert "`--ratios " in pages["commands/data-split.md"]
     named = {name for entry in navigation(["commands/data-split.md"]) for name in pages_of([entry])}
     assert "commands/data-split.md" in named
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import docstring_parser
 from cyclopts import App, Argument
 from pydantic.fields import FieldInfo
 
 from lehr.cli.app import app
+from lehr.cli.command_help import by_group, label_of
 from lehr.options import GROUPS, option_names
-from lehr.options.wording import default_of, describe_default, describe_values, help_of, values_of
+from lehr.options.wording import describe_default, describe_values, help_of, values_of
 
 OPTIONS = '<div class="lehr-options" markdown="1">\n'
 """Opening tag of a table of options, which becomes cards on narrow screens; `</div>` ends it."""
@@ -46,7 +49,7 @@ def place(name: str) -> str:
 def index(commands: Mapping[str, App]) -> str:
     """Return the page that lists the commands."""
     rows = [
-        f"| [`lehr {name}`]({place(name).split('/')[1]}) | {_first_sentence(_help(each))} |"
+        f"| [`lehr {name}`]({place(name).split('/')[1]}) | {_cell(_described(each).short_description or '')} |"
         for name, each in commands.items()
     ]
     head = (
@@ -58,53 +61,44 @@ def index(commands: Mapping[str, App]) -> str:
 
 
 def page(name: str, command: App) -> str:
-    """Return the page of a command: its help, then its options by group."""
-    arguments = [each for each in command.assemble_argument_collection() if each.parameter.show is not False]
-    arguments = [each for each in arguments if each.names[0] != "*"]
-    run_options = option_names()
-    of_run = [each for each in arguments if _python_name(each) in run_options]
-    own = arguments
-    parts = [f"# lehr {name}\n", _paragraphs(_help(command))]
-    if name != RUN_OPTIONS_OF and len(of_run) > len(run_options) // 2:
-        own = [each for each in arguments if each not in of_run]
+    """Return the page of a command: what it does, examples, then its options by the headings of the help."""
+    arguments = _arguments(command)
+    described = _described(command)
+    parts = [f"# lehr {name}\n"]
+    parts += [f"{text}\n" for text in (described.short_description, described.long_description) if text]
+    if described.examples:
+        parts.append(f"```console\n{_prompted(described.examples[0].description or '')}\n```\n")
+    of_run = [each for each in arguments if _python_name(each) in option_names()]
+    if name != RUN_OPTIONS_OF and len(of_run) > len(option_names()) // 2:
+        arguments = [each for each in arguments if each not in of_run]
         parts.append("Takes every [option of a run](train.md) as well.\n")
-    groups: dict[str, list[Argument]] = {}
-    for each in own:
-        groups.setdefault(_group(each), []).append(each)
-    for group, members in groups.items():
-        parts.append(f"## {group}\n\n{_table(members)}")
+    for group, members in by_group(arguments).items():
+        parts.append(f"## {group}\n\n{_options('option', [_row(f'`{_label(each)}`', each) for each in members])}")
     return "\n".join(parts)
 
 
 def keywords() -> str:
-    """Return the options of a run as keywords of `Detector.train`, in tables by group."""
-    return "\n".join(f"## {title}\n\n{_keywords(GROUPS[group].model_fields)}" for group, title in _titles().items())
+    """Return the options of a run as keywords of `Detector.train`, in tables by the headings of the help."""
+    of_run = [each for each in _arguments(app[RUN_OPTIONS_OF]) if _python_name(each) in option_names()]
+    return "\n".join(
+        f"## {group}\n\n{_options('keyword', [_row(f'`{_python_name(each)}`', each) for each in members])}"
+        for group, members in by_group(of_run).items()
+    )
 
 
-def _titles() -> dict[str, str]:
-    """Return the heading of each group of options, which is that of the help."""
-    found: dict[str, str] = {}
-    for each in app[RUN_OPTIONS_OF].assemble_argument_collection():
-        group = option_names().get(_python_name(each))
-        if group is not None:
-            found.setdefault(group, _group(each))
-    return {group: found.get(group, group.capitalize()) for group in GROUPS}
+def _arguments(command: App) -> list[Argument]:
+    return [each for each in command.assemble_argument_collection(parse_docstring=True) if each.show]
 
 
-def _keywords(fields: Mapping[str, FieldInfo]) -> str:
-    rows = [
-        f"| `{name}` | {_cell(default_of(each))} | {_cell(values_of(each))} | {_cell(help_of(each.description))} |"
-        for name, each in fields.items()
-    ]
-    return _options("keyword", rows)
+def _described(command: App) -> docstring_parser.Docstring:
+    function: Any = command.default_command
+    return docstring_parser.parse(inspect.cleandoc(function.__doc__ or ""))
 
 
-def _table(arguments: list[Argument]) -> str:
-    rows = [
-        f"| {_names(each)} | {_cell(_default(each))} | {_cell(_values(each))} | {_cell(help_of(_description(each)))} |"
-        for each in arguments
-    ]
-    return _options("option", rows)
+def _prompted(examples: str) -> str:
+    """Return examples of a docstring as a block of console: what each does as a comment, then its command."""
+    lines = [line for line in inspect.cleandoc(examples).split("\n") if line.strip()]
+    return "\n".join(f"$ {line.strip()}" if line.startswith(" ") else f"# {line}" for line in lines)
 
 
 def _options(title: str, rows: list[str]) -> str:
@@ -112,20 +106,24 @@ def _options(title: str, rows: list[str]) -> str:
     return "\n".join([OPTIONS, *table, "\n</div>\n"])
 
 
-def _names(argument: Argument) -> str:
-    names = [each for each in argument.names if each not in argument.negatives]
-    if argument.index is not None and not any(each.startswith("--") for each in names):
-        names = [each.upper() for each in names]
-    return ", ".join(f"`{each}`" for each in names)
+def _row(name: str, argument: Argument) -> str:
+    text = argument.parameter.help or ""
+    return f"| {name} | {_cell(_default(argument))} | {_cell(_values(argument))} | {_cell(help_of(text))} |"
+
+
+def _label(argument: Argument) -> str:
+    """Return an option as it is typed; the words of a choice are in the column of values."""
+    label = label_of(argument)
+    return label if "|" not in label else label.split(" ")[0]
 
 
 def _default(argument: Argument) -> str:
     if argument.required:
         return "required"
     value = argument.field_info.default
-    if isinstance(value, type) or str(value) == "<UNSET>" or value is argument.field_info.empty:
+    if isinstance(value, type) or value is inspect.Parameter.empty or str(value) == "<UNSET>":
         value = None
-    return describe_default(value, _description(argument))
+    return describe_default(value, argument.parameter.help or "")
 
 
 def _values(argument: Argument) -> str:
@@ -141,30 +139,8 @@ def _run_field(argument: Argument) -> FieldInfo | None:
 
 
 def _python_name(argument: Argument) -> str:
-    return argument.names[0].lstrip("-").replace("-", "_")
-
-
-def _description(argument: Argument) -> str:
-    return argument.parameter.help or ""
-
-
-def _group(argument: Argument) -> str:
-    groups = argument.parameter.group or ()
-    names = [getattr(each, "_name", None) or str(each) for each in (groups if isinstance(groups, tuple) else (groups,))]
-    return names[0] if names else "Options"
-
-
-def _help(command: App) -> str:
-    return command.help or ""
-
-
-def _paragraphs(text: str) -> str:
-    return "\n\n".join(" ".join(each.split()) for each in re.split(r"\n\s*\n", text.strip())) + "\n"
-
-
-def _first_sentence(text: str) -> str:
-    return _cell(re.split(r"(?<=[.;]) ", " ".join(text.split()))[0].rstrip(";"))
+    return argument.name.lstrip("-").replace("-", "_")
 
 
 def _cell(text: str) -> str:
-    return text.replace("|", "&#124;").replace("<", "&lt;")
+    return re.sub(r"\s+", " ", text).replace("|", "&#124;").replace("<", "&lt;")

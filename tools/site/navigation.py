@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from tools.site.pages import ROOT, documents, page_of
+from tools.site.pages import ROOT
 
 CONFIG = Path(__file__).parent / "zensical.toml"
 TECHNIQUES, COMMANDS = "techniques/*", "commands/*"
@@ -27,19 +27,7 @@ def navigation(commands: list[str]) -> list[Entry]:
     Args:
         commands: pages of the commands.
     """
-    settings = configuration()
-    there = {page_of(path) for path in documents()}
-    return _without(list(_expanded(settings["project"]["nav"], commands)), set(settings["planned"]) - there)
-
-
-def _without(entries: list[Any], absent: set[str]) -> list[Any]:
-    """Return entries without pages that are not written yet."""
-    kept = []
-    for entry in entries:
-        ((title, value),) = entry.items()
-        if value not in absent if isinstance(value, str) else True:
-            kept.append({title: _without(value, absent) if isinstance(value, list) else value})
-    return kept
+    return list(_expanded(configuration()["project"]["nav"], commands))
 
 
 def _expanded(entries: list[Any], commands: list[str]) -> Iterator[Any]:
