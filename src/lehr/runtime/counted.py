@@ -14,7 +14,7 @@ def counted(number: int, noun: str, plural: str | None = None) -> str:
         noun: in the singular; what follows it may come along, e.g. "image is".
         plural: of the noun, where it is not formed by the ending alone.
 
-    Example:
+    Examples:
         >>> counted(1, "image is", "images are"), counted(12500, "class"), counted(2, "entry")
         ('1 image is', '12,500 classes', '2 entries')
     """

@@ -12,7 +12,7 @@ def pip_install(extra: str) -> str:
     Args:
         extra: its name in pyproject.toml, e.g. "plots".
 
-    Example:
+    Examples:
         >>> pip_install("plots")
         "pip install '.[plots]'"
     """
