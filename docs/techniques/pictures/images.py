@@ -14,6 +14,7 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
+from PIL import Image
 
 from lehr.augment.colour import jitter_hsv
 from lehr.augment.draw import draw
@@ -23,10 +24,12 @@ from lehr.augment.plan import plan_sample
 from lehr.config import build_config
 from lehr.data.batch_makers import TrainBatches
 from lehr.data.cache import ImageStore, open_store
+from lehr.data.formats.shapes import NAMES
 from lehr.data.load import load_dataset
 from lehr.data.rectangles import rectangle
 from lehr.data.requests import BatchRequest, train_requests
 from lehr.data.tiled_split import TiledSplit, Tiling
+from lehr.drawing.boxes import DrawnBox, class_colour, draw_boxes
 from lehr.losses.anchor_matching import match
 from lehr.losses.task_aligned_assigner import assign
 from lehr.models.anchor_head import default_anchors
@@ -55,13 +58,32 @@ def busy(images: ImageStore) -> int:
     )
 
 
-def picture(images: ImageStore, index: int, epoch: int, **options: Any) -> tuple[np.ndarray, np.ndarray]:
-    """An augmented image (SIDE, SIDE, 3) and its boxes (n, 4)."""
+def picture(images: ImageStore, index: int, epoch: int, **options: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """An augmented image (SIDE, SIDE, 3), its boxes (n, 4) and their classes (n,)."""
     given = AugmentOptions(**{**STILL, **options})
     plan = plan_sample(images.samples, given, SIDE, seed=0, epoch=epoch, index=index, multi_image=True)
     out = np.empty((SIDE, SIDE, 3), np.uint8)
     draw(plan, images, out)
-    return out, plan.boxes
+    return out, plan.boxes, plan.classes
+
+
+def show_named(axis: Any, image: np.ndarray, boxes: np.ndarray, classes: np.ndarray, title: str = "") -> None:
+    """An image with its boxes and the names of their classes."""
+    canvas = np.ascontiguousarray(image)
+    large_first = sorted(zip(boxes.tolist(), classes.tolist(), strict=True), key=lambda each: -area(each[0]))
+    draw_boxes(canvas, [DrawnBox(box, NAMES[c], class_colour(c), thickness=2) for box, c in large_first], 0.36)
+    show(axis, canvas, np.zeros((0, 4)), title)
+
+
+def area(box: Sequence[float]) -> float:
+    return (box[2] - box[0]) * (box[3] - box[1])
+
+
+def save_images(figure: Any, name: str) -> None:
+    """Write a figure of photographs in 256 colours, which is half the size."""
+    path = HERE / f"{name}.png"
+    save_figure(figure, path, 96)
+    Image.open(path).convert("RGB").quantize(256, dither=Image.Dither.NONE).save(path, optimize=True)
 
 
 def show(
@@ -83,8 +105,8 @@ def row(name: str, cases: Sequence[tuple[str, dict[str, Any]]], epoch: int = 0) 
     images = store()
     figure, axes = new_figure(1, len(cases), width=2.4 * len(cases), height=2.7)
     for axis, (title, options) in zip(axes, cases, strict=True):
-        show(axis, *picture(images, busy(images), options.pop("epoch", epoch), **options), title)
-    save_figure(figure, HERE / f"{name}.png", 64)
+        show_named(axis, *picture(images, busy(images), options.pop("epoch", epoch), **options), title)
+    save_images(figure, name)
 
 
 def mosaic() -> None:
@@ -128,12 +150,13 @@ def augmentations_by_name() -> None:
     images, name = store(), "lehr_example.weather:Weather"
     make = TrainBatches(images, AugmentOptions(**STILL, augmentation=(name,)), SIDE, 0, 100, classes=5)
     figure, axes = new_figure(1, 4, width=9.6, height=2.7)
-    show(axes[0], *picture(images, busy(images), 0), "as it is")
+    show_named(axes[0], *picture(images, busy(images), 0), "as it is")
     for axis, epoch in zip(axes[1:], (0, 4, 9), strict=True):
         batch = make(BatchRequest(epoch, [busy(images)]))
-        boxes = batch.boxes[0][batch.classes[0] >= 0].numpy()
-        show(axis, batch.images[0].permute(1, 2, 0).numpy(), boxes, f"epoch {epoch}")
-    save_figure(figure, HERE / "augmentations-by-name.png", 64)
+        real = batch.classes[0] >= 0
+        boxes, classes = batch.boxes[0][real].numpy(), batch.classes[0][real].numpy()
+        show_named(axis, batch.images[0].permute(1, 2, 0).numpy(), boxes, classes, f"epoch {epoch}")
+    save_images(figure, "augmentations-by-name")
 
 
 def hue() -> None:
@@ -150,7 +173,7 @@ def hue() -> None:
         axis.imshow(jittered, aspect="auto")
         axis.text(-6, 20, title, ha="right", va="center")
         axis.set_axis_off()
-    save_figure(figure, HERE / "hue.png", 64)
+    save_figure(figure, HERE / "hue.png", 96)
 
 
 def mixup_beta() -> None:
@@ -170,13 +193,13 @@ def box_filter() -> None:
     shares = (0.1, 0.5, 0.9)
     figure, axes = new_figure(1, len(shares), width=2.6 * len(shares), height=2.9)
     view = {"mosaic": 1, "scale": 0.5, "translate": 0.1, "epoch": 85}
-    _, every = picture(images, busy(images), **view, min_visible=0, min_box_side=0, max_box_ratio=1e6)
+    _, every, _ = picture(images, busy(images), **view, min_visible=0, min_box_side=0, max_box_ratio=1e6)
     for axis, share in zip(axes, shares, strict=True):
-        image, kept = picture(images, busy(images), **view, min_visible=share)
+        image, kept, _ = picture(images, busy(images), **view, min_visible=share)
         there = {tuple(box) for box in kept.tolist()}
-        colours = ["white" if tuple(box) in there else "#ff3030" for box in every.tolist()]
+        colours = ["white" if tuple(box) in there else COLOURS[1] for box in every.tolist()]
         show(axis, image, every, f"--min-visible {share:g}", colours)
-    save_figure(figure, HERE / "box-filter.png", 64)
+    save_images(figure, "box-filter")
 
 
 def flips() -> None:
@@ -190,13 +213,13 @@ def presets() -> None:
     from lehr.hyperparameters import PRESETS
 
     images = store()
-    figure, axes = new_figure(len(PRESETS), 4, width=9.6, height=2.5)
+    figure, axes = new_figure(len(PRESETS), 4, width=9.6, height=2.6)
     for line, preset in enumerate(PRESETS):
         options = build_config({"hyp": preset, "model": "yolov5n"}).augment.model_dump()
         for column in range(4):
-            image, boxes = picture(images, busy(images) + column, column, **options)
-            show(axes[4 * line + column], image, boxes, preset if column == 0 else "")
-    save_figure(figure, HERE / "hyperparameter-files.png", 64)
+            drawn = picture(images, busy(images) + column, column, **options)
+            show_named(axes[4 * line + column], *drawn, preset if column == 0 else "")
+    save_images(figure, "hyperparameter-files")
 
 
 def single_class() -> None:
@@ -206,8 +229,17 @@ def single_class() -> None:
     for axis, data, title in zip(axes, (dataset, as_one_class(dataset)), ("five classes", "--single-cls"), strict=True):
         sample = data.splits["train"][busy(images)]
         image, _ = images(busy(images))
-        show(axis, image, sample.boxes, title, [COLOURS[c] for c in sample.classes])
-    save_figure(figure, HERE / "single-class.png", 64)
+        large_first = sorted(
+            zip(sample.boxes.tolist(), sample.classes.tolist(), strict=True), key=lambda e: -area(e[0])
+        )
+        canvas = cv2.resize(image, (SIDE, SIDE), interpolation=cv2.INTER_CUBIC)
+        scale = SIDE / image.shape[0]
+        boxes = [
+            DrawnBox([scale * side for side in b], data.names[c], class_colour(c), thickness=2) for b, c in large_first
+        ]
+        draw_boxes(canvas, boxes, 0.36)
+        show(axis, canvas, np.zeros((0, 4)), title)
+    save_images(figure, "single-class")
 
 
 def rectangular() -> None:
@@ -244,7 +276,7 @@ def _box(x: float, y: float, width: float, height: float, colour: str) -> Any:
 
 def anchor_matching() -> None:
     images = store()
-    image, boxes = picture(images, busy(images), 0)
+    image, boxes, _ = picture(images, busy(images), 0)
     grids = [(SIDE // stride, SIDE // stride) for stride in (8, 16, 32)]
     anchors = default_anchors() * SIDE / 640
     padded = torch.from_numpy(boxes).unsqueeze(0)
@@ -268,12 +300,12 @@ def anchor_matching() -> None:
                 patch.set_alpha(0.55)
                 axis.add_patch(patch)
         first += 3 * height * width
-    save_figure(figure, HERE / "anchor-matching.png", 64)
+    save_images(figure, "anchor-matching")
 
 
 def task_aligned() -> None:
     images = store()
-    image, boxes = picture(images, busy(images), 0)
+    image, boxes, _ = picture(images, busy(images), 0)
     sizes = [(SIDE // stride, SIDE // stride) for stride in (8, 16, 32)]
     points, _ = anchor_points(sizes, (8, 16, 32), torch.device("cpu"))
     # A head in the middle of its training: boxes about right where it is near an object, better near the centre.
@@ -300,7 +332,7 @@ def task_aligned() -> None:
         axis.plot(
             *points[point].tolist(), "o", markersize=size, color=colour, markeredgecolor="white", markeredgewidth=0.6
         )
-    save_figure(figure, HERE / "task-aligned-assignment.png", 64)
+    save_images(figure, "task-aligned-assignment")
 
 
 def on_device() -> None:
@@ -316,7 +348,7 @@ def on_device() -> None:
         axes, (here, there, difference), ("on the CPU", "on the device", "40 x difference"), strict=True
     ):
         show(axis, image, plan.boxes if image is not difference else np.zeros((0, 4)), title)
-    save_figure(figure, HERE / "drawing-on-the-device.png", 64)
+    save_images(figure, "drawing-on-the-device")
 
 
 def tiled_training() -> None:
@@ -339,7 +371,7 @@ def tiled_training() -> None:
         show(axis, large, np.array(windows)[order], f"epoch {epoch}", [colours[number] for number in order])
     x1, y1, x2, y2 = split.in_epoch(0, 1).window(8)
     show(axes[2], large[y1:y2, x1:x2], split.in_epoch(0, 1)[8].boxes, "a tile of epoch 1, with its objects")
-    save_figure(figure, HERE / "tiled-training.png", 64)
+    save_images(figure, "tiled-training")
 
 
 PICTURES: dict[str, Callable[[], None]] = {

@@ -94,12 +94,12 @@ def bars_of_classes() -> None:
 
 
 def box_losses() -> None:
-    figure, (overlap, bins) = new_figure(1, 2, height=3.8)
+    figure, (overlap, bins) = new_figure(1, 2, width=10, height=4)
     true = torch.tensor([40.0, 40.0, 60.0, 60.0])
     shifts = torch.linspace(0, 60, 200)
     other = torch.tensor([35.0, 44.0, 65.0, 56.0])
     moved = other + torch.stack((shifts, torch.zeros_like(shifts), shifts, torch.zeros_like(shifts)), -1)
-    overlap.plot(shifts, 1 - box_iou_aligned(moved, true), color=GREY, linestyle=":", label="1 - IoU: flat once apart")
+    overlap.plot(shifts, 1 - box_iou_aligned(moved, true), color=GREY, linestyle=":", label="1 - IoU")
     for kind, title in TITLES.items():
         overlap.plot(shifts, BoxLoss(kind)(moved, true, torch.ones(1)), label=title)
     overlap.set(xlabel="shift of a 30 x 12 box from a 20 x 20 box, pixels", ylabel="loss", ylim=(0, 2.6))

@@ -22,7 +22,7 @@ from lehr.callbacks.events import BatchStart, FitEpochEnd, StartEvaluated
 from lehr.config import build_config
 from lehr.data.formats.shapes import write_shapes
 from lehr.engine.run import train
-from lehr.plots.figure import legend, new_figure, save_figure, styled
+from lehr.plots.figure import legend, new_figure, save_figure, styled, whole_ticks
 from lehr.plots.style import COLOURS, PALE
 from lehr.techniques.early_stopping import EarlyStopping
 from lehr.techniques.ema import ModelEma
@@ -119,7 +119,7 @@ def ema() -> None:
     value.plot(weights, color=PALE, linewidth=0.9, label="weight")
     for asked, label in ((2000.0, "average, tau 2000"), ("auto", "average, tau auto")):
         value.plot(averaged(weights, resolve_tau(asked, len(weights))), linewidth=1, label=label)  # type: ignore[arg-type]
-    value.set(xlabel="update")
+    value.set(xlabel="update", ylabel="value of a weight")
     legend(value)
     save_figure(figure, HERE / "ema.svg")
 
@@ -173,6 +173,8 @@ def guard() -> None:
         axis.plot(0, start, "o", color=COLOURS[1], label="start")
         axis.step(epochs, best, where="post", color=COLOURS[1], linestyle=":", label="best")
         axis.set(xlabel="row of results.csv", ylabel="fitness", title=title, ylim=(0, 0.32))
+    for axis in axes:
+        whole_ticks(axis)
     legend(figure)
     save_figure(figure, HERE / "guard.svg")
 

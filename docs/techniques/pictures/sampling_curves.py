@@ -52,7 +52,7 @@ def image_weights() -> None:
         shown = times(samples, DataOptions(image_weights=True), class_maps)
         axis.bar(np.arange(len(samples)) + (place - 0.5) * 0.4, shown, 0.38, color=COLOURS[place], label=label)
     axis.axhline(1, color=GREY, linestyle=":", label="without image weights")
-    axis.set_xticks([5.5, 14, 17.5, 19], ["8 common", "3 common,\n1 rare", "2 common,\n1 rarest", "none"])
+    axis.set_xticks([5.5, 14, 17.3, 19.2], ["8 common", "3 common,\n1 rare", "2, and\n1 rarest", "none"])
     axis.set(ylabel="times per epoch")
     legend(axis)
     save_figure(figure, HERE / "image-weights.svg")
@@ -130,7 +130,7 @@ def partner_windows() -> None:
                     np.add.at(times, partners, 1)
                     dots.append((place[index], place[partners[0]]))
             if epoch == 0:
-                places.plot(*np.array(dots).T, ".", markersize=2.5, color=colour, label=label)
+                places.plot(*np.array(dots).T, ".", markersize=2.5, color=colour)
         shares.hist(times, np.arange(30, 92, 2), histtype="step", color=colour, label=label)
     places.set(xlabel="position of the image in the epoch", ylabel="position of its partner")
     shares.set(xlabel="times used as a partner in 20 epochs", ylabel="images")
