@@ -48,7 +48,7 @@ POLL_SECONDS = 0.02
 LONGEST = 180.0
 """Seconds that a start or an end may take."""
 WORKER = b"lehr.engine.worker"
-AGAIN = "Started again after a process was lost"
+AGAIN = "Restarted after a process was lost"
 
 
 @dataclass(frozen=True, slots=True)

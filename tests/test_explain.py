@@ -63,15 +63,15 @@ def test_the_text_names_values_reasons_and_pages() -> None:
 
 def test_a_short_run_has_mosaic_and_says_for_how_long() -> None:
     on = explanation(build_config({"epochs": 12})).partition("\nOff:")[0]  # on `shapes`, which closes 12 of its 18
-    assert "  mosaic: probability 1, closed for the last 4 epochs" in on
+    assert "  mosaic: probability 1, off in the last 4 epochs" in on
     text = explanation(build_config({"epochs": 12, "close_mosaic": 12}))
-    assert "--close-mosaic 12 has no effect: the run has 12 epochs, so mosaic closes for the last 4" in text
-    assert "  mosaic: probability 1, closed for the last 4 epochs" in text
+    assert "--close-mosaic 12 has no effect: the run has 12 epochs, so mosaic is off in the last 4" in text
+    assert "  mosaic: probability 1, off in the last 4 epochs" in text
     for given, closing in (
-        ({"epochs": 2}, "open to the end"),
-        ({"epochs": 18}, "closed for the last 12"),
-        ({"epochs": 13, "close_mosaic": 12}, "closed for the last 12"),
-        ({"epochs": 12, "close_mosaic": 0}, "open to the end"),
+        ({"epochs": 2}, "on until the end"),
+        ({"epochs": 18}, "off in the last 12"),
+        ({"epochs": 13, "close_mosaic": 12}, "off in the last 12"),
+        ({"epochs": 12, "close_mosaic": 0}, "on until the end"),
     ):
         said = explanation(build_config(given))
         assert f"  mosaic: probability 1, {closing}" in said and "has no effect" not in said.partition("\nOn:")[0]

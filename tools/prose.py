@@ -97,7 +97,7 @@ def read_rules(path: Path = RULES) -> Rules:
     joined = "|".join(rule["find"] for rule in given["rule"])
     return Rules(
         rules,
-        re.compile(rf"(?<![\w-])(?:{joined})(?![\w-])", re.IGNORECASE),
+        re.compile(rf"(?<![\w-])(?:{joined})(?![\w-]|'s)", re.IGNORECASE),
         re.compile(rf"(?:{given['openings']['find']})\b"),
         given["openings"]["say"],
         tuple(given["checked"]),
@@ -167,7 +167,9 @@ def _read(text: str, match: re.Match[str]) -> tuple[str, str]:
         return "comment", match["comment"].lstrip("#/* ")
     content = re.sub(r"\$?\{[^{}]*\}", CODE, match["string"].strip("\"'`").replace("\\n", "  "))
     alone = not text[text.rfind("\n", 0, match.start()) + 1 : match.start()].strip()
-    return "docstring" if alone and match["string"].startswith('"""') else "string", content
+    if alone and match["string"].startswith('"""'):
+        return "docstring", re.sub(r"(?m)^( {4,})\w+: ", rf"\1{CODE}: ", content)  # arguments and attributes have names
+    return "string", content
 
 
 def _of(kind: str, pieces: list[tuple[int, str]]) -> Iterator[Passage]:

@@ -29,9 +29,9 @@ from lehr.options import (
 from lehr.options.other_names import describe_other_name
 
 DEFAULT_BATCH = 16
-"""Images a step where nothing else is said."""
+"""Default number of images per step."""
 BEGUN_IN = "begun_in"
-"""In a run's config.yaml beside its options: the folder that relative paths among these are relative to."""
+"""Key in a run's config.yaml next to its options: the folder that relative paths are relative to."""
 
 
 class TrainConfig(Options):
@@ -46,7 +46,7 @@ class TrainConfig(Options):
     devices: DeviceOptions = DeviceOptions()
     run: RunOptions = RunOptions()
     notes: tuple[str, ...] = ()
-    """Notes on the input, such as what of it is not used, a line each."""
+    """Notes on the input, such as unused parts, one line each."""
     begun_in: Path | None = None
     """Folder that relative paths are relative to (unset: where the process works)."""
     given: frozenset[str] = frozenset()
@@ -81,12 +81,12 @@ class TrainConfig(Options):
 
     @property
     def batch(self) -> int:
-        """Images a step; the default where it is to be measured and has not been yet."""
+        """Images per step; the default where it is to be measured and has not been yet."""
         batch = self.data.batch
         return batch if isinstance(batch, int) else DEFAULT_BATCH
 
     def with_batch(self, batch: int) -> TrainConfig:
-        """The same run with a count of images a step."""
+        """The same run with a count of images per step."""
         return self.model_copy(update={"data": self.data.model_copy(update={"batch": batch})})
 
     def flat(self) -> dict[str, Any]:
@@ -149,7 +149,7 @@ def build_config(
     if hyp is not None:
         read = read_hyperparameters(hyp, str(given.get("model") or ModelOptions().model))
         notes = read.notes
-        _validated(read.values, f"--hyp {hyp}")  # by itself, so that a message names the file
+        _validated(read.values, f"--hyp {hyp}")  # separately, so that a message names the file
         unset = {name for name, value in given.items() if value is None or (name, value) == ("optimizer", "auto")}
         given = {**read.values, **{name: value for name, value in given.items() if name not in unset}}
     config = _validated(given | _automatic_on_shapes(given, family), source)
@@ -178,7 +178,7 @@ def _automatic_on_shapes(given: Mapping[str, Any], family: Family) -> dict[str, 
 
 
 def _multiple(given: Mapping[str, Any]) -> float:
-    """Multiple of the rate among options that are not checked yet; 1 where it is none that could be used."""
+    """Return the multiple of the rate in unchecked options; 1 if it is unusable."""
     multiple = given.get("lr0_mult")
     return float(multiple) if isinstance(multiple, int | float) and multiple > 0 else 1.0
 
@@ -205,7 +205,7 @@ def _validated(given: Mapping[str, Any], source: str) -> TrainConfig:
         from lehr.augment.augmentation import find_augmentation, is_code, probabilities
 
         for name, _ in probabilities(config.augment.augmentation):
-            if not is_code(name):  # code is imported by the run, not by whoever reads its options
+            if not is_code(name):  # code is imported by the run, not when its options are read
                 find_augmentation(name)
     if config.devices.sync_bn and config.speed.compile != "off":
         raise InputError(

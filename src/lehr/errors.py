@@ -1,4 +1,4 @@
-"""Errors that are for people: each says what is wrong, where, and what to do."""
+"""Errors for people: each says what is wrong, where, and what to do."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from reprlib import Repr
 
 
 class LehrError(Exception):
-    """A run that failed for a reason that can be told in one message.
+    """A run that failed for a reason that fits in one message.
 
     Attributes:
         exit_code: what the command exits with; 1 for a failed run.
-        told: whether another process has told it already.
+        told: whether another process has reported it already.
     """
 
     exit_code = 1
@@ -20,7 +20,7 @@ class LehrError(Exception):
 
 
 class InputError(LehrError):
-    """Bad input or options: names the file, the line where there is one, and the remedy. Exit code 2."""
+    """Bad input or options: names the file, the line if there is one, and the remedy. Exit code 2."""
 
     exit_code = 2
 
@@ -56,8 +56,8 @@ class Stopped(LehrError):
 
 
 def shown(value: object) -> str:
-    """A value for a message, cut short: that of a stranger's file may be as long as the file."""
-    if isinstance(value, int) and value.bit_length() > 1000:  # Python writes no number of thousands of digits
+    """A value for a message, cut short: a value in an untrusted file may be as long as the file."""
+    if isinstance(value, int) and value.bit_length() > 1000:  # Python does not print numbers of thousands of digits
         return "a number of hundreds of digits"
     short = Repr()
     short.maxstring = short.maxother = short.maxlong = 200

@@ -1,6 +1,6 @@
 """Hyperparameter files as YOLOv5 writes them (`hyp.*.yaml`), and presets of the same kind.
 
-A file is read as it is: its names are Lehr's own, but for `iou_t`, which has no effect, and `anchors: 0`, which means
+A file is read unchanged: its names are Lehr's own, but for `iou_t`, which has no effect, and `anchors: 0`, which means
 the default. The gains of a file or preset belong to the loss with anchors; YOLOv8 keeps its own. They were tuned for
 SGD, so that is the optimizer unless another is named; `fine-tuning` leaves the choice to the length of the run. A file
 that `lehr evolve` wrote names the family that its gains belong to, where that is another.
@@ -61,8 +61,8 @@ PRESETS: dict[str, dict[str, float | str]] = {
         "hsv_v": 0.3,
     },
 }
-"""Augmentation from little to much, for training from random weights, as YOLOv5 publishes them; and for going on from
-weights Lehr's own: lower rates than the run would have, biases that rise with the others, gentle colours."""
+"""Augmentation from little to much, for training from random weights, as YOLOv5 publishes them; and for fine-tuning
+from weights Lehr's own: lower rates than the run would have, biases that rise with the others, gentle colours."""
 
 GAINS = ("box", "cls", "obj", "cls_pw", "obj_pw")
 """Gains of the loss with anchors, unless a file names another family."""
@@ -79,7 +79,7 @@ class Hyperparameters:
 
     Attributes:
         values: by option name.
-        notes: what was read and is not used, a line each.
+        notes: what was read and is not used, one line each.
     """
 
     values: dict[str, Any]
@@ -108,7 +108,9 @@ def read_hyperparameters(source: str | Path, model: str) -> Hyperparameters:
     ]
     if isinstance(given.get("anchors"), int | float):  # a search may have left a fraction; 0 means the default
         if not abs(given["anchors"]) < MOST_ANCHORS:
-            raise InputError(f"--hyp {source}: 'anchors' is {given['anchors']}; it must be a count of anchors a level.")
+            raise InputError(
+                f"--hyp {source}: 'anchors' is {given['anchors']}; it must be a count of anchors per level."
+            )
         given["anchors"] = round(given["anchors"])
         if given["anchors"] == 0:
             del given["anchors"]

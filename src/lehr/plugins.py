@@ -46,7 +46,7 @@ class PluginTable(Generic[Part]):
         self._loaded = False
 
     def add(self, part: Part) -> None:
-        """Add a part; one that is there already is left as it is.
+        """Add a part; an identical one is kept.
 
         Raises:
             TypeError: it is of another kind.
@@ -94,7 +94,7 @@ class PluginTable(Generic[Part]):
 
 
 def resolve(reference: Any) -> Any:
-    """The object that a text such as "package.module:object" names; anything but text is returned as it is.
+    """The object that a text such as "package.module:object" names; anything but text is returned unchanged.
 
     Raises:
         ImportError: there is no such module.

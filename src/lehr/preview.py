@@ -28,14 +28,14 @@ def _unread() -> Dataset | None:
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """A run to come.
+    """A planned run.
 
     Attributes:
         config: its options.
         images: images of the training split.
         classes: number of classes.
         plan: rates of every step.
-        read: gives its data set, as it trains on it; None where that is not to be looked at.
+        read: returns its data set, as it trains on it; None if it must not be read.
     """
 
     config: TrainConfig
@@ -46,7 +46,7 @@ class Preview:
 
     @property
     def dataset(self) -> Dataset | None:
-        """Its data set, read when first asked for; None where it is not to be looked at."""
+        """Its data set, read when first asked for; None if it must not be read."""
         return self.read()
 
 
@@ -93,7 +93,7 @@ def preview(
 
 
 def describe_without_effect(run: Preview) -> list[str]:
-    """Describe the options of a run to come that the user gave and that change nothing in it, a line each.
+    """Describe the options of a planned run that the user gave and that change nothing in it, one line each.
 
     Options that are given as off, or left to an automatic choice, ask for nothing. Loads torch.
 

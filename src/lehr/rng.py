@@ -26,7 +26,7 @@ def generator(seed: int, purpose: str, epoch: int = 0, index: int = 0, repeat: i
         purpose: what is drawn, e.g. "order" or "augment"; different purposes are independent.
         epoch: the epoch, from 0.
         index: the image, step or object the draw belongs to, from 0.
-        repeat: how often the same index has had such a draw in this epoch before; 0 where each has one.
+        repeat: how often the same index has had such a draw in this epoch before; 0 if each has one.
     """
     key = np.array([seed, _purpose_word(purpose)], dtype=np.uint64)
     counter = np.array([0, repeat, index, epoch], dtype=np.uint64)

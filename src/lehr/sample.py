@@ -27,7 +27,7 @@ BROKEN = frozenset(
         "unreadable-label",
     }
 )
-"""Errors of whole files: training leaves such images out only when it is told to."""
+"""Errors of whole files: training skips such images only on request."""
 
 REFUSED = frozenset({"class-out-of-range", "doubtful-labels", "unknown-class-name"})
 """Faults of labels that would teach something else than was labelled: training refuses them."""
@@ -47,13 +47,13 @@ class Severity(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One thing that is wrong with a data set.
+    """A fault of a data set.
 
     Attributes:
         kind: a stable short name, e.g. "class-out-of-range"; `lehr.data.faults` has all of them.
         path: the file it is in.
         message: what is wrong and what to do, without the file and line.
-        line: the line in that file, from 1; None where lines have no meaning.
+        line: the line in that file, from 1; None if lines have no meaning.
         severity: whether it is an error or a warning.
     """
 
@@ -65,7 +65,7 @@ class Fault:
 
     @property
     def place(self) -> str:
-        """The file, with the line where there is one; on one line, whatever the file is called."""
+        """The file, with the line if there is one; on one line, whatever the file is called."""
         path = one_line(str(self.path))
         return path if self.line is None else f"{path}:{self.line}"
 
@@ -77,7 +77,7 @@ class Fault:
 class Ignored:
     """Regions of an image in which an evaluation counts a detection neither as right nor as wrong.
 
-    They are no objects: training takes what they show for background.
+    They are not objects: training treats them as background.
 
     Attributes:
         boxes: float32 (m, 4), xyxy in pixels of the image, inside it and with area.
@@ -106,7 +106,7 @@ class Sample:
         boxes: float32 (n, 4), xyxy in pixels of the image, inside it and with area.
         classes: int64 (n,), index into the data set's names.
         label_path: the file the objects came from; None when the image has no label file.
-        difficult: bool (n,), objects that are trained on, but that an evaluation ignores; None where none is.
+        difficult: bool (n,), objects that are trained on, but that an evaluation ignores; None if none is.
         ignored: regions that are no objects, and that an evaluation ignores.
     """
 
@@ -128,7 +128,7 @@ class Sample:
         """Return the sample with its classes numbered otherwise, ignored regions too.
 
         Args:
-            order: int64 (classes,), the new number of each class; -1 leaves out what is of that class.
+            order: int64 (classes,), the new number of each class; -1 drops objects of that class.
         """
         classes, ignored = order[self.classes], self.ignored
         kept = classes >= 0

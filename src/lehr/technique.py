@@ -5,12 +5,9 @@ values; `lehr.techniques.catalog` collects them. CONTRIBUTING.md says how one is
 technique so:
 
     TECHNIQUE = Technique(
-        name="gradient clipping",
-        page="clipping",
-        section=Section.COURSE,
-        options=("clip_norm",),
-        why="one strange batch cannot throw the weights away",
-        state=lambda run: State(run.config.schedule.clip_norm > 0, f"norm at most {run.config.schedule.clip_norm:g}"),
+        name="gradient clipping", page="clipping", section=Section.COURSE, options=("clip_norm",), why="one outlier
+        batch cannot ruin the weights", state=lambda
+        run: State(run.config.schedule.clip_norm > 0, f"norm at most {run.config.schedule.clip_norm:g}"),
         switches=(Switch("clipping", {"clip_norm": 10.0}, {"clip_norm": 0.0}),),
     )
 """
@@ -37,7 +34,7 @@ PAGES = "docs/techniques"
 
 
 class Run(Protocol):
-    """A run to come, as far as techniques ask about it: a `lehr.preview.Preview`."""
+    """A planned run, as far as techniques need it: a `lehr.preview.Preview`."""
 
     @property
     def config(self) -> TrainConfig:
@@ -53,7 +50,7 @@ class Run(Protocol):
 
     @property
     def dataset(self) -> Dataset | None:
-        """Its data set, as it trains on it, read when first asked for; None where it is not to be looked at."""
+        """Its data set, as it trains on it, read when first asked for; None if it is not to be looked at."""
 
     @property
     def plan(self) -> TrainingPlan:
@@ -61,12 +58,12 @@ class Run(Protocol):
 
 
 def training_samples(run: Run) -> Sequence[Sample] | None:
-    """Return the training split of a run to come; None where its data set is not to be looked at."""
+    """Return the training split of a planned run; None if its data set is not to be looked at."""
     return None if run.dataset is None else run.dataset.splits.get("train")
 
 
 def is_cut(run: Run) -> bool:
-    """Return whether a run to come trains on tiles, and cuts an image; True also where its data are not looked at."""
+    """Return whether a planned run trains on tiles, and cuts an image; True also where its data are not looked at."""
     tile, samples = run.config.data.tile, training_samples(run)
     if tile is None or samples is None:
         return tile is not None
@@ -100,11 +97,11 @@ def _has_larger(samples: Sequence[Sample], tile: int) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class NoEffect:
-    """Reason why an option, as a run to come has it, changes nothing in it.
+    """Reason why an option, as a planned run has it, changes nothing in it.
 
     Attributes:
         why: the reason, as it stands after "has no effect: ".
-        acts_as: the value that it acts as, where other values would have an effect; None where no value has one.
+        acts_as: the value that it acts as, where other values would have an effect; None if no value has one.
     """
 
     why: str
@@ -148,7 +145,7 @@ class Switch:
     one_of_several: bool = False
 
     def is_on(self, options: Mapping[str, Any]) -> bool:
-        """Tell whether a run has it on.
+        """Return whether a run has it on.
 
         Args:
             options: the run's, by flat name.
@@ -160,14 +157,14 @@ class Switch:
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """A technique in a run to come.
+    """A technique in a planned run.
 
     Attributes:
         on: whether the run uses it.
         value: with what values, where it is on.
         change: options that turn it off where it is on, and on where it is off; empty for what the technique says of
             every run.
-        no_effect: why it is off although its options ask for it; empty where they do not.
+        no_effect: why it is off although its options ask for it; empty if they do not.
     """
 
     on: bool
@@ -193,17 +190,17 @@ class Technique:
         page: its page in docs/techniques, without `.md`; of another package's technique, an address.
         section: where the index lists it.
         why: what it is good for, in one line.
-        state: from a run to come to its state in it; not asked about families that it means nothing to.
+        state: from a planned run to its state in it; not asked about families that it means nothing to.
         order: place in its section, smaller first; the same places go by name.
         options: flat names of the options that it owns, the one that turns it on first; each option belongs to one
             technique at most.
-        without_effect: from a run to come to those of its options that change nothing in it, and why; not asked about
+        without_effect: from a planned run to those of its options that change nothing in it, and why; not asked about
             families that it means nothing to. The start of a run, `--explain`, ablations and searches ask it.
         switches: what an ablation can switch, itself first; `one_of_several` choose a variation of it.
         turn_on: options that turn it on, for people; empty for those of its first switch, if that is no choice of
             a variation.
         turn_off: the same for off; empty also where it is always on.
-        suits: tells whether it means something to a family of models.
+        suits: returns whether it applies to a family of models.
         family: which families those are, where not all, e.g. "a family with anchors, such as yolov5n".
         code: further files that implement it, from src/lehr.
     """
@@ -229,7 +226,7 @@ class Technique:
         return self.page if "/" in self.page else f"{PAGES}/{self.page}.md"
 
     def in_run(self, run: Run) -> State:
-        """Its state in a run to come, with the options that change it.
+        """Its state in a planned run, with the options that change it.
 
         Args:
             run: the run.
@@ -254,7 +251,7 @@ def shell_options(options: Mapping[str, Any]) -> str:
     """Options as one gives them in the shell.
 
     Args:
-        options: values by flat name; None for an option that is left out, `...` for any value.
+        options: values by flat name; None for an option that is omitted, `...` for any value.
     """
     return " ".join(_shell_option(f"--{name.replace('_', '-')}", value) for name, value in options.items())
 

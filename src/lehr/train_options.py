@@ -245,7 +245,7 @@ class TrainOptions(TypedDict, total=False):
     checkpoint_minutes: float
     """Minutes between checkpoints within an epoch."""
     deterministic: bool
-    """Repeat runs to the last bit on CUDA, more slowly; a CPU always does."""
+    """Repeat runs bit for bit on CUDA, more slowly; a CPU always does."""
     callback: Sequence[str]
     """Callback of a package, or package.module:object; may be repeated."""
     strict_callbacks: bool

@@ -53,7 +53,9 @@ def read_bytes(path: Path, remedy: str, *, links: bool = True) -> bytes:
     try:
         return read_file(path, MAX_BYTES, links=links)
     except TooLarge:
-        raise InputError(f"{path}: is larger than {MAX_BYTES >> 20} MB, so it is no YAML of options or data.") from None
+        raise InputError(
+            f"{path}: is larger than {MAX_BYTES >> 20} MB, so it is not a YAML file of options or data."
+        ) from None
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}). {remedy}") from None
 
@@ -62,7 +64,7 @@ def compose_mapping(text: str, path: Path) -> list[tuple[yaml.ScalarNode, yaml.N
     """The top-level keys of a YAML text and their nodes, in order, every scalar as the text that it is written as.
 
     Merge keys (`<<: *base`) are followed; of a key that a mapping has and inherits, its own comes first. Aliases are
-    not expanded, and no tag is acted upon.
+    not expanded, and no tag is interpreted.
 
     Args:
         text: of the file.
@@ -168,7 +170,7 @@ def _load(text: str, path: Path) -> Any:
 
 
 def _require_bounded(root: yaml.Node, path: Path) -> None:
-    """Refuse aliases that repeat values thousands of times, or stand within what they stand for."""
+    """Refuse aliases that repeat values thousands of times, or refer to a value that contains them."""
     sizes: dict[int, int] = {}
     open_nodes: set[int] = set()
     waiting: list[tuple[yaml.Node, bool]] = [(root, False)]
@@ -180,7 +182,7 @@ def _require_bounded(root: yaml.Node, path: Path) -> None:
         parts = _parts(node)
         if not done:
             if key in open_nodes:
-                raise InputError(f"{path}:{line_of(node)}: an alias stands within what it stands for. Write it out.")
+                raise InputError(f"{path}:{line_of(node)}: an alias refers to a value that contains it. Write it out.")
             open_nodes.add(key)
             waiting.append((node, True))
             waiting += [(part, False) for part in parts if id(part) not in sizes]
@@ -204,8 +206,8 @@ def _parts(node: yaml.Node) -> list[yaml.Node]:
 def _parsed(text: str, path: Path, parse: Callable[[str], Parsed]) -> Parsed:
     if text.count("\n") + text.count(",") > MOST_VALUES:
         raise InputError(
-            f"{path}: has more than {MOST_VALUES:,} lines and values, so it is no YAML of options or data. Name images "
-            "in a list, one a line."
+            f"{path}: has more than {MOST_VALUES:,} lines and values, so it is not a YAML file of options or data. "
+            "Name images in a list, one per line."
         )
     try:
         if _open_brackets(text) > MOST_OPEN:
@@ -241,7 +243,7 @@ def _explain(text: str, error: yaml.YAMLError) -> tuple[int | None, str]:
     if mark is None:
         position = getattr(error, "position", None)
         line = text[:position].count("\n") + 1 if isinstance(position, int) else None
-        return line, "it holds a character that is none of a text. Remove it."
+        return line, "it holds a character that is not text. Remove it."
     line = int(mark.line) + 1
     shown = lines[mark.line] if mark.line < len(lines) else ""
     begun = f" (what begins on line {context.line + 1})" if context is not None and context.line != mark.line else ""
@@ -253,7 +255,7 @@ def _explain(text: str, error: yaml.YAMLError) -> tuple[int | None, str]:
             "(C:/data), in single quotes, or without quotes."
         )
     if "'\\t'" in problem or shown.startswith("\t"):
-        return line, "a tab stands where blanks belong. Indent by blanks."
+        return line, "there is a tab where spaces belong. Indent with spaces."
     blank = _missing_blank(text)
     if blank:
         return line, blank.strip()
@@ -265,14 +267,14 @@ def _explain(text: str, error: yaml.YAMLError) -> tuple[int | None, str]:
         return line, f"{problem}. Put such a value in quotes."
     if "mapping values are not allowed" in problem:
         return line, (
-            "a colon and a blank stand within a value, or the indentation is not that of the lines above. Put the "
-            "value in quotes, or mend the indentation."
+            "there is a colon and a space inside a value, or the indentation is not that of the lines above. Put the "
+            "value in quotes, or fix the indentation."
         )
     return line, f"{problem}{begun}. Look for a bracket or quote that is not closed, a missing comma, or indentation."
 
 
 def _missing_blank(text: str) -> str:
-    """A sentence about the first line that lacks the blank after its colon; empty where none does."""
+    """A sentence about the first line that lacks the blank after its colon; empty if none does."""
     for number, line in enumerate(text.splitlines(), 1):
         found = re.match(r"\s*(?:-\s+)?([A-Za-z_]\w+|\d+):(?!\s|$|//)", line)
         if found:

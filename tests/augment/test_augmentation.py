@@ -159,7 +159,7 @@ def test_they_are_asked_for_by_name_and_probability(given: object) -> None:
 @pytest.mark.parametrize(
     ("given", "words"),
     [
-        ("gray", "there is no augmentation 'gray'. Did you mean grey"),
+        ("gray", "unknown augmentation 'gray'. Did you mean grey"),
         ("grey=2", "probability between 0 and 1"),
         ("grey=", "probability between 0 and 1"),
         ("grey=often", "probability between 0 and 1"),

@@ -167,7 +167,7 @@ def test_what_cannot_be_trained_on_is_refused(
     forget()
     with pytest.raises(InputError) as caught:
         transformed(f"{HERE}:wrong")
-    assert f"--augmentation {HERE}:wrong: gives back" in str(caught.value) and words in str(caught.value)
+    assert f"--augmentation {HERE}:wrong: returns" in str(caught.value) and words in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -176,7 +176,7 @@ def test_what_cannot_be_trained_on_is_refused(
         ("no_such_package.fog:fog", "cannot be imported (ModuleNotFoundError: No module named 'no_such_package')"),
         (f"{HERE}:no_such_thing", "cannot be imported (AttributeError"),
         (f"{HERE}:", "cannot be imported"),
-        (f"{HERE}:NeedsSomething", "cannot be made (TypeError"),
+        (f"{HERE}:NeedsSomething", "cannot be created (TypeError"),
         (f"{HERE}:NO_FUNCTION", "is a int, which cannot be called"),
     ],
 )

@@ -148,7 +148,7 @@ def test_other_files_are_refused(data: bytes, tmp_path: Path) -> None:
 
 def test_what_torch_saved_otherwise_is_refused(tmp_path: Path) -> None:
     torch.save({"model": torch.ones(2)}, tmp_path / "other.pt")
-    with pytest.raises(DamagedCheckpoint, match="no checkpoint that Lehr wrote"):
+    with pytest.raises(DamagedCheckpoint, match="not a checkpoint of Lehr"):
         read_checkpoint(tmp_path / "other.pt")
 
 

@@ -33,7 +33,7 @@ def test_a_folder_that_exists_is_refused_unless_a_kill_left_it_before_the_run_be
     with pytest.raises(InputError, match=r"never overwritten\. Choose another --name or --project\."):
         make_run_folder(tmp_path, "x")
     (tmp_path / "x" / "config.yaml").write_text("epochs: 3\n")
-    with pytest.raises(InputError, match=rf"go on with it: lehr train --resume {tmp_path / 'x'}"):
+    with pytest.raises(InputError, match=rf"resume it: lehr train --resume {tmp_path / 'x'}"):
         make_run_folder(tmp_path, "x")
 
 

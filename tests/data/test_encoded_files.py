@@ -50,7 +50,7 @@ def test_decoded_images_that_do_not_fit_are_kept_as_files(
     monkeypatch.setattr("lehr.data.cache.free_memory", lambda: 64 * 64 * 3 * len(samples))
     store = open_store(samples, 64, "ram", said.append)
     assert store.encoded is not None and len(said) == 1
-    assert "are kept in memory and decoded as they are asked for, about" in said[0] and "images/s a core" in said[0]
+    assert "are kept in memory and decoded on demand, about" in said[0] and "images/s per core" in said[0]
     monkeypatch.setattr("lehr.data.cache.free_memory", lambda: kept(store).nbytes)
     for cache in ("ram", "encoded"):
         unkept = open_store(samples, 64, cache, said.append)

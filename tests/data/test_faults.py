@@ -24,7 +24,7 @@ def test_many_faults_of_a_kind_are_one_line_with_the_first_places_and_the_remedy
     faults += [Fault("malformed-line", Path(f"{i}.txt"), "is broken", i + 1) for i in range(7)]
     groups = group_faults(faults)
     lines = [str(group) for group in groups]
-    assert lines[0].startswith("error: 7 labels that cannot be understood, skipped. Correct or remove them.")
+    assert lines[0].startswith("error: 7 unreadable labels, skipped. Correct or remove them.")
     assert lines[0].endswith("First: 0.txt:1; 1.txt:2; 2.txt:3")
     assert lines[1].startswith("error: 5 images without a label file") and "Restore the label files" in lines[1]
     assert lines[2] == "a.txt:3: warning: holds polygons [polygon]"

@@ -345,7 +345,7 @@ def test_a_list_cannot_be_broken_by_the_name_of_an_image(tmp_path: Path) -> None
         draw_squares(root / "images" / "train" / f"{name}.png", [(8, 8, 40, 40)], seed=number)
     (root / "data.yaml").write_text("train: images/train\nval: images/train\nnames: [square]\n")
     done = lehr("data", "split", root / "data.yaml", "--out", "lists", cwd=tmp_path, code=2)
-    assert "cannot stand in a list" in done.stderr and not (tmp_path / "lists").exists()
+    assert "is not possible in a list" in done.stderr and not (tmp_path / "lists").exists()
 
 
 @unix

@@ -60,7 +60,7 @@ def test_the_order_of_recognition_is_coco_then_yolo_then_voc_and_a_name_overrule
         ("yolo:empty", "empty: holds no data YAML"),
         ("voc:empty", "empty: holds no images"),
         ("none:empty", "--data none:empty: does not exist"),
-        ("empty", "--data empty: is no known layout"),
+        ("empty", "--data empty: is not a known layout"),
         ("missing", "--data missing: does not exist"),
         ("", "--data : is empty. Name a data YAML"),
         (" ", "--data : is empty."),

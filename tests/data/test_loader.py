@@ -137,7 +137,7 @@ def test_when_no_image_can_be_read_the_run_cannot_go_on(samples: list[Sample]) -
     make = TrainBatches(ImageStore(samples, 64), AugmentOptions(), 64, 0, 20)
     for sample in samples:
         sample.path.unlink()
-    with pytest.raises(InputError, match="is the data set still there"):
+    with pytest.raises(InputError, match="Does the data set still exist"):
         make(BatchRequest(0, [0]))
 
 

@@ -162,7 +162,7 @@ def test_messages_name_the_remedy() -> None:
     assert "TMPDIR" in describe_slow_way("No usable temporary directory found")
     assert "--workers 3" in describe_no_start(3, OSError("odd"))
     assert "/dev/shm" in describe_lost_worker(1, -signal.SIGBUS)
-    assert "(SIGKILL, process 1), perhaps for want of memory" in describe_lost_worker(1, -signal.SIGKILL)
+    assert "(SIGKILL, process 1), probably out of memory" in describe_lost_worker(1, -signal.SIGKILL)
     assert "memory" not in describe_lost_worker(1, 1) and "--workers 0" in describe_lost_worker(1, 1)
 
 

@@ -58,7 +58,7 @@ def traced(
     That is its images and pictures, and the loss of the whole batch.
 
     Args:
-        options: of the run, or those that change where it goes on.
+        options: of the run, or those that change where it resumes.
         target: a run to go on with; None for a new one.
         notes: added to, for runs that end with an error.
         callbacks: listen to the run too.

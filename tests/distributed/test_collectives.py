@@ -186,7 +186,7 @@ def test_who_does_not_come_is_named(port: bool, tmp_path: Path) -> None:
         store.set_timeout(timedelta(seconds=1))
     with pytest.raises(PeerLost, match=r"Rank 0 waited 0\.2 s \(--timeout\) for the 3 processes .* missing: rank 1, 2"):
         meet(store, 0, 3, 0.2)
-    with pytest.raises(PeerLost, match=r"Rank 2 of 3 had no answer of rank 0 within 0\.2 s"):
+    with pytest.raises(PeerLost, match=r"Rank 2 of 3 had no answer from rank 0 within 0\.2 s"):
         meet(store, 2, 3, 0.2)
 
 

@@ -64,6 +64,6 @@ def compile_and_step(failing: int) -> tuple[str, list[float]]:
 @pytest.mark.parametrize("failing", [-1, 1])
 def test_processes_agree_whether_they_compile(failing: int, tmp_path: Path) -> None:
     (first, ours), (second, theirs) = together(2, compile_and_step, failing, folder=tmp_path).values()
-    words = "compiled in" if failing < 0 else "goes on uncompiled: no compiler"
+    words = "compiled in" if failing < 0 else "continues uncompiled: no compiler"
     assert words in first and words in second
     assert ours == theirs and any(ours)

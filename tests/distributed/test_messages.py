@@ -130,7 +130,7 @@ def test_objects_arrive_where_their_class_is_named() -> None:
     assert torch.equal(arrived.corners, torch.ones(2))
     with pytest.raises(TypeError, match=r"Colour is not carried"):
         encode(shape, (Shape,))
-    with pytest.raises(LehrError, match=r"not understood here \(KeyError: 'Shape'\)"):
+    with pytest.raises(LehrError, match=r"that this one does not understand \(KeyError: 'Shape'\)"):
         decode(encode(shape, (Shape, Colour)), (Colour,))
     for thing in (object(), print, {1, 2}, b"bytes", 1j):
         with pytest.raises(TypeError):
@@ -163,7 +163,7 @@ def test_what_was_not_sent_by_a_process_of_the_run_ends_in_one_message(tmp_path:
         data = bytearray(LENGTH.pack(len(text)) + text.encode() + bytes(64))
         messages.append(torch.frombuffer(data, dtype=torch.uint8))
     for message in messages:
-        with pytest.raises(LehrError, match="Another process sent what is not understood here"):
+        with pytest.raises(LehrError, match="Another process sent a message that this one does not understand"):
             decode(message, (Shape,))
     assert not (tmp_path / "ran").exists()
 

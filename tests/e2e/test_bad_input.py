@@ -37,7 +37,7 @@ CASES: dict[str, tuple[Break, list[str], list[str]]] = {
     "unknown key": (edit("train:", "trian:"), [], ["data.yaml:1", "trian", "Did you mean train"]),
     "class count against names": (lambda r: edit("names", "nc: 5\nnames")(r), [], ["data.yaml:3", "nc", "5"]),
     "labels against class count": (edit("[small, large]", "[small]"), [], ["1.txt:1", "class 1", "names"]),
-    "truncated image": (truncate, [], ["2.jpg", "cut off", "--skip-broken"]),
+    "truncated image": (truncate, [], ["2.jpg", "truncated", "--skip-broken"]),
     "junk in a label file": (
         lambda r: (r / "labels/train/3.txt").write_bytes(bytes(range(256))) and None,
         [],
@@ -89,7 +89,7 @@ def test_broken_files_are_left_out_aloud_when_that_is_asked_for(make_yolo: MakeY
     truncate(data.parent)
     options = ["--data", data, "--epochs", "1", "--imgsz", "64", "--batch", "4", "--skip-broken"]
     done = lehr("train", *options, cwd=tmp_path)
-    assert "5 images to train" in done.stdout and "is cut off" in done.stdout and "[truncated-image]" in done.stdout
+    assert "5 images to train" in done.stdout and "is truncated" in done.stdout and "[truncated-image]" in done.stdout
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,7 @@ SOON = 15.0
 """Seconds in which everything must have ended once it was asked to."""
 SURVIVOR = r"^lehr: Rank \d of 2 on \S+ lost the connection to the others at .*\n"
 """What a process may come to tell before the launcher, which starts all of them again, has ended it."""
-HOW_TO_GO_ON = "Go on with: lehr train --resume"
+HOW_TO_GO_ON = "Resume with: lehr train --resume"
 STOPS = {
     "SIGTERM": ("launcher", signal.SIGTERM, 143, "lehr: Stopped by SIGTERM in epoch"),
     "Ctrl-C": ("group", signal.SIGINT, 130, "lehr: Stopped by Ctrl-C in epoch"),
@@ -168,7 +168,7 @@ def test_lost_processes_are_started_again_and_the_end_is_the_same(
     assert differences(whole.folder, tmp_path / "run") == []
     out, log = (tmp_path / "run.out").read_text(), (tmp_path / "run" / "train.log").read_text()
     assert epochs_told(out) == epochs_told(log) == epochs_kept(tmp_path / "run") == [1, 2]
-    assert f"Started again after a process was lost: {len(ranks)} of at most 3 times" in out
+    assert f"Restarted after a process was lost: {len(ranks)} of at most 3 times" in out
     assert re.sub(SURVIVOR, "", (tmp_path / "run.err").read_text(), flags=re.MULTILINE) == ""
 
 
@@ -218,7 +218,8 @@ def test_a_signal_at_the_start_leaves_nothing_behind(number: int, code: int, dat
     assert run.process.wait(SOON) == code
     assert gone(list(workers.values()), started)
     message = (
-        "lehr: Stopped by Ctrl-C while the processes were being started. If the run had begun before, go on with: "
+        "lehr: Stopped by Ctrl-C while the processes were being started. "
+        "If the run had started before, resume it with: "
     )
     assert run.err == (f"{message}lehr train --resume {project / 'run'}\n" if number == signal.SIGINT else "")
     assert run.out == "" and not project.exists()

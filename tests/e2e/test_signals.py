@@ -98,7 +98,7 @@ def test_a_second_process_is_refused(data: list[str], tmp_path: Path) -> None:
     process.wait()
     # The lock goes with the process, whatever became of its workers.
     third = start_lehr("train", "--resume", tmp_path / "run", folder=tmp_path, name="third")
-    while "Goes on from" not in third.out:
+    while "Resumes from" not in third.out:
         assert third.poll() is None, third.err
         time.sleep(0.02)
 
@@ -127,6 +127,6 @@ def test_a_full_disk_stops_nothing_and_the_previous_checkpoint_is_whole(data: li
     assert done.returncode == 1 and "Traceback" not in done.stderr
     assert f"{disk}/run/last.ckpt: cannot be written (No space left on device)" in done.stderr
     assert f"lehr train --resume {disk}/run" in done.stderr
-    assert "The run goes on" in done.stdout and "2/2" in done.stdout  # both epochs were trained
+    assert "The run continues" in done.stdout and "2/2" in done.stdout  # both epochs were trained
     assert read_checkpoint(kept / "last.ckpt").position.step == 0
     assert "1/2" in lehr("train", "--resume", kept, cwd=tmp_path).stdout

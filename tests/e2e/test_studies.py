@@ -62,7 +62,7 @@ def test_workers_that_are_killed_lose_and_double_no_trial_and_the_search_improve
         killed.append(victim)
     out = ended(process)
     assert process.returncode == 0, out
-    assert out.count("was killed by SIGKILL; it is started again") == 2
+    assert out.count("was killed by SIGKILL; it is restarted") == 2
 
     trials = trials_of(storage)
     done = [trial for trial in trials if trial.state.name == "COMPLETE"]
@@ -130,7 +130,7 @@ def test_a_study_that_was_stopped_or_killed_whole_goes_on_with_the_same_command(
     wait_for(epochs.exists, process)
     process.send_signal(signal.SIGTERM)
     out = ended(process)
-    assert process.returncode == 143 and "The same command goes on" in out, out
+    assert process.returncode == 143 and "The same command continues" in out, out
 
     done = len(rows(epochs))
     assert done < 6

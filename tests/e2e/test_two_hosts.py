@@ -257,11 +257,11 @@ def test_a_killed_process_and_a_cable_that_is_cut_for_a_while_need_nobody(
     (killed,) = hosts[1].trainers()
     os.kill(killed, signal.SIGKILL)
     log = tmp_path / "run" / "train.log"
-    wait(lambda: "Goes on from" in log.read_text(encoding="utf-8"), 90, runs)
+    wait(lambda: "Resumes from" in log.read_text(encoding="utf-8"), 90, runs)
     time.sleep(0.5)
     hosts[1].run("ip link set cable down")
     wait(lambda: all(run.messages for run in runs), TIMEOUT + 30, runs)
     hosts[1].run("ip link set cable up")
     end_well(runs)
-    assert log.read_text(encoding="utf-8").count("Goes on from") == 2
+    assert log.read_text(encoding="utf-8").count("Resumes from") == 2
     assert differences(on_one_machine, tmp_path / "run") == []

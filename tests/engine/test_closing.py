@@ -66,7 +66,7 @@ def test_a_number_as_long_as_the_run_is_as_none_and_that_is_said(
     assert "--close-mosaic" not in capsys.readouterr().out
     run(data, tmp_path, "too-long", close_mosaic=3)
     said = capsys.readouterr().out
-    assert "--close-mosaic 3 has no effect: the run has 3 epochs, so mosaic closes for the last 1" in said
+    assert "--close-mosaic 3 has no effect: the run has 3 epochs, so mosaic is off in the last 1" in said
     assert differences(tmp_path / "unset", tmp_path / "too-long") == []
 
 
@@ -110,4 +110,4 @@ def test_a_longer_run_closes_as_a_new_one_of_its_length(
     folder = run(data, tmp_path, "run", epochs=1, close_mosaic=None).folder
     resume(folder, {"epochs": 4})
     assert epochs_with_mosaic == {0, 1, 2}
-    assert "mosaic is closed for the last 1 of these epochs" in capsys.readouterr().out
+    assert "mosaic is off for the last 1 of these epochs" in capsys.readouterr().out

@@ -223,7 +223,7 @@ def test_a_compiled_step_is_faster_or_at_least_there(
     given: dict[str, Any] = {"device": "cuda", "compile": mode, "nominal_batch": 12}  # three batches add up
     run(make_yolo(counts={"train": 16, "val": 4}), tmp_path, "run", **given)
     told = capsys.readouterr().out
-    assert f"--compile {mode}: compiled in" in told and "made no CUDA graphs" not in told
+    assert f"--compile {mode}: compiled in" in told and "could not capture" not in told
     assert all_finite(tmp_path / "run" / "last.ckpt")
 
 

@@ -115,7 +115,7 @@ def test_ten_bad_batches_lead_back_and_on_with_lower_rates(
         folder = run(data, tmp_path, "run", epochs=4).folder
     told = capsys.readouterr().out
     # Three steps are left out, then it goes back to the end of the first epoch; so four times ten batches make three.
-    assert told.count("3 optimizer steps in a row were not finite. Rolled back to") == 3
+    assert told.count("3 consecutive optimizer steps were not finite. Rolled back to") == 3
     assert "(epoch 2 of 4, 5 batches done), learning rates x 0.125 (rollback 3 of 3)." in told
     rows = list(csv.DictReader((folder / "results.csv").open()))
     assert [row["epoch"] for row in rows] == ["1", "2", "3", "4"]
@@ -131,7 +131,7 @@ def test_every_batch_bad_stops_the_run_and_names_batches_and_images(data: Path, 
     with poisoned(lambda step, _: step >= 7), pytest.raises(LehrError) as caught:
         run(data, tmp_path, "run")
     message = str(caught.value)
-    assert "3 optimizer steps in a row were not finite, after 3 rollbacks" in message
+    assert "3 consecutive optimizer steps were not finite, after 3 rollbacks" in message
     assert "epoch 2, batch 3: loss box nan, cls nan, dfl nan; images " in message
     assert message.count(".jpg") == 12  # three batches of four
     assert "smaller --lr0" in message and f"lehr train --resume {tmp_path / 'run'}" in message
@@ -187,11 +187,11 @@ def test_out_of_memory_tells_the_batch_that_fits(most: int, error: type[Exceptio
 
     with (
         before_step(act),
-        pytest.raises(LehrError, match="too little memory for batches of 4 at 64 pixels") as caught,
+        pytest.raises(LehrError, match="not enough memory for batches of 4 at 64 pixels") as caught,
     ):
         run(data, tmp_path, "run")
     assert ("--batch 2 fits" if most else "Not even one image fits") in str(caught.value)
-    assert "Go on with: lehr train --resume" in str(caught.value)
+    assert "Resume with: lehr train --resume" in str(caught.value)
     assert resume(tmp_path / "run").best.is_file()
 
 
@@ -230,7 +230,7 @@ def test_data_that_are_gone_altogether_stop_the_run_with_its_state_saved(
 
     with (
         before_step(act),
-        pytest.raises(LehrError, match=r"(?s)is the data set still there.*lehr train --resume") as error,
+        pytest.raises(LehrError, match=r"(?s)Does the data set still exist.*lehr train --resume") as error,
     ):
         run(data, tmp_path, "run", cache="none")
     assert error.value.exit_code == 1
@@ -271,7 +271,7 @@ def test_a_disk_that_is_full_for_a_while_costs_nothing(
 
     monkeypatch.setattr(AsyncWriter, "_written", full)
     run(data, tmp_path, "run")
-    assert "Not saved: x/last.ckpt: cannot be written (No space left on device). The run goes on" in (
+    assert "Not saved: x/last.ckpt: cannot be written (No space left on device). The run continues" in (
         capsys.readouterr().out
     )
     assert differences(whole, tmp_path / "run") == []

@@ -185,7 +185,7 @@ def test_a_run_that_diverges_for_good_ends_with_its_start(
     (end,) = ends
     assert "after 1 rollbacks" in end.diverged and not end.stopped_early and end.best_epoch == -1
     said = capsys.readouterr().out
-    assert "The run ends here, with the best that it had." in said and "stopped early" not in said
+    assert "The run ends here, with its best epoch." in said and "stopped early" not in said
     with poisoned(lambda step, _: step >= 1), pytest.raises(Diverged):
         run(data, tmp_path, "free", weights=weights, guard="off", **given)
 

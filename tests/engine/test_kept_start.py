@@ -153,14 +153,14 @@ def test_a_start_that_cannot_be_taken_is_refused(fault: str, data: str, weights:
             keep_start(folder, model, weights, Transfer(1, 1, True, "x", classes_there), ALONE)
     said = {
         "cut off": "is damaged or cut off",
-        "other classes": "is of another model or of other classes",
-        "no origin": "does not say where it came from",
-        "nan": "not finite",
+        "other classes": "belongs to another model or other classes",
+        "no origin": "does not record its origin",
+        "nan": "non-finite",
         "link": "is a link",
     }
     with pytest.raises(InputError, match=said[fault]) as refused:
         resume(folder)
-    assert str(path) in str(refused.value) and (fault == "link" or "begins again from its" in str(refused.value))
+    assert str(path) in str(refused.value) and (fault == "link" or "restarts from its" in str(refused.value))
     path.unlink()
     resume(folder)
 

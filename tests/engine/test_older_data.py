@@ -75,7 +75,7 @@ def test_objects_of_classes_that_the_run_lacks_are_background_in_replayed_images
     found = read(older, ("small", "large"), replay=0.5)
     assert [sample.classes.tolist() for sample in found.train] == [[], [0], [], [0], []]
     assert "3 objects in the training images of" in found.notes[-1]
-    assert found.notes[-1].endswith("that the run does not have, and are taken for background: round (3 objects).")
+    assert found.notes[-1].endswith("that the run does not have, and are treated as background: round (3 objects).")
     for label in (older.parent / "labels" / "train").glob("*.txt"):
         label.write_text("0 0.5 0.5 0.2 0.2")
     with pytest.raises(InputError, match=r"--replay 0\.5: no training image of .* has an object of a class"):
@@ -87,7 +87,7 @@ def test_objects_of_classes_that_the_run_lacks_are_background_in_replayed_images
     [
         (
             ("cat", "dog"),
-            "older/data.yaml: has no class of the run's, so nothing of it could be kept. It has round, small",
+            "older/data.yaml: shares no class with the run, so nothing of it could be kept. It has round, small",
         ),
         (("cat", "square"), "the run has cat, square. To keep such classes, name them in own.yaml too"),
     ],
@@ -144,12 +144,12 @@ def test_each_epoch_tells_the_numbers_on_the_older_data_and_trains_as_without(
     assert [event.done for event in events if isinstance(event, ValBatchEnd)][:4] == [4, 8, 12, 13]
     output = capsys.readouterr().out
     assert f"Epoch 2, on {older}: mAP50 {alone.map50:.3f}, mAP50-95 {alone.map:.3f}." in output
-    assert "9 images of it too, on the classes that it shares with the run: small." in output
+    assert "9 images of it, on the classes that it shares with the run: small." in output
 
 
 def test_a_run_that_began_without_older_data_goes_on_without(data: Path, older: Path, tmp_path: Path) -> None:
     folder = stopped_run(data, tmp_path, "run", 2)
-    with pytest.raises(InputError, match=r"--keep-val .*: the run began without older data, and goes on without"):
+    with pytest.raises(InputError, match=r"--keep-val .*: the run started without older data and resumes without"):
         resume(folder, {"keep_val": str(older)})
 
 

@@ -59,7 +59,7 @@ def test_a_stopped_run_ends_as_one_that_was_not_and_workers_change_nothing(data:
 
 
 def test_what_the_code_gives_back_is_known_before_the_first_step(data: Path, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"gives back an image that is float32 \(64, 64, 3\)"):
+    with pytest.raises(InputError, match=r"returns an image that is float32 \(64, 64, 3\)"):
         run(data, tmp_path, "broken", augmentation=[f"{BROKEN}=0.001"])
     with pytest.raises(InputError, match="cannot be imported"):
         run(data, tmp_path, "none", augmentation=["no.such:thing"])
@@ -69,8 +69,8 @@ def test_what_the_code_gives_back_is_known_before_the_first_step(data: Path, tmp
 def test_a_run_says_what_unknown_code_means(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     where = ["--data", str(data), "--project", str(tmp_path / "runs"), *SMALL]
     assert command(["train", *where, "--augmentation", f"{NAME}=0.5"]) == 0
-    assert f"--augmentation {NAME}: is code that Lehr does not know." in capsys.readouterr().out
-    with pytest.raises(InputError, match="--augment-on device draws only after it"):
+    assert f"--augmentation {NAME}: is custom code." in capsys.readouterr().out
+    with pytest.raises(InputError, match="--augment-on device draws them only afterwards"):
         command(["train", *where, "--augmentation", NAME, "--augment-on", "device"])
 
 

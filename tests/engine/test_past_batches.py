@@ -131,8 +131,8 @@ def test_the_command_writes_images_values_and_losses(longer: Any, tmp_path: Path
     folder, seen, _ = longer
     done = lehr("replay", folder / "run", "--step", "11", "--json", "b.json", "--out", "images", cwd=tmp_path)
     assert f"{folder / 'run'}, epoch 4, step 2 of 3 (step 11 of the run): 4 images of 64x64 pixels" in done.stdout
-    assert "Equal to the batch that was trained on, by its digests." in done.stdout
-    assert "Loss, mean an image:" in done.stdout and "of the run after 9 batches" in done.stdout
+    assert "Equal to the trained batch (digests match)." in done.stdout
+    assert "Loss, mean per image:" in done.stdout and "of the run after 9 batches" in done.stdout
     told = json.loads((tmp_path / "b.json").read_text())
     batch, size = seen[10]
     assert (told["epoch"], told["step"], told["run_step"], told["resized"]) == (4, 2, 11, size)
@@ -173,7 +173,7 @@ def test_data_that_have_changed_or_are_gone_are_named(make_yolo: MakeYolo, tmp_p
     label = data.parent / "labels" / "train" / "3.txt"
     label.write_text("0 0.5 0.5 0.2 0.2\n")
     done = lehr("replay", tmp_path / "run", "--step", "1", cwd=tmp_path, code=2)
-    assert "train image 3.png has other objects now" in done.stderr
+    assert "train image 3.png has other objects" in done.stderr
     data.parent.rename(tmp_path / "elsewhere")
     done = lehr("replay", tmp_path / "run", "--step", "1", cwd=tmp_path, code=2)
     assert "--data says where they are now" in done.stderr

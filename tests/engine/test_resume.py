@@ -172,8 +172,8 @@ def test_more_epochs_make_a_finished_run_longer(data: Path, tmp_path: Path, caps
     told = capsys.readouterr().out
     # Linear to a tenth: after 3 of 5 epochs 1 - 0.9 * 3/5 of lr0, where 3 epochs would have come to a tenth.
     lr0 = float(next(line for line in told.splitlines() if "lr0" in line).split("lr0 ")[1].split(",")[0])
-    assert f"goes on at {0.46 * lr0:.3g} instead of {0.1 * lr0:.3g}" in told
-    assert "mosaic is closed for the last 1" in told
+    assert f"continues at {0.46 * lr0:.3g} instead of {0.1 * lr0:.3g}" in told
+    assert "mosaic is off for the last 1" in told
     rows = list(csv.DictReader((folder / "results.csv").open()))
     assert [row["epoch"] for row in rows] == ["1", "2", "3", "4", "5"]
     assert float(rows[3]["lr/weights"]) == pytest.approx(0.46 * lr0, rel=1e-4)
@@ -228,7 +228,7 @@ def test_a_damaged_configuration_is_told_and_that_of_the_checkpoint_used(
     for name in ("last.ckpt", "previous.ckpt"):
         (folder / name).unlink()
     (folder / "config.yaml").write_text(cut)
-    with pytest.raises(InputError, match=r"config\.yaml: lacks .* cut off"):
+    with pytest.raises(InputError, match=r"config\.yaml: lacks .* truncated"):
         resume(folder)
 
 
@@ -264,7 +264,7 @@ def test_the_arithmetic_of_a_run_that_goes_on_is_that_of_a_new_one(data: Path, t
 
 
 def test_a_project_beside_a_named_run_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="--project is where the newest run is looked for"):
+    with pytest.raises(InputError, match="--project is where the newest run is searched for"):
         resume(tmp_path, {"project": "other"})
 
 

@@ -84,7 +84,7 @@ def test_damage_is_told_and_the_previous_checkpoint_used(
     (folder / "last.ckpt").write_bytes(whole[:-100])
     resume(folder)
     told = capsys.readouterr().out
-    assert "last.ckpt: is damaged" in told or "last.ckpt: is cut off" in told
+    assert "last.ckpt: is damaged" in told or "last.ckpt: is truncated" in told
     assert "Using the previous checkpoint" in told
     assert differences(undisturbed(data), folder) == []
 
@@ -94,7 +94,7 @@ def test_a_checkpoint_that_lacks_something_is_refused(data: Path, tmp_path: Path
     checkpoint = read_checkpoint(folder / "last.ckpt")
     del checkpoint.content["plan"]
     write_checkpoint(folder, checkpoint.content, checkpoint.position)
-    with pytest.raises(InputError, match="by a version of Lehr that this one cannot go on from"):
+    with pytest.raises(InputError, match="by a version of Lehr that this one cannot resume"):
         resume(folder)
 
 
@@ -115,7 +115,7 @@ def test_a_run_has_one_writer(data: Path, tmp_path: Path) -> None:
 def test_a_run_that_exists_is_not_overwritten(data: Path, tmp_path: Path) -> None:
     folder = stopped_run(data, tmp_path, "run", 1)
     before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-    with pytest.raises(InputError, match=rf"never overwritten.*go on with it: lehr train --resume {folder}"):
+    with pytest.raises(InputError, match=rf"never overwritten.*resume it: lehr train --resume {folder}"):
         run(data, tmp_path, "run")
     assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
 

@@ -105,8 +105,8 @@ def test_repeated_overflow_goes_back_and_on_in_float32(
         folder = run(data, tmp_path, "run", amp="bf16").folder
     told = capsys.readouterr().out
     assert (
-        "3 optimizer steps in a row were not finite in bfloat16. Rolled back to" in told
-        and "goes on in float32." in told
+        "3 consecutive optimizer steps were not finite in bfloat16. Rolled back to" in told
+        and "continues in float32." in told
     )
     assert "rollback 1" not in told, "the rates stay what they were"
     state = read_checkpoint(folder / "last.ckpt").content["state"]
@@ -128,7 +128,7 @@ def test_an_overflow_of_the_scaled_gradient_halves_the_scale_and_is_no_trouble(
     monkeypatch.setattr(preflight, "check_precision", too_large)
     folder = run(data, tmp_path, "run", amp="fp16", epochs=6).folder
     told = capsys.readouterr().out
-    assert "the gradient overflowed float16; the loss is scaled by 2.74878e+11 / 2 from here on" in told
+    assert "the gradient overflowed float16; the loss is scaled by 2.74878e+11 / 2 from now on" in told
     assert "Rolled back" not in told
     skipped = sum(int(row["skipped"]) for row in rows_of(folder))
     state = read_checkpoint(folder / "last.ckpt").content["state"]
@@ -214,7 +214,7 @@ def test_a_measured_batch_is_kept_and_changes_nothing_else(
     options = {"nominal_batch": 32, "epochs": 2}
     folder = run(data, tmp_path, "auto", batch="auto", **options).folder
     told = capsys.readouterr().out
-    assert "AutoBatch on cpu" in told and "Batch 16, 2 to an optimizer step" in told
+    assert "AutoBatch on cpu" in told and "Batch 16, 2 per optimizer step" in told
     assert read_mapping(folder / "config.yaml")["batch"] == 16
     run(data, tmp_path, "given", batch=16, **options)
     assert differences(folder, tmp_path / "given") == []
@@ -227,7 +227,7 @@ def test_what_is_said_of_a_measured_batch_is_what_the_run_does(
     """On few images the nominal batch of `auto` goes down to the batch that was found."""
     run(make_yolo(counts={"train": 12, "val": 4}), tmp_path, "auto", batch="auto", epochs=1)
     told = capsys.readouterr().out
-    found = re.search(r"Batch (\d+), (\d+) to an optimizer step", told)
+    found = re.search(r"Batch (\d+), (\d+) per optimizer step", told)
     assert found is not None
     assert f"batches of {found[1]} at" in told and f"{found[2]} batch an optimizer step" in told
 
@@ -297,7 +297,7 @@ def test_code_that_cannot_be_made_is_done_without_aloud(
     monkeypatch.setattr(torch, "compile", fails)
     folder = run(data, tmp_path, "compiled", compile="default", epochs=1).folder
     assert (
-        "--compile default: does not work here, so the run goes on uncompiled: no compiler" in capsys.readouterr().out
+        "--compile default: does not work here, so the run continues uncompiled: no compiler" in capsys.readouterr().out
     )
     monkeypatch.undo()
     run(data, tmp_path, "plain", epochs=1)

@@ -67,7 +67,7 @@ def test_anchors_of_weights_that_fit_are_measured_and_stay(data: str, tmp_path: 
     made = setup(data, tmp_path, weights=weights_of(tmp_path))
     torch.testing.assert_close(anchors_of(made), torch.tensor(DEFAULT_ANCHORS))
     line = about(made, "AutoAnchor")
-    assert "best possible recall 1.0000" in line and "anchors of the weights; the anchors stay" in line
+    assert "best possible recall 1.0000" in line and "anchors of the weights; the anchors are kept" in line
 
 
 def test_notes_on_weights_of_another_trainer_are_given_once(data: str, tmp_path: Path) -> None:
@@ -97,7 +97,7 @@ def test_anchors_of_weights_stay_where_autoanchor_is_off_and_the_lack_is_reporte
     made = setup(data, tmp_path, weights=weights_of(tmp_path, anchors=LARGE), autoanchor=off)
     torch.testing.assert_close(anchors_of(made), torch.tensor(LARGE))
     line = about(made, "AutoAnchor")
-    assert "100.0% of the objects have no anchor like them" in line and "--autoanchor off" in line
+    assert "100.0% of the objects match no anchor" in line and "--autoanchor off" in line
 
 
 def test_a_frozen_head_keeps_its_anchors(data: str, tmp_path: Path) -> None:
@@ -124,7 +124,7 @@ def test_always_fits_anchors_that_would_do(data: str, tmp_path: Path) -> None:
 
 def test_measuring_is_reported_for_random_weights_too_where_autoanchor_is_off(data: str, tmp_path: Path) -> None:
     line = about(setup(data, tmp_path, autoanchor=False), "AutoAnchor")
-    assert "best possible recall 1.0000" in line and "the anchors stay (--autoanchor off)" in line
+    assert "best possible recall 1.0000" in line and "the anchors are kept (--autoanchor off)" in line
 
 
 @pytest.fixture
@@ -182,15 +182,15 @@ def test_classes_that_start_from_weights_are_reported(model: str, data: str, tmp
     assert about(turned, "Class layers").endswith("2 of 2 classes start from the weights, by name (small, large).")
     other = setup(data, tmp_path / "other", model=model, weights=weights_of(tmp_path, model, ("cat", "dog")))
     assert about(other, "Class layers") == (
-        "Class layers: 0 of 2 classes are among those of the weights (cat, dog), so all begin anew."
+        "Class layers: 0 of 2 classes are among those of the weights (cat, dog), so all start from random values."
     )
     alike = setup(data, tmp_path / "alike", model=model, weights=weights_of(tmp_path, model, ("Small ", "huge")))
     assert about(alike, "Class layers").endswith(
-        "by name (small); 'small' is 'Small ' there; the others begin anew (large)."
+        "by name (small); 'small' is 'Small ' there; the others start from random values (large)."
     )
     reset = setup(data, tmp_path / "reset", model=model, weights=weights_of(tmp_path, model), reset_head=True)
     assert about(reset, "Class layers") == (
-        "Class layers: 0 of 2 classes start from the weights (--reset-head), so all begin anew."
+        "Class layers: 0 of 2 classes start from the weights (--reset-head), so all start from random values."
     )
 
 
@@ -199,7 +199,7 @@ def test_class_branches_of_another_width_are_reported(data: str, tmp_path: Path)
     made = setup(data, tmp_path, model="yolov8n", weights=weights_of(tmp_path, "yolov8n", (*NAMES, *many)))
     assert about(made, "Class layers") == (
         "Class layers: 0 of 2 classes start from the weights, since their class layers have 82 channels, and 32 here; "
-        "all begin anew."
+        "all start from random values."
     )
 
 
@@ -213,8 +213,8 @@ def test_rates_know_whether_the_start_is_trained(model: str, trained: bool, data
     rate = TRAINED_LR0_MULT if trained else 1.0
     assert made.plan.optimizer.lr0 == pytest.approx(rate * random.plan.optimizer.lr0)
     assert made.plan.warmup == (made.plan.batches if trained else random.plan.warmup) < made.plan.steps / 3 + 1
-    assert any("The start is trained and knows all classes" in note for note in made.notes) is trained
-    assert not any("The start is trained and knows all classes" in note for note in random.notes)
+    assert any("The starting weights know all classes" in note for note in made.notes) is trained
+    assert not any("The starting weights know all classes" in note for note in random.notes)
     before = preview(made.config).plan
     assert [before.at(step) for step in range(before.steps)] == [made.plan.at(step) for step in range(made.plan.steps)]
     assert (before.optimizer, before.warmup, before.ema_tau, before.notes) == (
@@ -236,8 +236,8 @@ def test_classes_that_begin_anew_have_the_warmup_of_a_random_start_and_in_a_shor
     assert made.plan.optimizer.lr0 == pytest.approx(times * random.plan.optimizer.lr0)
     longest = max(random.plan.warmup, min(22, round(2 * random.plan.steps / 3)))
     assert made.plan.warmup == (random.plan.warmup if "small" in names else longest)
-    assert any("knows none of the classes" in note for note in made.notes) is (times > 1)
-    assert not any("knows all classes" in note for note in made.notes)
+    assert any("know none of the classes" in note for note in made.notes) is (times > 1)
+    assert not any("know all classes" in note for note in made.notes)
     before = preview(made.config).plan
     assert [before.at(step) for step in range(before.steps)] == [made.plan.at(step) for step in range(made.plan.steps)]
 

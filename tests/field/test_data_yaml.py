@@ -119,7 +119,7 @@ def test_names_keep_the_text_that_they_are_written_as(
         ("names: {1: cat, 2: dog}", [":3:", "no class 0", "count the names from 0"]),
         ("names: {0: cat, 5: dog}", [":3:", "no class 1, 2, 3, 4"]),
         ("names: {0: cat, 0: dog}", [":3:", "class 0 is named on line 3 already"]),
-        ("names: {0.5: cat}", [":3:", "'0.5'", "no whole number"]),
+        ("names: {0.5: cat}", [":3:", "'0.5'", "not a whole number"]),
         ("names:\n- cat\n-\n- dog", [":5:", "class 1", "empty"]),
         ("names:\n- cat\n- ''", [":5:", "class 1", "empty"]),
         ("names:\n- cat\n- [dog]", [":5:", "class 1", "a list"]),
@@ -165,7 +165,7 @@ def test_what_cannot_be_names_is_refused_with_line_and_cause(root: Path, text: s
         ("lr0: 0.01\nmomentum: 0.9\nnames: [a]", ["options of training"]),
         ("train: {a: b}\nval: images/val\nnames: [cat, dog]", ["data.yaml:1", "must be a folder"]),
         ("train: images/train\nval: images/gone\nnames: [cat, dog]", ["data.yaml:2", "'val'", "does not exist"]),
-        ("train: https://example.org/a.zip\nval: images/val\nnames: [cat, dog]", ["data.yaml:1", "address of the web"]),
+        ("train: https://example.org/a.zip\nval: images/val\nnames: [cat, dog]", ["data.yaml:1", "web address"]),
         ("- train: a\n- val: b", ["must hold 'name: value' lines"]),
         ("", ["empty"]),
     ],
@@ -287,7 +287,7 @@ def test_names_in_a_file_are_read_from_it(root: Path) -> None:
     names, said = check(root, f"{PLACES}names: classes.txt\n")
     assert names == ("cat", "dog") and "classes.txt" in said[0]
     (root / "classes.txt").write_text("cat\n\ndog\n")
-    with pytest.raises(InputError, match=r"classes\.txt:2: an empty line"):
+    with pytest.raises(InputError, match=r"classes\.txt:2: there is an empty line"):
         load_dataset(str(root / "data.yaml"))
 
 

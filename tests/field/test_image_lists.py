@@ -154,8 +154,8 @@ def test_what_is_not_found_is_a_fault_with_the_list_s_line(root: Path) -> None:
         ("unreadable-image", 9, Severity.ERROR),
     }
     said = {fault.line: fault.message for fault in dataset.faults}
-    assert "no such image" in said[5] and "address of the web" in said[6] and "is a folder" in said[7]
-    assert "no image file" in said[9]
+    assert "no such image" in said[5] and "web address" in said[6] and "is a folder" in said[7]
+    assert "not an image file" in said[9]
     assert len(dataset.splits["train"]) == 4
 
 

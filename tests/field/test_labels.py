@@ -163,12 +163,12 @@ def test_a_form_of_label_lines_is_read_right_and_said_once(
 @pytest.mark.parametrize(
     ("line", "words"),
     [
-        (lambda box: f"text {join(shares(box))}", ["0.txt:1", "'text' is no number", "cat, traffic light", "name"]),
+        (lambda box: f"text {join(shares(box))}", ["0.txt:1", "'text' is not a number", "cat, traffic light", "name"]),
         (lambda box: f"0.9 {box[0]} {join(shares(box))}", ["the first could be a confidence"]),
         (lambda box: f"{box[0]} 0.9 {join(shares(box))}", ["begin at the third"]),
         (lambda box: f"{int(box[1][0])} {box[0]} {join(shares(box))}", ["begin at the third"]),
-        (lambda box: f"{join(shares(box))} {box[0]}", ["the class seems to stand last"]),
-        (lambda box: f"{join(shares(box))} {NAMES[box[0]]}", ["the class stands last"]),
+        (lambda box: f"{join(shares(box))} {box[0]}", ["the class seems to come last"]),
+        (lambda box: f"{join(shares(box))} {NAMES[box[0]]}", ["the class comes last"]),
         (lambda box: join(shares(box)), ["must begin with the class"]),
         (lambda box: f"{box[0]} {join([100 * v for v in shares(box)])}", ["percentages", "Divide by 100"]),
         (lambda box: f"{plain(box)} -0.7", ["six numbers"]),
@@ -372,6 +372,6 @@ def test_a_single_keypoint_from_the_field_is_no_triangle(case: MakeCase) -> None
 def test_a_name_for_an_id_from_the_field_is_refused_with_its_line(case: MakeCase) -> None:
     folder = case("L06-name-for-id")
     done = lehr("data", "check", "data.yaml", cwd=folder, code=1)
-    assert "the name of a class stands where its id must" in done.stdout and "train0.txt:1" in done.stdout
+    assert "a class name is given instead of its id" in done.stdout and "train0.txt:1" in done.stdout
     with pytest.raises(InputError, match=r"train0\.txt:1.*'text'"):
         refuse_unusable(paint_of(folder / "data.yaml").dataset)

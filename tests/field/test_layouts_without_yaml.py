@@ -86,7 +86,7 @@ def test_darknet_s_layout_is_read_with_its_splits(tmp_path: Path, keys: str, pre
         ("train = train.txt\nnames = gone.names", r"obj\.data:2: 'names': .*gone\.names does not exist"),
         ("names = obj.names", "neither 'train' nor 'valid'"),
         ("train = gone.txt\nnames = obj.names", r"obj\.data:1: 'train': .*gone\.txt' does not exist"),
-        ("train = train.txt\ntrain = val.txt\nnames = obj.names", r"obj\.data:2: 'train' stands there and on line 1"),
+        ("train = train.txt\ntrain = val.txt\nnames = obj.names", r"obj\.data:2: 'train' is given there and on line 1"),
         ("this is no list", r"obj\.data:1: .*is not 'key = value'"),
     ],
 )
@@ -141,7 +141,7 @@ def test_folders_of_splits_with_a_list_of_classes_are_read(tmp_path: Path, place
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("cat\n\ndog\n", r"classes\.txt:2: an empty line"),
+        ("cat\n\ndog\n", r"classes\.txt:2: there is an empty line"),
         ("cat\ncat\n", r"classes\.txt:2: the class 'cat' is named twice"),
         ("", r"classes\.txt: is empty"),
     ],
@@ -194,7 +194,7 @@ def test_what_is_no_data_set_is_named_for_what_it_is(tmp_path: Path, monkeypatch
     (tmp_path / "table" / "boxes.csv").write_text("image,x,y\n")
     (tmp_path / "nothing").mkdir()
     expected = {
-        "outer": "holds one data set, in a folder of its own (it holds data.yaml). Name it: --data outer/fruit.",
+        "outer": "holds one data set in a subfolder (it holds data.yaml). Name it: --data outer/fruit.",
         "twice": "Name it: --data twice/outer/fruit.",
         "two": "holds several data sets",
         "classified": "looks like data for classification",
@@ -211,7 +211,7 @@ def test_what_is_no_data_set_is_named_for_what_it_is(tmp_path: Path, monkeypatch
         "nothing": "the folder is empty",
         "outer/fruit/dta.yaml": "Did you mean outer/fruit/data.yaml?",
         "no/such/data.yaml": "Neither does no/such",
-        "https://example.org/data.yaml": "is an address of the web",
+        "https://example.org/data.yaml": "is a web address",
     }
     for source, words in expected.items():
         with pytest.raises(InputError) as caught:

@@ -152,7 +152,7 @@ def test_a_config_begins_a_run_in_another_folder(case: MakeCase) -> None:
     elsewhere = folder / "elsewhere"
     elsewhere.mkdir()
     done = lehr("train", "--config", "../runs/train/config.yaml", cwd=elsewhere)
-    assert f"taken from where its run was begun, {folder / 'data.yaml'}" in done.stdout
+    assert f"taken from where its run was started, {folder / 'data.yaml'}" in done.stdout
     assert (elsewhere / "runs" / "train" / "best.safetensors").is_file()
     done = lehr("val", "--weights", "../runs/train/best.safetensors", "--data", "data.yaml", cwd=elsewhere)
     assert str(folder / "data.yaml") in done.stdout

@@ -187,4 +187,4 @@ def test_names_that_a_list_cannot_hold_are_refused(data: Path) -> None:
     (data / "images" / "0.png").rename(data / "images" / "a\nb.png")
     (data / "labels" / "0.txt").rename(data / "labels" / "a\nb.txt")
     done = lehr("data", "split", "data.yaml", "--out", "new", cwd=data, code=2)
-    assert "cannot stand in a list" in done.stderr and not (data / "new").exists()
+    assert "is not possible in a list" in done.stderr and not (data / "new").exists()

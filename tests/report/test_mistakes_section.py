@@ -53,7 +53,7 @@ def test_the_table_has_every_kind_with_its_count_and_what_mending_it_gives(
     assert {kind: int(row[0]) for kind, row in rows.items()} == {kind: counted[kind] for kind in rows}
     assert (rows["class"][2], rows["missed"][2], rows["both"][2]) == ("+0.250", "+0.125", "-")
     assert (
-        section.answers[1].startswith("Mending all mistakes of the kind 'class'")
+        section.answers[1].startswith("Fixing all mistakes of the kind 'class'")
         and "+0.250 mAP50" in section.answers[1]
     )
 

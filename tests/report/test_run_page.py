@@ -55,7 +55,7 @@ def test_a_run_s_page_names_its_best_epoch_and_draws_its_columns(tmp_path: Path)
         "Epoch 2 is the best: mAP50-95 0.400, mAP50 0.600, precision 0.500, recall 0.600.",
         "3 of 5 epochs are done.",
     ]
-    assert dict(page.summary)["Time"] == "3:00" and dict(page.summary)["Images a second"] == "33 (median)"
+    assert dict(page.summary)["Time"] == "3:00" and dict(page.summary)["Images per second"] == "33 (median)"
     drawn = charts(folder)
     assert list(drawn) == ["train-losses", "val-losses", "metrics", "precision-recall-f1", "speed", "rates"]
     (ap50, ap) = drawn["metrics"].series

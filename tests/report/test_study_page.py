@@ -342,7 +342,7 @@ def test_a_page_that_fails_leaves_the_old_one_and_nothing_beside_it(tmp_path: Pa
     before = path.read_text()
     with pytest.raises(InputError, match=r"gone\.svg: cannot be read"):
         write_page(empty_page(Figure("a", tmp_path / "gone.svg", "nothing")), path)
-    with pytest.raises(InputError, match=r"a\.gif: pages hold pictures of the kinds"):
+    with pytest.raises(InputError, match=r"a\.gif: pages hold images of the kinds"):
         write_page(empty_page(Figure("a", tmp_path / "a.gif", "nothing")), path)
     with pytest.raises(InputError, match="cannot be written"):
         write_page(empty_page(), tmp_path / "no" / "report.html")

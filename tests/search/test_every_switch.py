@@ -127,7 +127,7 @@ def test_an_ablation_trains_the_switch_on_and_off_with_two_seeds(
     arguments = shell_options(options).split()
     ablate = ("ablate", *arguments, "--techniques", switch.name, "--seeds", "2", "--jobs", "1")
     if not changes_the_run(build_config(options), switch):
-        assert f"{switch.name} is left out: " in lehr(*ablate, cwd=tmp_path, code=2).stderr
+        assert f"{switch.name} is skipped: " in lehr(*ablate, cwd=tmp_path, code=2).stderr
         return
     lehr(*ablate, cwd=tmp_path)
     table = list(csv.DictReader((tmp_path / "runs" / "ablate" / "ablation.csv").open()))

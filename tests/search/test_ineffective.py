@@ -49,10 +49,15 @@ def test_a_short_run_is_trained_with_mosaic_and_without() -> None:
         ("cos_lr,ema", {"lrf": 1}, "cos_lr", "--lrf is 1"),
         ("accumulation,ema", {}, "accumulation", "a batch has 2 images, and is an optimizer step already"),
         ("label_smoothing,ema", {"cls": 0}, "label_smoothing", "--cls is 0"),
-        ("backbone_lr,ema", {"freeze": "10"}, "backbone_lr", "--freeze keeps the whole backbone as it is"),
+        ("backbone_lr,ema", {"freeze": "10"}, "backbone_lr", "--freeze freezes the whole backbone"),
         ("repeat_factors,ema", {"objects": ALIKE}, "repeat_factors", "the rarest class, a, in 1 of the images"),
-        ("class_weights,ema", {"objects": ALIKE}, "class_weights", "each class has as many objects"),
-        ("image_weights,ema", {"objects": ALIKE}, "image_weights", "each image has as many objects of each class"),
+        ("class_weights,ema", {"objects": ALIKE}, "class_weights", "all classes have equally many objects"),
+        (
+            "image_weights,ema",
+            {"objects": ALIKE},
+            "image_weights",
+            "all images have equally many objects of each class",
+        ),
         ("multi_scale,ema", {"imgsz": 640, "multi_scale": 0.01}, "multi_scale", "it leaves 640 pixels as the only"),
     ],
 )
@@ -62,7 +67,7 @@ def test_a_technique_that_changes_nothing_is_not_trained(
     for mode in ("leave-one-out", "add-one-in", "factorial"):
         gone, notes = left_out(a_run(**options), names, mode)
         (note,) = notes
-        assert gone == {missing} and note.startswith(f"{missing} is left out: {why}") and note.endswith(".")
+        assert gone == {missing} and note.startswith(f"{missing} is skipped: {why}") and note.endswith(".")
 
 
 def test_what_acts_only_beside_another_technique_is_trained_beside_it() -> None:
@@ -73,7 +78,7 @@ def test_what_acts_only_beside_another_technique_is_trained_beside_it() -> None:
 
 
 def test_where_nothing_is_left_the_reasons_are_told() -> None:
-    with pytest.raises(InputError, match=r"no technique that is named has an effect here\.\nmosaic is left out"):
+    with pytest.raises(InputError, match=r"no technique that is named has an effect here\.\nmosaic is skipped"):
         left_out(a_run(rect=True), "mosaic")
 
 
@@ -93,9 +98,9 @@ def test_a_search_leaves_out_what_changes_nothing_and_says_why() -> None:
     space = build_space(a_run(UNLIKE * 20, rect=True, lr_schedule="constant", epochs=100))
     assert not {"mosaic", "mixup", "copy_paste", "lrf", "obj", "obj_pw", "anchor_t"} & space.parameters.keys()
     assert set(space.notes) == {
-        "mosaic, mixup, copy_paste are left out: --rect makes rectangles, and images are combined in squares.",
-        "lrf is left out: --lr-schedule constant stays at lr0.",
-        "obj, obj_pw, anchor_t are left out: yolov8n has no anchors.",
+        "mosaic, mixup, copy_paste are skipped: --rect makes rectangles, and images are combined in squares.",
+        "lrf is skipped: --lr-schedule constant stays at lr0.",
+        "obj, obj_pw, anchor_t are skipped: yolov8n has no anchors.",
     }
     assert {"mosaic", "mixup", "copy_paste"} <= build_space(a_run(epochs=3)).parameters.keys()
     begun = build_space(a_run(rect=True), kept=("mosaic",))
@@ -105,11 +110,11 @@ def test_a_search_leaves_out_what_changes_nothing_and_says_why() -> None:
 @pytest.mark.parametrize(
     ("text", "options", "said"),
     [
-        ("mixup_beta: [1, 32]\n", {}, "space.yaml:1: 'mixup_beta' has no effect: --mixup is 0. Leave it out."),
+        ("mixup_beta: [1, 32]\n", {}, "space.yaml:1: 'mixup_beta' has no effect: --mixup is 0. Omit it."),
         ("mixup: [0, 1]\nfl_alpha: [0.1, 0.5]\n", {}, "space.yaml:2: 'fl_alpha' has no effect: --fl-gamma is 0."),
         ("patience: [50, 200]\n", {}, "'patience' has no effect: the run has 6 epochs"),
         ("close_mosaic: [6, 40]\n", {"close_mosaic": 7}, "'close_mosaic' has no effect: the run has 6 epochs, so"),
-        ("class_weights: [0, 1]\n", {"objects": ALIKE}, "'class_weights' has no effect: each class has as many"),
+        ("class_weights: [0, 1]\n", {"objects": ALIKE}, "'class_weights' has no effect: all classes have equally many"),
         ("lrf: [0.01, 1]\n", {"epochs": 1}, "'lrf' has no effect: --lr-schedule linear stays at lr0 in one epoch"),
     ],
 )

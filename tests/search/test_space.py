@@ -69,7 +69,7 @@ def test_a_warmup_is_never_varied_beyond_the_run() -> None:
     assert longest == 3
     preview(build_config({**short.config.flat(), "warmup_epochs": longest}), 640, 3)
     tiny = build_space(a_run(epochs=2))
-    assert "warmup_epochs" not in tiny.parameters and "warmup_epochs is left out" in tiny.notes[0]
+    assert "warmup_epochs" not in tiny.parameters and "warmup_epochs is skipped" in tiny.notes[0]
 
 
 def test_bounds_of_the_table_are_widened_to_the_value_of_now_and_that_is_told() -> None:
@@ -95,7 +95,7 @@ def test_a_space_of_ones_own_is_read_in_all_its_forms(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("mosaic:\nlr0: [0.1, 0.01]\n", "space.yaml:2: the bounds of 'lr0' are upside down: 0.1 is above 0.01"),
+        ("mosaic:\nlr0: [0.1, 0.01]\n", "space.yaml:2: the bounds of 'lr0' are in the wrong order: 0.1 is above 0.01"),
         ("lrO: [0.1, 0.2]\n", "space.yaml:1: unknown parameter 'lrO'. Did you mean lrf or lr0"),
         ("iou_t: [0.1, 0.7]\n", "space.yaml:1: 'iou_t' has no effect here"),
         ("dfl: [1, 2]\n", "space.yaml:1: 'dfl' has no effect: yolov5n"),
@@ -125,6 +125,6 @@ def test_what_is_wrong_with_a_space_is_told_with_file_and_line(text: str, said: 
 
 
 def test_a_parameter_without_bounds_of_its_own_needs_them(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="'clip_norm' has no bounds of its own"):
+    with pytest.raises(InputError, match="'clip_norm' has no own bounds"):
         space_of("clip_norm:\n", tmp_path)
     assert space_of("clip_norm: [1, 20]\n", tmp_path).start == {"clip_norm": 10.0}

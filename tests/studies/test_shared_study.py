@@ -248,16 +248,16 @@ def test_tables_that_another_command_makes_at_the_same_time_are_used(
 def test_a_database_that_stays_away_ends_the_work_with_a_message(tmp_path: Path) -> None:
     study = open_study(urls(tmp_path)["sqlite"], "study", DEFINITION, patience=0.5)
     break_down(study, 60)
-    with pytest.raises(StorageLost, match=r"server is away.*same command goes on"):
+    with pytest.raises(StorageLost, match=r"server is away.*same command continues"):
         study.fill([{}])
 
 
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ("mongodb://host/x", "'mongodb' is no storage"),
-        ("study.txt", "no storage for studies"),
-        ("sqlite:///:memory:", "names no file"),
+        ("mongodb://host/x", "'mongodb' is not a storage"),
+        ("study.txt", "not a storage for studies"),
+        ("sqlite:///:memory:", "does not name a file"),
         ("sqlite:////no/such/folder/study.db", "there is no folder"),
         ("postgresql://user:secret@localhost:1/none", "cannot be used"),
         ("mysql://user:secret@localhost:1/none", "cannot be used"),

@@ -81,7 +81,7 @@ def test_a_folder_of_the_study_that_is_a_link_or_a_file_is_not_used(name: str, t
         own_folder(tmp_path / name)
     (tmp_path / name).unlink()
     (tmp_path / name).touch()
-    with pytest.raises(LehrError, match=rf"{name}: cannot be made"):
+    with pytest.raises(LehrError, match=rf"{name}: cannot be created"):
         own_folder(tmp_path / name)
 
 
@@ -149,7 +149,7 @@ def test_a_job_of_any_form_ends_in_a_message(name: str, value: Any, tmp_path: Pa
     if allowed:
         read_job(path)
     else:
-        with pytest.raises(InputError, match=r"x\.json: is no job"):
+        with pytest.raises(InputError, match=r"x\.json: is not a job"):
             read_job(path)
 
 

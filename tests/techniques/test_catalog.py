@@ -124,7 +124,7 @@ def test_an_ablation_s_sides_are_on_and_off_in_the_run_as_well(technique: Techni
     on = {option: ANYTHING.get(option, "10") if value is ... else value for option, value in switch.on.items()}
     usual = {"model": model_for(technique), "optimizer": "SGD", **NEEDED}
     state = technique.in_run(a_run(**usual | on))
-    assert state.on or state.no_effect == "cpu has nothing faster than float32"
+    assert state.on or state.no_effect == "cpu supports nothing faster than float32"
     assert not technique.in_run(a_run(**usual | switch.off)).on
 
 

@@ -111,7 +111,7 @@ def test_a_frozen_backbone_is_told_and_what_is_left_of_it_is_multiplied() -> Non
 def test_a_family_that_names_no_backbone_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     model = small()
     monkeypatch.setattr(type(model), "backbone_layers", 0)
-    with pytest.raises(InputError, match="yolov8n does not say which layers are its backbone"):
+    with pytest.raises(InputError, match="yolov8n does not declare which layers are its backbone"):
         backbone_parameters(model)
 
 

@@ -132,7 +132,7 @@ def test_classes_count_as_often_as_an_epoch_shows_them() -> None:
 def test_replay_needs_older_data_and_room_in_a_batch() -> None:
     with pytest.raises(InputError, match=r"--replay 0\.25 needs --keep-val DATA"):
         build_config({"replay": 0.25})
-    with pytest.raises(InputError, match="must hold 2 images or more"):
+    with pytest.raises(InputError, match="must hold at least 2 images"):
         preview(build_config({"data": "x", "keep_val": "y", "replay": 0.25, "batch": 1}), OWN, 2)
     with pytest.raises(InputError, match="less than 1"):
         build_config({"replay": 1.0, "keep_val": "y"})

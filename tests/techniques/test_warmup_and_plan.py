@@ -145,5 +145,5 @@ def test_the_csv_has_a_row_a_batch(tmp_path: Path) -> None:
 def test_a_run_too_short_for_an_optimizer_step_says_that_nothing_is_learned() -> None:
     options = ScheduleOptions(optimizer="SGD", warmup="none")
     (note,) = plan_training(options, epochs=2, images=8, batch=2, classes=1).notes
-    assert note.startswith("Nothing is learned here: an optimizer step takes 32 batches (--nominal-batch 64)")
+    assert note.startswith("Nothing is learned: an optimizer step takes 32 batches (--nominal-batch 64)")
     assert plan_training(options, epochs=8, images=8, batch=2, classes=1).notes == ()

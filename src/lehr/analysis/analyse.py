@@ -1,4 +1,4 @@
-"""Everything that the detections of a split say: quality, confusion, mistakes, and what mending them would give."""
+"""Everything that the detections of a split say: quality, confusion, mistakes, and what fixing them would give."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Analysis:
         quality: curves, sizes, calibration.
         mistakes: at the confidence of the best mean F1, IoU 0.5.
         confusion: at the same.
-        gains: average precision that mending mistakes would add; None without objects.
+        gains: average precision that fixing mistakes would add; None without objects.
     """
 
     record: DetectionRecord

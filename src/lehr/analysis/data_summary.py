@@ -125,7 +125,7 @@ class DataSummary(_Content):
         names: the class names.
         imgsz: the training size, pixels.
         splits: numbers of each split that the run uses, by name.
-        anchors: of the model; None where it has none.
+        anchors: of the model; None if it has none.
         faults: what is wrong with the data, a kind each.
     """
 
@@ -197,7 +197,7 @@ def summarize_anchors(levels: NDArray[np.float64], sizes: Sizes, threshold: floa
     """Summarize anchors and their fit.
 
     Args:
-        levels: (levels, anchors a level, 2), pixels.
+        levels: (levels, anchors per level, 2), pixels.
         sizes: of the objects at the training size, (n, 2), pixels.
         threshold: largest ratio of an object's and a matching anchor's sides.
     """
@@ -221,7 +221,7 @@ def save_data_summary(path: Path, summary: DataSummary) -> None:
 
 
 def load_data_summary(path: Path) -> DataSummary | None:
-    """Read a summary, which a stranger may have written; None where there is none.
+    """Read a summary, which a stranger may have written; None if there is none.
 
     Raises:
         InputError: it is none that Lehr wrote.
@@ -256,7 +256,7 @@ def _half_octaves(values: NDArray[np.float64], first: int, last: int) -> list[in
 
 
 def _spread(count: int, most: int) -> NDArray[np.int64]:
-    """Return indices of `most` of `count` things at most, spread evenly."""
+    """Return indices of `most` of `count` items at most, spread evenly."""
     return np.unique(np.linspace(0, count - 1, min(count, most)).astype(np.int64))
 
 

@@ -1,8 +1,8 @@
-"""Average precision that mending each kind of mistake would give: TIDE (Bolya et al., ECCV 2020), by hotcoco.
+"""Average precision that fixing each kind of mistake would give: TIDE (Bolya et al., ECCV 2020), by hotcoco.
 
-Each kind is mended alone, over all detections whatever their score: a badly placed box or a wrong class becomes right
+Each kind is fixed alone, over all detections whatever their score: a badly placed box or a wrong class becomes right
 where the object is free and no better mistake concerns it, a missed object counts no more, everything else is taken
-away. The gains do not add up: mending one kind leaves more, or less, to gain by another.
+away. The gains do not add up: fixing one kind leaves more, or less, to gain by another.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ SHORT = {
 
 @dataclass(frozen=True, slots=True)
 class Gains:
-    """Average precision that there is, and that mending mistakes would add, 0 to 1.
+    """Average precision that there is, and that fixing mistakes would add, 0 to 1.
 
     Attributes:
         average_precision: at `iou`, the mean over the classes with objects.
-        kinds: what mending each kind would add.
+        kinds: what fixing each kind would add.
         false_positives: what it would add if every false positive scored below everything right.
         false_negatives: what it would add if objects that nothing found did not count.
         iou: overlap from which a detection is right.
@@ -65,7 +65,7 @@ class Gains:
 def measure_gains(
     record: DetectionRecord, ignored: NDArray[np.int64], iou: float = 0.5, background: float = 0.1
 ) -> Gains | None:
-    """Measure what mending each kind of mistake would add; None where there is no object.
+    """Measure what fixing each kind of mistake would add; None if there is no object.
 
     Args:
         record: the detections and the objects.

@@ -19,7 +19,7 @@ ROUNDS, NEWTON_STEPS = 60, 4
 MAX_LOST = 0.1
 """Highest `e`: where more of what is confidently detected is denied, it is the model that errs."""
 LOST = (1.0, 49.0)
-"""Labels that are held to be wrong and right before any is seen: a rate of 2%."""
+"""Labels that are assumed wrong and right before any is seen: a rate of 2%."""
 SLOPE, SLOPE_WEIGHT = 1.0, 5.0
 """Slope before any label is seen, 1 for scores that are probabilities, and its weight in the fit."""
 

@@ -11,7 +11,7 @@ each, the best first; one that gets none is, by its overlaps with the objects of
 5. both: anything else, so the overlap with one of another class lies between the two.
 
 An object that no detection took is missed, unless a mistake of localisation or class concerns it: it would be found if
-that were mended. What belongs to difficult objects and ignored regions is no mistake, as in all of Lehr's numbers.
+that were fixed. What belongs to difficult objects and ignored regions is no mistake, as in all of Lehr's numbers.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ class Mistake:
         detection: row of the record's detections; None for a missed object.
         object: index among the boxes of the sample of the object that it concerns; None for background.
         instead: row of the detection that has the object, of a duplicate; else None.
-        iou: overlap with the object; 0 where there is none.
+        iou: overlap with the object; 0 if there is none.
     """
 
     kind: Kind

@@ -107,7 +107,7 @@ class Pairs:
     counts: NDArray[np.int64]
 
     def best(self, values: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-        """Return the largest value of each detection's pairs (0 without), and its region (-1 where that is 0).
+        """Return the largest value of each detection's pairs (0 without), and its region (-1 if that is 0).
 
         Args:
             values: (p,), 0 or more; of equal ones the first counts.

@@ -32,7 +32,7 @@ RANGES = {"all": (0, 1e10), "small": (0, SMALL), "medium": (SMALL, MEDIUM), "lar
 
 @dataclass(frozen=True, slots=True)
 class SizeQuality:
-    """Quality on the objects of a size; None where there is none.
+    """Quality on the objects of a size; None if there is none.
 
     Attributes:
         size: small, medium or large, as COCO has it.
@@ -129,7 +129,7 @@ class Quality:
         return CONFIDENCES[f1.argmax(1)], f1.max(1)
 
     def as_dict(self) -> dict[str, Any]:
-        """Everything by name, as JSON can hold it; None where there is no number."""
+        """Everything by name, as JSON can hold it; None if there is no number."""
         confidences, best = self.best_confidences()
         average, f1 = self.average_precision, self.f1_at
         classes = [
@@ -187,7 +187,7 @@ def measure_quality(record: DetectionRecord, every: Mistakes) -> Quality:
 
 
 def _average_precision(record: DetectionRecord) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Precision (IoUs, recalls, classes, sizes) and recall (IoUs, classes, sizes), nan where there is no object."""
+    """Precision (IoUs, recalls, classes, sizes) and recall (IoUs, classes, sizes), nan if there is no object."""
     truth, found = as_coco(record.samples, record.names, record.detections)
     most = min(most_of_class(record.detections, len(record.names)), record.max_det)
     evaluation = evaluation_of(truth, found, max(most, 1), tuple(RANGES.items()))
@@ -218,7 +218,7 @@ def _by_size(
 
     Args:
         record: the objects.
-        precision: (IoUs, recalls, classes, ranges), nan where there is none.
+        precision: (IoUs, recalls, classes, ranges), nan if there is none.
         recall: (IoUs, classes, ranges), likewise.
     """
     areas = np.concatenate([np.zeros(0), *map(_areas, record.samples)])
@@ -242,7 +242,7 @@ def _areas(sample: Sample) -> NDArray[np.float64]:
 
 
 def _mean(values: NDArray[np.float64]) -> float | None:
-    """The mean of what is a number; None where nothing is."""
+    """The mean of what is a number; None if nothing is."""
     known = values[~np.isnan(values)]
     return float(known.mean()) if len(known) else None
 

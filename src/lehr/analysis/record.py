@@ -1,4 +1,5 @@
-"""The detections of a model on a split, beside the objects there: curves, mistakes and suspects are made from these."""
+"""The detections of a model on a split, together with the objects there: curves, mistakes and suspects are made from
+these."""
 
 from __future__ import annotations
 
@@ -22,7 +23,7 @@ class DetectionRecord:
         names: the class names.
         samples: the images that were evaluated and their objects, in the order of the split.
         detections: float64 (n, 7): index of the image, x1, y1, x2, y2 in the image's own pixels, score, class.
-        max_det: most detections an image.
+        max_det: most detections per image.
         epoch: the epoch of the weights, from 1 as in results.csv, 0 for the start of a run; None for weights of a file.
     """
 

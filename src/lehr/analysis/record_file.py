@@ -1,6 +1,6 @@
 """The file of a `DetectionRecord`, `detections.safetensors` in a run's folder: numbers and text, nothing that runs.
 
-Images and their objects are in it too, so a page can be made where the data are gone. All numbers are kept to the bit,
+Images and their objects are in it too, so a page can be made where the data are gone. All numbers are kept bit for bit,
 in the narrowest type that holds them. A file may come from anybody: it is bounded, and checked before it is used.
 """
 
@@ -126,7 +126,7 @@ def _arrays(path: Path, header: Header) -> dict[str, NDArray[Any]]:
 
 
 def _narrow(column: NDArray[np.float64]) -> NDArray[Any]:
-    """Numbers in the narrowest type that holds them to the bit, -0 as 0."""
+    """Numbers in the narrowest type that holds them bit for bit, -0 as 0."""
     for dtype in (np.int16, np.int32, np.float32):
         with np.errstate(invalid="ignore", over="ignore"):
             narrow = column.astype(dtype)
@@ -170,7 +170,7 @@ def _unpacked(data: NDArray[np.uint8], count: int, what: str) -> list[bytes]:
 
 
 def _metadata(metadata: Mapping[str, str]) -> tuple[tuple[str, ...], int, int | None]:
-    """Class names, most detections an image, epoch."""
+    """Class names, most detections per image, epoch."""
     try:
         names = json.loads(metadata.get("names", ""))
         max_det = int(metadata.get("max_det", "")[:20])
@@ -255,4 +255,4 @@ def _check_boxes(boxes: NDArray[Any]) -> None:
 
 def _check_range(values: NDArray[Any], end: int, what: str) -> None:
     if not ((values >= 0) & (values < end) & (values == np.floor(values))).all():
-        raise DamagedTensors(f"it names {what} that it has not")
+        raise DamagedTensors(f"it names {what} that it does not have")

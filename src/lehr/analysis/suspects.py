@@ -30,7 +30,7 @@ FEW = 40
 SEEN = 0.01
 """Lowest score of a detection that counts for a place of its own; an object may be seen by less."""
 SPURIOUS = 0.005
-"""Share of the labelled objects that are held to be none before anything is seen."""
+"""Share of the labelled objects that are assumed not to exist before anything is seen."""
 LEAST = 0.05
 """Lowest score of a suspect that is listed."""
 
@@ -82,7 +82,7 @@ class Suspect:
             return f"labelled {labelled}; detected as {found}"
         if self.kind is SuspectKind.PLACE:
             return f"labelled {labelled}; detected next to it as {found}"
-        seen = f"no more than {found} is detected there" if found else "nothing is detected there"
+        seen = f"at most {found} is detected there" if found else "nothing is detected there"
         return f"labelled {labelled}; {seen}"
 
 
@@ -122,7 +122,7 @@ class _Image:
         classes: (d,).
         nearest: (d,), the object of the highest IoU; -1 for none at all.
         overlap: (d,), that IoU.
-        seen: (n,), of each object the highest score on it, of any class; 0 where nothing is.
+        seen: (n,), of each object the highest score on it, of any class; 0 if nothing is.
         owner: (n,), of each object the most confident detection on it; -1 for none.
         ignored: (d,), detections in a region that an evaluation ignores.
         judged: (n,), objects that may be suspected: those an evaluation counts.
@@ -221,7 +221,7 @@ def _wrong_classes(images: list[_Image], classes: int) -> Iterator[Suspect]:
 
 
 def _misplaced(images: list[_Image], classes: int) -> Iterator[Suspect]:
-    """Objects beside which a detection of their class is, and none on them."""
+    """Objects next to which a detection of their class is, and none on them."""
     cases: list[tuple[_Image, int, int]] = []
     numbers, scores, placed = [], [], []
     for image in images:
@@ -290,7 +290,7 @@ def box_ious(boxes: NDArray[np.float64], others: NDArray[np.float64]) -> NDArray
         others: (m, 4), xyxy.
 
     Returns:
-        float64 (n, m); 0 where both have no area.
+        float64 (n, m); 0 if both have no area.
     """
     shared = _shared(boxes, others)
     union = _area(boxes)[:, None] + _area(others)[None] - shared

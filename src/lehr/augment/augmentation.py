@@ -1,9 +1,9 @@
-"""Augmentations from elsewhere, by name: those that packages add, and a user's own code.
+"""Augmentations by name: those that packages add, and user code.
 
-What packages add changes the plan of a training canvas: which images are drawn where, what becomes of their colours
-and which objects result, before any pixel is touched (see `augment/plan.py`). So it works alike whether canvases are
-drawn on the CPU or on the device, and is repeated to the last bit after a resume, with any number of workers or
-processes. A user's own code, named as `package.module:object`, may do the same, or gets finished images: see
+Augmentations of packages change the plan of a training canvas: which images are drawn where, their colours and the
+resulting objects, before any pixel is touched (see `augment/plan.py`). So they work the same whether canvases are drawn
+on the CPU or on the device, and are bit-reproducible after a resume, with any number of workers or processes. User
+code, named as `package.module:object`, may do the same, or receives finished images: see
 `augment/own_transforms.py`.
 """
 
@@ -29,15 +29,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class CanvasContext:
-    """Facts about a training canvas beside its plan.
+    """Facts about a training canvas in addition to its plan.
 
     Attributes:
         samples: the training split; a tile of the plan names one by its index.
         index: index of the canvas's first image in the split.
         imgsz: longest side of the canvas, pixels.
         shape: width and height of the canvas, pixels; a square but for rectangular batches.
-        multi_image: whether mosaic, mixup, CutMix and copy-paste are on: they close for the last epochs.
-        partners: the images that further ones are drawn from, by `partners.draw(rng, count)`: those of the epoch.
+        multi_image: whether mosaic, mixup, CutMix and copy-paste are on: they are off in the last epochs.
+        partners: the images of the epoch that partners are drawn from, by `partners.draw(rng, count)`.
     """
 
     samples: Sequence[Sample]
@@ -49,7 +49,7 @@ class CanvasContext:
 
 
 ChangePlan = Callable[["Plan", CanvasContext, "np.random.Generator"], "Plan"]
-"""From a plan to the changed one. Every draw comes from the generator; nothing else may decide, nor be changed."""
+"""Function from a plan to a changed plan. Every draw comes from the generator; it must use and change nothing else."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,11 +57,11 @@ class Augmentation:
     """An augmentation by name.
 
     Attributes:
-        name: as `--augmentation NAME=PROBABILITY` says it.
-        change: changes the plan of a canvas that it was drawn for: a function, or where it is, e.g.
-            "package.module:function". The plan comes as mosaic, mixup and colour jitter made it; its boxes must stay
-            those of its tiles, and with mixup `plan.blend` holds another plan that is seen at the same place.
-        why: what it is good for, in one line, for `--explain`.
+        name: as given in `--augmentation NAME=PROBABILITY`.
+        change: changes the plan of a canvas: a function, or its location, e.g. "package.module:function". It receives
+            the plan after mosaic, mixup and colour jitter; its boxes must stay those of its tiles, and with mixup
+            `plan.blend` holds another plan, blended at the same place.
+        why: its purpose in one line, for `--explain`.
     """
 
     name: str
@@ -76,56 +76,55 @@ def register_augmentation(augmentation: Augmentation) -> None:
     """Add an augmentation for this process; a package names it as an entry point `lehr.augmentations` instead.
 
     Raises:
-        TypeError: it is no Augmentation.
-        ValueError: another augmentation has its name.
+        TypeError: it is not an Augmentation.
+        ValueError: the name is taken by another augmentation.
     """
     AUGMENTATIONS.add(augmentation)
 
 
 def find_augmentation(name: str) -> Augmentation:
-    """The augmentation of a name.
+    """Return the augmentation of a name.
 
     Raises:
-        InputError: there is none; with the nearest names.
+        InputError: there is none; names the nearest ones.
     """
     found = AUGMENTATIONS.find(name)
     if found is None:
         known = [each.name for each in AUGMENTATIONS.all()]
         hint = did_you_mean(name, known) if known else "No installed package adds any."
         raise InputError(
-            f"--augmentation: there is no augmentation '{name}'. {hint} Code of your own is given "
-            "as package.module:object."
+            f"--augmentation: unknown augmentation '{name}'. {hint} Give your own code as package.module:object."
         )
     return found
 
 
 def is_code(name: str) -> bool:
-    """Tell whether a name leads to a user's own code, `package.module:object`, not to what a package adds."""
+    """Return whether a name refers to user code, `package.module:object`, and not to an augmentation of a package."""
     return ":" in name
 
 
 @lru_cache(maxsize=32)
 def load_code(name: str) -> Any:
-    """Load a user's own code: an `Augmentation`, or what is called with finished images.
+    """Load user code: an `Augmentation`, or a callable for finished images.
 
     Args:
         name: `package.module:object`; a class is called without arguments.
 
     Raises:
-        InputError: it cannot be imported, made or called.
+        InputError: it cannot be imported, created or called.
     """
     try:
         found = resolve(name)
     except Exception as error:
         raise InputError(
-            f"--augmentation {name}: cannot be imported ({type(error).__name__}: {error}). Install its package, or "
-            "put its folder into PYTHONPATH."
+            f"--augmentation {name}: cannot be imported ({type(error).__name__}: {error}). Install its package, or add "
+            "its folder to PYTHONPATH."
         ) from None
     if inspect.isclass(found):
         try:
             found = found()
         except Exception as error:
-            raise InputError(f"--augmentation {name}: cannot be made ({type(error).__name__}: {error}).") from None
+            raise InputError(f"--augmentation {name}: cannot be created ({type(error).__name__}: {error}).") from None
     if not isinstance(found, Augmentation) and not callable(found):
         raise InputError(
             f"--augmentation {name}: is a {type(found).__name__}, which cannot be called. Name a function, or an "
@@ -135,11 +134,11 @@ def load_code(name: str) -> Any:
 
 
 def refuse_code(requests: Sequence[str], given: Sequence[str], source: str) -> None:
-    """Refuse code that a file names and the user did not: a file may come from anybody.
+    """Refuse code that only a file names: a file may come from anyone.
 
     Args:
-        requests: what the file asks for, each NAME or NAME=PROBABILITY.
-        given: what the user asked for.
+        requests: the file's augmentations, each NAME or NAME=PROBABILITY.
+        given: the user's augmentations.
         source: the file, for the message.
 
     Raises:
@@ -150,14 +149,14 @@ def refuse_code(requests: Sequence[str], given: Sequence[str], source: str) -> N
     if code:
         wanted = " ".join(f"--augmentation {each}" for each in requests)
         raise InputError(
-            f"{source} names augmentations that are code, which a file alone does not get to run. If you trust it, "
-            f"give {wanted} as well."
+            f"{source} names augmentations that are code, which is not run just because a file names it. If you trust "
+            f"it, add {wanted}."
         )
 
 
 @lru_cache(maxsize=8)
 def probabilities(requests: tuple[str, ...]) -> tuple[tuple[str, float], ...]:
-    """Names and probabilities of what `--augmentation` asks for.
+    """Split `--augmentation` into names and probabilities.
 
     Args:
         requests: each NAME or NAME=PROBABILITY, valid.
@@ -168,19 +167,18 @@ def probabilities(requests: tuple[str, ...]) -> tuple[tuple[str, float], ...]:
 def change_plan(
     plan: Plan, requests: tuple[str, ...], context: CanvasContext, draws: Callable[[str], np.random.Generator]
 ) -> Plan:
-    """Apply the augmentations that are asked for, each by its probability, in their order.
+    """Apply the requested augmentations in order, each with its probability.
 
     Args:
         plan: of the canvas.
-        requests: what `--augmentation` asks for.
-        context: what else is known of the canvas.
-        draws: gives the generator of an augmentation by its name, so that each draws for itself: asking for another
-            changes nothing that is drawn elsewhere.
+        requests: the value of `--augmentation`.
+        context: further facts about the canvas.
+        draws: returns the generator of an augmentation by name, so that adding one changes no other draws.
     """
     for name, probability in probabilities(requests):
         augmentation = load_code(name) if is_code(name) else find_augmentation(name)
         if not isinstance(augmentation, Augmentation):
-            continue  # it gets the finished image
+            continue  # it receives the finished image
         rng = draws(name)
         if rng.random() < probability:
             change: ChangePlan = resolve(augmentation.change)
@@ -207,7 +205,7 @@ TECHNIQUE = Technique(
     order=90,
     options=("augmentation",),
     without_effect=_without_effect,
-    why="what is special about your images, nobody else has written",
+    why="transformations that only your images need",
     state=_state,
     switches=(Switch("augmentation", {"augmentation": ...}, {"augmentation": []}, aliases=("augmentations",)),),
     turn_on="--augmentation NAME",

@@ -1,4 +1,4 @@
-"""Fitting upright tiles to whole pixels, so that drawing them is a crop and a resize."""
+"""Fitting upright tiles to whole pixels, so that they can be drawn by a crop and a resize."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class AxisFit:
-    """A stretch of source pixels that becomes a stretch of canvas pixels, along one axis.
+    """Span of source pixels that maps to a span of canvas pixels, along one axis.
 
     Attributes:
         first: first pixel of the kept source.
         last: the pixel after the last one.
-        start: where in the canvas the stretch begins, pixels; may be outside.
-        end: where it ends.
-        scale: canvas pixels a source pixel; negative when mirrored.
+        start: start of the span in the canvas, pixels; may be outside.
+        end: its end.
+        scale: canvas pixels per source pixel; negative when mirrored.
         shift: canvas coordinate of the source's coordinate 0.
     """
 
@@ -36,18 +36,18 @@ class Fit:
 
 
 def fit_axis(scale: float, shift: float, low: float, high: float, length: int, side: int) -> AxisFit | None:
-    """The whole-pixel map closest to `canvas = scale * source + shift`, for what of it is seen.
+    """Find the whole-pixel map closest to `canvas = scale * source + shift` on its visible part.
 
     Args:
-        scale: canvas pixels a source pixel, not 0; negative when mirrored.
+        scale: canvas pixels per source pixel, not 0; negative when mirrored.
         shift: canvas coordinate of the source's coordinate 0.
-        low: where the drawn part of the source begins, source pixels.
+        low: start of the drawn part of the source, source pixels.
         high: where it ends.
         length: of the source, pixels.
         side: of the canvas, pixels.
 
     Returns:
-        The map, within a pixel of the one asked for; None when nothing of it falls into the canvas.
+        The map, within a pixel of the requested one; None if it does not reach the canvas.
     """
     near, far = sorted((-shift / scale, (side - shift) / scale))
     first = max(math.floor(low + 1e-6), math.floor(near), 0)

@@ -1,6 +1,6 @@
-"""The box filter: boxes cut at the edges of what is seen, and which of them are still objects.
+"""Box filter: boxes clipped to the visible area, and which of them are still objects.
 
-As in YOLOv5: an object whose rest is too small, too little or too thin to be known again is no object any more.
+As in YOLOv5: an object whose visible part is too small, too little of the whole or too thin is dropped.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from lehr.technique import NoEffect, Run, Section, State, Switch, Technique, is_
 
 @dataclass(frozen=True, slots=True)
 class BoxLimits:
-    """Limits that a box keeps to, to stay an object.
+    """Limits within which a box remains an object.
 
     Attributes:
         min_side: pixels that both sides exceed.
-        min_visible: share of the uncut box's area that is still seen, 0 to 1.
+        min_visible: visible share of the unclipped box's area, 0 to 1.
         max_ratio: the longer side is less than this many times the shorter one.
     """
 
@@ -38,13 +38,13 @@ def box_limits(options: AugmentOptions) -> BoxLimits:
 def visible(
     boxes: NDArray[np.float64], width: float, height: float, limits: BoxLimits = BoxLimits()
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """Cut boxes at the edges of an image, and tell which of them are still objects.
+    """Clip boxes to an image, and return which of them are still objects.
 
     Args:
-        boxes: (n, 4) xyxy, pixels, may reach outside; uncut, since their whole area is what is compared with.
+        boxes: (n, 4) xyxy, pixels, may reach outside; unclipped, since their full area is the reference.
         width: of the image, pixels.
         height: of the image, pixels.
-        limits: what a box keeps to, to stay an object.
+        limits: limits within which a box remains an object.
 
     Returns:
         (n, 4) inside the image, and (n,) whether each is kept.
@@ -55,12 +55,12 @@ def visible(
 def visible_in(
     boxes: NDArray[np.float64], window: tuple[float, float, float, float], limits: BoxLimits = BoxLimits()
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """Cut boxes at the edges of a window, and tell which of them are still objects; as `visible` does.
+    """Clip boxes to a window, and return which of them are still objects; like `visible`.
 
     Args:
-        boxes: (n, 4) xyxy, pixels, uncut.
+        boxes: (n, 4) xyxy, pixels, unclipped.
         window: xyxy, pixels.
-        limits: what a box keeps to, to stay an object.
+        limits: limits within which a box remains an object.
     """
     x1, y1, x2, y2 = window
     inside = np.clip(boxes, [x1, y1, x1, y1], [x2, y2, x2, y2])
@@ -71,14 +71,14 @@ def visible_in(
 def uncovered(
     boxes: NDArray[np.float64], cover: tuple[float, float, float, float], limits: BoxLimits = BoxLimits()
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """Find the boxes around what a rectangle leaves of others, and tell which of them are still objects.
+    """Find the boxes around the parts that a rectangle leaves visible, and return which of them are still objects.
 
-    A box becomes smaller where the rectangle takes away a whole side of it; a corner or a hole leave it as it is.
+    A box shrinks if the rectangle covers a whole side of it; a covered corner or a hole leaves it unchanged.
 
     Args:
         boxes: (n, 4) xyxy, pixels.
         cover: xyxy, pixels: hides what is below.
-        limits: what a box keeps to, to stay an object; its area is compared with that of `boxes`.
+        limits: limits within which a box remains an object; its area is compared with that of `boxes`.
 
     Returns:
         (n, 4), and (n,) whether each is kept.
@@ -96,7 +96,7 @@ def uncovered(
 def _objects(
     sides: NDArray[np.float64], seen: NDArray[np.float64], whole: NDArray[np.float64], limits: BoxLimits
 ) -> NDArray[np.bool_]:
-    """Tell which boxes are objects by their sides (n, 2), and the area (n,) that is seen of their whole one (n,)."""
+    """Return which boxes are objects by their sides (n, 2), and their visible (n,) and full area (n,)."""
     least = sides.min(1, initial=np.inf)
     return np.asarray(
         (least > limits.min_side)
@@ -134,7 +134,7 @@ TECHNIQUE = Technique(
     order=70,
     options=OPTIONS,
     without_effect=_without_effect,
-    why="what is left of a cut object must be enough to know it by",
+    why="the rest of a cut object must be enough to recognize it",
     state=_state,
     switches=(
         Switch(

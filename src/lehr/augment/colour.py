@@ -14,7 +14,7 @@ HUES = 180
 
 
 def jitter_hsv(image: NDArray[np.uint8], gains: tuple[float, float, float], hue_shift: int = 0) -> None:
-    """Multiply hue, saturation and value in place, then shift the hue, which goes round; the others saturate.
+    """Multiply hue, saturation and value in place, then shift the hue, which wraps around; the others saturate.
 
     Args:
         image: uint8 (h, w, 3), RGB, contiguous.
@@ -33,7 +33,7 @@ def jitter_hsv(image: NDArray[np.uint8], gains: tuple[float, float, float], hue_
 
 
 def hue_tables(gains: NDArray[np.float64], shifts: NDArray[np.int64]) -> NDArray[np.uint8]:
-    """Return what each value of an 8-bit hue becomes in each of n images: `(gain h + shift) mod 180`, rounded down.
+    """Return the new value of each 8-bit hue in each of n images: `(gain h + shift) mod 180`, rounded down.
 
     Args:
         gains: (n,), factors, at least 0.
@@ -53,7 +53,7 @@ def draw_jitter(options: AugmentOptions, rng: np.random.Generator) -> tuple[tupl
 
     Args:
         options: the spans.
-        rng: draws the three u, also when they are off, so that switching this changes nothing else.
+        rng: draws the three u, even when they are off, so that switching this changes no other draws.
 
     Returns:
         The factors, None when all are off; and the shift, half degrees.
@@ -86,7 +86,7 @@ TECHNIQUE = Technique(
     order=50,
     options=("hsv_h", "hsv_s", "hsv_v", "hue"),
     without_effect=_without_effect,
-    why="the light is different each time",
+    why="the light varies",
     state=_state,
     switches=(
         Switch(

@@ -17,7 +17,7 @@ FRACTION = 12
 def hsv_tables(gains: Sequence[tuple[float, float, float]], hue_shifts: Sequence[int] | None = None) -> Tensor:
     """Look-up tables of the jitter: 8-bit hue, saturation and value to the units that `hsv_to_rgb` takes.
 
-    Made on the host, in float64 as `jitter_hsv` does, because a device need not have it.
+    Computed on the host in float64, as in `jitter_hsv`, because a device may not support it.
 
     Args:
         gains: factors of hue, saturation and value, at least 0, of each image.
@@ -37,12 +37,12 @@ def hsv_tables(gains: Sequence[tuple[float, float, float]], hue_shifts: Sequence
 
 
 def jitter_hsv_batch(images: Tensor, tables: Tensor) -> Tensor:
-    """Multiply hue, saturation and value of each image; hue goes round, the others saturate.
+    """Multiply hue, saturation and value of each image; hue wraps around, the others saturate.
 
     Equals `jitter_hsv`; on a device without fused multiply-add, and on CUDA where no kernel draws, about 1 in 1,000
-    levels may be off by one. OpenCV's
-    vector code truncates on its way back to RGB, and so does this; where it falls back to code without vectors, at the
-    ends of rows whose width is no multiple of 32, it rounds, and its levels may be higher by one.
+    levels may be off by one. OpenCV's vector code truncates on its way back to RGB, and so does this; at the ends of
+    rows whose width is not a multiple of 32, it falls back to scalar code, which rounds, and its levels may be higher
+    by one.
 
     Args:
         images: uint8 (images, 3, h, w), RGB.
@@ -84,14 +84,14 @@ def rgb_to_hsv(images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def _scaled(share: Tensor, units: int, whole: Tensor) -> Tensor:
-    """`units * share / whole`, rounded, in fixed point; 0 where all is 0."""
-    # No quotient of the two lies so close to a half that float32 rounds it another way than float64.
+    """`units * share / whole`, rounded, in fixed point; 0 if all is 0."""
+    # No quotient of the two is so close to a half that float32 rounds it differently from float64.
     factor = ((units << FRACTION) / whole.clamp(min=1)).round().to(torch.int32)
     return (share * factor + (1 << FRACTION - 1)) >> FRACTION
 
 
 def hsv_to_rgb(hue: Tensor, saturation: Tensor, value: Tensor) -> Tensor:
-    """The way back.
+    """Convert HSV back to RGB.
 
     Args:
         hue: float32 (images, h, w), sixths of the circle, 0 to 6.
@@ -101,7 +101,7 @@ def hsv_to_rgb(hue: Tensor, saturation: Tensor, value: Tensor) -> Tensor:
     Returns:
         uint8 (images, 3, h, w), RGB, channels-last in memory.
     """
-    # How far each channel is pulled down from the value: not at all around its own hue, fully opposite to it.
+    # Reduction of each channel from the value: not at all around its own hue, fully opposite to it.
     red = torch.minimum(hue - 1, 5 - hue)
     green = torch.maximum(1 - hue, hue - 3)
     blue = torch.maximum(3 - hue, hue - 5)

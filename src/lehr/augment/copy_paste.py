@@ -1,4 +1,4 @@
-"""Copy-paste: objects of another image, boxes with all that is in them, where they cover little of those there.
+"""Copy-paste: objects of another image, boxes with their content, pasted where they cover little of existing ones.
 
 Dwibedi et al., "Cut, Paste and Learn", 2017; Ghiasi et al., "Simple Copy-Paste", 2021, who cut objects out along masks.
 """
@@ -20,7 +20,7 @@ from lehr.sample import Sample
 from lehr.technique import NoEffect, Run, Section, State, Switch, Technique
 
 MAX_COVERED = 0.3
-"""Share of an object that a pasted one may cover; each pasted later may cover as much again."""
+"""Share of an object that a pasted one may cover; each later one may cover as much again."""
 
 
 def copy_paste(
@@ -33,7 +33,7 @@ def copy_paste(
     partners: Partners,
     rng: np.random.Generator,
 ) -> tuple[list[Tile], NDArray[np.float64], NDArray[np.int64]]:
-    """Objects of another image, each pasted by its probability, where it covers little of those already there."""
+    """Paste objects of another image, each with its probability, where it covers little of existing ones."""
     (index,) = partners.draw(rng, 1)
     source = samples[index]
     size = imgsz / max(source.width, source.height) * abs(float(np.linalg.det(view[:2, :2]))) ** 0.5

@@ -18,9 +18,9 @@ def cutmix(plan: Plan, other: Plan, rectangle: Rectangle, limits: BoxLimits) -> 
 
     Args:
         plan: of this canvas.
-        other: of the other, neither blended nor coloured.
+        other: of the other, neither blended nor recoloured.
         rectangle: xyxy, whole pixels.
-        limits: what a box keeps to, to stay an object, compared with what its own canvas shows of it.
+        limits: limits within which a box remains an object, relative to its visible part in its own canvas.
     """
     around, outside = uncovered(plan.boxes.astype(np.float64), rectangle, limits)
     within, inside = visible_in(other.boxes.astype(np.float64), rectangle, limits)
@@ -35,7 +35,7 @@ def cutmix_rectangle(shape: tuple[int, int], rng: np.random.Generator) -> Rectan
     The published distribution of the share is Beta(1, 1), which is uniform.
 
     Args:
-        shape: width and height of the canvas, pixels; the rectangle has their ratio, but where it is cut.
+        shape: width and height of the canvas, pixels; the rectangle has their ratio unless it is clipped.
         rng: draws both.
 
     Returns:
@@ -64,7 +64,7 @@ TECHNIQUE = Technique(
     order=25,
     options=("cutmix",),
     without_effect=_without_effect,
-    why="objects are known by more than one of their parts, and in other surroundings",
+    why="objects are recognized by several parts and in new surroundings",
     state=_state,
     switches=(Switch("cutmix", {"cutmix": 0.25}, {"cutmix": 0.0}),),
 )

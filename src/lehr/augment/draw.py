@@ -1,4 +1,4 @@
-"""Drawing a planned canvas on the CPU: one resampling a tile, straight into the batch."""
+"""Drawing a planned canvas on the CPU: one resampling per tile, directly into the batch."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def draw(plan: Plan, source: Source, out: NDArray[np.uint8]) -> None:
 
     Args:
         plan: what to draw.
-        source: gives the images.
+        source: returns the images.
         out: uint8 (side, side, 3), contiguous; overwritten with the canvas, RGB.
     """
     out[:] = GREY
@@ -89,7 +89,7 @@ def _whole_pixels(region: NDArray[np.float64], width: int, height: int) -> tuple
 
 
 def _warp(image: NDArray[np.uint8], matrix: Matrix, width: int, height: int) -> NDArray[np.uint8]:
-    """Resample an image into a window; beyond the image's edge, its last pixels go on."""
+    """Resample an image into a window; beyond the image's edge, its last pixels repeat."""
     border = cv2.BORDER_REPLICATE
     if matrix[2, 0] == 0 and matrix[2, 1] == 0:
         drawn = cv2.warpAffine(image, matrix[:2] / matrix[2, 2], (width, height), borderMode=border)

@@ -1,8 +1,8 @@
 """Drawing packed canvases on their device: one batched resampling, whatever each canvas is made of.
 
-First every canvas pixel learns which tile it shows and where in that tile's crop it lies; then all pixels are
-interpolated at once. Nothing here waits for the device: all shapes follow from those of the packed tensors. On CUDA one
-kernel does all of it, with the levels of a CPU (`kernels/draw.py`).
+First every canvas pixel is assigned a tile and a position in that tile's crop; then all pixels are interpolated at
+once. Nothing here waits for the device: all shapes follow from those of the packed tensors. On CUDA one kernel does all
+of it, with the levels of a CPU (`kernels/draw.py`).
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ from lehr.kernels.support import usable
 from lehr.technique import Run, Section, State, Technique
 
 CHUNK_PIXELS, CHUNK_PIXELS_CUDA = 1 << 21, 1 << 24
-"""Canvas pixels that torch's operations draw at once; each takes about 130 bytes meanwhile. A CPU likes what its cache
-holds, a GPU what keeps it busy for longer than the host takes to ask for it."""
+"""Canvas pixels that torch's operations draw at once; each takes about 130 bytes temporarily. The CPU's value fits its
+cache; the GPU's keeps the device busy for longer than launches take."""
 
 
 def draw_canvases(packed: PackedCanvases) -> Tensor:
     """Draw canvases: what `draw` draws of the same plans with OpenCV 5, up to the rounding of its arithmetic.
 
     - Upright tiles: at most 1 level off. OpenCV resizes with weights of 11 bits and cuts off bits between the axes,
-      which makes some 5 levels in 100 lower by one; this interpolates in float32.
+      which makes about 5 levels in 100 lower by one; this interpolates in float32.
     - Other tiles: at most 1 level off, except within a pixel of a tile's border. There a pixel belongs to the tile
-      that its centre lies in, while OpenCV also fills those that the border touches. And except beyond the horizon of
-      a perspective, where nothing is drawn here.
-    - Mixup of these adds nothing: the blend is at most 1 level off. CutMix shows either canvas, and what is
-      erased is equal.
+      that its centre is in, while OpenCV also fills those that the border touches. The other exception is beyond the
+      horizon of a perspective, if nothing is drawn here.
+    - Mixup of these adds nothing: the blend is at most 1 level off. CutMix shows either canvas, and erased parts
+      are equal.
     - Colours of equal canvases are equal (see `jitter_hsv_batch`), but of canvases 1 level apart they can be further
       apart, the more so in dark and in grey places, and where red lies on both sides of hue 0. With the default spans:
       at most 0.1 on average, 8 for 999 of 1,000 levels, and 48 for all.
@@ -53,8 +53,8 @@ def draw_with_torch(packed: PackedCanvases, chunk_pixels: int | None = None) -> 
 
     Args:
         packed: the canvases, on any device.
-        chunk_pixels: canvas pixels that are drawn at once, at least one canvas; changes nothing but the memory. None
-            for what suits the device.
+        chunk_pixels: canvas pixels that are drawn at once, at least one canvas; only affects memory. None for the
+            device's default.
 
     Returns:
         As `draw_canvases`.
@@ -91,7 +91,7 @@ def draw_with_torch(packed: PackedCanvases, chunk_pixels: int | None = None) -> 
 
 
 def _inside(rectangles: Tensor, width: int, height: int) -> Tensor:
-    """Mark the pixels that lie in a rectangle of each canvas, xyxy (n, 4), as bool (n, height, width, 1)."""
+    """Mark the pixels that are in a rectangle of each canvas, xyxy (n, 4), as bool (n, height, width, 1)."""
     column = torch.arange(width, dtype=torch.int32, device=rectangles.device)
     row = torch.arange(height, dtype=torch.int32, device=rectangles.device)[:, None]
     x1, y1, x2, y2 = rectangles[..., None, None].unbind(1)  # each (n, 1, 1)
@@ -128,7 +128,7 @@ def _resample(packed: PackedCanvases, start: int, stop: int) -> Tensor:
     left, upper = x.floor(), y.floor()
     x, y = (x - left)[..., None], (y - upper)[..., None]
     first = offset + upper.to(torch.int32) * stride + left.to(torch.int32)
-    # Beyond the last column or row whatever lies there is taken, at no weight.
+    # Beyond the last column or row, any value is read, with weight 0.
     above = torch.lerp(_pixels_at(packed.pixels, first), _pixels_at(packed.pixels, first + 1), x)
     first = first + stride
     below = torch.lerp(_pixels_at(packed.pixels, first), _pixels_at(packed.pixels, first + 1), x)
@@ -189,7 +189,7 @@ TECHNIQUE = Technique(
     section=Section.DEVICE,
     order=20,
     options=("augment_on",),
-    why="the device need not wait for cores that draw",
+    why="the device does not wait for CPU cores to draw",
     state=_state,
     turn_on="--augment-on auto",
     turn_off="--augment-on cpu",

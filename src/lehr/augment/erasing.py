@@ -1,6 +1,6 @@
 """Random erasing: a rectangle of the canvas becomes noise (Zhong et al., "Random Erasing Data Augmentation", 2020).
 
-The rectangle lies anywhere in the canvas, whatever is there: their image-aware scheme for detectors. Its noise is a
+The rectangle is anywhere in the canvas, regardless of objects: their image-aware scheme for detectors. Its noise is a
 function of a key and the pixel's place, in 32-bit integers, so that it is the same on the CPU and on any device.
 """
 
@@ -21,18 +21,18 @@ AREA = (0.02, 0.4)
 RATIO = (0.3, 1 / 0.3)
 """Its height over its width."""
 TRIES = 100
-"""Sizes that are drawn, until one fits into the canvas."""
+"""Maximum number of sizes drawn until one fits in the canvas."""
 FACTORS = (0x7FEB352D, 0x846CA68B)
 """Multipliers of the hash: Wellons' `lowbias32`, 2018, public domain."""
 
 
 def erase(plan: Plan, shape: tuple[int, int], limits: BoxLimits, rng: np.random.Generator) -> Plan:
-    """Erase a rectangle of a canvas: its objects keep what is still seen of them, if that is enough.
+    """Erase a rectangle of a canvas: its objects keep their visible part, if that is enough.
 
     Args:
         plan: of the canvas.
         shape: width and height of the canvas, pixels.
-        limits: what a box keeps to, to stay an object, compared with what was seen of it before.
+        limits: what a box keeps to, to stay an object, relative to its previously visible part.
         rng: draws the rectangle and the key of its noise.
     """
     rectangle, key = erased_rectangle(shape, rng), int(rng.integers(1 << 32))
@@ -51,7 +51,7 @@ def erased_rectangle(shape: tuple[int, int], rng: np.random.Generator) -> Rectan
         rng: draws sizes until one fits.
 
     Returns:
-        xyxy, whole pixels; None where none fits, which a canvas that is far longer than wide may make likely.
+        xyxy, whole pixels; None if none fits, which is likely for very elongated canvases.
     """
     width, height = shape
     for area, ratio in zip(rng.uniform(*AREA, TRIES).tolist(), rng.uniform(*RATIO, TRIES).tolist(), strict=True):
@@ -95,7 +95,7 @@ TECHNIQUE = Technique(
     section=Section.AUGMENTATION,
     order=55,
     options=("erasing",),
-    why="objects are known by more than one of their parts",
+    why="objects are recognized by several of their parts",
     state=_state,
     switches=(Switch("erasing", {"erasing": 0.25}, {"erasing": 0.0}, aliases=("random_erasing",)),),
 )

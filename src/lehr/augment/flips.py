@@ -10,7 +10,7 @@ from lehr.technique import Run, Section, State, Switch, Technique
 
 
 def flips(options: AugmentOptions, shape: tuple[int, int], rng: np.random.Generator) -> Matrix:
-    """The matrix that mirrors a canvas left-right and upside-down, each by its probability.
+    """Return the matrix that mirrors a canvas left-right and upside-down, each with its probability.
 
     Args:
         options: the probabilities.

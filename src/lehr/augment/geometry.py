@@ -54,7 +54,7 @@ def transform_points(points: NDArray[np.float64], matrix: Matrix) -> NDArray[np.
 
 
 def corners(boxes: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The four corners (..., 4, 2) of boxes (..., 4) xyxy, in turn."""
+    """The four corners (..., 4, 2) of boxes (..., 4) xyxy, in order."""
     return boxes[..., [0, 1, 2, 1, 2, 3, 0, 3]].reshape(*boxes.shape[:-1], 4, 2)
 
 

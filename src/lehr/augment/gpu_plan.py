@@ -1,6 +1,6 @@
 """Packing planned canvases: the pixels and matrices that a device needs to draw them, in a few flat tensors.
 
-A loading process cuts what a canvas shows out of the source images and copies it, as it is, into one buffer.
+A loading process crops the visible parts out of the source images and copies them, unchanged, into one buffer.
 Resampling, blending and colours are left to the device: see `draw_on_device`.
 """
 
@@ -24,7 +24,7 @@ from lehr.augment.letterbox import GREY
 from lehr.augment.tiles import Plan, Tile
 
 CROP_MARGIN = 2
-"""Pixels around the part of a warped image that is seen: one for the neighbour that is interpolated with, one spare."""
+"""Margin around the visible part of a warped image, pixels: one for the interpolation neighbour, one spare."""
 SEAM = 1e-3
 """Canvas pixels by which warped tiles overlap, so that rounding to float32 leaves no grey between two of them."""
 
@@ -45,15 +45,15 @@ class PackedCanvases:
         inverses: float32 (canvases, layers, 2 or 3, 3), from canvas indices to crop indices; the third row only
             where some tile of the batch is in perspective. Layers are drawn one after another.
         limits: float32 (canvases, layers, 4), xyxy: the crop indices, the lower ones inclusive, that belong to the
-            tile, though its crop may be smaller or larger; where there is no tile they hold nothing.
+            tile, though its crop may be smaller or larger; empty if there is no tile.
         crops: int32 (canvases, layers, 4): offset in `pixels`, width, last column and last row of the crop, pixels.
         blended: int64 (partners,), the canvas that each partner is blended into.
         shares: float32 (partners,), that canvas's share of the blend, 0 to 1.
         coloured: int64 (jittered,), the canvases whose colours change; ascending, each once.
-        tables: float32 (jittered, 3, 256), what hue, saturation and value become: see `hsv_tables`.
-        patched: int64 (patches,), the canvas that each partner of CutMix is seen in.
-        patches: int32 (patches, 4), xyxy: where it is seen.
-        erased: int64 (erased,), the canvases that are erased in part; ascending, each once.
+        tables: float32 (jittered, 3, 256), mapping of hue, saturation and value: see `hsv_tables`.
+        patched: int64 (patches,), the canvas that shows each partner of CutMix.
+        patches: int32 (patches, 4), xyxy: where it is shown.
+        erased: int64 (erased,), the partly erased canvases; ascending, each once.
         rectangles: int32 (erased, 4), xyxy: where they are.
         keys: int32 (erased,), the keys of the noise there, their 32 bits.
     """
@@ -75,7 +75,7 @@ class PackedCanvases:
     keys: Tensor
 
     def map(self, change: Callable[[Tensor], Tensor]) -> PackedCanvases:
-        """The same with a change made to each of its tensors."""
+        """Apply a function to each tensor."""
         return PackedCanvases(
             self.width,
             self.height,
@@ -115,7 +115,7 @@ class PlannedCrops:
 
     Attributes:
         plan: what to draw.
-        crops: of its tiles that are seen.
+        crops: of its visible tiles.
         partner: of the tiles of its mixup partner.
         patch: of the tiles of its CutMix partner.
     """
@@ -127,7 +127,7 @@ class PlannedCrops:
 
 
 def pack(plans: Sequence[Plan], source: Source, width: int, height: int) -> PackedCanvases:
-    """The pixels and matrices of some canvases.
+    """Pack the pixels and matrices of canvases.
 
     Args:
         plans: what to draw.
@@ -143,7 +143,7 @@ def pack(plans: Sequence[Plan], source: Source, width: int, height: int) -> Pack
 
 
 def plan_crops(plan: Plan, source: Source, width: int, height: int) -> PlannedCrops:
-    """Read the images of one canvas and find the parts that are seen; nothing is copied.
+    """Read the images of one canvas and find the visible parts; nothing is copied.
 
     Args:
         plan: what to draw.
@@ -164,7 +164,7 @@ def _partner(plan: Plan | None, source: Source, width: int, height: int) -> list
     if plan is None:
         return []
     if any(each is not None for each in (plan.blend, plan.hsv, plan.patch, plan.erased)):
-        raise ValueError("a partner of mixup or CutMix cannot be blended, coloured, patched or erased itself")
+        raise ValueError("a partner of mixup or CutMix cannot itself be blended, recoloured, patched or erased")
     return _crops(plan, source, width, height)
 
 
@@ -176,13 +176,13 @@ def crop_bytes(planned: PlannedCrops) -> int:
 def pack_crops(
     plans: Sequence[PlannedCrops], width: int, height: int, empty: Callable[..., NDArray[Any]] = np.empty
 ) -> PackedCanvases:
-    """The pixels and matrices of canvases whose images have been read.
+    """Pack the pixels and matrices of canvases whose images were read.
 
     Args:
         plans: the canvases.
         width: of the canvases, pixels.
         height: of the canvases, pixels.
-        empty: from a shape and a type to the memory for the pixels.
+        empty: allocates memory for the pixels from a shape and a type.
     """
     blends = [(index, planned.plan.blend[1]) for index, planned in enumerate(plans) if planned.plan.blend is not None]
     gains = [(index, planned.plan.hsv) for index, planned in enumerate(plans) if planned.plan.hsv is not None]
@@ -301,16 +301,16 @@ def _warped(tile: Tile, image: NDArray[np.uint8], size: tuple[int, int], width: 
 
 
 def _inverse(matrix: Matrix, reduce_x: float, reduce_y: float) -> Rows | None:
-    """The way back, to the pixels of the reduced image, so scaled that its third coordinate is positive where it holds.
+    """Invert the matrix to pixels of the reduced image, scaled to a positive third coordinate where valid.
 
-    None where the matrix leaves nothing to see. In plain floats: NumPy would take ten times as long for nine of them.
+    None if the matrix leaves nothing visible. In plain floats: NumPy would take ten times as long for nine of them.
     """
     (a, b, c), (d, e, f), (g, h, i) = matrix.tolist()
     area = a * e - b * d
     determinant = g * (b * f - c * e) + h * (c * d - a * f) + i * area
     if determinant == 0 or not math.isfinite(determinant):
         return None
-    # Without perspective the third row is to be (0, 0, 1) to the last bit.
+    # Without perspective the third row must be exactly (0, 0, 1).
     scale = 1 / determinant if g or h else 1 / area
     sx, sy = reduce_x * scale, reduce_y * scale
     return (
@@ -321,7 +321,7 @@ def _inverse(matrix: Matrix, reduce_x: float, reduce_y: float) -> Rows | None:
 
 
 def _seen(inverse: Rows, width: int, height: int) -> Limits | None:
-    """The upright box, xyxy, around what of an image falls into the canvas; None where the horizon is in it."""
+    """Return the upright box, xyxy, around the part of an image inside the canvas; None if it contains the horizon."""
     (a, b, c), (d, e, f), (g, h, i) = inverse
     xs, ys = [], []
     for x, y in ((0, 0), (width, 0), (width, height), (0, height)):

@@ -1,4 +1,4 @@
-"""Letterboxing: an image scaled as a whole into a rectangle, the rest grey; and the way back."""
+"""Letterboxing: an image scaled as a whole into a rectangle, the rest grey; and the inverse."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from lehr.models.network import PADDING
 from lehr.models.scale import rounded_size
 
 GREY = PADDING
-"""Value of what no image covers."""
+"""Grey level of uncovered pixels."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +21,7 @@ class Placement:
     """Position of an image in its letterbox: `x_letterbox = x_image * scale_x + offset_x`; pixels.
 
     Attributes:
-        scale_x: letterbox pixels an image pixel, along x.
+        scale_x: letterbox pixels per image pixel, along x.
         scale_y: the same along y; differs by rounding to whole pixels.
         offset_x: the image's left edge in the letterbox.
         offset_y: the image's upper edge in the letterbox.
@@ -100,7 +100,7 @@ def letterbox_into(
     """Draw an image into the middle of a grey canvas (box_height, box_width, 3).
 
     Args:
-        image: (h, w, 3), perhaps already reduced.
+        image: (h, w, 3), possibly already reduced.
         canvas: drawn into.
         size: width and height of the original, to which the placement refers; by default the image's own.
     """

@@ -1,4 +1,4 @@
-"""Mixup: two canvases over each other, with the objects of both.
+"""Mixup: two canvases blended, with the objects of both.
 
 Zhang et al., "mixup: Beyond Empirical Risk Minimization", 2018; for detection Zhang et al., "Bag of Freebies", 2019.
 """
@@ -13,7 +13,7 @@ from lehr.technique import NoEffect, Run, Section, State, Switch, Technique
 
 
 def mixup(plan: Plan, other: Plan, rng: np.random.Generator, beta: float = 32.0) -> Plan:
-    """The blend `r a + (1 - r) b`, r from Beta(beta, beta), with the objects of both at full weight.
+    """Blend `r a + (1 - r) b`, r from Beta(beta, beta), with the objects of both at full weight.
 
     Args:
         plan: a.
@@ -46,7 +46,7 @@ TECHNIQUE = Technique(
     order=20,
     options=("mixup", "mixup_beta"),
     without_effect=_without_effect,
-    why="blends teach what shines through; for large models",
+    why="blends regularize; for large models",
     state=_state,
     switches=(Switch("mixup", {"mixup": 0.1}, {"mixup": 0.0}),),
 )

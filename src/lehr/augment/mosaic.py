@@ -21,7 +21,7 @@ from lehr.technique import NoEffect, Run, Section, State, Switch, Technique
 def mosaic(
     samples: Sequence[Sample], imgsz: int, index: int, partners: Partners, rng: np.random.Generator
 ) -> list[Tile]:
-    """Four images around a random point of a plane twice as large, each touching it with a corner.
+    """Place four images around a random point of a plane twice as large, each touching it with a corner.
 
     Args:
         samples: the training split.
@@ -44,12 +44,12 @@ def mosaic(
 
 
 def closed_epochs(run: Run) -> int:
-    """Last epochs of a run to come that have no mosaic, mixup, CutMix and copy-paste."""
+    """Number of last epochs of a planned run without mosaic, mixup, CutMix and copy-paste."""
     return closing_epochs(run.config.augment.close_mosaic, run.plan.epochs)
 
 
 def why_single(run: Run) -> str | None:
-    """Return why a run to come has none of what combines images; None where it may have."""
+    """Return why a planned run combines no images; None if it may."""
     return "--rect makes rectangles, and images are combined in squares" if run.config.data.rect else None
 
 
@@ -71,7 +71,7 @@ def _without_effect(run: Run) -> dict[str, NoEffect]:
 
 def _state(run: Run) -> State:
     share, closed = run.config.augment.mosaic, closed_epochs(run)
-    closing = f"closed for the last {'epoch' if closed == 1 else f'{closed} epochs'}" if closed else "open to the end"
+    closing = f"closed for the last {'epoch' if closed == 1 else f'{closed} epochs'}" if closed else "on until the end"
     return State(share > 0, f"probability {share:g}, {closing}")
 
 

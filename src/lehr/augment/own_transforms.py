@@ -1,7 +1,7 @@
-"""A user's own code on finished samples, by name: `--augmentation package.module:object[=PROBABILITY]`.
+"""User code on finished samples, by name: `--augmentation package.module:object[=PROBABILITY]`.
 
-The code gets an image as it would be trained on, after all of Lehr's own augmentation, and gives back another one with
-its objects. It is imported where images are loaded, so in every loading process.
+The code receives an image after all of Lehr's own augmentation, and returns a changed one with its objects. It is
+imported in every loading process.
 """
 
 from __future__ import annotations
@@ -31,18 +31,18 @@ Transform = Callable[
     [NDArray[np.uint8], NDArray[np.float32], NDArray[np.int64], np.random.Generator],
     tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.int64]],
 ]
-"""From image, boxes, classes and a generator to the changed image, boxes and classes."""
+"""Function from image, boxes, classes and a generator to the changed image, boxes and classes."""
 
 
 @lru_cache(maxsize=8)
 def own_transforms(requests: tuple[str, ...]) -> tuple[tuple[str, float, Transform], ...]:
-    """Load the transforms among what `--augmentation` asks for: names, probabilities and what is called.
+    """Load the transforms named in `--augmentation`: names, probabilities and callables.
 
     Args:
         requests: each NAME or NAME=PROBABILITY, valid.
 
     Raises:
-        InputError: one cannot be imported, made or called.
+        InputError: one cannot be imported, created or called.
     """
     found = []
     for name, probability in probabilities(requests):
@@ -53,13 +53,13 @@ def own_transforms(requests: tuple[str, ...]) -> tuple[tuple[str, float, Transfo
 
 
 def code_versions(requests: tuple[str, ...]) -> dict[str, str]:
-    """Fingerprint the files of code among what `--augmentation` asks for, to tell whether it has changed since.
+    """Fingerprint the code files named in `--augmentation`, to detect changes.
 
     Args:
         requests: each NAME or NAME=PROBABILITY, valid; loaded.
 
     Returns:
-        By name, a hash of the file of its module; of its name alone where there is no such file.
+        By name, a hash of the file of its module; of its name alone without such a file.
     """
     versions = {}
     for name, _ in probabilities(requests):
@@ -80,21 +80,21 @@ def transform_canvas(
     limits: BoxLimits,
     classes: int,
 ) -> Plan:
-    """Have the user's transforms change a canvas that is drawn, each by its probability, in their order.
+    """Apply the user's transforms to a drawn canvas in order, each with its probability.
 
     Args:
         plan: of the canvas.
         image: uint8 (h, w, 3), RGB: the canvas; changed in place.
         requests: what `--augmentation` asks for.
-        draws: gives the generator of a transform by its name.
-        limits: what a box keeps to, to stay an object; boxes that are given back as they were stay in any case.
+        draws: returns the generator of a transform by name.
+        limits: what a box keeps to, to stay an object; boxes that are returned unchanged always stay.
         classes: classes of the data set.
 
     Returns:
-        The plan with the objects that the transforms give back.
+        The plan with the objects that the transforms return.
 
     Raises:
-        InputError: a transform fails, or gives back what cannot be trained on.
+        InputError: a transform fails or returns invalid data.
     """
     for name, probability, transform in own_transforms(requests):
         rng = draws(name)
@@ -114,15 +114,15 @@ def transform_canvas(
 
 @contextmanager
 def _global_draws(rng: np.random.Generator) -> Iterator[None]:
-    """Seed the generators that code may draw from without being given one, and put them back as they were.
+    """Seed the global generators that code may draw from, and restore them.
 
-    Those of Python, NumPy and torch's CPU; so transforms that know no other, such as torchvision's, depend on seed,
-    epoch and index alone, and change nothing that others draw.
+    Those of Python, NumPy and torch's CPU; so transforms that use them, such as torchvision's, depend only on seed,
+    epoch and index, and change no other draws.
     """
     python, numpy, own = random.getstate(), np.random.get_state(), torch.get_rng_state()  # noqa: NPY002
     seed = int(rng.integers(1 << 32))
     random.seed(seed)
-    np.random.seed(seed)  # noqa: NPY002 - it is the global one that is meant
+    np.random.seed(seed)  # noqa: NPY002 - the global generator is intended
     torch.default_generator.manual_seed(seed)
     try:
         yield
@@ -147,28 +147,28 @@ def _called(name: str, transform: Transform, *given: Any) -> Any:
 def _checked(
     name: str, given: Any, shape: tuple[int, ...], classes: int
 ) -> tuple[NDArray[np.uint8], NDArray[np.float64], NDArray[np.int64]]:
-    """Check what a transform gives back.
+    """Check the result of a transform.
 
     Raises:
-        InputError: it cannot be trained on.
+        InputError: it is invalid.
     """
 
     def refuse(what: str, wanted: str) -> InputError:
-        return InputError(f"--augmentation {name}: gives back {what}; it must be {wanted}.")
+        return InputError(f"--augmentation {name}: returns {what}; it must be {wanted}.")
 
     if not isinstance(given, (tuple, list)) or len(given) != 3:
         count = f" of {len(given)}" if isinstance(given, (tuple, list)) else ""
         raise refuse(f"a {type(given).__name__}{count}", "a tuple of image, boxes and classes")
     image, boxes, kinds = given
     if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.shape != shape:
-        raise refuse(f"an image that is {_described(image)}", f"a NumPy array, uint8 {shape}, as it got it")
+        raise refuse(f"an image that is {_described(image)}", f"a NumPy array, uint8 {shape}, like the input")
     boxes, kinds = _as_array(boxes), _as_array(kinds)
     if boxes.size == 0 and kinds.size == 0:
         return image, np.zeros((0, 4)), np.zeros(0, np.int64)
     if boxes.ndim != 2 or boxes.shape[1] != 4 or boxes.dtype.kind not in "fiu" or not np.isfinite(boxes).all():
         raise refuse(f"boxes that are {_described(boxes)}", "finite numbers (n, 4), xyxy in pixels")
     if kinds.shape != boxes.shape[:1] or kinds.dtype.kind not in "iu":
-        raise refuse(f"classes that are {_described(kinds)}", f"whole numbers ({len(boxes)},), one a box")
+        raise refuse(f"classes that are {_described(kinds)}", f"whole numbers ({len(boxes)},), one per box")
     turned = (boxes[:, 2:] < boxes[:, :2]).any(1)
     if turned.any():
         raise refuse(f"the box {boxes[turned.argmax()].tolist()}", "xyxy in pixels: left, upper, right and lower edge")

@@ -14,15 +14,15 @@ class Partners:
 
     Attributes:
         images: images of the training split.
-        shown: indices of the images that the epoch shows, each as often as it does; None where each is shown once.
-            So partners have the shares that image weights, repeat factors and the background share give.
+        shown: indices of the images of the epoch, each as often as it is shown; None if each is shown once. So partners
+            follow image weights, repeat factors and the background share.
     """
 
     images: int
     shown: NDArray[np.int32] | None = None
 
     def draw(self, rng: np.random.Generator, count: int) -> list[int]:
-        """Draw indices of some images, with replacement.
+        """Draw indices of images with replacement.
 
         Args:
             rng: draws them.

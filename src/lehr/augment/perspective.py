@@ -1,4 +1,4 @@
-"""Random perspective: the camera stands elsewhere each time; shift, zoom, turn, shear and tilt in one matrix."""
+"""Random perspective: a new camera position each time; shift, zoom, turn, shear and tilt in one matrix."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def moves(options: AugmentOptions) -> bool:
 def random_view(
     options: AugmentOptions, plane: tuple[int, int], shape: tuple[int, int], rng: np.random.Generator
 ) -> Matrix:
-    """A random view of the plane: tilted, turned, scaled and sheared about its centre, then shifted.
+    """Draw a random view of the plane: tilted, turned, scaled and sheared about its centre, then shifted.
 
     Args:
         options: how far each may go.
@@ -52,7 +52,7 @@ TECHNIQUE = Technique(
     section=Section.AUGMENTATION,
     order=40,
     options=OPTIONS,
-    why="the camera stands elsewhere each time",
+    why="the camera position varies",
     state=_state,
     switches=(
         Switch(

@@ -1,9 +1,9 @@
 """Planning the augmentation of a training image, before any pixel is touched.
 
 A plan is a function of (seed, epoch, index, repeat) and of the sizes and boxes in the data set: which images are drawn
-where, and the objects that result. So it can be tested without images, and carried out on any device. Mosaic
-(Bochkovskiy et al., YOLOv4, 2020), random perspective, flips and copy-paste (Dwibedi et al., 2017) are all one matrix
-a tile: every pixel is resampled once.
+where, and the objects that result. So it can be tested without images, and executed on any device. Mosaic (Bochkovskiy
+et al., YOLOv4, 2020), random perspective, flips and copy-paste (Dwibedi et al., 2017) are combined into one matrix per
+tile: every pixel is resampled once.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from lehr.rng import generator
 from lehr.sample import Sample
 
 Draws = Callable[[str], np.random.Generator]
-"""From a purpose to the generator of what is drawn for it, here for one canvas."""
+"""Function from a purpose to its generator, here for one canvas."""
 
 
 def plan_sample(
@@ -51,15 +51,15 @@ def plan_sample(
 
     Args:
         samples: the training split.
-        options: what may be done.
+        options: the augmentation options.
         imgsz: longest side of the canvas, pixels.
         seed: the run's seed.
         epoch: the epoch, from 0.
         index: the image's index in the split.
         multi_image: whether mosaic, mixup, CutMix and copy-paste are still on; they need a square.
         shape: width and height of the canvas, pixels; None for a square.
-        repeat: how often the epoch has shown the image before; each time it is augmented otherwise.
-        shown: indices of the images that the epoch shows, which partners are drawn from; None where each is shown once.
+        repeat: how often the epoch has shown the image before; each time it is augmented differently.
+        shown: indices of the images that the epoch shows, which partners are drawn from; None if each is shown once.
     """
     rng, partners = generator(seed, "augment", epoch, index, repeat), Partners(len(samples), shown)
     plan = _plan_one(samples, options, imgsz, index, multi_image, partners, rng, shape)
@@ -84,7 +84,7 @@ def _changed(plan: Plan, options: AugmentOptions, context: CanvasContext, draws:
 
 
 def _covered(plan: Plan, options: AugmentOptions, context: CanvasContext, draws: Draws) -> Plan:
-    """Cover parts of a canvas: by another one, then by noise; each draws for itself, so neither changes other draws."""
+    """Cover parts of a canvas: by another one, then by noise; each draws separately, so neither changes other draws."""
     limits = box_limits(options)
     if context.multi_image and options.cutmix > 0 and (rng := draws("cutmix")).random() < options.cutmix:
         rectangle, (chosen,) = cutmix_rectangle(context.shape, rng), context.partners.draw(rng, 1)

@@ -1,4 +1,4 @@
-"""The values of a planned canvas for people and programs: which images, where, in what colours."""
+"""Values of a planned canvas for people and programs: which images, where, in which colours."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from lehr.augment.geometry import Matrix
 from lehr.augment.tiles import Plan, Tile
 
 NEAR = 0.03
-"""Share by which the two scales of a tile that keeps its shape may differ, since whole pixels are made to meet."""
+"""Tolerance between the two scales of a tile that keeps its aspect ratio, since tiles are fitted to whole pixels."""
 
 
 def plan_values(plan: Plan, name: Callable[[int], str]) -> dict[str, Any]:
-    """Return what was drawn for a canvas, as plain values for JSON; what was not drawn is None.
+    """Return the drawn values of a canvas as plain values for JSON; None for values not drawn.
 
     Args:
         plan: of the canvas.
-        name: gives the file of an image by its index in the split.
+        name: returns the file of an image by its index in the split.
     """
     return {
         "tiles": [_tile_values(tile, name) for tile in plan.tiles],
@@ -40,11 +40,11 @@ def plan_values(plan: Plan, name: Callable[[int], str]) -> dict[str, Any]:
 
 
 def plan_lines(plan: Plan, name: Callable[[int], str]) -> Iterator[str]:
-    """Yield what was drawn for a canvas, a line for each thing, for people.
+    """Yield the drawn values of a canvas, one per line, for people.
 
     Args:
         plan: of the canvas.
-        name: gives the file of an image by its index in the split.
+        name: returns the file of an image by its index in the split.
     """
     for tile in plan.tiles:
         yield _tile_line(tile, name)
@@ -72,7 +72,7 @@ def describe_matrix(matrix: Matrix) -> str:
     """
     linear = np.asarray(matrix, np.float64)[:2, :2] / matrix[2, 2]
     mirrored = float(np.linalg.det(linear)) < 0
-    if mirrored:  # left and right; up and down is that and a half turn
+    if mirrored:  # left and right; up and down is that plus a half turn
         linear = linear @ np.diag([-1.0, 1.0])
     scale = math.hypot(*linear[:, 0])
     turn = math.degrees(math.atan2(linear[1, 0], linear[0, 0]))

@@ -1,9 +1,8 @@
 """Grids of tiles: windows of one size that cover an image, each overlapping the next.
 
-The first tile along an axis begins at the image's edge and the last one ends at the other. Those between lie a step
-apart, and can be shifted together without a gap: in training each epoch draws a shift, so that other places are cut.
-Prediction and evaluation spread them evenly. In all three a network sees objects at the same scale, that of a tile in
-its input.
+The first tile along an axis begins at the image's edge and the last one ends at the other. Those between are one stride
+apart, and can be shifted together without a gap: in training each epoch draws a shift, so that the cuts vary.
+Prediction and evaluation space them evenly. In all three cases the network sees objects at the same scale.
 """
 
 from __future__ import annotations
@@ -12,11 +11,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 MIN_TILE, MAX_TILE = 32, 65_536
-"""Sides that a tile may have, pixels of the image."""
+"""Allowed sides of a tile, pixels of the image."""
 MAX_OVERLAP = 0.9
-"""Largest share of a tile that the next one may show again."""
+"""Largest overlap of neighbouring tiles, as a share of a tile."""
 OVERLAP = 0.2
-"""Share of a tile that the next one shows again, where it is not given."""
+"""Default overlap of neighbouring tiles, as a share of a tile."""
 
 Window = tuple[int, int, int, int]
 """xyxy, whole pixels of an image."""
@@ -40,18 +39,18 @@ class TileAxis:
 
     @property
     def shifts(self) -> tuple[int, int]:
-        """The lowest and the highest shift, pixels, that leaves an overlap of at least half of what was asked for."""
+        """The lowest and the highest shift, pixels, that keeps at least half of the requested overlap."""
         if self.count == 1:
             return 0, 0
         rest, half = (self.count - 1) * self.step - (self.length - self.tile), (self.tile - self.step) // 2
         return -(rest + half), half
 
     def start(self, number: int, shift: int | None = None) -> int:
-        """Return where a tile begins, pixels.
+        """Return the start of a tile, pixels.
 
         Args:
             number: the tile's, from 0.
-            shift: of the grid, within `shifts`; None for tiles of which all neighbours overlap alike, to a pixel.
+            shift: of the grid, within `shifts`; None for evenly overlapping tiles, to a pixel.
         """
         end = self.length - self.tile
         if shift is None:
@@ -74,11 +73,11 @@ class TileGrid:
         return self.x.count * self.y.count
 
     def window(self, number: int, shift: tuple[int, int] | None = None) -> Window:
-        """Return what a tile shows.
+        """Return the window of a tile.
 
         Args:
             number: the tile's, from 0, row by row.
-            shift: of the grid along x and y, pixels; None where all neighbours are to overlap alike.
+            shift: of the grid along x and y, pixels; None for even overlaps.
         """
         right, down = shift if shift is not None else (None, None)
         row, column = divmod(number, self.x.count)
@@ -86,17 +85,17 @@ class TileGrid:
         return x, y, x + self.x.tile, y + self.y.tile
 
     def windows(self) -> Iterator[Window]:
-        """All tiles, row by row, of which all neighbours overlap alike, to a pixel."""
+        """All tiles, row by row, with even overlaps to a pixel."""
         return (self.window(number) for number in range(self.count))
 
 
 def tile_axis(length: int, tile: int, overlap: float) -> TileAxis:
-    """Lay tiles along an axis: as few as cover it with the overlap.
+    """Lay tiles along an axis: the fewest that cover it with the overlap.
 
     Args:
         length: of the image, pixels.
         tile: of a tile, pixels.
-        overlap: share of a tile that the next one shows again at least, 0 to 0.9.
+        overlap: least overlap as a share of a tile, 0 to 0.9.
     """
     step = max(1, int(tile * (1 - overlap) + 1e-9))
     if length <= tile:
@@ -105,12 +104,12 @@ def tile_axis(length: int, tile: int, overlap: float) -> TileAxis:
 
 
 def tile_grid(width: int, height: int, tile: int, overlap: float) -> TileGrid:
-    """Lay tiles over an image; one that is smaller than a tile has a single one, as large as itself.
+    """Lay tiles over an image; an image smaller than a tile has a single tile of its own size.
 
     Args:
         width: of the image, pixels.
         height: of the image, pixels.
         tile: side of a tile, pixels.
-        overlap: share of a tile that the next one shows again at least, 0 to 0.9.
+        overlap: least overlap as a share of a tile, 0 to 0.9.
     """
     return TileGrid(tile_axis(width, tile, overlap), tile_axis(height, tile, overlap))

@@ -1,4 +1,4 @@
-"""Canvases before they are drawn: tiles, each an image with a matrix, and the objects that result."""
+"""Planned canvases: tiles, each an image with a matrix, and the resulting objects."""
 
 from __future__ import annotations
 
@@ -52,11 +52,11 @@ class Plan:
         tiles: drawn one after another on grey.
         boxes: float32 (n, 4), xyxy in pixels of the canvas.
         classes: int64 (n,).
-        hsv: factors of hue, saturation and value; None for colours as they are.
+        hsv: factors of hue, saturation and value; None for unchanged colours.
         blend: with mixup, the other canvas and this one's share.
         hue_shift: added to the hue after its factor, half degrees (the circle has 180); only together with `hsv`.
-        patch: with CutMix, the other canvas and where it is seen instead of this one; colours change after it.
-        erased: with random erasing, the rectangle that becomes noise, last of all.
+        patch: with CutMix, the other canvas and where it replaces this one; colours change afterwards.
+        erased: with random erasing, the rectangle that becomes noise, applied last.
     """
 
     tiles: tuple[Tile, ...]
@@ -70,17 +70,17 @@ class Plan:
 
 
 def whole(sample: Sample, index: int, shape: tuple[int, int]) -> Tile:
-    """A single image in the middle of the canvas, as large as fits."""
+    """Place a single image in the middle of the canvas, as large as fits."""
     scale = min(shape[0] / sample.width, shape[1] / sample.height)
     x, y = (shape[0] - sample.width * scale) / 2, (shape[1] - sample.height * scale) / 2
     return Tile(index, translation(x, y) @ scaling(scale, scale), (0, 0, sample.width, sample.height))
 
 
 def fit_pixels(tile: Tile, sample: Sample, imgsz: int, shape: tuple[int, int]) -> Tile | None:
-    """An upright tile moved by less than a pixel so that whole pixels meet whole pixels; None when it is not seen.
+    """Move an upright tile by less than a pixel to match whole pixels; None if it is not visible.
 
-    Then drawing it is a crop and a resize, several times faster than a warp, and its matrix is still exact. Other
-    tiles stay as they are.
+    It is then drawn by a crop and a resize, several times faster than a warp, and its matrix stays exact. Other tiles
+    are unchanged.
     """
     m = tile.matrix
     if m[0, 1] != 0 or m[1, 0] != 0 or m[2, 0] != 0 or m[2, 1] != 0:
@@ -99,13 +99,13 @@ def fit_pixels(tile: Tile, sample: Sample, imgsz: int, shape: tuple[int, int]) -
 def objects_of(
     samples: Sequence[Sample], tiles: Sequence[Tile], shape: tuple[int, int], limits: BoxLimits
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """The objects of all tiles that are still to be seen, in pixels of the canvas.
+    """Collect the visible objects of all tiles, in pixels of the canvas.
 
     Args:
         samples: the training split.
         tiles: of the canvas.
         shape: width and height of the canvas, pixels.
-        limits: what a box keeps to, to stay an object, compared with its area in the uncut tile.
+        limits: what a box keeps to, to stay an object, relative to its area in the uncropped tile.
     """
     moved = [transform_boxes(samples[tile.index].boxes.astype(np.float64), tile.matrix) for tile in tiles]
     boxes, kept = visible(np.concatenate([np.zeros((0, 4)), *moved]), *shape, limits)

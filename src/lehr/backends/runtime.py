@@ -28,7 +28,7 @@ class LayerValues:
         name: the module that its weight belongs to, e.g. "model.0.conv".
         taken: what went in.
         given: what came out.
-        weight: its weight as stored in the file; None where that is not float32.
+        weight: its weight as stored in the file; None if that is not float32.
     """
 
     name: str

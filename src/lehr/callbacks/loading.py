@@ -56,7 +56,7 @@ def _logger(name: str) -> Logger:
     except InputError:
         raise
     except Exception as error:
-        raise InputError(f"--loggers {name}: cannot be made ({type(error).__name__}: {error}).") from None
+        raise InputError(f"--loggers {name}: cannot be created ({type(error).__name__}: {error}).") from None
     if not isinstance(made, Logger):
         raise InputError(f"--loggers {name}: does not derive from lehr.callbacks.logger.Logger.")
     return made
@@ -88,7 +88,7 @@ def _load(name: str) -> object:
         try:
             found = found()
         except Exception as error:
-            raise InputError(f"--callback {name}: cannot be made ({type(error).__name__}: {error}).") from None
+            raise InputError(f"--callback {name}: cannot be created ({type(error).__name__}: {error}).") from None
     try:
         check_callback(found)
     except InputError as error:

@@ -98,7 +98,7 @@ class MlflowLogger(Logger):
             self._client.set_terminated(self._run, "FINISHED" if finished else "KILLED")
 
     def _make_database(self, path: Path) -> None:
-        """Make an empty store where there is none, whole or not at all: a kill would leave one that nobody can open."""
+        """Make an empty store if there is none, whole or not at all: a kill would leave one that nobody can open."""
         if path.exists():
             return
         handle, temporary = create_beside(path)

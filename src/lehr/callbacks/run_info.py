@@ -29,9 +29,9 @@ class Run:
         rank: this process, from 0.
         processes: all that train together.
         model: the model that is trained, itself; changes to it change the run.
-        averaged: the model that is validated and saved: the average of the weights where there is one.
+        averaged: the model that is validated and saved: the average of the weights if there is one.
         older_images: images of the older data that it is evaluated on too (`--keep-val`).
-        fingerprint: of its data: names, files, sizes, boxes and classes; empty where it is not known.
+        fingerprint: of its data: names, files, sizes, boxes and classes; empty if it is not known.
         warmup: steps that the warmup lasts.
         closed: last epochs without mosaic, and without whatever closes with it.
     """

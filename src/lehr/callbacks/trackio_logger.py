@@ -27,7 +27,7 @@ class TrackioLogger(Logger):
 
     def __init__(self) -> None:
         named = next((name for name in ELSEWHERE if os.environ.get(name)), None)
-        if named is not None:  # where it cannot be asked how far the run reaches
+        if named is not None:  # if it cannot be asked how far the run reaches
             raise InputError(
                 f"--loggers trackio: stores runs on this machine. Unset {named}; `trackio sync` uploads them."
             )

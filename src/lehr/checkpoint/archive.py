@@ -1,9 +1,9 @@
 """A checkpoint's archive, read without the library that wrote it: stored entries, and a pickle that is not run.
 
 `torch.save` writes a ZIP archive of blocks of numbers and a pickle that refers to them. A pickle is a program. This one
-is of a few instructions, which build a dictionary of text and of references to blocks; here they are followed step by
-step, and whatever else such a program could do is refused before anything is made of it. The archive's directory must
-describe the file: an entry that is compressed, or that shares its bytes with another, would make much of little.
+is of a few instructions, which build a dictionary of text and of references to blocks; here they are interpreted step
+by step, and anything else is refused before anything is built. The archive's directory must describe the file: an entry
+that is compressed, or that shares its bytes with another, would expand a small file.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ PICKLE, ORDER, BLOCKS = "data.pkl", "byteorder", "data/"
 REBUILD, ORDERED = "torch._utils _rebuild_tensor_v2", "collections OrderedDict"
 STORAGES = {f"torch {name}Storage": dtype for name, dtype in DTYPES.items()}
 GLOBALS = {*STORAGES, REBUILD, ORDERED}
-"""All that the pickle may name."""
+"""All names allowed in the pickle."""
 
 
 class NotPlain(ValueError):
@@ -53,7 +53,7 @@ def read_archive(data: bytearray, end: int) -> dict[str, Any]:
     """Read what `torch.save` wrote of a dictionary of text and lists of 1-D tensors.
 
     Args:
-        data: the file; the tensors that are returned lie in it.
+        data: the file; the tensors that are returned are in it.
         end: where the last record of the archive begins.
 
     Raises:
@@ -72,7 +72,7 @@ def read_archive(data: bytearray, end: int) -> dict[str, Any]:
 
     def block(reference: Any) -> Tensor:
         if not isinstance(reference, Reference) or reference.key in used:
-            raise ValueError("a list is of something else than blocks, or a block is used twice")
+            raise ValueError("a list holds something other than blocks, or a block is used twice")
         used.add(reference.key)
         return _block(entries[f"{folder}/{BLOCKS}{reference.key}"], reference)
 
@@ -87,7 +87,7 @@ def _block(raw: memoryview, reference: Reference) -> Tensor:
         raise ValueError("a block is not as long as it should be")
     if reference.count == 0:
         return torch.empty(0, dtype=reference.dtype)
-    if reference.dtype is torch.bool:  # any other byte than 0 and 1 is none
+    if reference.dtype is torch.bool:  # any byte other than 0 and 1 is invalid
         return torch.frombuffer(raw, dtype=torch.uint8) != 0
     return torch.frombuffer(raw, dtype=reference.dtype)
 
@@ -96,7 +96,7 @@ MARK = object()
 
 
 def _followed(program: bytes) -> dict[str, Any]:
-    """What a pickle builds, of text, numbers, lists, dictionaries and references to blocks.
+    """Interpret a pickle of text, numbers, lists, dictionaries and references to blocks.
 
     Raises:
         NotPlain: it would do anything else.
@@ -108,7 +108,7 @@ def _followed(program: bytes) -> dict[str, Any]:
         instructions = [
             (code.name, argument) for code, argument, _ in islice(pickletools.genops(program), MAX_INSTRUCTIONS)
         ]
-        for name, argument in instructions:  # code first, since that is the thing to say
+        for name, argument in instructions:  # code first, since that matters most
             if name == "GLOBAL" and argument not in GLOBALS:
                 raise NotPlain(argument)
         for name, argument in instructions[:-1]:
@@ -116,7 +116,7 @@ def _followed(program: bytes) -> dict[str, Any]:
     except (IndexError, KeyError, TypeError):
         raise ValueError("the pickle is damaged") from None
     if instructions[-1][0] != "STOP" or len(stack) != 1 or type(stack[0]) is not dict:
-        raise ValueError("the pickle builds no dictionary")
+        raise ValueError("the pickle does not build a dictionary")
     content: dict[str, Any] = stack[0]
     return content
 
@@ -162,7 +162,7 @@ def _step(name: str, argument: Any, stack: list[Any], memo: dict[int, Any]) -> N
 
 @dataclass(frozen=True, slots=True)
 class _Global:
-    """Something that a pickle names, and that is not looked up."""
+    """Placeholder for a name in a pickle, which is never looked up."""
 
     name: str
 
@@ -211,5 +211,5 @@ def _reduced(function: Any, arguments: Any) -> Any:
         raise NotPlain("a call")
     block, offset, shape, strides = arguments[:4]
     if not isinstance(block, Reference) or offset != 0 or shape != (block.count,) or strides != (1,):
-        raise ValueError("a tensor is no whole block")
+        raise ValueError("a tensor is not a whole block")
     return block

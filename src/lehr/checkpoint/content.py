@@ -1,7 +1,7 @@
 """The content of a run's checkpoint: one typed, bounded description, checked before anything is built or restored.
 
-Content stays the dictionary that it is in the file; what has a type here has it there. Names that are not here may be
-in it too: parts of other versions of Lehr, and of packages that add to it.
+Content stays the dictionary of the file; types apply to its keys. Names that are not here may be in it too: parts of
+other versions of Lehr, and of packages that add to it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from lehr.evaluation.matching import MatchRecord
 from lehr.evaluation.metrics import Metrics
 
 HELD = {"config", "data", "images", "torch", "device", "plan", "state"}
-"""Keys that every version of Lehr since the first has written, and that a run cannot go on without."""
+"""Keys written by every version of Lehr, without which a run cannot resume."""
 
 Count = Annotated[int, Field(ge=0, le=MAX_STEPS)]
 Epoch = Annotated[int, Field(ge=-1, le=MAX_EPOCHS)]
@@ -79,7 +79,7 @@ class Optimizer(Part):
 
 
 class Plan(Part):
-    """What more epochs, or another version of Lehr, would choose anew."""
+    """Settings that more epochs, or another version of Lehr, would choose differently."""
 
     optimizer: Optimizer
     warmup: Count
@@ -125,7 +125,7 @@ class Sums(Part):
 
 
 class Recovery(Part):
-    """Memory of steps that were not finite."""
+    """Counters of non-finite steps."""
 
     skipped: Count
     streak: Count
@@ -202,7 +202,7 @@ def check_content(checkpoint: Checkpoint) -> None:
 
 
 def describe(error: ValueError) -> str:
-    """The first thing that is wrong, and where."""
+    """Return the first error and its location."""
     if not isinstance(error, ValidationError):
         return str(error)
     first = error.errors(include_url=False, include_input=False, include_context=False)[0]
@@ -212,7 +212,7 @@ def describe(error: ValueError) -> str:
 
 
 def _check_together(checkpoint: Checkpoint) -> None:
-    """Check what the parts say of each other.
+    """Check that the parts are consistent.
 
     Raises:
         ValueError: one contradicts another.

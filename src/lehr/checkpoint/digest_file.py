@@ -1,8 +1,8 @@
-"""digests.bin: what each step of a run was made of and came to, as digests, so that two runs can be compared by step.
+"""digests.bin: digests of the inputs and results of each step, so that two runs can be compared by step.
 
-The file begins with a line of JSON that says how a record is made up; a record a step follows, of the same size, at the
-place of its step. So a run that goes on, or goes back, writes over what it does again, and the file is that of a run
-that never stopped. A record ends with a CRC-32; what was not recorded is zeros.
+The file begins with a line of JSON with the layout of a record; fixed-size records follow, one per step, at the
+position of the step. So a run that resumes or rolls back overwrites the steps that it repeats, and the file equals that
+of an uninterrupted run. A record ends with a CRC-32; what was not recorded is zeros.
 """
 
 from __future__ import annotations
@@ -56,8 +56,8 @@ class Header(BaseModel):
 
         `step` counts from 0; `count` are the images whose digests there are (of several processes, those of the first),
         `total` all of the batch; `size` is that of multi-scale training, 0 for none; `index`, `pixels` and `objects`
-        are of each image, `weights` of each tensor before the step; `norm` is that of the gradient, NaN where no
-        optimizer step was due; losses are summed over the images.
+        are of each image, `weights` of each tensor before the step; `norm` is that of the gradient, NaN if no optimizer
+        step was due; losses are summed over the images.
         """
         fields: list[Any] = [
             ("kind", "u1"),
@@ -98,7 +98,7 @@ class DigestWriter:
     Args:
         path: the file.
         header: layout of the records.
-        step: batches that the run has done; records from there on are written anew.
+        step: batches that the run has done; records from there on are overwritten.
 
     Raises:
         OSError: the file cannot be written.
@@ -132,7 +132,7 @@ class DigestWriter:
             self.flush()
 
     def flush(self) -> None:
-        """Hand all records to the system.
+        """Flush all records to the system.
 
         Raises:
             OSError: they cannot be written.
@@ -145,7 +145,7 @@ class DigestWriter:
         self._file.flush()
 
     def close(self) -> None:
-        """Write what waits, and close the file."""
+        """Write pending records, and close the file."""
         try:
             self.flush()
         finally:
@@ -154,7 +154,7 @@ class DigestWriter:
 
 @dataclass(frozen=True, slots=True)
 class DigestFile:
-    """The digests of a run, read as they are asked for.
+    """The digests of a run, read on demand.
 
     Attributes:
         path: the file.
@@ -197,7 +197,7 @@ class DigestFile:
             raise InputError(f"{self.path}: cannot be read ({error.strerror}).") from None
 
     def at(self, step: int) -> Record | None:
-        """Return the record of a step; None where it was not recorded.
+        """Return the record of a step; None if it was not recorded.
 
         Args:
             step: counted over the run from 0.
@@ -209,7 +209,7 @@ class DigestFile:
 
 
 def open_digests(folder: Path) -> DigestFile | None:
-    """Open the digests of a run; None where it has recorded none.
+    """Open the digests of a run; None if it has recorded none.
 
     Args:
         folder: the run's.

@@ -1,10 +1,10 @@
-"""The checkpoint file: a training state that cannot run code, and that shows when a single bit of it is wrong.
+"""The checkpoint file: a training state that cannot run code, and that detects a single wrong bit.
 
 A file is what `torch.save` writes, a ZIP archive, and loads with `torch.load(file, weights_only=True)`: blocks of
-numbers, and text that tells what lies where in them (see `lehr.checkpoint.packing`). Behind it, as the comment of the
-archive, stand a line of JSON, which tells where the run stood without loading anything, and a CRC-32 of every byte
-before it. So whatever is cut off or changed is found before a byte is interpreted. Lehr itself reads it without
-unpickling (see `lehr.checkpoint.archive`), in at most about three times the memory that the file takes.
+numbers, and text that describes their layout (see `lehr.checkpoint.packing`). After it, as the comment of the archive,
+come a line of JSON with the run's position, readable without loading anything, and a CRC-32 of every byte before it. So
+truncation and changes are detected before a byte is interpreted. Lehr itself reads it without unpickling (see
+`lehr.checkpoint.archive`), in at most about three times the memory that the file takes.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from lehr.runtime.reading import GIB, open_file, read_writable
 
 FORMAT = "lehr-state-1"
 ABANDONED = "abandoned.ckpt"
-"""The last checkpoint of a run that was told to go back to an earlier one."""
+"""The last checkpoint of a run that was rolled back to an earlier one."""
 END_OF_ARCHIVE = b"PK\x05\x06"
 END_LENGTH = 22
 """Bytes of a ZIP archive's end record before its comment."""
@@ -44,7 +44,7 @@ MAX_EPOCHS, MAX_STEPS = 10**9, 10**15
 
 
 class DamagedCheckpoint(InputError):
-    """A checkpoint that cannot be used: cut off, changed, or not written by Lehr."""
+    """A checkpoint that cannot be used: truncated, changed, or not written by Lehr."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ class Position:
         epochs: epochs of the run.
         step: batches seen since the start of the run.
         finished: whether the run had reached its end.
-        skipping: whether its last optimizer step had been skipped, so that it is no place to go back to.
+        skipping: whether its last optimizer step was skipped, so that it is not a rollback target.
     """
 
     epoch: Annotated[int, Field(ge=0, le=MAX_EPOCHS)]
@@ -90,7 +90,7 @@ class Checkpoint:
 
 
 def write_checkpoint(folder: Path, content: dict[str, Any], position: Position) -> None:
-    """Rotate a run's last checkpoint to previous and write a new last; a whole one exists at any moment.
+    """Rotate a run's last checkpoint to previous and write a new last; an intact one exists at any moment.
 
     Args:
         folder: the run's folder.
@@ -118,18 +118,18 @@ def write_checkpoint(folder: Path, content: dict[str, Any], position: Position) 
 
 
 def abandon_last(folder: Path, taken: Path) -> None:
-    """Put a run's last checkpoint aside, since the run goes back to another one.
+    """Set a run's last checkpoint aside, since the run rolls back to another one.
 
     Args:
         folder: the run's folder.
-        taken: the checkpoint that it goes back to.
+        taken: the checkpoint that it rolls back to.
     """
     if (folder / LAST).exists():
         (folder / LAST).replace(folder / (ABANDONED if taken.name != ABANDONED else f"2-{ABANDONED}"))
 
 
 def _worth_keeping(path: Path) -> bool:
-    """Return whether a checkpoint is one to go back to, so that it may replace the previous one."""
+    """Return whether a checkpoint is a valid rollback target, so that it may replace the previous one."""
     try:
         return not read_position(path).skipping
     except (DamagedCheckpoint, OSError):  # missing, or damaged, while the previous one is not
@@ -137,7 +137,7 @@ def _worth_keeping(path: Path) -> bool:
 
 
 class _Archive:
-    """A file that torch writes to: sums up what it writes, and puts the comment and the checksum behind it."""
+    """File that torch writes to: computes the checksum, and appends the comment and the checksum."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
@@ -196,14 +196,14 @@ def read_checkpoint(path: Path, *, links: bool = True) -> Checkpoint:
         InputError: there is no such file, or it cannot be read.
     """
     try:
-        _position(path, _end_of(path, links))  # before a file that is none takes the memory
+        _position(path, _end_of(path, links))  # before an invalid file takes up memory
         data = read_writable(path, CHECKPOINT_BYTES, links=links)
     except FileNotFoundError:
         raise InputError(f"{path}: there is no such checkpoint.") from None
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}).") from None
     except MemoryError:
-        raise InputError(f"{path}: is larger than the memory that is free.") from None
+        raise InputError(f"{path}: is larger than the free memory.") from None
     position, end = _position(path, data)
     if _checksum(memoryview(data)[:-CRC_LENGTH]) != data[-CRC_LENGTH:]:
         raise _damaged(path)
@@ -214,8 +214,8 @@ def read_checkpoint(path: Path, *, links: bool = True) -> Checkpoint:
         content = unpack(loaded["blocks"], loaded["content"])
     except NotPlain:
         raise DamagedCheckpoint(
-            f"{path}: holds something other than tensors, numbers and text. Lehr writes no such files, and does not "
-            "load what could run code: do not trust this file."
+            f"{path}: holds something other than tensors, numbers and text. Lehr does not write such files and does "
+            "not load data that could run code: do not trust this file."
         ) from None
     except (ArithmeticError, AttributeError, LookupError, MemoryError, RuntimeError, TypeError, ValueError):
         raise _damaged(path) from None  # RecursionError is a RuntimeError
@@ -231,11 +231,11 @@ def newest_checkpoint(
 
     Args:
         folder: the run's folder.
-        say: told which file was passed over, and why.
+        say: reports which file was skipped, and why.
         wanted: which positions will do.
 
     Returns:
-        None where the run has no checkpoint yet.
+        None if the run has no checkpoint yet.
 
     Raises:
         DamagedCheckpoint: there are checkpoints, and none can be used.
@@ -255,7 +255,7 @@ def newest_checkpoint(
             say(f"{line}\nUsing the previous checkpoint: {path}.")
         return checkpoint
     if damage:
-        raise DamagedCheckpoint("\n".join([*damage, f"No whole checkpoint is left in {folder}: start a new run."]))
+        raise DamagedCheckpoint("\n".join([*damage, f"No intact checkpoint is left in {folder}: start a new run."]))
     return None
 
 
@@ -295,11 +295,11 @@ def _checksum(data: memoryview) -> bytes:
 
 
 def _damaged(path: Path) -> DamagedCheckpoint:
-    return DamagedCheckpoint(f"{path}: is damaged (cut off, or changed since it was written).")
+    return DamagedCheckpoint(f"{path}: is damaged (truncated, or changed since it was written).")
 
 
 def _foreign(path: Path) -> DamagedCheckpoint:
     return DamagedCheckpoint(
-        f"{path}: is cut off, or no checkpoint that Lehr wrote. Give the last.ckpt or previous.ckpt of a run; weights "
-        "are not a training state: start from them by --weights."
+        f"{path}: is truncated, or not a checkpoint of Lehr. Give the last.ckpt or previous.ckpt of a run; weights are "
+        "not a training state: start from them with --weights."
     )

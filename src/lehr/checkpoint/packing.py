@@ -1,7 +1,7 @@
 """Nested tensors, numbers and text as a few blocks and a line of JSON, which is much faster than pickling each part.
 
-Each tensor is told by its block, offset, shape and strides. What JSON has no form for is told by a name that begins
-with a dollar: tensors, tuples, and dictionaries whose keys are not text.
+Each tensor is described by its block, offset, shape and strides. Values without a JSON form are marked by a key that
+begins with a dollar: tensors, tuples, and dictionaries whose keys are not text.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ SHARED = MIB
 
 
 def pack(content: Any) -> tuple[list[Tensor], str]:
-    """Blocks (1-D tensors, one for each memory that tensors share) and the JSON that tells what lies where.
+    """Blocks (1-D tensors, one for each memory that tensors share) and the JSON that describes their layout.
 
     Args:
         content: tensors on the CPU, numbers, text, None, and lists, tuples and dictionaries of these.
@@ -85,7 +85,7 @@ def _packed(part: Any, blocks: list[Tensor], numbers: dict[tuple[int, torch.dtyp
 
 
 def unpack(blocks: Sequence[Tensor], text: str) -> Any:
-    """Restore packed content; each tensor has memory of its own, together at most about twice that of the blocks.
+    """Restore packed content; each tensor has separate memory, in total at most about twice that of the blocks.
 
     Args:
         blocks: 1-D tensors.
@@ -105,7 +105,7 @@ def unpack(blocks: Sequence[Tensor], text: str) -> Any:
                 tensor = _view(blocks, *value)
                 left -= tensor.nbytes
                 if left < 0:
-                    raise ValueError("the tensors are more than the blocks")
+                    raise ValueError("the tensors are larger than the blocks")
                 return tensor.clone()
             if name == TUPLE:
                 return tuple(_list(value))
@@ -119,7 +119,7 @@ def unpack(blocks: Sequence[Tensor], text: str) -> Any:
 
 
 def _check_size(text: str) -> None:
-    """Check that content is no more than is read.
+    """Check that content is not larger than what is read.
 
     Raises:
         ValueError: it is.
@@ -129,7 +129,7 @@ def _check_size(text: str) -> None:
 
 
 def _view(blocks: Sequence[Tensor], index: Any, offset: Any, shape: Any, strides: Any) -> Tensor:
-    """A tensor that lies in a block, no number of it twice.
+    """A tensor that is in a block, no number of it twice.
 
     Raises:
         ValueError: it does not.
@@ -139,24 +139,24 @@ def _view(blocks: Sequence[Tensor], index: Any, offset: Any, shape: Any, strides
         raise ValueError("a tensor has no such shape")
     block, size = blocks[index], math.prod(shape)
     if len(shape) > MAX_DIMENSIONS or offset + size > len(block) or max(shape, default=0) >= MAX_KEY:
-        raise ValueError("a tensor is more than its block")
+        raise ValueError("a tensor is larger than its block")
     reach = [(side - 1) * stride for side, stride in zip(shape, strides, strict=True)]
     repeats = any(side > 1 and stride == 0 for side, stride in zip(shape, strides, strict=True))
     if size and (repeats or offset + sum(reach) >= len(block)):
-        raise ValueError("a tensor is more than its block")
+        raise ValueError("a tensor is larger than its block")
     return torch.as_strided(block, shape, strides, offset)
 
 
 def _list(value: Any) -> list[Any]:
     if not isinstance(value, list):
-        raise ValueError("a list is none")
+        raise ValueError("a list is invalid")
     return value
 
 
 def _key(value: Any) -> Any:
     if value is None or isinstance(value, str) or (isinstance(value, int | float) and abs(value) < MAX_KEY):
         return value
-    raise ValueError("a key is neither text nor a number that is one")
+    raise ValueError("a key is neither text nor a valid number")
 
 
 def _check_depth(content: Any) -> None:

@@ -1,4 +1,4 @@
-"""results.csv: one row an epoch."""
+"""results.csv: one row per epoch."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ def write_results(path: Path, rows: Sequence[Mapping[str, float | int | str | No
 
     Args:
         path: the file.
-        rows: values by column; None is written as nothing, and so is a column that a row lacks: a run that began before
-            there was one goes on with it. Without rows there is no file.
+        rows: values by column; None is written as nothing, and so is a column that a row lacks: a run from before the
+            column existed resumes with it. Without rows there is no file.
 
     Raises:
         InputError: the file cannot be written.
@@ -45,14 +45,14 @@ def write_results(path: Path, rows: Sequence[Mapping[str, float | int | str | No
 
 
 def read_results(path: Path, remedy: str = "") -> list[dict[str, str | None]]:
-    """Read all rows of a run as text by column, None where a row ends before; none where there is no file yet.
+    """Read all rows of a run as text by column, None if a row ends before; none if there is no file yet.
 
     Args:
         path: the file.
-        remedy: what to do about one that is no table.
+        remedy: what to do about a file that is not a table.
 
     Raises:
-        InputError: it cannot be read, or is no table.
+        InputError: it cannot be read, or is not a table.
     """
     try:
         text = read_file(path, MAX_RESULTS, links=False).decode("utf-8")
@@ -62,7 +62,7 @@ def read_results(path: Path, remedy: str = "") -> list[dict[str, str | None]]:
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}).") from None
     except (UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{path}: is no table of epochs ({one_line(str(error))}). {remedy}".rstrip()) from None
+        raise InputError(f"{path}: is not a table of epochs ({one_line(str(error))}). {remedy}".rstrip()) from None
 
 
 def _text(value: float | int | str | None) -> str:

@@ -35,8 +35,8 @@ MAX_SHEET = 220_000
 HOLDER = ".lock.holder"
 """File that names the lock's holder; apart from the lock, whose content some file systems use."""
 HOLDER_BYTES = 1000
-"""What is shown of the holder's name at most."""
-REMOVE_IT = "Remove it, or put a copy in its place: the files of a run are regular files, not links."
+"""Maximum length of the holder's name in messages."""
+REMOVE_IT = "Remove it, or replace it by a copy: the files of a run are regular files, not links."
 
 
 def make_run_folder(project: Path, name: str | None, default: str = "train") -> Path:
@@ -45,12 +45,12 @@ def make_run_folder(project: Path, name: str | None, default: str = "train") -> 
     A named folder may be there already if a kill left it before the run began.
 
     Args:
-        project: the folder that holds the runs; made when missing.
+        project: the folder that holds the runs; created if missing.
         name: the run's name, or None.
         default: the first part of the name when none is given.
 
     Raises:
-        InputError: the folder exists already, cannot be made or written, or the name is none of a folder.
+        InputError: the folder exists already, cannot be made or written, or the name is not a folder name.
     """
     try:
         folder = None if name is None else project / check_folder_name(name)
@@ -66,11 +66,11 @@ def make_run_folder(project: Path, name: str | None, default: str = "train") -> 
     except FileExistsError as error:
         raise InputError(
             f"{error.filename}: exists already, and a run is never overwritten. Choose another --name or --project"
-            + (f", or go on with it: lehr train --resume {error.filename}" if _is_run(error.filename) else ".")
+            + (f", or resume it: lehr train --resume {error.filename}" if _is_run(error.filename) else ".")
         ) from None
     except OSError as error:
         raise InputError(
-            f"{error.filename or project}: cannot be made ({error.strerror}). Choose another --project."
+            f"{error.filename or project}: cannot be created ({error.strerror}). Choose another --project."
         ) from None
     if not os.access(folder, os.W_OK):
         raise InputError(f"{folder}: cannot be written. Choose another --project.")
@@ -84,12 +84,12 @@ def write_config(config: TrainConfig, folder: Path) -> None:
         InputError: the file cannot be written.
     """
     text = yaml.safe_dump(config.for_file(), sort_keys=False, allow_unicode=True)
-    with atomic_file(folder / CONFIG, "Make room, or choose another --project.") as temporary:
+    with atomic_file(folder / CONFIG, "Free disk space, or choose another --project.") as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
 def discard(folder: Path) -> None:
-    """Remove a run that has not begun: only what Lehr made, and the folder if nothing else is in it."""
+    """Remove a run that has not started: only files of Lehr, and the folder if it is then empty."""
     with contextlib.suppress(OSError):
         for path in folder.iterdir():
             if path.name in (CONFIG, LOG, START) or _is_left(path.name):
@@ -110,7 +110,7 @@ def refuse_link(path: Path) -> None:
 
 @contextmanager
 def only_writer(folder: Path) -> Iterator[None]:
-    """Hold a run's folder for this process; the system lets go of it when the process ends, however it ends.
+    """Lock a run's folder for this process; the system releases it when the process ends in any way.
 
     Raises:
         InputError: another process holds it.
@@ -134,7 +134,7 @@ def only_writer(folder: Path) -> Iterator[None]:
 
 
 def is_held(folder: Path) -> bool:
-    """Return whether a process holds a run's folder."""
+    """Return whether a process has locked a run's folder."""
     if not (folder / LOCK).exists():
         return False
     try:
@@ -157,7 +157,7 @@ def _write_holder(path: Path) -> None:
             file.write(f"process {os.getpid()} on {platform.node()}".encode())
     except NotRegular as error:
         raise InputError(f"{path}: {error.strerror}. {REMOVE_IT}") from None
-    except OSError:  # a full disk: the lock holds all the same
+    except OSError:  # a full disk: the lock is still held
         pass
 
 
@@ -187,7 +187,7 @@ def _is_run(name: str) -> bool:
 
 
 def first_free(project: Path, default: str) -> Path:
-    """Return the first of `project/default`, `project/default-2`, ... that is not there."""
+    """Return the first of `project/default`, `project/default-2`, ... that does not exist."""
     number = 1
     while (folder := _numbered(project, default, number)).exists():
         number += 1

@@ -5,8 +5,8 @@ Each line is a JSON object with `kind`, `epoch` (from 0) and `step` (batches don
 attributes are the keys: `start`, `step`, `start-evaluated`, `epoch`, `best`, `warmup-end`, `mosaic-close`, `rollback`,
 `save`, `end`. `lehr.callbacks.run_log` writes it.
 
-A run's folder may come from anybody: the file is read up to a size, each line is checked, and what is no such line is
-passed over and counted. Nothing here needs torch.
+A run's folder may be untrusted: the file is read up to a size, each line is checked, and invalid lines are skipped and
+counted. This module does not need torch.
 """
 
 from __future__ import annotations
@@ -52,10 +52,10 @@ class Line(BaseModel):
 
 
 class StartLine(Line):
-    """A run begins, or goes on.
+    """A run starts or resumes.
 
     Attributes:
-        resumed: whether it goes on.
+        resumed: whether it resumes.
         options: all of them, by flat name.
         versions: of Python and the packages that compute, by name.
         machine: system, processor and cores.
@@ -68,7 +68,7 @@ class StartLine(Line):
         warmup: steps that the warmup lasts.
         closed: last epochs without mosaic.
         data: fingerprint of the data.
-        notes: what was found out in the preparation, a line each, as in train.log.
+        notes: notes from the preparation, one line each, as in train.log.
         time: seconds since 1970 (UTC).
     """
 
@@ -100,11 +100,11 @@ class StepLine(Line):
         step: the last of these batches, counted over the run from 0.
         batches: how many they are.
         images: of those that were finite.
-        losses: each part of the loss, mean an image of the finite batches; null where none was finite.
+        losses: each part of the loss, mean per image of the finite batches; null where none was finite.
         norm: of the gradient before it was clipped; the largest, where several steps are one line.
         rates: learning rates of weights, norms and biases at the last of them.
         momentum: or beta1.
-        accumulate: batches to an optimizer step.
+        accumulate: batches per optimizer step.
         loss_scale: in float16; null in other precisions.
         finite: whether all of them were.
     """
@@ -137,10 +137,10 @@ class EpochLine(Line):
 
     Attributes:
         row: its row of results.csv.
-        losses: mean of each part of the training loss, an image.
+        losses: mean of each part of the training loss per image.
         rates: learning rates of weights, norms and biases at its last step.
         images_per_second: of the training loop.
-        memory: the most memory taken so far, MiB: on a GPU the device's, else the process's.
+        memory: peak memory so far, MiB: on a GPU the device's, else the process's.
         seconds: spent on the run so far.
         best: whether it is the best epoch so far.
     """
@@ -179,13 +179,13 @@ class MosaicCloseLine(Line):
 
 
 class RollbackLine(Line):
-    """The run has gone back to an earlier checkpoint: steps from `step` on are done again.
+    """The run rolled back to an earlier checkpoint: steps from `step` on are repeated.
 
     Attributes:
         from_step: batches done before.
-        lr_scale: multiple of the planned learning rates from here on.
-        precision: in which the model computes from here on.
-        rollbacks: how often the run has gone back at lower rates.
+        lr_scale: multiple of the planned learning rates from now on.
+        precision: in which the model computes from now on.
+        rollbacks: number of rollbacks so far.
     """
 
     kind: Literal["rollback"]
@@ -214,8 +214,8 @@ class EndLine(Line):
     Attributes:
         reason: `finished`; `stopped-early` by --patience; `diverged`, with its best; `stopped` by a signal or a key;
             `failed`.
-        message: what there is to say of it; empty where it finished.
-        best_epoch: from 0; -1 where no epoch is better than the start; null where the run did not come to its end.
+        message: a message; empty if it finished.
+        best_epoch: from 0; -1 if no epoch is better than the start; null where the run did not come to its end.
         seconds: spent on the run; null where it did not come to its end.
     """
 
@@ -247,8 +247,8 @@ class RunLog:
     """The log of a run.
 
     Attributes:
-        lines: as they stand in the file, in order; those that a rollback undid too.
-        notes: what could not be read, a line each, for people.
+        lines: as in the file, in order, including those that a rollback undid.
+        notes: what could not be read, one line each, for people.
     """
 
     lines: tuple[AnyLine, ...]
@@ -256,7 +256,7 @@ class RunLog:
 
     @cached_property
     def valid(self) -> tuple[AnyLine, ...]:
-        """The lines without steps, epochs and saves that a rollback undid, so that each step stands once."""
+        """The lines without steps, epochs and saves that a rollback undid, so that each step occurs once."""
         kept: list[AnyLine] = []
         back_to: float = math.inf
         for line in reversed(self.lines):
@@ -268,7 +268,7 @@ class RunLog:
 
     @property
     def start(self) -> StartLine | None:
-        """The last beginning of the run, with the options that it has now; None where the file has none."""
+        """The last start of the run, with its current options; None if the file has none."""
         return next(reversed(self.of(StartLine)), None)
 
     @property
@@ -283,7 +283,7 @@ class RunLog:
 
     @property
     def undone(self) -> list[StepLine]:
-        """The steps that a rollback undid: how the losses went before it."""
+        """The steps that a rollback undid: the losses before it."""
         valid = set(map(id, self.valid))
         return [line for line in self.lines if isinstance(line, StepLine) and id(line) not in valid]
 
@@ -322,7 +322,7 @@ def parse_run_log(data: bytes, where: str) -> RunLog:
         where: its name, for notes.
     """
     texts = data.split(b"\n")
-    torn = bool(texts.pop())  # behind the last newline
+    torn = bool(texts.pop())  # after the last newline
     lines: list[AnyLine] = []
     unread: list[int] = []
     for number, text in enumerate(texts[:MAX_LINES], 1):
@@ -332,7 +332,9 @@ def parse_run_log(data: bytes, where: str) -> RunLog:
             unread.append(number)
     notes = _unread_notes(where, unread)
     if torn:
-        notes.append(f"{where}: its last line is incomplete, since the run was cut off or still writes; passed over.")
+        notes.append(
+            f"{where}: its last line is incomplete, since the run was interrupted or is still writing; skipped."
+        )
     if len(texts) > MAX_LINES:
         notes.append(f"{where}: has {len(texts)} lines; only the first {MAX_LINES} are read.")
     return RunLog(tuple(lines), tuple(notes))
@@ -343,7 +345,7 @@ def _unread_notes(where: str, numbers: Sequence[int]) -> list[str]:
         return []
     named = ", ".join(map(str, numbers[:5])) + (", ..." if len(numbers) > 5 else "")
     count = counted(len(numbers), "line is", "lines are")
-    return [f"{where}: {count} none of a run's log, and passed over (line {named})."]
+    return [f"{where}: {count} not part of a run's log, skipped (line {named})."]
 
 
 def _undone(line: AnyLine, back_to: float) -> bool:

@@ -16,19 +16,19 @@ Blocks = dict[torch.dtype, Tensor]
 
 
 def snapshot(content: Any, spare: Blocks | None = None) -> tuple[Any, Blocks]:
-    """A copy of nested tensors, numbers and text as they are now, and the memory that its tensors lie in.
+    """A copy of nested tensors, numbers and text as they are now, and the memory of its tensors.
 
-    All tensors of a type lie in one block, since one block is written much faster than a thousand. From CUDA they are
-    copied to page-locked memory in the order of the stream, so that later steps may change them at once; what
+    All tensors of a type are in one block, since one block is written much faster than a thousand. From CUDA they are
+    copied to page-locked memory in the order of the stream, so that later steps may change them immediately; what
     `wait_for_snapshot` returns waits until the copies are complete.
 
     Args:
         content: what to copy.
-        spare: the memory of an earlier copy that nobody needs any more; used again where it fits, since fresh memory
-            takes longer than the copy.
+        spare: the memory of an earlier copy that is no longer needed; reused if it fits, since allocating takes longer
+            than copying.
 
     Raises:
-        TypeError: something else is in it, which could be written but not be read again.
+        TypeError: it holds something else, which could be written but not read back.
     """
     tensors = list(_tensors(content))
     blocks = _blocks(tensors, spare or {})
@@ -56,7 +56,7 @@ def check_plain(content: Any, depth: int = MAX_DEPTH // 2) -> None:
         TypeError: something else is in it, or it is nested too deeply, which could be written but not be read again.
     """
     if depth < 0:
-        raise TypeError("a training state is not nested so deeply")
+        raise TypeError("a training state is not nested this deeply")
     if isinstance(content, dict):
         for key, value in content.items():
             check_plain(key, depth - 1)
@@ -72,10 +72,10 @@ def check_plain(content: Any, depth: int = MAX_DEPTH // 2) -> None:
 
 
 def _copied(part: Any, copies: Iterator[Tensor]) -> Any:
-    """Nested content with copies in the place of its tensors.
+    """Return nested content with copies in place of its tensors.
 
     Raises:
-        TypeError: something else is in it, which could be written but not be read again.
+        TypeError: it holds something else, which could be written but not read back.
     """
     if isinstance(part, Tensor):
         return next(copies)

@@ -1,7 +1,7 @@
-"""Saving beside the training: a thread writes what the training hands over, and tells what could not be written.
+"""Asynchronous saving: a thread writes the saves that the training queues, and reports failures.
 
-At most one save waits while another is written; a newer one takes its place, but not the place of the best weights that
-it carries. What fails is carried along to the next save, so that a disk with room again has everything.
+At most one save waits while another is written; a newer one replaces it, but keeps its best weights. Failed files are
+added to the next save, so that everything is saved once the disk has space again.
 """
 
 from __future__ import annotations
@@ -47,12 +47,12 @@ class SaveRequest:
         content: the training state, in the host's memory.
         position: where the run stands.
         rows: those of results.csv.
-        last: weights for `last.safetensors`; None leaves the file as it is.
-        best: weights for `best.safetensors`; None leaves the file as it is.
-        beside_best: writes a file that is of the same weights as `best`, and that a run can do without.
+        last: weights for `last.safetensors`; None keeps the existing file.
+        best: weights for `best.safetensors`; None keeps the existing file.
+        beside_best: writes an optional file that belongs to the same weights as `best`.
         ready: waits until the tensors are complete.
-        written: called when all is written, and the memory of the state is needed no more; told whether `last` and
-            `best` were among it.
+        written: called when all is written and the memory of the state can be released, with whether `last` and `best`
+            were included.
     """
 
     content: dict[str, Any]
@@ -66,7 +66,7 @@ class SaveRequest:
 
 
 class AsyncWriter:
-    """Writer of a run's files, on a thread of its own.
+    """Writer of a run's files on a separate thread.
 
     Args:
         folder: the run's folder.
@@ -84,7 +84,7 @@ class AsyncWriter:
         self._thread.start()
 
     def save(self, save: SaveRequest) -> None:
-        """Hand a save over and return at once."""
+        """Queue a save and return immediately."""
         with self._change:
             self._waiting = _merged(_merged(self._failed, self._waiting), save)
             self._failed = None
@@ -99,13 +99,13 @@ class AsyncWriter:
         return news
 
     def wait(self) -> bool:
-        """Wait until everything is written; False where something could not be."""
+        """Wait until everything is written; False if something could not be."""
         with self._change:
             self._change.wait_for(lambda: self._waiting is None and not self._busy)
             return self._failed is None
 
     def retry(self) -> bool:
-        """Try once more to write what could not be written; False where it still cannot be."""
+        """Retry failed writes; False if they fail again."""
         if self.wait():
             return True
         with self._change:
@@ -114,10 +114,10 @@ class AsyncWriter:
         return self.wait()
 
     def close(self, at_once: bool = False) -> None:
-        """End the thread when it has written what waits.
+        """Stop the thread after pending writes.
 
         Args:
-            at_once: leave what waits, and do not wait long for what is being written.
+            at_once: drop pending saves, and do not wait long for the current one.
         """
         with self._change:
             self._closing = True
@@ -151,11 +151,11 @@ class AsyncWriter:
             return save
 
     def _written(self, save: SaveRequest) -> str | None:
-        """Write a save; what went wrong, if anything."""
+        """Write a save; return the error, if any."""
         try:
             save.ready()
             self._write_beside(save)
-            # The checkpoint comes last: a run that is killed before it makes the other files again when it goes on.
+            # The checkpoint comes last: a run that is killed before it rewrites the other files when it resumes.
             best = None if save.best is None else encode_weights(save.best.tensors, save.best.metadata)
             if best is not None:
                 write_weights(best, self.folder / BEST_WEIGHTS)
@@ -168,23 +168,25 @@ class AsyncWriter:
             save.written(save.last is not None, save.best is not None)
         except LehrError as error:
             return str(error)
-        except Exception as error:  # a run goes on, whatever a file system does; nothing else stands behind the thread
+        except (
+            Exception
+        ) as error:  # a run continues, whatever a file system does; nothing else catches errors of the thread
             return f"{self.folder / LAST}: cannot be written ({error})."
         return None
 
     def _write_beside(self, save: SaveRequest) -> None:
-        """Write what goes with the best weights; where that fails it is reported, and tried no more."""
+        """Write what goes with the best weights; a failure is reported, and not retried."""
         if save.beside_best is None:
             return
         try:
             save.beside_best()
-        except Exception as error:  # nothing else of the save shall be lost by it
+        except Exception as error:  # the rest of the save must not be lost
             with self._change:
                 self._news.append(str(error))
 
 
 def _merged(older: SaveRequest | None, newer: SaveRequest | None) -> SaveRequest | None:
-    """The newer of two saves, with weights of the older where it has none of its own."""
+    """The newer of two saves, with weights of the older if it has none."""
     if older is None or newer is None:
         return newer or older
     beside = newer.beside_best if newer.best else older.beside_best

@@ -145,7 +145,7 @@ def _culprits(found: Difference) -> str:
 
 def _circumstances(found: Difference) -> str:
     if not found.culprits:
-        return ", and so are versions and machine; on a GPU --deterministic repeats to the last bit"
+        return ", and so are versions and machine; on a GPU --deterministic repeats bit for bit"
     return f"; different are {', '.join(map(one_line, found.culprits))}"
 
 

@@ -43,7 +43,7 @@ class ValueDifference:
 
     Attributes:
         name: of an option (flat), a package, or a property of the machine.
-        first: in the first run; None where it is not known there.
+        first: in the first run; None if it is not known there.
         second: in the second.
     """
 
@@ -57,7 +57,7 @@ class DataComparison:
     """Comparison of the data of two runs.
 
     Attributes:
-        same: whether they are the same, as far as both runs recorded them; None where one recorded nothing.
+        same: whether they are the same, as far as both runs recorded them; None if one recorded nothing.
         content: whether both runs hashed their image files, so that other pixels would show.
         names: the class names, where they differ.
         images: images that differ.
@@ -83,9 +83,9 @@ class Difference:
         machine: device, processor, processes.
         data: of the data.
         course: where the runs part.
-        cause: what that points to; None where nothing differs in what was trained.
+        cause: what that points to; None if nothing differs in what was trained.
         culprits: the options, images or versions that it points to.
-        notes: what could not be read or compared, a line each.
+        notes: what could not be read or compared, one line each.
     """
 
     first: Path
@@ -102,7 +102,7 @@ class Difference:
 
     @property
     def equal(self) -> bool:
-        """True where options, data and course are the same, as far as they are known; places and versions aside."""
+        """True if options, data and course are the same, as far as they are known; places and versions aside."""
         return not self.options and self.data.same is not False and self.course.parting is None
 
 
@@ -178,7 +178,7 @@ def _pointed_to(
     data: DataComparison,
     circumstances: Sequence[ValueDifference],
 ) -> tuple[Cause | None, tuple[str, ...]]:
-    """What the place where two runs part points to: data or options that act there, else other arithmetic."""
+    """Likely cause of the place where two runs part: data or options that act there, else other arithmetic."""
     if parting is None:
         return None, ()
     acting = [each.name for each in options if each.name in ACTING[parting.stage]]
@@ -203,7 +203,7 @@ def _image_names(images: Sequence[DataDifference]) -> tuple[str, ...]:
 
 
 def _not_compared(ours: Side, theirs: Side, course: Course, data: DataComparison) -> list[str]:
-    """What stands between the comparison and certainty, a line each."""
+    """Reasons why the comparison is not certain, one line each."""
     notes = []
     without = [str(side.folder) for side in (ours, theirs) if side.digests is None]
     if without:

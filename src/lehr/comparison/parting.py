@@ -20,7 +20,7 @@ from lehr.checkpoint.run_log import StepLine
 from lehr.comparison.sides import Row, Side
 
 Stage = Literal["start", "images", "pixels", "objects", "size", "loss", "gradient", "rates", "update", "validation"]
-"""What first differs: the weights at the start; which images a batch has, their pixels, objects or size; the loss of
+"""First difference: the weights at the start; which images are in a batch, their pixels, objects or size; the loss of
 equal batches under equal weights; the gradient of an equal loss; rates; the weights that an equal step led to; the
 numbers of a validation."""
 Source = Literal["digests", "events.jsonl", "results.csv"]
@@ -33,12 +33,12 @@ RATES = ("rate of the weights", "rate of the norms", "rate of the biases", "mome
 
 @dataclass(frozen=True, slots=True)
 class Parting:
-    """Where two runs part.
+    """Point where two runs part.
 
     Attributes:
         source: what shows it.
         epoch: from 1; 0 for the start.
-        step: in the epoch, from 1; None where an epoch as a whole is known.
+        step: in the epoch, from 1; None if an epoch as a whole is known.
         run_step: the same over the run, from 1.
         stage: what differs.
         tensor: its name, e.g. pixels, or `weights model.0.conv.weight`.
@@ -65,7 +65,7 @@ class Course:
     """Comparison of the courses of two runs.
 
     Attributes:
-        parting: where they part; None where they do not.
+        parting: where they part; None if they do not.
         steps: steps whose digests were compared, up to the parting.
         logged: steps whose logged losses were compared.
         epochs: rows of results.csv that were compared.

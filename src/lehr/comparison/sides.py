@@ -1,4 +1,4 @@
-"""A run as its folder tells it, for comparing it with another: options, versions, data, results, digests.
+"""A run as recorded in its folder, for comparing it with another: options, versions, data, results, digests.
 
 The folder may come from anybody: everything is read within bounds, and nothing that it names is imported or run.
 """
@@ -33,14 +33,14 @@ class Side:
         options: every option by flat name, as plain values; of options that came later, their default.
         versions: of Python and the packages that compute, by name.
         machine: device, processor, processes, by name.
-        names: the class names; empty where they are not known.
-        data: fingerprint of the data, of names, sizes and objects; empty where it is not known.
-        marks: fingerprint of each image; None where there are none.
-        batches: of an epoch; None where that is not known.
-        digests: of each step; None where the run recorded none.
+        names: the class names; empty if they are not known.
+        data: fingerprint of the data, of names, sizes and objects; empty if it is not known.
+        marks: fingerprint of each image; None if there are none.
+        batches: of an epoch; None if that is not known.
+        digests: of each step; None if the run recorded none.
         log: its lines of events.jsonl.
         rows: those of results.csv.
-        notes: what could not be read, a line each.
+        notes: what could not be read, one line each.
     """
 
     folder: Path
@@ -120,7 +120,7 @@ def _circumstances(
 
 
 def _rows(path: Path) -> list[Row]:
-    """Return the rows of results.csv, their cells that hold text; none where it is not there yet.
+    """Return the rows of results.csv, their cells that hold text; none if it is not there yet.
 
     Raises:
         InputError: it cannot be read.

@@ -21,19 +21,19 @@ class Batch:
     """Images with their objects; objects are padded to the largest count in the batch.
 
     Attributes:
-        images: uint8 (batch, 3, height, width), RGB, channels-last in memory; empty until they are drawn.
-        boxes: float32 (batch, objects, 4), xyxy in pixels of `images`; zeros where padded.
-        classes: int64 (batch, objects); -1 where padded.
+        images: uint8 (batch, 3, height, width), RGB, channels-last in memory; empty until they are rendered.
+        boxes: float32 (batch, objects, 4), xyxy in pixels of `images`; zeros if padded.
+        classes: int64 (batch, objects); -1 if padded.
         indices: int64 (batch,), index of each image in its split.
         placements: float32 (batch, 4), letterbox of each image: scale x, scale y, offset x, offset y, so that
             `x_batch = x_original * scale + offset`; ones and zeros for augmented images.
-        faults: what is wrong with each image that could not be read when its turn came. In training another image
-            took its place; in an evaluation it is grey, without objects, and its index is -1.
+        faults: faults of images that could not be read. In training another image replaced them; in an evaluation it is
+            grey, without objects, and its index is -1.
         instances: objects in it.
-        packed: the canvases that are still to be drawn, on the device; None once `images` are there.
+        packed: the canvases still to be rendered, on the device; None once `images` exist.
         whole: the indices of all images of the batch, where this is one process's share of it; empty otherwise.
-        idle: whether its image only stands in, since none was left for this process; it counts nothing then.
-        block: the memory that all of its tensors lie in, where that is one.
+        idle: whether its image is only a placeholder, since none was left for this process; it then counts nothing.
+        block: the memory that all of its tensors are in, where that is one.
     """
 
     images: Tensor
@@ -50,7 +50,7 @@ class Batch:
 
     @property
     def total(self) -> int:
-        """Images of the batch, those of other processes included."""
+        """Images of the batch, including those of other processes."""
         return len(self.whole) or len(self)
 
     @property
@@ -62,9 +62,9 @@ class Batch:
         return len(self.indices)
 
     def to(self, device: torch.device) -> Batch:
-        """Images, boxes and classes on a device, drawn there where they are not yet; the rest stays with the host.
+        """Move images, boxes and classes to a device, rendering them there if needed; the rest stays on the host.
 
-        Copies are asynchronous from pinned memory; what lies in one block is copied at once.
+        Copies are asynchronous from pinned memory; what is in one block is copied at once.
         """
         if self.block is not None and device.type == "cuda":
             rest = iter(self.block.to(device))
@@ -81,15 +81,15 @@ class Batch:
         )
 
     def in_block(self, block: Block) -> Batch:
-        """The same batch, whose tensors lie in a block; what stays with the host gets memory of its own.
+        """The same batch with its tensors in a block; what stays on the host gets separate memory.
 
         Args:
-            block: its memory, used again when nothing refers to it.
+            block: its memory, reused once unreferenced.
         """
         return replace(self, indices=self.indices.clone(), placements=self.placements.clone(), block=block)
 
     def normalized(self, dtype: torch.dtype = torch.float32) -> Tensor:
-        """The images as the model takes them: (batch, 3, height, width), 0 to 1.
+        """The images as model input: (batch, 3, height, width), 0 to 1.
 
         Args:
             dtype: type that the quotients in float32 are rounded to.
@@ -107,7 +107,7 @@ class Batch:
         return self.map(Tensor.pin_memory)
 
     def map(self, change: Callable[[Tensor], Tensor]) -> Batch:
-        """The batch with a change made to each of its tensors."""
+        """Apply a function to each tensor of the batch."""
         return Batch(
             change(self.images),
             change(self.boxes),
@@ -123,11 +123,11 @@ class Batch:
 
 
 def pad_objects(boxes: Sequence[NDArray[np.float32]], classes: Sequence[NDArray[np.int64]]) -> tuple[Tensor, Tensor]:
-    """Objects of several images in one shape.
+    """Pad the objects of several images to one shape.
 
     Args:
-        boxes: an array (n_i, 4) an image.
-        classes: an array (n_i,) an image.
+        boxes: an array (n_i, 4) per image.
+        classes: an array (n_i,) per image.
 
     Returns:
         Boxes (batch, objects, 4) float32 with zeros, and classes (batch, objects) int64 with -1, where padded.

@@ -1,4 +1,4 @@
-"""Making batches: augmented ones for training, letterboxed ones for evaluation.
+"""Batch makers: augmented batches for training, letterboxed ones for evaluation.
 
 What a batch holds depends on the seed and its request alone.
 """
@@ -35,11 +35,11 @@ from lehr.rng import generator
 from lehr.sample import Sample
 
 STAND_INS = 10
-"""Other images that are tried in place of one that can no longer be read."""
+"""Number of other images tried in place of an unreadable one."""
 PLANNED = 256
-"""Canvases that are planned to know how large crops are."""
+"""Canvases planned to estimate the size of crops."""
 DEVIATIONS = 4
-"""Standard deviations by which a batch may be larger than the mean of batches, and still fits into its slot."""
+"""Standard deviations above the mean size up to which a batch fits in its slot."""
 SMALL = 2**13
 """Bytes of an image's matrices and tables, at most."""
 OBJECT_BYTES = 24
@@ -56,10 +56,10 @@ class TrainBatches:
         imgsz: side of the square, pixels.
         seed: the run's seed.
         epochs: epochs of the run; mosaic closes before its end.
-        closed: last epochs without mosaic, mixup, CutMix and copy-paste; None for what the options say.
+        closed: last epochs without mosaic, mixup, CutMix and copy-paste; None to follow the options.
         rect: make each batch the smallest rectangle of whole strides that holds its images; there is no mosaic then.
-        on_device: leave the drawing to the device.
-        classes: classes of the data set, which a user's own transforms keep to.
+        on_device: leave rendering to the device.
+        classes: classes of the data set, which user transforms must respect.
     """
 
     store: Store
@@ -82,7 +82,7 @@ class TrainBatches:
 
         Args:
             request: which.
-            empty: gives the memory for pixels.
+            empty: allocates the memory for pixels.
         """
         try:
             return self._made(request, empty)
@@ -90,7 +90,7 @@ class TrainBatches:
             self.store.release()
 
     def _made(self, request: BatchRequest, empty: Empty) -> Batch:
-        """Make a batch; the images that it is made from stay where they are until then."""
+        """Build a batch; the images that it uses stay in memory until then."""
         indices, whole = request.images, request.whole or request.images
         width, height = self.shape(request)
         images = empty((0 if self.on_device else len(indices), height, width, 3), np.uint8)
@@ -148,7 +148,7 @@ class TrainBatches:
         shape: tuple[int, int],
         out: NDArray[np.uint8] | None,
     ) -> tuple[Plan, PlannedCrops | None, ImageFault | None]:
-        """Plan and draw an image's canvas; where the image can no longer be read, another's, with the fault.
+        """Plan and draw an image's canvas; for an unreadable image, another one's, with the fault.
 
         Args:
             request: the batch that it belongs to.
@@ -158,7 +158,7 @@ class TrainBatches:
             out: drawn into; None to plan the crops that a device draws from.
 
         Raises:
-            InputError: nor can the others be read.
+            InputError: the others cannot be read either.
         """
         first: ImageFault | None = None
         source = self.store.in_epoch(self.seed, request.epoch)
@@ -172,10 +172,10 @@ class TrainBatches:
                 first = first or fault
                 continue
             return self._transformed(plan, out, request.epoch, chosen, repeat), None, first
-        raise InputError(f"{first}\n{STAND_INS} other images could not be read either: is the data set still there?")
+        raise InputError(f"{first}\n{STAND_INS} other images could not be read either. Does the data set still exist?")
 
     def _transformed(self, plan: Plan, out: NDArray[np.uint8], epoch: int, index: int, repeat: int) -> Plan:
-        """Have the user's own transforms change a canvas that is drawn, and return its plan with their objects."""
+        """Apply user transforms to a drawn canvas, and return its plan with their objects."""
         requests = self.options.augmentation
         return transform_canvas(
             plan,
@@ -187,7 +187,7 @@ class TrainBatches:
         )
 
     def nbytes(self, batch: int) -> int:
-        """Bytes that a batch of some images hardly exceeds: as large as its canvases, or as the crops it is drawn from.
+        """Estimate an upper bound on the bytes of a batch: its canvases, or the crops they are drawn from.
 
         Crops differ in size from canvas to canvas; those of a few are planned, without decoding an image.
         """
@@ -211,10 +211,10 @@ class TrainBatches:
         return int(batch * mean + DEVIATIONS * deviation * batch**0.5) + _small_bytes(samples, batch)
 
     def try_own_transforms(self) -> None:
-        """Call each of the user's own transforms once, so that what is wrong with it is known before the training.
+        """Call each user transform once, so that errors show before the training.
 
         Raises:
-            InputError: one fails, or gives back what cannot be trained on.
+            InputError: one fails or returns invalid data.
         """
         always = tuple(name for name, _, _ in own_transforms(self.options.augmentation))
         if always:
@@ -223,7 +223,7 @@ class TrainBatches:
             make._canvas(BatchRequest(0, [0]), 0, 0, (self.imgsz, self.imgsz), out)
 
     def _stand_ins(self, request: BatchRequest, index: int, repeat: int) -> Iterator[int]:
-        """Images that may take the place of one, drawn only when they are asked for."""
+        """Yield candidates to replace an image, drawn on demand."""
         rng = generator(self.seed, "stand-in", request.epoch, index, repeat)
         yield from Partners(len(self.store.samples), request.shown).draw(rng, STAND_INS)
 
@@ -236,9 +236,9 @@ class EvalBatches:
         store: the images and samples of a split.
         imgsz: longest side, pixels.
         square: letterbox to squares instead.
-        tolerant: go on without an image that can no longer be read.
+        tolerant: continue without an image that can no longer be read.
         fixed_size: height and width of all batches instead, pixels, neither above `imgsz`; None for none.
-        grey: value of what no image covers, 0 to 255.
+        grey: grey level of uncovered pixels, 0 to 255.
     """
 
     store: Store
@@ -266,7 +266,7 @@ class EvalBatches:
 
         Args:
             request: which.
-            empty: gives the memory for pixels.
+            empty: allocates the memory for pixels.
         """
         indices = request.images
         width, height = self.shape(indices)
@@ -294,7 +294,7 @@ class EvalBatches:
 
 
 def _small_bytes(samples: Sequence[Sample], batch: int) -> int:
-    """Bytes of what belongs to a batch besides pixels, generously: objects of mosaics, tables, matrices."""
+    """Generous estimate of a batch's bytes besides pixels: objects of mosaics, tables, matrices."""
     objects = 4 * max((len(sample.classes) for sample in samples), default=0)
     return batch * (SMALL + objects * OBJECT_BYTES) + 2**16
 

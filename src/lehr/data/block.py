@@ -1,4 +1,4 @@
-"""A batch as one flat block of memory: one copy brings all of its tensors to a device."""
+"""A batch as one flat block of memory: one copy moves all of its tensors to a device."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Place(NamedTuple):
 
 
 def views(memory: Tensor, places: Sequence[Place]) -> list[Tensor]:
-    """Return the tensors that lie in a block of memory, or in a copy of it.
+    """Return the tensors that are in a block of memory, or in a copy of it.
 
     Args:
         memory: uint8 (bytes,), as many as a multiple of `UNIT`.
@@ -45,23 +45,23 @@ UNIT = 8
 """Bytes of the largest elements."""
 
 _COPYING: deque[tuple[Any, Tensor]] = deque()
-"""Blocks that the device may still read, each with the event behind its copy."""
+"""Blocks that the device may still read, each with the event after its copy."""
 
 
 def release_copied() -> None:
-    """Let go of the blocks that the device has read; nothing is waited for."""
+    """Release blocks that the device has read, without waiting."""
     while _COPYING and _COPYING[0][0].query():
         _COPYING.popleft()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Block:
-    """A batch's tensors in one piece of the host's memory, which is used again once nothing refers to it.
+    """A batch's tensors in one block of host memory, reused once unreferenced.
 
     Attributes:
         memory: uint8 (bytes,), as many as a multiple of `UNIT`.
         places: of the tensors, in the order of `Batch.map`.
-        pinned: whether CUDA can copy from it while the host goes on.
+        pinned: whether CUDA can copy from it asynchronously.
     """
 
     memory: Tensor
@@ -73,7 +73,7 @@ class Block:
         return views(self.memory, self.places)
 
     def to(self, device: torch.device) -> list[Tensor]:
-        """Copy all to a CUDA device at once, on the current stream, and return the tensors there; the host goes on.
+        """Copy all to a CUDA device at once, asynchronously on the current stream, and return the tensors there.
 
         Args:
             device: a CUDA device.
@@ -81,7 +81,7 @@ class Block:
         release_copied()
         memory = self.memory if self.pinned else self.memory.pin_memory()
         moved = memory.to(device, non_blocking=True)
-        if self.pinned:  # else torch keeps the memory for as long as it is read
+        if self.pinned:  # otherwise torch keeps the memory while it is read
             read = torch.cuda.Event()  # type: ignore[no-untyped-call]
             read.record(torch.cuda.current_stream(device))
             _COPYING.append((read, memory))

@@ -1,8 +1,8 @@
-"""Images at training size, or their files, kept where every worker can reach them.
+"""Images at training size, or their files, cached where every worker can reach them.
 
 `ram`: decoded, in one block of memory that forked workers share. `disk`: decoded, in a file in the cache folder, mapped
-by every process and reused by later runs. `encoded`: as files, in shared memory; `none`: on the disk. Of the last two
-every image is decoded each time, or taken from a ring of those that were decoded last.
+by every process and reused by later runs. `encoded`: as files, in shared memory; `none`: on the disk. In the last two
+modes every image is decoded each time, or taken from a ring of recently decoded ones.
 
 Images larger than the training size are kept reduced to it, averaged, so that the later warp never shrinks much.
 """
@@ -41,7 +41,7 @@ SHARE_OF_MEMORY = 0.7
 RING_SHARE, SMALLEST_RING = 0.15, 8
 """Share of the free memory that a ring of decoded images may take, and the fewest images that it is worth."""
 MEASURED, MEASURED_SECONDS = 8, 0.5
-"""Images that are decoded to know what it costs, and the time after which no further one is."""
+"""Images decoded to measure the cost, and the time limit for it."""
 
 
 class ImageStore:
@@ -51,10 +51,10 @@ class ImageStore:
         samples: the split.
         imgsz: longest side kept, pixels.
         pixels: flat uint8 block with all images in a row, or None to decode each time.
-        path: the file by which other processes of this machine reach the block; None where they cannot.
+        path: the file by which other processes of this machine reach the block; None if they cannot.
         encoded: the image files in memory; None to read them from the disk.
         ring: images that were decoded last; None for none.
-        scaled: decode JPEG files that are far larger than the training size at a reduced scale.
+        scaled: decode JPEG files much larger than the training size at reduced scale.
     """
 
     def __init__(
@@ -80,12 +80,12 @@ class ImageStore:
         self._offsets = np.concatenate(([0], np.cumsum(self._sizes.prod(1) * 3)))
 
     def __getstate__(self) -> dict[str, Any]:
-        """What goes to a process that is not forked: it has no part in memory that is shared by forking."""
+        """State for a process that is not forked, which does not share memory by forking."""
         return self.__dict__ | {"encoded": None, "ring": None}
 
     @property
     def is_decoded(self) -> bool:
-        """Whether all images are there decoded."""
+        """True if all images are cached decoded."""
         return self._pixels is not None
 
     def keeps_file(self, index: int) -> bool:
@@ -104,14 +104,14 @@ class ImageStore:
 
     @property
     def place(self) -> dict[str, Any]:
-        """Where other processes of this machine find what this one keeps, for `map_store`."""
+        """Location of this store for other processes of this machine, for `map_store`."""
         ring = None if self.ring is None else (self.ring.path, self.ring.slots)
         return {"pixels": self.path, "encoded": self.encoded and self.encoded.path, "ring": ring}
 
     def __call__(self, index: int) -> tuple[NDArray[np.uint8], tuple[int, int]]:
         """An image (h, w, 3), RGB, not to be written to, and width and height of the original.
 
-        It is to be used before `release` is called.
+        Use it before `release` is called.
 
         Raises:
             ImageFault: the image cannot be decoded (only where it was not cached before).
@@ -134,7 +134,7 @@ class ImageStore:
         return self
 
     def release(self) -> None:
-        """Let go of the images that were asked for."""
+        """Release the requested images."""
         if self.ring is not None:
             self.ring.release()
 
@@ -145,7 +145,7 @@ class ImageStore:
         return np.broadcast_to(np.uint8(0), (height, width, 3)), (sample.width, sample.height)
 
     def slot(self, pixels: NDArray[np.uint8], index: int) -> NDArray[np.uint8]:
-        """View (h, w, 3) of an image's pixels in a flat block."""
+        """Return a view (h, w, 3) of an image's pixels in a flat block."""
         width, height = self._sizes[index].tolist()
         return pixels[self._offsets[index] : self._offsets[index + 1]].reshape(height, width, 3)
 
@@ -164,7 +164,7 @@ class ImageStore:
                 pass
 
     def decode_seconds(self) -> float | None:
-        """Measure the seconds that an image takes to be read and decoded, on average; None where none can be."""
+        """Measure the seconds that an image takes to be read and decoded, on average; None if none can be decoded."""
         spent, count = 0.0, 0
         for index in np.linspace(0, len(self.samples) - 1, min(MEASURED, len(self.samples))).astype(int).tolist():
             started = time.perf_counter()
@@ -223,12 +223,13 @@ def open_store(
     Args:
         samples: the split.
         imgsz: longest side kept, pixels.
-        cache: ram, encoded, disk or none. Where the memory does not suffice, ram becomes encoded and that none, aloud.
-        say: told what is done.
+        cache: ram, encoded, disk or none. If memory is insufficient, ram falls back to encoded, and encoded to none,
+            with a message.
+        say: reports what is done.
         shared: other processes of this machine will map it.
-        ring: images that were decoded last and are kept at most, where not all are.
-        scaled: decode JPEG files that are far larger than the training size at a reduced scale.
-        smallest: the fewest images that a ring is worth; None for 8.
+        ring: maximum number of recently decoded images to keep, if not all are.
+        scaled: decode JPEG files much larger than the training size at reduced scale.
+        smallest: the smallest useful ring; None for 8.
 
     Raises:
         ImageFault: an image cannot be decoded.
@@ -258,38 +259,38 @@ def _decoding_store(
     ring: int,
     smallest: int | None = None,
 ) -> ImageStore:
-    """A store that decodes each time, from files in memory where they fit.
+    """Build a store that decodes each time, from files in memory if they fit.
 
     Args:
         store: of the split, empty.
         cache: ram, encoded or none.
         free: bytes of memory.
-        say: told what is done, and what it costs.
+        say: reports what is done, and what it costs.
         shared: other processes of this machine will map it.
         ring: images that were decoded last and are kept at most.
-        smallest: the fewest images that a ring is worth; None for 8.
+        smallest: the smallest useful ring; None for 8.
     """
     count, sizes = counted(len(store.samples), "image"), [] if cache == "none" else file_sizes(store.samples)
     if cache != "none" and sum(sizes) <= SHARE_OF_MEMORY * free:
-        with contextlib.suppress(OSError):  # what the system does not give is done without
+        with contextlib.suppress(OSError):  # continue without what the system does not provide
             store.encoded = keep_encoded(store.samples, sizes, shared)
     slots = min(ring, ring_room(store.samples, store.imgsz))
     if slots >= (SMALLEST_RING if smallest is None else smallest):
         with contextlib.suppress(OSError):
             store.ring = DecodedRing(len(store.samples), slots, store.largest)
     each = store.decode_seconds()
-    cost = "" if each is None else f", about {each * 1e3:.1f} ms an image or {1 / each:,.0f} images/s a core"
-    needs = f"decoded they need {_gib(store.nbytes)} of {_gib(free)} GiB free"
+    cost = "" if each is None else f", about {each * 1e3:.1f} ms per image or {1 / each:,.0f} images/s per core"
+    needs = f"decoded, they need {_gib(store.nbytes)} of {_gib(free)} GiB free"
     if cache == "none":
-        say(f"--cache none: {count} are read and decoded as they are asked for{cost}.")
+        say(f"--cache none: {count} are read and decoded on demand{cost}.")
     elif store.encoded is not None:
         why = f"{needs}; " if cache == "ram" else ""
         kept = f"their files, {_gib(store.encoded.nbytes)} GiB, are kept in memory"
-        say(f"--cache {cache}: {count}: {why}{kept} and decoded as they are asked for{cost}.")
+        say(f"--cache {cache}: {count}: {why}{kept} and decoded on demand{cost}.")
     else:
         say(
-            f"--cache {cache}: {count}: {needs}, their files {_gib(sum(sizes))} GiB; they are read and decoded as "
-            f"they are asked for{cost}. --cache disk keeps them decoded in a file."
+            f"--cache {cache}: {count}: {needs}, their files {_gib(sum(sizes))} GiB; they are read and decoded on "
+            f"demand{cost}. --cache disk keeps them decoded in a file."
         )
     return store
 
@@ -299,13 +300,13 @@ def _gib(size: int) -> str:
 
 
 def map_store(samples: Sequence[Sample], imgsz: int, place: dict[str, Any], scaled: bool = False) -> ImageStore:
-    """The store of a split that another process of this machine has filled.
+    """Open the store of a split that another process of this machine has filled.
 
     Args:
         samples: the split, as that process has it.
         imgsz: longest side kept, pixels.
-        place: what that store says of itself.
-        scaled: as that store decodes.
+        place: location reported by that store.
+        scaled: as in that store.
     """
     store = ImageStore(samples, imgsz, scaled=scaled)
     if (path := place["pixels"]) is not None:
@@ -318,18 +319,18 @@ def map_store(samples: Sequence[Sample], imgsz: int, place: dict[str, Any], scal
 
 
 def free_memory() -> int:
-    """Bytes of memory that a process could still take, of the machine's or of what its container has."""
+    """Free memory in bytes, of the machine or its container."""
     try:
         lines = read_file("/proc/meminfo", MIB).decode("ascii", "replace").splitlines()
         free = next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable"))
     except (OSError, StopIteration):
-        free = 8 * 2**30  # no figure to be had: a modest machine
+        free = 8 * 2**30  # unknown: assume a modest machine
     limit = memory_limit()
     return free if limit is None else min(free, limit[1])
 
 
 def _cached_file(store: ImageStore, say: Callable[[str], None]) -> Path:
-    """The file with all images of a split, written where it is missing."""
+    """The file with all images of a split, written if it is missing."""
     scaled = " scaled" if store.scaled else ""
     digest = hashlib.blake2b(f"decoding {VERSION}{scaled}\n".encode(), digest_size=12)
     for sample in store.samples:

@@ -1,4 +1,4 @@
-"""Finding everything that is wrong with a data set."""
+"""Checks for everything that is wrong with a data set."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from lehr.sample import REFUSED, Dataset, Fault, Sample, Severity
 
 
 def check_dataset(dataset: Dataset) -> list[Fault]:
-    """All faults: those found in reading, images that do not decode, and images that are in two splits.
+    """Collect all faults: those found while reading, images that do not decode, and images in two splits.
 
     Decodes every image, so it takes as long as reading all of them.
     """
@@ -28,22 +28,19 @@ def check_dataset(dataset: Dataset) -> list[Fault]:
 
 
 def refuse_unusable(dataset: Dataset, skip_broken: bool = False) -> None:
-    """Stop before a run on data that would silently teach something else than the labels say.
+    """Refuse data that would silently train something different from the labels.
 
     Args:
         dataset: the data set as read.
-        skip_broken: leave out images that are broken, or whose label file is.
+        skip_broken: skip images that are broken, or whose label file is.
 
     Raises:
-        InputError: a class is out of range, labels could mean several things, or a file is broken and `skip_broken` is
-            not given.
+        InputError: a class is out of range, labels are ambiguous, or a file is broken and `skip_broken` is not given.
     """
     wrong = [fault for fault in dataset.faults if fault.kind in REFUSED]
     if wrong:
         kinds = {fault.kind for fault in wrong}
-        cause = (
-            "Labels could mean several things." if "doubtful-labels" in kinds else "Labels and class names disagree."
-        )
+        cause = "Labels are ambiguous." if "doubtful-labels" in kinds else "Labels and class names disagree."
         raise InputError(f"{_few(wrong)}\n{cause} Correct the labels, or 'names' in {dataset.source}.")
     if dataset.broken and not skip_broken:
         raise InputError(
@@ -72,7 +69,7 @@ def _few(faults: Iterable[Fault], limit: int = 5) -> str:
 
 
 def _decode(path: Path) -> tuple[Fault | None, int | None]:
-    """What is wrong with an image, and the bits that it uses where its file has more than 8."""
+    """Return the faults of an image, and the bits that it uses if its file has more than 8."""
     try:
         decoded = decode_file(path)
     except ImageFault as error:
@@ -84,7 +81,7 @@ def _decode(path: Path) -> tuple[Fault | None, int | None]:
 
 
 def _odd_depths(depths: dict[Path, int]) -> list[Fault]:
-    """Images whose samples are scaled otherwise than those of most."""
+    """Find images whose samples are scaled differently from most."""
     counted = Counter(depths.values())
     if len(counted) < 2:
         return []
@@ -95,7 +92,7 @@ def _odd_depths(depths: dict[Path, int]) -> list[Fault]:
             "depth-differs",
             path,
             f"uses {shown.get(bits, f'{bits} bits')}, but most deep images here {shown.get(usual, f'{usual} bits')}: "
-            "it is scaled otherwise than they. Write all with 8 bits, scaled alike",
+            "it is scaled differently from them. Write all with 8 bits, scaled the same",
             severity=Severity.WARNING,
         )
         for path, bits in depths.items()
@@ -125,7 +122,7 @@ def _leaks(dataset: Dataset, digests: dict[Path, bytes]) -> list[Fault]:
 
 
 def _empty(dataset: Dataset) -> list[Fault]:
-    """Splits without an image; what is named in vain is a fault of reading already. Nothing needs a test split."""
+    """Find splits without an image; entries without images are already reading faults. A test split is optional."""
     return [
         Fault(
             "empty-split",

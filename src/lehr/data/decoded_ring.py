@@ -1,10 +1,10 @@
 """A ring of recently decoded images in memory that all loading processes of a machine share.
 
-Whoever needs an image looks for it there, and decodes it into the oldest slot where it is not. So the images of a
-window are decoded once, whichever process makes which batch; what a batch holds does not depend on it.
+Whoever needs an image looks for it there, and decodes it into the oldest slot if it is not. So the images of a window
+are decoded once, whichever process makes which batch; what a batch holds does not depend on it.
 
-Locks are those of a file's bytes, one a slot, that the system takes back when a process ends: nobody waits for one, and
-a process that is killed leaves none behind. A batch locks what it is made from until it is made.
+Locks are byte-range locks of a file, one per slot, which the system releases when a process ends: no process waits for
+one, and a killed process leaves none behind. A batch locks its sources until it is built.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ except ImportError:  # Windows, whose loading processes have memory of their own
     HAS_LOCKS = False
 
 TRIES = 256
-"""Slots that are tried for a free one; an image that finds none is decoded into memory of its own."""
+"""Slots that are tried for a free one; an image without one is decoded into separate memory."""
 WHOLE_FILE = 0
 """Length of a lock that reaches to the end of the file."""
 
@@ -37,7 +37,7 @@ Fill = Callable[[NDArray[np.uint8]], None]
 
 
 class DecodedRing:
-    """Decoded images, the oldest of which make room for others.
+    """Decoded images; the oldest make room for others.
 
     Args:
         images: of the split.
@@ -66,7 +66,7 @@ class DecodedRing:
 
     @property
     def path(self) -> str | None:
-        """The path by which other processes map it; None where they cannot."""
+        """The path by which other processes map it; None if they cannot."""
         return self._block.path
 
     @property
@@ -80,7 +80,7 @@ class DecodedRing:
         Args:
             index: of the image in its split.
             shape: of its array, (h, w, 3).
-            decode: writes its pixels, where they are not there.
+            decode: writes its pixels, if they are not there.
 
         Raises:
             Exception: what `decode` raises.
@@ -105,20 +105,20 @@ class DecodedRing:
         return image
 
     def release(self) -> None:
-        """Let go of all images that were asked for: others may take their place."""
+        """Release all requested images: others may take their place."""
         if self._held and self._process == os.getpid():
             self._held.clear()
             if HAS_LOCKS:
                 fcntl.lockf(self._handle, fcntl.LOCK_UN, WHOLE_FILE)
 
     def _found(self, index: int) -> int | None:
-        """Find an image's slot and hold it; None where it has none, or is just being decoded."""
+        """Find and lock an image's slot; None if it has none, or is being decoded."""
         slot = int(self._slot_of[index]) - 1
         if slot < 0:
             return None
         if slot not in self._held and not self._lock(slot, exclusive=False):
             return None
-        if int(self._image_in[slot]) != index + 1:  # another image has taken its place meanwhile
+        if int(self._image_in[slot]) != index + 1:  # another image has replaced it in the meantime
             if slot not in self._held:
                 self._unlock(slot)
             return None
@@ -126,7 +126,7 @@ class DecodedRing:
         return slot
 
     def _oldest(self) -> int | None:
-        """Take the slot that was filled first of those that nobody uses, locked and empty; None for none."""
+        """Take the oldest unused slot, locked and empty; None if there is none."""
         for _ in range(min(TRIES, self.slots)):
             slot = int(self._next[0]) % self.slots
             self._next[0] = slot + 1
@@ -173,7 +173,7 @@ def map_ring(path: str, images: int, slots: int, slot_bytes: int) -> DecodedRing
         slot_bytes: bytes of the largest.
 
     Raises:
-        OSError: it is not there any more.
+        OSError: it no longer exists.
     """
     return DecodedRing(images, slots, slot_bytes, map_writable(path))
 

@@ -1,4 +1,4 @@
-"""Objects marked as difficult: training on them, or taking them for background."""
+"""Objects marked as difficult: training on them, or treating them as background."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def with_difficult(dataset: Dataset, use: Literal["use", "ignore"]) -> Dataset:
 
     Args:
         dataset: as read.
-        use: "use" trains on difficult objects; "ignore" takes what they show for background.
+        use: "use" trains on difficult objects; "ignore" treats them as background.
     """
     if use == "use" or not count_difficult(dataset):
         return dataset

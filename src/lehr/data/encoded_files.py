@@ -1,7 +1,7 @@
-"""Encoded image files, kept in memory that all loading processes share, where their pixels would not fit.
+"""Encoded image files, kept in memory that all loading processes share, if their pixels do not fit.
 
 One block holds the files one after another, made before the processes that load are forked: each reads it where it is,
-and none has a copy. What changes or vanishes on the disk afterwards changes nothing.
+and none has a copy. Later changes on the disk have no effect.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class EncodedFiles:
         return int(self._table[:, 1].sum())
 
     def __call__(self, index: int) -> bytes | None:
-        """A file's content; None where it is not kept, and is to be read from the disk."""
+        """A file's content; None if it is not kept, and is to be read from the disk."""
         start, length = self._table[index].tolist()
         return self._memory[start : start + length] if length else None
 

@@ -1,4 +1,4 @@
-"""The vocabulary of faults: every kind of them, what to do about it, and many of one kind as one line."""
+"""Kinds of faults: every kind, its remedy, and summaries of many faults in one line."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class FaultKind:
     """A kind of fault.
 
     Attributes:
-        means: what is wrong, said of many at once, e.g. "images without a label file, taken as background".
+        means: what is wrong, in the plural, e.g. "images without a label file, taken as background".
         remedy: what to do.
     """
 
@@ -30,138 +30,134 @@ KINDS: dict[str, FaultKind] = {
     "absent-entry": FaultKind("entries of the data YAML without an image", "Correct or remove them"),
     "absent-split": FaultKind("splits that are named but have no image", "Correct the entry, or remove it"),
     "ambiguous-image": FaultKind(
-        "images whose file or labels could be either of two, skipped", "Give each a name and an id of its own"
+        "images whose file or labels are ambiguous, skipped", "Give each a unique name and id"
     ),
     "box-form": FaultKind(
-        "boxes in another form than centre and size in shares of the image, read as said",
-        "Compare a few with their images; nothing needs to be done if they lie right",
+        "boxes in a form other than centre and size in shares of the image, read as reported",
+        "Compare a few with their images; nothing to do if they are right",
     ),
     "box-outside-image": FaultKind(
-        "boxes that reach outside their image, cut at its edge, or skipped where nothing is left",
+        "boxes that reach outside their image, clipped to it, or skipped if nothing is left",
         "Correct them; if there are many, the labels may belong to other images or be in other units",
     ),
     "box-without-area": FaultKind("boxes without area", "Redraw them"),
     "categories-differ": FaultKind(
-        "COCO JSON whose categories differ from those of the first, matched by name", "Name them alike in all"
+        "COCO JSON whose categories differ from those of the first, matched by name", "Use the same names in all"
     ),
-    "class-list": FaultKind("lists of classes", "Name in them all classes that occur"),
-    "class-names": FaultKind("names of classes instead of their ids, read as ids", "Nothing needs to be done"),
+    "class-list": FaultKind("lists of classes", "Add all classes that occur"),
+    "class-names": FaultKind("names of classes instead of their ids, read as ids", "Nothing to do"),
     "class-out-of-range": FaultKind("classes that the data set does not name", "Correct the labels, or 'names'"),
     "damaged-image": FaultKind(
-        "images that are damaged, used as far as they decode", "Look at them, and replace or remove them"
+        "images that are damaged, used as far as they decode", "Check them, and replace or remove them"
     ),
     "dangling-link": FaultKind(
         "links to images that are not there", "Fetch the data (`git annex get`, `dvc pull`), or remove the links"
     ),
     "deep-image": FaultKind(
         "images of more than 8 bits, scaled to 8 by the bits that each uses",
-        "Nothing needs to be done where all use as many; `lehr data check` names those that differ",
+        "Nothing to do if all use the same number; `lehr data check` names those that differ",
     ),
     "depth-differs": FaultKind(
-        "images of more than 8 bits that use other bits than most, so that they are scaled otherwise",
-        "Write all with 8 bits, scaled alike",
+        "images of more than 8 bits that use a different number of bits from most, so that they are scaled differently",
+        "Write all with 8 bits, scaled the same",
     ),
-    "crowd": FaultKind("places with crowd regions, not trained on or evaluated", "Nothing needs to be done"),
-    "deleted-object": FaultKind("files with objects marked as deleted, not used", "Nothing needs to be done"),
+    "crowd": FaultKind("places with crowd regions, not trained on or evaluated", "Nothing to do"),
+    "deleted-object": FaultKind("files with objects marked as deleted, not used", "Nothing to do"),
     "difficult": FaultKind(
         "objects marked as difficult, trained on but not evaluated", "Give --difficult ignore to train without them"
     ),
-    "doubtful-labels": FaultKind(
-        "labels that could mean several things, not used", "Write them as 'class centre-x centre-y width height'"
-    ),
+    "doubtful-labels": FaultKind("ambiguous labels, not used", "Write them as 'class centre-x centre-y width height'"),
     "duplicate-box": FaultKind("boxes given twice, used once", "Remove one of each"),
-    "duplicate-id": FaultKind("COCO JSON with ids that are given twice", "Export the data set anew"),
+    "duplicate-id": FaultKind("COCO JSON with ids that are given twice", "Export the data set again"),
     "duplicate-image": FaultKind("images that are in a split twice", "Remove one of each"),
     "empty-split": FaultKind("splits without a usable image", "Correct the entry in the data YAML, or remove it"),
-    "encoding": FaultKind("files in another encoding than UTF-8, read all the same", "Save them as UTF-8"),
-    "extra-column": FaultKind("columns behind the box, ignored", "Nothing needs to be done"),
-    "grouping-category": FaultKind("categories that only group others, dropped", "Nothing needs to be done"),
+    "encoding": FaultKind("files in an encoding other than UTF-8, read anyway", "Save them as UTF-8"),
+    "extra-column": FaultKind("columns after the box, ignored", "Nothing to do"),
+    "grouping-category": FaultKind("categories that only group others, dropped", "Nothing to do"),
     "id-as-text": FaultKind(
         "COCO JSON with ids that are text in one place and numbers in another, matched as text",
-        "Nothing needs to be done",
+        "Nothing to do",
     ),
     "in-two-splits": FaultKind("images that are in two splits", "Remove each from one of them"),
-    "key-name": FaultKind("keys that are read as others", "Rename them, for other programs"),
-    "keypoints": FaultKind("labels with keypoints, whose boxes are used", "Nothing needs to be done"),
-    "label-encoding": FaultKind("label files in other encodings than UTF-8, read", "Nothing needs to be done"),
-    "label-header": FaultKind("headers in label files, passed over", "Nothing needs to be done"),
+    "key-name": FaultKind("keys read under another name", "Rename them, for other programs"),
+    "keypoints": FaultKind("labels with keypoints, whose boxes are used", "Nothing to do"),
+    "label-encoding": FaultKind("label files in encodings other than UTF-8, read", "Nothing to do"),
+    "label-header": FaultKind("headers in label files, skipped", "Nothing to do"),
     "label-without-image": FaultKind(
         "label files without an image, not used", "Restore the images, or remove the label files"
     ),
-    "label-writing": FaultKind("other ways of writing numbers, read", "Nothing needs to be done"),
-    "list-form": FaultKind("lists of images that are read otherwise than they stand", "Compare what is read with them"),
-    "malformed-line": FaultKind("labels that cannot be understood, skipped", "Correct or remove them"),
+    "label-writing": FaultKind("unusual number formats, read", "Nothing to do"),
+    "list-form": FaultKind("lists of images that are not read literally", "Compare the images read with the list"),
+    "malformed-line": FaultKind("unreadable labels, skipped", "Correct or remove them"),
     "merged-image": FaultKind(
         "COCO JSON that list an image more than once, merged", "Give different images different names"
     ),
     "missing-label": FaultKind(
         "images without a label file, taken as background",
-        "Restore the label files; write an empty one where there is nothing to label",
+        "Restore the label files; write an empty one for images without objects",
     ),
     "name-as-written": FaultKind("class names that other readers of YAML change", "Put them in quotes"),
     "names-form": FaultKind("class names in an unusual form", "Write names as a list, or as a map from number to name"),
     "most-labels-missing": FaultKind(
         "splits most of whose images have no label file, and count as background",
-        "Restore the label files; write empty ones where there is nothing to label",
+        "Restore the label files; write empty ones for images without objects",
     ),
-    "no-image": FaultKind(
-        "files beside the images that are none", "Nothing needs to be done if they are not to be used"
-    ),
-    "no-source": FaultKind("names of a list that name nothing to read", "Correct the list, or remove them"),
-    "no-splits": FaultKind("data sets that are not divided", "Divide them: lehr data split SOURCE --out FOLDER"),
-    "other-place": FaultKind("paths that were found elsewhere than they say", "Correct them if others are meant"),
+    "no-image": FaultKind("files next to the images that are not images", "Nothing to do if they should not be used"),
+    "no-source": FaultKind("entries of a list that match no file", "Correct the list, or remove them"),
+    "no-splits": FaultKind("data sets without splits", "Split them: lehr data split SOURCE --out FOLDER"),
+    "other-place": FaultKind("paths found in a different place", "Correct them if other files are meant"),
     "names-other-image": FaultKind(
-        "labels that name another image than that of their own name, used for the latter", "Compare a few of them"
+        "labels that name a different image from their file name, used for the latter", "Compare a few of them"
     ),
     "other-size": FaultKind(
-        "images of another size than their labels are for, skipped",
-        "Restore the images that were labelled, or export the labels anew",
+        "images whose size differs from their labels', skipped",
+        "Restore the images that were labelled, or export the labels again",
     ),
-    "other-task": FaultKind("data for another task than detection", "Nothing needs to be done if boxes are wanted"),
-    "other-xml": FaultKind("XML files that are no annotations, passed over", "Nothing needs to be done"),
-    "polygon": FaultKind("polygons, whose bounding boxes are used", "Nothing needs to be done"),
+    "other-task": FaultKind("data for another task than detection", "Nothing to do if you want boxes"),
+    "other-xml": FaultKind("XML files that are not annotations, skipped", "Nothing to do"),
+    "polygon": FaultKind("polygons, whose bounding boxes are used", "Nothing to do"),
     "rotated-box": FaultKind(
-        "boxes that are turned, around which upright ones are used", "Label upright boxes where these are too large"
+        "rotated boxes, replaced by upright ones around them", "Label upright boxes if these are too large"
     ),
     "same-name": FaultKind(
-        "images that share a name with one whose label file is not theirs, not used", "Give each a name of its own"
+        "images that share a name with one whose label file is not theirs, not used", "Give each a unique name"
     ),
     "similar-classes": FaultKind(
-        "classes whose names are nearly the same, kept apart", "Give them one name where they are one"
+        "classes whose names are nearly the same, kept apart", "Give them one name if they are the same class"
     ),
     "size-disagrees": FaultKind(
-        "labels that state another size than their image has", "Export the labels anew, or restore the image"
+        "labels that state a size different from their image's", "Export the labels again, or restore the image"
     ),
     "too-large-image": FaultKind("images that are too large to be read", "Reduce them, or cut them into tiles"),
     "too-many-objects": FaultKind(
         "images with more objects than are read, skipped", "Correct them, cut them into tiles, or set LEHR_MAX_OBJECTS"
     ),
     "split-made": FaultKind(
-        "data sets whose splits are not given as they are used", "Write a list for each, or use `lehr data split`"
+        "data sets whose splits were chosen by Lehr", "Write a list for each, or use `lehr data split`"
     ),
     "swapped-corners": FaultKind(
-        "files with boxes whose corners are exchanged, read all the same", "Compare a few with their images"
+        "files with boxes whose corners are swapped, read anyway", "Compare a few with their images"
     ),
-    "truncated-image": FaultKind("images that are cut off", "Copy them again or remove them"),
+    "truncated-image": FaultKind("truncated images", "Copy them again or remove them"),
     "turned-image": FaultKind(
-        "COCO JSON of images that EXIF turns", "Look at some, or store the images upright and label them anew"
+        "COCO JSON of images that EXIF turns", "Check some, or store the images upright and label them again"
     ),
     "two-formats": FaultKind("places that could be of two formats", "Name the format: --data FORMAT:SOURCE"),
     "unknown-class-name": FaultKind(
-        "names of classes that the data set does not have, where ids must stand", "Write the ids, or correct 'names'"
+        "names of classes that the data set does not have, in place of ids", "Write the ids, or correct 'names'"
     ),
     "unread-image": FaultKind(
         "images of formats that are not read here",
         f"Install their decoder ({pip_install('formats')} in your clone of Lehr) or convert them",
     ),
-    "unreadable-folder": FaultKind("folders that cannot be read", "Give yourself access, or remove them"),
+    "unreadable-folder": FaultKind("folders that cannot be read", "Fix their permissions, or remove them"),
     "unused-image": FaultKind("images in no split, not used", "Add them to a list, or move them into a split's folder"),
     "unreadable-image": FaultKind("images that cannot be read", "Replace or remove them"),
     "unreadable-label": FaultKind("label files that cannot be read", "Restore or remove them"),
     "unreadable-video": FaultKind("videos that cannot be read", "Replace or remove them"),
-    "unused-key": FaultKind("keys that are not used", "Nothing needs to be done if they are of other programs"),
+    "unused-key": FaultKind("keys that are not used", "Nothing to do if they belong to other programs"),
     "unusual-box": FaultKind(
-        "COCO JSON with boxes that are not written as x, y, width, height", "See whether they are read right"
+        "COCO JSON with boxes that are not written as x, y, width, height", "Check that they are read correctly"
     ),
 }
 """Every kind of fault, by name."""
@@ -200,7 +196,7 @@ class FaultGroup:
             most: how many at most; all where it is 0.
 
         Returns:
-            A line a fault; where there are more than `most`, their title first, and their number last.
+            A line per fault; if there are more than `most`, their title first, and their number last.
         """
         if most == 0 or len(self.faults) <= most:
             return [str(fault) for fault in self.faults]
@@ -219,7 +215,7 @@ def group_faults(faults: Iterable[Fault]) -> list[FaultGroup]:
 
 
 def describe_faults(faults: Iterable[Fault]) -> list[str]:
-    """Describe the faults that a command met in reading its data: a line a kind, and where all of them are listed."""
+    """Describe the faults met in reading data: a line per kind, and where all are listed."""
     groups = group_faults(faults)
     more = any(len(group.faults) > 1 for group in groups)
     return [*map(str, groups), *(["`lehr data check` lists every one of them."] if more else [])]

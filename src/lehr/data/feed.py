@@ -1,4 +1,4 @@
-"""From the loader to the device: copied, drawn there where that was asked for, one batch ahead."""
+"""Feed from the loader to the device: copies batches, and renders them there if requested, one batch ahead."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from lehr.runtime.device import side_stream
 
 
 class DevicePrefetcher:
-    """Serves a loader's batches on the device, their images drawn.
+    """Serves a loader's batches on the device, with rendered images.
 
-    On CUDA the next batch is copied and drawn on a stream of its own while the device computes the present one.
+    On CUDA the next batch is copied and rendered on a separate stream while the device computes the current one.
 
     Args:
-        loader: gives the batches.
-        device: where they go.
+        loader: yields the batches.
+        device: their destination.
 
     Attributes:
-        mark: told `input` when a batch has come from the loader, `copy` when it has been copied and drawn; on CUDA,
-            where that happens beside the steps, `waiting` when a step may begin.
+        mark: called with `input` when a batch has come from the loader, with `copy` when it has been copied and
+            rendered; on CUDA, where that overlaps with the steps, with `waiting` when a step may begin.
     """
 
     def __init__(self, loader: Loader, device: torch.device) -> None:
@@ -34,11 +34,11 @@ class DevicePrefetcher:
         self._stream: Any = None
 
     def batches(self, requests: Sequence[BatchRequest], then: Sequence[BatchRequest] = ()) -> Iterator[Batch]:
-        """The batches of some requests, in order.
+        """Yield the batches of requests, in order.
 
         Args:
-            requests: what is asked for.
-            then: what is probably asked for after it; loading processes begin it rather than rest.
+            requests: the batches to serve.
+            then: the batches that probably follow; loading processes prepare them instead of idling.
 
         Raises:
             InputError: an image cannot be read.
@@ -71,9 +71,9 @@ class DevicePrefetcher:
         return moved, arrival
 
     def _arrived(self, batch: Batch, arrival: Any) -> Batch:
-        """A batch that what is asked of the device from here on may use; the host does not wait for it.
+        """Make later device work wait for the batch; the host does not wait.
 
-        Nor does the device wait for what the stream does after this batch: the next one is on its way already.
+        The device does not wait for later work of the stream: the next batch is already on its way.
         """
         current = torch.cuda.current_stream(self.device)
         current.wait_event(arrival)

@@ -1,7 +1,7 @@
-"""The image files in a folder, and what in it looks like images and is not read.
+"""Image files in a folder, and files that look like images but are not read.
 
-Links are followed, to files and to folders, each folder once, so that links which lead back end. Hidden files and
-folders, and what systems leave behind (`._a.jpg`, `__MACOSX`, `.ipynb_checkpoints`, `@eaDir`), are passed over.
+Links are followed, to files and to folders, each folder once, so that cyclic links end. Hidden files and folders, and
+files left behind by systems (`._a.jpg`, `__MACOSX`, `.ipynb_checkpoints`, `@eaDir`), are passed over.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ PASSED_OVER = frozenset({"__MACOSX", "@eaDir", "$RECYCLE.BIN", "System Volume In
 """Folders of systems, which hold copies and previews."""
 
 DEEPEST = 200
-"""Folders in each other from which on they are not looked through."""
+"""Maximum depth of nested folders."""
 MANY = 100
-"""Paths of one folder from which on they are quicker had together."""
+"""Number of paths in a folder above which listing it is faster."""
 
 
 @dataclass(slots=True)
@@ -49,11 +49,11 @@ class _Folder:
 
 
 def images_in(folder: Path, faults: list[Fault] | None = None) -> list[Path]:
-    """All image files in a folder and the folders in it, sorted.
+    """Find all image files below a folder, sorted.
 
     Args:
         folder: where to look.
-        faults: gets what looks like an image and is not read.
+        faults: receives files that look like images but are not read.
     """
     found = scan_images(folder)
     if faults is not None:
@@ -62,7 +62,7 @@ def images_in(folder: Path, faults: list[Fault] | None = None) -> list[Path]:
 
 
 def scan_images(folder: Path) -> ImageScan:
-    """Find all image files in a folder and the folders in it, and what looks like one."""
+    """Find all image files below a folder, and files that look like images."""
     found = ImageScan()
     seen: set[tuple[int, int]] = set()
     root = _list(str(folder), seen, found.faults)
@@ -72,7 +72,7 @@ def scan_images(folder: Path) -> ImageScan:
 
 
 def paths_in(folder: Path) -> dict[str, Path]:
-    """What is in a folder, by name: many times as quick as making each path; nothing where it cannot be read."""
+    """List the entries of a folder by name, much faster than building each path; empty if it cannot be read."""
     try:
         return {path.name: path for path in folder.iterdir()}
     except OSError:
@@ -87,7 +87,7 @@ def is_hidden(name: str) -> bool:
 def unread_faults(names: Iterable[str], images: Iterable[str], folder: str = "") -> Iterator[Fault]:
     """Faults of files that look like images and are not read.
 
-    A still image is an error, as it may well be labelled; a video, a drawing, or a raw photograph with its JPEG beside
+    A still image is an error, as it may well be labelled; a video, a drawing, or a raw photograph with its JPEG next to
     it is only a warning.
 
     Args:
@@ -106,7 +106,7 @@ def unread_faults(names: Iterable[str], images: Iterable[str], folder: str = "")
         if not why.is_image:
             yield Fault("no-image", path, why.reason, severity=Severity.WARNING)
         elif name.rpartition(".")[0] in stems:
-            message = f"{why.reason} The image of the same name beside it is used."
+            message = f"{why.reason} The image of the same name next to it is used."
             yield Fault("unread-image", path, message, severity=Severity.WARNING)
         else:
             yield Fault("unread-image", path, why.reason)
@@ -139,13 +139,13 @@ def _list(path: str, seen: set[tuple[int, int]], faults: list[Fault]) -> _Folder
                 else:
                     (folder.images if suffix_of(name) in suffixes else folder.others).append(name)
     except OSError as error:
-        message = f"cannot be read ({error.strerror}). Give yourself access, or remove it."
+        message = f"cannot be read ({error.strerror}). Fix its permissions, or remove it."
         faults.append(Fault("unreadable-folder", Path(path), message))
     return folder
 
 
 def _no_file(entry: os.DirEntry[str]) -> Fault:
-    """The fault of what is named like an image and is no file: a link to nothing, a device, a named pipe."""
+    """The fault of what is named like an image and is not a file: a link to nothing, a device, a named pipe."""
     path = Path(entry.path)
     if path.exists():
         message = "is a device, a named pipe or a socket, or a link to one: no image. Remove it."
@@ -162,14 +162,14 @@ def _kind(entry: os.DirEntry[str]) -> tuple[bool, bool]:
 
 
 def _follow(path: str, folder: _Folder, seen: set[tuple[int, int]], faults: list[Fault]) -> None:
-    """List what links to folders lead to, each folder once."""
+    """List the targets of links to folders, each folder once."""
     for name, inner in folder.folders.items():
         _follow(f"{path}/{name}", inner, seen, faults)
     for name in sorted(folder.links):
         target = f"{path}/{name}"
         try:
             status = Path(target).stat()
-        except OSError:  # it is gone, or may not be looked at
+        except OSError:  # it is missing or not accessible
             continue
         if (status.st_dev, status.st_ino) not in seen:
             inner = folder.folders[name] = _list(target, seen, faults)

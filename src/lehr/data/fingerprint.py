@@ -11,9 +11,9 @@ from lehr.sample import Sample
 
 
 def fingerprint(names: Sequence[str], *splits: Sequence[Sample]) -> str:
-    """Hash class names, images (by file name and size) and objects, in their order, wherever the files lie.
+    """Hash class names, images (by file name and size) and objects, in their order, wherever the files are.
 
-    What an evaluation ignores has a fingerprint of its own: runs that began before it was read can go on.
+    What an evaluation ignores has a separate fingerprint: runs from before it was read can resume.
 
     Args:
         names: the class names.
@@ -34,7 +34,7 @@ def fingerprint(names: Sequence[str], *splits: Sequence[Sample]) -> str:
 
 
 def ignored_fingerprint(*splits: Sequence[Sample]) -> str | None:
-    """Hash what an evaluation ignores: which objects are difficult, and ignored regions; None where there is nothing.
+    """Hash what an evaluation ignores: which objects are difficult, and ignored regions; None if there is nothing.
 
     Args:
         splits: the samples of each split.

@@ -1,4 +1,4 @@
-"""The names in folders, each folder listed once: for looking up many paths, also in other spellings."""
+"""The names in folders, each folder listed once: to look up many paths, also under other spellings."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class FolderIndex:
         self._folded: dict[str, Mapping[str, list[str]]] = {}
 
     def names(self, folder: str) -> Set[str]:
-        """The names in a folder; none where it is no folder, or cannot be read."""
+        """The names in a folder; none if it is not a folder, or cannot be read."""
         if folder not in self._names:
             try:
                 self._names[folder] = frozenset(os.listdir(folder or "."))
@@ -73,7 +73,7 @@ def fold(name: str) -> str:
 
 
 def cleaned(text: str) -> str:
-    """A path as it was meant: without blanks, quotes and `file://`, and with slashes for backslashes."""
+    """Normalize a path: without blanks, quotes and `file://`, and with slashes for backslashes."""
     text = text.strip().strip("'\"").strip()
     if text.lower().startswith("file://"):
         text = unquote(text[7:])
@@ -81,7 +81,7 @@ def cleaned(text: str) -> str:
 
 
 def parts_of(text: str) -> tuple[bool, list[str]]:
-    """Whether a path with slashes is absolute, on whatever system, and its parts without drive, `.` and `..`."""
+    """Return whether a path with slashes is absolute on any system, and its parts without drive, `.` and `..`."""
     absolute = text.startswith("/") or DRIVE.match(text) is not None
     parts = DRIVE.sub("", text, count=1).split("/")
     return absolute, [part for part in parts if part not in ("", ".", "..")]

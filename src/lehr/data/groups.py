@@ -26,13 +26,13 @@ MIN_FRAMES = 5
 
 
 def group_samples(samples: Sequence[Sample], by: str = "auto") -> list[int]:
-    """Number the groups of images that shall stay together.
+    """Number the groups of images that must stay together.
 
     Args:
         samples: the images.
-        by: `none`; `auto` for images of the same content and versions of one photograph; `folder` or `video` for
-            these and what lies in one folder, or has a name that differs in its last number alone; or a regular
-            expression, whose first group (or else whose match) in the path names the group.
+        by: `none`; `auto` for images of the same content and versions of one photograph; `folder` or `video` for these
+            and what is in one folder, or has a name that differs in its last number alone; or a regular expression,
+            whose first group (or else whose match) in the path names the group.
 
     Returns:
         The number of each image's group.
@@ -53,7 +53,7 @@ def group_samples(samples: Sequence[Sample], by: str = "auto") -> list[int]:
 
 
 def describe_groups(samples: Sequence[Sample], groups: Sequence[int], by: str) -> list[str]:
-    """Say what is kept together, and what looks as if it should be.
+    """Report what is kept together, and what probably should be.
 
     Args:
         samples: the images.
@@ -96,7 +96,7 @@ def content_digest(path: Path) -> bytes:
 
 
 def same_content(samples: Sequence[Sample]) -> list[Hashable]:
-    """A key of each image's content; None where no other image is of its size in bytes."""
+    """A key of each image's content; None if no other image is of its size in bytes."""
     sizes = [_size(sample.path) for sample in samples]
     alike: dict[int, list[int]] = defaultdict(list)
     for index, size in enumerate(sizes):
@@ -147,7 +147,7 @@ def _matching(pattern: str) -> Callable[[Path], Hashable]:
 
 
 def _joined(count: int, keys: Iterable[Iterable[Hashable]]) -> list[int]:
-    """Number the groups of things that share a key of any kind; None is no key."""
+    """Number the groups of items that share a key of any kind; None is not a key."""
     parent = list(range(count))
 
     def root(index: int) -> int:

@@ -1,4 +1,4 @@
-"""Lists of images: text files that name one image a line."""
+"""Lists of images: text files that name one image per line."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class _Line:
     Attributes:
         number: its number, from 1.
         text: without the blanks around it.
-        path: what it names; None where that is not found.
+        path: what it names; None if that is not found.
     """
 
     number: int
@@ -47,7 +47,7 @@ class _Line:
 def images_listed(
     listing: Path, places: Sequence[Path], index: FolderIndex | None = None
 ) -> tuple[list[Path], list[Fault]]:
-    """The image files that a text file names, one a line, in order.
+    """The image files that a text file names, one per line, in order.
 
     A name is taken from the first of the places that has it, then from the list's own folder, then from the working
     folder; one that begins with `./` first from the list's own. Names that are nowhere as written are looked for in
@@ -59,7 +59,7 @@ def images_listed(
         index: of folders that were listed already.
 
     Raises:
-        InputError: the file is no text, or a name could be two files.
+        InputError: the file is not text, or a name could be two files.
     """
     if listing.suffix.lower() not in LIST_SUFFIXES:
         raise InputError(f"{listing}: is neither a folder nor a .txt of images.{_hint(listing)}")
@@ -68,7 +68,7 @@ def images_listed(
     except OSError as error:
         raise InputError(f"{listing}: cannot be read ({error.strerror}).") from None
     if text is None:
-        raise InputError(f"{listing}: cannot be read as text. A list names one image a line.")
+        raise InputError(f"{listing}: cannot be read as text. A list names one image per line.")
     reader = _Reader(listing, ListedPaths([*places, listing.parent, Path()], listing.parent, index or FolderIndex()))
     if text.encoding != UTF_8:
         reader.note(f"the list is in {text.encoding} and is read so", 1, Severity.WARNING)
@@ -113,7 +113,7 @@ class _Reader:
     def _without_web(self, missing: list[_Line]) -> list[_Line]:
         for line in missing:
             if WEB.match(line.text):
-                self._fault(line, "is an address of the web; Lehr downloads nothing. Download it, and name the file")
+                self._fault(line, "is a web address; Lehr downloads nothing. Download it, and name the file")
         return [line for line in missing if not WEB.match(line.text)]
 
     def _find_otherwise(self, missing: list[_Line]) -> None:
@@ -176,7 +176,7 @@ def _has_suffix(text: str) -> bool:
 
 
 def _first_column(text: str) -> str | None:
-    """The image's name that a line with further columns begins with; None where it has none."""
+    """The image's name that a line with further columns begins with; None if it has none."""
     for end in COLUMN_END.finditer(text):
         if has_image_suffix(text[: end.end(1)]):
             return text[: end.end(1)]

@@ -1,6 +1,6 @@
-"""Fingerprints of single images and their labels, so that two runs whose data differ can say which image it is.
+"""Fingerprints of single images and their labels, so that two runs can report which images differ.
 
-A run keeps them as images.jsonl: a line with the class names, then a line an image: split, file name, width, height, a
+A run keeps them as images.jsonl: a line with the class names, then a line per image: split, file name, width, height, a
 hash of its objects, and one of its file, where that was read. Files are hashed where all together are small, or where
 the run records digests.
 """
@@ -43,7 +43,7 @@ class ImageMark:
         width: pixels.
         height: pixels.
         labels: hash of its objects.
-        content: hash of its file; None where it was not read.
+        content: hash of its file; None if it was not read.
     """
 
     split: str
@@ -82,8 +82,8 @@ class DataDifference:
     Attributes:
         split: train or val.
         name: file name of the image.
-        change: what differs: the image is missing in the second or was added there, is at another place of the order,
-            has another size, other objects, or other pixels.
+        change: what differs: the image is missing in the second or was added there, has another position, has another
+            size, other objects, or other pixels.
         index: of the image in its split in the first run; in the second for one that was added.
     """
 
@@ -95,8 +95,8 @@ class DataDifference:
     def __str__(self) -> str:
         meanings = {
             "missing": "is missing in the second",
-            "added": "is in the second alone",
-            "order": "is at another place of the order",
+            "added": "is only in the second",
+            "order": "has another position",
             "size": "has another size",
             "labels": "has other objects",
             "pixels": "has another content, with the same size and objects",
@@ -115,7 +115,7 @@ def hash_objects(sample: Sample) -> str:
 
 
 def hash_file(path: Path) -> str | None:
-    """Hash the content of a file; None where it cannot be read."""
+    """Hash the content of a file; None if it cannot be read."""
     digest = hashlib.blake2b(digest_size=8)
     try:
         with open_file(path, MAX_FILE) as file:
@@ -159,7 +159,7 @@ def marks_text(names: Sequence[str], marks: Iterable[ImageMark]) -> str:
 
 
 def read_marks(folder: Path) -> DataMarks | None:
-    """Read the fingerprints of a run's data; None where it has none, since it was trained by an earlier version.
+    """Read the fingerprints of a run's data; None if it has none, since it was trained by an earlier version.
 
     Raises:
         InputError: the file is none that Lehr writes, or cannot be read.
@@ -170,7 +170,7 @@ def read_marks(folder: Path) -> DataMarks | None:
     except FileNotFoundError:
         return None
     except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "is no text"
+        reason = error.strerror if isinstance(error, OSError) else "is not text"
         raise InputError(f"{path}: cannot be read ({reason}).") from None
     try:
         head = json.loads(lines[0])

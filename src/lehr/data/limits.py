@@ -41,7 +41,7 @@ SCAN_INDEX_BYTES = 8 * GIB
 """Bytes of the index of what was read of a data set before."""
 
 BYTES_A_PIXEL, OTHER_BYTES = 32, 256 * MIB
-"""Bytes of a pixel in the largest image files (four numbers of 64 bits), and of what they hold beside their pixels."""
+"""Bytes of a pixel in the largest image files (four numbers of 64 bits), and of their contents besides pixels."""
 DEEP = 4
 """Pixels of 8 or 16 bits for which one of 32 or 64 bits counts."""
 
@@ -51,7 +51,7 @@ def max_pixels() -> int:
     """Return the pixels of the largest image that is read.
 
     Raises:
-        InputError: `LEHR_MAX_PIXELS` is no number of pixels.
+        InputError: `LEHR_MAX_PIXELS` is not a number of pixels.
     """
     return _limit(PIXELS_VARIABLE, MAX_PIXELS)
 
@@ -61,13 +61,13 @@ def max_objects() -> int:
     """Return the objects that an image may have, and the rows that its label file may have.
 
     Raises:
-        InputError: `LEHR_MAX_OBJECTS` is no number of objects.
+        InputError: `LEHR_MAX_OBJECTS` is not a number of objects.
     """
     return _limit(OBJECTS_VARIABLE, MAX_OBJECTS)
 
 
 def too_many_pixels(width: int, height: int, bits: int = 8) -> str | None:
-    """Say that an image is too large and what to do, without its name; None where it is not.
+    """Say that an image is too large and what to do, without its name; None if it is not.
 
     Args:
         width: pixels.
@@ -82,13 +82,13 @@ def too_many_pixels(width: int, height: int, bits: int = 8) -> str | None:
     largest = limit // (DEEP if bits > 16 else 1)
     return (
         f"has {width}x{height} = {_millions(width * height)} million pixels{deep}; up to {_millions(largest)} million "
-        "are read. Reduce it, or cut it into tiles. Where there is the memory for it (about 8 bytes a pixel), set "
+        "are read. Reduce it, or cut it into tiles. Where there is the memory for it (about 8 bytes per pixel), set "
         f"{PIXELS_VARIABLE}={pixels}."
     )
 
 
 def too_many_objects(count: int, what: str = "objects") -> str | None:
-    """Say that an image has too many objects and what to do, without its name; None where it has not.
+    """Say that an image has too many objects and what to do, without its name; None if it does not.
 
     Args:
         count: how many it has.

@@ -1,4 +1,4 @@
-"""Where the images of a list are: many paths looked up together, by folders that are listed once."""
+"""Paths of the images of a list: many paths looked up together, by folders that are listed once."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class FoundImage:
 
     Attributes:
         path: the file.
-        how: how, for a message, e.g. "without '/home/me/data'"; empty where only quotes and slashes differ.
+        how: how, for a message, e.g. "without '/home/me/data'"; empty if only quotes and slashes differ.
     """
 
     path: str
@@ -49,7 +49,7 @@ class ListedPaths:
     """The paths of a list, found in an order of folders."""
 
     def __init__(self, places: Sequence[Path], own: Path, index: FolderIndex) -> None:
-        """Take the folders that names are relative to, in order, and the folder of the list, which is the second."""
+        """Set the folders that names are relative to, in order, and the folder of the list, which is the second."""
         self.index = index
         self.own = str(own)
         self.first = _distinct([*places[:1], own])
@@ -59,7 +59,7 @@ class ListedPaths:
         self._by_name: Mapping[str, list[str]] | None = None
 
     def as_written(self, name: str, where: str) -> str | None:
-        """The image of a name as written; None where it is in none of the places, or no image.
+        """The image of a name as written; None if it is in none of the places, or no image.
 
         Args:
             name: a path, absolute or relative.
@@ -153,7 +153,7 @@ class ListedPaths:
         return []
 
     def _of_label(self, folder: str, stem: str) -> list[FoundImage]:
-        """The image of a label file, in the folder beside `labels` or in the same."""
+        """The image of a label file, in the folder next to `labels` or in the same."""
         parts = folder.split("/")
         for i in range(len(parts) - 1, -1, -1):
             if parts[i] == "labels":
@@ -260,7 +260,7 @@ class ListedPaths:
         if os.path.isdir(whole):
             return "is a folder. Name its images, or the folder itself in the data YAML"
         if not has_image_suffix(name) and os.path.exists(whole):
-            return "is no image file"
+            return "is not an image file"
         folder, file = os.path.split(name)
         label = os.path.splitext(file)[0] + ".txt"
         for _, here in self._moves(folder):

@@ -33,8 +33,8 @@ def register_format(data_format: DataFormat) -> None:
     """Add a data format for this process; a package names it as an entry point `lehr.data_formats` instead.
 
     Raises:
-        TypeError: it is no DataFormat.
-        ValueError: another format has its name.
+        TypeError: it is not a DataFormat.
+        ValueError: the name is taken by another format.
     """
     FORMATS.add(data_format)
 
@@ -50,7 +50,7 @@ def load_dataset(source: str, seed: int = 0, needed: Collection[str] = ("train",
         needed: the splits that must have images where the source names them.
 
     Raises:
-        InputError: there is no such thing, its layout is none of these, or a split that is needed is named in vain.
+        InputError: it does not exist, its layout is unknown, or a needed split is named but empty.
     """
     if not source.strip():
         raise InputError("--data : is empty. Name a data YAML, a folder, a VOC folder, a COCO JSON, or shapes.")
@@ -139,20 +139,20 @@ def _exists(source: str) -> bool:
     except RuntimeError:
         raise InputError(f"--data {source}: there is no such home folder here. Write the whole path.") from None
     except OSError as error:
-        raise InputError(f"--data {source[:200]}: cannot be looked for ({error.strerror}).") from None
+        raise InputError(f"--data {source[:200]}: cannot be accessed ({error.strerror}).") from None
 
 
 def _choice(source: str, chosen: DataFormat, reasons: Sequence[str], other: DataFormat, why: Sequence[str]) -> Fault:
-    """Say which of two formats a source was read as, and how to have the other."""
+    """Report which of two formats a source was read as, and how to select the other."""
     message = (
-        f"is read as {chosen.name} ({reasons[0]}), though it could be {other.name} ({why[0]}). To have that: "
-        f"--data {other.name}:{source}"
+        f"is read as {chosen.name} ({reasons[0]}), though it could be {other.name} ({why[0]}). To select that: --data "
+        f"{other.name}:{source}"
     )
     return Fault("two-formats", Path(source), message, severity=Severity.NOTE)
 
 
 def _unrecognised(source: str) -> str:
-    """Say why no format takes a source, and which formats it is near to."""
+    """Explain why no format accepts a source, and which formats it resembles."""
 
     def recognised(other: str) -> str | None:
         return next((reasons[0] for each in FORMATS.all() if (reasons := each.recognises(other))), None)
@@ -162,7 +162,7 @@ def _unrecognised(source: str) -> str:
 
 
 def require_split(dataset: Dataset, split: str, objects: bool = True) -> Sequence[Sample]:
-    """The samples of a split, which must be there and hold an object.
+    """Return the samples of a split, which must exist and hold an object.
 
     Args:
         dataset: the data set.
@@ -179,8 +179,8 @@ def require_split(dataset: Dataset, split: str, objects: bool = True) -> Sequenc
         raise InputError(dataset.absent[split])
     if samples is None:
         raise InputError(
-            f"{dataset.source}: has no split '{split}'; it has {', '.join(dataset.splits)}. "
-            f"To divide its images: lehr data split {dataset.source} --out FOLDER"
+            f"{dataset.source}: has no split '{split}'; it has {', '.join(dataset.splits)}. To split its images: lehr "
+            f"data split {dataset.source} --out FOLDER"
         )
     if not samples:
         raise InputError(f"{dataset.source}: the split '{split}' has no usable image. Run `lehr data check`.")

@@ -21,17 +21,17 @@ from lehr.runtime.console import LOGGER
 from lehr.runtime.signals import describe_signal
 
 POLL_SECONDS = 5
-"""Seconds between two looks whether the run was asked to stop, while it waits for a batch."""
+"""Seconds between checks for a stop request while waiting for a batch."""
 STUCK_LOOKS = 6
-"""Looks on end at which a process that owes a batch waits for nothing but locks, until others take its place."""
+"""Consecutive checks at which a process that owes a batch only waits for locks, until it is replaced."""
 PREFETCH, LARGE_PREFETCH = 4, 2
-"""Batches that a loading process makes ahead, and that it does where they are large."""
+"""Batches that a loading process prepares ahead, and the number for large batches."""
 LARGE = 2**30
-"""Bytes of a ring from which on batches are large."""
+"""Bytes of a ring above which batches are large."""
 IN_USE = 3
 """Batches that the training process uses or copies at a time, and whose slots are not free meanwhile."""
 MANY_OUTSIDE, MANY_SHARE = 32, 0.05
-"""Batches outside of the ring that are said, and the share of all that they exceed."""
+"""Number of batches outside the ring that is reported, and their least share of all."""
 MEMORY_SHARE = 0.15
 """Share of the free memory that a ring may take."""
 
@@ -40,16 +40,16 @@ class Loader:
     """Serves requested batches in order, made by workers that stay between epochs.
 
     Args:
-        make: makes the batch of a request.
-        workers: processes that make batches; 0 makes them in this one.
-        pin: hand out page-locked memory, for asynchronous copies to CUDA.
-        batch: images a batch, for which workers get a ring of memory to write to; None for no ring.
+        make: builds the batch of a request.
+        workers: processes that build batches; 0 builds them in this one.
+        pin: deliver page-locked memory, for asynchronous copies to CUDA.
+        batch: images per batch, for which workers get a ring of memory to write to; None for no ring.
         processes: how many train together on this machine, each with a loader like this.
 
     Attributes:
         served: batches that workers have made so far.
-        outside: those of them that had no place in the ring, where there is one.
-        stop_signal: asked while it waits for a batch: the signal that the run was asked to stop by, None for none.
+        outside: those of them that had no place in the ring, if there is one.
+        stop_signal: polled while waiting for a batch: the signal that asked the run to stop; None for none.
     """
 
     def __init__(
@@ -73,11 +73,11 @@ class Loader:
 
     @property
     def pinned(self) -> bool:
-        """Whether batches come in memory from which CUDA copies while the host goes on."""
+        """True if batches are in memory from which CUDA copies asynchronously."""
         return self._pin and (self._pool is None or (self._pool.ring is not None and self._pool.ring.pin()))
 
     def start(self) -> None:
-        """Begin the workers before anything is asked of them: best while the process has no other threads.
+        """Start the workers before the first request, ideally while the process has no other threads.
 
         Raises:
             LehrError: they cannot be started on this machine.
@@ -86,7 +86,7 @@ class Loader:
             self._pool = self._started()
 
     def close(self) -> None:
-        """End the workers; they begin again when something is asked for."""
+        """Stop the workers; they restart on the next request."""
         if self._pool is not None:
             self._pool.close()
             self._pool = None
@@ -99,11 +99,11 @@ class Loader:
             raise LehrError(describe_no_start(self._workers, error)) from None
 
     def batches(self, requests: Sequence[BatchRequest], then: Sequence[BatchRequest] = ()) -> Iterator[Batch]:
-        """The batches of some requests.
+        """Yield the batches of requests.
 
         Args:
-            requests: what is asked for.
-            then: what is probably asked for after it; workers begin it rather than rest.
+            requests: the batches to serve.
+            then: the batches that probably follow; workers prepare them instead of idling.
 
         Raises:
             InputError: an image cannot be read.
@@ -114,18 +114,18 @@ class Loader:
         turn = self._turn
         for number, request in enumerate(requests):
             if self._turn != turn:
-                raise RuntimeError("other batches were asked for before these had all been taken")
+                raise RuntimeError("other batches were requested before these had all been taken")
             made = self._here(request) if self._pool is None else self._received(requests[number:], then)
             if isinstance(made, InputError):
                 raise made
             yield made
 
     def expect(self, requests: Sequence[BatchRequest], then: Sequence[BatchRequest] = ()) -> None:
-        """Have workers begin what `batches` will be asked for next.
+        """Let workers prepare the next requests of `batches`.
 
         Args:
-            requests: what will be asked for.
-            then: what is probably asked for after it.
+            requests: the next batches.
+            then: the batches that probably follow.
 
         Raises:
             LehrError: the workers cannot be started on this machine, or one was lost.
@@ -134,14 +134,14 @@ class Loader:
         self.start()
         if self._pool is not None:
             if self._pin and self._pool.ring is not None:
-                self._pool.ring.pin()  # once the workers run, whose memory it locks
+                self._pool.ring.pin()  # once the workers run, since it locks their memory
             self._pool.ask(requests, then)
 
     def _ring(self) -> tuple[Ring | None, int]:
-        """Make the ring that workers write to, where the system can share one, and say how far they make ahead.
+        """Create the ring that workers write to, if the system can share one, and return how far they work ahead.
 
-        Batches on their way take a share of the free memory at most, with a ring and without one; a worker makes one
-        ahead in any case.
+        Pending batches take at most a share of the free memory, with or without a ring; a worker always prepares one
+        ahead.
         """
         if self._batch is None:
             return None, PREFETCH
@@ -154,15 +154,15 @@ class Loader:
             return None, prefetch
         try:
             return Ring(size, slots, self._workers), prefetch
-        except OSError:  # each batch gets memory of its own then
+        except OSError:  # each batch then gets separate memory
             return None, prefetch
 
     def _received(self, requests: Sequence[BatchRequest], then: Sequence[BatchRequest]) -> Batch | InputError:
-        """Take the next batch, and look meanwhile whether the run was asked to stop, or a process is stuck.
+        """Take the next batch; check while waiting for a stop request or a stuck process.
 
         Args:
-            requests: those that have not been answered.
-            then: what is probably asked for after them.
+            requests: the pending ones.
+            then: the batches that probably follow.
 
         Raises:
             LoadingStopped: it was.
@@ -176,7 +176,7 @@ class Loader:
                 raise LoadingStopped(f"Stopped by {describe_signal(number)}, waiting for images.", number)
             stuck = 0 if (pid := pool.deadlocked()) is None else stuck + 1
             if stuck == STUCK_LOOKS:
-                LOGGER.warning("A process that loads images was stuck (process %s): others take its place.", pid)
+                LOGGER.warning("A process that loads images was stuck (process %s) and is replaced.", pid)
                 pool, stuck = self._restarted(pool), 0
                 pool.ask(requests, then)
         self.served += 1
@@ -191,7 +191,7 @@ class Loader:
         return answer
 
     def _restarted(self, pool: WorkerPool) -> WorkerPool:
-        """Start the workers again, in the place of some that answer no more.
+        """Restart the workers in place of unresponsive ones.
 
         Raises:
             LehrError: they cannot be started on this machine.
@@ -203,14 +203,14 @@ class Loader:
         return fresh
 
     def _note_outside(self, pool: WorkerPool) -> None:
-        """Count a batch that had no place in the ring, and say once when they are many."""
+        """Count a batch that did not fit in the ring, and report once if there are many."""
         if pool.ring is None:
             return
         self.outside += 1
         if not self._noted and self.outside >= MANY_OUTSIDE and self.outside > MANY_SHARE * self.served:
             self._noted = True
             LOGGER.warning(
-                "%d of %d batches had no place in the memory that loading processes share (%.1f GB in slots of %.0f "
+                "%d of %d batches did not fit in the memory shared by loading processes (%.1f GB in slots of %.0f "
                 "MB), which is slower: they were larger, or too many were kept at a time.",
                 self.outside,
                 self.served,
@@ -219,7 +219,7 @@ class Loader:
             )
 
     def _unpacked(self, parcel: Parcel, request: BatchRequest) -> Batch | InputError:
-        """Unpack what a worker sent; a batch that cannot be reached is made here."""
+        """Unpack a worker's result; an unreachable batch is built here."""
         unpacked = parcel.unpack()
         if unpacked.trouble and not self._slow:
             self._slow = True
@@ -229,7 +229,7 @@ class Loader:
         return unpacked.batch.pin_memory() if self._pin else unpacked.batch
 
     def _here(self, request: BatchRequest) -> Batch | InputError:
-        """Make a batch in this process."""
+        """Build a batch in this process."""
         try:
             made = self._make(request)
         except InputError as error:

@@ -1,4 +1,4 @@
-"""Mended copies of data sets: what is certain is mended, what is doubtful stays out of the copy, all is listed."""
+"""Repaired copies of data sets: certain faults are repaired, doubtful data are excluded, and all changes are listed."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from lehr.runtime.plain_text import one_line
 from lehr.sample import Dataset, Fault, Sample, Severity
 
 CHANGES = "changes.txt"
-"""File of a mended copy that lists what was changed."""
+"""File of a repaired copy that lists the changes."""
 CERTAIN = frozenset(
     {"box-outside-image", "box-without-area", "duplicate-box", "duplicate-image", "polygon", "size-disagrees"}
 )
-"""Errors and warnings that can be mended without asking; those of other kinds need somebody who knows the data."""
+"""Errors and warnings that can be repaired automatically; other kinds need someone who knows the data."""
 
 
 @dataclass(frozen=True, slots=True)
 class Mended:
-    """What became of a data set's faults.
+    """Outcome of repairing a data set.
 
     Attributes:
         dataset: what the copy holds.
-        changed: faults that are mended in the copy.
-        left: faults that are not; images whose own files have one are not in the copy.
+        changed: faults repaired in the copy.
+        left: faults that remain; images whose own files have one are not in the copy.
         missing: images that are not in the copy.
     """
 
@@ -40,16 +40,16 @@ class Mended:
 
 
 def mend(dataset: Dataset, faults: Sequence[Fault]) -> Mended:
-    """Leave out of a data set what nobody can mend without knowing it.
+    """Exclude data that cannot be repaired without knowing it.
 
     Args:
-        dataset: as read, with what is certain mended in reading.
-        faults: all that is known to be wrong, by `check_dataset`.
+        dataset: as read, with certain faults repaired while reading.
+        faults: all known faults, by `check_dataset`.
     """
     changed = [fault for fault in faults if fault.kind in CERTAIN or fault.severity is Severity.NOTE]
     left = [fault for fault in faults if not (fault.kind in CERTAIN or fault.severity is Severity.NOTE)]
     doubtful = {fault.path for fault in left if fault.severity is Severity.ERROR}
-    # A file that holds the labels of many images says nothing of a single one.
+    # A label file of many images says nothing about a single one.
     holders: dict[Path | None, int] = defaultdict(int)
     samples = [sample for each in dataset.splits.values() for sample in each]
     for sample in samples:
@@ -75,10 +75,10 @@ def mend(dataset: Dataset, faults: Sequence[Fault]) -> Mended:
 
 
 def write_mended(mended: Mended, folder: Path) -> None:
-    """Write a mended copy in YOLO layout, with a list of what was changed.
+    """Write a repaired copy in YOLO layout, with a list of the changes.
 
     Args:
-        mended: what is written.
+        mended: the data to write.
         folder: must not exist or be empty.
 
     Raises:

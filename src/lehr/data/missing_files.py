@@ -1,4 +1,4 @@
-"""Images without labels, and labels without images: one half of a data set that was not copied, or was renamed."""
+"""Images without labels, and labels without images: half of a data set that was not copied, or was renamed."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def most_labels_missing(dataset: Dataset) -> list[Fault]:
         return []
     message = (
         f"{', and '.join(found)}: they count as background. Were all label files copied? Restore them; write empty "
-        "ones where there is nothing to label"
+        "ones if there is nothing to label"
     )
     return [Fault("most-labels-missing", Path(dataset.source), message)]
 
@@ -63,7 +63,7 @@ def labels_without_image(images: Sequence[Path], labels: Sequence[Path]) -> list
 
 
 def _names_in(folder: Path) -> list[str]:
-    """Names of what is in a folder; none where it is missing or cannot be read."""
+    """Names of what is in a folder; none if it is missing or cannot be read."""
     try:
         with os.scandir(folder) as entries:
             return [entry.name for entry in entries]

@@ -1,4 +1,4 @@
-"""The checks that objects of every layout pass on their way in."""
+"""Checks of objects, for every layout."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from lehr.sample import Fault
 
 TOLERANCE = 1.0
-"""Overhang over the edge of the image that counts as rounding, not as a fault; pixels."""
+"""Overhang beyond the image edge that counts as rounding, not as a fault; pixels."""
 
 _HASH = np.array([0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9, 0xD6E8FEB86659FD93], np.uint64)
 
@@ -51,7 +51,7 @@ def checked_objects(
         width: of the image, pixels.
         height: of the image, pixels.
         path: the label file, for messages.
-        lines: (n,) the line of each object in it, from 1; None where unknown.
+        lines: (n,) the line of each object in it, from 1; None if unknown.
 
     Returns:
         Boxes float32 (m, 4) inside the image, classes int64 (m,), and the faults.
@@ -78,8 +78,8 @@ def check_objects(
 ) -> CheckedObjects:
     """Check the objects of many images at once.
 
-    Boxes without area, wholly outside, not finite, or given twice are left out; boxes that reach outside are cut at
-    the edge. Each of these is a fault; reaching out by no more than a pixel of rounding is not.
+    Boxes without area, wholly outside, not finite, or given twice are skipped; boxes that reach outside are clipped.
+    Each of these is a fault; reaching out by at most a pixel of rounding is not.
 
     Args:
         boxes: (n, 4) xyxy, pixels.
@@ -87,7 +87,7 @@ def check_objects(
         images: (n,) index of each one's image, ascending.
         sizes: (images, 2) width and height, pixels.
         paths: the label file of each image, for messages.
-        lines: (n,) the line of each object in it, from 1; 0 where unknown.
+        lines: (n,) the line of each object in it, from 1; 0 if unknown.
     """
     limits = np.tile(sizes[images], 2)
     clipped = np.clip(boxes, 0, limits)
@@ -111,14 +111,14 @@ def check_objects(
             kind, message = "box-without-area", f"the box {_text(boxes[i])} has no area; it is skipped"
         elif not area_inside[i]:
             kind = "box-outside-image"
-            message = f"the box {_text(boxes[i])} lies outside the image of {width}x{height}; it is skipped"
+            message = f"the box {_text(boxes[i])} is outside the image of {width}x{height}; it is skipped"
         elif twice[i]:
             other = first[i]
             position = f"line {lines[other]}" if lines[other] else f"object {other - starts[i] + 1}"
             kind, message = "duplicate-box", f"the same box as {position} once more; it is skipped"
         else:
             kind = "box-outside-image"
-            message = f"the box {_text(boxes[i])} reaches outside the image of {width}x{height}; it is cut at the edge"
+            message = f"the box {_text(boxes[i])} reaches outside the image of {width}x{height}; it is clipped"
         faults.append((i, Fault(kind, path, message, line)))
     return CheckedObjects(clipped[kept].astype(np.float32), classes[kept].astype(np.int64), kept, faults)
 

@@ -1,9 +1,9 @@
-"""Batches on their way from loading processes: large tensors in shared memory, or in the pipe where there is none.
+"""Batches on their way from loading processes: large tensors in shared memory, or in the pipe if there is none.
 
 torch shares tensors by files in /dev/shm, of which a container has 64 MB unless it is given more, and hands their
-descriptors over by a socket in the folder of temporary files. It does so in a thread of the loading process: what fails
-there is lost, and the run would wait for that batch for good. So a batch is packed where a failure can be seen, and
-travels through the pipe then, which is slower and needs none of this.
+descriptors over by a socket in the folder of temporary files. It does so in a thread of the loading process: failures
+there are lost, and the run would wait for that batch forever. So a batch is packed where failures are visible, and then
+goes through the pipe, which is slower but needs none of this.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from torch import Tensor
 from lehr.data.batch import Batch
 
 SMALL = 2**15
-"""Bytes up to which a tensor travels through the pipe anyway: it is not worth a file of its own."""
+"""Bytes up to which a tensor always goes through the pipe: it is not worth a separate file."""
 NOTHING = torch.empty(0)
 SHORTAGES = (errno.ENOSPC, errno.EACCES, errno.EPERM, errno.ENOENT, errno.EROFS, errno.ENOSYS)
 """Errors by which a system says that there is no /dev/shm, or no room in it."""
@@ -34,7 +34,7 @@ class InPipe:
     """A tensor's content.
 
     Attributes:
-        values: in the order in which they lie in memory.
+        values: in the order in which they are in memory.
         order: which dimension of the tensor each of theirs is.
     """
 
@@ -42,18 +42,18 @@ class InPipe:
     order: tuple[int, ...]
 
     def tensor(self) -> Tensor:
-        """Return the tensor, laid out as it was."""
+        """Return the tensor, with its original layout."""
         back = [self.order.index(dimension) for dimension in range(len(self.order))]
         return torch.from_numpy(self.values).permute(back)
 
 
 @dataclass(frozen=True, slots=True)
 class Unpacked:
-    """A batch that has arrived.
+    """A received batch.
 
     Attributes:
-        batch: None where its shared memory cannot be reached from this process.
-        trouble: why shared memory could not be used; empty where it could.
+        batch: None if its shared memory cannot be reached from this process.
+        trouble: why shared memory could not be used; empty if it could.
     """
 
     batch: Batch | None
@@ -66,7 +66,7 @@ class Parcel:
 
     Attributes:
         content: its parts, pickled; tensors in shared memory are named in it.
-        trouble: why shared memory could not be used; empty where it could.
+        trouble: why shared memory could not be used; empty if it could.
     """
 
     content: bytes
@@ -93,7 +93,7 @@ class Parcel:
 
 
 def pack(batch: Batch) -> Parcel:
-    """Pack a batch, its large tensors into shared memory where that is possible."""
+    """Pack a batch, its large tensors into shared memory if that is possible."""
     try:
         return Parcel(_content(batch, shared=True))
     except (OSError, RuntimeError) as error:
@@ -125,12 +125,12 @@ def _in_pipe(tensor: Tensor) -> InPipe:
 
 
 def describe_slow_way(trouble: str) -> str:
-    """Say that batches travel through pipes, why, and what to do."""
+    """Report that batches go through pipes, why, and what to do."""
     return f"Batches come from the loading processes through pipes, which is slower: {trouble}. {_remedy(trouble)}"
 
 
 def describe_no_start(workers: int, error: OSError) -> str:
-    """Say why loading processes cannot be started, and what to do."""
+    """Explain why loading processes cannot be started, and what to do."""
     trouble = os.strerror(error.errno) if error.errno else str(error)
     place = "/dev/shm: " if error.errno in SHORTAGES else ""
     return (
@@ -146,4 +146,4 @@ def _remedy(trouble: str) -> str:
         return "Raise the limit of processes or of memory, or use fewer --workers."
     if "shm" in trouble or "shared memory" in trouble:
         return "Give /dev/shm more room: docker run --shm-size=8g, or --ipc=host."
-    return "Check that there is room in /dev/shm and in the folder of temporary files (TMPDIR)."
+    return "Check the free space in /dev/shm and in the folder of temporary files (TMPDIR)."

@@ -1,4 +1,4 @@
-"""Where the paths of a data YAML are looked for: one order of places, and what is said where it was not the first.
+"""Places of the paths of a data YAML: one order of places, and a message if it was not the first.
 
 An entry is taken from the first of these places that has it:
 
@@ -47,7 +47,7 @@ class Found:
 
     Attributes:
         paths: the file or folder; several files where a pattern was given.
-        how: how it was found, for a message; empty where it is as written, in the first place.
+        how: how it was found, for a message; empty if it is as written, in the first place.
         moved: whether only its end is that of what was written.
     """
 
@@ -196,7 +196,7 @@ def root_folder(
         index: of folders that were listed already.
 
     Returns:
-        The folder, None where there is none, and how it was found; empty where it is as written.
+        The folder, None if there is none, and how it was found; empty if it is as written.
 
     Raises:
         InputError: two folders could be meant.

@@ -1,4 +1,4 @@
-"""Sizes of a data set's images, and what their headers say that somebody should know."""
+"""Sizes of a data set's images, and notable facts in their headers."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def probe(path: Path) -> tuple[tuple[int, int] | None, list[Fault]]:
     """Read an image's size.
 
     Returns:
-        Width and height as displayed, pixels, or None where the image cannot be used; and the faults.
+        Width and height as displayed, pixels, or None if the image cannot be used; and the faults.
     """
     header, faults = probe_with_header(path)
     return None if header is None else header.size, faults
@@ -24,7 +24,7 @@ def probe_with_header(path: Path) -> tuple[ImageHeader | None, list[Fault]]:
     """Read an image's header.
 
     Returns:
-        The header, or None where the image cannot be used; and the faults.
+        The header, or None if the image cannot be used; and the faults.
     """
     try:
         header = probe_header(path)

@@ -1,4 +1,4 @@
-"""Rectangular batches: images of like shape together, in the smallest rectangle that holds them; no work on padding."""
+"""Rectangular batches: images of similar shape together, in the smallest rectangle that holds them, without padding."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ TECHNIQUE = Technique(
     section=Section.DATA,
     order=20,
     options=("rect",),
-    why="no work on padding; without mosaic",
+    why="no computation on padding; without mosaic",
     state=lambda run: State(run.config.data.rect, "smallest rectangle of whole strides"),
     switches=(Switch("rect", {"rect": True}, {"rect": False}),),
 )

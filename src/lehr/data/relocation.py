@@ -24,7 +24,7 @@ CONFIG = "config.yaml"
 
 
 def relocated(source: str, folder: Path) -> str | None:
-    """Return a relative source of data as it is called from anywhere, or None where a folder does not hold it.
+    """Return a relative source of data as it is called from anywhere, or None if a folder does not hold it.
 
     Args:
         source: as `--data` names it: a path, a pair of paths, or FORMAT:SOURCE.
@@ -45,8 +45,8 @@ def places_of(run: Path, options: Mapping[str, Any]) -> list[Path]:
     """Return the folders that relative paths of a run's config.yaml may be relative to, the likelier first.
 
     Args:
-        run: the run's folder, `project/name` from where it was begun, which is told from it also after a move.
-        options: what the config.yaml holds; runs that are older do not say where they were begun.
+        run: the run's folder, `project/name` at its start, from which the start folder is found even after a move.
+        options: what the config.yaml holds; older runs do not record where they were started.
     """
     project, name = str(options.get("project") or "runs"), str(options.get("name") or run.absolute().name)
     tail = (*Path(project).parts, *Path(name).parts)
@@ -58,42 +58,42 @@ def places_of(run: Path, options: Mapping[str, Any]) -> list[Path]:
 
 
 def find_place(source: str, places: list[Path]) -> Path | None:
-    """Return the first of some folders that holds a relative source; None where none does."""
+    """Return the first of some folders that holds a relative source; None if none does."""
     return next((place for place in places if relocated(source, place) is not None), None)
 
 
 def data_source(config: TrainConfig) -> str:
-    """Return the source of a run's data as it is called from where the process works."""
+    """Return the source of a run's data as it is called from in the working folder."""
     return _called(config.data.data, config)
 
 
 def older_source(config: TrainConfig) -> str | None:
-    """Return the source of a run's older data as it is called from where the process works; None without any."""
+    """Return the source of a run's older data as it is called from in the working folder; None without any."""
     return None if config.data.keep_val is None else _called(config.data.keep_val, config)
 
 
 def skip_list(config: TrainConfig) -> str | None:
-    """Return the list of images that a run does without, as it is called from here; None for none."""
+    """Return the list of images that a run skips, as it is called from here; None for none."""
     return None if config.data.skip is None else _called(config.data.skip, config)
 
 
 def _called(source: str, config: TrainConfig) -> str:
-    """A source of a run's data as it is called from where the process works."""
+    """A source of a run's data as it is called from in the working folder."""
     if config.begun_in is None or not is_relative(source):
         return source
     return relocated(source, config.begun_in) or source
 
 
 def resumed_from(config: TrainConfig, run: Path, given: Collection[str]) -> TrainConfig:
-    """Return the options of a run that goes on, with the folder that its paths are relative to.
+    """Return the options of a resumed run, with the folder that its paths are relative to.
 
     Args:
         config: its options, with `begun_in` as its config.yaml says it.
         run: its folder.
-        given: the options that were given anew, by flat name; their paths are relative to where the process works.
+        given: the newly given options, by flat name; their paths are relative to in the working folder.
 
     Raises:
-        InputError: data are neither where the run was begun nor here.
+        InputError: data are neither where the run was started nor here.
     """
     source, here, data = config.data.data, _here(), config.data
     places = places_of(run, {**config.flat(), BEGUN_IN: config.begun_in})
@@ -109,7 +109,7 @@ def resumed_from(config: TrainConfig, run: Path, given: Collection[str]) -> Trai
 
 
 def _place_now(name: str, source: str, places: list[Path], run: Path, given: Collection[str]) -> Path | None:
-    """The folder that a source of a run that goes on is relative to; None for the one where the process works.
+    """The folder that a source of a resumed run is relative to; None for the working folder.
 
     Raises:
         InputError: it is in none.
@@ -121,8 +121,8 @@ def _place_now(name: str, source: str, places: list[Path], run: Path, given: Col
     if place is None and not any(each.recognises(source) for each in FORMATS.all() if each is not YOLO):
         begun, option = f", {' or '.join(map(str, places))}," if places else "", f"--{name.replace('_', '-')}"
         raise InputError(
-            f"{option} {source}: is relative to where {run} was begun{begun} and is not there any more"
-            f"{'' if here is None or here in places else f', nor in {here}'}. Give {option} with its place now."
+            f"{option} {source}: is relative to where {run} was started{begun} and no longer exists"
+            f"{'' if here is None or here in places else f', nor in {here}'}. Give its current place with {option}."
         )
     return None if place == here else place
 
@@ -136,7 +136,7 @@ def from_file(options: Mapping[str, Any], file: Path, given: Mapping[str, Any]) 
         given: options that were given besides, which win.
 
     Returns:
-        The options, their paths as they are called from here; and what was found elsewhere, a line each.
+        The options, their paths as they are called from here; and what was found elsewhere, one line each.
 
     Raises:
         InputError: there is one here and another where the run of the file was begun.
@@ -153,16 +153,16 @@ def from_file(options: Mapping[str, Any], file: Path, given: Mapping[str, Any]) 
             continue
         if local is not None:
             raise InputError(
-                f"{file}: {option} {source} could be {local}, in this folder, or {there}, where its run was begun. "
-                f"Give the one that is meant: {option} {there}"
+                f"{file}: {option} {source} could be {local}, in this folder, or {there}, where its run was started. "
+                f"Give the right one: {option} {there}"
             )
         result[name] = there
-        notes.append(f"{option} {source} of {file}: taken from where its run was begun, {there}.")
+        notes.append(f"{option} {source} of {file}: taken from where its run was started, {there}.")
     return result, notes
 
 
 def weights_source(config: TrainConfig) -> Path | None:
-    """Return the weights that a run starts from, as they are called from where the process works; None for none."""
+    """Return the weights that a run starts from, as they are called from in the working folder; None for none."""
     weights, folder = config.model.weights, config.begun_in
     if weights is None or folder is None or not is_relative(str(weights)) or not (folder / weights).exists():
         return weights
@@ -174,7 +174,7 @@ def data_of_run(weights: Path, source: str) -> str:
 
     Args:
         weights: a file, perhaps in the folder of its run.
-        source: as `--data` names it, relative to where the process works.
+        source: as `--data` names it, relative to in the working folder.
     """
     path, here = weights.parent / CONFIG, _here()
     if not is_relative(source) or here is None or relocated(source, here) is not None or not path.is_file():
@@ -188,7 +188,7 @@ def data_of_run(weights: Path, source: str) -> str:
 
 
 def _here() -> Path | None:
-    """The folder where the process works; None where it has been removed."""
+    """The folder in the working folder; None if it has been removed."""
     try:
         return Path.cwd()
     except OSError:

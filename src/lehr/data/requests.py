@@ -1,6 +1,6 @@
-"""Requests for batches: which images an epoch or an evaluation asks for, and each process's share of them.
+"""Requests for batches: which images per epoch or an evaluation asks for, and each process's share of them.
 
-What is asked for depends on the seed and the epoch alone, so that a run continues with the batches that are left.
+Requests depend on the seed and the epoch alone, so that a run continues with the remaining batches.
 """
 
 from __future__ import annotations
@@ -27,12 +27,11 @@ class BatchRequest:
     Attributes:
         epoch: the epoch, from 0.
         images: the images to load, by their indices in the split.
-        whole: the images of the whole batch, where this is a share; None where it is the whole.
-        idle: whether there are fewer images than processes and none is left for this one; the one it loads stands in,
-            and counts nothing.
-        repeats: for each of `images`, how often the epoch has shown it before; empty where each is shown once.
-        shown: int32, indices of all images that the epoch shows, each as often as it does; None where each is shown
-            once.
+        whole: the images of the whole batch, where this is a share; None if it is the whole.
+        idle: whether there are fewer images than processes and none is left for this one; the one it loads is a
+            placeholder, and counts nothing.
+        repeats: for each of `images`, how often the epoch has shown it before; empty if each is shown once.
+        shown: int32, indices of all images that the epoch shows, each as often as it does; None if each is shown once.
     """
 
     epoch: int
@@ -53,15 +52,15 @@ def train_requests(
     rect: bool = False,
     arrange: Callable[[list[int]], list[int]] | None = None,
 ) -> list[BatchRequest]:
-    """Requests of an epoch: all images once, in an order of its own, the last batch perhaps smaller.
+    """Requests of an epoch: all images once, in a new order; the last batch may be smaller.
 
     Args:
         samples: the training split.
-        batch: images a batch.
+        batch: images per batch.
         seed: the run's seed.
         epoch: the epoch, from 0.
         drawn: the images to take instead, in their order.
-        rect: images of like shape together, the batches in an order of their own.
+        rect: images of similar shape together, the batches in a separate order.
         arrange: from that order to the one in which they are shown; None for that order itself.
     """
     rng = generator(seed, "order", epoch)
@@ -80,7 +79,7 @@ def train_requests(
 
 
 def _earlier(order: Sequence[int]) -> list[int]:
-    """For each image of an order, how often it comes before."""
+    """Count for each image of an order how often it came before."""
     counts: Counter[int] = Counter()
     earlier = []
     for index in order:
@@ -99,7 +98,7 @@ def mix_in(
     epoch: int,
     rect: bool = False,
 ) -> list[BatchRequest]:
-    """Add further images to the batches of an epoch, each among the others in an order of its own.
+    """Add further images to the batches of an epoch, each placed at random among the others.
 
     Partners of mosaic, mixup, CutMix and copy-paste are drawn from all images of the epoch.
 
@@ -110,7 +109,7 @@ def mix_in(
         counts: how many of them each batch gets.
         seed: the run's seed.
         epoch: the epoch, from 0.
-        rect: give each batch images of like shape, the flattest to the flattest.
+        rect: give each batch images of similar shape, the flattest to the flattest.
     """
     parts = _cut(more, counts)
     if rect:
@@ -138,11 +137,11 @@ def _cut(items: Sequence[int], counts: Sequence[int]) -> list[list[int]]:
 
 
 def eval_requests(store: Store, batch: int, images: range | None = None) -> list[BatchRequest]:
-    """Requests of an evaluation: images of like shape together, so that rectangles are small.
+    """Requests of an evaluation: images of similar shape together, so that rectangles are small.
 
     Args:
         store: holds the images.
-        batch: images a batch.
+        batch: images per batch.
         images: their numbers in the store; None for all.
     """
     order = alike_together(range(len(store.samples)) if images is None else images, store.samples)
@@ -150,7 +149,7 @@ def eval_requests(store: Store, batch: int, images: range | None = None) -> list
 
 
 def shard_requests(requests: Sequence[BatchRequest], ranks: Ranks) -> list[BatchRequest]:
-    """One process's share of each batch, which together are the batches of one process by itself.
+    """One process's share of each batch; all shares together equal the batches of a single process.
 
     Args:
         requests: whole batches.

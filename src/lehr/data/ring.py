@@ -1,8 +1,8 @@
-"""A ring of shared memory: loading processes write each batch where the device reads it.
+"""Ring of shared memory: loading processes write each batch where the device reads it.
 
 The memory is anonymous and mapped before the processes are forked, so it needs no file and no room in /dev/shm. Its
 pages stay: no batch pays for fresh ones, and none is copied on its way. CUDA page-locks it once, so that the device
-copies from it while the host goes on. What a message names is a slot and the places of the tensors in it.
+copies from it asynchronously. A message names a slot and the places of the tensors in it.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ from lehr.data.block import UNIT, Block, Place, release_copied, views
 ALIGNMENT = 256
 """Bytes; what CUDA aligns its own allocations to, so that any access of a kernel is aligned."""
 POPULATE = 23
-"""MADV_POPULATE_WRITE of Linux 5.14: have all pages at once."""
+"""MADV_POPULATE_WRITE of Linux 5.14: allocate all pages at once."""
 PORTABLE = 1
 """cudaHostRegisterPortable: page-locked for all devices of the process."""
 
 
 def empty_array(shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
-    """Return an array whose content is arbitrary, in memory of its own."""
+    """Return an uninitialized array in separate memory."""
     return np.empty(shape, dtype)
 
 
@@ -53,14 +53,14 @@ class Arena:
         self.used = 0
 
     def empty(self, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
-        """Return an array in the slot, or in memory of its own where the slot has too little room."""
+        """Return an array in the slot, or in separate memory if the slot has too little room."""
         start = self._next(math.prod(shape) * np.dtype(dtype).itemsize)
         if start is None:
             return empty_array(shape, dtype)
         return self._memory[start : self.used].view(dtype).reshape(shape)
 
     def place(self, tensor: Tensor) -> Place | None:
-        """Return where a dense tensor lies in the slot, copied there where it does not yet; None for want of room."""
+        """Return where a dense tensor is in the slot, copied there if it does not yet; None without room."""
         offset = tensor.data_ptr() - self._start
         if tensor.numel() > 0 and 0 <= offset < len(self._memory):
             return Place(tensor.dtype, tuple(tensor.shape), tensor.stride(), offset)
@@ -73,7 +73,7 @@ class Arena:
         return place
 
     def _next(self, nbytes: int) -> int | None:
-        """Take the next bytes, and return where they begin; None for want of room."""
+        """Take the next bytes, and return where they begin; None without room."""
         start = -(-self.used // ALIGNMENT) * ALIGNMENT
         if start + nbytes > len(self._memory):
             return None
@@ -82,7 +82,7 @@ class Arena:
 
 
 class InSlot(NamedTuple):
-    """Message that a batch lies in a slot.
+    """Message that a batch is in a slot.
 
     Attributes:
         slot: its number.
@@ -98,7 +98,7 @@ class InSlot(NamedTuple):
 
 
 def place_batch(batch: Batch, arena: Arena, slot: int) -> InSlot | None:
-    """Bring all tensors of a batch into a slot; None where it has too little room.
+    """Bring all tensors of a batch into a slot; None if it has too little room.
 
     Args:
         batch: its large tensors best in the slot already.
@@ -119,7 +119,7 @@ def place_batch(batch: Batch, arena: Arena, slot: int) -> InSlot | None:
 class Ring:
     """Slots of shared memory, each of which one loading process writes to; so it maps the pages of few.
 
-    A slot that was handed out with a request is free again when nothing refers to its batch any more.
+    A slot that was assigned to a request is free again once its batch is unreferenced.
 
     Args:
         slot_bytes: room of a slot.
@@ -127,7 +127,7 @@ class Ring:
         workers: loading processes, which the slots are dealt to.
 
     Raises:
-        OSError: the system has not so much memory.
+        OSError: the system does not have enough memory.
     """
 
     def __init__(self, slot_bytes: int, slots: int, workers: int) -> None:
@@ -150,7 +150,7 @@ class Ring:
         return len(self._free[worker])
 
     def take(self, worker: int) -> int | None:
-        """Take a free slot of a loading process; None where none is free."""
+        """Take a free slot of a loading process; None if none is free."""
         return self._free[worker].pop() if self._free[worker] else None
 
     def give_back(self, slot: int) -> None:
@@ -159,7 +159,7 @@ class Ring:
         self._free[slot % self.workers].append(slot)
 
     def populate(self, worker: int) -> None:
-        """Have all pages of a loading process's slots, before it writes to them."""
+        """Allocate all pages of a loading process's slots before it writes to them."""
         with contextlib.suppress(OSError, ValueError):  # a system without it maps a page when it is first written to
             for slot in self._free[worker]:
                 self._mapping.madvise(POPULATE, slot * self.slot_bytes, self.slot_bytes)
@@ -178,7 +178,7 @@ class Ring:
         return message.hollow.map(lambda _: next(rest)).in_block(block)
 
     def pin(self) -> bool:
-        """Page-lock the memory for CUDA, and return whether that is done; once, however often it is asked for."""
+        """Page-lock the memory for CUDA, and return whether that is done; once, however often it is called."""
         if self._pinned is None:
             address = self._memory.ctypes.data
             code = torch.cuda.cudart().cudaHostRegister(address, self.nbytes, PORTABLE)  # type: ignore[no-untyped-call]
@@ -192,10 +192,10 @@ class Ring:
 
 
 def _unpin(address: int, memory: NDArray[np.uint8], process: int) -> None:
-    """Undo what `Ring.pin` did, once the device has read all it was asked to; in the process that did it."""
+    """Undo what `Ring.pin` did, once the device has finished reading; in the process that did it."""
     if os.getpid() == process:
         with contextlib.suppress(RuntimeError):
             torch.cuda.synchronize()
             release_copied()
             torch.cuda.cudart().cudaHostUnregister(address)  # type: ignore[no-untyped-call]
-    del memory  # which had to stay until here
+    del memory  # which had to stay until now

@@ -1,8 +1,7 @@
-"""An index of what was read of a data set's images and label files, so that the next start need not read them again.
+"""An index of what was read of a data set's images and label files, so that the next start does not read them again.
 
-It lies in the cache folder, a file a data set. Whatever has changed since, by the size, the times or the inode of a
-file, is read anew; an index that is damaged, or was written by another version, is not used. It holds numbers and
-JSON, nothing that could run.
+It is in the cache folder, one file per data set. Files whose size, times or inode have changed are read again; an index
+that is damaged, or was written by another version, is not used. It holds numbers and JSON, nothing executable.
 """
 
 from __future__ import annotations
@@ -37,7 +36,7 @@ MIN_IMAGES = 500
 MAGIC = b"lehr scan index\n"
 DIGEST_BYTES = 16
 RACY_SECONDS = 0.1
-"""A file that changed so short before it was read may change again without looking changed."""
+"""A file that changed this recently before it was read may change again undetectably."""
 COARSE_SECONDS = 2.0
 """The same where a file system counts whole seconds."""
 MAX_AGE_SECONDS = 90 * 24 * 3600.0
@@ -53,14 +52,14 @@ Stamps = NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ScanIndex:
-    """What an index holds.
+    """Contents of an index.
 
     Attributes:
         names: the images, in order.
         stamps: (images, 8) of each image and its label file, as they were when they were read; -2 throughout where
             nothing can be relied on.
         arrays: what was read, by name.
-        rest: what is no array, as JSON has it.
+        rest: what is not an array, as JSON has it.
     """
 
     names: tuple[str, ...]
@@ -74,7 +73,7 @@ def stamp_files(paths: Sequence[str]) -> Stamps:
     started = time.perf_counter()
     rows = [_stamp(path) for path in paths[:CHUNK]]
     rest = paths[len(rows) :]
-    if time.perf_counter() - started < QUICK_SECONDS * len(rows):  # threads would only be in each other's way
+    if time.perf_counter() - started < QUICK_SECONDS * len(rows):  # threads would only slow each other down
         rows += [_stamp(path) for path in rest]
     else:
         chunks = [rest[start : start + CHUNK] for start in range(0, len(rest), CHUNK)]
@@ -105,7 +104,7 @@ def reliable(stamps: Stamps, read_at: float) -> Stamps:
 
 
 def load_index(key: str) -> ScanIndex | None:
-    """Load the index of a data set; None where there is none, or none that is whole and of this version.
+    """Load the index of a data set; None if there is none, or none that is whole and of this version.
 
     Args:
         key: names the data set.
@@ -131,7 +130,7 @@ def load_index(key: str) -> ScanIndex | None:
         stamps = arrays.pop("stamps")
     except (OSError, ValueError, LookupError, TypeError, AttributeError, EOFError, zipfile.BadZipFile):
         return None
-    except (MemoryError, RecursionError):  # of numbers, or JSON, that nobody wrote
+    except (MemoryError, RecursionError):  # numbers or JSON that Lehr did not write
         return None
     if len(names) != head["images"] or stamps.shape != (len(names), 8) or stamps.dtype != np.int64:
         return None
@@ -197,15 +196,15 @@ def _digest(data: bytes) -> bytes:
 
 
 def changed_rows(index: ScanIndex, names: Sequence[str], stamps: Stamps) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Compare an index with the files of now.
+    """Compare an index with the current files.
 
     Args:
         index: of the data set.
-        names: the images of now.
-        stamps: (images, 8) of now.
+        names: the current images.
+        stamps: (images, 8), current.
 
     Returns:
-        Of each image of now, the row in the index that still holds, or -1; and the images without one.
+        For each current image, the row in the index that still holds, or -1; and the images without one.
     """
     if tuple(names) == index.names:
         rows = np.arange(len(names))

@@ -1,4 +1,4 @@
-"""Different images that share one label file, as `a.jpg` and `a.png` beside each other do."""
+"""Different images that share one label file, such as `a.jpg` and `a.png` next to each other."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ COMPARED = 32
 """Groups of images whose pixels are compared, at most; of more, some stand for all."""
 SIDE = 32
 SAME_PICTURE = 8.0
-"""Largest mean difference of the pixels of one picture in two formats, of 255."""
+"""Largest mean difference of the pixels of one image in two formats, of 255."""
 
 
 def ambiguous_owners(
     images: Sequence[Path], labels: Sequence[Path], labelled: NDArray[np.bool_], sizes: NDArray[np.int32]
 ) -> list[tuple[int, Fault]]:
-    """Find images that share their label file with another image that shows something else.
+    """Find images that share their label file with a different image.
 
     Args:
         images: all images of a data set.
         labels: the label file of each.
         labelled: (images,), whether it has one.
-        sizes: (images, 2), width and height, pixels; 0 where it cannot be used.
+        sizes: (images, 2), width and height, pixels; 0 if it cannot be used.
 
     Returns:
         Index and fault: an error where the labels could belong to either, a warning where both show the same.
@@ -64,7 +64,7 @@ def ambiguous_owners(
                     "ambiguous-image",
                     Path(image),
                     f"has another content than {others}, but the same label file, {label}, which could belong to "
-                    "either; it is skipped. Give each image a name of its own, or move those that are not labelled",
+                    "either; it is skipped. Give each image a unique name, or move those that are not labelled",
                 )
             )
             found += [(row, fault) for row in (rows[:1] if same else rows)]

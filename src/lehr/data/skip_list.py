@@ -1,4 +1,4 @@
-"""Lists of images to train without, one a line, as `lehr data audit` writes them and `--skip` reads them."""
+"""Lists of images to skip, one per line, written by `lehr data audit` and read by `--skip`."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ HEADER = """\
 
 
 def write_skip_list(findings: Sequence[Finding], path: Path) -> int:
-    """Write the list of images to skip; those that somebody should look at first stand in it as comments.
+    """Write the list of images to skip; those to check first are comments.
 
     Args:
         findings: of an audit.
@@ -57,8 +57,8 @@ def without_listed(dataset: Dataset, listing: str | None, say: Callable[[str], N
 
     Args:
         dataset: the data set.
-        listing: a text file that names an image a line; None to leave out none.
-        say: called with how many there are.
+        listing: a text file that names one image per line; None to skip none.
+        say: called with their number.
 
     Raises:
         InputError: the list cannot be read, or names an image that is nowhere.

@@ -1,6 +1,6 @@
 """Splitting a data set: reproducible, and stratified by class.
 
-Every split shall hold its share of each class, also of the rare ones. Images are dealt out by iterative stratification
+Every split gets its share of each class, including the rare ones. Images are dealt out by iterative stratification
 (Sechidis et al., "On the Stratification of Multi-Label Data", 2011): the class with the fewest undealt objects goes
 first, and each image with it goes to the split that still wants most of that class.
 """
@@ -17,7 +17,7 @@ from lehr.rng import generator
 from lehr.sample import SPLITS, Sample
 
 DEFAULT_RATIOS = {"train": 0.7, "val": 0.3}
-"""Shares of the splits of a data set that comes without."""
+"""Default shares of splits."""
 
 
 def parse_ratios(text: str) -> dict[str, float]:
@@ -46,8 +46,8 @@ def split_samples(
         samples: all of them.
         ratios: share of each split; they add up to 1.
         seed: the same seed deals the same samples the same way.
-        groups: number of each sample's group, counted from 0 in the order of the samples; those of one stay
-            together. None where each is its own.
+        groups: number of each sample's group, counted from 0 in the order of the samples; those of one stay together.
+            None if each is its own.
 
     Returns:
         Samples by split, each in the order given.

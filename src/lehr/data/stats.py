@@ -15,7 +15,7 @@ SMALL, MEDIUM = 32**2, 96**2
 
 @dataclass(frozen=True, slots=True)
 class SplitStats:
-    """Numbers of one split.
+    """Statistics of one split.
 
     Attributes:
         images: images.
@@ -52,7 +52,7 @@ class SplitStats:
 
 
 def describe(dataset: Dataset) -> dict[str, SplitStats]:
-    """The numbers of every split."""
+    """Compute the statistics of every split."""
     return {split: _describe_split(samples, dataset.names) for split, samples in dataset.splits.items()}
 
 

@@ -1,4 +1,4 @@
-"""Text files as people have them: byte-order marks, UTF-16, and encodings older than UTF-8."""
+"""Text files as found in practice: byte-order marks, UTF-16, and encodings older than UTF-8."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ LEGACY = {
     "Windows-1251": ("cp1251", re.compile(r"[\u0401\u0410-\u044f\u0451]")),
     "Windows-1252": ("cp1252", re.compile(r"[\xc0-\xd6\xd8-\xf6\xf8-\xff\u0152\u0153\u0160\u0161\u017d\u017e°µ²³]")),
 }
-"""Encodings older than UTF-8: the codec, and the characters that words written in it have beside ASCII's."""
+"""Encodings older than UTF-8: the codec, and the characters that words written in it have besides ASCII's."""
 
 COMMON = {"GBK": re.compile(rb"[\xb0-\xd7][\xa1-\xfe]"), "Big5": re.compile(rb"[\xa4-\xc6][\x40-\x7e\xa1-\xfe]")}
 """Bytes of the characters in daily use; words in these encodings hardly have others."""
@@ -40,7 +40,7 @@ class Text:
 
     Attributes:
         content: the text, without a byte-order mark.
-        encoding: as people call it, e.g. "UTF-8", "UTF-16", "GBK".
+        encoding: its usual name, e.g. "UTF-8", "UTF-16", "GBK".
         certain: whether the bytes say so; an encoding older than UTF-8 is only likely.
         mark: whether it began with a byte-order mark.
     """
@@ -52,7 +52,7 @@ class Text:
 
 
 def read_text(path: Path, limit: int) -> Text | None:
-    """Read a text file in whatever encoding it is; None where it is no text.
+    """Read a text file in whatever encoding it is; None if it is not text.
 
     Args:
         path: the file.
@@ -68,7 +68,7 @@ def decode_text(data: bytes) -> Text | None:
     """Decode a file's bytes: by its byte-order mark, as UTF-8, as UTF-16, or in the likeliest older encoding.
 
     Returns:
-        The text; None where the bytes are no text.
+        The text; None if the bytes are no text.
     """
     for mark, encoding, codec in MARKS:
         if data.startswith(mark):
@@ -91,7 +91,7 @@ def decode_text(data: bytes) -> Text | None:
 def likely_encodings(data: bytes) -> list[str]:
     """The encodings older than UTF-8 that some bytes are likely in, likeliest first.
 
-    An encoding is likely where everything beside ASCII becomes letters of the scripts that it was made for.
+    An encoding is likely where everything outside ASCII becomes letters of the scripts that it was made for.
     """
     if re.search(rb"[\0-\x08\x0e-\x1a\x1c-\x1f]", data):
         return []
@@ -107,7 +107,7 @@ def likely_encodings(data: bytes) -> list[str]:
             continue
         common = COMMON.get(name)
         scores[name] = share * (2 * len(common.findall(data)) / max(high, 1) if common else 1.0)
-    # A word of Cyrillic is a run of letters beside ASCII; in the languages of Western Europe they stand alone.
+    # A word of Cyrillic is a run of non-ASCII letters; in the languages of Western Europe they occur alone.
     if scores.keys() >= {"Windows-1251", "Windows-1252"}:
         runs = re.findall(rb"[\x80-\xff]+", data)
         scores["Windows-1251" if high < 2 * len(runs) else "Windows-1252"] *= 0.5

@@ -1,8 +1,8 @@
-"""A split of tiles: to whatever trains on it, each tile of a large image is an image of its own.
+"""A split of tiles: each tile of a large image is treated as an image.
 
-In each epoch the grid of each image is shifted by a draw from (seed, epoch, image), so that objects are cut at other
-places, and their surroundings change. How many tiles there are, and their sizes, stay as they are: so do the batches
-and the rates of a run.
+In each epoch the grid of each image is shifted by a draw from (seed, epoch, image), so that objects are cut at
+different places, and their surroundings vary. The number and sizes of the tiles do not change, and so do neither the
+batches nor the rates of a run.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ KEPT = 4096
 
 @dataclass(frozen=True, slots=True)
 class Tiling:
-    """A way to cut images into tiles.
+    """Settings for cutting images into tiles.
 
     Attributes:
         tile: side of a tile, pixels of the image.
@@ -46,7 +46,7 @@ class Tiling:
 
 
 class TiledSplit(Sequence[Sample]):
-    """The tiles of a split, image by image, each as a sample of its own.
+    """The tiles of a split, image by image, each as a separate sample.
 
     Args:
         images: the split.
@@ -74,7 +74,7 @@ class TiledSplit(Sequence[Sample]):
         self._cut: dict[int, Sample] = {}
 
     def __getstate__(self) -> dict[str, Any]:
-        """What goes to a process that is not forked."""
+        """State for a process that is not forked."""
         return self.__dict__ | {"_cut": {}}
 
     def __len__(self) -> int:
@@ -107,7 +107,7 @@ class TiledSplit(Sequence[Sample]):
         return shifted
 
     def of(self, images: Sequence[Sample]) -> TiledSplit:
-        """Return tiles of other images, cut alike."""
+        """Return tiles of other images, cut the same way."""
         return TiledSplit(images, self.tiling)
 
     def image_of(self, index: int) -> int:
@@ -119,7 +119,7 @@ class TiledSplit(Sequence[Sample]):
         return range(int(self._firsts[image]), int(self._firsts[image + 1]))
 
     def window(self, index: int) -> Window:
-        """Return what a tile shows: xyxy, pixels of its image."""
+        """Return the window of a tile: xyxy, pixels of its image."""
         image = self.image_of(index)
         grid = self._grid(image)
         return grid.window(index - int(self._firsts[image]), self._shift(image, grid))
@@ -152,7 +152,7 @@ class TiledSplit(Sequence[Sample]):
 
 
 def _ignored_in(ignored: Ignored, window: Window) -> Ignored:
-    """What a tile shows of ignored regions."""
+    """Return the parts of ignored regions inside a tile."""
     if not len(ignored.boxes):
         return ignored
     boxes, kept = visible_in(ignored.boxes.astype(np.float64), window, BoxLimits(0.0, 0.0, float("inf")))
@@ -161,14 +161,14 @@ def _ignored_in(ignored: Ignored, window: Window) -> Ignored:
 
 
 def describe_cutting(split: TiledSplit) -> str:
-    """Describe in a line how images are cut and into how many tiles."""
+    """Describe in one line how images are cut and into how many tiles."""
     some = counted(len(split.images), "image is", "images are")
     tiles = counted(len(split), "tile")
     return f"--tile {split.tiling.tile} --overlap {split.tiling.overlap:g}: {some} {tiles}"
 
 
 def describe_tiles(split: TiledSplit) -> str:
-    """Describe in a line what an epoch of tiles is.
+    """Describe an epoch of tiles in one line.
 
     Args:
         split: of the run.
@@ -181,13 +181,13 @@ def describe_tiles(split: TiledSplit) -> str:
 
 
 def tiling_of(config: TrainConfig) -> Tiling | None:
-    """Return how a run cuts its images; None where it does not."""
+    """Return how a run cuts its images; None if it does not."""
     data = config.data
     return None if data.tile is None else Tiling(data.tile, data.overlap, config.augment.min_visible)
 
 
 def in_tiles(samples: Sequence[Sample], tiling: Tiling | None) -> Sequence[Sample]:
-    """Return a split's tiles; the split itself where it is not cut.
+    """Return a split's tiles; the split itself if it is not cut.
 
     Raises:
         InputError: there would be too many tiles.

@@ -43,18 +43,18 @@ class TiledStore:
         self._recent: ImageRegions | None = None
 
     def __getstate__(self) -> dict[str, Any]:
-        """What goes to a process that is not forked."""
+        """State for a process that is not forked."""
         return self.__dict__ | {"_epoch": None, "_open": {}, "_last": None, "_recent": None}
 
     @property
     def is_decoded(self) -> bool:
-        """Whether all images are there decoded."""
+        """True if all images are cached decoded."""
         return self.images.is_decoded
 
     def __call__(self, index: int) -> tuple[NDArray[np.uint8], tuple[int, int]]:
         """A tile (h, w, 3), RGB, not to be written to, and width and height of what it shows of its image.
 
-        It is to be used before `release` is called.
+        Use it before `release` is called.
 
         Raises:
             ImageFault: its image cannot be decoded (only where it was not cached before).
@@ -76,7 +76,7 @@ class TiledStore:
         return self._last[1]
 
     def release(self) -> None:
-        """Let go of the images that were asked for."""
+        """Release the requested images."""
         self.images.release()
         while len(self._open) > OPEN:
             regions = self._open.pop(next(iter(self._open)))
@@ -84,7 +84,7 @@ class TiledStore:
                 regions.close()
 
     def _regions(self, number: int) -> ImageRegions | None:
-        """Open an image's file to read regions of it; None where the image is to be taken whole."""
+        """Open an image's file to read regions of it; None if the image is to be taken whole."""
         if self.images.is_decoded or self.images.keeps_file(number):
             return None
         if number not in self._open:
@@ -118,7 +118,7 @@ class TiledStore:
 
 
 def store_to_evaluate(samples: Sequence[Sample], imgsz: int, tiling: Tiling | None) -> Store:
-    """The images of a split, or tiles of them, read when they are asked for.
+    """The images of a split, or tiles of them, read on demand.
 
     Args:
         samples: the split.

@@ -1,4 +1,4 @@
-"""Saying what a source is that no format takes, and what to do to have a data set."""
+"""Messages for sources that no format accepts, with the remedy."""
 
 from __future__ import annotations
 
@@ -36,16 +36,16 @@ SAVED_AS_TEXT = re.compile(r"(?i)\.ya?ml\.txt$")
 
 
 def describe_unknown(source: str, recognised: Callable[[str], str | None], misses: list[str]) -> str:
-    """Say why no format takes a source, and what would make it a data set.
+    """Explain why no format accepts a source, and what would make it a data set.
 
     Args:
         source: what `--data` named.
-        recognised: says why a format would take another source, such as a folder in this one; None where none would.
+        recognised: says why a format would take another source, such as a folder in this one; None if none would.
         misses: what the formats that it is near to say of it.
     """
     path = Path(source).expanduser()
     if re.match(r"[a-z][a-z0-9+]*://", source, re.IGNORECASE):
-        return f"--data {source}: is an address of the web. Lehr downloads nothing: download it, and name its folder."
+        return f"--data {source}: is a web address. Lehr downloads nothing: download it, and name its folder."
     if not path.exists():
         return _missing(source, path)
     if path.is_file() and not misses:
@@ -53,17 +53,17 @@ def describe_unknown(source: str, recognised: Callable[[str], str | None], misse
     inner = _inner(path, recognised)
     if len(inner) == 1:
         folder, why = inner[0]
-        return f"--data {source}: holds one data set, in a folder of its own ({why}). Name it: --data {folder}."
+        return f"--data {source}: holds one data set in a subfolder ({why}). Name it: --data {folder}."
     if inner:
         listed = "\n".join(f"  --data {folder} ({why})" for folder, why in inner[:10])
         return f"--data {source}: holds several data sets. Name one of them:\n{listed}"
     if misses:
-        return "\n".join([f"--data {source}: is no data set as it stands.", *misses])
+        return "\n".join([f"--data {source}: is not a data set in this form.", *misses])
     return _folder(source, path)
 
 
 def _missing(source: str, path: Path) -> str:
-    """Say that there is no such thing, and which of its neighbours has nearly its name."""
+    """Report a missing path, and the neighbour with the nearest name."""
     text = f"--data {source}: does not exist."
     if "," in source:
         return f"{text} A pair is two COCO JSON files: --data train.json,val.json."
@@ -83,17 +83,17 @@ def _missing(source: str, path: Path) -> str:
 
 
 def _file(source: str, path: Path) -> str:
-    """Say what a file is that is no data set."""
+    """Say what a file is that is not a data set."""
     if path.name.lower().endswith(ARCHIVES):
         return f"--data {source}: is an archive. Unpack it, and name the folder or the data YAML in it."
     if SAVED_AS_TEXT.search(path.name):
-        return f"--data {source}: was saved with .txt behind .yaml. Rename it to {path.name[:-4]}."
+        return f"--data {source}: was saved with .txt after .yaml. Rename it to {path.name[:-4]}."
     about = FILES.get(path.suffix.lower())
     if about:
         return f"--data {source}: {about}."
     if is_image(path):
         return f"--data {source}: is an image. `lehr predict` takes images; --data takes data sets."
-    return f"--data {source}: is no known layout. Give a data YAML, a COCO JSON, a VOC folder, or 'shapes'."
+    return f"--data {source}: is not a known layout. Give a data YAML, a COCO JSON, a VOC folder, or 'shapes'."
 
 
 def _inner(path: Path, recognised: Callable[[str], str | None]) -> list[tuple[Path, str]]:
@@ -115,10 +115,10 @@ def _folders(path: Path) -> list[Path]:
 
 
 def _folder(source: str, path: Path) -> str:
-    """Say what the files of a folder are."""
+    """Describe the files of a folder."""
     files = [each for each in islice(path.rglob("*"), MANY) if each.is_file() and each.name[0] != "."]
     if not files:
-        return f"--data {source}: is no known layout: the folder is empty."
+        return f"--data {source}: is not a known layout: the folder is empty."
     images = [each for each in files if is_image(each)]
     suffixes = Counter(each.suffix.lower() for each in files if not is_image(each))
     archives = [each for each in files if each.name.lower().endswith(ARCHIVES)]
@@ -130,7 +130,7 @@ def _folder(source: str, path: Path) -> str:
             return f"--data {source}: {first.name} {about}."
     if not images:
         kinds = ", ".join(suffix for suffix, _ in suffixes.most_common(4) if suffix) or "files"
-        return f"--data {source}: is no known layout: it holds {kinds} but no image that is read."
+        return f"--data {source}: is not a known layout: it holds {kinds} but no image that is read."
     classes = _class_folders(images)
     if classes and not suffixes[".txt"]:
         shown = ", ".join(sorted(classes)[:4]) + (", ..." if len(classes) > 4 else "")

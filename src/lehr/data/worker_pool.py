@@ -1,8 +1,8 @@
 """A pool of loading processes: requests go out in order, batches come back in that order.
 
-Each process has a pipe of its own. What it is asked for next waits in that pipe, so it never rests while the training
-process is busy; a request for the next epoch waits there as well as one for this. A thread in each process takes the
-requests out, so that neither side can block the other, and ends the process when the one that trains has gone.
+Each process has its own pipe. Its next requests wait in that pipe, so it never idles while the training process is
+busy; requests for the next epoch wait there, too. A thread in each process takes the requests out, so that neither side
+can block the other, and ends the process when the training process is gone.
 """
 
 from __future__ import annotations
@@ -34,17 +34,17 @@ from lehr.data.worker_processes import WorkerLost, frozen_garbage, is_deadlocked
 from lehr.errors import InputError
 
 PARENT_SECONDS = 5
-"""Seconds between two looks of a loading process whether the one that trains is still there."""
+"""Seconds between checks of a loading process whether the training process still exists."""
 
 END_SECONDS = 1
-"""Seconds that the end of a loading process is waited for; one that hangs is killed when the training process ends."""
+"""Seconds to wait for the end of a loading process; one that hangs is killed when the training process ends."""
 
 MakeBatch = Callable[..., Batch]
-"""Makes the batch of a request; a second argument, `Empty`, gives the memory for its largest tensor."""
+"""Makes the batch of a request; a second argument, `Empty`, allocates the memory for its largest tensor."""
 
 
 class Failure(NamedTuple):
-    """An error in a loading process that is no bad input, with its traceback as a note."""
+    """An unexpected error in a loading process, with its traceback as a note."""
 
     error: Exception
 
@@ -61,13 +61,13 @@ class _Asked(NamedTuple):
 
 
 class WorkerPool:
-    """Loading processes, and what they are asked for.
+    """Loading processes and their requests.
 
     Args:
         make: makes the batch of a request.
         workers: how many processes.
         prefetch: batches that each makes ahead at most.
-        ring: what they write batches to; None for what the system gives each batch.
+        ring: memory that they write batches to; None for system memory per batch.
 
     Raises:
         OSError: the system lacks what they need.
@@ -118,13 +118,13 @@ class WorkerPool:
         return processes
 
     def ask(self, requests: Sequence[BatchRequest], then: Sequence[BatchRequest] = ()) -> None:
-        """Ask for batches, which `next` gives in this order.
+        """Request batches, which `next` returns in this order.
 
-        What was asked for before and has not been given stays where it is what is asked for now; else it is dropped.
+        Pending earlier requests are kept if they match the new ones, and dropped otherwise.
 
         Args:
-            requests: those that come next.
-            then: those that are probably asked for after them, begun when workers would rest.
+            requests: the next ones.
+            then: those that probably follow, prepared when workers would idle.
         """
         wanted, asked = [*requests, *then], [each.request for each in self._asked]
         if len(asked) > len(wanted) or not all(map(_equal, asked, wanted)):
@@ -138,7 +138,7 @@ class WorkerPool:
         self._hand_out()
 
     def next(self, seconds: float) -> Answer | None:
-        """Return the next batch; None where it has not come within some seconds.
+        """Return the next batch; None if it has not come within some seconds.
 
         Raises:
             WorkerLost: a process ended, perhaps the one that makes it.
@@ -169,17 +169,17 @@ class WorkerPool:
         self._finalizer()
 
     def kill(self) -> None:
-        """End all processes at once; what they were asked for is lost."""
+        """Kill all processes at once; pending requests are lost."""
         for process in self._processes:
             process.kill()
         for process in self._processes:
             process.join()
 
     def _hand_out(self) -> None:
-        """Hand requests to the processes that have fewest, each with a free slot.
+        """Assign requests to the processes with the fewest, each with a free slot.
 
         Where no slot is free, a request waits for one; without one it goes out only when fewer batches than processes
-        are under way, as when somebody keeps all batches.
+        are under way, as when a caller keeps all batches.
         """
         if self.ring is not None:
             release_copied()
@@ -203,7 +203,7 @@ class WorkerPool:
             self._unanswered[worker] += 1
 
     def _collect(self, seconds: float) -> bool:
-        """Take what processes have answered, and return whether any has; wait some seconds for the first.
+        """Collect the results of processes, and return whether there are any; wait some seconds for the first.
 
         Raises:
             WorkerLost: a process ended.
@@ -230,12 +230,12 @@ class WorkerPool:
         return answered
 
     def _drop(self, number: int, answer: Answer) -> None:
-        """Let go of a batch that nobody wants any more."""
+        """Release a batch that is no longer needed."""
         slot = self._dropped.pop(number).slot
         if slot is not None and self.ring is not None:
             self.ring.give_back(slot)
         if isinstance(answer, Parcel):
-            answer.unpack()  # so that the process which made it can let go of its memory
+            answer.unpack()  # so that the process that built it can release its memory
 
     def _lost(self, worker: int) -> WorkerLost:
         process = self._processes[worker]
@@ -263,7 +263,7 @@ def _end(channels: list[Connection], processes: list[BaseProcess], owner: int) -
 
 
 def _serve(make: MakeBatch, channel: Connection, inherited: list[Connection], ring: Ring | None, worker: int) -> None:
-    """Make batches as they are asked for, in a process of its own.
+    """Build batches on request, in a separate process.
 
     Args:
         make: makes the batch of a request.
@@ -284,12 +284,12 @@ def _serve(make: MakeBatch, channel: Connection, inherited: list[Connection], ri
         answer = answer_request(make, request, ring, slot)
         try:
             channel.send((number, answer))
-        except OSError:  # nobody is there any more
+        except OSError:  # the other side is gone
             os._exit(0)
 
 
 def _listen(channel: Connection, requests: queue.SimpleQueue[tuple[int, BatchRequest, int | None]]) -> None:
-    """Take requests out of the pipe; end the process when it is closed, or when the training process has gone."""
+    """Take requests out of the pipe; end the process when it is closed, or when the training process is gone."""
     parent = os.getppid()
     with contextlib.suppress(EOFError, OSError):
         while os.getppid() == parent:
@@ -301,13 +301,13 @@ def _listen(channel: Connection, requests: queue.SimpleQueue[tuple[int, BatchReq
 
 
 def answer_request(make: MakeBatch, request: BatchRequest, ring: Ring | None, slot: int | None) -> Answer:
-    """Make a batch for another process.
+    """Build a batch for another process.
 
     Args:
         make: makes it.
-        request: what is asked for.
+        request: the request.
         ring: holds the slot.
-        slot: what the batch is written to; None for what the system gives.
+        slot: where the batch is written; None for system memory.
     """
     arena = ring.arena(slot) if ring is not None and slot is not None else None
     try:

@@ -1,4 +1,4 @@
-"""The processes that load images: how they begin, and how they end with the one that they work for."""
+"""Processes that load images: how they start, and how they end with the training process."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ class LoadingStopped(Stopped):
 
 
 class WorkerLost(LehrError):
-    """A loading process ended before the one that it works for.
+    """A loading process ended before the training process.
 
     Args:
         pid: of the process.
-        exitcode: its exit code, negative for the signal that ended it; None where it is not known.
+        exitcode: its exit code, negative for the signal that ended it; None if it is not known.
     """
 
     def __init__(self, pid: int | None, exitcode: int | None) -> None:
@@ -41,7 +41,7 @@ class WorkerLost(LehrError):
 
 @contextlib.contextmanager
 def frozen_garbage() -> Iterator[None]:
-    """Keep forked processes from collecting what this one left: a CUDA object that is freed there aborts them."""
+    """Keep forked processes from collecting this one's garbage: freeing a CUDA object there aborts them."""
     frozen_by_others = gc.get_freeze_count() > 0
     gc.freeze()
     try:
@@ -52,17 +52,17 @@ def frozen_garbage() -> Iterator[None]:
 
 
 def start_worker() -> None:
-    """Prepare a loading process, which leaves signals to the one that trains, and has one thread."""
+    """Prepare a loading process, which leaves signals to the training process, and has one thread."""
     ignore_stopping()
     cv2.setNumThreads(0)
     torch.set_num_threads(1)
 
 
 def start_processes(start: Callable[[], Started]) -> Started:
-    """Start loading processes, and look after them.
+    """Start and supervise loading processes.
 
-    Those that are left when this process ends are killed: one that hangs hears nothing, and is waited for. Where not
-    all can be started, so are those that were.
+    Those left when this process ends are killed, since a hanging one would be waited for. If not all can be started,
+    the started ones are killed, too.
 
     Args:
         start: starts them.
@@ -94,10 +94,10 @@ def kill_processes() -> None:
 
 
 def is_deadlocked(pid: int) -> bool:
-    """Return whether all threads of a process wait for locks, as where it was forked while one was held.
+    """Return whether all threads of a process wait for locks, as when it was forked while one was held.
 
-    A process that waits for a slow disk, a network, a pipe or work is none of these. False where the system does not
-    say what threads wait for.
+    A process that waits for a slow disk, a network, a pipe or work is none of these. False if the system does not say
+    what threads wait for.
 
     Args:
         pid: of the process.
@@ -110,11 +110,11 @@ def is_deadlocked(pid: int) -> bool:
 
 
 def describe_lost_worker(pid: int | None, exitcode: int | None) -> str:
-    """Say what probably took a loading process away, and what to do.
+    """Explain why a loading process probably ended, and what to do.
 
     Args:
         pid: of the process.
-        exitcode: its exit code, negative for the signal that ended it; None where it is not known.
+        exitcode: its exit code, negative for the signal that ended it; None if it is not known.
     """
     bus_error = getattr(signal, "SIGBUS", None)
     if exitcode is None or exitcode >= 0:
@@ -123,7 +123,7 @@ def describe_lost_worker(pid: int | None, exitcode: int | None) -> str:
             "process and shows the error."
         )
     if -exitcode == bus_error:
-        why = "for want of room in /dev/shm. Give it more: docker run --shm-size=8g, or --ipc=host; or use --workers 0."
+        why = "no room left in /dev/shm. Give it more: docker run --shm-size=8g, or --ipc=host; or use --workers 0."
     else:
-        why = "perhaps for want of memory. Use fewer --workers."
+        why = "probably out of memory. Use fewer --workers."
     return f"A process that loads images was killed ({describe_signal(-exitcode)}, process {pid}), {why}"

@@ -45,7 +45,7 @@ def write_dataset(dataset: Dataset, to: str, folder: Path, beside: Mapping[str, 
 
 
 def write_lists(dataset: Dataset, folder: Path) -> None:
-    """Write the splits of a YOLO data set as lists of its images, which stay where they are.
+    """Write the splits of a YOLO data set as lists of its images, which are not moved.
 
     Images are named as they were found, links not followed, and relative to the lists: a copy of both works elsewhere.
 
@@ -54,7 +54,7 @@ def write_lists(dataset: Dataset, folder: Path) -> None:
         folder: gets `data.yaml`, `train.txt` and the others; must not exist or be empty.
 
     Raises:
-        InputError: the folder is taken or cannot be written, or an image's name cannot stand in a list.
+        InputError: the folder is taken or cannot be written, or an image's name is not possible in a list.
     """
 
     place = folder.parent.resolve() / folder.name  # since `..` leads out of where a link leads to
@@ -83,7 +83,7 @@ def _check_list(listing: Path, names: Sequence[str]) -> None:
     """Refuse names that would be read back as others: line breaks, blanks at the end, ..."""
     for name in names:
         if name != name.strip() or len(name.splitlines()) != 1:
-            raise InputError(f"{name!r}: a name with line breaks or outer blanks cannot stand in a list. Rename it.")
+            raise InputError(f"{name!r}: a name with line breaks or outer blanks is not possible in a list. Rename it.")
     if len(set(names)) < len(names):
         twice = next(name for i, name in enumerate(names) if name in names[:i])
         raise InputError(f"{twice}: is twice in {listing.name}. Remove one of the entries that lead to it.")
@@ -154,7 +154,7 @@ def _coco_objects(sample: Sample) -> Iterator[tuple[int, list[float], dict[str, 
 
 
 def linked_from_outside(dataset: Dataset) -> list[str]:
-    """Say how many images are links that lead out of their data set, of which a written one has copies.
+    """Report how many images are links that lead out of their data set, which are copied.
 
     Args:
         dataset: what was read.
@@ -178,10 +178,10 @@ def linked_from_outside(dataset: Dataset) -> list[str]:
 
 
 def lost_in_writing(dataset: Dataset, to: str) -> list[str]:
-    """Say what a layout cannot hold.
+    """Report what a layout cannot hold.
 
     Args:
-        dataset: what is to be written.
+        dataset: the data to write.
         to: "yolo", "coco" or "datasets".
     """
     samples = [sample for each in dataset.splits.values() for sample in each]
@@ -225,7 +225,7 @@ def _copy_images(samples: Sequence[Sample], folder: Path) -> list[tuple[str, Sam
 
 
 def _common_folder(samples: Sequence[Sample]) -> Path | None:
-    """The innermost folder that holds all images; None where there is none, as on two drives."""
+    """The innermost folder that holds all images; None if there is none, as on two drives."""
     try:
         return Path(os.path.commonpath([sample.path.parent.absolute() for sample in samples]))
     except ValueError:

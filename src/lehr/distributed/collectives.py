@@ -1,8 +1,8 @@
 """The processes that train together, and the collectives among them.
 
-Each process holds the same training state and computes its share of every batch. What has to be one for all (what a
-file holds, what was measured, when to stop) is found by rank 0 and told to the others. An exchange never hangs: it ends
-with an error when a process is lost, or after a time-out.
+Each process holds the same training state and computes its share of every batch. Values that must be common (file
+contents, measurements, when to stop) are computed on rank 0 and broadcast. An exchange never hangs: it ends with an
+error when a process is lost, or after a time-out.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ Answer = TypeVar("Answer")
 Item = TypeVar("Item")
 
 LOST_PEER_MESSAGES = ("gloo", "connection", "nccl", "socket", "broken pipe", "timed out")
-"""Words of torch's errors when processes lose touch, which have no class of their own under gloo."""
+"""Phrases of torch's errors when processes lose contact, which have no separate class under gloo."""
 
 
 class PeerLost(LehrError):
-    """Another process of the run does not answer any more."""
+    """Another process of the run no longer responds."""
 
 
 class RankFailed(LehrError):
-    """Another process of the run has failed, and told why."""
+    """Another process of the run has failed and reported why."""
 
     def __init__(self, message: str, exit_code: int) -> None:
         super().__init__(message)
@@ -65,7 +65,7 @@ class Ranks:
         self.activity, self.last = activity, time.monotonic()
 
     def done(self) -> None:
-        """End the watching: nothing is left that others wait for."""
+        """Stop watching: the others no longer wait for this process."""
         self.last = None
 
     @property
@@ -89,11 +89,11 @@ class Ranks:
         return self.rank == 0
 
     def broadcast_from_rank0(self, find: Callable[[], Answer], *kinds: type) -> Answer:
-        """Compute a value on rank 0 alone and broadcast it to every process.
+        """Compute a value on rank 0 only and broadcast it to every process.
 
         Args:
-            find: finds the answer, of what `messages.encode` takes.
-            kinds: classes that may be in the answer.
+            find: computes the value, of types that `messages.encode` supports.
+            kinds: classes allowed in the value.
 
         Raises:
             LehrError: as rank 0 raised it.
@@ -114,8 +114,8 @@ class Ranks:
         """Compute a value on the first process of each machine, for every process of that machine.
 
         Args:
-            find: finds the answer, of what `messages.encode` takes.
-            kinds: classes that may be in the answer.
+            find: computes the value, of types that `messages.encode` supports.
+            kinds: classes allowed in the value.
 
         Raises:
             LehrError: as one of them raised it.
@@ -133,8 +133,8 @@ class Ranks:
         """Gather an item of each process, by rank, on every process.
 
         Args:
-            item: of what `messages.encode` takes.
-            kinds: classes that may be in it.
+            item: of types that `messages.encode` supports.
+            kinds: classes allowed in it.
         """
         if not self.is_distributed:
             return [item]
@@ -147,8 +147,8 @@ class Ranks:
         """Gather an item of each process, by rank, on rank 0; nothing on the others.
 
         Args:
-            item: of what `messages.encode` takes.
-            kinds: classes that may be in it.
+            item: of types that `messages.encode` supports.
+            kinds: classes allowed in it.
         """
         if not self.is_distributed:
             return [item]
@@ -172,7 +172,7 @@ class Ranks:
         return [own if rank == self.rank else decode(each[:length], kinds) for rank, (each, length) in pairs]
 
     def all_reduce(self, values: Tensor) -> Tensor:
-        """The sum over the processes, in place; the host waits on a CPU only.
+        """Sum over the processes, in place; the host only waits on a CPU.
 
         Args:
             values: of one shape everywhere.
@@ -186,11 +186,11 @@ class Ranks:
         return items[len(items) * self.rank // self.count : len(items) * (self.rank + 1) // self.count]
 
     def stripe(self, items: Sequence[Item]) -> Sequence[Item]:
-        """Every so many-th of a list, beginning with this process's own."""
+        """Return every n-th item of a list, starting with this process's own."""
         return items[self.rank :: self.count]
 
     def unstripe(self, parts: Sequence[Sequence[Item]]) -> list[Item]:
-        """A list again from what each process made of the items that it was dealt.
+        """Reassemble a list from each process's items.
 
         Args:
             parts: by rank.
@@ -200,7 +200,7 @@ class Ranks:
 
 
 ALONE = Ranks()
-"""A process by itself."""
+"""A single process."""
 
 
 def check_divides(batch: int, count: int) -> None:
@@ -213,13 +213,13 @@ def check_divides(batch: int, count: int) -> None:
         below, above = batch // count * count, (batch // count + 1) * count
         use = f"{below} or {above}" if below else f"{above}"
         raise InputError(
-            f"--batch {batch}: does not divide over {count} processes; --batch is the images a step of all together. "
-            f"Use {use}."
+            f"--batch {batch}: does not divide over {count} processes; --batch is the number of images per step over "
+            f"all of them. Use {use}."
         )
 
 
 def lost_touch(error: BaseException) -> bool:
-    """Return whether an error means that processes lost touch with one another."""
+    """Return whether an error means that processes lost contact with each other."""
     if isinstance(error, dist.DistError):
         return not isinstance(error, torch.OutOfMemoryError)
     return isinstance(error, RuntimeError) and any(message in str(error).lower() for message in LOST_PEER_MESSAGES)

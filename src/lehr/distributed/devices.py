@@ -25,7 +25,7 @@ def own_device(options: DeviceOptions, world: World) -> torch.device:
     if world.local_count == 1 or len(names) > 1:
         if world.local_rank >= len(names):
             raise InputError(
-                f"--device {options.device}: names {len(names)} devices for {world.local_count} processes a machine."
+                f"--device {options.device}: names {len(names)} devices for {world.local_count} processes per machine."
             )
         return pick_device(names[world.local_rank])
     first = pick_device(names[0])
@@ -33,8 +33,8 @@ def own_device(options: DeviceOptions, world: World) -> torch.device:
         return first
     if names[0] not in ("auto", "cuda"):
         raise InputError(
-            f"--device {options.device}: is one device for {world.local_count} processes a machine. Name one for each, "
-            "such as 0,1, or use --device cuda for the first ones."
+            f"--device {options.device}: is one device for {world.local_count} processes per machine. Name one for "
+            "each, such as 0,1, or use --device cuda for the first ones."
         )
     if first.type != "cuda":
         raise InputError(f"--device {options.device}: {first} cannot be shared by processes. Use --device cpu.")

@@ -15,7 +15,7 @@ LOOPBACK = "lo0" if sys.platform == "darwin" else "lo"
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """The processes that a launcher started together, as it told one of them.
+    """The processes that a launcher started together, as it reported to one of them.
 
     Attributes:
         launched: whether there is a launcher.
@@ -24,10 +24,10 @@ class World:
         local_rank: this process among those of its machine.
         local_count: those of its machine.
         node: its machine, from 0.
-        attempt: how often they have been started again.
+        attempt: number of restarts so far.
         max_attempts: how often they may be.
         looked_after: whether their parent is a launcher that watches them, rather than a shell, say.
-        folder: where they meet, of processes that `lehr` started on one machine; None where a port is for that.
+        folder: where they meet, of processes that `lehr` started on one machine; None if a port is for that.
     """
 
     launched: bool
@@ -43,7 +43,7 @@ class World:
 
 
 def world() -> World:
-    """The processes that train together, as the environment tells it."""
+    """The processes that train together, from the environment."""
     if "RANK" not in os.environ or "WORLD_SIZE" not in os.environ:
         return World(False)
     return World(
@@ -61,7 +61,7 @@ def world() -> World:
 
 
 def stay_on_this_machine(folder: Path) -> None:
-    """Have this process meet the others in a folder, and talk to them where no other machine can listen.
+    """Make this process meet the others in a folder, and communicate where no other machine can listen.
 
     Args:
         folder: of this user alone.

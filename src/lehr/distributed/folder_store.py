@@ -1,6 +1,6 @@
 """Keys and values that the processes of one machine share, in a folder that only their user can open.
 
-It takes the place of torch's TCPStore there, whose port any user of the machine, and often any machine, can write to.
+It replaces torch's TCPStore there, whose port any user of the machine, and often any machine, can write to.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pathlib import Path
 from lehr.errors import LehrError
 
 POLL_SECONDS = 0.02
-"""Seconds between two looks for a key."""
+"""Seconds between checks for a key."""
 OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
 
@@ -41,7 +41,7 @@ class FolderStore:
         return self
 
     def set(self, key: str, value: str) -> None:
-        """Set a key; who reads it finds the value before or this one, whole.
+        """Set a key atomically.
 
         Raises:
             RuntimeError: it cannot be written.
@@ -74,7 +74,7 @@ class FolderStore:
         """Wait until all of the keys have values.
 
         Raises:
-            RuntimeError: they have not within the time.
+            RuntimeError: they do not within the time.
         """
         deadline = time.monotonic() + timeout.total_seconds()
         while not self.check(keys):
@@ -126,7 +126,7 @@ class FolderStore:
 
 
 def check_private(folder: Path) -> None:
-    """Check that nobody but this user can reach into a folder.
+    """Check that only this user can access a folder.
 
     Raises:
         LehrError: it is another user's, is open to others, or is no folder.
@@ -136,6 +136,6 @@ def check_private(folder: Path) -> None:
     if stat.S_ISDIR(found.st_mode) and found.st_uid == owner and not (found.st_mode & OTHERS and os.name == "posix"):
         return
     raise LehrError(
-        f"{folder}: is not a folder that only this user can open, so others could change what the processes of the "
-        "run tell each other. Set TMPDIR to a folder on a file system that keeps permissions."
+        f"{folder}: is not a folder that only this user can open, so others could change the messages between the "
+        "processes of the run. Set TMPDIR to a folder on a file system that keeps permissions."
     )

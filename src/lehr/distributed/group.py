@@ -1,9 +1,9 @@
-"""Joining the processes of a run, keeping touch with them, and telling what became of them.
+"""Process group of a run: joining it, watching the other processes, and reporting failures.
 
-The processes are started by torch's elastic launcher, be it `torchrun` or `lehr train --device 0,1`, which tells each
-who it is by environment variables. They share a store of keys and values: `torchrun`'s, or a folder on one machine. In
-it every process notes each second where it stands, so that when an exchange fails the message can name those who fell
-silent, and a process that fails notes why, so that the others end with the same message.
+The processes are started by torch's elastic launcher, from `torchrun` or `lehr train --device 0,1`, which identifies
+each by environment variables. They share a store of keys and values: `torchrun`'s, or a folder on one machine. In it
+every process records its activity each second, so that the message of a failed exchange can name the silent ones, and a
+failing process records why, so that the others end with the same message.
 """
 
 from __future__ import annotations
@@ -36,32 +36,32 @@ from lehr.runtime.console import complain
 Answer = TypeVar("Answer")
 
 HEARTBEAT_SECONDS = 1.0
-"""Seconds between two notes of where a process stands."""
+"""Seconds between two activity records of a process."""
 HEARTBEAT_TIMEOUT = 2.5
-"""Seconds without a new note after which a process is called silent; and that the reason of a failure is waited for."""
+"""Seconds without a new record after which a process counts as silent, and to wait for the reason of a failure."""
 MAX_NAMED = 8
-"""Processes that a message names."""
+"""Maximum number of processes that a message names."""
 GRACE = 30.0
-"""Seconds that a process gets to end by itself: gloo's and NCCL's own time-outs come before or after it."""
+"""Seconds that a process gets to end itself: the time-outs of gloo and NCCL come before or after it."""
 FOLDER, FAILURE = "lehr/folder", "failure"
 
 
 class Group:
-    """The processes of a run, as one of them keeps touch with them.
+    """Processes of a run, as watched by one of them.
 
     Args:
         ranks: who this one is.
-        store: what they share; None for a process by itself.
-        memory: what the launcher keeps when it starts them again; None where there is no such launcher.
-        world: what the launcher told.
-        timeout: seconds that a process waits for the others.
+        store: their store; None for a single process.
+        memory: store that the launcher keeps across restarts; None without such a launcher.
+        world: the launcher's environment.
+        timeout: time that a process waits for the others, seconds.
     """
 
     def __init__(self, ranks: Ranks, store: Any, memory: Any, world: World, timeout: float) -> None:
         self.ranks = ranks
         self.world = world
         self.again = False
-        """True if the launcher has started the processes again, after one was lost."""
+        """True if the launcher has restarted the processes after a loss."""
         self._store = store
         self._memory = memory
         self._timeout = timeout
@@ -71,51 +71,51 @@ class Group:
 
     @classmethod
     def alone(cls) -> Group:
-        """A process by itself."""
+        """A single process."""
         return cls(Ranks(), None, None, World(False), 0.0)
 
     @property
     def name(self) -> str:
-        """This process, for people."""
+        """Name of this process, for messages."""
         return f"Rank {self.ranks.rank} of {self.ranks.count} on {self._host}"
 
     def recall(self) -> Path | None:
-        """The run's folder, where the launcher starts the processes again; None at their first start."""
+        """The run's folder after a restart; None at the first start."""
         if self._memory is None or not self._memory.check([FOLDER]):
             return None
         return Path(self._memory.get(FOLDER).decode("utf-8", "surrogateescape"))
 
     def remember(self, folder: Path) -> None:
-        """Note the run's folder for the next start."""
+        """Record the run's folder for the next start."""
         if self._memory is not None and self.ranks.is_main:
             self._memory.set(FOLDER, str(folder.absolute()))
 
     def begin(self) -> None:
-        """Note every second where this process stands, from here on."""
+        """Start recording this process's activity every second."""
         if self._store is None:
             return
         self._thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
         self._thread.start()
 
     def end(self) -> None:
-        """End the notes."""
+        """Stop recording."""
         self._ended.set()
         if self._thread is not None:
             self._thread.join(HEARTBEAT_TIMEOUT)
 
     def tell(self, error: LehrError) -> None:
-        """Note why this process fails, unless another has failed before."""
+        """Record why this process fails, unless another has failed before."""
         note = json.dumps([str(error), error.exit_code])
         _within(HEARTBEAT_TIMEOUT, lambda: self._store.compare_set(FAILURE, "", note))
 
     def speaks(self) -> bool:
-        """Return whether this process is the first of its machine to ask: the one that reports what went wrong."""
+        """Return whether this process is the first of its machine to ask: that one reports the error."""
         if self._store is None:
             return True
         return _within(HEARTBEAT_TIMEOUT, lambda: int(self._store.add(f"told/{self.ranks.node}", 1)) == 1) is not False
 
     def explained(self, error: BaseException) -> LehrError:
-        """The error of a process that lost touch with the others.
+        """Build the error of a process that lost contact with the others.
 
         Args:
             error: torch's.
@@ -137,7 +137,7 @@ class Group:
         return PeerLost(f"{self.name} {how} at {self.ranks.activity}. {who}")
 
     def _failure(self, patience: float) -> RankFailed | None:
-        """Failure that another process has reported, waited for a while."""
+        """Wait briefly for a failure that another process reports."""
         deadline = time.monotonic() + patience
         while time.monotonic() < deadline:
             if self._store.check([FAILURE]):
@@ -147,7 +147,7 @@ class Group:
         return None
 
     def _silent(self) -> list[str]:
-        """The processes that have noted nothing for a while, and where they stood."""
+        """List processes without recent activity, and their last activity."""
         keys = [f"beat/{rank}" for rank in range(self.ranks.count)]
         before = [self._store.get(key) if self._store.check([key]) else b"" for key in keys]
         time.sleep(HEARTBEAT_TIMEOUT)
@@ -160,8 +160,8 @@ class Group:
         return silent
 
     def _beat(self) -> None:
-        """Until the end: notes where this process stands, and looks whether the others have failed."""
-        count, failing, notes = 0, 0.0, self._store.clone()  # a connection of its own
+        """Record activity and check for failures of the others, until the end."""
+        count, failing, notes = 0, 0.0, self._store.clone()  # a separate connection
         while not self._ended.wait(HEARTBEAT_SECONDS):
             count += 1
             with contextlib.suppress(RuntimeError):
@@ -170,7 +170,7 @@ class Group:
                     failing = failing or time.monotonic()
             stuck = self.ranks.silence > self._timeout + GRACE
             failed = bool(failing) and time.monotonic() - failing > GRACE
-            if self.ranks.watched and (stuck or failed):  # else it saves, and waits for nobody
+            if self.ranks.watched and (stuck or failed):  # otherwise it saves, without waiting for others
                 self._leave(stuck)
 
     def _leave(self, stuck: bool) -> None:
@@ -183,11 +183,11 @@ class Group:
 
 @contextmanager
 def joined(device: torch.device, timeout: float) -> Iterator[Group]:
-    """The processes that a launcher started together with this one; by itself where there is no launcher.
+    """Join the processes that a launcher started together with this one; a single process without a launcher.
 
     Args:
-        device: of this process, already current where it is CUDA.
-        timeout: seconds that a process waits for the others.
+        device: of this process, already current if it is CUDA.
+        timeout: time that a process waits for the others, seconds.
 
     Raises:
         PeerLost: another process does not answer.
@@ -231,20 +231,22 @@ def joined(device: torch.device, timeout: float) -> Iterator[Group]:
                 dist.destroy_process_group()
     finally:
         group.end()
-        if ranks.is_distributed and device.type != "cuda":  # after a failure NCCL would wait; gloo tells the others
+        if (
+            ranks.is_distributed and device.type != "cuda"
+        ):  # after a failure NCCL would wait; gloo reports it to the others
             with contextlib.suppress(RuntimeError):
                 dist.destroy_process_group()
 
 
 def _stores(started: World, timeout: float) -> tuple[Any, Any, Any]:
-    """What the processes share: what outlives this start of them, what is of this start only, and torch's own part.
+    """Build the stores of the processes: one that outlives this start, one for this start, and torch's own.
 
     Args:
-        started: what the launcher told.
-        timeout: seconds that a process waits for the others.
+        started: the launcher's environment.
+        timeout: time that a process waits for the others, seconds.
 
     Raises:
-        PeerLost: they have not all come.
+        PeerLost: not all processes have joined.
     """
     wait = timedelta(seconds=timeout)
     if started.folder is not None:
@@ -255,7 +257,7 @@ def _stores(started: World, timeout: float) -> tuple[Any, Any, Any]:
         files.set_timeout(wait)
         return folder, folder.within(name), files
     memory, _, _ = next(iter(rendezvous("env://", timeout=wait)))
-    memory = getattr(memory, "underlying_store", memory)  # what outlives this start
+    memory = getattr(memory, "underlying_store", memory)  # store that outlives this start
     store = PrefixStore(f"lehr/{meet(memory, started.rank, started.count, timeout)}", memory)
     return memory, store, PrefixStore("group", store)
 
@@ -267,14 +269,14 @@ def _connect(store: Any, ranks: Ranks, device: torch.device, timeout: float) -> 
         store=store,
         rank=ranks.rank,
         world_size=ranks.count,
-        # On CUDA the heartbeat is to speak first: NCCL ends the process without a message for people.
+        # On CUDA the heartbeat must report first: NCCL ends the process without a readable message.
         timeout=timedelta(seconds=timeout + (2 * GRACE if cuda else 0)),
         device_id=device if cuda else None,
     )
 
 
 def _within(seconds: float, ask: Callable[[], Answer]) -> Answer | None:
-    """Answer of a store; None where it does not answer in time, since the network may be gone."""
+    """Answer of a store; None if it does not answer in time, since the network may be gone."""
     answers: list[Answer] = []
 
     def answer() -> None:

@@ -1,8 +1,8 @@
-"""Starting the processes of a run on this machine, by torch's elastic launcher, and telling what became of them.
+"""Starting the processes of a run on this machine with torch's elastic launcher, and reporting the outcome.
 
-The launcher watches its processes, and starts all of them again when one is lost. They are told what to do by a file,
-meet in its folder, which nobody else can open, and leave the end of the run in another file: a run that ended as it
-should, be it with an error for people, is not to be started again.
+The launcher watches its processes, and restarts all of them when one is lost. Their job is in a file; they meet in its
+private folder and write the end of the run to another file: a run that ended properly, possibly with an error for the
+user, must not be restarted.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ from lehr.runtime.signals import STOPPING, describe_signal
 
 JOB, OUTCOME = "job.json", "outcome.json"
 SHUTDOWN = 120
-"""Seconds that processes get to save their state when they are told to stop."""
+"""Seconds that processes get to save their state when asked to stop."""
 POLL_SECONDS = 1.0
-"""Seconds between two looks whether a launcher is still there."""
+"""Seconds between checks whether a launcher still exists."""
 TORCHS_LOGGERS = "torch.distributed."
 """Silenced: the launcher here and the processes report the same."""
 
@@ -41,9 +41,9 @@ def launch(job: Mapping[str, Any], processes: int, restarts: int) -> dict[str, A
     """Run a job in several processes and return its outcome.
 
     Args:
-        job: what `lehr.engine.worker` is told, as JSON holds it.
+        job: arguments of `lehr.engine.worker`, as JSON values.
         processes: how many.
-        restarts: how often they are started again after one was lost.
+        restarts: number of restarts after one was lost.
 
     Raises:
         LehrError: the job failed, or its processes were lost too often.
@@ -87,13 +87,13 @@ def _launch(job: Mapping[str, Any], processes: int, restarts: int) -> dict[str, 
                 signum = int(error.sigval)
                 raise Stopped(
                     f"Stopped by {describe_signal(signum)} while the processes were being started. If the run had "
-                    f"begun before, go on with: {_how_to_go_on(job)}",
+                    f"started before, resume it with: {_how_to_go_on(job)}",
                     signum,
                 ) from None
         except ChildFailedError as error:
             outcome = read_outcome(job_folder)
             if outcome is None or not outcome["code"]:
-                raise LehrError(f"{_lost(error, restarts)} Go on with: {_how_to_go_on(job)}") from None
+                raise LehrError(f"{_lost(error, restarts)} Resume with: {_how_to_go_on(job)}") from None
         else:
             outcome = read_outcome(job_folder)
     if outcome is None:
@@ -113,7 +113,7 @@ def private_folder() -> Iterator[Path]:
         folder = Path(name)
         check_private(folder)
         with contextlib.ExitStack() as held:
-            if os.name == "posix":  # a lock keeps what cleans up old files away from it
+            if os.name == "posix":  # a lock protects it from cleaners of old files
                 import fcntl
 
                 handle = os.open(folder, os.O_RDONLY)
@@ -125,7 +125,7 @@ def private_folder() -> Iterator[Path]:
 
 @functools.cache
 def stay_with(launcher: int) -> None:
-    """End this process, as SIGTERM does, once its launcher was killed: nobody looks after it any more.
+    """End this process, as SIGTERM does, once its launcher was killed: nothing supervises it any longer.
 
     Args:
         launcher: the launcher's process id.
@@ -140,18 +140,18 @@ def stay_with(launcher: int) -> None:
 
 
 def write_outcome(folder: Path, outcome: Mapping[str, Any]) -> None:
-    """Leave the end of a job for the process that started it; the first one to do so is believed.
+    """Write the end of a job for the process that started it; the first writer wins.
 
     Args:
         folder: the folder of the job.
-        outcome: `code` and `message`, and of a job that is done what it came to.
+        outcome: `code` and `message`, and the result of a finished job.
     """
     with contextlib.suppress(FileExistsError), (folder / OUTCOME).open("x", encoding="utf-8") as file:
         json.dump(outcome, file)
 
 
 def read_outcome(folder: Path) -> dict[str, Any] | None:
-    """The end of a job; None where there is none yet."""
+    """The end of a job; None if there is none yet."""
     path = folder / OUTCOME
     if not path.is_file():
         return None
@@ -165,7 +165,7 @@ def _silent_loggers() -> Iterator[None]:
     names = [name for name in logging.root.manager.loggerDict if name.startswith(TORCHS_LOGGERS)]
     loggers = [logging.getLogger(name) for name in names]
     levels = [logger.level for logger in loggers]
-    for logger in loggers:  # each has a level of its own
+    for logger in loggers:  # each has its own level
         logger.setLevel(logging.CRITICAL)
     try:
         yield
@@ -178,8 +178,8 @@ def _silent_loggers() -> Iterator[None]:
 def _first_signal_raised() -> Iterator[None]:
     """Raise the first signal that asks for the end as torch's launcher wants it, to pass it on to its processes.
 
-    Further ones are not heard: they would have it leave its processes behind while these save their state. What ignores
-    a signal goes on ignoring it, as under nohup.
+    Further ones are ignored: they would make it abandon its processes while these save their state. Ignored signals
+    stay ignored, as under nohup.
     """
     from torch.distributed.elastic.multiprocessing import SignalException
 
@@ -191,7 +191,7 @@ def _first_signal_raised() -> Iterator[None]:
             raise SignalException(describe_signal(signum), signal.Signals(signum))
 
     before: dict[int, Any] = {}
-    if threading.current_thread() is threading.main_thread():  # only there can handlers be set
+    if threading.current_thread() is threading.main_thread():  # handlers can only be set there
         heard = [signum for signum in STOPPING if signal.getsignal(signum) != signal.SIG_IGN]
         before = {signum: signal.signal(signum, ask) for signum in heard}
     try:
@@ -202,7 +202,7 @@ def _first_signal_raised() -> Iterator[None]:
 
 
 def _how_to_go_on(job: Mapping[str, Any]) -> str:
-    """The command that goes on with the run of a job."""
+    """Return the command that resumes the run of a job."""
     if "resume" in job:
         return f"lehr train --resume {job['resume']}"
     project, name = job["config"]["project"], job["config"]["name"]
@@ -224,11 +224,11 @@ def _lost(error: Any, restarts: int) -> str:
 
     Args:
         error: torch's, with the last ones.
-        restarts: how often they were started again.
+        restarts: number of restarts.
     """
     rank, failure = error.get_first_failure()
     code = failure.exitcode
     how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
-    again = f", and so often before that {restarts} restarts were used up (--restarts)" if restarts else ""
+    again = f", and earlier losses used up the {restarts} restarts (--restarts)" if restarts else ""
     memory = " SIGKILL often means that the machine ran out of memory." if code == -signal.SIGKILL else ""
     return f"Process {failure.pid} (rank {rank}) {how}{again}.{memory} The run is kept up to its last checkpoint."

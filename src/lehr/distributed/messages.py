@@ -1,8 +1,8 @@
-"""Values on their way between processes, as JSON and the bytes of tensors: whoever receives one runs nothing.
+"""Messages between processes, as JSON and the bytes of tensors: receiving one executes nothing.
 
 torch's own exchange of objects pickles them, and unpickling does whatever the sender wants. Here a value of plain parts
-is JSON, in which each tensor and array is told by its place in the block of bytes that follows. What JSON has no form
-for is told by a name that begins with a dollar. Classes are those that the receiver names, and no others.
+is JSON, in which each tensor and array is given by its position in the block of bytes that follows. Values without a
+JSON form are marked by a key that begins with a dollar. Only classes named by the receiver are accepted.
 """
 
 from __future__ import annotations
@@ -86,14 +86,14 @@ def encode(value: Any, kinds: Iterable[type] = ()) -> Tensor:
 
 
 def decode(message: Tensor, kinds: Iterable[type] = ()) -> Any:
-    """Return the value that was encoded; each tensor has memory of its own.
+    """Return the value that was encoded; each tensor has separate memory.
 
     Args:
         message: (length,) uint8.
-        kinds: classes that may be in it.
+        kinds: classes allowed in it.
 
     Raises:
-        LehrError: it is no such value, or holds another class.
+        LehrError: it is not such a value, or holds another class.
     """
     known = {kind.__name__: kind for kind in kinds}
 
@@ -127,13 +127,13 @@ def decode(message: Tensor, kinds: Iterable[type] = ()) -> Any:
         return json.loads(text, object_hook=restored)
     except (struct.error, ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RuntimeError) as error:
         why = f"{type(error).__name__}: {error}"
-        raise LehrError(f"Another process sent what is not understood here ({why}).") from None
+        raise LehrError(f"Another process sent a message that this one does not understand ({why}).") from None
 
 
 def _flattened(part: Tensor) -> tuple[Tensor, list[int]]:
-    """Return the bytes of a tensor in the order in which they lie in memory, and its strides in them.
+    """Return the bytes of a tensor in the order in which they are in memory, and its strides in them.
 
-    One that has gaps, or shows a value twice, is laid out anew.
+    One that has gaps, or shows a value twice, is copied.
     """
     if not part.numel():  # whose strides may be anything
         part = torch.empty(part.shape, dtype=part.dtype)
@@ -144,7 +144,7 @@ def _flattened(part: Tensor) -> tuple[Tensor, list[int]]:
 
 
 def _fields(part: Any) -> dict[str, Any]:
-    """Return what an object is made of."""
+    """Return the parts of an object."""
     if isinstance(part, Enum):
         return {"value": part.value}
     if isinstance(part, BaseModel):
@@ -153,7 +153,7 @@ def _fields(part: Any) -> dict[str, Any]:
 
 
 def _made(kind: type, fields: dict[str, Any]) -> Any:
-    """Return an object of what it is made of."""
+    """Rebuild an object from its parts."""
     if issubclass(kind, Enum):
         return kind(fields["value"])
     return kind.model_validate(fields) if issubclass(kind, BaseModel) else kind(**fields)

@@ -1,4 +1,4 @@
-"""Torch's elastic launcher for processes of one machine, without a port: there is nobody else to find.
+"""Torch's elastic launcher for processes of one machine, without a port, which is not needed on one machine.
 
 The launcher's own rendezvous, c10d, listens on every interface, asks for no password, and runs what it finds there
 (it unpickles it).
@@ -45,7 +45,7 @@ class OneMachine(RendezvousHandler):
         """Do nothing: it ends with the launcher."""
 
     def num_nodes_waiting(self) -> int:
-        """Return 0: nobody can come later."""
+        """Return 0: no process can join later."""
         return 0
 
     def get_run_id(self) -> str:

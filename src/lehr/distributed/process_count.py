@@ -8,7 +8,7 @@ from lehr.options import DeviceOptions
 
 
 def processes_here(options: DeviceOptions) -> int:
-    """Processes that a command starts on this machine; 1 where it trains by itself.
+    """Count the processes that a command starts on this machine; 1 if it trains alone.
 
     Raises:
         InputError: devices and processes do not fit together.
@@ -18,12 +18,12 @@ def processes_here(options: DeviceOptions) -> int:
         raise InputError(f"--device {options.device}: names a device twice.")
     if options.parallel == "dp":
         if (options.processes or 1) > 1:
-            raise InputError("--parallel dp: is one process for all devices; leave out --processes, or use ddp.")
+            raise InputError("--parallel dp: is one process for all devices; omit --processes, or use ddp.")
         return 1
     if len(names) > 1 and options.processes not in (None, len(names)):
         raise InputError(
-            f"--device {options.device}: names {len(names)} devices for {options.processes} processes. Leave out "
-            "--processes: there is one a device."
+            f"--device {options.device}: names {len(names)} devices for {options.processes} processes. Omit "
+            "--processes: there is one per device."
         )
     return len(names) if len(names) > 1 else options.processes or 1
 
@@ -34,7 +34,7 @@ def trains_together(options: DeviceOptions) -> bool:
         return world().count > 1
     try:
         return processes_here(options) > 1
-    except InputError:  # the run itself will say so
+    except InputError:  # the run itself reports it
         return True
 
 

@@ -1,7 +1,7 @@
-"""Meeting in the store of a launcher: which processes belong to this start, and to no earlier one.
+"""Rendezvous in the store of a launcher: which processes belong to this start and not to an earlier one.
 
 A launcher that starts lost processes again keeps its store, with all that the earlier ones left in it, and the machines
-do not count their starts alike. So each process greets rank 0 by a name of its own, which nobody has used before.
+do not count their starts alike. So each process greets rank 0 with a unique name.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from typing import Any
 from lehr.distributed.collectives import PeerLost
 
 POLL_SECONDS = 0.02
-"""Seconds between two looks for those who have come."""
+"""Seconds between checks for new processes."""
 MAX_NAMED = 16
-"""Missing processes that a message names."""
+"""Maximum number of missing processes that a message names."""
 
 
 def meet(store: Any, rank: int, count: int, timeout: float) -> str:
-    """A name for this start of the processes: the same for all of them, and used by no other start.
+    """Agree on a unique name for this start of the processes.
 
     Args:
         store: keys and values that all of them share.
@@ -29,7 +29,7 @@ def meet(store: Any, rank: int, count: int, timeout: float) -> str:
         timeout: seconds that it waits for the others.
 
     Raises:
-        PeerLost: they have not all come.
+        PeerLost: not all processes have joined.
     """
     start_name = uuid.uuid4().hex
     if rank > 0:
@@ -38,7 +38,7 @@ def meet(store: Any, rank: int, count: int, timeout: float) -> str:
             store.wait([f"lehr/welcome/{start_name}"], timedelta(seconds=timeout))
         except RuntimeError:
             raise PeerLost(
-                f"Rank {rank} of {count} had no answer of rank 0 within {timeout:g} s (--timeout) at the start."
+                f"Rank {rank} of {count} had no answer from rank 0 within {timeout:g} s (--timeout) at the start."
             ) from None
         name = store.get(f"lehr/welcome/{start_name}").decode()
         store.add(f"lehr/came/{name}", 1)

@@ -1,7 +1,7 @@
-"""One small all-reduce a step: all that processes exchange beside gradients.
+"""One small all-reduce per step: everything that processes exchange besides gradients.
 
-That is the loss, the BatchNorm statistics, the counts of objects, and what each wishes: to stop, since a signal has
-come, or to save. Whoever wishes it, all of them know it at the same step, and none waits for it.
+That is the loss, the BatchNorm statistics, the counts of objects, and requests: to stop, after a signal, or to save.
+All processes learn of a request at the same step, without waiting.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class StepFlags:
 
     Attributes:
         instances: objects of the batch.
-        replaced: its images that had to be replaced.
+        replaced: number of its images that were replaced.
         save: whether one of them wants the state saved.
         stop: the signal that asks for the end; None while none does.
     """
@@ -45,8 +45,8 @@ class StepSync:
 
     Args:
         ranks: the processes.
-        statistics: the BatchNorm statistics in a block, averaged in place, weighed by images; None where they are
-            equal anyhow.
+        statistics: the BatchNorm statistics in a block, averaged in place, weighted by images; None if they are equal
+            anyway.
         device: of this process.
     """
 
@@ -58,18 +58,18 @@ class StepSync:
     def __call__(
         self, loss: Tensor, *, instances: int, replaced: int, share: float, save: bool, stop: int | None
     ) -> tuple[Tensor, Tensor]:
-        """The loss of the whole batch, and what all processes told; the host waits on a CPU only.
+        """Return the loss of the whole batch and the flags of all processes; the host only waits on a CPU.
 
         Args:
             loss: (parts,), of this process; the whole batch's is the mean.
-            instances: objects of this process's share of the batch; 0 where it has none.
-            replaced: its images that had to be replaced.
+            instances: objects of this process's share of the batch; 0 if it has none.
+            replaced: number of its images that were replaced.
             share: its share of the images of the batch, 0 to 1.
             save: whether this process wants the state saved.
-            stop: the signal that this process was asked to end by.
+            stop: the signal that asked this process to end.
 
         Returns:
-            (parts,), not finite where one process's is not; and numbers for `StepFlags.of`, both on the device.
+            (parts,), not finite if one process's is not; and numbers for `StepFlags.of`, both on the device.
         """
         values = torch.tensor(
             [instances, replaced, save, *(signum == stop for signum in STOPPING)], dtype=torch.float32

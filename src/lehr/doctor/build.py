@@ -23,7 +23,7 @@ class Build:
         cudnn: version of cuDNN, e.g. 9.1.0; None without.
         architectures: those of GPUs that it was built for, e.g. `sm_90`.
         driver: version of the NVIDIA driver here; None without.
-        trouble: why CUDA cannot be used although there is a driver; None where it can.
+        trouble: why CUDA cannot be used although there is a driver; None if it can.
     """
 
     torch: str
@@ -53,7 +53,7 @@ def examine_build() -> Build:
 
 
 def driver_version() -> str | None:
-    """The NVIDIA driver's version; None where there is none."""
+    """The NVIDIA driver's version; None if there is none."""
     try:
         text = Path("/proc/driver/nvidia/version").read_text(encoding="utf-8", errors="replace")
     except OSError:

@@ -28,9 +28,9 @@ class Compilation:
     Attributes:
         kind: cpu, cuda or mps.
         works: whether the compiled function gave the same numbers.
-        seconds: what it took; None where it was not tried or failed.
-        compiler: the C++ compiler that was found; None where there is none.
-        reason: why it does not work; None where it does.
+        seconds: what it took; None if it was not tried or failed.
+        compiler: the C++ compiler that was found; None if there is none.
+        reason: why it does not work; None if it does.
     """
 
     kind: str
@@ -70,7 +70,7 @@ def examine_compilation(device: torch.device) -> Compilation:
 
 
 def find_compiler() -> str | None:
-    """Path of the C++ compiler that torch.compile would use; None where there is none."""
+    """Path of the C++ compiler that torch.compile would use; None if there is none."""
     return shutil.which(_compiler_name())
 
 

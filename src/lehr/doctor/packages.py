@@ -27,7 +27,7 @@ class Requirement:
     Attributes:
         name: the package.
         min_version: its oldest version that will do; empty for any.
-        extra: the optional part of Lehr that wants it; None where all of Lehr does.
+        extra: the optional part of Lehr that wants it; None if all of Lehr does.
     """
 
     name: str
@@ -43,9 +43,9 @@ class Package:
         name: the package.
         version: as installed; None when it is not, or does not say.
         min_version: the oldest version that will do; empty for any.
-        extra: the optional part of Lehr that wants it; None where all of Lehr does.
+        extra: the optional part of Lehr that wants it; None if all of Lehr does.
         state: ok, missing, too old, or broken: installed, but does not load.
-        error: why it does not load; None where it does or was not tried.
+        error: why it does not load; None if it does or was not tried.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""`--batch auto`: real training steps of a few sizes, measured on the device before the run begins."""
+"""`--batch auto`: real training steps of a few sizes, measured on the device before the run starts."""
 
 from __future__ import annotations
 
@@ -39,18 +39,18 @@ from lehr.techniques.precision import Precision, new_scaler
 from lehr.techniques.replay import Replay
 
 MIN_BATCH_ON_CPU = 8
-"""Smallest batch where speed decides: smaller ones give normalization too little to average over."""
+"""Smallest batch when chosen by speed: smaller ones leave normalization too little to average over."""
 SIZES_OF_LINE = (1, 2, 4, 8, 16)
-"""Batches measured where memory decides, through which the line is drawn."""
+"""Batches measured when chosen by memory; a line is fitted through them."""
 SLOWER = 0.9
-"""Share of the best throughput below which larger sizes are not tried any more."""
+"""Share of the best throughput below which no larger size is tried."""
 MAX_SECONDS = 30.0
 """Seconds after which no further size is tried."""
 STEPS = 2
 """Steps timed, after one that is not."""
 
 Try = Callable[[int], Measured | None]
-"""From a size to steps of it, measured; None where the memory does not suffice."""
+"""Measured steps by batch size; None for a size that does not fit in memory."""
 
 
 def choose_batch(
@@ -62,7 +62,7 @@ def choose_batch(
     say: Callable[[str], None],
     devices: int = 1,
 ) -> int:
-    """Choose the images a step, of all devices together: measured on this one, and fitting the nominal batch.
+    """Choose the images per step, over all devices: measured on this one, and fitted to the nominal batch.
 
     Args:
         config: the run's options; `batch` is auto or a share of the memory.
@@ -70,7 +70,7 @@ def choose_batch(
         forward_loss: its model and loss, on the device.
         size: longest side of the largest images of the run, pixels; None for those of the loader.
         precision: in which the model computes.
-        say: told what was measured.
+        say: reports what was measured.
         devices: how many train together, each with as many images.
 
     Raises:
@@ -97,18 +97,18 @@ def choose_batch(
         )
     if most == 0:
         raise LehrError(
-            f"--batch {asked}: on {data.device} not even one image fits into {share:.0%} of the memory beside this "
+            f"--batch {asked}: on {data.device} not even one image fits in {share:.0%} of the memory next to this "
             "model. Use a larger share, a smaller --imgsz or model."
         )
     batch = fitting_nominal(min(most * devices, max(images, devices)), nominal, devices)
     together = accumulation(batch, chosen(batch).nominal_batch)
     each = f", {batch // devices} on each of {devices} devices" if devices > 1 else ""
-    say(f"AutoBatch on {describe_device(data.device)}: {told}. Batch {batch}{each}, {together} to an optimizer step.")
+    say(f"AutoBatch on {describe_device(data.device)}: {told}. Batch {batch}{each}, {together} per optimizer step.")
     return batch
 
 
 def _by_memory(measure: Try, most: int, share: float, device: torch.device) -> tuple[int, str]:
-    """The largest size that stays within a share of the memory, tried once more before it is taken."""
+    """Find the largest size within a share of the memory, and verify it with one more step."""
     budget = share * torch.cuda.get_device_properties(device).total_memory
     measured: list[Measured] = []
     for size in SIZES_OF_LINE:
@@ -130,7 +130,7 @@ def _by_memory(measure: Try, most: int, share: float, device: torch.device) -> t
 
 
 def _by_speed(measure: Try, most: int, share: float, device: torch.device) -> tuple[int, str]:
-    """The smallest of the fastest sizes that stay within a share of the memory."""
+    """Find the smallest of the fastest sizes within a share of the memory."""
     budget = share * (free_memory() + peak_process_bytes())
     started = time.perf_counter()
     measured: list[Measured] = []
@@ -143,7 +143,7 @@ def _by_speed(measure: Try, most: int, share: float, device: torch.device) -> tu
         slower = one.images_per_second < SLOWER * max(each.images_per_second for each in measured)
         if slower or time.perf_counter() - started > MAX_SECONDS:
             break
-    if not measured:  # less than a batch of 8 then, as far as the memory goes
+    if not measured:  # below 8 if no more fits in memory
         fits = bisect_fitting(lambda size: (one := measure(size)) is not None and one.bytes <= budget, 0, first - 1)
         return fits, f"memory for {counted(fits, 'image')}"
     told = ", ".join(f"{one.images_per_second:.1f} images/s with {one.batch}" for one in measured)
@@ -175,7 +175,7 @@ class _Steps:
         release(self._data.device)
 
     def measure(self, size: int) -> Measured | None:
-        """Steps of a size; None where the memory does not suffice."""
+        """Steps of a size; None if they do not fit in memory."""
         device = self._data.device
         release(device)
         if device.type == "cuda":
@@ -208,7 +208,7 @@ class _Steps:
     def _step(self, batch: Batch) -> None:
         total = self._forward_loss.parts(batch, self._size, self._precision).sum()
         torch.autograd.backward(total if self._scaler is None else self._scaler.scale(total))
-        self._optimizer.zero_grad(set_to_none=False)  # moments are made, weights stay: only the cost counts
+        self._optimizer.zero_grad(set_to_none=False)  # creates the moments, keeps the weights: only the cost counts
         self._optimizer.step()
         self._optimizer.zero_grad()
         self._ema.update()
@@ -219,19 +219,19 @@ def first_requests(count: int, size: int) -> list[BatchRequest]:
 
     Args:
         count: images of the split.
-        size: images a batch.
+        size: images per batch.
     """
     return [BatchRequest(0, [(turn * size + i) % count for i in range(size)]) for turn in range(STEPS + 1)]
 
 
 def crowded_requests(samples: Sequence[Sample], size: int) -> list[BatchRequest]:
-    """Request the images with the most objects in each batch, which is then the one that takes the most memory.
+    """Request the images with the most objects in each batch, the batch that takes the most memory.
 
     Partners of mosaic and others are drawn from these images too.
 
     Args:
         samples: the split.
-        size: images a batch.
+        size: images per batch.
     """
     order = sorted(range(len(samples)), key=lambda index: -len(samples[index].boxes))[:size]
     images = [order[i % len(order)] for i in range(size)]
@@ -240,7 +240,7 @@ def crowded_requests(samples: Sequence[Sample], size: int) -> list[BatchRequest]
 
 
 def _step_bytes(device: torch.device) -> int:
-    """The most memory in use since the peak was reset, other processes' included; on a CPU since the start."""
+    """Peak memory in use since it was reset, including other processes; on a CPU since the start."""
     if device.type != "cuda":
         return peak_process_bytes()
     free, total = torch.cuda.mem_get_info(device)

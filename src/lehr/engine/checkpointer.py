@@ -1,4 +1,4 @@
-"""Keeping a run: when its state is saved, what belongs to a save, and what was kept, for people."""
+"""Saving a run: when its state is saved, what a save contains, and reporting what was saved."""
 
 from __future__ import annotations
 
@@ -32,20 +32,20 @@ from lehr.weights.write import describe_model
 
 
 class Checkpointer:
-    """Saves the training state of a run, without the training waiting for the disk.
+    """Saves the training state of a run without blocking the training on disk I/O.
 
-    Of several processes only rank 0 writes; for the others nothing here does anything.
+    Of several processes only rank 0 writes; for the others all methods do nothing.
 
     Args:
         folder: the run's folder.
         state: the training state.
-        identity: what a checkpoint holds beside the state.
+        identity: what a checkpoint holds in addition to the state.
         epochs: epochs of the run.
         minutes: between checkpoints within an epoch.
         device: where the state is.
         is_main: whether this process writes.
-        callbacks: their state is saved too; told of what has been written.
-        say: told what could not be written.
+        callbacks: their state is saved too; notified of what has been written.
+        say: reports what could not be written.
     """
 
     def __init__(
@@ -78,7 +78,7 @@ class Checkpointer:
 
     @property
     def seconds(self) -> float:
-        """Seconds spent on the run so far, what it took before it was interrupted included."""
+        """Seconds spent on the run so far, including those before an interruption."""
         return time.perf_counter() - self._started
 
     @property
@@ -87,10 +87,10 @@ class Checkpointer:
         return self._is_main and time.perf_counter() - self._saved >= self._interval
 
     def save(self, evaluation: Evaluation | None = None, better: bool = False, weights: bool = False) -> None:
-        """Hand the state over to be written; waits for neither device nor disk.
+        """Queue the state to be written; waits for neither device nor disk.
 
         Args:
-            evaluation: that of the epoch that has just ended; its weights are written too.
+            evaluation: that of the epoch that just ended; its weights are written too.
             better: whether that epoch is the best so far.
             weights: write `last.safetensors` in any case.
         """
@@ -120,19 +120,19 @@ class Checkpointer:
         self.poll()
 
     def poll(self) -> None:
-        """Tell what has been written since the last call, and what could not be; costs next to nothing."""
+        """Report what was written since the last call, and what failed; cheap."""
         for problem in self._writer.news():
-            self._say(f"Not saved: {problem} The run goes on; what was saved before is kept.")
+            self._say(f"Not saved: {problem} The run continues; earlier saves are kept.")
         while self._written:
             self._callbacks.emit(self._written.popleft())
 
     def wait(self) -> None:
-        """Wait until everything is written, or could not be."""
+        """Wait until every write has finished or failed."""
         self._writer.wait()
         self.poll()
 
     def finish(self) -> None:
-        """Wait until everything is written, and try once more what could not be.
+        """Wait until everything is written, and retry failed writes once.
 
         Raises:
             LehrError: a file cannot be written.
@@ -142,33 +142,33 @@ class Checkpointer:
             return
         problems = "\n".join(self._writer.news())
         raise LehrError(
-            f"{problems}\nThe training went on without it, but not all of it is kept. Make room; then "
-            f"`lehr train --resume {self._folder}` goes on from the last checkpoint that is whole."
+            f"{problems}\nThe training continued without it, but part of it is not saved. Free disk space; then `lehr "
+            f"train --resume {self._folder}` resumes from the last complete checkpoint."
         )
 
     def close(self, at_once: bool = False) -> None:
-        """End the thread that writes.
+        """Stop the writing thread.
 
         Args:
-            at_once: leave what has not been written, and do not wait long.
+            at_once: drop pending writes, and do not wait long.
         """
         self._writer.close(at_once)
 
     def kept(self) -> str:
-        """Describe how to go on, and what there is to go on from."""
+        """Describe how to resume, and from what."""
         self._writer.wait()
         checkpoint = next((path for path in (self._folder / LAST, self._folder / PREVIOUS) if path.is_file()), None)
         if checkpoint is None:
             return f"No checkpoint could be written to {self._folder}."
         weights = self._folder / LAST_WEIGHTS
         also = f", the weights in {weights}" if weights.is_file() else ""
-        return f"The state is in {checkpoint}{also}. Go on with: lehr train --resume {self._folder}"
+        return f"The state is in {checkpoint}{also}. Resume with: lehr train --resume {self._folder}"
 
     def _note_written(self, blocks: Blocks, epoch: int, step: int, last: bool, best: bool) -> None:
-        """Take note of a save that is on the disk; called by the writing thread.
+        """Record a completed save; called by the writing thread.
 
         Args:
-            blocks: the memory of the state, needed no more.
+            blocks: the memory of the state, to be released.
             epoch: when the state was taken.
             step: when the state was taken.
             last: whether weights were written with it.
@@ -182,7 +182,7 @@ class Checkpointer:
             self._written.append(ModelSave(run, epoch, step, folder / LAST, *weights))
 
     def _detections(self, evaluation: Evaluation | None) -> Callable[[], None] | None:
-        """Return what writes the detections of an evaluation, or where it cannot removes those of former weights."""
+        """Return a function that writes the detections of an evaluation, or removes those of earlier weights."""
         if evaluation is None or evaluation.detections is None:
             return None
         path, record = self._folder / DETECTIONS, make_record(evaluation, self._state.epoch)
@@ -201,7 +201,7 @@ class Checkpointer:
         state = self._state
         details: dict[str, Any] = {"epoch": state.epoch}
         if evaluation is not None:
-            # Without the seconds, which would be others each time.
+            # Without the seconds, which differ each time.
             details["metrics"] = {name: value for name, value in evaluation.as_dict().items() if name != "seconds"}
         averaged = content["state"]["ema"]
         tensors = content["state"]["model"] if averaged is None else averaged["model"]
@@ -209,6 +209,6 @@ class Checkpointer:
 
 
 def clear_leftovers(folder: Path) -> None:
-    """Remove what a run that was killed while it wrote has left half-written."""
+    """Remove partial files that a run left when it was killed while writing."""
     names = (LAST, BEST_WEIGHTS, LAST_WEIGHTS, RESULTS, CONFIG, PRECISION, START, DETECTIONS, MARKS)
     clear_temporaries(folder, names)

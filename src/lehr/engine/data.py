@@ -1,4 +1,4 @@
-"""The data that a run starts with: read, checked, decoded, ready to be handed out in batches."""
+"""The data of a run: read, checked, decoded, and served in batches."""
 
 from __future__ import annotations
 
@@ -39,10 +39,10 @@ from lehr.techniques.tiled_training import images_together, ring_of_tiles
 
 MAX_WORKERS = 16
 FEW_WORKERS = 8
-"""Loading processes that may take all cores; of more, a quarter is left to the process that trains."""
+"""Loading processes up to this count may take all cores; above it, a quarter is left to the training process."""
 MAX_EVAL_BATCH = 32
-"""Images of a validation batch at most. Whole batches are dealt to the processes, so that how many there are changes
-nothing; with a size that does not follow the training batch beyond this, they also are enough to go round."""
+"""Maximum number of images in a validation batch. Whole batches are distributed over the processes, so that the number
+of processes changes nothing; a limit also leaves enough batches for all of them."""
 MAX_EVAL_WORKERS = 4
 
 
@@ -51,18 +51,18 @@ class RunData:
     """A run's data.
 
     Attributes:
-        dataset: as read, its classes as one where that is asked for.
-        train_store: images and samples of the training split, and behind them those of the older data to replay; of
-            a run on tiles, their tiles.
-        val_store: those of the validation split, and behind them those of the older data; tiles, too.
-        make: makes training batches.
-        train_loader: gives training batches.
-        val_loader: gives validation batches, of the older data too.
+        dataset: as read, its classes merged into one if requested.
+        train_store: images and samples of the training split, followed by those of the older data to replay; in a run
+            on tiles, their tiles.
+        val_store: those of the validation split, followed by those of the older data; tiles as well.
+        make: builds training batches.
+        train_loader: yields training batches.
+        val_loader: yields validation batches, also of the older data.
         device: where the batches go.
         train_samples: the run's own training split; of a run on tiles, its tiles.
         val_samples: its own validation split, or the tiles of it.
         loading: how images are loaded.
-        older: the older data that it is evaluated on too; None for none.
+        older: older data that the run is also evaluated on; None for none.
     """
 
     dataset: Dataset
@@ -99,13 +99,13 @@ def start_data(
     Args:
         config: the run's options.
         device: where the batches go.
-        say: told what was done.
-        ranks: the processes that train together; those of one machine share its cache.
-        closed: last epochs without mosaic; None for what the options say.
+        say: reports what was done.
+        ranks: the training processes; those of one machine share its cache.
+        closed: number of last epochs without mosaic; None to follow the options.
         loading: how images are loaded; None to choose it, for a new run.
 
     Raises:
-        InputError: data that cannot be trained on, or not with these options.
+        InputError: the data cannot be trained on, or not with these options.
     """
     dataset = without_listed(_loaded(data_source(config), config.run.seed, ranks), skip_list(config), say)
     refuse_unusable(dataset, config.data.skip_broken)
@@ -117,7 +117,7 @@ def start_data(
     older = _older(config, dataset.names, ranks)
     tiling = tiling_of(config)
     trained = in_tiles(train_samples, tiling)
-    plan_of(config, dataset, len(trained))  # before much is decoded
+    plan_of(config, dataset, len(trained))  # before decoding
     if isinstance(trained, TiledSplit):
         say(describe_tiles(trained))
     describe_sampling(trained, config.data, dataset.names, say)
@@ -172,14 +172,14 @@ def start_data(
 
 
 def _ring(images: Sequence[Sample], tiling: Tiling | None, loading: Loading) -> int:
-    """Images that are to be kept decoded where not all are."""
+    """Number of images to keep decoded if not all are."""
     if tiling is None:
         return ring_images(len(images), loading.partner_window)
     return ring_of_tiles(TiledSplit(images, tiling), loading.partner_window)
 
 
 def draws_on_device(config: TrainConfig, device: torch.device) -> bool:
-    """Return whether training samples are drawn on the device: `auto` does so on a GPU, whose time is cheaper."""
+    """Return whether training samples are rendered on the device: `auto` does so on a GPU, whose time is cheaper."""
     where = config.speed.augment_on
     if own_transforms(config.augment.augmentation):
         return False
@@ -187,14 +187,14 @@ def draws_on_device(config: TrainConfig, device: torch.device) -> bool:
 
 
 def notes_on_own_transforms(config: TrainConfig, device: torch.device) -> list[str]:
-    """Say what a user's own code on finished images means for a run, a line each.
+    """Describe what user code on finished images means for a run, one line each.
 
     Args:
         config: the run's options.
         device: where the batches go.
 
     Raises:
-        InputError: the images were to be drawn on the device.
+        InputError: the images were requested to be drawn on the device.
     """
     names = [name for name, _, _ in own_transforms(config.augment.augmentation)]
     if not names:
@@ -202,29 +202,29 @@ def notes_on_own_transforms(config: TrainConfig, device: torch.device) -> list[s
     named = " ".join(f"--augmentation {name}" for name in names)
     if config.speed.augment_on == "device":
         raise InputError(
-            f"{named}: is code that gets finished images, which --augment-on device draws only after it. Leave out "
-            "--augment-on, or give --augment-on cpu."
+            f"{named}: is code that receives finished images, but --augment-on device draws them only afterwards. Omit "
+            "--augment-on, or use --augment-on cpu."
         )
     notes = [
-        f"{named}: is code that Lehr does not know. The run repeats and resumes to the last bit as long as that code "
-        "stays as it is, keeps nothing between calls, and draws from its generator or those of random, NumPy and torch."
+        f"{named}: is custom code. Runs repeat and resume bit for bit as long as that code is unchanged, keeps no "
+        "state between calls, and draws from its generator or those of random, NumPy and torch."
     ]
     if config.speed.augment_on == "auto" and device.type == "cuda":
-        notes.append(f"{named}: gets finished images, so they are drawn on the CPU instead of the GPU.")
+        notes.append(f"{named}: receives finished images, so they are drawn on the CPU instead of the GPU.")
     return notes
 
 
 def plan_of(
     config: TrainConfig, dataset: Dataset, images: int, trained: bool = False, known: float = 1.0
 ) -> TrainingPlan:
-    """The course of a run on a count of training images.
+    """Compute the training plan for a number of training images.
 
     Args:
         config: the run's options.
         dataset: its data.
         images: those of the training split.
         trained: it starts from trained weights.
-        known: share of its classes that start from them, 0 to 1.
+        known: share of its classes that start from these weights, 0 to 1.
 
     Raises:
         InputError: the warmup is longer than the run.
@@ -242,7 +242,7 @@ def plan_of(
 
 
 def _loaded(source: str, seed: int, ranks: Ranks, needed: Collection[str] = ("train", "val")) -> Dataset:
-    """A data set; where it is generated, the first process of a machine does so before the others read it."""
+    """Read a data set; if it is generated, the first process of a machine does so before the others read it."""
 
     def make() -> None:
         load_dataset(source, seed)
@@ -253,7 +253,7 @@ def _loaded(source: str, seed: int, ranks: Ranks, needed: Collection[str] = ("tr
 
 
 def _older(config: TrainConfig, names: Sequence[str], ranks: Ranks) -> OlderData | None:
-    """The older data of a run, where it has some."""
+    """Read the older data of a run, if it has any."""
     source = older_source(config)
     if source is None:
         return None
@@ -262,7 +262,7 @@ def _older(config: TrainConfig, names: Sequence[str], ranks: Ranks) -> OlderData
 
 
 def _workers(config: TrainConfig, device: torch.device) -> int:
-    """Loading processes: those asked for; else none beside a CPU that is busy training, up to 16 beside a GPU."""
+    """Number of loading processes: as requested; otherwise none if a CPU trains, up to 16 if a GPU does."""
     if config.data.workers is not None:
         return config.data.workers
     cores = available_cores() // world().local_count
@@ -286,7 +286,7 @@ def epoch_requests(
 
     Args:
         config: the run's options.
-        samples: the training split, and behind it the images to replay.
+        samples: the training split, followed by the images to replay.
         class_maps: each class's mAP50-95 in the last validation, of all detections kept, by which image weights draw;
             zeros before the first.
         epoch: from 0.
@@ -303,11 +303,11 @@ def epoch_requests(
 def first_request(
     config: TrainConfig, samples: Sequence[Sample], own: int | None = None, batch: int | None = None
 ) -> BatchRequest:
-    """Return a batch as the run's first, to try something out with.
+    """Return a batch like the run's first, for measurements.
 
     Args:
         config: the run's options.
-        samples: the training split, and behind it the images to replay.
+        samples: the training split, followed by the images to replay.
         own: images of the training split; None for all.
         batch: images of the batch; None for the run's.
     """
@@ -323,9 +323,9 @@ def _mixed(
     drawn: Sequence[int] | None = None,
     window: int = 0,
 ) -> list[BatchRequest]:
-    """Batches of the run's own images, and of the older ones that are replayed.
+    """Batches of the run's own images and of the replayed older ones.
 
-    Where images are decoded as they are asked for, the tiles of an image are shown in one window.
+    If images are decoded on demand, the tiles of an image are shown within one window.
     """
     seed, rect, share = config.run.seed, config.data.rect, config.data.replay if batch > 1 else 0.0
     trained = samples[:own]
@@ -345,11 +345,11 @@ def _mixed(
 
 
 class EpochRequests:
-    """The batches of each epoch, and those of the next one where they are known before this one has been validated.
+    """Batches of each epoch, and of the next one if they are known before this one is validated.
 
     Args:
         config: the run's options.
-        samples: the training split, and behind it the images to replay.
+        samples: the training split, followed by the images to replay.
         own: images of the training split; None for all.
         window: images of the windows that partners are drawn from, 0 for all images; None for what the options say.
     """
@@ -371,7 +371,7 @@ class EpochRequests:
             class_maps: each class's mAP50-95 in the last validation, by which image weights draw; zeros before it.
 
         Returns:
-            The epoch's, and the next one's; none of those where it is the last, or its images depend on a validation.
+            The epoch's, and the next one's; these are empty if it is the last, or if its images depend on a validation.
         """
         known = self._next is not None and self._next[0] == epoch
         requests = self._next[1] if self._next and known else self._of(epoch, class_maps)

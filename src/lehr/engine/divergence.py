@@ -1,4 +1,4 @@
-"""Watching for divergence: steps that were not finite are counted, and too many of them roll the run back."""
+"""Divergence monitoring: non-finite steps are counted, and too many of them roll the run back."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ from lehr.techniques.plan import TrainingPlan
 from lehr.techniques.precision import Precision, safer
 
 BEHIND = 2
-"""Steps after which several processes on CUDA look at what a step came to: all at the same step, without a wait."""
+"""Steps after which several processes on CUDA read the outcome of a step: all at the same step, without waiting."""
 MAX_NAMED = 64
-"""Images of a batch that a message names."""
+"""Maximum number of images of a batch that a message names."""
 
 
 class NotFinite(Exception):
-    """Too many steps in a row were not finite."""
+    """Too many consecutive steps were not finite."""
 
 
 class DivergenceMonitor:
@@ -38,16 +38,16 @@ class DivergenceMonitor:
 
     Args:
         state: the training state.
-        options: how many steps may be skipped, and how often the run may go back.
+        options: how many steps may be skipped, and how many rollbacks are allowed.
         plan: rates of every step.
         parts: names of the parts of the loss.
-        paths: gives the file of an image of the training split.
-        device: where this process trains.
+        paths: maps an image of the training split to its file.
+        device: the device of this process.
         ranks: the processes that train together.
         checkpointer: has the run's checkpoints.
         folder: the run's folder.
-        callbacks: told of each batch and each rollback.
-        say: told of each step that was skipped.
+        callbacks: notified of each batch and each rollback.
+        say: reports each skipped step.
     """
 
     def __init__(
@@ -79,12 +79,12 @@ class DivergenceMonitor:
         self._queue = self._new_queue()
         self._suspects: list[StepStatus] = []
         self.stop: int | None = None
-        """The signal that one of several processes was asked to end by, as all of them know."""
+        """The signal that asked one of several processes to end, known to all of them."""
         self.save = False
-        """True when one of several processes wants the state saved, as all of them know."""
+        """True if one of several processes wants the state saved, known to all of them."""
 
     def post(self, batch: Batch, outcome: StepOutcome) -> None:
-        """Take note of what the present step came to; does not wait for the device.
+        """Queue the outcome of the current step; does not wait for the device.
 
         Args:
             batch: its images.
@@ -96,13 +96,13 @@ class DivergenceMonitor:
         )
 
     def look(self, wait: bool = False) -> None:
-        """Count the steps that were skipped, as far as the device has told.
+        """Count the skipped steps that the device has reported so far.
 
         Args:
-            wait: wait until it has told all.
+            wait: wait until it has reported all.
 
         Raises:
-            NotFinite: too many in a row.
+            NotFinite: too many consecutive steps.
         """
         recovery, limit = self._state.recovery, self._options.skip_limit
         for status in self._queue.arrived(wait):
@@ -131,7 +131,7 @@ class DivergenceMonitor:
         if status.overflowed:
             self._say(
                 f"Optimizer step skipped: the gradient overflowed {Precision.FLOAT16}; the loss is scaled by "
-                f"{status.scale or 0:g} / 2 from here on."
+                f"{status.scale or 0:g} / 2 from now on."
             )
             return
         recovery.streak += 1
@@ -170,31 +170,30 @@ class DivergenceMonitor:
         return StepStatusQueue(behind if self._ranks.is_distributed else None)
 
     def go_back(self) -> None:
-        """Take up the last good checkpoint, with lower rates.
+        """Load the last good checkpoint, with lower learning rates.
 
         Raises:
-            Diverged: it has gone back as often as it may.
-            LehrError: there is nothing to go back to.
+            Diverged: the limit of rollbacks is reached.
+            LehrError: there is no checkpoint to return to.
         """
         state, options, before = self._state, self._options, self._state.recovery
-        trouble = f"{before.streak} optimizer steps in a row were not finite"
+        trouble = f"{before.streak} consecutive optimizer steps were not finite"
         precision, from_step = state.precision, state.step
         if precision is not Precision.FLOAT32:
             checkpoint = self._last_good(trouble)
             self._return(checkpoint, Recovery(before.skipped, 0, before.rollbacks, before.lr_scale))
             state.use_precision(safer(precision, self._device))
             self._say(
-                f"{trouble} in {precision}. Rolled back to {checkpoint.path} ({checkpoint.position}); the run goes on "
-                f"in {state.precision}."
+                f"{trouble} in {precision}. Rolled back to {checkpoint.path} ({checkpoint.position}); the run "
+                f"continues in {state.precision}."
             )
             self._tell_rollback(checkpoint, from_step)
             return
         if before.rollbacks >= options.rollbacks:
             raise Diverged(
                 f"{trouble}, after {counted(before.rollbacks, 'rollback')} to a checkpoint with lower "
-                f"rates:\n{self._listed()}\n"
-                "Look at these images and their labels, or start again with a smaller --lr0 or a longer "
-                f"--warmup-epochs. {self._checkpointer.kept()}"
+                f"rates:\n{self._listed()}\nCheck these images and their labels, or restart with a smaller --lr0 or a "
+                f"longer --warmup-epochs. {self._checkpointer.kept()}"
             )
         scale = before.lr_scale * options.rollback_lr
         checkpoint = self._last_good(trouble)
@@ -223,7 +222,7 @@ class DivergenceMonitor:
             )
 
     def _last_good(self, trouble: str) -> Checkpoint:
-        """The newest checkpoint that is not in the middle of such a streak; rank 0 reads it for all processes.
+        """Return the newest checkpoint outside such a streak; rank 0 reads it for all processes.
 
         Raises:
             LehrError: there is none.
@@ -235,17 +234,17 @@ class DivergenceMonitor:
         try:
             checkpoint = newest_checkpoint(self._folder, self._say, lambda position: not position.skipping)
         except DamagedCheckpoint as error:
-            raise LehrError(f"{trouble}, and no checkpoint to go back to is whole.\n{error}") from None
+            raise LehrError(f"{trouble}, and no earlier checkpoint is intact.\n{error}") from None
         if checkpoint is None:
-            raise LehrError(f"{trouble}, and there is no checkpoint to go back to:\n{self._listed()}")
+            raise LehrError(f"{trouble}, and there is no checkpoint to return to:\n{self._listed()}")
         return checkpoint
 
     def _return(self, checkpoint: Checkpoint, recovery: Recovery) -> None:
-        """Take up the state of a checkpoint; what was the best since then stays the best, as its weights do.
+        """Load the state of a checkpoint; the best result since then stays the best, and so do its weights.
 
         Args:
             checkpoint: of this run.
-            recovery: what is remembered from here on.
+            recovery: the recovery counters from now on.
         """
         state = self._state
         best = state.stopping.best, state.stopping.best_epoch, state.best_metrics
@@ -263,7 +262,7 @@ class DivergenceMonitor:
         return describe(seen, self._parts, self._plan.batches)
 
     def _listed(self) -> str:
-        """The batches that were not finite, with their images."""
+        """Describe the non-finite batches with their images."""
         lines = []
         for seen in self._suspects:
             paths = [str(self._paths(index)) for index in seen.images]

@@ -1,4 +1,4 @@
-"""The guard of a fine-tuning: its start is evaluated as its epochs are, and stays the best until one is better."""
+"""Fine-tuning guard: the start is evaluated like an epoch, and stays the best until an epoch is better."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from lehr.evaluation.matching import MatchRecord
 
 @dataclass(slots=True)
 class Guard:
-    """Evaluations that a run is judged by at its end.
+    """Evaluations that are compared at the end of a run.
 
     Attributes:
-        start: that of the start; None before it is evaluated.
+        start: that of the start; None until it is evaluated.
         best: that of the best epoch; None as long as the start is the best.
-        outcome: the comparison at the end; None before it, and where it cannot be made.
+        outcome: the comparison at the end; None before the end, or if it cannot be made.
     """
 
     start: MatchRecord | None = None
@@ -33,7 +33,7 @@ class Guard:
             last: of the last epoch.
             ranks: the processes of the run; rank 0 compares for all.
             seed: of the bootstrap.
-            say: told where nothing can be compared.
+            say: reports why nothing can be compared.
         """
         start, best = self.start, self.best
         if start is None or last is None:
@@ -44,12 +44,12 @@ class Guard:
         )
         if self.outcome is None:
             say(
-                "The end of the run cannot be compared with its start: an image could not be read in one of the two "
-                "evaluations, or no image has an object."
+                "The end of the run cannot be compared with its start: one of the two evaluations could not read an "
+                "image, or no image has an object."
             )
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything, as tensors and numbers."""
+        """The complete state, as tensors and numbers."""
         return {
             "start": None if self.start is None else self.start.state_dict(),
             "best": None if self.best is None else self.best.state_dict(),
@@ -58,10 +58,10 @@ class Guard:
 
     @classmethod
     def from_state_dict(cls, state: Mapping[str, Any]) -> Guard:
-        """Return the guard whose state this is.
+        """Restore a guard from its state.
 
         Raises:
-            KeyError, TypeError, ValueError: it is none.
+            KeyError, TypeError, ValueError: it is not such a state.
         """
         start, best, outcome = (state[name] for name in ("start", "best", "outcome"))
         return cls(

@@ -1,4 +1,4 @@
-"""What a run was: its data, devices and versions, to compare with when it goes on."""
+"""Identity of a run: its data, devices and versions, compared when it resumes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from lehr.runtime.device import describe_device
 
 
 def identity_of(config: TrainConfig, data: RunData, ranks: Ranks) -> dict[str, Any]:
-    """Return what a checkpoint holds beside the state, to compare with when the run goes on."""
+    """Return what a checkpoint holds in addition to the state, for comparison on resume."""
     train, val, old = images_of(data.train_samples), images_of(data.val_samples), data.older
     older = {} if old is None else {"older": fingerprint(old.names, images_of(old.val), images_of(old.train))}
     evaluated = [val, *([] if old is None else [images_of(old.val)])]
@@ -37,11 +37,11 @@ def identity_of(config: TrainConfig, data: RunData, ranks: Ranks) -> dict[str, A
 
 
 def check_same(now: dict[str, Any], checkpoint: Checkpoint) -> list[str]:
-    """Compare a run with what it was, and name what keeps its numbers from being the same to the last bit.
+    """Compare a run with its recorded identity, and report what keeps its numbers from being bit-identical.
 
     Args:
-        now: the run's identity.
-        checkpoint: has the one before.
+        now: the current identity of the run.
+        checkpoint: holds the recorded one.
 
     Raises:
         InputError: the data have changed.
@@ -50,32 +50,32 @@ def check_same(now: dict[str, Any], checkpoint: Checkpoint) -> list[str]:
     if now["data"] != then["data"]:
         raise InputError(
             f"{now['config']['data']}: has changed since {path} was written: "
-            f"{counted(then['images'], 'training image')} then, "
-            f"{now['images']} now, or other boxes, classes or names. A run goes on with the data it began with: "
-            f"restore them, or start a new run from its weights: --weights {path.parent / 'last.safetensors'}"
+            f"{counted(then['images'], 'training image')} then, {now['images']} now, or other boxes, classes or names. "
+            "A run resumes with the data it started with: restore them, or start a new run from its weights: "
+            f"--weights {path.parent / 'last.safetensors'}"
         )
     if "older" in now and "older" not in then:
         raise InputError(
-            f"--keep-val {now['config']['keep_val']}: the run began without older data, and goes on without. Leave it "
-            "out, or start a new run."
+            f"--keep-val {now['config']['keep_val']}: the run started without older data and resumes without. Omit it, "
+            "or start a new run."
         )
     if now.get("older") != then.get("older"):
         raise InputError(
             f"--keep-val {now['config']['keep_val']}: has changed since {path} was written: other images, boxes or "
-            "classes. A run goes on with the data it began with: restore them, or start a new run."
+            "classes. A run resumes with the data it started with: restore them, or start a new run."
         )
     before = then.get("processes", 1)
     changed = [f"{counted(before, 'process')}, now on {now['processes']}"] if now["processes"] != before else []
     changed += [f"{name} {then[name]}, now on {now[name]}" for name in ("device", "torch") if now[name] != then[name]]
-    notes = [f"The run was on {change}: it goes on where it was, but may round otherwise." for change in changed]
+    notes = [f"The run was on {change}: it resumes where it was, but rounding may differ." for change in changed]
     if now.get("ignored") != then.get("ignored"):
         notes.append(
-            f"What an evaluation ignores (crowds, difficult objects) is not what it was when {path} was written: "
-            "the numbers of earlier epochs are of other instances."
+            f"What an evaluation ignores (crowds, difficult objects) is not the same as when {path} was written: "
+            "earlier epochs were evaluated on other instances."
         )
     versions = then.get("code", {})
     notes += [
-        f"The code of --augmentation {name} has changed since {path} was written: from here on images may be others."
+        f"The code of --augmentation {name} has changed since {path} was written: images may differ from now on."
         for name, version in now.get("code", {}).items()
         if versions.get(name, version) != version
     ]

@@ -1,7 +1,7 @@
-"""The start of a run in its folder: the model as it was before the first step, where that came from weights.
+"""The start of a run, kept in its folder: the model before the first step, if it came from weights.
 
-A run that is killed before its first checkpoint begins again from this file, to the same end: whatever has become of
-the weights that it was given, and without reading them, or fitting anchors, a second time.
+A run that is killed before its first checkpoint restarts from this file with the same result, whatever happened to the
+weights that it was given, and without reading them or fitting anchors again.
 """
 
 from __future__ import annotations
@@ -26,26 +26,26 @@ from lehr.weights.transfer import Transfer
 from lehr.weights.write import save_weights
 
 ORIGIN = "start"
-"""Name in the metadata under which the file says where the start came from."""
+"""Metadata key for the origin of the start."""
 
 
 def is_kept(folder: Path, ranks: Ranks) -> bool:
-    """Return whether a run's folder has its start; rank 0 looks for all."""
+    """Return whether a run's folder holds its start; rank 0 checks for all."""
     return ranks.broadcast_from_rank0(lambda: (folder / START).exists() or (folder / START).is_symlink())
 
 
 def keep_start(folder: Path, model: DetectionModel, weights: Path, transfer: Transfer, ranks: Ranks) -> None:
-    """Write the start of a run into its folder, where rank 0 does so; the file appears whole or not at all.
+    """Write the start of a run into its folder, on rank 0; the write is atomic.
 
     Args:
         folder: of the run.
-        model: as it is before the first step.
+        model: before the first step.
         weights: the file that it came from.
-        transfer: what of it came from there.
+        transfer: the part of it that came from there.
         ranks: the processes that train together.
 
     Raises:
-        InputError: the file cannot be written, or the weights have gone meanwhile.
+        InputError: the file cannot be written, or the weights have disappeared.
     """
 
     def write() -> None:
@@ -56,7 +56,7 @@ def keep_start(folder: Path, model: DetectionModel, weights: Path, transfer: Tra
 
 
 def _digest(path: Path) -> str:
-    """The SHA-256 of a file, by which it is known again."""
+    """The SHA-256 of a file, which identifies it."""
     try:
         with open_file(path) as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
@@ -65,15 +65,15 @@ def _digest(path: Path) -> str:
 
 
 def take_start(folder: Path, model: DetectionModel, ranks: Ranks) -> Transfer:
-    """Give a model the start that its run's folder keeps; rank 0 reads it for all.
+    """Load the start kept in a run's folder into a model; rank 0 reads it for all.
 
     Args:
         folder: of the run.
-        model: as it was built.
+        model: as built.
         ranks: the processes that train together.
 
     Returns:
-        What of it came from weights.
+        The part of it that came from weights.
 
     Raises:
         InputError: the file is damaged, or does not fit the model.
@@ -84,22 +84,22 @@ def take_start(folder: Path, model: DetectionModel, ranks: Ranks) -> Transfer:
 
 
 def _read(path: Path, model: DetectionModel) -> tuple[dict[str, Tensor], Transfer]:
-    """The tensors of a kept start, checked, and what of them came from weights."""
+    """Read and check the tensors of a kept start, and which of them came from weights."""
     refuse_link(path)
-    remedy = "Without this file the run begins again from its --weights."
+    remedy = "Delete this file, and the run restarts from its --weights."
     own = {name: tuple(value.shape) for name, value in model.state_dict().items()}
     try:
         source = open_weights(path)
         details = source.details
         if details.model != model.variant or details.names != model.names or source.shapes != own:
-            raise InputError(f"{path}: is of another model or of other classes than the run.")
+            raise InputError(f"{path}: belongs to another model or other classes than the run.")
         tensors = source.read(own)
     except InputError as error:
         raise InputError(f"{error} {remedy}") from None
     if not all(bool(tensor.isfinite().all()) for tensor in tensors.values()):
-        raise InputError(f"{path}: holds numbers that are not finite. {remedy}")
+        raise InputError(f"{path}: holds non-finite numbers. {remedy}")
     try:
         origin: Any = json.loads(source.metadata[ORIGIN])
         return tensors, TypeAdapter(Transfer).validate_python(origin["transfer"])
     except (LookupError, TypeError, ValueError, RecursionError, ValidationError):
-        raise InputError(f"{path}: does not say where it came from, as a run's start does. {remedy}") from None
+        raise InputError(f"{path}: does not record its origin, which a run's start must. {remedy}") from None

@@ -1,4 +1,4 @@
-"""A run's way of loading images, which its numbers depend on: chosen at its start, and kept when it goes on."""
+"""Settings of how a run loads images, which its numbers depend on: chosen at its start, and kept on resume."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from lehr.techniques.tiled_training import tile_window
 
 @dataclass(frozen=True, slots=True)
 class Loading:
-    """A way of loading images.
+    """Settings for loading images.
 
     Attributes:
         partner_window: images of the windows of an epoch's order that partners are drawn from; 0 for all images.
-        scaled_decoding: training images in JPEG files that are far larger than the training size are decoded at a
-            reduced scale.
+        scaled_decoding: training images in JPEG files that are far larger than the training size are decoded at reduced
+            scale.
     """
 
     partner_window: int = 0
@@ -31,7 +31,7 @@ class Loading:
 
 
 def choose_loading(config: TrainConfig, samples: Sequence[Sample], ranks: Ranks) -> Loading:
-    """Choose how a new run loads its images: by what the machines have memory for, and alike on all of them.
+    """Choose how a new run loads its images by the memory of the machines, the same on all of them.
 
     Args:
         config: the run's options.
@@ -52,12 +52,12 @@ def choose_loading(config: TrainConfig, samples: Sequence[Sample], ranks: Ranks)
 
 
 def loading_of(checkpoint: Checkpoint | None) -> Loading | None:
-    """The way of loading that a run began with; None for a new run.
+    """Return the loading settings that a run started with; None for a new run.
 
-    Runs of versions of Lehr that knew no other drew from all images, and decoded all pixels.
+    Runs of older versions of Lehr drew from all images and decoded all pixels.
 
     Args:
-        checkpoint: where it goes on.
+        checkpoint: where it resumes.
     """
     if checkpoint is None:
         return None

@@ -1,4 +1,4 @@
-"""The model that a run starts with: built, given weights and anchors, frozen where that is asked for."""
+"""The initial model of a run: built, loaded with weights and anchors, and frozen as requested."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ from lehr.weights.class_rows import ClassTransfer
 from lehr.weights.transfer import Transfer, take_fitting_weights
 
 NAMED = 5
-"""Classes named in a line."""
+"""Maximum number of classes named in a line."""
 
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """What a run starts with.
+    """Start of a run.
 
     Attributes:
-        model: as it is before the first step, on the CPU.
-        transfer: what of it came from weights; None for a random start, and where a checkpoint will bring its values.
+        model: before the first step, on the CPU.
+        transfer: what of it came from weights; None for a random start, or if a checkpoint provides its values.
     """
 
     model: DetectionModel
@@ -45,12 +45,12 @@ class Start:
 
     @property
     def is_trained(self) -> bool:
-        """True where at least half of the tensors came from weights."""
+        """True if at least half of the tensors came from weights."""
         return self.transfer is not None and self.transfer.is_most
 
     @property
     def known(self) -> float:
-        """Share of the classes that start from weights, 0 to 1; 1 where there are none."""
+        """Share of the classes that start from weights, 0 to 1; 1 if there are no classes."""
         return 1.0 if self.transfer is None else self.transfer.known
 
 
@@ -64,20 +64,21 @@ def start_model(
     kept: Path | None = None,
     counts: Sequence[float] | None = None,
 ) -> Start:
-    """The model as it is before the first step, on the CPU, and where it came from.
+    """The model before the first step, on the CPU, and where it came from.
 
     Args:
         config: the run's options.
         names: the class names.
         samples: the images to train on.
-        say: told what was done.
+        say: reports what was done.
         ranks: the processes that train together; rank 0 fits the anchors for all.
-        restored: a checkpoint will bring weights and anchors, so none are looked for.
-        kept: folder of a run that keeps its start, which is taken again; None for a new one.
-        counts: objects of each class that an epoch shows; None for those of `samples`.
+        restored: a checkpoint provides weights and anchors, so none are loaded.
+        kept: folder of a run that keeps its start, which is loaded; None for a new one.
+        counts: objects per class in an epoch; None for those of `samples`.
 
     Raises:
-        InputError: the weights cannot be read, there is no layer of a name to freeze, or a frozen one begins anew.
+        InputError: the weights cannot be read, there is no layer of a name to freeze, or a frozen one starts from
+            random values.
     """
     options = config.model
     model = build_model(
@@ -92,7 +93,7 @@ def start_model(
     transfer = None
     if kept is not None:
         transfer = take_start(kept, model, ranks)
-        say(f"Starts from {kept / START}, which holds what the run had taken from {weights_source(config)}.")
+        say(f"Starts from {kept / START}, which holds what the run took from {weights_source(config)}.")
     elif not restored:
         transfer = _give_values(model, config, samples, counts, say, ranks)
     if options.freeze is not None:
@@ -111,19 +112,19 @@ def _give_values(
     say: Callable[[str], None],
     ranks: Ranks,
 ) -> Transfer | None:
-    """Give a model the biases, weights and anchors that a new run starts with; what came from weights."""
+    """Set the biases, weights and anchors that a new run starts with; return what came from weights."""
     options, transfer = config.model, None
-    if options.frequency_bias:  # before the weights, so that it holds for the classes that these do not have
+    if options.frequency_bias:  # before the weights, so that it applies to classes that these lack
         start_from_frequencies(model, counts or class_counts(samples, len(model.names)))
     anchors_given = False
     weights = weights_source(config)
     if weights is not None:
         transfer = take_fitting_weights(model, weights, options.reset_head)
         anchors_given = transfer.anchors
-        others = "" if transfer.taken == transfer.total else "; the others start random"
+        others = "" if transfer.taken == transfer.total else "; the others start from random values"
         say(f"{transfer.taken} of {transfer.total} tensors start from {weights}{others}.")
         if not transfer.is_most:
-            say(f"So few because they are of another model: {one_line(transfer.source)}.")
+            say(f"So few because they belong to another model: {one_line(transfer.source)}.")
         say(describe_classes(transfer.classes, weights))
         if options.frequency_bias and not transfer.classes.fresh:
             say("--frequency-bias has no effect: all classes start from the weights.")
@@ -132,19 +133,20 @@ def _give_values(
 
 
 def _assert_anew_learns(model: DetectionModel, layers: str, transfer: Transfer) -> None:
-    """Refuse to freeze class layers that begin anew: their classes could not be learned."""
+    """Refuse to freeze class layers that start from random values: their classes could not be learned."""
     fresh = transfer.classes.fresh
     head = f"model.{len(model.model) - 1}."
     rows = [head + name for name in model.head.class_rows(len(model.names))]
     if fresh and any(name.startswith(frozen_prefixes(model, layers)) for name in rows):
         raise InputError(
-            f"--freeze {layers}: freezes class layers that begin anew, so that {_listed(fresh)} could not be learned. "
-            f"Freeze layers before the head (layer {len(model.model) - 1} of {model.variant}), such as --freeze 10."
+            f"--freeze {layers}: freezes class layers that start from random values, so that {_listed(fresh)} could "
+            f"not be learned. Freeze layers before the head (layer {len(model.model) - 1} of {model.variant}), such as "
+            "--freeze 10."
         )
 
 
 def describe_classes(classes: ClassTransfer, weights: Path) -> str:
-    """Describe in one line which classes start from weights, and why the others do not.
+    """Describe in one line which classes start from weights, and why others do not.
 
     Args:
         classes: those of the model.
@@ -157,17 +159,22 @@ def describe_classes(classes: ClassTransfer, weights: Path) -> str:
             return f"Class layers: {carried} of {count} start from the weights."
         case "place":
             return (
-                f"Class layers: the classes of {weights} are not known by name, so they start from its rows in the "
-                "order in which they are there; that is right only for the same classes."
+                f"Class layers: the classes of {weights} are not known by name, so they are taken in the file's order, "
+                "which is right only for the same classes."
             )
         case "reset":
-            return f"Class layers: 0 of {count} start from the weights (--reset-head), so all begin anew."
+            return f"Class layers: 0 of {count} start from the weights (--reset-head), so all start from random values."
         case "shape":
-            return f"Class layers: 0 of {count} start from the weights, since {classes.misfit}; all begin anew."
+            return (
+                f"Class layers: 0 of {count} start from the weights, since {classes.misfit}; all start from random "
+                "values."
+            )
         case "name" if not carried:
             names = _listed(classes.known)
-            return f"Class layers: 0 of {count} are among those of the weights ({names}), so all begin anew."
-    rest = f"; the others begin anew ({_listed(classes.fresh)})" if classes.fresh else ""
+            return (
+                f"Class layers: 0 of {count} are among those of the weights ({names}), so all start from random values."
+            )
+    rest = f"; the others start from random values ({_listed(classes.fresh)})" if classes.fresh else ""
     alike = [f"'{here}' is '{there}' there" for here, there in classes.renamed]
     also = f"; {', '.join(map(one_line, alike[:NAMED]))}" if alike else ""
     return (
@@ -176,7 +183,7 @@ def describe_classes(classes: ClassTransfer, weights: Path) -> str:
 
 
 def _listed(names: Sequence[str]) -> str:
-    """The first of some names, in a line."""
+    """Join the first of some names into a line."""
     return ", ".join(map(one_line, names[:NAMED])) + (", ..." if len(names) > NAMED else "")
 
 
@@ -197,7 +204,7 @@ def _fit_anchors(
         AutoAnchor,
         AnchorFit,
     )
-    text = f"AutoAnchor: best possible recall {found.before.bpr:.4f}, {found.before.aat:.2f} anchors an object"
+    text = f"AutoAnchor: best possible recall {found.before.bpr:.4f}, {found.before.aat:.2f} anchors per object"
     if of_weights:
         text += " with the anchors of the weights"
     if found.changed:
@@ -206,17 +213,17 @@ def _fit_anchors(
         say(f"{text}; with anchors fitted to the data {found.after.bpr:.4f}, {found.after.aat:.2f}: {sides}.")
         if of_weights:
             say(
-                "The head's boxes are multiples of its anchors, so those that the weights draw have changed in size; "
-                "--autoanchor off keeps the anchors of the weights."
+                "The head's boxes are multiples of its anchors, so those that the weights predict have changed in "
+                "size; --autoanchor off keeps the anchors of the weights."
             )
         return
     if found.before.bpr <= ENOUGH_RECALL and any(len(sample.boxes) for sample in samples):
-        text += f". {1 - found.before.bpr:.1%} of the objects have no anchor like them, and cannot be learned"
-    say(f"{text}; the anchors stay{kept}.")
+        text += f". {1 - found.before.bpr:.1%} of the objects match no anchor and cannot be learned"
+    say(f"{text}; the anchors are kept{kept}.")
 
 
 def _keeps_anchors(model: DetectionModel, config: TrainConfig, of_weights: bool) -> str:
-    """Why the anchors are only measured, as the end of a sentence; empty where they may be fitted."""
+    """Reason why the anchors are only measured, as the end of a sentence; empty if they may be fitted."""
     options = config.model
     if options.autoanchor == "off":
         return " (--autoanchor off)"
@@ -224,19 +231,19 @@ def _keeps_anchors(model: DetectionModel, config: TrainConfig, of_weights: bool)
         head = f"model.{len(model.model) - 1}."
         names = [name for name, _ in model.named_parameters() if name.startswith(head)]
         if any(name.startswith(frozen_prefixes(model, options.freeze)) for name in names):
-            return f", since a frozen head cannot learn others (--freeze {options.freeze})"
+            return f", since a frozen head cannot learn new ones (--freeze {options.freeze})"
     return ""
 
 
 def _find_anchors(
     head: AnchorHead, config: TrainConfig, samples: Sequence[Sample], of_weights: bool, measure_only: bool
 ) -> AutoAnchor:
-    """The anchors to use, measured on the objects of the training split."""
+    """Choose the anchors, measured on the objects of the training split."""
     anchors, options = head.pixel_anchors.double().numpy(), config.model
     sizes, threshold = object_sizes(samples, config.imgsz), config.loss.anchor_t
     if measure_only:
         fit = measure(anchors, sizes, threshold)
         return AutoAnchor(fit, anchors, fit, False)
-    made_up = options.anchors != 3 and not of_weights  # nobody has fitted those to anything
+    made_up = options.anchors != 3 and not of_weights  # these were never fitted to data
     always = options.autoanchor == "always" or made_up
     return autoanchor(anchors, sizes, threshold, seed=config.run.seed, always=always, trained=of_weights)

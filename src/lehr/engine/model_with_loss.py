@@ -1,4 +1,4 @@
-"""Model and loss as one module: computed operation by operation, or by compiled code."""
+"""Model and loss as one module: run eagerly or compiled."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from lehr.techniques.compiled_steps import BY_GRAPHS, MODES
 from lehr.techniques.precision import Precision, autocast
 
 Sums = Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
-"""From images, boxes and classes to the sums and counts of the loss."""
+"""Function from images, boxes and classes to the sums and counts of the loss."""
 
 
 def no_mark(stage: str) -> None:
-    """Measure nothing."""
+    """Do nothing."""
 
 
 class ModelWithLoss(nn.Module):
@@ -31,8 +31,8 @@ class ModelWithLoss(nn.Module):
         device: where it is.
 
     Attributes:
-        mark: told the name of each stage when it has been asked of the device.
-        enabled: whether compiled code is used, where there is any.
+        mark: called with the name of each stage once it is queued on the device.
+        enabled: whether compiled code is used, if there is any.
     """
 
     def __init__(self, model: DetectionModel, loss: Loss, device: torch.device) -> None:
@@ -55,7 +55,7 @@ class ModelWithLoss(nn.Module):
         self._compiled.clear()
 
     def forward(self, images: Tensor, boxes: Tensor, classes: Tensor, precision: Precision) -> tuple[Tensor, Tensor]:
-        """Sums and counts of the loss, (1, n) each: a row a device, where there are several.
+        """Sums and counts of the loss, (1, n) each: one row per device if there are several.
 
         Args:
             images: (batch, 3, height, width), 0 to 1, float32 or as `input_dtype` says.
@@ -79,11 +79,11 @@ class ModelWithLoss(nn.Module):
         return sums.unsqueeze(0), counts.unsqueeze(0)
 
     def compiles(self, images: int, mode: str | None = None) -> bool:
-        """Return whether batches of a count of images are computed by compiled code.
+        """Return whether batches of this many images are computed by compiled code.
 
         Args:
             images: of the batch.
-            mode: by that of this mode; None for any.
+            mode: by code of this mode; None for any.
         """
         return self._mode != "off" and mode in (None, self._mode) and self.enabled and images == self._images
 
@@ -104,11 +104,11 @@ class ModelWithLoss(nn.Module):
 
 
 def _padded(boxes: Tensor, classes: Tensor, least: int) -> tuple[Tensor, Tensor]:
-    """Objects padded to a count an image.
+    """Pad objects to a fixed count per image.
 
-    To two at least, since no object and one object would each be compiled for themselves; to one of a few counts where
-    each becomes a graph.
+    To two at least, since counts of 0 and 1 would each be compiled separately; to one of a few counts if each becomes a
+    graph.
     """
     missing = max(0, least - boxes.shape[1])
-    # Copies, so that what is said of their shapes is said of them alone.
+    # Copies, so that marking their shapes as dynamic affects only them.
     return F.pad(boxes, (0, 0, 0, missing)), F.pad(classes, (0, missing), value=-1)

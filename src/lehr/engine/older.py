@@ -1,7 +1,7 @@
-"""An older data set besides a run's own: what a model knew before is evaluated on it, so that a loss of it is seen.
+"""Older data: a second data set on which a run is evaluated, so that forgetting becomes visible.
 
-Its classes are matched with the run's by name. What is of classes that the run does not have is not evaluated: the
-model has no output for them.
+Its classes are matched with the run's by name. Classes that the run does not have are not evaluated: the model has no
+output for them.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ from lehr.techniques.single_class import as_one_class
 
 @dataclass(frozen=True, slots=True)
 class OlderData:
-    """An older data set, its classes numbered as the run's.
+    """An older data set, with its classes numbered like the run's.
 
     Attributes:
         source: what `--keep-val` names.
         names: the classes that it shares with the run, as the run names them, in the run's order.
-        columns: the run's class that each of them is.
+        columns: the run's class index of each.
         val: its validation split, or the tiles of it.
-        train: its training split, or the tiles of it; empty where it has none.
-        notes: what is evaluated and what cannot be, a line each.
+        train: its training split, or the tiles of it; empty if it has none.
+        notes: what is evaluated and what cannot be, one line each.
     """
 
     source: str
@@ -65,7 +65,7 @@ def read_older(config: TrainConfig, names: Sequence[str], read: Callable[[str], 
         source: its place.
 
     Raises:
-        InputError: it cannot be used, or has no class of the run's.
+        InputError: it cannot be used, or shares no class with the run.
     """
     dataset = _read_as_older(read, source)
     refuse_unusable(dataset, config.data.skip_broken)
@@ -74,7 +74,7 @@ def read_older(config: TrainConfig, names: Sequence[str], read: Callable[[str], 
     dataset = with_difficult(dataset, config.data.difficult)
     val = require_split(dataset, "val")
     same = same_names(dataset.names, names)
-    if config.data.single_cls and len(dataset.names) == len(names) == 1:  # whatever it is called
+    if config.data.single_cls and len(dataset.names) == len(names) == 1:  # whatever its name
         same = {dataset.names[0]: 0}
     if not same:
         raise InputError(_no_class(source, config.data.data, dataset.names, names))
@@ -100,7 +100,7 @@ def read_older(config: TrainConfig, names: Sequence[str], read: Callable[[str], 
 
 
 def _read_as_older(read: Callable[[str], Dataset], source: str) -> Dataset:
-    """Read a data set; where it cannot be found, the message names the option that names it."""
+    """Read a data set; if it is not found, the message names the option."""
     try:
         return read(source)
     except InputError as error:
@@ -116,10 +116,10 @@ def _numbered(samples: Sequence[Sample], order: NDArray[np.int64]) -> Sequence[S
 def _notes(
     older: OlderData, dataset: Dataset, val: Sequence[Sample], order: NDArray[np.int64], data: str
 ) -> tuple[str, ...]:
-    """Describe what is evaluated, and the classes that cannot be kept."""
+    """Describe what is evaluated, and which classes cannot be kept."""
     images = counted(len(val), "image")
     notes = [
-        f"Older data {older.source}: each evaluation takes {images} of it too, on the classes that it shares with the "
+        f"Older data {older.source}: each evaluation includes {images} of it, on the classes that it shares with the "
         f"run: {listed(older.names)}."
     ]
     missing = [name for name, number in zip(dataset.names, order.tolist(), strict=True) if number < 0]
@@ -136,19 +136,19 @@ def _notes(
 
 
 def _dropped(older: OlderData, dataset: Dataset, train: Sequence[Sample], order: NDArray[np.int64]) -> tuple[str, ...]:
-    """Say which objects of the images to replay are not trained on."""
+    """Report which objects of the replayed images are not trained on."""
     counts = _foreign(dataset, train, order)
     if not counts:
         return ()
     some = listed([f"{name} ({count_objects(count)})" for name, count in counts.items()])
     return (
         f"Replay: {count_objects(counts.total())} in the training images of {older.source} are of classes that the run "
-        f"does not have, and are taken for background: {some}.",
+        f"does not have, and are treated as background: {some}.",
     )
 
 
 def _foreign(dataset: Dataset, samples: Sequence[Sample], order: NDArray[np.int64]) -> Counter[str]:
-    """Objects of each class that the run does not have."""
+    """Count the objects of each class that the run does not have."""
     return Counter(
         dataset.names[number] for sample in samples for number in sample.classes[order[sample.classes] < 0].tolist()
     )
@@ -156,11 +156,11 @@ def _foreign(dataset: Dataset, samples: Sequence[Sample], order: NDArray[np.int6
 
 def _no_class(source: str, data: str, names: Sequence[str], known: Sequence[str]) -> str:
     return (
-        f"--keep-val {source}: has no class of the run's, so nothing of it could be kept. It has {listed(names)}; the "
-        f"run has {listed(known)}. {_remedy(data)} If they are the same under other names, name them alike."
+        f"--keep-val {source}: shares no class with the run, so nothing of it could be kept. It has {listed(names)}; "
+        f"the run has {listed(known)}. {_remedy(data)} If they are the same classes under other names, rename them."
     )
 
 
 def _remedy(data: str) -> str:
-    """Say how classes of older data get an output in the model."""
-    return f"To keep such classes, name them in {data} too, whose classes need not have objects."
+    """Explain how classes of older data get an output in the model."""
+    return f"To keep such classes, name them in {data} too."

@@ -1,4 +1,4 @@
-"""Running out of memory: the count of images that fits is tried out, so that the message can name it."""
+"""Out of memory: the number of images that fits is measured, so that the message can name it."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ OOM_MESSAGES = (
     "CUDNN_STATUS_ALLOC_FAILED",
     "unable to find an engine",
 )
-"""Phrases of the CPU's allocator, Apple's, cuBLAS and cuDNN, whose errors have no class of their own.
+"""Phrases of the CPU's allocator, Apple's, cuBLAS and cuDNN, whose errors have no own class.
 
-cuBLAS is not initialized where no memory was left for its handle, cuDNN finds no engine where none was for a workspace.
+cuBLAS fails to initialize without memory for its handle; cuDNN finds no engine without memory for a workspace.
 """
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Return whether an error means that the device, or the host, had no memory left."""
+    """Return whether an error means that the device or the host ran out of memory."""
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
     return isinstance(error, RuntimeError) and any(text in str(error) for text in OOM_MESSAGES)
 
 
 def release(device: torch.device) -> None:
-    """Give back what no tensor uses any more."""
+    """Release memory that no tensor uses."""
     gc.collect()
     if device.type == "cuda":
         torch.cuda.empty_cache()
@@ -50,7 +50,7 @@ def first_images(batch: Batch, count: int) -> Batch:
 
 
 def unless_out_of_memory(action: Callable[[], T], device: torch.device) -> T | None:
-    """The result of an action, or None where the memory does not suffice; then it is given back.
+    """Run an action; return None, and release the memory, if it runs out.
 
     Args:
         action: returns something other than None.
@@ -61,16 +61,16 @@ def unless_out_of_memory(action: Callable[[], T], device: torch.device) -> T | N
     except (RuntimeError, MemoryError) as error:
         if not is_out_of_memory(error):
             raise
-    release(device)  # not before the error is gone, whose frames hold tensors
+    release(device)  # only after the error is gone, whose frames hold tensors
     return None
 
 
 def batch_that_fits(batch: Batch, attempt: Callable[[Batch], None], device: torch.device) -> int:
-    """The most images of a batch with which a step fits; 0 where not one image fits.
+    """Find the largest number of images with which a step fits; 0 if not one fits.
 
     Args:
         batch: the batch that did not fit.
-        attempt: makes a step with a batch; raises where the memory does not suffice.
+        attempt: runs a step with a batch; raises if memory runs out.
         device: where it is made.
     """
 
@@ -89,23 +89,23 @@ def batch_that_fits(batch: Batch, attempt: Callable[[Batch], None], device: torc
 def shortage(
     config: TrainConfig, device: torch.device, batch: Batch | None, attempt: Callable[[Batch], None], later: str
 ) -> str:
-    """Describe a shortage of memory, with the batch that fits.
+    """Describe an out-of-memory error, with the batch that fits.
 
     Args:
         config: the run's options.
         device: where it trains.
-        batch: the batch that did not fit; None where it was not a training step.
+        batch: the batch that did not fit; None if it was not a training step.
         attempt: makes a step with a batch.
-        later: how to go on with the run, where it had come somewhere; else empty.
+        later: how to resume the run, if it made progress; else empty.
     """
-    asked = f"{device}: too little memory for batches of {config.batch} at {config.imgsz} pixels."
+    asked = f"{device}: not enough memory for batches of {config.batch} at {config.imgsz} pixels."
     if batch is None:
         return f"{asked} Use a smaller --batch, --imgsz or model.\n{later}".strip()
     release(device)
     fits = batch_that_fits(batch, attempt, device)
     if fits == 0:
-        return f"{asked} Not even one image fits beside this model: use a smaller --imgsz or model.\n{later}".strip()
+        return f"{asked} Not even one image fits next to this model: use a smaller --imgsz or model.\n{later}".strip()
     return (
-        f"{asked} --batch {fits} fits, as was tried just now with the images of the batch that did not. Gradients "
-        f"accumulate to --nominal-batch, so little changes in the result.\n{later}"
+        f"{asked} --batch {fits} fits (measured with the images of the batch that failed). Gradients accumulate to "
+        f"--nominal-batch, so little changes in the result.\n{later}"
     ).strip()

@@ -1,7 +1,7 @@
-"""The batch of any step of a run, made again: by the run's own preparation, from its options alone.
+"""Replay of batches: rebuild the batch of any step of a run by the run's own preparation, from its options alone.
 
-Randomness has no state (see `lehr.rng`), so what an image became in a step follows from the options, the data and the
-place of the step. What a run settled at its beginning, such as how it loads images, comes from its checkpoint.
+Randomness has no state (see `lehr.rng`), so the content of a batch follows from the options, the data and the step.
+Decisions that a run made at its start, such as how it loads images, come from its checkpoint.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class StepPlace:
 
     @property
     def step(self) -> int:
-        """Batches of the run that came before."""
+        """Batches of the run before this one."""
         return self.epoch * self.batches + self.number
 
     def __str__(self) -> str:
@@ -62,14 +62,14 @@ class StepPlace:
 
 @dataclass(frozen=True, slots=True)
 class PastBatch:
-    """A batch as it was trained on.
+    """A batch as the run trained on it.
 
     Attributes:
         place: its step.
-        batch: the images of all processes together, on the device, drawn.
-        size: longest side that multi-scale training resizes it to, pixels; None leaves it as it is.
-        repeats: for each image, how often its epoch had shown it before.
-        plans: plan of each canvas; where an image can no longer be read, of the one that was to be drawn.
+        batch: the images of all processes, rendered on the device.
+        size: longest side that multi-scale training resizes it to, pixels; None for no resizing.
+        repeats: for each image, how often its epoch showed it before.
+        plans: plan of each canvas; for an image that can no longer be read, the plan of the original.
     """
 
     place: StepPlace
@@ -81,16 +81,16 @@ class PastBatch:
 
 @dataclass(frozen=True, slots=True)
 class PastBatches:
-    """Batches of a run, made again.
+    """Rebuilt batches of a run.
 
     Attributes:
         folder: the run's folder.
-        config: its options; images are read from the disk as they are asked for.
+        config: its options; images are read from the disk on demand.
         data: its data.
-        device: where batches are drawn.
-        checkpoint: the newest of the run; None where it has none.
-        log: its log, which says with how many epochs it began and went on.
-        notes: what keeps batches from being those of the run to the last bit, a line each.
+        device: where batches are rendered.
+        checkpoint: the newest of the run; None if it has none.
+        log: its log, which records the epochs that it was started and resumed with.
+        notes: what keeps batches from being bit-identical to those of the run, one line each.
     """
 
     folder: Path
@@ -107,10 +107,11 @@ class PastBatches:
         return self.data.train_store.samples
 
     def window(self, place: StepPlace, index: int) -> Window | None:
-        """Return what a tile shows of its image at a step: xyxy, pixels; None where the run trains on whole images.
+        """Return the part of its image that a tile shows at a step: xyxy, pixels; None if the run trains on whole
+        images.
 
         Args:
-            place: of the step.
+            place: the step.
             index: the tile's index in the split.
         """
         samples = self.data.train_store.in_epoch(self.config.run.seed, place.epoch).samples
@@ -125,7 +126,7 @@ class PastBatches:
         """Return the place of a step.
 
         Args:
-            epoch: from 1, as in results.csv; None where the step counts over the run.
+            epoch: from 1, as in results.csv; None if the step is counted over the run.
             step: from 1, in the epoch or over the run.
 
         Raises:
@@ -136,31 +137,31 @@ class PastBatches:
             if not 1 <= step <= epochs * batches:
                 raise InputError(
                     f"--step {step}: {self.folder} has the steps 1 to {epochs * batches}, {batches} an epoch; with "
-                    "--epoch a step is counted in its epoch."
+                    "--epoch, steps are counted within the epoch."
                 )
             return StepPlace(*divmod(step - 1, batches), batches)
         if not 1 <= epoch <= epochs:
             raise InputError(f"--epoch {epoch}: {self.folder} has the epochs 1 to {epochs}.")
         if not 1 <= step <= batches:
             raise InputError(
-                f"--step {step}: an epoch of {self.folder} has the steps 1 to {batches}; without --epoch a step is "
+                f"--step {step}: an epoch of {self.folder} has the steps 1 to {batches}; without --epoch, steps are "
                 "counted over the run."
             )
         return StepPlace(epoch - 1, step - 1, batches)
 
     def request(self, place: StepPlace) -> BatchRequest:
-        """Return which images a step asks for.
+        """Return the images that a step requests.
 
         Raises:
-            InputError: that depends on a validation whose results are not there any more.
+            InputError: they depend on a validation whose results are no longer available.
         """
         return epoch_requests(self.config, *self._of_epoch(place.epoch))[place.number]
 
     def make(self, place: StepPlace) -> PastBatch:
-        """Make the batch of a step.
+        """Rebuild the batch of a step.
 
         Raises:
-            InputError: an image is not there any more, or which images there were is not known.
+            InputError: an image no longer exists, or the images of the step are unknown.
         """
         request, make = self.request(place), self._maker(place)
         batch = make(request).to(self.device)
@@ -176,14 +177,14 @@ class PastBatches:
         )
 
     def sources(self, place: StepPlace) -> list[set[int]]:
-        """Return which images each canvas of a step is made of, by their indices, without drawing any."""
+        """Return the indices of the images that make up each canvas of a step, without rendering any."""
         request, make = self.request(place), self._maker(place)
         repeats, shape = request.repeats or [0] * len(request.images), make.shape(request)
         pairs = zip(request.images, repeats, strict=True)
         return [sources_of(make.plan(request, index, repeat, shape)) for index, repeat in pairs]
 
     def _maker(self, place: StepPlace) -> TrainBatches:
-        """The maker of batches as the run had it at a step: one that was made longer closes mosaic later from there."""
+        """Return the batch maker of the run at a step: a run that was made longer closes mosaic later from there."""
         starts = [line for line in self.log.lines if isinstance(line, StartLine) and line.step <= place.step]
         epochs = starts[-1].options.get("epochs") if starts else None
         if not isinstance(epochs, int):
@@ -191,15 +192,15 @@ class PastBatches:
         return replace(self.data.make, epochs=epochs, closed=starts[-1].closed)
 
     def _of_epoch(self, epoch: int) -> tuple[Sequence[Sample], Sequence[float], int, int, int]:
-        """Arguments of `epoch_requests` behind the options."""
+        """Arguments of `epoch_requests` after the options."""
         maps = self._class_maps(epoch)
         return self.samples, maps, epoch, len(self.data.train_samples), self.data.loading.partner_window
 
     def _class_maps(self, epoch: int) -> Sequence[float]:
-        """Each class's mAP50-95 before an epoch, by which image weights draw.
+        """Each class's mAP50-95 before an epoch, used by image weights.
 
         Raises:
-            InputError: no checkpoint has them.
+            InputError: no checkpoint holds them.
         """
         nothing = (0.0,) * len(self.data.dataset.names)
         if epoch == 0 or not self.config.data.image_weights:
@@ -210,13 +211,13 @@ class PastBatches:
             return tuple(checkpoint.content["state"]["class_maps"]) or nothing
         epochs = ", ".join(str(each + 1) for each in sorted({0, *known}) if each < self.config.epochs)
         raise InputError(
-            f"--epoch {epoch + 1}: with --image-weights the images of an epoch follow from the validation before it, "
-            f"and no checkpoint in {self.folder} has that one. The epochs that can be replayed: {epochs}."
+            f"--epoch {epoch + 1}: with --image-weights, the images of an epoch depend on the validation before it, "
+            f"and no checkpoint in {self.folder} holds it. Epochs that can be replayed: {epochs}."
         )
 
 
 def positions(folder: Path) -> list[tuple[Path, Position]]:
-    """Return the checkpoints of a run that can be read, and where it stood; the newest first."""
+    """Return the readable checkpoints of a run, newest first."""
     found = []
     for path in (folder / LAST, folder / PREVIOUS):
         try:
@@ -227,7 +228,7 @@ def positions(folder: Path) -> list[tuple[Path, Position]]:
 
 
 def sources_of(plan: Plan) -> set[int]:
-    """Return the indices of all images that a canvas is made of."""
+    """Return the indices of all images that make up a canvas."""
     others = [each[0] for each in (plan.blend, plan.patch) if each is not None]
     return {tile.index for tile in plan.tiles}.union(*map(sources_of, others))
 
@@ -235,16 +236,16 @@ def sources_of(plan: Plan) -> set[int]:
 def open_past_batches(
     target: Path, changes: Mapping[str, Any] | None = None, say: Callable[[str], None] = lambda line: None
 ) -> PastBatches:
-    """Prepare the batches of a run: its options, its data, its device; nothing is written.
+    """Prepare to rebuild the batches of a run: its options, data and device; nothing is written.
 
     Args:
         target: the run's folder, or a checkpoint in it.
-        changes: where things are now, by the names of options: data, keep_val, device; and augmentations that are code,
-            which a run's folder alone does not get to run.
-        say: called with what is found meanwhile.
+        changes: current places, by option name: data, keep_val, device; and augmentations that are code, which a run's
+            folder alone may not execute.
+        say: called with notes.
 
     Raises:
-        InputError: there is no such run, or its data are gone, or are others now.
+        InputError: there is no such run, or its data are missing or have changed.
     """
     folder, file = find_run(target, target.parent)
     given = {**(changes or {}), "workers": 0}
@@ -256,16 +257,16 @@ def open_past_batches(
     _check_same(config, data, resumption)
     if checkpoint is None:
         notes.append(
-            f"{folder} has no checkpoint, so how it loads images follows from its options and from this machine's "
-            "memory (--partner-window)."
+            f"{folder} has no checkpoint, so how it loads images is derived from its options and this machine's memory "
+            "(--partner-window)."
         )
     return PastBatches(folder, config, data, device, checkpoint, read_run_log(folder), tuple(notes))
 
 
 def _as_asked_for(config: TrainConfig) -> TrainConfig:
-    """The options of a run for few of its images: read when they are asked for, unless broken ones are passed over.
+    """Adapt the options of a run to reading few images: they are read on demand, unless broken ones are skipped.
 
-    Which images those are is found out in decoding all of them.
+    Finding the broken ones takes decoding all of them.
     """
     if config.data.skip_broken:
         return config
@@ -275,7 +276,7 @@ def _as_asked_for(config: TrainConfig) -> TrainConfig:
 def _device(
     config: TrainConfig, checkpoint: Checkpoint | None, given: Mapping[str, Any]
 ) -> tuple[torch.device, list[str]]:
-    """The device of a run, or the CPU where it is not here; and what that changes."""
+    """Return the device of a run, or the CPU if it is missing here; note what that changes."""
     try:
         device = open_device(config.devices, config.run.deterministic)
     except InputError:
@@ -291,7 +292,7 @@ def _device(
     if not (draws_on_device(config, there) or draws_on_device(config, device)):
         return device, []
     return device, [
-        f"The run drew its images on {one_line(before)}, here {device} does: pixels may be rounded otherwise."
+        f"The run rendered its images on {one_line(before)}, here {device} does: pixels may be rounded differently."
     ]
 
 
@@ -301,7 +302,7 @@ def _data(
     """The data of a run.
 
     Raises:
-        InputError: they are gone, or cannot be trained on any more.
+        InputError: they are missing, or can no longer be trained on.
     """
     try:
         return start_data(config, device, say, ALONE, closed, loading_of(resumption.checkpoint))
@@ -312,10 +313,10 @@ def _data(
 
 
 def _check_same(config: TrainConfig, data: RunData, resumption: Resumption) -> None:
-    """Check that data are those of the run.
+    """Check that the data are those of the run.
 
     Raises:
-        InputError: they are others now.
+        InputError: they have changed.
     """
     if resumption.checkpoint is None:
         return
@@ -324,26 +325,26 @@ def _check_same(config: TrainConfig, data: RunData, resumption: Resumption) -> N
         if then.get(key) == now.get(key):
             continue
         option = f"--{name.replace('_', '-')}"
-        what = _changes(data, resumption) if name == "data" else "other images, boxes or classes."
+        what = _changes(data, resumption) if name == "data" else "images, boxes or classes have changed."
         raise InputError(
             f"{option} {getattr(config.data, name)}: has changed since {resumption.folder} was trained: {what} Its "
-            f"batches cannot be made again from other data: restore them, or say by {option} where they are."
+            f"batches cannot be rebuilt from other data: restore them, or give {option} where they are."
         )
 
 
 def _changes(data: RunData, resumption: Resumption) -> str:
-    """What has changed in the data of a run: which images, where it recorded them, else how many."""
+    """Describe what changed in the data of a run: which images if it recorded them, otherwise how many."""
     then = read_marks(resumption.folder)
     splits = {"train": images_of(data.train_samples), "val": images_of(data.val_samples)}
     now = DataMarks(data.dataset.names, tuple(mark_images(splits, content=False)))
     differences = [] if then is None else compare_marks(then, now)
     if then is not None and then.names != now.names:
-        return "other class names."
+        return "class names have changed."
     if not differences:
         before, count = resumption.checkpoint.content["images"] if resumption.checkpoint else 0, len(splits["train"])
         return f"{counted(before, 'training image')} then, {count} now, or other boxes, classes or names."
-    meanings = {"missing": "is missing now", "added": "is new", "order": "is at another place of the order"}
-    meanings |= {"size": "has another size now", "labels": "has other objects now", "pixels": "has other pixels now"}
+    meanings = {"missing": "is missing", "added": "is new", "order": "has another position"}
+    meanings |= {"size": "has another size", "labels": "has other objects", "pixels": "has other pixels"}
     first = differences[0]
     more = f", and {len(differences) - 1} more" if len(differences) > 1 else ""
     return f"{first.split} image {one_line(first.name)} {meanings[first.change]}{more}."

@@ -1,4 +1,4 @@
-"""Comparing a batch that is made again with the digests that its run recorded of it."""
+"""Comparison of a rebuilt batch with the digests that its run recorded."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class DigestCheck:
     """Comparison of a batch with the digests of its run.
 
     Attributes:
-        compared: images whose digests there are: of several processes, those of the first.
+        compared: number of images with digests: with several processes, those of the first.
         images: whether they are the same images, in the same order.
         pixels: rows whose pixels differ.
         objects: rows whose objects differ.
@@ -31,12 +31,12 @@ class DigestCheck:
 
     @property
     def equal(self) -> bool:
-        """True where all that was compared is the same."""
+        """True if everything compared is equal."""
         return self.images and not self.pixels and not self.objects
 
 
 def check_digests(past: PastBatches, made: PastBatch) -> DigestCheck | None:
-    """Compare a batch with the digests that its run recorded; None where there are none of that step.
+    """Compare a batch with the digests that its run recorded; None if that step has none.
 
     Raises:
         InputError: the file of digests is damaged.
@@ -57,24 +57,22 @@ def check_digests(past: PastBatches, made: PastBatch) -> DigestCheck | None:
 
 
 def describe_check(past: PastBatches, made: PastBatch, check: DigestCheck) -> str:
-    """Say in a sentence what a comparison with the digests of a run found."""
+    """Describe the result of a comparison with a run's digests in one sentence."""
     if check.equal:
         part = (
             ""
             if check.compared == len(made.batch)
             else f" (of {counted(check.compared, 'image')}, those of the first process)"
         )
-        return f"Equal to the batch that was trained on, by its digests{part}."
+        return f"Equal to the trained batch (digests match){part}."
     if not check.images:
-        return (
-            "Not the batch that was trained on, by its digests: it had other images. The options or the data changed."
-        )
+        return "Differs from the trained batch (digests): it had other images. The options or the data have changed."
     rows = sorted({*check.pixels, *check.objects})
     named = ", ".join(
         f"{row + 1}. {one_line(str(past.samples[int(made.batch.indices[row])].path))}" for row in rows[:5]
     )
     what = "pixels" if check.pixels else "objects"
     return (
-        f"Not the batch that was trained on, by its digests: {len(rows)} of {check.compared} images have other {what} "
-        f"({named}{', ...' if len(rows) > 5 else ''}). Image files changed since, or are decoded otherwise here."
+        f"Differs from the trained batch (digests): {len(rows)} of {check.compared} images have other {what} "
+        f"({named}{', ...' if len(rows) > 5 else ''}). Image files have changed, or are decoded differently here."
     )

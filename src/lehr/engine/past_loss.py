@@ -1,4 +1,4 @@
-"""The loss of a batch that is made again: by part, by image, and the norm of its gradient; nothing is trained."""
+"""Loss of a rebuilt batch, by part and by image, and the norm of its gradient; nothing is trained."""
 
 from __future__ import annotations
 
@@ -32,16 +32,16 @@ from lehr.weights.load import load_model
 
 @dataclass(frozen=True, slots=True)
 class PastLoss:
-    """Loss of a batch under some weights of its run.
+    """Loss of a batch under given weights of its run.
 
     Attributes:
         weights: the file that they are from.
-        step: batches that they had been trained on; None where the file does not say.
-        exact: whether they are those that the run had at that step.
+        step: number of batches that they were trained on; None if the file does not record it.
+        exact: whether they are the run's weights at that step.
         precision: in which the model computes.
-        parts: each part of the loss, mean an image, as in results.csv.
-        images: each image's own, whose mean is `parts`; empty where the model's head cannot tell images apart.
-        norm: of the gradient of this batch alone, before clipping.
+        parts: each part of the loss, mean per image, as in results.csv.
+        images: each image's own, whose mean is `parts`; empty if the model's head cannot separate images.
+        norm: norm of the gradient of this batch alone, before clipping.
     """
 
     weights: Path
@@ -54,9 +54,9 @@ class PastLoss:
 
 
 def nearest_weights(folder: Path, place: StepPlace) -> Path | None:
-    """Return the file of a run whose weights are nearest to a step; None where it has none.
+    """Return the file of a run whose weights are nearest to a step; None if it has none.
 
-    A checkpoint says of which step it is. One of the very step comes first, of others the nearest.
+    Checkpoints record their step. One of exactly this step is preferred, otherwise the nearest.
 
     Args:
         folder: the run's.
@@ -108,16 +108,16 @@ def past_loss(past: PastBatches, made: PastBatch, weights: Path) -> PastLoss:
 def _checkpoint(path: Path) -> Checkpoint:
     checkpoint = read_checkpoint(path)
     if "state" not in checkpoint.content:
-        raise InputError(f"{path}: is no checkpoint of a run. Give another --weights.")
+        raise InputError(f"{path}: is not a run's checkpoint. Give another --weights.")
     check_content(checkpoint)
     return checkpoint
 
 
 def _model_of(past: PastBatches, checkpoint: Checkpoint) -> DetectionModel:
-    """The run's model as a checkpoint has it, without its average.
+    """Load the run's model from a checkpoint, without its average.
 
     Raises:
-        InputError: the checkpoint is of another model.
+        InputError: the checkpoint belongs to another model.
     """
     model = start_model(past.config, past.data.dataset.names, past.samples, lambda line: None, restored=True).model
     try:
@@ -128,10 +128,10 @@ def _model_of(past: PastBatches, checkpoint: Checkpoint) -> DetectionModel:
 
 
 def _loaded(past: PastBatches, weights: Path) -> DetectionModel:
-    """A model of a file of weights, frozen where the run's is.
+    """Load a model from a file of weights, frozen like the run's.
 
     Raises:
-        InputError: the file cannot be read, or is of other classes.
+        InputError: the file cannot be read, or has other classes.
     """
     model, names = load_model(weights), past.data.dataset.names
     if len(model.names) != len(names):
@@ -155,7 +155,7 @@ def _forward_loss(past: PastBatches, model: DetectionModel) -> ForwardLoss:
 
 @torch.no_grad()
 def _by_image(forward_loss: ForwardLoss, made: PastBatch, precision: Precision) -> list[Tensor]:
-    """Each image's own loss, (parts,), so that their mean is the batch's; none where they cannot be separated.
+    """Loss of each image, (parts,), whose mean is the batch's; empty if they cannot be separated.
 
     BatchNorm sees the whole batch, as in training.
     """

@@ -1,4 +1,4 @@
-"""A batch that was made again, for people and programs: its files, values and objects, its loss, its images as PNG."""
+"""Report of a rebuilt batch, for people and programs: its files, values, objects and loss, and its images as PNG."""
 
 from __future__ import annotations
 
@@ -25,20 +25,20 @@ from lehr.runtime.plain_text import one_line
 from lehr.techniques.multi_scale import model_input
 
 LONGEST_STEM = 60
-"""Characters of an image's name in that of its PNG."""
+"""Maximum length of an image's name in the name of its PNG."""
 
 
 def report(
     past: PastBatches, made: PastBatch, loss: PastLoss | None, files: list[Path], check: DigestCheck | None
 ) -> dict[str, Any]:
-    """Return all that is known of a batch, as plain values for JSON.
+    """Return the report of a batch as plain values for JSON.
 
     Args:
         past: the batches of the run.
         made: the batch.
-        loss: its loss; None where there are no weights.
-        files: the PNG of each image; empty where none was written.
-        check: its comparison with the run's digests; None where there are none.
+        loss: its loss; None without weights.
+        files: the PNG of each image; empty if none was written.
+        check: its comparison with the run's digests; None without digests.
     """
     batch, place = made.batch, made.place
     images = []
@@ -72,7 +72,7 @@ def report(
 
 
 def report_lines(past: PastBatches, made: PastBatch, loss: PastLoss | None, check: DigestCheck | None) -> Iterator[str]:
-    """Yield what is known of a batch, a line each, for people."""
+    """Yield the report of a batch line by line, for people."""
     batch, place = made.batch, made.place
     height, width = batch.images.shape[-2:]
     resized = "" if made.size in (None, max(width, height)) else f", resized to {made.size}"
@@ -91,9 +91,7 @@ def report_lines(past: PastBatches, made: PastBatch, loss: PastLoss | None, chec
         tile = "" if window is None else f" [{', '.join(map(str, window))}]"
         return one_line(path.removeprefix(f"{root}{os.sep}") if root else path) + tile
 
-    yield from (
-        f"Cannot be read any more, so another image takes its place, as in training: {each}" for each in batch.faults
-    )
+    yield from (f"No longer readable, replaced by another image as in training: {each}" for each in batch.faults)
     for row, plan in enumerate(made.plans):
         objects, again = len(_objects(past, made, row)), made.repeats[row]
         holds = counted(objects, "object")
@@ -108,12 +106,12 @@ def report_lines(past: PastBatches, made: PastBatch, loss: PastLoss | None, chec
 
 
 def write_images(past: PastBatches, made: PastBatch, folder: Path) -> list[Path]:
-    """Write the images of a batch as the model saw them, each a PNG with its boxes and class names.
+    """Write the images of a batch as the model saw them, as PNG files with boxes and class names.
 
     Args:
         past: the batches of the run.
         made: the batch.
-        folder: made where it is missing; files of the same names are replaced.
+        folder: created if missing; existing files are replaced.
 
     Returns:
         The files, in the order of the batch.
@@ -128,7 +126,7 @@ def write_images(past: PastBatches, made: PastBatch, folder: Path) -> list[Path]
     try:
         make_inner_folder(folder)
     except OSError as error:
-        raise InputError(f"--out {folder}: cannot be made ({error.strerror}). Choose another --out.") from None
+        raise InputError(f"--out {folder}: cannot be created ({error.strerror}). Choose another --out.") from None
     for row, canvas in enumerate(pixels):
         own = [
             DrawnBox(box, drawable(names[index], index), class_colour(index))
@@ -145,11 +143,11 @@ def write_images(past: PastBatches, made: PastBatch, folder: Path) -> list[Path]
 
 
 def _common_folder(past: PastBatches, made: PastBatch) -> str:
-    """The folder that all images of a batch are in; empty for none."""
+    """Common folder of all images of a batch; empty if there is none."""
     indices = set().union(*map(sources_of, made.plans), made.batch.indices.tolist())
     try:
         folder = os.path.commonpath([past.samples[index].path.parent for index in indices])
-    except ValueError:  # on several drives, or some relative
+    except ValueError:  # on several drives, or partly relative
         return ""
     return folder if folder != os.sep else ""
 
@@ -158,14 +156,14 @@ def _loss_lines(made: PastBatch, loss: PastLoss, name: Callable[[int], str]) -> 
     if loss.exact:
         whose = f"the weights that the run had at this step ({loss.weights})"
     elif loss.step is None:
-        whose = f"{loss.weights}, which are not those that the run had at this step"
+        whose = f"{loss.weights}, which are not the run's weights at this step"
     else:
         whose = (
             f"{loss.weights}, of the run after {counted(loss.step, 'batch')}; at this step it was after "
             f"{made.place.step}, so "
             "its own loss was another"
         )
-    yield f"Loss, mean an image: {_parts(loss.parts)}; gradient norm {loss.norm:.5g}; in {loss.precision}, by {whose}."
+    yield f"Loss, mean per image: {_parts(loss.parts)}; gradient norm {loss.norm:.5g}; in {loss.precision}, by {whose}."
     if loss.images:
         totals = [sum(each.values()) for each in loss.images]
         worst = sorted(range(len(totals)), key=lambda row: -totals[row])[:3]
@@ -201,7 +199,7 @@ def _name(past: PastBatches, index: int) -> str:
 
 
 def _plain_stem(stem: str) -> str:
-    """A file's name without what another system, or a shell, could not take."""
+    """Make a file name safe for other systems and shells."""
     return re.sub(r"[^A-Za-z0-9._-]+", "_", stem)[:LONGEST_STEM] or "image"
 
 

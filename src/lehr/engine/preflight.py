@@ -1,6 +1,6 @@
-"""Checks before the first step: images a step, the precision, compiled code, and what determinism costs.
+"""Checks before the first step: images per step, the precision, compiled code, and what determinism costs.
 
-Each is measured on the model, the images and the device of the run, and changes nothing of it.
+Each is measured with the run's model, images and device, and leaves the run unchanged.
 """
 
 from __future__ import annotations
@@ -42,21 +42,21 @@ def choose_speed(
     say: Callable[[str], None],
     ranks: Ranks,
 ) -> tuple[TrainConfig, PrecisionChoice]:
-    """A run's options with its images a step, and its precision.
+    """Settle the images per step and the precision of a run.
 
-    Rank 0 finds out for all processes, with one process's share of a batch. The batch is measured in the precision that
-    is hoped for, and measured again where that is refused, since float32 takes more memory.
+    Rank 0 measures for all processes, with one process's share of a batch. The batch is measured in the preferred
+    precision, and again if that is rejected, since float32 takes more memory.
 
     Args:
         config: the run's options.
         data: its data.
         forward_loss: its model and loss, on the device.
-        sizes: what multi-scale training draws from; None for one size.
-        say: told what was found.
+        sizes: sizes that multi-scale training draws from; None for one size.
+        say: reports what was found.
         ranks: the processes that train together.
 
     Raises:
-        InputError: an option asks for what this device cannot do.
+        InputError: an option requests something that this device cannot do.
         LehrError: not even one image fits.
     """
     most = None if sizes is None else sizes.max_size
@@ -81,10 +81,10 @@ def choose_speed(
 
 
 PRECISION = "precision.json"
-"""File of a run that keeps the verdicts and their numbers."""
+"""File in the run's folder with the verdicts and their numbers."""
 
 ROOM = 4
-"""Factor below the largest scale without overflow at which a float16 run begins: its gradients grow at first."""
+"""Factor below the largest overflow-free scale at which a float16 run starts: gradients grow at first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,8 +93,8 @@ class PrecisionChoice:
 
     Attributes:
         precision: in which the model computes.
-        scale: what the loss is multiplied by at first, in float16.
-        checks: the verdicts on what was tried, the last one's passed.
+        scale: initial multiplier of the loss, in float16.
+        checks: the verdicts on what was tried; the last one passed.
     """
 
     precision: Precision
@@ -109,23 +109,23 @@ def choose_precision(
     say: Callable[[str], None],
     ranks: Ranks = ALONE,
 ) -> PrecisionChoice:
-    """The precision that a new run begins in; under several processes, rank 0 decides for all.
+    """Choose the precision of a new run; with several processes, rank 0 decides for all.
 
     Args:
         config: the run's options.
         forward_loss: its model and loss, on the device.
-        first_batch: gives a batch of so many of the run's images, on the device.
-        say: told the verdict.
+        first_batch: returns a batch of that many of the run's images, on the device.
+        say: receives the verdict.
         ranks: the processes that train together.
 
     Raises:
-        InputError: the precision was named, and does not work on this device.
+        InputError: the requested precision does not work on this device.
     """
     kinds = PrecisionChoice, PrecisionCheck, Precision
     images = config.batch // ranks.count
     choice = ranks.broadcast_from_rank0(lambda: _choose(config, forward_loss, first_batch, images, say), *kinds)
     if not choice.checks and config.speed.amp == "auto" and forward_loss.device.type != "cpu":
-        say(f"Mixed precision is off: {forward_loss.device} has nothing faster than float32.")
+        say(f"Mixed precision is off: {forward_loss.device} supports nothing faster than float32.")
     if (hint := faster_on_request(config.speed.amp, forward_loss.device)) is not None:
         say(hint)
     return choice
@@ -143,7 +143,7 @@ def _choose(
     while precision is not Precision.FLOAT32:
         check = _checked(forward_loss, first_batch, images, precision)
         if check is None:
-            say(f"{precision} could not be checked: not even one image fits into the memory in float32.")
+            say(f"{precision} could not be checked: not even one image fits in memory in float32.")
             return PrecisionChoice(Precision.FLOAT32, 1.0, tuple(checks))
         say(str(check))
         checks.append(check)
@@ -157,9 +157,9 @@ def _choose(
 def _checked(
     forward_loss: ForwardLoss, first_batch: Callable[[int], Batch], images: int, precision: Precision
 ) -> PrecisionCheck | None:
-    """The check on as many images as the memory holds in float32, which needs more of it; None if nothing fits.
+    """Run the check on as many images as fit in memory in float32, which needs more; None if none fit.
 
-    The memory may run out already where the device draws the images.
+    Rendering the images on the device may already run out of memory.
     """
     model, loss = forward_loss.model.train(), forward_loss.loss
     freeze_bn_stats(model)
@@ -178,7 +178,7 @@ def _checked(
 
 
 def write_precision(choice: PrecisionChoice, folder: Path) -> None:
-    """Keep the verdicts in the run's folder.
+    """Write the verdicts into the run's folder.
 
     Raises:
         InputError: the file cannot be written.
@@ -192,14 +192,14 @@ def write_precision(choice: PrecisionChoice, folder: Path) -> None:
 
 
 def still_possible(precision: Precision, device: torch.device) -> Precision:
-    """The precision that a run which goes on has on its device: its own, or what is safer where that is missing."""
+    """Return the precision of a resumed run on its device: its own, or a safer one if that is unavailable."""
     while precision is not Precision.FLOAT32 and not works(device, precision.dtype):
         precision = safer(precision, device)
     return precision
 
 
 COMPILED_STEPS = 3
-"""Steps of each kind that are timed; the fastest counts."""
+"""Number of timed steps of each kind; the fastest counts."""
 
 
 def warm_up_compile(
@@ -210,16 +210,16 @@ def warm_up_compile(
     say: Callable[[str], None],
     ranks: Ranks = ALONE,
 ) -> None:
-    """Compile the training step where that was asked for; nothing of the run changes.
+    """Compile the training step if requested; the run's numbers do not change.
 
-    Where it cannot be compiled, the run goes on without, aloud; all processes do where one of them cannot.
+    If it cannot be compiled, the run continues uncompiled and reports it; if one process cannot, none does.
 
     Args:
         mode: off, default, reduce-overhead or max.
         forward_loss: the run's model and loss.
         precision: in which the model computes.
-        first_batch: gives a batch as the run's first, on the device.
-        say: told what it cost, and what a step takes with and without.
+        first_batch: returns a batch like the run's first, on the device.
+        say: reports what compiling cost, and the time of a step with and without it.
         ranks: the processes that train together.
     """
     if mode == "off":
@@ -232,7 +232,7 @@ def warm_up_compile(
         )
         return
     batch = first_batch()
-    say(f"--compile {mode}: compiling the step; with a cache from earlier runs this is quicker.")
+    say(f"--compile {mode}: compiling the step; a cache from earlier runs makes this faster.")
     model.train()
     freeze_bn_stats(model)
     with preserve_buffers(model):
@@ -240,7 +240,7 @@ def warm_up_compile(
         reason = _obstacle_to_compiling(forward_loss, precision, batch, ranks)
         if reason:
             forward_loss.enabled = False
-            say(f"--compile {mode}: does not work here, so the run goes on uncompiled: {reason}")
+            say(f"--compile {mode}: does not work here, so the run continues uncompiled: {reason}")
             return
         made = time.perf_counter() - started
         fast = min(_step_seconds(forward_loss, precision, batch) for _ in range(COMPILED_STEPS))
@@ -252,14 +252,16 @@ def warm_up_compile(
         f"({plain * 1e3:.1f} ms uncompiled)."
     )
     if mode == BY_GRAPHS and _graphs_skipped() > skipped:
-        say(f"--compile {mode}: torch made no CUDA graphs of this code, so it is launched as with --compile default.")
+        say(
+            f"--compile {mode}: torch could not capture this code in CUDA graphs, so it runs as with --compile default."
+        )
 
 
 def _obstacle_to_compiling(forward_loss: ForwardLoss, precision: Precision, batch: Batch, ranks: Ranks) -> str:
-    """Compile the step of a batch; say why that does not work on some process, empty where it does on all.
+    """Compile the step of a batch; return why that fails on some process, or an empty string.
 
-    The forward pass is compiled first, in which processes need nothing of each other: one that fails would leave the
-    others waiting for it.
+    The forward pass is compiled first, in which processes do not communicate: otherwise one that fails would leave the
+    others waiting.
     """
     reason = ""
     try:
@@ -277,16 +279,16 @@ def _obstacle_to_compiling(forward_loss: ForwardLoss, precision: Precision, batc
 
 
 def _first_line(error: RuntimeError) -> str:
-    return "the memory does not suffice." if is_out_of_memory(error) else str(error).strip().splitlines()[0]
+    return "out of memory." if is_out_of_memory(error) else str(error).strip().splitlines()[0]
 
 
 def _graphs_skipped() -> int:
-    """Count the pieces of code of which torch's compiler has made no CUDA graph in this process."""
+    """Count the graphs that torch's compiler did not capture as CUDA graphs in this process."""
     return int(torch._dynamo.utils.counters["inductor"]["cudagraph_skips"])
 
 
 def _step_seconds(forward_loss: ForwardLoss, precision: Precision, batch: Batch) -> float:
-    """Seconds of forward, loss and backward."""
+    """Time forward, loss and backward in seconds."""
     wait_for(forward_loss.device)
     started = time.perf_counter()
     torch.autograd.backward(forward_loss.parts(batch, None, precision).sum())
@@ -301,30 +303,30 @@ WARM_UP_STEPS, DETERMINISM_STEPS = 3, 10
 def report_deterministic_cost(
     forward_loss: ForwardLoss, precision: Precision, first_batch: Callable[[], Batch], say: Callable[[str], None]
 ) -> None:
-    """Measure what `--deterministic` costs, where it costs something, and say it.
+    """Measure the cost of `--deterministic`, if any, and report it.
 
     Args:
         forward_loss: the run's model and loss.
         precision: in which the model computes.
-        first_batch: gives a batch as the run's first, on the device.
-        say: told what was measured.
+        first_batch: returns a batch like the run's first, on the device.
+        say: reports what was measured.
     """
     device = forward_loss.device
     if device.type != "cuda":
         return
     seconds = unless_out_of_memory(lambda: deterministic_step_seconds(forward_loss, precision, first_batch()), device)
     if seconds is None:
-        say("--deterministic: too little memory beside the run to measure what it costs.")
+        say("--deterministic: not enough free memory to measure its cost.")
         return
     fast, repeatable = seconds
     say(f"--deterministic: a step takes {repeatable / fast:.2f} times as long ({_ms(repeatable)} for {_ms(fast)}).")
 
 
 def deterministic_step_seconds(forward_loss: ForwardLoss, precision: Precision, batch: Batch) -> tuple[float, float]:
-    """Time forward, loss and backward with the fastest operations and with those that repeat, in seconds.
+    """Time forward, loss and backward with the fastest operations and with deterministic ones, in seconds.
 
-    The best of two turns each. Nothing of the run changes: the steps are made on a copy of the model. Deterministic
-    operations are on afterwards.
+    The best of two rounds each. The run is unchanged: the steps use a copy of the model. Deterministic operations are
+    on afterwards.
 
     Args:
         forward_loss: the run's model and loss, on CUDA.

@@ -1,4 +1,4 @@
-"""Profile of a run, stage by stage, for users: `--profile`."""
+"""Profile of a run by stage, for users: `--profile`."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ STAGES = (
 )
 """In the order of the table. `input` is the wait for the loader on a CPU; on CUDA, the device's wait is `waiting`."""
 WORTH_SAYING = 0.1
-"""Share of the time from which a stage is worth advice."""
+"""Share of the time above which a stage gets advice."""
 
 
 class Profile:
-    """Measures the stages of a run; on CUDA by events in the device's own queue, so that nothing waits for it.
+    """Measures the stages of a run; on CUDA by events in the device's queue, without synchronizing.
 
     Args:
         device: where the run computes.
-        on: whether to measure; else every call returns at once.
+        on: whether to measure; otherwise every call returns immediately.
     """
 
     def __init__(self, device: torch.device, on: bool) -> None:
@@ -50,17 +50,17 @@ class Profile:
         self._under_way: deque[tuple[str, Any, Any]] = deque()
 
     def begin(self) -> None:
-        """Measure what comes from here on."""
+        """Start measuring."""
         if self._on:
             self._last = self._now()
 
     def pause(self) -> None:
-        """Measure nothing from here on, until `begin`."""
+        """Stop measuring until `begin`."""
         self._last = None
 
     @contextmanager
     def quiet(self) -> Iterator[None]:
-        """Measure nothing meanwhile."""
+        """Pause measuring."""
         measured = self._last is not None
         self.pause()
         try:
@@ -70,7 +70,7 @@ class Profile:
                 self.begin()
 
     def mark(self, stage: str) -> None:
-        """Count what was asked of the device since the last mark as a stage."""
+        """Attribute the work queued since the last mark to a stage."""
         if not self._on or self._last is None:
             return
         now = self._now()
@@ -87,16 +87,16 @@ class Profile:
         self.steps += self._last is not None
 
     def finish(self) -> None:
-        """Wait for what the device has not told yet."""
+        """Wait for pending measurements of the device."""
         while self._under_way:
             self._under_way[0][2].synchronize()
             self._take()
 
     def table(self) -> str:
-        """The stages with their milliseconds a step and their share, the most costly being worth a look."""
+        """Stages with their milliseconds per step and their share; the most costly are worth a look."""
         self.finish()
         total = sum(self.seconds.values()) or 1e-9
-        lines = [f"{'stage':<17}{'seconds':>9}{'ms a step':>11}{'share':>8}"]
+        lines = [f"{'stage':<17}{'seconds':>9}{'ms per step':>11}{'share':>8}"]
         for stage in STAGES:
             if stage in self.seconds:
                 own = self.seconds[stage]
@@ -115,7 +115,7 @@ class Profile:
         return [*head, *self.table().split("\n"), *self.advice(config, precision)]
 
     def advice(self, config: TrainConfig, precision: str) -> list[str]:
-        """Advise on what to change, where a stage takes much.
+        """Suggest what to change if a stage takes much of the time.
 
         Args:
             config: the run's options.
@@ -130,16 +130,16 @@ class Profile:
             cache = ", and --cache ram or disk, which decodes each image once" if config.data.cache == "none" else ""
             says.append(f"The device waits for images {waits:.0%} of the time: use {workers}{cache}.")
         if share["validation"] > 2 * WORTH_SAYING:
-            says.append(f"Validation takes {share['validation']:.0%}: fewer images in the validation split would do.")
+            says.append(f"Validation takes {share['validation']:.0%}: use fewer images in the validation split.")
         if share["checkpoint"] > WORTH_SAYING:
             says.append(f"Saving takes {share['checkpoint']:.0%}: a larger --checkpoint-minutes saves less often.")
         if share["copy"] > WORTH_SAYING and not self._cuda and config.speed.augment_on == "device":
-            says.append(f"Drawing takes {share['copy']:.0%}: --augment-on cpu draws faster here.")
+            says.append(f"Rendering takes {share['copy']:.0%}: --augment-on cpu renders faster here.")
         if self._cuda and precision == "float32" and config.speed.amp == "off":
             says.append("The model computes in float32: --amp auto is faster where its check passes.")
         if self._cuda and config.speed.compile == "off" and self.steps > 1000:
             says.append("--compile default may make forward, loss and backward faster; it costs minutes once.")
-        return says or ["Nothing stands out: the model itself takes the time. A smaller --imgsz or model is faster."]
+        return says or ["No stage dominates: the model itself takes the time. A smaller --imgsz or model is faster."]
 
     def _now(self) -> Any:
         if not self._cuda:

@@ -17,11 +17,11 @@ class TrainResult:
 
     Attributes:
         folder: the run's folder.
-        metrics: the numbers of the best epoch on the validation split.
+        metrics: metrics of the best epoch on the validation split.
         best: the weights of the best epoch.
         last: the weights of the last epoch.
         against_start: comparison with the weights that it started from; None if they were not evaluated.
-        older_against_start: the same on older data (`--keep-val`).
+        older_against_start: the same, on older data (`--keep-val`).
         best_epoch: the best epoch, from 1 as in results.csv; None if none is better than the start.
     """
 
@@ -56,13 +56,13 @@ def result_of(
     *,
     best_epoch: int,
 ) -> TrainResult:
-    """Return the result that a finished run left in its folder.
+    """Read the result of a finished run from its folder.
 
     Args:
         folder: of the run.
         metrics: of the best epoch.
         against_start: comparison with the weights that it started from.
-        older_against_start: the same on older data.
+        older_against_start: the same, on older data.
         best_epoch: from 0; below 0 if none is better than the start.
     """
     weights = folder / BEST_WEIGHTS, folder / LAST_WEIGHTS

@@ -1,4 +1,4 @@
-"""Resuming a run: which one is meant, which of its options may change, and taking up its state."""
+"""Resuming a run: finding it, the options that may change, and restoring its state."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ from lehr.yaml_files import read_mapping
 
 @dataclass(frozen=True, slots=True)
 class Resumption:
-    """A run to go on with.
+    """A run to resume.
 
     Attributes:
         folder: its folder.
         config: its options, with the changes.
-            checkpoint: where it goes on; None begins it again, since it had not come to its first checkpoint.
-        notes: what the user should know, a line each.
+        checkpoint: where it resumes; None restarts it, since it has no checkpoint yet.
+        notes: notes for the user, one line each.
     """
 
     folder: Path
@@ -49,7 +49,7 @@ class Resumption:
 
     @property
     def finished(self) -> bool:
-        """True when there is nothing left to do, with the options as they are now."""
+        """True if nothing is left to do under the current options."""
         if self.checkpoint is None or not self.checkpoint.position.finished:
             return False
         state = self.checkpoint.content["state"]
@@ -58,15 +58,15 @@ class Resumption:
 
 
 def find_run(target: Path | None, project: Path, held_too: bool = False) -> tuple[Path, Path | None]:
-    """The folder of a run, and the checkpoint in it where one was named.
+    """Find the folder of a run, and the checkpoint in it if one was named.
 
     Args:
         target: a run's folder, a checkpoint in one, or None for the newest interrupted run.
         project: where to look for the newest.
-        held_too: take a run that another process holds, too; for a process that trains together with the holder.
+        held_too: also accept a run locked by another process; for a process that trains together with the holder.
 
     Raises:
-        InputError: there is no such run, or nothing to go on with.
+        InputError: there is no such run, or nothing to resume.
     """
     try:
         return _found(target, project, held_too)
@@ -79,28 +79,28 @@ def _found(target: Path | None, project: Path, held_too: bool) -> tuple[Path, Pa
         return _newest_interrupted(project, held_too), None
     if target.is_dir():
         if not (target / CONFIG).is_file() and not _checkpoints(target):
-            raise InputError(f"{target}: is no run of Lehr's: has neither {CONFIG} nor {LAST}. Name a run's folder.")
+            raise InputError(f"{target}: is not a Lehr run: has neither {CONFIG} nor {LAST}. Name a run's folder.")
         return target, None
     if not target.exists():
-        raise InputError(f"{target}: there is no such run or checkpoint.{_known(project)}")
+        raise InputError(f"{target}: no such run or checkpoint.{_known(project)}")
     if not (target.parent / CONFIG).is_file() and target.name not in (LAST, PREVIOUS):
-        read_checkpoint(target)  # where it is no checkpoint at all, that is the thing to say
+        read_checkpoint(target)  # if it is not a checkpoint at all, report that
         raise InputError(
-            f"{target}: lies in no run's folder. Put it back as {LAST} into the folder of its run, beside {CONFIG}."
+            f"{target}: is not in a run's folder. Put it back as {LAST} into the folder of its run, next to {CONFIG}."
         )
     return target.parent, target
 
 
 def peek(folder: Path, file: Path | None, changes: Mapping[str, Any]) -> TrainConfig:
-    """The options that a run would go on with, before anything of its state is read or anything is held.
+    """Return the options that a run would resume with, before reading its state or locking it.
 
     Args:
         folder: the run's folder.
-        file: the checkpoint that was named, if one was.
-        changes: options by flat name that were given now.
+        file: the named checkpoint, if any.
+        changes: newly given options, by flat name.
 
     Raises:
-        InputError: an option that cannot change was given, or the run's files cannot be used.
+        InputError: an option that cannot change was given, or the run's files are unusable.
     """
     try:
         config = changed(_without_code(_complete(folder / CONFIG), folder, changes, []), changes)
@@ -110,27 +110,27 @@ def peek(folder: Path, file: Path | None, changes: Mapping[str, Any]) -> TrainCo
 
 
 def open_run(folder: Path, file: Path | None, changes: Mapping[str, Any]) -> Resumption:
-    """Read what a run goes on from.
+    """Read the state that a run resumes from.
 
     Args:
         folder: the run's folder; this process is its only writer.
-        file: the checkpoint to take; None for the newest whole one.
-        changes: options by flat name that were given now.
+        file: the checkpoint to load; None for the newest intact one.
+        changes: newly given options, by flat name.
 
     Raises:
-        InputError: an option that cannot change was given, or the run's files cannot be used.
+        InputError: an option that cannot change was given, or the run's files are unusable.
     """
     notes: list[str] = []
     if file is not None:
         checkpoint: Checkpoint | None = read_checkpoint(file)
         assert checkpoint is not None
-        notes.append(f"Goes back to {checkpoint.path}; what the run did after it is done again.")
+        notes.append(f"Goes back to {checkpoint.path}; later epochs are trained again.")
     else:
         checkpoint = newest_checkpoint(folder, notes.append)
     if checkpoint is not None and not checkpoint.content.keys() >= HELD:
         raise InputError(
-            f"{checkpoint.path}: was written by a version of Lehr that this one cannot go on from. Start a new run "
-            f"from its weights: --weights {folder / LAST_WEIGHTS}"
+            f"{checkpoint.path}: was written by a version of Lehr that this one cannot resume. Start a new run from "
+            f"its weights: --weights {folder / LAST_WEIGHTS}"
         )
     if checkpoint is not None:
         check_content(checkpoint)
@@ -140,14 +140,14 @@ def open_run(folder: Path, file: Path | None, changes: Mapping[str, Any]) -> Res
 
 
 def changed(config: TrainConfig, changes: Mapping[str, Any]) -> TrainConfig:
-    """A run's options with those that were given now.
+    """Merge newly given options into a run's options.
 
     Args:
         config: the run's options.
         changes: options by flat name.
 
     Raises:
-        InputError: one that cannot change.
+        InputError: an option cannot change.
     """
     now, groups = config.flat(), option_names()
     wanted = build_config({**now, **changes, BEGUN_IN: config.begun_in}, "--resume")
@@ -160,18 +160,19 @@ def changed(config: TrainConfig, changes: Mapping[str, Any]) -> TrainConfig:
         if name not in MAY_CHANGE and values[name] != now[name]
     ]
     if refused:
-        may = f"These may change: {describe_may_change()}. For another run, leave out --resume."
+        may = f"These may change: {describe_may_change()}. For a new run, omit --resume."
         raise InputError("\n".join([*refused, may]))
     if wanted.epochs < config.epochs:
         raise InputError(
-            f"--resume: --epochs {wanted.epochs} is fewer than the run's {config.epochs}, by which its rates have "
-            "fallen so far. Give more, or leave it where it is; its weights are there all the same."
+            f"--resume: --epochs {wanted.epochs} is fewer than the run's {config.epochs}, which its learning rates "
+            "follow. Give more, or keep the number; its weights exist either way."
         )
     return wanted
 
 
 def _config_of(folder: Path, checkpoint: Checkpoint | None, notes: list[str]) -> TrainConfig:
-    """The options of a run: those of its config.yaml, which must be those of its checkpoint but for what may change."""
+    """Read the options of a run from its config.yaml; they must match its checkpoint except for those that may
+    change."""
     path = folder / CONFIG
     try:
         config = _complete(path)
@@ -192,11 +193,11 @@ def _config_of(folder: Path, checkpoint: Checkpoint | None, notes: list[str]) ->
 
 
 def _without_code(config: TrainConfig, folder: Path, changes: Mapping[str, Any], notes: list[str]) -> TrainConfig:
-    """The options of a run without callbacks that its file names as code, unless callbacks are given anew.
+    """Drop callbacks that a run's file names as code, unless callbacks are given again.
 
     Raises:
-        InputError: its file names augmentations that are code, without which it would be another run, and they are not
-            given anew.
+        InputError: its file names augmentations that are code, without which the run would differ, and they are not
+            given again.
     """
     if "augmentation" not in changes:
         refuse_code(config.augment.augmentation, (), str(folder / CONFIG))
@@ -212,7 +213,7 @@ def _complete(path: Path) -> TrainConfig:
     """The options in a run's config.yaml.
 
     Raises:
-        InputError: it is missing, damaged, or lacks an option, so that a default would take the place of the run's own.
+        InputError: it is missing, damaged, or lacks an option, which a default would silently replace.
     """
     refuse_link(path)
     given = read_mapping(path, links=False)
@@ -220,14 +221,13 @@ def _complete(path: Path) -> TrainConfig:
     if missing:
         raise InputError(
             f"{path}: lacks {counted(len(missing), 'option')}, such as --{missing[0].replace('_', '-')}: it is "
-            f"cut off, or of "
-            "another version of Lehr. Start a new run: lehr train --config takes what is there."
+            f"truncated, or from another version of Lehr. Start a new run: lehr train --config uses what it holds."
         )
     return build_config(_without_path(given), str(path))
 
 
 def _without_path(options: Mapping[str, Any]) -> dict[str, Any]:
-    """The options of a run without a name that is a path, as earlier versions took it: its folder is made already."""
+    """Drop a name that is a path, which earlier versions accepted: the folder exists already."""
     name = options.get("name")
     with contextlib.suppress(ValueError):
         return {**options, "name": check_folder_name(name) if isinstance(name, str) else name}
@@ -251,13 +251,13 @@ def _newest_interrupted(project: Path, held_too: bool = False) -> Path:
 
 
 def _runs(project: Path) -> list[Path]:
-    """The runs of a folder, last touched first."""
+    """List the runs in a folder, most recently modified first."""
     folders = [path.parent for path in project.glob(f"*/{CONFIG}")]
 
     def touched(folder: Path) -> float:
         times = []
         for name in (CONFIG, LAST, PREVIOUS):
-            with contextlib.suppress(FileNotFoundError):  # a run that is being trained renames its files
+            with contextlib.suppress(FileNotFoundError):  # a run in progress renames its files
                 times.append((folder / name).stat().st_mtime)
         return max(times, default=0.0)
 
@@ -265,7 +265,7 @@ def _runs(project: Path) -> list[Path]:
 
 
 def _is_finished(folder: Path) -> bool:
-    """Return whether a run has reached its end, and has not been given more epochs since."""
+    """Return whether a run has finished and was not given more epochs since."""
     for path in _checkpoints(folder):
         with contextlib.suppress(InputError, OSError):
             position = read_position(path)
@@ -280,7 +280,8 @@ def _known(project: Path) -> str:
 
 
 def planned(plan: TrainingPlan, closed: int, loading: Loading) -> dict[str, Any]:
-    """Return what of a plan a checkpoint holds: what more epochs, or another version of Lehr, would choose anew.
+    """Return the part of a plan that a checkpoint holds: what more epochs, or another version of Lehr, would choose
+    differently.
 
     Args:
         plan: the run's.
@@ -292,14 +293,14 @@ def planned(plan: TrainingPlan, closed: int, loading: Loading) -> dict[str, Any]
 
 
 def closed_epochs(config: TrainConfig, checkpoint: Checkpoint | None) -> int:
-    """Last epochs of a run without mosaic: those that it began with, and for more epochs those of a new run.
+    """Number of last epochs without mosaic: as the run started with, or as for a new run if it gets more epochs.
 
-    Runs that were begun by versions of Lehr which took `--close-mosaic` to the letter have none with mosaic where the
-    run has no more epochs than that.
+    Runs started by versions of Lehr that took `--close-mosaic` literally have no mosaic if the run has at most that
+    many epochs.
 
     Args:
         config: the run's options.
-        checkpoint: where it goes on; None for a new run.
+        checkpoint: where it resumes; None for a new run.
     """
     given, before = config.augment.close_mosaic, 0 if checkpoint is None else checkpoint.position.epochs
     if checkpoint is not None and "closed" not in checkpoint.content["plan"] and given is not None:
@@ -310,36 +311,36 @@ def closed_epochs(config: TrainConfig, checkpoint: Checkpoint | None) -> int:
 
 
 def as_planned(plan: TrainingPlan, checkpoint: Checkpoint) -> TrainingPlan:
-    """A plan with the optimizer, the warmup and the average of the weights that a run began with."""
+    """Set the optimizer, warmup and weight averaging of a plan to those that a run started with."""
     kept = checkpoint.content["plan"]
-    tau = kept.get("ema_tau", plan.ema_tau)  # in older checkpoints the options alone say it
+    tau = kept.get("ema_tau", plan.ema_tau)  # older checkpoints record it only in the options
     return replace(plan, optimizer=OptimizerChoice(**kept["optimizer"]), warmup=kept["warmup"], ema_tau=tau)
 
 
 def restore(state: TrainState, plan: TrainingPlan, resumption: Resumption) -> list[str]:
-    """Take up the state of a run that goes on; what the user should know, a line each.
+    """Restore the state of a resumed run; return notes for the user, one line each.
 
     Args:
-        state: that of a new run; becomes that of the checkpoint, if there is one.
+        state: that of a new run; receives that of the checkpoint, if there is one.
         plan: rates of every step, for the epochs that the run has now.
-        resumption: where it goes on.
+        resumption: where it resumes.
 
     Raises:
         InputError: the checkpoint does not fit the run.
     """
     checkpoint, notes = resumption.checkpoint, list(resumption.notes)
     if checkpoint is None:
-        return [*notes, "The run has no checkpoint yet: it begins again."]
+        return [*notes, "The run has no checkpoint yet: it restarts from the beginning."]
     try:
         state.load_state_dict(checkpoint.content["state"])
     except (KeyError, RuntimeError, TypeError, ValueError) as error:
         raise InputError(f"{checkpoint.path}: does not fit this run ({error}).") from None
-    notes.append(f"Goes on from {checkpoint.path}: {checkpoint.position}.")
+    notes.append(f"Resumes from {checkpoint.path}: {checkpoint.position}.")
     if state.history and "val/map_max_det" not in state.history[-1]:
         notes.append(
-            f"The fitness of its {counted(state.epoch, 'epoch')} so far is of COCO's 100 detections of a class "
-            f"in an image; "
-            f"from here on it is of all that are kept, {resumption.config.run.max_det} an image (docs/evaluation.md)."
+            f"The fitness of its {counted(state.epoch, 'epoch')} so far is of COCO's 100 detections of a class in an "
+            f"image; from now on it is of all that are kept, {resumption.config.run.max_det} per image "
+            "(docs/evaluation.md)."
         )
     device, precision = state.sums.losses.device, state.precision
     if (left := still_possible(precision, device)) is not precision:
@@ -350,11 +351,10 @@ def restore(state: TrainState, plan: TrainingPlan, resumption: Resumption) -> li
         unstretched = replace(plan, epochs=before, schedule=build_schedule(plan.options, before))
         now, then = (each.at(state.step).lr_weights * state.recovery.lr_scale for each in (plan, unstretched))
         text = (
-            f"{counted(config.epochs, 'epoch')} instead of {before}: the schedule stretches, so the learning "
-            f"rate goes on at "
-            f"{now:.3g} instead of {then:.3g}"
+            f"{counted(config.epochs, 'epoch')} instead of {before}: the schedule stretches, so the learning rate "
+            f"continues at {now:.3g} instead of {then:.3g}"
         )
         if config.augment.mosaic > 0 and (closed := closed_epochs(config, checkpoint)) > 0:
-            text += f", and mosaic is closed for the last {closed} of these epochs"
+            text += f", and mosaic is off for the last {closed} of these epochs"
         notes.append(f"{text}.")
     return notes

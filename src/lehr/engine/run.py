@@ -1,4 +1,4 @@
-"""Beginning a run and resuming one: its processes, its folder, its one writer, its preparation, its end."""
+"""Starting and resuming a run: its processes, folder, writer, preparation and end."""
 
 from __future__ import annotations
 
@@ -69,8 +69,8 @@ class Listeners:
     """Listeners to a run.
 
     Attributes:
-        callbacks: listeners to its events, beside those that the options name.
-        verbose: print its course; else only the logger `lehr` and the run's log have it.
+        callbacks: listeners to its events, in addition to those that the options name.
+        verbose: print its progress; otherwise only the logger `lehr` and the run's log record it.
         loggers: those that the options name (`--loggers`).
     """
 
@@ -80,10 +80,10 @@ class Listeners:
 
     @classmethod
     def of(cls, config: TrainConfig, callbacks: Sequence[object], verbose: bool) -> Listeners:
-        """Load what the options name, before anything of the run is made.
+        """Load what the options name, before the run is created.
 
         Raises:
-            InputError: one of them cannot be found or made.
+            InputError: one of them cannot be found or created.
         """
         loggers = load_loggers(config.run.loggers) if world().rank == 0 else ()
         return cls((*callbacks, *load_callbacks(config.run.callback)), verbose, tuple(loggers))
@@ -92,23 +92,24 @@ class Listeners:
 @preserve_process_state()
 @tuned_malloc()
 def train(config: TrainConfig, callbacks: Sequence[object] = (), verbose: bool = True) -> TrainResult:
-    """Train a detector; with several processes where the options name several devices, or a launcher started several.
+    """Train a detector, with several processes if the options name several devices or a launcher started several.
 
     Args:
         config: every option.
-        callbacks: listeners to the run's events, beside those that the options name (see `lehr.callbacks.callback`).
-        verbose: print the run's course.
+        callbacks: listeners to the run's events, in addition to those that the options name (see
+            `lehr.callbacks.callback`).
+        verbose: print the run's progress.
 
     Raises:
-        InputError: options or data that cannot be trained on; nothing is left behind then.
-        Stopped: a signal asked for the end; the state is saved.
-        PeerLost: another process does not answer any more.
+        InputError: the options or the data cannot be trained on; nothing is left behind.
+        Stopped: a signal stopped the run; the state is saved.
+        PeerLost: another process no longer responds.
         LehrError: the training itself failed.
     """
-    # Before anything is computed: later threads take over what holds now.
+    # Before any computation: later threads inherit the current settings.
     configure_backend(torch.device("cpu"), world().local_count)
     listeners = Listeners.of(config, callbacks, verbose)
-    own_transforms(config.augment.augmentation)  # what cannot be imported is refused before anything is made
+    own_transforms(config.augment.augmentation)  # reject what cannot be imported before creating anything
     count = _to_launch(config)
     if count > 1:
         job = {"config": config.for_file(), "notes": list(config.notes), "given": sorted(config.given)}
@@ -130,32 +131,32 @@ def resume(
     callbacks: Sequence[object] = (),
     verbose: bool = True,
 ) -> TrainResult:
-    """Resume a run from its newest checkpoint, to the same end as if it had never stopped.
+    """Resume a run from its newest checkpoint, with the same result as if it had never stopped.
 
     Args:
         target: a run's folder, a checkpoint in one, or None for the newest interrupted run.
-        changes: options that may be given anew, by flat name: device, workers, cache, epochs, patience, ...; `project`
-            is where the newest run is looked for.
-        callbacks: listeners to the run's events, beside those that the options name; they get the state that
-            listeners of their name had.
-        verbose: print the run's course.
+        changes: options that may change, by flat name: device, workers, cache, epochs, patience, ...; `project` is
+            where the newest run is searched for.
+        callbacks: listeners to the run's events, in addition to those that the options name; they receive the state of
+            listeners with the same name.
+        verbose: print the run's progress.
 
     Raises:
-        InputError: there is no such run, an option cannot change, or the data have.
-        Stopped: a signal asked for the end; the state is saved.
-        PeerLost: another process does not answer any more.
+        InputError: there is no such run, an option cannot change, or the data have changed.
+        Stopped: a signal stopped the run; the state is saved.
+        PeerLost: another process no longer responds.
         LehrError: the training itself failed.
     """
     configure_backend(torch.device("cpu"), world().local_count)
     given = dict(changes or {})
     if target is not None and "project" in given:
-        raise InputError(f"--resume {target}: --project is where the newest run is looked for; leave it out.")
+        raise InputError(f"--resume {target}: --project is where the newest run is searched for; omit it.")
     folder, file = find_run(target, Path(given.pop("project", "runs")), held_too=world().rank > 0)
     if "device" in given:  # not as many as it had elsewhere
         given.setdefault("processes", None)
     config = peek(folder, file, given)
     listeners = Listeners.of(config, callbacks, verbose)
-    own_transforms(config.augment.augmentation)  # what cannot be imported is refused before anything is made
+    own_transforms(config.augment.augmentation)  # reject what cannot be imported before creating anything
     count = _to_launch(config)
     if count > 1:
         job = {"resume": str(file or folder), "changes": _plain(given)}
@@ -166,7 +167,7 @@ def resume(
 
 
 def _to_launch(config: TrainConfig) -> int:
-    """Count the processes to start for a run; 1 where this one trains by itself, or has been started for it.
+    """Count the processes to start for a run; 1 if this one trains alone, or was itself started for it.
 
     Raises:
         InputError: devices, processes and batch do not fit together.
@@ -178,7 +179,7 @@ def _to_launch(config: TrainConfig) -> int:
         check_compiler_graphs(config, "cuda", count)
         if isinstance(config.data.batch, int):
             check_divides(config.batch, count)
-        for rank in range(count):  # told once, here, instead of by each of them
+        for rank in range(count):  # reported once, here, instead of by each of them
             own_device(config.devices, World(True, rank, count, rank, count))
     return count
 
@@ -186,14 +187,14 @@ def _to_launch(config: TrainConfig) -> int:
 def _launched(
     job: Mapping[str, Any], config: TrainConfig, count: int, callbacks: Sequence[object], verbose: bool
 ) -> TrainResult:
-    """Start several processes for a run, and return what they came to.
+    """Start several processes for a run, and return its result.
 
     Raises:
-        InputError: callbacks are given as objects, which cannot reach other processes.
+        InputError: callbacks are objects, which cannot be passed to other processes.
     """
     if callbacks:
         raise InputError(
-            f"callbacks: objects cannot be handed to the {count} processes of this run. Name them instead, e.g. "
+            f"callbacks: objects cannot be passed to the {count} processes of this run. Name them instead, e.g. "
             'callback=["package.module:object"].'
         )
     outcome = launch({**job, "verbose": verbose}, count, config.devices.restarts)
@@ -208,13 +209,13 @@ def _launched(
 
 @contextmanager
 def _joined(config: TrainConfig) -> Iterator[Group]:
-    """Join the processes of a run, this one on its device."""
+    """Join the processes of a run, with this one on its device."""
     with joined(open_device(config.devices, config.run.deterministic), config.devices.timeout) as group:
         yield group
 
 
 def _begun(group: Group, config: TrainConfig, listeners: Listeners) -> TrainResult:
-    """Begin a new run; rank 0 makes its folder and is its only writer."""
+    """Start a new run; rank 0 creates its folder and is its only writer."""
     ranks, project = group.ranks, config.run.project
     new_project = not os.path.exists(project)  # noqa: PTH110 (which, unlike Path's, never raises)
     with contextlib.ExitStack() as held:
@@ -231,16 +232,16 @@ def _begun(group: Group, config: TrainConfig, listeners: Listeners) -> TrainResu
             with _ending(callbacks, only_failures=True):
                 callbacks.emit(PretrainRoutineStart(folder, config, resumed=False))
                 if ranks.is_main:
-                    write_config(config, folder)  # first, so that a run that is killed from here on can begin again
+                    write_config(config, folder)  # first, so that a run killed from now on can restart
                     group.remember(folder)
                 setup = _with_notes(_prepared(config, folder, group), listeners)
                 if ranks.is_main and setup.config != config:
-                    write_config(setup.config, folder)  # with what was measured, so that nothing is measured again
+                    write_config(setup.config, folder)  # with the measured values, so that nothing is measured again
         except (LehrError, KeyboardInterrupt) as error:
-            if ranks.is_main and not isinstance(error, PeerLost):  # else it is begun again
+            if ranks.is_main and not isinstance(error, PeerLost):  # otherwise it would restart
                 discard(folder)
                 if new_project:
-                    with contextlib.suppress(OSError):  # another run is in it by now
+                    with contextlib.suppress(OSError):  # another run uses it by now
                         project.rmdir()
             raise
         return _train(setup, callbacks, output)
@@ -249,7 +250,7 @@ def _begun(group: Group, config: TrainConfig, listeners: Listeners) -> TrainResu
 def _gone_on(
     group: Group, folder: Path, file: Path | None, changes: Mapping[str, Any], listeners: Listeners
 ) -> TrainResult:
-    """Go on with a run from its newest checkpoint, or the one named, which rank 0 reads for all."""
+    """Resume a run from its newest checkpoint, or the named one, which rank 0 reads for all."""
     ranks = group.ranks
     with contextlib.ExitStack() as held:
 
@@ -271,7 +272,7 @@ def _gone_on(
         with _ending(callbacks, only_failures=True):
             callbacks.emit(PretrainRoutineStart(folder, resumption.config, resumed=True))
             setup = _with_notes(_prepared(resumption.config, folder, group, resumption), listeners)
-            del resumption  # and with it another copy of the state
+            del resumption  # and with it a copy of the state
             if ranks.is_main:
                 write_config(setup.config, folder)
                 write_results(folder / RESULTS, setup.state.history)
@@ -287,13 +288,13 @@ def _prepared(config: TrainConfig, folder: Path, group: Group, resumption: Resum
         if not is_out_of_memory(error):
             raise
     device = config.devices.device
-    raise LehrError(f"--device {device}: too little memory to begin. Use a smaller model, or free memory.")
+    raise LehrError(f"--device {device}: not enough memory to start. Use a smaller model, or free memory.")
 
 
 def _with_notes(setup: Setup, listeners: Listeners) -> Setup:
-    """Note the options that were given and that change nothing in the run."""
+    """Report given options that have no effect in the run."""
     config, splits = setup.config, {**setup.dataset.splits, "train": setup.own_samples}
-    if listeners.callbacks:  # those of a program count, too
+    if listeners.callbacks:  # options given by a program count, too
         config = config.model_copy(update={"given": config.given - {"strict_callbacks"}})
     dataset = replace(setup.dataset, splits=splits)
     run = Preview(config, len(setup.own_samples), len(dataset.names), setup.plan, lambda: dataset)
@@ -308,7 +309,7 @@ def _output(folder: Path, group: Group, listeners: Listeners) -> Console:
 
 
 def _dispatcher(config: TrainConfig, listeners: Listeners, output: Console, ranks: Ranks) -> Dispatcher:
-    """Make what tells the console, the run's files and all listeners the events of a run."""
+    """Build the dispatcher of a run's events to the console, the run's files and all listeners."""
     standing: list[object] = []
     if ranks.is_main:
         standing += [NeighbourCallback(output.say), *display_callbacks(output)]
@@ -321,11 +322,11 @@ def _dispatcher(config: TrainConfig, listeners: Listeners, output: Console, rank
 
 @contextmanager
 def _ending(callbacks: Dispatcher, only_failures: bool = False) -> Iterator[None]:
-    """Tell callbacks how a block ends.
+    """Report to callbacks how a block ends.
 
     Args:
-        callbacks: told of an error, and then that nothing more comes.
-        only_failures: where the block succeeds, more comes.
+        callbacks: notified of an error, and then that no more events follow.
+        only_failures: if the block succeeds, more events follow.
     """
     try:
         yield
@@ -343,12 +344,12 @@ def _train(setup: Setup, callbacks: Dispatcher, output: Console) -> TrainResult:
     config = setup.config
     loaders = closing(setup.feed.loader), closing(setup.val_loader)
     with StopRequest() as stop, _ending(callbacks), loaders[0], loaders[1]:
-        if not setup.ranks.is_distributed:  # else all of them stop at the same step
+        if not setup.ranks.is_distributed:  # otherwise all of them stop at the same step
             setup.feed.loader.stop_signal = setup.val_loader.stop_signal = lambda: stop.signal_number
         if setup.group.again:
             place = setup.group.world
             count = f": {place.attempt} of at most {place.max_attempts} times" if place.attempt else ""
-            output.say(f"Started again after a process was lost{count}.")
+            output.say(f"Restarted after a process was lost{count}.")
         for line in setup.notes:
             output.say(line)
         precision = setup.state.precision
@@ -367,7 +368,7 @@ def _train(setup: Setup, callbacks: Dispatcher, output: Console) -> TrainResult:
 
 
 def _finished(resumption: Resumption, output: Console) -> TrainResult:
-    """Return the result of a run that has nothing left to do."""
+    """Return the result of a run that has already finished."""
     assert resumption.checkpoint is not None
     state, config = resumption.checkpoint.content["state"], resumption.config
     for line in resumption.notes:
@@ -389,5 +390,5 @@ def _finished(resumption: Resumption, output: Console) -> TrainResult:
 
 
 def _plain(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Options as JSON holds them."""
+    """Convert options to JSON values."""
     return {name: str(value) if isinstance(value, Path) else value for name, value in options.items()}

@@ -1,4 +1,4 @@
-"""Everything a run needs, prepared and checked, for a new run and for one that goes on."""
+"""Preparation of a run, new or resumed: everything it needs, checked."""
 
 from __future__ import annotations
 
@@ -62,33 +62,33 @@ from lehr.weights.source import open_weights, release_weights
 
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """A run, ready to start.
+    """A prepared run.
 
     Attributes:
         config: its options.
         folder: its folder, with `config.yaml` in it.
         group: the processes that train together.
-        device: where this one trains.
-        dataset: what it trains on.
-        train_samples: the training split, and behind it the images of the older data to replay; of a run on tiles,
-            their tiles.
+        device: device of this process.
+        dataset: its data set.
+        train_samples: the training split, followed by the images of the older data to replay; in a run on tiles, their
+            tiles.
         own_samples: the training split itself, or its tiles.
-        val_samples: the split it is validated on, or its tiles.
+        val_samples: the validation split, or its tiles.
         partner_window: images of the windows of an epoch that partners are drawn from; 0 for all images.
-        feed: gives training batches, on the device.
-        val_loader: gives validation batches, of the older data too.
+        feed: yields training batches, on the device.
+        val_loader: yields validation batches, also of the older data.
         val_requests: the batches of a validation.
-        older: the older data that it is evaluated on too; None for none.
+        older: older data that it is also evaluated on; None for none.
         older_requests: the batches of an evaluation on them.
         plan: rates of every step.
-        forward_loss: from a batch to its loss.
-        step_sync: what several processes tell each other in a step; None where there is one.
-        sizes: the sizes that steps are drawn from; None for one size.
-        state: the training state at the start, or where the run goes on.
+        forward_loss: computes the loss of a batch.
+        step_sync: what several processes exchange in a step; None for one process.
+        sizes: the image sizes that steps draw from; None for one size.
+        state: the training state at the start, or where the run resumes.
         statistics: the BatchNorm statistics of its model.
-        profile: measures its stages where that was asked for.
-        identity: what a checkpoint holds beside the state: what the run was, to compare with when it goes on.
-        notes: what the user should know, a line each.
+        profile: measures its stages if requested.
+        identity: what a checkpoint holds in addition to the state: the run's identity, compared on resume.
+        notes: notes for the user, one line each.
     """
 
     config: TrainConfig
@@ -117,24 +117,24 @@ class Setup:
 
     @property
     def loss(self) -> Loss:
-        """The loss that is minimized."""
+        """The loss."""
         return self.forward_loss.loss
 
     @property
     def captured(self) -> int | None:
-        """Images of the batches whose steps are captured as CUDA graphs; None where none are."""
+        """Batch size of steps captured as CUDA graphs; None if none are."""
         speed, alone = self.config.speed, not self.ranks.is_distributed
         on = self.device.type == "cuda" and speed.cuda_graphs != "off" and alone
         return self.plan.batch if on and not obstacle_to_graphs(self.config) else None
 
     @property
     def ranks(self) -> Ranks:
-        """This process among those that train together."""
+        """Rank of this process among the training processes."""
         return self.group.ranks
 
     @property
     def run_info(self) -> Run:
-        """The run as those who listen to its events see it."""
+        """The run as listeners to its events see it."""
         return Run(
             folder=self.folder,
             config=self.config,
@@ -156,7 +156,7 @@ class Setup:
         )
 
     def first_batch(self) -> Batch:
-        """A batch as the run's first, on the device, to try something out with; this process's share of it."""
+        """Return this process's share of a batch like the run's first, on the device, for measurements."""
         request = first_request(self.config, self.train_samples, len(self.own_samples))
         return next(self.feed.batches(shard_requests([request], self.ranks)))
 
@@ -169,11 +169,11 @@ def prepare(
     Args:
         config: its options.
         folder: its folder.
-        resumption: where it goes on; None for a new run.
-        group: the processes that train together; None for this one by itself.
+        resumption: where it resumes; None for a new run.
+        group: the training processes; None for this one alone.
 
     Raises:
-        InputError: options or data that cannot be trained on, or not those of the run that is to go on.
+        InputError: the options or the data cannot be trained on, or are not those of the resumed run.
     """
     checkpoint = resumption.checkpoint if resumption is not None else None
     group = group or Group.alone()
@@ -189,7 +189,7 @@ def prepare(
         notes.append(f"--imgsz {config.data.imgsz} is not a multiple of 32: rounded up to {config.imgsz}.")
     closed = closed_epochs(config, checkpoint)
     data = start_data(config, device, notes.append, ranks, closed, loading_of(checkpoint))
-    data.train_loader.start()  # before this process has more threads
+    data.train_loader.start()  # before this process starts more threads
     data.val_loader.start()
     if checkpoint is not None:
         notes += check_same(identity_of(config, data, ranks), checkpoint)
@@ -233,7 +233,7 @@ def prepare(
     check_compiler_graphs(config, device.type, ranks.count, len(data.train_samples))
     varying = sizes is not None or config.data.rect
     if varying and expect_changing_shapes(device):
-        notes.append("The images change their size, so cuDNN takes kernels without trying out all of them first.")
+        notes.append("The images change size, so cuDNN picks kernels without benchmarking all of them first.")
     forward_loss.compile(config.speed.compile, plan.batch // ranks.count, sizes_vary=varying)
     return Setup(
         config=config,
@@ -265,11 +265,11 @@ def prepare(
 
 
 def open_device(options: DeviceOptions, deterministic: bool = False) -> torch.device:
-    """The device of this process, set up.
+    """Set up the device of this process.
 
     Args:
         options: name the devices of the run.
-        deterministic: have CUDA repeat to the last bit.
+        deterministic: make CUDA bit-reproducible.
 
     Raises:
         InputError: there is no such device.
@@ -285,7 +285,7 @@ def open_device(options: DeviceOptions, deterministic: bool = False) -> torch.de
 def _spread(
     config: TrainConfig, forward_loss: ForwardLoss, ranks: Ranks, synchronized: Membership | None, notes: list[str]
 ) -> None:
-    """Spread the run's batches over several processes, or over several devices of one, where that was asked for."""
+    """Distribute the run's batches over several processes, or over several devices of one, if requested."""
     options = config.devices
     forward_loss.join(ranks, synchronized)
     if options.parallel == "dp":
@@ -306,7 +306,7 @@ def _start(
     resumption: Resumption | None,
     notes: list[str],
 ) -> tuple[TrainState, TrainingPlan]:
-    """The training state, new or taken up, and the rates of every step; what the user should know is added to notes.
+    """Build the training state, new or restored, and the rates of every step; add notes for the user.
 
     Raises:
         InputError: the checkpoint does not fit the run.
@@ -334,12 +334,12 @@ def _start(
 
 
 def loss_weights(config: TrainConfig, counts: Sequence[float], device: torch.device) -> torch.Tensor | None:
-    """A factor for each class in the loss, on the device; None when they are off.
+    """Compute a loss factor for each class, on the device; None if they are off.
 
     Args:
         config: the run's options.
-        counts: objects of each class that an epoch shows.
-        device: where the loss is computed.
+        counts: objects per class in an epoch.
+        device: device of the loss.
     """
     power = config.loss.class_weights
     return None if power == 0 else torch.tensor(class_weights(counts, power), device=device)

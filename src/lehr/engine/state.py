@@ -1,6 +1,6 @@
 """The training state: everything the next step needs, in one object that saves and loads itself.
 
-Randomness has no state (see `lehr.rng`), so there is nothing else: two runs with equal states go on alike.
+Randomness has no state (see `lehr.rng`), so there is nothing else: two runs with equal states continue identically.
 """
 
 from __future__ import annotations
@@ -28,11 +28,12 @@ class EpochSums:
     """Running sums of an epoch.
 
     Attributes:
-        losses: (parts + 1,) on the device: the sum of each part of the loss, and of the images that it was finite for.
+        losses: (parts + 1,) on the device: the sum of each part of the loss, and the number of images for which it was
+            finite.
         images: images seen.
         instances: objects seen.
-        replaced: images that had to be replaced, since they could no longer be read.
-        skipped: optimizer steps left out, since a loss or the gradient was not finite.
+        replaced: images replaced since they could no longer be read.
+        skipped: optimizer steps skipped since a loss or the gradient was not finite.
         updates: optimizer steps made.
         norms: sum of the norms of their gradients, before clipping.
         clipped: how many of them were clipped.
@@ -51,7 +52,7 @@ class EpochSums:
 
     @classmethod
     def of_parts(cls, parts: Sequence[str], device: torch.device) -> EpochSums:
-        """Empty sums for the parts of a loss."""
+        """Return empty sums for the parts of a loss."""
         return cls(torch.zeros(len(parts) + 1, device=device))
 
     def add(self, losses: Tensor, finite: Tensor, images: int) -> None:
@@ -88,7 +89,7 @@ class EpochSums:
         return self.clipped / self.updates if self.updates else None
 
     def mean_losses(self) -> list[float]:
-        """Mean of each part of the loss an image; waits for the device."""
+        """Return the mean of each part of the loss per image; waits for the device."""
         *losses, images = self.losses.tolist()
         return [loss / max(images, 1) for loss in losses]
 
@@ -99,12 +100,12 @@ class EpochSums:
 
 @dataclass(slots=True)
 class Recovery:
-    """Memory of steps that were not finite.
+    """Counters of non-finite steps.
 
     Attributes:
-        skipped: optimizer steps left out over the whole run.
-        streak: optimizer steps skipped one after another, up to now.
-        rollbacks: how often the run went back to a checkpoint.
+        skipped: optimizer steps skipped in the whole run.
+        streak: consecutive optimizer steps skipped until now.
+        rollbacks: number of rollbacks to a checkpoint.
         lr_scale: multiple of the plan's learning rates.
     """
 
@@ -119,25 +120,25 @@ class TrainState:
     """State of a run.
 
     Attributes:
-        model: the weights that are trained.
+        model: the trained weights.
         optimizer: the optimizer with its moments.
         ema: the average of the weights; None when it is off.
-        stopping: the best result and early stopping's memory.
+        stopping: the best result and the state of early stopping.
         sums: running sums of the epoch.
         precision: in which the model computes.
         scaler: scales the loss in float16; None in the other precisions.
         step: batches seen since the start of the run.
-        epoch: the epoch that runs or comes next, from 0.
-        last_update: the step of the last optimizer step; -1 before the first.
+        epoch: the current or next epoch, from 0.
+        last_update: step of the last optimizer update; -1 before the first.
         finite: () on the device, whether every loss since the last optimizer step was finite.
         class_maps: each class's mAP50-95 in the last validation, of all detections kept; empty before the first.
-        recovery: the steps that were not finite.
+        recovery: counters of non-finite steps.
         history: the rows of results.csv.
-        best_metrics: the numbers of the best epoch; None before the first validation.
-        seconds: spent on the run.
+        best_metrics: metrics of the best epoch; None before the first validation.
+        seconds: time spent on the run.
         finished: whether the run has reached its end.
         guard: evaluations of the start and of the best epoch; None in a run whose start is not evaluated.
-        older_guard: the same on older data; None without these, or where their classes do not start from weights.
+        older_guard: the same on older data; None without older data, or if their classes do not start from weights.
     """
 
     model: DetectionModel
@@ -162,14 +163,14 @@ class TrainState:
 
     @property
     def start_is_due(self) -> bool:
-        """True as long as the start is to be evaluated."""
+        """True until the start is evaluated."""
         if self.guard is not None:
             return not self.history
         return self.older_guard is not None and self.older_guard.start is None and self.step == 0
 
     @property
     def evaluated_model(self) -> DetectionModel:
-        """The weights that are validated and saved: the average where there is one."""
+        """The weights that are validated and saved: the average, if there is one."""
         if self.ema is None:
             return self.model
         model = self.ema.model
@@ -177,19 +178,19 @@ class TrainState:
         return model
 
     def use_precision(self, precision: Precision, scale: float = FIRST_SCALE) -> None:
-        """Go on in a precision.
+        """Switch to a precision.
 
         Args:
-            precision: in which the model computes from now on.
-            scale: what the loss is multiplied by at first, where that precision needs it.
+            precision: the precision from now on.
+            scale: initial loss scale, if that precision needs one.
         """
         self.precision = precision
         self.scaler = new_scaler(self.sums.losses.device, precision, scale)
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything, as tensors, numbers and text; the tensors are those in use, not copies.
+        """The complete state as tensors, numbers and text; the tensors are those in use, not copies.
 
-        Gradients are among it where batches have added up since the last optimizer step.
+        It includes gradients if batches have accumulated since the last optimizer step.
         """
         return {
             "model": dict(self.model.state_dict()),
@@ -219,10 +220,10 @@ class TrainState:
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take over a state that `state_dict` gave, on whatever device it was.
+        """Take over a state that `state_dict` gave, from any device.
 
         Raises:
-            KeyError, RuntimeError, TypeError, ValueError: it is the state of another model or optimizer.
+            KeyError, RuntimeError, TypeError, ValueError: the state belongs to another model or optimizer.
         """
         device = self.sums.losses.device
         self._check(state)
@@ -237,7 +238,7 @@ class TrainState:
                 name: value.item() if isinstance(value, Tensor) else value for name, value in state["scaler"].items()
             }
             self.scaler.load_state_dict(values)
-            if isinstance(state["scaler"]["scale"], Tensor):  # after the first step it is a tensor, as it was
+            if isinstance(state["scaler"]["scale"], Tensor):  # after the first step it is a tensor, as before
                 self.scaler._lazy_init_scale_growth_tracker(device)
         gradients = state["gradients"]
         for name, parameter in self.model.named_parameters():
@@ -257,7 +258,7 @@ class TrainState:
         self.older_guard = None if older is None else Guard.from_state_dict(older)
 
     def _check(self, state: Mapping[str, Any]) -> None:
-        """Check that a state fits this one, so that the next step can be made; nothing is changed.
+        """Check that a state fits this one, so that the next step can run; nothing is changed.
 
         Raises:
             KeyError, TypeError, ValueError: it does not.
@@ -271,8 +272,8 @@ class TrainState:
             check_scaler(state["scaler"])
         losses, finite = state["sums"]["losses"], state["finite"]
         if losses.shape != self.sums.losses.shape or losses.dtype != self.sums.losses.dtype:
-            raise ValueError("its sums are of other parts of the loss")
+            raise ValueError("its sums belong to other parts of the loss")
         if finite.shape != self.finite.shape or finite.dtype != self.finite.dtype:
-            raise ValueError("its flag of finite losses is none")
+            raise ValueError("its flag of finite losses is invalid")
         if len(state["class_maps"]) not in (0, len(self.model.names)):
             raise ValueError(f"its results are of {len(state['class_maps'])} classes")

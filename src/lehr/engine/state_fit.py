@@ -1,4 +1,4 @@
-"""Fit of a saved training state to the run that is to take it up: tensors of the shapes that the next step needs."""
+"""Compatibility of a saved training state with a run: tensors must have the shapes that the next step needs."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ MOMENTS = {
     "NAdam": ("step", "exp_avg", "exp_avg_sq", "mu_product"),
     "RAdam": ("step", "exp_avg", "exp_avg_sq"),
 }
-"""What torch's optimizers remember of each parameter and cannot do without."""
+"""State per parameter that torch's optimizers require."""
 SCALARS = ("step", "mu_product")
 FIXED = ("name", "maximize", "amsgrad", "nesterov", "differentiable", "centered")
-"""Values of a group that are the same for the whole run, where both have them."""
+"""Values of a parameter group that are constant over the run, if both have them."""
 NUMBERS = ("lr", "momentum", "weight_decay", "lr_mult", "dampening", "eps", "alpha", "momentum_decay")
 SCALER = {"scale", "growth_factor", "backoff_factor", "growth_interval", "_growth_tracker"}
 
@@ -30,7 +30,7 @@ def check_tensors(what: str, saved: Mapping[str, Tensor], own: Mapping[str, Tens
     """Check that saved tensors have the names and shapes of a run's own.
 
     Raises:
-        ValueError: they have not; with the first that differs.
+        ValueError: they differ; names the first difference.
     """
     missing = [name for name in own if name not in saved]
     if missing:
@@ -44,14 +44,14 @@ def check_tensors(what: str, saved: Mapping[str, Tensor], own: Mapping[str, Tens
 
 
 def check_optimizer(saved: Mapping[str, Any], optimizer: torch.optim.Optimizer) -> None:
-    """Check that an optimizer can go on from a saved state.
+    """Check that an optimizer can resume from a saved state.
 
     Args:
         saved: its `state_dict`, of the types that a checkpoint has.
         optimizer: that of the run, not yet used.
 
     Raises:
-        ValueError: it is the state of another optimizer, or of other parameters.
+        ValueError: the state belongs to another optimizer, or to other parameters.
     """
     groups: Sequence[Mapping[str, Any]] = saved["param_groups"]
     if len(groups) != len(optimizer.param_groups):
@@ -73,14 +73,14 @@ def check_optimizer(saved: Mapping[str, Any], optimizer: torch.optim.Optimizer) 
             shape = torch.Size() if name in SCALARS else parameters[number].shape
             fits = value.shape == shape if isinstance(value, Tensor) else name in SCALARS or value is None
             if not fits:
-                raise ValueError(f"{name} of its optimizer has another shape than the parameter")
+                raise ValueError(f"{name} of its optimizer has a different shape from the parameter")
 
 
 def check_gradients(saved: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> None:
     """Check that gradients have the shapes and types of their parameters.
 
     Raises:
-        ValueError: one has not.
+        ValueError: one does not.
     """
     for name in saved.keys() & own.keys():
         if saved[name].shape != own[name].shape or saved[name].dtype != own[name].dtype:
@@ -91,16 +91,16 @@ def check_scaler(saved: Mapping[str, Tensor | float] | None) -> None:
     """Check the state of a loss scaler.
 
     Raises:
-        ValueError: something is missing, or is no such number.
+        ValueError: a value is missing or invalid.
     """
     if saved is None or not saved.keys() >= SCALER:
         raise ValueError("the scale of its loss is missing")
     values = {name: saved[name] for name in SCALER}
     if any(value.numel() != 1 or value.is_complex() for value in values.values() if isinstance(value, Tensor)):
-        raise ValueError("the scale of its loss is no number")
+        raise ValueError("the scale of its loss is not a number")
     scale, growth, backoff = (float(values[name]) for name in ("scale", "growth_factor", "backoff_factor"))
     if not (0 < scale < float("inf") and 1 < growth < float("inf") and 0 < backoff < 1):
-        raise ValueError("the scale of its loss is none")
+        raise ValueError("the scale of its loss is invalid")
     if type(values["growth_interval"]) is not int or values["growth_interval"] < 1:
         raise ValueError("the scale of its loss never grows")
 
@@ -109,7 +109,7 @@ def _check_group(group: Mapping[str, Any], own: Mapping[str, Any]) -> None:
     """Check the values of a group of parameters.
 
     Raises:
-        ValueError: one is missing, is no such value, or is not that of the run.
+        ValueError: a value is missing, invalid, or not that of the run.
     """
     for name, value in group.items():
         if name == "params" or name not in own:
@@ -125,7 +125,7 @@ def _check_group(group: Mapping[str, Any], own: Mapping[str, Any]) -> None:
         if not fits:
             raise ValueError(f"{name} of its optimizer is {str(value)[:40]!r}")
     if group.get("foreach") and group.get("fused"):
-        raise ValueError("its optimizer is computed in two ways")
+        raise ValueError("its optimizer sets contradictory ways of computing")
     needed = ("lr", "momentum", "betas", "name", "weight_decay")
     missing = [name for name in needed if name in own and name not in group]
     if missing:

@@ -1,4 +1,4 @@
-"""From a batch to the parts of its loss, as a run computes them: in its precision, compiled, on one or more devices."""
+"""Computation of a batch's loss as in a run: in its precision, compiled, on one or more devices."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from lehr.techniques.precision import Precision, input_dtype
 from lehr.techniques.sync_batch_norm import Membership
 
 REHEARSED = 64
-"""Side of the image that processes rehearse an exchange of gradients with, pixels."""
+"""Side of the image used to rehearse the exchange of gradients, pixels."""
 
 
 class ForwardLoss:
@@ -42,7 +42,7 @@ class ForwardLoss:
     Args:
         model: on its device, channels-last.
         loss: its loss.
-        device: where it is.
+        device: its device.
     """
 
     def __init__(self, model: DetectionModel, loss: Loss, device: torch.device) -> None:
@@ -54,21 +54,21 @@ class ForwardLoss:
         self._ranks = ALONE
         self._membership: Membership | None = None
         self._own_gradients = False
-        """True where gradients that add up lie in memory of their own, not in that of the compiler's graphs."""
+        """True if accumulated gradients have separate memory, not that of the compiler's graphs."""
 
     @property
     def mark(self) -> Callable[[str], None]:
-        """Told the name of each stage when it has been asked of the device."""
+        """Callback for the name of each stage once it is queued on the device."""
         return self._here.mark
 
     @mark.setter
     def mark(self, mark: Callable[[str], None]) -> None:
-        if not isinstance(self._spread, DataParallel):  # whose threads would tell at the same time
+        if not isinstance(self._spread, DataParallel):  # whose threads would call it at the same time
             self._here.mark = mark
 
     @property
     def enabled(self) -> bool:
-        """Use of compiled code, where there is any."""
+        """Use of compiled code, if there is any."""
         return self._here.enabled
 
     @enabled.setter
@@ -76,37 +76,37 @@ class ForwardLoss:
         self._here.enabled = enabled
 
     def compile(self, mode: str, images: int, *, sizes_vary: bool = False, backend: str = "inductor") -> None:
-        """Compute whole batches by compiled code from here on; it is made when the first of them comes.
+        """Compute whole batches by compiled code from now on; it is compiled on the first of them.
 
-        One graph without breaks, for all counts of objects, and for all sizes where they vary. Smaller batches, such
-        as the last of an epoch, are computed step by step, since they would need code of their own.
+        One graph without breaks, for all counts of objects, and for all sizes where they vary. Smaller batches, such as
+        the last of an epoch, run eagerly, since they would need separate code.
 
         Args:
             mode: off, default, reduce-overhead or max.
-            images: of a whole batch; of this process's share of it where there are several.
-            sizes_vary: make code that fits every image size, as multi-scale training and rectangles need.
+            images: of a whole batch; of this process's share with several processes.
+            sizes_vary: compile code for every image size, as multi-scale training and rectangles need.
             backend: torch.compile's.
         """
         if mode != "off":
             keep_compiled_code()
-            logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)  # it warns where there is no CUDA
+            logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)  # it warns without CUDA
         self._here.compile_for(mode, images, sizes_vary, backend)
 
     def join(self, ranks: Ranks, membership: Membership | None = None) -> None:
-        """Average gradients over processes from here on, by DistributedDataParallel.
+        """Average gradients over processes from now on, by DistributedDataParallel.
 
-        It puts gradients into buckets in the order in which a first backward finished them, and the order decides how
-        sums are rounded. So one is rehearsed here, that nothing of the run depends on: a run that goes on has the same
-        buckets as one that was never interrupted.
+        It groups gradients into buckets in the order in which the first backward finished them, and the order decides
+        how sums are rounded. So one backward is rehearsed here, independent of the run: a resumed run then has the same
+        buckets as an uninterrupted one.
 
         Args:
             ranks: the processes, with equal models.
-            membership: of the model's synchronized BatchNorm, where there is any.
+            membership: of the model's synchronized BatchNorm, if any.
         """
         if not ranks.is_distributed:
             return
         self._ranks, self._membership = ranks, membership
-        # Statistics are shared by the trainer, once a step and weighed by images.
+        # Statistics are shared by the trainer, once per step and weighted by images.
         options: dict[str, Any] = {"gradient_as_bucket_view": True}
         known = inspect.signature(DistributedDataParallel).parameters
         options["forward_sync_buffers" if "forward_sync_buffers" in known else "broadcast_buffers"] = False
@@ -119,7 +119,7 @@ class ForwardLoss:
             torch.autograd.backward(sums.sum())
 
     def spread(self, devices: Sequence[torch.device]) -> None:
-        """Split each batch over several CUDA devices of this process from here on, by DataParallel.
+        """Split each batch over several CUDA devices of this process from now on, by DataParallel.
 
         Args:
             devices: the first is the model's.
@@ -127,14 +127,14 @@ class ForwardLoss:
         self._spread = DataParallel(self._here, list(devices))
 
     def parts(self, batch: Batch, size: int | None, precision: Precision) -> Tensor:
-        """The parts of a batch's loss, (parts,), with their graph; the host does not wait for a device but the CPU.
+        """Compute the parts of a batch's loss, (parts,), with their graph; waits for no device but the CPU.
 
-        Where processes share the batch, these are parts whose mean over the processes is the whole batch's, so that
-        the mean of the gradients is the gradient of it.
+        If processes share the batch, the mean of these parts over the processes is the whole batch's loss, and the mean
+        of the gradients its gradient.
 
         Args:
-            batch: on the device, drawn.
-            size: longest side that the images are resized to, pixels; None leaves them as they are.
+            batch: on the device, rendered.
+            size: longest side that the images are resized to, pixels; None for no resizing.
             precision: in which the model computes.
         """
         own_sums, own_counts = self.sums(batch, size, precision)
@@ -159,7 +159,7 @@ class ForwardLoss:
         return sums, counts
 
     def _begin_replay(self) -> None:
-        """Let the compiler's graphs write over what they wrote in the step before, but for gradients that add up."""
+        """Let the compiler's graphs overwrite their outputs of the previous step, except accumulated gradients."""
         under_way = [each for each in self.model.parameters() if each.grad is not None]
         if not under_way:
             self._own_gradients = False
@@ -177,7 +177,7 @@ class StepOutcome:
 
     Attributes:
         loss: (parts,), of the whole batch.
-        norm: () of the gradient, before it was clipped; None where no optimizer step was due.
+        norm: () of the gradient, before clipping; None if no optimizer step was due.
         finite: (), whether the optimizer step, else the loss, was finite.
         scale: () of the loss, in float16; None in other precisions.
         flags: numbers for `StepFlags.of`, where several processes train.
@@ -191,18 +191,18 @@ class StepOutcome:
 
 
 class TrainStep:
-    """A training step: loss, gradients, optimizer, average.
+    """Training step: loss, gradients, optimizer, average.
 
     Args:
         state: the training state, changed by each step.
         plan: rates of every step.
         forward_loss: from a batch to its loss.
         statistics: the BatchNorm statistics of the model.
-        step_sync: what several processes tell each other in a step; None where there is one.
+        step_sync: what several processes exchange in a step; None for one process.
         clip_norm: largest norm of the gradient; 0 is no bound.
         profile: measures the stages.
-        captured: images of a whole batch, where steps of such are captured as CUDA graphs; None for never.
-        say: told where that cannot be done.
+        captured: batch size of steps captured as CUDA graphs; None for never.
+        say: reports where that fails.
     """
 
     def __init__(
@@ -234,13 +234,13 @@ class TrainStep:
     def __call__(
         self, batch: Batch, size: int | None = None, *, save: bool = False, stop: int | None = None
     ) -> StepOutcome:
-        """Compute loss and gradients of a batch, and step the optimizer where that is due; never wait for the device.
+        """Compute loss and gradients of a batch, and step the optimizer when due; never wait for the device.
 
         Args:
             batch: on the device; the state's step is its number.
-            size: longest side that the images are resized to, pixels; None leaves them as they are.
-            save: tell the other processes that this one wants the state saved.
-            stop: tell them the signal that this one was asked to stop by.
+            size: longest side that the images are resized to, pixels; None for no resizing.
+            save: signal to the other processes that this one wants the state saved.
+            stop: send them the signal that asked this one to stop.
         """
         state = self._state
         sums, flags = state.sums, None
@@ -267,11 +267,11 @@ class TrainStep:
         return StepOutcome(loss, norm, finite, scale, flags)
 
     def gradients(self, batch: Batch, size: int | None) -> Tensor:
-        """The parts of a batch's loss, detached; its gradients are added to those that are there.
+        """Compute the parts of a batch's loss, detached; its gradients are added to the existing ones.
 
         Args:
             batch: on the device.
-            size: longest side that the images are resized to, pixels; None leaves them as they are.
+            size: longest side that the images are resized to, pixels; None for no resizing.
         """
         if self._graphs is not None and size is None:
             loss = self._graphs(batch, self._state.scaler)
@@ -289,13 +289,13 @@ class TrainStep:
         return loss.detach()
 
     def _update(self, finite: Tensor) -> tuple[Tensor | None, Tensor]:
-        """Move the weights when enough batches have added up; the rates are those of this step.
+        """Update the weights when enough batches have accumulated, with the rates of this step.
 
         Args:
             finite: (), whether this batch's loss is.
 
         Returns:
-            The norm of the gradient, or None where no step was due; and whether the step, else the batch, was finite.
+            The norm of the gradient, or None if no step was due; and whether the step, or else the batch, was finite.
         """
         state, scale = self._state, self._state.recovery.lr_scale
         rates = self._plan.at(state.step)

@@ -1,8 +1,8 @@
-"""Captured steps: forward, loss and backward of batches of one shape as a CUDA graph, which is launched at once.
+"""CUDA graphs of steps: forward, loss and backward of batches of one shape, captured and launched as one.
 
-Some thousand kernels a step take a host longer to launch than a fast GPU to compute. A CUDA graph records them once and
-launches them together (Gray, "Getting Started with CUDA Graphs", 2019). It computes on fixed memory, so every batch is
-copied to where the first one lay, and objects are padded to a few counts.
+Launching some thousand kernels per step takes a host longer than a fast GPU takes to compute them. A CUDA graph records
+them once and launches them together (Gray, "Getting Started with CUDA Graphs", 2019). It computes on fixed memory, so
+every batch is copied into the memory of the first one, and objects are padded to a few counts.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ from lehr.engine.out_of_memory import is_out_of_memory
 from lehr.models.preserve_buffers import preserve_buffers
 
 WARM_STEPS = 2
-"""Steps of a shape that are made one by one before it is captured: in them libraries choose their kernels."""
+"""Uncaptured steps of a shape before it is captured: libraries choose their kernels in them."""
 MAX_GRAPHS = 16
-"""Shapes that are captured at most; further ones are computed one by one."""
+"""Maximum number of captured shapes; further ones run uncaptured."""
 ROOM = 2.0
-"""Multiple of a step's memory that must be free: the graph's own, and that of steps and validations without it."""
+"""Multiple of a step's memory that must be free: for the graph, and for steps and validations without it."""
 
 Shape = tuple[tuple[int, ...], int]
 
 
 def padded_count(objects: int) -> int:
-    """Objects an image that a batch is padded to: at least 16, in steps of an eighth to a quarter."""
+    """Objects per image that a batch is padded to: at least 16, in steps of an eighth to a quarter."""
     if objects <= 16:
         return 16
     step = max(16, 1 << (objects - 1).bit_length() - 3)
@@ -42,10 +42,10 @@ class Captured:
     """A graph and the memory that it computes on.
 
     Attributes:
-        replay: launches it.
-        batch: where it reads from.
-        loss: (parts,), where it writes the loss.
-        gradients: parameters, and where it writes the gradient of each.
+        replay: launches the graph.
+        batch: its input.
+        loss: (parts,), its output, the loss.
+        gradients: parameters, and the output of the gradient of each.
     """
 
     replay: Callable[[], None]
@@ -55,16 +55,16 @@ class Captured:
 
 
 class StepGraphs:
-    """Computes loss and gradients by captured graphs, for shapes that come up more than a few times.
+    """Computes loss and gradients by captured graphs, for shapes that occur more than a few times.
 
     Args:
         compute: forward, loss and backward of a batch on the device, as (parts,) of the loss, detached; gradients are
-            added to those that are there.
-        model: the model that it trains.
+            added to the existing ones.
+        model: the trained model.
         images: of a whole batch; smaller ones are not captured.
         device: a CUDA device.
-        quiet: while it is entered, no stage is measured.
-        say: told where graphs cannot be used.
+        quiet: a context in which no stage is measured.
+        say: reports why graphs cannot be used.
     """
 
     def __init__(
@@ -92,14 +92,14 @@ class StepGraphs:
         self._hooks += [hooks for each in modules for hooks in (each._backward_hooks, each._backward_pre_hooks)]
 
     def __call__(self, batch: Batch, scaler: Any = None) -> Tensor | None:
-        """Compute the parts of a batch's loss and its gradients; None where the batch must be computed one by one.
+        """Compute the parts of a batch's loss and its gradients; None if the batch must run uncaptured.
 
         Args:
             batch: on the device.
-            scaler: scales the loss in float16; another one than before needs other graphs.
+            scaler: scales the loss in float16; a new scaler needs new graphs.
         """
         if not self._on or len(batch) != self._images or batch.idle or any(self._hooks):
-            return None  # a graph calls no hook, and those of users may change anything
+            return None  # a graph calls no hooks, and hooks of users may change anything
         if scaler is not self._scaler:
             self._graphs.clear()
             self._scaler = scaler
@@ -107,7 +107,7 @@ class StepGraphs:
         captured = self._graphs.get(shape)
         if captured is None:
             if not self._seen and self._device.type == "cuda":
-                torch.cuda.reset_peak_memory_stats(self._device)  # what was tried out before may have taken more
+                torch.cuda.reset_peak_memory_stats(self._device)  # earlier attempts may have taken more
             self._seen[shape] = self._seen.get(shape, 0) + 1
             if self._seen[shape] <= WARM_STEPS or len(self._graphs) >= MAX_GRAPHS:
                 return None
@@ -118,9 +118,9 @@ class StepGraphs:
         return _replayed(captured, batch)
 
     def _captured(self, batch: Batch, objects: int) -> Captured | None:
-        """Capture the step of a batch's shape; None, aloud, where that cannot be done."""
+        """Capture the step of a batch's shape; None, with a message, if that fails."""
         if not self._has_room():
-            self._refuse("they take memory of their own, and too little is free. A smaller --batch leaves some.")
+            self._refuse("they take separate memory, and too little is free. A smaller --batch frees some.")
             return None
         parameters = [each for each in self._model.parameters() if each.requires_grad]
         under_way = [each.grad for each in parameters]
@@ -131,7 +131,7 @@ class StepGraphs:
                 replay, loss = self._capture(static)
             gradients = [(each, each.grad) for each in parameters if each.grad is not None]
         except RuntimeError as error:
-            cause = "the memory ran out" if is_out_of_memory(error) else str(error).strip().splitlines()[0]
+            cause = "out of memory" if is_out_of_memory(error) else str(error).strip().splitlines()[0]
             self._refuse(f"{cause}.")
             return None
         finally:
@@ -139,7 +139,7 @@ class StepGraphs:
         return Captured(replay, static, loss, gradients)
 
     def _capture(self, static: Batch) -> tuple[Callable[[], None], Tensor]:
-        """Compute a batch once on a stream of its own, leaving no trace, then record how."""
+        """Run a batch once on a separate stream, without side effects, then capture it."""
         current = torch.cuda.current_stream(self._device)
         stream: Any = torch.cuda.Stream(self._device)  # type: ignore[no-untyped-call]
         with preserve_buffers(self._model):
@@ -149,13 +149,13 @@ class StepGraphs:
             current.wait_stream(stream)
         self._pool = self._pool or torch.cuda.graph_pool_handle()
         graph = torch.cuda.CUDAGraph()
-        # Of this thread alone: others load batches and write checkpoints meanwhile.
+        # Of this thread only: others load batches and write checkpoints at the same time.
         with torch.cuda.graph(graph, pool=self._pool, stream=stream, capture_error_mode="thread_local"):
             loss = self._compute(static)
         return graph.replay, loss
 
     def _has_room(self) -> bool:
-        """Return whether a graph's memory fits beside that of the steps without it."""
+        """Return whether a graph's memory fits next to that of uncaptured steps."""
         torch.cuda.synchronize(self._device)
         used = torch.cuda.memory_allocated(self._device)
         step = torch.cuda.max_memory_allocated(self._device) - used
@@ -165,11 +165,11 @@ class StepGraphs:
     def _refuse(self, why: str) -> None:
         self._on = False
         self._graphs.clear()
-        self._say(f"CUDA graphs are not used from here on, so steps are launched kernel by kernel: {why}")
+        self._say(f"CUDA graphs are off from now on, so steps are launched kernel by kernel: {why}")
 
 
 def _static(batch: Batch, objects: int) -> Batch:
-    """Memory for a batch with so many objects an image, filled with one."""
+    """Allocate a batch with this many objects per image, filled with a given one."""
     count = len(batch)
     static = replace(
         batch,
@@ -193,7 +193,7 @@ def _fill(static: Batch, batch: Batch) -> None:
 
 
 def _replayed(captured: Captured, batch: Batch) -> Tensor:
-    """The loss of a batch; its gradients are added to those that are there."""
+    """The loss of a batch; its gradients are added to the existing ones."""
     _fill(captured.batch, batch)
     before = [(own, each.grad) for each, own in captured.gradients if each.grad is not None]
     sums = [gradient.clone() if gradient is own else gradient for own, gradient in before]

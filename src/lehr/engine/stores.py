@@ -1,4 +1,4 @@
-"""The images of a run, opened once a machine, by the first of its processes, for all of them."""
+"""Image stores of a run, opened once per machine by the first of its processes for all of them."""
 
 from __future__ import annotations
 
@@ -24,21 +24,21 @@ def open_both(
     ring: int = 0,
     scaled: bool = False,
 ) -> tuple[Store, Sequence[Sample], Sequence[Sample]]:
-    """The images of a run's own split and those of the older data behind them in one store; and which are which.
+    """Open the images of a run's own split, followed by those of the older data, as one store; return which are which.
 
-    Where the run trains on tiles, it is a store of tiles.
+    For a run on tiles, it is a store of tiles.
 
     Args:
         own: the run's own split.
-        older: that of the older data, perhaps empty.
+        older: that of the older data, possibly empty.
         config: the run's options.
-        say: told what is done.
-        ranks: the processes that train together; those of one machine share what is kept.
-        ring: images that were decoded last and are kept at most, where not all are.
-        scaled: decode JPEG files that are far larger than the training size at a reduced scale.
+        say: reports what is done.
+        ranks: the processes that train together; those of one machine share the cache.
+        ring: maximum number of recently decoded images to keep, if not all are.
+        scaled: decode JPEG files much larger than the training size at reduced scale.
 
     Raises:
-        InputError: none of one of them can be read.
+        InputError: no image of one of them can be read.
     """
     images, known = _open_store([*own, *older], config, say, ranks, ring, scaled), set(map(id, own))
     count = sum(id(sample) in known for sample in images.samples)
@@ -53,7 +53,7 @@ def open_both(
 
 
 def kept_size(config: TrainConfig) -> int:
-    """Return the longest side at which a run keeps images, pixels: those that are cut into tiles at full size."""
+    """Return the longest side at which a run keeps images, pixels: full size if they are cut into tiles."""
     return config.imgsz if config.data.tile is None else FULL_SIZE
 
 
@@ -65,7 +65,7 @@ def _open_store(
     ring: int,
     scaled: bool,
 ) -> ImageStore:
-    """The images of a split, made ready by the first process of each machine for all of that machine."""
+    """Prepare the images of a split, by the first process of each machine for all of its processes."""
     own: list[ImageStore] = []
 
     def fill() -> tuple[list[int], dict[str, Any]]:
@@ -82,7 +82,7 @@ def _open_store(
 def _filled(
     samples: Sequence[Sample], config: TrainConfig, say: Callable[[str], None], shared: bool, ring: int, scaled: bool
 ) -> tuple[ImageStore, list[int]]:
-    """The images of a split, and which; those that turn out broken only in decoding are left out where allowed."""
+    """Open the images of a split, and return which; images that fail to decode are skipped if allowed."""
     kept = list(range(len(samples)))
     smallest = {} if config.data.tile is None else {"smallest": 1}
     while True:

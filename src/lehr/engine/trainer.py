@@ -1,4 +1,4 @@
-"""Training: the techniques, composed.
+"""The training loop, which composes the techniques.
 
 Each step takes a batch, the loss and its gradients; every few steps the optimizer moves the weights and the average
 follows. After each epoch the average is validated and saved. Nothing in a step waits for the device, or for the disk.
@@ -55,9 +55,9 @@ class Trainer:
 
     Args:
         setup: everything prepared.
-        callbacks: told the events of the run.
+        callbacks: receives the events of the run.
         stop: asks the run to stop.
-        say: told what the user should know.
+        say: reports what the user should know.
     """
 
     def __init__(self, setup: Setup, callbacks: Dispatcher, stop: StopRequest, say: Callable[[str], None]) -> None:
@@ -100,9 +100,9 @@ class Trainer:
             say=say,
         )
         self._diverged = ""
-        """What was the matter where the run could not go on, but has a best to end with."""
+        """Error after which the run cannot continue, but ends with its best epoch."""
         self.faults = FaultNotes(setup.ranks, say)
-        # It does not know the trainer: in a circle, both would hold the run's memory until garbage is collected.
+        # It does not reference the trainer: a cycle would hold the run's memory until garbage collection.
         self.validator = Validator(setup, callbacks, stop, self.faults)
         self._requests = EpochRequests(setup.config, setup.train_samples, len(setup.own_samples), setup.partner_window)
         self._batch: Batch | None = None
@@ -110,11 +110,11 @@ class Trainer:
         """True between two steps, where the state can be saved."""
 
     def run(self) -> TrainResult:
-        """Train all epochs that are left.
+        """Train all remaining epochs.
 
         Raises:
             Stopped: a signal asked for the end; the state is saved.
-            LehrError: the training failed; how to go on is said.
+            LehrError: the training failed; the message says how to resume.
         """
         no_memory = False
         try:
@@ -125,11 +125,11 @@ class Trainer:
             no_memory = True
         except LoadingStopped as stopped:
             self._stop_by(stopped.exit_code - 128)
-        except (InputError, WorkerLost, CallbackFailed) as error:  # data or a process gone, or a callback that failed
+        except (InputError, WorkerLost, CallbackFailed) as error:  # missing data, a lost process, or a failed callback
             raise self._unable(str(error)) from None
         finally:
             self.checkpointer.close(at_once=sys.exc_info()[0] is KeyboardInterrupt)
-        if no_memory:  # told here, where the failed step holds no memory any more
+        if no_memory:  # reported here, where the failed step no longer holds memory
             raise self._short_of_memory()
         return self._end()
 
@@ -137,7 +137,7 @@ class Trainer:
         state = self.state
         state.finished = state.epoch >= self.config.epochs
         self._emit(TrainStart, epoch=state.epoch, step=state.step, resumed=state.step > 0)
-        self.checkpointer.save()  # something to go back to from the first step on
+        self.checkpointer.save()  # a checkpoint to return to from the first step on
         self.setup.profile.begin()
         while not state.finished:
             try:
@@ -150,10 +150,10 @@ class Trainer:
         self.checkpointer.finish()
 
     def _go_back(self) -> None:
-        """Go back to the last good checkpoint; a run with a guard that has done so too often ends with its best.
+        """Roll back to the last good checkpoint; after too many rollbacks, a run with a guard ends with its best.
 
         Raises:
-            LehrError: there is nothing to go back to, and no best.
+            LehrError: there is no checkpoint, and no best.
         """
         try:
             self.monitor.go_back()
@@ -185,7 +185,7 @@ class Trainer:
         self.setup.profile.mark("checkpoint")
 
     def _evaluate_start_on_older(self) -> None:
-        """Evaluate the weights that the run starts from on the older data alone, whose classes they know."""
+        """Evaluate the weights that the run starts from on the older data alone, since they know its classes."""
         evaluation = self.validator.on_older(self._stop_by)
         if evaluation is not None and self.state.older_guard is not None:
             self.state.older_guard.start = evaluation.record
@@ -193,7 +193,7 @@ class Trainer:
         self.setup.profile.mark("validation")
 
     def _guards(self, evaluation: Evaluation, on_older: Evaluation | None) -> list[tuple[Guard, MatchRecord | None]]:
-        """What keeps evaluations of this run to compare with its start, each with that of the present weights."""
+        """Guards of this run, each with the evaluation of the current weights."""
         pairs = ((self.state.guard, evaluation), (self.state.older_guard, on_older))
         return [(guard, each.record) for guard, each in pairs if guard is not None and each is not None]
 
@@ -224,21 +224,21 @@ class Trainer:
         return result
 
     def _short_of_memory(self) -> LehrError:
-        """The error of a run whose step did not fit into memory, with what fits."""
+        """Build the error for a step that did not fit in memory, with the batch size that fits."""
         state = self.state
         state.optimizer.zero_grad()
-        later = f"If something else took it for a while: {self.checkpointer.kept()}" if state.step else ""
-        if self.ranks.is_distributed:  # trying out what fits would need all of them
+        later = f"If another process took the memory temporarily: {self.checkpointer.kept()}" if state.step else ""
+        if self.ranks.is_distributed:  # measuring what fits would need all of them
             share = self.config.batch // self.ranks.count
             return LehrError(
-                f"{self.setup.group.name}, {self.setup.device}: too little memory for {counted(share, 'image')} of "
-                f"{self.config.imgsz} pixels, its share of --batch {self.config.batch}. Use a smaller --batch, "
-                f"--imgsz or model; `lehr train --batch auto` on one device tells what it can take.\n{later}"
+                f"{self.setup.group.name}, {self.setup.device}: not enough memory for {counted(share, 'image')} of "
+                f"{self.config.imgsz} pixels, its share of --batch {self.config.batch}. Use a smaller --batch, --imgsz "
+                f"or model; `lehr train --batch auto` on one device measures what it can take.\n{later}"
             )
         return LehrError(shortage(self.config, self.setup.device, self._batch, self._attempt, later))
 
     def _epoch(self) -> None:
-        """Train what is left of an epoch, validate, and record it."""
+        """Train the rest of an epoch, validate, and record it."""
         state, epoch = self.state, self.state.epoch
         class_maps = state.class_maps or (0.0,) * len(self.setup.dataset.names)
         self.train_epoch(epoch, *self._requests(epoch, class_maps))
@@ -249,7 +249,7 @@ class Trainer:
         metrics, sums = evaluation.metrics, state.sums
         self._whole = False
         state.class_maps = tuple(each.map_max_det or 0.0 for each in metrics.classes.values())
-        # In the middle of a streak of skipped steps the run may yet go back to before this epoch, unless it ends here.
+        # During a streak of skipped steps the run may still roll back to before this epoch, unless it ends here.
         last = epoch + 1 == self.config.epochs or state.stopping.should_stop(epoch)
         settled = state.recovery.streak == 0 or (last and state.best_metrics is None)
         better = settled and state.stopping.update(epoch, metrics.measured_fitness)
@@ -288,19 +288,19 @@ class Trainer:
         self.setup.profile.mark("checkpoint")
 
     def train_epoch(self, epoch: int, requests: Sequence[BatchRequest], then: Sequence[BatchRequest] = ()) -> None:
-        """Train on the batches of an epoch that are left.
+        """Train on the remaining batches of an epoch.
 
         Args:
             epoch: from 0.
-            requests: all batches of the epoch; those that the state has done are passed over.
-            then: batches that probably come next; loading processes begin them before they rest.
+            requests: all batches of the epoch; those already done are skipped.
+            then: batches that probably come next; loading processes prepare them before they idle.
         """
         state, sums, batches = self.state, self.state.sums, len(requests)
         state.model.train()
         freeze_bn_stats(state.model)
         done = state.step - epoch * batches
         self._emit(TrainEpochStart, epoch=epoch, step=state.step, batches=batches - done)
-        self.setup.val_loader.expect(self.ranks.stripe(self.setup.val_requests))  # there when the epoch ends
+        self.setup.val_loader.expect(self.ranks.stripe(self.setup.val_requests))  # kept until the epoch ends
         before, started = sums.seconds, time.perf_counter()
         for batch in self.setup.feed.batches(*(shard_requests(each, self.ranks) for each in (requests[done:], then))):
             self._batch, self._whole = batch, False
@@ -323,7 +323,7 @@ class Trainer:
             self._stop_if_asked()
             self._save_if_due()
         self.monitor.look(wait=True)
-        sums.seconds = before + time.perf_counter() - started  # the device has done what the host was ahead of it
+        sums.seconds = before + time.perf_counter() - started  # wait until the device has caught up with the host
         self._batch = None
         self._emit(
             TrainEpochEnd,
@@ -339,9 +339,9 @@ class Trainer:
         )
 
     def _save_if_due(self) -> None:
-        """Save within an epoch where that is due, unless the run may yet go back."""
+        """Save within an epoch when due, unless the run may still roll back."""
         if self.monitor.save if self.ranks.is_distributed else self.checkpointer.due:
-            self.monitor.look(wait=True)  # the counts are part of the state
+            self.monitor.look(wait=True)  # the counters are part of the state
             self.monitor.save = False
             if self.state.recovery.streak == 0:
                 self.checkpointer.save()
@@ -365,7 +365,7 @@ class Trainer:
         raise Stopped(f"Stopped by {describe_signal(number)} in {place}. {self.checkpointer.kept()}", number)
 
     def _unable(self, what: str) -> LehrError:
-        """The error of a run that cannot continue for now; its state is saved unless a step was cut short."""
+        """Build the error of a run that cannot continue for now; its state is saved unless a step was interrupted."""
         if self._whole:
             with contextlib.suppress(NotFinite):
                 self.monitor.look(wait=True)
@@ -377,15 +377,15 @@ class Trainer:
         return LehrError(f"{what}\n{self.checkpointer.kept()}")
 
     def _attempt(self, batch: Batch) -> None:
-        """A step as large as any of this run; nothing of it is kept."""
+        """Run a step as large as any of this run; its result is discarded."""
         self.step.gradients(batch, None if self.setup.sizes is None else self.setup.sizes.max_size)
         self.state.optimizer.step()
         self.state.optimizer.zero_grad()
 
     def _named_losses(self, sums: EpochSums) -> dict[str, float]:
-        """The mean of each part of the loss an image; waits for the device."""
+        """Return the mean of each part of the loss per image; waits for the device."""
         return dict(zip(self.setup.loss.parts, sums.mean_losses(), strict=True))
 
     def _emit(self, kind: Callable[..., Event], **values: Any) -> None:
-        """Tell an event of this run to the callbacks."""
+        """Dispatch an event of this run to the callbacks."""
         self.callbacks.emit(kind(run=self.run_info, **values))

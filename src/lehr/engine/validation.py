@@ -1,4 +1,4 @@
-"""Evaluations of a run: on its validation split, and on the older data where it keeps some in view; and their row."""
+"""Evaluations of a run: on its validation split, and on older data if it keeps some; and their row in results.csv."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ def validate(setup: Setup, on_batch: Callable[[int], None], stop: Callable[[], b
 
     Args:
         setup: the run.
-        on_batch: called after each batch with the count of images done, by this process.
-        stop: asked after each batch whether to leave the rest.
+        on_batch: called after each batch with the number of images evaluated, by this process.
+        stop: returns after each batch whether to skip the rest.
 
     Raises:
-        EvaluationStopped: one of the processes was asked to leave the rest.
+        EvaluationStopped: one of the processes was asked to stop.
         InputError: no image can be read.
     """
     record = setup.state.guard is not None
@@ -31,15 +31,15 @@ def validate(setup: Setup, on_batch: Callable[[int], None], stop: Callable[[], b
 
 
 def evaluate_older(setup: Setup, on_batch: Callable[[int], None], stop: Callable[[], bool]) -> Evaluation | None:
-    """Evaluate the weights of a run on its older data, on the classes that both have; None where it has none.
+    """Evaluate the weights of a run on its older data, on the classes that both have; None without older data.
 
     Args:
         setup: the run.
-        on_batch: called after each batch with the count of images done, by this process.
-        stop: asked after each batch whether to leave the rest.
+        on_batch: called after each batch with the number of images evaluated, by this process.
+        stop: returns after each batch whether to skip the rest.
 
     Raises:
-        EvaluationStopped: one of the processes was asked to leave the rest.
+        EvaluationStopped: one of the processes was asked to stop.
         InputError: no image can be read.
     """
     older, record = setup.older, setup.state.older_guard is not None
@@ -74,12 +74,12 @@ def _evaluate(setup: Setup, samples: Sequence[Sample], requests: Sequence[BatchR
 
 
 def epoch_row(setup: Setup, evaluation: Evaluation, older: Metrics | None, seconds: float) -> Row:
-    """The row of results.csv of the epoch that ends.
+    """Build the row of results.csv of the finished epoch.
 
     Args:
         setup: the run, its state that of the epoch.
         evaluation: of the validation split.
-        older: the numbers on the older data; None where there are none.
+        older: the numbers on the older data; None without older data.
         seconds: spent on the run.
     """
     state, parts = setup.state, setup.loss.parts
@@ -102,12 +102,12 @@ def epoch_row(setup: Setup, evaluation: Evaluation, older: Metrics | None, secon
 
 
 def record_start(setup: Setup, evaluation: Evaluation, older: Metrics | None, seconds: float) -> bool:
-    """Take the weights that a run starts from as its best so far, with row 0; True where they are that.
+    """Record the weights that a run starts from as its best so far, with row 0; return whether they are.
 
     Args:
         setup: the run, its state that of the start.
         evaluation: of the validation split.
-        older: the numbers on the older data; None where there are none.
+        older: the numbers on the older data; None without older data.
         seconds: spent on the run.
     """
     state = setup.state
@@ -121,12 +121,12 @@ def record_start(setup: Setup, evaluation: Evaluation, older: Metrics | None, se
 
 
 def start_row(setup: Setup, evaluation: Evaluation, older: Metrics | None, seconds: float) -> Row:
-    """The row of results.csv of a start that is evaluated: epoch 0, with nothing of a training in it.
+    """Build the row of results.csv of an evaluated start: epoch 0, without training values.
 
     Args:
         setup: the run, its state that of the start.
         evaluation: of the validation split.
-        older: the numbers on the older data; None where there are none.
+        older: the numbers on the older data; None without older data.
         seconds: spent on the run.
     """
     row = epoch_row(setup, evaluation, older, seconds)
@@ -135,10 +135,10 @@ def start_row(setup: Setup, evaluation: Evaluation, older: Metrics | None, secon
 
 
 def metric_columns(prefix: str, metrics: Metrics) -> Row:
-    """Columns of results.csv with the numbers of an evaluation.
+    """Return the columns of results.csv for an evaluation.
 
     Args:
-        prefix: what stands before the slash of each column.
+        prefix: prefix before the slash of each column.
         metrics: the numbers.
     """
     m = metrics

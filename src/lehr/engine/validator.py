@@ -1,4 +1,4 @@
-"""Evaluations of a run: announced to listeners, stopped when the run is, with the files that have gone named."""
+"""Evaluations of a run: reported to listeners, stopped with the run, naming files that have disappeared."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from lehr.evaluation.evaluator import Evaluation, EvaluationStopped
 from lehr.runtime.stop_request import StopRequest
 
 Evaluate = Callable[[Setup, Callable[[int], None], Callable[[], bool]], Evaluation | None]
-"""Does an evaluation, given the run, what is called after each batch, and what says whether to stop."""
+"""Function that evaluates, given the run, a callback after each batch, and a function that returns whether to stop."""
 End = Callable[[int], NoReturn]
 """Ends a run by a signal's number."""
 
 
 class FaultNotes:
-    """Notes on files that have gone since a run began, each named once.
+    """Reports files that have disappeared since a run started, each once.
 
     Args:
         ranks: the processes of the run.
-        say: told which file it is.
+        say: reports which file it is.
     """
 
     def __init__(self, ranks: Ranks, say: Callable[[str], None]) -> None:
@@ -33,14 +33,14 @@ class FaultNotes:
         self._named: set[str] = set()
 
     def note(self, faults: tuple[str, ...]) -> None:
-        """Name each file that has gone, once."""
+        """Report each missing file once."""
         for fault in faults:
             if fault not in self._named:
                 self._named.add(fault)
                 self._say(f"Image became unreadable during training, replaced: {fault}")
 
     def share(self) -> None:
-        """Let rank 0 name the files that only other processes found gone."""
+        """Let rank 0 report the files that only other processes found missing."""
         for faults in self._ranks.all_gather(tuple(sorted(self._named))):
             self.note(faults)
 
@@ -50,9 +50,9 @@ class Validator:
 
     Args:
         setup: the run.
-        callbacks: told the events.
+        callbacks: receives the events.
         stop: asks the run to stop.
-        faults: names files that have gone.
+        faults: reports missing files.
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class Validator:
         self._faults = faults
 
     def validate(self, end: End) -> tuple[Evaluation, Evaluation | None]:
-        """Evaluate the weights on the validation split, and on the older data where there are some.
+        """Evaluate the weights on the validation split, and on older data if there are any.
 
         Args:
             end: ends the run by a signal's number, its state saved.
@@ -86,7 +86,7 @@ class Validator:
         return evaluation, older
 
     def on_older(self, end: End) -> Evaluation | None:
-        """Evaluate the weights on the older data alone; None where there are none.
+        """Evaluate the weights on the older data alone; None without older data.
 
         Args:
             end: ends the run by a signal's number, its state saved.
@@ -95,11 +95,11 @@ class Validator:
         return None if older is None else self._done(evaluate_older, 0, len(older.val), end)
 
     def _done(self, evaluate: Evaluate, before: int, images: int, end: End) -> Evaluation | None:
-        """Do an evaluation, unless the run is asked to stop.
+        """Run an evaluation, unless the run is asked to stop.
 
         Args:
-            evaluate: does it.
-            before: images of the validation that are done.
+            evaluate: the evaluation.
+            before: images of the validation already done.
             images: images of this evaluation.
             end: ends the run.
         """

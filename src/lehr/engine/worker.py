@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 
-if __name__ == "__main__":  # first of all: until it trains, Ctrl-C ends this process without a traceback
+if __name__ == "__main__":  # first: until it trains, Ctrl-C ends this process without a traceback
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 import json
@@ -26,19 +26,19 @@ from lehr.runtime.tuning import tune_process
 def main(place: Path) -> int:
     """Do this process's part of a job, and return its exit code.
 
-    0 means that the run ended as it should, be it with an error for people, and is not to be started again; the
-    outcome is in the folder then.
+    0 means that the run ended properly, possibly with an error for the user, and must not be restarted; the outcome is
+    in the folder.
 
     Args:
         place: the folder of the job.
     """
     tune_process()  # before torch is imported
-    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # its warnings of lost connections are stacks of C++
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # its warnings of lost connections are C++ stacks
     find_own_modules()
     stay_on_this_machine(place)
     job, rank = json.loads((place / JOB).read_text(encoding="utf-8")), world().rank
     stay_with(job["launcher"])
-    if rank == 0 and world().attempt:  # what those before said that were lost all the same
+    if rank == 0 and world().attempt:  # what earlier processes reported before they were lost
         (place / OUTCOME).unlink(missing_ok=True)
     from lehr.config import build_config
     from lehr.distributed.collectives import PeerLost
@@ -61,11 +61,11 @@ def main(place: Path) -> int:
     except LehrError as error:
         diverged = isinstance(error, Diverged)
         write_outcome(place, {"code": error.exit_code, "message": str(error), "diverged": diverged})
-        if os.getppid() != job["launcher"] and rank == 0:  # nobody else will tell it, or clear up
+        if os.getppid() != job["launcher"] and rank == 0:  # no other process will report it or clean up
             complain(f"The launcher of these processes was killed. {error}")
             shutil.rmtree(place, ignore_errors=True)
         return 0
-    except KeyboardInterrupt:  # the launcher tells
+    except KeyboardInterrupt:  # the launcher reports it
         return 128 + signal.SIGINT
     if rank == 0:
         compared, on_older = result.against_start, result.older_against_start

@@ -21,7 +21,7 @@ class AgainstStart:
     the last one was not.
 
     Attributes:
-        best: the best epoch; None where no epoch is better than the start.
+        best: the best epoch; None if no epoch is better than the start.
         last: the last epoch.
         same: whether the last epoch is the best.
     """
@@ -73,11 +73,11 @@ class AgainstStart:
 
 
 def against_start(start: MatchRecord, best: MatchRecord | None, last: MatchRecord, seed: int) -> AgainstStart | None:
-    """Compare the end of a run with its start; None where they cannot be compared.
+    """Compare the end of a run with its start; None if they cannot be compared.
 
     Args:
         start: the evaluation of the start.
-        best: that of the best epoch; None where no epoch is better than the start.
+        best: that of the best epoch; None if no epoch is better than the start.
         last: that of the last epoch.
         seed: of the bootstrap.
     """

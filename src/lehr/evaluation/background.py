@@ -39,7 +39,7 @@ def require_labels(samples: Sequence[Sample], source: str, split: str) -> None:
 
 
 def background_notes(samples: Sequence[Sample], training: bool = False) -> list[str]:
-    """Describe what an evaluation of a split without objects can measure, a line each; none where it has some.
+    """Describe what an evaluation of a split without objects can measure, one line each; none if it has some.
 
     Args:
         samples: the split.

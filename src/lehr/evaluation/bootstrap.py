@@ -253,7 +253,7 @@ def _reached(right: Values, objects: Values) -> Values:
         objects: (draws,), the weight of all objects, 1 or more.
     """
     reached: Values = np.floor(100 * right / objects)
-    if right.dtype == np.float64:  # to the last bit as the evaluator, in whose list 35 * 0.01 is above 0.35
+    if right.dtype == np.float64:  # bit for bit as the evaluator, in whose list 35 * 0.01 is above 0.35
         reached -= right / objects < RECALLS[reached.astype(np.int64)]
     return reached
 
@@ -281,7 +281,7 @@ def _bits(values: NDArray[np.int16]) -> NDArray[np.bool_]:
 def _ignored_at(
     weights: Tensor, detections: NDArray[np.int32], ignored: NDArray[np.int16], matched: NDArray[np.int64]
 ) -> dict[int, Values]:
-    """Sum the weights (IoUs, draws) that do not count in the stretch up to each match, where there are any."""
+    """Sum the weights (IoUs, draws) that do not count in the stretch up to each match, if there are any."""
     apart: dict[int, Values] = {}
     some = np.flatnonzero(ignored)
     stretches = np.searchsorted(matched, some)

@@ -16,9 +16,9 @@ FIRST_TO_GO = ("F1", "P", "R")
 
 
 def class_table(metrics: Metrics, width: int | None = None) -> str:
-    """Return each class's numbers, a line each, under all together.
+    """Return each class's numbers, one line each, under all together.
 
-    The averages over all detections that were kept have columns where they are not COCO's.
+    The averages over all detections that were kept have columns if they are not COCO's.
 
     Args:
         metrics: of the evaluation.
@@ -60,7 +60,7 @@ def names_kept(max_det: int) -> tuple[str, str]:
 
 
 def share_text(value: float | None) -> str:
-    """Return a share with three digits, "-" where there is none."""
+    """Return a share with three digits, "-" if there is none."""
     return "-" if value is None else f"{value:.3f}"
 
 

@@ -22,7 +22,7 @@ def is_crowded(samples: Sequence[Sample], max_det: int) -> bool:
 
 
 def crowding_notes(samples: Sequence[Sample], max_det: int, images: str = "images") -> list[str]:
-    """Describe what an evaluation cannot count, a line each; none where it counts everything.
+    """Describe what an evaluation cannot count, one line each; none if it counts everything.
 
     Args:
         samples: the split.

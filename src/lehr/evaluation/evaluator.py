@@ -284,7 +284,7 @@ class _OfBatch:
 
     Attributes:
         rows: its detections.
-        loss: each part, summed over its images; empty where it was not measured.
+        loss: each part, summed over its images; empty if it was not measured.
         seen: the index of each image in the split; -1 for one that could not be read.
         faults: what was wrong with those.
     """

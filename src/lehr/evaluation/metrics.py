@@ -36,7 +36,7 @@ QUIET_CONFIDENCE = 0.25
 
 @dataclass(frozen=True, slots=True)
 class ClassMetrics:
-    """Numbers of one class; None where the split has no object of it."""
+    """Numbers of one class; None if the split has no object of it."""
 
     map: float | None
     map50: float | None
@@ -51,7 +51,7 @@ class ClassMetrics:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Metrics:
-    """Numbers of an evaluation, each 0 to 1; None where there is no object to measure on.
+    """Numbers of an evaluation, each 0 to 1; None if there is no object to measure on.
 
     Where the split has no object at all, precision is 0 if there is a false positive, and else None.
 
@@ -74,7 +74,7 @@ class Metrics:
         precision: mean over the classes at `confidence`, IoU 0.5.
         recall: likewise.
         f1: likewise.
-        confidence: where the mean F1 is best; `QUIET_CONFIDENCE` where there is no object.
+        confidence: where the mean F1 is best; `QUIET_CONFIDENCE` if there is no object.
         images: images evaluated.
         instances: objects in them, without those that are ignored.
         classes: the numbers of each class, by name.
@@ -117,12 +117,12 @@ class Metrics:
 
     @property
     def fitness(self) -> float:
-        """Fitness that `best` maximizes: 0.1 mAP50 + 0.9 mAP50-95 of all that was kept; 0 where there is no object."""
+        """Fitness that `best` maximizes: 0.1 mAP50 + 0.9 mAP50-95 of all that was kept; 0 if there is no object."""
         return 0.1 * (self.map50_max_det or 0.0) + 0.9 * (self.map_max_det or 0.0)
 
     @property
     def measured_fitness(self) -> float | None:
-        """The same; None where there is no object."""
+        """The same; None if there is no object."""
         return self.fitness if self.instances else None
 
     def __repr__(self) -> str:
@@ -164,7 +164,7 @@ def measure(
     max_det: int = 300,
     record: bool = False,
 ) -> tuple[Metrics, MatchRecord | None]:
-    """The numbers of detections on a split, and where that is asked for what they say of each image.
+    """The numbers of detections on a split, and if that is asked for what they say of each image.
 
     Args:
         samples: as in `evaluate_detections`.
@@ -310,7 +310,7 @@ def average_precisions(evaluation: COCOeval) -> NDArray[np.float64]:
 
 
 def _mean(average: NDArray[np.float64]) -> float | None:
-    """The mean over the classes that have objects; None where none has."""
+    """The mean over the classes that have objects; None if none has."""
     measured = average[average > -1]
     return float(measured.mean()) if len(measured) else None
 

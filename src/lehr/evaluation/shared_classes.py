@@ -30,7 +30,7 @@ class SharedClasses:
         samples: the split; its classes are indices into `names`, and what is of other classes is not in it.
         names: the classes that are evaluated, as the weights name them, in their order.
         columns: the class of the weights that each of them is.
-        notes: what is not evaluated, a line each.
+        notes: what is not evaluated, one line each.
     """
 
     samples: Sequence[Sample]

@@ -7,7 +7,7 @@ from lehr.runtime.counted import counted
 
 
 def suppression_notes(network: Network, confidence: float, iou: float, max_det: int) -> list[str]:
-    """Say which options of an evaluation go beyond the suppression within a network, a line each.
+    """Say which options of an evaluation go beyond the suppression within a network, one line each.
 
     Args:
         network: what is evaluated.

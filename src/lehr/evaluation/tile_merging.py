@@ -138,7 +138,7 @@ def _grouped(
     left: Indices,
     right: Indices,
 ) -> Indices:
-    """Group fragments of one object, of one class where there are such; arguments and result as `_joined`.
+    """Group fragments of one object, of one class if there are such; arguments and result as `_joined`.
 
     Args:
         kept: bool (n,), those that were not dropped.
@@ -297,7 +297,7 @@ def _touching(boxes: Floats) -> Iterator[tuple[Indices, Indices]]:
 
 
 def _intersection(a: Floats, b: Floats) -> Floats:
-    """Intersections of boxes (n, 4) with boxes (n, 4); without area where they do not meet."""
+    """Intersections of boxes (n, 4) with boxes (n, 4); without area if they do not meet."""
     low = np.maximum(a[:, :2], b[:, :2])
     return np.concatenate((low, np.maximum(np.minimum(a[:, 2:], b[:, 2:]), low)), 1)
 

@@ -45,8 +45,8 @@ class Agreement:
 
     Attributes:
         images: that were compared.
-        boxes: largest difference of a side of a box that scores above 0.001, pixels of the input; None where the
-            export suppresses inside, and rows do not come out.
+        boxes: largest difference of a side of a box that scores above 0.001, pixels of the input; None if the export
+            suppresses inside, and rows do not come out.
         scores: largest difference of a score; None likewise.
         detections: of the model, as `lehr predict` finds them.
         found: those of the export.
@@ -195,7 +195,7 @@ def _without_like(some: Found, others: Found, boxes: float, scores: float) -> in
 
 
 def _largest(difference: Tensor) -> float:
-    """The largest absolute value; infinite where one is no number."""
+    """The largest absolute value; infinite where one is not a number."""
     if not difference.numel():
         return 0.0
     return float(difference.abs().nan_to_num(float("inf")).max())

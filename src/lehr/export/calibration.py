@@ -34,7 +34,7 @@ def calibration(data: str, size: tuple[int, int], batch: int) -> Callable[[], It
 
 
 def find_calibration_images(data: str) -> list[Path]:
-    """Return images to calibrate on, evenly over the training split, or over that for validation where there is none.
+    """Return images to calibrate on, evenly over the training split, or over that for validation if there is none.
 
     Args:
         data: what `--data` takes.

@@ -59,14 +59,14 @@ class Certificate:
         runtime: that it was run in.
         data: what `--data` named.
         images: that were compared.
-        notes: on the images, a line each.
+        notes: on the images, one line each.
         tolerance: within which it passes.
         agreement: boxes, scores and detections.
-        latency: of the model, its BatchNorm folded, and of the export; milliseconds an image.
+        latency: of the model, its BatchNorm folded, and of the export; milliseconds per image.
         threads: that both computed with.
         bytes: of the model's weights, and of the export.
-        parting: where it parts; None where it passes.
-        reasons: what is outside the tolerance, a line each; empty where it passes.
+        parting: where it parts; None if it passes.
+        reasons: what is outside the tolerance, one line each; empty if it passes.
     """
 
     name: str
@@ -266,7 +266,7 @@ def choose_images(dataset: Dataset) -> tuple[list[Sample], list[str]]:
 
 
 def _of_preparation(export: ExportedNetwork) -> list[str]:
-    """In what an export wants its images prepared in another way than its model, a line each."""
+    """In what an export wants its images prepared in another way than its model, one line each."""
     if export.padding == PADDING:
         return []
     return [f"Images are padded with {export.padding}; the model was trained with {PADDING}."]

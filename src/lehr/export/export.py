@@ -63,7 +63,7 @@ def export_model(
         options: what it can do.
         weights: the file that the model's weights are from, whose digest the export carries.
         prove: called with what was written, under another name that ends as `path` does, and with its description;
-            raises where it does not compute what the model does.
+            raises if it does not compute what the model does.
 
     Returns:
         The description that it carries.

@@ -19,7 +19,7 @@ class ExportFormat:
         title: as people call it.
         suffix: what the name of its file, or folder, ends with.
         folder: whether it is a folder of several files.
-        extra: the extra of Lehr that installs what it needs; empty where nothing more is needed.
+        extra: the extra of Lehr that installs what it needs; empty if nothing more is needed.
         packages: what must be importable to write it.
         writer: the function that writes it, or where it is, "package.module:function": it takes the model, the file or
             the empty folder, the options and the description.

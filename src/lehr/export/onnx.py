@@ -109,7 +109,7 @@ def _name(proto: onnx.ModelProto) -> None:
 
 
 def _layer(node: onnx.NodeProto) -> str | None:
-    """The layer that a node belongs to, e.g. "model.0.conv"; "decode" after the head; None where torch does not say."""
+    """The layer that a node belongs to, e.g. "model.0.conv"; "decode" after the head; None if torch does not say."""
     noted = next((each.value for each in node.metadata_props if each.key == SCOPES), None)
     if noted is None:
         return None

@@ -1,9 +1,9 @@
 """The first stage, or layer, at which an export parts from the model that it was made of.
 
-Both get the same images. What they compute is compared where it can be named: the input as prepared (size, padding,
-range, order of the colours); each convolution of the network, what goes in and what comes out; the decoding; the
-suppression. A convolution whose input agrees and whose output does not is itself at fault; one whose input parts has
-something at fault before it. Tools that compare layers, such as Polygraphy and ONNX Runtime's, do so by names as well.
+Both get the same images. What they compute is compared if it can be named: the input as prepared (size, padding, range,
+order of the colours); each convolution of the network, what goes in and what comes out; the decoding; the suppression.
+A convolution whose input agrees and whose output does not is itself at fault; one whose input parts has something at
+fault before it. Tools that compare layers, such as Polygraphy and ONNX Runtime's, do so by names as well.
 """
 
 from __future__ import annotations
@@ -207,7 +207,7 @@ def _relative(own: Tensor, others: Tensor) -> float:
 
 
 def _multiple(others: Tensor, own: Tensor) -> float | None:
-    """By what one tensor is a multiple of another; None where it is none."""
+    """By what one tensor is a multiple of another; None if it is none."""
     clear = own.abs() > own.abs().max() * 0.01
     if own.shape != others.shape or not clear.any():
         return None
@@ -218,5 +218,5 @@ def _multiple(others: Tensor, own: Tensor) -> float | None:
 
 
 def _largest(difference: Tensor) -> float:
-    """The largest absolute value; infinite where one is no number."""
+    """The largest absolute value; infinite where one is not a number."""
     return float(difference.abs().nan_to_num(float("inf")).max()) if difference.numel() else 0.0

@@ -73,7 +73,7 @@ def parse_hub_name(name: str | Path) -> HubFile:
 
 
 def fetch_weights(name: str | Path, *, token: str | bool | None = None) -> Path:
-    """Fetch weights from the Hub into its cache, where they are not there yet.
+    """Fetch weights from the Hub into its cache, if they are not there yet.
 
     The size that the Hub states is looked at first; without a connection, what the cache has is taken. What the file
     holds is not looked at: `load_model` reads it within its bounds.

@@ -32,7 +32,7 @@ class HubModel(nn.Module, PyTorchModelHubMixin, library_name="lehr", pipeline_ta
 
     A repository holds `model.safetensors` as Lehr writes it, `config.json`, which describes it to people and to the
     Hub, and a card. Of these `from_pretrained` reads the first alone; the mixin's own would believe `config.json`, and
-    take a pickle where there are no safetensors.
+    take a pickle if there are no safetensors.
 
     Args:
         model: the model.
@@ -85,7 +85,7 @@ class HubModel(nn.Module, PyTorchModelHubMixin, library_name="lehr", pipeline_ta
         return cls(load_model(file), read_metadata(file))
 
     def generate_model_card(self, *args: Any, repository: str = "detector", **kwargs: Any) -> ModelCard:
-        """The card of the model; a template of the Hub's where nothing is known but the weights."""
+        """The card of the model; a template of the Hub's if nothing is known but the weights."""
         if self._card is None:
             return super().generate_model_card(*args, **kwargs)
         return model_card(self.model, repository, self._card, self._metadata)
@@ -105,7 +105,7 @@ def push_model(
 
     Args:
         model: the model.
-        repository: owner/name; made where it is not there.
+        repository: owner/name; made if it is not there.
         card: what its card says.
         metadata: of the weights file that it came from.
         private: whether a repository that is created is private; an existing one keeps its setting.

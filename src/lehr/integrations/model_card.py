@@ -34,7 +34,7 @@ class CardFacts:
     Attributes:
         license: the licence of the weights, as the Hub writes it, e.g. "apache-2.0"; "other" needs a name.
         license_name: its name, where it is another than the Hub knows.
-        license_link: where it can be read.
+        license_link: if it can be read.
         data: what it was trained on, in words; may be empty.
         datasets: data sets on the Hub that it was trained on, as owner/name.
         metrics: numbers of an evaluation, by name, 0 to 1.
@@ -64,7 +64,7 @@ def check_license(license: str, name: str | None) -> None:
             "https://huggingface.co/docs/hub/repositories-licenses lists them."
         )
     if license == "other" and not name:
-        raise InputError("license 'other': needs license_name, and license_link to where it can be read.")
+        raise InputError("license 'other': needs license_name, and license_link to if it can be read.")
 
 
 def model_card(model: DetectionModel, repository: str, facts: CardFacts, metadata: Mapping[str, str]) -> ModelCard:

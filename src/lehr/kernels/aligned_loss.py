@@ -1,8 +1,8 @@
 """The loss of task-aligned points in a pass forward and a pass backward: twin of `lehr.losses.task_aligned`.
 
 Cross-entropy with its factors, CIoU and distribution focal loss of all points. Forward reads the class logits of all
-points and the distances of those that answer for an object, and writes sums of blocks of points, which one program adds
-up in a fixed order. Backward computes the same again and writes both gradients in the dtype of what they belong to.
+points and the distances of those that answer for an object, and writes sums of blocks of points, which one program sums
+in a fixed order. Backward recomputes the same and writes both gradients in the dtypes of their inputs.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from lehr.kernels.scores import score_loss, score_slope
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What the loss is computed with.
+    """Settings of the loss.
 
     Attributes:
         gains: of box, class and dfl.
-        topk: most points an object takes.
+        topk: most points that an object takes.
         alpha: exponent of the score in the alignment.
         beta: exponent of the overlap.
         least_side: shortest side of the box in which candidates are looked for, pixels.
@@ -257,7 +257,7 @@ class _LossSums(torch.autograd.Function):
         partial = torch.empty((blocks, 4), dtype=torch.float32, device=logits.device)
         sums = torch.empty(3, dtype=torch.float32, device=logits.device)
         count = torch.empty(1, dtype=torch.float32, device=logits.device)
-        weights = boxes if class_weights is None else class_weights  # any pointer where there are none
+        weights = boxes if class_weights is None else class_weights  # any pointer if there are none
         tensors = (distances, logits, points, strides, boxes, classes, weights, *found)
         numbers = (rows, anchors, boxes.shape[1], settings.positive_weight)
         factor = dict(zip(("KIND", "FIRST", "SECOND"), settings.factor, strict=True))

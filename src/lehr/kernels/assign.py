@@ -1,16 +1,17 @@
-"""Task-aligned assignment without a number for each pair: the twin of `lehr.losses.task_aligned_assigner.assign`.
+"""Task-aligned assignment without a value for each pair: the twin of `lehr.losses.task_aligned_assigner.assign`.
 
-1. `_candidates`, a warp an object: walks the blocks of anchor points that its box reaches, measures those inside, keeps
+1. `_candidates`, a warp per object: visits the blocks of anchor points that its box reaches, measures those inside,
+keeps
    its best in registers and claims them. Each pair that overlaps also bids for its point.
-2. `_resolve`, a program a block of points: the one claimant, or of several the highest bidder, is the point's object.
+2. `_resolve`, a program per block of points: the one claimant, or of several the highest bidder, is the point's object.
    The largest metric and overlap of each object are collected.
-3. `_targets` writes what an `Assignment` holds.
+3. `_targets` writes the fields of an.
 
 Claims are counted, and bids and maxima taken, by atomic operations on integers whose order changes nothing: the bits of
-floats that are not negative are ordered as they are. Of equal bids the lowest object wins, as `argmax` has it; of equal
+non-negative floats are ordered like the floats. Of equal bids the lowest object wins, as `argmax` has it; of equal
 metrics the lowest point, an order that `torch.topk` does not promise.
 
-A box that is not finite has a weight that is not a number, so that the loss is not finite either.
+A non-finite box has weight NaN, so that the loss is not finite either.
 """
 
 from __future__ import annotations
@@ -32,8 +33,8 @@ class Assigned(NamedTuple):
     """Points and what they answer for.
 
     Attributes:
-        owners: int32 (batch, anchors), the object in the image; -1 where none.
-        metrics: float32 (batch, anchors), 0 where none.
+        owners: int32 (batch, anchors), the object in the image; -1 if none.
+        metrics: float32 (batch, anchors), 0 if none.
         state: int64, bids and claims of all points, then the bits of the largest metric and overlap of all objects.
     """
 
@@ -44,7 +45,7 @@ class Assigned(NamedTuple):
 
 @triton.jit
 def _bits(x):
-    """Bits of floats that are not negative, which are ordered as they are."""
+    """Bits of non-negative floats, which are ordered like the floats."""
     return x.to(tl.int32, bitcast=True)
 
 
@@ -95,7 +96,7 @@ def _candidates(
         missing_h = tl.maximum(least_side - (y2 - y1), 0.0) / 2
         left, right = x1 - missing_w + 1e-9, x2 + missing_w - 1e-9
         top, bottom = y1 - missing_h + 1e-9, y2 + missing_h - 1e-9
-        # The best points: bits of the metric and index of each. What is no slot is never the worst.
+        # The best points: bits of the metric and index of each. Unused slots are never the worst.
         slots = tl.arange(0, SLOTS)
         bests, places = tl.where(slots < TOPK, 0, 2147483647), -1 - slots
         worst = tl.min(bests, 0)
@@ -168,7 +169,7 @@ def _resolve(
 
 @triton.jit
 def target_score(metric, gt, state, rows, positive):
-    """Metric of points, scaled so that their object's best one gets its largest overlap; of others as it is."""
+    """Metric of points, scaled so that their object's best one gets its largest overlap; unchanged for others."""
     largest_metric = tl.load(state + 2 * rows + 2 * gt, mask=positive, other=0).to(tl.int32)
     largest_overlap = tl.load(state + 2 * rows + 2 * gt + 1, mask=positive, other=0).to(tl.int32)
     scale = largest_overlap.to(tl.float32, bitcast=True) / (largest_metric.to(tl.float32, bitcast=True) + 1e-9)
@@ -251,7 +252,7 @@ def assigned(
     least_side: float,
     logits: bool,
 ) -> Assigned:
-    """Assign anchor points to objects; all tensors in a row.
+    """Assign anchor points to objects; all tensors contiguous.
 
     Args:
         scores: (batch, anchors, classes) probabilities, or their logits.
@@ -260,8 +261,7 @@ def assigned(
         boxes: float32 (batch, objects, 4) xyxy, pixels; 1 to 32,768 objects, so that no sum of claims
             overflows.
         classes: int64 (batch, objects); -1 for padding.
-        topk: most points an object takes, 1 to 64, which are kept in
-            registers.
+        topk: most points that an object takes, 1 to 64, which are kept in registers.
         alpha: exponent of the score.
         beta: exponent of the overlap.
         least_side: shortest side of the box in which candidates are looked for, pixels.
@@ -302,7 +302,7 @@ def assignment(
     beta: float,
     least_side: float,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Compute objects, positive and weights of an `Assignment`; arguments as `assigned` takes them, probabilities."""
+    """Compute objects, positive and weights of an `Assignment`; arguments as of `assigned`, with probabilities."""
     found = assigned(
         scores, predicted, points, boxes, classes,
         topk=topk, alpha=alpha, beta=beta, least_side=least_side, logits=False,

@@ -1,9 +1,9 @@
 """Batch normalization and SiLU as one: the twin of `SiLU()(BatchNorm2d()(x))` on channels-last features.
 
 The features are rows of channels. Forward reads them twice, for the statistics and for the result; backward reads them
-and the gradient twice. The normalized features are computed again in backward instead of being kept, which saves a
-third of the memory of a convolution block (Rota Bulò et al., "In-Place Activated BatchNorm", 2018). Sums are added up
-in two stages whose order is fixed, so that results repeat to the last bit.
+and the gradient twice. The normalized features are recomputed in backward instead of being stored, which saves a third
+of the memory of a convolution block (Rota Bulò et al., "In-Place Activated BatchNorm", 2018). Sums are computed in two
+stages of fixed order, so that results are bit-reproducible.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 SUM_TILE, SUM_WARPS = 4096, 8
-"""Values that a program adds at once, and its warps: few a thread, so that many programs fit a multiprocessor."""
+"""Values that a program adds at once, and its warps: few per thread, so that many programs fit on a multiprocessor."""
 STAGES = 3
-"""Tiles that are on their way from memory while one is added."""
+"""Tiles loading from memory while one is added."""
 PROGRAMS = 512
-"""Programs that add up sums, about: 4 for each multiprocessor of a large GPU."""
+"""Approximate number of summing programs: 4 for each multiprocessor of a large GPU."""
 MAP_TILE, MAP_WARPS = 4096, 8
 """Values that a program computes from the sums, and its warps."""
 FINISH_PARTS, FINISH_CHANNELS, FINISH_WARPS = 512, 8, 4
@@ -31,7 +31,7 @@ FINISH_PARTS, FINISH_CHANNELS, FINISH_WARPS = 512, 8, 4
 @triton.jit
 def _sum_features(x, partial, rows, channels, rows_each, R: tl.constexpr, C: tl.constexpr, S: tl.constexpr):
     """Sums of the features and of their squares, both after the first row is subtracted."""
-    part = tl.program_id(0).to(tl.int64)  # and with it all places in the features
+    part = tl.program_id(0).to(tl.int64)  # and with it all offsets in the features
     c = tl.program_id(1) * C + tl.arange(0, C)
     has_c = c < channels
     shift = tl.load(x + c, mask=has_c, other=0.0).to(tl.float32)
@@ -89,7 +89,7 @@ def _finish_statistics(
     shift = tl.load(x + c, mask=has_c, other=0.0).to(tl.float32)
     moved = total / rows
     variance = squares / rows - moved * moved
-    variance = tl.where(variance < 0, 0.0, variance)  # not maximum, which may lose what is no number
+    variance = tl.where(variance < 0, 0.0, variance)  # not maximum, which may lose NaN
     average = shift + moved
     tl.store(mean + c, average, mask=has_c)
     tl.store(scale + c, 1.0 / tl.sqrt(variance + eps), mask=has_c)
@@ -147,7 +147,7 @@ def _sum_gradients(
     S: tl.constexpr,
 ):
     """Sums of the gradient before SiLU, and of its products with the normalized features."""
-    part = tl.program_id(0).to(tl.int64)  # and with it all places in the features
+    part = tl.program_id(0).to(tl.int64)  # and with it all offsets in the features
     c = tl.program_id(1) * C + tl.arange(0, C)
     has_c = c < channels
     m, s = tl.load(mean + c, mask=has_c, other=0.0), tl.load(scale + c, mask=has_c, other=0.0)
@@ -264,10 +264,10 @@ class _BatchNormSiLU(torch.autograd.Function):
 def batch_norm_silu(
     x: Tensor, weight: Tensor, bias: Tensor, running_mean: Tensor, running_var: Tensor, momentum: float, eps: float
 ) -> Tensor:
-    """Normalize features by the statistics of their batch, then apply SiLU; the running statistics are moved.
+    """Normalize features by the statistics of their batch, then apply SiLU; the running statistics are updated.
 
     Args:
-        x: (batch, channels, h, w), channels-last in memory, more than one value a channel.
+        x: (batch, channels, h, w), channels-last in memory, more than one value per channel.
         weight: float32 (channels,).
         bias: float32 (channels,).
         running_mean: float32 (channels,), changed in place.
@@ -314,14 +314,15 @@ def _tiles(x: Tensor, tile: int) -> tuple[int, int, int, int]:
 
 
 def _parts(rows: int, r: int, columns: int) -> tuple[int, int]:
-    """Parts whose sums are added up apart, and rows of each: whole tiles."""
+    """Number of separately summed parts, and rows of each: whole tiles."""
     tiles = triton.cdiv(rows, r)
     each = triton.cdiv(tiles, max(1, PROGRAMS // columns))
     return triton.cdiv(tiles, each), each * r
 
 
 def _rows_of(dy: Tensor) -> tuple[Tensor, int]:
-    """A gradient whose rows of channels lie at one distance, and that distance; slices of channels stay as they are."""
+    """Return a gradient with a constant stride between rows of channels, and that stride; channel slices are
+    unchanged."""
     height, width = dy.shape[2:]
     stride = dy.stride(3) if width > 1 else dy.stride(2) if height > 1 else dy.stride(0)
     if dy.stride() == (height * width * stride, 1, width * stride, stride) and stride >= dy.shape[1]:

@@ -1,4 +1,4 @@
-"""Canvases of packed crops in one launch: sought, interpolated, blended, patched, coloured, erased, stored.
+"""Canvases of packed crops in one launch: located, interpolated, blended, patched, recoloured, erased, stored.
 
 The twin of the torch operations of `augment/draw_on_device.py` and `augment/colour_on_device.py`, which are the
 definition. Its arithmetic is theirs, operation by operation, with fused multiply-adds where theirs are fused on a CPU
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from lehr.augment.gpu_plan import PackedCanvases
 
 TALL, WIDE = 8, 64
-"""Canvas pixels that a program draws, rows and columns: 4 a thread, neighbours in the canvas and so in the source."""
+"""Canvas pixels that a program draws, rows and columns: 4 per thread, neighbours in the canvas and so in the source."""
 LISTED = tl.constexpr(128)
-"""Entries that are read at once of a list of canvases."""
+"""Entries of a list of canvases read at once."""
 ROUNDING = tl.constexpr(12582912.0)
 """1.5 * 2**23: adding it leaves a float32 below 2**22 no bits behind the point, rounded half to even."""
 FRACTION, ONE = tl.constexpr(12), tl.constexpr(1 << 12)
@@ -87,7 +87,7 @@ def draw(packed: PackedCanvases) -> Tensor:
     return images
 
 
-# Counts change from batch to batch, and tensors may begin anywhere in a block: neither is to compile the kernel anew.
+# Counts change from batch to batch, and tensors may begin anywhere in a block: neither may recompile the kernel.
 @triton.jit(do_not_specialize=COUNTS, do_not_specialize_on_alignment=POINTERS)
 def _draw(
     pixels,
@@ -168,7 +168,7 @@ def _draw(
 
 @triton.jit
 def _find(canvases, count, canvas):
-    """Place of a canvas in a list; -1 where it is not in it."""
+    """Position of a canvas in a list; -1 if absent."""
     found = -1
     for start in range(0, count, LISTED):
         place = start + tl.arange(0, LISTED)
@@ -208,7 +208,7 @@ def _resample(
             here = wanted
             if LINES == 3:
                 depth = _line(matrix + 6, across, down)
-                here = here & (depth > 0)  # nothing lies beyond the horizon
+                here = here & (depth > 0)  # nothing is visible beyond the horizon
                 depth = tl.where(depth > 0, depth, 1.0)
                 u, v = tl.div_rn(u, depth), tl.div_rn(v, depth)
             here = here & (u >= tl.load(limit)) & (u < tl.load(limit + 2))
@@ -219,7 +219,7 @@ def _resample(
             stride = tl.where(here, tl.load(crop + 1), stride)
     left, upper = tl.floor(x), tl.floor(y)
     x, y = x - left, y - upper
-    # Beyond the last column or row whatever lies there is taken, at no weight.
+    # Beyond the last column or row, any value is read, with weight 0.
     above = pixels + (offset + upper.to(tl.int32) * stride + left.to(tl.int32)).to(tl.int64) * 3
     below = above + stride.to(tl.int64) * 3
     red = _interpolate(above, below, x, y, wanted)
@@ -230,9 +230,10 @@ def _resample(
 
 @triton.jit
 def _reaches(matrix, first_x, last_x, first_y, last_y, low, high):
-    """Return whether a coordinate may lie within limits somewhere in a block of the canvas.
+    """Return whether a coordinate may be within limits somewhere in a block of the canvas.
 
-    Sums and products are rounded in the order of their exact values, so the corners bound what `_line` gives between.
+    Sums and products are rounded in the order of their exact values, so the corners bound the values of `_line` between
+    them.
     """
     slope, rise, shift = tl.load(matrix), tl.load(matrix + 1), tl.load(matrix + 2)
     one, other = slope * first_x, slope * last_x
@@ -262,7 +263,7 @@ def _level(pointer, wanted):
 
 @triton.jit
 def _lerp(start, end, weight):
-    """As torch counts: from the nearer end, rounded once."""
+    """As in torch: from the nearer end, rounded once."""
     near = weight < 0.5
     return tl.fma(tl.where(near, weight, weight - 1), end - start, tl.where(near, start, end))
 
@@ -295,7 +296,7 @@ def _jitter(red, green, blue, tables, inside):
 
 @triton.jit
 def _scaled(share, units: tl.constexpr, whole):
-    """`units * share / whole`, rounded, in fixed point; 0 where all is 0."""
+    """`units * share / whole`, rounded, in fixed point; 0 if all is 0."""
     most = tl.full(whole.shape, units * ONE, tl.float32)
     factor = _rounded(tl.div_rn(most, tl.maximum(whole, 1).to(tl.float32))).to(tl.int32)
     return (share * factor + ONE // 2) >> FRACTION
@@ -309,7 +310,7 @@ def _channel(pull, saturation, value):
 
 @triton.jit
 def _hash(place, key):
-    """The noise of `lehr.augment.erasing.noise`, 24 bits of it a pixel, int32."""
+    """The noise of `lehr.augment.erasing.noise`, 24 bits of it per pixel, int32."""
     bits = (place ^ key).to(tl.uint32, bitcast=True)
     bits = (bits ^ (bits >> 16)) * FIRST_FACTOR
     bits = (bits ^ (bits >> 15)) * SECOND_FACTOR

@@ -1,6 +1,6 @@
 """Functions that kernels share: overlap of boxes, distances of distributions, powers and logarithms.
 
-Whoever interprets a kernel that uses them has to interpret this module too.
+An interpreter of a kernel that uses them must interpret this module, too.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def atan(x):
 
 @triton.jit
 def log1p(x):
-    """Logarithm of 1 + x, x of 0 to 1, to 2e-7 of itself: x times a polynomial through Chebyshev's points."""
+    """Logarithm of 1 + x, x of 0 to 1, with relative error 2e-7: x times a polynomial through Chebyshev's points."""
     series = (0.005253457929939032 * x - 0.02958850748836994) * x + 0.07836166769266129
     series = ((series * x - 0.13674770295619965) * x + 0.19111430644989014) * x - 0.24844369292259216
     series = ((series * x + 0.33319270610809326) * x - 0.49999502301216125) * x + 1.0
@@ -70,13 +70,13 @@ def ciou(ax1, ay1, ax2, ay2, bx1, by1, bx2, by2):
 
 @triton.jit
 def share_above(a, b):
-    """Share of a gradient that the larger of two, maximum(a, b), gives to a: half where they are equal."""
+    """Share of the gradient of maximum(a, b) for a: half if they are equal."""
     return tl.where(a > b, 1.0, tl.where(a == b, 0.5, 0.0))
 
 
 @triton.jit
 def ciou_gradient(ax1, ay1, ax2, ay2, bx1, by1, bx2, by2):
-    """Gradient of CIoU with regard to the corners of a, as torch's autograd has it."""
+    """Gradient of CIoU with respect to the corners of a, as in torch's autograd."""
     aw, ah = ax2 - ax1, ay2 - ay1 + 1e-7
     bw, bh = bx2 - bx1, by2 - by1 + 1e-7
     gap_w = tl.minimum(ax2, bx2) - tl.maximum(ax1, bx1)

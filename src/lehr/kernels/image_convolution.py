@@ -1,9 +1,9 @@
-"""The convolution that reads images: three channels, which libraries pad to eight and compute slowly.
+"""The convolution that reads images: three channels, which libraries pad to eight, slowly.
 
 The twin of `torch.nn.functional.conv2d` for few input channels in 16 bits, forward and for the weights' gradient;
 images need none. Each program gathers the windows of some output pixels as rows of a matrix and multiplies it by the
 weights (Chellapilla et al., "High Performance Convolutional Neural Networks for Document Processing", 2006), so that
-images and result move through memory once.
+images and result are read and written once.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from torch.autograd.function import once_differentiable
 PIXELS, WARPS = 128, 4
 """Output pixels that a program of the forward pass computes, and its warps."""
 SUMMED, PROGRAMS = 64, 1056
-"""Output pixels that a program multiplies at once for the weights' gradient; and programs that do so, about."""
+"""Output pixels that a program multiplies at once for the weights' gradient; and the number of such programs."""
 
 
 @triton.jit
@@ -37,7 +37,7 @@ def _windows(
     PAD: tl.constexpr,
     K: tl.constexpr,
 ):
-    """Windows of some output pixels (pixels, K), zeros where they leave the image."""
+    """Windows of some output pixels (pixels, K), zeros outside the image."""
     k = tl.arange(0, K)
     across, down = (k // CIN) % SIDE, k // (CIN * SIDE)
     column = (p % ow)[:, None] * STRIDE - PAD + across[None, :]
@@ -99,7 +99,7 @@ def _sum_weights(
     N: tl.constexpr,
     M: tl.constexpr,
 ):
-    """The part of the weights' gradient that some output pixels make, (K, N)."""
+    """Contribution of output pixels to the weights' gradient, (K, N)."""
     part = tl.program_id(0)
     k, n = tl.arange(0, K), tl.arange(0, N)
     total = tl.zeros([K, N], tl.float32)

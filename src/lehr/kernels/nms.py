@@ -1,8 +1,7 @@
-"""Non-maximum suppression among the best candidates of many images in two launches, without a look by the host.
+"""Non-maximum suppression among the best candidates of many images in two launches, without the host.
 
-The twin of the rounds of `evaluation/nms.py`, with the same comparisons. The first kernel notes in a bit for each pair
-of candidates whether they rival each other; the second goes through the candidates of an image from the best on, 32 at
-once.
+The twin of the rounds of `evaluation/nms.py`, with the same comparisons. The first kernel records in one bit per pair
+whether candidates overlap; the second visits the candidates of an image from the best on, 32 at once.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ ROWS, WORDS = 16, 4
 
 
 def keep_best(boxes: Tensor, class_ids: Tensor, valid: Tensor, iou: float) -> Tensor:
-    """Keep each candidate that no better one of its image and class, which is itself kept, overlaps.
+    """Keep each candidate that overlaps no better kept one of its image and class.
 
     Args:
         boxes: float32 (images, candidates, 4), xyxy, the best first.
@@ -33,7 +32,7 @@ def keep_best(boxes: Tensor, class_ids: Tensor, valid: Tensor, iou: float) -> Te
     kept = torch.zeros((images, count), dtype=torch.uint8, device=boxes.device)
     if not kept.numel():
         return kept.bool()
-    # Bits of candidates that are no better stay unwritten and unread.
+    # Bits of candidates that are not better stay unwritten and unread.
     rivals = torch.empty((images, count, width), dtype=torch.int32, device=boxes.device)
     with torch.cuda.device_of(boxes):
         grid = (triton.cdiv(width, WORDS), triton.cdiv(count, ROWS), images)
@@ -63,7 +62,7 @@ def keep_best(boxes: Tensor, class_ids: Tensor, valid: Tensor, iou: float) -> Te
 
 @triton.jit(do_not_specialize=("count", "width"))
 def _compare(boxes, class_ids, rivals, iou, count, width, ROWS: tl.constexpr, WORDS: tl.constexpr):
-    """Set bit b of word w of a row, where candidate 32 w + b is better than the row's and rivals it."""
+    """Set bit b of word w of a row, where candidate 32 w + b is better than the row's and overlaps it."""
     first_row, first_word = tl.program_id(1) * ROWS, tl.program_id(0) * WORDS
     if 32 * first_word < first_row + ROWS:
         image = tl.program_id(2).to(tl.int64)
@@ -100,7 +99,7 @@ def _select(rivals, valid, kept, count, width, WIDE: tl.constexpr):
     kept += image * count
     lane, place = tl.arange(0, 32), tl.arange(0, WIDE)
     bit = tl.full((32,), 1, tl.int32) << lane
-    chosen = tl.zeros((WIDE,), tl.int32)  # a bit a candidate
+    chosen = tl.zeros((WIDE,), tl.int32)  # one bit per candidate
     for block in range(width):
         row = 32 * block + lane
         here = row < count

@@ -8,9 +8,9 @@ import triton.language as tl
 from torch import Tensor
 
 BLOCK = 4096
-"""Levels that a program converts: 16 a thread, read and written 16 bytes at once."""
+"""Levels that a program converts: 16 per thread, read and written 16 bytes at once."""
 UNIT = tl.constexpr(1 / 255)
-"""Torch divides by a number on CUDA so: it multiplies by its reciprocal in float32."""
+"""Torch divides by a number on CUDA like this: it multiplies by its reciprocal in float32."""
 
 
 def normalize(images: Tensor, dtype: torch.dtype) -> Tensor:

@@ -1,7 +1,7 @@
 """Images at another size and in the type of a model, from their levels in one launch.
 
-The twin of `Batch.normalized` and `techniques.multi_scale.resized`, whose float32 images between it does without. Equal
-to them but for the last bits of float32, since a compiler chooses which products of a sum are fused.
+The twin of `Batch.normalized` and `techniques.multi_scale.resized`, without their intermediate float32 images. Equal to
+them except for the last bits of float32, since a compiler chooses which products of a sum are fused.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ import triton.language as tl
 from torch import Tensor
 
 BLOCK = 512
-"""Pixels that a program makes."""
+"""Pixels per program."""
 UNIT = tl.constexpr(1 / 255)
-"""Torch divides by a number on CUDA so: it multiplies by its reciprocal in float32."""
+"""Torch divides by a number on CUDA like this: it multiplies by its reciprocal in float32."""
 
 
 def resize(images: Tensor, height: int, width: int, dtype: torch.dtype) -> Tensor:
@@ -50,7 +50,7 @@ def resize(images: Tensor, height: int, width: int, dtype: torch.dtype) -> Tenso
     return resized
 
 
-# Each step has another size: none is to compile the kernel anew.
+# Each step has another size: none may recompile the kernel.
 @triton.jit(do_not_specialize=("old_height", "old_width", "height", "width"))
 def _resize(images, resized, old_height, old_width, height, width, step_y, step_x, BLOCK: tl.constexpr):
     image = tl.program_id(1).to(tl.int64)

@@ -14,7 +14,7 @@ from lehr.kernels.geometry import log1p, power
 
 @triton.jit
 def _probabilities(logit):
-    """Probability of a class and of none, both exact where they are small."""
+    """Probability of a class and of none, both exact when small."""
     small = tl.exp(-tl.abs(logit))
     scale = 1.0 / (1 + small)
     return tl.where(logit >= 0, 1.0, small) * scale, tl.where(logit >= 0, small, 1.0) * scale
@@ -49,7 +49,7 @@ def _factor(p, none, target, KIND: tl.constexpr, FIRST: tl.constexpr, SECOND: tl
 
 @triton.jit
 def _factor_slope(p, none, target, KIND: tl.constexpr, FIRST: tl.constexpr, SECOND: tl.constexpr):
-    """Derivative of the factor with regard to the logit."""
+    """Derivative of the factor with respect to the logit."""
     if KIND == "focal":
         error, balance = _focal(p, none, target, SECOND)
         slope = -FIRST * balance * power(tl.maximum(error, 1e-12), FIRST - 1) * (2 * target - 1) * p * none
@@ -75,7 +75,7 @@ def score_loss(logit, target, positive_weight, KIND: tl.constexpr, FIRST: tl.con
 
 @triton.jit
 def score_slope(logit, target, positive_weight, KIND: tl.constexpr, FIRST: tl.constexpr, SECOND: tl.constexpr):
-    """Derivative of the loss with regard to the logits."""
+    """Derivative of the loss with respect to the logits."""
     p, none = _probabilities(logit)
     slope = (1 - target) - (1 + (positive_weight - 1) * target) * none
     if KIND != "plain":

@@ -1,4 +1,4 @@
-"""The smallest kernel, to find out whether kernels work here."""
+"""A minimal kernel, to test whether kernels work here."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def _double(source, target, count, BLOCK: tl.constexpr):
 
 
 def doubled(values: Tensor) -> Tensor:
-    """Return twice some values."""
+    """Return values times two."""
     target = torch.empty_like(values)
     _double[(triton.cdiv(values.numel(), 128),)](values, target, values.numel(), BLOCK=128)
     return target

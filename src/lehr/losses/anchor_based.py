@@ -88,9 +88,9 @@ class AnchorBasedLoss(Loss):
         )
 
     def sums(self, prediction: AnchorPrediction, boxes: Tensor, classes: Tensor) -> tuple[Tensor, Tensor]:
-        """Sums over the images: (9,) box, obj and cls of each level, each times its gain, and their counts."""
+        """Compute sums over the images: (9,) box, obj and cls of each level, each times its gain, and their counts."""
         picks = supports_dynamic_shapes(prediction.logits.device)
-        # Off the CPU only what is used is made float32; on it what rounds the sums of gradients stays as it was.
+        # Off the CPU, only the used part is converted to float32; on the CPU, the rounding of gradient sums is kept.
         logits = prediction.logits.float() if picks else prediction.logits
         batch, rows, _ = logits.shape
         target = torch.zeros((batch, rows), device=logits.device)
@@ -108,7 +108,7 @@ class AnchorBasedLoss(Loss):
         return torch.stack(sums), torch.stack(counts)
 
     def combined(self, sums: Tensor, counts: Tensor, images: int) -> Tensor:
-        """(3,) box, obj and cls: the mean of each level, added up, times the batch size."""
+        """Return (3,) box, obj and cls: the means of all levels, summed, times the batch size."""
         return (sums / counts.clamp(min=1)).view(3, -1).sum(1) * images
 
     def _matched(
@@ -123,10 +123,10 @@ class AnchorBasedLoss(Loss):
     ) -> tuple[Sequence[Tensor], Sequence[Tensor], Sequence[Tensor]]:
         """Sums of the box and of the class loss of each level's matches, and their counts.
 
-        Writes the objectness that they should have into `target`.
+        Writes their target objectness into `target`.
 
-        On a CPU the matches are picked out, level by level; elsewhere all pairs of all levels are computed at once, and
-        those that do not match weigh nothing, so that no shape depends on the data.
+        On a CPU the matches are selected, level by level; elsewhere all pairs of all levels are computed at once, and
+        those that do not match have weight 0, so that no shape depends on the data.
         """
         levels = len(rows)
         if not boxes.shape[1]:
@@ -158,8 +158,8 @@ class AnchorBasedLoss(Loss):
             logits: its logits (batch, rows, 5 + classes).
             boxes: (batch, objects, 4).
             classes: (batch, objects).
-            rows: (..., batch, objects, anchors a level, 5), of one level or of several.
-            valid: likewise, whether they match.
+            rows: (..., batch, objects, anchors per level, 5), of one level or of several.
+            valid: of the same shape, whether they match.
             target: (batch, rows), into which their objectness is written.
         """
         image = torch.arange(len(boxes), device=rows.device).view(-1, 1, 1, 1).expand_as(rows)
@@ -168,7 +168,7 @@ class AnchorBasedLoss(Loss):
         if supports_dynamic_shapes(rows.device):
             image, gt, rows, rank, weight = (tensor[valid] for tensor in (image, gt, rows, rank, valid.float()))
         else:
-            # Those that do not match are spread: many at one row would be added up one after another.
+            # Rows of non-matching pairs are spread: many at one row would be summed sequentially.
             others = torch.arange(rows.numel(), device=rows.device) % logits.shape[1]
             rows = torch.where(valid, rows, others.view(rows.shape))
             image, gt, rows, rank, weight = (tensor.flatten() for tensor in (image, gt, rows, rank, valid.float()))

@@ -3,9 +3,9 @@
 1. An object matches an anchor when neither side of one is `anchor_t` times the other's:
    `max(w/aw, aw/w, h/ah, ah/h) < anchor_t`.
 2. It is assigned to the cell that holds its centre, and to the nearest neighbour along x and along y, so that three
-   cells learn from it; neighbours outside the grid are left out.
+   cells learn from it; neighbours outside the grid are skipped.
 
-Shapes are fixed: (levels, batch, objects, anchors a level, 5 cells), with a mask.
+Shapes are fixed: (levels, batch, objects, anchors per level, 5 cells), with a mask.
 """
 
 from __future__ import annotations
@@ -32,18 +32,18 @@ def match(
     strides: Sequence[int],
     anchor_t: float = 4.0,
 ) -> tuple[Tensor, Tensor]:
-    """The rows that answer for each object, of all levels at once.
+    """Find the rows that answer for each object, on all levels at once.
 
     Args:
         boxes: (batch, objects, 4) xyxy, pixels.
         classes: (batch, objects); -1 for padding.
-        anchors: (levels, anchors a level, 2) width and height, pixels.
+        anchors: (levels, anchors per level, 2) width and height, pixels.
         grids: height and width of each level, cells.
-        strides: pixels a cell of each level.
+        strides: pixels per cell of each level.
         anchor_t: largest ratio of a matching object's and anchor's sides.
 
     Returns:
-        Rows int64 (levels, batch, objects, anchors a level, 5), counted over all levels in the order level, anchor,
+        Rows int64 (levels, batch, objects, anchors per level, 5), counted over all levels in the order level, anchor,
         cell row, cell column, and whether each counts, bool of the same shape.
     """
     a_level = anchors.shape[1]
@@ -109,7 +109,7 @@ TECHNIQUE = Technique(
     section=Section.LOSS,
     order=20,
     options=("anchor_t",),
-    why="anchors of like shape near the centre answer for the object",
+    why="anchors of similar shape near the centre answer for the object",
     state=lambda run: State(True, f"sides within {run.config.loss.anchor_t:g} times, three cells"),
     suits=lambda family: "anchor_t" in family.options,
     family="a family with anchors, such as yolov5n",

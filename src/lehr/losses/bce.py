@@ -1,6 +1,6 @@
 """Binary cross-entropy with its variations: positive weights and a modulating factor.
 
-Each is a term of its own, so that any loss with class or objectness scores can use any of them.
+Each is a separate term, so that any loss with class or objectness scores can use any of them.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from lehr.losses.quality_focal import QualityFocalFactor, VarifocalFactor
 from lehr.options import LossOptions
 
 ModulatingFactor = Callable[[Tensor, Tensor], Tensor]
-"""From logits and targets to a factor of each element's cross-entropy."""
+"""Function from logits and targets to a factor of each element's cross-entropy."""
 
 
 def binary_loss(

@@ -8,10 +8,10 @@ With d the distance of the centres, and w_c, h_c and c the width, height and dia
   factor.
 - siou: Gevorgyan, "SIoU Loss: More Powerful Learning for Bounding Box Regression", 2022.
 - wiou: Tong et al., "Wise-IoU: Bounding Box Regression Loss with Dynamic Focusing Mechanism", 2023, version 1. Version
-  3 weighs by a running mean over steps, which a run would have to keep.
+  3 weights by a running mean over steps, which a run would have to keep.
 - nwd: Wang et al., "A Normalized Gaussian Wasserstein Distance for Tiny Object Detection", 2021.
 
-What chooses points and what scores are taught stays CIoU under each of them, so that scores mean the same.
+Assignment and score targets use CIoU under each of them, so that scores mean the same.
 """
 
 from __future__ import annotations
@@ -190,7 +190,7 @@ TITLES: dict[BoxLossName, str] = {
 
 @dataclass(frozen=True, slots=True)
 class BoxLoss:
-    """The box loss of a run.
+    """Box loss of a run.
 
     Attributes:
         kind: its name.
@@ -201,12 +201,12 @@ class BoxLoss:
     nwd_constant: float = 12.8
 
     def __call__(self, a: Tensor, b: Tensor, strides: Tensor) -> Tensor:
-        """The loss of each pair of boxes, (...).
+        """Compute the loss of each pair of boxes, (...).
 
         Args:
             a: (..., 4) xyxy, pixels.
             b: (..., 4) xyxy, pixels.
-            strides: (..., 1), pixels a cell, in which overlaps are computed.
+            strides: (..., 1), pixels per cell, the unit of the overlaps.
         """
         if self.kind == "nwd":
             return nwd_loss(a, b, self.nwd_constant)
@@ -234,7 +234,7 @@ TECHNIQUE = Technique(
     order=30,
     options=("box", "dfl", "box_loss", "nwd_constant"),
     without_effect=_without_effect,
-    why="what is learned is the overlap that is evaluated",
+    why="training optimizes the overlap that is evaluated",
     state=_state,
     switches=tuple(
         Switch(kind, {"box_loss": kind}, {"box_loss": "ciou"}, one_of_several=True) for kind in TITLES if kind != "ciou"

@@ -1,4 +1,4 @@
-"""The loss that belongs to a model: its head names the class, its family the gains, the options the rest."""
+"""Construction of a model's loss: its head names the class, its family the gains, the options the rest."""
 
 from __future__ import annotations
 

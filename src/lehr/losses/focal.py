@@ -14,18 +14,18 @@ from lehr.losses.without_effect import why_no_score_loss, without
 from lehr.technique import NoEffect, Run, Section, State, Switch, Technique
 
 MIN_ERROR = 1e-12
-"""Keeps the gradient finite where an example is right to the last bit and gamma is below 1."""
+"""Keeps the gradient finite if an example is exactly right and gamma is below 1."""
 
 
 @dataclass(frozen=True, slots=True)
 class FocalFactor:
-    """The modulating factor of the focal loss: `alpha_t (1 - p_t)^gamma`, so that easy examples count less.
+    """Modulating factor of the focal loss: `alpha_t (1 - p_t)^gamma`, so that easy examples count less.
 
     `p_t = t p + (1 - t)(1 - p)` and `alpha_t = t alpha + (1 - t)(1 - alpha)`, with p the probability and t the target,
     which may be between 0 and 1.
 
     Attributes:
-        gamma: how strongly easy examples are played down, 0 or more.
+        gamma: how strongly easy examples are down-weighted, 0 or more.
         alpha: weight of positives against negatives, 0 to 1.
     """
 
@@ -33,7 +33,7 @@ class FocalFactor:
     alpha: float = 0.25
 
     def __call__(self, logits: Tensor, targets: Tensor) -> Tensor:
-        """The factor of each element.
+        """Compute the factor of each element.
 
         Args:
             logits: any shape.

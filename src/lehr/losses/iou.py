@@ -24,7 +24,7 @@ def box_iou_aligned(a: Tensor, b: Tensor, eps: float = 1e-9) -> Tensor:
     """IoU of each box with the one at the same place; for all pairs there is `torchvision.ops.box_iou`.
 
     Args:
-        a: (..., 4) xyxy; a box that is inside out has no area.
+        a: (..., 4) xyxy; an inverted box has no area.
         b: (..., 4) xyxy, broadcastable to `a`.
         eps: least union, so that boxes without area have an IoU of 0.
 

@@ -1,4 +1,4 @@
-"""Label smoothing: targets short of certainty, so that scores stay honest and a wrong label does less harm.
+"""Label smoothing: targets below certainty, so that scores stay calibrated and a wrong label does less harm.
 
 Szegedy et al., "Rethinking the Inception Architecture for Computer Vision", 2016, in its two-class form.
 """
@@ -17,8 +17,8 @@ def smoothed(targets: Tensor, smoothing: float, certainty: float | Tensor = 1.0)
     Args:
         targets: any shape, 0 to 1.
         smoothing: s, 0 to 1; 0 changes nothing.
-        certainty: w, the target of the true class, 0 to 1, broadcastable to the targets: 1 where targets are 0 and 1,
-            the target score of a point in a task-aligned loss, so that background stays at 0.
+        certainty: w, the target of the true class, 0 to 1, broadcastable to the targets: 1 if targets are 0 and 1, the
+            target score of a point in a task-aligned loss, so that background stays at 0.
     """
     return targets if smoothing == 0 else targets * (1 - smoothing) + certainty * (smoothing / 2)
 
@@ -30,7 +30,7 @@ TECHNIQUE = Technique(
     order=40,
     options=("label_smoothing",),
     without_effect=lambda run: without(("label_smoothing",), why_no_class_loss(run)),
-    why="scores stay honest where labels are doubtful",
+    why="scores stay calibrated if labels are doubtful",
     state=lambda run: State(run.config.loss.label_smoothing > 0, f"{run.config.loss.label_smoothing:g}"),
     switches=(Switch("label_smoothing", {"label_smoothing": 0.1}, {"label_smoothing": 0.0}),),
 )

@@ -1,7 +1,7 @@
 """Interface of a loss to the trainer.
 
-A loss is computed in two halves, so that a batch can be spread over devices: each adds up its own sums and counts, and
-the loss of the whole batch comes of the sums and of the counts of all.
+A loss is computed in two halves, so that a batch can be spread over devices: each computes its own sums and counts, and
+the loss of the whole batch follows from the totals.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from lehr.options import LossOptions
 
 
 class Loss(ABC):
-    """From a head's answer and the objects to the parts that are minimized together.
+    """Function from a head's output and the objects to the parts of the loss.
 
     Attributes:
         parts: the parts' names, in order.
@@ -40,7 +40,7 @@ class Loss(ABC):
         """Build the loss of a run.
 
         Args:
-            options: the variations, and the gains that are given.
+            options: the variations, and the given gains.
             gains: `box` and `cls`: those of the options, or the family's where these are unset.
             classes: number of classes.
             imgsz: side of the training square, pixels.
@@ -48,10 +48,10 @@ class Loss(ABC):
         """
 
     def __call__(self, prediction: Any, boxes: Tensor, classes: Tensor) -> Tensor:
-        """Each part times its gain and the batch size; (parts,).
+        """Compute each part times its gain and the batch size; (parts,).
 
         Args:
-            prediction: what the model's head answered.
+            prediction: output of the model's head.
             boxes: (batch, objects, 4) xyxy, pixels.
             classes: (batch, objects); -1 for padding.
         """
@@ -60,20 +60,20 @@ class Loss(ABC):
 
     @abstractmethod
     def sums(self, prediction: Any, boxes: Tensor, classes: Tensor) -> tuple[Tensor, Tensor]:
-        """Sums over the images, before they are combined.
+        """Compute sums over the images, before they are combined.
 
         Args:
-            prediction: what the model's head answered.
+            prediction: output of the model's head.
             boxes: (batch, objects, 4) xyxy, pixels.
             classes: (batch, objects); -1 for padding.
 
         Returns:
-            Sums (n,), each times its gain, with their graph; and what they are divided by, (n,) or (1,), without.
+            Sums (n,), each times its gain, with their graph; and their divisors, (n,) or (1,), without.
         """
 
     @abstractmethod
     def combined(self, sums: Tensor, counts: Tensor, images: int) -> Tensor:
-        """The parts, (parts,); linear in the sums, so that parts of a batch may be combined each by itself and added.
+        """Combine sums into the parts, (parts,); linear in the sums, so that those of parts of a batch can be added.
 
         Args:
             sums: (n,), of some images or of all.

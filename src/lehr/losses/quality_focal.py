@@ -1,14 +1,14 @@
-"""Class losses for targets that say how well a box fits: quality focal loss and varifocal loss.
+"""Class losses for targets that measure how well a box fits: quality focal loss and varifocal loss.
 
 Both are the binary cross-entropy of a score against a target from 0 to 1, times a modulating factor:
 
-- qfl: `|t - p|^beta`, so that what is right already counts little (Li et al., "Generalized Focal Loss", 2020).
+- qfl: `|t - p|^beta`, so that correct scores count little (Li et al., "Generalized Focal Loss", 2020).
 - vfl: t for the objects' own classes, so that well-fitting boxes count most, and `alpha p^gamma` for everything else,
   so that easy background counts little (Zhang et al., "VarifocalNet: An IoU-aware Dense Object Detector", 2021).
 
-Both learn one score for class and quality. Task-aligned targets are that. In a head with objectness the objectness is
-taught the overlap, and the factor applies to it; classes of matched anchors have targets of 0 and 1, so that the
-overlap does not count twice in their product.
+Both learn one score for class and quality. Task-aligned targets have this form. In a head with objectness, the
+objectness learns the overlap, and the factor applies to it; classes of matched anchors have targets of 0 and 1, so that
+the overlap does not count twice in their product.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ OPTIONS = ("cls_loss", "qfl_beta", "vfl_alpha", "vfl_gamma")
 
 @dataclass(frozen=True, slots=True)
 class QualityFocalFactor:
-    """The modulating factor of quality focal loss, `|t - p|^beta`.
+    """Modulating factor of quality focal loss, `|t - p|^beta`.
 
     Attributes:
-        beta: how strongly what is right is played down, 1 or more; below, the gradient at p = t has no bound.
+        beta: how strongly correct scores are down-weighted, 1 or more; below, the gradient at p = t has no bound.
     """
 
     beta: float = 2.0
 
     def __call__(self, logits: Tensor, targets: Tensor) -> Tensor:
-        """The factor of each element.
+        """Compute the factor of each element.
 
         Args:
             logits: any shape.
@@ -47,18 +47,18 @@ class QualityFocalFactor:
 
 @dataclass(frozen=True, slots=True)
 class VarifocalFactor:
-    """The modulating factor of varifocal loss: the target where it is above 0, else `alpha p^gamma`.
+    """Modulating factor of varifocal loss: the target where it is above 0, else `alpha p^gamma`.
 
     Attributes:
-        alpha: weight of what is no object, 0 or more.
-        gamma: how strongly easy background is played down, 0 or more.
+        alpha: weight of background, 0 or more.
+        gamma: how strongly easy background is down-weighted, 0 or more.
     """
 
     alpha: float = 0.75
     gamma: float = 2.0
 
     def __call__(self, logits: Tensor, targets: Tensor) -> Tensor:
-        """The factor of each element.
+        """Compute the factor of each element.
 
         Args:
             logits: any shape.

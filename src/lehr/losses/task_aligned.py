@@ -41,7 +41,7 @@ def distribution_focal_loss(logits: Tensor, distances: Tensor) -> Tensor:
     low = distances.floor()
     above = distances - low
     log_probability = logits.log_softmax(-1)
-    if not supports_dynamic_shapes(logits.device):  # no gather, whose backward adds up one after another
+    if not supports_dynamic_shapes(logits.device):  # no gather, whose backward sums sequentially
         bins = torch.arange(BINS, dtype=distances.dtype, device=distances.device)
         nearness = (1 - (bins - distances.unsqueeze(-1)).abs()).clamp(min=0)
         return -(log_probability * nearness).sum(-1).mean(-1)
@@ -62,8 +62,8 @@ def _regression(
 ) -> tuple[Tensor, Tensor]:
     """Weighted sums of the box and dfl losses over the positive points.
 
-    On a CPU the positive points are picked out; elsewhere all points are computed and the others weigh nothing, so
-    that no shape depends on the data.
+    On a CPU the positive points are selected; elsewhere all points are computed and the others have weight 0, so that
+    no shape depends on the data.
     """
     if supports_dynamic_shapes(distance_logits.device):
         own_boxes, weights, distance_logits = own_boxes[positive], weights[positive], distance_logits[positive]
@@ -74,7 +74,7 @@ def _regression(
     true_distances = true_distances.clamp(0, BINS - 1 - 0.01)
     logits = distance_logits.view(*distance_logits.shape[:-1], 4, BINS)
     if not supports_dynamic_shapes(distance_logits.device):
-        # Points without an object compare their box with itself: a finite value that weighs nothing.
+        # Points without an object compare their box with itself: a finite value of weight 0.
         own_boxes = torch.where(positive.unsqueeze(-1), own_boxes, predicted.detach())
     box = box_loss(predicted, own_boxes, strides) * weights
     dfl = distribution_focal_loss(logits.flatten(0, -3), true_distances.flatten(0, -2)) * weights.flatten()
@@ -82,7 +82,7 @@ def _regression(
 
 
 def _factor_numbers(factor: ModulatingFactor | None) -> tuple[str, float, float] | None:
-    """Return a modulating factor as the kernels take it; None for one that they do not know."""
+    """Return a modulating factor in the form of the kernels; None for one that they do not support."""
     match factor:
         case None:
             return "plain", 0.0, 0.0
@@ -157,7 +157,7 @@ class TaskAlignedLoss(Loss):
         )
 
     def sums(self, prediction: DFLPrediction, boxes: Tensor, classes: Tensor) -> tuple[Tensor, Tensor]:
-        """Sums over the images: (3,) box, cls and dfl, each times its gain, and (1,) the target scores."""
+        """Compute sums over the images: (3,) box, cls and dfl, each times its gain, and (1,) the target scores."""
         if self._kernels_suit(prediction, boxes):
             return self._sums_by_kernels(prediction, boxes, classes)
         distance_logits, class_logits = prediction.distances.float(), prediction.logits.float()
@@ -219,5 +219,5 @@ class TaskAlignedLoss(Loss):
         return loss_sums(*tensors, boxes, classes, weights, settings)
 
     def combined(self, sums: Tensor, counts: Tensor, images: int) -> Tensor:
-        """(3,) box, cls and dfl over the sum of the target scores, times the batch size."""
+        """Return (3,) box, cls and dfl over the sum of the target scores, times the batch size."""
         return sums / counts.clamp(min=1) * images

@@ -3,17 +3,17 @@
 Method (Feng et al., "TOOD: Task-aligned One-stage Object Detection", 2021, there with alpha 1, beta 6, 13 points;
 the defaults here are YOLOv8's):
 
-1. An anchor point is a candidate of an object when it lies strictly inside the object's box. Sides shorter than
-   `least_side` count as that long here, so that an object smaller than a cell has candidates too.
+1. An anchor point is a candidate of an object when it is strictly inside the object's box. Sides shorter than
+   `least_side` are extended to it here, so that an object smaller than a cell has candidates too.
 2. Each candidate is measured by `score^alpha * IoU^beta`: the probability it gives the object's class, and how well
    its predicted box covers the object (CIoU clamped at 0).
 3. Each object takes its best `topk` candidates that overlap it at all; a point taken by several objects goes to the one
    it overlaps most.
 4. The class target of a point is its metric, scaled so that an object's best point gets the object's largest IoU.
 
-On a CPU, where a look at the data is free, only the candidates are measured. Elsewhere shapes are fixed, so that
-nothing waits for the host: on CUDA a kernel walks the points of each object, and where there is none every (object,
-point) pair is measured, of as many images at once as `CHUNK` allows.
+On a CPU, where reading the data is free, only the candidates are measured. Elsewhere shapes are fixed, so that nothing
+waits for the host: on CUDA a kernel visits the points of each object, and without it every (object, point) pair is
+measured, for as many images at once as `CHUNK` allows.
 """
 
 from __future__ import annotations
@@ -31,18 +31,18 @@ from lehr.technique import Run, Section, State, Switch, Technique
 INSIDE_EPS = 1e-9
 """A point is inside a box when it is further than this from every side, pixels."""
 CHUNK = 1 << 24
-"""Pairs of object and point that are measured at once where all are: 64 MiB for each of about ten tensors."""
+"""Maximum number of (object, point) pairs measured at once if all are: 64 MiB for each of about ten tensors."""
 KERNEL_TOPK, KERNEL_OBJECTS = 64, 1 << 15
-"""Most points an object may take, and most objects an image may hold, for the kernels."""
+"""Most points that an object may take, and most objects that an image may hold, for the kernels."""
 
 
 class Assignment(NamedTuple):
     """Targets of the anchor points.
 
     Attributes:
-        objects: int64 (batch, anchors), the object in the image that the point answers for; 0 where none.
+        objects: int64 (batch, anchors), the object in the image that the point answers for; 0 if none.
         positive: bool (batch, anchors), whether the point answers for an object.
-        weights: float (batch, anchors), target score of the object's class, 0 to 1; 0 where none.
+        weights: float (batch, anchors), target score of the object's class, 0 to 1; 0 if none.
     """
 
     objects: Tensor
@@ -94,10 +94,10 @@ def assign(
         points: (anchors, 2) anchor points, pixels.
         boxes: (batch, objects, 4) the objects' boxes, xyxy in pixels.
         classes: (batch, objects) the objects' classes; -1 for padding.
-        topk: most points an object takes, 1 or more.
+        topk: most points that an object takes, 1 or more.
         alpha: exponent of the score, 0 or more.
         beta: exponent of the overlap, above 0: at 0 points that overlap nothing would count.
-        least_side: shortest side of the box in which candidates are looked for, pixels; 0 takes boxes as they are.
+        least_side: shortest side of the box in which candidates are looked for, pixels; 0 leaves boxes unchanged.
         eps: guard of divisions.
     """
     batch, anchors, _ = scores.shape
@@ -122,7 +122,7 @@ def kernels_suit(scores: Tensor, boxes: Tensor, topk: int) -> bool:
     Args:
         scores: (batch, anchors, classes).
         boxes: (batch, objects, 4).
-        topk: most points an object takes.
+        topk: most points that an object takes.
     """
     half_or_single = scores.dtype in (torch.float32, torch.float16, torch.bfloat16) and boxes.dtype == torch.float32
     suits = half_or_single and topk <= KERNEL_TOPK and 0 < boxes.shape[1] <= KERNEL_OBJECTS
@@ -130,9 +130,9 @@ def kernels_suit(scores: Tensor, boxes: Tensor, topk: int) -> bool:
 
 
 def _chunks(of_batch: tuple[Tensor, ...], pairs: int) -> list[tuple[Tensor, ...]]:
-    """Tensors of a batch, those of as many images together as their pairs of object and point allow.
+    """Split tensors of a batch into groups of as many images as their (object, point) pairs allow.
 
-    All of them on a CPU, which measures candidates alone, and when compiled, which fuses what would need memory.
+    One group on a CPU, which only measures candidates, and when compiled, which fuses the large intermediates.
 
     Args:
         of_batch: (batch, ...) each.
@@ -158,7 +158,7 @@ def _assign_all(
     least_side: float,
     eps: float,
 ) -> Assignment:
-    """As `assign`, of all images at once."""
+    """As `assign`, for all images at once."""
     candidate = inside(points, enlarged(boxes, least_side)) & (classes >= 0).unsqueeze(-1)
     measure, take = (
         (_measure_candidates, _take_picked) if supports_dynamic_shapes(scores.device) else (_measure_all, _take_dense)
@@ -168,17 +168,17 @@ def _assign_all(
 
 
 def _take_dense(overlap: Tensor, metric: Tensor, topk: int, eps: float) -> Assignment:
-    """Each object's best points, each point's one object; with fixed shapes.
+    """Select each object's best points, and one object for each point, with fixed shapes.
 
     Args:
-        overlap: (batch, objects, anchors), 0 where a point is no candidate.
-        metric: likewise.
-        topk: most points an object takes.
+        overlap: (batch, objects, anchors), 0 if a point is no candidate.
+        metric: of the same shape.
+        topk: most points that an object takes.
         eps: guard of divisions.
     """
     best = metric.topk(topk, dim=-1)
     taken = torch.zeros_like(metric, dtype=torch.bool).scatter_(-1, best.indices, True) & (metric > 0)
-    # A point that several objects want goes to the one it overlaps most, also among objects that did not ask for it.
+    # A point that several objects claim goes to the one it overlaps most, also among objects that did not claim it.
     rival = torch.zeros_like(taken).scatter_(1, overlap.argmax(1, keepdim=True), True)
     taken = torch.where(taken.sum(1, keepdim=True) > 1, rival, taken)
 
@@ -190,7 +190,7 @@ def _take_dense(overlap: Tensor, metric: Tensor, topk: int, eps: float) -> Assig
 
 
 def _take_picked(overlap: Tensor, metric: Tensor, topk: int, eps: float) -> Assignment:
-    """The same as `_take_dense`, of the points that are taken alone: the shapes depend on the data."""
+    """The same as `_take_dense`, for claimed points only: the shapes depend on the data."""
     batch, objects, anchors = metric.shape
     best = metric.topk(topk, dim=-1)
     image, which, rank = (best.values > 0).nonzero(as_tuple=True)
@@ -199,7 +199,7 @@ def _take_picked(overlap: Tensor, metric: Tensor, topk: int, eps: float) -> Assi
     wanted = torch.zeros(batch, anchors, dtype=torch.int64, device=metric.device)
     wanted.index_put_((image, point), torch.ones_like(point), accumulate=True)
     owner = torch.zeros_like(wanted)
-    owner[image, point] = which  # of several, any: those are settled next
+    owner[image, point] = which  # any of several: these are resolved next
     contested = (wanted > 1).nonzero(as_tuple=True)
     owner[contested] = overlap[contested[0], :, contested[1]].argmax(1)
 
@@ -211,7 +211,7 @@ def _take_picked(overlap: Tensor, metric: Tensor, topk: int, eps: float) -> Assi
     gt_index = image * objects + which
     largest[0].scatter_reduce_(0, gt_index, own_metric, "amax")
     largest[1].scatter_reduce_(0, gt_index, own_overlap, "amax")
-    weights = (metric.sum() * 0).expand(batch, anchors).clone()  # zeros, unless something is not finite
+    weights = (metric.sum() * 0).expand(batch, anchors).clone()  # zeros, unless a value is not finite
     weights[image, point] = own_metric * (largest[1] / (largest[0] + eps))[gt_index]
     return Assignment(owner, positive, weights)
 
@@ -219,7 +219,7 @@ def _take_picked(overlap: Tensor, metric: Tensor, topk: int, eps: float) -> Assi
 def _measure_all(
     scores: Tensor, predicted: Tensor, boxes: Tensor, classes: Tensor, candidate: Tensor, alpha: float, beta: float
 ) -> tuple[Tensor, Tensor]:
-    """Overlap and metric (batch, objects, anchors) of every pair; zero where a point is no candidate."""
+    """Overlap and metric (batch, objects, anchors) of every pair; zero if a point is no candidate."""
     index = classes.unsqueeze(1).expand(-1, scores.shape[1], -1)
     score = scores.gather(2, index).transpose(1, 2)
     overlap = ciou(boxes.unsqueeze(2), predicted.unsqueeze(1)).clamp_(min=0) * candidate
@@ -229,7 +229,7 @@ def _measure_all(
 def _measure_candidates(
     scores: Tensor, predicted: Tensor, boxes: Tensor, classes: Tensor, candidate: Tensor, alpha: float, beta: float
 ) -> tuple[Tensor, Tensor]:
-    """The same as `_measure_all`, computed for the candidates alone: the shapes depend on the data."""
+    """The same as `_measure_all`, for candidates only: the shapes depend on the data."""
     image, which, point = candidate.nonzero(as_tuple=True)
     of_pair = ciou(boxes[image, which], predicted[image, point]).clamp_(min=0)
     score = scores[image, point, classes[image, which]]

@@ -1,6 +1,6 @@
-"""Options of losses that have no effect: those of a part whose gain is 0, or that a model does not learn.
+"""Loss options without effect: those of a part whose gain is 0, or that a model does not learn.
 
-With anchors a single class is not learned at all: the objectness says everything (see `anchor_based.py`).
+With anchors, a single class is not learned at all: the objectness covers it (see `anchor_based.py`).
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from lehr.technique import NoEffect, Run
 
 
 def gain(config: TrainConfig, part: str) -> float:
-    """Return the gain of a part of the loss: the one given, else the family's.
+    """Return the gain of a part of the loss: the given one, else the family's.
 
     Args:
         config: the run's options.
@@ -21,14 +21,14 @@ def gain(config: TrainConfig, part: str) -> float:
 
 
 def why_no_class_loss(run: Run) -> str | None:
-    """Return why classes add nothing to the loss of a run to come; None where they do."""
+    """Return why classes add nothing to the loss of a planned run; None if they do."""
     if run.config.family.anchors and run.classes == 1:
-        return f"{run.config.model.model} learns no class where there is only one"
+        return f"{run.config.model.model} learns no class if there is only one"
     return "--cls is 0" if gain(run.config, "cls") == 0 else None
 
 
 def why_no_score_loss(run: Run) -> str | None:
-    """Return why neither classes nor objectness add to the loss of a run to come; None where one of them does."""
+    """Return why neither classes nor objectness add to the loss of a planned run; None if one of them does."""
     why = why_no_class_loss(run)
     if why is None or not run.config.family.anchors:
         return why
@@ -36,7 +36,7 @@ def why_no_score_loss(run: Run) -> str | None:
 
 
 def gains_without_effect(run: Run) -> dict[str, NoEffect]:
-    """Return which gains and weights of parts of the loss change nothing in a run to come, and why."""
+    """Return which gains and weights of the loss have no effect in a planned run, and why."""
     found: dict[str, NoEffect] = {}
     if (why := why_no_class_loss(run)) is not None:
         found["cls_pw"] = NoEffect(why)
@@ -48,5 +48,5 @@ def gains_without_effect(run: Run) -> dict[str, NoEffect]:
 
 
 def without(names: tuple[str, ...], why: str | None) -> dict[str, NoEffect]:
-    """Return options with the reason why they have no effect; none where there is no reason."""
+    """Map options to the reason why they have no effect; empty without a reason."""
     return {} if why is None else dict.fromkeys(names, NoEffect(why))

@@ -25,7 +25,7 @@ DEFAULT_ANCHORS = (
 BOX, OBJECTNESS, CLASSES = slice(0, 4), 4, slice(5, None)
 """Columns of a prediction row."""
 OBJECTS = 8
-"""Objects that an image of 640 pixels is expected to hold, for the first biases."""
+"""Expected number of objects in an image of 640 pixels, for the initial biases."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +36,8 @@ class AnchorPrediction:
         logits: (batch, rows, 5 + classes): box, objectness, classes.
         cells: (rows, 2) x and y of each row's cell, cells.
         sizes: (rows, 2) width and height of each row's anchor, pixels.
-        strides: (rows, 1) pixels a cell.
-        anchors: (levels, anchors a level, 2) width and height, pixels.
+        strides: (rows, 1) pixels per cell.
+        anchors: (levels, anchors per level, 2) width and height, pixels.
         grids: height and width of each level, cells.
     """
 
@@ -79,12 +79,12 @@ def boxes_from_logits(logits: Tensor, cells: Tensor, sizes: Tensor, strides: Ten
 
 
 class AnchorHead(Head):
-    """A 1x1 convolution a level.
+    """A 1x1 convolution per level.
 
     Args:
         classes: number of classes.
         channels: channels of each level.
-        anchors: anchors a level.
+        anchors: anchors per level.
     """
 
     loss = "lehr.losses.anchor_based:AnchorBasedLoss"
@@ -94,7 +94,7 @@ class AnchorHead(Head):
     def __init__(self, classes: int, channels: tuple[int, int, int], anchors: int = 3) -> None:
         super().__init__()
         self.classes = classes
-        # In cells, as published checkpoints carry them.
+        # In cells, as in published checkpoints.
         self.register_buffer("anchors", torch.zeros(len(STRIDES), anchors, 2))
         self.register_buffer("_strides", torch.tensor(STRIDES, dtype=torch.float32).view(-1, 1, 1), persistent=False)
         self.set_anchors(default_anchors(anchors))
@@ -103,15 +103,15 @@ class AnchorHead(Head):
 
     @property
     def pixel_anchors(self) -> Tensor:
-        """The anchors (levels, anchors a level, 2), width and height in pixels."""
+        """The anchors (levels, anchors per level, 2), width and height in pixels."""
         return self.anchors * self._strides
 
     def set_anchors(self, anchors: Tensor) -> None:
-        """Take anchors (levels, anchors a level, 2), width and height in pixels."""
+        """Take anchors (levels, anchors per level, 2), width and height in pixels."""
         self.anchors.copy_(anchors.to(self.anchors) / self._strides)
 
     def start_biases(self, shares: Sequence[float] | None = None) -> None:
-        """Start with about 8 objects an image of 640 pixels, and with unsure classes (Lin et al., 2017)."""
+        """Start with about 8 objects per image of 640 pixels, and with uncertain classes (Lin et al., 2017)."""
         alike = [0.6 / (self.classes - 0.99999)] * self.classes
         class_bias = torch.tensor(alike if shares is None else shares, dtype=torch.float32).log()
         for conv, stride in zip(self.m, STRIDES, strict=True):
@@ -122,7 +122,7 @@ class AnchorHead(Head):
                 rows[:, CLASSES] = class_bias
 
     def class_rows(self, classes: int) -> dict[str, list[int]]:
-        """The convolutions: for each anchor four rows of the box and one of objectness, then a row a class."""
+        """The convolutions: for each anchor four rows of the box and one of objectness, then a row per class."""
         rows = [*[NO_CLASS] * CLASSES.start, *range(classes)] * self.anchors.shape[1]
         return {f"m.{level}.{kind}": rows for level in range(len(self.m)) for kind in ("weight", "bias")}
 
@@ -140,10 +140,10 @@ class AnchorHead(Head):
 
 
 def default_anchors(a_level: int = 3) -> Tensor:
-    """The default anchors (levels, a_level, 2), pixels; counts other than 3 lie evenly between smallest and largest.
+    """The default anchors (levels, a_level, 2), pixels; counts other than 3 are spaced evenly.
 
     Args:
-        a_level: anchors a level.
+        a_level: anchors per level.
     """
     anchors = torch.tensor(DEFAULT_ANCHORS)
     if a_level == anchors.shape[1]:
@@ -160,7 +160,7 @@ def anchor_rows(grids: Sequence[tuple[int, int]], anchors: Tensor) -> tuple[Tens
 
     Args:
         grids: height and width of each level, cells.
-        anchors: (levels, anchors a level, 2), pixels.
+        anchors: (levels, anchors per level, 2), pixels.
     """
     cells, index, strides = kept_on_cuda(
         ("rows", tuple(grids), anchors.shape[1], anchors.dtype),

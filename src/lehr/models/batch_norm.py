@@ -1,9 +1,9 @@
-"""BatchNorm that takes a batch of a single value a channel: one image whose features are one cell.
+"""BatchNorm that accepts a single value per channel: one image whose features are one cell.
 
-BatchNorm divides by the variance over a batch (Ioffe & Szegedy, 2015), which a single value does not have. It comes up
-where the last batch of an epoch holds one image, a process has one image of a batch, or `--batch 1`, at sizes of which
-the deepest level is one cell: 32 pixels, by `--imgsz`, `--multi-scale`, `--rect` or cells. torch refuses it in the
-middle of the run. Here the running statistics take its place, as in evaluation, and stay as they are.
+BatchNorm divides by the variance over a batch (Ioffe & Szegedy, 2015), which a single value does not have. This occurs
+if the last batch of an epoch holds one image, a process has one image of a batch, or `--batch 1`, at sizes of which the
+deepest level is one cell: 32 pixels, by `--imgsz`, `--multi-scale`, `--rect` or cells. torch raises an error for it in
+the middle of the run. Here the running statistics replace it, as in evaluation, and stay unchanged.
 """
 
 from __future__ import annotations
@@ -18,13 +18,14 @@ from lehr.kernels import support
 
 
 class BatchNorm2d(nn.BatchNorm2d):
-    """nn.BatchNorm2d, but that a single value a channel is normalized by the running statistics, which it leaves.
+    """nn.BatchNorm2d, except that a single value per channel is normalized by the unchanged running statistics.
 
-    On CUDA batches are not counted in `num_batches_tracked`, a launch a layer: nothing reads it at a fixed momentum.
+    On CUDA, batches are not counted in `num_batches_tracked`, which would cost a launch per layer: it is not read at a
+    fixed momentum.
     """
 
     def forward(self, x: Tensor) -> Tensor:
-        """Features (batch, channels, h, w) to the same normalized."""
+        """Normalize features (batch, channels, h, w)."""
         several = x.numel() > x.shape[1]
         uncounted = several and x.device.type == "cuda" and self.momentum is not None
         if not self.training or self.running_mean is None or (several and not uncounted):
@@ -35,10 +36,10 @@ class BatchNorm2d(nn.BatchNorm2d):
 
 
 def take_single_values(model: nn.Module) -> None:
-    """Have every BatchNorm layer of a model take single values too; parameters, buffers and names stay.
+    """Make every BatchNorm layer of a model accept single values; parameters, buffers and names stay.
 
     Args:
-        model: changed in place; of whatever family, also one of another package.
+        model: changed in place; of any family, also of another package.
     """
     for module in model.modules():
         if type(module) is nn.BatchNorm2d:
@@ -48,11 +49,11 @@ def take_single_values(model: nn.Module) -> None:
 def norm_and_activation(norm: nn.Module, activation: nn.Module, x: Tensor) -> Tensor:
     """Normalize features, then apply the activation: on CUDA in one kernel where these are BatchNorm and SiLU.
 
-    Neither does the kernel count batches in `num_batches_tracked`.
+    The kernel does not count batches in `num_batches_tracked`.
 
     Args:
         norm: the normalization.
-        activation: what follows it.
+        activation: applied after it.
         x: features (batch, channels, h, w).
     """
     if support.usable(x.device) and _suits_kernel(norm, activation, x):
@@ -69,7 +70,7 @@ def norm_and_activation(norm: nn.Module, activation: nn.Module, x: Tensor) -> Te
 
 
 def _suits_kernel(norm: nn.Module, activation: nn.Module, x: Tensor) -> TypeGuard[nn.BatchNorm2d]:
-    """Return whether the kernel computes what these modules would of some features."""
+    """Return whether the kernel can compute these modules on given features."""
     if type(activation) is not nn.SiLU or not isinstance(norm, nn.BatchNorm2d):
         return False
     plain = type(norm) in (nn.BatchNorm2d, BatchNorm2d)
@@ -77,7 +78,7 @@ def _suits_kernel(norm: nn.Module, activation: nn.Module, x: Tensor) -> TypeGuar
         return False
     several = norm.momentum is not None and x.numel() > x.shape[1]
     return (
-        (several if norm.training else not torch.is_grad_enabled())  # frozen layers of a training are torch's part
+        (several if norm.training else not torch.is_grad_enabled())  # frozen layers in training are left to torch
         and norm.affine
         and norm.running_mean is not None
         and norm.weight.dtype == torch.float32

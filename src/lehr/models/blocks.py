@@ -1,4 +1,4 @@
-"""The layers that the YOLO families are built of; attribute names are those of the published checkpoints."""
+"""Layers of the YOLO families; attribute names are those of the published checkpoints."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Conv(nn.Module):
         pad = kernel // 2 if padding is None else padding
         self.conv = nn.Conv2d(c_in, c_out, kernel, stride, pad, bias=False)
         self.bn = nn.BatchNorm2d(c_out, eps=1e-3, momentum=0.03)
-        # Not in place: its backward pass needs the input, so working in place would make torch copy it first.
+        # Not in place: its backward pass needs the input, so working in place would force a copy.
         self.act = nn.SiLU()
 
     def forward(self, x: Tensor) -> Tensor:
@@ -81,7 +81,7 @@ class C2f(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Features (batch, c_in, h, w) to (batch, c_out, h, w)."""
         parts = list(self.cv1(x).chunk(2, 1))
-        if x.device.type == "cuda":  # else each convolution that reads it makes a copy, forward and backward
+        if x.device.type == "cuda":  # otherwise each convolution that reads it copies it, forward and backward
             parts[1] = parts[1].contiguous(memory_format=torch.channels_last)
         for bottleneck in self.m:
             parts.append(bottleneck(parts[-1]))
@@ -110,7 +110,7 @@ class C3(nn.Module):
 
 
 class SPP(nn.Module):
-    """Spatial pyramid pooling: max-pools of several sides beside the input (He et al., 2015).
+    """Spatial pyramid pooling: max-pools of several sides next to the input (He et al., 2015).
 
     Args:
         c_in: input channels.
@@ -154,8 +154,7 @@ class SPPF(nn.Module):
 class Upsample(nn.Upsample):
     """Nearest-neighbour upsampling by 2, in the type of its features.
 
-    It copies values, so nothing is gained by the float32 that autocast would compute it in, and what is concatenated
-    with its result would become float32 too.
+    It copies values, so the float32 of autocast gains nothing, and would make the concatenated result float32, too.
     """
 
     def __init__(self) -> None:
@@ -187,7 +186,7 @@ def doubled(x: Tensor) -> Tensor:
 
 
 class Concat(nn.Module):
-    """Concatenation along the channels; a layer of its own so that layers keep their published numbers."""
+    """Concatenation along the channels; a separate layer so that layers keep their published numbers."""
 
     def forward(self, parts: list[Tensor]) -> Tensor:
         """Features (batch, c_i, h, w) to (batch, sum of c_i, h, w)."""

@@ -35,16 +35,16 @@ def build_model(
         names: the class names.
         imgsz: side of the square it will be trained for, pixels.
         seed: seed of the initial weights.
-        depth: multiple of the blocks' repeats; None for that of the name.
-        width: multiple of the channels; None for that of the name.
-        anchors: anchors a level, for families that have anchors.
+        depth: multiple of the blocks' repeats; None for the variant's.
+        width: multiple of the channels; None for the variant's.
+        anchors: anchors per level, for families that have anchors.
 
     Raises:
-        InputError: there is no such model, or no class; or classes are too many, or their names too long.
+        InputError: there is no such model or no class, or there are too many classes, or their names are too long.
     """
     family = find_family(name)
     if not names:
-        raise InputError("A detector needs at least one class; the data set names none.")
+        raise InputError("A detector needs at least one class, but the data set names none.")
     _check_names(names)
     scale = family.scale(name)
     scale = dataclasses.replace(
@@ -52,7 +52,7 @@ def build_model(
     )
     build = resolve(family.build)
     with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed % 2**63)  # that of the CPU, and no other
+        torch.default_generator.manual_seed(seed % 2**63)  # only that of the CPU
         model: DetectionModel = build(name, names, imgsz, scale, *((anchors,) if family.anchors else ()))
     take_single_values(model)
     return model
@@ -61,17 +61,17 @@ def build_model(
 def tensor_shapes(
     name: str, names: tuple[str, ...], *, depth: float | None = None, width: float | None = None, anchors: int = 3
 ) -> dict[str, tuple[int, ...]] | None:
-    """The shapes of a model's tensors by name, without the memory for them.
+    """Return the shapes of a model's tensors by name, without allocating them.
 
     Args:
         name: a model of some family.
         names: the class names.
-        depth: multiple of the blocks' repeats; None for that of the name.
-        width: multiple of the channels; None for that of the name.
-        anchors: anchors a level, for families that have anchors.
+        depth: multiple of the blocks' repeats; None for the variant's.
+        width: multiple of the channels; None for the variant's.
+        anchors: anchors per level, for families that have anchors.
 
     Returns:
-        None for a family, of another package, that cannot be built so: one that computes with its weights.
+        None for a family of another package that cannot be built this way because it computes with its weights.
 
     Raises:
         InputError: as `build_model`.
@@ -89,10 +89,10 @@ def build_without_memory(
     width: float | None = None,
     anchors: int = 3,
 ) -> DetectionModel | None:
-    """A model whose tensors have shapes and no values; the arguments are those of `build_model`.
+    """Build a model whose tensors have shapes but no values; arguments as of `build_model`.
 
     Returns:
-        None for a family, of another package, that cannot be built so: one that computes with its weights.
+        None for a family of another package that cannot be built this way because it computes with its weights.
 
     Raises:
         InputError: as `build_model`.
@@ -105,9 +105,9 @@ def build_without_memory(
 
 
 class _WithoutMemory(TorchFunctionMode):
-    """Build layers without memory for their weights, which they all get from `torch.empty`.
+    """Build layers without memory for their weights, which all come from `torch.empty`.
 
-    Under `torch.device("meta")` the few numbers that a head computes are without memory too, for which torch loads its
+    Under `torch.device("meta")` the few numbers that a head computes have no memory either, for which torch loads its
     compiler: a second.
     """
 
@@ -116,7 +116,7 @@ class _WithoutMemory(TorchFunctionMode):
 
 
 def _check_names(names: tuple[str, ...]) -> None:
-    """Check that class names can be kept in a weights file and be read again.
+    """Check that class names can be stored in a weights file and read back.
 
     Raises:
         InputError: they cannot.
@@ -131,6 +131,6 @@ def _check_names(names: tuple[str, ...]) -> None:
 
 
 def anchor_head(model: DetectionModel) -> AnchorHead | None:
-    """The head of a model that has anchors; None for one that has not."""
+    """Return the head of a model with anchors; None without."""
     head = model.head
     return head if isinstance(head, AnchorHead) else None

@@ -1,4 +1,4 @@
-"""Convolutions: torch's, and on CUDA a kernel for the one that reads images."""
+"""Convolutions: torch's, and on CUDA a kernel for the one on images."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from torch import Tensor, nn
 from lehr.kernels import support
 
 IMAGE_CHANNELS = 4
-"""Input channels up to which libraries pad them, and a kernel of our own is faster."""
+"""Number of input channels up to which libraries pad them and our own kernel is faster."""
 HALVES = (torch.bfloat16, torch.float16)
 
 
 def convolve(conv: nn.Conv2d, x: Tensor) -> Tensor:
-    """Convolve features: what `conv(x)` does.
+    """Convolve features like `conv(x)`.
 
     Args:
         conv: the convolution.
@@ -33,7 +33,7 @@ def convolve(conv: nn.Conv2d, x: Tensor) -> Tensor:
 
 
 def _suits_kernel(conv: nn.Conv2d, x: Tensor) -> bool:
-    """Return whether the kernel computes what a convolution would."""
+    """Return whether the kernel can replace a convolution."""
     square = conv.kernel_size[0] == conv.kernel_size[1] and conv.stride[0] == conv.stride[1]
     plain = conv.bias is None and conv.groups == 1 and conv.dilation == (1, 1) and conv.padding_mode == "zeros"
     even = isinstance(conv.padding, tuple) and conv.padding[0] == conv.padding[1]

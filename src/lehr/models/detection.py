@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from lehr.models.network import Suppression
 
 STRIDES = (8, 16, 32)
-"""Pixels a cell of the three levels, finest first."""
+"""Pixels per cell of the three levels, finest first."""
 NO_CLASS = -1
-"""Index in place of a class's, of rows of a head that belong to no class."""
+"""Class index for rows of a head that belong to no class."""
 
 
 class Prediction(Protocol):
@@ -29,13 +29,13 @@ class Prediction(Protocol):
 
 
 class Head(nn.Module):
-    """The last layer: from feature maps to predictions.
+    """Last layer: from feature maps to predictions.
 
     Attributes:
         classes: number of classes.
-        loss: class of the loss that teaches it, or where it is, e.g. "package.module:Loss".
-        class_branch: beginnings of the names of the tensors that serve the class scores alone, hidden layers too; empty
-            where classes and boxes share all layers.
+        loss: class of its loss, or its location, e.g. "package.module:Loss".
+        class_branch: prefixes of the names of tensors used only for class scores, including hidden layers; empty if
+            classes and boxes share all layers.
     """
 
     classes: int
@@ -43,10 +43,10 @@ class Head(nn.Module):
     class_branch: ClassVar[tuple[str, ...]] = ()
 
     def start_biases(self, shares: Sequence[float] | None = None) -> None:
-        """Set the biases that a training starts with.
+        """Set the initial biases of a training.
 
         Args:
-            shares: each class's share of the objects, adding up to 1; None for all alike.
+            shares: each class's share of the objects, adding up to 1; None for equal shares.
         """
         raise NotImplementedError
 
@@ -57,8 +57,8 @@ class Head(nn.Module):
             classes: number of classes, this head's or another's of the same kind.
 
         Returns:
-            By the tensor's name in the head, the class index of each row; `NO_CLASS` for a row that is of none. Empty
-            where the head does not know.
+            By the tensor's name in the head, the class index of each row; `NO_CLASS` for a row of no class. Empty if
+            the head does not declare it.
         """
         return {}
 
@@ -75,9 +75,9 @@ class DetectionModel(nn.Module):
     Attributes:
         strides: pixels a cell of each level.
         model: the layers by their published numbers; the last is the head.
-        backbone_layers: how many of the first layers are the backbone; 0 where the family does not say so.
-        convolves_images: whether the images go into a convolution and nowhere else, so that in mixed precision they may
-            come in the type that it computes in.
+        backbone_layers: how many of the first layers are the backbone; 0 if the family does not declare it.
+        convolves_images: whether the images only go into a convolution, so that in mixed precision they may have its
+            type.
     """
 
     strides = STRIDES
@@ -111,20 +111,20 @@ class DetectionModel(nn.Module):
 
     @property
     def fixed_size(self) -> tuple[int, int] | None:
-        """None: it takes any size of whole strides."""
+        """None: it accepts any multiple of the stride."""
         return None
 
     @property
     def fixed_batch(self) -> int | None:
-        """None: it takes any number of images."""
+        """None: it accepts any number of images."""
         return None
 
     @property
     def padding(self) -> int:
-        """Grey of what is around its images, 0 to 255: that of the training."""
+        """Grey level around its images, 0 to 255, as in training."""
         return PADDING
 
     @property
     def suppression(self) -> Suppression | None:
-        """None: its predictions are still to be suppressed."""
+        """None: its predictions are not yet suppressed."""
         return None

@@ -56,7 +56,7 @@ def anchor_points(
     Args:
         sizes: height and width of each level, cells.
         strides: stride of each level, pixels.
-        device: where they are; on CUDA the same tensors each time.
+        device: their device; on CUDA the same tensors each time.
 
     Returns:
         Points (anchors, 2) x, y in pixels, and strides (anchors, 1) in pixels, float32.
@@ -103,7 +103,7 @@ def boxes_from_distances(distances: Tensor, points: Tensor, strides: Tensor) -> 
 
 
 class DFL(nn.Module):
-    """The bins 0 to 15 as the frozen 1x1 convolution that published checkpoints carry."""
+    """The bins 0 to 15 as the frozen 1x1 convolution in published checkpoints."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -132,7 +132,7 @@ class DFLHead(Head):
         self.start_biases()
 
     def start_biases(self, shares: Sequence[float] | None = None) -> None:
-        """Start with boxes of a few cells and about 5 objects an image of 640 pixels (Lin et al., 2017)."""
+        """Start with boxes of a few cells and about 5 objects per image of 640 pixels (Lin et al., 2017)."""
         class_shares = torch.tensor(shares or [1 / self.classes] * self.classes)
         for box, cls, stride in zip(self.cv2, self.cv3, STRIDES, strict=True):
             assert isinstance(box, nn.Sequential) and isinstance(cls, nn.Sequential)
@@ -146,7 +146,7 @@ class DFLHead(Head):
                     last.bias.copy_(bias)
 
     def class_rows(self, classes: int) -> dict[str, list[int]]:
-        """The last layers of the class branches: a row a class."""
+        """The last layers of the class branches: a row per class."""
         layers = [f"cv3.{level}.2" for level in range(len(self.cv3))]
         return {f"{layer}.{kind}": list(range(classes)) for layer in layers for kind in ("weight", "bias")}
 
@@ -162,8 +162,8 @@ class DFLHead(Head):
 def _rows(levels: list[Tensor]) -> Tensor:
     """Feature maps (batch, channels, height, width) of all levels as rows (batch, anchors, channels).
 
-    On a CPU a channel is contiguous, as it always was: another order would round sums otherwise. Elsewhere a row is,
-    which is how convolutions answer in channels-last and how a row is read.
+    On a CPU channels are contiguous, as before: another order would round sums differently. Elsewhere rows are, which
+    is the layout of channels-last convolutions and of the readers.
     """
     if levels[0].device.type == "cpu":
         return torch.cat([level.flatten(2) for level in levels], 2).transpose(1, 2)

@@ -1,4 +1,4 @@
-"""Families of models: one value each, from which everything else reads what a family is.
+"""Model families: one value each, the only description of a family.
 
 Nothing here loads torch, so that options can be checked, and help and plans shown, before a model is built. To add a
 family, add its value to `FAMILIES`, or register it from another package: see `register_family`.
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from lehr.models.detection import DetectionModel
 
 FAMILY_OPTIONS = ("obj", "obj_pw", "anchor_t", "anchors", "dfl", "least_side", "tal_topk", "tal_alpha", "tal_beta")
-"""Options that mean something to some families only."""
+"""Options that only some families use."""
 
 
 @dataclass(frozen=True)
@@ -26,15 +26,15 @@ class Family:
     """A family of models.
 
     Attributes:
-        name: what the names of its models begin with, e.g. "yolov8".
-        scales: scales by what the models' names end with, e.g. "n".
+        name: prefix of its models' names, e.g. "yolov8".
+        scales: scales by suffix of the models' names, e.g. "n".
         build: builds a model from its name, class names, image size in pixels and scale, and, where the family has
-            anchors, their count a level: a function or class, or where it is, e.g. "package.module:Model". Its head
+            anchors, their count per level: a function or class, or its location, e.g. "package.module:Model". Its head
             names the loss.
-        gains: gains of the loss by option name, `box` and `cls`, where none are given.
+        gains: gains of the loss by option name, `box` and `cls`, unless given.
         anchors: whether its head is an `AnchorHead`.
         options: those of `FAMILY_OPTIONS` that its loss or head reads.
-        on_shapes: defaults by option name for training on the data set `shapes`, where they are not the usual ones.
+        on_shapes: defaults by option name for training on the data set `shapes`, if they are not the usual ones.
     """
 
     name: str
@@ -52,7 +52,7 @@ class Family:
 
     @property
     def without_effect(self) -> tuple[str, ...]:
-        """Options that mean nothing to it."""
+        """Options that it does not use."""
         return tuple(name for name in FAMILY_OPTIONS if name not in self.options)
 
     def scale(self, model: str) -> Scale:
@@ -63,7 +63,7 @@ class Family:
 ANCHOR_OPTIONS = ("obj", "obj_pw", "anchor_t", "anchors")
 """Options that the loss and head of families with anchors read."""
 ANCHORS_ON_SHAPES = {"epochs": 24, "close_mosaic": 18, "cls": 1.0}
-"""Scaled to five classes, the usual class gain teaches coarse levels no class in time."""
+"""Scaled to five classes, the usual class gain is too low for coarse levels to learn classes in time."""
 
 YOLOV8 = Family(
     "yolov8",
@@ -110,18 +110,18 @@ def register_family(family: Family) -> None:
     """Add a family for this process; a package names it as an entry point `lehr.families` instead.
 
     Raises:
-        TypeError: it is no Family.
-        ValueError: another family has its name.
+        TypeError: it is not a Family.
+        ValueError: the name is taken by another family.
     """
     FAMILIES.add(family)
 
 
 FILES = (".pt", ".pth", ".onnx", ".safetensors")
-"""Endings of files of weights, which others give as a model."""
+"""Suffixes of weights files, which users may give as a model."""
 
 
 def find_family(model: str) -> Family:
-    """The family of a model, by the model's name, e.g. "yolov8n".
+    """Return the family of a model by the model's name, e.g. "yolov8n".
 
     Raises:
         InputError: there is no such model; with the nearest names.
@@ -149,12 +149,12 @@ def _found(model: str) -> Family | None:
 
 
 def known_case(model: str) -> str:
-    """Return the name of a known model that a name is but for its case; the name itself where there is none."""
+    """Return the known model whose name differs only in case; the name itself if there is none."""
     if is_model(model):
         return model
     return next((name for name in model_names() if name.casefold() == model.casefold()), model)
 
 
 def model_names() -> tuple[str, ...]:
-    """The names of all models, those of installed packages included."""
+    """The names of all models, including those of installed packages."""
     return tuple(name for family in FAMILIES.all() for name in family.models)

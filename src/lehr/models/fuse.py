@@ -1,7 +1,7 @@
-"""Convolution and BatchNorm as one convolution: what a detector computes faster once it learns no more.
+"""Convolution and BatchNorm fused into one convolution, for faster inference.
 
-`w' = w gamma / sqrt(var + eps)`, `b' = (b - mean) gamma / sqrt(var + eps) + beta` (Ioffe & Szegedy, 2015): the same but
-for rounding, and a pass over the features less for each layer.
+`w' = w gamma / sqrt(var + eps)`, `b' = (b - mean) gamma / sqrt(var + eps) + beta` (Ioffe & Szegedy, 2015): equal except
+for rounding, with one pass less over the features per layer.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from lehr.models.network import Network
 def fuse(model: DetectionModel) -> DetectionModel:
     """Return a copy of a model for inference, in eval mode, in which BatchNorm is folded into the convolutions.
 
-    Folded are the layers `Conv` of every family, and in a `nn.Sequential` each BatchNorm that follows a convolution;
-    what a family of another package computes in other ways stays as it is. Names of layers and convolutions stay.
+    It folds the layers `Conv` of every family, and in a `nn.Sequential` each BatchNorm that follows a convolution;
+    other layers of a package's family are unchanged. Names of layers and convolutions stay.
 
     Args:
         model: of any family; not changed, and its copy shares no memory with it.
@@ -51,7 +51,7 @@ def _pairs(model: nn.Module) -> Iterator[tuple[nn.Module, str, str]]:
 
 
 def _folds(conv: nn.Module, norm: nn.Module) -> bool:
-    """Return whether two modules are a convolution and a BatchNorm of running statistics, watched by no hook."""
+    """Return whether two modules are a convolution and a BatchNorm of running statistics, without hooks."""
     return (
         type(conv) is nn.Conv2d
         and isinstance(norm, nn.BatchNorm2d)
@@ -62,14 +62,14 @@ def _folds(conv: nn.Module, norm: nn.Module) -> bool:
 
 
 class FusedCopy:
-    """The fused copy of a model, made when it is asked for, and made anew once the model's numbers have changed."""
+    """Cache of the fused copy of a model, rebuilt when the model's weights change."""
 
     def __init__(self) -> None:
         self._state: tuple[object, ...] | None = None
         self._fused: DetectionModel | None = None
 
     def of(self, model: Network) -> Network:
-        """Return the fused copy of a model; of one whose layers are watched by hooks, and of an export, itself.
+        """Return the fused copy of a model; a model with hooks, and an export, is returned itself.
 
         Args:
             model: in eval mode, on any device.
@@ -80,12 +80,12 @@ class FusedCopy:
             return model
         state = (id(model), *map(_version, (*model.parameters(), *model.buffers())))
         if self._fused is None or state != self._state:
-            self._fused = None  # before the next is made: both at once take twice the memory
+            self._fused = None  # before the next is built: both at once would take twice the memory
             with torch.inference_mode(False), torch.no_grad():
                 self._state, self._fused = state, fuse(model)
         return self._fused
 
 
 def _version(tensor: Tensor) -> tuple[int, int, torch.dtype]:
-    """What changes when a tensor's numbers do: its place, how often it was changed there, and its type."""
+    """Return a key that changes with a tensor's values: its address, version and type."""
     return tensor.data_ptr(), -1 if tensor.is_inference() else tensor._version, tensor.dtype

@@ -1,4 +1,4 @@
-"""What a head knows of a grid, kept on CUDA: some forty launches a forward pass, for numbers that never change."""
+"""Cache of a head's grid tensors on CUDA, which saves some forty launches per forward pass."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import torch
 from torch import Tensor
 
 MAX_KEPT = 512
-"""Grids that are kept; none is ever dropped, since a captured step may read it."""
+"""Maximum number of cached grids; none is ever dropped, since a captured step may read it."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Kept:
-    """Tensors, the stream that made them, and when they were ready."""
+    """Tensors, the stream that made them, and the event of their completion."""
 
     tensors: tuple[Tensor, ...]
     stream: torch.cuda.Stream
@@ -25,14 +25,13 @@ _kept: dict[Hashable, _Kept] = {}
 
 
 def kept_on_cuda(key: Hashable, make: Callable[[], tuple[Tensor, ...]], device: torch.device) -> tuple[Tensor, ...]:
-    """Return tensors that depend on a key alone, made once a device; made each time elsewhere and in compiled code.
+    """Return tensors that depend only on a key, cached per CUDA device; computed each time elsewhere.
 
-    Nothing waits for the device. While a CUDA graph is captured nothing is kept: its memory is filled when it is
-    launched.
+    It does not wait for the device. During capture of a CUDA graph nothing is cached: its memory is filled on launch.
 
     Args:
-        key: all that they depend on.
-        make: makes them.
+        key: everything that they depend on.
+        make: computes them.
         device: where they are.
     """
     if device.type != "cuda" or torch.compiler.is_compiling():
@@ -47,6 +46,6 @@ def kept_on_cuda(key: Hashable, make: Callable[[], tuple[Tensor, ...]], device: 
         if not capturing and real and len(_kept) < MAX_KEPT:
             _kept[key, device] = _Kept(tensors, stream, stream.record_event())
         return tensors
-    if stream != found.stream and not capturing:  # a capture begins when the device is done with all else
+    if stream != found.stream and not capturing:  # a capture starts when the device has finished all other work
         stream.wait_event(found.ready)
     return found.tensors

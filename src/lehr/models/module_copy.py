@@ -1,4 +1,4 @@
-"""Copies of models, made several times as fast as `copy.deepcopy` alone makes them."""
+"""Copies of models, several times as fast as `copy.deepcopy` alone."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ def copy_module(module: Model) -> Model:
     """Return a deep copy of a module.
 
     Most of what a deep copy rebuilds are the empty tables of hooks, of which each layer has more than a dozen; they are
-    handed to `copy.deepcopy` as copied already.
+    passed to `copy.deepcopy` as already copied.
 
     Args:
-        module: with tensors on any device; what it shares among its parts, its copy shares too.
+        module: with tensors on any device; shared parts are shared in the copy, too.
     """
     memo: dict[int, Any] = {}
     for part in module.modules():

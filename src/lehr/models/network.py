@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-if TYPE_CHECKING:  # without torch, which images are prepared for alone do not need
+if TYPE_CHECKING:  # without torch, which preparing images does not need
     import torch
     from torch import Tensor
 
@@ -14,12 +14,12 @@ if TYPE_CHECKING:  # without torch, which images are prepared for alone do not n
 
 @dataclass(frozen=True, slots=True)
 class Suppression:
-    """Non-maximum suppression that a network does itself.
+    """Non-maximum suppression inside a network.
 
     Attributes:
         conf: lowest score of a detection.
-        iou: overlap from which a detection is a repetition.
-        max_det: most detections an image.
+        iou: overlap above which a detection is a duplicate.
+        max_det: most detections per image.
         agnostic: whether boxes of different classes suppress each other.
     """
 
@@ -30,7 +30,7 @@ class Suppression:
 
 
 PADDING = 114
-"""Grey of what is around a letterboxed image, 0 to 255: the mean of common photographs."""
+"""Grey level around a letterboxed image, 0 to 255: the mean of common photographs."""
 
 
 class Network(Protocol):
@@ -46,31 +46,31 @@ class Network(Protocol):
 
     @property
     def imgsz(self) -> int:
-        """Longest side of the images that it is meant for, pixels."""
+        """Intended longest side of images, pixels."""
 
     @property
     def device(self) -> torch.device:
-        """Device that it is given its images on, and answers on."""
+        """Device of its inputs and outputs."""
 
     @property
     def dtype(self) -> torch.dtype:
-        """Type of the images that it takes."""
+        """Type of its input images."""
 
     @property
     def fixed_size(self) -> tuple[int, int] | None:
-        """Height and width of all images that it takes, pixels; None for any multiples of 32."""
+        """Required height and width of images, pixels; None for any multiples of 32."""
 
     @property
     def fixed_batch(self) -> int | None:
-        """Images that it computes at once, to which fewer are padded and more are split; None for any number."""
+        """Batch size, to which fewer images are padded and more are split; None for any number."""
 
     @property
     def padding(self) -> int:
-        """Grey of what is around the letterboxed images that it takes, 0 to 255."""
+        """Grey level around its letterboxed input images, 0 to 255."""
 
     @property
     def suppression(self) -> Suppression | None:
-        """Suppression that it does itself: its boxes are final detections then, and have one score each."""
+        """Suppression inside the network: its boxes are then final detections with one score each."""
 
     def __call__(self, images: Tensor) -> Prediction:
         """Predict a batch, of any number of images."""

@@ -1,4 +1,4 @@
-"""Trying a model out without leaving a trace in it."""
+"""Trying out a model without side effects."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import nn
 
 @contextmanager
 def preserve_buffers(model: nn.Module) -> Iterator[None]:
-    """Leave the statistics of a model as they were, and its gradients: none before, none after."""
+    """Preserve the statistics of a model; it has no gradients before and after."""
     before = [buffer.clone() for buffer in model.buffers()]
     try:
         yield

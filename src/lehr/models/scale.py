@@ -1,4 +1,4 @@
-"""Scales of a family, the same model, deeper or wider; and the image sizes that every family takes."""
+"""Scales of a family, the same model deeper or wider; and the image sizes that every family takes."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from lehr.models.scale import Scale
 
 
 def bottlenecks(channels: int, repeats: int, shortcut: bool = True) -> nn.Module:
-    """Darknet's residual blocks in a row: 1x1 to half, then 3x3; a single one has no number of its own."""
+    """Darknet's residual blocks in a row: 1x1 to half, then 3x3; a single one has no separate number."""
     blocks = [Bottleneck(channels, channels, shortcut, (1, 3)) for _ in range(repeats)]
     return blocks[0] if repeats == 1 else nn.Sequential(*blocks)
 
@@ -27,7 +27,7 @@ class YOLOv3(DetectionModel):
         names: the class names.
         imgsz: side of the square that the model is trained for, pixels.
         scale: depth and width.
-        anchors: anchors a level.
+        anchors: anchors per level.
     """
 
     backbone_layers = 11

@@ -21,7 +21,7 @@ class YOLOv5(DetectionModel):
         names: the class names.
         imgsz: side of the square that the model is trained for, pixels.
         scale: depth and width.
-        anchors: anchors a level.
+        anchors: anchors per level.
     """
 
     backbone_layers = 10

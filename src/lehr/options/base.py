@@ -65,7 +65,7 @@ class Options(BaseModel):
 
 
 def _in_known_case(annotation: Any, value: Any) -> Any:
-    """Return the one name of a `Literal` that a value is but for its case; the value itself where there is none."""
+    """Return the one name of a `Literal` that a value is but for its case; the value itself if there is none."""
     if not isinstance(value, str):
         return value
     parts = [annotation, *get_args(annotation)]

@@ -1,4 +1,4 @@
-"""Names of options in YOLOv5 and YOLOv8: Lehr's name of each, or what to do where there is none."""
+"""Names of options in YOLOv5 and YOLOv8: Lehr's name of each, or what to do if there is none."""
 
 from __future__ import annotations
 

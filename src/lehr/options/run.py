@@ -86,7 +86,7 @@ class RunOptions(Options):
     checkpoint_minutes: Annotated[float, ON_RESUME, PER_MACHINE, HelpGroup.RECOVERY] = Field(5.0, gt=0)
     """Minutes between checkpoints within an epoch."""
     deterministic: Annotated[bool, HelpGroup.RECORDS] = False
-    """Repeat runs to the last bit on CUDA, more slowly; a CPU always does."""
+    """Repeat runs bit for bit on CUDA, more slowly; a CPU always does."""
     callback: Annotated[tuple[str, ...], ON_RESUME, PER_MACHINE, ADDED_LATER, HelpGroup.RECORDS] = ()
     """Callback of a package, or package.module:object; may be repeated."""
     strict_callbacks: Annotated[bool, ON_RESUME, PER_MACHINE, ADDED_LATER, HelpGroup.RECORDS] = False

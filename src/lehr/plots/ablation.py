@@ -41,7 +41,7 @@ def label_of(metric: str) -> str:
 
 @styled()
 def plot_effects(effects: Mapping[str, Sequence[Effect]], path: Path) -> None:
-    """Draw a panel a metric and in it a row a technique: the mean difference, its 95% interval, and each seed's.
+    """Draw a panel a metric and in it a row per technique: the mean difference, its 95% interval, and each seed's.
 
     Args:
         effects: by metric; differences are with the technique less without it.

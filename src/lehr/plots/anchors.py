@@ -18,12 +18,12 @@ MAX_POINTS = 20_000
 def plot_anchors(
     sizes: Sizes, anchors: NDArray[np.float64], fitted: NDArray[np.float64] | None, threshold: float, path: Path
 ) -> None:
-    """Draw the objects' sizes with the anchors over them, and beside it how alike each object's best anchor is.
+    """Draw the objects' sizes with the anchors over them, and next to it how similar each object's best anchor is.
 
     Args:
         sizes: of the objects, (n, 2), pixels.
-        anchors: (levels, anchors a level, 2), pixels.
-        fitted: better ones, of the same shape; None where there are none.
+        anchors: (levels, anchors per level, 2), pixels.
+        fitted: better ones, of the same shape; None if there are none.
         threshold: largest ratio of an object's and a matching anchor's sides.
         path: a PNG, SVG or PDF file.
 

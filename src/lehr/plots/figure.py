@@ -224,7 +224,7 @@ def whole_ticks(axis: Axes, which: Literal["x", "y"] = "x") -> None:
 
 
 def say_instead(axis: Axes, text: str) -> None:
-    """Say in the place of a plot why there is nothing to draw."""
+    """Explain instead of a plot why there is nothing to draw."""
     axis.set(xticks=[], yticks=[])
     axis.spines[:].set_visible(False)
     axis.text(0.5, 0.5, text, transform=axis.transAxes, ha="center", va="center", color=QUIET)

@@ -47,7 +47,7 @@ class FitnessScale:
 
         Args:
             values: their fitness.
-            first: that of the first trial, which is always within; None where it has none.
+            first: that of the first trial, which is always within; None if it has none.
         """
         values = [*values, *([] if first is None else [first])] or [0.0]
         best, middle = max(values), median(values)
@@ -62,7 +62,7 @@ class Ruler:
     """Axis of a parameter: numbers by their size or logarithm, anything else side by side.
 
     Attributes:
-        choices: the values in order, where they are no numbers.
+        choices: the values in order, if they are no numbers.
         low: the lowest place.
         high: the highest place.
         log: whether by the logarithm.

@@ -54,7 +54,7 @@ def finished(records: Sequence[Record]) -> list[Record]:
 
 
 def best_of(records: Sequence[Record]) -> Record | None:
-    """The finished trial of the highest fitness, the first of equals; None where none has finished."""
+    """The finished trial of the highest fitness, the first of equals; None if none has finished."""
     return max(finished(records), key=_fitness, default=None)
 
 
@@ -307,7 +307,7 @@ def _parameters_key(started: bool) -> list[Artist]:
 
 
 def _fitness(record: Record) -> float:
-    """Fitness of a trial; minus infinity where it has none that is finite."""
+    """Fitness of a trial; minus infinity if it has none that is finite."""
     return record.fitness if record.fitness is not None and math.isfinite(record.fitness) else -math.inf
 
 

@@ -82,7 +82,7 @@ COLOURS = LIGHT.colours
 """Colours of series in figures, which are drawn in the light theme."""
 PAPER, INK, QUIET, LINE = LIGHT.paper, LIGHT.ink, LIGHT.quiet, LIGHT.line
 GREY = COLOURS[-1]
-"""What is only context: the other series, single seeds, thresholds."""
+"""Colour of context: the other series, single seeds, thresholds."""
 PALE = "#b4bcc6"
 """Lines behind the lines that matter."""
 PALE_ON_DARK = "#5d6673"

@@ -25,7 +25,7 @@ SECRET = re.compile(r"((?:^|&)[^=&]*(?:pass|pwd|token|key|secret|sig|auth|cred)[
 
 
 def scheme_of(source: str) -> str:
-    """The scheme of an address, in lower case; empty where it is none."""
+    """The scheme of an address, in lower case; empty if it is none."""
     found = SCHEME.match(source)
     return "" if found is None else found[1].lower()
 
@@ -47,7 +47,7 @@ def split_address(address: str) -> SplitResult:
 
 
 def suffix_of_address(address: str) -> str:
-    """The suffix of the file that an address names, in lower case, with its dot; empty where there is none."""
+    """The suffix of the file that an address names, in lower case, with its dot; empty if there is none."""
     try:
         return PurePosixPath(unquote(urlsplit(address).path)).suffix.lower()
     except ValueError:

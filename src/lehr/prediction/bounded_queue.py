@@ -74,7 +74,7 @@ class BoundedQueue(Generic[Item]):
             fill: wait for all of them, as far as they fit into the queue, and not only for the first.
 
         Returns:
-            The items; none where the time is over or nothing comes any more.
+            The items; none if the time is over or nothing comes any more.
         """
         with self._changed:
             self._changed.wait_for(lambda: self._is_ready(count if fill else 1), timeout)

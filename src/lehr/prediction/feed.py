@@ -1,4 +1,4 @@
-"""Frames of several sources at once, read in threads of their own into one bounded queue."""
+"""Frames of several sources at once, read in separate threads into one bounded queue."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ class FrameFeed:
             thread.join(JOIN_SECONDS)
 
     def next_batch(self) -> list[Frame]:
-        """The next frames, in order; none where a short while brings none.
+        """The next frames, in order; none if a short while brings none.
 
         Raises:
             BaseException: what a reader met that it should not have.

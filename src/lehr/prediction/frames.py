@@ -23,12 +23,12 @@ class Clip:
         source: its file or address, as shown to people: without a password.
         width: of its frames as displayed, pixels: turned as the video says.
         height: of its frames as displayed, pixels.
-        rate: frames per second on average; that of most videos where it is not known.
+        rate: frames per second on average; that of most videos if it is not known.
         time_base: the unit in which the video counts time, seconds; each frame's `time` is a multiple of it.
-        frames: count of its frames; None where it is not known before the end.
+        frames: count of its frames; None if it is not known before the end.
         sound: whether it has a sound track.
         live: whether it has no end of its own: a camera or a stream.
-        path: its file; None where it is none.
+        path: its file; None if it is none.
         pixel_aspect: width of a pixel over its height, as displayed.
     """
 
@@ -50,8 +50,8 @@ class Frame:
 
     Attributes:
         source: its file or address, or what else it is called; all frames of a clip have the clip's.
-        pixels: uint8 (height, width, 3), RGB; None where it could not be read.
-        fault: why not; empty where it could.
+        pixels: uint8 (height, width, 3), RGB; None if it could not be read.
+        fault: why not; empty if it could.
         index: its place in its clip, from 0, counting what could not be read; 0 of an image.
         time: seconds from the clip's first frame, rising; None of an image.
         clip: what it is a frame of; None of an image.
@@ -72,7 +72,7 @@ class Frame:
 
     @property
     def size(self) -> tuple[int, int] | None:
-        """Width and height, pixels; None where it could not be read."""
+        """Width and height, pixels; None if it could not be read."""
         if self.regions is not None:
             return self.regions.width, self.regions.height
         return None if self.pixels is None else (self.pixels.shape[1], self.pixels.shape[0])

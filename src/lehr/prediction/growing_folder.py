@@ -89,7 +89,7 @@ def _look(folder: Path, exclude: Collection[Path]) -> dict[Path, Signature]:
 
 
 def _read(path: Path) -> Iterator[Frame]:
-    """The frames of a file; one with a fault where it cannot be read."""
+    """The frames of a file; one with a fault if it cannot be read."""
     try:
         if suffix_of(path.name) in VIDEO_SUFFIXES:
             yield from read_video(path)

@@ -156,7 +156,7 @@ def _of_live(source: Source) -> Reader:
 
 
 def _of_stream_over_http(source: Source) -> Reader | None:
-    """Open what an address gives where it is a stream without an end; None where it ends."""
+    """Open what an address gives where it is a stream without an end; None if it ends."""
     name = shown(source.name)
     file = RemoteFile(source.name)
     if is_image(file) or not is_live(file):

@@ -24,7 +24,7 @@ HEAD = 32
 
 
 def describe_name(source: str) -> str | None:
-    """Say what a source is that names no file and cannot be read, by its name alone; None where it may be read.
+    """Say what a source is that names no file and cannot be read, by its name alone; None if it may be read.
 
     Args:
         source: as the user gave it.
@@ -42,7 +42,7 @@ def describe_name(source: str) -> str | None:
     if HOST.match(source):
         return f"names no file; as an address it begins with https://. Name https://{source}"
     if SCREENS.fullmatch(source):
-        return "is no file; the screen is not read. Save a screenshot first, then name its file."
+        return "is not a file; the screen is not read. Save a screenshot first, then name its file."
     return None
 
 

@@ -66,7 +66,7 @@ def to_pixels(value: object, name: str) -> list[NDArray[np.uint8]]:
         uint8 (height, width, 3), RGB, an image each.
 
     Raises:
-        InputError: it is no image, or is ambiguous.
+        InputError: it is not an image, or is ambiguous.
     """
     if isinstance(value, Image.Image):
         return [_of_pillow(value, name)]
@@ -81,12 +81,12 @@ def to_pixels(value: object, name: str) -> list[NDArray[np.uint8]]:
         try:
             return _of_array(np.asarray(value), name, channels_first=False)
         except (TypeError, ValueError, RuntimeError) as error:
-            raise InputError(f"{name}: is no array that NumPy can read ({error}). {WANTED}.") from None
+            raise InputError(f"{name}: is not an array that NumPy can read ({error}). {WANTED}.") from None
     raise InputError(f"{name}: {_describe(value)}")
 
 
 def _describe(value: object) -> str:
-    """Say what something is that is no image, and what to give."""
+    """Say what something is that is not an image, and what to give."""
     if value is None:
         return f"is None, which cv2.imread gives for a file that it cannot read. {WANTED}."
     if isinstance(value, Number):

@@ -116,7 +116,7 @@ def _of_tiles(frame: Frame, find: PartFinder, tile: int, options: PredictOptions
 
 
 def _of_frame(frame: Frame, names: tuple[str, ...], found: FoundObjects | None) -> Detections:
-    """Detections of a frame, with their place in the clip that they are of; none where it could not be read."""
+    """Detections of a frame, with their place in the clip that they are of; none if it could not be read."""
     if found is None or frame.size is None:
         detections = Detections.missing(frame.source, names, frame.fault)
     else:

@@ -54,7 +54,7 @@ class RemoteFile:
 
     Attributes:
         name: where it was in the end, without a password; what a playlist's entries are relative to.
-        size: bytes; None where the server does not say, as of a stream.
+        size: bytes; None if the server does not say, as of a stream.
         kind: the type of its content as the server says, e.g. image/jpeg.
 
     Raises:

@@ -53,7 +53,7 @@ class Source:
     Attributes:
         kind: what it is.
         name: as the user named it, e.g. its address or a camera's number.
-        path: its file or folder; None where it is none.
+        path: its file or folder; None if it is none.
         piped: the standard input, of which the first bytes have been read.
     """
 
@@ -145,7 +145,7 @@ def check_sources(found: FoundSources, skip_broken: bool) -> list[Fault]:
 
 
 def _check(source: Source) -> list[Fault]:
-    """The faults of a file; none of what is no file."""
+    """The faults of a file; none of what is not a file."""
     if source.path is None or source.kind is Kind.GROWING_FOLDER:
         return []
     if source.kind is Kind.IMAGE:
@@ -183,7 +183,7 @@ def _of_name(name: str, watch: bool, in_list: bool = False) -> FoundSources:
 
 
 def _of_no_file(name: str) -> Source | None:
-    """An address or a camera; None where the name may be a pattern."""
+    """An address or a camera; None if the name may be a pattern."""
     described = describe_name(name)
     if described is not None:
         raise InputError(f"{shown(name)}: {described}")
@@ -254,7 +254,7 @@ def _of_folder(folder: Path, source: str) -> FoundSources:
 
 
 def _in_folder(folder: Path) -> FoundSources:
-    """The images and videos of a folder, sorted, none where it holds none."""
+    """The images and videos of a folder, sorted, none if it holds none."""
     scan = scan_images(folder)
     broken = tuple(fault for fault in scan.faults if fault.kind in BROKEN)
     others = [_unread(fault) for fault in scan.faults if fault.kind not in BROKEN]
@@ -302,7 +302,7 @@ def _of_match(path: Path) -> FoundSources:
     if suffix_of(path.name) in VIDEO_SUFFIXES and has_av():
         return FoundSources((Source(Kind.VIDEO, str(path), path),))
     why = unread(path.name)
-    message = "is no image and no video" if why is None else why.reason
+    message = "is not an image and no video" if why is None else why.reason
     return FoundSources((), left_out=(_unread(Fault("no-image", path, message)),))
 
 
@@ -315,7 +315,7 @@ def _hint(path: Path) -> str:
     if bare != path and str(bare) and bare.exists():
         return f" Without quotes and blanks it exists: {bare}"
     if not path.parent.is_dir():
-        return f" There is no folder {path.parent}."
+        return f" There is not a folder {path.parent}."
     try:
         near = nearest_names(path.name, (each.name for each in path.parent.iterdir()))
     except OSError:

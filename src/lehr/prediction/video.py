@@ -125,7 +125,7 @@ def open_container(
     Args:
         file: an open binary file; or a name that FFmpeg opens, as a device or a stream.
         name: what it is called, for messages.
-        container_format: of FFmpeg, where it is known.
+        container_format: of FFmpeg, if it is known.
         options: of FFmpeg, in addition to the limits that always hold.
         seconds: to wait for it to open, and for each part of it, where it may hang.
         more: what else `av.open` takes.
@@ -290,7 +290,7 @@ def _decode_packet(packet: Packet[VideoStream]) -> tuple[list[VideoFrame], str]:
 
 
 def _fault_of(frame: VideoFrame) -> str:
-    """Why a decoded frame is not to be used; empty where it is."""
+    """Why a decoded frame is not to be used; empty if it is."""
     if frame.is_corrupt:
         return "is damaged"
     return too_many_pixels(frame.width, frame.height) or ""
@@ -359,7 +359,7 @@ def _pixels(frame: VideoFrame, clip: Clip) -> tuple[NDArray[np.uint8] | None, st
 
 
 def _quarters(frame: VideoFrame) -> int:
-    """Quarter turns against the clock by which a frame is displayed; none where the video says nonsense."""
+    """Quarter turns against the clock by which a frame is displayed; none if the video says nonsense."""
     try:
         return round(frame.rotation / QUARTER) % (FULL_TURN // QUARTER)
     except (ValueError, OverflowError):

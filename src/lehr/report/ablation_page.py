@@ -44,7 +44,7 @@ def draw_ablation(effects: Mapping[str, Sequence[Effect]], folder: Path) -> tupl
 
     Args:
         effects: by metric.
-        folder: where the file goes; made where it is not there.
+        folder: where the file goes; made if it is not there.
 
     Raises:
         InputError: matplotlib is missing, or the file cannot be written.
@@ -103,7 +103,7 @@ def _summary(runs: Sequence[AblationRun], effects: Mapping[str, Sequence[Effect]
 
 
 def _notes(effects: Mapping[str, Sequence[Effect]]) -> list[str]:
-    """Note on multiple comparisons at a level of 95%; none where there is one comparison at most."""
+    """Note on multiple comparisons at a level of 95%; none if there is one comparison at most."""
     comparisons = max(
         (sum(effect.low is not None for effect in of_metric) for of_metric in effects.values()), default=0
     )

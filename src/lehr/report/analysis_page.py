@@ -27,7 +27,7 @@ class Findings:
     """Sections on the detections of some weights, which are read and analysed once, when a section asks.
 
     Args:
-        load: reads the detections; None where there are none.
+        load: reads the detections; None if there are none.
     """
 
     def __init__(self, load: Callable[[], DetectionRecord | None]) -> None:

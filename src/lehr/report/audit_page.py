@@ -91,7 +91,7 @@ def audit_page(audit: Audit, skip_list: Path | None = None) -> Page:
 
     Args:
         audit: what was found.
-        skip_list: the list of images to skip; None where none was written.
+        skip_list: the list of images to skip; None if none was written.
     """
     sections = [_section(kind, audit.of_kind(kind)) for kind in TITLES]
     if audit.weights is not None:
@@ -144,7 +144,7 @@ def _listed(paths: Sequence[Path]) -> str:
 
 
 def _pairs(found: Sequence[Finding]) -> list[Thumbnail]:
-    """Images beside those that they are near copies of."""
+    """Images next to those that they are near copies of."""
     thumbnails = []
     for finding in found[:PAIRS]:
         images = [_small(path) for path in (finding.image, finding.others[0])]

@@ -25,7 +25,7 @@ MAX_RUNS = 20
 def build_comparison(
     folders: Sequence[Path], path: Path, *, plot_kinds: Sequence[str] = (".png",), plot_seconds: float = math.inf
 ) -> tuple[Path, list[str]]:
-    """Write the page of several runs, and its figures into a folder beside it.
+    """Write the page of several runs, and its figures into a folder next to it.
 
     Args:
         folders: of the runs; the others are compared with the first.
@@ -94,7 +94,7 @@ def _side(folder: Path) -> Side | str:
 
 
 def _record(folder: Path) -> tuple[DetectionRecord | None, str]:
-    """The detections of a run's best weights, and why there are none where that is worth a word."""
+    """The detections of a run's best weights, and why there are none if that is worth a word."""
     path = folder / DETECTIONS
     if not (path.exists() or path.is_symlink()):
         return None, ""

@@ -59,7 +59,7 @@ def draw_sections(
 
     Args:
         sections: of the page.
-        folder: where the files go; made where it is not there.
+        folder: where the files go; made if it is not there.
         kinds: endings of the files, a file each.
         seconds: time after which no further figure is begun.
 

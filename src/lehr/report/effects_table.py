@@ -85,7 +85,7 @@ def techniques_of(effects: Mapping[str, Sequence[Effect]]) -> list[str]:
 
 
 def effect_of(effects: Mapping[str, Sequence[Effect]], technique: str, metric: str) -> Effect | None:
-    """Effect of a technique on a metric; None where it was not measured."""
+    """Effect of a technique on a metric; None if it was not measured."""
     return next((effect for effect in effects.get(metric, ()) if effect.technique == technique), None)
 
 

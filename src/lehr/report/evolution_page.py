@@ -70,8 +70,8 @@ def draw_evolution(
 
     Args:
         records: the trials.
-        folder: where the files go; made where it is not there.
-        importance: shares of 1, by parameter; empty where not known.
+        folder: where the files go; made if it is not there.
+        importance: shares of 1, by parameter; empty if not known.
         start: the values that the search began with.
 
     Raises:
@@ -104,9 +104,9 @@ def evolution_page(
         records: its trials, those too that wait.
         space: what it varies, and from where it started.
         epochs: of a whole trial.
-        importance: shares of 1, by parameter; empty where not known.
+        importance: shares of 1, by parameter; empty if not known.
         figures: the plots, e.g. those of `draw_evolution`.
-        command: trains with the best values; None where there are none yet.
+        command: trains with the best values; None if there are none yet.
     """
     result: list[Table | Command] = []
     if command is not None and best_of(records) is not None:
@@ -164,7 +164,7 @@ def _summary(records: Sequence[Record], epochs: int) -> list[tuple[str, str]]:
 
 
 def _values_table(records: Sequence[Record], space: Space, importance: Mapping[str, float]) -> Table:
-    """The best values beside those at the start."""
+    """The best values next to those at the start."""
     best = best_of(records)
     columns = [
         Column("parameter"),

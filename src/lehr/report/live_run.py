@@ -44,7 +44,7 @@ def run_server(folder: Path, port: int = 0) -> PageServer:
 
 
 def _state(folder: Path) -> State:
-    """Return what has been written last; results.csv is written once an epoch."""
+    """Return what has been written last; results.csv is written once per epoch."""
     written = {}
     for name in (CONFIG, RESULTS, DETECTIONS):
         try:

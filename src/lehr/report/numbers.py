@@ -1,4 +1,4 @@
-"""Numbers as pages and tables tell them: three digits of a metric, minutes and seconds, MiB and GiB."""
+"""Numbers as pages and tables show them: three digits of a metric, minutes and seconds, MiB and GiB."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from lehr.runtime.console import duration
 from lehr.search.records import Value
 
 NOTHING = "-"
-"""Placeholder where there is no number."""
+"""Placeholder if there is no number."""
 MIB_IN_GIB = 1024
 
 
@@ -16,8 +16,8 @@ def measured(metric: str, value: float | None) -> str:
     """A value of a metric.
 
     Args:
-        metric: `seconds` is told as a time and `memory`, MiB, as a size; any other with three digits.
-        value: the value; None where there is none.
+        metric: `seconds` is shown as a time and `memory`, MiB, as a size; any other with three digits.
+        value: the value; None if there is none.
     """
     if value is None or not math.isfinite(value):
         return NOTHING
@@ -32,13 +32,13 @@ def measured(metric: str, value: float | None) -> str:
 
 
 def changed(metric: str, value: float | None) -> str:
-    """A difference of a metric, with its sign; none where it rounds to nothing."""
+    """A difference of a metric, with its sign; none if it rounds to nothing."""
     text = measured(metric, value)
     return f"+{text}" if value is not None and value > 0 and any(digit in text for digit in "123456789") else text
 
 
 def interval(metric: str, low: float | None, high: float | None) -> str:
-    """From where to where a difference may be; empty where that is not known."""
+    """From where to where a difference may be; empty if that is not known."""
     if low is None or high is None:
         return ""
     return f"{measured(metric, low)} to {measured(metric, high)}"

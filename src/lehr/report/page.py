@@ -109,7 +109,7 @@ def json_for_script(content: Any) -> Markup:
 
 
 def shades(matrix: Matrix) -> list[list[float | None]]:
-    """Return how dark each cell of a matrix is, 0 to 1 at its largest value; None where there is no value."""
+    """Return how dark each cell of a matrix is, 0 to 1 at its largest value; None if there is no value."""
     values = [[None if v is None or not math.isfinite(v) else max(v, 0.0) for v in row] for row in matrix.values]
     top = max((v for row in values for v in row if v is not None), default=0.0)
     return [[None if v is None else round(v / top, 3) if top else 0.0 for v in row] for row in values]
@@ -181,5 +181,5 @@ def _policy(scripts: Sequence[str], live: bool) -> str:
 
 
 def _without_controls(value: object) -> object:
-    """Return a text with its control characters written as escapes; anything else as it is."""
+    """Return a text with its control characters written as escapes; anything else unchanged."""
     return printable(value) if type(value) is str else value

@@ -1,4 +1,4 @@
-"""What pages are made of: tables, charts, images and commands, as plain values that a template turns into HTML."""
+"""Parts of pages: tables, charts, images and commands, as plain values that a template turns into HTML."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from lehr.errors import InputError
 from lehr.runtime.reading import MIB, read_file
 
 Mark = Literal["", "good", "bad", "even", "best"]
-"""Highlight of a cell; always beside a word or a sign, never by colour alone."""
+"""Highlight of a cell; always next to a word or a sign, never by colour alone."""
 MAX_FIGURE = 64 * MIB
 """Bytes of a figure's file."""
 IMAGE_TYPES = {".svg": "image/svg+xml", ".png": "image/png"}
@@ -62,9 +62,9 @@ class Table:
     Attributes:
         title: above it.
         columns: its columns.
-        rows: a cell a column each.
+        rows: a cell per column each.
         caption: what its columns mean, and how to read it.
-        empty: what is said where it has no rows.
+        empty: what is said if it has no rows.
         folded: whether it shows only on request.
     """
 
@@ -103,7 +103,7 @@ class Figure:
         """
         kind = IMAGE_TYPES.get(self.path.suffix.lower())
         if kind is None:
-            raise InputError(f"{self.path}: pages hold pictures of the kinds {', '.join(IMAGE_TYPES)}.")
+            raise InputError(f"{self.path}: pages hold images of the kinds {', '.join(IMAGE_TYPES)}.")
         try:
             return f"data:{kind};base64,{b64encode(read_file(self.path, MAX_FIGURE, links=False)).decode()}"
         except OSError as error:
@@ -133,7 +133,7 @@ class Series:
     Attributes:
         name: in the legend.
         x: ascending for lines.
-        y: as many; None where there is no value.
+        y: as many; None if there is no value.
         dashed: drawn dashed, for what only goes with another line.
     """
 
@@ -201,7 +201,7 @@ class Matrix:
         title: above it.
         rows: names of the rows.
         columns: names of the columns.
-        values: a number a cell, row by row; None where there is none.
+        values: a number a cell, row by row; None if there is none.
         row_label: what the rows are.
         column_label: what the columns are.
         texts: what the cells say; empty for the numbers.
@@ -251,7 +251,7 @@ class Gallery:
         title: above it.
         thumbnails: the images.
         caption: how to read them.
-        empty: what is said where there are none.
+        empty: what is said if there are none.
     """
 
     name: str
@@ -295,5 +295,5 @@ class Section:
 
 
 def number_cell(text: str, value: float | None, mark: Mark = "") -> Cell:
-    """A cell that is sorted by its number; last where it has none."""
+    """A cell that is sorted by its number; last if it has none."""
     return Cell(text, math.inf if value is None or not math.isfinite(value) else value, mark=mark)

@@ -28,13 +28,13 @@ LEARNED = 0.0005
 
 @dataclass(frozen=True, slots=True)
 class RunFiles:
-    """What the files of a run say.
+    """Contents of a run's files.
 
     Attributes:
         folder: the run's folder.
         options: its options by flat name, as config.yaml has them.
         rows: the epochs in results.csv, and with `--guard` the start as epoch 0.
-        log: what events.jsonl holds; empty where there is none.
+        log: what events.jsonl holds; empty if there is none.
         notes: what could not be read, and why, a sentence each.
     """
 
@@ -51,7 +51,7 @@ class RunFiles:
 
     @property
     def best(self) -> Row | None:
-        """Row of the best fitness, that of the run, the first of several; None where none was validated."""
+        """Row of the best fitness, that of the run, the first of several; None if none was validated."""
         fitness = parse_fitness(DEFAULT)
         rated = [row for row in self.rows if "val/map" in row and "val/map50" in row]
         return max(
@@ -118,7 +118,7 @@ def _read_results(path: Path, notes: list[str]) -> list[Row]:
 
 
 def _number(cell: object, name: object) -> float | None:
-    """Return a cell's number; None where it is none, or not finite."""
+    """Return a cell's number; None if it is none, or not finite."""
     if not isinstance(cell, str) or not isinstance(name, str):
         return None
     try:

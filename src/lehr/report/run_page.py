@@ -1,4 +1,4 @@
-"""The page of a run: was training healthy, how good is the detector, which mistakes to mend first."""
+"""The page of a run: was training healthy, how good is the detector, which mistakes to fix first."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ def _answers(run: RunFiles) -> list[str]:
 
 
 def _ended(run: RunFiles) -> str:
-    """How the run has ended, where its log says so, as the rest of a sentence."""
+    """Describe how the run ended, if its log says so, as the rest of a sentence."""
     ends = run.log.of(EndLine)
     said = {
         "stopped-early": "stopped early, since none of the last ones was better (--patience)",
@@ -134,7 +134,7 @@ def _summary(run: RunFiles) -> list[tuple[str, str]]:
         ("Batch", options.get("batch")),
         ("Epochs", f"{int(last.get('epoch', 0))} of {options.get('epochs', '?')}"),
         ("Time", measured("seconds", seconds)),
-        ("Images a second", f"{speeds[len(speeds) // 2]:.0f} (median)" if speeds else None),
+        ("Images per second", f"{speeds[len(speeds) // 2]:.0f} (median)" if speeds else None),
         ("Seed", options.get("seed")),
     ]
     return [(label, str(value)) for label, value in entries if value not in (None, "", NOTHING)]

@@ -8,7 +8,7 @@ import torch
 
 
 def cpu_name() -> str | None:
-    """Return the processor's name as Linux, or else torch, has it; None where neither does."""
+    """Return the processor's name as Linux, or else torch, has it; None if neither does."""
     try:
         for line in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines():
             name, _, value = line.partition(":")

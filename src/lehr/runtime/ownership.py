@@ -19,7 +19,7 @@ ENTERED = stat.S_IXGRP | stat.S_IXOTH
 
 
 def private_folder(folder: Path) -> None:
-    """Make a folder, for its user alone, where it is missing; check it where it is there.
+    """Make a folder, for its user alone, if it is missing; check it where it is there.
 
     Raises:
         InputError: others own it or can write in it.
@@ -83,7 +83,7 @@ def is_own_file(path: Path) -> bool:
 
 
 def trouble(path: Path) -> str | None:
-    """Return why others could change a file or folder, links followed; None where they cannot.
+    """Return why others could change a file or folder, links followed; None if they cannot.
 
     Raises:
         OSError: it is not there.

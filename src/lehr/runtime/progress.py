@@ -37,7 +37,7 @@ def progress(label: str, total: int | None) -> Iterator[Move]:
 
     Args:
         label: what is being done, e.g. "validation".
-        total: how many there are to do; None where that is not known.
+        total: how many there are to do; None if that is not known.
 
     Yields:
         What takes how many are done.
@@ -62,7 +62,7 @@ class NotebookBar:
 
     Args:
         label: what is being done.
-        total: how many there are to do; None where that is not known.
+        total: how many there are to do; None if that is not known.
     """
 
     def __init__(self, label: str, total: int | None) -> None:

@@ -15,8 +15,8 @@ class SharedBlock:
 
     Attributes:
         memory: its bytes, at first 0.
-        path: the path by which processes that are no children find it; None where they cannot.
-        handle: descriptor of the memory as a file; None where it has none.
+        path: the path by which processes that are no children find it; None if they cannot.
+        handle: descriptor of the memory as a file; None if it has none.
     """
 
     memory: mmap.mmap

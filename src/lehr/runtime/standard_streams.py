@@ -41,7 +41,7 @@ class SafeStream:
 
     @property
     def encoding(self) -> str:
-        """The stream's encoding; UTF-8 where it has none."""
+        """The stream's encoding; UTF-8 if it has none."""
         return getattr(self._stream(), "encoding", None) or "utf-8"
 
     def write(self, text: str) -> int:
@@ -64,7 +64,7 @@ class SafeStream:
             self.write(line)
 
     def flush(self) -> None:
-        """Flush the stream, where that is possible."""
+        """Flush the stream, if that is possible."""
         with contextlib.suppress(OSError, ValueError, AttributeError):
             self._stream().flush()
 

@@ -11,6 +11,6 @@ REPORTING = "openvino_telemetry"
 def refuse_telemetry() -> None:
     """Keep OpenVINO and NNCF from reporting; call it before either is imported.
 
-    Both do without the module where it is missing, which it is from now on in this process.
+    Both do without the module if it is missing, which it is from now on in this process.
     """
     sys.modules.setdefault(REPORTING, None)  # type: ignore[arg-type]  # Python's mark of a module that cannot be imported

@@ -46,7 +46,7 @@ def object_digests(boxes: Tensor, classes: Tensor) -> Tensor:
 
     Args:
         boxes: float32 (batch, objects, 4).
-        classes: int64 (batch, objects); -1 where padded.
+        classes: int64 (batch, objects); -1 if padded.
     """
     words = torch.cat((boxes.contiguous().view(torch.int32).long(), classes.unsqueeze(-1)), -1)
     keys = _keys(max(1, words.shape[1] * 5), words.device)[: words.shape[1] * 5].view(-1, 5)

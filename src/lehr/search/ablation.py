@@ -1,4 +1,4 @@
-"""Ablation: which technique helps on these data, told by training with and without it."""
+"""Ablation: which technique helps on these data, measured by training with and without it."""
 
 from __future__ import annotations
 

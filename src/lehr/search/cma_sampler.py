@@ -1,7 +1,7 @@
 """CMA-ES as a sampler of an Optuna study that is maximised, without any state but the finished trials.
 
 Optuna's own sampler keeps the optimizer as a pickle in the study, so whoever can write the study runs code on every
-worker. Here the optimizer is made anew for each trial and told the generations that have finished, which takes
+worker. Here the optimizer is rebuilt for each trial from the finished generations, which takes
 milliseconds: its state is a function of the trials, and nothing that a study holds is more than numbers.
 
 The method is that of Hansen & Ostermeier, "Completely Derandomized Self-Adaptation in Evolution Strategies", 2001, as
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 SIGMA = 1 / 6
 """Standard deviation at first, as a share of each parameter's range."""
 RESAMPLING = 10
-"""Draws outside the bounds that are made again, for each parameter; then the last is moved to the nearest bound."""
+"""Retries of draws outside the bounds, for each parameter; then the last is moved to the nearest bound."""
 
 Bounded = FloatDistribution | IntDistribution
 
@@ -74,14 +74,14 @@ class CmaSampler(BaseSampler):
     def sample_relative(
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
-        """The values of a member of the generation that the study is at; none where they are fixed as the start's."""
+        """The values of a member of the generation that the study is at; none if they are fixed as the start's."""
         given = enqueued_values(trial)
         if not self._space or (given and all(given.get(name) == self._start[name] for name in self._space)):
             return {}
         try:
             optimizer = self._optimizer(trials_at_start(study, (TrialState.COMPLETE,)))
             drawn = optimizer.ask()
-        except (ValueError, ArithmeticError, AssertionError):  # trials that no search can have come to
+        except (ValueError, ArithmeticError, AssertionError):  # trials that no search can have produced
             return {}
         keep_cma_generation(study, trial, optimizer.generation)
         return {name: from_unit(float(x), bounds) for x, (name, bounds) in zip(drawn, self._space.items(), strict=True)}
@@ -93,7 +93,7 @@ class CmaSampler(BaseSampler):
         return self._others.sample_independent(study, trial, param_name, param_distribution)
 
     def _optimizer(self, finished: Sequence[FrozenTrial]) -> CMA:
-        """The optimizer that has been told every generation that has finished.
+        """The optimizer after all finished generations.
 
         Args:
             finished: trials, by number.

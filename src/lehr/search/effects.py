@@ -5,14 +5,14 @@ of what having it changes. Leave-one-out, add-one-in and factorial studies diffe
 factorial one a seed's difference is the mean over all sets of the other techniques (main effect; Yates, "The Design
 and Analysis of Factorial Experiments", 1937).
 
-With three seeds, three pairs alone say almost nothing: the percentile bootstrap of them calls a technique that does
-nothing good or bad one time in four. So the interval is a bootstrapped one that borrows noise from the whole study:
+With three seeds, three pairs alone say almost nothing: the percentile bootstrap of them calls techniques without effect
+good or bad one time in four. So the interval is a bootstrapped one that borrows noise from the whole study:
 
 1. `value[set, seed] = set + seed + noise` is fitted to all runs by least squares; its mean square is the study's noise.
 2. The variance of an effect is, by degrees of freedom, a mean of what its own pairs say (seeds - 1) and of what the
    study's noise says (`STUDY_DEGREES`): the moderated t statistic (Smyth, 2004) with a fixed prior weight. Half and
    half at three seeds; the more seeds, the more a technique answers for itself.
-3. Residuals, studentized, are resampled for every run and the statistic is computed anew each time (bootstrap-t; Efron
+3. Residuals, studentized, are resampled for every run and the statistic is recomputed each time (bootstrap-t; Efron
    & Tibshirani, "An Introduction to the Bootstrap", 1993, ch. 12.5; Davison & Hinkley, 1997, ch. 6.3). A handful of
    residuals are a few spikes and no distribution, so each draw carries a share of normal noise (smoothed bootstrap with
    unchanged variance; Silverman & Young, 1987); the share falls with the degrees of freedom.
@@ -78,10 +78,10 @@ class Effect:
     Attributes:
         technique: which.
         metric: which, in its own unit.
-        without: mean over the pairs' runs without it; None where there is no pair.
-        with_: mean over the pairs' runs with it; None where there is no pair.
-        difference: mean of the paired differences, with minus without; None where there is no pair.
-        low: lower end of the 95% interval of the difference; None where there are fewer than two pairs.
+        without: mean over the pairs' runs without it; None if there is no pair.
+        with_: mean over the pairs' runs with it; None if there is no pair.
+        difference: mean of the paired differences, with minus without; None if there is no pair.
+        low: lower end of the 95% interval of the difference; None if there are fewer than two pairs.
         high: upper end.
         pairs: difference of each seed, seeds ascending.
         seeds: of the pairs.
@@ -111,7 +111,7 @@ def effects(
 ) -> list[Effect]:
     """Effect of each technique on a metric, in their order.
 
-    Each interval is right 95% of the time by itself: of twenty techniques that do nothing, one is called good or bad.
+    Each interval on its own is right 95% of the time: of twenty techniques that do nothing, one is called good or bad.
 
     Args:
         runs: of the study, in any order; leave-one-out, add-one-in or factorial follow from their sets. What lacks its
@@ -172,7 +172,7 @@ def noise(runs: Sequence[Run], metric: str) -> Noise:
 
 
 def verdict(low: float | None, high: float | None, metric: str, higher_is_better: bool) -> str:
-    """The word for an interval: on which side of 0 it lies, and whether that is the good one."""
+    """Return the verdict of an interval: on which side of 0 it is, and whether that is the good one."""
     if low is None or high is None:
         return ONE_SEED
     if low <= 0 <= high:
@@ -208,7 +208,7 @@ def complete_pairs(measured: Measured, technique: str) -> tuple[list[frozenset[s
     pass for noise. Where not all are there, two seeds come first, then as many sets, then as many seeds as can be had.
 
     Returns:
-        Sets without the technique, and seeds, ascending; both empty where there is no pair.
+        Sets without the technique, and seeds, ascending; both empty if there is no pair.
     """
     by_seed: dict[int, set[frozenset[str]]] = {}
     for context in measured:

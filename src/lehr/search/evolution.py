@@ -71,7 +71,7 @@ class Evolution:
         return int(self.base["epochs"])
 
     def slots(self, trials: int) -> list[Mapping[str, Value]]:
-        """The values of each trial that are fixed: the first is made with those of now.
+        """The values of each trial that are fixed: the first uses the current ones.
 
         Args:
             trials: how many there are.

@@ -45,7 +45,7 @@ class Epoch:
     Attributes:
         seconds: since the run began, validation included.
         images_per_second: of the training loop.
-        metrics: by name, those of `METRICS`; None where there was nothing to measure on.
+        metrics: by name, those of `METRICS`; None if there was nothing to measure on.
     """
 
     seconds: float
@@ -78,19 +78,19 @@ def parse_fitness(text: str) -> Fitness:
 
 
 def read_epochs(path: Path) -> list[Epoch]:
-    """The epochs of a run so far, from its results.csv; none where the file is not there yet.
+    """The epochs of a run so far, from its results.csv; none if the file is not there yet.
 
-    Row 0, the weights that a run starts from, is no epoch.
+    Row 0, the weights that a run starts from, is not an epoch.
 
     Raises:
-        InputError: it cannot be read, or is no results.csv of a run.
+        InputError: it cannot be read, or is not a results.csv of a run.
     """
     rows = read_results(path, "Remove the run.")
     return [_epoch(row, f"{path}:{number}") for number, row in enumerate(rows, 2) if row.get("epoch") != "0"]
 
 
 def column_of(name: str, row: Mapping[str, object]) -> str:
-    """Return the column of a row that holds a metric, or COCO's in its place; nothing where there is neither.
+    """Return the column of a row that holds a metric, or COCO's in its place; nothing if there is neither.
 
     Args:
         name: one of `METRICS`.
@@ -104,26 +104,26 @@ def _epoch(row: Mapping[str, str | None], where: str) -> Epoch:
     """An epoch from its row.
 
     Args:
-        row: by column; None where the row ends before.
+        row: by column; None if the row ends before.
         where: file and line, for messages.
 
     Raises:
-        InputError: a column is missing, or what stands there is no number.
+        InputError: a column is missing, or its value is not a number.
     """
     seconds, speed = (_number(row.get(name), name, where) for name in ("seconds", "images_per_second"))
     if seconds is None or speed is None or seconds < 0 or seconds > MAX_SECONDS:
-        raise InputError(f"{where}: 'seconds' and 'images_per_second' are no times of an epoch. Remove the run.")
+        raise InputError(f"{where}: 'seconds' and 'images_per_second' are not times of an epoch. Remove the run.")
     return Epoch(seconds, speed, {name: _value(row, name, where) for name in METRICS})
 
 
 def _value(row: Mapping[str, str | None], name: str, where: str) -> float | None:
-    """The value of a metric in a row of results.csv; None where there was nothing to measure on."""
+    """The value of a metric in a row of results.csv; None if there was nothing to measure on."""
     column = column_of(name, row)
     return _number(row.get(column), column, where)
 
 
 def _number(text: str | None, column: str, where: str) -> float | None:
-    """A finite number; None where there is none."""
+    """A finite number; None if there is none."""
     if not text:
         return None
     try:
@@ -132,5 +132,5 @@ def _number(text: str | None, column: str, where: str) -> float | None:
         value = math.inf
     if math.isinf(value) or abs(value) > MAX_SECONDS:
         shown = one_line(str(text)[:40])
-        raise InputError(f"{where}: '{shown}' in the column '{column}' is no number of an epoch. Remove the run.")
+        raise InputError(f"{where}: '{shown}' in the column '{column}' is not a number of an epoch. Remove the run.")
     return None if math.isnan(value) else value

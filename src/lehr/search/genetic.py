@@ -67,7 +67,7 @@ class Mutation:
     leave_zero: bool = False
 
     def gain(self, name: str) -> float:
-        """Strength of the mutation of a value, by name; 1 where none is given."""
+        """Strength of the mutation of a value, by name; 1 if none is given."""
         return self.gains.get(name, 1.0)
 
 
@@ -117,7 +117,7 @@ def mutate(rng: Rng, values: Values, space: Bounds, how: Mutation) -> dict[str, 
         rng: draws the mutation.
         values: one for each name of the space.
         space: what each may be.
-        how: where its gain is 0, a value stays as it is, not even rounded.
+        how: with gain 0 a value is unchanged, not even rounded.
     """
     gains = np.array(
         [0.0 if isinstance(bounds, CategoricalDistribution) else how.gain(k) for k, bounds in space.items()]
@@ -185,7 +185,7 @@ def mean_parent(parents: Sequence[Values], weights: NDArray[np.float64], space: 
             total = {value: weights[[candidate == value for candidate in values]].sum() for value in values}
             mean[name] = max(total, key=lambda value: total[value])
         else:
-            # From the first on, so that the mean of equal values is that value to the last bit.
+            # From the first on, so that the mean of equal values is that value bit for bit.
             first = float(values[0])
             mean[name] = first + float(weights @ (np.array(values, np.float64) - first))
     return mean
@@ -206,7 +206,7 @@ def within(value: float, bounds: Numeric) -> float | int:
 
 
 def differing(draw: Callable[[], dict[str, Value]], parents: Sequence[Values]) -> dict[str, Value]:
-    """Draw a child until it is equal to none of its parents, since training one of them again tells nothing."""
+    """Draw a child until it is equal to none of its parents, since training one of them again gains nothing."""
     for _ in range(MAX_DRAWS):
         born = draw()
         if all(any(value != parent[name] for name, value in born.items()) for parent in parents):

@@ -5,7 +5,7 @@ several, each value times a random factor. `TournamentSampler` is the later form
 then mutated.
 
 Nothing is remembered between draws: a child is a function of the seed, the number of its trial, and the trials finished
-before it. So workers need to share nothing but the study, and a study goes on as if it had never stopped.
+before it. So workers need to share nothing but the study, and a study continues as if it had never stopped.
 """
 
 from __future__ import annotations
@@ -121,14 +121,14 @@ class GeneticSampler(BaseGASampler):
     def sample_independent(
         self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
     ) -> Any:
-        """The start's value of a parameter outside the space; where there is none, a random draw."""
+        """The start's value of a parameter outside the space; if there is none, a random draw."""
         bounds = cast(Numeric | CategoricalDistribution, param_distribution)
         if param_name in self._start and _allows(bounds, self._start[param_name]):
             return self._start[param_name]
         return anywhere(generator(self._seed, f"evolve {param_name}", index=trial.number), bounds)
 
     def _values(self, trial: FrozenTrial) -> dict[str, Value]:
-        """The values of a parent; the start's, where it has none that the space allows."""
+        """The values of a parent; the start's, if it has none that the space allows."""
         given, start = trial.params, self._start
         return {
             k: given[k] if k in given and _allows(bounds, given[k]) else start[k] for k, bounds in self._space.items()

@@ -28,8 +28,8 @@ def importances(study: Study) -> dict[str, float]:
         study: of one objective; its finished trials count.
 
     Returns:
-        By name; empty where fewer than 10 trials have finished, where all have the same fitness, and where nothing
-        can be told.
+        By name; empty if fewer than 10 trials have finished, if all have the same fitness, and if nothing can be
+        determined.
     """
     from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
     from optuna.trial import TrialState
@@ -47,7 +47,7 @@ def importances(study: Study) -> dict[str, float]:
         warnings.simplefilter("ignore")
         evaluator = PedAnovaImportanceEvaluator(**settings)
         found = get_param_importances(study, evaluator=evaluator, normalize=False)
-    # What never varied shows no more than the bounds it was given.
+    # What never varied shows at most the bounds it was given.
     varied = {name for name in found if len({trial.params.get(name) for trial in trials}) > 1}
     found = {name: value if name in varied else 0.0 for name, value in found.items()}
     total = sum(found.values())

@@ -1,4 +1,4 @@
-"""What a study leaves out since it changes nothing in its runs: parameters of a search, techniques of an ablation.
+"""Parts of a study without effect in its runs, which it skips: parameters of a search, techniques of an ablation.
 
 Both are found by comparing what decides two runs (`lehr.techniques.effect`), nothing is trained.
 """
@@ -73,7 +73,7 @@ def _points(others: Mapping[str, Sequence[Value]]) -> Iterator[dict[str, Value]]
 
 
 def _between(values: Sequence[Value]) -> Value:
-    """A value between the ends; one of the choices where they are no numbers."""
+    """A value between the ends; one of the choices if they are no numbers."""
     low, high = values[0], values[-1]
     if isinstance(low, str | bool) or isinstance(high, str | bool):
         return values[len(values) // 2]
@@ -91,7 +91,7 @@ def _matters(name: str, values: Sequence[Value], run: Preview, point: Mapping[st
 
 
 def without_ineffective(ablation: Ablation, run: Preview, kept: Collection[str] = ()) -> tuple[Ablation, list[str]]:
-    """Leave out the techniques of an ablation whose runs with and without them would be the same.
+    """Drop the techniques of an ablation whose runs with and without them would be the same.
 
     Techniques that are nothing but a name, with the same options on and off, stay: they measure the noise.
 
@@ -101,7 +101,7 @@ def without_ineffective(ablation: Ablation, run: Preview, kept: Collection[str] 
         kept: those that stay, since the study has begun with them.
 
     Returns:
-        The ablation, and a line for each technique that is left out.
+        The ablation, and a line for each technique that is dropped.
 
     Raises:
         InputError: none is left, or a set of techniques cannot be trained.
@@ -115,7 +115,7 @@ def without_ineffective(ablation: Ablation, run: Preview, kept: Collection[str] 
             continue
         del left[name]
         changed = [option for option in sides.on if sides.on[option] != sides.off[option]]
-        notes.append(f"{name} is left out: {_reason(planned[pairs[0][0]], {}, changed, planned[pairs[0][1]])}.")
+        notes.append(f"{name} is skipped: {_reason(planned[pairs[0][0]], {}, changed, planned[pairs[0][1]])}.")
     if not left:
         raise InputError("--techniques: no technique that is named has an effect here.\n" + "\n".join(notes))
     return replace(ablation, switches=left), notes

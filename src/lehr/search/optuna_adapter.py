@@ -3,7 +3,7 @@
 By its public API one may ask for a trial, but not for a certain one of those that wait, nor end the trial of a worker
 that was lost. That takes the storage's own interface, which Optuna keeps for itself (`BaseStorage`: "not supposed to be
 directly accessed by library users"). Nothing else in Lehr touches what begins with an underscore there;
-`tests/search/test_optuna_adapter.py` names each such thing and fails when it is gone.
+`tests/search/test_optuna_adapter.py` names each of them and fails when one is gone.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def storage_of(study: Study) -> BaseStorage:
 
 
 def move_trial(study: Study, trial: FrozenTrial, state: TrialState) -> bool:
-    """Take a waiting trial, or end one; False where somebody else was quicker.
+    """Take a waiting trial, or end one; False if somebody else was quicker.
 
     Args:
         study: whose trial it is.
@@ -57,7 +57,7 @@ def set_attribute(study: Study, trial: FrozenTrial | Trial, name: str, value: An
 
 
 def open_trial(study: Study, trial: FrozenTrial) -> Trial:
-    """A trial that this process has taken, to be given values and to be told of."""
+    """Wrap a trial that this process has taken, to set its values and report on it."""
     from optuna import Trial
 
     return Trial(study, trial._trial_id)
@@ -69,7 +69,7 @@ def trials_at_start(study: Study, states: Iterable[TrialState]) -> list[FrozenTr
 
 
 def kept_generation(sampler: BaseGASampler, trial: FrozenTrial) -> int | None:
-    """The generation that was written for a trial; None where none was."""
+    """The generation that was written for a trial; None if none was."""
     found = trial.system_attrs.get(sampler._get_generation_key())
     return None if found is None else int(found)
 
@@ -80,7 +80,7 @@ def keep_generation(sampler: BaseGASampler, study: Study, trial: FrozenTrial, ge
 
 
 def kept_cma_generation(trial: FrozenTrial) -> int | None:
-    """The generation of CMA-ES that a trial belongs to; None where it belongs to none."""
+    """The generation of CMA-ES that a trial belongs to; None if it belongs to none."""
     found = trial.system_attrs.get(CMA_GENERATION)
     return found if isinstance(found, int) else None
 

@@ -24,12 +24,12 @@ class Record:
         fitness: of its best epoch, higher is better; None before the first epoch, and where it failed.
         course: fitness after each epoch so far.
         metrics: of its best epoch, by name (`map`, `map50`, `map75`, `precision`, `recall`, `f1`).
-        seconds: of training and validation, all epochs together; None where there are none yet.
-        memory: most memory that it held, MiB, on the device where it is a GPU; None where not known.
+        seconds: of training and validation, all epochs together; None if there are none yet.
+        memory: most memory that it held, MiB, on the device where it is a GPU; None if not known.
         worker: who trains or trained it, e.g. `host:4711`.
         folder: its run, relative to the study's folder.
         attempts: how often it was begun.
-        note: why it ended as it did, where there is something to say.
+        note: why it ended as it did, if there is something to say.
     """
 
     slot: int

@@ -31,7 +31,7 @@ At 3 seeds and 6 techniques (simulated), one with five times the noise hides 22 
 deviations of the others where it is left in, and 4 in 100 where it is taken out.
 """
 STUDY_DEGREES = 2.0
-"""Degrees of freedom that the study's noise counts for beside a technique's own pairs.
+"""Weight of the study's noise next to a technique's own pairs, in degrees of freedom.
 
 At 3 seeds and 6 techniques (simulated): with the study's noise alone, a technique that triples the noise and does
 nothing else is called good or bad 20% of the time; with 2 degrees 13%, and a difference of 4 standard deviations is
@@ -66,10 +66,10 @@ class Noise:
     """Noise of a metric from seed to seed, pooled over the sets of techniques.
 
     Attributes:
-        deviation: standard deviation of one run from seed to seed; None where no set has two seeds.
+        deviation: standard deviation of one run from seed to seed; None if no set has two seeds.
         degrees: its degrees of freedom, as though runs of one seed had nothing in common.
-        paired: standard deviation of the difference of two sets' runs of one seed; None where there are no two seeds
-            with two sets.
+        paired: standard deviation of the difference of two sets' runs of one seed; None if there are no two seeds with
+            two sets.
         paired_degrees: its degrees of freedom.
     """
 
@@ -82,8 +82,8 @@ class Noise:
 def merged_cells(measured: Measured) -> Cells:
     """The values as cells; a set whose values equal another's in every common seed shares its row.
 
-    So a technique that does nothing in a trainer that repeats itself to the last bit adds no degrees of freedom, and
-    its effect is without noise.
+    So a technique that does nothing in a trainer that repeats itself bit for bit adds no degrees of freedom, and its
+    effect is without noise.
     """
     rows: list[dict[int, float]] = []
     row_of: dict[frozenset[str], int] = {}
@@ -104,7 +104,7 @@ def merged_cells(measured: Measured) -> Cells:
 
 
 def same_values(one: Mapping[int, float], other: Mapping[int, float]) -> bool:
-    """Tell if two sets were measured with a common seed, and are equal in all of those."""
+    """Return whether two sets share a seed, and are equal for all shared seeds."""
     common = one.keys() & other.keys()
     return bool(common) and all(one[seed] == other[seed] for seed in common)
 
@@ -125,9 +125,9 @@ def odd_sets(cells: Cells) -> set[int]:
     """Rows whose noise is not the others', so that neither may speak for the other.
 
     That is a row without any noise (fitness 0 in every seed), and one whose deviations from the others' course over the
-    seeds are larger than theirs by an F test, the most deviating first. What rests on an odd row has its noise from the
-    rows that it compares, by itself. A row with little noise is left in: one of three takes 18% of the others' width,
-    one of seven 7%.
+    seeds are larger than theirs by an F test, the most deviating first. What rests on an odd row only uses the noise of
+    the rows that it compares. A row with little noise is kept: one of three takes 18% of the others' width, one of
+    seven 7%.
 
     Args:
         cells: of the study.
@@ -203,9 +203,9 @@ def seeds_needed(deviation: float, size: float, power: float = 0.8, level: float
         deviation: standard deviation of a seed's difference, e.g. `Noise.paired`, 0 or more.
         size: of the difference that is to be found; its sign does not matter, but it is not 0.
         power: how often it is to be found, above `level`, below 1.
-        level: how often a difference is seen where there is none, two-sided, 0 to 1.
+        level: how often a difference is seen if there is none, two-sided, 0 to 1.
         sets: of techniques in the study, as far as they are run with every seed: they share what they know of the
-            noise. 2 is a technique by itself.
+            noise. 2 is a single technique.
 
     Raises:
         InputError: SciPy is missing.
@@ -249,7 +249,7 @@ def found_share(shift: float, seeds: int, level: float, sets: int) -> float:
     degrees = (seeds - 1) / (own**2 + (1 - own**2) / (sets - 1))
     limit = stats.t.isf(level / 2, degrees)
     centre = shift * np.sqrt(seeds)
-    # On the wrong side SciPy gives nan where nothing is left.
+    # On the wrong side SciPy gives nan if nothing is left.
     wrong = np.nan_to_num(stats.nct.cdf(-limit, degrees, centre))
     return float(stats.nct.sf(limit, degrees, centre) + wrong)
 
@@ -272,6 +272,6 @@ def check_test(deviation: float, power: float, level: float, sets: int) -> None:
     if not (deviation >= 0 and np.isfinite(deviation)):
         raise ValueError(f"deviation must be 0 or more, is {deviation}")
     if not 0 < level < power < 1:
-        raise ValueError(f"power must lie between level and 1, level above 0: {power}, {level}")
+        raise ValueError(f"power must be between level and 1, level above 0: {power}, {level}")
     if sets < 2:
         raise ValueError(f"a difference takes 2 sets, not {sets}")

@@ -1,6 +1,6 @@
 """Samplers and pruners of a search, by name.
 
-A sampler is made anew for each trial, seeded by the study's seed and the trial's slot, and knows what happened before
+A sampler is rebuilt for each trial, seeded by the study's seed and the trial's slot, and knows what happened before
 from the study alone: so it makes no difference which worker takes which trial, or how often one was lost.
 """
 
@@ -23,7 +23,7 @@ PrunerName = Literal["none", "median", "halving", "hyperband"]
 STARTUP = 5
 """Trials that the median pruner lets finish before it ends one."""
 REDUCTION = 3
-"""One of how many trials goes on, at each rung of successive halving."""
+"""Reduction factor: one of this many trials continues at each rung of successive halving."""
 
 
 def make_sampler(name: str, space: Space, seed: int, slot: int) -> BaseSampler:
@@ -61,7 +61,7 @@ def make_sampler(name: str, space: Space, seed: int, slot: int) -> BaseSampler:
         return samplers.RandomSampler(seed=drawn)
     try:
         if name == "cmaes":
-            import cmaes  # noqa: F401  (loaded for each trial; missing, it is said now)
+            import cmaes  # noqa: F401  (loaded for each trial; if missing, report it now)
 
             from lehr.search.cma_sampler import CmaSampler
 
@@ -78,7 +78,7 @@ def make_pruner(name: str, epochs: int, prune_after: int | None = None) -> BaseP
 
     - median: one whose best epoch so far is below the median of the others' at the same epoch.
     - halving: asynchronous successive halving (Li et al., "A System for Massively Parallel Hyperparameter Tuning",
-      2020): at each rung, 3 times as many epochs as at the one before, the best third goes on.
+      2020): at each rung, 3 times as many epochs as at the one before, the best third continues.
     - hyperband: successive halving with several first rungs (Li et al., "Hyperband", 2018).
 
     Args:

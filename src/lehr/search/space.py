@@ -61,7 +61,7 @@ class Parameter:
         return FloatDistribution(self.low, self.high, log=self.log)
 
     def allows(self, value: Value) -> bool:
-        """Return whether a value lies within the bounds."""
+        """Return whether a value is within the bounds."""
         if self.choices:
             return value in self.choices
         return not isinstance(value, str) and self.low <= value <= self.high
@@ -128,7 +128,7 @@ class Space:
     Attributes:
         parameters: by option name.
         start: the values that they have now.
-        notes: what was left out or widened, a line each.
+        notes: what was skipped or widened, one line each.
     """
 
     parameters: Mapping[str, Parameter]
@@ -156,7 +156,7 @@ class Space:
 
     @classmethod
     def from_plain(cls, plain: Mapping[str, Any]) -> Space:
-        """The space that `as_plain` made plain."""
+        """Restore the space from the values of `as_plain`."""
         parameters = {
             name: Parameter(**{**values, "choices": tuple(values["choices"])})
             for name, values in plain["parameters"].items()
@@ -198,7 +198,7 @@ def build_space(run: Preview, file: Path | None = None, kept: Collection[str] = 
     for name, why in ineffective.items():
         if name not in kept:
             where = f"{file}:{line_of_key(file, name)}"
-            raise InputError(f"{where}: '{name}' has no effect: {why}. Leave it out.")
+            raise InputError(f"{where}: '{name}' has no effect: {why}. Omit it.")
     start = _current(run, parameters)
     for name, now in start.items():
         if not parameters[name].allows(now):
@@ -225,13 +225,13 @@ def _read(name: str, value: Any, table: Mapping[str, Parameter], where: str) -> 
         InputError: it is not given in one of the ways.
     """
     if name in WITHOUT_EFFECT:
-        raise InputError(f"{where}: '{name}' has no effect here; leave it out.")
+        raise InputError(f"{where}: '{name}' has no effect here; omit it.")
     if name not in option_names():
         raise InputError(f"{where}: unknown parameter '{name}'. {did_you_mean(name, {*table, *option_names()})}")
     known = table.get(name)
     if value is None:
         if known is None:
-            raise InputError(f"{where}: '{name}' has no bounds of its own: give {FORM}.")
+            raise InputError(f"{where}: '{name}' has no own bounds: give {FORM}.")
         return Parameter(known.low, known.high, 1.0, known.log, known.whole)
     if isinstance(value, list) and len(value) == 2:
         value = {"low": value[0], "high": value[1]}
@@ -249,7 +249,9 @@ def _read(name: str, value: Any, table: Mapping[str, Parameter], where: str) -> 
     if low is None or high is None:
         raise InputError(f"{where}: '{name}' needs two numbers as bounds: {FORM}.")
     if low > high:
-        raise InputError(f"{where}: the bounds of '{name}' are upside down: {low:g} is above {high:g}. Swap them.")
+        raise InputError(
+            f"{where}: the bounds of '{name}' are in the wrong order: {low:g} is above {high:g}. Swap them."
+        )
     if low == high:
         raise InputError(f"{where}: the bounds of '{name}' leave only {low:g}. Give it as --{name.replace('_', '-')}.")
     log = value.get("log", known.log if known is not None and low > 0 else False)
@@ -276,13 +278,13 @@ def _check(name: str, parameter: Parameter, config: TrainConfig, where: str) -> 
 def _fitting(
     table: Mapping[str, Parameter], run: Preview, kept: Collection[str]
 ) -> tuple[dict[str, Parameter], list[str]]:
-    """Parameters of the table that have an effect on a run, and notes on those left out."""
+    """Parameters of the table that have an effect on a run, and notes on skipped ones."""
     fitting, plan, notes = dict(table), run.plan, []
     if run.config.schedule.warmup not in ("none", "first-epoch"):
         if plan.warmup < MIN_STEPS:
             fitting.pop("warmup_epochs")
             few = f"{plan.steps} steps are too few for warmups of different length"
-            notes.append(f"warmup_epochs is left out: {few if plan.warmup else 'the warmup is off'}.")
+            notes.append(f"warmup_epochs is skipped: {few if plan.warmup else 'the warmup is off'}.")
         else:
             longest = min(table["warmup_epochs"].high, round(plan.epochs * LONGEST_WARMUP, 3))
             fitting["warmup_epochs"] = Parameter(0.0, max(longest, plan.warmup / plan.batches))
@@ -292,7 +294,7 @@ def _fitting(
             fitting.pop(name)
             reasons.setdefault(why, []).append(name)
     notes += [
-        f"{', '.join(names)} {'are' if len(names) > 1 else 'is'} left out: {why}." for why, names in reasons.items()
+        f"{', '.join(names)} {'are' if len(names) > 1 else 'is'} skipped: {why}." for why, names in reasons.items()
     ]
     return fitting, notes
 
@@ -305,7 +307,7 @@ def _ineffective(parameters: Mapping[str, Parameter], run: Preview) -> dict[str,
 
 
 def _current(run: Preview, names: Mapping[str, Parameter]) -> dict[str, Value]:
-    """The values that a run has now, those too that are chosen by themselves."""
+    """The current values of a run, including those chosen automatically."""
     config, plan, options = run.config, run.plan, run.config.flat()
     chosen: dict[str, Any] = {
         "lr0": plan.optimizer.lr0,

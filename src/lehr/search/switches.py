@@ -81,7 +81,7 @@ def choose(names: Sequence[str], config: TrainConfig, file: Path | None = None) 
 
 
 def is_on(name: str, config: TrainConfig) -> bool:
-    """Tell whether a run has a technique on, given by the name of its switch."""
+    """Return whether a run has a technique on, given by the name of its switch."""
     return _owner(name).suits(config.family) and switches()[name].is_on(_now(config))
 
 
@@ -109,7 +109,7 @@ def _of_run(name: str, config: TrainConfig) -> Sides:
         return Sides({option: now[option] for option in switch.off}, switch.off)
     missing = [option.replace("_", "-") for option, value in switch.on.items() if value is ...]
     if missing:
-        raise InputError(f"--techniques: '{name}' needs --{missing[0]}. Give it, or leave the technique out.")
+        raise InputError(f"--techniques: '{name}' needs --{missing[0]}. Give it, or omit the technique.")
     return Sides(switch.on, switch.off)
 
 
@@ -126,7 +126,7 @@ def _read(file: Path, config: TrainConfig) -> dict[str, Sides]:
         if str(name) != one_line(str(name)) or not 0 < len(str(name)) <= LONGEST_NAME:
             shown = one_line(str(name)[:LONGEST_NAME])
             raise InputError(
-                f"{place}: '{shown}' is no name of a technique: one line, {LONGEST_NAME} characters at most."
+                f"{place}: '{shown}' is not a valid name of a technique: one line, {LONGEST_NAME} characters at most."
             )
         if isinstance(given, dict):  # YAML reads `on` and `off` as booleans
             given = {{True: "on", False: "off"}.get(side, side): options for side, options in given.items()}
@@ -153,7 +153,7 @@ def _read(file: Path, config: TrainConfig) -> dict[str, Sides]:
 
 
 def _check(chosen: Mapping[str, Sides]) -> None:
-    """Check that techniques can be switched each by itself.
+    """Check that techniques can be switched independently.
 
     Raises:
         InputError: two of them set the same option.
@@ -163,5 +163,5 @@ def _check(chosen: Mapping[str, Sides]) -> None:
         if shared:
             raise InputError(
                 f"--techniques: '{one}' and '{other}' both set --{min(shared).replace('_', '-')}, so neither can be "
-                "switched by itself. Leave one out."
+                "switched independently. Omit one."
             )

@@ -1,4 +1,4 @@
-"""`lehr ablate`: conducts an ablation and writes what it says."""
+"""`lehr ablate`: runs an ablation and writes its results."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ TABLE, EFFECTS, MARKDOWN = "ablation.csv", "effects.json", "ablation.md"
 MEASURED = ("fitness", "map50", "map", "precision", "recall", "seconds", "memory")
 """Metrics that are compared between runs."""
 SIZES = (0.005, 0.01, 0.02, 0.05)
-"""Differences for which the seeds are told that show them."""
+"""Differences for which the needed number of seeds is reported."""
 
 
 class AblateStudy:
@@ -45,8 +45,8 @@ class AblateStudy:
 
     Args:
         config: the run whose techniques are switched.
-        options: what the ablation is like.
-        study: where it is kept and who works on it.
+        options: the settings of the ablation.
+        study: its storage and workers.
 
     Raises:
         InputError: options, data or techniques cannot be used.
@@ -54,7 +54,7 @@ class AblateStudy:
 
     def __init__(self, config: TrainConfig, options: AblateOptions, study: StudyOptions) -> None:
         require_optuna()
-        scipy_stats()  # missing, it is told now and not after the last run
+        scipy_stats()  # if missing, report it now and not after the last run
         parse_fitness(study.fitness)
         config = as_begun(config, "ablate")
         self.config, self.options, self.study = config, options, study
@@ -63,7 +63,7 @@ class AblateStudy:
         base = shared_options(config)
         self.run, self.data, self.faults = read_data(config)
         asked = Ablation(base, switches, options.mode, study.fitness.replace(" ", ""))
-        for on in asked.sets():  # told now, not by a trial in an hour
+        for on in asked.sets():  # reported now, not by a trial in an hour
             build_config({**config.flat(), **asked.with_techniques(on)}, describe_set(asked, on))
         self.ablation, self.notes = without_ineffective(
             asked, self.run, kept=begun_with(config, "ablate", "techniques")
@@ -71,20 +71,20 @@ class AblateStudy:
         self.seeds = [config.run.seed + number for number in range(options.seeds)]
 
     def describe_set(self, on: frozenset[str] | set[str]) -> str:
-        """A set of techniques in a few words."""
+        """Describe a set of techniques in a few words."""
         return describe_set(self.ablation, on)
 
     def describe(self, record: Record) -> str:
-        """A trial in a few words."""
+        """Describe a trial in a few words."""
         if not record.params:
             return ""
         return f"{self.describe_set(self._on(record))}, seed {record.params.get(SEED)}"
 
     def run_study(self, verbose: bool = True) -> StudyOutcome:
-        """Work on the ablation until all trials have ended, or it is stopped.
+        """Run the ablation until all trials have ended or it is stopped.
 
         Args:
-            verbose: print its course.
+            verbose: print its progress.
         """
         return run_study(
             self.ablation,
@@ -98,7 +98,7 @@ class AblateStudy:
         )
 
     def seconds(self) -> float:
-        """About how long the ablation takes here, from one epoch that is trained."""
+        """Estimate the duration of the ablation here from one trained epoch."""
         places = worker_places(self.config, self.study.jobs)
         local, cores = places[0]
         estimate = measure_epoch({**self.ablation.base, **local_options(self.config), **local}, cores)
@@ -114,7 +114,7 @@ class AblateStudy:
         return {metric: effects(runs, names, metric) for metric in MEASURED}
 
     def _runs(self, records: Sequence[Record]) -> list[Run]:
-        """The trials that say something, as the statistics take them."""
+        """Select the usable trials as input of the statistics."""
         return [self._as_run(record) for record in records if record.state in ("finished", "diverged")]
 
     def _switches(self, record: Record, names: Sequence[str]) -> list[object]:
@@ -125,7 +125,7 @@ class AblateStudy:
         return frozenset(name for name in self.ablation.switches if record.params.get(name))
 
     def _as_run(self, record: Record) -> Run:
-        """A trial as the statistics take it; one that diverged has found nothing."""
+        """Convert a trial to input of the statistics; a diverged one has found nothing."""
         values: dict[str, float] = dict.fromkeys(("fitness", *METRICS), 0.0) if record.state == "diverged" else {}
         values |= {name: value for name, value in record.metrics.items() if record.state == "finished"}
         measured = {"fitness": record.fitness, "seconds": record.seconds, "memory": record.memory}
@@ -133,7 +133,7 @@ class AblateStudy:
         return Run(self._on(record), int(record.params[SEED]), values)
 
     def _write(self, folder: Path, records: Sequence[Record]) -> None:
-        """Write tables, plot and page of what is known."""
+        """Write tables, plot and page of the current results."""
         from lehr.report.ablation_page import AblationRun, ablation_page, draw_ablation
         from lehr.report.effects_table import effects_markdown
         from lehr.report.page import write_page
@@ -152,7 +152,7 @@ class AblateStudy:
         write_page(page, folder / PAGE)
 
     def needed(self, records: Sequence[Record]) -> list[tuple[float, int]]:
-        """Differences of fitness, and how many seeds show each; empty where the noise is not known yet."""
+        """Differences of fitness, and how many seeds show each; empty if the noise is not known yet."""
         paired, sets = noise(self._runs(records), "fitness").paired, len(self.ablation.sets())
         if paired is None:
             return []

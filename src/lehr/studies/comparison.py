@@ -17,7 +17,7 @@ SHOWN = 200
 
 
 def require_same(there: Definition, mine: Definition, what: str) -> None:
-    """Check that two definitions are of the same study.
+    """Check that two definitions belong to the same study.
 
     Raises:
         InputError: they are not; names what differs.
@@ -33,19 +33,19 @@ def require_same(there: Definition, mine: Definition, what: str) -> None:
         listed = "\n".join(f"  {line}" for line in lines[:12])
         more = f"\n  and {len(lines) - 12} more" if len(lines) > 12 else ""
         raise InputError(
-            f"{what} exists already, and is about something else; its trials could not be compared with these. Choose "
-            f"another --name, or go on with it as it is:\n{listed}{more}"
+            f"{what} exists already, and has different settings, so its trials could not be compared. Choose another "
+            f"--name, or continue it unchanged:\n{listed}{more}"
         )
 
 
 def _complete(there: Mapping[str, Any], mine: Mapping[str, Any]) -> dict[str, Any]:
-    """A study's options with the defaults of those that came after it was made."""
+    """Fill in a study's options with defaults of newer options."""
     default = TrainConfig().flat()
     return {**{name: default[name] for name in mine if name in MAY_LACK}, **in_current_form(there)}
 
 
 def _in_current_form(search: Mapping[str, Any]) -> dict[str, Any]:
-    """What a study searches, the options of its techniques spelled as they are now."""
+    """Settings of a study, with the current spelling of its techniques' options."""
     techniques = {
         name: {side: in_current_form(options) for side, options in sides.items()}
         for name, sides in search.get("techniques", {}).items()
@@ -54,14 +54,14 @@ def _in_current_form(search: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _with_default_of_now(there: Mapping[str, Any], mine: Mapping[str, Any]) -> Mapping[str, Any]:
-    """What a study searches; with the default fitness of now where both are of the default of their time."""
+    """Settings of a study, with the current default fitness if both use the default of their time."""
     if (there.get("fitness"), mine.get("fitness")) == (FORMER_DEFAULT, DEFAULT):
         return {**there, "fitness": DEFAULT}
     return there
 
 
 def _differences(there: Mapping[str, Any], here: Mapping[str, Any], prefix: str) -> list[str]:
-    """List what differs between two mappings, a line each; mappings within them are looked into."""
+    """List what differs between two mappings, one line each; nested mappings are compared, too."""
     lines = []
     for name in [*there, *(name for name in here if name not in there)]:
         old, new = there.get(name), _plain(here.get(name))
@@ -76,7 +76,7 @@ def _differences(there: Mapping[str, Any], here: Mapping[str, Any], prefix: str)
 
 
 def _plain(value: Any) -> Any:
-    """A value as it comes back from JSON."""
+    """Convert a value as a JSON round trip does."""
     if isinstance(value, Mapping):
         return {name: _plain(each) for name, each in value.items()}
     return [_plain(each) for each in value] if isinstance(value, list | tuple) else value

@@ -1,7 +1,7 @@
 """Contents of a study, typed and bounded: checked before anything that a storage holds is used.
 
-A database, a shared disk and a file belong to whoever can write them. What is not as a worker of Lehr writes it ends in
-one message. Attributes that nobody here reads are dropped, so that nothing else reads them either.
+A database, a shared disk and a file belong to whoever can write them. Content that a worker of Lehr would not write
+ends in one message. Unused attributes are dropped, so that nothing else reads them either.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
 MAX_SLOTS = 1_000_000
-"""Trials of a study at most."""
+"""Maximum number of trials in a study."""
 MAX_NOTE = 10_000
 """Characters of a result's note; longer ones are cut off where they are written."""
 MAX_DEPTH, MAX_PARTS = 20, 200_000
 """Levels of lists and mappings within each other, and values in all of them, of a definition."""
 ROUNDING = 1e-9
-"""Share of a bound by which a value may lie outside."""
+"""Share of a bound by which a value may be outside."""
 SHOWN = 200
 """Characters of a foreign text that a message shows."""
 
@@ -44,7 +44,7 @@ Count = Annotated[int, Field(ge=0, le=2**53)]
 
 
 class DamagedStudy(InputError):
-    """A study whose content is none that Lehr writes.
+    """A study whose content Lehr did not write.
 
     Args:
         message: what is wrong.
@@ -57,7 +57,7 @@ class DamagedStudy(InputError):
 
 
 class _Content(BaseModel):
-    """What is read strictly: no text for a number; fields that are not known are left out."""
+    """Base for strict parsing: no text for a number; unknown fields are dropped."""
 
     model_config = ConfigDict(strict=True, extra="ignore", protected_namespaces=())
 
@@ -76,7 +76,7 @@ class _Result(_Content):
 
 
 class _Attributes(_Content):
-    """What Lehr's workers write about a trial."""
+    """Attributes that Lehr's workers write about a trial."""
 
     slot: Annotated[int, Field(ge=0, lt=MAX_SLOTS)] | None = None
     attempt: Annotated[int, Field(ge=1, le=1_000_000)] = 1
@@ -120,7 +120,7 @@ class _Search(_Content):
 
 
 class _Definition(_Content):
-    """What a study is about; as `lehr.search.definition.Definition`."""
+    """Definition of a study, as `lehr.search.definition.Definition`."""
 
     model_config = ConfigDict(strict=True, extra="forbid")
 
@@ -137,18 +137,18 @@ SYSTEM_ATTRIBUTES: tuple[tuple[str, Any], ...] = (
     (r"[A-Za-z]{1,50}Sampler:generation", Count),
     (r"(tpe|gp):relative_params:[0-9]{1,3}", Annotated[str, Field(max_length=2046)]),
 )
-"""What Optuna's samplers and pruners write about a trial, and read of others': patterns of names, and types."""
+"""Attributes of trials that Optuna's samplers and pruners write and read: name patterns and types."""
 STUDY_ATTRIBUTES: tuple[tuple[str, Any], ...] = (
     (r"[A-Za-z]{1,50}Sampler:parent:[0-9]{1,9}", Annotated[list[Count], Field(max_length=1000)]),
 )
-"""The same of a study."""
+"""The same for a study."""
 
 
 def checked_definition(content: object) -> Definition:
     """The definition of a study as its storage holds it.
 
     Raises:
-        DamagedStudy: it is no definition.
+        DamagedStudy: it is not a definition.
     """
     what = "its definition"
     _require_plain(content, what)
@@ -161,7 +161,7 @@ def checked_trial(trial: FrozenTrial) -> FrozenTrial:
     """A trial with the attributes that Lehr and Optuna read, each of its type.
 
     Raises:
-        DamagedStudy: it is none that a worker of Lehr has written.
+        DamagedStudy: no worker of Lehr wrote it.
     """
     from optuna.distributions import BaseDistribution
     from optuna.trial import TrialState
@@ -217,7 +217,7 @@ def require_bounds(trial: FrozenTrial, bounds: Mapping[str, BaseDistribution]) -
 
 
 def bounds_of(definition: Definition) -> dict[str, BaseDistribution] | None:
-    """The bounds of what a study varies, by name; None where its definition does not say."""
+    """The bounds of what a study varies, by name; None if its definition does not say."""
     from optuna.distributions import CategoricalDistribution, IntDistribution
 
     from lehr.search.ablation import MAX_SEED, SEED
@@ -241,7 +241,7 @@ def _allows(bounds: BaseDistribution, value: object) -> bool:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return False
     assert isinstance(bounds, FloatDistribution | IntDistribution)
-    slack = ROUNDING * max(abs(bounds.low), abs(bounds.high))  # logarithms come back not quite as they were
+    slack = ROUNDING * max(abs(bounds.low), abs(bounds.high))  # logarithms do not round-trip exactly
     whole = isinstance(bounds, FloatDistribution) or isinstance(value, int)
     return whole and bounds.low - slack <= value <= bounds.high + slack
 
@@ -255,7 +255,7 @@ def _known(attributes: object, known: tuple[tuple[str, Any], ...], what: str) ->
     from pydantic import TypeAdapter
 
     if not isinstance(attributes, Mapping):
-        raise _damaged(what, "its attributes are none")
+        raise _damaged(what, "its attributes are invalid")
     found: dict[str, Any] = {}
     for name, value in attributes.items():
         kind = next((kind for pattern, kind in known if isinstance(name, str) and re.fullmatch(pattern, name)), None)
@@ -289,7 +289,7 @@ def _require_plain(content: object, what: str) -> None:
             raise _damaged(what, "it is larger, or nested more deeply, than any that Lehr writes")
         if isinstance(value, Mapping):
             if not all(isinstance(name, str) and len(name) <= SHOWN for name in value):
-                raise _damaged(what, "it has a name that is none")
+                raise _damaged(what, "it has an invalid name")
             waiting += [(each, depth + 1) for each in value.values()]
         elif isinstance(value, list | tuple):
             waiting += [(each, depth + 1) for each in value]
@@ -304,7 +304,7 @@ def _require_plain(content: object, what: str) -> None:
 
 
 def _first(error: ValidationError, name: str = "") -> str:
-    """The first of the things that are wrong, and where."""
+    """Return the first error and its location."""
     found = error.errors(include_url=False, include_input=False, include_context=False)[0]
     place = ".".join(str(part) for part in (*((name,) if name else ()), *found["loc"]) if part != "")
     return f"{_cut(place)}: {found['msg'][:1].lower()}{found['msg'][1:]}"
@@ -320,10 +320,10 @@ def _damaged(what: str, why: str) -> DamagedStudy:
 
 
 def read_json(data: bytes) -> object:
-    """Read JSON that anybody may have written.
+    """Parse untrusted JSON.
 
     Raises:
-        ValueError: it is no JSON, or nested too deeply.
+        ValueError: it is not JSON, or nested too deeply.
     """
     try:
         return json.loads(data)

@@ -1,4 +1,4 @@
-"""Text of `--dry-run`: the trials that a study would make."""
+"""Text of `--dry-run`: the trials that a study would run."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def describe_space(space: Space) -> str:
-    """Describe what a search varies: a line a parameter, with its value of now and its bounds."""
+    """Describe what a search varies: a line per parameter, with its current value and its bounds."""
     width = max(map(len, space.parameters))
     lines = [f"{'parameter':<{max(width, 9)}}  {'now':>9}  between"]
     for name, parameter in space.parameters.items():
@@ -27,7 +27,7 @@ def describe_space(space: Space) -> str:
 
 
 def describe_switches(ablation: Ablation) -> str:
-    """Describe what an ablation switches: a line a technique, with its options on and off."""
+    """Describe what an ablation switches: a line per technique, with its options on and off."""
     width = max(map(len, ablation.switches))
     return "\n".join(
         f"{name:<{width}}  on: {_told(switch.on)}   off: {_told(switch.off)}"
@@ -36,7 +36,7 @@ def describe_switches(ablation: Ablation) -> str:
 
 
 def describe_runs(search: AblateStudy) -> str:
-    """The runs of an ablation, a line a set of techniques."""
+    """The runs of an ablation, one line per set of techniques."""
     sets = search.ablation.sets()
     lines = [f"{counted(len(sets) * len(search.seeds), 'run')} of {counted(search.config.epochs, 'epoch')}:"]
     seeds = ", ".join(map(str, search.seeds[:10])) + (", ..." if len(search.seeds) > 10 else "")
@@ -45,7 +45,7 @@ def describe_runs(search: AblateStudy) -> str:
 
 
 def _told(options: Mapping[str, Any]) -> str:
-    """Options as the shell takes them."""
+    """Format options for the shell."""
     words = []
     for name, value in options.items():
         option = name.replace("_", "-")
@@ -53,4 +53,4 @@ def _told(options: Mapping[str, Any]) -> str:
             words.append(f"--{option}" if value else f"--no-{option}")
         else:
             words.append(f"--{option} {'unset' if value is None else value}")
-    return " ".join(words) or "as it is"
+    return " ".join(words) or "unchanged"

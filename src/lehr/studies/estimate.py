@@ -1,4 +1,4 @@
-"""Estimate of a study's duration, from one epoch that is really trained."""
+"""Estimate of a study's duration, from one trained epoch."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Estimate:
 
 
 def measure_epoch(options: Mapping[str, Any], cores: tuple[int, ...]) -> Estimate:
-    """Train the first epoch of a run, in a process as a trial's, and measure it; nothing is left behind.
+    """Train the first epoch of a run, in a process as a trial's, and measure it; nothing is kept.
 
     Args:
         options: of the run, by flat name.
@@ -73,5 +73,5 @@ def measure_epoch(options: Mapping[str, Any], cores: tuple[int, ...]) -> Estimat
             process.wait()
         if not epochs:
             said = read_outcome(outcome).get("message") or "no reason given"
-            raise LehrError(f"One epoch was to be measured, and could not be trained: {said}")
+            raise LehrError(f"An epoch could not be trained for the estimate: {said}")
         return Estimate(max(0.0, wall - epochs[0].seconds), epochs[0].seconds)

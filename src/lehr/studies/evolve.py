@@ -1,4 +1,4 @@
-"""`lehr evolve`: conducts a search and writes what it found."""
+"""`lehr evolve`: runs a search and writes its results."""
 
 from __future__ import annotations
 
@@ -48,8 +48,8 @@ class EvolveStudy:
 
     Args:
         config: the run that is varied.
-        options: what the search is like.
-        study: where it is kept and who works on it.
+        options: the settings of the search.
+        study: its storage and workers.
 
     Raises:
         InputError: options, data or space cannot be used.
@@ -74,10 +74,10 @@ class EvolveStudy:
         )
 
     def run_study(self, verbose: bool = True) -> StudyOutcome:
-        """Work on the search until all trials have ended, or it is stopped.
+        """Run the search until all trials have ended or it is stopped.
 
         Args:
-            verbose: print its course.
+            verbose: print its progress.
         """
         evolution = self.evolution
         done = run_study(
@@ -94,7 +94,7 @@ class EvolveStudy:
         return done
 
     def seconds(self) -> float:
-        """About how long the search takes here if nothing is pruned, from one epoch that is trained."""
+        """Estimate the duration of the search here without pruning, from one trained epoch."""
         places = worker_places(self.config, self.study.jobs)
         local, cores = places[0]
         estimate = measure_epoch({**self.evolution.base, **local_options(self.config), **local}, cores)
@@ -159,14 +159,14 @@ def best_record(records: Sequence[Record]) -> Record | None:
 
 
 def write_evolved(best: Record, search: EvolveStudy, fitness: str, path: Path) -> None:
-    """Write the best values as a file for `--hyp`; it appears whole or not at all.
+    """Write the best values as a file for `--hyp`; atomically.
 
-    The optimizer and its batch are named, since `auto` would choose them anew in a run of another length.
+    The optimizer and its batch are named, since `auto` would choose them differently in a run of another length.
 
     Args:
         best: the trial that found them.
         search: the search.
-        fitness: what it maximises.
+        fitness: the maximised metric.
         path: the file.
 
     Raises:

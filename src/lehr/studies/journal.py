@@ -1,7 +1,7 @@
 """Journal of a study on a shared disk: a line of JSON for each change, read within bounds, never through a link.
 
 The lines and the lock are those of Optuna's `JournalFileBackend`, so that both may share a file. That one reads lines
-of any length, follows links, and waits for ever for a lock that leads nowhere.
+of any length, follows links, and waits forever for a dangling lock.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ from lehr.studies.contents import DamagedStudy, read_json
 MAX_JOURNAL, MAX_LINE = GIB, MIB
 """Bytes of a journal, and of a line in it."""
 GRACE = 30.0
-"""Seconds after which a lock that is always the same one is taken for a dead process's."""
+"""Seconds after which an unchanged lock is attributed to a dead process."""
 LONGEST_PAUSE = 1.0
-"""Seconds between two tries to get the lock."""
+"""Seconds between attempts to get the lock."""
 
 
 class StudyJournal(BaseJournalBackend):
     """A journal file.
 
     Args:
-        path: the file; made where it is missing.
+        path: the file; created if missing.
 
     Raises:
         OSError: it cannot be read and written, or is a link or no regular file.
@@ -60,13 +60,13 @@ class StudyJournal(BaseJournalBackend):
             while offset < end:
                 line = file.readline(MAX_LINE + 1)
                 if len(line) > MAX_LINE:
-                    raise DamagedStudy(f"line {number + 1} is longer than any that a worker writes")
+                    raise DamagedStudy(f"line {number + 1} is longer than any line of a worker")
                 offset += len(line)
                 whole = line.endswith(b"\n") and offset <= end
                 log = _parsed(line) if whole else None
                 if log is None:
                     if number == 0 or offset < end:
-                        raise DamagedStudy(f"line {number + 1} is no change of a study")
+                        raise DamagedStudy(f"line {number + 1} is not a change of a study")
                     return
                 number += 1
                 if number > log_number_from:
@@ -87,7 +87,7 @@ class StudyJournal(BaseJournalBackend):
             os.fsync(file.fileno())
 
     def _end_line(self, file: BinaryIO) -> None:
-        """Cut off what a process that was killed, or found the disk full, has written of a line.
+        """Truncate the partial line of a process that was killed or found the disk full.
 
         Args:
             file: the journal, open to append to; nobody else writes while it is locked.
@@ -104,7 +104,7 @@ class StudyJournal(BaseJournalBackend):
 
 
 def _parsed(line: bytes) -> dict[str, Any] | None:
-    """The change that a line describes; None where it describes none."""
+    """The change that a line describes; None if it describes none."""
     try:
         log = read_json(line)
     except ValueError:
@@ -114,7 +114,7 @@ def _parsed(line: bytes) -> dict[str, Any] | None:
 
 @contextmanager
 def _locked(path: Path) -> Iterator[None]:
-    """Hold a journal: a link beside it, which file systems in a network make for one process only.
+    """Lock a journal with a link next to it, which network file systems create for one process only.
 
     Raises:
         OSError: no link can be made there.
@@ -128,7 +128,7 @@ def _locked(path: Path) -> Iterator[None]:
 
 
 def _acquire(path: Path, lock: Path) -> None:
-    """Make the lock; one that stays the same for too long is a dead process's."""
+    """Create the lock; one that is unchanged for too long belongs to a dead process."""
     seen: tuple[int, int] | None = None
     since, pause = time.monotonic(), 0.001
     while True:
@@ -140,7 +140,7 @@ def _acquire(path: Path, lock: Path) -> None:
             return
         except FileExistsError:
             pass
-        with contextlib.suppress(FileNotFoundError):  # let go of meanwhile
+        with contextlib.suppress(FileNotFoundError):  # released in the meantime
             status = lock.lstat()  # of the link itself: where it leads, on another machine, says nothing
             sign = (status.st_ino, status.st_mtime_ns)
             if sign != seen:
@@ -152,7 +152,7 @@ def _acquire(path: Path, lock: Path) -> None:
 
 
 def _remove(lock: Path) -> None:
-    """Remove a lock, exactly one, however many processes think it dead."""
+    """Remove exactly one lock, however many processes consider it dead."""
     aside = lock.with_name(f"{lock.name}{uuid.uuid4()}.rename")
     with contextlib.suppress(OSError):
         lock.rename(aside)

@@ -45,9 +45,9 @@ class EvolveOptions(Options):
     trials: int = Field(100, ge=1, le=MAX_COUNT)
     """Trials of the whole study, on all machines together."""
     sampler: SamplerName = "ga"
-    """How values are chosen; `ga` is YOLOv5's algorithm."""
+    """Sampler of values; `ga` is YOLOv5's algorithm."""
     pruner: PrunerName = "median"
-    """How weak trials are ended early."""
+    """Pruner that ends weak trials early."""
     prune_after: int | None = Field(None, ge=1)
     """Epochs that every trial gets (unset: an eighth of all)."""
     space: Path | None = None

@@ -1,7 +1,7 @@
-"""The workers of a study on this machine: started, watched, started again, and shown, until every slot has ended.
+"""The workers of a study on this machine: started, watched, restarted and displayed until every slot has ended.
 
 Any number of machines may do this for the same study at once. Each of them gives slots whose trials were lost another
-trial: those of its own workers at once, those of other machines when they have given no sign of life for long.
+trial: those of its own workers at once, those of other machines when they have been silent for long.
 """
 
 from __future__ import annotations
@@ -35,19 +35,19 @@ if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
 POLL_SECONDS = 0.2
-"""Seconds between two looks at the workers."""
+"""Seconds between checks of the workers."""
 REFRESH = 2.0
-"""Seconds between two looks at the study."""
+"""Seconds between checks of the study."""
 FIRST_FAULTS = 3
-"""Trials that may be given up before any has ended well; then the study is not worth going on with."""
+"""Trials that may fail before any succeeds; then the study is stopped."""
 
 
 @dataclass(slots=True)
 class Silence:
     """Silence of a trial: the time since its last sign of life.
 
-    Only time in which the study could be looked at counts, and no clock of another machine: a storage that was away, or
-    a clock that is wrong, makes nobody lost.
+    Only time in which the study was reachable counts, and no clock of another machine: an unreachable storage or a
+    wrong clock makes no worker lost.
 
     Attributes:
         sign: the last sign of life.
@@ -64,7 +64,7 @@ class LostTrials:
 
     Attributes:
         folder: of the study on this machine.
-        grace: seconds without a sign of life after which a worker is taken for lost.
+        grace: seconds without a sign of life after which a worker counts as lost.
     """
 
     folder: Path
@@ -101,10 +101,10 @@ class Plan:
 
     Attributes:
         study: the study.
-        job: what each is told, but for its device and cores.
+        job: job of each, except its device and cores.
         places: the options of each worker's device, and the cores it runs on.
         slots: the fixed values of each slot.
-        grace: seconds without a sign of life after which a worker of another machine is taken for lost.
+        grace: seconds without a sign of life after which a worker of another machine counts as lost.
         restarts: how often a worker that was lost is started again before any trial has ended meanwhile.
         seconds: after which the work ends; None for no limit.
     """
@@ -133,7 +133,7 @@ class WorkerPool:
 
     Args:
         plan: what they do.
-        reporter: told the course of the study.
+        reporter: receives the course of the study.
         stop: asks for the end.
         on_ended: called with all records whenever trials have ended.
     """
@@ -207,7 +207,7 @@ class WorkerPool:
         threading.Thread(target=self._listen, args=(number, process), daemon=True).start()
 
     def _listen(self, number: int, process: subprocess.Popen[str]) -> None:
-        """Take a worker's messages, on a thread of their own."""
+        """Read a worker's messages, on a separate thread."""
         assert process.stdout is not None
         for line in process.stdout:
             try:
@@ -218,7 +218,7 @@ class WorkerPool:
                 self._messages.put((number, message))
 
     def _hear(self) -> None:
-        """Tell what the workers have said."""
+        """Report the messages of the workers."""
         with contextlib.suppress(queue.Empty):
             while True:
                 _, message = self._messages.get_nowait()
@@ -229,7 +229,7 @@ class WorkerPool:
                     self._fatal = kind(str(message["fatal"]))
 
     def _look_after(self) -> bool:
-        """Start workers again that were lost; whether there was one.
+        """Restart lost workers; return whether there was one.
 
         Raises:
             LehrError: one was lost too often.
@@ -254,15 +254,15 @@ class WorkerPool:
                 return True
             if member.losses >= self.plan.restarts:
                 raise LehrError(
-                    f"Worker {number + 1} {how}, {member.losses + 1} times without a trial between. What is done is "
-                    "kept; the same command goes on."
+                    f"Worker {number + 1} {how}, {member.losses + 1} times without a trial between. Finished trials "
+                    "are kept; the same command continues."
                 )
-            self.reporter.say(f"Worker {number + 1} ({member.name}) {how}; it is started again.")
+            self.reporter.say(f"Worker {number + 1} ({member.name}) {how}; it is restarted.")
             self._start(number, member.losses + 1)
         return lost
 
     def _refresh(self) -> None:
-        """Look at the study: give back what was lost, fill slots, report what has ended.
+        """Check the study: return lost trials, fill slots, report ended ones.
 
         Raises:
             LehrError: the first trials have all failed.
@@ -271,8 +271,8 @@ class WorkerPool:
         lost = self._watch.lost(study.running(), time.monotonic())
         for trial in lost:
             worker = trial.user_attrs.get(WORKER, "")
-            if study.take_back([trial], f"worker {worker} gave no sign of life"):
-                self.reporter.say(f"Trial {trial.user_attrs['slot']}: its worker {worker} is lost; it is made again.")
+            if study.take_back([trial], f"worker {worker} was silent"):
+                self.reporter.say(f"Trial {trial.user_attrs['slot']}: its worker {worker} is lost; it is repeated.")
         study.fill(slots)
         records = study.records(len(slots))
         new = [record for record in records if record.ended and record.slot not in self._ended]
@@ -288,9 +288,8 @@ class WorkerPool:
         failed = [record for record in records if record.state == "failed"]
         if len(failed) >= FIRST_FAULTS and all(record.state == "failed" for record in records if record.ended):
             raise LehrError(
-                f"The first {counted(len(failed), 'trial has', 'trials have')} failed, so the study is not gone "
-                f"on with. The last: "
-                f"{one_line(failed[-1].note[:SHOWN])}"
+                f"The first {counted(len(failed), 'trial has', 'trials have')} failed, so the study is stopped. The "
+                f"last: {one_line(failed[-1].note[:SHOWN])}"
             )
 
     def _done(self) -> bool:

@@ -1,4 +1,4 @@
-"""Conducting a study on this machine: its data, its folder, its storage, its workers."""
+"""Running a study on this machine: its data, its folder, its storage, its workers."""
 
 from __future__ import annotations
 
@@ -44,14 +44,14 @@ from lehr.yaml_files import read_mapping
 
 STUDY, LOG, PAGE, PLOTS = "study.yaml", "study.log", "report.html", "plots"
 LEFT_SECONDS = 24 * 3600.0
-"""A file half-written for so long was left by a kill; before, another machine may be writing it."""
+"""Age after which a partial file was left by a kill; before, another machine may be writing it."""
 HEARTBEATS = 4
-"""Signs of life within the time after which a worker is taken for lost."""
+"""Signs of life within the time after which a worker counts as lost."""
 
 
 @dataclass(frozen=True, slots=True)
 class StudyOutcome:
-    """A study as it stands.
+    """State of a study.
 
     Attributes:
         folder: the study's folder on this machine.
@@ -96,7 +96,7 @@ def read_data(config: TrainConfig) -> StudyData:
     if is_background(val):
         raise InputError(
             f"{dataset.source}: no image of the split 'val' has an object, so no trial could be better than another. "
-            "Add images with objects; `lehr data split` deals all images anew."
+            "Add images with objects; `lehr data split` splits all images again."
         )
     tiles = in_tiles(train, tiling_of(config))
     trained = replace(dataset, splits={**dataset.splits, "train": tiles})
@@ -107,7 +107,7 @@ def read_data(config: TrainConfig) -> StudyData:
 
 
 def _read_older(config: TrainConfig, names: Sequence[str]) -> OlderData | None:
-    """The older data of a study's runs, whose training images a trial may replay; None where there are none.
+    """The older data of a study's runs, whose training images trials may replay; None if there are none.
 
     Raises:
         InputError: they cannot be used.
@@ -127,15 +127,15 @@ def shared_options(config: TrainConfig) -> dict[str, Any]:
     if not isinstance(config.data.batch, int):
         raise InputError(
             f"--batch {config.data.batch}: the trials of a study must have the same batch on every machine. Give a "
-            "count; `lehr train --batch auto` tells what a device can take."
+            "count; `lehr train --batch auto` measures what a device can take."
         )
-    closed = closing_epochs(config.augment.close_mosaic, config.epochs)  # as many as a study of before has them
+    closed = closing_epochs(config.augment.close_mosaic, config.epochs)  # as many as a study from earlier has them
     flat = config.flat() | {"epochs": config.epochs, "imgsz": config.imgsz, "close_mosaic": closed}
     return {name: value for name, value in flat.items() if name not in LOCAL}
 
 
 def local_options(config: TrainConfig) -> dict[str, Any]:
-    """The others: those that each machine has its own of."""
+    """The options that each machine sets separately."""
     return {name: value for name, value in config.flat().items() if name in LOCAL and name not in ("project", "name")}
 
 
@@ -161,20 +161,20 @@ def run_study(
     write: Callable[[Path, SharedStudy, list[Record]], None],
     verbose: bool = True,
 ) -> StudyOutcome:
-    """Work on a study until it has ended, or is stopped.
+    """Run a study until it has ended or is stopped.
 
     Args:
         search: what its trials are.
         definition: the same, as the study keeps it.
         slots: the fixed values of each trial.
         config: the run that is varied.
-        options: where it is kept and who works on it.
-        describe: says in a few words what a trial is.
+        options: its storage and workers.
+        describe: describes a trial in a few words.
         write: writes what is known into the study's folder, whenever trials have ended.
-        verbose: print the course of the study.
+        verbose: print the progress of the study.
 
     Raises:
-        InputError: the study or its trials cannot be made.
+        InputError: the study or its trials cannot be created.
         Stopped: a signal asked for the end.
         LehrError: the storage is lost, or the trials fail.
     """
@@ -187,7 +187,7 @@ def run_study(
         folder.mkdir(parents=True, exist_ok=True)
         clear_temporaries(folder, {path.name for path in folder.iterdir()}, age=LEFT_SECONDS)
     except OSError as error:
-        raise InputError(f"{folder}: cannot be made ({error.strerror}). Choose another --project.") from None
+        raise InputError(f"{folder}: cannot be created ({error.strerror}). Choose another --project.") from None
     try:
         study = open_study(url, folder.name, definition, config.devices.timeout)
         _keep_apart(folder, study)
@@ -223,14 +223,14 @@ def run_study(
             reporter.say(note)
         if study.fitness != definition.search["fitness"]:
             reporter.say(
-                f"It maximises {study.fitness}, as when it began; a new study maximises {definition.search['fitness']} "
-                "(docs/evaluation.md)."
+                f"It maximises {study.fitness}, as when it started; a new study maximises "
+                f"{definition.search['fitness']} (docs/evaluation.md)."
             )
 
         def kept(records: list[Record]) -> None:
             try:
                 write(folder, study, records)
-            except LehrError as error:  # another machine writes there, or the disk is full: the study itself goes on
+            except LehrError as error:  # another machine writes there, or the disk is full: the study itself continues
                 reporter.say(str(error))
 
         with without_variables(storage.variables):
@@ -241,8 +241,8 @@ def run_study(
     if number is not None and not ended:
         done = sum(record.ended for record in records)
         raise Stopped(
-            f"Stopped by {describe_signal(number)}: {done} of {len(records)} trials have ended, the state of those "
-            f"that were running is saved. The same command goes on; what is known so far is in {folder}.",
+            f"Stopped by {describe_signal(number)}: {done} of {len(records)} trials have ended, the state of running "
+            f"ones is saved. The same command continues; results so far are in {folder}.",
             number,
         )
     return StudyOutcome(folder, records, ended, study)
@@ -251,12 +251,12 @@ def run_study(
 def worker_places(config: TrainConfig, jobs: int | None) -> list[tuple[dict[str, Any], tuple[int, ...]]]:
     """The devices and cores of each worker on this machine.
 
-    Devices that are named are dealt out; several may fall to a worker, whose trials then train on all of them, and
-    workers share one where there are more workers than devices. Cores are dealt out too.
+    Named devices are distributed; several may fall to a worker, whose trials then train on all of them, and workers
+    share one where there are more workers than devices. Cores are distributed, too.
 
     Args:
         config: names the devices.
-        jobs: workers; None for one a device.
+        jobs: workers; None for one per device.
     """
     given = config.devices.device
     devices = [each.strip() for each in given.split(",")]
@@ -276,7 +276,7 @@ def worker_places(config: TrainConfig, jobs: int | None) -> list[tuple[dict[str,
 
 
 def _all_devices() -> list[str]:
-    """All CUDA devices, or what `auto` means where there are none."""
+    """All CUDA devices, or what `auto` means if there are none."""
     import torch
 
     return [str(index) for index in range(torch.cuda.device_count())] or ["auto"]
@@ -296,15 +296,15 @@ def _keep_apart(folder: Path, study: SharedStudy) -> None:
 
 
 def _write_study(folder: Path, definition: Definition, url: str) -> None:
-    """Leave in a study's folder what it is about, for people."""
+    """Write the settings of a study into its folder, for people."""
     content = {"name": folder.name, "storage": shown(url), **dataclasses.asdict(definition)}
-    with atomic_file(folder / STUDY, "Make room, or choose another --project.") as temporary:
+    with atomic_file(folder / STUDY, "Free disk space, or choose another --project.") as temporary:
         plain = yaml.safe_dump(_plain(content), sort_keys=False, allow_unicode=True)
         temporary.write_text(plain, encoding="utf-8")
 
 
 def begun_with(config: TrainConfig, kind: str, *keys: str) -> frozenset[str]:
-    """Return names of what a study in this machine's folder searches; none where there is no study yet.
+    """Return names of what a study in this machine's folder searches; none if there is no study yet.
 
     Args:
         config: names the folder.
@@ -332,7 +332,7 @@ def as_begun(config: TrainConfig, kind: str) -> TrainConfig:
 
 
 def _begun(config: TrainConfig, kind: str) -> dict[Any, Any]:
-    """What the study's folder on this machine says of it; nothing where there is none yet."""
+    """Read the settings of a study from its folder on this machine; empty without a folder."""
     path = study_folder(config, kind) / STUDY
     return read_mapping(path, links=False) if path.is_file() or path.is_symlink() else {}
 

@@ -23,7 +23,7 @@ MAX_TABLES = 200
 JOURNAL_MAGIC = bytes.fromhex("d9d505f920a163d7")
 """End of a journal of several databases; https://www.sqlite.org/fileformat2.html, "the rollback journal"."""
 SIDE_FILES = ("-journal", "-wal", "-shm")
-"""Ends of the names of files that SQLite keeps beside a database."""
+"""Suffixes of files that SQLite keeps next to a database."""
 AGAIN = frozenset(
     (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_FULL, sqlite3.SQLITE_CANTOPEN)
 )
@@ -32,13 +32,13 @@ HARMLESS = re.compile(
     r"CHECK ?\( ?version_info_id ?= ?1 ?\)|CHECK ?\( ?\"?\w+\"? IN ?\([^()]*\) ?\)|DEFAULT ('\w*'|[0-9]+|NULL)",
     re.IGNORECASE,
 )
-"""What Optuna's tables have of that kind."""
+"""Constraints of that kind in Optuna's tables."""
 ACTIVE = re.compile(r"\b(CHECK|DEFAULT|GENERATED|AS|SELECT|COLLATE|VIRTUAL|USING)\b", re.IGNORECASE)
 INDEX = re.compile(r'CREATE (UNIQUE )?INDEX "?\w+"? ON "?\w+"? ?\([\w", ]*\)', re.IGNORECASE)
 
 
 def connector(path: Path) -> Callable[[], sqlite3.Connection]:
-    """A function that opens a connection to a study's file, made where it is missing.
+    """A function that opens a connection to a study's file, created if missing.
 
     Args:
         path: the file.
@@ -86,7 +86,7 @@ def _require_own_journal(path: Path) -> None:
         with open_file(path, MAX_DATABASE, links=False) as file:
             file.seek(max(0, os.fstat(file.fileno()).st_size - len(JOURNAL_MAGIC)))
             if file.read(len(JOURNAL_MAGIC)) == JOURNAL_MAGIC:
-                raise DamagedStudy(f"{path.name} beside it names a file to be removed, which no study does")
+                raise DamagedStudy(f"{path.name} next to it names a file to be removed, which no study does")
     except FileNotFoundError:
         return
 

@@ -1,8 +1,8 @@
 """Storage of studies: an SQLite file, a journal file on a shared disk, or a PostgreSQL or MySQL server.
 
-Optuna keeps it; here it is opened with clear errors, SQLite is made safe for several processes, and a database that
-restarts or a network that is gone for a while is waited for instead of ending a worker. Whatever a storage holds is
-checked before it is handed on (`lehr.studies.contents`).
+Optuna keeps it; here it is opened with clear errors, SQLite is made safe for several processes, and workers wait for a
+restarting database or an interrupted network instead of ending. The contents of a storage are checked before use
+(`lehr.studies.contents`).
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ REMEDY = "Whoever can write there may have changed it. Choose another --name or 
 
 
 def require_optuna() -> None:
-    """Import Optuna for the first time, and quieten it.
+    """Import Optuna for the first time, and silence its logging.
 
     Raises:
         InputError: it is not installed.
@@ -57,14 +57,14 @@ def require_optuna() -> None:
 
 
 def open_storage(url: str, patience: float) -> BaseStorage:
-    """Open a storage, and make its tables where there are none.
+    """Open a storage, and make its tables if there are none.
 
     Args:
         url: as `storage_url` gives it.
         patience: seconds that a database is waited for once it was reached; the first time it is not waited for.
 
     Raises:
-        InputError: it cannot be reached, what speaks to it is not installed, or it holds no studies.
+        InputError: it cannot be reached, its driver is not installed, or it holds no studies.
     """
     require_optuna()
     if "://" not in url:
@@ -78,7 +78,7 @@ def open_storage(url: str, patience: float) -> BaseStorage:
     if kind == "sqlite":
         path = Path(make_url(url).database or "")
         if not path.parent.is_dir():
-            raise InputError(f"--storage {url}: there is no folder {path.parent}. Make it, or give another file.")
+            raise InputError(f"--storage {url}: there is no folder {path.parent}. Create it, or give another file.")
         settings["creator"] = connector(path)
     elif kind in DRIVERS:
         url = url.replace(kind, DRIVERS[kind][0], 1)
@@ -88,7 +88,7 @@ def open_storage(url: str, patience: float) -> BaseStorage:
         raise placed(error, shown(url)) from None
     except (ImportError, NoSuchModuleError) as error:
         extra = DRIVERS.get(kind.partition("+")[0], ("", "", "search"))[2]
-        missing = f"--storage {shown(url)}: what speaks to it is not installed ({error})."
+        missing = f"--storage {shown(url)}: its driver is not installed ({error})."
         raise InputError(f"{missing} {how_to_install(extra)}") from None
     except (SQLAlchemyError, StorageInternalError, OSError, ArgumentError, ValueError) as error:
         raise InputError(f"--storage {shown(url)}: cannot be used ({_reason(error, url)}). {_remedy(kind)}") from None
@@ -121,10 +121,10 @@ def _patient_storage(url: str, settings: dict[str, Any], patience: float) -> RDB
     """Optuna's storage in a database, each of whose requests is made again while the database cannot be reached."""
     from sqlalchemy import event
 
-    logging.getLogger("sqlalchemy.pool").setLevel(logging.CRITICAL)  # a connection that is lost is made anew
+    logging.getLogger("sqlalchemy.pool").setLevel(logging.CRITICAL)  # a lost connection is reopened
     storage = _with_tables(url, settings)
     if url.startswith("sqlite"):
-        # By itself SQLite takes a lock at the first write, so that two processes may both have read the same waiting
+        # By default SQLite takes a lock at the first write, so that two processes may both have read the same waiting
         # trial before; https://docs.sqlalchemy.org, "pysqlite: transaction isolation".
         @event.listens_for(engine_of(storage), "begin")
         def begin(connection: Any) -> None:
@@ -137,14 +137,14 @@ def _patient_storage(url: str, settings: dict[str, Any], patience: float) -> RDB
 
 
 def _with_tables(url: str, settings: dict[str, Any]) -> RDBStorage:
-    """Optuna's storage in a database, with its tables made where there are none.
+    """Optuna's storage in a database, with its tables made if there are none.
 
     Of several commands that make them at once, a database refuses all but one, each of which finds them there then.
     """
     from optuna.storages import RDBStorage
     from sqlalchemy.exc import IntegrityError, OperationalError, ProgrammingError
 
-    # Optuna fills in names in braces, which are no more than a part of a password or a path here.
+    # Optuna fills in names in braces, which are at most a part of a password or a path here.
     literal = url.replace("{", "{{").replace("}", "}}")
     for pause in PAUSES[:TABLE_TRIES]:
         try:
@@ -178,7 +178,7 @@ def _again(method: Callable[..., Any], storage: RDBStorage, url: str, patience: 
                 if waited > patience:
                     raise StorageLost(
                         f"--storage {where}: cannot be reached for {waited:.0f} s ({_reason(error, url)}). Everything "
-                        "up to then is kept; the same command goes on when it is back."
+                        "up to then is kept; the same command continues when it is back."
                     ) from None
                 if tries == 1:
                     complain(f"{where}: cannot be reached ({_reason(error, url)}); trying again.")
@@ -190,7 +190,7 @@ def _again(method: Callable[..., Any], storage: RDBStorage, url: str, patience: 
 
 
 BROKEN = (ValueError, TypeError, LookupError, AttributeError, AssertionError, ArithmeticError, RecursionError)
-"""Errors with which Optuna stumbles over content that it did not write."""
+"""Errors of Optuna on content that it did not write."""
 
 
 def _checked(method: Callable[..., Any], name: str, where: str) -> Callable[..., Any]:
@@ -236,7 +236,7 @@ def _checked(method: Callable[..., Any], name: str, where: str) -> Callable[...,
 
 
 def _broken(error: BaseException) -> DamagedStudy:
-    """What is said of content over which Optuna stumbles."""
+    """Describe content that Optuna fails to read."""
     said = one_line(str(error).strip()[:SHOWN])
     return DamagedStudy(f"it cannot be read ({type(error).__name__}{': ' + said if said else ''})")
 
@@ -245,7 +245,7 @@ def placed(error: LehrError, where: str) -> LehrError:
     """An error about a study's content, with the storage that holds it."""
     if type(error) is not DamagedStudy or error.placed:
         return error
-    return DamagedStudy(f"--storage {where}: {error}, so it is damaged or no study of Lehr. {REMEDY}", placed=True)
+    return DamagedStudy(f"--storage {where}: {error}, so it is damaged or not a study of Lehr. {REMEDY}", placed=True)
 
 
 def _may_pass(error: BaseException) -> bool:

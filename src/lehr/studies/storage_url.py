@@ -42,7 +42,7 @@ class Storage:
 
     Attributes:
         url: its URL, or the path of a journal file.
-        notes: what there is to say of the way in which it was given.
+        notes: notes on how it was given.
         variables: of the environment, which hold a secret that is known by now and that no child needs.
     """
 
@@ -52,15 +52,15 @@ class Storage:
 
 
 def resolve_storage(given: str | None, file: Path | None, folder: Path) -> Storage:
-    """Resolve what options and environment say of a study's storage.
+    """Resolve a study's storage from options and environment.
 
     Args:
         given: `--storage`.
         file: `--storage-file`, which holds the same.
-        folder: the study's folder, whose SQLite file is the storage where nothing is said.
+        folder: the study's folder, whose SQLite file is the storage if nothing is said.
 
     Raises:
-        InputError: it is no storage, or is given twice.
+        InputError: it is not a storage, or is given twice.
     """
     if given is not None and file is not None:
         raise InputError("--storage and --storage-file: both name the storage. Give one.")
@@ -73,8 +73,8 @@ def resolve_storage(given: str | None, file: Path | None, folder: Path) -> Stora
         source, given = VARIABLE, os.environ[VARIABLE]
     elif given is not None and password_of(given) is not None:
         notes.append(
-            "The password in --storage is shown to everybody who lists the processes of this machine (ps). Give the "
-            f"storage by {VARIABLE} or --storage-file FILE, or the password alone by {' or '.join(PASSWORDS.values())}."
+            "The password in --storage is visible to everyone who lists the processes of this machine (ps). Give the "
+            f"storage by {VARIABLE} or --storage-file FILE, or only the password by {' or '.join(PASSWORDS.values())}."
         )
     url = storage_url(given, folder, source)
     kind = re.split(r"[+:]", url)[0] if "://" in url else ""
@@ -103,15 +103,15 @@ def storage_url(given: str | None, folder: Path, source: str = "--storage") -> s
             file = given.partition(":///")[2]
             if file in ("", ":memory:"):
                 raise InputError(
-                    f"{source} {shown(given)}: names no file that workers could share. Give sqlite:///FILE."
+                    f"{source} {shown(given)}: does not name a file that workers could share. Give sqlite:///FILE."
                 )
             return f"sqlite:///{_expanded(file).absolute()}"
         if kind not in SERVERS:
             named = f"'{kind}'" if re.fullmatch("[A-Za-z0-9_]{1,40}", kind) else "that"
-            raise InputError(f"{source} {shown(given)}: {named} is no storage for studies. Give {KINDS}.")
+            raise InputError(f"{source} {shown(given)}: {named} is not a storage for studies. Give {KINDS}.")
         if not SERVER.fullmatch(given):
             raise InputError(
-                f"{source} {shown(given)}: user, password, host and database cannot be told apart. Write @ : / ? # "
+                f"{source} {shown(given)}: user, password, host and database cannot be distinguished. Write @ : / ? # "
                 "and % in a password as %40 %3A %2F %3F %23 and %25, or give it by "
                 f"{PASSWORDS[kind]} instead: {kind}://USER@HOST/DATABASE."
             )
@@ -121,11 +121,11 @@ def storage_url(given: str | None, folder: Path, source: str = "--storage") -> s
         return f"sqlite:///{path.absolute()}"
     if path.suffix in (".log", ".journal"):
         return str(path.absolute())
-    raise InputError(f"{source} {shown(given)}: is no storage for studies. Give {KINDS}.")
+    raise InputError(f"{source} {shown(given)}: is not a storage for studies. Give {KINDS}.")
 
 
 def _expanded(text: str) -> Path:
-    """A path with the home folder for its `~`; as it stands where there is no such user."""
+    """A path with the home folder for its `~`; unchanged if there is no such user."""
     try:
         return Path(text).expanduser()
     except RuntimeError:
@@ -152,11 +152,11 @@ def shown(url: str) -> str:
 
 
 def password_of(url: str) -> str | None:
-    """Return the password that a URL holds as it stands there, among the options of a query too; None without one."""
+    """Return the literal password in a URL, also among the options of a query; None without one."""
     if "://" not in url or url.startswith("sqlite"):
         return None
     found = SERVER.fullmatch(url)
-    if found is None:  # no telling what of it is the password
+    if found is None:  # the password cannot be located
         return url.partition("://")[2] if "@" in url else None
     if found["password"]:
         return found["password"]
@@ -180,7 +180,7 @@ def without_secrets(text: str, url: str) -> str:
 
 @contextmanager
 def without_variables(names: Sequence[str]) -> Iterator[None]:
-    """Leave variables out of this process's environment, so that no child inherits them."""
+    """Remove variables from this process's environment, so that no child inherits them."""
     taken = {name: os.environ.pop(name) for name in names if name in os.environ}
     try:
         yield
@@ -194,7 +194,7 @@ def _query_values(url: str) -> list[str]:
 
 
 def _with_password(url: str, kind: str) -> str:
-    """A server's URL with the password of the environment, where it has none itself."""
+    """A server's URL with the password of the environment, if it has none itself."""
     password = os.environ.get(PASSWORDS.get(kind, ""), "")
     if not password or password_of(url) is not None:
         return url

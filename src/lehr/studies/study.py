@@ -1,9 +1,9 @@
 """A study that any number of workers on any number of machines share: its trials, each made exactly once.
 
-The study has a fixed count of *slots*, a trial each. A worker takes a waiting trial, and the slot has ended when that
+The study has a fixed count of *slots*, one trial each. A worker takes a waiting trial, and the slot has ended when that
 trial has. A trial whose worker was lost is marked as failed and its slot gets another with the same values; so does a
-slot that has none for any other reason. Whatever is interrupted where: filling the slots again puts it right. Two
-workers that fill at once may give a slot two trials; the one that was added later gives way when it is taken.
+slot that has none for any other reason. After any interruption, filling the slots again repairs the study. Two workers
+that fill at once may give a slot two trials; the one that was added later gives way when it is taken.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ DEFINITION = "lehr"
 SLOT, ATTEMPT, WORKER, PULSE, RESULT = "slot", "attempt", "worker", "pulse", "result"
 """Attributes of a trial."""
 ADOPTION = 10.0
-"""Seconds that a study without a definition is waited for: whoever made it is about to write it."""
+"""Seconds to wait for a study's definition, which its creator is about to write."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +49,8 @@ class Result:
         seconds: of the run.
         memory: most memory held, MiB.
         folder: the run, relative to the study's folder.
-        note: what there is to say of its end.
-        fault: whether it is to be made again because it failed by itself.
+        note: note on its end.
+        fault: whether it must be repeated because of its own failure.
     """
 
     state: State | None
@@ -98,7 +98,7 @@ class SharedStudy:
             self.study.enqueue_trial(dict(params), user_attrs={SLOT: slot, ATTEMPT: len(trials) + 1})
 
     def take(self, worker: str, sampler: Callable[[int], BaseSampler], pruner: BasePruner) -> Trial | None:
-        """A waiting trial, which is this worker's from now on; None where there is none.
+        """Claim a waiting trial for this worker; None if there is none.
 
         Args:
             worker: its name.
@@ -129,15 +129,15 @@ class SharedStudy:
         return None
 
     def faults(self, slot: int) -> int:
-        """Count how often a slot's trial has failed by itself."""
+        """Count how often a slot's trial has failed on its own."""
         return sum(bool(trial.user_attrs.get(RESULT, {}).get("fault")) for trial in self._by_slot().get(slot, ()))
 
     def beat(self, trial: Trial, count: int) -> None:
-        """Tell that a trial's worker is alive."""
+        """Report that a trial's worker is alive."""
         set_attribute(self.study, trial, PULSE, count)
 
     def tell(self, trial: Trial, result: Result) -> bool:
-        """End a trial; False where somebody else has ended it since, because its worker was taken for lost."""
+        """End a trial; False if it was already ended because its worker counted as lost."""
         from optuna.exceptions import UpdateFinishedTrialError
         from optuna.trial import TrialState
 
@@ -208,7 +208,7 @@ class SharedStudy:
 
 
 def open_study(url: str, name: str, definition: Definition, patience: float) -> SharedStudy:
-    """Make a study, or join the one of this name.
+    """Create a study, or join the one of this name.
 
     Args:
         url: its storage, as `storage_url` gives it.
@@ -260,10 +260,10 @@ def join_study(
 
 
 def _definition_of(study: Study, mine: Definition, where: str) -> Definition:
-    """Return what a study is about; where nobody has said so, it is about this.
+    """Return what a study is about; if it has no definition yet, store this one.
 
     Raises:
-        InputError: it is somebody else's.
+        InputError: it belongs to someone else.
     """
     end = time.monotonic() + ADOPTION
     while DEFINITION not in study.user_attrs:
@@ -283,7 +283,7 @@ def drawing(slot: int) -> Iterator[None]:
     """Say in a message that a slot's values could not be drawn from what a study holds of other trials.
 
     Raises:
-        DamagedStudy: a sampler stumbled over it.
+        DamagedStudy: a sampler failed on it.
     """
     try:
         yield
@@ -315,7 +315,7 @@ def _has_ended(trial: FrozenTrial) -> bool:
 
 
 def _state(trial: FrozenTrial) -> State | None:
-    """Return how a trial stands; None where it is to be made again."""
+    """Return how a trial stands; None if it must be repeated."""
     from optuna.trial import TrialState
 
     told: State | None = trial.user_attrs.get(RESULT, {}).get("state")
@@ -329,7 +329,7 @@ def _state(trial: FrozenTrial) -> State | None:
 
 
 def _record(slot: int, trials: Sequence[FrozenTrial]) -> Record:
-    """A slot as its trials tell it, the oldest first."""
+    """Derive a slot from its trials, oldest first."""
     ended = [trial for trial in trials if _has_ended(trial)]
     live = [trial for trial in trials if _is_live(trial)]
     if not trials:

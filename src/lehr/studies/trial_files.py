@@ -49,7 +49,7 @@ class Outcome(BaseModel):
         code: exit code.
         kind: how it ended.
         message: why.
-        memory: most that it held, MiB; None where not known.
+        memory: most that it held, MiB; None if not known.
     """
 
     model_config = ConfigDict(strict=True, extra="ignore", frozen=True)
@@ -61,17 +61,17 @@ class Outcome(BaseModel):
 
 
 def own_folder(folder: Path) -> Path:
-    """A folder of a study's own, made where it is missing.
+    """A folder of a study's own, created if missing.
 
     Raises:
-        LehrError: it is a link, no folder, or cannot be made.
+        LehrError: it is a link, no folder, or cannot be created.
     """
     if is_link(folder):
         raise LehrError(f"{folder}: is a link, and a study keeps to its own folder. Remove it.")
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise LehrError(f"{folder}: cannot be made ({error.strerror}).") from None
+        raise LehrError(f"{folder}: cannot be created ({error.strerror}).") from None
     return folder
 
 
@@ -84,7 +84,7 @@ def write_job(path: Path, job: Mapping[str, Any]) -> str:
     """Write the job of a trial's process, and return its digest.
 
     A job names code to run, and others may be able to write in a study's folder: the process gets the digest on its
-    command line, and does no other job.
+    command line, and accepts no other job.
 
     Raises:
         LehrError: the file cannot be written, or is a link.
@@ -116,7 +116,7 @@ def read_job(path: Path, digest: str | None = None) -> TrialJob:
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}).") from None
     except ValidationError:
-        raise InputError(f"{path}: is no job of a trial.") from None
+        raise InputError(f"{path}: is not a job of a trial.") from None
 
 
 def open_log(path: Path) -> BinaryIO:
@@ -132,7 +132,7 @@ def open_log(path: Path) -> BinaryIO:
 
 
 def write_outcome(path: Path, outcome: Outcome) -> None:
-    """Leave how a trial's process ended; the file appears whole or not at all.
+    """Write how a trial's process ended, atomically.
 
     Raises:
         InputError: it cannot be written.
@@ -142,7 +142,7 @@ def write_outcome(path: Path, outcome: Outcome) -> None:
 
 
 def read_outcome(path: Path) -> dict[str, Any]:
-    """Read how a trial's process ended, where it could still say so; empty where it could not."""
+    """Read how a trial's process ended, where it could still say so; empty if it could not."""
     try:
         found = Outcome.model_validate_json(read_file(path, MAX_OUTCOME, links=False))
     except (OSError, ValidationError):

@@ -1,14 +1,14 @@
 """The process that makes one trial, an ordinary run: `python -m lehr.studies.trial_process JOB.json DIGEST`.
 
-It begins the run, or goes on with what an earlier process of the same trial left, and leaves the end in a file. It
-ends, its state saved, once its worker has gone.
+It starts the run, or resumes that of an earlier process of the same trial, and writes the end to a file. It ends, with
+its state saved, once its worker is gone.
 """
 
 from __future__ import annotations
 
 import signal
 
-if __name__ == "__main__":  # first of all: until it trains, a signal ends this process without a traceback
+if __name__ == "__main__":  # first: until it trains, a signal ends this process without a traceback
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 import contextlib
@@ -66,10 +66,10 @@ def _trained(folder: Path, options: dict[str, Any]) -> None:
 
     if (folder / CONFIG).is_file():
         try:
-            # Those of augmentations are given, too: a run does not get to run code that only its own file names.
+            # Those of augmentations are given, too: a run may not execute code that only its own file names.
             again = {name: options[name] for name in LOCAL & MAY_CHANGE.keys()}
             resume(folder, again | {"augmentation": options["augmentation"], "report": False})
-        except DamagedCheckpoint as error:  # it is made again, and what there was is kept to look at
+        except DamagedCheckpoint as error:  # it is repeated, and the earlier files are kept for inspection
             aside = folder.with_name(f"{folder.name}-broken-{time.time():.0f}")
             complain(f"{error}\nThe trial is begun again; what there was is kept in {aside}.")
             folder.rename(aside)
@@ -82,7 +82,7 @@ def _trained(folder: Path, options: dict[str, Any]) -> None:
 
 
 def _use_cores(cores: Sequence[int]) -> None:
-    """Keep to these cores, so that trials on the same machine do not take each other's."""
+    """Restrict the process to these cores, so that trials on the same machine do not compete."""
     if cores and hasattr(os, "sched_setaffinity"):
         with contextlib.suppress(OSError):
             os.sched_setaffinity(0, cores)

@@ -18,7 +18,7 @@ COLUMNS = ("trial", "state", "fitness", *METRICS, "epochs", "seconds", "memory",
 def write_table(
     records: Sequence[Record], names: Sequence[str], values: Callable[[Record], Sequence[object]], path: Path
 ) -> None:
-    """Write a row a trial: what became of it, and its values; no cell is one that a spreadsheet would compute.
+    """Write a row per trial: its outcome and values; no cell is a formula for a spreadsheet.
 
     Args:
         records: the trials.
@@ -47,7 +47,7 @@ def write_table(
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a file; it appears whole or not at all.
+    """Write a file; atomically.
 
     Raises:
         InputError: it cannot be written.

@@ -1,8 +1,8 @@
-"""One worker of a study: takes trials, has each made by a process of its own, tells what became of it.
+"""One worker of a study: takes trials, runs each in a separate process, and reports the outcome.
 
 `python -m lehr.studies.worker`, started by `lehr.studies.pool`, which writes the job to its standard input and reads
-messages from its standard output, a JSON value a line. It loads no torch, so a trial always begins in a fresh process,
-and whatever takes that process away, the worker tells.
+messages from its standard output, one JSON value per line. It loads no torch, so a trial always begins in a fresh
+process, and the worker reports whatever ends that process.
 """
 
 from __future__ import annotations
@@ -44,11 +44,11 @@ TRIAL_MODULE = "lehr.studies.trial_process"
 TRIALS, WORKERS = "trials", "workers"
 """Folders within a study's folder: runs, and what shows that a worker of this machine is alive."""
 POLL_SECONDS = 0.1
-"""Seconds between two looks at a run."""
+"""Seconds between checks of a run."""
 IDLE = 1.0
-"""Seconds between two looks for a trial."""
+"""Seconds between checks for a trial."""
 MAX_FAULTS = 3
-"""Attempts at a trial that fails by itself, for want of memory or of room."""
+"""Attempts at a trial that fails on its own, e.g. for lack of memory or disk space."""
 RELEASE = 300
 """Seconds that an earlier process of a trial gets to leave its run."""
 
@@ -68,7 +68,7 @@ class Job:
         slots: how many the study has.
         keep_checkpoints: whether ended trials keep their training state.
         supervisor: process id of whoever started the worker.
-        definition: of the study, as it was compared when it was opened: what the storage says may change.
+        definition: of the study, as compared on opening: the storage may change.
         trial_module: is run by the process of a trial.
     """
 
@@ -104,7 +104,7 @@ def worker_name() -> str:
 
 
 def alive(study_folder: Path, worker: str) -> bool | None:
-    """Return whether a worker lives, by the lock that it holds; None where that cannot be told from here."""
+    """Return whether a worker lives, by the lock that it holds; None if unknown from here."""
     host, _, process = worker.rpartition(":")
     place = study_folder / WORKERS / process
     if host != platform.node() or not re.fullmatch("[0-9]{1,10}", process):
@@ -115,7 +115,7 @@ def alive(study_folder: Path, worker: str) -> bool | None:
 
 
 def tell(**message: Any) -> None:
-    """A message for whoever started the worker."""
+    """Send a message to the process that started the worker."""
     with contextlib.suppress(OSError, ValueError):  # it has gone
         sys.stdout.write(json.dumps(message) + "\n")
         sys.stdout.flush()
@@ -125,7 +125,7 @@ class Worker:
     """A worker at work.
 
     Args:
-        job: what it was told.
+        job: its job.
         stop: asks it to end.
     """
 
@@ -139,10 +139,10 @@ class Worker:
         self.fitness: Fitness
 
     def run(self) -> None:
-        """Make trials until all slots have ended, or it is asked to stop.
+        """Run trials until all slots have ended, or it is asked to stop.
 
         Raises:
-            InputError: no trial can be made, for a reason that lies in the options or the data.
+            InputError: no trial can be made, for a reason that is in the options or the data.
             LehrError: the storage is lost.
         """
         job, definition = self.job, Definition(**self.job.definition)
@@ -165,7 +165,7 @@ class Worker:
             shutil.rmtree(place, ignore_errors=True)
 
     def _make(self, trial: Trial) -> None:
-        """Make a trial and report its result, unless this worker was taken for lost and the trial is another's now."""
+        """Run a trial and report its result, unless the trial now belongs to another."""
         from optuna.exceptions import UpdateFinishedTrialError
 
         with contextlib.suppress(UpdateFinishedTrialError):
@@ -207,7 +207,7 @@ class Worker:
         """
         own_folder(folder.parent)
         if is_link(folder):
-            raise LehrError(f"{folder}: is a link, and a run is kept in a folder of its own. Remove it.")
+            raise LehrError(f"{folder}: is a link, but a run needs a real folder. Remove it.")
         outcome, job = folder.with_suffix(".outcome.json"), folder.with_suffix(".job.json")
         outcome.unlink(missing_ok=True)
         told: dict[str, Any] = {"options": dict(options), "folder": str(folder), "outcome": str(outcome)}
@@ -220,8 +220,9 @@ class Worker:
     def _watch(self, trial: Trial, process: subprocess.Popen[bytes], folder: Path) -> tuple[Result | None, list[Epoch]]:
         """Follow a run to its end: report its epochs, end it where it is pruned or the worker is stopped.
 
-        The first trial is never pruned: it is what a search is compared with. A run that goes on is judged from the
-        last epoch it has on: what an earlier worker let pass is not ended afterwards.
+        The first trial is never pruned: it is what a search is compared with. A resumed run is judged from its last
+        epoch
+        on: it is not pruned for epochs that an earlier worker accepted.
 
         Returns:
             Its result where that was decided here, and its epochs.
@@ -318,7 +319,7 @@ class Worker:
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """Ask a run to end, its state saved; it is killed where it does not."""
+    """Ask a run to end, its state saved; it is killed if it does not."""
     process.terminate()
     try:
         process.wait(SHUTDOWN)
@@ -328,7 +329,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 
 def _changed(path: Path) -> int:
-    """Return when a file was written last; 0 where there is none."""
+    """Return the modification time of a file; 0 if there is none."""
     try:
         return path.stat().st_mtime_ns
     except OSError:

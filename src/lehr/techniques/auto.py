@@ -1,9 +1,9 @@
-"""Choice of `--optimizer auto`: optimizer, rate, momentum and images an optimizer step, by the length of the run.
+"""Choice of `--optimizer auto`: optimizer, rate, momentum and images per optimizer step, by the length of the run.
 
 The published rule counts iterations of 64 images, `ceil(images / max(batch, 64)) * epochs`: above 10,000 it takes SGD,
 else AdamW. Lehr's own addition is for short runs: accumulating to 64 images would leave a run on few images a handful
-of optimizer steps, so the nominal batch is halved until there are enough. Where the start is trained and knows all
-classes, the rate is a part of that; where it is trained, no biases start above it. A value that was given always wins.
+of optimizer steps, so the nominal batch is halved until there are enough. From trained weights that know all classes,
+the rate is reduced; from any trained weights, no biases start above it. A given value always wins.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from lehr.technique import NoEffect, Run, Section, State, Switch, Technique
 SGD_ITERATIONS = 10_000
 """Iterations above which `auto` takes SGD."""
 NOMINAL_BATCH = 64
-"""Images that the published values belong to, and that an iteration of the rule has at least."""
+"""Batch size of the published values, and the least images of an iteration of the rule."""
 MIN_UPDATES = 1_000
 """Optimizer steps that `auto` tries to give a run."""
 TRAINED_LR0_MULT = 0.3
-"""Multiple of its rate that `auto` takes where the run starts from trained weights that know all its classes."""
+"""Multiple of its rate that `auto` takes if the run starts from trained weights that know all its classes."""
 NEW_CLASSES_LR0_MULT = 3.0
-"""Largest multiple of its rate that `auto` takes where trained weights know none of the classes."""
+"""Largest multiple of its rate that `auto` takes if trained weights know none of the classes."""
 NEW_CLASSES_UPDATES = 200
-"""Optimizer steps from which on classes that begin anew on trained weights have time enough at the usual rate."""
+"""Optimizer steps from which random classes on trained weights have enough time at the usual rate."""
 ADAM_FAMILY = ("Adam", "AdamW", "NAdam", "RAdam")
 
 
@@ -37,8 +37,8 @@ class OptimizerChoice:
         lr0: learning rate after the warmup.
         momentum: momentum, or beta1 of the Adam family.
         warmup_bias_lr: the biases' rate at the start of the warmup.
-        nominal_batch: images an optimizer step.
-        start_mult: multiple of the rate of a random start that lr0 is because of trained weights; 1 where it was given.
+        nominal_batch: images per optimizer step.
+        start_mult: factor on the random-start rate because of trained weights; 1 if lr0 was given.
     """
 
     name: str
@@ -64,7 +64,7 @@ def choose_optimizer(
     trained: bool = False,
     known: float = 1.0,
 ) -> OptimizerChoice:
-    """Resolve `auto`, and fill in the values that were not given.
+    """Resolve `auto`, and fill in missing values.
 
     `auto` takes SGD (0.01, momentum 0.9) above 10,000 `published_iterations`, else AdamW with rate
     `0.002 * 5 / (4 + classes)`. The Adam family's steps do not grow with the gradient, so its biases start at rate 0
@@ -76,12 +76,12 @@ def choose_optimizer(
         classes: number of classes.
         images: images of the training split.
         epochs: epochs of the run.
-        batch: images a batch.
-        lr0: rate asked for, or None.
-        lr0_mult: multiple of the rate where none is asked for; None for that of the start.
-        momentum: momentum asked for, or None.
-        warmup_bias_lr: rate asked for, or None.
-        nominal_batch: images an optimizer step asked for, or None.
+        batch: images per batch.
+        lr0: given rate, or None.
+        lr0_mult: multiple of the rate if none is given; None for that of the start.
+        momentum: given momentum, or None.
+        warmup_bias_lr: given rate, or None.
+        nominal_batch: given images per optimizer step, or None.
         trained: the run starts from trained weights.
         known: share of its classes that start from those, 0 to 1.
     """
@@ -108,9 +108,9 @@ def choose_optimizer(
 def start_lr0_mult(known: float, updates: float) -> float:
     """Multiple of its rate that `auto` takes for trained weights.
 
-    All classes known: 0.3, so that what the weights know is kept. Some: 1. None: `200 / updates`, at least 1 and at
-    most 3. AdamW moves a weight by no more than the rate a step, and class layers that begin anew have as far to go
-    in a short run. The values were chosen by experiment (docs/fine-tuning.md).
+    All classes known: 0.3, so that the knowledge of the weights is kept. Some: 1. None: `200 / updates`, at least 1 and
+    at most 3. AdamW moves a weight by at most the rate per step, and class layers that start from random values have as
+    far to go in a short run. The values were chosen by experiment (docs/fine-tuning.md).
 
     Args:
         known: share of the classes that start from the weights, 0 to 1.
@@ -124,18 +124,18 @@ def start_lr0_mult(known: float, updates: float) -> float:
 def published_iterations(images: int, batch: int, epochs: int) -> int:
     """Iterations by which `auto` chooses: `ceil(images / max(batch, 64)) * epochs`.
 
-    The 64 stays whatever `--nominal-batch` says, so that accumulation can be switched and the optimizer stays.
+    The 64 stays whatever `--nominal-batch` says, so that switching accumulation keeps the optimizer.
 
     Args:
         images: images of the training split.
-        batch: images a batch.
+        batch: images per batch.
         epochs: epochs of the run.
     """
     return -(-images // max(batch, NOMINAL_BATCH)) * epochs
 
 
 def default_rate(name: str, classes: int) -> float:
-    """The learning rate of an optimizer where none is given.
+    """The default learning rate of an optimizer.
 
     SGD's steps grow with the gradient: 0.01. Those of the Adam family do not: `0.002 * 5 / (4 + classes)`. RMSProp's do
     not either, and its momentum adds up many of them: a tenth of that.
@@ -151,24 +151,24 @@ def default_rate(name: str, classes: int) -> float:
 
 
 def steps_with(batches: int, batch: int, nominal: int) -> float:
-    """Optimizer steps that a run has with a nominal batch: `batches * batch / nominal`.
+    """Optimizer steps of a run with a nominal batch: `batches * batch / nominal`.
 
     Args:
         batches: batches of the whole run.
-        batch: images a batch.
-        nominal: images an optimizer step.
+        batch: images per batch.
+        nominal: images per optimizer step.
     """
     return batches * batch / nominal
 
 
 def nominal_batch_for(batches: int, batch: int) -> int:
-    """Images an optimizer step: 64, halved while the run would make fewer than 1,000 of them; never below a batch.
+    """Images per optimizer step: 64, halved while the run would make fewer than 1,000 of them; never below a batch.
 
     This rule for short runs is Lehr's own; the published trainers accumulate to 64 in every run.
 
     Args:
         batches: batches of the whole run.
-        batch: images a batch.
+        batch: images per batch.
     """
     nominal = NOMINAL_BATCH
     while nominal > batch and steps_with(batches, batch, nominal) < MIN_UPDATES:

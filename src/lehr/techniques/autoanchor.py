@@ -1,8 +1,8 @@
-"""AutoAnchor: the fit of the anchors to the objects of a data set, and better ones where it is poor.
+"""AutoAnchor: the fit of the anchors to the objects of a data set, and better ones if it is poor.
 
 An anchor answers for an object when neither side of one is `threshold` times the other's. Best possible recall (BPR)
 is the share of objects that any anchor answers for: what no anchor answers for is never learned. Below 0.98 new anchors
-are looked for:
+are searched for:
 
 1. k-means on the objects' whitened widths and heights (MacQueen, 1967; for anchors Redmon & Farhadi, "YOLO9000", 2017);
 2. 1,000 generations of mutation: each side times a random factor, with probability 0.9 (sigma 0.1); a child that covers
@@ -10,11 +10,11 @@ are looked for:
 3. they are kept only if their recall, or at equal recall their fit, is better than that of those before.
 
 A head that was trained with other anchors names its boxes as multiples of them, so new ones scale every box that it
-draws. They replace those of weights where recall is too low all the same, since no training makes up for that; each
-then goes to the place of its level whose anchor was most like it.
+draws. They replace those of weights only if recall is too low, since no training makes up for that; each then takes the
+slot of the most similar anchor of its level.
 
-Sizes are gathered into bins before the search, so that millions of objects cost what thousands do; what is reported is
-measured on all of them.
+Sizes are gathered into bins before the search, so that millions of objects cost as little as thousands; reported values
+are measured on all of them.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ Sizes = NDArray[np.float64]
 
 ENOUGH_RECALL = 0.98
 SMALLEST = 2.0
-"""Objects with a shorter side, pixels at the training size, are left out of the search."""
+"""Objects with a shorter side, pixels at the training size, are excluded from the search."""
 LABEL_DIGITS = 6
-"""Digits that a label file holds of a side, as a share of the image's."""
+"""Decimal digits of a side in a label file, as a share of the image's."""
 BIN = 0.01
 """Width of a bin of sizes, in natural logarithm; doubled until there are few enough bins."""
 MAX_BINS = 8_000
@@ -63,11 +63,11 @@ class AnchorFit:
 
 @dataclass(frozen=True, slots=True)
 class AutoAnchor:
-    """The outcome: what the anchors were, and what they are.
+    """Outcome: the anchors before and after.
 
     Attributes:
         before: fit of the anchors before.
-        anchors: the anchors to use, (levels, anchors a level, 2), pixels.
+        anchors: the anchors to use, (levels, anchors per level, 2), pixels.
         after: their fit.
         changed: whether they are new.
     """
@@ -131,16 +131,16 @@ def autoanchor(
     always: bool = False,
     trained: bool = False,
 ) -> AutoAnchor:
-    """Keep the anchors that fit well enough, else fit new ones and take the better of the two.
+    """Keep anchors that fit well enough, else fit new ones and take the better of the two.
 
     Args:
-        anchors: those of the model, (levels, anchors a level, 2), pixels.
+        anchors: those of the model, (levels, anchors per level, 2), pixels.
         sizes: of the objects at the training size, (n, 2), pixels.
         threshold: largest ratio of an object's and a matching anchor's sides.
         seed: of the search.
-        always: look for better ones even where recall is above 0.98.
-        trained: the head was trained with these anchors: without `always`, only a higher recall is worth others, and
-            new ones take the places that suit what it knows.
+        always: search for better ones even if recall is above 0.98.
+        trained: the head was trained with these anchors: without `always`, only a higher recall justifies new ones, and
+            new ones take the slots of similar old ones.
     """
     before = measure(anchors, sizes, threshold)
     if before.bpr > ENOUGH_RECALL and not always:
@@ -158,10 +158,10 @@ def autoanchor(
 
 
 def keep_places(new: NDArray[np.float64], old: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Order new anchors within their levels so that each takes the place of an old one like it, the most alike first.
+    """Order new anchors within their levels so that each takes the slot of a similar old one, the most similar first.
 
     Args:
-        new: (levels, anchors a level, 2), pixels.
+        new: (levels, anchors per level, 2), pixels.
         old: those that the head was trained with, of the same shape.
     """
     placed = np.empty_like(new)
@@ -216,7 +216,7 @@ def kmeans(sizes: Sizes, weights: NDArray[np.float64], count: int, rng: np.rando
     Args:
         sizes: (m, 2), pixels.
         weights: (m,), how many objects each stands for.
-        count: how many clusters; where there are fewer different sizes, some centres lie between them.
+        count: how many clusters; with fewer distinct sizes, some centres lie between them.
         rng: draws the first centres.
     """
     mean = np.average(sizes, axis=0, weights=weights)
@@ -280,7 +280,7 @@ def mutate(
 
 
 def _without_effect(run: Run) -> dict[str, NoEffect]:
-    """Anchors of the family's own count that fit as they are, and are not those of weights."""
+    """No effect if anchors of the family's default count fit unchanged, and do not come from weights."""
     model, samples = run.config.model, training_samples(run)
     usual = model.autoanchor == "auto" and model.anchors == 3 and model.weights is None
     replayed = run.config.data.replay > 0  # then the anchors are fitted to the older images, too
@@ -289,14 +289,14 @@ def _without_effect(run: Run) -> dict[str, NoEffect]:
     recall = _recall(samples, run.config.imgsz, run.config.loss.anchor_t)
     if recall is not None and recall <= ENOUGH_RECALL:
         return {}
-    why = "there is no object" if recall is None else f"the anchors fit {recall:.1%} of the objects as they are"
+    why = "there is no object" if recall is None else f"the anchors fit {recall:.1%} of the objects unchanged"
     return {"autoanchor": NoEffect(why, acts_as="off")}
 
 
 @once_a_split
 def _recall(samples: Sequence[Sample], imgsz: int, threshold: float) -> float | None:
-    """Best possible recall of the usual anchors; None where there is no object."""
-    from lehr.models.anchor_head import default_anchors  # torch, which the pages that measure anchors do without
+    """Best possible recall of the usual anchors; None without objects."""
+    from lehr.models.anchor_head import default_anchors  # torch, which pages that measure anchors avoid
 
     sizes = object_sizes(samples, imgsz)
     return measure(default_anchors().double().numpy(), sizes, threshold).bpr if len(sizes) else None
@@ -305,7 +305,7 @@ def _recall(samples: Sequence[Sample], imgsz: int, threshold: float) -> float | 
 def _state(run: Run) -> State:
     model, threshold = run.config.model, run.config.loss.anchor_t
     whose = "" if model.weights is None else " those of the weights too,"
-    where = "wherever that is better" if model.autoanchor == "always" else f"where recall is at most {ENOUGH_RECALL:g}"
+    where = "whenever that is better" if model.autoanchor == "always" else f"if recall is at most {ENOUGH_RECALL:g}"
     return State(model.autoanchor != "off", f"fits anchors,{whose} {where}; threshold {threshold:g}")
 
 
@@ -316,7 +316,7 @@ TECHNIQUE = Technique(
     order=30,
     options=("autoanchor", "anchors"),
     without_effect=_without_effect,
-    why="an object that no anchor is like is never learned",
+    why="an object that matches no anchor is never learned",
     state=_state,
     switches=(Switch("autoanchor", {"autoanchor": "auto"}, {"autoanchor": "off"}, aliases=("anchors",)),),
     suits=lambda family: family.anchors,

@@ -1,8 +1,8 @@
-"""AutoBatch: how many images a step, from measured steps.
+"""AutoBatch: how many images per step, from measured steps.
 
-A step's memory grows by the same amount with each image, so a line through a few measured sizes tells the size that
-fits into a share of the memory. On a CPU memory is seldom what is short: there the fastest size is taken, and of
-equally fast ones the smallest.
+A step's memory grows by the same amount with each image, so a line through a few measured sizes gives the size that
+fits in a share of the memory. On a CPU, memory is seldom the limit: there the fastest size is taken, and of equally
+fast ones the smallest.
 
 The hyperparameters belong to the nominal batch of 64 images (see `accumulation`). So whole batches add up to it, within
 a twentieth: then every optimizer step sees as many images as it should. And the batch does not exceed it, since beyond
@@ -18,7 +18,7 @@ from lehr.technique import Run, Section, State, Technique
 from lehr.techniques.accumulation import accumulation
 
 MEMORY_FRACTION = 0.6
-"""Share of the memory that `auto` fills: batches differ in their objects, and other things want memory too."""
+"""Share of the memory that `auto` fills: batches differ in their objects, and other programs need memory too."""
 AS_FAST = 0.95
 """Share of the best throughput that counts as equally fast."""
 OFF = 0.05
@@ -30,9 +30,9 @@ class Measured:
     """Training steps of one size.
 
     Attributes:
-        batch: images a step.
-        bytes: the most memory that a step took, everything included; 0 where that is not known.
-        seconds: a step.
+        batch: images per step.
+        bytes: peak memory of a step, everything included; 0 if unknown.
+        seconds: per step.
     """
 
     batch: int
@@ -63,7 +63,7 @@ def memory_line(measured: Sequence[Measured]) -> tuple[float, float]:
 
 
 def largest_fitting(measured: Sequence[Measured], budget: float) -> int:
-    """The largest size whose memory, by the line, stays within a budget; 0 where not even one image does.
+    """The largest size whose memory, by the line, stays within a budget; 0 if not even one image does.
 
     Args:
         measured: sizes that ran; with a single one, only that is known to fit.
@@ -82,8 +82,8 @@ def bisect_fitting(fits: Callable[[int], bool], known: int, limit: int, guess: i
     """The largest size for which there is memory, by bisection.
 
     Args:
-        fits: tries a size; where one does not fit, no larger one does.
-        known: a size that fits, 0 where none is known.
+        fits: tries a size; if one does not fit, no larger one does.
+        known: a size that fits, 0 if none is known.
         limit: the largest size that may fit.
         guess: tried first, above `known` and up to `limit`; None for the middle.
     """
@@ -106,12 +106,12 @@ def fastest(measured: Sequence[Measured]) -> int:
 def fitting_nominal(max_batch: int, nominal: int, devices: int = 1) -> int:
     """The largest size up to a limit of which whole batches add up to the nominal batch, within a twentieth.
 
-    Where none of the sizes that divide over the devices does so, the one that comes nearest.
+    If no size that divides over the devices does so, the nearest one.
 
     Args:
         max_batch: the limit, at least 1.
         nominal: images an optimizer step.
-        devices: what the size has to be a multiple of; the limit is at least this.
+        devices: the size is a multiple of this; the limit is at least this.
     """
     sizes = range(max(min(max_batch, nominal) // devices, 1) * devices, 0, -devices)
 
@@ -135,7 +135,7 @@ TECHNIQUE = Technique(
     section=Section.DEVICE,
     order=50,
     options=("batch",),
-    why="as many images a step as the device takes, and the rates allow",
+    why="as many images per step as the device takes and the learning rates allow",
     state=_state,
     turn_on="--batch auto",
     turn_off="--batch 16",

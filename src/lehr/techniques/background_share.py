@@ -1,6 +1,6 @@
 """Background share: images without any object make up a given share of an epoch, however many the data set has.
 
-They show what is not to be found. Few of them may be too few to learn it from, and many take the time of the others.
+They teach what not to detect. Too few may not be enough to learn it, and many take time from the others.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ def with_background_share(
         (images,), 1 together.
 
     Raises:
-        InputError: there is no image of one kind, which is to have a share.
+        InputError: one kind with a share has no images.
     """
     without, others = weights[background].sum(), weights[~background].sum()
     if share > 0 and without == 0:
         raise InputError(
             f"--background-share {share:g}: each of the {len(weights)} training images has an object. Add images "
-            "without objects to the training split (an empty label file says so), or leave the option out."
+            "without objects to the training split (with an empty label file), or omit the option."
         )
     if share < 1 and others == 0:
         raise InputError(f"--background-share {share:g}: none of the {len(weights)} training images has an object.")
@@ -48,7 +48,7 @@ def _value(share: float | None) -> str:
 
 
 def why_no_background(images: int, background: int) -> str | None:
-    """Return why a background share changes nothing in a split; None where it does.
+    """Return why a background share changes nothing in a split; None if it does.
 
     Args:
         images: of the split.
@@ -78,7 +78,7 @@ TECHNIQUE = Technique(
     order=34,
     options=("background_share",),
     without_effect=_without_effect,
-    why="shows images without objects as often as is useful, not as often as they come",
+    why="shows images without objects as often as is useful, not as often as they occur",
     state=lambda run: State(run.config.data.background_share is not None, _value(run.config.data.background_share)),
     # Not in `all`: a data set whose images all have objects cannot turn it on.
     switches=(Switch("background_share", {"background_share": 0.1}, {"background_share": None}, in_all=False),),

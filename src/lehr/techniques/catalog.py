@@ -1,6 +1,6 @@
 """All techniques, each found in the module that describes it: a `Technique` at its top level.
 
-Nothing is listed by hand. Other packages add theirs by entry points of the group `lehr.techniques`.
+No list is maintained by hand. Other packages add theirs by entry points of the group `lehr.techniques`.
 """
 
 from __future__ import annotations

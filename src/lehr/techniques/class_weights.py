@@ -57,7 +57,7 @@ def class_weights(counts: Sequence[float], power: float = 1.0) -> list[float]:
 
 @once_a_split
 def equally_frequent(samples: Sequence[Sample], classes: int) -> bool:
-    """Return whether each class has as many objects in a split; one without objects counts as one.
+    """Return whether all classes have equally many objects in a split; one without objects counts as one.
 
     Args:
         samples: the split.
@@ -74,7 +74,7 @@ def _without_effect(run: Run) -> dict[str, NoEffect]:
     replayed = run.config.data.replay > 0 and run.classes > 1  # then the older images count, too
     if samples is None or replayed or not equally_frequent(samples, run.classes):
         return {}
-    why = "the data have one class" if run.classes == 1 else "each class has as many objects"
+    why = "the data have one class" if run.classes == 1 else "all classes have equally many objects"
     return {"class_weights": NoEffect(why, acts_as=0.0)}
 
 

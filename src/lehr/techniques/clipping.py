@@ -14,7 +14,7 @@ from lehr.technique import Section, State, Switch, Technique
 
 
 def clip_gradients(parameters: Iterable[Tensor], max_norm: float) -> Tensor:
-    """Scale the gradients down, in place and without waiting for the device, where their norm is above a bound.
+    """Scale down the gradients, in place and without waiting for the device, if their norm is above a bound.
 
     Args:
         parameters: their gradients are taken together.
@@ -35,7 +35,7 @@ TECHNIQUE = Technique(
     section=Section.COURSE,
     order=50,
     options=("clip_norm",),
-    why="one strange batch cannot throw the weights away",
+    why="one outlier batch cannot ruin the weights",
     state=lambda run: State(run.config.schedule.clip_norm > 0, f"norm at most {run.config.schedule.clip_norm:g}"),
     switches=(Switch("clipping", {"clip_norm": 10.0}, {"clip_norm": 0.0}, aliases=("clip_norm",)),),
 )

@@ -20,13 +20,13 @@ MODES = {"default": None, BY_GRAPHS: BY_GRAPHS, "max": "max-autotune-no-cudagrap
 
 
 def check_compiler_graphs(config: TrainConfig, device: str, processes: int = 1, images: int | None = None) -> None:
-    """Check that compiled code can be launched as CUDA graphs, where that was asked for.
+    """Check that compiled code can be launched as CUDA graphs, if requested.
 
     Args:
         config: the run's options.
         device: kind of the run's device, e.g. `cuda`.
         processes: that train together.
-        images: of an epoch; None where that is not known yet.
+        images: of an epoch; None if not known yet.
 
     Raises:
         InputError: the options or the data make it impossible.
@@ -35,7 +35,7 @@ def check_compiler_graphs(config: TrainConfig, device: str, processes: int = 1, 
         return
     obstacle = obstacle_to_fixed_shapes(config, processes)
     if not obstacle and device != "cuda":
-        obstacle = f"they are launched on CUDA alone, and this run is on {device}"
+        obstacle = f"they run on CUDA only, and this run is on {device}"
     if not obstacle and images is not None and images < config.batch:
         obstacle = (
             f"{counted(images, 'image is', 'images are')} less than a batch of {config.batch}, and only "
@@ -43,7 +43,8 @@ def check_compiler_graphs(config: TrainConfig, device: str, processes: int = 1, 
         )
     if obstacle:
         raise InputError(
-            f"--compile {BY_GRAPHS}: CUDA graphs cannot be made of this run's steps: {obstacle}. Use --compile default."
+            f"--compile {BY_GRAPHS}: this run's steps cannot be captured as CUDA graphs: {obstacle}. Use --compile "
+            "default."
         )
 
 

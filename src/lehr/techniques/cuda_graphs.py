@@ -10,23 +10,23 @@ from lehr.technique import Run, Section, State, Technique
 
 
 def obstacle_to_graphs(config: TrainConfig, processes: int = 1) -> str:
-    """Say what in a run's options makes captured steps impossible; empty where nothing does.
+    """Return what in a run's options makes captured steps impossible; empty if nothing does.
 
     Args:
         config: the run's options.
-        processes: that train together.
+        processes: number of training processes.
     """
     if config.speed.compile != "off" and processes == 1 and config.devices.parallel != "dp":
-        return "--compile launches code of its own"
+        return "--compile launches its own code"
     return obstacle_to_fixed_shapes(config, processes)
 
 
 def obstacle_to_fixed_shapes(config: TrainConfig, processes: int = 1) -> str:
-    """Say what in a run's options lets the shapes or the memory of steps change; empty where nothing does.
+    """Return what in a run's options makes the shapes or the memory of steps change; empty if nothing does.
 
     Args:
         config: the run's options.
-        processes: that train together.
+        processes: number of training processes.
     """
     if processes > 1:
         return "several processes exchange gradients during the backward pass"
@@ -37,7 +37,7 @@ def obstacle_to_fixed_shapes(config: TrainConfig, processes: int = 1) -> str:
     if config.data.grid_min is not None:
         return "--grid-min and --grid-max change the size of the images from step to step"
     if config.data.rect:
-        return "--rect makes batches of many shapes"
+        return "--rect produces batches of many shapes"
     return ""
 
 

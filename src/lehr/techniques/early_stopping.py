@@ -13,7 +13,7 @@ from lehr.technique import NoEffect, Run, Section, State, Technique
 
 @dataclass(slots=True)
 class EarlyStopping:
-    """Remembers the best result and how long ago it was.
+    """Record of the best result and how long ago it was.
 
     Attributes:
         patience: epochs without a better result before the run stops; 0 never stops it.
@@ -26,11 +26,12 @@ class EarlyStopping:
     best_epoch: int = -1
 
     def update(self, epoch: int, fitness: float | None) -> bool:
-        """Take an epoch's fitness; True when it is the best so far.
+        """Record an epoch's fitness; return whether it is the best so far.
 
         Args:
             epoch: from 0.
-            fitness: None where no object could be measured on: the last such epoch is the best until one has a fitness.
+            fitness: None if there were no objects to measure on: the last such epoch is the best until one has a
+                fitness.
         """
         if fitness is None:
             if self.best >= 0:
@@ -43,7 +44,7 @@ class EarlyStopping:
         return better
 
     def should_stop(self, epoch: int) -> bool:
-        """Return whether the run has gone `patience` epochs without a better result, having had one above 0."""
+        """Return whether `patience` epochs passed without a better result, after one above 0."""
         return 0 < self.patience <= epoch - self.best_epoch and self.best > 0
 
 

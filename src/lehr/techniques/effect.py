@@ -1,8 +1,8 @@
-"""Options without effect: which of a run's options change nothing in it, and why.
+"""Options without effect in a run, and why.
 
-Each technique says so of its own options (`Technique.without_effect`), the family of the model of those that its loss
-does not have, and for options that belong to no technique the rules are here. Runs whose options with an effect are
-the same are the same run.
+Each technique declares this for its own options (`Technique.without_effect`), the model's family for those that its
+loss lacks; the rules for options that belong to no technique are here. Runs whose options with an effect are the same
+are the same run.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ from lehr.techniques.replay import replayed_images
 from lehr.techniques.schedule import course
 
 SUMMED_UP = ("cos_lr", "lrf", "lr0_mult", "restart_epochs", "restart_factor", "grid_min", "grid_max")
-"""Options whose effect is all in the values of others, as `effective_options` has them."""
+"""Options that only set values of others, as `effective_options` has them."""
 
 
 _has_difficult = once_a_split(has_difficult)
 
 
 def without_effect(run: Run) -> dict[str, NoEffect]:
-    """Return the options that change nothing in a run to come, by flat name, and why.
+    """Return the options without effect in a planned run, by flat name, and why.
 
     Args:
-        run: its data set is read where an option that is on depends on it.
+        run: its data set is read if an enabled option depends on it.
     """
     config, model, family = run.config, run.config.model.model, run.config.family
     found: dict[str, NoEffect] = {}
@@ -58,7 +58,7 @@ def without_effect(run: Run) -> dict[str, NoEffect]:
 
 
 def effective_options(run: Run) -> dict[str, Any]:
-    """Return what decides a run to come: its options with the values that they come to, those without effect alike.
+    """Return what determines a planned run: the resolved values of its options, normalized for those without effect.
 
     Args:
         run: the run.
@@ -91,7 +91,7 @@ def effective_options(run: Run) -> dict[str, Any]:
 
 
 def _of_devices(run: Run) -> dict[str, NoEffect]:
-    """Options of devices that change nothing on those of a run; none where it is for another machine."""
+    """Device options without effect on the run's devices; none if the run is for another machine."""
     devices = run.config.devices
     found: dict[str, NoEffect] = {}
     if not trains_together(devices):
@@ -102,6 +102,6 @@ def _of_devices(run: Run) -> dict[str, NoEffect]:
         except InputError:
             return found
         if kind != "cuda":
-            why = "a CPU repeats without it" if kind == "cpu" else f"nothing of {kind} can be made to repeat"
+            why = "a CPU is deterministic without it" if kind == "cpu" else f"nothing of {kind} can be made to repeat"
             found["deterministic"] = NoEffect(why, acts_as=False)
     return found

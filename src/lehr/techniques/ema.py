@@ -1,11 +1,12 @@
-"""Exponential moving average of the weights: what is validated and saved.
+"""Exponential moving average (EMA) of the weights, which is validated and saved.
 
 `average = d * average + (1 - d) * weights` after each optimizer step, with `d = decay * (1 - exp(-updates / tau))`:
 the ramp lets the average forget the random start (Polyak & Juditsky, 1992; Tarvainen & Valpola, 2017). Buffers
 (BatchNorm statistics) are averaged too. One fused operation over all tensors.
 
-How many updates the average spans, `1 / (1 - d)`, is decided by tau: with the published 2,000 it is 1.6 after 1,000
-updates, and 2,297 after 16,000. A tau that follows the length of the run gives short runs an average too.
+The number of updates that the average spans, `1 / (1 - d)`, depends on tau: with the published 2,000 it is 1.6 after
+1,000 updates, and 2,297 after 16,000. A tau that follows the length of the run makes the average useful in short runs,
+too.
 """
 
 from __future__ import annotations
@@ -22,13 +23,13 @@ class ModelEma:
     """The average of a model's weights and buffers.
 
     Args:
-        model: the model that is trained.
+        model: the trained model.
         decay: largest decay, 0 to 1.
         tau: updates over which the decay rises.
 
     Attributes:
         model: the averaged model, in eval mode, without gradients.
-        updates: how often it was updated.
+        updates: number of updates so far.
     """
 
     def __init__(self, model: nn.Module, decay: float = 0.9999, tau: float = PUBLISHED_TAU) -> None:
@@ -47,7 +48,7 @@ class ModelEma:
 
     @torch.no_grad()
     def update(self) -> None:
-        """Move the average towards the model's present weights."""
+        """Move the average towards the model's current weights."""
         self.updates += 1
         torch._foreach_lerp_(self._average, self._source, 1 - self.decay_at(self.updates))
 

@@ -1,4 +1,4 @@
-"""Decay of the average of the weights over a run; without torch, for plans of runs to come."""
+"""Decay of the average of the weights over a run; without torch, for planning runs."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Literal
 PUBLISHED_TAU = 2000.0
 """Updates over which the decay rises, as published."""
 FINAL_SPAN = 10.0
-"""Updates that the average spans at the end with `--ema-tau auto`, where the published tau would make it fewer."""
+"""Updates that the average spans at the end with `--ema-tau auto`, if the published tau would make it fewer."""
 UNSET_TAU: float | Literal["auto"] = PUBLISHED_TAU
-"""`--ema-tau` where it is not given: a number of updates, or `auto`."""
+"""`--ema-tau` if it is not given: a number of updates, or `auto`."""
 
 
 def resolve_tau(asked: float | Literal["auto"] | None, updates: int) -> float:
@@ -20,7 +20,7 @@ def resolve_tau(asked: float | Literal["auto"] | None, updates: int) -> float:
     updates. Longer averages lag behind weights that still move fast (docs/results.md).
 
     Args:
-        asked: `--ema-tau`: updates, `auto`, or None where it is not given.
+        asked: `--ema-tau`: updates, `auto`, or None if not given.
         updates: optimizer steps of the whole run.
     """
     tau = UNSET_TAU if asked is None else asked

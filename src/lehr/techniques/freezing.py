@@ -1,4 +1,4 @@
-"""Freezing: layers that stay as they are, for fine-tuning on few images (Yosinski et al., "How transferable are
+"""Freezing: layers that stay unchanged, for fine-tuning on few images (Yosinski et al., "How transferable are
 features", 2014).
 
 Frozen parameters get no gradient and are not in the optimizer. Frozen BatchNorm keeps its statistics too: it normalizes
@@ -22,7 +22,7 @@ def freeze(model: DetectionModel, layers: str) -> int:
         layers: the count of first layers, e.g. "10", or names of layers or parameters, e.g. "model.0,model.4.cv1".
 
     Returns:
-        How many parameters (tensors) are frozen.
+        Number of frozen parameters (tensors).
 
     Raises:
         InputError: there is no such layer, or nothing is left to train.
@@ -79,7 +79,7 @@ TECHNIQUE = Technique(
     order=20,
     options=("freeze",),
     without_effect=_without_effect,
-    why="what is learned already cannot be spoilt, and needs no gradient",
+    why="learned features cannot be spoilt, and need no gradient",
     state=lambda run: State(run.config.model.freeze is not None, run.config.model.freeze or ""),
     switches=(Switch("freezing", {"freeze": ...}, {"freeze": None}, aliases=("freeze",), in_all=False),),
     turn_on="--freeze 10",

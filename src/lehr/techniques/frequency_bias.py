@@ -1,4 +1,4 @@
-"""Class-frequency bias: the class scores start at how often each class occurs, instead of all alike.
+"""Class-frequency bias: the class scores start at each class's frequency, instead of all equal.
 
 The biases of the last layer are set so that an untrained head already predicts the right shares (Lin et al., "Focal
 Loss for Dense Object Detection", 2017, section 4.1, class by class): `log(share)` with anchors, where objectness
@@ -27,7 +27,7 @@ def class_shares(counts: Sequence[float]) -> list[float]:
 
 
 def start_from_frequencies(model: DetectionModel, counts: Sequence[float]) -> None:
-    """Set the head's biases for the objects of a data set; for a model that is not trained yet.
+    """Set the head's biases for the objects of a data set, before training.
 
     Args:
         model: the model.
@@ -37,13 +37,13 @@ def start_from_frequencies(model: DetectionModel, counts: Sequence[float]) -> No
 
 
 def _without_effect(run: Run) -> dict[str, NoEffect]:
-    """Classes as common as each other, with which a head without anchors starts; or weights that have them all."""
+    """No effect with equally frequent classes and no anchors, or with weights that have all classes."""
     model, samples = run.config.model, training_samples(run)
     if not model.frequency_bias or run.dataset is None or samples is None:
         return {}
-    replayed = run.config.data.replay > 0 and run.classes > 1  # then the older images count, too
+    replayed = run.config.data.replay > 0 and run.classes > 1  # then the older images count as well
     if not run.config.family.anchors and not replayed and equally_frequent(samples, run.classes):
-        why = "the data have one class" if run.classes == 1 else "each class has as many objects"
+        why = "the data have one class" if run.classes == 1 else "all classes have equally many objects"
         return {"frequency_bias": NoEffect(why, acts_as=False)}
     transfer = expected_transfer(run.config, run.dataset.names)
     if transfer is not None and not transfer.classes.fresh:
@@ -64,7 +64,7 @@ TECHNIQUE = Technique(
     order=40,
     options=("frequency_bias",),
     without_effect=_without_effect,
-    why="the first epochs need not learn how common each class is",
+    why="the first epochs need not learn the frequency of each class",
     state=_state,
     switches=(Switch("frequency_bias", {"frequency_bias": True}, {"frequency_bias": False}),),
 )

@@ -1,8 +1,7 @@
 """Guard: a fine-tuning evaluates its start before the first step, and the start is the best until an epoch is better.
 
-Only where all classes of the data start from the weights is a start more than a part of a model, and can be compared
-with what the training makes of it. At the end the run says what came of it, with an interval
-(`lehr.evaluation.bootstrap`).
+Only if all classes of the data start from the weights is the start a complete detector that can be compared with the
+trained one. At the end the run reports the change, with an interval (`lehr.evaluation.bootstrap`).
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ def is_guarded(config: TrainConfig, transfer: Transfer | None) -> bool:
 
     Args:
         config: its options.
-        transfer: what it took from weights; None for a random start.
+        transfer: what was loaded from weights; None for a random start.
     """
     return _obstacle(transfer) is None and config.run.guard == "auto"
 
@@ -30,7 +29,7 @@ def knows(config: TrainConfig, transfer: Transfer | None, names: Sequence[str]) 
 
     Args:
         config: its options.
-        transfer: what it took from weights; None for a random start.
+        transfer: what was loaded from weights; None for a random start.
         names: classes of the older data, as the run names them.
     """
     if transfer is None or not transfer.is_most or config.run.guard == "off":
@@ -39,7 +38,7 @@ def knows(config: TrainConfig, transfer: Transfer | None, names: Sequence[str]) 
 
 
 def _obstacle(transfer: Transfer | None) -> str | None:
-    """Why a start cannot be compared with what comes of it; None where it can."""
+    """Return why a start cannot be compared with the trained model; None if it can."""
     if transfer is None:
         return "no --weights are given"
     if not transfer.is_most:
@@ -53,7 +52,7 @@ def _seen(run: Run) -> str | None:
     if run.config.model.weights is None or run.dataset is None:
         return None if run.config.model.weights is not None else _obstacle(None)
     transfer = expected_transfer(run.config, run.dataset.names)
-    return None if transfer is None else _obstacle(transfer)  # weights that cannot be read: the run itself will say
+    return None if transfer is None else _obstacle(transfer)  # unreadable weights: the run itself reports them
 
 
 def _without_effect(run: Run) -> dict[str, NoEffect]:
@@ -74,7 +73,7 @@ TECHNIQUE = Technique(
     order=82,
     options=("guard",),
     without_effect=_without_effect,
-    why="fine-tuning cannot end with a best that is worse than its start",
+    why="the best of a fine-tuning is never worse than its start",
     state=_state,
     turn_on="--guard auto",
     turn_off="--guard off",

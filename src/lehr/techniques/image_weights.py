@@ -17,7 +17,7 @@ from lehr.techniques.class_weights import class_counts, class_weights
 
 
 def class_importance(weights: NDArray[np.float64], precision: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Compute what an object of each class adds to its image's weight, `w_c (1 - AP_c)^2`.
+    """Compute the weight that an object of each class adds to its image, `w_c (1 - AP_c)^2`.
 
     Args:
         weights: w_c, the inverse frequency of each class, of any shape.
@@ -27,7 +27,7 @@ def class_importance(weights: NDArray[np.float64], precision: NDArray[np.float64
 
 
 def image_weights(samples: Sequence[Sample], precision: Sequence[float]) -> NDArray[np.float64]:
-    """Share that each image is to have of an epoch; images without objects get the smallest of the others.
+    """Share of each image in an epoch; images without objects get the smallest of the others.
 
     Args:
         samples: the training split.
@@ -43,7 +43,7 @@ def image_weights(samples: Sequence[Sample], precision: Sequence[float]) -> NDAr
 
 @once_a_split
 def _alike(samples: Sequence[Sample]) -> bool:
-    """Return whether all images that have objects have as many of each class."""
+    """Return whether all images with objects have equally many of each class."""
     return len({tuple(sorted(sample.classes.tolist())) for sample in samples} - {()}) <= 1
 
 
@@ -51,7 +51,7 @@ def _without_effect(run: Run) -> dict[str, NoEffect]:
     samples = training_samples(run) if run.config.data.image_weights else None
     if samples is None or not _alike(samples):
         return {}
-    return {"image_weights": NoEffect("each image has as many objects of each class", acts_as=False)}
+    return {"image_weights": NoEffect("all images have equally many objects of each class", acts_as=False)}
 
 
 TECHNIQUE = Technique(

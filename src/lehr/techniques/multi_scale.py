@@ -1,4 +1,4 @@
-"""Multi-scale training: each step sees its images at another size, so that the detector does not grow fond of one.
+"""Multi-scale training: each step sees its images at another size, so that the detector does not specialize in one.
 
 YOLOv5 draws from `(1 - r)` to `(1 + r)` times the image size; YOLOv3 between two counts of cells of 32 pixels (Redmon &
 Farhadi, "YOLO9000", 2017). Sizes are multiples of the largest stride, and a function of (seed, epoch, step).
@@ -20,12 +20,12 @@ from lehr.technique import NoEffect, Run, Section, State, Switch, Technique
 
 STRIDE = 32
 MIN_CELLS = 2
-"""A single cell would leave BatchNorm nothing to average over in a batch of one image."""
+"""With a single cell, BatchNorm could not average over anything in a batch of one image."""
 
 
 @dataclass(frozen=True, slots=True)
 class SizeRange:
-    """The sizes that are drawn from: all multiples of the stride from the smallest to the largest.
+    """Range of sizes: all multiples of the stride from the smallest to the largest.
 
     Attributes:
         min_size: smallest longest side, pixels, a multiple of the stride.
@@ -36,7 +36,7 @@ class SizeRange:
     max_size: int
 
     def draw(self, seed: int, epoch: int, step: int) -> int:
-        """The size of a step, pixels; each multiple is as likely as the others.
+        """Draw the size of a step, pixels; all multiples are equally likely.
 
         Args:
             seed: the run's seed.
@@ -70,7 +70,7 @@ def range_of_cells(grid_min: int, grid_max: int) -> SizeRange:
 
 
 def resized(images: Tensor, boxes: Tensor, size: int) -> tuple[Tensor, Tensor]:
-    """A batch at another size, on its device.
+    """Resize a batch on its device.
 
     Args:
         images: float (batch, 3, height, width).
@@ -95,7 +95,7 @@ def _resized_shape(height: int, width: int, size: int) -> tuple[int, int]:
 
 
 def _resized_boxes(boxes: Tensor, shape: tuple[int, int], new_shape: tuple[int, int]) -> Tensor:
-    """Boxes of images that have gone from one height and width to another."""
+    """Scale boxes of images that were resized from one height and width to another."""
     (height, width), (new_height, new_width) = shape, new_shape
     moved = boxes.clone()
     moved[..., 0::2] *= new_width / width
@@ -107,8 +107,8 @@ def model_input(batch: Batch, size: int | None = None, dtype: torch.dtype = torc
     """Return a batch as the model sees it: images (batch, 3, height, width), 0 to 1, and its boxes, pixels.
 
     Args:
-        batch: on the device, drawn.
-        size: longest side that the images are resized to, pixels; None leaves them as they are.
+        batch: on the device, rendered.
+        size: longest side that the images are resized to, pixels; None for no resizing.
         dtype: type of images, unless torch's own operations resize them, in float32.
     """
     height, width = batch.images.shape[-2:]
@@ -123,7 +123,7 @@ def model_input(batch: Batch, size: int | None = None, dtype: torch.dtype = torc
 
 
 def sizes_of(config: TrainConfig) -> SizeRange | None:
-    """The sizes that a run draws from; None where it has one size.
+    """Return the sizes that a run draws from; None if it has one size.
 
     Args:
         config: its options.
@@ -158,7 +158,7 @@ TECHNIQUE = Technique(
     order=10,
     options=("multi_scale", "grid_min", "grid_max"),
     without_effect=_without_effect,
-    why="objects of every size, and images of every size later on",
+    why="robustness to objects and images of every size",
     state=_state,
     switches=(Switch("multi_scale", {"multi_scale": 0.5}, {"multi_scale": 0.0}),),
 )

@@ -1,12 +1,12 @@
-"""Steps that are not finite: skipped, counted, and after several in a row the run goes back and on at a lower rate.
+"""Non-finite steps: skipped and counted; after several in a row the run rolls back and continues at a lower rate.
 
-A loss or gradient that is infinite or no number would spoil every weight for good. Such an optimizer step is left out,
-as mixed precision does with steps that overflow (Micikevicius et al., "Mixed Precision Training", 2018), and so are the
-BatchNorm statistics of the batch. One bad batch costs one step. Several in a row mean that the training has left the
-region where it can go on: then it returns to its last good state and goes on with smaller steps, as large runs do by
-hand (Chowdhery et al., "PaLM", 2022, section 5.1).
+A loss or gradient that is infinite or NaN would ruin every weight permanently. Such an optimizer step is skipped, as
+mixed precision does with overflowing steps (Micikevicius et al., "Mixed Precision Training", 2018), and so are the
+BatchNorm statistics of the batch. One bad batch costs one step. Several in a row mean that the training has diverged:
+then it returns to its last good state and continues with smaller steps, as is done by hand in large runs (Chowdhery et
+al., "PaLM", 2022, section 5.1).
 
-Whether a step is finite is found out on the device; the host reads it when it has arrived, and never waits for it.
+Finiteness is determined on the device; the host reads the result once it has arrived, and never waits for it.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ from torch import Tensor, nn
 from lehr.technique import NoEffect, Run, Section, State, Technique
 
 ALIGNED = 16
-"""Numbers to a multiple of which statistics begin: 64 bytes, more than any kernel reads at once."""
+"""Alignment of statistics, in numbers: 64 bytes, more than any kernel reads at once."""
 
 
 class Statistics:
-    """The BatchNorm statistics of a model in one block, so that a batch's change to them can be taken back at once.
+    """BatchNorm statistics of a model in one block, so that a batch's change to them can be undone at once.
 
     Args:
-        model: on its device; its running means and variances become views of the block, each aligned as a tensor of its
-            own may be expected to be.
+        model: on its device; its running means and variances become views of the block, each aligned like a separate
+            tensor.
 
     Attributes:
-        block: all of them in a row, and 0 between.
+        block: all of them in sequence, with 0 between.
     """
 
     def __init__(self, model: nn.Module) -> None:
@@ -50,11 +50,11 @@ class Statistics:
         self._before = self.block.clone()
 
     def remember(self) -> None:
-        """Note the statistics as they are before a batch."""
+        """Record the statistics before a batch."""
         self._before.copy_(self.block)
 
     def keep_if(self, finite: Tensor) -> None:
-        """Take the change since `remember` back unless the batch was finite, without waiting for the device.
+        """Undo the change since `remember` unless the batch was finite, without waiting for the device.
 
         Args:
             finite: (), bool, on the device.
@@ -70,9 +70,9 @@ class StepStatus:
         step: the batch, counted over the run from 0.
         images: the indices of its images in the training split.
         losses: each part of the loss, summed over the images.
-        norm: the norm of the gradient of the optimizer step that this batch completed; None where it completed none.
-        finite: whether the batch was finite; of a batch that completed a step, whether the step was.
-        scale: what the loss was multiplied by in float16; None in other precisions.
+        norm: the norm of the gradient of the optimizer step that this batch completed; None if it completed none.
+        finite: whether the batch was finite; for a batch that completed a step, whether the step was.
+        scale: loss scale in float16; None in other precisions.
         flags: the numbers of `StepFlags` that came with it; empty in one process.
     """
 
@@ -91,7 +91,7 @@ class StepStatus:
 
     @property
     def overflowed(self) -> bool:
-        """True if only the scaled gradient was too large for float16: the scale falls, and nothing else is wrong."""
+        """True if only the scaled gradient overflowed float16: the scale is reduced, and nothing else is wrong."""
         at_work = self.scale is not None and self.scale > 1
         return at_work and not self.finite and all(map(math.isfinite, self.losses))
 
@@ -100,8 +100,8 @@ class StepStatusQueue:
     """Copies outcomes of batches from the device to the host, without waiting for it.
 
     Args:
-        behind: hand out a batch when so many more have been sent, no sooner and no later, so that several processes see
-            the same at the same step; None hands out whatever has arrived.
+        behind: deliver a batch exactly when this many more have been posted, so that all processes see the same at the
+            same step; None delivers whatever has arrived.
     """
 
     def __init__(self, behind: int | None = None) -> None:
@@ -118,13 +118,13 @@ class StepStatusQueue:
         scale: Tensor | None = None,
         flags: Tensor | None = None,
     ) -> None:
-        """Begin the copy of a batch's outcome.
+        """Start copying a batch's outcome.
 
         Args:
             step: the batch, counted over the run from 0.
             images: the indices of its images.
             losses: (parts,), on the device.
-            norm: () of the gradient, where an optimizer step was due.
+            norm: () of the gradient, if an optimizer step was due.
             finite: (), bool.
             scale: () of the loss, in float16.
             flags: (n,), the numbers of `StepFlags`, to send along.
@@ -143,10 +143,10 @@ class StepStatusQueue:
         self._under_way.append((step, images, values, event, norm is not None, scale is not None, extra))
 
     def arrived(self, wait: bool = False) -> list[StepStatus]:
-        """The outcomes that have arrived since the last call, oldest first.
+        """Return the outcomes that have arrived since the last call, oldest first.
 
         Args:
-            wait: wait for all that is under way.
+            wait: wait for all pending ones.
         """
         observations = []
         while self._under_way:
@@ -175,32 +175,32 @@ class StepStatusQueue:
 
 
 def _recorded(device: torch.device) -> Any:
-    """An event that has happened when everything asked of the device so far is done."""
+    """Record an event that completes when all work queued so far is done."""
     event = torch.cuda.Event()  # type: ignore[no-untyped-call]
     event.record(torch.cuda.current_stream(device))
     return event
 
 
 def step_if_finite(optimizer: torch.optim.Optimizer, finite: Tensor) -> bool:
-    """An optimizer step that leaves everything as it is unless the gradient is finite.
+    """Step the optimizer; leave everything unchanged unless the gradient is finite.
 
-    On CUDA that is decided on the device: by torch's fused optimizers themselves, and for the others by taking the step
-    back. Elsewhere the host decides, which waits for the flag, and for the first step too: SGD makes its moments in it,
-    and would leave them as it found the memory.
+    On CUDA that is decided on the device: by torch's fused optimizers themselves, and for the others by undoing the
+    step. Elsewhere the host decides, which waits for the flag; so does the first step: SGD creates its moments in it,
+    and would leave them uninitialized.
 
     Args:
         optimizer: the optimizer.
         finite: (), bool, on the device.
 
     Returns:
-        False where the step was left out; True where it was made, or where the device decides.
+        False if the step was skipped; True if it was made, or if the device decides.
     """
     on_device = finite.device.type == "cuda" and bool(optimizer.state)
     if on_device and optimizer.defaults.get("fused"):
-        optimizer.found_inf = (~finite).float()  # type: ignore[attr-defined]  # as torch.amp.GradScaler hands it over
+        optimizer.found_inf = (~finite).float()  # type: ignore[attr-defined]  # as torch.amp.GradScaler passes it
         try:
             optimizer.step()
-        finally:  # a later step without it, such as the first after going back to the start, would heed it too
+        finally:  # a later step without it, such as the first after a rollback, would otherwise obey it too
             del optimizer.found_inf  # type: ignore[attr-defined]
         return True
     if on_device and all(group.get("capturable") for group in optimizer.param_groups):
@@ -214,13 +214,13 @@ def step_if_finite(optimizer: torch.optim.Optimizer, finite: Tensor) -> bool:
 
 @torch.no_grad()
 def step_or_take_back(optimizer: torch.optim.Optimizer, finite: Tensor) -> None:
-    """Step an optimizer, and take the step back unless the gradient is finite, without waiting for the device.
+    """Step an optimizer, and undo the step unless the gradient is finite, without waiting for the device.
 
-    Parameters, moments and counts are multiplied by 1 and what they were is added times 0, or the other way round, by a
-    few operations for all of them. So the result is that of a step, or of none, to the last bit.
+    Parameters, moments and counts are blended with their previous values by factors 1 and 0, or 0 and 1, with a few
+    operations for all of them. So the result is exactly that of a step, or of none.
 
     Args:
-        optimizer: all that it keeps is in tensors; gradients that are not finite become 0.
+        optimizer: its whole state is in tensors; non-finite gradients become 0.
         finite: (), bool, on the device.
     """
     parameters = [each for group in optimizer.param_groups for each in group["params"] if each.grad is not None]
@@ -237,12 +237,12 @@ def step_or_take_back(optimizer: torch.optim.Optimizer, finite: Tensor) -> None:
 
 
 def describe(observation: StepStatus, parts: Sequence[str], batches: int) -> str:
-    """Describe a batch that was not finite, for a message.
+    """Describe a non-finite batch for a message.
 
     Args:
-        observation: a batch that was not.
+        observation: a non-finite batch.
         parts: the names of the loss's parts.
-        batches: batches an epoch.
+        batches: batches per epoch.
     """
     bad = [f"{part} {loss}" for part, loss in zip(parts, observation.losses, strict=True) if not math.isfinite(loss)]
     what = f"loss {', '.join(bad)}" if bad else f"norm of the gradient {observation.norm}"
@@ -258,18 +258,18 @@ def _without_effect(run: Run) -> dict[str, NoEffect]:
 
 def _state(run: Run) -> State:
     options = run.config.schedule
-    back = f"; {options.skip_limit} in a row: back to a checkpoint, rates times {options.rollback_lr:g}"
+    back = f"; {options.skip_limit} in a row: rollback to a checkpoint, rates times {options.rollback_lr:g}"
     return State(True, "left out" + (back if options.skip_limit else ""))
 
 
 TECHNIQUE = Technique(
-    name="steps that are not finite",
+    name="non-finite steps",
     page="non-finite-steps",
     section=Section.COURSE,
     order=60,
     options=("skip_limit", "rollbacks", "rollback_lr"),
     without_effect=_without_effect,
-    why="no batch can spoil the weights, and a run that runs off is led back",
+    why="no batch can ruin the weights, and a diverging run is rolled back",
     state=_state,
     code=("engine/divergence.py",),
 )

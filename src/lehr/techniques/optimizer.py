@@ -1,8 +1,8 @@
 """Optimizers in three parameter groups: weights, which decay, and norms and biases, which do not.
 
-Decay pulls weights towards zero; on normalization scales and biases it only hurts (Jia et al., 2018). Each group has a
-rate of its own in the warmup. Where the backbone learns at a multiple of the rates, its parameters are three further
-groups. The optimizers are torch's, fused into one operation where the device has that.
+Decay pulls weights towards zero; on normalization scales and biases it only hurts (Jia et al., 2018). Each group has
+its own rate in the warmup. If the backbone learns at a multiple of the rates, its parameters form three further groups.
+The optimizers are torch's, fused into one operation where the device supports it.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def build_optimizer(
     slowed: Collection[str] = (),
     lr_mult: float = 1.0,
 ) -> torch.optim.Optimizer:
-    """torch's optimizer over the three groups, in the order of `GROUP_NAMES`, and three more of parameters apart.
+    """Build torch's optimizer over the three groups, in the order of `GROUP_NAMES`, and three for slowed parameters.
 
     Args:
         model: its trainable parameters are taken.
@@ -66,7 +66,7 @@ def build_optimizer(
     ]
     device = next(model.parameters()).device.type
     fused = device in ("cpu", "cuda", "mps")
-    # Of those that are never fused: steps are counted on the device, for `non_finite.step_if_finite`.
+    # For those that are never fused: steps are counted on the device, for `non_finite.step_if_finite`.
     not_fused: dict[str, Any] = {"foreach": True, "capturable": device == "cuda"}
     betas = (choice.momentum, 0.999)
     match choice.name:
@@ -86,14 +86,14 @@ def build_optimizer(
 
 
 def load_optimizer(optimizer: torch.optim.Optimizer, saved: Mapping[str, Any]) -> None:
-    """Load the state of an optimizer that may have been on another kind of device.
+    """Load the state of an optimizer, possibly saved on another kind of device.
 
     Args:
-        optimizer: from `build_optimizer`; where it counts its steps stays.
+        optimizer: from `build_optimizer`; the place of its step counters is kept.
         saved: its `state_dict`.
 
     Raises:
-        KeyError, RuntimeError, TypeError, ValueError: it is that of another optimizer.
+        KeyError, RuntimeError, TypeError, ValueError: it belongs to another optimizer.
     """
     pairs = zip(saved["param_groups"], optimizer.param_groups, strict=True)
     own = [{name: group[name] for name in ("capturable",) if name in group} for _, group in pairs]
@@ -102,7 +102,7 @@ def load_optimizer(optimizer: torch.optim.Optimizer, saved: Mapping[str, Any]) -
 
 
 def set_rates(optimizer: torch.optim.Optimizer, rates: tuple[float, float, float], momentum: float) -> None:
-    """Set the learning rate of each group, times its multiple where it has one, and the momentum of all.
+    """Set the learning rate of each group, times its multiple if it has one, and the momentum of all.
 
     Args:
         optimizer: from `build_optimizer`.

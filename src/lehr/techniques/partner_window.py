@@ -1,8 +1,8 @@
 """Windows of partners: an epoch's order is cut into windows, and images are combined with those of their own window.
 
-Where images are decoded each time, a mosaic of four random ones decodes four. With partners out of a window that a ring
-of decoded images holds, each is decoded about once an epoch. The windows are whole batches of the epoch's order, which
-is drawn from (seed, epoch): so they are the same for any number of loading or training processes, and after a resume.
+If images are decoded on demand, a mosaic of four random ones decodes four. With partners from a window that a ring of
+decoded images holds, each is decoded about once per epoch. The windows are whole batches of the epoch's order, which is
+drawn from (seed, epoch): so they are the same for any number of loading or training processes, and after a resume.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ from lehr.technique import NoEffect, Run, Section, State, Switch, Technique, is_
 from lehr.techniques.replay import Replay
 
 WINDOW = 1024
-"""Images of a window, where the count is not given."""
+"""Default number of images in a window."""
 SMALL = 64
-"""Images of a window by which an ablation shows what windows cost on data of a few hundred images."""
+"""Window size in ablations, which shows the cost of windows on data of a few hundred images."""
 ROOM = 1.5
-"""Images that are kept decoded, in windows: of one that ends and one that begins, whose batches are made together."""
+"""Decoded images kept, in windows: one that ends and one that begins, whose batches are built together."""
 
 
 def chosen_window(given: int | Literal["all"] | None, decoded: bool) -> int:
-    """Images of a window, 0 for partners out of all images.
+    """Return the number of images in a window; 0 for partners from all images.
 
     Args:
         given: `--partner-window`.
-        decoded: all images are in memory or in a file decoded, so that partners out of all of them cost nothing.
+        decoded: all images are in memory or in a file decoded, so that partners from all of them cost nothing.
     """
     if given is None:
         return 0 if decoded else WINDOW
@@ -42,7 +42,7 @@ def chosen_window(given: int | Literal["all"] | None, decoded: bool) -> int:
 
 
 def count_windows(images: int, batches: int, window: int) -> int:
-    """Windows of an epoch, of about as many images as are asked for, and of whole batches.
+    """Compute the windows of an epoch: about the requested size, in whole batches.
 
     Args:
         images: of the epoch.
@@ -53,11 +53,11 @@ def count_windows(images: int, batches: int, window: int) -> int:
 
 
 def ring_images(images: int, window: int) -> int:
-    """Images that are to be kept decoded, so that each is decoded about once while its window is shown.
+    """Number of images to keep decoded, so that each is decoded about once while its window is shown.
 
     Args:
         images: of the split.
-        window: images of a window; 0 for all, of which only few would be found again.
+        window: images of a window; 0 for all, few of which would be reused.
     """
     room = math.ceil(ROOM * (window or WINDOW))
     return min(images, room) if window or images <= room else 0
@@ -83,7 +83,7 @@ def within_windows(requests: Sequence[BatchRequest], window: int) -> list[BatchR
 
 
 def windows_of(run: Run) -> int:
-    """Windows of each epoch of a run to come; 1 where partners are drawn from all images."""
+    """Windows per epoch of a planned run; 1 if partners are drawn from all images."""
     data, batch = run.config.data, run.config.batch
     window = chosen_window(data.partner_window, decoded=data.cache in ("ram", "disk"))
     images = Replay(run.images, batch, data.replay if batch > 1 else 0).images
@@ -91,7 +91,7 @@ def windows_of(run: Run) -> int:
 
 
 def describe_window(config: TrainConfig, images: int, window: int) -> str | None:
-    """Describe in a line from what partners are drawn; None where it is from all images.
+    """Describe in one line where partners are drawn from; None for all images.
 
     Args:
         config: the run's options.
@@ -105,11 +105,12 @@ def describe_window(config: TrainConfig, images: int, window: int) -> str | None
     if tiled:
         return (
             f"The tiles of an image are shown in the same of {count} windows of about {images // count} tiles of the "
-            "epoch's order, so that each image is decoded about once an epoch; --partner-window all mixes all tiles."
+            "epoch's order, so that each image is decoded about once per epoch; --partner-window all mixes all tiles."
         )
     return (
-        f"Partners of mosaic and its like are drawn from {count} windows of about {images // count} images of the "
-        "epoch's order, so that each image is decoded about once an epoch; --partner-window all draws from all images."
+        f"Partners of mosaic and similar augmentations are drawn from {count} windows of about {images // count} "
+        "images of the epoch's order, so that each image is decoded about once per epoch; --partner-window all draws "
+        "from all images."
     )
 
 
@@ -119,7 +120,7 @@ def _combines(config: TrainConfig) -> bool:
 
 
 def _why_alone(run: Run) -> str | None:
-    """Return why windows of a run to come change nothing; None where they may."""
+    """Return why windows have no effect in a planned run; None if they may."""
     return None if _combines(run.config) or is_cut(run) else "mosaic, mixup, CutMix and copy-paste are off"
 
 
@@ -140,9 +141,9 @@ TECHNIQUE = Technique(
     order=90,
     options=("partner_window",),
     without_effect=_without_effect,
-    why="images that do not fit into memory are decoded once an epoch, and not once a mosaic that they are in",
-    state=lambda run: State(windows_of(run) > 1, f"{windows_of(run)} windows an epoch"),
-    # Not in `all`: it is there for speed.
+    why="images that do not fit in memory are decoded once per epoch, not once per mosaic that uses them",
+    state=lambda run: State(windows_of(run) > 1, f"{windows_of(run)} windows per epoch"),
+    # Not in `all`: its purpose is speed.
     switches=(Switch("partner_window", {"partner_window": SMALL}, {"partner_window": "all"}, in_all=False),),
     turn_on=f"--partner-window {WINDOW}",
     turn_off="--partner-window all",

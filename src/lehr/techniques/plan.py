@@ -1,4 +1,4 @@
-"""The course of a run: learning rates, momentum and accumulation of any step, as a pure function of the step."""
+"""Training plan of a run: learning rates, momentum and accumulation of any step, as a pure function of the step."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ from lehr.techniques.warmup import (
 )
 
 WARMUP_EPOCHS = 3.0
-"""Epochs of a warmup whose length was not given, of at least `warmup.MIN_STEPS` steps."""
+"""Default length of a warmup in epochs, at least `warmup.MIN_STEPS` steps."""
 TRAINED_WARMUP_EPOCHS = 1.0
-"""The same where the run starts from trained weights that know all its classes, of however few steps."""
+"""The same for a start from trained weights that know all its classes, with no minimum of steps."""
 LONGEST_WARMUP = 1 / 3
-"""Share of the run that a warmup takes at most when its length was not given."""
+"""Maximum share of the run for a warmup of default length."""
 NEW_CLASSES_STEPS, NEW_CLASSES_SHARE = 22, 2 / 3
-"""Steps that it may take all the same, up to a share of the run, where trained weights know none of the classes."""
+"""Steps that it may still take, up to a share of the run, if trained weights know none of the classes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ class Rates:
         lr_norms: learning rate of the norms.
         lr_biases: learning rate of the biases.
         momentum: momentum, or beta1 of the Adam family.
-        accumulate: batches an optimizer step.
+        accumulate: batches per optimizer step.
         backbone: multiple of the three rates for the backbone's layers.
     """
 
@@ -76,10 +76,10 @@ class TrainingPlan:
         options: the options of the schedule.
         optimizer: the optimizer's values.
         epochs: epochs of the run.
-        batches: batches an epoch.
-        batch: images a batch.
-        warmup: steps that the warmup lasts.
-        schedule: multiple of lr0 at an epoch.
+        batches: batches per epoch.
+        batch: images per batch.
+        warmup: length of the warmup, steps.
+        schedule: maps an epoch to the multiple of lr0.
         ema_tau: updates over which the decay of the average of the weights rises.
         knows_classes: whether the run starts from trained weights that know all its classes.
     """
@@ -101,17 +101,17 @@ class TrainingPlan:
 
     @property
     def weight_decay(self) -> float:
-        """Decay of the weights, for the images that an optimizer step really sees."""
+        """Decay of the weights, for the actual number of images per optimizer step."""
         return scaled_weight_decay(self.options.weight_decay, self.batch, self.optimizer.nominal_batch)
 
     @property
     def accumulate(self) -> int:
-        """Batches an optimizer step, after the warmup."""
+        """Batches per optimizer step, after the warmup."""
         return accumulation(self.batch, self.optimizer.nominal_batch)
 
     @property
     def updates(self) -> int:
-        """Optimizer steps of the whole run; batches that are left at its end make none."""
+        """Optimizer steps of the whole run; leftover batches at its end make none."""
         done, last = 0, -1
         varying = max(self.warmup, self.batches if self.options.warmup == "first-epoch" else 0)
         for step in range(min(varying, self.steps)):
@@ -121,7 +121,7 @@ class TrainingPlan:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What the user should know of it before the run starts, a line each."""
+        """Notes for the user before the run starts, one line each."""
         misfit = describe_misfit(self.options, self.epochs)
         lines = [] if misfit is None else [misfit]
         unset = []
@@ -130,13 +130,13 @@ class TrainingPlan:
         if self.options.warmup not in ("none", "first-epoch") and self.options.warmup_epochs is None:
             unset.append(f"a warmup of {counted(self.warmup, 'step')} (--warmup-epochs)")
         if self.knows_classes and unset:
-            lines.append(f"The start is trained and knows all classes, so the run has {' and '.join(unset)}.")
+            lines.append(f"The starting weights know all classes, so the run has {' and '.join(unset)}.")
         elif self.optimizer.start_mult != 1:
-            lines.append(f"The start knows none of the classes and the run is short, so it has {unset[0]}.")
+            lines.append(f"The starting weights know none of the classes and the run is short, so it has {unset[0]}.")
         if self.updates == 0:
             step, nominal = f"{self.accumulate} batches", self.optimizer.nominal_batch
             lines.append(
-                f"Nothing is learned here: an optimizer step takes {step} (--nominal-batch {nominal}), and it has "
+                f"Nothing is learned: an optimizer step takes {step} (--nominal-batch {nominal}), and it has "
                 f"{self.steps}. Use a smaller --nominal-batch or more --epochs."
             )
         return tuple(lines)
@@ -158,10 +158,10 @@ class TrainingPlan:
         return Rates(rate, rate, rate, choice.momentum, nominal, backbone)
 
     def table(self, rows: int = 12) -> str:
-        """The course for people: some steps, the first, the end of the warmup and the last among them.
+        """Describe the plan for people: some steps, including the first, the end of the warmup and the last.
 
         Args:
-            rows: about how many lines.
+            rows: approximate number of lines.
         """
         even = {round(i * (self.steps - 1) / max(1, rows - 1)) for i in range(rows)}
         groups = self.at(0).by_group()
@@ -199,13 +199,13 @@ def plan_training(
     known: float = 1.0,
     replay: float = 0.0,
 ) -> TrainingPlan:
-    """The course of a run on a data set.
+    """Compute the plan of a run on a data set.
 
     Args:
         options: the options of the schedule.
         epochs: epochs of the run.
         images: images of the training split.
-        batch: images a batch, as asked for.
+        batch: images per batch, as requested.
         classes: number of classes.
         trained: the run starts from trained weights.
         known: share of its classes that start from those, 0 to 1.
@@ -267,11 +267,11 @@ def _warmup(options: ScheduleOptions, batches: int, epochs: int, known: bool = F
 
 
 COLUMNS = ("step", "epoch", "lr_weights", "lr_norms", "lr_biases", "momentum", "accumulate")
-"""Columns of `write_csv`; with a rate of the backbone's own, `lr_backbone` comes after the three."""
+"""Columns of `write_csv`; with a separate rate of the backbone, `lr_backbone` comes after the three."""
 
 
 def write_csv(plan: TrainingPlan, path: Path) -> None:
-    """Write a row a step: step, epoch, the rates, momentum and accumulation; whole or not at all.
+    """Write one row per step: step, epoch, the rates, momentum and accumulation; atomically.
 
     Raises:
         InputError: the file cannot be written.

@@ -18,11 +18,11 @@ from lehr.technique import NoEffect, Run, Section, State, Switch, Technique
 from lehr.techniques.precision_support import native, works
 
 FIRST_SCALE = 2.0**16
-"""Scale of the loss in float16 before anything is known of the model."""
+"""Initial scale of the loss in float16 for an unknown model."""
 
 
 class Precision(StrEnum):
-    """The type in which the model computes."""
+    """Numeric type in which the model computes."""
 
     FLOAT32 = "float32"
     BFLOAT16 = "bfloat16"
@@ -30,7 +30,7 @@ class Precision(StrEnum):
 
     @property
     def dtype(self) -> torch.dtype:
-        """The type as torch names it."""
+        """The torch dtype."""
         return {
             Precision.FLOAT32: torch.float32,
             Precision.BFLOAT16: torch.bfloat16,
@@ -42,17 +42,17 @@ NAMED = {"bf16": Precision.BFLOAT16, "fp16": Precision.FLOAT16, "off": Precision
 
 
 def wanted_precision(amp: str, device: torch.device) -> Precision:
-    """The precision that `--amp` asks for on a device.
+    """The precision that `--amp` selects on a device.
 
-    `auto` takes the fastest that a GPU's hardware has, and float32 on a CPU: what bfloat16 wins there is little beside
-    what it may cost in accuracy.
+    `auto` takes the fastest that a GPU's hardware has, and float32 on a CPU: the gain of bfloat16 there is small
+    compared with its possible cost in accuracy.
 
     Args:
         amp: auto, bf16, fp16 or off.
         device: where the model computes.
 
     Raises:
-        InputError: it was named, and does not work there.
+        InputError: the named one does not work there.
     """
     if amp == "auto" and device.type == "cpu":
         return Precision.FLOAT32
@@ -61,12 +61,14 @@ def wanted_precision(amp: str, device: torch.device) -> Precision:
         return next(having, Precision.FLOAT32)
     precision = NAMED[amp]
     if precision is not Precision.FLOAT32 and not works(device, precision.dtype):
-        raise InputError(f"--amp {amp}: {precision} does not work on {device}. Use --amp auto, which finds what does.")
+        raise InputError(
+            f"--amp {amp}: {precision} does not work on {device}. Use --amp auto, which selects what works."
+        )
     return precision
 
 
 def faster_on_request(amp: str, device: torch.device) -> str | None:
-    """Say what a CPU could compute in that `auto` does not take; None where there is nothing.
+    """Name a precision that the CPU supports but `auto` does not select; None if there is none.
 
     Args:
         amp: as given.
@@ -81,14 +83,14 @@ def faster_on_request(amp: str, device: torch.device) -> str | None:
 
 
 def safer(precision: Precision, device: torch.device) -> Precision:
-    """The next safer precision on a device: after float16 bfloat16 where its hardware has it, else float32."""
+    """The next safer precision on a device: after float16, bfloat16 if the hardware supports it, else float32."""
     if precision is Precision.FLOAT16 and _fit(device, Precision.BFLOAT16):
         return Precision.BFLOAT16
     return Precision.FLOAT32
 
 
 def _fit(device: torch.device, precision: Precision) -> bool:
-    """Return whether the hardware has a precision and it works; a CPU gains nothing from float16."""
+    """Return whether the hardware supports a precision and it works; a CPU gains nothing from float16."""
     if device.type == "cpu" and precision is Precision.FLOAT16:
         return False
     return native(device, precision.dtype) and works(device, precision.dtype)
@@ -104,8 +106,8 @@ def input_dtype(model: object, precision: Precision) -> torch.dtype:
     """Return the type in which a model is given its images.
 
     Args:
-        model: a network. Where its images go into a convolution and nowhere else, the type is what `autocast`
-            would round them to, so that the same is computed; float32 where that is not known.
+        model: a network. If its images only go into a convolution, the type is what `autocast` would round them to,
+            with the same results; otherwise float32.
         precision: in which it computes.
     """
     return precision.dtype if getattr(model, "convolves_images", False) else torch.float32
@@ -115,9 +117,9 @@ def new_scaler(device: torch.device, precision: Precision, scale: float = FIRST_
     """Scaler of the loss in float16; None in the other precisions, which need none.
 
     Args:
-        device: where the loss lies.
+        device: the device of the loss.
         precision: that of the model.
-        scale: what the loss is multiplied by at first.
+        scale: initial scale.
     """
     if precision is not Precision.FLOAT16:
         return None
@@ -125,7 +127,7 @@ def new_scaler(device: torch.device, precision: Precision, scale: float = FIRST_
 
 
 def scaler_state(scaler: torch.amp.GradScaler) -> dict[str, Any]:
-    """Return what `GradScaler.state_dict` does, its scale as a tensor, since to read the number is to wait for it."""
+    """Return what `GradScaler.state_dict` does, its scale as a tensor: reading it would wait for the device."""
     known = {"growth_factor": scaler.get_growth_factor(), "backoff_factor": scaler.get_backoff_factor()}
     known["growth_interval"] = scaler.get_growth_interval()
     if scaler._scale is None:  # before the first step
@@ -134,7 +136,7 @@ def scaler_state(scaler: torch.amp.GradScaler) -> dict[str, Any]:
 
 
 def _without_effect(run: Run) -> dict[str, NoEffect]:
-    """`auto` on a device that has nothing faster than float32."""
+    """`auto` on a device that supports nothing faster than float32."""
     if run.config.speed.amp != "auto":
         return {}
     try:
@@ -143,7 +145,7 @@ def _without_effect(run: Run) -> dict[str, NoEffect]:
         return {}
     if wanted_precision("auto", device) is not Precision.FLOAT32:
         return {}
-    return {"amp": NoEffect(f"{device} has nothing faster than float32", acts_as="off")}
+    return {"amp": NoEffect(f"{device} supports nothing faster than float32", acts_as="off")}
 
 
 def _state(run: Run) -> State:
@@ -159,7 +161,7 @@ TECHNIQUE = Technique(
     order=10,
     options=("amp",),
     without_effect=_without_effect,
-    why="16 bits are several times as fast on a GPU, and take half the memory",
+    why="16 bits are several times as fast on a GPU and take half the memory",
     state=_state,
     switches=(Switch("mixed_precision", {"amp": "auto"}, {"amp": "off"}, aliases=("amp",), in_all=False),),
     code=("techniques/precision_check.py", "techniques/precision_support.py"),

@@ -1,13 +1,13 @@
-"""Trial of a precision, on this model, these images and this batch size.
+"""Check of a precision on the run's model, images and batch size.
 
 Forward, loss and backward are computed in float32 and in the lower precision, and compared:
 
 - everything is finite; in float16 with some scale of the loss of at least 1;
-- the boxes of the best-scored rows stay where they are, and their scores what they are;
+- the boxes and scores of the best-scored rows stay nearly the same;
 - the gradient points the same way. How much it may turn is measured, not guessed: two halves of a batch give two
-  gradients, and what rounding does must be small beside what the choice of images does.
+  gradients, and the effect of rounding must be small compared with that of the choice of images.
 
-The thresholds leave room for what normalization makes of rounding in fresh weights, where the boxes of single rows
+The thresholds leave room for rounding that normalization amplifies in fresh weights, where the boxes of single rows
 jump, and are far below what a layer that is wrong in low precision does.
 """
 
@@ -28,33 +28,33 @@ from lehr.techniques.precision import FIRST_SCALE, Precision, autocast
 BEST_ROWS = 100
 """Best-scored rows of each image whose boxes and scores are compared."""
 MIN_OVERLAP = 0.9
-"""Median IoU that their boxes must keep."""
+"""Minimum median IoU of their boxes."""
 MAX_SHIFT = 0.5
 """Largest change of their scores, relative to the scores."""
 MAX_LOSS_ERROR = 0.1
 """Largest change of the loss, relative to it."""
 MIN_COSINE = 0.25
-"""Cosine that the gradients must have, however noisy the batch is."""
+"""Minimum cosine of the gradients, however noisy the batch."""
 SMALL_ERROR = 0.5
-"""Relative error of the gradient that is small in any case."""
+"""Relative error of the gradient that is always accepted."""
 
 
 @dataclass(frozen=True, slots=True)
 class PrecisionCheck:
-    """Result of a trial of a precision.
+    """Result of a precision check.
 
     Attributes:
-        precision: the one that was tried.
-        batch: images that it was tried on.
-        reasons: why it failed; empty where it passed.
+        precision: the checked one.
+        batch: number of images checked.
+        reasons: why it failed; empty if it passed.
         loss: the loss in it.
         loss_float32: the loss in float32.
         overlap: median IoU of the boxes of the best rows with those in float32.
         score_shift: change of their scores, relative to them.
         cosine: of the gradient with that in float32.
         gradient_error: norm of the gradient's change, relative to its norm.
-        sampling_noise: the same for the choice of images; None for a batch of one.
-        scale: the largest scale of the loss that did not overflow; 1 where none is needed.
+        sampling_noise: the same for the choice of images; None for a batch of one image.
+        scale: the largest scale of the loss that did not overflow; 1 if none is needed.
     """
 
     precision: Precision
@@ -71,7 +71,7 @@ class PrecisionCheck:
 
     @property
     def passed(self) -> bool:
-        """True if the precision can be trusted."""
+        """True if the check passed."""
         return not self.reasons
 
     def __str__(self) -> str:
@@ -115,7 +115,7 @@ class _Pass:
 def check_precision(
     model: DetectionModel, loss: Loss, images: Tensor, boxes: Tensor, classes: Tensor, precision: Precision
 ) -> PrecisionCheck:
-    """Try a precision; the model is left as it was.
+    """Check a precision; the model is left unchanged.
 
     Args:
         model: on its device, in training mode.
@@ -126,7 +126,7 @@ def check_precision(
         precision: bfloat16 or float16.
 
     Raises:
-        RuntimeError: too little memory for a batch as large as this in float32.
+        RuntimeError: not enough memory for this batch in float32.
     """
     with preserve_buffers(model):
         truth = _compute(model, loss, images, boxes, classes, Precision.FLOAT32)
@@ -151,7 +151,7 @@ def check_precision(
 
 
 def _compared(precision: Precision, truth: _Pass, tried: _Pass, noise: float | None, scale: float) -> PrecisionCheck:
-    """The verdict on two passes that are both finite."""
+    """Judge two finite passes."""
     overlap, shift = _detections_kept(truth, tried)
     length = float(truth.gradient.norm())
     error = float((tried.gradient - truth.gradient).norm()) / max(length, 1e-30)
@@ -162,11 +162,11 @@ def _compared(precision: Precision, truth: _Pass, tried: _Pass, noise: float | N
     if not loss_error <= MAX_LOSS_ERROR:
         reasons.append(f"The loss is {tried.loss:.5g} instead of {truth.loss:.5g}.")
     if not overlap >= MIN_OVERLAP:
-        reasons.append(f"Detections drift: their boxes overlap those of float32 by {overlap:.2f} only.")
+        reasons.append(f"Detections drift: their boxes overlap those of float32 by only {overlap:.2f}.")
     if not shift <= MAX_SHIFT:
         reasons.append(f"Detections drift: their scores differ by {shift:.0%}.")
     if not cosine >= MIN_COSINE:
-        reasons.append(f"The gradient points elsewhere: its cosine with that of float32 is {cosine:.2f}.")
+        reasons.append(f"The gradient points in another direction: its cosine with that of float32 is {cosine:.2f}.")
     elif not error <= allowed:
         reasons.append(f"The gradient is {error:.2f} off, more than the {allowed:.2f} by which images differ.")
     images = len(truth.boxes)
@@ -230,7 +230,7 @@ def _sampling_noise(model: DetectionModel, loss: Loss, images: Tensor, boxes: Te
 
 
 def _first_not_finite(model: DetectionModel, images: Tensor, precision: Precision) -> str:
-    """Names the first layer whose answer is not finite, and the largest value that float32 has there."""
+    """Finds the first layer with non-finite output, and the largest float32 value there."""
     names = {module: name for name, module in model.named_modules() if name}
     found: list[tuple[str, float]] = []
 

@@ -1,7 +1,7 @@
-"""Precisions that a device can train in: tried with a small convolution, or read from the hardware's features.
+"""Precisions that a device can train in: tested with a small convolution, or read from the hardware's features.
 
 The two differ. A CPU without bfloat16 instructions still computes in it, correctly and slowly; a library may lack the
-backward pass of a type that the hardware has. So `works` tries, and `native` only looks.
+backward pass of a type that the hardware has. So `works` runs a test, and `native` only reads features.
 """
 
 from __future__ import annotations
@@ -28,26 +28,26 @@ CPU_FEATURES = {
 def works(device: torch.device, dtype: torch.dtype) -> bool:
     """Return whether a convolution under autocast runs on a device, forward and backward, with the right numbers.
 
-    Output and gradients are compared with the same in float64 on the CPU. Whatever goes wrong, and a precision that
-    autocast quietly leaves off, means False. Random states stay as they are.
+    Output and gradients are compared with the same in float64 on the CPU. Any failure, and a precision that autocast
+    silently ignores, means False. Random states are unchanged.
 
     Args:
-        device: where to try it.
+        device: the device to test.
         dtype: float32 (without autocast), bfloat16 or float16.
     """
     if dtype not in TOLERANCES:
         return False
     try:
-        # The caller may be in a mode of its own.
+        # The caller may have set a mode.
         with warnings.catch_warnings(), torch.inference_mode(False), torch.enable_grad():
-            warnings.simplefilter("ignore")  # autocast warns of what the result says anyway
+            warnings.simplefilter("ignore")  # autocast warns of what the result shows anyway
             return _rounds_only(device, dtype)
-    except Exception:  # each backend has its own ways to say that it cannot
+    except Exception:  # each backend has its own errors for this
         return False
 
 
 def native(device: torch.device, dtype: torch.dtype) -> bool:
-    """Return whether the hardware computes in a precision itself, as far as it tells; nothing is tried.
+    """Return whether the hardware reports native support of a precision; nothing is executed.
 
     Args:
         device: the device asked about.
@@ -61,7 +61,7 @@ def native(device: torch.device, dtype: torch.dtype) -> bool:
         return _native_cuda(device, dtype)
     if device.type == "cpu":
         return _native_cpu(dtype)
-    # Apple's first GPUs emulate bfloat16, and nothing tells the generations apart.
+    # Apple's first GPUs emulate bfloat16, and the generations cannot be distinguished.
     return device.type == "mps" and dtype == torch.float16
 
 
@@ -76,7 +76,7 @@ def _rounds_only(device: torch.device, dtype: torch.dtype) -> bool:
         return False
     for found, true in zip(tried, truth, strict=True):
         error = (found.cpu().double() - true).abs().max() / true.abs().max()
-        if not error <= TOLERANCES[dtype]:  # also where it is not a number
+        if not error <= TOLERANCES[dtype]:  # also if it is not a number
             return False
     return True
 
@@ -89,7 +89,7 @@ def _convolution(
     Args:
         image: (batch, in, height, width).
         kernel: (out, in, 3, 3).
-        outer: (batch, out, height, width), the gradient that comes back.
+        outer: (batch, out, height, width), the incoming gradient.
         dtype: autocast's; float32 or None for none.
     """
     casts = dtype is not None and dtype != torch.float32
@@ -115,7 +115,7 @@ def _native_cpu(dtype: torch.dtype) -> bool:
 
 @functools.cache
 def cpu_features() -> frozenset[str]:
-    """Names of the instruction sets that this CPU has, as Linux and torch write them; empty where neither tells."""
+    """Names of the instruction sets that this CPU has, as Linux and torch write them; empty if neither reports them."""
     reported: dict[str, Any] = {}
     if hasattr(torch.cpu, "get_capabilities"):  # not in every torch
         reported = dict(torch.cpu.get_capabilities())

@@ -1,9 +1,9 @@
-"""Pretrained start: a run that begins from weights, seen before it begins; rates and warmup that suit trained weights.
+"""Pretrained start: detected before a run starts; learning rates and warmup for trained weights.
 
-Weights that are trained already lie where small steps lead to something better, and large ones lead away from what they
-know. So where most tensors of a model start from weights that know all its classes, `--optimizer auto` takes a part of
-its rate, and the warmup is short. Classes that begin anew have all to learn, and small steps would not get them there:
-with one of these the rates are those of a random start. From any weights the warmup lifts no biases
+Trained weights improve with small steps, and large ones destroy what they know. So if most tensors of a model start
+from weights that know all its classes, `--optimizer auto` reduces its rate, and the warmup is short. Classes that start
+from random values have everything to learn, which takes larger
+steps: with one of these the rates are those of a random start. From any weights the warmup lifts no biases
 (`techniques/auto.py`, `techniques/plan.py`; measured in `docs/fine-tuning.md`).
 """
 
@@ -23,7 +23,7 @@ from lehr.weights.transfer import Selection, Transfer, select_fitting
 
 
 def starts_trained(config: TrainConfig, classes: int) -> bool:
-    """Return whether a run to come starts from trained weights, which give at least half of the tensors of its model.
+    """Return whether a planned run starts from trained weights that provide at least half of the tensors of its model.
 
     Args:
         config: its options.
@@ -36,7 +36,7 @@ def starts_trained(config: TrainConfig, classes: int) -> bool:
 
 
 def known_classes(config: TrainConfig, names: tuple[str, ...]) -> float:
-    """Return the share of its classes that a run to come starts from its weights, 0 to 1; 1 without weights.
+    """Return the share of classes that a planned run starts from its weights, 0 to 1; 1 without weights.
 
     Args:
         config: its options.
@@ -47,7 +47,7 @@ def known_classes(config: TrainConfig, names: tuple[str, ...]) -> float:
 
 
 def expected_transfer(config: TrainConfig, names: tuple[str, ...]) -> Transfer | None:
-    """Return what a run to come takes from its weights; None without weights, or with some that cannot be read.
+    """Return what a planned run loads from its weights; None without weights or with unreadable ones.
 
     Args:
         config: its options.
@@ -58,7 +58,7 @@ def expected_transfer(config: TrainConfig, names: tuple[str, ...]) -> Transfer |
 
 
 def _selection(config: TrainConfig, names: tuple[str, ...], reset: bool) -> Selection | None:
-    """Select what fits; None where there are no weights that can be read, which the run itself will say."""
+    """Select what fits; None without readable weights, which the run itself reports."""
     weights, options = weights_source(config), config.model
     if weights is None:
         return None
@@ -81,7 +81,7 @@ def _selected(
     anchors: int,
     reset: bool,
 ) -> Selection:
-    """Select what fits, once for a file as it is now: studies ask hundreds of times."""
+    """Select what fits, cached per file version: studies ask hundreds of times."""
     built = build_without_memory(model, names, depth=depth, width=width, anchors=anchors)
     built = built or build_model(model, names, depth=depth, width=width, anchors=anchors)
     return select_fitting(built, *_opened(weights, state), reset)
@@ -89,7 +89,7 @@ def _selected(
 
 @lru_cache(maxsize=8)
 def _opened(weights: Path, state: tuple[int, ...]) -> tuple[WeightsMetadata, dict[str, tuple[int, ...]]]:
-    """Read what a file says of its model, and the shapes of its tensors; of another trainer's, that takes a second."""
+    """Read a file's model description and tensor shapes; for files of other trainers this takes a second."""
     source = open_weights(weights)
     return source.details, source.shapes
 
@@ -102,7 +102,7 @@ def _without_effect(run: Run) -> dict[str, NoEffect]:
     kept, reset = (_selection(run.config, run.dataset.names, each) for each in (False, True))
     if kept is None or reset is None or (kept.whole, kept.rows.pairs) != (reset.whole, reset.rows.pairs):
         return {}
-    return {"reset_head": NoEffect("no class layer would be taken along from the weights")}
+    return {"reset_head": NoEffect("no class layer would be loaded from the weights")}
 
 
 TECHNIQUE = Technique(
@@ -112,7 +112,7 @@ TECHNIQUE = Technique(
     order=10,
     options=("weights", "reset_head"),
     without_effect=_without_effect,
-    why="features learned elsewhere need fewer images here",
+    why="features learned elsewhere need fewer images",
     state=lambda run: State(run.config.model.weights is not None, str(run.config.model.weights)),
     switches=(Switch("pretrained_start", {"weights": ...}, {"weights": None}, aliases=("weights",)),),
     turn_on="--weights FILE",

@@ -18,7 +18,7 @@ from lehr.technique import NoEffect, Run, Section, State, Switch, Technique, onc
 
 
 def image_frequencies(samples: Sequence[Sample], classes: int) -> NDArray[np.float64]:
-    """Compute the share of the images that each class is in, (classes,), 0 to 1.
+    """Compute the share of images that contain each class, (classes,), 0 to 1.
 
     Args:
         samples: the training split.
@@ -30,7 +30,7 @@ def image_frequencies(samples: Sequence[Sample], classes: int) -> NDArray[np.flo
 
 
 def class_factors(frequencies: NDArray[np.float64], threshold: float | NDArray[np.float64]) -> NDArray[np.float64]:
-    """Compute the repeat factor of each class: `max(1, sqrt(threshold / f))`; 1 where it is in no image.
+    """Compute the repeat factor of each class: `max(1, sqrt(threshold / f))`; 1 if it is in no image.
 
     Args:
         frequencies: f, the share of the images that each class is in, of any shape.
@@ -55,14 +55,14 @@ def repeat_factors(samples: Sequence[Sample], classes: int, threshold: float) ->
 
 
 def _objects(samples: Sequence[Sample]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Image and class of every object."""
+    """Return the image and class of every object."""
     images = np.repeat(np.arange(len(samples)), [len(sample.classes) for sample in samples])
     return images, np.concatenate([np.zeros(0, np.int64), *(sample.classes for sample in samples)])
 
 
 @once_a_split
 def why_no_repeats(samples: Sequence[Sample], names: Sequence[str], threshold: float) -> str | None:
-    """Return why repeat factors of a split are all 1; None where they are not.
+    """Return why the repeat factors of a split are all 1; None if they are not.
 
     Args:
         samples: the training split.
@@ -94,7 +94,7 @@ TECHNIQUE = Technique(
     order=32,
     options=("repeat_threshold",),
     without_effect=_without_effect,
-    why="images of rare classes are seen more often, but not without bound",
+    why="images of rare classes are shown more often, within bounds",
     state=lambda run: State(
         run.config.data.repeat_threshold > 0,
         f"classes in fewer than {run.config.data.repeat_threshold:.3g} of the images",

@@ -2,8 +2,8 @@
 
 Of the `batch` images of a batch, `max(1, round(batch * share))` are older ones (Robins, "Catastrophic Forgetting,
 Rehearsal and Pseudorehearsal", 1995; Rolnick et al., "Experience Replay for Continual Learning", 2019). An epoch is as
-long as it takes to show the run's own images once; the older ones go on where the last epoch ended, all of them before
-any comes again.
+long as it takes to show the run's own images once; the older ones continue where the last epoch ended, all of them
+before any repeats.
 """
 
 from __future__ import annotations
@@ -17,22 +17,22 @@ from lehr.technique import Run, Section, State, Switch, Technique
 
 
 def replayed_images(batch: int, share: float) -> int:
-    """Images of a batch that are older ones: at least one where there is a share, and never all.
+    """Number of older images in a batch: at least one if there is a share, and never all.
 
     Args:
         batch: images of the batch.
-        share: that the older images are to have of it, 0 up to 1; 0 is none.
+        share: share of older images, 0 up to 1; 0 is none.
     """
     return 0 if share == 0 or batch < 2 else min(batch - 1, max(1, round(batch * share)))
 
 
 def replayed_beside(own: int, batch: int, share: float) -> int:
-    """Older images beside some of the run's own, of which the last batch of an epoch has fewer.
+    """Number of older images next to some of the run's own; the last batch of an epoch has fewer.
 
     Args:
         own: images of the batch that are the run's own, 1 or more.
         batch: images of a whole batch.
-        share: that the older images are to have.
+        share: share of older images.
     """
     count = replayed_images(batch, share)
     return 0 if count == 0 else max(1, round(own * count / (batch - count)))
@@ -45,7 +45,7 @@ class Replay:
     Attributes:
         own: images of the run's own training split, 1 or more.
         batch: images of a whole batch.
-        share: that the older images are to have of a batch; 0 is none.
+        share: share of older images in a batch; 0 is none.
     """
 
     own: int
@@ -56,21 +56,21 @@ class Replay:
         """Check that a batch has room for an older image.
 
         Raises:
-            InputError: it has not.
+            InputError: it does not.
         """
         if self.share > 0 and self.batch < 2:
             raise InputError(
-                f"--replay {self.share:g} with --batch 1: a batch must hold 2 images or more; raise --batch."
+                f"--replay {self.share:g} with --batch 1: a batch must hold at least 2 images; raise --batch."
             )
 
     @property
     def own_batch(self) -> int:
-        """Images of a whole batch that are the run's own."""
+        """Number of the run's own images in a whole batch."""
         return self.batch - replayed_images(self.batch, self.share)
 
     @property
     def batches(self) -> int:
-        """Batches of an epoch: as many as show each of the run's own images once."""
+        """Batches of an epoch: enough to show each of the run's own images once."""
         return -(-self.own // self.own_batch)
 
     @property
@@ -91,11 +91,11 @@ class Replay:
 
 
 def draw_replayed(images: int, count: int, seed: int, epoch: int) -> list[int]:
-    """Draw the older images of an epoch, in their order: all in turn, each turn in an order of its own.
+    """Draw the older images of an epoch, in order: all in turn, each turn in a new order.
 
     Args:
         images: of the older training split.
-        count: that each epoch shows.
+        count: shown per epoch.
         seed: the run's seed.
         epoch: the epoch, from 0.
     """
@@ -108,7 +108,7 @@ def draw_replayed(images: int, count: int, seed: int, epoch: int) -> list[int]:
 
 
 def describe_replay(replay: Replay, older: int, source: str) -> str:
-    """Describe in a line what is replayed.
+    """Describe in one line what is replayed.
 
     Args:
         replay: of the run.
@@ -118,7 +118,7 @@ def describe_replay(replay: Replay, older: int, source: str) -> str:
     count = replayed_images(replay.batch, replay.share)
     return (
         f"Replay: {count} of the {replay.batch} images of a batch are of {one_line(source)}, {replay.replayed} of its "
-        f"{older} training images an epoch; all of them are shown before one comes again."
+        f"{older} training images per epoch; all of them are shown before any repeats."
     )
 
 
@@ -133,7 +133,7 @@ TECHNIQUE = Technique(
     section=Section.DATA,
     order=36,
     options=("replay",),
-    why="what was learned from an older data set is not forgotten",
+    why="knowledge from an older data set is not forgotten",
     state=lambda run: State(run.config.data.replay > 0, _value(run)),
     turn_on="--keep-val DATA --replay 0.25",
     # Not in `all`: it needs an older data set.

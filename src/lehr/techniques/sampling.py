@@ -1,8 +1,8 @@
-"""Sampling: which images an epoch shows, and how often, where not each once.
+"""Sampling: which images each epoch shows and how often, if not each once.
 
-Each technique that chooses images gives every image a weight, and here these become one draw: image weights and
-repeat factors are multiplied, and the background share then fixes what images without objects have together. An
-epoch always has as many images as the split, so the steps of the run and their rates are known at the start.
+Each technique that chooses images gives every image a weight, combined here into one draw: image weights and repeat
+factors are multiplied, and the background share then fixes the total share of images without objects. An epoch always
+has as many images as the split, so the steps of the run and their rates are known at the start.
 """
 
 from __future__ import annotations
@@ -22,21 +22,21 @@ from lehr.techniques.image_weights import image_weights
 from lehr.techniques.repeat_factors import class_factors, image_frequencies, repeat_factors, why_no_repeats
 
 NAMED = 5
-"""Rare classes that are named when a run starts."""
+"""Maximum number of rare classes named when a run starts."""
 
 
 def epoch_shares(
     samples: Sequence[Sample], options: DataOptions, class_maps: Sequence[float]
 ) -> NDArray[np.float64] | None:
-    """Compute each image's share of an epoch, (images,), 1 together; None where each is shown once.
+    """Compute each image's share of an epoch, (images,), 1 together; None if each is shown once.
 
     Args:
         samples: the training split.
-        options: say what chooses images.
+        options: the options that choose images.
         class_maps: each class's mAP50-95 in the last validation; zeros before the first.
 
     Raises:
-        InputError: images without objects are to have a share, and there are none.
+        InputError: images without objects have a share, but there are none.
     """
     weights = np.ones(len(samples))
     if options.image_weights:
@@ -53,7 +53,7 @@ def epoch_shares(
 def draw_images(shares: NDArray[np.float64], seed: int, epoch: int) -> list[int]:
     """Draw the images of an epoch, in their order: as many as there are, image i `n * shares[i]` times on average.
 
-    In each epoch it is either the integer below that or the one above, drawn anew (systematic sampling with unequal
+    In each epoch it is either the integer below that or the one above, drawn again (systematic sampling with unequal
     shares, in random order; Madow, "On the Theory of Systematic Sampling, II", 1949).
 
     Args:
@@ -65,7 +65,7 @@ def draw_images(shares: NDArray[np.float64], seed: int, epoch: int) -> list[int]
     order = rng.permutation(count)
     ends = np.cumsum(shares[order])
     points = (rng.random() + np.arange(count)) * (ends[-1] / count)
-    # Rounding may take the last point to the end, behind all images that have a share.
+    # Rounding may move the last point to the end, after all images that have a share.
     points = np.minimum(points, np.nextafter(ends[-1], 0))
     drawn = order[np.searchsorted(ends, points, side="right")]
     return [int(index) for index in rng.permutation(drawn)]
@@ -74,16 +74,16 @@ def draw_images(shares: NDArray[np.float64], seed: int, epoch: int) -> list[int]
 def describe_sampling(
     samples: Sequence[Sample], options: DataOptions, names: Sequence[str], say: Callable[[str], None]
 ) -> None:
-    """Say what repeat factors and the background share do to a data set, before it is trained on.
+    """Report the effect of repeat factors and the background share on a data set, before training.
 
     Args:
         samples: the training split.
-        options: say what chooses images.
+        options: the options that choose images.
         names: of the classes.
-        say: told what the user should know.
+        say: reports what the user should know.
 
     Raises:
-        InputError: images without objects are to have a share, and there are none.
+        InputError: images without objects have a share, but there are none.
     """
     if options.repeat_threshold > 0:
         say(_describe_repeats(samples, options.repeat_threshold, names))

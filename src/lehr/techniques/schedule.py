@@ -14,9 +14,9 @@ from lehr.options import ScheduleOptions
 from lehr.technique import NoEffect, Run, Section, State, Switch, Technique
 
 Schedule = Callable[[float], float]
-"""From the epoch to the multiple of lr0."""
+"""Function from the epoch to the multiple of lr0."""
 USUAL_PERIOD = 10.0
-"""Epochs that the first course of `restarts` comes near to where its length is not given."""
+"""Default length, in epochs, that the first cycle of `restarts` is fitted to."""
 ROUNDING = 1e-6
 """Epochs within which two ends are the same."""
 
@@ -49,7 +49,7 @@ def restarts(epoch: float, lrf: float, period: float, factor: float = 2.0) -> fl
     Each course falls from 1 to `lrf`; then the rate jumps back to 1 and the next course is `factor` times longer.
 
     Args:
-        epoch: x, 0 or more; t is what of it lies within the course of length T that runs.
+        epoch: x, 0 or more; t is its part in the current cycle of length T.
         lrf: the lowest multiple, 0 to 1.
         period: length of the first course, epochs, above 0.
         factor: how many times longer each further course is, 1 or more.
@@ -83,7 +83,7 @@ def fitted_period(epochs: float, factor: float = 2.0) -> float:
 
 
 def course_ends_around(epochs: float, period: float, factor: float) -> tuple[float, float]:
-    """Epochs of the last end of a course of `restarts` within the run, 0 where there is none, and of the next one.
+    """Epochs of the last end of a course of `restarts` within the run, 0 if there is none, and of the next one.
 
     Args:
         epochs: length of the run.
@@ -117,7 +117,7 @@ def constant(epoch: float) -> float:
 
 
 def build_schedule(options: ScheduleOptions, epochs: int) -> Schedule:
-    """The schedule that the options name, as a function of the epoch alone.
+    """Build the schedule that the options name, as a function of the epoch alone.
 
     Args:
         options: --lr-schedule and its values; --cos-lr is the familiar name of one.
@@ -145,7 +145,7 @@ def _period(options: ScheduleOptions, epochs: int) -> float:
 
 
 def describe_misfit(options: ScheduleOptions, epochs: int) -> str | None:
-    """Describe that the courses of `restarts` do not end with the run, and what would fit; None where they do.
+    """Describe that the courses of `restarts` do not end with the run, and what would fit; None if they do.
 
     Args:
         options: the schedule and its values.
@@ -166,7 +166,7 @@ def describe_misfit(options: ScheduleOptions, epochs: int) -> str | None:
 
 
 def course(options: ScheduleOptions, epochs: int) -> tuple[float, ...]:
-    """Compute the multiples of lr0 of all epochs of a run, to 9 digits: what its schedule comes to."""
+    """Compute the multiples of lr0 of all epochs of a run, to 9 digits."""
     schedule = build_schedule(options, epochs)
     return tuple(round(schedule(epoch), 9) for epoch in range(epochs))
 

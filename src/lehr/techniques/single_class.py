@@ -1,4 +1,4 @@
-"""Single class: all classes as one, where only the place of an object matters (Girshick et al., R-CNN, 2014)."""
+"""Single class: all classes merged, if only the location of an object matters (Girshick et al., R-CNN, 2014)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from lehr.technique import Section, State, Technique
 
 
 def as_one_class(dataset: Dataset) -> Dataset:
-    """The same data set with all classes as one, named "object"; one that has a single class stays as it is."""
+    """Merge all classes of a data set into one, named "object"; a data set with a single class is unchanged."""
     if len(dataset.names) == 1:
         return dataset
     zero = np.zeros(len(dataset.names), np.int64)
@@ -28,8 +28,8 @@ TECHNIQUE = Technique(
     section=Section.DATA,
     order=40,
     options=("single_cls",),
-    why="where only the place matters",
-    state=lambda run: State(run.config.data.single_cls, "all classes as one"),
+    why="if only the location matters",
+    state=lambda run: State(run.config.data.single_cls, "all classes merged"),
     turn_on="--single-cls",
     turn_off="--no-single-cls",
 )

@@ -1,9 +1,9 @@
 """Batch normalization over the images of all processes, for few images on each.
 
 BatchNorm takes mean and variance of a channel over its batch (Ioffe & Szegedy, 2015). Where each of several processes
-has only a few images, theirs say little, and those of all processes together say more (Peng et al., "MegDet", 2018).
-Each process p counts its own values, `n_p` with mean `m_p` and variance `v_p`, and all of them are put together (Chan,
-Golub & LeVeque, 1979):
+has only a few images, these statistics are noisy, and those of all processes together are better (Peng et al.,
+"MegDet", 2018). Each process p counts its own values, `n_p` with mean `m_p` and variance `v_p`, and all of them are
+combined (Chan, Golub & LeVeque, 1979):
 
     m = sum_p n_p m_p / n        v = sum_p n_p (v_p + (m_p - m)^2) / n        with n = sum_p n_p
 
@@ -14,8 +14,8 @@ of the output and x' the normalized input:
 
 That of weight and bias is each process's own, as for other parameters: DistributedDataParallel takes their mean.
 
-On CUDA torch's own kernels compute it, of which a layer takes a few; elsewhere general operations do. The host waits
-for neither. torch.nn.SyncBatchNorm takes no CPU tensors, and drops empty shares by a mask that the host waits for.
+On CUDA, torch's kernels compute it, a few per layer; elsewhere, general operations do. The host waits for neither.
+torch.nn.SyncBatchNorm takes no CPU tensors, and drops empty shares by a mask that the host waits for.
 """
 
 from __future__ import annotations
@@ -33,16 +33,16 @@ from lehr.distributed.process_count import trains_together
 from lehr.technique import NoEffect, Run, Section, State, Technique
 
 NO_VALUES = 1e-20
-"""Count that an idle process gives to the kernel: beside any other it is nothing, and as an integer it is 0."""
+"""Count that an idle process passes to the kernel: negligible next to any other, and 0 as an integer."""
 
 
 @dataclass(slots=True)
 class Membership:
-    """This process's part in the present batch; one object for all layers of a model and of its copies.
+    """Role of this process in the current batch; one object for all layers of a model and its copies.
 
     Attributes:
-        idle: it has no image of its own, and computes a stand-in whose loss weighs 0: the stand-in is normalized as the
-            other processes' images are, and moves neither their statistics nor their gradients.
+        idle: it has no image, and computes a stand-in whose loss has weight 0: the stand-in is normalized as the other
+            processes' images are, and moves neither their statistics nor their gradients.
     """
 
     idle: bool = False
@@ -55,7 +55,7 @@ class SyncBatchNorm2d(nn.BatchNorm2d):
     """BatchNorm whose batch is the images of all processes, made by `convert`.
 
     While training, in the default group of several processes, all of them call it together, forward and backward: the
-    loss of each has to depend on the output of each layer, be it with weight 0. Otherwise it is nn.BatchNorm2d.
+    loss of each has to depend on the output of each layer, even with weight 0. Otherwise it is nn.BatchNorm2d.
 
     The running variance divides by n - 1, that of a single value is 0; nn.BatchNorm2d refuses a single value, which
     here no process knows of.
@@ -63,7 +63,7 @@ class SyncBatchNorm2d(nn.BatchNorm2d):
     Torch's kernels do not count batches in `num_batches_tracked`, which nothing reads at a fixed momentum.
 
     Attributes:
-        membership: how this process takes part.
+        membership: the role of this process.
         plain_in_eval: true, since evaluation is that of nn.BatchNorm2d.
     """
 
@@ -71,7 +71,7 @@ class SyncBatchNorm2d(nn.BatchNorm2d):
     plain_in_eval: ClassVar[bool] = True
 
     def forward(self, x: Tensor) -> Tensor:
-        """Features (batch, channels, h, w), any dtype and memory format, to the same normalized."""
+        """Normalize features (batch, channels, h, w) of any dtype and memory format."""
         if not _several_processes():
             return super().forward(x)
         if not self.training:
@@ -99,7 +99,7 @@ class SyncBatchNorm2d(nn.BatchNorm2d):
 
     @torch.no_grad()
     def _track(self, mean: Tensor, var: Tensor, count: Tensor) -> None:
-        """Move the running statistics, in place: they may be views of one block."""
+        """Update the running statistics in place: they may be views of one block."""
         if self.running_mean is None or self.running_var is None:
             return
         factor: float | Tensor = self.momentum or 0.0
@@ -119,7 +119,7 @@ def convert(model: nn.Module) -> Membership:
         model: changed in place.
 
     Returns:
-        How this process takes part, to be set before each batch.
+        The role of this process, to be set before each batch.
     """
     membership = Membership()
     norms: list[Any] = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
@@ -131,14 +131,15 @@ def convert(model: nn.Module) -> Membership:
 
 @torch.no_grad()
 def statistics_of_all(x: Tensor, idle: bool) -> tuple[Tensor, Tensor, Tensor]:
-    """Statistics over the images of all processes, the same to the bit on each; one exchange.
+    """Statistics over the images of all processes, the same bit for bit on each; one exchange.
 
     Args:
         x: (batch, channels, h, w), the images of this process.
-        idle: whether to leave them out.
+        idle: whether to exclude them.
 
     Returns:
-        Mean and biased variance, (channels,) each, and (), the values a channel they were taken over; at least float32.
+        Mean and biased variance, (channels,) each, and (), the values per channel they were taken over; at least
+        float32.
     """
     channels = x.shape[1]
     count = 0 if idle else x.numel() // channels
@@ -165,7 +166,7 @@ def _of_all_processes(local: Tensor) -> Tensor:
 
 
 class _Normalize(torch.autograd.Function):
-    """Normalizes with statistics that the values of all processes made, and gives each value its part in them back."""
+    """Normalizes with statistics over the values of all processes, and propagates gradients through them."""
 
     @staticmethod
     def forward(
@@ -189,8 +190,8 @@ class _Normalize(torch.autograd.Function):
         x, weight, mean, var, count = ctx.saved_tensors
         dy = _laid_out_as(dy, x)
         need_dx, need_weight, need_bias, *_ = ctx.needs_input_grad
-        # What the gradients would be if the statistics were constants; an idle process's are no more than that. CUDA
-        # insists on the saved statistics, though it computes with the others here.
+        # What the gradients would be if the statistics were constants; an idle process's are at most that. CUDA insists
+        # on the saved statistics, though it computes with the others here.
         saved = (None, None) if x.device.type == "cpu" else (mean, torch.rsqrt(var + ctx.eps))
         dx, d_weight, d_bias = torch.ops.aten.native_batch_norm_backward(
             dy, x, weight, mean, var, *saved, False, ctx.eps, (need_dx, True, True)
@@ -210,10 +211,10 @@ class _Normalize(torch.autograd.Function):
 
 
 class _NormalizeByKernels(torch.autograd.Function):
-    """As `_Normalize`, statistics included, by torch's kernels for CUDA: three a layer forward, two backward.
+    """As `_Normalize`, statistics included, by torch's kernels for CUDA: three per layer forward, two backward.
 
     A process that is idle says that its mean of 0 was taken over `NO_VALUES`: the kernel divides by the sum of the
-    counts so far, so that 0 would make a number that is none of it.
+    counts so far, so that 0 would give NaN.
     """
 
     @staticmethod
@@ -277,14 +278,14 @@ class _NormalizeByKernels(torch.autograd.Function):
 def _laid_out_as(tensor: Tensor, x: Tensor) -> Tensor:
     """A tensor in the memory format of features: channels-last or contiguous.
 
-    In another one than theirs, torch sums up half precision in half precision on the CPU, and copies on CUDA.
+    In a different one, torch sums half precision in half precision on the CPU, and copies on CUDA.
     """
     channels_last = x.is_contiguous(memory_format=torch.channels_last)
     return tensor.contiguous(memory_format=torch.channels_last if channels_last else torch.contiguous_format)
 
 
 def _has_kernels(x: Tensor) -> bool:
-    """Return whether torch has the kernels of synchronized BatchNorm where features are."""
+    """Return whether torch has kernels of synchronized BatchNorm for the device of features."""
     return x.is_cuda
 
 
@@ -303,8 +304,8 @@ TECHNIQUE = Technique(
     order=40,
     options=("sync_bn",),
     without_effect=_without_effect,
-    why="few images on each device say little about their statistics",
-    state=lambda run: State(run.config.devices.sync_bn, "over the images of all processes, where there are several"),
+    why="few images per device give noisy statistics",
+    state=lambda run: State(run.config.devices.sync_bn, "over the images of all processes, if there are several"),
     turn_on="--sync-bn",
     turn_off="--no-sync-bn",
 )

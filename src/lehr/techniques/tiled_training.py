@@ -1,8 +1,8 @@
-"""Training on tiles of large images, so that small objects are seen at the size that they have there.
+"""Training on tiles of large images, so that small objects are seen at their original size.
 
-An epoch shows all tiles of all images (`lehr.data.tiled_split`), each augmented as an image is. Here stands in which
-order, where images are decoded as they are asked for: the tiles of an image in one window of the epoch, so that it is
-decoded about once in it.
+An epoch shows all tiles of all images (`lehr.data.tiled_split`), each augmented like an image. This module orders them
+if images are decoded on demand: the tiles of an image in one window of the epoch, so that it is decoded about once
+there.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from lehr.technique import NoEffect, Run, Section, State, Switch, Technique, is_
 from lehr.techniques.partner_window import WINDOW
 
 TILE = 640
-"""Side of the tiles by which an ablation shows what they do, pixels."""
+"""Side of the tiles in an ablation, pixels."""
 
 
 def tile_window(split: TiledSplit, room: int) -> int:
     """Tiles of a window: those of half of the images that can be kept decoded, at most 1,024, at least one image's.
 
-    The other half is for images across two windows, and for those of the next one.
+    The other half is for images that span two windows, and for those of the next one.
 
     Args:
         split: the tiles.
-        room: images that can be kept decoded.
+        room: number of images that can be kept decoded.
     """
     each = _tiles_an_image(split)
     return max(each, min(WINDOW, (room // 2 - 1) * each))
@@ -56,7 +56,7 @@ def images_together(split: Sequence[Sample], windows: int, seed: int, epoch: int
         order: tiles, by their index in the split.
     """
     counts = Counter(split[index].path for index in order)
-    paths = list(dict.fromkeys(sample.path for sample in split))  # wherever they lie
+    paths = list(dict.fromkeys(sample.path for sample in split))  # wherever they are
     number, before = {}, 0
     for place in generator(seed, "tile-order", epoch).permutation(len(paths)).tolist():
         number[paths[place]] = before * windows // max(1, len(order))

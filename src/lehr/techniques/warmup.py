@@ -3,9 +3,9 @@
 Fresh statistics and random weights give misleading gradients at first (Goyal et al., "Accurate, Large Minibatch
 SGD", 2017). Each warmup is a pure function of the step and goes with any schedule:
 
-- gradual (YOLOv5, YOLOv8): each parameter group by itself. Weights and norms rise from 0; biases go from
+- gradual (YOLOv5, YOLOv8): each parameter group on its own. Weights and norms rise from 0; biases go from
   `warmup_bias_lr`, with SGD so high that they fall, so that the head's biases find the data's object frequency at once;
-  momentum rises from `warmup_momentum`, accumulation from 1. All along straight lines, to the schedule's value.
+  momentum rises from `warmup_momentum`, accumulation from 1. All of them linearly, to the schedule's value.
 - constant, linear, cosine: a multiplier of the schedule that rises from 0 to 1 and then holds, falls linearly to 0 at
   the end of the run, or falls as a half cosine wave. (Goyal's own "constant warmup" is a low rate and then a jump.)
 - first epoch (YOLOv3): in the first epoch only, a multiplier that rises from 1/1000 to 1.
@@ -28,7 +28,7 @@ def warmup_steps(warmup_epochs: float, batches: int) -> int:
 
     Args:
         warmup_epochs: its length, epochs; 0 turns it off.
-        batches: batches an epoch.
+        batches: batches per epoch.
     """
     return max(round(warmup_epochs * batches), MIN_STEPS) if warmup_epochs > 0 else 0
 

@@ -29,9 +29,9 @@ class ClassTransfer:
         by: how they were matched: the weights have the `same` classes in the same order; by `name`; by their `place`,
             since names or rows are not known; or not at all, the class layers having another `shape`, or since a
             `reset` was asked for.
-        known: the classes of the weights; empty where they are not known.
+        known: the classes of the weights; empty if they are not known.
         renamed: those carried whose name is written otherwise there: the name here and there.
-        misfit: how the shape of the class layers differs, for people; empty where it does not.
+        misfit: how the shape of the class layers differs, for people; empty if it does not.
     """
 
     carried: tuple[str, ...]
@@ -43,7 +43,7 @@ class ClassTransfer:
 
     @property
     def is_complete(self) -> bool:
-        """True where the weights know every class of the model by its name."""
+        """True if the weights know every class of the model by its name."""
         return self.by in ("same", "name") and not self.fresh
 
 
@@ -71,7 +71,7 @@ def match_class_rows(
     Args:
         model: the model.
         shapes: the shapes of the tensors of the weights, by name.
-        others: the names of their classes; None where they have none.
+        others: the names of their classes; None if they have none.
         reset: have the whole class branch begin from scratch, whatever the names are.
     """
     prefix = f"model.{len(model.model) - 1}."

@@ -80,12 +80,12 @@ class ExportMetadata(BaseModel):
         channels: order of the colours of its input.
         scale: factor from the values of an image's pixels, 0 to 255, to its input.
         padding: grey of what is around a letterboxed image, 0 to 255.
-        nms: the suppression inside; None where boxes and scores of all rows come out.
+        nms: the suppression inside; None if boxes and scores of all rows come out.
         precision: in which it computes.
         license: of the graph.
         lehr: version of Lehr that wrote it.
         torch: version of torch that wrote it.
-        weights_sha256: digest of the file of weights; empty where they came from no file.
+        weights_sha256: digest of the file of weights; empty if they came from no file.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

@@ -36,7 +36,7 @@ HEAD, TAIL = 512, 2**16
 
 
 def is_pickled(path: Path) -> bool:
-    """Return whether a file is what torch or a pickle writes, by its first bytes; False where there is none."""
+    """Return whether a file is what torch or a pickle writes, by its first bytes; False if there is none."""
     try:
         with open_file(path) as file:
             head = file.read(HEAD)
@@ -48,7 +48,7 @@ def is_pickled(path: Path) -> bool:
 
 
 def is_exported(path: Path) -> bool:
-    """Return whether a file is an ONNX export, by its ending and its first byte; False where there is none."""
+    """Return whether a file is an ONNX export, by its ending and its first byte; False if there is none."""
     if path.suffix.lower() != EXPORT:
         return False
     try:

@@ -42,11 +42,11 @@ class WeightsMetadata(BaseModel):
 
     Attributes:
         model: its name, e.g. "yolov8n".
-        names: the class names; None where the file does not say, and is good for a start only.
+        names: the class names; None if the file does not say, and is good for a start only.
         imgsz: side of the square that it was trained for, pixels; None likewise.
         depth: multiple of the blocks' repeats; None for that of the name.
         width: multiple of the channels; None for that of the name.
-        anchors: (levels, anchors a level, 2) width and height, pixels, rounded; None for a family without.
+        anchors: (levels, anchors per level, 2) width and height, pixels, rounded; None for a family without.
     """
 
     model_config = ConfigDict(frozen=True)

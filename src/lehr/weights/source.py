@@ -44,7 +44,7 @@ class WeightsSource:
         metadata: its metadata, as text.
         details: those that a model is built of, checked.
         tensors: its tensors.
-        notes: what to know about a file of another trainer, a line each; nothing of one that Lehr wrote.
+        notes: what to know about a file of another trainer, one line each; nothing of one that Lehr wrote.
     """
 
     path: Path

@@ -32,7 +32,7 @@ class Transfer:
 
     @property
     def is_most(self) -> bool:
-        """True where at least half of the tensors were copied: the start is a trained model."""
+        """True if at least half of the tensors were copied: the start is a trained model."""
         return 2 * self.taken >= self.total
 
     @property

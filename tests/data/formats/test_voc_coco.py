@@ -139,7 +139,7 @@ def test_what_is_no_data_set_is_refused_with_what_would_be(tmp_path: Path, make_
     with pytest.raises(InputError, match="does not exist"):
         load_dataset(str(tmp_path / "nothing"))
     (tmp_path / "empty").mkdir()
-    with pytest.raises(InputError, match="no known layout"):
+    with pytest.raises(InputError, match="not a known layout"):
         load_dataset(str(tmp_path / "empty"))
     draw_squares(tmp_path / "pictures" / "a.jpg", [])
     with pytest.raises(InputError, match="neither"):

@@ -81,7 +81,7 @@ def test_what_cameras_append_to_a_jpeg_is_no_fault(tmp_path: Path) -> None:
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 12\n", "git lfs pull"),
         (b"/annex/objects/SHA256E-s1--a.jpg\n", "git annex get"),
         (b"\0\5\x16\7\0\2\0\0Mac OS X        ", "AppleDouble"),
-        (b"<!DOCTYPE html><html>404</html>", "Download the image anew"),
+        (b"<!DOCTYPE html><html>404</html>", "Download the image again"),
         (b"%PDF-1.7", "PDF"),
         (b"%!PS-Adobe-3.0 EPSF-3.0\n(ls) system\n", "PostScript"),
         (b"\0\0\0\x18ftypmp42\0\0\0\0mp42isom", "video"),

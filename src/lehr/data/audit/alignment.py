@@ -1,8 +1,8 @@
-"""Comparison of two images after one has been laid over the other: copies and neighbouring frames agree, others do not.
+"""Comparison of two aligned images: copies and neighbouring frames agree, others do not.
 
 Both are freed of slow changes of brightness, shifted to where they agree best, and then brought to cover by the affine
 map that maximises their correlation (Evangelidis and Psarakis, "Parametric image alignment using enhanced correlation
-coefficient maximization", TPAMI 2008). Correlation does not ask for brightness and contrast.
+coefficient maximization", TPAMI 2008). Correlation is invariant to brightness and contrast.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 SMOOTH, REACH = 8, 6
-"""What part of a side slow changes are wider than, and what part of it an image may be shifted by."""
+"""Share of a side above which brightness changes are slow, and largest shift of an image as a share of it."""
 ROUNDS, PRECISION, BLUR = 40, 1e-4, 3
 MIN_OVERLAP = 0.5
 """Share of an image that the other has to cover."""
@@ -22,7 +22,7 @@ Affine = NDArray[np.float32]
 
 
 def alike(image: NDArray[np.uint8], other: NDArray[np.uint8], start: Affine | None = None) -> tuple[float, Affine]:
-    """Return how alike two images are once they are aligned.
+    """Return how similar two images are after alignment.
 
     Args:
         image: (side, side), grey.
@@ -30,7 +30,7 @@ def alike(image: NDArray[np.uint8], other: NDArray[np.uint8], start: Affine | No
         start: affine map (2, 3) to begin with, with shifts as shares of the side; None to look for a shift.
 
     Returns:
-        Their correlation, 0 to 1, where they overlap: 0 where they do not agree at all, or less than half of them
+        Their correlation, 0 to 1, where they overlap: 0 if they do not agree at all, or less than half of them
         overlaps; and the affine map.
     """
     side = image.shape[0]

@@ -25,7 +25,7 @@ def near_copy_findings(
 
     Args:
         dataset: the data set.
-        say: called with how far it is.
+        say: called with progress messages.
 
     Returns:
         The findings, and the images that cannot be read.
@@ -58,12 +58,12 @@ def near_copy_findings(
 
 
 def _copy_reason(others: Sequence[Path], split: str, score: float | None) -> str:
-    """Say of which image another is a near copy.
+    """Describe which image another is a near copy of.
 
     Args:
         others: the images that it is near to, the nearest first.
         split: theirs.
-        score: how alike it and the nearest are; None where they are linked through others alone.
+        score: how alike it and the nearest are; None if they are linked through others alone.
     """
     more = f", and {len(others) - 1} more" if len(others) > 1 else ""
     if score is None:

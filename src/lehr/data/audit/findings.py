@@ -17,7 +17,7 @@ SMALLEST = 8
 
 
 class FindingKind(StrEnum):
-    """Kind of a finding, in the order in which they are looked at."""
+    """Kind of a finding, in the order of review."""
 
     LEAK = "leak"
     COPY = "near copy"
@@ -37,17 +37,17 @@ MEANINGS = {
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Something about an image that somebody should look at.
+    """Finding about an image that needs attention.
 
     Attributes:
-        kind: what it is.
+        kind: its kind.
         image: the image.
         split: its split.
         reason: why, a sentence without a full stop.
-        score: how sure or how bad it is, 0 to 1, to rank those of one kind.
+        score: certainty or severity, 0 to 1, to rank those of one kind.
         others: other images that it is about, the nearest first.
-        box: xyxy, pixels of the image; None where it is about all of it.
-        skip: whether the image had better be skipped in training.
+        box: xyxy, pixels of the image; None if it is about all of it.
+        skip: whether the image should be skipped in training.
     """
 
     kind: FindingKind
@@ -60,7 +60,7 @@ class Finding:
     skip: bool = False
 
     def as_dict(self) -> dict[str, Any]:
-        """The finding as JSON can hold it."""
+        """The finding as JSON values."""
         return {
             "kind": str(self.kind),
             "image": str(self.image),
@@ -74,7 +74,7 @@ class Finding:
 
 
 def class_findings(dataset: Dataset) -> list[Finding]:
-    """Find classes that training or validation lacks; an image with the class stands for it.
+    """Find classes that training or validation lacks; an image with the class represents it.
 
     Args:
         dataset: the data set.

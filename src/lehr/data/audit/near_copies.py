@@ -1,7 +1,7 @@
 """Near copies among the images of a data set: the same file, a photograph written again, frames of one video.
 
-First perceptual hashes say which images could be copies, then each such pair is aligned and compared. Images that are
-near copies of a third one are of one group, and pairs within a group are not compared again.
+Perceptual hashes select candidate pairs, which are then aligned and compared. Near copies of the same image form one
+group, and pairs within a group are not compared again.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class NearCopies:
     """Near copies of a data set.
 
     Attributes:
-        links: lower index, higher index and how alike the two are, 0 to 1; 1 for files of the same content.
+        links: lower index, higher index and their similarity, 0 to 1; 1 for files of the same content.
         groups: indices of images that are linked, directly or through others; each of two or more.
         unread: indices of images that could not be read and are in no group.
     """
@@ -58,7 +58,7 @@ def find_near_copies(
     Args:
         samples: the images, of all splits.
         splits: the number of each one's split.
-        say: called with how far it is.
+        say: called with progress messages.
     """
     thumbnails, unread = _thumbnails([sample.path for sample in samples])
     readable = np.setdiff1d(np.arange(len(samples)), unread)
@@ -79,20 +79,20 @@ def find_near_copies(
 
 
 class _Groups:
-    """Groups of things that are joined two at a time."""
+    """Groups of items that are joined two at a time (union-find)."""
 
     def __init__(self, count: int) -> None:
         self._parent = list(range(count))
 
     def root(self, index: int) -> int:
-        """The thing that stands for a group."""
+        """Return the representative of a group."""
         while self._parent[index] != index:
             self._parent[index] = self._parent[self._parent[index]]
             index = self._parent[index]
         return index
 
     def join(self, a: int, b: int) -> bool:
-        """Join the groups of two things; return whether they were two groups."""
+        """Join the groups of two items; return whether they were distinct."""
         a, b = self.root(a), self.root(b)
         self._parent[max(a, b)] = min(a, b)
         return a != b

@@ -1,4 +1,4 @@
-"""Perceptual hashes of images: 64 bits that copies share but for a few, whatever was done to them on the way.
+"""Perceptual hashes of images: 64 bits that copies share except for a few, whatever processing they went through.
 
 A hash holds the signs of an image's lowest frequencies against their median (the DCT hash of Zauner, "Implementation
 and benchmarking of perceptual image hash functions", 2010). It does not survive a crop or a moved camera, so an image

@@ -32,7 +32,7 @@ class Layout:
 
     Attributes:
         folder: the folder.
-        images: the folder of each split's images; one for "train" where they are not divided.
+        images: the folder of each split's images; one for "train" if they are not divided.
         divided: whether there are folders for splits.
         names_files: the files of class names in it.
     """
@@ -97,7 +97,7 @@ def load_class_list(folder: Path) -> Dataset:
     """
     layout = find_layout(folder)
     if not layout.names_files:
-        raise InputError(f"{folder}: holds no classes.txt with one class name a line. Add it, or a data YAML.")
+        raise InputError(f"{folder}: holds no classes.txt with one class name per line. Add it, or a data YAML.")
     faults: list[Fault] = []
     names = _names(layout, faults)
     images = {}
@@ -106,7 +106,7 @@ def load_class_list(folder: Path) -> Dataset:
         images[split] = scan.images
         faults += scan.faults
     if not layout.divided:
-        message = f"has no splits, so all images are in 'train'. To divide them: lehr data split {folder} --out FOLDER"
+        message = f"has no splits, so all images are in 'train'. To split them: lehr data split {folder} --out FOLDER"
         faults.append(Fault("no-splits", folder, message, severity=Severity.NOTE))
     splits, seen = read_splits(images, Declared(names), key=str(folder.absolute()))
     return Dataset(str(folder), names, splits, (*faults, *seen))
@@ -130,7 +130,9 @@ def _names_of(path: Path) -> tuple[tuple[str, ...], list[Fault]]:
         categories = json.loads(read_file(path, NAMES_BYTES))["categories"]
         numbered = {category["id"]: str(category["name"]) for category in categories}
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        raise InputError(f"{path}: is no list of classes of Label Studio. Add classes.txt, one name a line.") from None
+        raise InputError(
+            f"{path}: is not a list of classes of Label Studio. Add classes.txt, one name per line."
+        ) from None
     if not numbered or set(numbered) != set(range(len(numbered))):
         raise InputError(f"{path}: its classes are not numbered from 0 without gaps. Add classes.txt instead.")
     return tuple(numbered[number] for number in range(len(numbered))), []
@@ -180,7 +182,7 @@ def _no_labels(layout: Layout) -> str | None:
 
 
 def _class_count(layout: Layout) -> int | None:
-    """The number of classes in the first label files of a layout; None where there are none."""
+    """The number of classes in the first label files of a layout; None if there are none."""
     highest = -1
     for number, path in enumerate(label_files(layout)):
         if number >= 2000:
@@ -200,5 +202,5 @@ CLASS_LIST = DataFormat("yolo-classes", _recognise, lambda source, seed: load_cl
 def _folder(source: str) -> Path:
     path = Path(source).expanduser()
     if not path.is_dir():
-        raise InputError(f"{path}: is no folder. Name the folder that holds classes.txt.")
+        raise InputError(f"{path}: is not a folder. Name the folder that holds classes.txt.")
     return path

@@ -29,7 +29,7 @@ def class_names(path: Path, node: yaml.Node, folders: Sequence[Path]) -> tuple[t
 
     Args:
         path: the data YAML, for messages.
-        node: a list of names, a map from number to name, or the name of a text file with one a line.
+        node: a list of names, a map from number to name, or the name of a text file with one per line.
         folders: where such a text file may be, in order.
 
     Raises:
@@ -54,7 +54,7 @@ def class_names(path: Path, node: yaml.Node, folders: Sequence[Path]) -> tuple[t
 
 
 def read_names_file(path: Path) -> tuple[tuple[str, ...], list[Fault]]:
-    """Class names of a text file, one a line, such as `classes.txt` or `obj.names`.
+    """Class names of a text file, one per line, such as `classes.txt` or `obj.names`.
 
     Raises:
         InputError: it cannot be read, or has no name, an empty line among the names, or a name twice.
@@ -64,14 +64,14 @@ def read_names_file(path: Path) -> tuple[tuple[str, ...], list[Fault]]:
     except OSError as error:
         raise InputError(f"{path}: the class names cannot be read ({error.strerror}).") from None
     if text is None:
-        raise InputError(f"{path}: is no text. It must name one class a line.")
+        raise InputError(f"{path}: is not text. It must name one class per line.")
     refuse_doubtful(path, text.encoding, text.certain, [text.content])
     lines = [line.strip() for line in text.content.rstrip().splitlines()]
     if not lines:
-        raise InputError(f"{path}: is empty. Name one class a line.")
+        raise InputError(f"{path}: is empty. Name one class per line.")
     empty = next((number for number, line in enumerate(lines, 1) if not line), None)
     if empty is not None:
-        raise InputError(f"{path}:{empty}: an empty line stands among the class names. Remove it, or name the class.")
+        raise InputError(f"{path}:{empty}: there is an empty line among the class names. Remove it, or name the class.")
     faults = []
     numbered = [NUMBERED.fullmatch(line) for line in lines]
     if [int(each[1]) for each in numbered if each] == list(range(len(lines))):
@@ -108,7 +108,7 @@ def check_count(path: Path, node: yaml.Node, count: int) -> None:
     """Compare `nc` with the number of class names.
 
     Raises:
-        InputError: it is no whole number, or another one.
+        InputError: it is not a whole number, or another one.
     """
     if is_null(node):
         return
@@ -193,7 +193,9 @@ def _of_map(path: Path, node: yaml.Node, faults: list[Fault]) -> list[yaml.Scala
                 f"{key.value.replace(':', ': ', 1)}."
             )
     if pairs and all(_number(value) is not None and _number(key) is None for key, value in pairs):
-        message = "'names' gives each name its number; it is read so. Other trainers want the number first, 0: cat"
+        message = (
+            "'names' gives each name its number; it is read accordingly. Other trainers want the number first, 0: cat"
+        )
         faults.append(Fault("names-form", path, message, line, Severity.WARNING))
         pairs = [(value, key) for key, value in pairs]
     numbered: dict[int, yaml.Node] = {}
@@ -202,8 +204,8 @@ def _of_map(path: Path, node: yaml.Node, faults: list[Fault]) -> list[yaml.Scala
         number = _number(key)
         if number is None:
             raise InputError(
-                f"{path}:{line_of(key)}: the key '{key.value}' of 'names' is no whole number from 0. Write names as a "
-                "list, or as a map from number to name."
+                f"{path}:{line_of(key)}: the key '{key.value}' of 'names' is not a whole number from 0. Write names as "
+                "a list, or as a map from number to name."
             )
         if number in numbered:
             raise InputError(f"{path}:{line_of(key)}: class {number} is named on line {lines[number]} already.")
@@ -243,7 +245,7 @@ def _refuse_repetition(path: Path, names: Names) -> None:
 
 
 def _names_file(node: yaml.ScalarNode, folders: Sequence[Path]) -> Path | None:
-    """The text file of class names that a scalar names; None where there is none."""
+    """The text file of class names that a scalar names; None if there is none."""
     name = node.value.strip()
     if not name or len(name) > 1000 or "\n" in name or "\0" in name:
         return None

@@ -98,7 +98,7 @@ def _read_split(
     faults += _references(file, classes, of, boxes.usable)
     bad = placed.refused | np.isnan(sizes.stored[:, 0])
     bad[list(left_out)] = True
-    np.logical_or.at(bad, first, bad.copy())  # an image is left out with each of its entries
+    np.logical_or.at(bad, first, bad.copy())  # an image is skipped with all of its entries
     used = boxes.usable & (classes >= 0) & (of >= 0)
     faults += _crowds(file, boxes.use[used])
     own = first[of]
@@ -128,8 +128,8 @@ class _Entries:
 
     Attributes:
         records: as given.
-        of_annotation: int64 (n,), the entry of each annotation; -1 where there is none.
-        refused: positions of entries whose annotations cannot be told from those of others.
+        of_annotation: int64 (n,), the entry of each annotation; -1 if there is none.
+        refused: positions of entries whose annotations are ambiguous.
         faults: what is wrong with ids and references.
     """
 
@@ -169,7 +169,7 @@ def _entries_of(file: CocoFile) -> _Entries:
             refused |= set(positions)
             message = (
                 f"the id {shown(key)} stands for the images {', '.join(map(shown, names))}, so their annotations "
-                "cannot be told apart; they are skipped. Give each an id of its own, or export anew"
+                "cannot be told apart; they are skipped. Give each a unique id, or export again"
             )
             faults.append(Fault("ambiguous-image", file.path, message))
     twice = _repeated(file.annotations.ids)
@@ -192,17 +192,17 @@ def _repeated(ids: list[Any]) -> int:
 
 def _require_some(file: CocoFile, entries: _Entries) -> None:
     if not entries.records:
-        raise InputError(f"{file.path}: holds no images. Export it anew.")
+        raise InputError(f"{file.path}: holds no images. Export it again.")
     if len(entries.of_annotation) and (entries.of_annotation < 0).all():
         given = file.annotations.image_ids[0]
         raise InputError(
-            f"{file.path}: none of its {len(entries.of_annotation)} annotations belongs to one of its images: one "
-            f"has image_id {shown(given)}, the first image id {shown(entries.records[0]['id'])}. Export it anew."
+            f"{file.path}: none of its {len(entries.of_annotation)} annotations belongs to one of its images: one has "
+            f"image_id {shown(given)}, the first image id {shown(entries.records[0]['id'])}. Export it again."
         )
 
 
 def _stated_size(record: Mapping[str, Any]) -> tuple[float, float]:
-    """Width and height as the JSON states them; NaN where it does not."""
+    """Width and height as the JSON states them; NaN if it does not."""
     try:
         width, height = float(record["width"]), float(record["height"])
     except (KeyError, TypeError, ValueError, OverflowError):
@@ -275,7 +275,7 @@ def _crowds(file: CocoFile, use: NDArray[np.int8]) -> list[Fault]:
 
 
 def _found(source: str) -> CocoFiles | None:
-    """Find the files of a source; None where another format says more of it."""
+    """Find the files of a source; None if another format says more of it."""
     found = find_coco(source)
     folder = Path(source).expanduser()
     unclear = found is not None and (found.problem is not None or not found.with_splits)
@@ -306,8 +306,8 @@ def _read(source: str, seed: int) -> Dataset:
     if not found.with_splits:
         (path,) = found.files.values()
         message = (
-            "holds all images, and nothing says which validate: they are all in the split 'train'. Divide them: "
-            f"lehr data split {source} --out FOLDER"
+            "holds all images, and nothing says which validate: they are all in the split 'train'. Split them: lehr "
+            f"data split {source} --out FOLDER"
         )
         notes.append(Fault("no-splits", path, message, severity=Severity.NOTE))
     return Dataset(dataset.source, dataset.names, dataset.splits, (*dataset.faults, *notes))

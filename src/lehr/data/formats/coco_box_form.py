@@ -1,4 +1,4 @@
-"""Doubts about the form of a COCO JSON's boxes: corners, centres or shares in the place of x, y, width, height."""
+"""Doubts about the form of a COCO JSON's boxes: corners, centres or shares instead of x, y, width, height."""
 
 from __future__ import annotations
 
@@ -58,9 +58,9 @@ def refuse_other_forms(
         path: the JSON.
         given: (n, 4), the numbers as given.
         asked: bool (n,), boxes that are meant as x, y, width, height.
-        areas: (n,), as given; NaN where there is none.
+        areas: (n,), as given; NaN if there is none.
         outlines: of segmentations.
-        sizes: (n, 2), stated width and height of each annotation's image, pixels; NaN where unknown.
+        sizes: (n, 2), stated width and height of each annotation's image, pixels; NaN if unknown.
 
     Returns:
         A warning where boxes and segmentations disagree otherwise.
@@ -101,7 +101,7 @@ def refuse_other_forms(
             boxes = "boxes" if all_say or not by_outline.any() else "some boxes"
             raise InputError(
                 f"{path}: {boxes} seem to be {form.name} ({reasons}; {total} in all), but COCO's are x, y, width, "
-                f"height. {form.remedy}, or export the data set anew."
+                f"height. {form.remedy}, or export the data set again."
             )
     differing, known = int((asked[at] & ~same).sum()), int(asked[at].sum())
     if not differing:
@@ -130,12 +130,12 @@ def _area_is(areas: NDArray[np.float64], xyxy: NDArray[np.float64]) -> NDArray[n
 
 
 def _inside(xyxy: NDArray[np.float64], sizes: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Return whether boxes are inside their images, within a pixel; True where the size is unknown."""
+    """Return whether boxes are inside their images, within a pixel; True if the size is unknown."""
     return np.asarray(~((xyxy[:, 2:] > sizes + 1).any(1) | (xyxy[:, :2] < -1).any(1)), np.bool_)
 
 
 def refuse_shares(path: Path, xyxy: NDArray[np.float64], sizes: NDArray[np.float64]) -> None:
-    """Stop where most boxes lie within one pixel: they are shares of the image.
+    """Refuse boxes most of which are within one pixel: they are shares of the image.
 
     Raises:
         InputError: they do.
@@ -143,7 +143,7 @@ def refuse_shares(path: Path, xyxy: NDArray[np.float64], sizes: NDArray[np.float
     within = (np.abs(xyxy) <= 1.001).all(1)
     if len(xyxy) and within.sum() > len(xyxy) / 2 and not (sizes <= 2).any():
         raise InputError(
-            f"{path}: {int(within.sum())} of {counted(len(xyxy), 'box has', 'boxes have')} only numbers from 0 "
-            f"to 1: they seem to be shares "
-            "of the image, but COCO counts pixels. Multiply them by width and height, or export anew."
+            f"{path}: {int(within.sum())} of {counted(len(xyxy), 'box has', 'boxes have')} only numbers from 0 to 1: "
+            "they seem to be shares of the image, but COCO counts pixels. Multiply them by width and height, or "
+            "export again."
         )

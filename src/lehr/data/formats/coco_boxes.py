@@ -27,9 +27,9 @@ class Boxes:
     """Boxes of a COCO JSON.
 
     Attributes:
-        xyxy: float64 (n, 4), pixels; NaN where an annotation has none.
+        xyxy: float64 (n, 4), pixels; NaN if an annotation has none.
         use: int8 (n,), OBJECT, CROWD or IGNORED.
-        usable: bool (n,), False where a fault says why not.
+        usable: bool (n,), False if a fault says why not.
         faults: what is wrong with them, and how they were read.
     """
 
@@ -53,7 +53,7 @@ def read_boxes(file: CocoFile, sizes: NDArray[np.float64]) -> Boxes:
 
     Args:
         file: as parsed.
-        sizes: (n, 2), stated width and height of each annotation's image, pixels; NaN where unknown.
+        sizes: (n, 2), stated width and height of each annotation's image, pixels; NaN if unknown.
 
     Raises:
         InputError: the boxes seem to be corners, or shares of the image: nothing says which, so none is read.
@@ -123,7 +123,7 @@ _SAID: dict[str, Callable[[Path, int], Fault]] = {
         Severity.WARNING,
     ),
     "crowd-text": _told(
-        "crowd", "time", "times", "'iscrowd' is no number; it is read by its meaning (\"0\" is no crowd)"
+        "crowd", "time", "times", "'iscrowd' is not a number; it is read by its meaning (\"0\" is not a crowd)"
     ),
 }
 

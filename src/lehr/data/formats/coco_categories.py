@@ -23,7 +23,7 @@ class _Category:
     Attributes:
         id: as given.
         name: without spaces around it.
-        parent: its supercategory; empty where there is none.
+        parent: its supercategory; empty if there is none.
         count: annotations of it.
     """
 
@@ -39,7 +39,7 @@ class Classes:
 
     Attributes:
         names: the class names.
-        of_annotation: by split, int64 (n,), the class of each annotation; -1 where the category is unknown.
+        of_annotation: by split, int64 (n,), the class of each annotation; -1 if the category is unknown.
         faults: how categories were read, where they could have been meant otherwise.
     """
 
@@ -69,10 +69,12 @@ def number_classes(files: Mapping[str, CocoFile]) -> Classes:
     dropped, background = _grouping(own), _background(own)
     first = next(iter(files.values()))
     if dropped:
-        message = f"the category '{dropped}' only groups the others and has no annotations; it is no class"
+        message = f"the category '{dropped}' only groups the others and has no annotations; it is not a class"
         faults.append(_note(first, "grouping-category", message))
     for name in sorted(background):
-        message = f"the category '{name}' has no annotations; what is no object is background anyhow, so it is no class"
+        message = (
+            f"the category '{name}' has no annotations; what is no object is background anyhow, so it is not a class"
+        )
         faults.append(_note(first, "grouping-category", message))
     names: list[str] = []
     of_annotation: dict[str, NDArray[np.int64]] = {}
@@ -111,7 +113,7 @@ def _categories_of(file: CocoFile, faults: list[Fault]) -> list[_Category]:
         if same.name != name:
             raise InputError(
                 f"{file.path}: the categories '{same.name}' and '{name}' both have the id {shown(key)}, so annotations "
-                "cannot be told apart. Give each an id of its own, or export anew."
+                "cannot be told apart. Give each a unique id, or export again."
             )
     if all(key.lstrip("-").isdecimal() for key in categories):
         return [categories[key] for key in sorted(categories, key=int)]
@@ -134,7 +136,7 @@ def _is_root(category: _Category, others: list[_Category]) -> bool:
 
 
 def _grouping(own: Mapping[str, list[_Category]]) -> str | None:
-    """Return the name of the category that groups all others; None where there is none, or it has annotations."""
+    """Return the name of the category that groups all others; None if there is none, or it has annotations."""
     roots = {category.name for categories in own.values() for category in categories if _is_root(category, categories)}
     if len(roots) != 1:
         return None

@@ -25,7 +25,7 @@ MANY = 50
 """JSON files in a folder above which they are taken for one an image, but for those named after a split."""
 NO_BOXES = re.compile(r"(?i)^(captions|panoptic|stuff|image_info|sem_seg)_")
 CLASSES_ALONE = "notes.json"
-"""Label Studio's list of classes beside label files of YOLO layout."""
+"""Label Studio's list of classes next to label files of YOLO layout."""
 COCO_LISTS = re.compile(rb'"(images|annotations|categories)"\s*:\s*(\[|null)')
 WORDS = {
     "train": re.compile(r"(?i)^(train|training|trainval)$|train"),
@@ -40,7 +40,7 @@ class CocoFiles:
 
     Attributes:
         files: by split.
-        problem: why they cannot be read, where it is not clear which are meant.
+        problem: why they cannot be read, if it is not clear which are meant.
         with_splits: whether names say the splits; False for a single JSON of everything.
         faults: which were chosen, where there were others.
     """
@@ -71,7 +71,7 @@ def find_coco(source: str) -> CocoFiles | None:
 
 
 def split_of(path: Path) -> str | None:
-    """Return the split that a JSON's name says, or that of its folder; None where neither says one."""
+    """Return the split that a JSON's name says, or that of its folder; None if neither says one."""
     return _split_in(JSON.sub("", path.name)) or _split_of_folder(path.parent)
 
 
@@ -90,7 +90,7 @@ def _split_in(stem: str) -> str | None:
 
 def _listed(source: str, paths: list[Path]) -> CocoFiles:
     if len(paths) > len(SPLITS):
-        return CocoFiles({}, f"{source}: names {len(paths)} JSON files. Give those of train, val and perhaps test.")
+        return CocoFiles({}, f"{source}: names {len(paths)} JSON files. Give those of train, val and optionally test.")
     result = CocoFiles(dict(zip(SPLITS, paths, strict=False)))
     for split, path in result.files.items():
         named = _split_in(JSON.sub("", path.name))
@@ -235,7 +235,7 @@ def _parses(text: bytes) -> bool:
 
 
 def other_json_in(folder: Path) -> str | None:
-    """Say which other format the JSON files of a folder are of; None where there are none, or of an unknown one."""
+    """Say which other format the JSON files of a folder are of; None if there are none, or of an unknown one."""
     folders = [folder, *(folder / name for name in ("annotations", "Annotations", "labels", "train", "valid", "val"))]
     for each in folders:
         try:

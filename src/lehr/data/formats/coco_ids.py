@@ -43,7 +43,7 @@ class Matches:
     """References matched with ids.
 
     Attributes:
-        found: int64 (n,), the position of the id that each refers to; -1 where there is none.
+        found: int64 (n,), the position of the id that each refers to; -1 if there is none.
         by_text: how many matched only as text, since one is given as a number and the other is not.
     """
 

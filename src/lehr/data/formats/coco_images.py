@@ -1,4 +1,4 @@
-"""Image files of a COCO JSON: beside it, in the usual folders around it, or under another prefix."""
+"""Image files of a COCO JSON: next to it, in the usual folders around it, or under another prefix."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ class Found:
     """Image files of a JSON.
 
     Attributes:
-        paths: one for each record; where there is no such file, where it was expected.
+        paths: one for each record; if there is no such file, where it was expected.
         unlisted: other files in each folder that holds some of them, by name.
         ambiguous: positions of records whose name stands for several files.
-        faults: how they were found, where it is not as the JSON says.
+        faults: how they were found, if it is not as the JSON says.
     """
 
     paths: list[Path]
@@ -168,7 +168,7 @@ class _Folders:
         return files
 
     def ending_in(self, parts: list[str]) -> list[Path]:
-        """The image files whose paths end in some folders and a name; where there is none, but for upper case."""
+        """The image files whose paths end in some folders and a name; if there is none, but for upper case."""
         known = self.by_name.get(_folded(parts[-1]), [])
         known = [
             path for path in known if len(path.parts) > len(parts) and not self.is_other(path.parents[len(parts) - 1])
@@ -204,7 +204,7 @@ def _several_folders(
             if not _same_content(first / name, second / name):
                 raise InputError(
                     f"{json_path}: both {first} and {second} hold its images, and {name} is not the same in both. "
-                    "Remove or rename the folder that is not meant, or write the folder into the JSON's 'file_name'."
+                    "Remove or rename the wrong folder, or write the folder into the JSON's 'file_name'."
                 )
         message = f"its images are in {first}, and the same once more in {second}; the first is taken"
         return [Fault("other-place", json_path, message, severity=Severity.NOTE)]
@@ -238,7 +238,7 @@ def _find_by_ends(json_path: Path, folders: _Folders, positions: list[int], name
             shown = " and ".join(str(match) for match in matches[:2])
             message = (
                 f"the image '{names[position]}' is not where {json_path.name} says, and its name fits {shown}: it is "
-                "skipped. Write into 'file_name' which it is"
+                "skipped. Write the right one into 'file_name'"
             )
             found.faults.append(Fault("ambiguous-image", json_path, message))
     if moved:
@@ -265,7 +265,7 @@ def _longest_end(folders: _Folders, parts: list[str]) -> list[Path]:
 
 
 def _variants(parts: list[str]) -> Iterable[list[str]]:
-    """A name as it stands, then decoded, without a query, and without Label Studio's prefix."""
+    """Yield a name unchanged, then decoded, without a query, and without Label Studio's prefix."""
     if not parts:
         return
     yield parts

@@ -1,7 +1,7 @@
 """Reading a COCO JSON: its records, or what else the JSON is and how to have it read.
 
-Polygons are most of such a file, and boxes are given beside them: they are dropped while the JSON is parsed, and the
-rest of an annotation goes into columns at once, so that a file of a gigabyte needs little more memory than its text.
+Polygons are most of such a file, although boxes are given, too: they are dropped while the JSON is parsed, and the rest
+of an annotation goes into columns at once, so that a file of a gigabyte needs little more memory than its text.
 """
 
 from __future__ import annotations
@@ -42,10 +42,10 @@ class Annotations:
         ids: as given.
         image_ids: as given.
         category_ids: as given.
-        boxes: four numbers each, as given; NaN where there is no list of four numbers.
-        areas: as given; NaN where there is none.
+        boxes: four numbers each, as given; NaN if there is no list of four numbers.
+        areas: as given; NaN if there is none.
         outlines: bounding box of the segmentation of those without a usable box, and of the first with one, by
-            position; None where it is damaged.
+            position; None if it is damaged.
         unusual: the whole record, by position, where a value is not of the common form.
     """
 
@@ -135,7 +135,7 @@ def read_coco_json(path: Path) -> CocoFile:
             raise InputError(f"{path}: {what}")
         listed = content.get("annotations") or []
         if not _are_records(listed):
-            raise InputError(f"{path}: 'annotations' must be a list of records. Export it anew, as COCO or YOLO.")
+            raise InputError(f"{path}: 'annotations' must be a list of records. Export it again, as COCO or YOLO.")
         for record in listed:
             found.add(record)
     if len(found) and all(_is_no_object(found.unusual.get(i)) for i in range(min(len(found), 100))):
@@ -143,8 +143,8 @@ def read_coco_json(path: Path) -> CocoFile:
         raise InputError(f"{path}: holds {kind}, no boxes. Give the instances_*.json of the data set.")
     if not _are_records(content.get("categories")):
         raise InputError(
-            f"{path}: must hold a list 'categories', each with id and name, to be a COCO JSON of boxes. "
-            "Export it anew, as COCO (detection) or YOLO."
+            f"{path}: must hold a list 'categories', each with id and name, to be a COCO JSON of boxes. Export it "
+            "again, as COCO (detection) or YOLO."
         )
     return CocoFile(path, content["images"], content["categories"], found)
 
@@ -177,7 +177,7 @@ def _parse(path: Path, hook: Any) -> Any:
     except RecursionError:
         raise InputError(f"{path}: is nested too deeply to be a COCO JSON.") from None
     except ValueError:
-        raise InputError(f"{path}: holds a whole number of thousands of digits. Correct it, or export anew.") from None
+        raise InputError(f"{path}: holds a whole number of thousands of digits. Correct it, or export again.") from None
 
 
 def _text(path: Path) -> str:
@@ -198,7 +198,7 @@ def _text(path: Path) -> str:
         likely = " or ".join(likely_encodings(data))
         raise InputError(
             f"{path}: is not UTF-8 (byte {error.start + 1}), as JSON must be{likely and f', but perhaps {likely}'}. "
-            "Save it as UTF-8, or export it anew."
+            "Save it as UTF-8, or export it again."
         ) from None
 
 

@@ -28,7 +28,7 @@ def outline_of(segmentation: Any) -> Outline | None:
             `size`.
 
     Returns:
-        The box; None where the segmentation is empty or damaged.
+        The box; None if the segmentation is empty or damaged.
     """
     if isinstance(segmentation, dict):
         return _of_runs(segmentation)
@@ -72,7 +72,7 @@ def _of_runs(mask: dict[str, Any]) -> Outline | None:
     if not filled.any():
         return None
     starts, ends = starts[filled], ends[filled] - 1
-    # Runs go down the columns; one that goes on in the next column has both the first and the last row.
+    # Runs go down the columns; one that continues in the next column has both the first and the last row.
     first_column, last_column = starts // height, ends // height
     spans = last_column > first_column
     top = np.where(spans, 0, starts % height)

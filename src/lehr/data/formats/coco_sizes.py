@@ -18,9 +18,9 @@ class Sizes:
     """Sizes of the images of a JSON, pixels.
 
     Attributes:
-        stated: float64 (m, 2), width and height as the JSON states them; NaN where it does not.
-        stored: float64 (m, 2), those of the stored pixels; NaN where the file cannot be read.
-        orientation: int64 (m,), of EXIF, 1 to 8; 1 where there is none.
+        stated: float64 (m, 2), width and height as the JSON states them; NaN if it does not.
+        stored: float64 (m, 2), those of the stored pixels; NaN if the file cannot be read.
+        orientation: int64 (m,), of EXIF, 1 to 8; 1 if there is none.
     """
 
     stated: NDArray[np.float64]
@@ -82,10 +82,8 @@ def place_boxes(
         if in_shown and not in_stated:
             refused &= ~swapped
             scale[doubtful] = shown[doubtful] / exchanged[doubtful]
-            message = (
-                f"{_images(doubtful)} with width and height exchanged; their boxes fit only the images as displayed"
-            )
-            faults.append(_warning("size-disagrees", path, f"states {message}, so they are taken as they stand"))
+            message = f"{_images(doubtful)} with width and height swapped; their boxes fit only the images as displayed"
+            faults.append(_warning("size-disagrees", path, f"states {message}, so they are used unchanged"))
         elif in_shown and in_stated:
             refused |= raw
         else:
@@ -156,8 +154,8 @@ def _half_turns(
 
 def _turned(path: Path, images: list[Path], which: NDArray[np.bool_]) -> Fault:
     message = (
-        f"states the size of the stored pixels of {_images(which)} that EXIF turns: the boxes are turned with "
-        f"them ({_first(images, which)}). Look at some, or store the images upright and label them anew"
+        f"states the size of the stored pixels of {_images(which)} that EXIF turns: the boxes are turned with them "
+        f"({_first(images, which)}). Look at some, or store the images upright and label them again"
     )
     return _warning("turned-image", path, message)
 
@@ -185,7 +183,7 @@ def _refusals(
     for position in np.flatnonzero(refused).tolist():
         message = (
             f"{path.name} states a size of {_text(stated[position])}, but the image is {_text(shown[position])}: its "
-            "boxes cannot be placed, so it is skipped. Restore the image that was labelled, or export the labels anew"
+            "boxes cannot be placed, so it is skipped. Restore the image that was labelled, or export the labels again"
         )
         yield Fault("other-size", images[position], message)
 

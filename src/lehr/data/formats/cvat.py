@@ -28,11 +28,11 @@ NO_BOX = ("polyline", "points", "cuboid", "skeleton")
 
 @dataclass(slots=True)
 class _Task:
-    """What an XML, or several, say of images.
+    """Contents of one or several XML files about images.
 
     Attributes:
         labels: of each image, by its path.
-        split_of: the subset of each image; empty where it has none.
+        split_of: the subset of each image; empty if it has none.
         xml_of: the XML of each image.
         declared: class names in the order of the task.
         left: shapes that have no box, by kind.
@@ -50,7 +50,7 @@ class _Task:
 
 
 def find_cvat(source: str) -> list[Path]:
-    """The XML files of CVAT that a source is or holds; none where it has no such."""
+    """The XML files of CVAT that a source is or holds; none if it has no such."""
     path = Path(source).expanduser()
     try:
         if path.is_file():
@@ -148,7 +148,7 @@ def _encoding_faults(path: Path, text: XmlText, root: Element) -> list[Fault]:
     other = sorted(name for name in names if name and not name.isascii())
     if other and not text.certain:
         raise InputError(f"{path}: {said}, by which it has the names {', '.join(other[:3])}. Save it as UTF-8.")
-    return [Fault("encoding", path, f"{said}; it is read so", severity=Severity.WARNING)]
+    return [Fault("encoding", path, f"{said}; it is read accordingly", severity=Severity.WARNING)]
 
 
 def _read_shape(shape: Element, labels: VocLabels, path: Path, image: str, task: _Task) -> None:
@@ -176,7 +176,7 @@ def _read_shape(shape: Element, labels: VocLabels, path: Path, image: str, task:
 
 
 def _box(shape: Element) -> tuple[float, float, float, float]:
-    """The bounding box of a shape, xyxy; NaN where a number is missing."""
+    """The bounding box of a shape, xyxy; NaN if a number is missing."""
     if shape.tag == "box":
         x1, y1, x2, y2 = (_number(shape, side) for side in ("xtl", "ytl", "xbr", "ybr"))
         return (x1, y1, x2, y2)

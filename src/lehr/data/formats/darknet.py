@@ -68,7 +68,7 @@ def load_darknet(path: Path) -> Dataset:
     if not images and not absent:
         raise InputError(f"{path}: names neither 'train' nor 'valid'. Add train = train.txt, a list of images.")
     if list(images) == ["train"]:
-        message = "names no 'valid', so all images are in 'train'. To divide them: lehr data split"
+        message = "names no 'valid', so all images are in 'train'. To split them: lehr data split"
         faults.append(Fault("no-splits", path, f"{message} {path} --out FOLDER", severity=Severity.NOTE))
     splits, seen = read_splits(images, Declared(names), key=str(path.absolute()))
     return Dataset(str(path), names, splits, (*faults, *seen), absent)
@@ -80,7 +80,7 @@ def _read_data_file(path: Path) -> DataFile:
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}). Check --data.") from None
     if text is None:
-        raise InputError(f"{path}: is no text, so it is not Darknet's list of places.")
+        raise InputError(f"{path}: is not text, so it is not Darknet's list of places.")
     entries: dict[str, Entry] = {}
     for number, line in enumerate(text.content.splitlines(), 1):
         found = LINE.match(line)
@@ -90,7 +90,7 @@ def _read_data_file(path: Path) -> DataFile:
             raise InputError(f"{path}:{number}: '{line.strip()[:60]}' is not 'key = value'.")
         key = found[1].lower()
         if key in entries:
-            raise InputError(f"{path}:{number}: '{key}' stands there and on line {entries[key].line}. Remove one.")
+            raise InputError(f"{path}:{number}: '{key}' is given there and on line {entries[key].line}. Remove one.")
         entries[key] = Entry(found[2], number)
     return DataFile(path, entries)
 
@@ -99,7 +99,7 @@ def _names(given: DataFile, places: Places, faults: list[Fault]) -> tuple[str, .
     """The class names of the file that `names` names."""
     path, entry = given.path, given.entries.get("names")
     if entry is None or not entry.text:
-        raise InputError(f"{path}: has no 'names'. Add names = obj.names, a file with one class name a line.")
+        raise InputError(f"{path}: has no 'names'. Add names = obj.names, a file with one class name per line.")
     found = places.find(entry.text, f"{path}:{entry.line}")
     if found is None or not found.paths[0].is_file():
         raise InputError(f"{path}:{entry.line}: 'names': {path.parent / entry.text} does not exist. Correct the line.")

@@ -1,4 +1,4 @@
-"""How a format of data sets describes itself."""
+"""Description of a data set format."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ class DataFormat:
 
     Attributes:
         name: as `--data NAME:SOURCE` says it, where a source could be of several formats.
-        recognises: reasons to take a source, as `--data` names it, for this format, e.g. "it holds data.yaml"; none
-            where it is not. Must be quick, and must not raise.
+        recognises: reasons to take a source, as `--data` names it, for this format, e.g. "it holds data.yaml"; none if
+            it is not. Must be quick, and must not raise.
         read: reads a source; the seed splits it where it comes without splits. Raises InputError, naming the file and
-            the remedy, where there is nothing to be read.
-        misses: what a source that is near to this format lacks, as a sentence with the remedy, e.g. "obj.data names
-            no 'valid': divide the images by `lehr data split`."; None where it is not near. Asked only when no format
-            takes the source; must not raise.
+            the remedy, if there is nothing to read.
+        misses: what a source that is near to this format lacks, as a sentence with the remedy, e.g. "obj.data names no
+            'valid': split the images with `lehr data split`."; None if it is not near. Asked only when no format takes
+            the source; must not raise.
     """
 
     name: str

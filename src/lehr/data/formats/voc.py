@@ -1,4 +1,4 @@
-"""Pascal VOC layout: one XML file an image, splits as lists in `ImageSets` or as folders, or none."""
+"""Pascal VOC layout: one XML file per image, splits as lists in `ImageSets` or as folders, or none."""
 
 from __future__ import annotations
 
@@ -52,8 +52,8 @@ class _Chosen:
 def load_voc(folder: Path, seed: int = 0) -> Dataset:
     """Read a VOC folder; where nothing says which images validate, 30% of those that train do, by the seed.
 
-    Class names are those that occur, in the order of the alphabet, or of a `labelmap.txt`. Coordinates are taken as
-    they stand, as the first and last pixel counted from 1.
+    Class names are those that occur, in the order of the alphabet, or of a `labelmap.txt`. Coordinates are used
+    unchanged, as the first and last pixel counted from 1.
 
     Raises:
         InputError: there are no images, or an image list names none of them.
@@ -183,7 +183,7 @@ def _recognise(source: str) -> list[str]:
 
 
 def _misses(source: str) -> str | None:
-    """Say which folder is meant where a source is part of one, or why its XML is no annotation."""
+    """Say which folder is meant where a source is part of one, or why its XML is not an annotation."""
     path = Path(source).expanduser()
     signs = ("Annotations", "ImageSets")
     whole = next((each for each in path.parents if any((each / sign).is_dir() for sign in signs)), None)
@@ -196,7 +196,7 @@ def _misses(source: str) -> str | None:
 
 
 def first_annotation(folder: Path, most: int = 20) -> Path | None:
-    """The first XML file in a folder that looks like an annotation; None where none of the first `most` does."""
+    """The first XML file in a folder that looks like an annotation; None if none of the first `most` does."""
     for path in islice(walk_xml(folder), most):
         try:
             head = read_start(path, 4096).replace(b"\0", b"").lower()

@@ -18,15 +18,18 @@ from lehr.runtime.reading import read_start
 from lehr.sample import Fault, Severity
 
 FORMS = {
-    "decimal-comma": ("label-writing", "has decimal commas, as {files} do ({count} numbers); they are read so"),
+    "decimal-comma": (
+        "label-writing",
+        "has decimal commas, as {files} do ({count} numbers); they are read accordingly",
+    ),
     "swapped-corners": (
         "swapped-corners",
-        "has boxes whose xmax or ymax is below xmin or ymin, as {files} do ({count} boxes); the two are exchanged",
+        "has boxes whose xmax or ymax is below xmin or ymin, as {files} do ({count} boxes); they are swapped",
     ),
     "polygon": ("polygon", "has polygons and no <bndbox>, as {files} do; the bounding boxes are used"),
     "deleted": ("deleted-object", "has objects marked as deleted, as {files} do; they are not used"),
-    "nested": ("label-writing", "has its objects deeper than VOC has them, as {files} do; they are read all the same"),
-    "flag": ("label-writing", "has a <difficult> that is neither 0 nor 1, as {files} do; it is taken for 0"),
+    "nested": ("label-writing", "has its objects deeper than VOC has them, as {files} do; they are read anyway"),
+    "flag": ("label-writing", "has a <difficult> that is neither 0 nor 1, as {files} do; it is read as 0"),
 }
 """Kind and message of what was read otherwise than it stands; warnings, but for those that lose nothing."""
 NOTES = frozenset({"deleted", "nested"})
@@ -37,7 +40,7 @@ class Annotation:
     """An annotation as read.
 
     Attributes:
-        labels: its content; None where it cannot be used.
+        labels: its content; None if it cannot be used.
         problem: why it cannot.
         encoding: in which it was read, where that is a guess; else empty.
         short_words: whether it is UTF-8 that says so nowhere, with no character that older encodings would not have.
@@ -58,7 +61,7 @@ class Annotations:
     found: dict[Path, Annotation] = field(default_factory=dict)
 
     def named_in(self, path: Path) -> tuple[str, str]:
-        """The names of image and folder in an annotation; empty where they are not there."""
+        """The names of image and folder in an annotation; empty if they are not there."""
         labels = self.read([path])[path].labels
         return ("", "") if labels is None else (_bare(labels.file_name), labels.folder)
 
@@ -176,7 +179,7 @@ def faults_of_all(annotations: Mapping[Path, Annotation], images: Sequence[tuple
         severity = Severity.NOTE if form in NOTES else Severity.WARNING
         faults.append(Fault(kind, places[0][0], message, severity=severity))
     for note, paths in notes.items():
-        message = f"{note}; it is read so" + (f", as are {_files(len(paths) - 1)}" if len(paths) > 1 else "")
+        message = f"{note}; it is read accordingly" + (f", as are {_files(len(paths) - 1)}" if len(paths) > 1 else "")
         faults.append(Fault("label-encoding", paths[0], message, severity=Severity.WARNING))
     if others:
         path, image = others[0]
@@ -221,6 +224,6 @@ def faults_of_unused(paths: Sequence[Path]) -> list[Fault]:
         else:
             others.append(path)
     if others:
-        message = f"is no annotation, as {_files(len(others))} are not; they are passed over"
+        message = f"is not an annotation, as {_files(len(others))} are not; they are skipped"
         faults.append(Fault("other-xml", others[0], message, severity=Severity.NOTE))
     return faults

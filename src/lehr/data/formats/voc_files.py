@@ -1,4 +1,4 @@
-"""Which XML file belongs to which image: beside it, or in a mirrored folder, by its name."""
+"""Assignment of XML files to images: next to them, or in a mirrored folder, by name."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ LABEL_FOLDERS = frozenset(
 MASK_FOLDERS = frozenset({"segmentationclass", "segmentationobject", "segmentationclassraw", "masks", "mask"})
 """Folders of images that are labels."""
 Group = tuple[str, str]
-"""A folder without the parts that tell images from labels, and a stem: what an image shares with its XML."""
+"""A folder without the parts that distinguish images from labels, and a stem: what an image shares with its XML."""
 
 
 @dataclass(slots=True)
@@ -41,7 +41,7 @@ class Pairs:
 
 
 def walk_xml(folder: Path) -> Iterator[Path]:
-    """All XML files in a folder and the folders in it, sorted; hidden ones and those of systems are passed over."""
+    """All XML files in a folder and the folders in it, sorted; hidden ones and those of systems are skipped."""
     seen: set[tuple[int, int]] = set()
     for where, folders, names in os.walk(folder, followlinks=True):
         try:
@@ -57,7 +57,7 @@ def walk_xml(folder: Path) -> Iterator[Path]:
 
 
 def voc_images(folder: Path) -> tuple[list[Path], list[Fault]]:
-    """The images of a VOC folder, sorted: those of `JPEGImages` where there is one, and no masks.
+    """The images of a VOC folder, sorted: those of `JPEGImages` if there is one, and no masks.
 
     Returns:
         The images, and faults of what looks like images and is not read.
@@ -80,7 +80,7 @@ def voc_images(folder: Path) -> tuple[list[Path], list[Fault]]:
 
 
 def neutral_folder(folder: str) -> str:
-    """A relative folder without the parts that tell images from labels."""
+    """A relative folder without the parts that distinguish images from labels."""
     parts = folder.replace("\\", "/").split("/")
     return "/".join(p for p in parts if p and p.lower() not in IMAGE_FOLDERS and p.lower() not in LABEL_FOLDERS)
 

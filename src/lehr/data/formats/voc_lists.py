@@ -138,10 +138,10 @@ def _class_lists(texts: Sequence[Path]) -> dict[str, list[Path]]:
 
 
 def read_lists(root: Path, images: Sequence[Path], labelled: Iterable[Path]) -> VocSplits | None:
-    """Read the lists of a folder; None where it has none.
+    """Read the lists of a folder; None if it has none.
 
     Raises:
-        InputError: a list is no text, or a split has two.
+        InputError: a list is not text, or a split has two.
     """
     lists, place = find_lists(root)
     if place is None:
@@ -172,10 +172,10 @@ def _listed(path: Path, names: ImageNames, faults: list[Fault]) -> Iterator[Path
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}).") from None
     if text is None:
-        raise InputError(f"{path}: is not text. It must name one image a line.")
+        raise InputError(f"{path}: is not text. It must name one image per line.")
     lines = [(number, line.strip()) for number, line in enumerate(text.content.splitlines(), 1)]
     if text.encoding != "UTF-8" and any(not line.isascii() for _, line in lines):
-        message = f"is {text.encoding}; it is read so"
+        message = f"is {text.encoding}; it is read accordingly"
         faults.append(Fault("list-form", path, message, severity=Severity.NOTE))
     seen: dict[Path, int] = {}
     for number, line in lines:
@@ -217,7 +217,7 @@ def _part_trainval(place: Path, splits: VocSplits) -> None:
 
 
 def folder_splits(root: Path, images: Sequence[Path]) -> VocSplits | None:
-    """Splits by folders such as `train`, `valid` and `test`; None where there are no such.
+    """Splits by folders such as `train`, `valid` and `test`; None if there are no such.
 
     Args:
         root: what the folders are in.

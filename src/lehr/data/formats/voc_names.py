@@ -1,4 +1,4 @@
-"""Class names of a VOC folder: those that occur, in the order of a list of them where there is one."""
+"""Class names of a VOC folder: those that occur, in the order of a list of them if there is one."""
 
 from __future__ import annotations
 

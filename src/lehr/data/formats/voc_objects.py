@@ -47,11 +47,11 @@ class VocLabels:
         boxes: xyxy, pixels of the image as labelled.
         names: class names.
         difficult: the flag of each object.
-        lines: line of each object, from 1; 0 where unknown.
-        size: width and height as stated; NaN where they are not.
+        lines: line of each object, from 1; 0 if unknown.
+        size: width and height as stated; NaN if they are not.
         file_name: the image as named in it.
         folder: its folder as named in it.
-        rotated: boxes that are turned; those in `boxes` are not yet.
+        rotated: rotated boxes; those in `boxes` are not yet.
         forms: how often something was read otherwise than it stands, by kind of fault.
         faults: kind, message and line of what was skipped or looks wrong.
     """
@@ -120,7 +120,7 @@ def class_name(text: str | None) -> str:
 
 
 def bounding_boxes(rotated: Sequence[Rotated], degrees: bool) -> NDArray[np.float64]:
-    """Axis-parallel boxes around turned ones, xyxy (n, 4).
+    """Axis-parallel boxes around rotated ones, xyxy (n, 4).
 
     Args:
         rotated: the turned boxes.
@@ -156,7 +156,7 @@ def _text(root: Element, tag: str) -> str:
 
 
 def _lines(content: str, count: int, first: int) -> list[int]:
-    """Lines of the objects; zeros where there are others, such as in comments."""
+    """Lines of the objects; zeros if there are others, such as in comments."""
     starts = [match.start() for match in OBJECT.finditer(content)]
     if len(starts) != count:
         return [0] * count
@@ -207,7 +207,7 @@ def _box(element: Element, labels: VocLabels, line: int) -> tuple[float, float, 
         x1, y1, x2, y2 = min(x1, x2), min(y1, y2), max(x1, x2), max(y1, y2)
     if x2 == x1 or y2 == y1:
         shown = f"{x1:g}, {y1:g}, {x2:g}, {y2:g}"
-        message = f"the box {shown} is a line or a point, surely a slip; it is read as one pixel. Redraw it"
+        message = f"the box {shown} is a line or a point, probably a slip; it is read as one pixel. Redraw it"
         labels.faults.append(("box-without-area", message, line))
     # VOC counts pixels from 1 and names the first and the last one of a box.
     found = (x1 - 1, y1 - 1, x2, y2)
@@ -219,7 +219,7 @@ def _box(element: Element, labels: VocLabels, line: int) -> tuple[float, float, 
 
 
 def _rotation(element: Element) -> float:
-    """Degrees by which CVAT turned a rectangle whose <bndbox> it writes as it was before; 0 where it did not."""
+    """Degrees by which CVAT turned a rectangle whose <bndbox> it writes as before; 0 if it did not."""
     attributes = element.find("attributes")
     if attributes is None:
         return 0.0

@@ -30,7 +30,7 @@ class _Objects:
         boxes: float64 (n, 4), xyxy, pixels of the images as labelled.
         classes: int64 (n,).
         difficult: bool (n,).
-        lines: int64 (n,), from 1; 0 where unknown.
+        lines: int64 (n,), from 1; 0 if unknown.
     """
 
     images: NDArray[np.int64]

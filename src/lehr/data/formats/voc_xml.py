@@ -42,7 +42,7 @@ class XmlProblem(Exception):
 
     Attributes:
         reason: what is wrong and what to do, without the file.
-        line: where, from 1; None where that has no meaning.
+        line: where, from 1; None if that has no meaning.
     """
 
     def __init__(self, reason: str, line: int | None = None) -> None:
@@ -59,7 +59,7 @@ class XmlText:
         content: the text, from its first character that is no blank.
         encoding: in which it was read.
         certain: whether the file says so, or it is UTF-8.
-        note: how it was read otherwise than it says; empty where it was not.
+        note: how it was read otherwise than it says; empty if it was not.
         line: the line of the file at which `content` begins, from 1.
     """
 
@@ -101,7 +101,7 @@ def decode_xml(data: bytes) -> XmlText:
     if data.startswith(tuple(mark for mark, _, _ in MARKS)) or (b"\0" in data[:200]):
         text = decode_text(data)
         if text is None:
-            raise XmlProblem("is no text. Restore or remove it.")
+            raise XmlProblem("is not text. Restore or remove it.")
         return _trimmed(XmlText(text.content, text.encoding))
     if declared is not None:
         return _trimmed(_as_declared(data, declared[1].decode("ascii")))
@@ -159,11 +159,11 @@ def _trimmed(text: XmlText) -> XmlText:
 def parse_xml(text: XmlText) -> tuple[Element, str]:
     """Parse an XML file's text. Tags lose their namespaces and capitals.
 
-    A document type is passed over; one that declares entities is refused, since these can be made to fill the memory
-    or to read other files.
+    A document type is skipped; one that declares entities is refused, since these can be made to fill the memory or to
+    read other files.
 
     Returns:
-        The root, and how it was read otherwise than it stands, empty where it was not.
+        The root, and how it was read otherwise than it stands, empty if it was not.
 
     Raises:
         XmlProblem: it is not well-formed, or declares entities.

@@ -1,4 +1,4 @@
-"""YOLO layout: a data YAML, image folders or lists, and a text file of normalized boxes an image."""
+"""YOLO layout: a data YAML, image folders or lists, and a text file of normalized boxes per image."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class SplitImages:
 
     Attributes:
         images: the files, in order, each once.
-        absent: why there are none; empty where there are.
+        absent: why there are none; empty if there are.
         line: of the entry that it was.
     """
 
@@ -43,7 +43,7 @@ def load_yolo(path: Path) -> Dataset:
             of these; `lehr.data.places` says what they are relative to. `names` is a list or a map from number to name.
 
     Raises:
-        InputError: the YAML is missing or malformed, disagrees with itself, or names what could be two things.
+        InputError: the YAML is missing or malformed, disagrees with itself, or names something ambiguous.
     """
     given = read_data_yaml(path)
     index = FolderIndex()
@@ -79,7 +79,7 @@ def _places(given: DataYaml, index: FolderIndex) -> Places:
         places = ", ".join(str(each.folder.resolve()) for each in Places([own, working]).places)
         raise InputError(
             f"{where}: 'path' is '{given.root.shown}', which does not exist{_foreign(given.root.text)} (looked for in "
-            f"{places}). Correct it, or remove the line where the images lie beside the data YAML."
+            f"{places}). Correct it, or remove the line if the images are next to the data YAML."
         )
     if how:
         message = f"'path' is '{given.root.text}': {how}{_foreign(given.root.text)}"
@@ -105,7 +105,7 @@ def find_images_of(
         faults: gets what was found otherwise than as written.
 
     Raises:
-        InputError: an entry could be two things, or is none that holds images.
+        InputError: an entry is ambiguous, or holds no images.
     """
     found = SplitImages(line=entries[0].line)
     reasons = []
@@ -128,7 +128,7 @@ def _images_of(path: Path, split: str, entry: Entry, places: Places, faults: lis
     """The images of an entry, and why there are none."""
     where = f"{path}:{entry.line}"
     if "://" in entry.text and not entry.text.lower().startswith("file://"):
-        return [], f"{where}: '{split}' is an address of the web. Download it, and name its folder."
+        return [], f"{where}: '{split}' is a web address. Download it, and name its folder."
     found = places.find(entry.text, where)
     if found is None:
         looked = places.places[0].folder / entry.shown
@@ -152,7 +152,7 @@ def _images_of(path: Path, split: str, entry: Entry, places: Places, faults: lis
 
 
 def _images_in(folder: Path, path: Path, split: str, entry: Entry, faults: list[Fault]) -> list[Path]:
-    """The images in a folder, or, of a folder of label files, those in the folder beside it."""
+    """The images in a folder, or, for a folder of label files, those in the folder next to it."""
     scan = scan_images(folder)
     faults += scan.faults
     if scan.images:
@@ -165,7 +165,7 @@ def _images_in(folder: Path, path: Path, split: str, entry: Entry, faults: list[
     scan = scan_images(beside)
     if scan.images:
         faults += scan.faults
-        message = f"'{split}' is '{entry.text}', which holds label files: the images beside, in {beside}, are taken"
+        message = f"'{split}' is '{entry.text}', which holds label files: the images next to it, in {beside}, are used"
         faults.append(Fault("other-place", path, message, entry.line, Severity.WARNING))
     return scan.images
 

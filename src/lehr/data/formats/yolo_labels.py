@@ -1,4 +1,4 @@
-"""Images with label files of YOLO layout beside them."""
+"""Images with label files of YOLO layout next to them."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def _label_folder(folder: str) -> Path:
 def _to_samples(
     images: Sequence[Path], labels: Sequence[Path], scans: Scans, declared: Declared
 ) -> tuple[list[Sample | None], list[Fault]]:
-    """Samples of all images, None where one cannot be used, and the faults in the order of images and lines."""
+    """Samples of all images, None if one cannot be used, and the faults in the order of images and lines."""
     sizes = scans.sizes.astype(np.float64)
     words = read_words(
         ((file, line, text) for file, each in scans.words.items() for line, text in each),
@@ -164,12 +164,12 @@ def _habit_notes(scans: Scans, labels: Sequence[Path]) -> list[Fault]:
     for encoding, tally in sorted(encodings.items()):
         count = len(tally.files)
         which = f"{count:,} label file{'s are' if count > 1 else ' is'}"
-        message = f"{which} written in {encoding}, and read so"
+        message = f"{which} written in {encoding}, and read accordingly"
         if encoding in (*LEGACY, UNKNOWN):
             message = f"{which} not UTF-8, but in {encoding}, it seems; numbers are read, and names that are known"
         notes += tally.note("label-encoding", labels, message)
     for habit, tally in sorted(habits.items()):
-        notes += tally.note("label-writing", labels, f"{{}} have {habit}; they are read so")
+        notes += tally.note("label-writing", labels, f"{{}} have {habit}; they are read accordingly")
     return notes
 
 

@@ -1,4 +1,4 @@
-"""Reading images and the label files beside them: from the index what has not changed, from the files the rest."""
+"""Reading images and their label files: unchanged ones from the index, the rest from the files."""
 
 from __future__ import annotations
 

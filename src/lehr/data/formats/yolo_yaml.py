@@ -27,7 +27,7 @@ from lehr.yaml_files import compose_mapping, is_null, line_of, read_bytes
 SHOWN = 300
 """Characters of an entry that are shown."""
 MOST_KEYS = 10_000
-"""Keys from which a file is no data YAML."""
+"""Keys from which a file is not a data YAML."""
 NESTED, MOST_ENTRIES = 16, 1_000_000
 """Depth, and number of entries, from which a list of lists is refused."""
 
@@ -57,10 +57,10 @@ class DataYaml:
     Attributes:
         path: the file.
         names: the class names.
-        root: the folder that `path` names; None where it does not.
+        root: the folder that `path` names; None if it does not.
         splits: the entries of each split that it names.
         keypoints: how many keypoints an object has, and numbers each, by `kpt_shape`; None of other data.
-        task: what the data are for, as they say themselves; None where they do not.
+        task: what the data are for, as they say themselves; None if they do not.
         faults: what was read otherwise than it stands, or not at all.
     """
 
@@ -88,7 +88,7 @@ def read_data_yaml(path: Path) -> DataYaml:
     if not pairs:
         raise InputError(f"{path}: must hold 'train', 'val' and 'names', but is empty.")
     if len(pairs) > MOST_KEYS:
-        raise InputError(f"{path}: has {len(pairs):,} keys, so it is no data YAML. Give 'train', 'val' and 'names'.")
+        raise InputError(f"{path}: has {len(pairs):,} keys, so it is not a data YAML. Give 'train', 'val' and 'names'.")
     found = DataYaml(path)
     nodes, unused = _by_key(found, pairs)
     for split in SPLITS:
@@ -108,7 +108,7 @@ def read_data_yaml(path: Path) -> DataYaml:
     places = [entry.text for entries in (root, *found.splits.values()) for entry in entries]
     refuse_doubtful(path, text.encoding, text.certain, [*places, *found.names])
     if text.encoding != UTF_8:
-        found.note("encoding", f"is in {text.encoding} and is read so. Save it as UTF-8 for other programs", 1)
+        found.note("encoding", f"is in {text.encoding} and is read accordingly. Save it as UTF-8 for other programs", 1)
     if not found.splits:
         raise InputError(f"{path}: names neither 'train' nor 'val'. Add the folders or lists of images.")
     return found
@@ -151,7 +151,7 @@ def _by_key(
             continue
         if wanted in nodes:
             raise InputError(
-                f"{path}:{line_of(key)}: '{wanted}' stands there and on line {lines[wanted]}. Remove one of them."
+                f"{path}:{line_of(key)}: '{wanted}' is given there and on line {lines[wanted]}. Remove one of them."
             )
         nodes[wanted], lines[wanted] = node, line_of(key)
         if key.value != wanted:
@@ -177,7 +177,7 @@ def _known_key(key: str, exact: set[str]) -> str | None:
 
 
 def _note_task(found: DataYaml, key: str, node: yaml.Node, line: int) -> bool:
-    """Note keys that tell of data that Lehr reads only in part; return whether the key was one of these."""
+    """Note keys of data that Lehr reads only in part; return whether the key is one of these."""
     given = node.value.strip() if isinstance(node, yaml.ScalarNode) else ""
     message = ""
     if key == "kpt_shape":
@@ -264,7 +264,7 @@ def _no_names(path: Path, unused: list[tuple[str, int]]) -> str:
 
 
 def _entries(path: Path, key: str, node: yaml.Node | None) -> list[Entry]:
-    """The texts of a node: one, or a list of them, or a list of lists; none where it is empty.
+    """The texts of a node: one, or a list of them, or a list of lists; none if it is empty.
 
     Raises:
         InputError: there is something else in it.

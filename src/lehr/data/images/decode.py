@@ -29,7 +29,7 @@ except ImportError:  # the pixels are the same, but damage is not noticed
     simplejpeg = None
 
 VERSION = 2
-"""Counts changes of what a file decodes to, so that decoded images which are kept are made anew."""
+"""Counts changes of what a file decodes to, so that cached decoded images are renewed."""
 
 PILLOW_PIXELS = 80_000_000
 """Pixels of the largest TIFF that Pillow is asked for: it warns of larger ones, and refuses some."""
@@ -59,8 +59,8 @@ class Decoded:
 
     Attributes:
         pixels: uint8 (height, width, 3), RGB, as displayed.
-        bits: that its samples use, 0 for floating-point numbers from 0 to 1; None where the file says what white is.
-        damage: what the decoder found damaged, though it continued; empty where nothing.
+        bits: that its samples use, 0 for floating-point numbers from 0 to 1; None if the file says what white is.
+        damage: what the decoder found damaged, though it continued; empty if nothing.
     """
 
     pixels: NDArray[np.uint8]
@@ -109,11 +109,11 @@ def _require_few_scans(data: bytes, header: ImageHeader) -> None:
     """Refuse a progressive JPEG whose scans would keep a processor busy for minutes: each goes through all pixels."""
     scans = data.count(START_OF_SCAN)
     if scans > MANY_SCANS or (scans > USUAL_SCANS and scans * header.width * header.height > SCANNED_PIXELS):
-        raise BadImage(f"has {scans} scans, where a progressive JPEG has some ten. Write it anew or remove it.")
+        raise BadImage(f"has {scans} scans, where a progressive JPEG has some ten. Write it again or remove it.")
 
 
 def reduction(width: int, height: int, least: tuple[int, int]) -> int:
-    """Reduction of a JPEG's width and height in decoding: 8, 4 or 2, or 1 where that would leave too few pixels.
+    """Reduction of a JPEG's width and height in decoding: 8, 4 or 2, or 1 if that would leave too few pixels.
 
     Three pixels along each side are left for each one that is kept: averaged, they are as near to the original as
     those of full size (docs/performance.md). It divides both sides, else pixels at the edge would be of more than
@@ -132,7 +132,7 @@ def reduction(width: int, height: int, least: tuple[int, int]) -> int:
 
 
 def _jpeg(data: bytes, factor: int) -> tuple[NDArray[np.uint8] | None, str]:
-    """The pixels, and what is damaged in them; None where nothing decodes it."""
+    """The pixels, and what is damaged in them; None if nothing decodes it."""
     damage = ""
     if simplejpeg is not None:
         for strict in (True, False):
@@ -154,7 +154,7 @@ def _jpeg(data: bytes, factor: int) -> tuple[NDArray[np.uint8] | None, str]:
 
 
 def _by_opencv(data: bytes, flags: int) -> NDArray[Any] | None:
-    """Samples (height, width, 3), RGB, or (height, width), grey; None where OpenCV does not decode it."""
+    """Samples (height, width, 3), RGB, or (height, width), grey; None if OpenCV does not decode it."""
     try:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     except cv2.error:

@@ -30,16 +30,16 @@ def probe_image(path: Path) -> tuple[int, int]:
     """Width and height as displayed (EXIF orientation applied), pixels, from the header; the file must be whole.
 
     Raises:
-        ImageFault: the file is missing, is no image, is too large, or is cut off.
+        ImageFault: the file is missing, is not an image, is too large, or is cut off.
     """
     return probe_header(path).size
 
 
 def probe_header(path: Path) -> ImageHeader:
-    """Header of an image, which must be whole; pixels are decoded only where nothing else tells that.
+    """Header of an image, which must be whole; pixels are decoded only if nothing else shows it.
 
     Raises:
-        ImageFault: the file is missing, is no image, is too large, or is cut off.
+        ImageFault: the file is missing, is not an image, is too large, or is cut off.
     """
     try:
         handle, size = open_descriptor(path)
@@ -100,7 +100,7 @@ def decode_file(path: Path, least: tuple[int, int] | None = None) -> Decoded:
 
 
 def _read_large(path: Path) -> bytes:
-    """Read a large file if its header says that it may be as large as it is.
+    """Read a large file if its header says that this size is plausible.
 
     Raises:
         ImageFault: it cannot be read, or is larger than its pixels can take.
@@ -142,7 +142,7 @@ def probe_data(start: bytes, path: Path) -> int:
         path: what the image is called, for messages.
 
     Raises:
-        ImageFault: it is no image, or too large.
+        ImageFault: it is not an image, or too large.
     """
     try:
         header = image_header(DataSource(start), path)
@@ -161,7 +161,7 @@ def _decode(data: bytes, path: Path, least: tuple[int, int] | None = None) -> De
     except BadImage as bad:
         raise ImageFault(path, bad.kind, bad.reason) from None
     except (MemoryError, cv2.error):  # OpenCV says the latter where it finds no memory
-        reason = "cannot be decoded: there is not the memory for its pixels. Reduce it, or cut it into tiles."
+        reason = "cannot be decoded: there is not enough memory for its pixels. Reduce it, or cut it into tiles."
         raise ImageFault(path, "too-large-image", reason) from None
 
 
@@ -185,7 +185,7 @@ def image_header(source: ByteSource, path: Path) -> ImageHeader:
     """Header of an image, by its bytes and its name.
 
     Raises:
-        BadImage: it is no image, its header is damaged, or it is too large.
+        BadImage: it is not an image, its header is damaged, or it is too large.
     """
     suffix = suffix_of(path.name)
     if suffix in RAW_SUFFIXES:  # many are TIFF files whose first image is a thumbnail
@@ -194,7 +194,7 @@ def image_header(source: ByteSource, path: Path) -> ImageHeader:
 
 
 def missing_image(path: Path, error: OSError) -> ImageFault:
-    """Describe an image file that the system does not open or read."""
+    """Describe an image file that the system cannot open or read."""
     if isinstance(error, FileNotFoundError) and path.is_symlink():
         target = path.readlink()
         return ImageFault(path, "dangling-link", f"is a link to {target}, which is not there. {PULL}.")
@@ -202,4 +202,4 @@ def missing_image(path: Path, error: OSError) -> ImageFault:
 
 
 PULL = "Fetch the data (`git annex get`, `dvc pull`), or remove the link"
-"""What to do about a link whose target is missing."""
+"""Remedy for a link whose target is missing."""

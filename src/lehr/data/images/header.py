@@ -47,15 +47,15 @@ class ImageHeader:
 
     Attributes:
         format: e.g. "JPEG".
-        width: as stored, pixels; 0 where only the decoder knows.
-        height: as stored, pixels; 0 where only the decoder knows.
+        width: as stored, pixels; 0 if only the decoder knows.
+        height: as stored, pixels; 0 if only the decoder knows.
         orientation: how to turn it, 1 to 8 as EXIF counts; 1 leaves it.
         bits: of a sample.
         kind: "u" for whole numbers, "f" for floating point, "i" for whole numbers with a sign.
         max_value: the number that means white, where the format states it.
         white_is_zero: whether 0 means white.
-        whole: whether the end of the file is there; None where only decoding tells.
-        tag_to_reset: offset and bytes that take the orientation out of a TIFF; None where it has none.
+        whole: whether the end of the file is there; None if only decoding shows it.
+        tag_to_reset: offset and bytes that take the orientation out of a TIFF; None if it has none.
         scans: whether its pixels are coded in several scans, each of which goes through all of them.
     """
 
@@ -73,7 +73,7 @@ class ImageHeader:
 
     @property
     def depth_unknown(self) -> bool:
-        """Whether the samples have more than 8 bits, of which the file does not say which number means white."""
+        """True if the samples have more than 8 bits, of which the file does not say which number means white."""
         return (self.bits > 8 or self.kind == "f") and self.max_value is None
 
     @property
@@ -87,10 +87,10 @@ def read_header(source: ByteSource, suffix: str = "") -> ImageHeader:
 
     Args:
         source: its bytes.
-        suffix: of its name, for TGA, which nothing else tells.
+        suffix: of its name, for TGA, which is recognized only by it.
 
     Raises:
-        BadImage: it is no image, its header is damaged, or it is too large.
+        BadImage: it is not an image, its header is damaged, or it is too large.
     """
     head = source.read(0, 256)
     if not head:
@@ -114,7 +114,7 @@ def _require_size(source: ByteSource, width: int, height: int, bits: int = 8) ->
         raise BadImage(f"has no pixels ({width}x{height}). Copy it again or remove it.")
     if source.size > BYTES_A_PIXEL * width * height + OTHER_BYTES:
         raise BadImage(
-            f"is a file of {source.size / MIB:,.0f} MB, far more than its {width}x{height} pixels take. Write it anew "
+            f"is a file of {source.size / MIB:,.0f} MB, far more than its {width}x{height} pixels take. Write it again "
             "or remove it.",
             "too-large-image",
         )
@@ -183,7 +183,7 @@ def _png(source: ByteSource) -> ImageHeader:
             break
         at += 12 + int.from_bytes(chunk[:4], "big")
     else:
-        raise BadImage("has a damaged PNG header: it has too many chunks. Write it anew or remove it.")
+        raise BadImage("has a damaged PNG header: it has too many chunks. Write it again or remove it.")
     tail_at = max(33, source.size - TAIL)
     tail = source.read(tail_at, TAIL) if not orientation else source.read(max(33, source.size - 64), 64)
     whole = b"IEND" in tail
@@ -193,7 +193,7 @@ def _png(source: ByteSource) -> ImageHeader:
 
 
 def _late_exif(source: ByteSource, tail: bytes, tail_at: int) -> int:
-    """Orientation of EXIF that follows the pixels; 0 where there is none. The checksum tells a chunk from pixels."""
+    """Orientation of EXIF that follows the pixels; 0 if there is none. The checksum identifies a chunk."""
     at = tail.find(b"eXIf")
     for _ in range(MANY_LATE):
         if at < 4:
@@ -227,7 +227,7 @@ def png_is_whole(source: ByteSource, at: int) -> bool:
         if others > MANY_PARTS:
             break
         at += 12 + int.from_bytes(chunk[:4], "big")
-    raise BadImage("has a damaged PNG header: it has too many chunks. Write it anew or remove it.")
+    raise BadImage("has a damaged PNG header: it has too many chunks. Write it again or remove it.")
 
 
 def _webp(source: ByteSource) -> ImageHeader:
@@ -332,4 +332,4 @@ READERS: dict[str, Callable[[ByteSource], ImageHeader]] = {
     "JPEG2000": _jpeg2000,
     **{name: _by_decoder(name) for name in ("GIF", "AVIF", "HEIF", "JXL", "QOI", "TGA")},
 }
-"""What reads the header of each format."""
+"""Reader of the header of each format."""

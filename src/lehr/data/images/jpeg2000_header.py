@@ -14,7 +14,7 @@ MANY_BOXES, MANY_BYTES = 1000, 65536
 
 @dataclass(frozen=True, slots=True)
 class Jpeg2000Facts:
-    """What a codestream says of its image.
+    """Header of a codestream.
 
     Attributes:
         width: pixels.
@@ -45,7 +45,7 @@ def read_jpeg2000(source: ByteSource) -> Jpeg2000Facts:
 
 
 def _find_codestream(source: ByteSource) -> tuple[int, int]:
-    """Offset of the codestream among the boxes of a file, and the columns of its palette, 0 where it has none."""
+    """Offset of the codestream among the boxes of a file, and the columns of its palette, 0 if it has none."""
     at = palette = 0
     for _ in range(MANY_BOXES):
         head = source.read(at, 16)

@@ -52,11 +52,11 @@ FOREIGN: tuple[tuple[int, bytes, str], ...] = (
     (8, b"AVI ", "a video. Extract its frames, e.g. with ffmpeg"),
     (0, b"PK\x03\x04", "a ZIP archive. Unpack it"),
     (0, b"\x1f\x8b", "a gzip archive. Unpack it"),
-    (0, b"<!", "a web page or XML, no image. Download the image anew"),
-    (0, b"<h", "a web page, no image. Download the image anew"),
+    (0, b"<!", "a web page or XML, no image. Download the image again"),
+    (0, b"<h", "a web page, no image. Download the image again"),
     (0, b"<s", "an SVG drawing or XML. Export it as PNG"),
-    (0, b"<?xml", "XML, no image. Export or download the image anew"),
-    (0, b"{", "text, no image. Download the image anew"),
+    (0, b"<?xml", "XML, no image. Export or download the image again"),
+    (0, b"{", "text, no image. Download the image again"),
 )
 """Files that are named like images but are none: offset, bytes there, what they are and what to do."""
 
@@ -75,7 +75,7 @@ class Unread:
 
 
 def suffix_of(name: str) -> str:
-    """Suffix of a file name in lower case, without its dot; empty where there is none."""
+    """Suffix of a file name in lower case, without its dot; empty if there is none."""
     stem, dot, suffix = name.rpartition(".")
     return suffix.lower() if dot and stem else ""
 
@@ -105,12 +105,12 @@ PACKAGES = {"HEIF": "pillow-heif", "JXL": "pillow-jxl-plugin", "AVIF": "pillow>=
 
 
 def needs_decoder(name: str) -> str:
-    """What to do where the decoder of a format is missing."""
+    """Describe what to do if the decoder of a format is missing."""
     return f"is {name}, whose decoder is not installed. Run `pip install '{PACKAGES[name]}'`, or convert it to JPEG"
 
 
 def unread(name: str) -> Unread | None:
-    """Why a file, by its name, is no image that is read; None where it is one, or nothing like an image."""
+    """Why a file, by its name, is not an image that is read; None if it is one, or nothing like an image."""
     suffix = suffix_of(name)
     if suffix in read_suffixes():
         return None
@@ -129,7 +129,7 @@ def unread(name: str) -> Unread | None:
 
 
 def format_of(head: bytes) -> str | None:
-    """Format of an image by its first bytes (12 or more); None where they are those of none."""
+    """Format of an image by its first bytes (12 or more); None if they are those of none."""
     if head[:3] == b"\xff\xd8\xff":
         return "JPEG"
     if head[:8] == b"\x89PNG\r\n\x1a\n":
@@ -163,7 +163,7 @@ def _brand(head: bytes) -> str | None:
 
 
 def foreign(head: bytes) -> str:
-    """What a file is whose first bytes are those of no image, and what to do."""
+    """Describe a file that does not begin like an image, and what to do."""
     for offset, start, meaning in FOREIGN:
         if head[offset : offset + len(start)] == start:
             return f"is {meaning}."

@@ -25,7 +25,7 @@ _share = _Share()
 
 
 def _after_fork() -> None:
-    """Begin anew in a process that was forked: the threads that hold a share are not in it."""
+    """Reset in a forked process: the threads that hold a share do not exist in it."""
     global _share
     _share = _Share()
 

@@ -8,7 +8,7 @@ from lehr.data.images.byte_source import ByteSource
 from lehr.data.images.problem import BadImage, truncated
 
 UNCOMPRESSED = (0, 3)
-"""Compressions of BMP that leave the pixels as they are."""
+"""Compressions of BMP that leave the pixels uncompressed."""
 
 MANY_BOXES = 100_000
 """Boxes of a file from which it is taken for damaged."""
@@ -18,7 +18,7 @@ PNM_HEADER = re.compile(rb"P([1-6])%b%b%b%b(?:%b%b)?\s" % (3 * (_BLANKS, _NUMBER
 
 
 def bmp_size(source: ByteSource) -> tuple[int, int, bool | None]:
-    """Width and height of a BMP, pixels, and whether it is whole; None where only decoding tells.
+    """Width and height of a BMP, pixels, and whether it is whole; None if only decoding shows it.
 
     Raises:
         BadImage: the header is damaged.

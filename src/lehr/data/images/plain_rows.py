@@ -1,4 +1,4 @@
-"""Rows of BMP and PNM that are not compressed, as small files that the decoders of whole ones take."""
+"""Rows of BMP and PNM that are not compressed, as small files that whole-file decoders accept."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class PlainRows:
 
 
 def bmp_rows(source: ByteSource) -> PlainRows | None:
-    """The rows of a BMP; None where they are compressed, or do not begin at bytes.
+    """The rows of a BMP; None if they are compressed, or do not begin at bytes.
 
     Args:
         source: the file, whose header has been read by `bmp_size`.
@@ -86,7 +86,7 @@ def bmp_rows(source: ByteSource) -> PlainRows | None:
 
 
 def pnm_rows(source: ByteSource) -> PlainRows | None:
-    """The rows of a PNM; None where its numbers are text, of one bit or of two bytes.
+    """The rows of a PNM; None if its numbers are text, of one bit or of two bytes.
 
     Args:
         source: the file, whose header has been read by `pnm_size`.

@@ -1,4 +1,4 @@
-"""What can be wrong with an image file."""
+"""Faults of image files."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class NotTaken(BadImage):
 
 def truncated() -> BadImage:
     """An image whose end is missing."""
-    return BadImage("is cut off. Copy it again or remove it.", "truncated-image")
+    return BadImage("is truncated. Copy it again or remove it.", "truncated-image")
 
 
 def undecodable(why: object) -> BadImage:

@@ -48,7 +48,7 @@ class ImageRegions:
         height: as displayed, pixels.
 
     Raises:
-        ImageFault: it is missing, is no image, or is too large.
+        ImageFault: it is missing, is not an image, or is too large.
     """
 
     def __init__(self, path: Path) -> None:
@@ -70,7 +70,7 @@ class ImageRegions:
 
     @property
     def by_region(self) -> bool:
-        """Whether regions are decoded without the rest of the image."""
+        """True if regions are decoded without the rest of the image."""
         return self._pieces is not None
 
     def __enter__(self) -> Self:
@@ -80,11 +80,11 @@ class ImageRegions:
         self.close()
 
     def forget(self) -> None:
-        """Let go of what was decoded for the last region."""
+        """Release what was decoded for the last region."""
         self._last = None
 
     def close(self) -> None:
-        """Close the file, and let go of what was decoded."""
+        """Close the file, and release what was decoded."""
         if self._handle is not None:
             os.close(self._handle)
         self._handle = self._last = None
@@ -125,7 +125,7 @@ class ImageRegions:
 
 
 def _pieces(source: ByteSource, header: ImageHeader) -> Pieces | None:
-    """The parts of an image file that can be decoded separately; None where it has none."""
+    """The parts of an image file that can be decoded separately; None if it has none."""
     if header.orientation != 1 or header.bits > 8 or header.kind != "u" or not header.whole:
         return None
     if header.format == "TIFF":

@@ -23,7 +23,7 @@ KINDS = {1: "u", 2: "i", 3: "f"}
 
 @dataclass(frozen=True, slots=True)
 class TiffFacts:
-    """What a TIFF says of its first image; attributes are those of `ImageHeader`."""
+    """Header of a TIFF's first image; attributes are those of `ImageHeader`."""
 
     width: int
     height: int

@@ -1,4 +1,4 @@
-"""Parts of a TIFF: its tiles or strips that cover a region, as a small TIFF that the decoders of whole ones take.
+"""Parts of a TIFF: its tiles or strips that cover a region, as a small TIFF that whole-file decoders accept.
 
 Each tile and each strip is compressed separately, so that whatever is decoded as a whole (LZW, deflate, JPEG, ...) is
 decoded in parts, to the same pixels, by the same code.
@@ -53,7 +53,7 @@ class TiffParts:
         part_width: of a tile, pixels; of a strip, the image's.
         part_height: rows of a tile or strip.
         tiled: whether they are tiles.
-        planes: bands that are stored one after another; 1 where they are not.
+        planes: bands that are stored one after another; 1 if they are not.
         offsets: of each part, plane by plane and row by row.
         counts: bytes of each.
         order: byte order, as `struct` writes it.
@@ -107,7 +107,7 @@ class TiffParts:
         ]
         width, height = piece[2] - piece[0], piece[3] - piece[1]
         if sum(self.counts[i] for i in indices) > min(BYTES_A_PIXEL * width * height + OTHER_BYTES, LARGEST):
-            raise BadImage("has tiles of more bytes than their pixels take. Write it anew or remove it.")
+            raise BadImage("has tiles of more bytes than their pixels take. Write it again or remove it.")
         blocks = [source.read(self.offsets[i], self.counts[i]) for i in indices]
         if any(len(block) < self.counts[i] for block, i in zip(blocks, indices, strict=True)):
             raise truncated()
@@ -142,7 +142,7 @@ class TiffParts:
 
 
 def tiff_parts(source: ByteSource) -> TiffParts | None:
-    """The tiles or strips of a TIFF; None where it has only one, or its parts cannot be decoded separately.
+    """The tiles or strips of a TIFF; None if it has only one, or its parts cannot be decoded separately.
 
     Args:
         source: the file, whose header has been read by `read_tiff`.

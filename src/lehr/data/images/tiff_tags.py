@@ -86,7 +86,7 @@ class TiffTags:
         return any(self._raw[at : at + 2] == wanted for at in range(0, len(self._raw), step))
 
     def numbers(self, tag: int) -> tuple[int, ...]:
-        """Whole numbers of a tag; none where it is missing, of another type or cut off."""
+        """Whole numbers of a tag; none if it is missing, of another type or cut off."""
         entry = self._entry(tag)
         if entry is None:
             return ()
@@ -103,7 +103,7 @@ class TiffTags:
         return self._order
 
     def value(self, tag: int) -> tuple[int, int, bytes] | None:
-        """Type, count and bytes of a tag of any type that is known; None where it is missing.
+        """Type, count and bytes of a tag of any type that is known; None if it is missing.
 
         Raises:
             ValueError: it has more numbers than a tag has, or is cut off.
@@ -149,13 +149,13 @@ class TiffTags:
 
     @property
     def orientation(self) -> int:
-        """EXIF's orientation, 1 to 8; 1 where there is none."""
+        """EXIF's orientation, 1 to 8; 1 if there is none."""
         value = self.number(ORIENTATION, 1)
         return value if 1 <= value <= 8 else 1
 
     @property
     def orientation_place(self) -> tuple[int, bytes] | None:
-        """Offset of the orientation's number, and the bytes that would make it 1; None where there is none."""
+        """Offset of the orientation's number, and the bytes that would make it 1; None if there is none."""
         entry = self._entry(ORIENTATION)
         if entry is None:
             return None
@@ -163,7 +163,7 @@ class TiffTags:
 
 
 def exif_orientation(source: ByteSource, base: int) -> int:
-    """Orientation that an EXIF block states, 1 to 8; 1 where it states none or is damaged.
+    """Orientation that an EXIF block states, 1 to 8; 1 if it states none or is damaged.
 
     Args:
         source: where it is.

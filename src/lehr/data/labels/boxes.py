@@ -78,7 +78,7 @@ def _convert_polygons(table: LabelTable, rows: Rows, columns: Columns, boxes: ND
 
 
 def _leave_out(table: LabelTable, rows: Rows, units: Units, columns: Columns) -> None:
-    """Leave out the rows that are doubtful or absurd."""
+    """Skip the rows that are doubtful or absurd."""
     if units.doubtful.any():
         columns.refuse(table, rows[units.doubtful], units.reason)
     if units.absurd is not None:

@@ -45,8 +45,8 @@ class Declared:
 
     Attributes:
         names: the class names.
-        keypoints: number of keypoints and numbers of each, 2 or 3 (`kpt_shape`); None where not stated.
-        task: "detect", "segment", "pose" or "obb"; None where not stated.
+        keypoints: number of keypoints and numbers of each, 2 or 3 (`kpt_shape`); None if not stated.
+        task: "detect", "segment", "pose" or "obb"; None if not stated.
     """
 
     names: Sequence[str]
@@ -73,12 +73,12 @@ class Columns:
         self.faults.append(table.fault(int(rows[0]), kind, message.format(table.count(rows)), severity))
 
     def refuse(self, table: LabelTable, rows: Rows, message: str) -> None:
-        """Refuse rows that could mean several things; `{}` becomes their number."""
+        """Refuse ambiguous rows; `{}` becomes their number."""
         self.kinds[rows] = Kind.UNUSABLE
         self.note(table, rows, "doubtful-labels", message, Severity.ERROR)
 
     def skip(self, rows: Rows, cause: str) -> None:
-        """Skip rows that mean nothing."""
+        """Skip meaningless rows."""
         self.kinds[rows] = Kind.UNUSABLE
         self.skipped += [(row, cause) for row in rows.tolist()]
 
@@ -112,12 +112,12 @@ def _finite_rows(table: LabelTable) -> NDArray[np.bool_]:
 
 
 def _check_class_column(table: LabelTable, rows: Rows, columns: Columns) -> None:
-    """Refuse boxes whose class does not stand first, where that is so in most rows."""
+    """Refuse boxes whose class does not come first, if that is so in most rows."""
     values = table.columns(rows, 0, BOX_NUMBERS)
     fractional = values[:, 0] != np.floor(values[:, 0])
     if fractional.sum() >= 2 and fractional.mean() > 0.5:
         last = bool((values[:, 4] == np.floor(values[:, 4])).all())
-        cause = "the class seems to stand last" if last else "the first number is no class"
+        cause = "the class seems to come last" if last else "the first number is not a class"
         columns.refuse(table, rows[fractional], f"{{}} do not begin with a class id: {cause}. Write '{FORM}'")
 
 
@@ -132,7 +132,9 @@ def _read_sixth(table: LabelTable, rows: Rows, columns: Columns) -> None:
     shares = np.asarray((values >= 0) & (values <= 1))
     if whole[:, 0].mean() < 0.99:
         cause = (
-            "the first could be a confidence" if shares[:, 0].all() and whole[:, 1].all() else "the first is no class"
+            "the first could be a confidence"
+            if shares[:, 0].all() and whole[:, 1].all()
+            else "the first is not a class"
         )
         columns.refuse(table, rows, f"{{}} have six numbers, and {cause}. Write '{FORM}'")
     elif _reach(values[:, 1:5]) > 0 and _reach(values[:, 2:6]) == 0:

@@ -1,4 +1,4 @@
-"""Telling boxes with keypoints from polygons, by the shape of all rows of one length."""
+"""Distinguishing boxes with keypoints from polygons, by the shape of all rows of one length."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def classify_long(values: NDArray[np.float64], sizes: NDArray[np.float64]) -> Lo
     boxed = _is_box(values[:, :4] / np.tile(unit, 2))
     if (numbers - 4) % 3 == 0 and are_with_visibilities(values, sizes):
         return Long.KEYPOINTS
-    if numbers % 2:  # no polygon, unless a confidence stands at the end
+    if numbers % 2:  # no polygon, unless there is a confidence at the end
         if (numbers - 4) % 3 == 0:
             fits = boxed & _in_box(values[:, :4], values[:, 4:].reshape(n, -1, 3)[:, :, :2])
             if fits.mean() >= 0.95:

@@ -39,7 +39,7 @@ class LabelRows:
         lengths: int32 (rows,), how many of them each row has.
         lines: int32 (rows,), the line of each row, from 1.
         words: lines that are not numbers alone, with their text.
-        encoding: the file's encoding where it is not UTF-8.
+        encoding: the file's encoding if it is not UTF-8.
         habits: other ways of writing that were met: which, the first line, and how many lines.
     """
 
@@ -60,10 +60,10 @@ _one_at_a_time = threading.Lock()
 
 
 def read_rows(path: Path) -> LabelRows | None:
-    """Read a label file; None where there is none.
+    """Read a label file; None if there is none.
 
     Raises:
-        LabelFault: it cannot be read, is no text, or has too many rows.
+        LabelFault: it cannot be read, is not text, or has too many rows.
     """
     most = max_objects()
     try:
@@ -94,7 +94,7 @@ def parse_rows(data: bytes) -> LabelRows:
     """Parse the content of a label file.
 
     Raises:
-        LabelFault: it is no text.
+        LabelFault: it is not text.
     """
     if not data:
         return NO_ROWS
@@ -115,7 +115,7 @@ def parse_rows(data: bytes) -> LabelRows:
 
 
 def parse_numbers(text: str) -> tuple[list[float], set[str]] | None:
-    """Numbers of a line, and the habits in which it differs from numbers between blanks; None where words are in it."""
+    """Numbers of a line, and the habits in which it differs from numbers between blanks; None if words are in it."""
     if text[0].isalpha() and text[0] not in "nNiI":  # of words, only nan and inf are numbers
         return None
     numbers = _floats(text.split())

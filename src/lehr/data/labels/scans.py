@@ -1,4 +1,4 @@
-"""What was read of a data set's images and label files, in columns, before its classes are known."""
+"""Scan of a data set's images and label files, in columns, before its classes are known."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ class ImageScan:
     """The content of an image's two files.
 
     Attributes:
-        width: of the image, pixels; 0 where it cannot be used.
-        height: of the image, pixels; 0 where it cannot be used.
-        rows: of the label file; None where there is none, or where it cannot be used.
-        fault: why the image cannot be used; None where it can.
-        note: what its header says that somebody should know; None where that is nothing.
+        width: of the image, pixels; 0 if it cannot be used.
+        height: of the image, pixels; 0 if it cannot be used.
+        rows: of the label file; None if there is none, or if it cannot be used.
+        fault: why the image cannot be used; None if it can.
+        note: what its header says that somebody should know; None if that is nothing.
     """
 
     width: int
@@ -38,7 +38,7 @@ class Scans:
     """The content of many images' files, in columns.
 
     Attributes:
-        sizes: int32 (images, 2), width and height, pixels; 0 where an image cannot be used.
+        sizes: int32 (images, 2), width and height, pixels; 0 if an image cannot be used.
         labelled: bool (images,), whether there is a label file that can be used.
         counts: int32 (images,), rows of each label file.
         lengths: int32 (rows,), numbers of each row.
@@ -106,7 +106,7 @@ def join_scans(scans: Sequence[ImageScan]) -> Scans:
 
 
 def to_columns(scans: Scans) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
-    """Take scans apart into arrays and JSON; faults are not kept, as what they say may be mended from outside."""
+    """Take scans apart into arrays and JSON; faults are not stored, as their causes may be fixed from outside."""
     arrays: dict[str, NDArray[Any]] = {name: getattr(scans, name) for name in ARRAYS}
     notes = {image: [note.kind, note.message, str(note.severity)] for image, note in scans.notes.items()}
     rest = {"words": scans.words, "encodings": scans.encodings, "habits": scans.habits, "notes": notes}
@@ -114,7 +114,7 @@ def to_columns(scans: Scans) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
 
 
 def from_columns(arrays: Mapping[str, NDArray[Any]], rest: Mapping[str, Any], images: Sequence[str]) -> Scans | None:
-    """Put together what `to_columns` took apart; None where it does not fit together.
+    """Reassemble what `to_columns` took apart; None if it does not fit together.
 
     Args:
         arrays: the arrays by name.

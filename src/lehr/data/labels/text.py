@@ -29,14 +29,14 @@ class LabelFault(ValueError):
 def decode_label(data: bytes) -> tuple[str, str]:
     """Decode a label file.
 
-    Of text older than UTF-8, bytes beside ASCII are kept as surrogates: lines of numbers can be read, and
-    the encoding of a word is found by whether the data set knows the name (`legacy_words`).
+    Of text older than UTF-8, non-ASCII bytes are kept as surrogates: lines of numbers can be read, and the encoding of
+    a word is found by whether the data set knows the name (`legacy_words`).
 
     Returns:
         The text without byte-order marks, and the encoding where it is another than UTF-8, else "".
 
     Raises:
-        LabelFault: it is no text, or text of another kind.
+        LabelFault: it is not text, or text of another kind.
     """
     text, encoding = _decode(data)
     text = text.replace("\ufeff", "").rstrip("\x1a")  # DOS ends text so
@@ -72,7 +72,7 @@ def _decode(data: bytes) -> tuple[str, str]:
                 return data.decode(codec), "" if name == UTF_8 else name
             except UnicodeDecodeError:
                 if name != UTF_8:
-                    raise LabelFault(f"begins as {name}, but is not valid {name}. Write it anew as UTF-8.") from None
+                    raise LabelFault(f"begins as {name}, but is not valid {name}. Save it as UTF-8.") from None
     if b"\0" in data:
         for codec, pattern in _UTF_32:
             if pattern.fullmatch(data):
@@ -86,7 +86,7 @@ def _decode(data: bytes) -> tuple[str, str]:
     except UnicodeDecodeError:
         likely = likely_encodings(data)
         if not likely and len(re.findall(rb"[\x80-\xff]", data)) > 0.3 * len(data):
-            raise LabelFault("is not text in any known encoding. Restore it, or write it anew as UTF-8.") from None
+            raise LabelFault("is not text in any known encoding. Restore it, or save it as UTF-8.") from None
         text_with_bytes = data.decode("utf-8", "surrogateescape")
         return _NO_BREAK_SPACE.sub(" ", text_with_bytes), likely[0] if likely else UNKNOWN
 
@@ -98,5 +98,5 @@ def _reason_of_nul(data: bytes) -> str:
     if data.endswith(b"\0") and b"\0" not in data.rstrip(b"\0"):
         return "ends in NUL bytes: it was not written to its end. Restore it."
     if re.fullmatch(rb"[\t-\r -~\xff\xfe]+", rest):
-        return "mixes UTF-8 and UTF-16, as appending by '>>' in PowerShell does. Write it anew as UTF-8."
+        return "mixes UTF-8 and UTF-16, as appending by '>>' in PowerShell does. Save it as UTF-8."
     return "is not text. Restore or remove it."

@@ -111,7 +111,7 @@ def _fits(form: Form, values: NDArray[np.float64], sizes: NDArray[np.float64]) -
 
 
 def _only_fit(forms: tuple[Form, ...], values: NDArray[np.float64], sizes: NDArray[np.float64]) -> Form | None:
-    """The form that nearly all boxes fit while each other form fails for several; None where there is none."""
+    """The form that nearly all boxes fit while each other form fails for several; None if there is none."""
     failures = {form: int((~_fits(form, values, sizes)).sum()) for form in forms}
     best = min(forms, key=lambda form: failures[form])
     ruled_out = max(FAILURES, len(values) // 50)

@@ -93,7 +93,7 @@ class ClassNames:
         return word in self._exact
 
     def find(self, word: str) -> int | None:
-        """The id of a name, in whatever encoding it is; None where the data set has none of that name."""
+        """The id of a name, in whatever encoding it is; None if the data set has none of that name."""
         for possible in legacy_words(word):
             exact = self._exact.get(possible)
             found = self._folded.get(_fold(possible)) if exact is None else exact
@@ -124,7 +124,7 @@ class Tally:
         return amount(self.lines, len(self.files))
 
     def note(self, kind: str, paths: Sequence[Path], message: str, severity: Severity = Severity.NOTE) -> list[Fault]:
-        """One note of all lines at the place of the first; none where there are none. `{}` becomes the count."""
+        """One note of all lines at the place of the first; none if there are none. `{}` becomes the count."""
         if self.first is None:
             return []
         file, line = self.first
@@ -177,8 +177,8 @@ def read_words(
             found.faults.append((file, _malformed(paths[file], line, text)))
         elif class_id is None:
             message = (
-                f"'{_shown(name)}' is no number, and no class of this data set ({known}): the name of a class stands "
-                f"where its id must. Write the id, or correct 'names'"
+                f"'{_shown(name)}' is not a number, and no class of this data set ({known}): a class name is given "
+                f"instead of its id. Write the id, or correct 'names'"
             )
             found.faults.append((file, Fault("unknown-class-name", paths[file], message, line)))
         elif len(numbers) in KITTI_NUMBERS and dota_row is None:
@@ -192,7 +192,7 @@ def read_words(
     found.notes += named.note("class-names", paths, "{} begin with the name of a class, which is read as its id")
     message = "{} are in DOTA's format (four corners, class name); their bounding boxes are used, difficult or not"
     found.notes += dota.note("polygon", paths, message, Severity.WARNING)
-    found.notes += headers.note("label-header", paths, "{} are headers without numbers; they are passed over")
+    found.notes += headers.note("label-header", paths, "{} are headers without numbers; they are skipped")
     return found
 
 
@@ -208,7 +208,7 @@ def _split_plain(text: str, known: ClassNames) -> tuple[str, list[float]] | None
 
 
 def split_name(text: str, known: ClassNames) -> tuple[str, list[float]] | None:
-    """Split a line into a class name and the numbers after it; None where it is not so.
+    """Split a line into a class name and the numbers after it; None if it is not so.
 
     A name may have blanks, and begin or end in a number (`type 1 0.5 0.5 0.2 0.2`): then the one that is known counts.
     """
@@ -247,7 +247,7 @@ def is_header(text: str) -> bool:
 
 
 def malformed_message(text: str, cause: str = "") -> str:
-    """Say that a line is no label."""
+    """Say that a line is not a label."""
     return f"'{_shown(text)}' is not '{FORM}'{': ' + cause if cause else ''}; the line is skipped"
 
 
@@ -255,9 +255,9 @@ def _malformed(path: Path, line: int, text: str) -> Fault:
     tokens = [token.strip("\"'") for token in _TOKEN.findall(text)]
     cause = ""
     if "," in text and all(_is_number(token) for token in tokens):
-        cause = "decimal commas cannot be told from commas between numbers. Write decimals with a point"
+        cause = "decimal commas cannot be distinguished from commas between numbers. Write decimals with a point"
     elif len(tokens) >= 5 and all(_is_number(token) for token in tokens[:4]):
-        cause = "the class stands last; it must come first, as a number"
+        cause = "the class comes last; it must come first, as a number"
     elif "%" in text:
         cause = "shares of the image are written from 0 to 1, without %"
     return Fault("malformed-line", path, malformed_message(text, cause), line)

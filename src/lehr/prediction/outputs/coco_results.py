@@ -33,7 +33,7 @@ class CocoIds:
     categories: dict[str, Any]
 
     def of_image(self, source: str) -> Any:
-        """The id of an image: of the longest end of its path that is a name there; None where none is."""
+        """The id of an image: of the longest end of its path that is a name there; None if none is."""
         parts = PurePath(source).parts
         ends = (PurePosixPath(*parts[start:]).as_posix() for start in range(len(parts)))
         found = next((self.images[end] for end in ends if end in self.images), None)

@@ -50,7 +50,7 @@ class SoundTrack:
 
     @classmethod
     def open(cls, clip: Clip, container: OutputContainer) -> Self | None:
-        """Add the sound of a clip to a file that is to be written; None where it has none, or none that MP4 holds."""
+        """Add the sound of a clip to a file that is to be written; None if it has none, or none that MP4 holds."""
         import av
 
         if clip.path is None or not clip.sound:

@@ -22,7 +22,7 @@ def plain_name(text: str, default: str) -> str:
 
     Args:
         text: what somebody else chose, e.g. the name of a class.
-        default: the name where nothing is left of it.
+        default: the name if nothing is left of it.
 
     Examples:
         >>> plain_name("../up", "class")

@@ -164,7 +164,7 @@ def _is_there(name: str) -> bool:
 
 
 def _tick(clip: Clip, max_ticks: int) -> tuple[Fraction, bool]:
-    """The unit of time of a video: rate and time stamps of the clip are multiples of it, where there is one.
+    """The unit of time of a video: rate and time stamps of the clip are multiples of it, if there is one.
 
     Returns:
         Seconds; and whether the rate is a multiple, so that frames at a steady rate keep exactly it.

@@ -40,11 +40,11 @@ class ComparedRun:
     """One of several runs.
 
     Attributes:
-        name: to tell it from the others.
+        name: to distinguish it from the others.
         run: what its files say.
-        record: what its best weights found; None where it has left none.
+        record: what its best weights found; None if it has left none.
         difference: from the first run; None for that one, and where it could not be found.
-        trouble: why something of it could not be compared; empty where all could.
+        trouble: why something of it could not be compared; empty if all could.
     """
 
     name: str
@@ -192,7 +192,7 @@ def _is_metric(name: str) -> bool:
 
 
 def _overlaid(runs: Sequence[ComparedRun], column: str) -> Chart | None:
-    """A chart of a column, a line a run; None where no run has it."""
+    """A chart of a column, a line per run; None if no run has it."""
     series = []
     for each in runs:
         rows = [row for row in each.run.rows if column in row]

@@ -107,7 +107,7 @@ def _step_chart(
     *,
     log: bool = False,
 ) -> Chart | None:
-    """Return a chart of values over the steps; None where no step has any."""
+    """Return a chart of values over the steps; None if no step has any."""
     found = [values(line) for line in steps]
     names = dict.fromkeys(name for each in found for name, value in each.items() if value is not None)
     if not names:
@@ -133,7 +133,7 @@ def _chart(
     log: bool = False,
     from_zero: bool = False,
 ) -> Chart | None:
-    """Return a chart of columns over the epochs; None where no row has any of them."""
+    """Return a chart of columns over the epochs; None if no row has any of them."""
     series = []
     for column in columns:
         if _has(rows, column):
@@ -151,7 +151,7 @@ def _chart(
 
 
 def _columns(rows: Sequence[Row], prefix: str, known: Mapping[str, str] | None = None) -> list[str]:
-    """Return the columns of a prefix, in the order of the file, those of `known` left out."""
+    """Return the columns of a prefix, in the order of the file, without those of `known`."""
     names = dict.fromkeys(name for row in rows for name in row)
     return [name for name in names if name.startswith(prefix) and name not in (known or {})]
 
@@ -193,9 +193,8 @@ def _answers(run: RunFiles) -> list[str]:
     rollbacks = len(run.log.of(RollbackLine))
     if skipped or rollbacks:
         said.append(
-            f"{counted(skipped, 'optimizer step')} left out as not finite, {counted(rollbacks, 'rollback')}: "
-            f"look at the "
-            "norm of the gradient before them."
+            f"{counted(skipped, 'optimizer step')} skipped as not finite, {counted(rollbacks, 'rollback')}: look at "
+            "the norm of the gradient before them."
         )
     elif run.epochs:
         said.append("All steps were finite.")
@@ -233,6 +232,6 @@ def _overfitting(rows: Sequence[Row]) -> int | None:
 
 
 def _total(row: Row, prefix: str) -> float | None:
-    """Return the sum of a row's losses; None where it has none."""
+    """Return the sum of a row's losses; None if it has none."""
     losses = [value for name, value in row.items() if name.startswith(prefix) and name not in NAMES]
     return sum(losses) if losses else None

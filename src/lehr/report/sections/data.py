@@ -54,7 +54,7 @@ WORTH_SAYING = 0.01
 
 
 def data_section(folder: Path) -> Section | None:
-    """Build the section from what a run left in its folder; None where it left nothing.
+    """Build the section from what a run left in its folder; None if it left nothing.
 
     Args:
         folder: the run's folder.

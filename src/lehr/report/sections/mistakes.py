@@ -1,4 +1,4 @@
-"""Mistakes of a detector: how many of each kind, what mending each would give, and the images that are worst."""
+"""Mistakes of a detector: how many of each kind, what fixing each would give, and the images that are worst."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def mistakes_section(record: DetectionRecord, mistakes: Mistakes, gains: Mapping
     Args:
         record: the detections and the objects.
         mistakes: of these.
-        gains: what mending all mistakes of a kind would add to AP at their overlap, 0 to 1; None where not known.
+        gains: what fixing all mistakes of a kind would add to AP at their overlap, 0 to 1; None if not known.
     """
     pieces: list[Piece] = [_kinds(mistakes, gains)]
     if len(mistakes):
@@ -63,7 +63,7 @@ def mistakes_answers(
     Args:
         record: the detections and the objects.
         mistakes: of these.
-        gains: what mending all mistakes of a kind would add to AP; None where not known.
+        gains: what fixing all mistakes of a kind would add to AP; None if not known.
     """
     counts, images = mistakes.counts(), len(np.unique(mistakes.images))
     missed = counts[Kind.MISSED]
@@ -76,7 +76,7 @@ def mistakes_answers(
         kind = max(gains, key=lambda each: gains[each])
         if gains[kind] > 0:
             answers.append(
-                f"Mending all mistakes of the kind '{kind}' ({MEANINGS[kind]}) would give most: +{gains[kind]:.3f} "
+                f"Fixing all mistakes of the kind '{kind}' ({MEANINGS[kind]}) would give most: +{gains[kind]:.3f} "
                 f"{_metric(mistakes)}."
             )
     return answers
@@ -143,7 +143,7 @@ def _kinds(mistakes: Mistakes, gains: Mapping[Kind, float] | None) -> Table:
     if gains is not None:
         caption += (
             f" Last column: what {_metric(mistakes)} over all detections would gain if all mistakes of that kind alone "
-            "were mended (TIDE, Bolya et al., 2020); the gains do not add up."
+            "were fixed (TIDE, Bolya et al., 2020); the gains do not add up."
         )
     return Table("Kinds of mistakes", columns, rows, caption)
 
@@ -260,5 +260,5 @@ def panel_boxes(
 
 
 def _metric(mistakes: Mistakes) -> str:
-    """Return the metric that a kind's mending is measured in, e.g. mAP50."""
+    """Return the metric that a kind's fixing is measured in, e.g. mAP50."""
     return f"mAP{100 * mistakes.iou:.0f}"

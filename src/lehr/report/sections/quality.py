@@ -142,7 +142,7 @@ def _precision_recall(quality: Quality) -> list[Chart]:
         for index, iou in enumerate(IOUS)
         if index % 2 == 0 or iou in (0.75, 0.95)
     ]
-    area = "The mean of a line's 101 points is the average precision beside its name, as COCO takes it."
+    area = "The mean of a line's 101 points is the average precision next to its name, as COCO takes it."
     return [
         Chart(
             "precision-recall", "Precision and recall, IoU 0.5", "recall", "precision", [overall, *classes],
@@ -219,7 +219,7 @@ def _confusion(confusion: Confusion) -> list[Piece]:
     at = f"Detections from confidence {confusion.confidence:.2f} on, IoU {confusion.iou:g}."
     how = (
         f"{at} A row is what is labelled, a column what was detected there: the last column are objects that were "
-        "missed, the last row detections where nothing is labelled."
+        "missed, the last row detections if nothing is labelled."
     )
     pieces: list[Piece] = []
     if len(confusion.names) <= MAX_MATRIX:
@@ -281,7 +281,7 @@ def _calibration(calibration: Calibration) -> list[Piece]:
     return [
         Chart(
             "calibration", "Calibration", "score, the mean of a tenth", "share of right detections", [right, ideal],
-            "Share of right detections at each score, beside the diagonal.",
+            "Share of right detections at each score, next to the diagonal.",
             f"Below the dashed line, scores promise too much. They are off by {calibration.error:.3f} in the mean over "
             "all detections (expected calibration error), most of which have a low score.",
             y_range=(0, 1.02),

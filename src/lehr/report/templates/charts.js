@@ -15,7 +15,7 @@
     return made;
   };
 
-  /* All series over one ascending axis: a value that several points of a series share stands there as often. */
+  /* All series over one ascending axis: a value that several points of a series share is there as often. */
   const joined = (chart, shift) => {
     const counts = new Map();
     chart.series.forEach((series, index) => {

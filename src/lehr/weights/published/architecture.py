@@ -51,7 +51,7 @@ def check_architecture(model: DetectionModel, family: str, layers: Mapping[str, 
 
 
 def _setting(path: str, own: nn.Module | None, given: StandIn) -> str | None:
-    """Describe the setting in which a layer differs; None where it does not."""
+    """Describe the setting in which a layer differs; None if it does not."""
     name = given.kind
     if path.endswith(".act"):
         return None if name == "SiLU" else f"the activation {path} is {name} in place of SiLU"
@@ -74,7 +74,7 @@ def _setting(path: str, own: nn.Module | None, given: StandIn) -> str | None:
 
 
 def _input(path: str, inputs: Mapping[int, tuple[int, ...]], given: StandIn) -> str | None:
-    """Describe the layers that a layer takes its input from, where they are others; None where not."""
+    """Describe the layers that a layer takes its input from, where they are others; None if not."""
     source = given.attributes.get("f")
     if path.count(".") != 1 or source is None:
         return None

@@ -51,7 +51,7 @@ class Checkpoint:
         tensors: by the names of the model, as they are stored.
         entries: the entries of the file that are not taken.
         metadata: those of a weights file, as text.
-        notes: what to know about it, a line each, without the file's name.
+        notes: what to know about it, one line each, without the file's name.
     """
 
     identity: Identity

@@ -30,7 +30,7 @@ class Contents:
 
     Attributes:
         tensors: by published names, `model.<layer>.`, as they are stored.
-        layers: layers by path, "model.0.conv"; empty where the file holds tensors alone.
+        layers: layers by path, "model.0.conv"; empty if the file holds tensors alone.
         models: the model and those that it wraps, innermost first; empty likewise.
         averaged: whether they are an exponential moving average.
         entries: the other entries of the file.
@@ -46,7 +46,7 @@ class Contents:
 
 
 def find_weights(content: object) -> Contents:
-    """Find the weights in what a file holds: its average where there is one, else the model, or tensors by name.
+    """Find the weights in what a file holds: its average if there is one, else the model, or tensors by name.
 
     Args:
         content: the file's content.

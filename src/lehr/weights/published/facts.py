@@ -30,9 +30,9 @@ class Facts:
     """Facts that a checkpoint states.
 
     Attributes:
-        names: the class names; None where it has none.
-        imgsz: longest side that was trained with, pixels; None where it does not say.
-        epoch: the epoch that the weights are of, from 1; None where that is not known.
+        names: the class names; None if it has none.
+        imgsz: longest side that was trained with, pixels; None if it does not say.
+        epoch: the epoch that the weights are of, from 1; None if that is not known.
         epochs: the epochs that the training was planned for; None likewise.
         metrics: metrics of these weights on the data of the training.
         trainer: who wrote the file, with the version where it has one.
@@ -86,7 +86,7 @@ def check_names(names: tuple[str, ...] | None, classes: int, given: bool = False
     """Check that class names are as many as the head's classes.
 
     Args:
-        names: the class names; None where nobody says them.
+        names: the class names; None if nobody says them.
         classes: those of the head.
         given: the user gave the names; else they are those of the file.
 
@@ -157,7 +157,7 @@ def _metrics(entries: Mapping[Any, Any]) -> dict[str, float]:
 
 
 def _epoch_of(metrics: Mapping[str, float], entries: Mapping[Any, Any]) -> int | None:
-    """The epoch whose row in the table of results has the metrics of the weights; None where none or several have.
+    """The epoch whose row in the table of results has the metrics of the weights; None if none or several have.
 
     Trainers take the number of the epoch out of a finished checkpoint, but leave the table.
     """

@@ -84,7 +84,7 @@ class Identity:
         depth: multiple of the blocks' repeats.
         width: multiple of the channels.
         classes: number of classes.
-        anchors: anchors a level.
+        anchors: anchors per level.
         scaled: whether depth or width are not those of the name.
     """
 
@@ -97,7 +97,7 @@ class Identity:
 
     @property
     def title(self) -> str:
-        """The name for people, e.g. "YOLOv8n", with depth and width where they are not those of the name."""
+        """The name for people, e.g. "YOLOv8n", with depth and width if they are not those of the name."""
         name = self.model.replace("yolo", "YOLO").replace("-spp", "-SPP")
         return f"{name} of depth {self.depth:g} and width {self.width:g}" if self.scaled else name
 
@@ -128,7 +128,7 @@ def identify(shapes: Shapes, hints: Sequence[Scale] = ()) -> Identity:
 
 
 def first_difference(own: Shapes, given: Shapes) -> str | None:
-    """Describe the first tensor, from the images on, in which a file is not a model; None where there is none.
+    """Describe the first tensor, from the images on, in which a file is not a model; None if there is none.
 
     Args:
         own: the shapes of the model's tensors.
@@ -147,13 +147,13 @@ def first_difference(own: Shapes, given: Shapes) -> str | None:
 
 
 def layer_number(name: str) -> int:
-    """The number of the layer that a tensor of a published name belongs to; -1 where it names none."""
+    """The number of the layer that a tensor of a published name belongs to; -1 if it names none."""
     found = re.match(r"model\.(\d{1,6})\.", name)
     return -1 if found is None else int(found[1])
 
 
 def _layout(shapes: Shapes) -> tuple[Layout, int, int]:
-    """The family of tensors, its anchors a level and its classes, by the last layer."""
+    """The family of tensors, its anchors per level and its classes, by the last layer."""
     head = max(map(layer_number, shapes), default=-1)
     prefix = f"model.{head}."
     anchors, first = shapes.get(f"{prefix}anchors", ()), shapes.get(f"{prefix}m.0.weight", ())
@@ -225,7 +225,7 @@ def _scaled(
     anchors: int,
     hints: Sequence[Scale],
 ) -> Identity | None:
-    """The detector of some channels and repeats; None where no depth and width give them."""
+    """The detector of some channels and repeats; None if no depth and width give them."""
     family = next(each for each in FAMILIES.known() if each.name == layout.family)
 
     def fits(scale: Scale) -> bool:
@@ -261,7 +261,7 @@ def _candidates(
 
 
 def _width(channels: Mapping[int, int], bound: int | None) -> float | None:
-    """The roundest width that gives some channels; None where none does.
+    """The roundest width that gives some channels; None if none does.
 
     Args:
         channels: by those before widening.
@@ -272,7 +272,7 @@ def _width(channels: Mapping[int, int], bound: int | None) -> float | None:
 
 
 def _depth(repeats: Sequence[tuple[int, int]]) -> float | None:
-    """The roundest depth that gives some repeats; None where none does.
+    """The roundest depth that gives some repeats; None if none does.
 
     Args:
         repeats: those before deepening, and after.

@@ -68,7 +68,7 @@ STORAGES: dict[str, torch.dtype | None] = {
     "torch.BoolStorage": torch.bool,
     "torch.storage.UntypedStorage": None,
 }
-"""Memory of tensors, and the type of its numbers; None where the tensor says it."""
+"""Memory of tensors, and the type of its numbers; None if the tensor says it."""
 TENSORS = {f"torch._utils._rebuild_{name}" for name in ("tensor", "tensor_v2", "tensor_v3")}
 PARAMETERS = {f"torch._utils._rebuild_parameter{name}" for name in ("", "_with_state")}
 SUBCLASS = "torch._tensor._rebuild_from_type_v2"
@@ -107,7 +107,7 @@ REMEDY = (
 
 
 def find(module: str, name: str) -> Any:
-    """Return what stands for a name: a dtype of torch, or the name itself where it is known.
+    """Return what stands for a name: a dtype of torch, or the name itself if it is known.
 
     Raises:
         Refused: it is not.
@@ -143,10 +143,10 @@ def make_record(name: Any, args: Any) -> StandIn:
         args: arguments of its constructor.
 
     Raises:
-        Refused: it is no class of which records are made.
+        Refused: it is not a class of which records are made.
     """
     if not isinstance(name, Name) or type(args) is not tuple:
-        raise Refused("is damaged: it makes an object of something that is no class. Copy it again.")
+        raise Refused("is damaged: it makes an object of something that is not a class. Copy it again.")
     if not is_class(name.text):
         raise not_called(name.text)
     return StandIn(name.text, args)

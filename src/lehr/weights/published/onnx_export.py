@@ -177,7 +177,7 @@ def _entries(file: OnnxFile, constants: int) -> dict[str, Any]:
 
 
 def parse_names(text: str) -> list[str] | dict[int, str] | None:
-    """Class names as an export's metadata hold them; None where they are written otherwise.
+    """Class names as an export's metadata hold them; None if they are written otherwise.
 
     Args:
         text: a list or a dictionary as Python writes it, e.g. "{0: 'crack', 1: 'pore'}". Nothing nested is parsed.

@@ -95,7 +95,7 @@ class OnnxFile:
         convolutions: in the order of the graph.
         operators: names of all operators.
         metadata: text by name.
-        input_shape: sides of the first input; 0 where one is dynamic.
+        input_shape: sides of the first input; 0 if one is dynamic.
     """
 
     tensors: dict[str, StoredTensor] = field(default_factory=dict)

@@ -32,8 +32,8 @@ class StandIn:
     Attributes:
         name: module and name of its class, e.g. `ultralytics.nn.tasks.DetectionModel`.
         args: arguments that it was made with; mostly none.
-        state: its attributes by name, or whatever else its class keeps; None where the file gives none.
-        items: entries of an object that is a list or a dictionary besides; None where there are none.
+        state: its attributes by name, or whatever else its class keeps; None if the file gives none.
+        items: entries of an object that is a list or a dictionary besides; None if there are none.
     """
 
     name: str
@@ -48,14 +48,14 @@ class StandIn:
 
     @property
     def attributes(self) -> dict[str, Any]:
-        """Its attributes by name; empty where its state is something else."""
+        """Its attributes by name; empty if its state is something else."""
         state = self.state
         if isinstance(state, tuple) and len(state) == 2 and all(part is None or type(part) is dict for part in state):
             return {**(state[0] or {}), **(state[1] or {})}  # an object with slots
         return state if type(state) is dict else {}
 
     def get(self, name: str, otherwise: Any = None) -> Any:
-        """Return an attribute, or a parameter, buffer or module of this name; `otherwise` where there is none."""
+        """Return an attribute, or a parameter, buffer or module of this name; `otherwise` if there is none."""
         attributes = self.attributes
         if name in attributes:
             return attributes[name]
@@ -67,7 +67,7 @@ class StandIn:
 
     @property
     def modules(self) -> dict[str, Any]:
-        """Its modules by name; empty where it is no `torch.nn.Module`."""
+        """Its modules by name; empty if it is no `torch.nn.Module`."""
         held = self.attributes.get("_modules")
         return held if type(held) is dict else {}
 

@@ -30,8 +30,8 @@ class Storage:
 
     Attributes:
         key: its name.
-        dtype: type of the numbers; None where tensors say it.
-        count: how many; bytes where there is no type.
+        dtype: type of the numbers; None if tensors say it.
+        count: how many; bytes if there is no type.
         numbers: 1-D; filled when the file has been followed to its end.
     """
 
@@ -66,7 +66,7 @@ class Storages:
 
     Args:
         size: bytes of the file.
-        lengths: bytes of each block by its name, where they are known already.
+        lengths: bytes of each block by its name, if they are known already.
     """
 
     def __init__(self, size: int, lengths: Mapping[str, int] | None = None) -> None:
