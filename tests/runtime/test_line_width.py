@@ -9,6 +9,7 @@ import shlex
 
 import pytest
 
+from lehr.cli.output import show_command
 from lehr.runtime.line_width import fold, fold_command, line_width
 from lehr.runtime.plain_text import MARGIN
 
@@ -41,6 +42,15 @@ def test_a_command_that_is_broken_can_be_pasted() -> None:
     assert max(map(len, folded.splitlines())) <= 40 and len(folded.splitlines()) > 1
     assert shlex.split(folded.replace("\\\n", "")) == shlex.split(command)
     assert fold_command(command, None, "  ") == fold_command(command, 80, "  ") == f"  {command}"
+
+
+def test_a_command_of_the_console_is_not_broken_again(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    command = f"lehr val --weights /{'a' * 60}/best.safetensors --data shapes"
+    show_command(command, "  ")
+    assert shlex.split(capsys.readouterr().out.replace("\\\n", "")) == shlex.split(command)
 
 
 def test_the_width_is_the_terminals_unless_columns_says_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from lehr.errors import InputError
 from lehr.runtime.atomic_write import atomic_file, is_device
-from lehr.runtime.line_width import fold, line_width
+from lehr.runtime.line_width import fold, fold_command, line_width
 from lehr.runtime.plain_text import as_json, one_line, printable
 from lehr.runtime.reading import read_start
 from lehr.runtime.standard_streams import SafeStream
@@ -35,6 +35,13 @@ def show(text: str) -> None:
     """
     output = SafeStream("stdout")
     output.write(fold(printable(text), line_width(output)) + "\n")
+    output.flush()
+
+
+def show_command(command: str, indent: str = "") -> None:
+    """Print a shell command so that it can be pasted, whatever the width of the terminal."""
+    output = SafeStream("stdout")
+    output.write(fold_command(one_line(command), line_width(output), indent) + "\n")
     output.flush()
 
 

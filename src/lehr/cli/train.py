@@ -52,7 +52,7 @@ def train(
     Resume the newest run after it was interrupted:
         lehr train --resume
     """
-    from lehr.cli.output import show
+    from lehr.cli.output import show, show_command
 
     if resume is not None:
         if run.config is not None or run.hyp is not None or explain:
@@ -71,16 +71,13 @@ def train(
 
     tune_process()
     from lehr.engine.run import train as train_detector
-    from lehr.runtime.line_width import fold_command, line_width
     from lehr.runtime.plain_text import one_line
-    from lehr.runtime.standard_streams import SafeStream
 
     best = train_detector(settings, verbose=not quiet).best
     if quiet or world().rank > 0:  # of several, started by torchrun
         return
     weights, size = one_line(str(best)), f"--imgsz {settings.imgsz}"
     tiles = "" if settings.data.tile is None else f" --tile {settings.data.tile} --overlap {settings.data.overlap:g}"
-    width = line_width(SafeStream("stdout"))
     show("\nNext, try:")
     for what, command in (
         ("evaluate it", f"lehr val --weights {weights} --data {one_line(settings.data.data)} {size}{tiles}"),
@@ -88,7 +85,7 @@ def train(
         ("your own data; `lehr data check YOUR.yaml` first", "lehr train --data YOUR.yaml"),
     ):
         show(f"  # {what}")
-        show(fold_command(command, width, "  "))
+        show_command(command, "  ")
 
 
 def _resume(target: Path | None, changes: dict[str, Any], verbose: bool) -> None:
