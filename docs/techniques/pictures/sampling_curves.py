@@ -67,7 +67,7 @@ def replay() -> None:
         epochs = [Replay(1000, batch, share).images / 1000 for share in shares]
         length.plot(shares, epochs, color=colour, label=f"--batch {batch}")
     older.set(xlabel="--replay", ylabel="older images, share of a batch")
-    length.set(xlabel="--replay", ylabel="images per epoch and own image")
+    length.set(xlabel="--replay", ylabel="images per own image")
     logarithmic(length, "y")
     legend(figure)
     save_figure(figure, HERE / "replay.svg")
