@@ -61,7 +61,8 @@ def command_help(name: str, app: App, width: int, more: str | None) -> Iterator[
                 yield from entry(label_of(argument), units_of(argument), width)
     if folded:
         yield from (plain(), heading(f"Further options, shown by lehr {name} {more}"))
-        yield from (plain(f"  {line}") for line in packed([f"{group}," for group in folded], width - 2))
+        names = [*(f"{group}," for group in folded[:-1]), str(folded[-1])]
+        yield from (plain(f"  {line}") for line in packed(names, width - 2))
 
 
 def by_group(arguments: Iterable[Argument]) -> dict[HelpGroup, list[Argument]]:
