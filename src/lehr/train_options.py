@@ -66,7 +66,7 @@ class TrainOptions(TypedDict, total=False):
     weights: str | Path | None
     """Weights to start from: .safetensors, .pt or .onnx. Tensors that fit are taken (unset: random weights)."""
     reset_head: bool
-    """Start the class layers from scratch, not from --weights."""
+    """Start class layers from scratch, not from --weights."""
     freeze: str | int | Sequence[int | str] | None
     """How many first layers to freeze; or names such as model.0,model.4.cv1 (unset: none)."""
     autoanchor: Literal["auto", "always", "off"] | bool

@@ -29,7 +29,7 @@ class ModelOptions(Options):
     weights: Annotated[Path | None, HelpGroup.BASICS] = None
     """Weights to start from: .safetensors, .pt or .onnx. Tensors that fit are taken (unset: random weights)."""
     reset_head: Annotated[bool, ADDED_LATER] = False
-    """Start the class layers from scratch, not from --weights."""
+    """Start class layers from scratch, not from --weights."""
     freeze: Annotated[str | None, HelpGroup.TRAINING] = None
     """How many first layers to freeze; or names such as model.0,model.4.cv1 (unset: none)."""
     autoanchor: Literal["auto", "always", "off"] | bool = "auto"
