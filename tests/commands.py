@@ -35,6 +35,18 @@ def lehr(*arguments: str | Path, cwd: Path, code: int = 0) -> Done:
         cwd: where it works.
         code: the exit code.
     """
+    done = lehr_code(*arguments, cwd=cwd)
+    assert done.returncode == code, done.stdout + done.stderr
+    return done
+
+
+def lehr_code(*arguments: str | Path, cwd: Path) -> Done:
+    """Does a command as the entry point does it, without a traceback, whatever its exit code.
+
+    Args:
+        arguments: of the command.
+        cwd: where it works.
+    """
     out, err = io.StringIO(), io.StringIO()
     with (
         contextlib.chdir(cwd),
@@ -44,6 +56,5 @@ def lehr(*arguments: str | Path, cwd: Path, code: int = 0) -> Done:
     ):
         main(list(map(str, arguments)))
     done = Done(int(ended.value.code or 0), out.getvalue(), err.getvalue())
-    assert done.returncode == code, done.stdout + done.stderr
     assert "Traceback" not in done.stdout + done.stderr
     return done

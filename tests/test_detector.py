@@ -93,7 +93,7 @@ def small_weights(tmp_path: Path) -> Path:
         ("none.safetensors", "none.safetensors: there is no such weights file"),
         ("runs/train/best", "best: there is no such weights file"),
         (Path("best"), "best: there is no such weights file"),
-        ("yolov8n.pt", "yolov8n.pt: there is no such file, and Lehr downloads none. Lehr reads the .safe"),
+        ("yolov8n.pt", "yolov8n.pt: there is no such file, and Lehr downloads none. Give a file"),
         ("a/yolov5s.PTH", "yolov5s.PTH: there is no such file, and Lehr downloads none"),
         ("last.ckpt", "last.ckpt: there is no such weights file"),
     ],

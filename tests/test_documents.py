@@ -17,7 +17,7 @@ from cyclopts import App
 
 from lehr.cli.app import app
 from lehr.data.images import write_image
-from lehr.options.other_names import ABSENT, RENAMED
+from lehr.options.other_names import ABSENT, RENAMED, SAME
 from tests.pages import defaults_in, is_allowed, is_default, other_defaults, usages
 
 ROOT = Path(__file__).parents[1]
@@ -28,7 +28,7 @@ ROOMS = (ROOT / "tests", ROOT, ROOT / "src", ROOT / "src" / "lehr")
 FOREIGN = {
     "torchrun": {"--max-restarts", "--nnodes", "--rdzv-conf", "--rdzv-endpoint", "--rdzv-id", "--signals-to-handle"},
     "other trainers": {
-        f"--{each}" for name in (*ABSENT, *RENAMED) for each in (name.replace("_", "-"), name.split("_")[0])
+        f"--{each}" for name in (*ABSENT, *RENAMED, *SAME) for each in (name.replace("_", "-"), name.split("_")[0])
     },
     "docker and pip": {"--gpus", "--index-url", "--shm-size", "--user"},
     "benchmarks": {"--compare-dp", "--threads-per-process", "--trials-of", "--weak"},

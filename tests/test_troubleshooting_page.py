@@ -21,8 +21,8 @@ from lehr.data.parcel import describe_no_start
 from lehr.data.worker_processes import describe_lost_worker
 from lehr.engine import divergence, out_of_memory
 from lehr.errors import InputError
-from lehr.export.export import check_target
 from lehr.export.formats import TORCH
+from lehr.export.target import check_target
 from lehr.techniques.non_finite import StepStatus, describe
 from tests.commands import lehr
 from tests.conftest import make_squares

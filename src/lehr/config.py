@@ -28,6 +28,8 @@ from lehr.options import (
 )
 from lehr.options.other_names import describe_other_name
 
+NUMBERS = {"int_parsing": "a whole number", "int_from_float": "a whole number", "float_parsing": "a number"}
+"""What pydantic says at length, by the kind of error."""
 DEFAULT_BATCH = 16
 """Default number of images per step."""
 BEGUN_IN = "begun_in"
@@ -140,8 +142,10 @@ def build_config(
             continue
         if name not in groups and name != "hyp":
             known = [*groups, "hyp"]
-            hint = describe_other_name(name, known) or did_you_mean(name, known)
-            raise InputError(f"{source}: unknown option {shown(key)}. {hint}")
+            other = describe_other_name(name, known)
+            if other is not None:
+                raise InputError(f"{source}: there is no {name}{other}")
+            raise InputError(f"{source}: unknown option {shown(key)}. {did_you_mean(name, known)}")
         given[name] = known_case(value) if name == "model" and isinstance(value, str) else value
     family = find_family(str(given.get("model") or ModelOptions().model))
     hyp = given.pop("hyp", None)
@@ -252,9 +256,11 @@ def _check_scores(loss: LossOptions, source: str) -> None:
 
 def describe_validation(error: ValidationError, source: str = "options") -> str:
     """One line an invalid option: its name, what was given, and what is allowed."""
-    lines = []
+    lines, start = [], source and f"{source}: "
     for item in error.errors(include_url=False):
         name = str(item["loc"][-1] if item["loc"] else "?").replace("_", "-")
-        message = item["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
-        lines.append(f"{source}: --{name} is {shown(item['input'])}; it must be {message[:200]}.")
+        message = NUMBERS.get(item["type"]) or item["msg"].removeprefix("Input should be ").removeprefix(
+            "Value error, "
+        )
+        lines.append(f"{start}--{name} is {shown(item['input'])}; it must be {message[:200]}.")
     return "\n".join(dict.fromkeys(lines))

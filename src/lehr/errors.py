@@ -31,7 +31,7 @@ class UnknownOption(InputError, TypeError):
 
 def nearest_names(name: str, known: Iterable[str], count: int = 3) -> list[str]:
     """The known names closest to a misspelt one, closest first; empty when none is close."""
-    return difflib.get_close_matches(name.lower(), list(known), n=count, cutoff=0.5)
+    return difflib.get_close_matches(name.lower(), list(known), n=count, cutoff=0.6)
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

@@ -68,7 +68,7 @@ class TrainOptions(TypedDict, total=False):
     reset_head: bool
     """Start class layers from scratch, not from --weights."""
     freeze: str | int | Sequence[int | str] | None
-    """How many first layers to freeze; or names such as model.0,model.4.cv1 (unset: none)."""
+    """Number of first layers to freeze; or names such as model.0,model.4.cv1 (unset: none)."""
     autoanchor: Literal["auto", "always", "off"] | bool
     """Fit anchors where fewer than 98% of the objects match. `always` fits them in any case."""
     anchors: int
@@ -97,7 +97,7 @@ class TrainOptions(TypedDict, total=False):
     restart_epochs: float | None
     """Epochs to the first restart; --lr-schedule restarts (unset: near 10, so that a course ends with the run)."""
     restart_factor: float
-    """How many times longer each further cycle is."""
+    """Factor by which each further cycle is longer."""
     warmup: Literal["gradual", "constant", "linear", "cosine", "first-epoch", "none"]
     """Kind of warmup: gradual for each parameter group; or one rise of all rates; or YOLOv3's."""
     warmup_epochs: float | None
@@ -213,7 +213,7 @@ class TrainOptions(TypedDict, total=False):
     amp: Literal["auto", "bf16", "fp16", "off"]
     """Mixed precision, checked on your model and images. `auto`: bfloat16 or float16 on a GPU that has it."""
     augment_on: Literal["auto", "cpu", "device"]
-    """Where images are augmented; `auto`: on the GPU if any."""
+    """Device that augments images; `auto`: the GPU if any."""
     compile: Literal["off", "default", "reduce-overhead", "max"]
     """Compile model and loss with torch.compile; `reduce-overhead` uses CUDA graphs; `max` also tunes kernels."""
     cuda_graphs: Literal["auto", "off"]

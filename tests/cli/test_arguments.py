@@ -34,6 +34,14 @@ from lehr.errors import InputError
             "train --lr0 -0.1 --loggers csv tensorboard --epochs 2",
         ),
         ("train exist_ok=True foo=3", "train --exist-ok=True --foo=3"),
+        ("train exist_ok=False save=True plots=True verbose=True fraction=1.0", "train"),
+        ("train --exist-ok=False --img 640 --batch-size 16", "train --imgsz 640 --batch 16"),
+        ("train --cfg yolov5s.yaml --cache --multi-scale", "train --model yolov5s --cache ram --multi-scale 0.5"),
+        ("train --cache disk --nbs 64 --lr 0.1", "train --cache disk --nominal-batch 64 --lr0 0.1"),
+        ("train --resume True", "train --resume"),
+        ("train --model=yolov8n.yaml", "train --model yolov8n"),
+        ("predict --source photos --save-txt --conf-thres 0.3", "predict photos --save-labels --conf 0.3"),
+        ("export --weights a.pt --imgsz 640 416 --include onnx", "export --weights a.pt --imgsz 640 416 --format onnx"),
         ("train -- a=b", "train -- a=b"),
         ("train", "train"),
         ("train --help", "train --help"),
@@ -75,8 +83,8 @@ def test_two_sides_are_refused_with_the_longer(size: str) -> None:
 @pytest.mark.parametrize(
     ("typed", "answer"),
     [
-        ("val --data shapes", "--weights is required."),
-        ("train --epochs", "--epochs needs a value."),
+        ("val --data shapes", "--weights is required, e.g. --weights runs/train."),
+        ("train --epochs", "--epochs needs a value, e.g. --epochs 100."),
         ("train epoch=3", "Unknown option: --epoch. Did you mean --epochs?"),
         ("train --dat y", "Unknown option: --dat. Did you mean --data?"),
         ("train --zzz", "Unknown option: --zzz."),
@@ -92,4 +100,4 @@ def test_answers(typed: str, answer: str, tmp_path: Path) -> None:
 
 def test_options_of_another_trainer_are_answered(tmp_path: Path) -> None:
     said = lehr("train", "exist_ok=True", cwd=tmp_path, code=2).stderr
-    assert said.startswith("lehr: Unknown option: --exist-ok. It is none of Lehr's: a run is never overwritten;")
+    assert said.startswith("lehr: There is no --exist-ok: a run is never overwritten;")

@@ -92,7 +92,7 @@ def test_names_and_size_can_be_given(tmp_path: Path, model: DetectionModel) -> N
 def test_weights_go_to_a_name_of_their_kind_and_not_where_the_json_goes(checkpoint: Path) -> None:
     folder = checkpoint.parent
     wrong = lehr("import", checkpoint, "b.pt", cwd=folder, code=2).stderr
-    assert "DST b.pt: is written as .safetensors. Name it b.safetensors." in wrong
+    assert "DST b.pt: must end with .safetensors, e.g. b.safetensors." in wrong
     both = lehr("import", checkpoint, "b.safetensors", "--json", "./b.safetensors", cwd=folder, code=2).stderr
     assert "--json b.safetensors: is where the weights go." in both
     assert {path.name for path in folder.iterdir()} == {"mine.pt"}

@@ -114,11 +114,11 @@ def test_a_budget_ends_with_what_is_known_and_the_same_command_goes_on(
     arguments = ["ablate", "--data", str(study_data), *TINY, "--epochs", "2", "--techniques", "ema", "--seeds", "1"]
     cut = lehr(*arguments, "--hours", "0.0014" if trains else "0.0002", cwd=tmp_path).stdout
     folder = tmp_path / "runs" / "ablate"
-    assert "The time is over" in cut and (folder / "report.html").is_file()
+    assert "The time is up" in cut and (folder / "report.html").is_file()
     assert len([row for row in rows(folder / "ablation.csv") if row["state"] == "finished"]) < 2
     whole = lehr(*arguments, cwd=tmp_path).stdout
     assert [row["state"] for row in rows(folder / "ablation.csv")] == ["finished"] * 2
-    assert "one seed: no interval" in whole and "The time is over" not in whole
+    assert "one seed: no interval" in whole and "The time is up" not in whole
 
 
 @pytest.mark.usefixtures("trains")

@@ -214,8 +214,8 @@ def test_a_place_for_json_is_checked_before_the_work(tmp_path: Path, weights: Pa
     for place, words in (
         ("folder", "is a folder. Name a file in it"),
         ("none/o.json", "there is no folder none"),
-        ("a.png/o.json", "there is no folder a.png"),
-        ("a.png", "is there already, is no JSON and would be lost"),
+        ("a.png/o.json", "a.png is a file, not a folder"),
+        ("a.png", "exists and is not a JSON file. It would be lost."),
         ("x" * 300 + ".json", "cannot be written (File name too long)"),
     ):
         done = lehr(*arguments, "--json", place, cwd=tmp_path, code=2)
@@ -241,8 +241,8 @@ def test_a_folder_to_write_is_checked_before_the_work(tmp_path: Path, command: l
     (tmp_path / "file").touch()
     for place, words in (
         ("full", "not empty"),
-        ("file", "not empty"),
-        ("file/out", "cannot be made"),
+        ("file", "is a file, not a folder"),
+        ("file/out", "is a file, not a folder"),
         ("a" * 300, "long"),
     ):
         done = lehr("data", *command, "none.yaml", "--out", place, cwd=tmp_path, code=2)

@@ -159,7 +159,7 @@ def test_a_mended_copy_has_what_is_certain_and_a_list_of_the_rest(data: Path) ->
     (data / "data.yaml").write_text("train: images\nnames: [cat, dog]\n")
     before = {path: path.read_bytes() for path in data.rglob("*") if path.is_file()}
     done = lehr("data", "check", "data.yaml", "--fix", "../mended", cwd=data, code=1)
-    assert "7 images; 3 faults mended, 3 not, 3 images not copied" in done.stdout
+    assert "7 images; 3 faults corrected, 3 not, 3 images not copied" in done.stdout
     assert before == {path: path.read_bytes() for path in data.rglob("*") if path.is_file()}
     mended = data.parent / "mended"
     assert sorted(path.stem for path in (mended / "images" / "train").iterdir()) == list("0156789")

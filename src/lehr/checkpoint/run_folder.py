@@ -39,6 +39,34 @@ HOLDER_BYTES = 1000
 REMOVE_IT = "Remove it, or replace it by a copy: the files of a run are regular files, not links."
 
 
+def check_free(project: Path, name: str | None) -> None:
+    """Check, before any work is done, that a run's folder is free, where it has a name.
+
+    Args:
+        project: the folder that holds the runs.
+        name: the run's name, or None.
+
+    Raises:
+        InputError: the folder exists already, or the name is none of a folder.
+    """
+    folder = _named(project, name)
+    if folder is not None and os.path.lexists(folder) and not _left_unbegun(folder):
+        raise _taken(folder)
+
+
+def _named(project: Path, name: str | None) -> Path | None:
+    try:
+        return None if name is None else project / check_folder_name(name)
+    except ValueError as error:
+        raise InputError(f"--name is {name!r}; it must be {error}.") from None
+
+
+def _taken(folder: str | Path) -> InputError:
+    remedy = "Choose another --name or --project"
+    resume = f", or resume it: lehr train --resume {folder}" if _is_run(str(folder)) else "."
+    return InputError(f"{folder}: exists already, and a run is never overwritten. {remedy}{resume}")
+
+
 def make_run_folder(project: Path, name: str | None, default: str = "train") -> Path:
     """Create `project/name` and return it; without a name, the first free of `train`, `train-2`, ...
 
@@ -52,10 +80,7 @@ def make_run_folder(project: Path, name: str | None, default: str = "train") -> 
     Raises:
         InputError: the folder exists already, cannot be made or written, or the name is not a folder name.
     """
-    try:
-        folder = None if name is None else project / check_folder_name(name)
-    except ValueError as error:
-        raise InputError(f"--name is {name!r}; it must be {error}.") from None
+    folder = _named(project, name)
     try:
         project.mkdir(parents=True, exist_ok=True)
         if folder is not None:
@@ -64,10 +89,7 @@ def make_run_folder(project: Path, name: str | None, default: str = "train") -> 
         else:
             folder = _make_first_free(project, default)
     except FileExistsError as error:
-        raise InputError(
-            f"{error.filename}: exists already, and a run is never overwritten. Choose another --name or --project"
-            + (f", or resume it: lehr train --resume {error.filename}" if _is_run(error.filename) else ".")
-        ) from None
+        raise _taken(error.filename) from None
     except OSError as error:
         raise InputError(
             f"{error.filename or project}: cannot be created ({error.strerror}). Choose another --project."

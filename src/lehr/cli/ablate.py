@@ -38,7 +38,7 @@ def ablate(
     Say first how long that would take:
         lehr ablate data.yaml --epochs 30 --techniques mosaic,ema --dry-run
     """
-    from lehr.cli.output import show, speaker
+    from lehr.cli.output import check_writable, show, speaker
     from lehr.preview import describe_without_effect
     from lehr.report.effects_table import answers, effects_text
     from lehr.runtime.console import duration
@@ -46,6 +46,7 @@ def ablate(
     from lehr.studies.dry_run import describe_runs, describe_switches
 
     settings, say = run.settings(), speaker(quiet)
+    check_writable(settings.run.project, "--project")
     search = AblateStudy(settings, ablation, study)
     for note in (*settings.notes, *describe_without_effect(search.run), *search.faults, *search.notes):
         say(note)
@@ -64,5 +65,5 @@ def ablate(
     if needed:
         say("Seeds that show a difference of fitness: " + ", ".join(f"{size:g}: {count}" for size, count in needed))
     if not done.ended:
-        say("The time is over; the same command goes on.")
+        say("The time is up; the same command resumes the study.")
     say(f"{done.folder / 'report.html'} shows every run")

@@ -62,14 +62,14 @@ def anchors(
     Find better ones, and look at them:
         lehr anchors data.yaml --fit --plot anchors.png
     """
-    from lehr.cli.output import check_output, report_rounding, say, show, write_json
+    from lehr.cli.output import PICTURES, check_output, report_rounding, say, show, write_json
     from lehr.data.load import load_dataset, require_split
     from lehr.models.family import known_case
     from lehr.models.scale import rounded_size
     from lehr.techniques.autoanchor import ENOUGH_RECALL, autoanchor, measure, object_sizes
 
     check_output(json, "--json")
-    check_output(plot, "--plot")
+    check_output(plot, "--plot", PICTURES)
     report_rounding(imgsz)
     side, model = rounded_size(imgsz), known_case(model)
     used = _anchors_of(model, weights, anchors)

@@ -11,6 +11,7 @@ from cyclopts import App, CycloptsError, Parameter
 
 from lehr.cli.arguments import as_options
 from lehr.cli.commands import COMMANDS, DATA_COMMANDS, DATA_OVERVIEW, OVERVIEW, OVERVIEWS
+from lehr.cli.habits import in_known_words
 from lehr.cli.help import asks_for_help, show_help
 from lehr.cli.refusals import describe_refusal
 from lehr.errors import InputError, LehrError
@@ -33,6 +34,9 @@ app.command(data)
 for parent, overview in ((app, COMMANDS), (data, DATA_COMMANDS)):
     for command in (each for group in overview.values() for each in group if each.target):
         parent.command(command.target, name=command.name, help=command.summary)
+
+
+NAMES = frozenset(each.name for group in COMMANDS.values() for each in group)
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
@@ -64,6 +68,7 @@ def run(arguments: Sequence[str]) -> int:
     Raises:
         LehrError: the command failed.
     """
+    arguments = in_known_words(arguments, NAMES)
     if asks_for_help(arguments) or " ".join(arguments) in OVERVIEWS:
         show_help(arguments, app)
         return 0

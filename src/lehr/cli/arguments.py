@@ -1,7 +1,7 @@
 """Arguments as people type them, written as the options of a command: `epochs=3`, `cache=True`, `lehr train x.yaml`.
 
-Who comes from another trainer writes name=value. Each such argument becomes the option of that name, with what its
-value means here; whatever is not understood stays as it is, so that the command answers it.
+Users of other trainers write name=value, and some names of theirs. Each such argument becomes Lehr's option, with what
+its value means here. Whatever is not understood is left unchanged, so that the command answers it.
 """
 
 from __future__ import annotations
@@ -22,16 +22,18 @@ PAIR = re.compile(r"(?!\d)([\w-]+)=(.*)", re.DOTALL)
 """name=value, but no path or address with a sign of equality in it."""
 TRUE, FALSE = frozenset({"true", "yes", "on"}), frozenset({"false", "no", "off"})
 ON, OFF = ("auto", "on", "ram"), ("off", "none")
-"""What True and False mean where an option is no switch: the first of these that it takes."""
+"""Meanings of True and False for an option that is not a switch: the first of these that it takes."""
 MEANINGS = {("batch", "-1"): "auto"}
 """Values of other trainers, and what is the same here."""
+BARE = {"cache": "ram", "multi-scale": "0.5"}
+"""Options that are switches in other trainers, and the value that they have there when they are on."""
 MODEL_FILE = ".yaml"
-"""Ending of a model's name in other trainers, where it is a file."""
+"""Suffix of a model's name in other trainers, where it is a file."""
 WEIGHTS = (".pt", ".pth", ".onnx", ".safetensors")
 STANDARD_INPUT = "/dev/stdin"
-"""The standard input as the parser takes it, for whom a lone hyphen is an option."""
+"""The standard input in a form that the parser takes; it reads a lone hyphen as an option."""
 SIZES = re.compile(r"[\[(]?\s*(\d+)\s*[,x ]\s*(\d+)\s*[\])]?", re.IGNORECASE)
-"""Two sides of an image where there is one, such as 640,480."""
+"""Two sides of an image instead of one, such as 640,480."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +51,9 @@ class _Options:
     def find(self, name: str) -> str | None:
         """Return the own name of an option that is written in any way, with another trainer's name, too."""
         plain = name.strip("-").lower().replace("_", "-")
-        renamed = _other_names()[0].get(plain.replace("-", "_"), "").replace("_", "-")
+        renamed = _other_names().get(plain.replace("-", "_"), "").replace("_", "-")
+        if plain == "model" and plain not in self.by_name:
+            renamed = "weights"  # a model that is evaluated, or exported, is one that was trained
         return next((each for each in (plain, renamed) if each in self.by_name), None)
 
 
@@ -100,34 +104,50 @@ def _written(given: deque[str], options: _Options) -> Iterator[str]:
 
 def _of_option(typed: str, given: deque[str], options: _Options) -> Iterator[str]:
     """An option with the values behind it, which are taken from the arguments."""
-    name, equals, value = typed[2:].partition("=")
-    argument = options.by_name.get(name)
-    if argument is None:
+    typed_name, equals, value = typed[2:].partition("=")
+    name = typed_name if typed_name in options.by_name else options.find(typed_name)
+    if name is None and equals and _asks_for_nothing(typed_name, value):
+        return
+    if name is None and typed_name == "source" and options.has_positional:
+        yield from ((value,) if equals else ())
+        return
+    if name is None:
         yield typed
-    elif equals:
+        return
+    argument = options.by_name[name]
+    if equals:
         yield from _with_value(name, value, argument)
     elif _is_switch(argument):
         says = bool(given) and given[0].lower() in TRUE | FALSE
         yield from _with_value(name, given.popleft() if says else "true", argument)
+    elif name in BARE and (not given or given[0].startswith("--")):
+        yield from (f"--{name}", BARE[name])
+    elif given and _is_unset(given[0], argument):
+        given.popleft()
+    elif name == "resume" and given and given[0].lower() in TRUE:
+        given.popleft()
+        yield f"--{name}"
+    elif name == "imgsz" and len(given) > 1 and given[0].isdigit() and given[1].isdigit():
+        yield from _with_value(name, f"{given.popleft()},{given.popleft()}", argument)
     else:
-        yield typed
+        yield f"--{name}"
         for _ in range(_count_values(given, argument)):
             yield from _meant(name, given.popleft(), argument)
 
 
 def _of_pair(typed: str, name: str, value: str, options: _Options) -> Iterator[str]:
     """The option that name=value is; a name that is unknown here becomes one all the same, so that it is answered."""
-    if name == "model" and "weights" in options.by_name and value.lower().endswith(WEIGHTS):
+    if name == "model" and "weights" in options.by_name and (value.lower().endswith(WEIGHTS) or Path(value).is_dir()):
         name = "weights"
-    if name == "model" and value.endswith(MODEL_FILE):
-        value = value.removesuffix(MODEL_FILE)
     if name == "source" and options.has_positional:
         yield value
         return
     own = options.find(name)
     if own is not None:
         yield from _with_value(own, value, options.by_name[own])
-    elif any(name in names for names in _other_names()) or not options.has_positional:
+    elif _asks_for_nothing(name, value):
+        return
+    elif not options.has_positional or _is_known_elsewhere(name):
         yield f"--{name.replace('_', '-')}={value}"
     else:
         yield typed
@@ -145,8 +165,8 @@ def _with_value(name: str, value: str, argument: Argument) -> Iterator[str]:
         elif negative is not None:
             yield negative
         return  # one that is not set, and cannot be set otherwise
-    if word == "none" and not _choices(argument.hint) and type(None) in get_args(argument.hint):
-        return  # unset, as it is anyway
+    if _is_unset(value, argument):
+        return
     if word in TRUE and "bool" not in str(argument.hint) and argument.token_count()[1] and not _choices(argument.hint):
         yield f"--{name}"  # an option that needs no value, such as --resume
         return
@@ -170,6 +190,8 @@ def _meant(name: str, value: str, argument: Argument) -> tuple[str, ...]:
         )
     if name == "weights":
         return (str(best_of_run(value)),)
+    if name == "model":
+        return (value.removesuffix(MODEL_FILE),)
     word, choices = value.lower(), _choices(argument.hint)
     if (name, word) in MEANINGS:
         return (MEANINGS[name, word],)
@@ -192,11 +214,34 @@ def _count_values(given: Sequence[str], argument: Argument) -> int:
     return len(given)
 
 
-def _other_names() -> tuple[Mapping[str, str], Mapping[str, str]]:
-    """Names of other trainers, renamed here and absent; loaded with all options, so only where they are used."""
-    from lehr.options.other_names import ABSENT, RENAMED
+def _other_names() -> Mapping[str, str]:
+    """Names of other trainers for the same options; loaded with all options, so only where they are used."""
+    from lehr.options.other_names import SAME
 
-    return RENAMED, ABSENT
+    return SAME
+
+
+def _is_known_elsewhere(name: str) -> bool:
+    """Return whether another trainer has an option of this name."""
+    from lehr.options.other_names import ABSENT, RENAMED, SAME
+
+    return any(name.replace("-", "_") in names for names in (SAME, RENAMED, ABSENT))
+
+
+def _asks_for_nothing(name: str, value: str) -> bool:
+    """Return whether an option of another trainer, which is absent here, asks for what Lehr does anyway."""
+    from lehr.options.other_names import asks_for_nothing
+
+    return asks_for_nothing(name.strip("-").lower().replace("-", "_"), value.lower())
+
+
+def _is_unset(value: str, argument: Argument) -> bool:
+    """Return whether a value says that an option is not set, as it is without it: None; or no weights."""
+    return (
+        (value.lower() == "none" or (value == "" and argument.name == "--weights"))
+        and not _choices(argument.hint)
+        and type(None) in get_args(argument.hint)
+    )
 
 
 def _is_switch(argument: Argument) -> bool:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from rich.text import Text
 
 UNSET = re.compile(r" \(unset: (.*)\)\.?$")
-"""What an option becomes that is not given, at the end of its text."""
+"""The value of an option that is not given, at the end of its text."""
 KINDS = {
     "augmentation": "NAME",
     "callback": "NAME",
@@ -29,7 +29,7 @@ KINDS = {
     "skip": "FILE",
     "storage": "URL",
 }
-"""What stands for the value of an option of a run; those of commands say so themselves."""
+"""Placeholders for the values of options of a run; commands name their own."""
 
 
 def command_help(name: str, app: App, width: int, more: str | None) -> Iterator[Text]:
@@ -158,7 +158,7 @@ def _choices(hint: Any) -> list[str]:
 
 
 def _signature(arguments: Sequence[Argument]) -> str:
-    """What is typed behind a command's name."""
+    """Return the arguments as they are typed after a command's name."""
     parts = []
     for argument in arguments:
         label = label_of(argument)

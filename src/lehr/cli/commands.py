@@ -57,7 +57,7 @@ COMMANDS: Commands = {
         Command("doctor", "Test what this machine can do and what is missing.", "lehr.cli.doctor:doctor"),
     ),
 }
-"""What `lehr` can do, by what one does with it."""
+"""All commands of `lehr`, by purpose."""
 
 DATA_OVERVIEW = """Checks, audits, describes, splits and converts data sets.
 
@@ -71,10 +71,10 @@ DATA_COMMANDS: Commands = {
         Command("stats", "Describe the splits: images, objects and sizes.", "lehr.cli.data:stats"),
     ),
     "Write": (
-        Command("split", "Split all images anew, stratified by class.", "lehr.cli.data:split"),
+        Command("split", "Split all images again, stratified by class.", "lehr.cli.data:split"),
         Command("convert", "Write a data set in another layout.", "lehr.cli.data:convert"),
     ),
 }
-"""What `lehr data` can do."""
+"""All commands of `lehr data`."""
 OVERVIEWS: Mapping[str, Commands] = {"": COMMANDS, "data": DATA_COMMANDS}
 """The commands of the program, and of each command that has commands itself."""

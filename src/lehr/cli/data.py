@@ -1,4 +1,4 @@
-"""`lehr data check|stats|split|convert`; `audit` is in a file of its own."""
+"""`lehr data check|stats|split|convert`; `audit` is in a separate file."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def check(
         write_mended(mended, fix)
         copied = sum(len(samples) for samples in mended.dataset.splits.values())
         say(
-            f"{fix / 'data.yaml'}: {counted(copied, 'image')}; {counted(len(mended.changed), 'fault')} mended, "
+            f"{fix / 'data.yaml'}: {counted(copied, 'image')}; {counted(len(mended.changed), 'fault')} corrected, "
             f"{len(mended.left)} not, "
             f"{counted(len(mended.missing), 'image')} not copied: see {fix / CHANGES}"
         )
@@ -147,7 +147,7 @@ def split(
     seed: Annotated[int, Parameter(group=HelpGroup.BASICS)] = 0,
     group_by: Annotated[str, Parameter(group=HelpGroup.BASICS, metavar="KIND")] = "auto",
 ) -> None:
-    """Split all images anew, stratified by class.
+    """Split all images again, stratified by class.
 
     The same seed gives the same splits. A YOLO data set gets a new data.yaml; its images stay where they are. Other
     layouts are written as YOLO, with copies.
@@ -251,9 +251,9 @@ def convert(
 
 
 def _skipped(faults: tuple[Fault, ...]) -> list[str]:
-    """Lines on what a written data set does not have as it stood."""
+    """Return lines on what was changed or skipped in a written data set."""
     from lehr.data.faults import describe_faults
     from lehr.sample import Severity
 
     lines = describe_faults(fault for fault in faults if fault.severity is not Severity.NOTE)
-    return ["Not written as it stood:", *lines] if lines else []
+    return ["Changed or skipped:", *lines] if lines else []

@@ -39,13 +39,14 @@ def evolve(
     Say first how long that would take:
         lehr evolve data.yaml --weights yolov8n.pt --epochs 20 --dry-run
     """
-    from lehr.cli.output import show, speaker
+    from lehr.cli.output import check_writable, show, speaker
     from lehr.preview import describe_without_effect
     from lehr.runtime.console import duration
     from lehr.studies.dry_run import describe_space
     from lehr.studies.evolve import EVOLVED, EvolveStudy, best_record, command
 
     settings, say = run.settings(), speaker(quiet)
+    check_writable(settings.run.project, "--project")
     search = EvolveStudy(settings, evolution, study)
     notes = (*settings.notes, *describe_without_effect(search.run), *search.faults, *search.evolution.space.notes)
     if evolution.prune_after is not None and evolution.pruner == "none":
@@ -56,7 +57,7 @@ def evolve(
         show(describe_space(search.evolution.space))
         say(
             f"{counted(evolution.trials, 'trial')} of {counted(settings.epochs, 'epoch')}: the first with the "
-            f"values of now, the others by "
+            f"current values, the others by "
             f"--sampler {evolution.sampler}, pruned by --pruner {evolution.pruner}. One epoch is trained to estimate "
             "the time ..."
         )
@@ -69,7 +70,8 @@ def evolve(
         return
     before = f", {first.fitness:.4f} with the values of before" if first.fitness is not None else ""
     show(
-        f"\n{'Ended' if done.ended else 'The time is over; the same command goes on'}. Best fitness {best.fitness:.4f} "
+        f"\n{'Ended' if done.ended else 'The time is up; the same command resumes the study'}. "
+        f"Best fitness {best.fitness:.4f} "
         f"(trial {best.slot}){before}.\n"
         f"  {command(search, done.folder / EVOLVED)}\n"
         f"  {done.folder / 'report.html'} shows what mattered"

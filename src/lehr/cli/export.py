@@ -88,9 +88,13 @@ def export(
     from lehr.cli.output import speaker
     from lehr.data.relocation import data_of_run
     from lehr.detector import Detector
+    from lehr.export.formats import find_format
+    from lehr.export.target import check_target, default_path
     from lehr.runtime.plain_text import one_line
     from lehr.runtime.tuning import tune_process
 
+    if weights.exists():
+        check_target(out or default_path(weights, find_format(format)), find_format(format))
     tune_process()
     detector = Detector.load(weights, device="cpu")
     say = speaker(quiet)

@@ -62,11 +62,11 @@ def import_(
 
     destination = src.with_suffix(".safetensors") if dst is None else dst
     check_output(json, "--json")
-    check_output(destination, "DST")
+    check_output(destination, "DST", (".safetensors",))
+    _check_apart(destination, json)
     report_rounding(imgsz)
     named = None if names is None else given_names(names)
     checkpoint, digest = import_checkpoint(src, names=named, imgsz=None if imgsz is None else rounded_size(imgsz))
-    _check_ending(destination, json)
     _check_free(destination, digest)
     say(f"{src}: {checkpoint.summary}, read without running anything in it.")
     for note in checkpoint.notes:
@@ -82,17 +82,14 @@ def import_(
     say(f"Written: {one_line(str(destination))}")
 
 
-def _check_ending(destination: Path, json: Path | None) -> None:
-    """Check that weights are written under a name by which they are known, and not where the JSON goes.
+def _check_apart(destination: Path, json: Path | None) -> None:
+    """Check that the weights and the JSON are two files.
 
     Raises:
         InputError: they are not.
     """
     from lehr.errors import InputError
-    from lehr.weights.foreign import ENDING
 
-    if destination.suffix.lower() != ENDING:
-        raise InputError(f"DST {destination}: is written as {ENDING}. Name it {destination.with_suffix(ENDING)}.")
     if json is not None and json.resolve() == destination.resolve():
         raise InputError(f"--json {json}: is where the weights go. Choose another --json file.")
 
@@ -117,7 +114,7 @@ def _check_free(destination: Path, digest: str) -> None:
 
 
 def _stated(checkpoint: Checkpoint) -> str:
-    """What the file says of its date and licence, as the end of a sentence."""
+    """Return the date and licence that a file states, as the end of a sentence."""
     texts = checkpoint.facts.texts
     date = f" on {texts['date'][:10]}" if "date" in texts else ""
     return date + (f"; it states its licence as {texts['license']}" if "license" in texts else "")

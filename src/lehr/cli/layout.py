@@ -1,4 +1,4 @@
-"""How help is laid out: labels on the left, and texts whose lines end with whole sentences."""
+"""The layout of help: labels on the left, and texts whose lines end with whole sentences."""
 
 from __future__ import annotations
 

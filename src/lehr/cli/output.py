@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,10 @@ from lehr.runtime.standard_streams import SafeStream
 
 JSON_OPTIONS = frozenset({"--json", "--jsonl", "--coco"})
 """Options that name a file of JSON."""
+PICTURES = (".png", ".svg", ".pdf")
+"""Endings of figures that are drawn into a file."""
+ENDINGS = {"--jsonl": ".jsonl", "--csv": ".csv", "--out": ".html", "DST": ".safetensors"}
+"""Usual endings of files, by the option that names them; .json of others."""
 TABLE_START = b"source,frame,time,class,"
 """First bytes of the table that `lehr predict --csv` writes."""
 
@@ -50,32 +55,63 @@ def speaker(quiet: bool) -> Callable[[str], None]:
     return (lambda text: None) if quiet else say
 
 
-def check_output(path: Path | None, option: str) -> None:
+def check_output(path: Path | None, option: str, endings: Sequence[str] = ()) -> None:
     """Check, before any work is done, that a file can be written, and that nothing else is lost by it.
 
     Args:
         path: the file; None where none is wanted.
         option: the option that names it, for messages.
+        endings: of its name, one of which it must have; empty where any will do.
 
     Raises:
-        InputError: it is a folder, its own folder is missing or cannot be written, or a file of another kind is there.
+        InputError: it is a folder, its own folder is missing or cannot be written, its name ends otherwise, or it would
+            replace a file of another kind.
     """
     if path is None or is_device(path):
         return
     remedy = f"Choose another {option} file."
+    example = f"out{endings[0] if endings else ENDINGS.get(option, '.json')}"
     try:
         if path.is_dir():
-            raise InputError(f"{option} {path}: is a folder. Name a file in it, e.g. {path / 'out.json'}.")
+            raise InputError(f"{option} {path}: is a folder. Name a file in it, e.g. {path / example}.")
         if not path.parent.is_dir():
+            if path.parent.exists():
+                raise InputError(f"{option} {path}: {path.parent} is a file, not a folder. {remedy}")
             raise InputError(f"{option} {path}: there is no folder {path.parent}. Make it, or choose another file.")
+        if endings and path.suffix.lower() not in endings:
+            kinds = " or ".join(filter(None, (", ".join(endings[:-1]), endings[-1])))
+            raise InputError(f"{option} {path}: must end with {kinds}, e.g. {path.with_suffix(endings[0])}.")
         kind = _kept_kind(path, option) if path.exists() else None
         if kind is not None:
-            raise InputError(f"{option} {path}: is there already, is no {kind} and would be lost. {remedy}")
+            raise InputError(f"{option} {path}: exists and is not a {kind}. It would be lost. {remedy}")
         with tempfile.TemporaryFile(dir=path.parent):
             pass
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise InputError(f"{option} {path}: cannot be written ({reason}). {remedy}") from None
+
+
+def check_writable(folder: Path, option: str) -> None:
+    """Check, before any work is done, that a folder can be written, or made where it is missing.
+
+    Args:
+        folder: the folder; what is in it may stay.
+        option: the option that names it, for messages.
+
+    Raises:
+        InputError: a file is in its way, or it cannot be made or written.
+    """
+    remedy = f"Choose another {option}."
+    try:
+        above = next(each for each in (folder, *folder.parents) if each.exists())
+        if not above.is_dir():
+            raise InputError(f"{option} {folder}: {above} is a file, not a folder. {remedy}")
+        with tempfile.TemporaryFile(dir=above):
+            pass
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        what = "written" if os.path.exists(folder) else "created"  # noqa: PTH110 (which, unlike Path's, never raises)
+        raise InputError(f"{folder}: cannot be {what} ({reason}). {remedy}") from None
 
 
 def check_output_folder(folder: Path, option: str) -> None:
@@ -90,22 +126,20 @@ def check_output_folder(folder: Path, option: str) -> None:
     """
     remedy = f"Choose another {option}."
     try:
-        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-            raise InputError(f"{folder}: exists already and is not empty. {remedy}")
-        above = next(each for each in (folder, *folder.absolute().parents) if each.exists())
-        with tempfile.TemporaryFile(dir=above):
-            pass
+        if folder.is_dir() and any(folder.iterdir()):
+            raise InputError(f"{option} {folder}: exists already and is not empty. {remedy}")
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
-        raise InputError(f"{folder}: cannot be made ({reason}). {remedy}") from None
+        raise InputError(f"{option} {folder}: cannot be read ({reason}). {remedy}") from None
+    check_writable(folder, option)
 
 
 def _kept_kind(path: Path, option: str) -> str | None:
     """The kind of file that an option replaces, where the file that is there is none; None where it may be replaced."""
     if option in JSON_OPTIONS and not _is_json(path):
-        return "JSON"
+        return "JSON file"
     if option == "--csv" and read_start(path, len(TABLE_START)) not in (b"", TABLE_START):
-        return "table of lehr predict's"
+        return "table written by lehr predict"
     return None
 
 

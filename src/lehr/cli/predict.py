@@ -126,8 +126,8 @@ def predict(
     Find only people, and save no annotated copies:
         lehr predict photos/ --weights best.pt --classes person --no-save
     """
-    from lehr.checkpoint.run_folder import make_run_folder
-    from lehr.cli.output import report_rounding, speaker
+    from lehr.checkpoint.run_folder import check_free, make_run_folder
+    from lehr.cli.output import check_writable, report_rounding, speaker
     from lehr.cli.predict_progress import Progress
     from lehr.runtime.tuning import tune_process
 
@@ -143,10 +143,13 @@ def predict(
     from lehr.runtime.device import configure_backend
 
     if not sources:
-        raise InputError("lehr predict: name at least one image, video, folder, glob, URL, camera or stream.")
+        raise InputError("Name at least one image, video, folder, URL, camera or stream, e.g. lehr predict photos/.")
     files = WantedFiles(save, save_labels, save_conf, save_crops, json, jsonl, csv, coco, coco_ids)
     given = find_sources(sources, watch=watch)
     files.check()
+    if files.in_folder:
+        check_writable(project, "--project")
+        check_free(project, name)
     options = PredictOptions(
         imgsz=imgsz,
         square=square,

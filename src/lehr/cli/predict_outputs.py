@@ -27,7 +27,7 @@ class WantedFiles:
         crops: objects cut out.
         json: file of all results, or None; and so the following.
         jsonl: lines of JSON while it runs.
-        csv: a row an object.
+        csv: a row per object.
         coco: COCO results.
         coco_ids: JSON whose ids of images and categories COCO results have.
     """
@@ -44,7 +44,7 @@ class WantedFiles:
 
     @property
     def in_folder(self) -> bool:
-        """Whether the run needs a folder."""
+        """Return whether the run needs a folder."""
         return self.save or self.labels or self.crops
 
     def check(self) -> None:
@@ -64,6 +64,10 @@ class WantedFiles:
                 other = given.setdefault(path.resolve(), option)
                 if other != option:
                     raise InputError(f"{option} {path}: is the file of {other}, too. Choose another {option} file.")
+        if self.coco_ids is not None:
+            from lehr.prediction.outputs.coco_results import read_coco_ids
+
+            read_coco_ids(self.coco_ids)
 
     def outputs(self, folder: Path | None) -> list[Output]:
         """The outputs of all that is asked for.

@@ -1,4 +1,4 @@
-"""Progress of `lehr predict` in the terminal: a line an image, a line every few seconds of a video or stream."""
+"""Progress of `lehr predict` in the terminal: a line per image, a line every few seconds of a video or stream."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ class Progress:
 
     Args:
         say: prints a line.
-        max_det: most detections an image.
+        max_det: most detections per image.
 
     Attributes:
         images: images and frames that were read.
         broken: those that could not be read.
         full: those with as many detections as are kept.
         of_clips: whether some were of videos or streams.
-        max_det: most detections an image.
+        max_det: most detections per image.
     """
 
     def __init__(self, say: Callable[[str], None], max_det: int) -> None:
@@ -71,7 +71,7 @@ class Progress:
             counts.said = now
             of = "" if counts.clip.frames is None else f" of {counts.clip.frames}"
             rate = counts.frames / (now - counts.began)
-            self._say(f"{one_line(frame.name)}{of}: {detections.summary()} ({rate:.1f} frames a second)")
+            self._say(f"{one_line(frame.name)}{of}: {detections.summary()} ({rate:.1f} frames per second)")
 
     def end_clip(self, clip: Clip) -> None:
         """Print what was found in a video or stream."""

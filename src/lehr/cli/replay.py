@@ -63,9 +63,11 @@ def replay(
     Look at the third step of epoch 5:
         lehr replay runs/train --epoch 5 --step 3
     """
-    from lehr.cli.output import check_output, speaker, write_json
+    from lehr.cli.output import check_output, check_writable, speaker, write_json
 
     check_output(json, "--json")
+    if out is not None:
+        check_writable(out, "--out")
     from lehr.runtime.tuning import tune_process
 
     tune_process()

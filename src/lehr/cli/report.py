@@ -54,7 +54,7 @@ def report(
     Watch a run that is training:
         lehr report runs/train --serve
     """
-    from lehr.cli.output import speaker
+    from lehr.cli.output import check_writable, speaker
 
     say = speaker(quiet)
     kinds = (".png", ".svg") if plots else ()
@@ -68,6 +68,8 @@ def report(
 
         serve_run(run, port, say)
         return
+    if run.is_dir():
+        check_writable(run, "RUN")
     from lehr.report.run_page import build_page
 
     path, late = build_page(run, plot_kinds=kinds)
@@ -88,9 +90,9 @@ def _compare(
     from lehr.report.comparison_page import COMPARISON, build_comparison
 
     if serve:
-        raise InputError("--serve: shows one run as it trains. Name one, or leave it out to write a comparison.")
+        raise InputError("--serve: shows one run as it trains. Name one run, or omit --serve to write a comparison.")
     path = out or Path(COMPARISON)
-    check_output(path, "--out")
+    check_output(path, "--out", (".html",))
     written, late = build_comparison(runs, path, plot_kinds=kinds)
     say(f"Page: {written}")
     if late:

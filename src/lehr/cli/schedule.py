@@ -49,13 +49,13 @@ def schedule(
     Compare two schedules, without a data set:
         lehr schedule --images 5000 --classes 3 --compare cos_lr=True
     """
-    from lehr.cli.output import check_output, say, show
+    from lehr.cli.output import PICTURES, check_output, say, show
     from lehr.preview import preview
     from lehr.techniques.plan import write_csv
     from lehr.techniques.schedule import schedule_name
 
     check_output(csv, "--csv")
-    check_output(plot, "--plot")
+    check_output(plot, "--plot", PICTURES)
     settings = run.settings()
     first = preview(settings, images, classes)
     given = f"{schedule_name(settings.schedule)} schedule, {settings.schedule.warmup} warmup"

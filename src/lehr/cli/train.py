@@ -52,7 +52,7 @@ def train(
     Resume the newest run after it was interrupted:
         lehr train --resume
     """
-    from lehr.cli.output import show, show_command
+    from lehr.cli.output import check_writable, show, show_command
 
     if resume is not None:
         if run.config is not None or run.hyp is not None or explain:
@@ -69,6 +69,7 @@ def train(
 
     from lehr.runtime.tuning import tune_process
 
+    check_writable(settings.run.project, "--project")
     tune_process()
     from lehr.engine.run import train as train_detector
     from lehr.runtime.plain_text import one_line

@@ -54,7 +54,7 @@ Hyp = Annotated[
 
 @dataclass(frozen=True, slots=True)
 class RunArguments:
-    """The options of a run as a command takes them, beside its own.
+    """The options of a run as a command takes them, in addition to its own.
 
     Attributes:
         config: a YAML file of options.
@@ -135,7 +135,7 @@ def _offer_kept_start(options: dict[str, Any], file: Path) -> None:
 
 
 def _model_of(weights: Path) -> dict[str, Any]:
-    """Options of the model that weights belong to: who names weights alone means to go on with their model.
+    """Options of the model that weights belong to: without --model, the run continues with that model.
 
     Raises:
         InputError: the file is no weights file.
@@ -148,11 +148,11 @@ def _model_of(weights: Path) -> dict[str, Any]:
 
 
 RunParameter = Annotated[RunArguments, Parameter(name="*")]
-"""What each command about a run takes."""
+"""The options of a run, for each command that is about one."""
 
 
 def without_code(options: dict[str, Any], file: Path | None) -> tuple[dict[str, Any], list[str]]:
-    """Leave out callbacks that a file names as code, since a file may come from anybody; say so, a line each.
+    """Skip callbacks that a file names as code, since a file may come from anybody; report each in a line.
 
     Args:
         options: by name, as the file has them.

@@ -78,9 +78,10 @@ class ExportMixin(DetectorBase):
         """
         from lehr.export.calibration import calibration
         from lehr.export.certificate import certificate_path, certify
-        from lehr.export.export import default_path, export_model
+        from lehr.export.export import export_model
         from lehr.export.formats import find_format
         from lehr.export.options import ExportOptions, graph_size
+        from lehr.export.target import default_path
         from lehr.weights.export_metadata import Suppression
 
         model, kind = self.model, find_format(format)

@@ -12,6 +12,7 @@ import torch
 from lehr.errors import InputError
 from lehr.export.formats import ExportFormat
 from lehr.export.options import ExportOptions
+from lehr.export.target import check_target
 from lehr.models.detection import DetectionModel
 from lehr.plugins import resolve
 from lehr.runtime.atomic_write import flush_to_disk, folder_beside
@@ -20,29 +21,6 @@ from lehr.version import __version__
 from lehr.weights.export_metadata import ExportMetadata
 
 REMEDY = "Choose another --out."
-
-
-def default_path(weights: Path, kind: ExportFormat) -> Path:
-    """The path of an export of some weights: next to them, under their name."""
-    return weights.with_name(weights.stem + kind.suffix)
-
-
-def check_target(path: Path, kind: ExportFormat) -> None:
-    """Check, before any work is done, that an export can be written, and that nothing is lost by it.
-
-    Args:
-        path: the file or folder.
-        kind: its format.
-
-    Raises:
-        InputError: something is there, its folder is missing, or its name does not end as those of its format do.
-    """
-    if path.name.endswith("/") or not path.name.endswith(kind.suffix):
-        raise InputError(f"--out {path}: {kind.title} is written under names that end with {kind.suffix}. Add that.")
-    if path.exists() or path.is_symlink():
-        raise InputError(f"{path}: exists already. Remove it, or choose another --out.")
-    if not path.absolute().parent.is_dir():
-        raise InputError(f"--out {path}: there is no folder {path.parent}. Make it, or choose another --out.")
 
 
 def export_model(

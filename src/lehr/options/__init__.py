@@ -70,10 +70,10 @@ def option_names() -> Mapping[str, str]:
 
 
 def in_current_form(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Spell options of a run or a study that was begun before as they are spelled now, e.g. a choice that was a switch.
+    """Spell the options of an earlier run or study as they are spelled now, e.g. a choice that was a switch.
 
     Args:
-        options: values by flat name, as plain values; whatever is not valid now stays as it is.
+        options: values by flat name, as plain values; whatever is not valid now is left unchanged.
     """
     groups, result = option_names(), dict(options)
     for name, value in options.items():
@@ -89,7 +89,7 @@ def _marked(marker: type[Any]) -> dict[str, Any]:
 
 
 MAY_CHANGE: dict[str, str] = {name: mark.only for name, mark in _marked(OnResume).items()}
-"""Options that a run may be given anew when it goes on, and which values of them; any where that is empty."""
+"""Options that a resumed run may change, and to which values; to any where that is empty."""
 LOCAL = frozenset(_marked(PerMachine))
 """Options that each machine of a study has its own of."""
 MAY_LACK = frozenset(_marked(AddedLater))
@@ -97,7 +97,7 @@ MAY_LACK = frozenset(_marked(AddedLater))
 
 
 def describe_may_change() -> str:
-    """The options that a run may be given anew, as the shell writes them: those that may be anything come first."""
+    """Return the options that a resumed run may change, as the shell writes them; those without bounds come first."""
     flags = {f"--{name.replace('_', '-')}": only for name, only in MAY_CHANGE.items()}
     told = [flag for flag, only in flags.items() if not only]
     told += [f"{flag} ({only})" for flag, only in flags.items() if only]

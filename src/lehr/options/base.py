@@ -17,7 +17,7 @@ Probability = Annotated[float, Field(ge=0, le=1)]
 
 @dataclass(frozen=True, slots=True)
 class OnResume:
-    """Marks an option that a run may be given anew when it goes on.
+    """Marks an option that a resumed run may change.
 
     Attributes:
         only: which values it may be given; empty for any.
@@ -33,7 +33,7 @@ class PerMachine:
 
 @dataclass(frozen=True, slots=True)
 class AddedLater:
-    """Marks an option that came after runs and studies had been written without it: they go on with its default.
+    """Marks an option that older runs and studies do not have: they resume with its default.
 
     Nothing may change under that default. Any other option that the config.yaml of a run lacks was cut off.
     """

@@ -34,7 +34,7 @@ class HelpGroup(StrEnum):
 
     @property
     def folded(self) -> bool:
-        """Whether `--help` names the heading alone and `--help-all` shows its options."""
+        """Return whether `--help` names the heading only, and `--help-all` shows its options."""
         return self in FOLDED
 
 

@@ -31,7 +31,7 @@ class ModelOptions(Options):
     reset_head: Annotated[bool, ADDED_LATER] = False
     """Start class layers from scratch, not from --weights."""
     freeze: Annotated[str | None, HelpGroup.TRAINING] = None
-    """How many first layers to freeze; or names such as model.0,model.4.cv1 (unset: none)."""
+    """Number of first layers to freeze; or names such as model.0,model.4.cv1 (unset: none)."""
     autoanchor: Literal["auto", "always", "off"] | bool = "auto"
     """Fit anchors where fewer than 98% of the objects match. `always` fits them in any case."""
     anchors: int = Field(3, ge=1, le=MAX_ANCHORS)

@@ -5,50 +5,58 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Sequence
 
-RENAMED = {
+SAME = {
     "agnostic_nms": "agnostic",
-    "artifact_alias": "loggers",
-    "augmentations": "augmentation",
+    "augment": "tta",
     "batch_size": "batch",
-    "bbox_interval": "loggers",
     "cfg": "model",
     "conf_thres": "conf",
-    "entity": "loggers",
+    "hyperparameters": "hyp",
+    "image_size": "imgsz",
     "img": "imgsz",
     "img_size": "imgsz",
-    "iou_thres": "iou",
-    "model": "weights",
     "include": "format",
+    "iou_thres": "iou",
+    "learning_rate": "lr0",
+    "lr": "lr0",
     "nbs": "nominal_batch",
-    "noautoanchor": "autoanchor",
     "nosave": "no_save",
-    "pretrained": "weights",
     "save_crop": "save_crops",
-    "save_csv": "csv",
-    "save_json": "json",
     "save_txt": "save_labels",
     "task": "split",
+}
+"""Other trainers' names that are understood, with underscores, and Lehr's names of the same options."""
+RENAMED = {
+    "adam": "optimizer",
+    "artifact_alias": "loggers",
+    "augmentations": "augmentation",
+    "bbox_interval": "loggers",
+    "entity": "loggers",
+    "model": "weights",
+    "noautoanchor": "autoanchor",
+    "pretrained": "weights",
+    "save_csv": "csv",
+    "save_json": "json",
     "upload_dataset": "loggers",
 }
-"""Other trainers' names, with underscores, and Lehr's for the same."""
+"""Other trainers' names whose values are others here, with underscores, and Lehr's names."""
 ABSENT = {
     "agnostic_nms": "suppression is by class",
-    "augment": "there is no test-time augmentation",
     "auto_augment": "it is for classification; --augmentation adds one of a package or your own",
     "bgr": "images are RGB everywhere; --augmentation adds your own",
     "bucket": "copy the run's folder",
-    "classes": "every class of the weights is found; filter the JSON, or the detections in Python",
+    "classes": "every class of the weights is used; filter the JSON, or the detections in Python",
     "copy_paste_mode": "objects are pasted from another image",
     "data": "class names are in the weights",
-    "dnn": "weights run in PyTorch alone",
+    "dnn": "weights run in PyTorch",
     "dropout": "it is for classification",
     "dynamic": "it is an option of lehr export",
-    "embed": "take features by a hook on a layer of Detector.model",
-    "evolve": "that is a command: lehr evolve --trials N",
-    "evolve_population": "the same lehr evolve command goes on with its study",
-    "exist_ok": "a run is never overwritten; choose another --name, or go on with --resume",
+    "embed": "use a hook on a layer of Detector.model",
+    "evolve": "it is a command, lehr evolve --trials N",
+    "evolve_population": "the same lehr evolve command resumes its study",
+    "exist_ok": "a run is never overwritten; choose another --name, or continue it with --resume",
     "format": "it is an option of lehr export",
-    "fraction": "name a list of images (.txt) as `train` in the data YAML",
+    "fraction": "list the images to train on in a text file, and name it as `train` in the data YAML",
     "half": "training has --amp; evaluation is in float32",
     "hide_conf": "the JSON has every score; draw your own with Detections.to_supervision",
     "hide_labels": "the JSON has every label; draw your own with Detections.to_supervision",
@@ -59,27 +67,28 @@ ABSENT = {
     "kobj": "it is for poses",
     "line_thickness": "draw your own with Detections.to_supervision",
     "line_width": "draw your own with Detections.to_supervision",
-    "local_rank": "torchrun says it itself",
+    "linear_lr": "the learning rate falls linearly by default",
+    "local_rank": "torchrun sets it",
     "mask_ratio": "it is for segmentation",
     "mlmodel": "lehr export writes Core ML as an .mlpackage",
-    "mode": "the command says it, and Lehr finds boxes alone",
-    "name": "no folder is made; --json writes the figures",
-    "ndjson_console": "every run writes events.jsonl, a line a step",
-    "ndjson_file": "every run writes events.jsonl, a line a step",
+    "mode": "the command says it",
+    "name": "no folder is made; --json writes the metrics",
+    "ndjson_console": "every run writes events.jsonl, one line per step",
+    "ndjson_file": "every run writes events.jsonl, one line per step",
     "nms": "it is an option of lehr export",
-    "noplots": "training draws no plots",
+    "noplots": "--no-report skips the page and its figures",
     "nosave": "checkpoints are always kept",
-    "noval": "every epoch is validated, by which the best is known",
+    "noval": "every epoch is validated, to know the best one",
     "opset": "it is an option of lehr export",
     "optimize": "for phones, lehr export writes ExecuTorch and Core ML",
     "overlap_mask": "it is for segmentation",
     "per_tensor": "int8 is NNCF's, by channel",
-    "plots": "training draws no plots; results.csv has the numbers",
+    "plots": "report.html has the figures; --no-report skips it",
     "pose": "it is for poses",
-    "project": "no folder is made; --json writes the figures",
+    "project": "no folder is made; --json writes the metrics",
     "quad": "use --imgsz, --batch and --nominal-batch",
     "rect": "images keep their shape unless --square is given",
-    "resume_evolve": "the same lehr evolve command goes on with its study",
+    "resume_evolve": "the same lehr evolve command resumes its study",
     "retina_masks": "it is for segmentation",
     "save": "checkpoints are always kept",
     "save_conf": "--json has the score of each detection",
@@ -87,34 +96,41 @@ ABSENT = {
     "save_format": "--json has boxes in pixels",
     "save_frames": "a video gives an annotated video",
     "save_hybrid": "labels are not mixed with detections",
-    "save_period": "best and last weights are kept; --callback can keep others",
+    "save_period": "best, last and previous weights are kept; --callback can keep more",
     "save_txt": "lehr predict --save-labels writes the detections",
     "saved_model": "lehr export writes ONNX, OpenVINO, torch programs, ExecuTorch and Core ML",
     "show": "look at the annotated copies",
     "show_boxes": "draw your own with Detections.to_supervision",
     "show_conf": "draw your own with Detections.to_supervision",
     "show_labels": "draw your own with Detections.to_supervision",
-    "simplify": "exports are simplified in any case",
-    "source": "images are named without an option: lehr predict photo.jpg --weights FILE",
+    "simplify": "exports are always simplified",
+    "source": "name the images without an option: lehr predict photo.jpg --weights FILE",
     "stream": "in Python, Detector.stream",
-    "stream_buffer": "a stream that is faster than the detector loses its oldest frames, a file none",
-    "task": "the command says it, and Lehr finds boxes alone",
-    "time": "there is no limit by time; --epochs, --patience, or stop and --resume it",
+    "stream_buffer": "a stream that is faster than the detector loses its oldest frames; a file loses none",
+    "task": "Lehr only detects objects",
+    "time": "there is no time limit; use --epochs or --patience, or stop and --resume it",
     "topk_all": "lehr export writes ONNX, OpenVINO, torch programs, ExecuTorch and Core ML",
     "topk_per_class": "lehr export writes ONNX, OpenVINO, torch programs, ExecuTorch and Core ML",
-    "tracker": "--track follows objects by ByteTrack",
-    "update": "pip does that",
-    "val": "every epoch is validated, by which the best is known",
+    "tracker": "--track uses ByteTrack",
+    "update": "use pip",
+    "val": "every epoch is validated, to know the best one",
     "verbose": "output is verbose unless --quiet is given",
-    "vid_stride": "every frame of a video is looked at",
+    "vid_stride": "every frame of a video is used",
     "view_img": "look at the annotated copies",
-    "visualize": "take features by a hook on a layer of Detector.model",
-    "workspace": "it is for TensorRT, which compiles the ONNX export by its own tools",
+    "visualize": "use a hook on a layer of Detector.model",
+    "workspace": "it is for TensorRT, which compiles the ONNX export with its own tools",
 }
 """Other trainers' options that have no equal, and why not or what to do instead."""
+ANYWAY = frozenset({("fraction", "1"), ("fraction", "1.0"), ("plots", "true"), ("save_period", "-1"), ("time", "0")})
+"""Other values of absent options that ask for what Lehr does anyway."""
+ALWAYS = frozenset({"save", "simplify", "val", "verbose"})
+"""Absent options for what Lehr always does: True asks for nothing. False asks for nothing of all others."""
 COMMANDS = {
-    "benchmark": "`lehr doctor` tries what this machine can do, and `lehr val` says how long an image takes.",
-    "detect": "There are `lehr train`, `lehr val` and `lehr predict`; Lehr detects, so that it need not be said.",
+    "benchmark": "`lehr doctor` tests this machine, and `lehr val` measures the time per image.",
+    "checks": "`lehr doctor` does that.",
+    "detect": "Use `lehr train`, `lehr val` or `lehr predict`.",
+    "settings": "There are no settings; options are given with each command, or in a file: --config.",
+    "solutions": "`lehr predict` writes JSON and CSV, and Python has the detections.",
     "test": "`lehr val --split test` does that.",
     "track": "`lehr predict --track` does that.",
     "tune": "`lehr evolve` does that.",
@@ -131,23 +147,33 @@ def describe_other_command(words: Sequence[str]) -> str | None:
 
     Examples:
         >>> describe_other_command(["data=x.yaml", "batch=8"])
-        'Options are written --data x.yaml --batch 8 (docs/moving-over.md).'
+        'Name the command first, e.g. lehr train data=x.yaml batch=8.'
     """
     if words and all(re.fullmatch(r"[a-z][a-z0-9_]*=[^=]*", word) for word in words):
-        return f"Options are written {' '.join(map(_as_option, words))} ({PAGE})."
+        return f"Name the command first, e.g. lehr train {' '.join(words)}."
     return f"{COMMANDS[words[0]]} See {PAGE}." if words and words[0] in COMMANDS else None
 
 
-def _as_option(word: str) -> str:
-    """Write name=value as an option; a model's file is weights."""
-    name, value = word.split("=")
-    if name != "model" or value.endswith((".pt", ".pth", ".onnx")):
-        name = RENAMED.get(name, name)
-    return f"--{name.replace('_', '-')} {value}"
+def asks_for_nothing(name: str, value: str) -> bool:
+    """Return whether an absent option of another trainer asks for what Lehr does anyway.
+
+    Args:
+        name: with underscores.
+        value: in lower case.
+
+    Example:
+        >>> asks_for_nothing("exist_ok", "false"), asks_for_nothing("save", "true"), asks_for_nothing("save", "false")
+        (True, True, False)
+    """
+    if name not in ABSENT:
+        return False
+    return value in (("true",) if name in ALWAYS else ("false", "none")) or (name, value) in ANYWAY
 
 
 def describe_other_name(name: str, known: Collection[str]) -> str | None:
     """Say what an option of another trainer is called, or why it is not there; None for a name that is none of theirs.
+
+    It is the end of a sentence that begins with "There is no --name".
 
     Args:
         name: as it was given, with or without leading hyphens.
@@ -155,11 +181,11 @@ def describe_other_name(name: str, known: Collection[str]) -> str | None:
 
     Examples:
         >>> describe_other_name("--batch-size", {"batch"})
-        'It is --batch here (docs/moving-over.md).'
+        ' here: it is --batch.'
     """
     plain = name.lstrip("-").split("=")[0].replace("-", "_")
-    renamed = RENAMED.get(plain)
-    if renamed is not None and renamed in known:
-        return f"It is --{renamed.replace('_', '-')} here ({PAGE})."
+    for names in (SAME, RENAMED):
+        if names.get(plain) in known:
+            return f" here: it is --{names[plain].replace('_', '-')}."
     reason = ABSENT.get(plain)
-    return f"It is none of Lehr's: {reason} ({PAGE})." if reason else None
+    return None if reason is None else f": {reason}."

@@ -24,7 +24,7 @@ class SpeedOptions(Options):
     amp: Annotated[Literal["auto", "bf16", "fp16", "off"], HelpGroup.TRAINING] = "auto"
     """Mixed precision, checked on your model and images. `auto`: bfloat16 or float16 on a GPU that has it."""
     augment_on: Literal["auto", "cpu", "device"] = "auto"
-    """Where images are augmented; `auto`: on the GPU if any."""
+    """Device that augments images; `auto`: the GPU if any."""
     compile: Annotated[Literal["off", "default", "reduce-overhead", "max"], ON_RESUME] = "off"
     """Compile model and loss with torch.compile; `reduce-overhead` uses CUDA graphs; `max` also tunes kernels."""
     cuda_graphs: Annotated[Literal["auto", "off"], ON_RESUME, ADDED_LATER] = "auto"

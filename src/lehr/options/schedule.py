@@ -45,7 +45,7 @@ class ScheduleOptions(Options):
     restart_epochs: float | None = Field(None, gt=0)
     """Epochs to the first restart; --lr-schedule restarts (unset: near 10, so that a course ends with the run)."""
     restart_factor: float = Field(2.0, ge=1)
-    """How many times longer each further cycle is."""
+    """Factor by which each further cycle is longer."""
     warmup: Literal["gradual", "constant", "linear", "cosine", "first-epoch", "none"] = "gradual"
     """Kind of warmup: gradual for each parameter group; or one rise of all rates; or YOLOv3's."""
     warmup_epochs: Annotated[float | None, HelpGroup.TRAINING] = Field(None, ge=0)

@@ -11,7 +11,7 @@ from annotated_types import Ge, Gt, Le, Lt
 from pydantic.fields import FieldInfo
 
 UNSET = r"\(unset: (.*?)\)(?=\.?$)"
-"""What the help of an option without a value says of that."""
+"""The end of an option's help that says what it becomes if it is not given."""
 BOUNDS = {Ge: ("at least", "ge"), Gt: ("above", "gt"), Le: ("at most", "le"), Lt: ("below", "lt")}
 
 

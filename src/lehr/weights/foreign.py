@@ -128,7 +128,10 @@ def _missing(path: Path) -> str:
     if path.is_symlink():
         return f"is a link to {path.readlink()}, which does not exist. Restore it."
     if path.suffix.lower() in (*PICKLED, EXPORT):
-        return f"there is no such file, and Lehr downloads none. {_pickled()}"
+        return (
+            "there is no such file, and Lehr downloads none. Give a file that you have, or train without: --model "
+            "yolov8n."
+        )
     beside = _offer(path.parent, "") if path.parent.is_dir() else ""
     return f"there is no such weights file. {beside or 'Give a .safetensors file, e.g. runs/train/best.safetensors.'}"
 

@@ -120,8 +120,8 @@ def test_half_precision_stays_float32_on_a_cpu(folder: Path, weights: Path) -> N
     [
         (["--save-conf"], "--save-conf is about labels. Add --save-labels."),
         (["--coco-ids", "x.json"], "--coco-ids is about COCO results. Add --coco FILE."),
-        (["--csv", "mine.csv"], "--csv mine.csv: is there already, is no table of lehr predict's and would be lost"),
-        (["--jsonl", "mine.csv"], "--jsonl mine.csv: is there already, is no JSON and would be lost"),
+        (["--csv", "mine.csv"], "--csv mine.csv: exists and is not a table written by lehr predict."),
+        (["--jsonl", "mine.csv"], "--jsonl mine.csv: exists and is not a JSON file."),
         (["--json", "o.json", "--coco", "./o.json"], "--coco o.json: is the file of --json, too"),
         (["--jsonl", "none/o.jsonl"], "there is no folder none"),
     ],
