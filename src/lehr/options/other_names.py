@@ -161,7 +161,7 @@ def asks_for_nothing(name: str, value: str) -> bool:
         name: with underscores.
         value: in lower case.
 
-    Example:
+    Examples:
         >>> asks_for_nothing("exist_ok", "false"), asks_for_nothing("save", "true"), asks_for_nothing("save", "false")
         (True, True, False)
     """
