@@ -114,10 +114,10 @@ FOLDERS = r"(?:/data/|\b(?:unlabelled|wrong|broken|other)/)"
 
 
 def plain(text: str) -> str:
-    """A message without the folders of the test and the reason why a folder cannot be made."""
+    """A message without the folders of the test and the reason why a folder cannot be created."""
     text = re.sub(rf"{FOLDERS}|/proc/", "", text.removeprefix("lehr: "))
     text = re.sub(r"mAP is 0 in (the only epoch|all \d+ epochs)", "mAP is 0", text)
-    return re.sub(r"cannot be made \([^)]*\)", "cannot be made", text)
+    return re.sub(r"cannot be created \([^)]*\)", "cannot be created", text)
 
 
 @pytest.mark.parametrize("message", MESSAGES)

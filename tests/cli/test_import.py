@@ -100,7 +100,10 @@ def test_weights_go_to_a_name_of_their_kind_and_not_where_the_json_goes(checkpoi
 
 def test_what_is_no_checkpoint_is_refused(tmp_path: Path, checkpoint: Path) -> None:
     lehr("import", checkpoint, cwd=tmp_path)
-    assert "is a weights file of Lehr's already" in lehr("import", "mine.safetensors", "b", cwd=tmp_path, code=2).stderr
+    assert (
+        "is a weights file of Lehr's already"
+        in lehr("import", "mine.safetensors", "b.safetensors", cwd=tmp_path, code=2).stderr
+    )
     assert "there is no such file" in lehr("import", "none.pt", cwd=tmp_path, code=2).stderr
     (tmp_path / "text.pt").write_text("hello")
     assert "is no weights file of any kind" in lehr("import", "text.pt", cwd=tmp_path, code=2).stderr

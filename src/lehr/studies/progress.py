@@ -85,7 +85,7 @@ class StudyConsole(Console):
         if not short:
             names = (("map50", "mAP50"), ("map", "mAP50-95"))
             parts += [f"{label} {record.metrics[name]:.3f}" for name, label in names if name in record.metrics]
-            parts.append(f"{len(record.course):>3} epoch{'' if len(record.course) == 1 else 's'}")
+            parts.append(f"{counted(len(record.course), 'epoch'):>10}")
         parts += [] if record.seconds is None else [duration(record.seconds)]
         parts += [] if short else [one_line(record.worker)]
         parts += [f"started {record.attempts} times"] if record.attempts > 1 else []
