@@ -45,7 +45,7 @@ ABSENT = {
     "auto_augment": "it is for classification; --augmentation adds one of a package or your own",
     "bgr": "images are RGB everywhere; --augmentation adds your own",
     "bucket": "copy the run's folder",
-    "classes": "every class of the weights is used; filter the JSON, or the detections in Python",
+    "classes": "training and evaluation use every class of the data; lehr predict has --classes",
     "copy_paste_mode": "objects are pasted from another image",
     "data": "class names are in the weights",
     "dnn": "weights run in PyTorch",
