@@ -29,7 +29,7 @@ from lehr.options import (
 from lehr.options.other_names import describe_other_name
 
 NUMBERS = {"int_parsing": "a whole number", "int_from_float": "a whole number", "float_parsing": "a number"}
-"""What pydantic says at length, by the kind of error."""
+"""Short words for messages of pydantic, by the kind of error."""
 DEFAULT_BATCH = 16
 """Default number of images per step."""
 BEGUN_IN = "begun_in"

@@ -10,7 +10,7 @@ from lehr.export.formats import ExportFormat
 
 
 def default_path(weights: Path, kind: ExportFormat) -> Path:
-    """Where an export of some weights goes: beside them, under their name."""
+    """Return the path of an export of some weights: next to them, under their name."""
     return weights.with_name(weights.stem + kind.suffix)
 
 
