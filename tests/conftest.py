@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
 import signal
@@ -11,6 +12,12 @@ from pathlib import Path
 CORES = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
 """Those that the test run was given."""
 os.environ["OMP_NUM_THREADS"] = "1"  # read when torch is imported, here and in every process started from here
+
+with contextlib.suppress(ImportError):
+    import readline  # noqa: F401  # sets both of these for processes started from here, but not in os.environ
+for name in ("COLUMNS", "LINES"):  # of no terminal: lines are of any length, except where a test sets a width
+    os.environ.pop(name, None)
+    os.unsetenv(name)
 
 os.environ["LEHR_REPORT"] = "off"  # of the thousand runs of the tests, those that look at their page switch it on
 

@@ -100,7 +100,7 @@ def test_calling_a_detector_predicts_and_results_can_be_drawn(detector: Detector
         ("val", {"augment": True}, "Detector.val() has no option 'augment': use `tta`"),
         ("val", {"max_dets": 9}, "Did you mean max_det"),
         ("train", {"epoch": 3}, "Detector.train() has no option 'epoch'. Did you mean epochs"),
-        ("train", {"batch_size": 3}, "It is batch here"),
+        ("train", {"batch_size": 3}, "Detector.train() has no option 'batch_size': it is batch."),
         ("export", {"simplify": True}, "exports are always simplified"),
     ],
 )

@@ -271,7 +271,7 @@ def test_a_callback_is_found_by_its_name(data: Path, tmp_path: Path) -> None:
         ("no.such.module:Thing", r"cannot be imported \(ModuleNotFoundError"),
         ("tests.callbacks.test_callbacks:Missing", r"cannot be imported \(AttributeError"),
         ("tests.callbacks.test_callbacks:NAME", "has no method of an event"),
-        ("subprocess:Popen", r"cannot be made \(TypeError"),
+        ("subprocess:Popen", r"cannot be created \(TypeError"),
     ],
 )
 def test_a_name_that_leads_to_no_callback_is_refused(name: str, message: str) -> None:

@@ -85,7 +85,7 @@ def test_the_star_is_explained_once_and_marks_what_was_learned(tmp_path: Path) -
 def test_no_epoch_is_the_best_where_nothing_was_learned(tmp_path: Path) -> None:
     out = said(tmp_path, 10_000, [0.0, 0.0, 0.0001])
     assert "Nothing was learned yet: mAP is 0 in all 3 epochs" in out and "*" not in out and "Best epoch" not in out
-    assert "6 steps are few" in out and "lehr data check cells.yaml" in out and "--lr0" in out
+    assert "a detector needs more than 6 steps" in out and "lehr data check cells.yaml" in out and "--lr0" in out
     assert "the only epoch" in said(tmp_path, 10_000, [0.0])
     without_objects = said(tmp_path, 10_000, [0.0, 0.0], instances=0)
     assert "Epoch 2, the last, counts as the best" in without_objects and "Nothing was learned" not in without_objects

@@ -179,7 +179,7 @@ def test_no_value_of_a_configuration_ends_in_a_traceback(tmp_path: Path) -> None
         ("--config", "unknown"),
         ("--hyp", "lr0"),
     ):
-        for name, value in VALUES.items():
+        for name, value in list(VALUES.items())[:: 1 if key == "epochs" else 3]:
             path = tmp_path / "options.yaml"
             path.write_text((BOMB if name == "bomb" else "") + f"{key}: {value}\n")
             started = time.process_time()

@@ -24,7 +24,10 @@ from lehr.errors import InputError, LehrError
 from lehr.options import DeviceOptions
 
 CPU = torch.device("cpu")
-where = pytest.mark.parametrize("port", [True, False], ids=["port", "folder"])
+where = pytest.mark.parametrize(
+    "port", [pytest.param(True, id="port", marks=pytest.mark.slow), pytest.param(False, id="folder")]
+)
+"""Where processes meet: as with torchrun, which is slow, or as `lehr` has it."""
 
 
 def _all_of(ranks: Ranks) -> list[Any]:

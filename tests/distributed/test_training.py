@@ -80,7 +80,11 @@ def test_two_processes_train_as_one_does(model: str, make_yolo: MakeYolo, tmp_pa
     [
         pytest.param(4, {}, marks=pytest.mark.slow),
         pytest.param(2, {"rect": True, "nominal_batch": 8}, marks=pytest.mark.slow),
-        (2, {"multi_scale": 0.5, "image_weights": True, "repeat_threshold": 0.9, "mixup": 0.5, "model": "yolov5n"}),
+        pytest.param(
+            2,
+            {"multi_scale": 0.5, "image_weights": True, "repeat_threshold": 0.9, "mixup": 0.5, "model": "yolov5n"},
+            marks=pytest.mark.slow,
+        ),
         (2, {"augment_on": "device", "workers": 1, "cache": "disk"}),
     ],
     ids=str,
@@ -140,6 +144,7 @@ def test_a_run_goes_on_with_another_number_of_processes(
     assert len(read_results(tmp_path / "run")) == 2
 
 
+@pytest.mark.slow
 def test_every_process_finds_the_newest_run(data: Path, tmp_path: Path) -> None:
     given = {"data": str(data), "project": str(tmp_path), "name": "run"}
     together(2, stopped_at, 1, given, folder=tmp_path)

@@ -118,6 +118,7 @@ def test_a_compiler_that_fails_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not found.works and found.reason == "RuntimeError: the linker is missing"
 
 
+@pytest.mark.slow
 def test_a_compilation_works_where_a_compiler_is_and_leaves_nothing(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -48,7 +48,7 @@ CASES: dict[str, tuple[Break, list[str], list[str]]] = {
     "batch 0": (lambda r: None, ["--batch", "0"], ["--batch", "0", "greater than or equal to 1"]),
     "imgsz 0": (lambda r: None, ["--imgsz", "0"], ["--imgsz", "0"]),
     "a word for a number": (lambda r: None, ["--epochs", "many"], ["--epochs", "many"]),
-    "unknown option": (lambda r: None, ["--learning-rate", "1"], ["--learning-rate"]),
+    "unknown option": (lambda r: None, ["--mosaik", "1"], ["Unknown option: --mosaik. Did you mean --mosaic?"]),
     "no such device": (lambda r: None, ["--device", "cuda:99"], ["--device"]),
     "weights that are none": (lambda r: None, ["--weights", "nowhere.safetensors"], ["nowhere.safetensors"]),
 }

@@ -29,7 +29,19 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (root / "set.yaml").write_text(
         'train: images/train\nval: images/val\nnames: ["a\\nssh-ed25519 AAAA forged\\e]0;title\\a\\r\\u202e", b]\n'
     )
-    lehr("train", "--data", root / "set.yaml", *SMALL, "--epochs", "1", "--name", "run", cwd=root)
+    lehr(
+        "train",
+        "--data",
+        root / "set.yaml",
+        *SMALL,
+        "--epochs",
+        "1",
+        "--repeat-threshold",
+        "0.5",
+        "--name",
+        "run",
+        cwd=root,
+    )
     return root / "runs" / "run"
 
 

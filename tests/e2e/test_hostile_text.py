@@ -63,7 +63,8 @@ def dirty(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def run(data: Path) -> Path:
     """The folder of a run on it."""
-    plain(lehr("train", "--data", data, *SMALL, "--frequency-bias", "--name", "run", cwd=data.parent))
+    given = ["--frequency-bias", "--repeat-threshold", "1", "--name", "run"]
+    plain(lehr("train", "--data", data, *SMALL, *given, cwd=data.parent))
     return data.parent / "runs" / "run"
 
 

@@ -65,6 +65,7 @@ def test_a_killed_run_ends_as_one_that_was_not(
     assert differences(whole, tmp_path / "killed") == []
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("pace")
 def test_a_killed_run_needs_its_weights_never_again(options: tuple[str, ...], tmp_path: Path) -> None:
     epochs = options.index("--epochs")

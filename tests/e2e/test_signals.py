@@ -103,6 +103,7 @@ def test_a_second_process_is_refused(data: list[str], tmp_path: Path) -> None:
         time.sleep(0.02)
 
 
+@pytest.mark.slow
 def test_a_full_disk_stops_nothing_and_the_previous_checkpoint_is_whole(data: list[str], tmp_path: Path) -> None:
     """On a file system of 27 MB there is room for one checkpoint of 15 and two weights of 4, and not for the next."""
     if shutil.which("unshare") is None:

@@ -135,6 +135,7 @@ def _attacked(folder: Path, *arguments: str) -> Attacked:
     return attacked
 
 
+@pytest.mark.slow
 def test_processes_that_train_together_are_reached_by_nobody(tmp_path: Path) -> None:
     attacked = _attacked(tmp_path, "train", "--processes", "2")
     assert attacked.modules == {"lehr.engine.worker"}

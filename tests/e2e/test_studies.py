@@ -106,6 +106,7 @@ def assert_made_again(out: str, winner: Path, folder: Path) -> None:
     assert measured(folder / "runs" / "again") == measured(winner)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("trains")
 def test_a_study_that_was_stopped_or_killed_whole_goes_on_with_the_same_command(
     study_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -65,7 +65,7 @@ BAD = {
     "bounds upside down": (
         ["--space", "space.yaml"],
         "lr0: [0.1, 0.001]\n",
-        "space.yaml:1: the bounds of 'lr0' are upside",
+        "space.yaml:1: the bounds of 'lr0' are in the wrong order: 0.1 is above 0.001. Swap them.",
     ),
     "an unknown parameter": (
         ["--space", "space.yaml"],
@@ -108,6 +108,7 @@ def test_a_dry_run_lists_what_would_be_done_measures_an_epoch_and_leaves_nothing
     assert not (tmp_path / "runs").exists()
 
 
+@pytest.mark.slow
 def test_a_budget_ends_with_what_is_known_and_the_same_command_goes_on(
     trains: bool, study_data: Path, tmp_path: Path
 ) -> None:
@@ -129,7 +130,7 @@ def test_another_space_under_the_same_name_is_refused_and_nothing_is_lost(study_
     before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file() and path.suffix != ".db"}
     (tmp_path / "space.yaml").write_text("lr0: [0.001, 0.02]\n")
     result = lehr(*base, "--space", "space.yaml", cwd=tmp_path, code=2)
-    assert "about something else" in result.stderr and "space parameters" in result.stderr
+    assert "exists already, and has different settings" in result.stderr and "space parameters" in result.stderr
     result = lehr("ablate", *base[1:-2], "--techniques", "mosaic", "--name", "evolve", cwd=tmp_path, code=2)
     assert "lehr evolve" in result.stderr
     assert {path: path.read_bytes() for path in before} == before

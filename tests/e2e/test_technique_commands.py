@@ -110,9 +110,12 @@ def test_explaining_trains_nothing(tmp_path: Path) -> None:
         (["--anchors", "4"], "AutoAnchor: fits anchors, if recall is at most 0.98"),
         ([], "AutoAnchor: has no effect: the anchors fit 100.0% of the objects unchanged"),
         (["--autoanchor=Always"], "AutoAnchor: fits anchors, whenever that is better"),
-        (["--weights", "x.safetensors"], "AutoAnchor: fits anchors, those of the weights too, where"),
+        (
+            ["--weights", "x.safetensors"],
+            "AutoAnchor: fits anchors, those of the weights too, if recall is at most 0.98",
+        ),
         (["--config", "old.yaml"], "AutoAnchor: an object"),
-        (["--hyp", "hyp.yaml"], "AutoAnchor: fits anchors, wherever"),
+        (["--hyp", "hyp.yaml"], "AutoAnchor: fits anchors, whenever that is better"),
     ],
 )
 def test_autoanchor_is_chosen_by_name_or_by_the_familiar_switch(given: list[str], said: str, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pytest
 from tests.conftest import MakeYolo
 from tests.engine.runs import run
 
@@ -13,6 +14,7 @@ from lehr.search.fitness import read_epochs
 EPOCHS = 8
 
 
+@pytest.mark.slow
 def test_a_quarter_of_the_epochs_from_trained_weights_beats_all_of_them_from_random_ones(
     trained_squares: Path, make_yolo: MakeYolo, tmp_path: Path
 ) -> None:

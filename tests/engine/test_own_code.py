@@ -79,7 +79,7 @@ def test_a_file_of_options_does_not_get_to_run_code(data: Path, tmp_path: Path) 
     options.write_text(f"augmentation: {{{NAME}: 0.5}}\n")
     where = ["train", "--data", str(data), "--project", str(tmp_path / "runs"), *SMALL, "--config", str(options)]
     with pytest.raises(
-        InputError, match=rf"options\.yaml names augmentations that are code.* give --augmentation {NAME}"
+        InputError, match=rf"options\.yaml names augmentations that are code.* add --augmentation {NAME}=0\.5\.$"
     ):
         command(where)
     assert not (tmp_path / "runs").exists()

@@ -113,6 +113,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installed]:
     yield Installed(tmp_path_factory.mktemp("example"))
 
 
+@pytest.mark.slow
 def test_its_family_trains_and_its_logger_goes_on_after_a_kill_without_gap_or_double(installed: Installed) -> None:
     whole = installed.run("-m", "lehr", *installed.training("whole"))
     assert whole.returncode == 0, whole.stderr

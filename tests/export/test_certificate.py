@@ -53,7 +53,7 @@ def test_an_export_that_agrees_passes(write: Callable[..., Path], data: str, tmp
     read = json.loads(certificate_path(path).read_text())
     assert read["passed"] and read["images"] == 32 and read["map50"]["model"] == read["map50"]["export"] is not None
     assert read["latency_ms"]["export"]["median"] > 0 and read["bytes"]["export"] > 1000
-    assert any("27 of the training join them" in line for line in found.describe())
+    assert any("27 training images join them" in line for line in found.describe())
 
 
 @pytest.mark.parametrize(("own", "other", "told"), [(0.0013, 0.0016, False), (0.5, 0.5003, True), (0.009, 0.02, True)])

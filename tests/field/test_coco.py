@@ -33,7 +33,7 @@ READ = {
     "C08b-ls-project": (6, ["images/1/", "4 of 4"]),
     "C08c-ls-media": (6, ["label-studio"]),
     "C08e-abs-other": (6, ["/home/other"]),
-    "C09-roboflow-dummy": (6, ["'animals'", "no class"]),
+    "C09-roboflow-dummy": (6, ["'animals'", "it is not a class"]),
     "C15-exif-raw-coords": (6, ["EXIF", "turned"]),
     "C16b-same-names-other-ids": (4, ["numbers dog, cat otherwise", "by name"]),
     "C16c-val-lacks-one": (5, ["lacks dog"]),

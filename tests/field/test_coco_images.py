@@ -89,7 +89,7 @@ def test_stated_sizes_that_no_box_fits_are_not_believed(tmp_path: Path, painted:
                 paint(path, (x1 + 55, y1, x2 + 55, y2), i % 2)
                 if orientation is not None:
                     turn(path, orientation)
-        said(aligned(painted, folder, 6), "exchanged", "as displayed")
+        said(aligned(painted, folder, 6), "width and height swapped", "as displayed")
 
 
 def test_half_turns_follow_the_quarter_turns_of_their_json(tmp_path: Path, painted: Paint) -> None:

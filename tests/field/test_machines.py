@@ -115,11 +115,18 @@ def test_no_command_ends_of_printing(command: str, kind: str, trained: Path, tmp
 def test_names_that_the_output_lacks_are_printed_by_number(encoding: str, case: MakeCase) -> None:
     folder = case("T16a-ascii-stdout")
     stream = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
-    for arguments in (["data", "stats", "data.yaml"], ["train", "--data", "data.yaml", *SMALL]):
+    weights = "runs/猫/best.safetensors"
+    for arguments in (
+        ["data", "stats", "data.yaml"],
+        ["train", "--data", "data.yaml", *SMALL, "--name", "猫"],
+        ["val", "--weights", weights, "--data", "data.yaml"],
+    ):
         assert done_with(stream, arguments, folder) == 0
-    printed = stream.buffer.getvalue().decode(encoding)  # type: ignore[attr-defined]
-    assert printed.count("\\u732b") >= 2
-    assert "猫" in (folder / "runs" / "train" / "train.log").read_text(encoding="utf-8")
+    lines = stream.buffer.getvalue().decode(encoding).splitlines()  # type: ignore[attr-defined]
+    assert [line for line in lines if line.startswith("\\u732b, objects in images")]
+    assert "Results in runs/\\u732b" in lines
+    assert [line for line in lines if line.split()[:2] == ["\\u732b", "1"]]  # of the table of classes
+    assert "Results in runs/猫" in (folder / "runs" / "猫" / "train.log").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("kind", ["missing", "full"])

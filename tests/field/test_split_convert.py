@@ -114,7 +114,7 @@ def test_copies_and_versions_stay_in_one_split_and_no_image_is_in_two(data: Path
 
 def test_a_grouping_that_leaves_a_split_empty_is_refused(data: Path) -> None:
     done = lehr("data", "split", "data.yaml", "--group-by", "folder", "--out", "new", cwd=data, code=2)
-    assert "without an image" in done.stderr and "1 groups" in done.stderr and not (data / "new").exists()
+    assert "without an image" in done.stderr and "10 images in 1 group." in done.stderr and not (data / "new").exists()
 
 
 def test_converting_keeps_images_of_one_name_apart(tmp_path: Path) -> None:

@@ -195,7 +195,7 @@ def test_entities_are_refused_and_an_ampersand_is_read_aloud(tmp_path: Path) -> 
         (b"<annotation><object><name>cat</name>", "cut off"),
         (b"<annotation></annotation><annotation></annotation>", "more behind its end"),
         (b"<annotation><object></annotation>", "not valid XML"),
-        (b"\x00\x01\x02\xff\xfe binary", "no text"),
+        (b"\x00\x01\x02\xff\xfe binary", "is not text"),
         (b"<doc><path>x</path></doc>", "root is <doc>"),
         (b"<annotations><image/></annotations>", "CVAT"),
         (b"{}", "not valid XML"),

@@ -35,7 +35,10 @@ def candidates(images: int, count: int, classes: int, seed: int = 0) -> tuple[Te
 
 
 @pytest.mark.parametrize("iou", [0.2, 0.7])
-@pytest.mark.parametrize(("images", "count", "classes"), [(3, 70, 2), (1, 64, 1), (2, 33, 3), (2, 1, 1), (1, 300, 1)])
+@pytest.mark.parametrize(
+    ("images", "count", "classes"),
+    [(3, 70, 2), (1, 64, 1), (2, 33, 3), (2, 1, 1), pytest.param(1, 300, 1, marks=pytest.mark.slow)],
+)
 def test_what_is_kept_is_what_the_rounds_keep(
     kernel: ModuleType, monkeypatch: pytest.MonkeyPatch, images: int, count: int, classes: int, iou: float
 ) -> None:

@@ -166,6 +166,6 @@ def test_closed_files_are_refused(tmp_path: Path) -> None:
     image.close()
     file = (tmp_path / "a.png").open("rb")
     file.close()
-    for value in (image, file):
-        with pytest.raises(InputError, match="anew"):
+    for value, kind in ((image, "image"), (file, "file")):
+        with pytest.raises(InputError, match=f"Open the {kind} again"):
             to_pixels(value, "x")

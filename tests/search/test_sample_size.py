@@ -45,7 +45,7 @@ def test_a_ratio_of_variances_too_large_for_chance_is_that_of_the_table(own: int
 def test_without_scipy_the_package_to_install_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "scipy", None)
     for statistics in (lambda: seeds_needed(1, 1), lambda: largest_by_chance.__wrapped__(2, 10)):
-        with pytest.raises(InputError, match=r"SciPy: pip install '\.\[search\]'"):
+        with pytest.raises(InputError, match=r"need SciPy\. Run pip install '\.\[search\]'"):
             statistics()
 
 

@@ -175,10 +175,10 @@ def test_a_table_of_options_gives_their_defaults_and_ranges() -> None:
     rows = {
         "ema_decay": "| 0.9999 | at least 0, below 1 | Decay of",
         "translate": "| 0.1 | 0 to 0.9 | Shift",
-        "augment_on": "| auto | `auto`, `cpu`, `device` | Where",
+        "augment_on": "| auto | `auto`, `cpu`, `device` | Device that augments",
         "autoanchor": "| auto | `auto`, `always`, `off` | Fit",
         "image_weights": "| off | on, off | Show",
-        "freeze": "| none | text | How many",
+        "freeze": "| none | text | Number of first layers",
         "box": "| YOLOv8 7.5, with anchors 0.05 | at least 0 | Gain of the box loss. |",
     }
     for option, row in rows.items():

@@ -62,8 +62,8 @@ def _without_effect(run: Run) -> dict[str, NoEffect]:
     if augment.close_mosaic is not None and augment.close_mosaic >= epochs:
         closed = closed_epochs(run)
         why = (
-            f"the run has {counted(epochs, 'epoch')}, so mosaic closes for the last {closed}, as if it were not given; "
-            "--mosaic 0 turns it off"
+            f"the run has {counted(epochs, 'epoch')}, so mosaic is off in the last {closed}, as without the option; "
+            "--mosaic 0 turns it off throughout"
         )
         return {"close_mosaic": NoEffect(why, acts_as=closed)}
     return {}
@@ -71,7 +71,7 @@ def _without_effect(run: Run) -> dict[str, NoEffect]:
 
 def _state(run: Run) -> State:
     share, closed = run.config.augment.mosaic, closed_epochs(run)
-    closing = f"closed for the last {'epoch' if closed == 1 else f'{closed} epochs'}" if closed else "on until the end"
+    closing = f"off in the last {'epoch' if closed == 1 else f'{closed} epochs'}" if closed else "on until the end"
     return State(share > 0, f"probability {share:g}, {closing}")
 
 

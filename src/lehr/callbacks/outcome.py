@@ -76,6 +76,6 @@ def nothing_learned(event: TrainEnd) -> str:
     ]
     if event.step < FEW_STEPS:
         start = "" if config.model.weights is not None else ", or start from trained --weights"
-        reasons.insert(0, f"Length: {steps} are few for a detector; give more --epochs{start}.")
+        reasons.insert(0, f"Length: a detector needs more than {steps}; give more --epochs{start}.")
     numbered = "".join(f"\n      {number}. {reason}" for number, reason in enumerate(reasons, 1))
     return f"Nothing was learned yet: mAP is 0 in {epochs}, so none is the best. What to look at:{numbered}"

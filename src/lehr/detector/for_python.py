@@ -73,5 +73,5 @@ def _instead(method: str, name: str, known: Collection[str]) -> str:
     near = difflib.get_close_matches(name, sorted(known), MAX_NEAR, NEAR)
     other = describe_other_name(name, known) if method != "__init__" else None
     if other is not None:
-        return f". {in_python(other)}"
+        return in_python(other).removeprefix(" here")
     return f". Did you mean {' or '.join(near)}?" if near else "."

@@ -177,7 +177,8 @@ class DivergenceMonitor:
             LehrError: there is no checkpoint to return to.
         """
         state, options, before = self._state, self._options, self._state.recovery
-        trouble = f"{before.streak} consecutive optimizer steps were not finite"
+        skipped = counted(before.streak, "optimizer step was", "consecutive optimizer steps were")
+        trouble = f"{skipped} not finite"
         precision, from_step = state.precision, state.step
         if precision is not Precision.FLOAT32:
             checkpoint = self._last_good(trouble)

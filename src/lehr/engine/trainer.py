@@ -161,7 +161,7 @@ class Trainer:
             if self.state.guard is None or self.state.guard.start is None:
                 raise
             self._diverged, self.state.finished = str(error), True
-            self._say(f"{error}\nThe run ends here, with the best that it had.")
+            self._say(f"{error}\nThe run ends here and keeps its best weights so far.")
             evaluation, on_older = self.validator.validate(self._stop_by)
             for guard, record in self._guards(evaluation, on_older):
                 guard.conclude(record, self.ranks, self.config.run.seed, self._say)

@@ -302,7 +302,7 @@ def _of_match(path: Path) -> FoundSources:
     if suffix_of(path.name) in VIDEO_SUFFIXES and has_av():
         return FoundSources((Source(Kind.VIDEO, str(path), path),))
     why = unread(path.name)
-    message = "is not an image and no video" if why is None else why.reason
+    message = "is neither an image nor a video" if why is None else why.reason
     return FoundSources((), left_out=(_unread(Fault("no-image", path, message)),))
 
 
@@ -315,7 +315,7 @@ def _hint(path: Path) -> str:
     if bare != path and str(bare) and bare.exists():
         return f" Without quotes and blanks it exists: {bare}"
     if not path.parent.is_dir():
-        return f" There is not a folder {path.parent}."
+        return f" There is no folder {path.parent}."
     try:
         near = nearest_names(path.name, (each.name for each in path.parent.iterdir()))
     except OSError:

@@ -77,7 +77,7 @@ OLDER: dict[str, tuple[Shapes, str]] = {
     "no head": ({"model.0.conv.weight": (16, 3, 3, 3)}, "no head of a detector"),
     "classes without memory": (
         _edited("yolov8n", lambda shapes: shapes.update({"model.22.cv3.0.2.weight": (10**12, 0, 1, 1)})),
-        "a head of 1000000000000 classes",
+        "a head of 1,000,000,000,000 classes",
     ),
 }
 

@@ -182,7 +182,7 @@ def _layout(shapes: Shapes) -> tuple[Layout, int, int]:
                 f"has a head as YOLOv8's, but as layer {head}; that of YOLOv8 is layer {YOLOV8.head}. {REMEDY}"
             )
         if not 1 <= scores[0] <= MAX_CLASSES:
-            raise Refused(f"has a head of {counted(scores[0], 'class')}, where a detector has 1 to {MAX_CLASSES}.")
+            raise Refused(f"has a head of {counted(scores[0], 'class')}, where a detector has 1 to {MAX_CLASSES:,}.")
         return YOLOV8, 3, scores[0]
     raise Refused(f"has no head of a detector that Lehr knows as its last layer ({prefix[:-1]}). {REMEDY}")
 
