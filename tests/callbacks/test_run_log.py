@@ -157,7 +157,9 @@ def test_what_is_no_line_is_passed_over_with_a_note() -> None:
     bad += [line("best", 1, metrics={"map": "high"}), good.replace(b"3", b"NaN"), b""]
     log = parse_run_log(b"\n".join([good, *bad, good, good[:-3]]), "log")
     assert [each.step for each in log.lines] == [3, 3]
-    assert len(log.notes) == 2 and "10 lines are none of a run's log" in log.notes[0] and "incomplete" in log.notes[1]
+    assert (
+        len(log.notes) == 2 and "10 lines are not part of a run's log" in log.notes[0] and "incomplete" in log.notes[1]
+    )
     assert parse_run_log(b"", "log") == RunLog(())
 
 

@@ -95,7 +95,12 @@ def test_data_that_are_gone_are_named_with_their_place_and_the_remedy(place: Pat
     config = build_config({"data": "data.yaml"})
     with pytest.raises(InputError) as raised:
         resumed_from(config, Path("../home/runs/train"), given=())
-    for words in ("--data data.yaml: is relative to where", str(place), str(Path.cwd()), "Give --data"):
+    for words in (
+        "--data data.yaml: is relative to where",
+        str(place),
+        str(Path.cwd()),
+        "Give its current place with --data",
+    ):
         assert words in str(raised.value)
 
 

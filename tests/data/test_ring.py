@@ -230,7 +230,7 @@ def test_many_batches_outside_of_the_ring_are_said_once(
     kept = list(loader.batches([BatchRequest(epoch, [0]) for epoch in range(20)]))
     outside = sum(batch.block is None for batch in kept)
     assert (loader.served, loader.outside) == (20, outside) and outside >= 8
-    said = [record.getMessage() for record in caplog.records if "no place" in record.getMessage()]
+    said = [record.getMessage() for record in caplog.records if "did not fit" in record.getMessage()]
     assert len(said) == 1 and said[0].startswith("4 of ")
 
 
