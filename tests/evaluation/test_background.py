@@ -35,7 +35,7 @@ def test_false_positives_are_counted_on_background() -> None:
     assert (m.precision, m.recall, m.f1, m.map, m.map50, m.instances) == (0.0, None, None, None, None, 0)
     assert m.confidence == pytest.approx(QUIET_CONFIDENCE) and m.measured_fitness is None
     line = describe_false_positives(m)
-    assert line == "False positives at confidence 0.250: 3 (2 cat, 1 dog), in 2 of 4 images, 0.75 an image."
+    assert line == "False positives at confidence 0.250: 3 (2 cat, 1 dog), in 2 of 4 images, 0.75 per image."
 
 
 def test_no_detection_on_background_is_no_false_positive() -> None:

@@ -153,7 +153,7 @@ def val(
         say(f"P, R and F1 at confidence {metrics.confidence:.3f}, IoU 0.5.")
     say(describe_false_positives(metrics))
     say(
-        f"Milliseconds an image: preprocess {seconds.preprocess * 1e3:.1f}, inference {seconds.inference * 1e3:.1f}, "
+        f"Milliseconds per image: preprocess {seconds.preprocess * 1e3:.1f}, inference {seconds.inference * 1e3:.1f}, "
         f"postprocess {seconds.postprocess * 1e3:.1f}."
     )
     numbers = evaluation.as_dict()

@@ -69,5 +69,5 @@ def describe_false_positives(metrics: Metrics) -> str:
     more = ", ..." if sum(bool(each.false_positives) for _, each in most) > 3 else ""
     return (
         f"False positives at confidence {metrics.confidence:.3f}: {total} ({named}{more}), in {images} of "
-        f"{counted(metrics.images, 'image')}, {metrics.false_positives_per_image:.2f} an image."
+        f"{counted(metrics.images, 'image')}, {metrics.false_positives_per_image:.2f} per image."
     )
