@@ -1,7 +1,7 @@
 """Draws the screens of docs/reading-the-output.md: a run at 80, 120 and 200 columns, and in a notebook.
 
 Without arguments it draws them from `recorded-screens.json`. `record` first trains that run in a notebook, and writes
-what it was told and what the notebook holds: yolov8n with `--width 0.25` on `shapes` at 64 pixels, some minutes on one
+its course and what the notebook holds: yolov8n with `--width 0.25` on `shapes` at 64 pixels, some minutes on one
 core.
 """
 
@@ -70,26 +70,26 @@ class Recorder(Callback):
 
 
 def record() -> None:
-    """Train the run in a notebook, and write what it was told and what the notebook holds."""
+    """Train the run in a notebook, and write its course and what the notebook holds."""
     import nbformat
     from nbclient import NotebookClient
 
     options = ", ".join(f"{name}={value!r}" for name, value in OPTIONS.items())
     with tempfile.TemporaryDirectory() as folder:
-        told = Path(folder) / "told.json"
+        course = Path(folder) / "course.json"
         source = (
             f"import sys; sys.path.insert(0, {str(HERE)!r})\nfrom screens import Recorder\nfrom lehr import Detector\n"
-            f"Detector('yolov8n').train(data='shapes', {options}, callbacks=[Recorder({str(told)!r})]);"
+            f"Detector('yolov8n').train(data='shapes', {options}, callbacks=[Recorder({str(course)!r})]);"
         )
         notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source)])
         NotebookClient(notebook, timeout=1800, resources={"metadata": {"path": folder}}).execute()
         (output,) = notebook.cells[0].outputs
         RECORDED.write_text(
-            json.dumps(json.loads(told.read_text()) | {"notebook": output.data["text/html"]}, indent=1) + "\n"
+            json.dumps(json.loads(course.read_text()) | {"notebook": output.data["text/html"]}, indent=1) + "\n"
         )
 
 
-def recorded_run(told: dict[str, Any]) -> Run:
+def recorded_run(course: dict[str, Any]) -> Run:
     """The run that was recorded, without its network."""
     network: Any = None
     return Run(
@@ -101,11 +101,11 @@ def recorded_run(told: dict[str, Any]) -> Run:
         processes=1,
         model=network,
         averaged=network,
-        **{name: tuple(value) if isinstance(value, list) else value for name, value in told["run"].items()},
+        **{name: tuple(value) if isinstance(value, list) else value for name, value in course["run"].items()},
     )
 
 
-def screen(told: dict[str, Any], width: int, running: bool) -> list[list[Segment]]:
+def screen(course: dict[str, Any], width: int, running: bool) -> list[list[Segment]]:
     """The lines of a run on a terminal: while an epoch runs, or at its end."""
     console = RichConsole(
         file=io.StringIO(),
@@ -117,24 +117,24 @@ def screen(told: dict[str, Any], width: int, running: bool) -> list[list[Segment
         record=True,
         force_interactive=False,
     )
-    run = recorded_run(told)
+    run = recorded_run(course)
     with tempfile.TemporaryDirectory() as folder, Console(Path(folder) / "log", console) as output:
         listener = ConsoleCallback(output)
         console.print(Text(f"$ lehr train {' '.join(f'{name}={value}' for name, value in OPTIONS.items())}"))
         listener.on_train_start(TrainStart(run, 0, 0, False))
-        for epoch in told["epochs"][: RUNNING - 1 if running else None]:
+        for epoch in course["epochs"][: RUNNING - 1 if running else None]:
             metrics = Metrics.from_dict(epoch["metrics"])
             listener.on_fit_epoch_end(
                 FitEpochEnd(run=run, row={"skipped": 0, "replaced": 0}, **epoch | {"metrics": metrics})
             )
         if running:
-            console.print(half_done(told["epochs"][RUNNING - 1], run, console).line(width))
+            console.print(half_done(course["epochs"][RUNNING - 1], run, console).line(width))
         else:
-            end, last = told["end"], told["epochs"][-1]
+            end, last = course["end"], course["epochs"][-1]
             files = Path("runs/train/best.safetensors"), Path("runs/train/last.safetensors")
             numbers = end["best_epoch"], Metrics.from_dict(end["metrics"])
             listener.on_train_end(
-                TrainEnd(run, len(told["epochs"]), last["step"], *numbers, *files, end["seconds"], False)
+                TrainEnd(run, len(course["epochs"]), last["step"], *numbers, *files, end["seconds"], False)
             )
     return list(Segment.split_lines(console._record_buffer))
 
@@ -189,15 +189,15 @@ def main() -> None:
     """Draw all screens; with `record`, train the run first."""
     if "record" in sys.argv[1:]:
         record()
-    told = json.loads(RECORDED.read_text())
+    course = json.loads(RECORDED.read_text())
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
         page = browser.new_page(viewport={"width": 1800, "height": 1200})
         for theme in THEMES:
             for width in WIDTHS:
-                shoot(page, as_html(screen(told, width, running=True), theme, width), f"terminal-{width}-{theme}")
-            shoot(page, as_html(screen(told, 80, running=False), theme, 80), f"terminal-end-{theme}")
-            shoot(page, notebook_page(told["notebook"], theme), f"notebook-{theme}")
+                shoot(page, as_html(screen(course, width, running=True), theme, width), f"terminal-{width}-{theme}")
+            shoot(page, as_html(screen(course, 80, running=False), theme, 80), f"terminal-end-{theme}")
+            shoot(page, notebook_page(course["notebook"], theme), f"notebook-{theme}")
         browser.close()
 
 

@@ -22,7 +22,7 @@ from lehr.callbacks.events import BatchStart, FitEpochEnd, StartEvaluated
 from lehr.config import build_config
 from lehr.data.formats.shapes import write_shapes
 from lehr.engine.run import train
-from lehr.plots.figure import legend, new_figure, save_figure, styled, whole_ticks
+from lehr.plots.figure import integer_ticks, legend, new_figure, save_figure, styled
 from lehr.plots.style import COLOURS, PALE
 from lehr.techniques.early_stopping import EarlyStopping
 from lehr.techniques.ema import ModelEma
@@ -174,7 +174,7 @@ def guard() -> None:
         axis.step(epochs, best, where="post", color=COLOURS[1], linestyle=":", label="best")
         axis.set(xlabel="row of results.csv", ylabel="fitness", title=title, ylim=(0, 0.32))
     for axis in axes:
-        whole_ticks(axis)
+        integer_ticks(axis)
     legend(figure)
     save_figure(figure, HERE / "guard.svg")
 

@@ -216,7 +216,7 @@ def logarithmic(axis: Axes, which: Literal["x", "y", "both"], ticks: int = 9) ->
         each.set_minor_formatter(NullFormatter())
 
 
-def whole_ticks(axis: Axes, which: Literal["x", "y"] = "x") -> None:
+def integer_ticks(axis: Axes, which: Literal["x", "y"] = "x") -> None:
     """Put an axis's ticks at whole numbers alone, a single one too."""
     from matplotlib.ticker import MaxNLocator
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from lehr.plots.figure import legend, new_figure, save_figure, set_title, styled, whole_ticks
+from lehr.plots.figure import integer_ticks, legend, new_figure, save_figure, set_title, styled
 from lehr.techniques.plan import TrainingPlan
 
 MAX_POINTS = 5_000
@@ -45,7 +45,7 @@ def plot_schedules(plans: Mapping[str, TrainingPlan], path: Path) -> None:
     for axis, title in zip((weights, biases, momentum, accumulate), titles, strict=True):
         set_title(axis, title)
         axis.set_xlabel("epoch")
-        whole_ticks(axis)
+        integer_ticks(axis)
     for axis in (weights, biases, accumulate):
         axis.set_ylim(bottom=0)
     if len(plans) > 1:

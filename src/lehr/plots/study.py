@@ -15,6 +15,7 @@ import numpy as np
 
 from lehr.plots.figure import (
     POINTS,
+    integer_ticks,
     legend,
     new_figure,
     plain,
@@ -24,7 +25,6 @@ from lehr.plots.figure import (
     shortened,
     styled,
     text_width,
-    whole_ticks,
 )
 from lehr.plots.scales import FitnessScale, Ruler, ordered_colours, percent
 from lehr.plots.style import COLOURS, DOT, GREY, INK, SMALL
@@ -86,7 +86,7 @@ def plot_fitness(records: Sequence[Record], path: Path) -> None:
     first = _first_fitness(records)
     if first is not None:
         axis.axhline(first, color=INK, ls="--", lw=1, label=f"trial 0, the current values ({first:.3f})")
-    whole_ticks(axis)
+    integer_ticks(axis)
     axis.set(xlabel="trial", ylabel="fitness")
     axis.set_ylim(scale.edge, max([scale.high, *(_fitness(record) + scale.room for record in scored)]))
     if not scored:
@@ -153,7 +153,7 @@ def plot_parameters(records: Sequence[Record], path: Path, start: Mapping[str, V
     legend(figure, _parameters_key(any(name in start for name in names)))
     shrink = min(1.0, 3.0 / math.ceil(len(names) / columns))
     bar = figure.colorbar(dots, ax=axes, label="trial", shrink=shrink, pad=0.01)
-    whole_ticks(bar.ax, "y")
+    integer_ticks(bar.ax, "y")
     save_figure(figure, path)
 
 
@@ -272,7 +272,7 @@ def plot_courses(records: Sequence[Record], path: Path) -> None:
             text = name.format(marked.slot)
             axis.plot(*zip(*points, strict=True), ls=style, color=colour, lw=2.2, label=text, zorder=4)
     axis.set(xlabel="epoch", ylabel="fitness")
-    whole_ticks(axis)
+    integer_ticks(axis)
     if labelled:
         axis.set_ylim(bottom=0)
         legend(figure)

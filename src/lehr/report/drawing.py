@@ -16,6 +16,7 @@ import numpy as np
 
 from lehr.plots.figure import (
     POINTS,
+    integer_ticks,
     legend,
     logarithmic,
     new_figure,
@@ -25,7 +26,6 @@ from lehr.plots.figure import (
     set_title,
     shortened,
     styled,
-    whole_ticks,
     wrapped,
 )
 from lehr.plots.style import COLOURS, GREY, INK, LIGHT, PAPER, QUIET, SMALL, SMALL_DOT, THIN, WIDTH
@@ -139,7 +139,7 @@ def _draw_chart(chart: Chart, path: Path) -> None:
     if chart.labels:
         _name_ticks(axis, chart.labels, "x")
     elif not chart.log_x and all(float(x).is_integer() for series in chart.series for x in series.x):
-        whole_ticks(axis)
+        integer_ticks(axis)
     axis.set(xlabel=_plain(chart.x), ylabel=_plain(chart.y))
     set_title(figure, one_line(chart.title))
     if len(chart.series) > 1:
