@@ -144,7 +144,7 @@ def evaluate(expression: str, values: Mapping[str, Values]) -> Values:
     try:
         return _value(ast.parse(expression, mode="eval").body, values)
     except SyntaxError as error:
-        raise ValueError(f"'{expression}' is no arithmetic: {error.msg}") from None
+        raise ValueError(f"'{expression}' is not arithmetic: {error.msg}") from None
 
 
 def _value(node: ast.expr, values: Mapping[str, Values]) -> Values:
@@ -173,7 +173,7 @@ def _value(node: ast.expr, values: Mapping[str, Values]) -> Values:
         case ast.Name(id=name):
             raise ValueError(f"nothing gives '{name}' a value")
         case _:
-            raise ValueError(f"'{ast.unparse(node)}' is no arithmetic that a page may use")
+            raise ValueError(f"'{ast.unparse(node)}' is not arithmetic that a page may use")
 
 
 def evaluate_in_turn(formulas: Mapping[str, str], name: str, values: Mapping[str, Values]) -> Values:
@@ -182,7 +182,7 @@ def evaluate_in_turn(formulas: Mapping[str, str], name: str, values: Mapping[str
     Args:
         formulas: expressions by name.
         name: of the one that is asked for.
-        values: of the names that are no formulas.
+        values: of the names that are not formulas.
     """
     inner = {
         each: evaluate_in_turn(formulas, each, values)
@@ -236,7 +236,7 @@ OTHER_FORMS = (
 def defaults_in(text: str) -> Iterator[tuple[str, str]]:
     """Options with a default behind them, as `--clip-norm` (10), or in a table of options, and that default.
 
-    Parentheses that begin neither with a number nor with one of the option's values are no default.
+    Parentheses that begin neither with a number nor with one of the option's values are not default.
     """
     for match in re.finditer(DEFAULT, joined(prose(text))):
         name = match["option"].replace("-", "_")

@@ -158,7 +158,7 @@ def test_paths_indices_and_devices_of_torch_are_taken(small_weights: Path, make_
     trained.train(data=yaml, device=torch.device("cpu"), verbose=False, **small)  # type: ignore[arg-type]
     assert trained.names == ("small", "large")
     for wrong in (None, 5, b"best.safetensors"):
-        with pytest.raises(InputError, match="is no model"):
+        with pytest.raises(InputError, match="is not a model"):
             Detector(wrong)  # type: ignore[arg-type]
     with pytest.raises(InputError, match="is a Detector already"):
         Detector(trained)  # type: ignore[arg-type]

@@ -115,7 +115,7 @@ def test_no_mark_is_left_over_and_tests_that_are_named_show_what_they_are_to() -
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.relative_to(ROOT / "src").as_posix())
 def test_examples_of_docstrings_run_and_none_is_skipped(path: Path, small: Path) -> None:
     text = path.read_text(encoding="utf-8")
-    assert "doctest: +SKIP" not in text, "an example that cannot run is no example"
+    assert "doctest: +SKIP" not in text, "an example that cannot run is not an example"
     assert not re.search(r"^ *Example:\n", text, re.MULTILINE), "the reference shows examples below `Examples:`"
     name = ".".join(path.relative_to(ROOT / "src").with_suffix("").parts).removesuffix(".__init__")
     module = importlib.import_module(name)

@@ -51,7 +51,7 @@ def test_a_package_is_loaded_only_for_a_name_that_is_not_there(here: Path) -> No
         ("one = some_parts:ONE", "", ["one = some_parts:ONE", "some-parts", "AttributeError", "uninstall"]),
         ("one = some_parts:ONE", "raise RuntimeError('no licence')", ["RuntimeError: no licence"]),
         ("one = no_such_module:ONE", "", ["no_such_module", "some-parts"]),
-        ("one = some_parts:ONE", "ONE = 'text'", ["'text' is no Part"]),
+        ("one = some_parts:ONE", "ONE = 'text'", ["'text' is not a Part"]),
         ("one = some_parts:ONE", "ONE = Part('own', 7)", ["another Part named 'own'"]),
     ],
 )

@@ -87,7 +87,7 @@ def printed(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 def code_of(words: str) -> int:
-    """Exit code of a command: a finished run is no error."""
+    """Exit code of a command: a finished run is not an error."""
     return 0 if words == "train --resume runs/train" else 2
 
 

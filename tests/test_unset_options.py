@@ -53,7 +53,7 @@ BECOMES = {
     "warmup_epochs": f"{plan.WARMUP_EPOCHS:g}, with known classes {plan.TRAINED_WARMUP_EPOCHS:g}, less in a short run",
 }
 ELSEWHERE = {"workers", "name"}
-"""Options whose help has a number that is no value of the code's own."""
+"""Options whose help has a number that is not a value of the code's own."""
 
 
 def test_help_says_what_unset_options_become() -> None:

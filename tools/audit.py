@@ -15,7 +15,7 @@ SECONDS = 15
 
 
 def known_faults(report: str) -> list[str] | None:
-    """The packages of a report of pip-audit that have known faults, a line each; None where it is no report.
+    """The packages of a report of pip-audit that have known faults, a line each; None where it is not a report.
 
     Args:
         report: JSON, as pip-audit writes it.

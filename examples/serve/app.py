@@ -117,7 +117,7 @@ def make_app(finder: Finder, settings: Settings) -> Starlette:
         except Exception:  # written to the log; what it says is nothing for clients
             return _error(500, "The image could not be computed.")
         if found.fault is not None:
-            return _error(422, "The body is no image that can be read.")
+            return _error(422, "The body is not an image that can be read.")
         return JSONResponse({name: value for name, value in found.as_dict().items() if name != "source"})
 
     async def health(request: Request) -> Response:

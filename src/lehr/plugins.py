@@ -53,7 +53,7 @@ class PluginTable(Generic[Part]):
             ValueError: another part has its name.
         """
         if not isinstance(part, self._kind):
-            raise TypeError(f"{part!r} is no {self._kind.__name__}")
+            raise TypeError(f"{part!r} is not a {self._kind.__name__}")
         if self._parts.setdefault(part.name, part) != part:
             raise ValueError(f"there is another {self._kind.__name__} named '{part.name}'")
 

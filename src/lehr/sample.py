@@ -107,7 +107,7 @@ class Sample:
         classes: int64 (n,), index into the data set's names.
         label_path: the file the objects came from; None when the image has no label file.
         difficult: bool (n,), objects that are trained on, but that an evaluation ignores; None if none is.
-        ignored: regions that are no objects, and that an evaluation ignores.
+        ignored: regions that are not objects, and that an evaluation ignores.
     """
 
     path: Path

@@ -197,7 +197,7 @@ class Technique:
         without_effect: from a planned run to those of its options that change nothing in it, and why; not asked about
             families that it means nothing to. The start of a run, `--explain`, ablations and searches ask it.
         switches: what an ablation can switch, itself first; `one_of_several` choose a variation of it.
-        turn_on: options that turn it on, for people; empty for those of its first switch, if that is no choice of
+        turn_on: options that turn it on, for people; empty for those of its first switch, if that is not a choice of
             a variation.
         turn_off: the same for off; empty also where it is always on.
         suits: returns whether it applies to a family of models.

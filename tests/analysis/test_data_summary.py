@@ -162,14 +162,14 @@ def test_what_lehr_would_not_write_is_refused(tmp_path: Path, path: tuple[Any, .
     file.write_text(json.dumps(content))
     assert isinstance(load_data_summary(file), DataSummary)
     file.write_text(json.dumps(_replaced(content, *path)))
-    with pytest.raises(InputError, match=r"data\.json: is no summary of data that Lehr wrote"):
+    with pytest.raises(InputError, match=r"data\.json: is not a summary of data that Lehr wrote"):
         load_data_summary(file)
 
 
 @pytest.mark.parametrize("data", [b"", b"[" * 100_000, b"\xff\xfe", b'{"names": ["a"'])
 def test_what_is_no_json_is_refused(tmp_path: Path, data: bytes) -> None:
     (tmp_path / "data.json").write_bytes(data)
-    with pytest.raises(InputError, match="is no summary of data"):
+    with pytest.raises(InputError, match="is not a summary of data"):
         load_data_summary(tmp_path / "data.json")
 
 

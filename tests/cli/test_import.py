@@ -106,7 +106,7 @@ def test_what_is_no_checkpoint_is_refused(tmp_path: Path, checkpoint: Path) -> N
     )
     assert "there is no such file" in lehr("import", "none.pt", cwd=tmp_path, code=2).stderr
     (tmp_path / "text.pt").write_text("hello")
-    assert "is no weights file of any kind" in lehr("import", "text.pt", cwd=tmp_path, code=2).stderr
+    assert "is not a weights file of any kind" in lehr("import", "text.pt", cwd=tmp_path, code=2).stderr
 
 
 def test_tensors_are_streamed_to_the_bytes_that_are_encoded_at_once(model: DetectionModel) -> None:

@@ -202,5 +202,5 @@ def test_folders_of_others_are_read_within_bounds(name: str, runs: Path, tmp_pat
 
 
 def test_what_is_no_run_is_refused(runs: Path, tmp_path: Path) -> None:
-    for path, message in ((tmp_path / "nothing", "there is no such run"), (tmp_path, "is no run of Lehr's")):
+    for path, message in ((tmp_path / "nothing", "there is no such run"), (tmp_path, "is not a run of Lehr's")):
         assert message in lehr("diff", runs / "run", path, cwd=tmp_path, code=2).stderr

@@ -56,7 +56,7 @@ def test_the_order_of_recognition_is_coco_then_yolo_then_voc_and_a_name_overrule
 @pytest.mark.parametrize(
     ("source", "words"),
     [
-        ("coco:empty", "empty: is no COCO JSON"),
+        ("coco:empty", "empty: is not COCO JSON"),
         ("yolo:empty", "empty: holds no data YAML"),
         ("voc:empty", "empty: holds no images"),
         ("none:empty", "--data none:empty: does not exist"),

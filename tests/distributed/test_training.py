@@ -262,7 +262,7 @@ def test_all_go_back_to_what_rank_0_reads_in_the_precision_that_it_checked(data:
 
 
 def poisoned(options: dict[str, Any]) -> Trace:
-    """A run whose second batch has an image that is no number, on rank 1 only."""
+    """A run whose second batch has an image that is not a number, on rank 1 only."""
     from lehr.data.batch import Batch
 
     normalized, calls = Batch.normalized, [0]

@@ -21,7 +21,7 @@ EVIL = "\x1b]0;owned\x07\x1b[2J\r\x9b31m\x85\u202egnp\u2028\x7f\nlehr: all is we
 NAMES = [EVIL, "\udcff half of a letter", "c"]
 SMALL = ["--width", "0.125", "--imgsz", "64", "--batch", "4", "--device", "cpu", "--amp", "off", "--epochs", "1"]
 FILE = EVIL.replace("/", "") + os.fsdecode(b"\xff")
-"""A file's name, which is no text either."""
+"""A file's name, which is not text either."""
 
 
 def make(root: Path, dirty: bool) -> Path:

@@ -34,7 +34,7 @@ def data(make_yolo: MakeYolo) -> Path:
 
 
 def poisoned(bad: Callable[[int, int], bool]) -> Any:
-    """Images that are no numbers in some batches.
+    """Images that are not numbers in some batches.
 
     Args:
         bad: whether a batch is, by its step and by how many batches were poisoned before.

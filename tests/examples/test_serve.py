@@ -117,7 +117,7 @@ def test_many_at_once_are_batched_and_each_gets_its_own_answer(app: ModuleType, 
     with served(app.make_app(detector, settings)) as port, ThreadPoolExecutor(len(images)) as pool:
         *answers, broken = pool.map(lambda image: ask(port, image), images)
         status, health = ask(port, path="/health", method="GET")
-    assert broken == (422, {"error": "The body is no image that can be read."})
+    assert broken == (422, {"error": "The body is not an image that can be read."})
     for (code, found), own in zip(answers, expected, strict=True):
         assert code == 200 and len(own) and (found["width"], found["height"]) == (own.width, own.height)
         assert "source" not in found

@@ -87,7 +87,7 @@ def test_darknet_s_layout_is_read_with_its_splits(tmp_path: Path, keys: str, pre
         ("names = obj.names", "neither 'train' nor 'valid'"),
         ("train = gone.txt\nnames = obj.names", r"obj\.data:1: 'train': .*gone\.txt' does not exist"),
         ("train = train.txt\ntrain = val.txt\nnames = obj.names", r"obj\.data:2: 'train' is given there and on line 1"),
-        ("this is no list", r"obj\.data:1: .*is not 'key = value'"),
+        ("this is not a list", r"obj\.data:1: .*is not 'key = value'"),
     ],
 )
 def test_what_is_wrong_in_a_data_file_of_darknet_is_said_with_its_line(tmp_path: Path, data: str, words: str) -> None:

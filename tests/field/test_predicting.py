@@ -57,7 +57,7 @@ def test_a_folder_names_what_is_not_read_in_it(case: MakeCase, weights: Path) ->
 @pytest.mark.parametrize(
     ("source", "words"),
     [
-        ("v.mp4", ["v.mp4: is no video that can be read"]),
+        ("v.mp4", ["v.mp4: is not a video that can be read"]),
         ("http://127.0.0.1:9/bus.jpg", ["http://127.0.0.1:9/bus.jpg: cannot be reached"]),
         ("99", ["camera 99: there is no /dev/video99"]),
         ("rtsp://127.0.0.1:9/y", ["rtsp://127.0.0.1:9/y: cannot be"]),
@@ -130,7 +130,7 @@ def test_junk_is_no_weights(case: MakeCase, name: str) -> None:
     folder = case("T28-names-in-weights")
     for command in (["predict", "images/val"], ["val", "--data", "data.yaml"]):
         done = lehr(*command, "--weights", name, cwd=folder, code=2)
-        assert f"{name}: is no weights file of any kind (it begins with 'junk')" in done.stderr
+        assert f"{name}: is not a weights file of any kind (it begins with 'junk')" in done.stderr
 
 
 def test_a_default_dtype_and_no_gradients_of_a_notebook_are_overcome(
@@ -215,7 +215,7 @@ def test_a_place_for_json_is_checked_before_the_work(tmp_path: Path, weights: Pa
         ("folder", "is a folder. Name a file in it"),
         ("none/o.json", "there is no folder none"),
         ("a.png/o.json", "a.png is a file, not a folder"),
-        ("a.png", "exists and is not a JSON file. It would be lost."),
+        ("a.png", "exists and is not JSON file. It would be lost."),
         ("x" * 300 + ".json", "cannot be written (File name too long)"),
     ):
         done = lehr(*arguments, "--json", place, cwd=tmp_path, code=2)

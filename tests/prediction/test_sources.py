@@ -117,7 +117,7 @@ def test_an_image_of_any_name_is_taken_where_it_is_named(tmp_path: Path) -> None
         ("screen 0 100 100", ["the screen is not read"]),
         ("", ["empty name"]),
         (" ", ["empty name"]),
-        ("x" * 5000, ["is no name of a file"]),
+        ("x" * 5000, ["is not a name of a file"]),
         ("a\0b", ["no such image"]),
         ("none.jpg", ["no such image, folder or glob"]),
         ("none/*.jpg", ["no such image, folder or glob", "There is no folder none"]),
@@ -291,9 +291,9 @@ def test_a_list_names_sources_a_line_each_from_here_or_beside_it(
         (b"", "names no source"),
         (b"# nothing\n\n", "names no source"),
         (b"gone.png\n", r"none of its 1 lines names a source; line 1: gone\.png: no such image"),
-        (b"a\n\xff\xfe", r"l\.txt:2: is no UTF-8"),
+        (b"a\n\xff\xfe", r"l\.txt:2: is not UTF-8"),
         (b"l.txt\n", "is a list in a list"),
-        (b"-\n", "standard input is no entry"),
+        (b"-\n", "standard input is not an entry"),
     ],
 )
 def test_a_list_that_names_nothing_says_so(

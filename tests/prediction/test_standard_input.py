@@ -80,7 +80,7 @@ def test_names_are_sources(at_once: int, tmp_path: Path, monkeypatch: pytest.Mon
         (b"", "nothing came"),
         (b"gone.png\n", "none of its 1 lines names a source; line 1: gone.png"),
         (b"\n", "names no source"),
-        (b"PK\x03\x04" + bytes(100), "is no video that can be read"),
+        (b"PK\x03\x04" + bytes(100), "is not a video that can be read"),
     ],
 )
 def test_what_is_none_of_these_says_so(data: bytes, words: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -188,7 +188,7 @@ def test_a_video_of_sound_alone_says_so(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("content", [b"", b"no video at all" * 100, bytes(5000), b"\x1aE\xdf\xa3" + bytes(100)])
 def test_what_is_no_video_says_so(content: bytes, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"a\.mkv: is no video that can be read"):
+    with pytest.raises(InputError, match=r"a\.mkv: is not a video that can be read"):
         probe_video(written(tmp_path / "a.mkv", content))
 
 
@@ -209,7 +209,7 @@ def test_a_playlist_opens_no_other_file_and_no_connection(playlist: str, suffix:
         listener.settimeout(0)
         for target in (f"{tmp_path}/other.ts", f"http://127.0.0.1:{listener.getsockname()[1]}/other.ts"):
             text = playlist.replace("file://{}", "{}" if target.startswith("http") else "file://{}").format(target)
-            with pytest.raises(InputError, match="is no video that can be read"):
+            with pytest.raises(InputError, match="is not a video that can be read"):
                 frames_of(written(tmp_path / f"a.{suffix}", text.encode()))
         with pytest.raises(BlockingIOError):
             listener.accept()

@@ -65,7 +65,7 @@ def test_videos_and_images_share_a_list_and_broken_ones_their_fault(tmp_path: Pa
     names = [str(tmp_path / "a.mp4"), str(tmp_path / "b.mp4"), str(tmp_path / "a.mp4")]
     found = list(predict_images(SquaresNetwork(), names, PredictOptions(imgsz=64, batch=3, skip_broken=True)))
     assert [each.fault is None for each in found] == [True, True, False, True, True]
-    with pytest.raises(InputError, match=r"b\.mp4: is no video"):
+    with pytest.raises(InputError, match=r"b\.mp4: is not a video"):
         list(predict_images(SquaresNetwork(), names, PredictOptions(imgsz=64)))
 
 

@@ -90,7 +90,7 @@ def test_a_file_is_read_on_where_its_connection_broke() -> None:
         (Page(status=500), "the server answers 500"),
         (Page(b"<!DOCTYPE html><html>no image</html>", "text/html"), "gives text/html and no image or video"),
         (Page(b'{"error": 1}', "application/json"), "gives application/json and no image or video"),
-        (Page(b""), "is no video that can be read"),
+        (Page(b""), "is not a video that can be read"),
         (Page(encoded(paint(0))[:200], "image/png"), "is truncated|damaged|cannot be decoded|ends"),
         (Page(status=302, headers={"Location": "file:///etc/passwd"}), "not followed|not allowed"),
         (Page(status=302, headers={"Location": "ftp://127.0.0.1/a"}), "redirects to ftp, which is not followed"),

@@ -108,7 +108,7 @@ def test_the_command_compares_runs_on_one_page(runs: Path, tmp_path: Path) -> No
         (["one", "two", "--serve"], "--serve: shows one run"),
         (["one", "--out", "x.html"], "is the file of a comparison"),
         (["one", "one/../one"], "is named twice"),
-        (["one", "nothing"], "is no run"),
+        (["one", "nothing"], "is not a run"),
     ],
 )
 def test_what_cannot_be_compared_is_refused(arguments: list[str], message: str, runs: Path) -> None:

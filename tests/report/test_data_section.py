@@ -110,7 +110,7 @@ def test_a_folder_without_data_has_no_section(tmp_path: Path) -> None:
 def test_a_damaged_summary_is_said(tmp_path: Path) -> None:
     (tmp_path / "data.json").write_text("{}")
     built = data_section(tmp_path)
-    assert built is not None and isinstance(built.pieces[0], Note) and "is no summary" in built.pieces[0].text
+    assert built is not None and isinstance(built.pieces[0], Note) and "is not a summary" in built.pieces[0].text
 
 
 def test_sheets_are_shown_in_order_and_only_those_that_are_images(tmp_path: Path) -> None:

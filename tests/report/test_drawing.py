@@ -78,5 +78,5 @@ def test_figures_are_files_of_their_names_and_none_begins_after_its_time(tmp_pat
 
 @pytest.mark.parametrize("name", ["../one", "a/b", "", ".hidden", "A b"])
 def test_a_figure_cannot_be_written_elsewhere(name: str, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="is no name of a figure"):
+    with pytest.raises(ValueError, match="is not a name of a figure"):
         draw_sections([Section("a", "A", [line(name)])], tmp_path / "plots")

@@ -36,7 +36,7 @@ COLOURED = """canvas => {
   }
   return count;
 }"""
-"""Pixels of a canvas that are no grey: axes and grids are grey, lines and bars are not."""
+"""Pixels of a canvas that are not grey: axes and grids are grey, lines and bars are not."""
 
 
 @pytest.fixture(scope="module")

@@ -89,4 +89,4 @@ def test_lehr_train_ends_with_a_page_unless_it_shall_not(tmp_path: Path, make_yo
     done = lehr("report", "runs/without", "--no-plots", cwd=tmp_path)
     assert done.stdout == "Page: runs/without/report.html\n"
     done = lehr("report", "runs/without/weights", cwd=tmp_path, code=2)
-    assert "is no run: it has no config.yaml" in done.stderr
+    assert "is not a run: it has no config.yaml" in done.stderr

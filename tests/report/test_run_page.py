@@ -113,7 +113,7 @@ def test_a_link_in_a_run_s_folder_is_not_followed(name: str, tmp_path: Path) -> 
 
 
 def test_a_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"is no run: it has no config\.yaml"):
+    with pytest.raises(InputError, match=r"is not a run: it has no config\.yaml"):
         build_page(tmp_path)
 
 

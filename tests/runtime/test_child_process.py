@@ -94,7 +94,7 @@ def test_a_module_of_ones_own_that_uses_lehr_still_finds_its_neighbours(hostile:
 
 
 def test_nothing_else_starts_python() -> None:
-    """But `nvidia-smi`, which is no Python, and loading processes, which are forked where that can be."""
+    """But `nvidia-smi`, which is not Python, and loading processes, which are forked where that can be."""
     found = {
         path.relative_to(SOURCE).as_posix()
         for path in SOURCE.rglob("*.py")

@@ -123,7 +123,7 @@ def _annotations(node: ast.AST) -> list[ast.AST]:
 
 
 def _own(tree: ast.AST) -> set[str]:
-    """Names of parameters and variables, which are no functions."""
+    """Names of parameters and variables, which are not functions."""
     return {node.arg for node in ast.walk(tree) if isinstance(node, ast.arg)}
 
 

@@ -63,7 +63,7 @@ SQLITE: dict[str, Callable[[Path], None]] = {
     "a parameter beyond its bounds": in_sqlite("UPDATE trial_params SET param_value = 1e30"),
     "other bounds": in_sqlite("UPDATE trial_params SET distribution_json = replace(distribution_json, '10.0', '99.0')"),
     "bounds that are none": in_sqlite("UPDATE trial_params SET distribution_json = '{}'"),
-    "bounds that are no JSON": in_sqlite("UPDATE trial_params SET distribution_json = '['"),
+    "bounds that are not JSON": in_sqlite("UPDATE trial_params SET distribution_json = '['"),
     "another parameter": in_sqlite("UPDATE trial_params SET param_name = 'augmentation' WHERE param_name = 'box'"),
     "an epoch that is text": in_sqlite("UPDATE trial_intermediate_values SET step = 'x'"),
     "an epoch before the first": in_sqlite("UPDATE trial_intermediate_values SET step = -5"),

@@ -196,7 +196,7 @@ RESULTS = {
     "no time": table(NAMES, ["1", "", *ROW[2:]]),
     "a time before the first": table(NAMES, ["1", "-5", *ROW[2:]]),
     "an endless time": table(NAMES, ["1", "inf", *ROW[2:]]),
-    "a time that is no number": table(NAMES, ["1", "nan", *ROW[2:]]),
+    "a time that is not a number": table(NAMES, ["1", "nan", *ROW[2:]]),
     "too large a number": table(NAMES, [*ROW[:4], "1e300", *ROW[5:]]),
     "endless digits": table(NAMES, [*ROW[:4], "9" * 5000, *ROW[5:]]),
     "a row that ends": table(NAMES, ["1"]),

@@ -238,7 +238,7 @@ def test_another_package_adds_a_technique_by_an_entry_point(other_package: Path)
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("TECHNIQUE = 3", ["lehr-other", "3 is no Technique"]),
+        ("TECHNIQUE = 3", ["lehr-other", "3 is not a Technique"]),
         ("import nothing_of_this_name", ["lehr-other", "No module named 'nothing_of_this_name'"]),
         (OTHER.replace("tiny images", "mosaic"), ["lehr-other", "another Technique named 'mosaic'"]),
         (OTHER.replace("SWITCH", "mosaic"), ["'tiny images' and 'mosaic' both have a switch named 'mosaic'"]),

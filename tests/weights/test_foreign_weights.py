@@ -67,9 +67,9 @@ def test_the_state_of_a_run_leads_to_the_weights_in_its_folder(tmp_path: Path) -
 @pytest.mark.parametrize(
     ("name", "content", "words"),
     [
-        ("x.pt", b"junk\n", "is no weights file of any kind (it begins with 'junk')"),
-        ("x.safetensors", b"junk\n", "is no weights file of any kind (it begins with 'junk')"),
-        ("x.safetensors", bytes(range(200, 250)), "is no weights file of any kind (unknown bytes)"),
+        ("x.pt", b"junk\n", "is not a weights file of any kind (it begins with 'junk')"),
+        ("x.safetensors", b"junk\n", "is not a weights file of any kind (it begins with 'junk')"),
+        ("x.safetensors", bytes(range(200, 250)), "is not a weights file of any kind (unknown bytes)"),
         ("x.safetensors", b"", "is empty"),
         ("x.pt", b"version https://git-lfs.github.com/spec/v1\noid", "git lfs pull"),
         ("x.pt", b"\n<!DOCTYPE html><html>Not found</html>", "is a web page"),

@@ -47,7 +47,7 @@ class Staging:
 
     Attributes:
         folder: where pages and images are written.
-        files: files of the repository that pages link to and that are no pages themselves, as they are shown.
+        files: files of the repository that pages link to and that are not pages themselves, as they are shown.
     """
 
     folder: Path

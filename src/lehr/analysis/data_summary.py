@@ -55,7 +55,7 @@ class SplitSummary(_Content):
         images: images.
         background: images without an object.
         difficult: objects that an evaluation ignores.
-        ignored: regions that are no objects, and that an evaluation ignores.
+        ignored: regions that are not objects, and that an evaluation ignores.
         objects: objects of each class.
         images_with: images that have objects of each class.
         typical_sides: median square root of the area of each class's objects at the training size, pixels; 0 without.
@@ -234,7 +234,7 @@ def load_data_summary(path: Path) -> DataSummary | None:
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}). Remove it.") from None
     except (ValidationError, json.JSONDecodeError, UnicodeDecodeError, RecursionError):
-        raise InputError(f"{path}: is no summary of data that Lehr wrote. Remove it.") from None
+        raise InputError(f"{path}: is not a summary of data that Lehr wrote. Remove it.") from None
 
 
 def _positions(samples: Sequence[Sample], counts: NDArray[np.int64]) -> list[list[int]]:

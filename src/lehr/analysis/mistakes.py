@@ -11,7 +11,7 @@ each, the best first; one that gets none is, by its overlaps with the objects of
 5. both: anything else, so the overlap with one of another class lies between the two.
 
 An object that no detection took is missed, unless a mistake of localisation or class concerns it: it would be found if
-that were fixed. What belongs to difficult objects and ignored regions is no mistake, as in all of Lehr's numbers.
+that were fixed. What belongs to difficult objects and ignored regions is not a mistake, as in all of Lehr's numbers.
 """
 
 from __future__ import annotations

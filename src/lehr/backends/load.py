@@ -37,7 +37,7 @@ def open_export(path: Path, device: DeviceName = "auto") -> ExportedNetwork | No
         device: auto, cpu, cuda or a CUDA index such as "0"; auto is the CPU for runtimes that have no other.
 
     Returns:
-        None for what is no export that Lehr wrote: weights, or ONNX exports of others, whose weights can be read.
+        None for what is not an export that Lehr wrote: weights, or ONNX exports of others, whose weights can be read.
 
     Raises:
         InputError: it is damaged, its metadata are missing or wrong, or its runtime is missing or refuses it.

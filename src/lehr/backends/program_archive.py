@@ -101,7 +101,7 @@ def _rewritten(data: bytes, entries: dict[str, Entry]) -> tuple[io.BytesIO, dict
     folders = {name.partition("/")[0] for name in entries}
     parts = {name.partition("/")[2]: entry for name, entry in entries.items()}
     if len(folders) != 1 or MODEL not in parts:
-        raise _Refused("is no program of torch.export. Give an export of Lehr's.")
+        raise _Refused("is not a program of torch.export. Give an export of Lehr's.")
     written, extras = io.BytesIO(), {}
     with zipfile.ZipFile(written, "w", zipfile.ZIP_STORED) as archive:
         for name, entry in parts.items():
@@ -167,7 +167,7 @@ def _check_containers(text: Any) -> None:
 
 
 def _check_values(model: Any) -> None:
-    """Refuse arguments that are more than numbers, texts and tensors, and sizes that are no sums and products."""
+    """Refuse arguments that are more than numbers, texts and tensors, and sizes that are not sums and products."""
     stack, left = [model], MAX_PARTS
     while stack:
         left -= 1
@@ -208,7 +208,7 @@ def _json(data: bytes, entry: Entry) -> Any:
     try:
         return json.loads(_text(data, entry))
     except (ValueError, RecursionError):
-        raise _Refused("is damaged: a part of it is no JSON. Copy it again.") from None
+        raise _Refused("is damaged: a part of it is not JSON. Copy it again.") from None
 
 
 def _text(data: bytes, entry: Entry) -> str:

@@ -79,7 +79,7 @@ def require_cpu(device: torch.device, path: Path, title: str) -> None:
     """Refuse a device that a runtime cannot compute on.
 
     Raises:
-        InputError: it is no CPU.
+        InputError: it is not a CPU.
     """
     if device.type != "cpu":
         raise InputError(f"{path}: {title} computes on the CPU here, not on {device}. Use --device cpu.")

@@ -33,7 +33,7 @@ def load_callbacks(names: Sequence[str]) -> list[object]:
             without arguments.
 
     Raises:
-        InputError: one of them cannot be found or made, or is no callback.
+        InputError: one of them cannot be found or made, or is not a callback.
     """
     return [_load(name) for name in names]
 

@@ -141,7 +141,7 @@ class NotebookCallback(Callback):
 
 
 def notebook_view(verbose: bool) -> NotebookView | None:
-    """Return the live output of a run; None if nobody is to see one, or this is no notebook."""
+    """Return the live output of a run; None if nobody is to see one, or this is not a notebook."""
     return NotebookView() if verbose and in_notebook() else None
 
 

@@ -192,7 +192,7 @@ def read_checkpoint(path: Path, *, links: bool = True) -> Checkpoint:
         links: whether it may be a link: where the user named it.
 
     Raises:
-        DamagedCheckpoint: it is cut off, changed, not a checkpoint of Lehr's, or holds what is no data.
+        DamagedCheckpoint: it is cut off, changed, not a checkpoint of Lehr's, or holds what is not data.
         InputError: there is no such file, or it cannot be read.
     """
     try:

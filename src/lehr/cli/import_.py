@@ -110,7 +110,7 @@ def _check_free(destination: Path, digest: str) -> None:
     with contextlib.suppress(DamagedTensors, OSError):
         if digest in read_header(destination).metadata.get("source", ""):
             return
-    raise InputError(f"{destination}: exists already, and is no earlier import of this file. Name another file.")
+    raise InputError(f"{destination}: exists already, and is not an earlier import of this file. Name another file.")
 
 
 def _stated(checkpoint: Checkpoint) -> str:

@@ -84,7 +84,7 @@ def _compare(
     """Write the page of several runs.
 
     Raises:
-        InputError: one is no folder of a run, or the page cannot be written or is to be served.
+        InputError: one is not a folder of a run, or the page cannot be written or is to be served.
     """
     from lehr.cli.output import check_output
     from lehr.report.comparison_page import COMPARISON, build_comparison

@@ -138,7 +138,7 @@ def _model_of(weights: Path) -> dict[str, Any]:
     """Options of the model that weights belong to: without --model, the run continues with that model.
 
     Raises:
-        InputError: the file is no weights file.
+        InputError: the file is not a weights file.
     """
     from lehr.weights.source import open_weights
 

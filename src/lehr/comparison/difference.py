@@ -110,7 +110,7 @@ def compare_runs(first: Path, second: Path) -> Difference:
     """Compare two runs by their folders.
 
     Raises:
-        InputError: one is no run's, or a file in it cannot be used.
+        InputError: one is not a run's, or a file in it cannot be used.
     """
     return difference_of(read_side(first), read_side(second))
 

@@ -61,14 +61,14 @@ def read_side(folder: Path) -> Side:
     """Read a run's folder.
 
     Raises:
-        InputError: it is no run's, or a file in it cannot be used.
+        InputError: it is not a run's, or a file in it cannot be used.
     """
     if not folder.is_dir():
-        what = "is no folder" if folder.exists() else "there is no such run"
+        what = "is not a folder" if folder.exists() else "there is no such run"
         raise InputError(f"{folder}: {what}. Name the folder of a run, e.g. runs/train.")
     refuse_link(folder / CONFIG)
     if not (folder / CONFIG).is_file():
-        raise InputError(f"{folder}: is no run of Lehr's: has no {CONFIG}. Name a run's folder.")
+        raise InputError(f"{folder}: is not a run of Lehr's: has no {CONFIG}. Name a run's folder.")
     options = _options(folder / CONFIG)
     log, notes = read_run_log(folder), []
     notes += [note for note in log.notes if log.lines]

@@ -74,7 +74,7 @@ def keep_encoded(samples: Sequence[Sample], sizes: Sequence[int], shared: bool =
     Args:
         samples: the split.
         sizes: of the files, bytes.
-        shared: processes that are no children of this one will map it.
+        shared: processes that are not children of this one will map it.
 
     Raises:
         ImageFault: a file cannot be read.

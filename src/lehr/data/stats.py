@@ -29,7 +29,7 @@ class SplitStats:
         median_box: median width and height of an object, pixels.
         max_objects: most objects in one image.
         difficult: objects among them that an evaluation ignores.
-        crowds: regions that are no objects, and that an evaluation ignores.
+        crowds: regions that are not objects, and that an evaluation ignores.
     """
 
     images: int

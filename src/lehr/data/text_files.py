@@ -68,7 +68,7 @@ def decode_text(data: bytes) -> Text | None:
     """Decode a file's bytes: by its byte-order mark, as UTF-8, as UTF-16, or in the likeliest older encoding.
 
     Returns:
-        The text; None if the bytes are no text.
+        The text; None if the bytes are not text.
     """
     for mark, encoding, codec in MARKS:
         if data.startswith(mark):

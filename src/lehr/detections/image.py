@@ -28,7 +28,7 @@ def pixels_of(source: str, size: tuple[int, int], frame: int | None) -> NDArray[
         uint8 (height, width, 3), RGB.
 
     Raises:
-        LehrError: it is no file, or has changed.
+        LehrError: it is not a file, or has changed.
     """
     from lehr.data.images import read_image
 

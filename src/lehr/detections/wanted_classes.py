@@ -16,7 +16,7 @@ def find_classes(wanted: Iterable[str | int] | str | int | None, names: Sequence
     """Find classes by name or number.
 
     Args:
-        wanted: names or indices; a text that is no class name may hold several, separated by commas. None for all
+        wanted: names or indices; a text that is not a class name may hold several, separated by commas. None for all
             classes.
         names: the class names.
 

@@ -110,7 +110,7 @@ class KeywordMethods(TrainingBase, PredictionBase):
             The detections of each image, in order.
 
         Raises:
-            InputError: an image cannot be read, or `source` holds something that is no image.
+            InputError: an image cannot be read, or `source` holds something that is not an image.
 
         Examples:
             >>> from lehr import Detector
@@ -138,6 +138,6 @@ class KeywordMethods(TrainingBase, PredictionBase):
             **options: as in `predict`.
 
         Raises:
-            InputError: an image cannot be read, or `source` holds something that is no image.
+            InputError: an image cannot be read, or `source` holds something that is not an image.
         """
         return self._stream(source, options)

@@ -57,7 +57,7 @@ class DetectorBase:
         if isinstance(model, DetectorBase):
             raise InputError("model: is a Detector already. Use it, or load its file: Detector(detector.weights).")
         if not isinstance(model, str | os.PathLike):
-            raise InputError(f"{model!r}: is no model. Give a model's name, e.g. 'yolov8n', or a file of weights.")
+            raise InputError(f"{model!r}: is not a model. Give a model's name, e.g. 'yolov8n', or a file of weights.")
         self._weights: Path | None = None
         self._notes: tuple[str, ...] = ()
         self._model: DetectionModel | None = None

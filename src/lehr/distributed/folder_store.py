@@ -129,7 +129,7 @@ def check_private(folder: Path) -> None:
     """Check that only this user can access a folder.
 
     Raises:
-        LehrError: it is another user's, is open to others, or is no folder.
+        LehrError: it is another user's, is open to others, or is not a folder.
     """
     found = folder.lstat()
     owner = os.geteuid() if hasattr(os, "geteuid") else found.st_uid

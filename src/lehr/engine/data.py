@@ -134,7 +134,7 @@ def start_data(
     workers, pin = _workers(config, device), device.type == "cuda"
     if workers > (cores := available_cores()):
         some = counted(cores, "core")
-        say(f"--workers {workers}: this process may use {some}; more workers are no faster.")
+        say(f"--workers {workers}: this process may use {some}; more workers are not faster.")
     seed, rect = config.run.seed, config.data.rect
     make = TrainBatches(
         train_store,

@@ -138,7 +138,7 @@ def _loaded(past: PastBatches, weights: Path) -> DetectionModel:
         raise InputError(
             f"--weights {weights}: has {counted(len(model.names), 'class')} and the data of the run have "
             f"{len(names)}, so there "
-            "is no loss. Give weights of the run."
+            "is not a loss. Give weights of the run."
         )
     if past.config.model.freeze is not None and model.variant == past.config.model.model:
         freeze(model, past.config.model.freeze)

@@ -72,7 +72,7 @@ class EpochSums:
 
         Args:
             norm: of its gradient, before clipping.
-            max_norm: the bound of the norm; 0 is no bound.
+            max_norm: the bound of the norm; 0 is not a bound.
         """
         self.updates += 1
         self.norms += norm

@@ -199,7 +199,7 @@ class TrainStep:
         forward_loss: from a batch to its loss.
         statistics: the BatchNorm statistics of the model.
         step_sync: what several processes exchange in a step; None for one process.
-        clip_norm: largest norm of the gradient; 0 is no bound.
+        clip_norm: largest norm of the gradient; 0 is not a bound.
         profile: measures the stages.
         captured: batch size of steps captured as CUDA graphs; None for never.
         say: reports where that fails.

@@ -177,7 +177,7 @@ class MatchRecord:
         for name, kind in (*kinds, ("objects", np.int32), ("object_ends", np.int64)):
             values = getattr(self, name)
             if not isinstance(values, np.ndarray) or values.dtype != kind or values.ndim != 1:
-                raise ValueError(f"the {name} of a record are no numbers of theirs")
+                raise ValueError(f"the {name} of a record are not of its kind")
         if type(self.images) is not int or len(self.ends) != len(self.object_ends):
             raise ValueError("a record is of other images or classes than it says")
         if not len(self.detections) == len(self.hits) == len(self.ignored):

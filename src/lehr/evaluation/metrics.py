@@ -149,7 +149,7 @@ def evaluate_detections(
 
     Args:
         samples: the split; their boxes are the truth, but for difficult objects, which are ignored, as are ignored
-            regions: they are no instances, and a detection that matches only them counts neither as right nor wrong.
+            regions: they are not instances, and a detection that matches only them counts neither as right nor wrong.
         names: class names.
         detections: (n, 7) rows of image index in `samples`, x1, y1, x2, y2 in its pixels, score, class.
         max_det: most detections kept of an image.

@@ -119,7 +119,7 @@ def push_model(
         InputError: the name or the licence is not as the Hub has them, or the Hub refuses.
     """
     if not re.fullmatch(r"[\w.-]{1,96}/[\w.-]{1,96}", repository):
-        raise InputError(f"{one_line(repository)}: is no repository of the Hub. Write owner/name.")
+        raise InputError(f"{one_line(repository)}: is not a repository of the Hub. Write owner/name.")
     check_license(card.license, card.license_name)
     hub = HubModel(model, metadata, card)
     api = HfApi(endpoint=endpoint(), token=token, library_name="lehr", library_version=__version__)
@@ -133,7 +133,7 @@ def push_model(
 
 
 def kept_details(metadata: Mapping[str, str]) -> dict[str, Any]:
-    """Facts of a weights file on its training and origin, as JSON holds them; what is no JSON is dropped."""
+    """Facts of a weights file on its training and origin, as JSON holds them; what is not JSON is dropped."""
     details: dict[str, Any] = {}
     for name in KEPT:
         with contextlib.suppress(KeyError, ValueError, RecursionError):

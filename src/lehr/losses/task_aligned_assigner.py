@@ -171,7 +171,7 @@ def _take_dense(overlap: Tensor, metric: Tensor, topk: int, eps: float) -> Assig
     """Select each object's best points, and one object for each point, with fixed shapes.
 
     Args:
-        overlap: (batch, objects, anchors), 0 if a point is no candidate.
+        overlap: (batch, objects, anchors), 0 if a point is not a candidate.
         metric: of the same shape.
         topk: most points that an object takes.
         eps: guard of divisions.
@@ -219,7 +219,7 @@ def _take_picked(overlap: Tensor, metric: Tensor, topk: int, eps: float) -> Assi
 def _measure_all(
     scores: Tensor, predicted: Tensor, boxes: Tensor, classes: Tensor, candidate: Tensor, alpha: float, beta: float
 ) -> tuple[Tensor, Tensor]:
-    """Overlap and metric (batch, objects, anchors) of every pair; zero if a point is no candidate."""
+    """Overlap and metric (batch, objects, anchors) of every pair; zero if a point is not a candidate."""
     index = classes.unsqueeze(1).expand(-1, scores.shape[1], -1)
     score = scores.gather(2, index).transpose(1, 2)
     overlap = ciou(boxes.unsqueeze(2), predicted.unsqueeze(1)).clamp_(min=0) * candidate

@@ -62,7 +62,7 @@ class Ruler:
     """Axis of a parameter: numbers by their size or logarithm, anything else side by side.
 
     Attributes:
-        choices: the values in order, if they are no numbers.
+        choices: the values in order, if they are not numbers.
         low: the lowest place.
         high: the highest place.
         log: whether by the logarithm.

@@ -40,7 +40,7 @@ def split_address(address: str) -> SplitResult:
         parts = urlsplit(address)
         port, host = parts.port, parts.hostname
     except ValueError as error:
-        raise InputError(f"{shown(address)}: is no address ({error}).") from None
+        raise InputError(f"{shown(address)}: is not an address ({error}).") from None
     if not host and not (parts.scheme == "udp" and port):
         raise InputError(f"{shown(address)}: names no host. An address is e.g. {parts.scheme}://camera.local/live")
     return parts

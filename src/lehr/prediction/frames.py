@@ -55,7 +55,7 @@ class Frame:
         index: its place in its clip, from 0, counting what could not be read; 0 of an image.
         time: seconds from the clip's first frame, rising; None of an image.
         clip: what it is a frame of; None of an image.
-        ends_clip: it is no frame, but says that no more of its clip come.
+        ends_clip: it is not a frame, but says that no more of its clip come.
         regions: reads regions of an image that is not decoded whole, and has no `pixels` then.
         in_memory: whether the image was given as pixels or bytes, so that no file has it.
     """

@@ -17,7 +17,7 @@ def read_list(path: Path) -> list[tuple[int, str]]:
     """The names in a list, with their lines, from 1; empty lines and those that begin with # are passed over.
 
     Raises:
-        InputError: it cannot be read, is no text, or holds no name.
+        InputError: it cannot be read, is not text, or holds no name.
     """
     try:
         data = read_file(path, MAX_BYTES)
@@ -30,13 +30,13 @@ def parse_list(data: bytes, name: str) -> Iterator[tuple[int, str]]:
     """The names in the text of a list, with their lines.
 
     Raises:
-        InputError: it is no text, or holds no name.
+        InputError: it is not text, or holds no name.
     """
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         number = data.count(b"\n", 0, error.start) + 1
-        raise InputError(f"{name}:{number}: is no UTF-8. A list of sources is text, one source a line.") from None
+        raise InputError(f"{name}:{number}: is not UTF-8. A list of sources is text, one source a line.") from None
     found = False
     for number, line in enumerate(text.split("\n"), 1):
         entry = line.strip()

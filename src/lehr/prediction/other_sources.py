@@ -70,7 +70,7 @@ def describe_file(path: Path) -> str | None:
     """
     ending = path.suffix.lower()
     if not path.is_file():
-        return f"is no regular file. {READ}; pipe what a program writes: PROGRAM | lehr predict -"
+        return f"is not a regular file. {READ}; pipe what a program writes: PROGRAM | lehr predict -"
     kind = _kind(path)
     if kind in ("image", "video"):
         return None

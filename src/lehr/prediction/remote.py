@@ -59,7 +59,7 @@ class RemoteFile:
 
     Raises:
         RemoteFault: it cannot be reached, or does not exist.
-        InputError: it is no address.
+        InputError: it is not an address.
     """
 
     def __init__(self, address: str) -> None:
@@ -195,7 +195,7 @@ def _opener(address: str) -> tuple[str, Callable[[urllib.request.Request], http.
     """The address without its password, and a function that sends requests, with the password where it is asked for."""
     parts = split_address(address)
     if parts.scheme.lower() not in HTTP:
-        raise RemoteFault(f"{shown(address)}: is no address of http or https.")
+        raise RemoteFault(f"{shown(address)}: is not an address of http or https.")
     place = (parts.hostname or "") if ":" not in (parts.hostname or "") else f"[{parts.hostname}]"
     place += f":{parts.port}" if parts.port is not None else ""
     handlers: list[urllib.request.BaseHandler] = [

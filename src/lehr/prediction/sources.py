@@ -166,7 +166,7 @@ def _of_name(name: str, watch: bool, in_list: bool = False) -> FoundSources:
         is_folder, exists = bool(name) and path.is_dir(), bool(name) and path.exists()
     except (OSError, ValueError) as error:  # too long, or with a zero byte
         reason = error.strerror if isinstance(error, OSError) else error
-        raise InputError(f"{name[:60]}: {describe_name(name) or f'is no name of a file ({reason}).'}") from None
+        raise InputError(f"{name[:60]}: {describe_name(name) or f'is not a name of a file ({reason}).'}") from None
     if is_folder:
         return FoundSources((Source(Kind.GROWING_FOLDER, name, path),)) if watch else _of_folder(path, name)
     if not exists or (CAMERAS.fullmatch(name) and not path.is_file()):
@@ -200,7 +200,7 @@ def _of_no_file(name: str) -> Source | None:
 def _of_standard_input(in_list: bool) -> FoundSources:
     """The standard input, or what it names."""
     if in_list:
-        raise InputError("the standard input is no entry of a list")
+        raise InputError("the standard input is not an entry of a list")
     piped = standard_input.open_standard_input()
     if not piped.holds_names():
         return FoundSources((Source(Kind.STANDARD_INPUT, piped.name, piped=piped),))

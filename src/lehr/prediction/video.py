@@ -94,7 +94,7 @@ def read_video(path: Path, name: str | None = None) -> Iterator[Frame]:
         name: what it is called; None for its path.
 
     Raises:
-        InputError: it is no video, has no frame that can be decoded, or PyAV is missing.
+        InputError: it is not a video, has no frame that can be decoded, or PyAV is missing.
     """
     shown = name or str(path)
     with _opened(path, shown) as file, closing(open_container(file, shown)) as container:
@@ -105,7 +105,7 @@ def probe_video(path: Path) -> None:
     """Look at the header of a video file.
 
     Raises:
-        InputError: it is no video that can be read, or PyAV is missing.
+        InputError: it is not a video that can be read, or PyAV is missing.
     """
     with _opened(path, str(path)) as file, closing(open_container(file, str(path))) as container:
         video_stream(container, str(path))
@@ -228,7 +228,7 @@ def describe_error(error: Exception, *, is_mp4: bool = False) -> str:
             "repair it with a tool for MP4 files without a moov box."
         )
     if kind in ("InvalidDataError", "ArgumentError"):
-        return "is no video that can be read: its container is not recognised, or damaged from the beginning on."
+        return "is not a video that can be read: its container is not recognised, or damaged from the beginning on."
     if kind in ("ExitError", "TimeoutError"):
         return "gives no answer in time."
     if kind.startswith("HTTP") or kind in ("ConnectionRefusedError", "ConnectionResetError"):

@@ -37,7 +37,7 @@ def build_comparison(
         The page's file, and the names of figures that were not drawn: there was no time, or there is no matplotlib.
 
     Raises:
-        InputError: one is no folder of a run, or a file cannot be written.
+        InputError: one is not a folder of a run, or a file cannot be written.
     """
     page = comparison_page(folders)
     write_page(page, path)
@@ -53,7 +53,7 @@ def comparison_page(folders: Sequence[Path]) -> Page:
         folders: of the runs; the others are compared with the first.
 
     Raises:
-        InputError: one is no folder of a run, they are too many, or one is named twice.
+        InputError: one is not a folder of a run, they are too many, or one is named twice.
     """
     if len(folders) > MAX_RUNS:
         raise InputError(f"{len(folders)} runs: a page compares up to {MAX_RUNS}. Name fewer.")

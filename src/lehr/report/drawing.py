@@ -78,7 +78,7 @@ def draw_sections(
     end, late = monotonic() + seconds, []
     for piece in figures:
         if NAME.fullmatch(piece.name) is None:
-            raise ValueError(f"{piece.name!r} is no name of a figure: small letters, digits and hyphens only")
+            raise ValueError(f"{piece.name!r} is not a name of a figure: small letters, digits and hyphens only")
         if monotonic() >= end:
             late.append(piece.name)
             continue

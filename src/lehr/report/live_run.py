@@ -23,7 +23,7 @@ def serve_run(folder: Path, port: int, say: Callable[[str], None]) -> None:
         say: called with where the page is.
 
     Raises:
-        InputError: it is no folder of a run, or the port cannot be listened on.
+        InputError: it is not a folder of a run, or the port cannot be listened on.
     """
     read_run(folder)
     with run_server(folder, port) as server:

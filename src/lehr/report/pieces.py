@@ -38,7 +38,7 @@ class Cell:
 
     Attributes:
         text: what it says.
-        sort: what it is sorted by where that is no text; cells without stand last in a column of numbers.
+        sort: what it is sorted by where that is not text; cells without stand last in a column of numbers.
         small: a second line, e.g. an interval.
         word: a third, e.g. what the numbers mean; with a sign it is read aloud, not shown.
         mark: how it is set off.

@@ -72,11 +72,11 @@ def read_run(folder: Path) -> RunFiles:
         folder: the run's folder.
 
     Raises:
-        InputError: it is no folder of a run, or its options cannot be read.
+        InputError: it is not a folder of a run, or its options cannot be read.
     """
     if not (folder / CONFIG).is_file():
         raise InputError(
-            f"{folder}: is no run: it has no {CONFIG}. Name a folder that `lehr train` has made, e.g. runs/train."
+            f"{folder}: is not a run: it has no {CONFIG}. Name a folder that `lehr train` has made, e.g. runs/train."
         )
     options = read_mapping(folder / CONFIG, "Name another run.", links=False)
     notes: list[str] = []

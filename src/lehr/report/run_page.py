@@ -44,7 +44,7 @@ def build_page(
         The page's file, and the names of figures that were not drawn: there was no time, or there is no matplotlib.
 
     Raises:
-        InputError: it is no folder of a run, or a file cannot be written.
+        InputError: it is not a folder of a run, or a file cannot be written.
     """
     path = folder / PAGE
     page = run_page(read_run(folder), seconds=seconds)

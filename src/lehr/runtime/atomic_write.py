@@ -55,7 +55,7 @@ def atomic_file(path: Path, remedy: str) -> Iterator[Path]:
 
 
 def is_device(path: Path) -> bool:
-    """Return whether a path is something to write to that is no file, such as /dev/stdout."""
+    """Return whether a path is something to write to that is not a file, such as /dev/stdout."""
     try:
         return path.parts[:2] == ("/", "dev") or (path.exists() and not path.is_file() and not path.is_dir())
     except (OSError, ValueError):

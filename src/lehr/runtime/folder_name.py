@@ -9,7 +9,7 @@ def check_folder_name(name: str) -> str:
     """Return a folder's name unchanged.
 
     Raises:
-        ValueError: it is no single name: it has separators or control characters, or leads to the folder above.
+        ValueError: it is not a single name: it has separators or control characters, or leads to the folder above.
     """
     if not name or name in (".", "..") or name != name.strip() or any(sign in name for sign in "/\\"):
         raise ValueError("the name of a single folder, without / or \\; --project says where it is made")

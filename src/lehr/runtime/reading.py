@@ -1,6 +1,6 @@
 """The one way in for files that others wrote: regular files, bounded in size, through links only where they may be.
 
-What is no regular file never ends (`/dev/zero`), or never begins (a FIFO that nobody writes). What is too large fills
+What is not a regular file never ends (`/dev/zero`), or never begins (a FIFO that nobody writes). What is too large fills
 the memory. And a link in the folder of a run that a stranger made leads where the stranger wanted.
 """
 
@@ -281,7 +281,7 @@ def _replaced(path: Path, status: os.stat_result, keep: bool) -> int:
 
 
 def _require_regular(status: os.stat_result, name: str) -> None:
-    """Raise NotRegular for whatever is no regular file."""
+    """Raise NotRegular for whatever is not a regular file."""
     if stat.S_ISREG(status.st_mode):
         return
     if stat.S_ISLNK(status.st_mode):

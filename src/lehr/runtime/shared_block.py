@@ -15,7 +15,7 @@ class SharedBlock:
 
     Attributes:
         memory: its bytes, at first 0.
-        path: the path by which processes that are no children find it; None if they cannot.
+        path: the path by which processes that are not children find it; None if they cannot.
         handle: descriptor of the memory as a file; None if it has none.
     """
 
@@ -32,7 +32,7 @@ def shared_block(size: int, name: str, shared: bool = False) -> SharedBlock:
     Args:
         size: bytes, at least 1.
         name: its name in lists of a system's open files.
-        shared: processes that are no children of this one will map it, where the system can do it.
+        shared: processes that are not children of this one will map it, where the system can do it.
 
     Raises:
         OSError: the system does not give so much.

@@ -73,7 +73,7 @@ def _points(others: Mapping[str, Sequence[Value]]) -> Iterator[dict[str, Value]]
 
 
 def _between(values: Sequence[Value]) -> Value:
-    """A value between the ends; one of the choices if they are no numbers."""
+    """A value between the ends; one of the choices if they are not numbers."""
     low, high = values[0], values[-1]
     if isinstance(low, str | bool) or isinstance(high, str | bool):
         return values[len(values) // 2]

@@ -40,7 +40,7 @@ class Parameter:
         gain: how strongly a genetic algorithm mutates it; 0 is never.
         log: whether samplers draw on a logarithmic scale.
         whole: whether it is a count.
-        choices: what it may be, for one that is no number; low and high mean nothing then.
+        choices: what it may be, for one that is not a number; low and high mean nothing then.
     """
 
     low: float = 0.0
@@ -270,7 +270,7 @@ def _check(name: str, parameter: Parameter, config: TrainConfig, where: str) -> 
         wanted = build_config({**config.flat(), name: value}, where)
         refuse_code(wanted.augment.augmentation, config.augment.augmentation, where)
     if option_names()[name] in ("run", "devices", "speed") or name in OF_THE_MACHINE:
-        raise InputError(f"{where}: '{name}' is no part of the training itself, so no search can vary it.")
+        raise InputError(f"{where}: '{name}' is not a part of the training itself, so no search can vary it.")
     if name == "epochs" or not (parameter.choices or _is_numeric(name, config)):
         raise InputError(f"{where}: '{name}' cannot be varied between bounds. Known: {', '.join(TABLE)}.")
 

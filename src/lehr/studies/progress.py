@@ -94,7 +94,7 @@ class StudyConsole(Console):
         return "  ".join(parts) + (" *" if star and record.fitness else "")
 
     def show(self, records: Sequence[Record]) -> None:
-        """Show all workers of the study; nothing where the output is no terminal."""
+        """Show all workers of the study; nothing where the output is not a terminal."""
         if self._ended_before is None:
             self._ended_before = sum(record.ended for record in records)
         if self._live is not None:

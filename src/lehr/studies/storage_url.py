@@ -213,7 +213,9 @@ def _read(file: Path) -> tuple[str, bool]:
         text = read_file(file, MAX_BYTES).decode("utf-8-sig").strip()
         others = os.name == "posix" and bool(file.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO))
     except UnicodeDecodeError:
-        raise InputError(f"--storage-file {file}: is no text. Write the storage's URL into it, in one line.") from None
+        raise InputError(
+            f"--storage-file {file}: is not a text. Write the storage's URL into it, in one line."
+        ) from None
     except OSError as error:
         raise InputError(f"--storage-file {file}: cannot be read ({error.strerror}).") from None
     if len(text.splitlines()) != 1:

@@ -40,7 +40,7 @@ def register_technique(technique: Technique) -> None:
     """Adds a technique for this process; a package names it as an entry point `lehr.techniques` instead.
 
     Raises:
-        TypeError: it is no Technique.
+        TypeError: it is not a Technique.
         ValueError: another technique has its name.
     """
     _table().add(technique)

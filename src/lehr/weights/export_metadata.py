@@ -125,7 +125,7 @@ def parse_export_metadata(text: str) -> ExportMetadata:
         text: the JSON under the key `lehr`.
 
     Raises:
-        ValueError: it is no JSON, lacks something, or something is no such value or beyond its bounds; with the first
+        ValueError: it is not JSON, lacks something, or something is no such value or beyond its bounds; with the first
             such name and what it must be.
     """
     if len(text) > LIMIT:
@@ -133,7 +133,7 @@ def parse_export_metadata(text: str) -> ExportMetadata:
     try:
         given = json.loads(text)
     except (ValueError, RecursionError):
-        raise ValueError("they are no JSON") from None
+        raise ValueError("they are not JSON") from None
     try:
         return ExportMetadata.model_validate(given)
     except ValidationError as error:

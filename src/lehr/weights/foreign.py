@@ -97,7 +97,7 @@ def _by_content(path: Path, head: bytes, tail: bytes) -> str:
     if head.startswith(b"\x89HDF"):
         return f"is a Keras file. {_own()}"
     if path.suffix.lower() == EXPORT and not _is_exported(path, head):
-        return "is no ONNX export, though it is named like one. Copy it again."
+        return "is not an ONNX export, though it is named like one. Copy it again."
     if path.suffix.lower() == EXPORT:
         return f"is an ONNX export. {_pickled()}"
     if path.suffix.lower() in EXPORTED:
@@ -108,7 +108,7 @@ def _by_content(path: Path, head: bytes, tail: bytes) -> str:
     start = (
         f"it begins with {shown.decode()!r}" if shown.isascii() and shown.decode().isprintable() else "unknown bytes"
     )
-    return f"is no weights file of any kind ({start}). {_own()}"
+    return f"is not a weights file of any kind ({start}). {_own()}"
 
 
 def _is_pickled(head: bytes) -> bool:

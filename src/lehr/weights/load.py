@@ -19,7 +19,7 @@ def read_metadata(path: Path) -> dict[str, str]:
     """Metadata of a weights file, as text; those that a model is built of are checked.
 
     Raises:
-        InputError: the file is missing, is no safetensors file, is cut off, was not written by Lehr, or its metadata
+        InputError: the file is missing, is not a safetensors file, is cut off, was not written by Lehr, or its metadata
             are damaged.
     """
     return dict(open_weights(path).metadata)
@@ -49,7 +49,7 @@ def load_model(path: Path, device: torch.device | None = None) -> DetectionModel
         )
     names, imgsz = details.names, details.imgsz
     if names is None or imgsz is None:
-        raise damaged_metadata(path, "'names' is no list of class names" if names is None else "'imgsz' is missing")
+        raise damaged_metadata(path, "'names' is not a list of class names" if names is None else "'imgsz' is missing")
     depth, width, anchors = details.depth, details.width, details.anchors_a_level
     shapes = tensor_shapes(details.model, names, depth=depth, width=width, anchors=anchors)
     given = source.shapes

@@ -99,7 +99,7 @@ def parse_metadata(metadata: Mapping[str, str]) -> WeightsMetadata:
             try:
                 given[name] = json.loads(given[name])
             except (ValueError, RecursionError):
-                raise ValueError(f"'{name}' is no JSON") from None
+                raise ValueError(f"'{name}' is not JSON") from None
     try:
         return WeightsMetadata.model_validate(given)
     except ValidationError as error:

@@ -41,7 +41,7 @@ MAX_DIMENSIONS, MAX_SIDE = 8, 2**40
 
 
 class DamagedTensors(ValueError):
-    """A file that is no safetensors file, or is cut off, or whose header does not describe the rest."""
+    """A file that is not a safetensors file, or is cut off, or whose header does not describe the rest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,12 +97,12 @@ def read_header(path: Path, limit: int | None = None, *, links: bool = True) -> 
     try:
         content = json.loads(text)
     except (ValueError, RecursionError):
-        raise DamagedTensors("its header is no JSON") from None
+        raise DamagedTensors("its header is not JSON") from None
     if not isinstance(content, dict):
-        raise DamagedTensors("its header is no table")
+        raise DamagedTensors("its header is not a table")
     metadata = content.pop(METADATA, {})
     if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
-        raise DamagedTensors("its metadata are no text")
+        raise DamagedTensors("its metadata are not text")
     tensors = {name: _stored(value, 8 + length) for name, value in content.items()}
     _check_filled(tensors.values(), 8 + length, size)
     return Header(metadata, tensors, size)
@@ -180,7 +180,7 @@ def _stored(described: Any, base: int) -> StoredTensor:
         base: the first byte after the header.
     """
     if not isinstance(described, dict) or described.keys() != {"dtype", "shape", "data_offsets"}:
-        raise DamagedTensors("its header has an entry that is no tensor")
+        raise DamagedTensors("its header has an entry that is not a tensor")
     name, shape, offsets = described["dtype"], described["shape"], described["data_offsets"]
     item = ITEM_SIZES.get(name) if isinstance(name, str) else None
     if item is None or not _are_counts(shape, MAX_DIMENSIONS) or not _are_counts(offsets, 2) or len(offsets) != 2:

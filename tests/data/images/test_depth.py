@@ -85,5 +85,5 @@ def test_every_mode_becomes_rgb(mode: str, suffix: str, tmp_path: Path) -> None:
 
 def test_bands_that_are_no_colours_are_refused(tmp_path: Path) -> None:
     Image.fromarray(np.zeros((8, 8), np.uint8)).save(tmp_path / "a.tif", tiffinfo={277: 5})
-    with pytest.raises(ImageFault, match="5 bands that are no colours"):
+    with pytest.raises(ImageFault, match="5 bands that are not colours"):
         probe_image(tmp_path / "a.tif")

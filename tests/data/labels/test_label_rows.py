@@ -1,4 +1,4 @@
-"""A label file becomes rows of numbers, however it was written; what is no label file is named for what it is."""
+"""A label file becomes rows of numbers, however it was written; what is not a label file is named for what it is."""
 
 from __future__ import annotations
 

@@ -210,7 +210,7 @@ STATES = {
     "a call of object": (p.call(p.name("builtins", "object")), "calls builtins.object"),
     "a call of int": (p.call(p.name("builtins", "int"), p.value("9" * 100)), "calls builtins.int"),
     "bytes of another encoding": (p.call(p.name("_codecs", "encode"), p.value("x"), p.value("idna")), "calls _codecs"),
-    "bytes that are no text": (
+    "bytes that are not text": (
         p.call(p.name("_codecs", "encode"), p.value("é猫"), p.value("latin1")),
         "written as text",
     ),

@@ -194,7 +194,7 @@ def test_what_holds_no_graph_or_several_is_refused(tmp_path: Path) -> None:
         (field(1, 8) + field(2, "pytorch"), "with no graph"),
         (field(1, 8) + field(7, b"") * 2, "with 2 graphs"),
         (field(1, 8) + field(7, b""), "without weights of layers"),
-        (b"hello", "is no ONNX export, though it is named like one"),
+        (b"hello", "is not an ONNX export, though it is named like one"),
         (b"", "is empty"),
     ):
         (tmp_path / "x.onnx").write_bytes(content)

@@ -12,7 +12,7 @@ from lehr.augment.tiles import Plan, Tile
 
 
 def quarter_turn(plan: Plan, context: CanvasContext, rng: np.random.Generator) -> Plan:
-    """Turn a canvas by 90, 180 or 270 degrees, each as likely; a canvas that is no square by 180.
+    """Turn a canvas by 90, 180 or 270 degrees, each as likely; a canvas that is not a square by 180.
 
     Args:
         plan: of the canvas.

@@ -253,7 +253,7 @@ def _names_file(node: yaml.ScalarNode, folders: Sequence[Path]) -> Path | None:
 
 
 def _no_list(node: yaml.ScalarNode) -> str:
-    """Say why a text is no list of names, and how to write what is likely meant."""
+    """Say why a text is not a list of names, and how to write what is likely meant."""
     text = node.value.strip()
     if not text or is_null(node):
         return "'names' is empty. Name at least one class."

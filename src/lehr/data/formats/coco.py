@@ -49,7 +49,7 @@ def load_coco(source: str, files: Mapping[str, Path], complete: bool = True) -> 
         complete: whether these are all files of the data set, so that images which none lists are worth a note.
 
     Raises:
-        InputError: a file is missing or is no COCO JSON of boxes; or what it says can be read in several ways.
+        InputError: a file is missing or is not COCO JSON of boxes; or what it says can be read in several ways.
     """
     parsed = {split: read_coco_json(path) for split, path in files.items()}
     classes = number_classes(parsed)
@@ -298,7 +298,7 @@ def _read(source: str, seed: int) -> Dataset:
     found = find_coco(source)
     if found is None:
         missing = _misses(source)
-        raise InputError(f"{source}: is no COCO JSON, and no folder with one for each split. {missing or ''}".rstrip())
+        raise InputError(f"{source}: is not COCO JSON, and no folder with one for each split. {missing or ''}".rstrip())
     if found.problem is not None:
         raise InputError(found.problem)
     dataset = load_coco(source, found.files, complete=len(found.files) > 1 or not found.with_splits)

@@ -117,7 +117,7 @@ def read_coco_json(path: Path) -> CocoFile:
     """Parse a COCO JSON, plain or compressed by gzip.
 
     Raises:
-        InputError: it cannot be read, is no JSON, or is no COCO JSON of boxes.
+        InputError: it cannot be read, is not JSON, or is not COCO JSON of boxes.
     """
     found = Annotations()
 

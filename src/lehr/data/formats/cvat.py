@@ -243,7 +243,7 @@ def _recognise(source: str) -> list[str]:
 def _load(source: str, seed: int) -> Dataset:
     files = find_cvat(source)
     if not files:
-        raise InputError(f"{source}: is no XML of 'CVAT for images', and no folder with one.")
+        raise InputError(f"{source}: is not XML of 'CVAT for images', and no folder with one.")
     return load_cvat(files, source, seed)
 
 

@@ -152,7 +152,7 @@ def _texture(rng: np.random.Generator, cells: int, strength: int) -> NDArray[np.
 
 
 def _background(rng: np.random.Generator) -> NDArray[np.uint8]:
-    """Muted clouds, grain, and lines of all colours as clutter: edges that are no object."""
+    """Muted clouds, grain, and lines of all colours as clutter: edges that are not object."""
     shade = int(rng.integers(50, 206))
     tint = rng.integers(-20, 21, 3, np.int32)
     grey = _texture(rng, 3, 45)[..., :1] + _texture(rng, 12, 20)[..., :1]

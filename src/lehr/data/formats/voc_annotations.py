@@ -102,7 +102,7 @@ def _other_kind(tag: object) -> str:
         "doc": "that of another labelling tool",
     }
     whose = known.get(str(tag), "another format's")
-    return f"is no Pascal VOC annotation: its root is <{tag}>, {whose}. Export it as Pascal VOC, COCO or YOLO."
+    return f"is not a Pascal VOC annotation: its root is <{tag}>, {whose}. Export it as Pascal VOC, COCO or YOLO."
 
 
 def refuse_guessed_names(annotations: Mapping[Path, Annotation], used: Iterable[Path]) -> None:
@@ -210,7 +210,7 @@ def _names_other(named: str, image: Path) -> bool:
 
 
 def faults_of_unused(paths: Sequence[Path]) -> list[Fault]:
-    """Faults of XML files that belong to no image; those that are no annotations are only counted."""
+    """Faults of XML files that belong to no image; those that are not annotations are only counted."""
     faults: list[Fault] = []
     others: list[Path] = []
     for path in paths:

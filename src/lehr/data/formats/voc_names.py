@@ -16,7 +16,7 @@ from lehr.sample import Fault, Severity
 LISTS = ("labelmap.txt", "label_list.txt", "labels.txt", "classes.txt")
 """Lists of classes that labelling tools write; the first is CVAT's and datumaro's, with colours behind the names."""
 NO_CLASSES = frozenset({"background", "__background__", "_background_", "__ignore__"})
-"""Names that lists have for what is no object."""
+"""Names that lists have for what is not an object."""
 
 
 def voc_names(folder: Path, used: Counter[str]) -> tuple[tuple[str, ...], list[Fault]]:

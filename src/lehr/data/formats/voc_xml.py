@@ -56,7 +56,7 @@ class XmlText:
     """The text of an XML file.
 
     Attributes:
-        content: the text, from its first character that is no blank.
+        content: the text, from its first character that is not a blank.
         encoding: in which it was read.
         certain: whether the file says so, or it is UTF-8.
         note: how it was read otherwise than it says; empty if it was not.

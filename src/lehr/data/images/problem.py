@@ -24,7 +24,7 @@ class ImageFault(InputError):
 
 
 class BadImage(Exception):
-    """Bytes that are no usable image; who knows their file makes an ImageFault of it.
+    """Bytes that are not a usable image; who knows their file makes an ImageFault of it.
 
     Attributes:
         kind: the kind of fault.

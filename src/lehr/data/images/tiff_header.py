@@ -39,7 +39,7 @@ def read_tiff(source: ByteSource) -> TiffFacts:
     """Read the header of a TIFF.
 
     Raises:
-        BadImage: it is damaged, a raw photograph, or has bands that are no colours.
+        BadImage: it is damaged, a raw photograph, or has bands that are not colours.
     """
     try:
         return _read(source, TiffTags(source))
@@ -60,7 +60,7 @@ def _read(source: ByteSource, tags: TiffTags) -> TiffFacts:
     photometric, samples = tags.number(PHOTOMETRIC, BLACK_IS_ZERO), tags.number(SAMPLES, 1)
     bits, kind = max(tags.numbers(BITS) or (1,)), KINDS.get(tags.number(SAMPLE_FORMAT, 1), "u")
     if (photometric in (WHITE_IS_ZERO, BLACK_IS_ZERO) and samples > 2) or samples > MANY_BANDS:
-        raise BadImage(f"has {samples} bands that are no colours. Write three of them as an RGB image.")
+        raise BadImage(f"has {samples} bands that are not colours. Write three of them as an RGB image.")
     if kind == "f" and bits not in (32, 64):
         raise BadImage(f"holds floating-point numbers of {bits} bits, which are not read. Write 8 or 16 bits.")
     offsets = tags.numbers(STRIP_OFFSETS) or tags.numbers(TILE_OFFSETS)

@@ -153,7 +153,7 @@ def _move_together(values: NDArray[np.float64]) -> bool:
 
 
 def _pixels(values: NDArray[np.float64], sizes: NDArray[np.float64]) -> Units:
-    """Recognise the order of numbers that are no shares."""
+    """Recognise the order of numbers that are not shares."""
     everything = np.ones(len(values), np.bool_)
     divide = "divide x and width by the image's width, and y and height by its height"
     if values.max() <= PERCENT:

@@ -46,7 +46,7 @@ class Calls:
             Refused: it is not among those that a checkpoint makes, or its arguments are not.
         """
         if not isinstance(function, Name) or type(args) is not tuple:
-            raise Refused("is damaged: it calls something that is no function. Copy it again.")
+            raise Refused("is damaged: it calls something that is not a function. Copy it again.")
         name = function.text
         if name in names.TENSORS or name in names.PARAMETERS or name == names.SUBCLASS:
             return self._tensor(name, args)
@@ -114,7 +114,7 @@ class Calls:
             return self._tensor(args[0].text, args[2] if type(args[2]) is tuple else ())
         if name in names.PARAMETERS:
             if not args or not isinstance(args[0], torch.Tensor):
-                raise Refused("is damaged: a parameter is no tensor. Copy it again.")
+                raise Refused("is damaged: a parameter is not a tensor. Copy it again.")
             return args[0]
         if not 4 <= len(args) <= 8:
             raise Refused("is damaged: a tensor has no shape. Copy it again.")
@@ -208,7 +208,9 @@ def checked_key(key: Any) -> Any:
             return key
     elif key is None or kind is float or (kind in (int, bool) and abs(key) < MAX_KEY):
         return key
-    raise Refused(f"has a dictionary or set with a key that is no short text and no number ({names.shown_value(key)}).")
+    raise Refused(
+        f"has a dictionary or set with a key that is not a short text and no number ({names.shown_value(key)})."
+    )
 
 
 def _method(args: tuple[Any, ...]) -> Name:

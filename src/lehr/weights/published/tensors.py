@@ -81,11 +81,11 @@ class Storages:
             Refused: it stands for none.
         """
         if type(reference) is not tuple or len(reference) < 2:
-            raise Refused("is damaged: it refers to something that is no tensor. Copy it again.")
+            raise Refused("is damaged: it refers to something that is not a tensor. Copy it again.")
         if reference[0] == "module" and len(reference) == 4 and isinstance(reference[1], Name):
             return reference[1]  # old files bring along the source code of classes; it is not looked at
         if reference[0] != "storage" or len(reference) not in (5, 6):
-            raise Refused("is damaged: it refers to something that is no tensor. Copy it again.")
+            raise Refused("is damaged: it refers to something that is not a tensor. Copy it again.")
         _, kind, key, _, count, *view = reference
         if not isinstance(kind, Name) or kind.text not in STORAGES:
             raise Refused(f"keeps numbers of a type that is unknown here ({shown_value(kind)}).")
@@ -127,7 +127,7 @@ class Storages:
             Refused: it is not there, or is more than a tensor can be.
         """
         if not isinstance(part, StoragePart):
-            raise Refused("is damaged: a tensor is of something that is no block of numbers. Copy it again.")
+            raise Refused("is damaged: a tensor is of something that is not a block of numbers. Copy it again.")
         storage = part.storage
         start, count, dtype = _typed(part, dtype)
         if type(offset) is not int or not _are_counts(shape) or not _are_counts(strides) or len(shape) != len(strides):
