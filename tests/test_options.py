@@ -64,7 +64,7 @@ def test_a_batch_is_a_count_a_share_or_automatic(given: object, meant: object) -
 
 @pytest.mark.parametrize("given", [0, -2, 1.5, "many", None])
 def test_a_batch_that_is_none_of_these_is_refused(given: object) -> None:
-    with pytest.raises(ValueError, match="a count greater than or equal to 1, a share"):
+    with pytest.raises(ValueError, match="a count of at least 1, a share"):
         DataOptions.model_validate({"batch": given})
 
 

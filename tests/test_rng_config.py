@@ -51,9 +51,9 @@ def test_a_written_configuration_builds_the_same_again(tmp_path: Path) -> None:
     ("options", "words"),
     [
         ({"lr": 0.1}, ["lr", "lr0"]),
-        ({"batch": 0}, ["--batch", "0", "greater than or equal to 1"]),
+        ({"batch": 0}, ["--batch", "0", "at least 1"]),
         ({"imgsz": 0}, ["--imgsz", "0"]),
-        ({"mosaic": 1.5}, ["--mosaic", "1.5", "less than or equal to 1"]),
+        ({"mosaic": 1.5}, ["--mosaic", "1.5", "at most 1"]),
         ({"warmup_epochs": "three"}, ["--warmup-epochs", "three"]),
         ({"optimizer": "adamax"}, ["--optimizer", "AdamW"]),
         ({"momentum": 1}, ["--momentum", "less than 1"]),

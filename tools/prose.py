@@ -32,7 +32,7 @@ NOT_PROSE = re.compile(
     re.DOTALL,
 )
 WORDS = re.compile(r"[A-Za-z]{2,}[,:;]? [a-z]{1,}[,:;]? [a-z]{2,}")
-DOUBLED = re.compile(r"\b(?!(?:that|had|side) )([A-Za-z]{2,}) \1\b")  # `side` is a dimension of tensors
+DOUBLED = re.compile(r"(?<!-)\b(?!(?:that|had|side) )([A-Za-z]{2,}) \1\b(?!\.\w)")  # `side` is a dimension of tensors
 
 
 @dataclass(frozen=True)

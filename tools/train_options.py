@@ -90,7 +90,7 @@ WIDER = {
     "device": " | int | Sequence[int | str]",
     "freeze": " | int | Sequence[int | str]",
 }
-"""What validators of single options take besides; `amp` and `compile` take booleans as YAML gives them, too."""
+"""Values that validators of single options also take; `amp` and `compile` take booleans as YAML gives them, too."""
 
 
 def train_options() -> dict[str, tuple[str, str]]:

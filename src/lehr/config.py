@@ -27,9 +27,8 @@ from lehr.options import (
     option_names,
 )
 from lehr.options.other_names import describe_other_name
+from lehr.runtime.invalid_values import expected_value
 
-NUMBERS = {"int_parsing": "a whole number", "int_from_float": "a whole number", "float_parsing": "a number"}
-"""Short words for messages of pydantic, by the kind of error."""
 DEFAULT_BATCH = 16
 """Default number of images per step."""
 BEGUN_IN = "begun_in"
@@ -259,8 +258,5 @@ def describe_validation(error: ValidationError, source: str = "options") -> str:
     lines, start = [], source and f"{source}: "
     for item in error.errors(include_url=False):
         name = str(item["loc"][-1] if item["loc"] else "?").replace("_", "-")
-        message = NUMBERS.get(item["type"]) or item["msg"].removeprefix("Input should be ").removeprefix(
-            "Value error, "
-        )
-        lines.append(f"{start}--{name} is {shown(item['input'])}; it must be {message[:200]}.")
+        lines.append(f"{start}--{name} is {shown(item['input'])}; it must be {expected_value(item)}.")
     return "\n".join(dict.fromkeys(lines))

@@ -29,7 +29,7 @@ KEEP_ALL = BoxLimits(0.0, 0.0, 1e6)
 
 
 def rest_slowly(box: list[float], cover: list[float], limits: BoxLimits) -> list[float] | None:
-    """The box around the cells of a box that a rectangle leaves, from all their edges; None where it is not an object."""
+    """The box around the cells of a box that a rectangle leaves, from all their edges; None if it is no object."""
     xs = sorted({box[0], box[2], *(x for x in (cover[0], cover[2]) if box[0] < x < box[2])})
     ys = sorted({box[1], box[3], *(y for y in (cover[1], cover[3]) if box[1] < y < box[3])})
     left = []

@@ -45,7 +45,7 @@ CASES: dict[str, tuple[Break, list[str], list[str]]] = {
     ),
     "empty training split": (empty_training_split, [], ["data.yaml", "train", "holds no image"]),
     "unknown model": (lambda r: None, ["--model", "yolo8n"], ["yolo8n", "Did you mean", "yolov8n"]),
-    "batch 0": (lambda r: None, ["--batch", "0"], ["--batch", "0", "greater than or equal to 1"]),
+    "batch 0": (lambda r: None, ["--batch", "0"], ["--batch", "0", "at least 1"]),
     "imgsz 0": (lambda r: None, ["--imgsz", "0"], ["--imgsz", "0"]),
     "a word for a number": (lambda r: None, ["--epochs", "many"], ["--epochs", "many"]),
     "unknown option": (lambda r: None, ["--mosaik", "1"], ["Unknown option: --mosaik. Did you mean --mosaic?"]),

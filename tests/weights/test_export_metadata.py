@@ -40,7 +40,7 @@ def test_the_json_has_the_documented_keys() -> None:
         ({"names": [5]}, "a list of texts"),
         ({"names": ["x" * 2000]}, "at most"),
         ({"imgsz": 33}, "'imgsz' must be a multiple of 32"),
-        ({"imgsz": 10**9}, "'imgsz' must be less than or equal"),
+        ({"imgsz": 10**9}, "'imgsz' must be at most"),
         ({"size": [640]}, "'size.1' is missing"),
         ({"size": [640, 0]}, "'size.1' must be greater"),
         ({"batch": 0}, "'batch' must be"),

@@ -121,7 +121,7 @@ def _arrays(path: Path, header: Header) -> dict[str, NDArray[Any]]:
     for name, data in read_data(path, header, wanted, links=False):
         stored = header.tensors[name]
         bits = np.frombuffer(data, np.uint8 if stored.kind == "BOOL" else TYPES[stored.kind]).reshape(stored.shape)
-        arrays[name] = bits != 0 if stored.kind == "BOOL" else bits  # any other byte than 0 and 1 is not a bool
+        arrays[name] = bits != 0 if stored.kind == "BOOL" else bits  # any other byte than 0 and 1 is no bool
     return arrays
 
 
@@ -180,7 +180,7 @@ def _metadata(metadata: Mapping[str, str]) -> tuple[tuple[str, ...], int, int | 
     if not isinstance(names, list) or not 0 < len(names) <= MAX_CLASSES:
         raise DamagedTensors("it has no class names")
     if not all(isinstance(name, str) and len(name) <= MAX_NAME for name in names):
-        raise DamagedTensors("a class name is not text, or too long")
+        raise DamagedTensors("a class name is not text, or is too long")
     if max_det < 1 or (epoch is not None and epoch < 0):
         raise DamagedTensors("its metadata are out of range")
     return tuple(names), max_det, epoch
@@ -244,7 +244,7 @@ def _detections(arrays: Mapping[str, NDArray[Any]], images: int, classes: int) -
     _check_range(detections[:, 0], images, "an image")
     _check_range(detections[:, 6], classes, "a class")
     if not ((detections[:, 5] >= 0) & (detections[:, 5] <= 1)).all():
-        raise DamagedTensors("a score is not a number from 0 to 1")
+        raise DamagedTensors("a score is no number from 0 to 1")
     return detections
 
 

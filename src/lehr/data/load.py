@@ -179,8 +179,8 @@ def require_split(dataset: Dataset, split: str, objects: bool = True) -> Sequenc
         raise InputError(dataset.absent[split])
     if samples is None:
         raise InputError(
-            f"{dataset.source}: has no split '{split}'; it has {', '.join(dataset.splits)}. To split its images: lehr "
-            f"data split {dataset.source} --out FOLDER"
+            f"{dataset.source}: has no split '{split}'; it has {', '.join(dataset.splits)}. To split its images: "
+            f"`lehr data split {dataset.source} --out FOLDER`."
         )
     if not samples:
         raise InputError(f"{dataset.source}: the split '{split}' has no usable image. Run `lehr data check`.")

@@ -82,7 +82,7 @@ class DataOptions(Options):
             return number
         if value == "auto":
             return value
-        raise ValueError("a count greater than or equal to 1, a share of the memory between 0 and 1, or auto")
+        raise ValueError("a count of at least 1, a share of the memory between 0 and 1, or auto")
 
     @field_validator("partner_window", mode="before")
     @classmethod

@@ -1,4 +1,4 @@
-"""Messages for users of Python: `--imgsz 640` becomes `imgsz=640`, commands of the shell stay as they are."""
+"""Messages for users of Python: `--imgsz 640` becomes `imgsz=640`, shell commands are kept."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ def _choices(kind: object) -> tuple[object, ...]:
 
 
 def in_python(message: str) -> str:
-    """Return a message with options as keywords of Python; commands of the shell in it stay as they are.
+    """Return a message with options as keywords of Python; shell commands in it are kept.
 
     Args:
         message: as the shell has it.
 
     Examples:
-        >>> in_python("--imgsz 640: leave it out, or add --skip-broken. See `lehr val --help`.")
-        'imgsz=640: leave it out, or add skip_broken=True. See `lehr val --help`.'
+        >>> in_python("--imgsz 640: remove it, or add --skip-broken. See `lehr val --help`.")
+        'imgsz=640: remove it, or add skip_broken=True. See `lehr val --help`.'
     """
     parts, end = [], 0
     for command in COMMAND.finditer(message):

@@ -43,7 +43,7 @@ class Cell:
         word: a third, e.g. what the numbers mean; with a sign it is read aloud, not shown.
         mark: how it is set off.
         folded: what shows only on request.
-        sign: stands before the text for the word, e.g. a triangle; a caption says what it means.
+        sign: shown before the text in place of a word, e.g. a triangle; a caption says what it means.
     """
 
     text: str

@@ -1,7 +1,7 @@
 """The one way in for files that others wrote: regular files, bounded in size, through links only where they may be.
 
-What is not a regular file never ends (`/dev/zero`), or never begins (a FIFO that nobody writes). What is too large fills
-the memory. And a link in the folder of a run that a stranger made leads where the stranger wanted.
+What is not a regular file never ends (`/dev/zero`), or never begins (a FIFO that nobody writes). What is too large
+fills the memory. And a link in the folder of a run that a stranger made leads where the stranger wanted.
 """
 
 from __future__ import annotations

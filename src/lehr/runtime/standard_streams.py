@@ -1,7 +1,7 @@
 """Standard output and error output that never end a process: missing, closed, full, or short of letters.
 
 Under cron, `pythonw` and notebooks a stream is missing or closed; a disk is full; a terminal or a Windows pipe takes
-only ASCII or cp1252 while a class is named 猫. Printing is not a part of the work, so what cannot be printed is dropped,
+only ASCII or cp1252 while a class is named 猫. Printing is not part of the work, so what cannot be printed is dropped,
 and letters that the stream lacks are printed as `\\u732b`.
 """
 

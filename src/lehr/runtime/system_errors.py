@@ -68,6 +68,6 @@ def describe_system_error(error: OSError) -> str | None:
 
 def _unnamed(error: UnicodeEncodeError) -> str:
     return (
-        f"{error.object!r}: is not a name in this locale, whose encoding for file names is {sys.getfilesystemencoding()}. "
+        f"{error.object!r}: is not a name in this locale, which encodes file names as {sys.getfilesystemencoding()}. "
         "Set PYTHONUTF8=1, or LC_ALL=C.UTF-8."
     )

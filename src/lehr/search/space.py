@@ -270,7 +270,7 @@ def _check(name: str, parameter: Parameter, config: TrainConfig, where: str) -> 
         wanted = build_config({**config.flat(), name: value}, where)
         refuse_code(wanted.augment.augmentation, config.augment.augmentation, where)
     if option_names()[name] in ("run", "devices", "speed") or name in OF_THE_MACHINE:
-        raise InputError(f"{where}: '{name}' is not a part of the training itself, so no search can vary it.")
+        raise InputError(f"{where}: '{name}' is not part of the training itself, so no search can vary it.")
     if name == "epochs" or not (parameter.choices or _is_numeric(name, config)):
         raise InputError(f"{where}: '{name}' cannot be varied between bounds. Known: {', '.join(TABLE)}.")
 

@@ -1,4 +1,4 @@
-"""Progress of a study: a line a trial that ends, and on a terminal a table of all workers, elsewhere too.
+"""Progress of a study: one line per trial that ends, and on a terminal a table of all workers, on other machines too.
 
 What is shown comes from the study itself, so every machine that shares it shows the same.
 """
@@ -139,6 +139,6 @@ class StudyConsole(Console):
         return Group(Text(fold(title, self.console.width)), table)
 
     def _time_left(self, ended: int, total: int) -> float | None:
-        """Seconds until all slots have ended, by how quickly they have so far; None where that cannot be told yet."""
+        """Seconds until all slots have ended, by how quickly they have so far; None if it is not known yet."""
         here = ended - (self._ended_before or 0)
         return (time.monotonic() - self._began) / here * (total - ended) if here > 0 else None

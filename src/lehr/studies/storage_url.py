@@ -214,7 +214,7 @@ def _read(file: Path) -> tuple[str, bool]:
         others = os.name == "posix" and bool(file.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO))
     except UnicodeDecodeError:
         raise InputError(
-            f"--storage-file {file}: is not a text. Write the storage's URL into it, in one line."
+            f"--storage-file {file}: is not a text file. Write the storage's URL into it, in one line."
         ) from None
     except OSError as error:
         raise InputError(f"--storage-file {file}: cannot be read ({error.strerror}).") from None

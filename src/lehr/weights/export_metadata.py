@@ -15,6 +15,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from lehr.models.limits import MAX_CLASSES, MAX_NAMES
 from lehr.models.scale import STRIDE
 from lehr.options.data import MAX_IMGSZ
+from lehr.runtime.invalid_values import expected_value
 from lehr.weights.metadata import Name
 
 KEY = "lehr"
@@ -138,8 +139,7 @@ def parse_export_metadata(text: str) -> ExportMetadata:
         return ExportMetadata.model_validate(given)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-        what = str(first["msg"]).removeprefix("Value error, ").removeprefix("Input should be ")
         field = ".".join(map(str, first["loc"])) or "all"
         raise ValueError(
-            f"'{field}' is missing" if first["type"] == "missing" else f"'{field}' must be {what}"
+            f"'{field}' is missing" if first["type"] == "missing" else f"'{field}' must be {expected_value(first)}"
         ) from None

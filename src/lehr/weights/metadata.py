@@ -15,6 +15,7 @@ from lehr.models.detection import STRIDES
 from lehr.models.limits import MAX_CLASSES, MAX_NAME
 from lehr.options.data import MAX_IMGSZ
 from lehr.options.model import MAX_ANCHORS, MAX_SCALE
+from lehr.runtime.invalid_values import expected_value
 
 FORMAT = "lehr-1"
 """Format that files of weights name."""
@@ -104,8 +105,7 @@ def parse_metadata(metadata: Mapping[str, str]) -> WeightsMetadata:
         return WeightsMetadata.model_validate(given)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-        what = str(first["msg"]).removeprefix("Value error, ").removeprefix("Input should be ")
         field = first["loc"][0]
         raise ValueError(
-            f"'{field}' is missing" if first["type"] == "missing" else f"'{field}' must be {what}"
+            f"'{field}' is missing" if first["type"] == "missing" else f"'{field}' must be {expected_value(first)}"
         ) from None

@@ -106,7 +106,9 @@ def load_class_list(folder: Path) -> Dataset:
         images[split] = scan.images
         faults += scan.faults
     if not layout.divided:
-        message = f"has no splits, so all images are in 'train'. To split them: lehr data split {folder} --out FOLDER"
+        message = (
+            f"has no splits, so all images are in 'train'. To split them: `lehr data split {folder} --out FOLDER`."
+        )
         faults.append(Fault("no-splits", folder, message, severity=Severity.NOTE))
     splits, seen = read_splits(images, Declared(names), key=str(folder.absolute()))
     return Dataset(str(folder), names, splits, (*faults, *seen))

@@ -72,7 +72,9 @@ def number_classes(files: Mapping[str, CocoFile]) -> Classes:
         message = f"the category '{dropped}' only groups the others and has no annotations; it is not a class"
         faults.append(_note(first, "grouping-category", message))
     for name in sorted(background):
-        message = f"the category '{name}' has no annotations; what is not an object is background anyhow, so it is not a class"
+        message = (
+            f"the category '{name}' has no annotations, and no class is needed for the background, so it is not one"
+        )
         faults.append(_note(first, "grouping-category", message))
     names: list[str] = []
     of_annotation: dict[str, NDArray[np.int64]] = {}

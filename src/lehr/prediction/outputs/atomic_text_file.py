@@ -12,7 +12,7 @@ from lehr.runtime.atomic_write import atomic_file, is_device
 class AtomicTextFile:
     """A text file that is written bit by bit under a temporary name, and takes its own when it is complete.
 
-    What a kill leaves is the former file. Something to write to that is not a file, as /dev/stdout, is written to at once.
+    A kill leaves the former file. What is not a file, such as /dev/stdout, is written to at once.
 
     Args:
         path: the file to be.

@@ -44,7 +44,7 @@ class JsonLines:
     """A line of JSON for each frame as soon as it is done; of one that could not be read, with its `fault`.
 
     Args:
-        path: the file; replaced where it is there. Something to write to that is not a file, as /dev/stdout, is taken too.
+        path: the file; replaced if it exists. It may also be something else to write to, such as /dev/stdout.
 
     Raises:
         InputError: the file cannot be made.

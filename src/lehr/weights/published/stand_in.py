@@ -67,7 +67,7 @@ class StandIn:
 
     @property
     def modules(self) -> dict[str, Any]:
-        """Its modules by name; empty if it is no `torch.nn.Module`."""
+        """Its modules by name; empty if it is not a `torch.nn.Module`."""
         held = self.attributes.get("_modules")
         return held if type(held) is dict else {}
 
