@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: install options demo docs test run-tests test-slow check pictures docs-index format clean
+.PHONY: install options demo docs test run-tests test-slow check figures docs-index format clean
 
 install: $(VENV)/.installed
 
@@ -40,15 +40,15 @@ test-slow: install
 options: install
 	$(BIN)/python tools/train_options.py
 
-pictures: install
+figures: install
 	$(BIN)/python docs/rooms.py
 	$(BIN)/python docs/images/screens.py
-	$(BIN)/python docs/techniques/pictures/curves.py
-	$(BIN)/python docs/techniques/pictures/loss_curves.py
-	$(BIN)/python docs/techniques/pictures/sampling_curves.py
-	$(BIN)/python docs/techniques/pictures/run_curves.py
-	$(BIN)/python docs/techniques/pictures/speed_curves.py
-	$(BIN)/python docs/techniques/pictures/images.py
+	$(BIN)/python docs/techniques/figures/curves.py
+	$(BIN)/python docs/techniques/figures/loss_curves.py
+	$(BIN)/python docs/techniques/figures/sampling_curves.py
+	$(BIN)/python docs/techniques/figures/run_curves.py
+	$(BIN)/python docs/techniques/figures/speed_curves.py
+	$(BIN)/python docs/techniques/figures/images.py
 	sed -n 's/^Made by `\(lehr .*\)`\.$$/\1/p' docs/techniques/*.md | PATH="$(CURDIR)/$(BIN):$$PATH" sh -ex
 
 # The documentation site in site/; fails on any warning, broken link or page that the navigation lacks.

@@ -2,7 +2,7 @@
 
     python benchmarks/train_step.py [--model yolov8n] [--imgsz 320] [--batch 16] [--device auto] [--profile]
 
-Trains on pictures of the generated data set, enlarged to the size asked for. On CUDA the device is waited for after
+Trains on images of the generated data set, enlarged to the size asked for. On CUDA the device is waited for after
 each stage, so the sum is larger than an undisturbed step, which is shown too.
 """
 

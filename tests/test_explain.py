@@ -89,10 +89,10 @@ def test_a_page_has_idea_formula_picture_advice_and_source(page: Path) -> None:
     text = page.read_text()
     for heading in ("## Idea", "## Formula", "## When it helps", "## When it hurts", "## Switch", "## Source"):
         assert heading in text, heading
-    pictures = re.findall(r"!\[[^]]+\]\((pictures/[\w.-]+)\)", text)
+    pictures = re.findall(r"!\[[^]]+\]\((figures/[\w.-]+)\)", text)
     assert pictures and all((page.parent / picture).is_file() for picture in pictures)
     made = re.search(
-        r"Made by `(python (docs/techniques/pictures/\w+\.py) ([\w-]+)|lehr (schedule|anchors) .*)`\.", text
+        r"Made by `(python (docs/techniques/figures/\w+\.py) ([\w-]+)|lehr (schedule|anchors) .*)`\.", text
     )
     assert made
     if made[2]:

@@ -11,7 +11,7 @@ from tests.figures import checked
 
 from lehr.plots.figure import styled
 
-SCRIPTS = Path(__file__).parents[2] / "docs" / "techniques" / "pictures"
+SCRIPTS = Path(__file__).parents[2] / "docs" / "techniques" / "figures"
 
 
 def script(name: str, folder: Path) -> Any:

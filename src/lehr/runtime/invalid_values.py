@@ -11,6 +11,10 @@ KINDS = {
     "float_parsing": "a number",
     "float_type": "a number",
     "string_type": "text",
+    "bool_parsing": "true or false",
+    "bool_type": "true or false",
+    "dict_type": "a mapping",
+    "list_type": "a list",
 }
 """Short words by the kind of error."""
 BOUNDS = {

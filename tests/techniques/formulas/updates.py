@@ -112,7 +112,7 @@ def total_norm(g: list[float]) -> float:
 
 def norms(model: str) -> list[float]:
     """Norms of the gradients that the plot of clipping shows."""
-    with (PAGES / "pictures" / "gradient_norms.csv").open(encoding="utf-8") as file:
+    with (PAGES / "figures" / "gradient_norms.csv").open(encoding="utf-8") as file:
         return [float(row["norm"]) for row in csv.DictReader(file) if row["model"] == model]
 
 

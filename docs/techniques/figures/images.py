@@ -1,4 +1,4 @@
-"""Draws the pictures of the techniques that show images: `python docs/techniques/pictures/images.py [NAME ...]`.
+"""Draws the pictures of the techniques that show images: `python docs/techniques/figures/images.py [NAME ...]`.
 
 The images are those of the generated data set `shapes`; each picture calls the code that training calls.
 """
