@@ -56,7 +56,7 @@ class Case:
         model: its name.
         data: a data YAML.
         imgsz: pixels.
-        batch: images a step.
+        batch: images per step.
         epochs: of a turn.
         device: cpu, or the number of a CUDA device.
         threads: of the published trainer of YOLOv8 on a CPU; 0 leaves it its own choice.
@@ -74,7 +74,7 @@ class Case:
 
 
 def published_v5(python: str, case: Case, folder: Path) -> float:
-    """Images a second of the published YOLOv5 trainer, from the seconds a batch that its bar shows at the end."""
+    """Images a second of the published YOLOv5 trainer, from the seconds per batch that its bar shows at the end."""
     command = [str(Path(python).with_name("yolov5")), "train", "--data", str(case.data), "--weights", ""]
     command += ["--img", str(case.imgsz), "--cfg", f"{case.model}.yaml", "--batch", str(case.batch)]
     command += ["--epochs", str(case.epochs), "--device", case.device]

@@ -1,4 +1,4 @@
-"""Reading a large data set for the first and for the second time: processor time, images a second, memory.
+"""Reading a large data set for the first and for the second time: processor time, images per second, memory.
 
 Some images are linked under many names, so that the files take no room; each name has a label file of its own. Each
 reading is a process of its own.
@@ -30,7 +30,7 @@ images = sum(map(len, dataset.splits.values()))
 processor = time.process_time()
 memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 print(f"{images:,} images, {len(dataset.faults)} faults: {processor:.2f} s of processor time, {images / seconds:,.0f} "
-      f"images a second, {memory:.0f} MiB")
+      f"images per second, {memory:.0f} MiB")
 """
 
 

@@ -182,7 +182,7 @@ def train(cell: Cell, seed: int, data: Path, given: argparse.Namespace) -> Recor
 
 
 def numbers(results: Path) -> Record:
-    """The figures of a run: of its best epoch, of the last one, of all of them, and images a second."""
+    """The figures of a run: of its best epoch, of the last one, of all of them, and images per second."""
     fitness, epochs = parse_fitness(DEFAULT), read_epochs(results)
     with results.open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))

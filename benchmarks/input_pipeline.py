@@ -105,7 +105,7 @@ class Handover:
     """How batches come to the training process."""
 
     images_per_second: float
-    copied: float  # bytes an image
+    copied: float  # bytes per image
     main: float  # seconds of processor time a batch
     first: float  # seconds
 
@@ -147,7 +147,7 @@ def handover(
 
 
 def decoding(samples: Sequence[Sample], cache: str, imgsz: int, batch: int, workers: int) -> None:
-    """Print images a second of images that are decoded each time, and how often each is."""
+    """Print images per second of images that are decoded each time, and how often each is."""
     titles = ("one core", "decoded", f"{workers} workers", "copied, MB/image", "main, ms")
     print(
         "\n" + f"{'images/s, path of a GPU':<28} " + " ".join(f"{title:>{max(9, len(title) + 1)}}" for title in titles)

@@ -140,7 +140,7 @@ def main() -> None:
     print(f"{'Control: ' if control else ''}{size}: {len(times)} epochs, {typical:.2f} s each\n")
     if measured.steps:
         logged = sum(seconds for on, seconds, _ in measured.times if on)
-        print("| counted | ms a step | of the time |\n|---|---:|---:|")
+        print("| counted | ms per step | of the time |\n|---|---:|---:|")
         for name, taken in (("listeners", measured.in_listeners), ("threads of loggers", measured.in_threads)):
             print(f"| {name} | {1e3 * taken / measured.steps:.3f} | {100 * taken / logged:.3f}% |")
         print()

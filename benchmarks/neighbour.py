@@ -39,7 +39,7 @@ class Gate:
             os._exit(0)
 
     def on_train_epoch_end(self, event: Any) -> None:
-        """Answer with images a second."""
+        """Answer with images per second."""
         os.write(int(os.environ[RATES]), f"{event.images_per_second}\n".encode())
 
 
@@ -82,7 +82,7 @@ class Trainee:
         self._answers = os.fdopen(answer)
 
     def epoch(self) -> float:
-        """Train an epoch; its images a second."""
+        """Train an epoch; its images per second."""
         os.write(self._gate, b"g")
         answer = self._answers.readline()
         if not answer:
@@ -117,7 +117,7 @@ def main() -> None:
     parser.add_argument("--model", default="yolov8n")
     parser.add_argument("--imgsz", type=int, default=160)
     parser.add_argument("--batch", type=int, default=16)
-    parser.add_argument("--images", type=int, default=192, help="images an epoch")
+    parser.add_argument("--images", type=int, default=192, help="images per epoch")
     parser.add_argument("--workers", type=int, help="loading processes; as many as Lehr chooses")
     parser.add_argument("--turns", type=int, default=5)
     parser.add_argument("--busy", type=int, default=1, help="neighbours")

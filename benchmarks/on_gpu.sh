@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# What waits for a GPU, in one go: the tests that need one; a table of images a second, of the whole loop and of the bare
-# step; the stages of a run; the input path; where there are several GPUs, images a second on 1, 2, ... of them; and,
+# What waits for a GPU, in one go: the tests that need one; a table of images per second, of the whole loop and of the bare
+# step; the stages of a run; the input path; where there are several GPUs, images per second on 1, 2, ... of them; and,
 # where an environment has the published trainers, the comparison with them.
 #
 #     bash benchmarks/on_gpu.sh [PYTHON_OF_PUBLISHED_YOLOV8 [PYTHON_OF_PUBLISHED_YOLOV5]]

@@ -50,7 +50,7 @@ TYPICAL_WORK = {
     "YOLOv8n": (Work(base=0.015, each=0.0008, gradient_bytes=4 * 3_157_184, spread=0.02), 32),
     "YOLOv8x": (Work(base=0.030, each=0.0045, gradient_bytes=4 * 68_229_632, spread=0.02), 16),
 }
-"""A step at 640 pixels, and images a device."""
+"""A step at 640 pixels, and images per device."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +153,7 @@ def take_turns(
 
     Args:
         case: what is trained.
-        runs: processes, images a step, and the kind of parallelism of each.
+        runs: processes, images per step, and the kind of parallelism of each.
         turns: how often.
         folder: for all of them.
     """
@@ -233,7 +233,7 @@ def network(points: Sequence[tuple[int, float]], count: int) -> tuple[float, flo
 
 def predicted_table(title: str, predictions: Sequence[Prediction]) -> None:
     """Prints what the model says of more and more devices."""
-    print(f"\n{title}\n\n| devices | batch | ms a step | waiting for gradients | images/s | efficiency | limit |")
+    print(f"\n{title}\n\n| devices | batch | ms per step | waiting for gradients | images/s | efficiency | limit |")
     print("|---:|---:|---:|---:|---:|---:|---|")
     for one in predictions:
         print(
@@ -255,14 +255,14 @@ def typical() -> None:
     for row in zip(*columns, strict=True):
         print(f"| {row[0].devices:,} | {' | '.join(f'{one.efficiency:.1%}' for one in row)} |")
     work, images = TYPICAL_WORK["YOLOv8n"]
-    title = f"YOLOv8n, {images} images a device, NVLink, InfiniBand:"
+    title = f"YOLOv8n, {images} images per device, NVLink, InfiniBand:"
     predicted_table(title, weak_scaling(work, INFINIBAND, images, POWERS))
     work, _ = TYPICAL_WORK["YOLOv8x"]
     predicted_table("YOLOv8x, a batch of 1,024, NVLink, InfiniBand:", strong_scaling(work, INFINIBAND, 1024, POWERS))
 
 
 def compare(case: Case, batch: int, turns: int, folder: Path) -> None:
-    """Prints images a second of one process a device, and of one for all of them."""
+    """Prints images per second of one process per device, and of one for all of them."""
     count = len(case.devices)
     runs = take_turns(case, [(count, batch, "ddp"), (count, batch, "dp")], turns, folder)
     ddp, dp = (statistics.median(run.rate for run in each) for each in runs.values())
@@ -299,7 +299,7 @@ def measure(case: Case, counts: Sequence[int], given: argparse.Namespace, folder
     alone = Machine(1, 1.0, 1.0, 0.0, 0.0, given.input_rate)
     machine = measured_machine(case, most, given) if most > 1 else alone
     print(
-        f"One device takes {base * 1e3:.1f} ms and {each * 1e3:.2f} ms an image; {gradient_bytes / 1e6:.1f} MB of "
+        f"One device takes {base * 1e3:.1f} ms and {each * 1e3:.2f} ms per image; {gradient_bytes / 1e6:.1f} MB of "
         f"gradients in {-(-gradient_bytes // BUCKET_BYTES)} buckets, overlap {overlap:g}, spread {given.spread:g}."
     )
     where = f"devices {','.join(case.devices)}" if case.devices else f"a CPU, cores a process: {case.threads or 'all'}"
@@ -322,7 +322,7 @@ def measure(case: Case, counts: Sequence[int], given: argparse.Namespace, folder
 def predicted_tables(work: Work, machine: Machine, given: argparse.Namespace, images: int) -> None:
     """Prints what follows for more devices: with as many images each, and with the same batch."""
     where = f"{machine.devices} devices a machine, {given.network:g} GB/s between machines"
-    predicted_table(f"Predicted: {images} images a device, {where}", weak_scaling(work, machine, images, POWERS))
+    predicted_table(f"Predicted: {images} images per device, {where}", weak_scaling(work, machine, images, POWERS))
     counts = [count for count in POWERS if given.batch % count == 0]
     title = f"Predicted: a batch of {given.batch}, {where}"
     predicted_table(title, strong_scaling(work, machine, given.batch, counts))
@@ -336,7 +336,7 @@ def arguments() -> tuple[argparse.Namespace, tuple[str, ...]]:
     parser.add_argument("--data", default="shapes")
     parser.add_argument("--model", default="yolov8n")
     parser.add_argument("--imgsz", type=int)
-    parser.add_argument("--batch", type=int, default=16, help="images a step; with --weak of each process")
+    parser.add_argument("--batch", type=int, default=16, help="images per step; with --weak of each process")
     parser.add_argument("--epochs", type=int, default=3, help="of a run, at least 2")
     parser.add_argument("--turns", type=int, default=3)
     parser.add_argument("--weak", action="store_true", help="the batch grows with the processes")

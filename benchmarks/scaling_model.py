@@ -58,7 +58,7 @@ class Work:
 
     Attributes:
         base: seconds of a device's step that do not depend on its images.
-        each: further seconds an image.
+        each: further seconds per image.
         gradient_bytes: 4 a parameter, in mixed precision too.
         overlap: share of the computing time that is backward, during which gradients travel; 0.6 as profiled on a CPU
             (docs/performance.md). It is 0 where travelling takes the same cores.
@@ -86,7 +86,7 @@ class Prediction:
 
     Attributes:
         devices: all of them.
-        batch: images a step, of all devices together.
+        batch: images per step, of all devices together.
         seconds: a step.
         efficiency: images/s relative to as many devices, each as fast as one alone.
         limit: what the step's time is spent on most.
@@ -156,8 +156,8 @@ def predict(work: Work, machine: Machine, devices: int, batch: int, alone: int |
         work: what a step computes and sends.
         machine: each of them.
         devices: all of them.
-        batch: images a step, of all devices together.
-        alone: images a step of the single device that the efficiency compares with; by default as many as each of
+        batch: images per step, of all devices together.
+        alone: images per step of the single device that the efficiency compares with; by default as many as each of
             these has.
 
     Raises:
@@ -197,7 +197,7 @@ def strong_scaling(work: Work, machine: Machine, batch: int, counts: Sequence[in
     Args:
         work: what a step computes and sends.
         machine: each of them.
-        batch: images a step, of all devices together; the efficiency compares with one device that takes them all.
+        batch: images per step, of all devices together; the efficiency compares with one device that takes them all.
         counts: of devices; the batch must divide by each.
     """
     return [predict(work, machine, count, batch, alone=batch) for count in counts]

@@ -175,7 +175,7 @@ def main() -> None:
     """Prints the table; exit code 1 where something grows."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--epochs", type=int, default=200)
-    parser.add_argument("--images", type=int, default=64, help="images an epoch, and half as many to validate on")
+    parser.add_argument("--images", type=int, default=64, help="images per epoch, and half as many to validate on")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--plot", type=Path, help="where the plot goes, e.g. docs/soak.svg")
     parser.add_argument("--csv", type=Path, help="where all looks go")

@@ -129,7 +129,7 @@ def main() -> None:
         print(f"{args.hashes} hashes: {time.perf_counter() - began:.1f} s, {len(pairs)} pairs")
         return
     photographs = [path for path in recordings(args.images) if not path.stem.startswith(tuple(args.without))]
-    print("| videos | frames | leaks planted | named | pairs of different videos | ms an image |")
+    print("| videos | frames | leaks planted | named | pairs of different videos | ms per image |")
     print("|---:|---:|---:|---:|---:|---:|")
     with tempfile.TemporaryDirectory() as folder:
         print(study(photographs, args.frames, args.mover, args.seed, Path(folder)))

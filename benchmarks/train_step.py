@@ -34,7 +34,7 @@ STAGES = ("input", "to device", "forward", "loss", "backward", "clip", "optimize
 
 
 def main() -> None:
-    """Prints milliseconds of each stage, their share, and images a second."""
+    """Prints milliseconds of each stage, their share, and images per second."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", default="shapes")
     parser.add_argument("--model", default="yolov8n")
@@ -103,7 +103,9 @@ def main() -> None:
     for name, seconds in zip(STAGES, times, strict=True):
         print(f"{name:<12} {seconds / given.steps * 1e3:>9.1f} {seconds / sum(times):>7.1%}")
     print(f"{'sum':<12} {sum(times) / given.steps * 1e3:>9.1f}")
-    print(f"undisturbed  {whole / given.steps * 1e3:>9.1f} ms a step, {given.batch * given.steps / whole:.1f} images/s")
+    print(
+        f"undisturbed  {whole / given.steps * 1e3:>9.1f} ms per step, {given.batch * given.steps / whole:.1f} images/s"
+    )
     if given.profile:
         with torch.profiler.profile() as profile:
             for index in range(3):

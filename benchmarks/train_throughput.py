@@ -164,7 +164,9 @@ def main() -> None:
         print(f"{'step alone':<22}{step:>9.2f} images/s")
         print(f"{'ratio':<22}{whole / step:>9.3f}")
         validation, forward = validation_ratio(setup, ready)
-        print(f"{'validation':<22}{validation * 1e3:>9.2f} ms an image, {validation / forward:.2f} of training forward")
+        print(
+            f"{'validation':<22}{validation * 1e3:>9.2f} ms per image, {validation / forward:.2f} of training forward"
+        )
         if stages:
             print(f"\n{setup.profile.table()}")
 

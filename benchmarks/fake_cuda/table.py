@@ -35,7 +35,7 @@ class Gpu:
 
     Attributes:
         name: of the GPU.
-        bandwidth: of its memory, bytes a second.
+        bandwidth: of its memory, bytes per second.
         flops: dense bfloat16 FLOPs a second.
     """
 
