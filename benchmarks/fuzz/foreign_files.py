@@ -1,8 +1,7 @@
-"""Weights, checkpoints, run folders, studies and files of options, changed as chance or somebody hostile would."""
+"""Weights, checkpoints, run folders, studies and option files with random or hostile changes."""
 
 from __future__ import annotations
 
-import copy
 import io
 import json
 import os
@@ -22,23 +21,17 @@ from typing import Any
 import torch
 import yaml
 from benchmarks.fuzz.bytes_changed import change_bytes
+from benchmarks.fuzz.content_changed import DEEP, VALUES, change_part, json_text
 
 from lehr.checkpoint.format import FORMAT, read_checkpoint
 from lehr.checkpoint.packing import pack
 from lehr.checkpoint.snapshot import snapshot
 
-DEEP = 20_000
-VALUES: list[Any] = [
-    *(None, True, False, 0, -1, 1, 2, 0.5, -0.5, 10**6, 10**9, 10**12, 2**31, 2**63, 10**30, 10**400, 1e308),
-    *(float("nan"), float("inf"), float("-inf"), "", "x", "nan", "inf", "-64", "1e999", "9" * 5000, "x" * 100_000),
-    *("\0", "\x1b]0;x\x07", "a\nb", "../../x", "/etc/passwd", "~nosuchuser/x", "\ud800", "=cmd|x", "__import__"),
-    *([], [1], ["x"], [[]], {}, {"a": 1}, {"": []}, [None] * 1000, "2024-99-99", "shapes", "yolov8n", "os:system"),
-]
 NUMBERS = [0, 1, 2, 127, 128, 255, 2**15, 2**16 - 1, 2**31 - 1, 2**31, 2**32 - 1]
 
 
 class Ran:
-    """Unpickled, it leaves a file in the folder it is read in."""
+    """Object that creates a folder when it is unpickled."""
 
     def __init__(self, mark: str) -> None:
         self.mark = mark
@@ -47,75 +40,8 @@ class Ran:
         return os.mkdir, (self.mark,)
 
 
-def places(content: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
-    """The paths of all parts of nested lists and tables."""
-    found = [path]
-    parts = content.items() if isinstance(content, dict) else enumerate(content) if isinstance(content, list) else ()
-    for key, part in parts:
-        found += places(part, (*path, key))
-    return found
-
-
-def change_part(content: Any, rng: random.Random) -> Any:
-    """Nested content with one part of it exchanged, removed, repeated, moved, nested or renamed."""
-    content = copy.deepcopy(content)
-    found = [path for path in places(content) if path]
-    if not found:
-        return rng.choice(VALUES)
-    for _ in range(rng.choice([1, 1, 1, 2, 4])):
-        path = rng.choice(found)
-        try:
-            holder = content
-            for key in path[:-1]:
-                holder = holder[key]
-            _change(holder, path[-1], content, rng)
-        except (KeyError, IndexError, TypeError):  # an earlier change took it
-            continue
-    return content
-
-
-def _change(holder: Any, key: Any, whole: Any, rng: random.Random) -> None:
-    kind = rng.random()
-    if kind < 0.55:
-        holder[key] = rng.choice(VALUES)
-    elif kind < 0.65:
-        del holder[key]
-    elif kind < 0.75 and isinstance(holder[key], int | float) and not isinstance(holder[key], bool):
-        holder[key] = rng.choice([str(holder[key]), -holder[key], holder[key] * 10**6, holder[key] + 1, [holder[key]]])
-    elif kind < 0.82:
-        holder[key] = [holder[key]] if rng.random() < 0.5 else {"a": holder[key]}
-    elif kind < 0.9 and isinstance(holder, dict):
-        holder[rng.choice(["x", "../x", "\0", "a" * 2000, "format", "epoch"])] = holder.pop(key)
-    elif kind < 0.95:
-        part = rng.choice(places(whole))
-        for each in part:
-            whole = whole[each]
-        holder[key] = copy.deepcopy(whole)
-    elif isinstance(holder[key], list):
-        holder[key] = holder[key] * rng.choice([0, 2, 50])
-    else:
-        deep: Any = []
-        for _ in range(rng.choice([50, 200])):
-            deep = [deep]
-        holder[key] = deep
-
-
-def json_text(content: Any, rng: random.Random) -> bytes:
-    """JSON of content, sometimes spoilt."""
-    text = json.dumps(content)
-    kind = rng.random()
-    if kind < 0.06:
-        return b"[" * DEEP
-    if kind < 0.12:
-        at = rng.randrange(len(text) + 1)
-        return (text[:at] + rng.choice(["9" * 5000, "[" * DEEP, "{}", ",", "NaN", '"']) + text[at:]).encode()
-    if kind < 0.18:
-        return change_bytes(text.encode(), rng)
-    return text.encode()
-
-
 def flip(data: bytes, rng: random.Random) -> bytes:
-    """Bytes with bits flipped, a piece lost, repeated, emptied, exchanged with another, or the end cut off."""
+    """Return bytes with bits flipped, a piece removed, repeated, zeroed or replaced, or the end cut off."""
     changed = bytearray(data)
     for _ in range(rng.choice([1, 1, 2, 8])):
         at, length = rng.randrange(len(changed) + 1), rng.choice([1, 4, 8, 100, 4096])
@@ -139,7 +65,7 @@ def flip(data: bytes, rng: random.Random) -> bytes:
 
 
 def change_weights(data: bytes, rng: random.Random) -> bytes:
-    """A weights file with another header, other metadata, or other bytes."""
+    """Return a weights file with another header, other metadata, or other bytes."""
     kind = rng.random()
     if kind < 0.2:
         return flip(data, rng)
@@ -168,13 +94,13 @@ def change_weights(data: bytes, rng: random.Random) -> bytes:
 
 @lru_cache(1)
 def _parts(path: Path) -> tuple[dict[str, Any], list[torch.Tensor], str]:
-    """The position, blocks and JSON of a checkpoint."""
+    """Return the position, blocks and JSON of a checkpoint."""
     checkpoint = read_checkpoint(path)
     return asdict(checkpoint.position), *pack(snapshot(checkpoint.content)[0])
 
 
 def sealed(archive: bytes, comment: bytes) -> bytes:
-    """An archive with a comment and a checksum, as a checkpoint has them."""
+    """Return an archive with a comment and a checksum, as in a checkpoint."""
     start = archive.rfind(b"PK\x05\x06")
     if start < 0:
         return archive
@@ -183,12 +109,12 @@ def sealed(archive: bytes, comment: bytes) -> bytes:
 
 
 def change_checkpoint(path: Path, rng: random.Random, mark: str) -> bytes:
-    """A checkpoint with other bytes, or with a whole checksum and another content, position, pickle or archive.
+    """Return a checkpoint with other bytes, or with a valid checksum and other content, position, pickle or archive.
 
     Args:
         path: a checkpoint.
         rng: draws what is changed.
-        mark: a folder that hostile pickles make where they are run.
+        mark: folder that hostile pickles create if they are run.
     """
     kind = rng.random()
     if kind < 0.15:
@@ -235,7 +161,7 @@ def _saved(content: Any) -> bytes:
 
 
 def change_archive(data: bytes, rng: random.Random, mark: str) -> bytes:
-    """A ZIP archive written anew: compressed, with entries lost, repeated, exchanged, or with another pickle."""
+    """Rewrite a ZIP archive: compressed, with entries removed, repeated, changed or renamed, or with another pickle."""
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         entries = [(name, archive.read(name)) for name in archive.namelist()]
     kind = rng.random()
@@ -267,7 +193,7 @@ def change_archive(data: bytes, rng: random.Random, mark: str) -> bytes:
 
 
 def change_options(options: dict[str, Any], rng: random.Random) -> bytes:
-    """A YAML file of options with one of them changed, or other bytes."""
+    """Return a YAML file of options with changed values or other bytes."""
     kind = rng.random()
     if kind < 0.55:
         changed = change_part(options, rng)
@@ -303,19 +229,19 @@ def change_options(options: dict[str, Any], rng: random.Random) -> bytes:
 
 
 def bomb() -> str:
-    """Aliases that stand for many million values."""
+    """Return aliases that expand to many million values."""
     lines = ["&a0 [x, x, x, x, x, x, x, x, x]"]
     lines += [f"&a{number} [{', '.join([f'*a{number - 1}'] * 9)}]" for number in range(1, 9)]
     return f"[{', '.join(lines)}]"
 
 
 def change_run_folder(folder: Path, rng: random.Random, change: Callable[[str], bytes]) -> None:
-    """Change files of a run's folder: their content, or what they are.
+    """Change files of a run's folder: their content, or their type.
 
     Args:
         folder: a copy of a run's folder.
         rng: draws what is changed.
-        change: makes another content for a file by its name.
+        change: returns other content for a file, by its name.
     """
     names = ["config.yaml", "last.ckpt", "previous.ckpt", "results.csv", "train.log", ".lock", ".lock.holder"]
     for name in rng.sample(names, rng.choice([1, 1, 2, 3])):
@@ -342,7 +268,7 @@ def change_run_folder(folder: Path, rng: random.Random, change: Callable[[str], 
 
 
 def change_results(data: bytes, rng: random.Random) -> bytes:
-    """results.csv with a column lost, another value, or other bytes."""
+    """Return results.csv with a value removed or replaced, or with other bytes."""
     rows = [line.split(",") for line in data.decode().splitlines()]
     if rng.random() < 0.3:
         return change_bytes(data, rng)
@@ -358,7 +284,7 @@ def change_results(data: bytes, rng: random.Random) -> bytes:
 
 
 def change_database(path: Path, rng: random.Random) -> None:
-    """A study's SQLite file with another value in a row, or other bytes."""
+    """Change values or bytes of a study's SQLite file."""
     if rng.random() < 0.35:
         path.write_bytes(flip(path.read_bytes(), rng))
         return
@@ -390,14 +316,14 @@ def change_database(path: Path, rng: random.Random) -> None:
 
 
 def change_journal(data: bytes, rng: random.Random) -> bytes:
-    """A study's journal with an operation changed, lost, repeated, or exchanged with another."""
+    """Return a study's journal with an operation changed, removed, repeated, or swapped with another."""
     lines = data.splitlines()
     for _ in range(rng.choice([1, 1, 2, 5])):
         at, kind = rng.randrange(len(lines)), rng.random()
         if kind < 0.6:
             try:
                 lines[at] = json_text(change_part(json.loads(lines[at]), rng), rng)
-            except (ValueError, RecursionError):  # spoilt before
+            except (ValueError, RecursionError):  # damaged before
                 continue
         elif kind < 0.7 and len(lines) > 1:
             del lines[at]

@@ -1,7 +1,7 @@
-"""Checkpoints of other trainers, changed as chance or somebody hostile would: bytes, archives, and single instructions.
+"""Checkpoints of other trainers with random or hostile changes: bytes, archives, and single instructions.
 
-A pickle is cut into its instructions, of which some are lost, repeated, exchanged, given other arguments or joined by
-those of a stranger. The archive around it is whole then, checksums included, so that what follows the pickle is tried.
+A pickle is split into its instructions; some of them are removed, repeated, swapped, given other arguments or mixed
+with foreign ones. The archive around it is intact, checksums included, so that what comes after the archive is tested.
 """
 
 from __future__ import annotations
@@ -17,10 +17,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from benchmarks.fuzz.foreign_files import NUMBERS, VALUES, Ran, change_archive, flip
+from benchmarks.fuzz.content_changed import VALUES
+from benchmarks.fuzz.foreign_files import NUMBERS, Ran, change_archive, flip
 
 LENGTHS = {"BINUNICODE": 4, "SHORT_BINUNICODE": 1, "BINBYTES": 4, "SHORT_BINBYTES": 1, "LONG1": 1}
-"""Bytes of the length that stands before the argument of an instruction."""
+"""Bytes of the length field before the argument of an instruction."""
 STRANGE = [
     *(b"}", b"]", b")", b"(", b"0", b"1", b"2", b"N", b"R", b"b", b"\x81", b"Q", b"t", b"u", b"e", b"s", b"a", b"."),
     *(b"h\x00", b"h\xff", b"j\xff\xff\xff\xff", b"q\x00", b"\x85", b"\x86", b"\x87", b"\x90", b"\x91", b"\x94"),
@@ -31,7 +32,7 @@ STRANGE = [
     *(b"ccollections\nOrderedDict\n)R", b"c__builtin__\nset\n]\x85R", b"ctorch\nSize\n(K\x01K\x02t\x85R"),
     *(b"cpathlib\nPosixPath\n(X\x01\x00\x00\x00atR", b"cnumpy\ndtype\n(X\x02\x00\x00\x00O8\x89\x88tR"),
 ]
-"""Instructions that are put somewhere."""
+"""Instructions that are inserted somewhere."""
 NAMES = ["os system", "builtins eval", "torch FloatStorage", "torch LongStorage", "torch.storage UntypedStorage"]
 NAMES += ["torch._utils _rebuild_tensor_v2", "torch._utils _rebuild_parameter", "collections OrderedDict", "torch Size"]
 NAMES += [
@@ -44,10 +45,10 @@ NAMES += [
 
 
 def published_seeds(model: Any) -> tuple[bytes, ...]:
-    """Checkpoints that mutants are made of: modules, tensors alone, and the form before torch 1.6.
+    """Make the checkpoints that mutants are made of: modules, tensors only, and the format before torch 1.6.
 
     Args:
-        model: a small one of Lehr's.
+        model: a small model of Lehr.
     """
     from tests.weights.published.published_files import write_published
 
@@ -62,12 +63,12 @@ def published_seeds(model: Any) -> tuple[bytes, ...]:
 
 
 def change_published(seeds: tuple[bytes, ...], rng: random.Random, mark: str) -> bytes:
-    """A checkpoint of another trainer with other bytes, another archive, or another pickle.
+    """Return a checkpoint of another trainer with other bytes, another archive, or another pickle.
 
     Args:
         seeds: checkpoints.
         rng: draws what is changed.
-        mark: a folder that hostile pickles make where they are run.
+        mark: folder that hostile pickles create if they are run.
     """
     data, kind = rng.choice([seeds[0], *seeds]), rng.random()
     zipped = data.startswith(b"PK")
@@ -102,7 +103,7 @@ def _saved(content: Any, rng: random.Random) -> bytes:
 
 
 def change_pickle(data: bytes, rng: random.Random) -> bytes:
-    """A pickle with some of its instructions changed."""
+    """Return a pickle with some of its instructions changed."""
     starts = [position or 0 for _, _, position in pickletools.genops(data)]
     steps = [data[start:end] for start, end in zip(starts, [*starts[1:], len(data)], strict=True)]
     for _ in range(rng.choice([1, 1, 1, 2, 5])):
@@ -126,7 +127,7 @@ def change_pickle(data: bytes, rng: random.Random) -> bytes:
 
 
 def _other_argument(step: bytes, rng: random.Random) -> bytes:
-    """An instruction with another argument."""
+    """Return an instruction with another argument."""
     code = pickletools.code2op[chr(step[0])].name if chr(step[0]) in pickletools.code2op else ""
     if code == "GLOBAL":
         return b"c" + rng.choice(NAMES).replace(" ", "\n").encode() + b"\n"
