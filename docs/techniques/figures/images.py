@@ -1,6 +1,6 @@
-"""Draws the pictures of the techniques that show images: `python docs/techniques/figures/images.py [NAME ...]`.
+"""Draw the figures of the techniques that show images: `python docs/techniques/figures/images.py [NAME ...]`.
 
-The images are those of the generated data set `shapes`; each picture calls the code that training calls.
+The images are those of the generated data set `shapes`; each figure calls the code that training calls.
 """
 
 from __future__ import annotations
@@ -282,17 +282,11 @@ def anchor_matching() -> None:
     padded = torch.from_numpy(boxes).unsqueeze(0)
     classes = torch.zeros(1, len(boxes), dtype=torch.int64)
     figure, axes = new_figure(1, 3, width=9, height=3.2)
-    first = 0
+    first, colours = 0, [COLOURS[i % 8] for i in range(len(boxes))]
     matches = match(padded, classes, anchors, grids, (8, 16, 32))
     levels = zip(axes, *matches, grids, (8, 16, 32), strict=True)
     for axis, rows, valid, (height, width), stride in levels:
-        show(
-            axis,
-            image,
-            boxes,
-            f"stride {stride}: {int(valid.sum())} matches",
-            [COLOURS[i % 8] for i in range(len(boxes))],
-        )
+        show(axis, image, boxes, f"stride {stride}: {int(valid.sum())} matches", colours)
         for thing in range(len(boxes)):
             cells = {(int(r) - first) % (height * width) for r in rows[0, thing][valid[0, thing]]}
             for cell in cells:
@@ -319,13 +313,8 @@ def task_aligned() -> None:
     scores = torch.full((1, len(points), 1), 0.5)
     found = assign(scores, predicted, points, true.unsqueeze(0), torch.zeros(1, len(boxes), dtype=torch.int64))
     figure, (axis,) = new_figure(1, 1, width=5, height=4.6)
-    show(
-        axis,
-        image,
-        boxes,
-        "points by object; the larger, the higher the target score",
-        [COLOURS[i % 8] for i in range(len(boxes))],
-    )
+    colours = [COLOURS[i % 8] for i in range(len(boxes))]
+    show(axis, image, boxes, "points by object; the larger, the higher the target score", colours)
     for point in torch.nonzero(found.positive[0]).flatten().tolist():
         colour = COLOURS[int(found.objects[0, point]) % 8]
         size = 2 + 8 * float(found.weights[0, point])

@@ -63,7 +63,6 @@ class TrainStart:
 
     Attributes:
         epoch: the epoch that begins or resumes, from 0.
-        step: batches done so far.
         resumed: whether the run resumes from a checkpoint.
     """
 
@@ -93,11 +92,7 @@ class StartEvaluated:
 
 @dataclass(frozen=True, slots=True)
 class TrainEpochStart:
-    """An epoch begins, or resumes in its middle after a resume or a rollback.
-
-    Attributes:
-        batches: batches that are left of the epoch.
-    """
+    """An epoch begins, or resumes in its middle after a resume or a rollback; `batches` are left of it."""
 
     method: ClassVar[str] = "on_train_epoch_start"
     run: Run
@@ -270,11 +265,7 @@ class FitEpochEnd:
 
 @dataclass(frozen=True, slots=True)
 class BestImproved:
-    """An epoch is better than all before; comes before its `FitEpochEnd`.
-
-    Attributes:
-        metrics: of its validation.
-    """
+    """An epoch is better than all before, by the `metrics` of its validation; comes before its `FitEpochEnd`."""
 
     method: ClassVar[str] = "on_best_improved"
     run: Run
@@ -335,7 +326,6 @@ class RunException:
 
     Attributes:
         run: the run; None where it failed in its preparation.
-        error: the error.
     """
 
     method: ClassVar[str] = "on_exception"
@@ -349,7 +339,6 @@ class TrainEnd:
 
     Attributes:
         epochs: epochs done.
-        step: batches done.
         best_epoch: from 0; -1 where no epoch is better than the start.
         metrics: of the best epoch.
         best: its weights.
