@@ -1,9 +1,9 @@
-"""Accuracy over several seeds: trains, and prints the best epoch of each run as a Markdown table.
+"""Train with several seeds, and print the best epoch of each run as a Markdown table.
 
     python benchmarks/accuracy.py --seeds 0 1 2 -- --data DATA --model yolov8n --imgsz 320 --batch 16 --epochs 40
     python benchmarks/accuracy.py --summarise runs/seed-0 runs/seed-1 runs/seed-2
 
-What follows `--` goes to `lehr train`. The best epoch is that of `best.safetensors`.
+Options after `--` are passed to `lehr train`. The best epoch is that of `best.safetensors`.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ COLUMNS = ("val/map50", "val/map", "val/precision", "val/recall", "val/f1")
 
 
 def best_row(folder: Path) -> dict[str, str]:
-    """The row of a run's best epoch, by the fitness of a run."""
+    """Return the row of the best epoch in a run's results.csv, by the default fitness."""
     fitness, epochs = parse_fitness(DEFAULT), read_epochs(folder / "results.csv")
     rows = list(csv.DictReader((folder / "results.csv").open()))
     return max(zip(rows, epochs, strict=True), key=lambda pair: fitness(pair[1].metrics))[0]
 
 
 def main() -> None:
-    """Prints the table."""
+    """Train the seeds, and print the table."""
     arguments = sys.argv[1:]
     options: list[str] = []
     if "--" in arguments:
@@ -37,7 +37,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, nargs="*", default=[0, 1, 2])
     parser.add_argument("--project", type=Path, default=Path("runs"))
-    parser.add_argument("--summarise", type=Path, nargs="*", help="folders of runs that are done")
+    parser.add_argument("--summarise", type=Path, nargs="*", help="folders of finished runs; nothing is trained")
     given = parser.parse_args(arguments)
     folders: list[Path] = given.summarise or []
     if not folders:

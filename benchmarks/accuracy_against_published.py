@@ -1,13 +1,13 @@
-"""Accuracy of the published trainer of YOLOv8, tuned to small data as Lehr tunes itself, in COCO's numbers.
+"""Accuracy of the published trainer of YOLOv8, tuned for small data in the same way as Lehr, by COCO's metrics.
 
     python benchmarks/accuracy_against_published.py --python OTHER_ENV/bin/python --data DATA_YAML
         [--seeds 0 1 2] [--model yolov8n] [--imgsz 416] [--epochs 40] [--batch 16] [--project runs/published]
 
-It is run as a black box, in an environment of its own that has it installed, from random weights, with what
-`--optimizer auto` of Lehr takes where a run is short: AdamW, rate `0.01 / (4 + classes)`, and an optimizer step each
-batch (`nbs`). Its best epoch is that of its own `best.pt`. It is judged twice: by its own validation, and by
-COCO's rule from the detections that it writes as JSON, so that one evaluator judges both trainers. Lehr's side of the
-table: `benchmarks/accuracy.py`. Runs that are done are not trained again.
+The published trainer runs as a black box in a separate environment that has it installed. It trains from random weights
+with the settings that Lehr's `--optimizer auto` chooses for short runs: AdamW, learning rate `0.01 / (4 + classes)`,
+and an optimizer step per batch (`nbs`). Its best epoch is that of its own `best.pt`. It is evaluated twice: by its own
+validation, and by COCO's metrics from the detections that it writes as JSON, so that the same evaluator judges both
+trainers. `benchmarks/accuracy.py` makes Lehr's side of the table. Finished runs are not trained again.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def coco_numbers(data: str, detections: Path) -> Metrics:
     samples = require_split(dataset, "val")
     index = {sample.path.name: i for i, sample in enumerate(samples)}
     found = json.loads(detections.read_text(encoding="utf-8"))
-    first = min(each["category_id"] for each in found)  # it counts classes from 0 or from 1, by version
+    first = min(each["category_id"] for each in found)  # classes count from 0 or 1, depending on the version
     rows = [
         (index[each["file_name"]], x, y, x + width, y + height, each["score"], each["category_id"] - first)
         for each in found
@@ -66,7 +66,7 @@ def coco_numbers(data: str, detections: Path) -> Metrics:
 
 
 def best_epoch(results: Path) -> dict[str, str]:
-    """The row of the best epoch, by mAP50-95 as it counts it."""
+    """Return the row of the best epoch, by the mAP50-95 of the published trainer itself."""
     with results.open(encoding="utf-8") as file:
         rows = [{name.strip(): value.strip() for name, value in row.items()} for row in csv.DictReader(file)]
     return max(rows, key=lambda row: float(row["metrics/mAP50-95(B)"]))

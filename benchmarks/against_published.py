@@ -1,15 +1,15 @@
-"""Images a second of training, Lehr beside the published trainers of YOLOv8 and YOLOv5, turn by turn.
+"""Images per second of training, Lehr next to the published trainers of YOLOv8 and YOLOv5, in alternating turns.
 
-A published trainer is run as a black box, in an environment of its own that has it installed:
+The published trainer runs as a black box in a separate environment that has it installed:
 
     python benchmarks/against_published.py --python OTHER_ENV/bin/python --data DATA [--model yolov5n] [--pairs 3]
                                            [--imgsz 320] [--batch 16] [--device cpu] [--threads N] [-- OPTIONS]
 
-Both train from scratch, at 320 pixels and batch 16 unless others are given; YOLOv8 with the defaults of both, YOLOv5
-with the published recipe (SGD, little augmentation). The published trainer of YOLOv8 takes one thread on a CPU; here it
-is given as many as there are cores, at the start of each epoch, unless `--threads` says otherwise. What follows `--`
-goes to `lehr train`, e.g. `--compile default`. Validation is not counted; the first epoch of each turn is not counted
-either. What counts is the ratio within a pair, since a machine's speed changes by the hour.
+Both train from scratch, by default at 320 pixels with batch 16: YOLOv8 with the defaults of each trainer, YOLOv5 with
+the published recipe (SGD, little augmentation). On a CPU, the published trainer of YOLOv8 uses a single thread; here it
+gets one per core at the start of each epoch, unless `--threads` says otherwise. Options after `--` are passed to
+`lehr train`, e.g. `--compile default`. Neither validation nor the first epoch of a turn is counted. The relevant result
+is the ratio within a pair, since a machine's speed changes by the hour.
 """
 
 from __future__ import annotations
@@ -50,17 +50,17 @@ print("RATES", *rates)
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """What both train.
+    """A training that both trainers run.
 
     Attributes:
-        model: its name.
-        data: a data YAML.
-        imgsz: pixels.
+        model: name of the model.
+        data: the data YAML.
+        imgsz: side of the images, pixels.
         batch: images per step.
-        epochs: of a turn.
+        epochs: epochs per turn.
         device: cpu, or the number of a CUDA device.
-        threads: of the published trainer of YOLOv8 on a CPU; 0 leaves it its own choice.
-        options: further ones of `lehr train`.
+        threads: threads of the published trainer of YOLOv8 on a CPU; 0 keeps its own choice.
+        options: further options of `lehr train`.
     """
 
     model: str
@@ -74,7 +74,7 @@ class Case:
 
 
 def published_v5(python: str, case: Case, folder: Path) -> float:
-    """Images a second of the published YOLOv5 trainer, from the seconds per batch that its bar shows at the end."""
+    """Images per second of the published YOLOv5 trainer, from the seconds per batch at the end of its progress bars."""
     command = [str(Path(python).with_name("yolov5")), "train", "--data", str(case.data), "--weights", ""]
     command += ["--img", str(case.imgsz), "--cfg", f"{case.model}.yaml", "--batch", str(case.batch)]
     command += ["--epochs", str(case.epochs), "--device", case.device]
@@ -89,7 +89,7 @@ def published_v5(python: str, case: Case, folder: Path) -> float:
 
 
 def published(python: str, case: Case, folder: Path) -> float:
-    """Images a second of the published YOLOv8 trainer: the median of all epochs but the first."""
+    """Images per second of the published YOLOv8 trainer: the median of all epochs except the first."""
     command = [python, "-c", PUBLISHED, str(case.data), str(case.epochs), str(folder)]
     command += [str(case.imgsz), str(case.batch), case.device, case.model, str(case.threads)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder)
@@ -97,12 +97,12 @@ def published(python: str, case: Case, folder: Path) -> float:
     if not lines:
         sys.exit(f"The published trainer failed:\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}")
     if case.threads and f"THREADS {case.threads}" not in done.stdout.splitlines():
-        print(f"The published trainer did not keep {case.threads} threads through its epochs.", file=sys.stderr)
+        print(f"The published trainer did not keep {case.threads} threads in all epochs.", file=sys.stderr)
     return statistics.median(float(word) for word in lines[0].split()[2:])
 
 
 def lehr(case: Case, folder: Path, name: str) -> float:
-    """Images a second of Lehr: the median of all epochs but the first."""
+    """Images per second of Lehr: the median of all epochs except the first."""
     options = ["--model", case.model, *(["--hyp", "low"] if case.model.startswith("yolov5") else [])]
     options += ["--data", case.data, "--imgsz", case.imgsz, "--batch", case.batch, "--epochs", case.epochs]
     options += ["--close-mosaic", 0, "--project", folder, "--name", name, "--device", case.device, *case.options]
@@ -113,18 +113,20 @@ def lehr(case: Case, folder: Path, name: str) -> float:
 
 
 def main() -> None:
-    """Prints a line a pair, and the median ratio."""
+    """Print a line per pair, and the median ratio."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--python", required=True, help="the interpreter that has the published trainer")
-    parser.add_argument("--data", required=True, help="what `lehr train --data` takes")
+    parser.add_argument("--python", required=True, help="Python of an environment with the published trainer")
+    parser.add_argument("--data", required=True, help="data set, as for `lehr train --data`")
     parser.add_argument("--model", default="yolov8n", help="a YOLOv8 or YOLOv5, e.g. yolov5n")
-    parser.add_argument("--pairs", type=int, default=3, help="turns of both")
-    parser.add_argument("--epochs", type=int, default=3, help="epochs a turn")
+    parser.add_argument("--pairs", type=int, default=3, help="turns of each trainer")
+    parser.add_argument("--epochs", type=int, default=3, help="epochs per turn")
     parser.add_argument("--imgsz", type=int, default=320)
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--device", default="cpu", help="cpu, or the number of a CUDA device")
     parser.add_argument(
-        "--threads", type=int, help="of the published trainer of YOLOv8 on a CPU; all cores; 0 leaves it its own choice"
+        "--threads",
+        type=int,
+        help="threads of the published trainer of YOLOv8 on a CPU (default: one per core; 0: its own choice)",
     )
     ours, _, more = " ".join(sys.argv[1:]).partition(" -- ")
     given = parser.parse_args(ours.split())

@@ -2,9 +2,9 @@
 
     python benchmarks/boards.py FOLDER [--train 240] [--val 100] [--seed 0] [--side 640]
 
-Boards are black and white, as inspection cameras give them after a threshold: bundles of parallel traces with bends,
-and pads. Each has 3 to 12 defects: open, short, mouse bite, spur, spurious copper and pinhole, some 30 of 640 pixels
-wide with their margin. Labels are YOLO's. The same seed makes the same files.
+Boards are black and white, like thresholded images of inspection cameras: bundles of parallel traces with bends, and
+pads. Each has 3 to 12 defects: open, short, mouse bite, spur, spurious copper and pinhole, about 30 of 640 pixels wide
+including a margin. Labels are in YOLO format. The same seed makes the same files.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ class Segment:
     Attributes:
         start: x and y, pixels.
         end: x and y, pixels.
-        width: of the trace, pixels.
-        pitch: from the middle of this trace to that of its neighbour, pixels; 0 for the last of a bundle.
+        width: width of the trace, pixels.
+        pitch: distance from the middle of this trace to that of its neighbour, pixels; 0 for the last of a bundle.
     """
 
     start: NDArray[np.float64]
@@ -79,7 +79,7 @@ def bundle(side: int, rng: np.random.Generator) -> list[list[Segment]]:
 
 
 def blank(side: int, rng: np.random.Generator) -> tuple[Board, list[Segment]]:
-    """Draw a board without defects, and return its segments that are long enough for one."""
+    """Draw a board without defects; return it, and its segments that are long enough for a defect."""
     board = np.zeros((side, side), np.uint8)
     segments: list[Segment] = []
     for _ in range(int(rng.integers(4, 8))):
@@ -102,7 +102,7 @@ def blank(side: int, rng: np.random.Generator) -> tuple[Board, list[Segment]]:
 
 
 def spoil(board: Board, segments: list[Segment], kind: int, rng: np.random.Generator) -> Box | None:
-    """Draw a defect of a kind; return its box, class and xyxy in pixels, or None where there is no place for one."""
+    """Draw a defect of a kind; return its class and box (xyxy, pixels), or None if there is no room for it."""
     if kind == CLASSES.index("copper"):
         return _copper(board, rng)
     candidates = [each for each in segments if each.pitch != 0 or kind != CLASSES.index("short")]
@@ -195,7 +195,7 @@ def _cut(board: Board, start: NDArray[np.float64], end: NDArray[np.float64], wid
 
 
 def write(folder: Path, split: str, count: int, side: int, rng: np.random.Generator) -> None:
-    """Write boards and their labels of a split."""
+    """Write the boards of a split and their labels."""
     images, labels = folder / "images" / split, folder / "labels" / split
     images.mkdir(parents=True, exist_ok=True)
     labels.mkdir(parents=True, exist_ok=True)

@@ -2,11 +2,11 @@
 
     python benchmarks/bootstrap_coverage.py [--pairs 400] [--images 10,20,50,87,300] [--draws 2000] [--epochs 0]
 
-Detectors are made up: each finds an object with a probability, a score and an IoU that depend on how hard the object
-and its image are, which both detectors share, and on luck of its own; and each sees objects where there are none. The
-true difference is that of 100,000 images. With `--epochs N` the second detector is the best of N, equal in
-truth, that was chosen on the same images, as the best epoch of a run is: how often does it look better than the start,
-and how often does the last one?
+The detectors are simulated. Whether one finds an object, with which score and which IoU, depends on the difficulty of
+the object and of its image, which both detectors share, and on the detector's own random variation; each also reports
+objects that do not exist. The true difference is measured on 100,000 images. With `--epochs N`, the second detector is
+the best of N equally good ones, chosen on the same images, as the best epoch of a run is: how often does it look better
+than the start, and how often does the last one?
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ POPULATION = 100_000
 
 
 class World:
-    """Images with objects and how hard each is, for detectors to be made up on.
+    """Images and objects of random difficulty, for simulated detectors.
 
     Args:
-        rng: draws all of it.
-        images: how many.
+        rng: draws all values.
+        images: number of images.
     """
 
     def __init__(self, rng: np.random.Generator, images: int) -> None:
@@ -42,12 +42,12 @@ class World:
         self.hardness = self.image_hardness[self.image] + rng.normal(0, 0.8, len(self.image))
 
     def detector(self, rng: np.random.Generator, skill: float, own: float = 0.7) -> MatchRecord:
-        """Return the record of a detector.
+        """Return the record of a simulated detector.
 
         Args:
-            rng: its luck.
-            skill: what it is better by, in units of the hardness.
-            own: spread of its luck with each object.
+            rng: draws the detector's own variation.
+            skill: advantage over a detector of skill 0, in units of the hardness.
+            own: standard deviation of its own variation from object to object.
         """
         margin = skill - self.hardness + rng.normal(0, own, len(self.image))
         found = margin > -1.2
@@ -73,7 +73,7 @@ class World:
 
 @cache
 def truth(skills: tuple[float, float]) -> float:
-    """Return the difference of two detectors in mAP50-95 on very many images; 0 where they are of one skill."""
+    """Return the difference of two detectors in mAP50-95 on `POPULATION` images; 0 for equal skills."""
     if skills[0] == skills[1]:
         return 0.0
     rng = np.random.default_rng(1)
@@ -84,7 +84,7 @@ def truth(skills: tuple[float, float]) -> float:
 
 
 def coverage(skills: tuple[float, float], images: int, pairs: int, draws: int) -> tuple[float, float, float]:
-    """Return the share of intervals with the truth in them, that of better or worse as verdict, and the mean width."""
+    """Return the share of intervals that contain the truth, that of verdicts of a difference, and the mean width."""
     true = truth(skills)
     inside, told, width = 0, 0, 0.0
     for pair in range(pairs):
@@ -98,14 +98,14 @@ def coverage(skills: tuple[float, float], images: int, pairs: int, draws: int) -
 
 
 def chosen(images: int, epochs: int, pairs: int, draws: int, own: float) -> tuple[float, float]:
-    """Return how often the best of some epochs, and the last of them, look better than a start that they equal.
+    """Return how often the best and the last of some epochs look better than a start of equal skill.
 
     Args:
-        images: to compare on.
-        epochs: of a run.
-        pairs: runs.
-        draws: of the bootstrap.
-        own: spread of the luck of each epoch and of the start with each object.
+        images: number of images to compare on.
+        epochs: epochs per run.
+        pairs: number of runs.
+        draws: draws of the bootstrap.
+        own: standard deviation of the variation of the start and of each epoch from object to object.
     """
     best_better = last_better = 0
     for pair in range(pairs):
@@ -120,7 +120,7 @@ def chosen(images: int, epochs: int, pairs: int, draws: int, own: float) -> tupl
 
 
 def main() -> None:
-    """Print a line a number of images."""
+    """Print a line per number of images."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pairs", type=int, default=400)
     parser.add_argument("--images", default="10,20,50,87,300")

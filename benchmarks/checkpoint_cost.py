@@ -1,12 +1,12 @@
-"""What saving costs a training: epochs that train while the state is written, beside epochs that do not.
+"""Cost of saving: epochs that train while a checkpoint is written, next to epochs that do not.
 
     python benchmarks/checkpoint_cost.py [--data shapes] [--model yolov8n] [--imgsz 128] [--pairs 10]
 
-Trains in one process. The save of an epoch is written while the next epoch trains, so that epoch pays for it; every
-other epoch waits, before it begins and is timed, until the save is on the disk. Printed are the seconds of both kinds
-of epochs, turn by turn, and what can be measured without comparing: the seconds that the training itself spent on
-handing the state over, and the processor time of the thread that writes, as a share of all cores: what it takes at most
-from a training that uses them all.
+Trains in one process. The save of an epoch is written while the next epoch trains, which is thereby slowed down; every
+other epoch waits until the save is on disk before it starts and is timed. Prints the seconds of both kinds of epochs in
+pairs, and what can be measured without a comparison: the seconds that the training itself spends on handing the state
+over, and the processor time of the writing thread as a share of all cores, the most that it can take from a training
+that uses them all.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ from lehr.runtime.device import available_cores  # noqa: E402
 
 
 class Cost:
-    """Times epochs, the handing over of the state, and the thread that writes.
+    """Times epochs, the handover of the state, and the writing thread.
 
     Attributes:
         handing_over: seconds that the training waited at each save.
-        writing: processor seconds of the writing thread, a save each.
-        epochs: seconds of the epochs that train beside a save (True), and of the others (False).
+        writing: processor seconds of the writing thread for each save.
+        epochs: seconds of the epochs that train during a save (True), and of the others (False).
     """
 
     def __init__(self) -> None:
@@ -49,11 +49,11 @@ class Cost:
         self._computed = 0.0
 
     def on_fit_epoch_end(self, event: FitEpochEnd) -> None:
-        """Note when the state is about to be handed over."""
+        """Note the time at which the handover of the state begins."""
         self._ended = time.perf_counter()
 
     def on_train_epoch_start(self, event: TrainEpochStart) -> None:
-        """Note how long that took, and begin an epoch, after the save where it is to have none beside it."""
+        """Note the time of the handover, and start an epoch; every other one starts only after the save."""
         if self._ended is not None:
             self.handing_over.append(time.perf_counter() - self._ended)
         while event.epoch % 2 == 0 and event.epoch and read_position(event.run.folder / LAST).epoch < event.epoch:
@@ -61,12 +61,12 @@ class Cost:
         self._started = time.perf_counter()
 
     def on_train_epoch_end(self, event: TrainEpochEnd) -> None:
-        """Note how long an epoch took."""
+        """Note the time of the epoch."""
         if event.epoch > 0:
             self.epochs[event.epoch % 2 == 1].append(time.perf_counter() - self._started)
 
     def on_model_save(self, event: ModelSave) -> None:
-        """Note what the writing thread has computed since the last save."""
+        """Note the processor time of the writing thread since the last save."""
         thread = next(each for each in threading.enumerate() if each.name == THREAD)
         assert thread.ident is not None
         computed = time.clock_gettime(time.pthread_getcpuclockid(thread.ident))
@@ -75,7 +75,7 @@ class Cost:
 
 
 def main() -> None:
-    """Prints a row a pair of epochs, and the shares."""
+    """Print a row per pair of epochs, and the shares."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", default="shapes")
     parser.add_argument("--model", default="yolov8n")
@@ -103,11 +103,11 @@ def main() -> None:
     cores = available_cores()
     for what, seconds, among in (
         ("the training waits", cost.handing_over, 1),
-        (f"the thread that writes computes, among {cores} cores,", cost.writing, cores),
+        (f"the writing thread, as a share of {cores} cores, computes", cost.writing, cores),
     ):
         each = statistics.median(seconds)
         shares = (each / among / period for period in (without, 300))
-        print("{} {:.1f} ms a save: {:.2%} of an epoch, {:.3%} of five minutes".format(what, each * 1000, *shares))
+        print("{} {:.1f} ms per save: {:.2%} of an epoch, {:.3%} of five minutes".format(what, each * 1000, *shares))
 
 
 if __name__ == "__main__":

@@ -1,10 +1,11 @@
-"""The checkpoint's container beside safetensors with JSON metadata: time, size, and what is noticed of damage.
+"""The checkpoint's container next to safetensors with JSON metadata: time, size, and detection of damage.
 
     python benchmarks/checkpoint_formats.py [--model yolov8n] [--turns 15] [--damages 1000]
 
-Both hold the same state (weights, average, two moments each) as blocks and text, see `lehr.checkpoint.packing`, and are
-written turn by turn until they are on the disk; today's also takes the place of the one before. The safetensors file
-has a CRC-32 of its blocks, their table and its text in its metadata, since the format has none, or goes without (bare).
+Both hold the same state (weights, average, two moments each) as blocks and text (see `lehr.checkpoint.packing`), and
+are written to disk in alternating turns; the current container ("today's") also replaces the previous checkpoint. The
+safetensors file has a CRC-32 of its blocks, their table and its text in its metadata, since the format has none, or
+goes without it ("bare").
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ POSITION = Position(epoch=3, epochs=100, step=1234)
 
 
 def state_of(name: str) -> dict[str, Any]:
-    """A training state as large as a run's: weights, their average and two moments."""
+    """Build a training state as large as a run's: weights, their average and two moments."""
     weights = build_model(name, tuple(map(str, range(80))), 640).state_dict()
     torch.manual_seed(0)
     parts = {part: {key: torch.randn_like(value.float()) for key, value in weights.items()} for part in ("m", "v")}
@@ -43,7 +44,7 @@ def state_of(name: str) -> dict[str, Any]:
 
 
 def checksum(blocks: dict[str, torch.Tensor], text: str) -> str:
-    """CRC-32 of what a reader interprets: the table of the blocks, the text, and the blocks."""
+    """CRC-32 of everything that a reader interprets: the table of the blocks, the text, and the blocks."""
     table = json.dumps([[name, str(each.dtype), list(each.shape)] for name, each in blocks.items()])
     crc = zlib.crc32((table + text + json.dumps(asdict(POSITION))).encode())
     for each in blocks.values():
@@ -52,7 +53,7 @@ def checksum(blocks: dict[str, torch.Tensor], text: str) -> str:
 
 
 def write_safetensors(path: Path, content: dict[str, Any], *, summed: bool = True) -> None:
-    """The same blocks and text as safetensors."""
+    """Write the blocks and text of the container as safetensors."""
     packed, text = pack(content)
     blocks = {f"{number:05}": each for number, each in enumerate(packed)}
     metadata = {"format": FORMAT, "position": json.dumps(asdict(POSITION)), "content": text}
@@ -62,23 +63,23 @@ def write_safetensors(path: Path, content: dict[str, Any], *, summed: bool = Tru
 
 
 def read_safetensors(path: Path, *, summed: bool = True) -> Any:
-    """What `write_safetensors` wrote.
+    """Read what `write_safetensors` wrote.
 
     Raises:
-        ValueError: the checksum is another.
+        ValueError: the checksum differs.
     """
     with safe_open(path, "pt") as file:
         metadata = file.metadata()
         blocks = {name: file.get_tensor(name) for name in sorted(file.keys())}
     if metadata["format"] != FORMAT or Position(**json.loads(metadata["position"])) != POSITION:
-        raise ValueError("another checkpoint")
+        raise ValueError("the checksum differs")
     if summed and checksum(blocks, metadata["content"]) != metadata["crc"]:
         raise ValueError("damaged")
     return unpack(list(blocks.values()), metadata["content"])
 
 
 def position_of_safetensors(path: Path) -> Position:
-    """The position from the header alone."""
+    """Read the position from the header alone."""
     with safe_open(path, "pt") as file:
         return Position(**json.loads(file.metadata()["position"]))
 
@@ -91,14 +92,14 @@ def flush(path: Path) -> None:
 
 
 def milliseconds(action: Callable[[], Any]) -> tuple[float, float]:
-    """Wall time and processor time of the thread."""
+    """Wall time and processor time of this thread, milliseconds."""
     started, computed = time.perf_counter(), time.thread_time()
     action()
     return (time.perf_counter() - started) * 1e3, (time.thread_time() - computed) * 1e3
 
 
 def damages_noticed(path: Path, read: Callable[[Path], Any], count: int) -> tuple[int, int]:
-    """How many of a number of flipped bits and of truncations are noticed."""
+    """Count how many of `count` flipped bits and of `count` truncations are noticed."""
     data, rng, noticed = path.read_bytes(), np.random.default_rng(0), [0, 0]
     spoiled = path.with_name("spoiled.ckpt")
     for kind in range(2):
@@ -106,7 +107,7 @@ def damages_noticed(path: Path, read: Callable[[Path], Any], count: int) -> tupl
             changed = bytearray(data)
             if kind:
                 del changed[int(rng.integers(len(data))) :]
-            else:  # half of them where the structure is
+            else:  # half of them near the start or the end, where the structure is
                 near = min(len(data), 20_000)
                 place = int(rng.integers(len(data))) if rng.random() < 0.5 else int(rng.integers(2 * near)) - near
                 changed[place] ^= 1 << int(rng.integers(8))
@@ -119,7 +120,7 @@ def damages_noticed(path: Path, read: Callable[[Path], Any], count: int) -> tupl
 
 
 def main() -> None:
-    """Print a row for each container."""
+    """Print a row per container."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="yolov8n")
     parser.add_argument("--turns", type=int, default=15)

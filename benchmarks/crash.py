@@ -1,13 +1,13 @@
-"""Kills a training again and again, and compares its end with that of a run that was never killed.
+"""Kill a training again and again, and compare its result with that of a run that was never killed.
 
     python benchmarks/crash.py [--kills 100] [--workers 0 2] [--seed 0] [--folder DIR]
 
-Trains on the generated data set in a process of its own, kills it with SIGKILL inside a step, a validation, the
-writing of a checkpoint, or anywhere, goes on with `lehr train --resume`, and so on until the run is done; then begins
-the next run, until there were enough kills. Every end must be that of the undisturbed run, byte for byte: weights,
-their average, the optimizer's moments and results.csv, but for its columns of time.
+Trains on the generated data set in a separate process, kills it with SIGKILL inside a step, inside a validation, while
+a checkpoint is written, or anywhere, resumes it with `lehr train --resume`, and repeats this until the run is done;
+then starts the next run, until there were enough kills. Every result must be that of the undisturbed run, byte for
+byte: weights, their average, the optimizer's moments and results.csv, except for its time columns.
 
-To know where the training is, the child process tells it on a pipe; nothing else of the command is changed.
+The child process reports its progress on a pipe; nothing else of the command is changed.
 """
 
 from __future__ import annotations
@@ -38,14 +38,14 @@ STEP, VALIDATION, WRITING = b"s", b"v", b"w"
 PLACES = {"inside a step": STEP, "inside a validation": VALIDATION, "while a checkpoint is written": WRITING}
 ANYWHERE = "anywhere"
 LONGEST: dict[bytes | str, float] = {STEP: 0.15, VALIDATION: 0.8, WRITING: 0.06, ANYWHERE: 14.0}
-"""Seconds that each lasts about; the kill comes at a random moment in them."""
+"""Approximate duration of each, seconds; the kill comes at a random moment within it."""
 MAX_MARKS = {STEP: 30, VALIDATION: 1, WRITING: 6}
-"""The kill comes after so many marks at most."""
+"""Marks after which the kill comes at the latest."""
 TIME_COLUMNS = ("seconds", "images_per_second")
 
 
 class Process(Protocol):
-    """A run's process, as `subprocess.Popen` is one."""
+    """A run's process, such as a `subprocess.Popen`."""
 
     @property
     def returncode(self) -> int | None: ...
@@ -56,16 +56,16 @@ class Process(Protocol):
 
 
 Start = Callable[[Sequence[str]], tuple[Process, int]]
-"""Starts a run's process; returns it, and the end of the pipe on which it tells where it is."""
+"""Starts a run's process; returns it, and the end of the pipe on which it reports its progress."""
 
 
 @dataclass(slots=True)
 class Crashes:
-    """What was done to a run.
+    """Kills of a run.
 
     Attributes:
-        places: kills by place.
-        resumed: the batches that were done each time the run went on.
+        places: number of kills by place.
+        resumed: batches that were done each time the run resumed.
     """
 
     places: Counter[str] = field(default_factory=Counter)
@@ -73,25 +73,25 @@ class Crashes:
 
 
 class Marks:
-    """Tells on a pipe where a run is."""
+    """Callback that reports the progress of a run on a pipe."""
 
     def on_train_batch_start(self, event: object) -> None:
-        """Tell that a step begins."""
+        """Report that a step begins."""
         mark(STEP)
 
     def on_val_start(self, event: object) -> None:
-        """Tell that a validation begins."""
+        """Report that a validation begins."""
         mark(VALIDATION)
 
 
 def mark(place: bytes) -> None:
-    """Tell on the pipe where the run is."""
+    """Report on the pipe where the run is."""
     with contextlib.suppress(OSError):  # nobody listens
         os.write(int(os.environ[PIPE]), place)
 
 
 def child(arguments: Sequence[str]) -> None:
-    """Runs `lehr`, telling on a pipe where it is."""
+    """Run `lehr`, which reports its progress on a pipe."""
     from lehr.runtime.tuning import tune_process
 
     tune_process()
@@ -109,7 +109,7 @@ def child(arguments: Sequence[str]) -> None:
 
 
 def start(arguments: Sequence[str]) -> tuple[Process, int]:
-    """A child process, and the end of the pipe on which it tells where it is."""
+    """Start a child process; return it, and the end of the pipe on which it reports its progress."""
     reader, writer = os.pipe()
     here = Path(__file__).resolve()
     modules = os.pathsep.join(filter(None, [os.environ.get("PYTHONPATH"), str(here.parent)]))  # for `crash:Marks`
@@ -126,7 +126,7 @@ def start(arguments: Sequence[str]) -> tuple[Process, int]:
 
 
 def undisturbed(folder: Path, options: Sequence[str] = OPTIONS, begin: Start = start) -> None:
-    """Trains a run from its beginning to its end."""
+    """Train a run from start to end."""
     process, reader = begin(["train", *options, "--project", str(folder.parent), "--name", folder.name])
     os.close(reader)
     _finish(process)
@@ -140,14 +140,14 @@ def crashed(
     options: Sequence[str] = OPTIONS,
     begin: Start = start,
 ) -> Crashes:
-    """Trains a run to its end, killing it once at each of some places.
+    """Train a run to its end, killing it once at each of some places.
 
     Args:
         folder: the run's folder; must not exist.
-        workers: processes that load.
+        workers: number of loading processes.
         places: keys of `PLACES`, or `ANYWHERE`.
-        rng: draws the moments.
-        options: of the run.
+        rng: draws the moments of the kills.
+        options: options of the run.
         begin: starts each of its processes.
     """
     crashes = Crashes()
@@ -167,7 +167,7 @@ def crashed(
 
 
 def differences(one: Path, other: Path) -> list[str]:
-    """What differs between the ends of two runs; empty where they are the same byte for byte."""
+    """Name what differs between the results of two runs; empty if they are the same byte for byte."""
     from lehr.checkpoint.format import read_checkpoint
 
     found = [
@@ -188,7 +188,7 @@ def differences(one: Path, other: Path) -> list[str]:
 
 
 def _found(run: Path) -> tuple[object, ...]:
-    """What the best weights of a run found; the images may lie elsewhere."""
+    """Return the detections of a run's best weights, without the folders of the images."""
     from lehr.analysis.record_file import load_record
 
     record = load_record(run / "detections.safetensors")
@@ -213,7 +213,7 @@ def _same(one: Any, other: Any) -> bool:
 
 
 def _kill(process: Process, reader: int, place: str, rng: random.Random) -> bool:
-    """Kills a process at a random moment of a place; False where it came to its end before."""
+    """Kill a process at a random moment of a place; return False if it ended before."""
     if place == ANYWHERE:
         time.sleep(rng.uniform(0, LONGEST[ANYWHERE]))
     else:
@@ -228,7 +228,7 @@ def _kill(process: Process, reader: int, place: str, rng: random.Random) -> bool
     process.send_signal(signal.SIGKILL)
     output, _ = process.communicate()
     if process.returncode not in (0, -signal.SIGKILL):
-        raise SystemExit(f"the run failed by itself ({process.returncode}):\n{output}")
+        raise SystemExit(f"the run failed without being killed ({process.returncode}):\n{output}")
     return process.returncode != 0
 
 
@@ -239,7 +239,7 @@ def _finish(process: Process) -> None:
 
 
 def _batches_done(folder: Path) -> list[int]:
-    """The batches done in the newest whole checkpoint, if there is one; a damaged one must be noticed, not hidden."""
+    """Return the batches done in the newest intact checkpoint, if there is one; damage is detected, not hidden."""
     from lehr.checkpoint.format import newest_checkpoint
 
     checkpoint = newest_checkpoint(folder, lambda _: None)
@@ -247,7 +247,7 @@ def _batches_done(folder: Path) -> list[int]:
 
 
 def main() -> None:
-    """Prints a table of the kills and what came of each run."""
+    """Print a table of the kills and the result of each run."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=100)
     parser.add_argument("--workers", type=int, nargs="+", default=[0, 2])

@@ -1,7 +1,7 @@
-"""Reading a large data set for the first and for the second time: processor time, images per second, memory.
+"""Read a large data set three times: processor time, images per second, memory.
 
-Some images are linked under many names, so that the files take no room; each name has a label file of its own. Each
-reading is a process of its own.
+A few images and their label files are linked under many names, so that they take almost no disk space. Each reading is
+a separate process.
 
     python benchmarks/data_start.py --images 100000
 """
@@ -19,7 +19,7 @@ import cv2
 import numpy as np
 
 DIFFERENT = 50
-"""Images that differ; a file system allows so many links to one file."""
+"""Number of distinct images; a file system limits the number of links to one file."""
 READ = """
 import resource, sys, time
 started = time.time()
@@ -35,7 +35,7 @@ print(f"{images:,} images, {len(dataset.faults)} faults: {processor:.2f} s of pr
 
 
 def make(root: Path, images: int) -> Path:
-    """Link images and labels; a fifth validates."""
+    """Link images and labels; a fifth of them is the validation split."""
     rng = np.random.default_rng(0)
     seed = root / "seed"
     seed.mkdir()

@@ -1,8 +1,8 @@
-"""What Lehr reads of the data sets that Datumaro writes: its dialects of COCO, YOLO, VOC and CVAT.
+"""Read the data sets that Datumaro writes: its dialects of COCO, YOLO, VOC and CVAT.
 
-Datumaro (MIT) converts between the formats of many labelling tools. It is asked to write a data set of painted images
-in each of its dialects; Lehr reads each, and looks whether every box lies on its rectangle. With `--assets`, the data
-sets of Datumaro's own tests are read too (`tests/assets` of its repository).
+Datumaro (MIT) converts between the formats of many labelling tools. It writes a data set of painted images in each of
+its dialects; Lehr reads each one and checks that every box is on its rectangle. With `--assets`, the data sets of
+Datumaro's own tests (`tests/assets` of its repository) are read as well.
 
     python -m venv elsewhere && elsewhere/bin/pip install datumaro
     python benchmarks/datumaro_dialects.py --python elsewhere/bin/python --write docs/data.md
@@ -43,12 +43,12 @@ DIALECTS = {
     "voc detection, own label map": ("voc_detection", {"label_map": "source"}),
     "cvat": ("cvat", {}),
 }
-"""Format of Datumaro and its options, by a name for people."""
+"""Datumaro's format and its options, by a readable name."""
 MARKS = "<!-- datumaro: begin -->", "<!-- datumaro: end -->"
 
 
 def write_dialects(folder: Path) -> dict[str, str]:
-    """Have Datumaro write the painted data set in each dialect; returns what it refused."""
+    """Have Datumaro write the painted data set in each dialect; return what it refused, and why."""
     import datumaro  # type: ignore[import-not-found]
 
     refused = {}
@@ -56,7 +56,7 @@ def write_dialects(folder: Path) -> dict[str, str]:
         try:
             made = datumaro.Dataset.from_iterable(list(_items(datumaro, "polygons" in name)), categories=list(NAMES))
             made.export(str(folder / str(number)), form, save_media=True, **options)
-        except Exception as error:  # what another program raises
+        except Exception as error:  # whatever Datumaro raises
             refused[name] = f"{type(error).__name__}: {error}".splitlines()[0]
     return refused
 
@@ -81,7 +81,7 @@ def _items(datumaro: object, polygons: bool) -> Iterator[object]:
 
 
 def read_dialects(folder: Path, refused: dict[str, str]) -> list[str]:
-    """Rows of the table: each dialect, what Lehr read of it, and what it said."""
+    """Return a row per dialect: its name, what Lehr read of it, and the notes and faults."""
     from tests.field.conftest import paint_of
 
     from lehr.data.faults import count_kinds
@@ -105,7 +105,7 @@ def read_dialects(folder: Path, refused: dict[str, str]) -> list[str]:
 
 
 def read_assets(assets: Path) -> list[str]:
-    """Rows for the data sets of Datumaro's own tests."""
+    """Return rows for the data sets of Datumaro's own tests."""
     from lehr.data.faults import count_kinds
     from lehr.data.load import load_dataset
     from lehr.errors import InputError
@@ -128,7 +128,7 @@ def read_assets(assets: Path) -> list[str]:
 
 
 def _cell(text: str, folder: Path) -> str:
-    """The first line of a message, without the folder's own path."""
+    """Return the first line of a message, without the path of the folder."""
     return text.splitlines()[0].replace(f"{folder}/", "").replace("|", "\\|")[:160]
 
 
@@ -137,7 +137,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--python", default=sys.executable, help="an interpreter that has Datumaro")
     parser.add_argument("--assets", type=Path, help="tests/assets of Datumaro's repository")
-    parser.add_argument("--write", type=Path, help="the document that gets the table")
+    parser.add_argument("--write", type=Path, help="document to write the table into")
     parser.add_argument("--only-write-to", type=Path, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.only_write_to:

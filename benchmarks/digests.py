@@ -1,9 +1,9 @@
-"""Milliseconds that the digests of a step take (`--digests`), beside a training step on the same device.
+"""Time of the digests of a step (`--digests`), next to that of a training step on the same device.
 
     python -m benchmarks.digests [--model yolov8n] [--batch 16] [--imgsz 320] [--device cpu] [--turns 5]
 
-The step is forward, loss and backward, without the optimizer, on noise with 20 objects an image. On a GPU the digests
-are timed alone, the device waited for; in a run nothing waits for them.
+The step is forward, loss and backward, without the optimizer, on noise with 20 objects per image. On a GPU, the digests
+are timed alone, waiting for the device; in a run nothing waits for them.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ OBJECTS, CLASSES = 20, 80
 
 
 def a_batch(images: int, imgsz: int, device: torch.device) -> Batch:
-    """Noise with some objects."""
+    """Make a batch of noise with random objects."""
     draws = torch.Generator().manual_seed(0)
     pixels = torch.randint(0, 256, (images, imgsz, imgsz, 3), dtype=torch.uint8, generator=draws).permute(0, 3, 1, 2)
     corners = torch.rand(images, OBJECTS, 2, generator=draws) * imgsz * 0.7
@@ -37,7 +37,7 @@ def a_batch(images: int, imgsz: int, device: torch.device) -> Batch:
 
 
 def milliseconds(work: Callable[[], object], device: torch.device, turns: int) -> float:
-    """The median time of some work."""
+    """Median time of some work, milliseconds."""
     work()
     times = []
     for _ in range(turns):

@@ -1,8 +1,8 @@
-"""Seconds of an evaluation's parts: suppression, COCO's numbers here, and the same numbers by pycocotools.
+"""Time of the parts of an evaluation: suppression, COCO's metrics here, and the same metrics by pycocotools.
 
     python benchmarks/evaluator.py [--images 500] [--classes 80] [--imgsz 640] [--objects 7] [--detections 100]
 
-On made-up predictions; the twelve numbers of both evaluators are compared too.
+The predictions are random. The twelve metrics of both evaluators are compared as well.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from lehr.sample import Sample
 
 
 def made_up(images: int, classes: int, objects: int = 7, detections: int = 100) -> tuple[list[Sample], np.ndarray]:
-    """Truth with so many objects an image, and so many detections, some of them right."""
+    """Draw ground truth and detections, some of them right; `objects` and `detections` are numbers per image."""
     rng = np.random.default_rng(0)
     samples, rows = [], []
     for index in range(images):
@@ -42,7 +42,7 @@ def made_up(images: int, classes: int, objects: int = 7, detections: int = 100) 
 
 
 def by_pycocotools(samples: list[Sample], rows: np.ndarray, classes: int) -> np.ndarray:
-    """The twelve numbers."""
+    """Return COCO's twelve metrics, computed by pycocotools."""
     truth = COCO()
     annotations = []
     for image, sample in enumerate(samples, 1):
@@ -72,7 +72,7 @@ def by_pycocotools(samples: list[Sample], rows: np.ndarray, classes: int) -> np.
 
 
 def main() -> None:
-    """Prints a line a part."""
+    """Print a line per part."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--images", type=int, default=500)
     parser.add_argument("--classes", type=int, default=80)

@@ -1,9 +1,9 @@
-"""Exports of some weights in every format that is computed here: agreement, accuracy, latency and size, as a table.
+"""Exports of some weights in every format that runs here: agreement, accuracy, latency and size, as a table.
 
     taskset -c 0 python -m benchmarks.export_latency --weights best.safetensors --data data.yaml --imgsz 320
 
-Each export is written and certified: run on every validation image, and timed in turns with the model in eager PyTorch,
-its BatchNorm folded, image by image. The line that does not pass says so.
+Each export is written and certified: it runs on every validation image, and is timed image by image in alternation with
+the model in eager PyTorch, with folded BatchNorm. A row that does not pass says so.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ HEAD = """| computed by | boxes, px | scores | alike | mAP50 | mAP50-95 | median
 
 
 def row(title: str, found: Certificate) -> str:
-    """A line of the table."""
+    """Return a row of the table."""
     agreement, (model, export) = found.agreement, found.latency
     assert agreement.metrics is not None
     numbers = agreement.metrics[1]

@@ -1,9 +1,9 @@
 """Deliberate faults: do the tests notice them?
 
-Each fault of `faults.toml` is one mistake that a tired engineer could make: an off-by-one, a swapped pair, a state that
-is not saved, a lock that is not taken. One at a time is written into a copy of the tree, and the tests that should
-notice it are run there. A fault is caught when one of them fails, missed when all pass, and invalid when its text is
-not found exactly once, or its tests fail without it.
+Each fault of `faults.toml` is a mistake that a tired engineer could make: an off-by-one error, a swapped pair, a state
+that is not saved, a lock that is not taken. The faults are written one at a time into a copy of the tree, in which the
+tests that should notice it are run. A fault is caught when one of them fails, missed when all pass, and invalid when
+its text is not found exactly once, or its tests fail without it.
 
     python benchmarks/faults.py --write docs/faults.md
     python benchmarks/faults.py --only ema --only losses
@@ -36,9 +36,9 @@ FAULTS = Path(__file__).with_name("faults.toml")
 DOCUMENTS = ("README.md", "CHANGELOG.md", "CONTRIBUTING.md")
 COPIED = ("src", "tests", "benchmarks", "docs", "examples", "pyproject.toml", "LICENSE", *DOCUMENTS)
 TEST_SECONDS = 120
-"""A test that takes longer than this fails: the fault made it hang."""
+"""Seconds after which a test fails: the fault makes it hang."""
 RUN_SECONDS = 300
-"""The last resort against a fault that hangs even so."""
+"""Seconds after which the tests of a fault are killed, if they hang all the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +46,9 @@ class Fault:
     """One deliberate mistake.
 
     Attributes:
-        what: what is wrong then, in a few words.
-        find: text, found in one place of `src/lehr` or of the pages of techniques.
-        replace: what takes its place.
+        what: its effect, in a few words.
+        find: text that occurs once in `src/lehr` and the pages of techniques.
+        replace: text that replaces it.
         tests: files or node ids of the tests that should notice.
     """
 
@@ -67,7 +67,7 @@ class Verdict:
         room: the folder of `src/lehr` that it is in, or the file at its top; `docs` of a page.
         state: caught, missed or invalid.
         by: the test that failed, or what is wrong with the fault.
-        seconds: how long its tests took.
+        seconds: duration of its tests.
     """
 
     what: str
@@ -78,13 +78,13 @@ class Verdict:
 
 
 def read_faults(path: Path = FAULTS) -> list[Fault]:
-    """All faults of a file."""
+    """Read all faults of a file."""
     rows = tomllib.loads(path.read_text(encoding="utf-8"))["fault"]
     return [Fault(row["what"], row["find"], row["replace"], tuple(row["tests"])) for row in rows]
 
 
 def place_of(fault: Fault, sources: Mapping[Path, str]) -> Path | str:
-    """The file that holds a fault's text, or why there is no single one."""
+    """Return the file that contains a fault's text, or the reason why there is no single one."""
     counts = {path: text.count(fault.find) for path, text in sources.items() if fault.find in text}
     if sum(counts.values()) == 1:
         return next(iter(counts))
@@ -92,20 +92,20 @@ def place_of(fault: Fault, sources: Mapping[Path, str]) -> Path | str:
 
 
 def read_sources(root: Path) -> dict[Path, str]:
-    """The text of every module of the package and of every page of a technique, by path."""
+    """Read every module of the package and every page of a technique; return their texts by path."""
     paths = [*(root / "src" / "lehr").rglob("*.py"), *(root / "docs" / "techniques").glob("*.md")]
     return {path: path.read_text(encoding="utf-8") for path in sorted(paths)}
 
 
 def room_of(path: Path, root: Path) -> str:
-    """The folder of `src/lehr` that a module is in, or its name; `docs` for a page."""
+    """Return the folder of `src/lehr` that a module is in, or the module's name; `docs` for a page."""
     if path.suffix == ".md":
         return "docs"
     return path.relative_to(root / "src" / "lehr").parts[0].removesuffix(".py")
 
 
 def missing_tests(fault: Fault, root: Path) -> list[str]:
-    """Those of a fault's tests that are not there."""
+    """Return those of a fault's tests that do not exist."""
     missing = []
     for test in fault.tests:
         file, _, name = test.partition("::")
@@ -116,7 +116,7 @@ def missing_tests(fault: Fault, root: Path) -> list[str]:
 
 
 def problems(faults: Sequence[Fault], root: Path) -> list[str]:
-    """What has rotted: texts that are not found once, changes that change nothing, tests that are gone."""
+    """List outdated faults: texts that are not found once, changes that change nothing, tests that no longer exist."""
     sources, found = read_sources(root), []
     for fault in faults:
         place = place_of(fault, sources)
@@ -129,7 +129,7 @@ def problems(faults: Sequence[Fault], root: Path) -> list[str]:
 
 @contextmanager
 def copied(root: Path) -> Iterator[Path]:
-    """A copy of the tree to spoil, with what the tests look for beside it."""
+    """Copy the tree, so that faults can be written into it, with what the tests look for next to it."""
     with tempfile.TemporaryDirectory(prefix="faults-") as folder:
         copy = Path(folder) / "tree"
         copy.mkdir()
@@ -146,7 +146,7 @@ def copied(root: Path) -> Iterator[Path]:
 
 @contextmanager
 def spoiled(path: Path, fault: Fault) -> Iterator[None]:
-    """The fault written into a file; afterwards the file is as it was, with its time, for the compiled code's sake."""
+    """Write the fault into a file; restore the file afterwards, including its time, so that bytecode stays valid."""
     text, stat = path.read_text(encoding="utf-8"), path.stat()
     path.write_text(text.replace(fault.find, fault.replace), encoding="utf-8")
     try:
@@ -157,7 +157,7 @@ def spoiled(path: Path, fault: Fault) -> Iterator[None]:
 
 
 def preload() -> None:
-    """Loads what nearly every test needs, so that no process forked from here takes seconds for it; nothing of lehr."""
+    """Import what nearly every test needs, except lehr itself, so that no forked process takes seconds for it."""
     for name in (
         "cv2",
         "hypothesis",
@@ -174,16 +174,16 @@ def preload() -> None:
 
 
 def run_tests(copy: Path, tests: Sequence[str], *more: str, seconds: float | None = None) -> tuple[int, str]:
-    """Runs pytest in a forked process.
+    """Run pytest in a forked process.
 
     Args:
         copy: the tree.
         tests: files or node ids.
         more: options of pytest.
-        seconds: after which it is killed, with what it started.
+        seconds: time after which it is killed, together with the processes that it started.
 
     Returns:
-        The exit code, below 0 where it was killed, and what it printed.
+        The exit code, below 0 if it was killed, and its output.
     """
     options = ["-q", "-p", "no:cacheprovider", "--tb=no", "-rfE", f"--timeout={TEST_SECONDS}", *more]
     with tempfile.TemporaryFile("w+") as output:
@@ -199,14 +199,14 @@ def run_tests(copy: Path, tests: Sequence[str], *more: str, seconds: float | Non
                 os.killpg(child, signal.SIGKILL)
                 end = None
             time.sleep(0.05)
-        with contextlib.suppress(ProcessLookupError):  # what a test has left running
+        with contextlib.suppress(ProcessLookupError):  # processes that a test has left running
             os.killpg(child, signal.SIGKILL)
         output.seek(0)
         return os.waitstatus_to_exitcode(status), output.read()
 
 
 def _run_here(copy: Path, arguments: list[str], output: int) -> NoReturn:
-    """Runs pytest in this process, and ends it."""
+    """Run pytest in this process, and end the process."""
     code = 3
     try:
         os.setsid()
@@ -214,7 +214,7 @@ def _run_here(copy: Path, arguments: list[str], output: int) -> NoReturn:
             os.dup2(output, stream)
         os.chdir(copy)
         os.environ |= {"PYTHONPATH": str(copy / "src"), "CI": "1", "PYTHONDONTWRITEBYTECODE": "1"}
-        sys.dont_write_bytecode = True  # the next fault may come within the same second, and be as long
+        sys.dont_write_bytecode = True  # it would be reused for the next fault of the same size and second
         sys.argv, sys.path[:0] = ["pytest", *arguments], [str(copy), str(copy / "src")]
         code = int(importlib.import_module("pytest").main(arguments))
         sys.stdout.flush()
@@ -223,12 +223,12 @@ def _run_here(copy: Path, arguments: list[str], output: int) -> NoReturn:
 
 
 def failed_tests(output: str) -> list[str]:
-    """Node ids that pytest names as failed."""
+    """Return the node ids that pytest names as failed."""
     return re.findall(r"^(?:FAILED|ERROR) (.+?)(?: - .*)?$", output, re.MULTILINE)
 
 
 def fails_without(copy: Path, faults: Sequence[Fault]) -> dict[str, str]:
-    """The tests of these faults that fail in the tree as it is, each run once."""
+    """Run the tests of these faults once each in the unchanged tree; return the failing node id of each that fails."""
     every = {test for fault in faults for test in fault.tests if not missing_tests(fault, copy)}
     tests = sorted(test for test in every if not any(test.startswith((f"{one}::", f"{one}/")) for one in every))
     if not tests:
@@ -243,11 +243,11 @@ def fails_without(copy: Path, faults: Sequence[Fault]) -> dict[str, str]:
 
 
 def judge(fault: Fault, copy: Path, broken: Mapping[str, str]) -> Verdict:
-    """Tries one fault.
+    """Try one fault.
 
     Args:
         fault: the fault.
-        copy: a tree to spoil.
+        copy: the tree that the fault is written into.
         broken: tests that fail without it.
     """
     place, room, began = place_of(fault, read_sources(copy)), "?", time.monotonic()
@@ -274,7 +274,7 @@ def judge(fault: Fault, copy: Path, broken: Mapping[str, str]) -> Verdict:
 
 
 def as_markdown(verdicts: Sequence[Verdict], before: Mapping[str, Verdict]) -> str:
-    """The table of a page of documentation, a row a fault, by rooms."""
+    """Return the table for the documentation, a row per fault, sorted by room."""
     counts = Counter(each.state for each in verdicts)
     rooms = sorted({each.room for each in verdicts})
     head = ["fault", "room", *(["before"] if before else []), "now" if before else "outcome", "by"]
@@ -296,7 +296,7 @@ def as_markdown(verdicts: Sequence[Verdict], before: Mapping[str, Verdict]) -> s
 
 
 def write_between_marks(path: Path, text: str) -> None:
-    """Replaces what stands in a page between its two marks."""
+    """Replace the text between the two marks of a page."""
     page = path.read_text(encoding="utf-8")
     begin, end = "<!-- faults: begin -->\n", "<!-- faults: end -->"
     if begin not in page or end not in page:
@@ -305,20 +305,20 @@ def write_between_marks(path: Path, text: str) -> None:
 
 
 def read_verdicts(path: Path) -> dict[str, Verdict]:
-    """Outcomes written by `--json`, by fault."""
+    """Read the outcomes that `--json` wrote, by fault."""
     return {row["what"]: Verdict(**row) for row in json.loads(path.read_text(encoding="utf-8"))}
 
 
 def main() -> int:
-    """Tries the faults; exits with 1 when one was not caught."""
+    """Try the faults; return 1 if one was not caught."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--root", type=Path, default=ROOT, help="the tree to copy (default: this one)")
     parser.add_argument("--faults", type=Path, default=FAULTS, help="the list (default: faults.toml)")
-    parser.add_argument("--only", action="append", default=[], help="faults with this in their words, room or tests")
-    parser.add_argument("--list", action="store_true", help="list them and stop")
-    parser.add_argument("--check", action="store_true", help="check that the list fits the tree, and stop")
+    parser.add_argument("--only", action="append", default=[], help="faults with this in their path, words or tests")
+    parser.add_argument("--list", action="store_true", help="list the faults, and stop")
+    parser.add_argument("--check", action="store_true", help="check that the list matches the tree, and stop")
     parser.add_argument("--json", type=Path, help="write the outcomes to this file")
-    parser.add_argument("--before", type=Path, help="outcomes of another tree (--json), for a column beside")
+    parser.add_argument("--before", type=Path, help="outcomes of another tree (--json), for a column to compare with")
     parser.add_argument("--write", type=Path, help="write the table into this page, between its marks")
     given = parser.parse_args()
     root, faults = given.root.resolve(), read_faults(given.faults)
@@ -338,7 +338,7 @@ def main() -> int:
         print("\n".join([*found, f"{len(faults)} faults, {len(found)} problems"]))
         return 1 if found else 0
     verdicts: list[Verdict] = []
-    if (root / "src" / "lehr" / "engine").is_dir():  # its tests train; those of a made-up tree do not
+    if (root / "src" / "lehr" / "engine").is_dir():  # its tests train, unlike those of a minimal tree
         preload()
     with copied(root) as copy:
         broken = fails_without(copy, faults)

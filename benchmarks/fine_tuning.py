@@ -1,14 +1,14 @@
-"""Fine-tuning against training from random weights, and the rates, warmups and layers that suit a trained start.
+"""Fine-tuning compared with training from random weights; rates, warmups and frozen layers for trained weights.
 
     python benchmarks/fine_tuning.py --okra OKRA/data.yaml --bccd BCCD --yolov8n W8 --yolov5n W5 --out FOLDER
         [--only REGEX] [--seeds 0 1 2] [--epochs 24] [--imgsz 192] [--write docs/fine-tuning.md]
 
-W8 and W5 are weights that were trained on BCCD (blood cells). They start a model for okra, whose twelve classes they do
-not know, and one for BCCD without its platelets, whose two classes they know. Each run is `lehr train`, for the epochs
-asked for from random weights and a quarter of them from the weights, and appends a line of JSON to `FOLDER/runs.jsonl`;
-a run that is there is not trained again, so the program can be ended and started at any time. `--only` takes the runs
-whose name, such as `okra/yolov8n/freeze 10`, it is found in; `--list` prints the names; `--only ^$` trains nothing.
-`--write` puts the tables of all recorded runs into a document, between the markers of each table.
+W8 and W5 are weights trained on BCCD (blood cells). They start a model for okra, whose twelve classes they do not know,
+and one for BCCD without its platelets, whose two classes they know. Each run is `lehr train`, for `--epochs` epochs
+from random weights and a quarter of them from the trained weights, and appends a line of JSON to `FOLDER/runs.jsonl`. A
+recorded run is not trained again, so the program can be stopped and restarted at any time. `--only` selects the runs
+whose name, such as `okra/yolov8n/freeze 10`, contains a match; `--list` prints the names; `--only ^$` trains nothing.
+`--write` writes the tables of all recorded runs into a document, between the markers of each table.
 """
 
 from __future__ import annotations
@@ -47,13 +47,13 @@ except ImportError:  # run as a script
 LEFT_OUT = "Platelets"
 """Class of BCCD that the second target lacks."""
 SHARE = 4
-"""Times as many epochs from random weights as from trained ones."""
+"""Ratio of the epochs from random weights to those from trained weights."""
 BATCH = 16
 PAIRS = (("okra", "yolov8n"), ("cells", "yolov8n"), ("okra", "yolov5n"), ("cells", "yolov5n"))
-"""Data and model; the weights are those of the model."""
+"""Data set and model; the model also names the weights."""
 CLASSES = {"okra": 12, "cells": 2}
 LAUNCH = "from lehr.techniques import warmup; warmup.MIN_STEPS = 1; from lehr.cli.app import main; main()"
-"""`lehr` with warmups as short as they are asked for, and not of 100 steps at least."""
+"""`lehr` without the minimum warmup of 100 steps."""
 MULTIPLES = (10, 6, 3, 1, 0.5, 0.3, 0.1, 0.03)
 WARMUPS = {
     "4 epochs": ("--warmup-epochs", "4"),
@@ -62,7 +62,7 @@ WARMUPS = {
     "none": ("--warmup", "none"),
 }
 DEFAULTS = {"okra": (3.0, "2 epochs"), "cells": (0.3, "1 epoch")}
-"""Rate and warmup of `lehr train --weights` in 3 to 6 epochs: the classes of okra are new, of the cells known."""
+"""Rate and warmup that `lehr train --weights` takes in 3 to 6 epochs; the weights know the classes of cells only."""
 OTHERS: dict[str, tuple[Any, ...]] = {
     "rate x10, backbone x1": (10, "1 epoch", "--backbone-lr-mult", "0.1"),
     "rate x3, no mosaic": (3, "2 epochs", "--mosaic", "0"),
@@ -79,16 +79,16 @@ TABLES = ("quarter", "rates", "freezing", "others")
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """A setting that is trained on data, once for each seed.
+    """A setting that is trained on a data set, once per seed.
 
     Attributes:
-        target: the data, a name of `CLASSES`.
-        model: the model, which is also the name of the weights.
+        target: name of the data set, a key of `CLASSES`.
+        model: name of the model, and of the weights.
         setting: its name in the tables.
         table: the table that it belongs to.
-        options: of `lehr train`.
+        options: options of `lehr train`.
         trained: whether it starts from the weights.
-        epochs: share of the epochs that were asked for, 1 / epochs.
+        epochs: divisor of `--epochs`, which gives the epochs of a run.
     """
 
     target: str
@@ -101,27 +101,27 @@ class Cell:
 
     @property
     def name(self) -> str:
-        """The name that `--only` looks at."""
+        """Name that `--only` is matched with."""
         return f"{self.target}/{self.model}/{self.setting}"
 
     def key(self, asked: int, imgsz: int) -> Record:
-        """What the records of its runs have in common, of a size and of so many epochs that were asked for."""
+        """Return what the records of its runs have in common, for a given image size and `--epochs`."""
         return {"target": self.target, "model": self.model, "setting": self.setting, "asked": asked, "imgsz": imgsz}
 
 
 def rate(target: str, multiple: float, warmup: str) -> tuple[str, ...]:
-    """The options of a rate, as a multiple of that of a random start, with a warmup."""
+    """Return the options of a warmup and a learning rate, given as a multiple of that of a random start."""
     return ("--lr0", f"{default_rate('AdamW', CLASSES[target]) * multiple:g}", *WARMUPS[warmup])
 
 
 def default(target: str) -> str:
-    """The name of the setting that `lehr train --weights` takes for data in a run as short."""
+    """Return the name of the setting that `lehr train --weights` takes for a data set in a run this short."""
     multiple, warmup = DEFAULTS[target]
     return f"rate x{multiple:g}, warmup {warmup}"
 
 
 def cells() -> Iterator[Cell]:
-    """All settings."""
+    """Yield all settings."""
     for target, model in PAIRS:
         usual = rate(target, *DEFAULTS[target])
         yield Cell(target, model, SCRATCH, "quarter", trained=False, epochs=1)
@@ -182,7 +182,7 @@ def train(cell: Cell, seed: int, data: Path, given: argparse.Namespace) -> Recor
 
 
 def numbers(results: Path) -> Record:
-    """The figures of a run: of its best epoch, of the last one, of all of them, and images per second."""
+    """Return the figures of a run: its best epoch, its last one, the course of all, and images per second."""
     fitness, epochs = parse_fitness(DEFAULT), read_epochs(results)
     with results.open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
@@ -202,13 +202,13 @@ def numbers(results: Path) -> Record:
 
 
 def of_setting(records: Sequence[Record], cell: Cell, asked: int, imgsz: int) -> list[Record]:
-    """The recorded runs of a setting, by seed; of those of a size for which so many epochs were asked for."""
+    """Return the recorded runs of a setting for a given image size and `--epochs`, sorted by seed."""
     found = [each for each in records if cell.key(asked, imgsz).items() <= each.items()]
     return sorted(found, key=lambda each: int(each["seed"]))
 
 
 def table_of(name: str, records: Sequence[Record]) -> str:
-    """A table of the recorded runs, in Markdown."""
+    """Return a Markdown table of the recorded runs."""
     head = ("data", "start", "setting", "pixels", "epochs", "seeds", "the start's mAP50-95", "best epoch", "last epoch")
     lines = [f"| {' | '.join((*head, 'peak memory, MiB'))} |", "|---" * (len(head) + 1) + "|"]
     sizes = sorted({(int(each["imgsz"]), -int(each["asked"])) for each in records})
@@ -237,12 +237,12 @@ def write_tables(document: Path, records: Sequence[Record]) -> None:
 
 
 def arguments() -> argparse.Namespace:
-    """What was asked for."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     for name in ("okra", "bccd", "yolov8n", "yolov5n"):
         parser.add_argument(f"--{name}", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True, help="folder of the runs and their records")
-    parser.add_argument("--only", default="", help="regular expression that is found in the names of the runs")
+    parser.add_argument("--only", default="", help="regular expression to search for in the names of the runs")
     parser.add_argument("--seeds", type=int, nargs="*", default=[0, 1, 2])
     parser.add_argument("--epochs", type=int, default=24, help="epochs from random weights")
     parser.add_argument("--imgsz", type=int, default=192)

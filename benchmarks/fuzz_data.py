@@ -1,16 +1,17 @@
-"""Change small data sets in every way that files go wrong, and see that each is read right or refused.
+"""Change small data sets in every way that files go wrong, and check that each is read correctly or refused.
 
-Every image has painted objects, so that the truth is known. A mutant must end in one clear message, or in a data set in
-which no box lies on another object than its own; never in another exception, in more than 5 s, or in more than 1 GB.
+Every image contains painted objects, so that the truth is known. A mutant must end in one clear message, or in a data
+set in which no box is on another object than its own; never in another exception, in more than 5 s, or in more than 1
+GB.
 
-- Dialects of labels, COCO, VOC and CVAT and other formats of images leave the meaning as it was: every box must lie on
-  its object, and where objects are missing there must be a fault.
-- Dialects of data YAMLs and lists, and changed folders, may name fewer images: every box that is read must lie on its
+- Dialects of labels, COCO, VOC and CVAT, and other image formats keep the meaning: every box must be on its object, and
+  missing objects must be reported as a fault.
+- Dialects of data YAMLs and lists, and changed folders, may name fewer images: every box that is read must be on its
   object.
-- Bytes changed in labels, JSON or XML may change the numbers themselves: a box that lies on no object must be what the
-  changed file says, read the slow, obvious way; boxes of other files must lie on their objects.
-- Bytes changed in a data YAML or a list change no numbers: every box that is read must lie on its object.
-- Bytes changed in an image leave nothing to compare in that image; all others must be right.
+- Bytes changed in labels, JSON or XML may change the numbers themselves: a box on no object must be what the changed
+  file says, read the slow, obvious way; boxes of other files must be on their objects.
+- Bytes changed in a data YAML or a list change no numbers: every box that is read must be on its object.
+- Where the bytes of an image are changed, nothing is compared in that image; all others must be right.
 
     python -m benchmarks.fuzz_data --count 10000 --seed 0
     python -m benchmarks.fuzz_data --only coco --seed 0 --first 17 --count 1 --keep FOLDER
@@ -38,13 +39,13 @@ from benchmarks.fuzz.painted import PaintedSet, write
 
 @dataclass(frozen=True, slots=True)
 class Mutant:
-    """A changed data set and what came of it.
+    """A changed data set and its outcome.
 
     Attributes:
-        kind: of the change.
-        number: with kind and seed, makes the same mutant.
+        kind: kind of the change.
+        number: number that makes the same mutant, with kind and seed.
         made: the data set.
-        outcome: what came of it.
+        outcome: the result of reading it.
     """
 
     kind: str
@@ -61,13 +62,13 @@ def make_mutant(kind: str, number: int, seed: int) -> PaintedSet:
 def run_mutants(
     folder: Path, count: int, seed: int, kinds: Mapping[str, Callable[[random.Random], PaintedSet]], first: int = 0
 ) -> Iterator[Mutant]:
-    """Make, write, read and judge mutants, the kinds in turn.
+    """Make, write, read and judge mutants, alternating between the kinds.
 
     Args:
-        folder: where each is written, and removed.
-        count: of mutants.
-        seed: of what is changed.
-        kinds: of changes.
+        folder: folder that each is written to, and removed from.
+        count: number of mutants.
+        seed: seed of the changes.
+        kinds: kinds of changes, by name.
         first: number of the first mutant of each kind.
     """
     for index, kind in zip(range(count), itertools.cycle(kinds), strict=False):
@@ -83,7 +84,7 @@ def run_mutants(
 
 
 def table(mutants: Counter[tuple[str, str]]) -> str:
-    """Count outcomes by kind, as a table."""
+    """Return a table that counts outcomes by kind."""
     results = (READ, SKIPPED, REFUSED, FAILED)
     lines = [f"| changed | mutants | {' | '.join(results)} |", f"|---|{'---:|' * (len(results) + 1)}"]
     kinds = list(dict.fromkeys(kind for kind, _ in mutants))
@@ -94,13 +95,13 @@ def table(mutants: Counter[tuple[str, str]]) -> str:
 
 
 def main() -> int:
-    """Run mutants, print each failure and the table; exit with 1 where one failed."""
+    """Run mutants, print each failure and the table; return 1 if one failed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--count", type=int, default=10_000, help="mutants, all kinds together")
+    parser.add_argument("--count", type=int, default=10_000, help="number of mutants, all kinds together")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--first", type=int, default=0, help="number of the first mutant of each kind")
     parser.add_argument("--only", action="append", choices=list(MUTATIONS), help="a kind of change; may be repeated")
-    parser.add_argument("--keep", type=Path, help="write the mutants of --count there, and do not read them")
+    parser.add_argument("--keep", type=Path, help="write --count mutants into this folder, without reading them")
     arguments = parser.parse_args()
     kinds = {kind: MUTATIONS[kind] for kind in arguments.only or MUTATIONS}
     if arguments.keep is not None:
@@ -126,7 +127,7 @@ def main() -> int:
     seconds = time.perf_counter() - started
     print(table(counts))
     speed = sum(counts.values()) / seconds
-    print(f"seed {arguments.seed}, {seconds:.0f} s, {speed:.0f} a second, slowest {slowest:.2f} s")
+    print(f"seed {arguments.seed}, {seconds:.0f} s, {speed:.0f} mutants per second, slowest {slowest:.2f} s")
     return 1 if any(result == FAILED for _, result in counts) else 0
 
 

@@ -1,10 +1,10 @@
-"""Change weights, checkpoints, run folders, studies and files of options, and see that each is read or refused.
+"""Change weights, checkpoints, run folders, studies and option files, and check that each is read or refused.
 
-Each mutant is read by what a command would call: loading for `lehr val` and `lehr predict`, the start from weights, the
-search for a run to resume and its preparation, joining a study, drawing and reporting in it, options of `--config` and
-`--hyp`. Checkpoints of other trainers (`published`) are given as weights. A mutant must end in one clear message or be
-read; never in another exception, in more than 5 s, in more than 1 GB, in code that is run, or in a file that is written
-outside of its folder.
+Each mutant is read by the code that commands call: loading for `lehr val` and `lehr predict`, the start from weights,
+the search for a run to resume and its preparation, joining a study, drawing values and reporting in it, options of
+`--config` and `--hyp`. Checkpoints of other trainers (`published`) are given as weights. A mutant must end in one clear
+message or be read; never in another exception, in more than 5 s, in more than 1 GB, in code that is run, or in a file
+that is written outside its folder.
 
     python -m benchmarks.fuzz_files --count 20000 --seed 0
     python -m benchmarks.fuzz_files --only checkpoint --seed 0 --first 17 --count 1
@@ -59,14 +59,14 @@ MARK = "ran"
 
 @dataclass(frozen=True, slots=True)
 class Seeds:
-    """What mutants are made of.
+    """Originals that mutants are made of.
 
     Attributes:
-        run: the folder of a run that has finished.
+        run: the folder of a finished run.
         database: a study as an SQLite file.
-        journal: the same as a journal.
+        journal: the same study as a journal.
         published: checkpoints of other trainers.
-        state: a training state of the run's kind, which states are read into.
+        state: a training state of the run, which checkpoints are restored into.
         plan: the run's plan.
     """
 
@@ -98,7 +98,7 @@ def make_seeds(folder: Path) -> Seeds:
 
 
 def make_mutant(kind: str, number: int, seed: int, seeds: Seeds, root: Path, unchanged: bool = False) -> None:
-    """Write a mutant, the same for the same arguments, into a folder that is not there yet."""
+    """Write a mutant, the same for the same arguments, into a folder that does not exist yet."""
     rng = random.Random(f"{seed} {kind} {number}")
     mark = str(root / MARK)
     root.mkdir()
@@ -139,7 +139,7 @@ def make_mutant(kind: str, number: int, seed: int, seeds: Seeds, root: Path, unc
 
 
 def read_mutant(kind: str, seeds: Seeds, root: Path) -> int:
-    """Read a mutant by all that a command calls; how often it was refused.
+    """Read a mutant with everything that a command calls; return how often it was refused.
 
     Raises:
         Failure: a message is not clear.
@@ -160,19 +160,19 @@ class Failure(Exception):
 
 def _clear(message: str, root: Path) -> None:
     if str(root) not in message and "--" not in message:
-        raise Failure(f"message without a place: {message[:2000]!r}")
+        raise Failure(f"message that names no file or option: {message[:2000]!r}")
     if len(message.split()) < 4 or "Traceback" in message or len(message) > 20_000:
-        raise Failure(f"message that is not clear: {message[:500]!r} ({len(message)} characters)")
+        raise Failure(f"unclear message: {message[:500]!r} ({len(message)} characters)")
 
 
 def _found_without_a_name(seeds: Seeds, root: Path) -> None:
-    """Look for a run to go on with, as `--resume` without a name does; that there is none is no refusal."""
+    """Look for a run to resume, as `--resume` without a name does; finding none is not a refusal."""
     with contextlib.suppress(LehrError):
         find_run(None, root / "runs")
 
 
 def _resume(seeds: Seeds, root: Path, named: bool) -> None:
-    """Go on with a run, up to the first step."""
+    """Resume a run, up to the first step."""
     folder = root / "runs" / "run"
     found, file = find_run(folder / "last.ckpt" if named else folder, root / "runs")
     config = peek(found, file, {"epochs": 3})
@@ -202,18 +202,18 @@ def _study(seeds: Seeds, root: Path) -> None:
 
     from lehr.studies import study
 
-    hostile.PATIENCE = study.ADOPTION = 1.0  # seconds that another process may take for what it does first
+    hostile.PATIENCE = study.ADOPTION = 1.0  # seconds that another process may take to begin
     hostile.used(hostile.url_of("sqlite" if (root / "study.db").exists() else "journal", root))
 
 
 def _no_weights(path: Path) -> None:
-    """Load a checkpoint as weights, which it is not."""
+    """Check that a checkpoint is not accepted as weights."""
     try:
         load_model(path)
     except LehrError as error:
         _clear(str(error), path)
     else:
-        raise Failure("a checkpoint was taken for weights")
+        raise Failure("a checkpoint was accepted as weights")
 
 
 def _results(seeds: Seeds, root: Path) -> None:
@@ -253,7 +253,7 @@ READERS: dict[str, tuple[Reader, ...]] = {
 
 
 def judge(kind: str, seeds: Seeds, root: Path, guard: Guard, seconds: float = SECONDS) -> Outcome:
-    """Read a mutant and judge what came of it."""
+    """Read a mutant, and judge the outcome."""
     started, before = time.perf_counter(), _memory()
     try:
         with guard.watching(root) as seen, time_limit(seconds):
@@ -282,29 +282,29 @@ def _memory() -> int:
 def run_mutants(
     folder: Path, count: int, seed: int, guard: Guard, kinds: tuple[str, ...] = KINDS, first: int = 0
 ) -> Iterator[tuple[str, int, Outcome]]:
-    """Make, read and judge mutants, the kinds in turn.
+    """Make, read and judge mutants, alternating between the kinds.
 
     Args:
-        folder: where all is written.
-        count: of mutants.
-        seed: of what is changed.
-        guard: watches.
-        kinds: of files.
+        folder: folder that everything is written to.
+        count: number of mutants.
+        seed: seed of the changes.
+        guard: watches what reading does.
+        kinds: kinds of files.
         first: number of the first mutant of each kind.
     """
     seeds = make_seeds(folder)
-    for kind in kinds:  # unchanged, so that whatever is loaded at the first use is loaded
+    for kind in kinds:  # unchanged, so that everything loaded on first use is loaded
         root = folder / "mutant"
         make_mutant(kind, 0, seed, seeds, root, unchanged=True)
         outcome = judge(kind, seeds, root, guard, seconds=60)
         shutil.rmtree(root)
         if outcome.result != READ:
-            raise RuntimeError(f"{kind} that nobody has changed: {outcome}")
+            raise RuntimeError(f"unchanged {kind}: {outcome}")
     for index, kind in zip(range(count), itertools.cycle(kinds), strict=False):
         number, root = first + index // len(kinds), folder / "mutant"
         try:
             make_mutant(kind, number, seed, seeds, root)
-        except Exception as error:  # no file of that name or content can be made
+        except Exception as error:  # a file of that name or content cannot be made
             print(f"not made: --only '{kind}' --first {number}: {error!r}"[:300], file=sys.stderr)
             shutil.rmtree(root, ignore_errors=True)
             continue
@@ -316,7 +316,7 @@ def run_mutants(
 
 
 def table(counts: Counter[tuple[str, str]]) -> str:
-    """Count outcomes by kind, as a table."""
+    """Return a table that counts outcomes by kind."""
     results = (READ, REFUSED, FAILED)
     lines = [f"| changed | mutants | {' | '.join(results)} |", f"|---|{'---:|' * (len(results) + 1)}"]
     rows = [(kind, [counts[kind, result] for result in results]) for kind in KINDS if any(k == kind for k, _ in counts)]
@@ -329,14 +329,14 @@ warnings.filterwarnings("ignore", "Duplicate name", UserWarning)
 
 
 def main() -> int:
-    """Run mutants, print each failure and the table; exit with 1 where one failed."""
+    """Run mutants, print each failure and the table; return 1 if one failed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--count", type=int, default=20_000, help="mutants, all kinds together")
+    parser.add_argument("--count", type=int, default=20_000, help="number of mutants, all kinds together")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--first", type=int, default=0, help="number of the first mutant of each kind")
     parser.add_argument("--only", action="append", choices=KINDS, help="a kind of file; may be repeated")
     arguments = parser.parse_args()
-    sys.dont_write_bytecode = True  # of a library that is imported at its first use, in a new environment
+    sys.dont_write_bytecode = True  # of a library that is first imported here, in a new environment
     counts: Counter[tuple[str, str]] = Counter()
     slowest, started = 0.0, time.perf_counter()
     memory = Path("/dev/shm")

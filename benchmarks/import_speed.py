@@ -1,7 +1,7 @@
 """Time and memory to read a checkpoint of the size of YOLOv8x, as its trainer writes it: float16, modules pickled.
 
-Each step runs in a process of its own, after a small checkpoint has been read, so that what torch and Lehr take to
-begin with does not count. The memory is the most that the process held, less what it held before.
+Each step runs in a separate process, after a small checkpoint has been read, so that loading torch and Lehr does not
+count. The memory is the peak of the process, less what it held before.
 
     python -m benchmarks.import_speed
     python -m benchmarks.import_speed --model yolov8n --repeats 5
@@ -67,20 +67,20 @@ STEPS: dict[str, Callable[[Path], object]] = {
     "lehr import": _import,
     "load as a model": _load,
 }
-"""Reading alone; with finding out the model and predicting once; written as weights; as a model in float32."""
+"""Read only; also identify the model and predict once; also write the weights; load as a model in float32."""
 
 
 def peak_bytes() -> int:
-    """Return the most memory that this process has held since it was last counted anew (Linux), bytes."""
+    """Return the peak memory of this process since the count was last reset (Linux), bytes."""
     status = Path("/proc/self/status").read_text()
     return int(next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM:"))) * 1024
 
 
 def measure(step: str, small: Path, large: Path) -> tuple[float, int]:
-    """Run a step in a process of its own; seconds, and bytes of memory.
+    """Run a step in a separate process; return seconds, and bytes of memory.
 
     Args:
-        step: its name.
+        step: name of the step.
         small: a checkpoint that is read first.
         large: the checkpoint that is measured.
     """
@@ -97,7 +97,7 @@ def measure(step: str, small: Path, large: Path) -> tuple[float, int]:
 
 
 def main() -> None:
-    """Write the checkpoint, measure each step some times, and print a line for each."""
+    """Write the checkpoint, measure each step several times, and print a line per step."""
     from tests.weights.published.published_files import write_published
 
     from lehr.models.build import build_model

@@ -1,15 +1,15 @@
-"""Images a second of the input path, on one core and with workers, and where the time goes.
+"""Images per second of the input path, on one core and with workers, and where the time goes.
 
     python benchmarks/input_pipeline.py [--data DATA] [--imgsz 320] [--batch 16] [--workers 2] [--cache ram]
 
-Images are cached first. One core: seconds of processor time of a single thread, so other work on the machine does not
-count. With workers: wall-clock time of the whole path, batches handed over included. The path of a GPU: crops are
-packed and handed over, by the ring of shared memory, or by a shared file a tensor, whose content has to be copied to
-page-locked memory then; where there is no GPU, to other memory. `copied` is what the training process copies, `main`
-its processor time a batch, `first` the time to the first batch of an epoch that follows another after a pause.
+Images are cached first. One core: processor time of a single thread, so that other work on the machine does not count.
+With workers: wall-clock time of the whole path, including the handover of batches. Path of a GPU: crops are packed and
+handed over, through the ring of shared memory, or through one shared file per tensor, whose content then has to be
+copied to page-locked memory (without a GPU, to other memory). `copied` is what the training process copies, `main` its
+processor time per batch, `first` the time to the first batch of an epoch that follows another after a pause.
 
-With `--cache none` or `encoded` instead, as for data larger than memory: images that are decoded each time, with
-partners of mosaic out of all images and out of windows. `decoded` counts how often an image is decoded in an epoch.
+With `--cache none` or `encoded`, as for data larger than memory: images that are decoded each time, with mosaic
+partners from all images and from windows. `decoded` counts how often an image is decoded per epoch.
 """
 
 from __future__ import annotations
@@ -47,13 +47,13 @@ KINDS = {
 }
 TURNS = 5
 WARMING = 32
-"""Batches before the time counts."""
+"""Batches before the measurement starts."""
 PAUSE = 0.3
-"""Seconds between two epochs, as a validation takes them."""
+"""Seconds between two epochs, instead of a validation."""
 
 
 def one_core(store: ImageStore, options: AugmentOptions, imgsz: int, batch: int) -> float:
-    """Images a second of processor time, the best of a few turns through the split."""
+    """Images per second of processor time, the best of a few turns through the split."""
     make = TrainBatches(store, options, imgsz, 0, 10**6)
     rates = []
     for turn in range(TURNS):
@@ -65,7 +65,7 @@ def one_core(store: ImageStore, options: AugmentOptions, imgsz: int, batch: int)
 
 
 def stages(store: ImageStore, imgsz: int) -> dict[str, float]:
-    """Milliseconds an image of planning, drawing and colours, with the defaults; the best of a few turns."""
+    """Milliseconds per image of planning, drawing and colours, with the defaults; the best of a few turns."""
     options = AugmentOptions()
     best = dict.fromkeys(("plan", "draw tiles", "colours"), float("inf"))
     out = np.empty((imgsz, imgsz, 3), np.uint8)
@@ -89,7 +89,7 @@ def stages(store: ImageStore, imgsz: int) -> dict[str, float]:
 
 
 def with_workers(store: ImageStore, imgsz: int, batch: int, workers: int) -> float:
-    """Images a second of wall-clock time, after the workers have started."""
+    """Images per second of wall-clock time, after the workers have started."""
     loader = Loader(TrainBatches(store, AugmentOptions(), imgsz, 0, 10**6), workers)
     for _ in loader.batches(train_requests(store.samples, batch, 0, 0)):
         pass
@@ -102,18 +102,18 @@ def with_workers(store: ImageStore, imgsz: int, batch: int, workers: int) -> flo
 
 @dataclass(frozen=True, slots=True)
 class Handover:
-    """How batches come to the training process."""
+    """Speed and cost of handing batches over to the training process."""
 
     images_per_second: float
     copied: float  # bytes per image
-    main: float  # seconds of processor time a batch
+    main: float  # seconds of processor time per batch
     first: float  # seconds
 
 
 def handover(
     store: ImageStore, imgsz: int, batch: int, workers: int, ring: bool, turns: int = TURNS, window: int = 0
 ) -> Handover:
-    """Take batches that are to be drawn on a device from workers, over a few epochs, and use nothing of them."""
+    """Take batches to be drawn on a device from workers, over a few epochs, and discard them."""
     make = TrainBatches(store, AugmentOptions(), imgsz, 0, 10**6, on_device=True)
     pin, memory = torch.cuda.is_available(), torch.full((make.nbytes(batch),), 1, dtype=torch.uint8)
     loader = Loader(make, workers, pin, batch if ring else None)
@@ -147,7 +147,7 @@ def handover(
 
 
 def decoding(samples: Sequence[Sample], cache: str, imgsz: int, batch: int, workers: int) -> None:
-    """Print images per second of images that are decoded each time, and how often each is."""
+    """Print images per second when images are decoded each time, and how often each one is decoded."""
     titles = ("one core", "decoded", f"{workers} workers", "copied, MB/image", "main, ms")
     print(
         "\n" + f"{'images/s, path of a GPU':<28} " + " ".join(f"{title:>{max(9, len(title) + 1)}}" for title in titles)
@@ -175,7 +175,7 @@ def decoding(samples: Sequence[Sample], cache: str, imgsz: int, batch: int, work
 
 
 def main() -> None:
-    """Prints the tables."""
+    """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", default="shapes")
     parser.add_argument("--imgsz", type=int, default=320)
@@ -204,14 +204,14 @@ def main() -> None:
     print(f"\n{'defaults, whole path':<28} {'images/s':>9}")
     for workers in (0, given.workers):
         print(f"{f'{workers} workers':<28} {with_workers(store, given.imgsz, given.batch, workers):>9.0f}")
-    titles = ("images/s", "a worker", "copied, MB/image", "main, ms", "first, ms")
+    titles = ("images/s", "per worker", "copied, MB/image", "main, ms", "first, ms")
     print("\n" + f"{'path of a GPU':<28} " + " ".join(f"{title:>{max(9, len(title) + 1)}}" for title in titles))
     for workers, ring in ((1, False), (given.workers, False), (1, True), (given.workers, True)):
         found = handover(store, given.imgsz, given.batch, workers, ring)
         name = f"{workers} workers, {'ring' if ring else 'files'}"
         print(
             f"{name:<28} {found.images_per_second:>9.0f} "
-            f"{found.images_per_second / workers:>9.0f} {found.copied / 1e6:>17.2f} {found.main * 1e3:>9.2f} "
+            f"{found.images_per_second / workers:>11.0f} {found.copied / 1e6:>17.2f} {found.main * 1e3:>9.2f} "
             f"{found.first * 1e3:>10.1f}"
         )
 

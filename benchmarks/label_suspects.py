@@ -2,9 +2,9 @@
 
     python benchmarks/label_suspects.py --data D --weights W --out FOLDER [--imgsz 320] [--epochs 25] [--share 0.05]
 
-A copy of the data set is written whose labels lack a share of their boxes and have as large a share with another
-class, in all splits. A model is trained on these labels, from weights that have not seen the data; then the suspects of
-each split are ranked as on the page of a run.
+Writes a copy of the data set in which, in all splits, a share of the boxes is removed and an equal share has another
+class. Trains a model on these labels, from weights that have not seen the data, and ranks the suspects of each split as
+on the page of a run.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from lehr.sample import Dataset, Sample
 
 @dataclass(frozen=True, slots=True)
 class Planted:
-    """A fault that was planted.
+    """A planted fault.
 
     Attributes:
         image: the image's name, without suffix.
@@ -45,12 +45,12 @@ def plant(dataset: Dataset, share: float, seed: int) -> tuple[Dataset, list[Plan
     """Remove boxes and swap classes.
 
     Args:
-        dataset: with right labels.
-        share: of the boxes of each split that are removed, and as many others that get another class.
-        seed: draws which.
+        dataset: a data set with correct labels.
+        share: share of the boxes of each split that are removed; as many others get another class.
+        seed: seed of the draw.
 
     Returns:
-        The data set with wrong labels, and what is wrong with them.
+        The data set with wrong labels, and the planted faults.
     """
     splits: dict[str, list[Sample]] = {}
     planted: list[Planted] = []
@@ -67,7 +67,7 @@ def plant(dataset: Dataset, share: float, seed: int) -> tuple[Dataset, list[Plan
             classes = sample.classes.copy()
             classes[at] = (classes[at] + rng.integers(1, len(dataset.names))) % len(dataset.names)
             changed[owner[index]] = replace(sample, classes=classes)
-        for index in sorted(drawn[:count].tolist(), reverse=True):  # from the last, so that places stay what they are
+        for index in sorted(drawn[:count].tolist(), reverse=True):  # from the last, so that indices stay valid
             sample, at = changed[owner[index]], place[index]
             planted.append(_planted(sample, at, "removed"))
             kept = np.arange(len(sample.classes)) != at
@@ -85,10 +85,10 @@ def _planted(sample: Sample, at: int, kind: str) -> Planted:
 
 
 def is_planted(suspect: Suspect, sample: Sample, planted: Sequence[Planted]) -> bool:
-    """Return whether a suspect is a planted fault: its place for a removed box, its very box for a swapped class.
+    """Return whether a suspect is a planted fault: at the place of a removed box, or the box with a swapped class.
 
     Args:
-        suspect: what is suspected.
+        suspect: the suspect.
         sample: the image.
         planted: the faults.
     """
@@ -105,9 +105,9 @@ def planted_among_first(record: DetectionRecord, planted: Sequence[Planted], cou
     """Count how many of the first suspects are planted.
 
     Args:
-        record: of a model that was trained on the faulty labels.
+        record: detections of a model that was trained on the faulty labels.
         planted: the faults.
-        counts: how many of the first.
+        counts: numbers of first suspects.
     """
     found = find_suspects(record, max(counts))
     hits = [is_planted(suspect, record.samples[suspect.image], planted) for suspect in found]
@@ -115,7 +115,7 @@ def planted_among_first(record: DetectionRecord, planted: Sequence[Planted], cou
 
 
 def main() -> None:
-    """Plant, train, rank."""
+    """Plant faults, train, and rank the suspects."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", required=True)
     parser.add_argument("--weights", required=True)

@@ -1,10 +1,10 @@
-"""Draw large images with small objects: 6,000 x 4,000 pixels, objects of 20, as a camera far above gives.
+"""Draw large images with small objects: 6,000 x 4,000 pixels, objects of 20, as seen from high above.
 
     python benchmarks/large_images.py FOLDER [--train 2] [--val 1] [--objects 300] [--side 20] [--suffix .jpg]
 
-The ground is uneven, with soft blotches, fine grain and dark lines that are no objects. Objects are discs, squares and
-crosses, some 20 pixels wide, turned at random, of a colour that stands out a little, and never on top of each other.
-Labels are YOLO's. The same seed makes the same files.
+The ground is uneven, with soft blotches, fine grain and dark lines that are not objects. Objects are discs, squares and
+crosses about 20 pixels wide, rotated at random, in a colour that stands out a little, and never on top of each other.
+Labels are in YOLO format. The same seed makes the same files.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from numpy.typing import NDArray
 
 CLASSES = ("disc", "square", "cross")
 COARSE = 50
-"""Pixels of the image for one of its blotches."""
+"""Size of a blotch of the ground, pixels."""
 LINES = 40
-"""Dark lines an image of 24 million pixels."""
+"""Dark lines per image of 24 million pixels."""
 MARGIN = 2.5
-"""Distance between the middles of two objects at least, in sides."""
+"""Minimum distance between the centres of two objects, in sides."""
 TRIES = 50
-"""Places that are tried for an object."""
+"""Places tried per object."""
 
 Pixels = NDArray[np.uint8]
 
@@ -42,7 +42,7 @@ def ground(width: int, height: int, rng: np.random.Generator) -> Pixels:
 
 
 def place_objects(width: int, height: int, count: int, side: int, rng: np.random.Generator) -> NDArray[np.float64]:
-    """Middles (n, 2) of objects that do not touch; fewer than asked for where there is no room."""
+    """Return the centres (n, 2) of objects that do not touch; fewer than asked for if there is no room."""
     taken = np.zeros((0, 2))
     for _ in range(count):
         some = rng.uniform((side, side), (width - side, height - side), (TRIES, 2))
@@ -54,7 +54,7 @@ def place_objects(width: int, height: int, count: int, side: int, rng: np.random
 
 
 def draw_object(image: Pixels, kind: int, middle: NDArray[np.float64], side: float, rng: np.random.Generator) -> None:
-    """Draw an object, some `side` pixels wide."""
+    """Draw one object, about `side` pixels wide."""
     x, y = middle
     under = image[int(y), int(x)].astype(int)
     colour = np.clip(under + rng.choice((-1, 1)) * rng.integers(45, 90, 3), 0, 255).tolist()
@@ -72,14 +72,14 @@ def draw_object(image: Pixels, kind: int, middle: NDArray[np.float64], side: flo
 
 
 def _fixed(point: tuple[float, float] | NDArray[np.float32]) -> tuple[int, int]:
-    """A point in sixteenths of a pixel."""
+    """Return a point in sixteenths of a pixel."""
     return round(float(point[0]) * 16), round(float(point[1]) * 16)
 
 
 def large_image(
     width: int, height: int, count: int, side: int, rng: np.random.Generator
 ) -> tuple[Pixels, list[tuple[int, float, float, float, float]]]:
-    """Draw an image, and return it with its objects: class, and x, y, width, height as shares of the image."""
+    """Draw an image; return it and its objects: class, and x, y, width, height as fractions of the image."""
     image, rows = ground(width, height, rng), []
     for middle in place_objects(width, height, count, side, rng):
         kind, own = int(rng.integers(len(CLASSES))), side * rng.uniform(0.85, 1.15)

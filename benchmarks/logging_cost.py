@@ -1,13 +1,13 @@
-"""Percent of a training that the run's log, CSV, TensorBoard and the page take, counted and compared, in one run.
+"""Cost of the run's log, CSV, TensorBoard and the page, in percent of a training, counted and compared in one run.
 
     python -m benchmarks.logging_cost --data DATA [--model yolov8n] [--batch 16] [--imgsz 160] [--epochs 48] [--control]
 
 Counted: seconds that the training's thread spends in the listeners, and processor time of the loggers' threads, in
-epochs with loggers. Compared: epochs with and without loggers, which follow one another as off, on, on, off, so that a
-machine that becomes slower or faster counts alike for both; whole epochs, validation included, as the clock and as the
-processor counts them. "On" is a second log of the run (`events.jsonl`) that feeds `csv` and `tensorboard`; "off" has
-neither. With `--control` no epoch has loggers, but all else is the same: what differs then is the noise of the
-comparison. The page is built once at the end, and counts as a share of the whole run.
+epochs with loggers. Compared: epochs with and without loggers in the order off, on, on, off, so that a machine that
+becomes slower or faster affects both alike; whole epochs, validation included, by wall clock and by processor time.
+"On" is a second log of the run (`events.jsonl`) that feeds `csv` and `tensorboard`; "off" has neither. With
+`--control`, no epoch has loggers, but all else is the same: the difference is then the noise of the comparison. The
+page is built once at the end, and counts as a share of the whole run.
 """
 
 from __future__ import annotations
@@ -34,19 +34,19 @@ from lehr.report.run_page import build_page
 
 LOGGERS = ("csv", "tensorboard")
 PATTERN = (False, True, True, False)
-"""Whether the loggers are on, epoch by epoch."""
+"""Loggers on or off, epoch by epoch."""
 WARM_UP = len(PATTERN)
-"""First epochs, which do not count: they are slower."""
+"""First epochs, which do not count, because they are slower."""
 OFTEN = ("on_train_batch_end", "on_fit_epoch_end", "on_best_improved", "on_model_save")
-"""Events that count only in epochs with loggers; what opens and closes them comes in any case."""
+"""Events that the loggers receive only in their epochs; those that open and close them are always sent."""
 
 
 class Alternating:
-    """Tells the log and its loggers the events of every other pair of epochs, and measures all epochs.
+    """Sends the events of every other pair of epochs to the log and its loggers, and measures all epochs.
 
     Args:
-        folder: where they write.
-        control: whether they hear nothing at all, in any epoch.
+        folder: folder that they write to.
+        control: whether they receive no events at all, in any epoch.
     """
 
     name = "benchmark"
@@ -64,13 +64,13 @@ class Alternating:
         return lambda event: self._tell(name, event)
 
     def on_train_epoch_start(self, event: TrainEpochStart) -> None:
-        """Begin an epoch's time."""
+        """Start the clock of an epoch."""
         self._on = PATTERN[event.epoch % len(PATTERN)]
         self._started = time.perf_counter(), time.process_time()
         self._tell("on_train_epoch_start", event)
 
     def on_fit_epoch_end(self, event: FitEpochEnd) -> None:
-        """End an epoch's time, what the loggers do with its row included."""
+        """Stop the clock of an epoch, after the loggers have received its row."""
         self._tell("on_fit_epoch_end", event)
         now = time.perf_counter(), time.process_time()
         self.in_threads = logger_seconds()
@@ -89,18 +89,18 @@ class Alternating:
 
 
 def logger_seconds() -> float:
-    """Processor time so far of the loggers' threads, and of those that TensorBoard writes by."""
+    """Processor time so far of the loggers' threads, and of those with which TensorBoard writes, seconds."""
     threads = [each for each in threading.enumerate() if each.ident is not None]
     own = [each for each in threads if each.name.startswith("logger-") or type(each).__name__ == "_AsyncWriterThread"]
     return sum(time.clock_gettime(time.pthread_getcpuclockid(each.ident)) for each in own if each.ident is not None)
 
 
 def slower(times: Sequence[tuple[bool, float]], rounds: int = 5_000) -> tuple[float, float, float]:
-    """Percent that epochs with loggers take longer, by medians, and its interval at 95% by bootstrap over turns.
+    """Median percentage by which epochs with loggers take longer, and its 95% interval by bootstrap over turns.
 
     Args:
         times: whether loggers were on, and seconds, epoch by epoch; whole turns of `PATTERN`.
-        rounds: of the bootstrap.
+        rounds: rounds of the bootstrap.
     """
     turns = np.array([seconds for _, seconds in times]).reshape(-1, len(PATTERN))
     on = np.array(PATTERN)
@@ -140,11 +140,11 @@ def main() -> None:
     print(f"{'Control: ' if control else ''}{size}: {len(times)} epochs, {typical:.2f} s each\n")
     if measured.steps:
         logged = sum(seconds for on, seconds, _ in measured.times if on)
-        print("| counted | ms per step | of the time |\n|---|---:|---:|")
+        print("| counted | ms per step | share of the time |\n|---|---:|---:|")
         for name, taken in (("listeners", measured.in_listeners), ("threads of loggers", measured.in_threads)):
             print(f"| {name} | {1e3 * taken / measured.steps:.3f} | {100 * taken / logged:.3f}% |")
         print()
-    print("| compared | with loggers, slower by | 95% |\n|---|---:|---:|")
+    print("| compared | slowdown with loggers | 95% interval |\n|---|---:|---:|")
     for name, column in (("clock", 1), ("processor", 2)):
         percent, low, high = slower([(bool(each[0]), float(each[column])) for each in times])
         print(f"| {name} | {percent:+.2f}% | {low:+.2f} to {high:+.2f}% |")

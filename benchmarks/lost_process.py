@@ -1,14 +1,14 @@
-"""Kills one of the processes that train together again and again, and compares the end with that of a run left alone.
+"""Kill one of several training processes again and again, and compare the result with that of an undisturbed run.
 
     python benchmarks/lost_process.py [--kills 10] [--processes 2] [--seed 0] [--folder DIR]
 
 Trains on the generated data set with `lehr train --device cpu --processes N --restarts ...`. One of its processes,
-drawn at random but all as often, gets SIGKILL within an epoch, `lehr` starts all of them again, and so on until the
-run is done; then begins the next run, until there were enough kills. Every end must be that of the undisturbed run,
+drawn at random but each equally often, gets SIGKILL within an epoch, `lehr` restarts all of them, and so on until the
+run is done; then the next run begins, until there were enough kills. Every result must be that of the undisturbed run,
 byte for byte: see `benchmarks/crash.py`.
 
-Where the training is, its checkpoints tell, which come several times a second here: a kill comes at a random moment
-after one that stands well within an epoch.
+The checkpoints, which are written several times per second here, show where the training is: a kill comes at a random
+moment after one that is well within an epoch.
 """
 
 from __future__ import annotations
@@ -36,15 +36,15 @@ except ImportError:  # run as a script
     import crash  # type: ignore[no-redef]
 
 BATCHES = 30
-"""Of an epoch of `shapes`."""
+"""Batches per epoch of `shapes`."""
 LAST_STEPS = 8
-"""Steps before the end of an epoch that are left alone: the validation may have begun before the kill comes."""
+"""Steps at the end of an epoch without kills: the validation could begin before the kill comes."""
 MAX_STEPS = 10
-"""Steps that a start is let do at most before it is disturbed, if the end of an epoch does not come between."""
+"""Maximum steps before a start is disturbed, unless the end of an epoch comes in between."""
 BETWEEN = 0.25
-"""Seconds within which the kill comes; checkpoints are about 0.3 apart."""
+"""Seconds within which the kill comes; checkpoints are about 0.3 s apart."""
 POLL_SECONDS = 0.02
-"""Seconds between two looks."""
+"""Seconds between two checks."""
 LONGEST = 180.0
 """Seconds that a start or an end may take."""
 WORKER = b"lehr.engine.worker"
@@ -53,12 +53,12 @@ AGAIN = "Restarted after a process was lost"
 
 @dataclass(frozen=True, slots=True)
 class Kill:
-    """One of the processes that was lost.
+    """A process that was killed.
 
     Attributes:
-        rank: of the process.
-        position: of the newest checkpoint then.
-        seconds: until the processes that were started again had taken up the run.
+        rank: rank of the process.
+        position: position of the newest checkpoint at the time.
+        seconds: time until the restarted processes had resumed the run.
     """
 
     rank: int
@@ -70,9 +70,9 @@ class Launched:
     """A `lehr train` that starts several processes, watched from outside.
 
     Args:
-        folder: of the run.
-        arguments: of `lehr`; what it tells goes to files beside the folder.
-        processes: that it starts.
+        folder: folder of the run.
+        arguments: command line of `lehr`; its output goes to files next to the folder.
+        processes: number of processes that it starts.
     """
 
     def __init__(self, folder: Path, arguments: Sequence[str], processes: int = 2) -> None:
@@ -86,7 +86,7 @@ class Launched:
         self.process = self.start(arguments)
 
     def start(self, arguments: Sequence[str]) -> subprocess.Popen[bytes]:
-        """Starts the command."""
+        """Start the command."""
         with self._told[0].open("w") as out, self._told[1].open("w") as err:
             return subprocess.Popen(
                 [sys.executable, "-m", "lehr", *arguments], stdout=out, stderr=err, start_new_session=True
@@ -94,12 +94,12 @@ class Launched:
 
     @property
     def out(self) -> str:
-        """Its standard output so far."""
+        """Standard output so far."""
         return self._told[0].read_text(encoding="utf-8")
 
     @property
     def err(self) -> str:
-        """Its standard error output so far."""
+        """Standard error output so far."""
         return self._told[1].read_text(encoding="utf-8")
 
     def workers(self) -> dict[int, int]:
@@ -117,7 +117,7 @@ class Launched:
         return found
 
     def taken_up(self) -> dict[int, int]:
-        """Waits until processes that were not seen before have taken up the run; their ids, none where it has ended."""
+        """Wait until new processes have resumed the run; return their ids by rank, or none if it has ended."""
         workers: dict[int, int] = {}
         while len(workers) < self._processes or self._known & set(workers.values()):
             if not self._goes_on():
@@ -125,17 +125,17 @@ class Launched:
             workers = self.workers()
         self._known |= set(workers.values())
         before = self._stamp()
-        while self._stamp() == before:  # the first thing that they do is to save
+        while self._stamp() == before:  # they begin by saving
             if not self._goes_on():
                 return {}
         self._begun, self._deadline = self._position().step, time.monotonic() + LONGEST
         return workers
 
     def in_mid_epoch(self, steps: int = 1) -> Position | None:
-        """Waits until the processes that took up the run are within an epoch; None where it has ended.
+        """Wait until the processes that resumed the run are within an epoch; return None if it has ended.
 
         Args:
-            steps: that they have done at least.
+            steps: minimum number of steps that they have done.
         """
         while True:
             position = self._position()
@@ -146,21 +146,21 @@ class Launched:
                 return None
 
     def end(self) -> int:
-        """Waits for its end; its exit code."""
+        """Wait for its end; return its exit code."""
         try:
             return self.process.wait(LONGEST)
         finally:
             self.kill()
 
     def kill(self) -> None:
-        """Ends it, and its processes with it."""
+        """End it, together with its processes."""
         for pid in (self.process.pid, *self.workers().values()) if self.process.poll() is None else ():
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         self.process.wait()
 
     def _goes_on(self) -> bool:
-        """Whether it has not ended yet, a moment later."""
+        """Wait a moment; return whether it is still running."""
         time.sleep(POLL_SECONDS)
         if time.monotonic() > self._deadline:
             raise SystemExit(f"Nothing has happened for {LONGEST:g} s.\n{self.out}{self.err}")
@@ -176,13 +176,13 @@ class Launched:
         for _ in range(100):
             try:
                 return read_position(self.folder / LAST)
-            except (OSError, DamagedCheckpoint):  # just taking the place of the one before
+            except (OSError, DamagedCheckpoint):  # just being replaced
                 time.sleep(POLL_SECONDS)
         raise SystemExit(f"{self.folder / LAST}: cannot be read.\n{self.out}{self.err}")
 
 
 def options(processes: int = 2, restarts: int = 3) -> list[str]:
-    """Those of `lehr train`."""
+    """Options of `lehr train`."""
     return [*crash.OPTIONS, "--depth", "0.33", "--processes", str(processes), "--restarts", str(restarts)]
 
 
@@ -194,15 +194,15 @@ def disturbed(
     processes: int = 2,
     launched: type[Launched] = Launched,
 ) -> list[Kill]:
-    """Trains a run to its end, killing one of its processes after the other.
+    """Train a run to its end, killing one of its processes after another.
 
     Args:
         folder: the run's folder; must not exist.
-        ranks: to be killed in turn, all of them if the run is long enough.
-        rng: draws the moments.
+        ranks: ranks to kill in turn, all of them if the run is long enough.
+        rng: draws the moments of the kills.
         given: options of `lehr train`.
-        processes: that train.
-        launched: how the command is started.
+        processes: number of training processes.
+        launched: class that starts the command.
     """
     kills: list[Kill] = []
     run = launched(folder, ["train", *given, "--project", str(folder.parent), "--name", folder.name], processes)
@@ -228,12 +228,12 @@ def disturbed(
 
 
 def restarts_of(folder: Path) -> int:
-    """How often the processes of a run were started again, as its log tells."""
+    """Count how often the processes of a run were restarted, according to its log."""
     return (folder / LOG).read_text(encoding="utf-8").count(AGAIN)
 
 
 def main() -> None:
-    """Prints a table of the kills and what came of each run."""
+    """Print a table of the kills and the result of each run."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=10)
     parser.add_argument("--processes", type=int, default=2)
@@ -246,8 +246,9 @@ def main() -> None:
     crash.undisturbed(folder / "undisturbed", wanted)
     alone = time.monotonic() - started
     names = [f"rank {rank}" for rank in range(given.processes)]
-    print(f"{given.processes} processes; left alone the run takes {alone:.0f} s\n")
-    print(f"| run | killed: {' | '.join(names)} | restarts | s to take up again: mean | most | s lost a kill | end |")
+    print(f"{given.processes} processes; undisturbed, the run takes {alone:.0f} s\n")
+    times = "s until training resumes: mean | maximum | s lost per kill"
+    print(f"| run | killed: {' | '.join(names)} | restarts | {times} | end |")
     print("|" + "---:|" * (len(names) + 5) + "---|")
     total, runs, failures = Counter[int](), 0, 0
     while total.total() < given.kills:

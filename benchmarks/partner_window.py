@@ -1,14 +1,14 @@
-"""Accuracy with partners of mosaic out of windows of an epoch's order, against partners out of all images.
+"""Accuracy with mosaic partners from windows of an epoch's order, compared with partners from all images.
 
     python benchmarks/partner_window.py --okra OKRA/data.yaml --bccd BCCD --out FOLDER
         [--targets bccd okra] [--windows all 64 16] [--seeds 0 1 2] [--epochs 24] [--imgsz 192]
         [--write docs/performance.md]
 
-YOLOv8n from random weights. The data are small (205 and 176 images to train), so the windows are, too: with 64 an image
-meets a third of the others in an epoch, with 16 those of its own batch alone; of a data set that does not fit into
-memory the 1,024 of a window are a smaller part, but far more images. Each run is `lehr train`, and appends a line of
-JSON to `FOLDER/runs.jsonl`; a run that is there is not trained again, so the program can be ended and started at any
-time. `--write` puts the table of all recorded runs into a document, between its markers.
+YOLOv8n from random weights. The data sets are small (205 and 176 training images), so the windows are, too: with 64, an
+image meets a third of the others in an epoch, with 16 only those of its own batch; for a data set that does not fit
+into memory, the 1,024 of a window are a smaller part, but far more images. Each run is `lehr train`, and appends a line
+of JSON to `FOLDER/runs.jsonl`; a recorded run is not trained again, so the program can be stopped and restarted at any
+time. `--write` writes the table of all recorded runs into a document, between its markers.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def train(target: str, window: str, seed: int, given: argparse.Namespace) -> Rec
 
 
 def table_of(records: Sequence[Record]) -> str:
-    """A table of the recorded runs, in Markdown."""
+    """Return a Markdown table of the recorded runs."""
     kinds = ("target", "window", "imgsz", "epochs")
     head = ("data", "`--partner-window`", "pixels", "epochs", "seeds", "mAP50", "mAP50-95", "of the last epoch")
     lines = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
@@ -81,7 +81,7 @@ def write_table(document: Path, records: Sequence[Record]) -> None:
 
 
 def wanted(given: argparse.Namespace) -> Iterator[tuple[Record, partial[Record]]]:
-    """What the record of each run has, and what trains it."""
+    """Yield what the record of each run contains, and a function that trains the run."""
     for seed, window, target in itertools.product(given.seeds, given.windows, given.targets):
         run = {"target": target, "window": window, "seed": seed, "epochs": given.epochs, "imgsz": given.imgsz}
         yield run, partial(train, target, window, seed, given)

@@ -2,8 +2,8 @@
 
     python benchmarks/photographs.py FOLDER [--train 5000] [--val 64] [--width 640] [--height 480] [--seed 0]
 
-Each image has 3 to 12 shapes, rectangles and ellipses, which are the objects. Labels are YOLO's. The same seed makes
-the same files, which are of use for measuring speed alone.
+Each image has 3 to 12 shapes, rectangles and ellipses, which are the objects. Labels are in YOLO format. The same seed
+makes the same files. They are useful only for measuring speed.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from numpy.typing import NDArray
 
 CLASSES = ("rectangle", "ellipse")
 SCALES = (2, 4, 8, 16, 32, 64)
-"""Sizes of the noise's blots, pixels."""
+"""Sizes of the blotches of noise, pixels."""
 QUALITY = 92
 Image = NDArray[np.uint8]
 
 
 def background(width: int, height: int, rng: np.random.Generator) -> NDArray[np.float32]:
-    """Draw noise whose blots are the stronger the larger they are, as in photographs."""
+    """Draw noise whose larger blotches are stronger, as in photographs."""
     out = np.full((height, width, 3), 114, np.float32)
     for size in SCALES:
         noise = rng.normal(0, 3 * size**0.7, (height // size + 2, width // size + 2, 3)).astype(np.float32)
@@ -32,7 +32,7 @@ def background(width: int, height: int, rng: np.random.Generator) -> NDArray[np.
 
 
 def draw_photograph(field: NDArray[np.float32], rng: np.random.Generator) -> tuple[Image, list[str]]:
-    """Draw shapes on a background that is moved and mirrored; return the image and its labels."""
+    """Draw shapes on a shifted and mirrored background; return the image and its labels."""
     height, width = field.shape[:2]
     moved = np.roll(field, rng.integers(0, (height, width)), (0, 1))[:, :: int(rng.choice((-1, 1)))]
     image = np.ascontiguousarray((moved + rng.normal(0, 6, (height, width, 1))).clip(0, 255), np.uint8)
@@ -51,7 +51,7 @@ def draw_photograph(field: NDArray[np.float32], rng: np.random.Generator) -> tup
 
 
 def write(folder: Path, split: str, count: int, size: tuple[int, int], rng: np.random.Generator) -> None:
-    """Write images and their labels of a split."""
+    """Write the images of a split and their labels."""
     images, labels = folder / "images" / split, folder / "labels" / split
     images.mkdir(parents=True, exist_ok=True)
     labels.mkdir(parents=True, exist_ok=True)

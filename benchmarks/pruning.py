@@ -1,11 +1,11 @@
-"""What pruning saves: the same search with each pruner, epochs and best fitness side by side.
+"""Savings of pruning: the same search with each pruner, epochs and best fitness side by side.
 
 `python benchmarks/pruning.py --seeds 2` prints a table for docs/evolution.md. Each search is `lehr evolve` on `shapes`
-with a small model, two workers and SQLite, started from a learning rate that is far too low. `--kills 2` has two
-workers of each search killed with SIGKILL, and checks that no trial is lost or doubled. `--again 3` trains the values
-that each search found with three seeds that it did not see: how far those lie apart is the noise of a best fitness.
-`--trials-of STUDY.db` trains nothing: it shows the trials of a study that was not pruned to each pruner, an epoch at
-a time, two trials at once, so that chance has no part in what the pruners differ by.
+with a small model, two workers and SQLite, started from a learning rate that is far too low. `--kills 2` kills two
+workers of each search with SIGKILL, and checks that no trial is lost or duplicated. `--again 3` trains the values that
+each search found with three new seeds: their spread is the noise of a best fitness. `--trials-of STUDY.db` trains
+nothing: it shows each pruner the trials of a study without pruning, an epoch at a time, two trials at once, so that
+chance has no part in the differences between the pruners.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ RUN += ["--ema-decay", "0.99", "--close-mosaic", "3"]
 SEARCH = ["--jobs", "2", "--optimizer", "AdamW", "--nominal-batch", "1", "--lr0", "3e-4"]
 SPACE = "lr0: {low: 1e-5, high: 0.03, gain: 15}\nbox: [3, 30]\ncls: [0.2, 4]\nscale: [0, 0.9]\nmosaic: [0, 1]\nhsv_v:\n"
 KILL_AFTER = 4
-"""Trials that end before a worker is killed, each time."""
+"""Trials that end before each kill of a worker."""
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What a search came to: epochs trained, trials trained to their end, fitness of the first and best, seconds."""
+    """Result of a search: epochs trained, trials trained to their end, fitness of the first and best, seconds."""
 
     epochs: int
     finished: int
@@ -51,16 +51,16 @@ class Found:
 
 
 def workers_of(process: int) -> list[int]:
-    """The workers of a command."""
+    """Return the process ids of a command's workers."""
     children = Path(f"/proc/{process}/task/{process}/children").read_text(encoding="ascii").split()
     return [pid for pid in map(int, children) if b"lehr.studies.worker" in Path(f"/proc/{pid}/cmdline").read_bytes()]
 
 
 def search(place: Path, pruner: str, given: argparse.Namespace, seed: int) -> Found:
-    """One search; what it came to.
+    """Run a search, and return its result.
 
     Raises:
-        AssertionError: a trial was lost or doubled.
+        AssertionError: a trial was lost or duplicated.
     """
     space, began = place / "space.yaml", time.monotonic()
     space.write_text(SPACE)
@@ -88,7 +88,7 @@ def search(place: Path, pruner: str, given: argparse.Namespace, seed: int) -> Fo
 
 
 def again(place: Path, epochs: int, seed: int) -> float:
-    """The best fitness of a run with the values that a search found and another seed."""
+    """Train with the values that a search found and another seed; return the best fitness."""
     command = [*LEHR, "train", *RUN, "--hyp", str(place / "evolve" / "hyp_evolved.yaml"), "--epochs", str(epochs)]
     command += ["--seed", str(1000 + seed), "--project", str(place), "--name", f"again-{seed}"]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
@@ -96,10 +96,11 @@ def again(place: Path, epochs: int, seed: int) -> float:
 
 
 def replay(database: Path, pruner: str, prune_after: int) -> tuple[int, int, list[float]]:
-    """What a pruner would have made of the trials of a study.
+    """Replay the trials of a study with a pruner.
 
     Returns:
-        Epochs of all trials, epochs that would have been trained, the fitness of those trained to their end.
+        Epochs of all trials, epochs that would have been trained, and the fitness of the trials that would have been
+        completed.
     """
     trials = optuna.load_study(study_name=None, storage=f"sqlite:///{database}").get_trials(
         deepcopy=False, states=[DONE]
@@ -131,8 +132,8 @@ def replay(database: Path, pruner: str, prune_after: int) -> tuple[int, int, lis
 
 
 def print_replay(database: Path, pruners: list[str], prune_after: int) -> None:
-    """A table of what each pruner would have made of the trials of a study."""
-    print("| pruner | epochs | saved | trials to their end | best |\n|---|---|---|---|---|")
+    """Print a table of the trials of a study as each pruner would have stopped them."""
+    print("| pruner | epochs | saved | completed trials | best |\n|---|---|---|---|---|")
     for pruner in pruners:
         planned, trained, whole = replay(database, pruner, prune_after)
         saved = 1 - trained / planned
@@ -149,14 +150,14 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--pruners", default="none,halving,median,hyperband")
-    parser.add_argument("--keep", type=Path, help="folder that keeps the studies; a temporary one otherwise")
+    parser.add_argument("--keep", type=Path, help="folder to keep the studies in (default: a temporary one)")
     parser.add_argument("--trials-of", type=Path, metavar="STUDY.db")
     given = parser.parse_args()
     if given.trials_of:
         print_replay(given.trials_of, given.pruners.split(","), given.prune_after)
         return
     planned = given.trials * given.epochs
-    print("| pruner | seed | epochs | saved | trials to their end | first | best | trained again | seconds |")
+    print("| pruner | seed | epochs | saved | completed trials | first | best | trained again | seconds |")
     print("|---|---|---|---|---|---|---|---|---|", flush=True)
     for seed in range(given.first_seed, given.first_seed + given.seeds):
         for pruner in given.pruners.split(","):

@@ -1,4 +1,4 @@
-"""Records of runs that a study trains: a line of JSON each, trained once, and shown in tables of a document."""
+"""Records of a benchmark's runs: one line of JSON each, trained once, and shown in tables of a document."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ Record = dict[str, Any]
 
 
 def read_records(path: Path) -> list[Record]:
-    """The runs that are recorded."""
+    """Read the recorded runs."""
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
 
 
 def train_missing(path: Path, wanted: Iterable[tuple[Record, Callable[[], Record]]]) -> None:
-    """Train the runs that are not recorded yet, and append the record of each as soon as it is there.
+    """Train the runs that are not recorded yet, and append the record of each as soon as it is done.
 
     Args:
-        path: the file of the records.
-        wanted: what the record of a run must have, and what trains the run and returns its record.
+        path: file of the records.
+        wanted: what the record of each run must contain, and a function that trains the run and returns its record.
     """
     for run, train in wanted:
         if not any(run.items() <= record.items() for record in read_records(path)):
@@ -32,7 +32,7 @@ def train_missing(path: Path, wanted: Iterable[tuple[Record, Callable[[], Record
 
 
 def spread(values: Sequence[float]) -> str:
-    """Mean, least and largest of some values; a single one as it is."""
+    """Mean, minimum and maximum of some values, as text; a single value alone."""
     mean = f"{statistics.mean(values):.3f}"
     return mean if len(values) == 1 else f"{mean} ({min(values):.3f} to {max(values):.3f})"
 
@@ -43,9 +43,9 @@ def write_between(document: Path, begin: str, end: str, table: str, name: str) -
     Args:
         document: a file with both markers.
         begin: line before the table.
-        end: marker behind it.
-        table: in Markdown.
-        name: of the table, for the message where its markers are missing.
+        end: marker after it.
+        table: the table, in Markdown.
+        name: name of the table, for the message if its markers are missing.
     """
     before, _, rest = document.read_text(encoding="utf-8").partition(begin)
     _, found, after = rest.partition(end)

@@ -1,9 +1,9 @@
-"""What the page of a large run costs: 5,000 validation images, 80 classes, 300 epochs; seconds, memory, bytes.
+"""Cost of the page of a large run: 5,000 validation images, 80 classes, 300 epochs; seconds, memory, bytes.
 
     python benchmarks/report_page.py [--images 5000] [--classes 80] [--epochs 300] [--detections 100] [--plots]
 
-Writes the folder of such a run, with detections drawn at random around random objects, and has `lehr report` build its
-page in a process of its own, whose time, most memory and page are measured.
+Writes the folder of such a run, with random detections around random objects, and has `lehr report` build its page in a
+separate process, of which time, peak memory and the size of the page are measured.
 """
 
 from __future__ import annotations
@@ -36,23 +36,23 @@ from lehr.sample import Dataset, Sample
 
 WIDTH, HEIGHT = 640, 480
 OBJECTS = 7
-"""Objects of an image, about as many as COCO has."""
+"""Objects per image, about as many as in COCO."""
 FOUND = 0.7
 """Share of the objects that have a detection around them."""
 STEPS = 5_000
-"""Lines of steps in the log."""
+"""Steps in the log."""
 
 
 def write_run(folder: Path, images: int, classes: int, epochs: int, detections: int, seed: int = 0) -> None:
-    """Write the folder of a run that a page can be made of.
+    """Write the folder of a run from which a page can be built.
 
     Args:
-        folder: made.
-        images: of the validation split; the training split has as many.
-        classes: of the data.
-        epochs: in results.csv.
-        detections: of an image.
-        seed: of everything random.
+        folder: folder to create.
+        images: images of the validation split; the training split has as many.
+        classes: number of classes.
+        epochs: epochs in results.csv.
+        detections: detections per image.
+        seed: seed of everything random.
     """
     rng = np.random.default_rng(seed)
     folder.mkdir(parents=True)
@@ -75,7 +75,7 @@ def write_run(folder: Path, images: int, classes: int, epochs: int, detections: 
 
 
 def _samples(folder: Path, images: int, classes: int, rng: np.random.Generator) -> tuple[Sample, ...]:
-    """Make images, of which a few have pixels of their own and the rest are further names of these."""
+    """Write a few distinct images, and link them under further names."""
     folder.mkdir()
     for number in range(min(20, images)):
         pixels = cv2.resize(rng.integers(0, 255, (24, 32, 3), dtype=np.uint8), (WIDTH, HEIGHT))
@@ -95,7 +95,7 @@ def _samples(folder: Path, images: int, classes: int, rng: np.random.Generator) 
 def _detections(
     samples: tuple[Sample, ...], classes: int, detections: int, rng: np.random.Generator
 ) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
-    """Draw detections: around most objects, mostly of their class, and as many others as there is room for."""
+    """Draw detections: around most objects, mostly of their class, and others up to the number per image."""
     parts = []
     for index, sample in enumerate(samples):
         hit = rng.random(len(sample.boxes)) < FOUND
@@ -147,7 +147,7 @@ def _log(
 
 
 def measure(folder: Path, plots: bool = False) -> tuple[float, float, float]:
-    """Build the page of a run in a process of its own, and return seconds, MiB of its most memory, MB of the page."""
+    """Build the page of a run in a separate process; return seconds, peak memory in MiB, and size of the page in MB."""
     before = time.perf_counter()
     command = [sys.executable, "-m", "lehr", "report", str(folder), "--plots" if plots else "--no-plots"]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
@@ -157,11 +157,11 @@ def measure(folder: Path, plots: bool = False) -> tuple[float, float, float]:
 
 
 def main() -> None:
-    """Print what the page costs."""
+    """Print the cost of the page."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     for name, number in (("images", 5000), ("classes", 80), ("epochs", 300), ("detections", 100)):
         parser.add_argument(f"--{name}", type=int, default=number)
-    parser.add_argument("--plots", action="store_true", help="draw the figures as files too")
+    parser.add_argument("--plots", action="store_true", help="also draw the figures as files")
     parser.add_argument("--keep", type=Path, help="write the run into this folder, and keep it")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
@@ -169,7 +169,8 @@ def main() -> None:
         write_run(folder, given.images, given.classes, given.epochs, given.detections)
         seconds, memory, size = measure(folder, given.plots)
     what = (
-        f"{given.images} images, {given.classes} classes, {given.epochs} epochs, {given.detections} detections an image"
+        f"{given.images} images, {given.classes} classes, {given.epochs} epochs, "
+        f"{given.detections} detections per image"
     )
     print(f"{what}: {seconds:.1f} s, {memory:.0f} MiB, {size:.2f} MB")
 

@@ -1,22 +1,22 @@
-"""Images a second on 1, 2, ... N devices, beside what the model of a step's time predicts, and on up to 1,024 of them.
+"""Images per second on 1, 2, ... N devices, next to the predictions of a model of the step, which goes up to 1,024.
 
     python benchmarks/scaling.py --device 0,1,2,3 --imgsz 640 --batch 128 [--model yolov8n] [--data shapes] [--weak]
     python benchmarks/scaling.py --device cpu --processes 1,2 --threads-per-process 1
     python benchmarks/scaling.py --device 0,1,2,3 --compare-dp
     python benchmarks/scaling.py --typical
 
-Each number of processes is a run of `lehr train` by itself; they take turns, since a machine's speed changes by the
-hour, and medians count. All share the same batch; with `--weak` each process has `--batch` images. What follows `--`
-goes to `lehr train`.
+Each number of processes is a separate run of `lehr train`; the runs alternate, since a machine's speed changes by the
+hour, and medians count. All have the same batch; with `--weak`, each process has `--batch` images. Options after `--`
+are passed to `lehr train`.
 
-The model (`benchmarks.scaling_model`) is given what one process measures with two sizes of batch, and an all-reduce
-of some sizes between all of them; nothing of the runs that it is compared with, but for the first.
+The model (`benchmarks.scaling_model`) is given the measurements of one process with two batch sizes, and of an
+all-reduce of several sizes between all processes; of the runs that it is compared with, it knows only the first.
 
-On a CPU one process would take every core, so that two could not be faster. With `--threads-per-process 1` each run
+On a CPU, one process would use every core, so that two could not be faster. With `--threads-per-process 1`, each run
 has as many cores as processes: one process on one core is compared with two on two.
 
-`--compare-dp` runs all devices with `--parallel ddp` and `--parallel dp` in turn. `--typical` measures nothing: it
-prints the tables of docs/scaling.md.
+`--compare-dp` runs all devices with `--parallel ddp` and `--parallel dp` in alternation. `--typical` measures nothing:
+it prints the tables of docs/scaling.md.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ SIZES = (64 * 2**10, 2**20, 16 * 2**20, 64 * 2**20)
 """Bytes of the measured all-reduces."""
 REPEATS = 15
 POWERS = tuple(2**power for power in range(11))
-"""Devices of the predicted tables."""
+"""Numbers of devices in the predicted tables."""
 
 INFINIBAND = Machine(8, inside=360e9, across=360e9, inside_latency=2e-6, across_latency=8e-6)
 ETHERNET = Machine(8, inside=360e9, across=10e9, inside_latency=2e-6, across_latency=20e-6)
@@ -55,16 +55,16 @@ TYPICAL_WORK = {
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """What is trained.
+    """A training to be measured.
 
     Attributes:
-        devices: CUDA devices by number; empty on a CPU.
-        model: its name.
-        data: what `lehr train --data` takes.
-        imgsz: pixels; None for the default of the data.
-        epochs: of a run; the first does not count.
-        threads: cores a process, and no others; None where each run may take all.
-        options: further ones of `lehr train`.
+        devices: numbers of the CUDA devices; empty on a CPU.
+        model: name of the model.
+        data: data set, as for `lehr train --data`.
+        imgsz: side of the images, pixels; None for the default of the data.
+        epochs: epochs per run; the first does not count.
+        threads: cores per process, which it is limited to; None if each run may use all.
+        options: further options of `lehr train`.
     """
 
     devices: tuple[str, ...]
@@ -76,7 +76,7 @@ class Case:
     options: tuple[str, ...]
 
     def command(self, count: int, batch: int, folder: Path, parallel: str) -> list[str]:
-        """A run of some processes, without its data."""
+        """Return the command of a run with some processes, without its data."""
         command = [sys.executable, "-m", "lehr", "train", "--model", self.model, "--epochs", str(self.epochs)]
         command += [
             "--close-mosaic",
@@ -97,7 +97,7 @@ class Case:
         return [*self.pinned(count), *command, *self.options]
 
     def pinned(self, count: int) -> list[str]:
-        """What keeps a command to the cores of some processes."""
+        """Return the prefix that limits a command to the cores of some processes."""
         if self.threads is None:
             return []
         cores = sorted(os.sched_getaffinity(0))
@@ -106,17 +106,17 @@ class Case:
         return ["taskset", "-c", ",".join(map(str, cores[: count * self.threads]))]
 
     def environment(self) -> dict[str, str]:
-        """Of a command: as many threads as cores a process."""
+        """Return the environment of a command: as many threads per process as it has cores."""
         return {**os.environ, **({"OMP_NUM_THREADS": str(self.threads)} if self.threads else {})}
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """What a run measured.
+    """Measurements of a run.
 
     Attributes:
-        rate: images/s of all processes, the median of its epochs but the first.
-        gradient_bytes: 4 for each number of the model.
+        rate: images/s of all processes, the median of its epochs except the first.
+        gradient_bytes: 4 per trained parameter of the model.
     """
 
     rate: float
@@ -124,7 +124,7 @@ class Run:
 
 
 def train(case: Case, data: str, count: int, batch: int, folder: Path, parallel: str = "ddp") -> Run:
-    """Runs `lehr train` with some processes."""
+    """Run `lehr train` with some processes."""
     command = [*case.command(count, batch, folder, parallel), "--data", data]
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=case.environment())
     if done.returncode:
@@ -135,7 +135,7 @@ def train(case: Case, data: str, count: int, batch: int, folder: Path, parallel:
 
 
 def parameters(weights: Path) -> int:
-    """Trained numbers in a file of weights: BatchNorm's running statistics are not among them."""
+    """Number of trained parameters in a file of weights, without BatchNorm's running statistics."""
     with weights.open("rb") as file:
         header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
     counted = 0
@@ -149,13 +149,13 @@ def parameters(weights: Path) -> int:
 def take_turns(
     case: Case, runs: Sequence[tuple[int, int, str]], turns: int, folder: Path
 ) -> dict[tuple[int, int, str], list[Run]]:
-    """Each run some times, one after another in every turn.
+    """Run each of several trainings once per turn.
 
     Args:
-        case: what is trained.
-        runs: processes, images per step, and the kind of parallelism of each.
-        turns: how often.
-        folder: for all of them.
+        case: the training.
+        runs: processes, images per step, and kind of parallelism of each.
+        turns: number of turns.
+        folder: parent of all run folders.
     """
     measured: dict[tuple[int, int, str], list[Run]] = {run: [] for run in runs}
     for turn in range(turns):
@@ -168,7 +168,7 @@ def take_turns(
 
 
 def step_sync(devices: Sequence[str], sizes: Sequence[int], repeats: int) -> None:
-    """In each of some processes: all-reduces of some sizes; the first prints the median seconds of each, as JSON."""
+    """Run all-reduces of some sizes in each of some processes; the first prints the median seconds of each as JSON."""
     import torch
     import torch.distributed as dist
 
@@ -198,7 +198,7 @@ def step_sync(devices: Sequence[str], sizes: Sequence[int], repeats: int) -> Non
 def measure_exchange(
     case: Case, count: int, sizes: Sequence[int] = SIZES, repeats: int = REPEATS
 ) -> list[tuple[int, float]]:
-    """Bytes and seconds of all-reduces between some processes of this machine."""
+    """Measure bytes and seconds of all-reduces between some processes on this machine."""
     command = [*case.pinned(count), sys.executable, "-m", "torch.distributed.run", "--standalone"]
     command += ["--nproc-per-node", str(count), str(Path(__file__).resolve()), "--exchange", ",".join(case.devices)]
     command += ["--sizes", ",".join(map(str, sizes)), "--repeats", str(repeats)]
@@ -210,10 +210,10 @@ def measure_exchange(
 
 
 def line(points: Sequence[tuple[float, float]]) -> tuple[float, float]:
-    """Start and slope of the line through some points whose relative errors are least; neither below 0.
+    """Fit a line to some points with the least relative errors; return its start and slope, neither below 0.
 
     Args:
-        points: two at least, with y above 0.
+        points: at least two, with y above 0.
     """
     weighted = [(1 / y**2, x, y) for x, y in points]
     ones, xs, ys = (sum(column) for column in zip(*((w, w * x, w * y) for w, x, y in weighted), strict=True))
@@ -226,13 +226,13 @@ def line(points: Sequence[tuple[float, float]]) -> tuple[float, float]:
 
 
 def network(points: Sequence[tuple[int, float]], count: int) -> tuple[float, float]:
-    """Bandwidth in bytes/s and seconds a message of a ring of some devices, from its all-reduces."""
+    """Return the bandwidth in bytes/s and the seconds per message of a ring of some devices, from its all-reduces."""
     start, slope = line(points)
     return 2 * (count - 1) / count / max(slope, 1e-15), start / (2 * (count - 1))
 
 
 def predicted_table(title: str, predictions: Sequence[Prediction]) -> None:
-    """Prints what the model says of more and more devices."""
+    """Print the predictions of the model for increasing numbers of devices."""
     print(f"\n{title}\n\n| devices | batch | ms per step | waiting for gradients | images/s | efficiency | limit |")
     print("|---:|---:|---:|---:|---:|---:|---|")
     for one in predictions:
@@ -243,7 +243,7 @@ def predicted_table(title: str, predictions: Sequence[Prediction]) -> None:
 
 
 def typical() -> None:
-    """Prints the tables of the documentation: nothing of them is measured."""
+    """Print the predicted tables of the documentation, of which nothing is measured."""
     print("The same number of images on each device, efficiency:\n")
     names = [f"{model}, {machine}" for model in TYPICAL_WORK for machine in TYPICAL_MACHINES]
     print(f"| devices | {' | '.join(names)} |\n|---:|{'---:|' * len(names)}")
@@ -262,7 +262,7 @@ def typical() -> None:
 
 
 def compare(case: Case, batch: int, turns: int, folder: Path) -> None:
-    """Prints images per second of one process per device, and of one for all of them."""
+    """Print images per second of one process per device, and of one process for all of them."""
     count = len(case.devices)
     runs = take_turns(case, [(count, batch, "ddp"), (count, batch, "dp")], turns, folder)
     ddp, dp = (statistics.median(run.rate for run in each) for each in runs.values())
@@ -272,7 +272,7 @@ def compare(case: Case, batch: int, turns: int, folder: Path) -> None:
 
 
 def measured_machine(case: Case, count: int, given: argparse.Namespace) -> Machine:
-    """This machine by the all-reduces between some processes, which are printed."""
+    """Measure this machine by all-reduces between some processes, and print them."""
     points = measure_exchange(case, count)
     inside, latency = network(points, count)
     print(f"\nAll-reduce between {count} processes, {'nccl' if case.devices else 'gloo'}\n")
@@ -285,7 +285,7 @@ def measured_machine(case: Case, count: int, given: argparse.Namespace) -> Machi
 
 
 def measure(case: Case, counts: Sequence[int], given: argparse.Namespace, folder: Path) -> None:
-    """Measures the runs, and prints them beside the model's predictions, then these for up to 1,024 devices."""
+    """Measure the runs; print them next to the model's predictions, then predictions for up to 1,024 devices."""
     batches = {count: given.batch * count if given.weak else given.batch for count in counts}
     most = max(counts)
     smaller = given.batch // (2 if given.weak else max(most, 2))
@@ -302,10 +302,10 @@ def measure(case: Case, counts: Sequence[int], given: argparse.Namespace, folder
         f"One device takes {base * 1e3:.1f} ms and {each * 1e3:.2f} ms per image; {gradient_bytes / 1e6:.1f} MB of "
         f"gradients in {-(-gradient_bytes // BUCKET_BYTES)} buckets, overlap {overlap:g}, spread {given.spread:g}."
     )
-    where = f"devices {','.join(case.devices)}" if case.devices else f"a CPU, cores a process: {case.threads or 'all'}"
-    size = f"{given.batch} a process" if given.weak else f"{given.batch} of all together"
+    where = f"devices {','.join(case.devices)}" if case.devices else f"a CPU, {case.threads or 'all'} cores per process"
+    size = f"{given.batch} per process" if given.weak else f"{given.batch} in total"
     print(f"\n{case.model} on {case.data}, batch {size}, on {where}, medians of {given.turns} turns\n")
-    print("| processes | images/s | from | to | efficiency | predicted images/s | predicted efficiency |")
+    print("| processes | images/s | minimum | maximum | efficiency | predicted images/s | predicted efficiency |")
     print("|---:|---:|---:|---:|---:|---:|---:|")
     for count, batch in batches.items():
         one, rate = predict(work, machine, count, batch, given.batch), rates[count, batch]
@@ -320,8 +320,8 @@ def measure(case: Case, counts: Sequence[int], given: argparse.Namespace, folder
 
 
 def predicted_tables(work: Work, machine: Machine, given: argparse.Namespace, images: int) -> None:
-    """Prints what follows for more devices: with as many images each, and with the same batch."""
-    where = f"{machine.devices} devices a machine, {given.network:g} GB/s between machines"
+    """Print predictions for more devices: with the same number of images each, and with the same batch."""
+    where = f"{machine.devices} devices per machine, {given.network:g} GB/s between machines"
     predicted_table(f"Predicted: {images} images per device, {where}", weak_scaling(work, machine, images, POWERS))
     counts = [count for count in POWERS if given.batch % count == 0]
     title = f"Predicted: a batch of {given.batch}, {where}"
@@ -329,26 +329,26 @@ def predicted_tables(work: Work, machine: Machine, given: argparse.Namespace, im
 
 
 def arguments() -> tuple[argparse.Namespace, tuple[str, ...]]:
-    """What the command line says, and what of it goes to `lehr train`."""
+    """Parse the command line; return it, and the options to pass to `lehr train`."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--device", default="cpu", help="cpu, or numbers of CUDA devices as 0,1,2,3")
-    parser.add_argument("--processes", help="numbers of processes, 1 among them (1,2; on CUDA 1,2,4,... and all)")
+    parser.add_argument("--device", default="cpu", help="cpu, or numbers of CUDA devices, e.g. 0,1,2,3")
+    parser.add_argument("--processes", help="numbers of processes, including 1 (1,2; on CUDA 1,2,4,... and all)")
     parser.add_argument("--data", default="shapes")
     parser.add_argument("--model", default="yolov8n")
     parser.add_argument("--imgsz", type=int)
-    parser.add_argument("--batch", type=int, default=16, help="images per step; with --weak of each process")
-    parser.add_argument("--epochs", type=int, default=3, help="of a run, at least 2")
+    parser.add_argument("--batch", type=int, default=16, help="images per step; with --weak, per process")
+    parser.add_argument("--epochs", type=int, default=3, help="epochs per run, at least 2")
     parser.add_argument("--turns", type=int, default=3)
-    parser.add_argument("--weak", action="store_true", help="the batch grows with the processes")
-    parser.add_argument("--threads-per-process", type=int, help="on a CPU: cores that each process has to itself")
-    parser.add_argument("--compare-dp", action="store_true", help="one process a device beside one for all")
-    parser.add_argument("--overlap", type=float, help="share of the step that is backward (0.6; on a CPU 0)")
+    parser.add_argument("--weak", action="store_true", help="let the batch grow with the processes")
+    parser.add_argument("--threads-per-process", type=int, help="on a CPU: cores reserved for each process")
+    parser.add_argument("--compare-dp", action="store_true", help="compare one process per device with one for all")
+    parser.add_argument("--overlap", type=float, help="share of the step that is backward (default: 0.6; on a CPU 0)")
     parser.add_argument("--spread", type=float, default=0.02, help="deviation of a step's time; an assumption")
-    parser.add_argument("--machine-devices", type=int, help="devices a machine in the predictions (as measured here)")
+    parser.add_argument("--machine-devices", type=int, help="devices per machine in the predictions (as here)")
     parser.add_argument("--network", type=float, default=10.0, help="GB/s between machines in the predictions")
-    parser.add_argument("--network-latency", type=float, default=20.0, help="microseconds a message between machines")
-    parser.add_argument("--input-rate", type=float, default=float("inf"), help="images/s that a machine prepares")
-    parser.add_argument("--typical", action="store_true", help="predictions for typical machines; measures nothing")
+    parser.add_argument("--network-latency", type=float, default=20.0, help="microseconds per message between machines")
+    parser.add_argument("--input-rate", type=float, default=float("inf"), help="images/s that a machine can prepare")
+    parser.add_argument("--typical", action="store_true", help="print predictions for typical machines only")
     for hidden in ("--exchange", "--sizes"):
         parser.add_argument(hidden, help=argparse.SUPPRESS)
     parser.add_argument("--repeats", type=int, default=REPEATS, help=argparse.SUPPRESS)
@@ -358,7 +358,7 @@ def arguments() -> tuple[argparse.Namespace, tuple[str, ...]]:
 
 
 def main() -> None:
-    """Measures, and prints Markdown tables."""
+    """Measure, and print Markdown tables."""
     given, options = arguments()
     if given.step_sync is not None:
         step_sync(
@@ -372,11 +372,11 @@ def main() -> None:
     every = [n for n in POWERS if n < len(devices)] + [len(devices)] if devices else [1, 2]
     counts = sorted({1, *map(int, given.processes.split(","))}) if given.processes else every
     if devices and (given.threads_per_process or max(counts) > len(devices)):
-        sys.exit("On CUDA there is one process a device, and no --threads-per-process.")
+        sys.exit("On CUDA there is one process per device, and no --threads-per-process.")
     if given.compare_dp and len(devices) < 2:
-        sys.exit("--compare-dp needs two CUDA devices or more.")
+        sys.exit("--compare-dp needs at least two CUDA devices.")
     if given.epochs < 2 or given.batch < 2 or (not given.weak and any(given.batch % n for n in counts)):
-        sys.exit("It takes 2 epochs or more, and a --batch, 2 or more, that divides by each number of processes.")
+        sys.exit("It takes at least 2 epochs, and a --batch of at least 2 that each number of processes divides.")
     case = Case(devices, given.model, given.data, given.imgsz, given.epochs, given.threads_per_process, options)
     with tempfile.TemporaryDirectory() as name:
         if given.compare_dp:

@@ -1,19 +1,19 @@
-"""How long a step takes on several devices: a model of it, to be held against measurements.
+"""Model of the time of a step on several devices, to be compared with measurements.
 
-Each device computes the gradients of its share of the images. In buckets, as backward makes them ready, they are added
-up over all devices, while backward goes on (DDP: Li et al. 2020, https://arxiv.org/abs/2006.15704):
+Each device computes the gradients of its share of the images. In buckets, as backward completes them, they are summed
+over all devices, while backward continues (DDP: Li et al. 2020, https://arxiv.org/abs/2006.15704):
 
     compute = a + b * images                                    one device with its share of the batch
     waiting = spread * E(n) * compute                           for the slowest of n devices
     reduce  = 2 (g - 1) / g * B / inside                        a ring over the g devices of each machine
             + 2 (m - 1) / m * B / across                        over the m machines
             + 2 (g - 1) * inside_latency + 2 ceil(log2 m) * across_latency
-    step    = max(compute + waiting + what of reduce comes after backward + small exchanges, input)
+    step    = max(compute + waiting + part of reduce that comes after backward + small exchanges, input)
 
-The ring moves the least bytes that an all-reduce can (Patarasuk & Yuan 2009). Over several machines each is reduced by
-itself first, the rest goes from machine to machine in log2 m steps either way (recursive halving and doubling, after
-Thakur, Rabenseifner & Gropp 2005; NCCL's trees take as many). E(n) is the expected largest of n standard normal numbers
-(Blom 1958): 0 for one, 1.4 for 8, 3.2 for 1,024; sqrt(2 ln n) is its bound from above.
+The ring moves the fewest bytes that an all-reduce can (Patarasuk & Yuan 2009). With several machines, each one is
+reduced first; the rest goes from machine to machine in log2 m steps in each direction (recursive halving and doubling,
+after Thakur, Rabenseifner & Gropp 2005; NCCL's trees take as many). E(n) is the expected maximum of n standard normal
+numbers (Blom 1958): 0 for one, 1.4 for 8, 3.2 for 1,024; sqrt(2 ln n) is an upper bound.
 """
 
 from __future__ import annotations
@@ -26,20 +26,20 @@ from typing import Literal
 
 Limit = Literal["compute", "all-reduce", "input"]
 BUCKET_BYTES = 25 * 2**20
-"""Gradients that DDP sends together; torch's default."""
+"""Bytes of gradients that DDP sends together; torch's default."""
 EXCHANGES = 2
-"""Small exchanges a step: the loss's normalizers, and losses with BatchNorm's statistics."""
+"""Small exchanges per step: the loss's normalizers, and losses with BatchNorm's statistics."""
 
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """One of several like machines, and the network between them.
+    """One of several identical machines, and the network between them.
 
     Attributes:
-        devices: that each has.
-        inside: bytes/s between its devices, as nccl-tests' bus bandwidth: what one device sends, and gets, at once.
-        across: bytes/s that it sends to the other machines, and gets, at once; all its network cards together.
-        inside_latency: seconds that a message between its devices takes beyond its bytes.
+        devices: devices per machine.
+        inside: bytes/s between its devices, as nccl-tests' bus bandwidth: what a device sends and receives at once.
+        across: bytes/s that it sends to the other machines and receives at once, over all its network cards.
+        inside_latency: seconds that a message between its devices takes in addition to the time of its bytes.
         across_latency: the same between machines.
         input_rate: images/s that it can prepare, with all workers of all its processes.
     """
@@ -54,17 +54,17 @@ class Machine:
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What a step computes and sends.
+    """Computation and communication of a step.
 
     Attributes:
         base: seconds of a device's step that do not depend on its images.
         each: further seconds per image.
-        gradient_bytes: 4 a parameter, in mixed precision too.
-        overlap: share of the computing time that is backward, during which gradients travel; 0.6 as profiled on a CPU
-            (docs/performance.md). It is 0 where travelling takes the same cores.
-        exchanges: small exchanges a step that everyone waits for; with --sync-bn two more for each BatchNorm layer.
+        gradient_bytes: 4 per parameter, also in mixed precision.
+        overlap: share of the computing time that is backward, during which gradients are sent; 0.6 as profiled on a
+            CPU (docs/performance.md); 0 if sending uses the same cores.
+        exchanges: small exchanges per step that all wait for; with --sync-bn two more per BatchNorm layer.
         spread: standard deviation of a device's computing time from step to step, relative to it.
-        bucket_bytes: gradients that are sent together.
+        bucket_bytes: bytes of gradients that are sent together.
     """
 
     base: float
@@ -82,14 +82,14 @@ class Work:
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """A step on some devices.
+    """Predicted step on some devices.
 
     Attributes:
-        devices: all of them.
+        devices: number of devices.
         batch: images per step, of all devices together.
-        seconds: a step.
-        efficiency: images/s relative to as many devices, each as fast as one alone.
-        limit: what the step's time is spent on most.
+        seconds: seconds per step.
+        efficiency: images/s relative to the same number of devices, each as fast as one alone.
+        limit: what takes most of the step's time.
         compute: seconds that a device computes.
         waiting: seconds that it waits for the slowest.
         reducing: seconds that it waits for gradients and small exchanges.
@@ -108,22 +108,22 @@ class Prediction:
 
     @property
     def images_per_second(self) -> float:
-        """Of all devices together."""
+        """Images per second of all devices together."""
         return self.batch / self.seconds
 
 
 def largest_of(count: int) -> float:
-    """The expected largest of some standard normal numbers, by Blom's approximation (off by 0.03 at most)."""
+    """Expected maximum of some standard normal numbers, by Blom's approximation (error at most 0.03)."""
     return NormalDist().inv_cdf((count - 0.375) / (count + 0.25))
 
 
 def all_reduce_seconds(size: float, machine: Machine, devices: int) -> float:
-    """Seconds in which all devices get the sum of what each holds.
+    """Seconds until all devices have the sum of what each holds.
 
     Args:
-        size: bytes that each holds.
-        machine: each of them.
-        devices: all of them; as many to a machine as it has.
+        size: bytes that each device holds.
+        machine: the machines that the devices are in.
+        devices: number of devices; each machine but the last has its full number.
     """
     inside = min(devices, machine.devices)
     machines = math.ceil(devices / machine.devices)
@@ -135,8 +135,8 @@ def all_reduce_seconds(size: float, machine: Machine, devices: int) -> float:
 def late_seconds(work: Work, machine: Machine, devices: int, compute: float) -> float:
     """Seconds after the end of backward until the last gradients have arrived.
 
-    Backward fills one bucket after the other, at an even pace; each is sent when it is full and the one before has
-    arrived. The last is full at the end of backward, so some of the all-reduce always comes after it.
+    Backward fills one bucket after another at an even pace; each is sent when it is full and the previous one has
+    arrived. The last is full at the end of backward, so part of the all-reduce always comes after it.
     """
     if devices == 1:
         return 0.0
@@ -150,18 +150,18 @@ def late_seconds(work: Work, machine: Machine, devices: int, compute: float) -> 
 
 
 def predict(work: Work, machine: Machine, devices: int, batch: int, alone: int | None = None) -> Prediction:
-    """The step of some devices.
+    """Predict the step of some devices.
 
     Args:
         work: what a step computes and sends.
-        machine: each of them.
-        devices: all of them.
+        machine: the machines that the devices are in.
+        devices: number of devices.
         batch: images per step, of all devices together.
         alone: images per step of the single device that the efficiency compares with; by default as many as each of
             these has.
 
     Raises:
-        ValueError: the batch does not divide by the devices.
+        ValueError: the batch is not divisible by the number of devices.
     """
     if batch % devices:
         raise ValueError(f"A batch of {batch} images does not divide by {devices} devices.")
@@ -180,24 +180,24 @@ def predict(work: Work, machine: Machine, devices: int, batch: int, alone: int |
 
 
 def weak_scaling(work: Work, machine: Machine, images: int, counts: Sequence[int]) -> list[Prediction]:
-    """Steps of more and more devices, each with as many images: the batch grows.
+    """Predict steps of increasing numbers of devices with the same number of images each: the batch grows.
 
     Args:
         work: what a step computes and sends.
-        machine: each of them.
-        images: a step, on each device.
-        counts: of devices.
+        machine: the machines that the devices are in.
+        images: images per step and device.
+        counts: numbers of devices.
     """
     return [predict(work, machine, count, images * count) for count in counts]
 
 
 def strong_scaling(work: Work, machine: Machine, batch: int, counts: Sequence[int]) -> list[Prediction]:
-    """Steps of more and more devices that share the same batch.
+    """Predict steps of increasing numbers of devices that share the same batch.
 
     Args:
         work: what a step computes and sends.
-        machine: each of them.
+        machine: the machines that the devices are in.
         batch: images per step, of all devices together; the efficiency compares with one device that takes them all.
-        counts: of devices; the batch must divide by each.
+        counts: numbers of devices, by each of which the batch must be divisible.
     """
     return [predict(work, machine, count, batch, alone=batch) for count in counts]

@@ -1,14 +1,13 @@
-"""Memory, open files, threads and shared memory of a long training, all of its processes, over its epochs.
+"""Memory, open files, threads and shared memory of a long training, over all its processes and epochs.
 
     python benchmarks/soak.py [--epochs 200] [--images 64] [--workers 2] [--plot FILE.svg] [--csv FILE.csv] [-- OPTIONS]
 
-Trains a small model on a small generated data set, with loading processes, validation and checkpoints, and looks at the
-run's processes twice a second. What is flat stays so for any number of epochs. The rule: a line is fitted to the last
-three quarters of the run, and what it rises over these is less than 2% of the mean, or less than one file or thread.
+Trains a small model on a small generated data set, with loading processes, validation and checkpoints, and samples the
+run's processes twice per second. What is flat stays flat for any number of epochs. The rule: a line fitted to the last
+three quarters of the run rises by less than 2% of the mean, or by less than one MiB, file, thread or process.
 
-Memory is counted without counting shared pages twice (the sum of PSS): pages of torch's libraries are shared with other
-processes of the machine that use them, too. Shared memory is the part that belongs to no file. What follows `--` goes
-to `lehr train`.
+Shared pages are counted once (the sum of PSS); pages of torch's libraries are also shared with other processes on the
+machine that use them. Shared memory is the part that belongs to no file. Options after `--` are passed to `lehr train`.
 """
 
 from __future__ import annotations
@@ -27,13 +26,13 @@ from pathlib import Path
 import numpy as np
 
 PERIOD = 0.5
-"""Seconds between two looks."""
+"""Seconds between two samples."""
 SETTLED = 0.25
-"""Share of the run that is not judged: caches fill, and processes begin."""
+"""Share of the run that is not judged: caches fill, and processes start."""
 RISE = 0.02
-"""Share of the mean that a quantity may rise by."""
+"""Share of the mean by which a quantity may rise."""
 SMALLEST = {"memory_mib": 1.0, "largest_mib": 1.0, "shared_mib": 1.0, "files": 1.0, "threads": 1.0, "processes": 1.0}
-"""What each may rise by in any case."""
+"""Rise that each quantity is allowed in any case."""
 NAMES = {
     "memory_mib": "memory of all processes, MiB",
     "largest_mib": "memory of the largest process (RSS), MiB",
@@ -46,16 +45,16 @@ NAMES = {
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """One look at a run's processes.
+    """A sample of a run's processes.
 
     Attributes:
-        epoch: epochs that are done.
+        epoch: epochs done.
         memory_mib: memory of all, shared pages counted once.
         largest_mib: RSS of the largest.
         shared_mib: shared memory of all, counted once.
         files: open files of all.
         threads: threads of all.
-        processes: how many there are.
+        processes: number of processes.
     """
 
     epoch: float
@@ -83,7 +82,7 @@ def tree(pid: int) -> list[int]:
 
 
 def look(pids: Sequence[int], epoch: float) -> Look | None:
-    """Look at processes; None where one has ended meanwhile."""
+    """Sample processes; return None if one has ended meanwhile."""
     memory = shared = files = threads = 0
     largest = 0
     try:
@@ -107,10 +106,10 @@ def judged(looks: Sequence[Look]) -> dict[str, tuple[float, float, bool]]:
     """Judge each quantity by the last three quarters of a run.
 
     Args:
-        looks: in order.
+        looks: samples, in order.
 
     Returns:
-        By the quantity: its mean, what the fitted line rises over these, and whether that is flat.
+        By quantity: its mean, the rise of the fitted line over these three quarters, and whether that is flat.
     """
     last = looks[int(SETTLED * len(looks)) :]
     epochs = np.array([each.epoch for each in last])
@@ -124,13 +123,13 @@ def judged(looks: Sequence[Look]) -> dict[str, tuple[float, float, bool]]:
 
 
 def watched(command: Sequence[str], run: Path, epochs: int, left: set[str]) -> list[Look]:
-    """Run a training and look at its processes, from its first epoch's end to its last one's.
+    """Run a training and sample its processes, from the end of its first epoch to that of its last.
 
     Args:
-        command: starts it.
+        command: command that starts it.
         run: its folder.
-        epochs: how many it trains.
-        left: told the files that it leaves in /dev/shm.
+        epochs: number of its epochs.
+        left: receives the names of files that it leaves in /dev/shm.
     """
     before = set(os.listdir("/dev/shm"))  # noqa: PTH208
     looks: list[Look] = []
@@ -172,13 +171,13 @@ def draw(looks: Sequence[Look], verdicts: Mapping[str, tuple[float, float, bool]
 
 
 def main() -> None:
-    """Prints the table; exit code 1 where something grows."""
+    """Print the table; exit with 1 if something grows."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--epochs", type=int, default=200)
     parser.add_argument("--images", type=int, default=64, help="images per epoch, and half as many to validate on")
     parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--plot", type=Path, help="where the plot goes, e.g. docs/soak.svg")
-    parser.add_argument("--csv", type=Path, help="where all looks go")
+    parser.add_argument("--plot", type=Path, help="file for the plot, e.g. docs/soak.svg")
+    parser.add_argument("--csv", type=Path, help="file for all samples")
     ours, _, more = "\0".join(sys.argv[1:]).partition("\0--\0")
     given = parser.parse_args(ours.split("\0") if ours else [])
     from lehr.data.formats.shapes import write_shapes
@@ -195,7 +194,7 @@ def main() -> None:
     if len(looks) < 8:
         sys.exit("The run was too short to judge: ask for more --epochs.")
     verdicts = judged(looks)
-    print(f"{given.epochs} epochs, {given.workers} loading processes, {len(looks)} looks in {seconds:.0f} s")
+    print(f"{given.epochs} epochs, {given.workers} loading processes, {len(looks)} samples in {seconds:.0f} s")
     print(f"{'':<42}{'mean':>9}{'rise':>9}")
     for name, (mean, rise, flat) in verdicts.items():
         print(f"{NAMES[name]:<42}{mean:>9.1f}{rise:>+9.2f}  {'flat' if flat else 'GROWS'}")

@@ -1,12 +1,12 @@
-"""Plant frames of videos in both splits, and count which `lehr data audit` names, and how many it names wrongly.
+"""Plant frames of videos in both splits; count which ones `lehr data audit` names, and how many it names wrongly.
 
     python benchmarks/split_leaks.py FOLDER_OF_IMAGES [--frames 6] [--seed 0] [--mover 16] [--without NAME]
     python benchmarks/split_leaks.py --hashes 100000
 
-Of each recording (images whose names differ in their last number alone) one photograph is taken, and a video is made of
-it: the camera drifts, turns and comes nearer in small steps, light changes, a thing moves on its own, and each frame is
-written as JPEG anew. Every second video has frames in both splits (with an odd seed the others), each other one is in
-one of them. The second form measures how long so many hashes take to compare.
+One photograph of each recording (images whose names differ only in their last number) is turned into a video: the
+camera drifts, turns and approaches in small steps, the light changes, a patch moves independently, and each frame is
+encoded as JPEG. Every second video has frames in both splits (with an odd seed, the others), each remaining one in one
+of them. The second form measures how long it takes to compare that many hashes.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ def video(image: Image, frames: int, mover: int, rng: np.random.Generator) -> li
 
     Args:
         image: (h, w, 3).
-        frames: how many.
-        mover: what part of a side the thing is that moves.
+        frames: number of frames.
+        mover: sides of the image per side of the patch that moves.
         rng: draws the motion.
     """
     height, width = image.shape[:2]
@@ -70,14 +70,14 @@ def leaks_from(number: int, seed: int) -> bool:
 
 
 def study(photographs: list[Path], frames: int, mover: int, seed: int, folder: Path) -> str:
-    """Plant, audit, and say what was found.
+    """Plant leaks, run the audit, and return a row of the results.
 
     Args:
-        photographs: one of each video.
-        frames: of each video.
-        mover: what part of a side the thing is that moves.
-        seed: draws the motion.
-        folder: where the frames are written.
+        photographs: one photograph per video.
+        frames: frames per video.
+        mover: sides of the image per side of the patch that moves.
+        seed: seed of the motion.
+        folder: folder that the frames are written to.
     """
     splits: dict[str, list[Sample]] = {"train": [], "val": []}
     of_video: dict[Path, int] = {}
@@ -117,7 +117,7 @@ def main() -> None:
     parser.add_argument("images", nargs="?", type=Path)
     parser.add_argument("--frames", type=int, default=6)
     parser.add_argument("--mover", type=int, default=16)
-    parser.add_argument("--without", nargs="*", default=[], help="recordings that show what another one shows")
+    parser.add_argument("--without", nargs="*", default=[], help="recordings that show the same as others")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--hashes", type=int)
     args = parser.parse_args()

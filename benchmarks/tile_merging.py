@@ -1,11 +1,12 @@
-"""Compare ways to merge the detections of tiles: Lehr's, suppression alone, and a greedy merge as SAHI's.
+"""Compare ways to merge the detections of tiles: Lehr's, suppression alone, and a greedy merge like SAHI's.
 
     python benchmarks/tile_merging.py WEIGHTS DATA --tile 320 --imgsz 160 [--overlap 0.2] [--conf 0.001]
 
 Each image of the validation split is predicted in tiles once; then each way merges the same detections, and all are
-evaluated in pixels of the whole images. With `--imgsz` the same share of `--tile` as the network's size is of the
-images, tiles show objects at the scale of whole images, whose numbers stand first: what is lost to them is lost at
-borders. SAHI's default merges above the confidence that it was given, so its rows belong to `--conf 0.25`.
+evaluated in pixels of the whole images. If the ratio of `--imgsz` to `--tile` is that of the network's size to the
+images, tiles show objects at the scale of whole images: what is lost compared with whole images is lost at the borders
+of tiles. SAHI's greedy merge is designed for detections above a confidence threshold, so its rows belong to `--conf
+0.25`.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ Merge = Callable[[TileDetections, Indices, tuple[int, int]], TileDetections]
 
 
 def find(detector: Detector, image: np.ndarray, windows: Indices, imgsz: int, conf: float) -> TileDetections:
-    """What the network finds in each tile."""
+    """Find the network's detections in each tile."""
     parts = []
     for number, (x1, y1, x2, y2) in enumerate(windows.tolist()):
         width, height = smallest_rectangle([(x2 - x1, y2 - y1)], imgsz)
@@ -48,13 +49,13 @@ def find(detector: Detector, image: np.ndarray, windows: Indices, imgsz: int, co
 
 
 def suppressed(found: TileDetections, windows: Indices, size: tuple[int, int], iou: float) -> TileDetections:
-    """Non-maximum suppression over all tiles."""
+    """Apply non-maximum suppression to all tiles together."""
     given = torch.from_numpy(found.boxes), torch.from_numpy(found.scores), torch.from_numpy(found.classes)
     return found[batched_nms(*given, iou)[:MAX_DET].numpy()]
 
 
 def greedy(found: TileDetections, windows: Indices, size: tuple[int, int], smaller: bool) -> TileDetections:
-    """Each box, best first, takes all that overlap it by `SAME` into one: over the smaller area, or the union."""
+    """Merge into each box, best first, all that overlap it by `SAME`, relative to the smaller area or to the union."""
     found = found[np.argsort(-found.scores, kind="stable")]
     boxes, free, heads = found.boxes.copy(), np.ones(len(found), bool), []
     area = (boxes[:, 2:] - boxes[:, :2]).prod(1)

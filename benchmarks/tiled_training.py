@@ -3,10 +3,10 @@
     python benchmarks/tiled_training.py large [--folder FOLDER]
     python benchmarks/tiled_training.py boards
 
-`large` draws images of 6,000 x 4,000 pixels with objects of 20 (`large_images.py`), `boards` circuit boards of 640 with
-small defects of six classes (`boards.py`). The same small network is trained twice for the same number of steps: on
-whole images, reduced to its size, and on tiles of its size. Each is evaluated as it was trained, in the pixels of whole
-images. On one core of a laptop either takes some ten minutes.
+`large` draws images of 6,000 x 4,000 pixels with objects of 20 pixels (`large_images.py`), `boards` draws circuit
+boards of 640 pixels with small defects of six classes (`boards.py`). The same small network is trained twice for the
+same number of steps: on whole images, reduced to its size, and on tiles of its size. Each is evaluated as it was
+trained, in pixels of the whole images. On one core of a laptop, either takes about ten minutes.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ class Case:
     """A data set, and how it is trained on.
 
     Attributes:
-        draw: the program that draws it, and its arguments.
-        images: of its training split.
+        draw: program that draws it, and its arguments.
+        images: images of its training split.
         size: side of the network's input, and of the tiles, pixels.
-        tiles: of an image.
-        batch: tiles a step.
-        epochs: on tiles.
-        options: of the training on tiles.
+        tiles: tiles per image.
+        batch: tiles per step.
+        epochs: epochs on tiles.
+        options: options of the training on tiles.
     """
 
     draw: tuple[str, ...]
@@ -72,7 +72,7 @@ def main() -> None:
     """Draw, train, and print a table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("case", choices=CASES)
-    parser.add_argument("--folder", type=Path, help="for data and runs (default: one that is removed)")
+    parser.add_argument("--folder", type=Path, help="folder for data and runs (default: a temporary one)")
     given = parser.parse_args()
     case = CASES[given.case]
     with tempfile.TemporaryDirectory() as temporary:

@@ -1,9 +1,9 @@
-"""Where the time of a training step goes, stage by stage.
+"""Time of a training step, stage by stage.
 
     python benchmarks/train_step.py [--model yolov8n] [--imgsz 320] [--batch 16] [--device auto] [--profile]
 
-Trains on images of the generated data set, enlarged to the size asked for. On CUDA the device is waited for after
-each stage, so the sum is larger than an undisturbed step, which is shown too.
+Trains on images of the generated data set, enlarged to the requested size. On CUDA, it waits for the device after each
+stage, so the sum is larger than an undisturbed step, which is also shown.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ STAGES = ("input", "to device", "forward", "loss", "backward", "clip", "optimize
 
 
 def main() -> None:
-    """Prints milliseconds of each stage, their share, and images per second."""
+    """Print the milliseconds and the share of each stage, and images per second."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", default="shapes")
     parser.add_argument("--model", default="yolov8n")
@@ -42,7 +42,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--device", default="auto")
     parser.add_argument("--steps", type=int, default=8)
-    parser.add_argument("--profile", action="store_true", help="list the costliest operations too")
+    parser.add_argument("--profile", action="store_true", help="also list the most expensive operations")
     given = parser.parse_args()
     device = pick_device(given.device)
     configure_backend(device)

@@ -1,12 +1,13 @@
-"""Images a second of training: the whole loop, the step alone on batches that are already on the device, their ratio.
+"""Images per second of training: the whole loop, the step alone on batches already on the device, and their ratio.
 
     python benchmarks/train_throughput.py [--data shapes] [--model yolov8n] [--imgsz 320] [--batch 16] [--steps 12]
                                           [--amp auto] [--compile off] [--augment-on auto] [--epochs 1] [--stages]
 
-The whole loop is the trainer's own, with its loader, bookkeeping, and everything a run does between two steps; the
-step alone is the trainer's own step, on a few batches that were made before. Both take turns, since a machine's speed
+The whole loop is the trainer's own, with its loader, its bookkeeping, and everything that a run does between two steps;
+the step alone is the trainer's own step, on a few batches made beforehand. They alternate, since a machine's speed
 changes by the minute; the ratio is that of their sums. A ratio of 1 means that the device never waits. Validation is
-then compared with as many images of training forward; `--stages` prints the profile that `--profile` gives of the loop.
+then compared with the forward pass of training on as many images; `--stages` prints the loop's profile, like
+`--profile`.
 """
 
 from __future__ import annotations
@@ -42,17 +43,17 @@ from lehr.runtime.stop_request import StopRequest  # noqa: E402
 
 
 def no_words(text: str) -> None:
-    """Say nothing."""
+    """Discard a message."""
 
 
 def wait(device: torch.device) -> None:
-    """Until the device has done what it was asked for."""
+    """Wait until the device has finished its work."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
 
 
 def loop_seconds(trainer: Trainer, requests: Sequence[BatchRequest], epochs: int = 1) -> tuple[float, int]:
-    """Seconds and images of some steps of the trainer's own loop, as epochs of their own, one after the other."""
+    """Run some steps as epochs of the trainer's own loop, one after another; return seconds and images."""
     state, device = trainer.state, trainer.setup.device
     wait(device)
     started = time.perf_counter()
@@ -64,7 +65,7 @@ def loop_seconds(trainer: Trainer, requests: Sequence[BatchRequest], epochs: int
 
 
 def step_seconds(trainer: Trainer, batches: Sequence[Batch]) -> tuple[float, int]:
-    """Seconds and images of the trainer's own step on batches that are there."""
+    """Run the trainer's own step on existing batches; return seconds and images."""
     trainer.state.step, trainer.state.last_update = 0, -1
     wait(trainer.setup.device)
     started = time.perf_counter()
@@ -77,7 +78,7 @@ def step_seconds(trainer: Trainer, batches: Sequence[Batch]) -> tuple[float, int
 
 
 def validation_ratio(setup: Setup, batches: list[Any]) -> tuple[float, float]:
-    """Seconds an image of a whole validation, and of training forward."""
+    """Seconds per image of a whole validation, and of the forward pass of training."""
     model = setup.state.evaluated_model.eval()
     options = {"loss": setup.loss, "precision": setup.state.precision, "timed": False}
     seconds = []
@@ -100,7 +101,7 @@ def validation_ratio(setup: Setup, batches: list[Any]) -> tuple[float, float]:
 
 
 def main() -> None:
-    """Prints the table."""
+    """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", default="shapes")
     parser.add_argument("--model", default="yolov8n")
@@ -112,11 +113,11 @@ def main() -> None:
     parser.add_argument("--augment-on", default="auto")
     parser.add_argument("--cuda-graphs", default="auto")
     parser.add_argument("--workers", type=int)
-    parser.add_argument("--steps", type=int, default=12, help="steps a turn, at most those of an epoch")
+    parser.add_argument("--steps", type=int, default=12, help="steps per turn, at most those of an epoch")
     parser.add_argument("--turns", type=int, default=5)
-    parser.add_argument("--epochs", type=int, default=1, help="epochs of these steps a turn of the whole loop")
-    parser.add_argument("--stages", action="store_true", help="the loop's own profile too")
-    parser.add_argument("--row", metavar="NAME", help="print a row of a Markdown table instead, named so")
+    parser.add_argument("--epochs", type=int, default=1, help="epochs of these steps per turn of the whole loop")
+    parser.add_argument("--stages", action="store_true", help="also print the loop's own profile")
+    parser.add_argument("--row", metavar="NAME", help="print a row of a Markdown table with this name instead")
     given = vars(parser.parse_args())
     steps, turns, stages, epochs = (given.pop(name) for name in ("steps", "turns", "stages", "epochs"))
     row = given.pop("row")

@@ -1,8 +1,8 @@
-"""Memory and speed of predicting a long video: reading, finding and writing an annotated copy, in three threads.
+"""Memory and speed of predicting a long video: reading, detecting and writing an annotated copy, in three threads.
 
-A video is made in which a bright square moves; a network that finds bright squares looks for it, so that each box is
-known. The process's memory is sampled while it runs; its slope is that of a line by least squares through the samples
-after the first fifth. The copy is read back by OpenCV, which brings a decoder of its own.
+Makes a video in which a bright square moves, and predicts it with a network that finds bright squares, so that each box
+is known. The process's memory is sampled while it runs; its slope is that of a least-squares line through the samples
+after the first fifth. The copy is read back with OpenCV, which has its own decoder.
 
     python -m benchmarks.video_memory
     python -m benchmarks.video_memory --frames 1000 --size 640 480
@@ -43,12 +43,12 @@ from lehr.runtime.malloc import M_MMAP_THRESHOLD, USUAL_MMAP
 SIDE, GROUND, BRIGHT = 24, 40, 235
 RATE = Fraction(30000, 1001)
 WARM_UP = 0.2
-"""Share of the samples at the beginning that the slope leaves out: decoder, encoder and allocator fill their pools."""
+"""Share of the samples at the beginning that the slope excludes: decoder, encoder and allocator fill their pools."""
 MEGABYTE = 10**6
 FRAME_BLOCK = 2**16
-"""Bytes from which a block of memory is given back as soon as it is free."""
+"""Bytes from which a block of memory is returned to the system as soon as it is free."""
 TOLERANCE = 3.0
-"""Pixels by which a box may be off: the video is encoded at quarter resolution of colours, and letterboxed."""
+"""Pixels by which a box may be off: colours are encoded at a quarter of the resolution, and frames letterboxed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ class Found:
 
 
 class BrightSquare(nn.Module):
-    """Finds the bright rectangle of each image."""
+    """Network that finds the bright rectangle of each image."""
 
     names = ("square",)
     imgsz = 320
@@ -74,7 +74,7 @@ class BrightSquare(nn.Module):
     device, dtype = torch.device("cpu"), torch.float32
 
     def forward(self, images: Tensor) -> Found:
-        """The box around what is bright in each image (batch, 3, height, width)."""
+        """Return the box around the bright pixels of each image (batch, 3, height, width)."""
         boxes = torch.zeros(len(images), 1, 4)
         scores = torch.zeros(len(images), 1, 1)
         for place, bright in enumerate(images.mean(1) > 0.6):
@@ -87,7 +87,7 @@ class BrightSquare(nn.Module):
 
 
 def corner_of(index: int, width: int, height: int) -> tuple[int, int]:
-    """Left and top of the square in a frame, pixels."""
+    """Return left and top of the square in a frame, pixels."""
     room = (width - SIDE, height - SIDE)
     left, top = (abs((step + side) % (2 * side) - side) for step, side in zip((3 * index, index), room, strict=True))
     return left, top
@@ -109,7 +109,7 @@ def write_moving_square(path: Path, frames: int, width: int, height: int) -> Non
 
 
 class Sampler:
-    """An output that samples the process's memory, and compares each box with where the square is.
+    """Output that samples the process's memory, and compares each box with the position of the square.
 
     Args:
         every: frames between two samples.
@@ -122,7 +122,7 @@ class Sampler:
         self._every = every
 
     def write(self, frame: Frame, detections: Detections) -> None:
-        """Compare a frame's box, and sample."""
+        """Compare a frame's box, and sample the memory."""
         if len(detections) == 1:
             left, top = corner_of(frame.index, detections.width, detections.height)
             expected = np.array([left, top, left + SIDE, top + SIDE])
@@ -141,19 +141,19 @@ class Sampler:
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """What a run showed.
+    """Measurements of a run.
 
     Attributes:
-        frames: predicted.
-        seconds: that it took.
+        frames: number of predicted frames.
+        seconds: time it took.
         first: bytes of the process at the first sample that counts.
-        last: bytes at the last.
-        slope: bytes a frame.
+        last: bytes of the process at the last sample.
+        slope: bytes per frame.
         error: standard error of the slope.
-        missed: frames in which not exactly one box was found.
-        worst: largest distance of a box's side from the square's, pixels.
+        missed: frames without exactly one box.
+        worst: largest distance of a box's side from that of the square, pixels.
         copied: frames of the annotated copy, as OpenCV reads it.
-        copied_rate: its frames a second.
+        copied_rate: frames per second of the copy.
     """
 
     frames: int
@@ -172,14 +172,14 @@ def measure(folder: Path, frames: int, size: tuple[int, int], batch: int = 4) ->
     """Predict a video of a moving square and write its annotated copy.
 
     Args:
-        folder: for both videos.
-        frames: of the video.
+        folder: folder for both videos.
+        frames: number of frames.
         size: width and height, pixels.
-        batch: frames at once.
+        batch: frames per batch.
     """
     video = folder / "square.mp4"
     write_moving_square(video, frames, *size)
-    network: Network = BrightSquare()  # type: ignore[assignment]  # fulfils what prediction asks for
+    network: Network = BrightSquare()  # type: ignore[assignment]  # has what prediction needs
     sampler = Sampler(max(1, frames // 250))
     (folder / "out").mkdir()
 
@@ -201,9 +201,9 @@ def measure(folder: Path, frames: int, size: tuple[int, int], batch: int = 4) ->
 
 
 def fit_slope(x: NDArray[np.float64], y: NDArray[np.float64]) -> tuple[float, float]:
-    """The slope of a line by least squares, and its standard error.
+    """Fit a line by least squares; return its slope, and the standard error of the slope.
 
-    The allocator takes and gives back blocks, so that samples which follow each other are alike: the error is that of
+    The allocator takes and returns memory in blocks, so that consecutive samples are similar: the error is that of
     independent samples times `sqrt((1 + r) / (1 - r))`, with the correlation `r` of neighbouring residuals.
     """
     slope, level = np.polyfit(x, y, 1)
@@ -216,7 +216,7 @@ def fit_slope(x: NDArray[np.float64], y: NDArray[np.float64]) -> tuple[float, fl
 
 @contextlib.contextmanager
 def returned_blocks() -> Iterator[None]:
-    """Have glibc give blocks as large as frames back at once, so that the process's memory is what is in use."""
+    """Make glibc return blocks as large as frames at once, so that the process's memory is what is in use."""
     library = ctypes.CDLL(None) if sys.platform.startswith("linux") else None
     if library is None or not hasattr(library, "mallopt"):
         yield
@@ -229,7 +229,7 @@ def returned_blocks() -> Iterator[None]:
 
 
 def count_frames(path: Path) -> tuple[int, float]:
-    """Frames of a video, each decoded by OpenCV, and its rate."""
+    """Decode all frames of a video with OpenCV; return their number, and the frame rate."""
     capture = cv2.VideoCapture(str(path))
     count = 0
     while capture.read()[0]:
@@ -240,7 +240,7 @@ def count_frames(path: Path) -> tuple[int, float]:
 
 
 def resident_bytes() -> int:
-    """Bytes of this process in memory."""
+    """Resident memory of this process, bytes."""
     return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
@@ -253,13 +253,13 @@ def main() -> None:
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         found = measure(Path(folder), given.frames, tuple(given.size), given.batch)
-    print("| frames | seconds | frames/s | memory, MB | slope, bytes a frame | over all frames, MB |")
+    print("| frames | seconds | frames/s | memory, MB | slope, bytes per frame | over all frames, MB |")
     print("|---:|---:|---:|---:|---:|---:|")
     memory = f"{found.first / MEGABYTE:.1f} to {found.last / MEGABYTE:.1f}"
     slope = f"{found.slope:.1f} +- {found.error:.1f} | {found.slope * found.frames / MEGABYTE:+.2f}"
     print(f"| {found.frames:,} | {found.seconds:.1f} | {found.frames / found.seconds:.0f} | {memory} | {slope} |")
     print(f"Boxes: {found.missed} frames without exactly one, {found.worst:.1f} pixels off at most.")
-    print(f"The copy as OpenCV reads it: {found.copied:,} frames, {found.copied_rate:.3f} a second.")
+    print(f"The copy as OpenCV reads it: {found.copied:,} frames, {found.copied_rate:.3f} per second.")
 
 
 if __name__ == "__main__":

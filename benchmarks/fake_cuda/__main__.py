@@ -3,8 +3,8 @@
     python -m benchmarks.fake_cuda [--model yolov8n] [--batch 64] [--objects 100] [--kernels off] [--operations]
     python -m benchmarks.fake_cuda --write
 
-Prints them stage by stage, and with `--operations` what each stage consists of. `--write` writes the tables of
-docs/performance.md anew.
+Prints them stage by stage; with `--operations`, also the operations of each stage. `--write` rewrites the tables of
+docs/performance.md.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from benchmarks.fake_cuda.stand_in import MARK, environment, missing
 
 
 def main() -> None:
-    """Start once more with the stand-ins, and count there."""
+    """Restart with the stand-ins, and count there."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="yolov8n")
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--imgsz", type=int, default=640)
     parser.add_argument("--objects", type=int, default=100)
     parser.add_argument("--kernels", choices=("on", "off"), default="on")
-    parser.add_argument("--operations", action="store_true", help="list the operations of each stage too")
+    parser.add_argument("--operations", action="store_true", help="also list the operations of each stage")
     parser.add_argument("--write", action="store_true", help="write the tables of docs/performance.md")
     given = parser.parse_args()
     if MARK not in os.environ:
@@ -51,7 +51,7 @@ def show(model: str, batch: int, imgsz: int, objects: int, kernels: bool, operat
 
     case = Case(model, batch, imgsz, objects)
     stages = count_step(case, kernels=kernels)
-    print(f"{model} at {imgsz}, batch {batch}, {objects} objects an image, bfloat16")
+    print(f"{model} at {imgsz}, batch {batch}, {objects} objects per image, bfloat16")
     print(f"{'stage':<12}{'launches':>9}{'GB':>8}{'GFLOP':>9}{'GiB':>7}")
     extra = {"validation": count_validation(case, kernels=kernels)}
     extra["suppression"] = count_suppression(case, kernels=kernels)

@@ -1,4 +1,4 @@
-"""Operations on fake CUDA tensors, counted stage by stage; waits of the host and wrong devices end them."""
+"""Operations on fake CUDA tensors, counted stage by stage; a wait of the host or a wrong device raises an error."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ WAITS = {
     *("_local_scalar_dense", "nonzero", "is_nonzero", "masked_select", "equal"),
     *("unique_dim", "_unique2", "unique_consecutive"),
 }
-"""Operations whose result the host looks at, or whose shape depends on the data."""
+"""Operations whose result the host reads, or whose shape depends on the data."""
 COPIES = ("_to_copy", "copy", "_foreach_copy")
 
 
@@ -47,12 +47,12 @@ class DeviceMismatch(AssertionError):
 
 @dataclass(slots=True)
 class Stage:
-    """What a stage of a step asks of the device.
+    """Work of the device in a stage of a step.
 
     Attributes:
-        launches: operations that are no views; a foreach operation, or both gradients of a convolution, count as one.
-        bytes: of the tensors that they read and write, each tensor of an operation once.
-        flops: of convolutions and products of matrices.
+        launches: operations other than views; a foreach operation, or both gradients of a convolution, count as one.
+        bytes: bytes of the tensors that they read and write, each tensor of an operation once.
+        flops: FLOPs of convolutions and matrix products.
         peak: most bytes that are alive at once, weights included.
         operations: launches by name.
         moved: bytes by name.
@@ -77,7 +77,7 @@ class Stage:
         self.work.append((size, flops))
 
     def join(self, other: Stage) -> None:
-        """Add what comes after it in the same stage."""
+        """Add the work that follows in the same stage."""
         self.launches += other.launches
         self.bytes += other.bytes
         self.flops += other.flops
@@ -88,14 +88,14 @@ class Stage:
 
 
 class Counting(TorchDispatchMode):
-    """Counts what is launched while it is entered, within a `FakeTensorMode`.
+    """Counts launches while it is entered, within a `FakeTensorMode`.
 
     Args:
-        held: tensors that are there before, such as weights.
+        held: tensors that already exist, such as weights.
 
     Attributes:
-        stages: what has been counted, by the name of the stage.
-        current: the one that is entered; kernels that are no operations of torch report to it.
+        stages: work counted so far, by the name of the stage.
+        current: the instance that is entered; kernels that are not operations of torch report to it.
     """
 
     current: Counting | None = None
@@ -119,7 +119,7 @@ class Counting(TorchDispatchMode):
         Counting.current = None
 
     def mark(self, stage: str) -> None:
-        """Count what has come since the last mark as a stage."""
+        """Count the work since the last mark as that of a stage."""
         self.stages.setdefault(stage, Stage()).join(self._since)
         self._since = Stage(peak=self._alive)
 
@@ -165,7 +165,7 @@ class Counting(TorchDispatchMode):
             super().__exit__(None, None, None)
 
     def _hold(self, tensor: Tensor) -> None:
-        """Count the memory of a tensor for as long as it is there."""
+        """Count the memory of a tensor for as long as it exists."""
         if tensor.device.type != "cuda":
             return
         storage = tensor.untyped_storage()
@@ -185,7 +185,7 @@ class Counting(TorchDispatchMode):
 
 @functools.cache
 def _is_composite(func: Any) -> bool:
-    """Return whether an operation consists of others: in inference mode such arrive whole."""
+    """Return whether an operation consists of others: in inference mode, these arrive undivided."""
     if func.namespace != "aten":  # others may be unknown to the dispatcher
         return False
     has = torch._C._dispatch_has_kernel_for_dispatch_key
@@ -193,7 +193,7 @@ def _is_composite(func: Any) -> bool:
 
 
 def size_of(tensor: Tensor) -> int:
-    """Bytes that a tensor's values lie in: an expanded axis counts once."""
+    """Bytes that hold a tensor's values: an expanded axis counts once."""
     count = 1
     for size, stride in zip(tensor.shape, tensor.stride(), strict=True):
         count *= 1 if stride == 0 else size
@@ -201,10 +201,10 @@ def size_of(tensor: Tensor) -> int:
 
 
 def check_one_device(name: str, tensors: Sequence[Tensor]) -> None:
-    """Check that tensors lie on one device; on the CPU only single numbers may lie beside it.
+    """Check that tensors are on one device; with CUDA tensors, only single numbers may be on the CPU.
 
     Raises:
-        DeviceMismatch: they do not.
+        DeviceMismatch: they are not.
     """
     devices = {tensor.device for tensor in tensors if tensor.device.type != "cpu" or tensor.dim()}
     if len(devices) > 1:
@@ -214,7 +214,7 @@ def check_one_device(name: str, tensors: Sequence[Tensor]) -> None:
 def _check_devices(name: str, given: Sequence[Tensor], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
     if name not in COPIES:
         if not all(isinstance(tensor, FakeTensor) or tensor.device.type == "cpu" for tensor in given):
-            raise DeviceMismatch(f"{name} of a tensor that is real{place()}")
+            raise DeviceMismatch(f"{name} of a real tensor{place()}")
         check_one_device(name, given)
         return
     devices = {tensor.device.type for tensor in given} | ({kwargs["device"].type} if kwargs.get("device") else set())
@@ -224,6 +224,6 @@ def _check_devices(name: str, given: Sequence[Tensor], args: tuple[Any, ...], kw
 
 
 def place() -> str:
-    """Line of Lehr's code that is being run; in a backward pass there may be none."""
+    """Return the running line of Lehr's code, as text; in a backward pass there may be none."""
     frames = [frame for frame in traceback.extract_stack() if "/lehr/" in frame.filename]
     return f" at {frames[-1].filename.rpartition('/lehr/')[2]}:{frames[-1].lineno}" if frames else ""

@@ -27,17 +27,17 @@ FLOPS: dict[str, Callable[[dict[str, Any]], int]] = {
 }
 """FLOPs of kernels that multiply matrices, by their arguments."""
 GLANCED_AT = {"_finish_statistics": ("x",)}
-"""Tensors of which a kernel reads a few numbers only."""
+"""Tensors of which a kernel reads only a few numbers."""
 
 
 @contextlib.contextmanager
 def fake_cuda(kernels: bool = True, mode: FakeTensorMode | None = None) -> Iterator[FakeTensorMode]:
-    """Have tensors made here be fake, those of `cuda` too.
+    """Make all tensors created here fake, including those of `cuda`.
 
     Args:
-        kernels: count Lehr's Triton kernels, each as a launch; else torch's operations take their place, as with
-            `LEHR_KERNELS=off`.
-        mode: that other fake tensors, which are used here, were made in.
+        kernels: whether to count Lehr's Triton kernels, each as a launch; else torch's operations replace them, as
+            with `LEHR_KERNELS=off`.
+        mode: mode in which other fake tensors that are used here were made.
     """
     with contextlib.ExitStack() as stack:
         stack.enter_context(warnings.catch_warnings())
@@ -49,7 +49,7 @@ def fake_cuda(kernels: bool = True, mode: FakeTensorMode | None = None) -> Itera
 
 def _patches(kernels: bool) -> Iterator[contextlib.AbstractContextManager[Any]]:
     replace = mock.patch.object
-    # A copy of a model stays in its mode; and fake tensors take the paths of true ones.
+    # A copy of a model stays in its mode, and fake tensors take the paths of real ones.
     yield replace(FakeTensorMode, "__deepcopy__", lambda mode, memo: mode, create=True)
     yield replace(torch.utils._foreach_utils, "_foreach_supported_types", [Tensor, FakeTensor, nn.Parameter])
     yield replace(grid_cache, "Tensor", FakeTensor)
@@ -72,19 +72,19 @@ def _wait(*_: Any, **__: Any) -> NoReturn:
 
 
 def _numbers(tensor: Tensor) -> Any:
-    """Numbers that the host knows, each 0; those of the device it would wait for."""
+    """Return the numbers that the host knows, each 0; for those of the device it would wait."""
     if tensor.device.type == "cuda":
         raise HostWait(f"tolist{place()}")
     return np.zeros(tuple(tensor.shape)).tolist()
 
 
 def _launch(kernel: Any, *args: Any, grid: Any, warmup: bool, **kwargs: Any) -> None:
-    """Count a kernel's launch, after its arguments are checked."""
+    """Check a kernel's arguments, and count its launch."""
     given = {**dict(zip(kernel.arg_names, args, strict=False)), **kwargs}
     name = kernel.__name__
     lacking = [each for each in kernel.arg_names if each not in given]
     if lacking or len(args) > len(kernel.arg_names):
-        raise TypeError(f"{name} is launched without {lacking}, or with too much")
+        raise TypeError(f"{name} is launched without {lacking}, or with too many arguments")
     tensors = [value for value in given.values() if isinstance(value, Tensor)]
     check_one_device(name, tensors)
     if any(tensor.device.type != "cuda" for tensor in tensors):
@@ -96,7 +96,7 @@ def _launch(kernel: Any, *args: Any, grid: Any, warmup: bool, **kwargs: Any) -> 
 
 
 def misfit() -> str | None:
-    """Say why the stand-ins do not fit the torch that is installed; None where they do. None of Lehr's code is run."""
+    """Return why the stand-ins do not fit the installed torch; None if they do. None of Lehr's code is run."""
     try:
         with fake_cuda():
             weight = torch.ones(4, 3, 3, 3, device=CUDA, requires_grad=True)
@@ -105,13 +105,13 @@ def misfit() -> str | None:
             torch.autograd.backward(loss)
             torch.cuda.Event().record(torch.cuda.current_stream(CUDA))
             torch.optim.SGD([weight], lr=0.1, momentum=0.9, fused=True).step()
-    except Exception as error:  # whatever a function that is not stood in for leads to
+    except Exception as error:  # whatever a function without a stand-in raises
         return f"{type(error).__name__}: {error}"
     return None
 
 
 def to_fake_cuda(module: nn.Module) -> None:
-    """Replace parameters and buffers by fake ones, as `.to(device, memory_format=torch.channels_last)` leaves them.
+    """Replace parameters and buffers with fake ones, as after `.to(device, memory_format=torch.channels_last)`.
 
     Args:
         module: changed in place, within `fake_cuda`.
@@ -132,7 +132,7 @@ def to_fake_cuda(module: nn.Module) -> None:
 
 @contextlib.contextmanager
 def waits_allowed() -> Iterator[list[str]]:
-    """Let the host look at single truths, which are all true: what a first step, or a suppression, does on purpose."""
+    """Let the host read single truth values, all True, as a first step or a suppression does on purpose."""
     looks: list[str] = []
 
     def look(tensor: Tensor) -> bool:

@@ -1,4 +1,4 @@
-"""The stages of a training step and of a validation, made by Lehr's own code on a fake CUDA device."""
+"""Stages of a training step and of a validation, run by Lehr's own code on a fake CUDA device."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from lehr.techniques.plan import plan_training
 from lehr.techniques.precision import Precision, autocast, new_scaler
 
 STEPS = 4
-"""Steps of the run that a step is one of."""
+"""Steps of the run that a step belongs to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,18 +42,18 @@ class Case:
     """A training step.
 
     Attributes:
-        model: its name.
-        batch: images.
+        model: name of the model.
+        batch: images per step.
         imgsz: side of the images, pixels.
-        objects: objects of each image.
+        objects: objects per image.
         classes: classes of the model.
-        precision: in which the model computes.
-        optimizer: its name.
-        loss: variations of the loss.
-        weighed: whether classes are weighed.
-        size: side that the images are resized to, pixels; None leaves them.
+        precision: precision in which the model computes.
+        optimizer: name of the optimizer.
+        loss: options of the loss.
+        weighed: whether classes are weighted.
+        size: side that the images are resized to, pixels; None does not resize them.
         perspective: whether the canvases are in perspective.
-        mixed: canvases that are blended, patched and erased, each.
+        mixed: number of canvases that are blended; as many are patched, and as many erased.
     """
 
     model: str
@@ -79,7 +79,7 @@ def fake_model(case: Case) -> DetectionModel:
 
 
 def packed(case: Case, device: torch.device = CUDA) -> PackedCanvases:
-    """Make the canvases of a batch of mosaics, all of them coloured, in the shapes that `pack_crops` gives."""
+    """Make the canvases of a batch of mosaics, all of them with changed colours, in the shapes of `pack_crops`."""
     count, side = case.batch + 2 * case.mixed, case.imgsz
 
     def some(*shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
@@ -105,7 +105,7 @@ def packed(case: Case, device: torch.device = CUDA) -> PackedCanvases:
 
 
 def fake_batch(case: Case, *, drawn: bool = True) -> Batch:
-    """Make a batch on the fake device; undrawn, as it is when its copy there has been asked for."""
+    """Make a batch on the fake device; undrawn, as when its copy to the device has been requested."""
     shape = (case.batch, 3, case.imgsz, case.imgsz)
     images = torch.empty(shape, dtype=torch.uint8, device=CUDA, memory_format=torch.channels_last)
     return Batch(
@@ -120,10 +120,10 @@ def fake_batch(case: Case, *, drawn: bool = True) -> Batch:
 
 
 class Training:
-    """A run's state and step on the fake device; to be made and used within `fake_cuda`.
+    """A run's state and step on the fake device; to be created and used within `fake_cuda`.
 
     Args:
-        case: what to train.
+        case: the step.
 
     Attributes:
         state: the training state.
@@ -156,7 +156,7 @@ class Training:
         self._posted = StepStatusQueue()
 
     def make_moments(self) -> None:
-        """Have the optimizer make its moments, as in a first step; SGD's is one that the host decides."""
+        """Make the optimizer create its moments, as in a first step; for SGD, this is a decision of the host."""
         parameters = list(self.state.model.parameters())
         for parameter in parameters:
             parameter.grad = torch.empty_like(parameter) if parameter.requires_grad else None
@@ -165,10 +165,10 @@ class Training:
             self.state.optimizer.zero_grad()
 
     def count(self, *, save: bool = False) -> dict[str, Stage]:
-        """Count a step, whose optimizer has its moments.
+        """Count a step of an optimizer that has its moments.
 
         Args:
-            save: copy the state for a checkpoint behind it, which is not counted.
+            save: copy the state for a checkpoint afterwards, which is not counted.
 
         Returns:
             Stages by name: drawing, forward, loss, backward, optimizer, EMA, and the rest.
@@ -189,7 +189,7 @@ class Training:
         """Draw a batch and train on it.
 
         Args:
-            counting: told of each stage.
+            counting: receives each stage.
         """
         mark = counting.mark if counting is not None else lambda stage: None
         self._profile.mark = self._forward_loss.mark = mark  # type: ignore[method-assign]
@@ -205,7 +205,7 @@ class Training:
         mark("rest")
 
     def tensors(self) -> Iterator[Tensor]:
-        """Weights, their average, statistics and the optimizer's moments."""
+        """Yield weights, their average, statistics and the optimizer's moments."""
         state = self.state
         for module in (state.model, state.evaluated_model):
             yield from (*module.parameters(), *module.buffers())
@@ -218,10 +218,10 @@ def count_step(case: Case, *, kernels: bool = True) -> dict[str, Stage]:
 
     Args:
         case: the step.
-        kernels: with Lehr's kernels, else by torch's operations.
+        kernels: with Lehr's kernels, else with torch's operations.
 
     Returns:
-        Stages by name, as `Training.count` has them.
+        Stages by name, as from `Training.count`.
 
     Raises:
         HostWait: the host waits in it.
@@ -229,7 +229,7 @@ def count_step(case: Case, *, kernels: bool = True) -> dict[str, Stage]:
     """
     with fake_cuda(kernels):
         training = Training(case)
-        with waits_allowed(), Counting():  # SGD makes its moments in its first step, which the host decides
+        with waits_allowed(), Counting():  # SGD creates its moments in its first step: a decision of the host
             training.step()
         return training.count()
 
@@ -237,15 +237,15 @@ def count_step(case: Case, *, kernels: bool = True) -> dict[str, Stage]:
 def count_soon(case: Case, *, kernels: bool = True, save: bool = False) -> dict[str, Stage]:
     """Count the first step of a training whose optimizer has its moments, in half the time of `count_step`.
 
-    What the first step makes for all others, such as the head's grids, is counted too.
+    What the first step creates for all others, such as the head's grids, is counted as well.
 
     Args:
         case: the step.
-        kernels: with Lehr's kernels, else by torch's operations.
-        save: copy the state for a checkpoint behind it, which is not counted.
+        kernels: with Lehr's kernels, else with torch's operations.
+        save: copy the state for a checkpoint afterwards, which is not counted.
 
     Returns:
-        Stages by name, as `Training.count` has them.
+        Stages by name, as from `Training.count`.
 
     Raises:
         HostWait: the host waits in it.
@@ -261,7 +261,7 @@ def count_optimizer(name: str) -> Stage:
     """Count clipping, an optimizer's second step and the average, for weights of each kind.
 
     Args:
-        name: of the optimizer.
+        name: name of the optimizer.
 
     Raises:
         HostWait: the host waits in it.
@@ -285,11 +285,11 @@ def count_optimizer(name: str) -> Stage:
 
 
 class Answer:
-    """What a model answers to a batch, as leaves that losses can be computed of, one after another.
+    """Outputs of a model for a batch, as leaves from which losses can be computed one after another.
 
     Args:
         case: the model and its batch.
-        kernels: with Lehr's kernels.
+        kernels: with Lehr's kernels, else with torch's operations.
     """
 
     def __init__(self, case: Case, *, kernels: bool = True) -> None:
@@ -301,12 +301,12 @@ class Answer:
         self._mode = mode
 
     def count_loss(self, options: LossOptions, *, weights: str | None = None, objects: int | None = None) -> Stage:
-        """Count a loss, forward and backward as far as what the model answered.
+        """Count a loss, forward and backward up to the model's outputs.
 
         Args:
-            options: its variations.
-            weights: device of the weights of the classes; None for none.
-            objects: objects of each image; None for those of the case.
+            options: options of the loss.
+            weights: device of the class weights; None for none.
+            objects: objects per image; None for those of the case.
 
         Raises:
             HostWait: the host waits in it.
@@ -332,7 +332,7 @@ class _LoopLeft(Exception):
 
 
 class _Finder:
-    """Takes predictions in place of the thread that suppresses them, and leaves when all are there."""
+    """Receives predictions instead of the thread that suppresses them, and leaves the loop when all are there."""
 
     def __init__(self, *_: Any, **__: Any) -> None:
         self.given = 0
@@ -347,7 +347,7 @@ class _Finder:
         self.given += 1
 
     def all(self) -> None:
-        raise _LoopLeft  # from here on the host waits: for the numbers
+        raise _LoopLeft  # from now on the host waits for the metrics
 
 
 def count_validation(case: Case, *, kernels: bool = True) -> Stage:
@@ -377,7 +377,7 @@ def count_validation(case: Case, *, kernels: bool = True) -> Stage:
 def count_suppression(case: Case, *, kernels: bool = True) -> Stage:
     """Count the suppression of the best candidates of a batch, which fill its images.
 
-    By torch's operations the host looks whether it has come to an end, as often as it must; with kernels it may not.
+    With torch's operations, the host checks whether it is done as often as necessary; with kernels it must not.
 
     Raises:
         HostWait: the host waits in it.

@@ -1,6 +1,6 @@
 """Stand-ins for the CUDA runtime and driver, so that torch's CUDA build finds eight devices that do nothing.
 
-Without a device autograd refuses tensors of `cuda`, fake ones too. A process that has the stand-ins must be started
+Without a device, autograd refuses tensors of `cuda`, including fake ones. A process with the stand-ins must be started
 with `environment`, since a library can only be replaced before it is loaded.
 """
 
@@ -13,7 +13,7 @@ import subprocess
 from pathlib import Path
 
 MARK = "LEHR_FAKE_CUDA"
-"""Environment variable that a process with the stand-ins has."""
+"""Environment variable of a process with the stand-ins."""
 
 RUNTIME = r"""
 #include <cstring>
@@ -82,7 +82,7 @@ int cuDevicePrimaryCtxGetState(int, unsigned* flags, int* active) {
 
 
 def missing() -> str | None:
-    """Say what is missing here for fake CUDA devices; None where they can be had."""
+    """Return what is missing here for fake CUDA devices; None if nothing is."""
     torch = importlib.util.find_spec("torch")
     if torch is None or torch.origin is None or not (Path(torch.origin).parent / "lib" / "libtorch_cuda.so").is_file():
         return "torch is built without CUDA here"
@@ -94,16 +94,16 @@ def missing() -> str | None:
 
 
 def environment(folder: Path) -> dict[str, str]:
-    """Environment of a process with fake CUDA devices; that of this process with more in it.
+    """Return the environment of a process with fake CUDA devices: that of this process, extended.
 
     Args:
-        folder: where the stand-ins are built.
+        folder: folder in which the stand-ins are built.
 
     Raises:
         subprocess.CalledProcessError: they cannot be built.
     """
     given = {**os.environ, MARK: str(folder)}
-    if _has_gpu():  # whose runtime is there; nothing is launched on it
+    if _has_gpu():  # its runtime is there; nothing is launched on it
         return given
     functions = "\n".join(f"int {name}() {{ return 0; }}" for name in DRIVER_FUNCTIONS)
     driver = f'extern "C" {{\n{functions}\n{PRIMARY_CONTEXT}}}\n'

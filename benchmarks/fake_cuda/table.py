@@ -1,4 +1,4 @@
-"""The tables of `docs/performance.md` on launches, bytes and memory of a training step, before and now, and a limit."""
+"""Tables of `docs/performance.md` on launches, bytes and memory of a training step, before and now, and a limit."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ ROWS = ("drawing", "forward", "loss", "backward", "rest")
 """Stages of the table; `rest` is clipping, optimizer, average and bookkeeping."""
 PAGE = Path(__file__).parents[2] / "docs" / "performance.md"
 BEGIN, END = "<!-- benchmarks.fake_cuda -->\n", "<!-- end -->\n"
-"""What the tables lie between on the page."""
+"""Markers around the tables on the page."""
 MEASURED = {"yolov8n": 3006, "yolov5s": 2125}
-"""Images a second of the step alone on an H100, batch 64: the rows of that page which a GPU measured."""
+"""Images per second of the step alone on an H100, batch 64: the rows of that page measured on a GPU."""
 
 
 @dataclass(frozen=True, slots=True)
 class Numbers:
-    """A stage's launches, bytes in GB, and most memory that is alive in GiB."""
+    """Launches, bytes in GB, and peak of the live memory in GiB of a stage."""
 
     launches: int
     gigabytes: float
@@ -31,12 +31,12 @@ class Numbers:
 
 @dataclass(frozen=True, slots=True)
 class Gpu:
-    """A GPU by its data sheet.
+    """Data sheet of a GPU.
 
     Attributes:
-        name: of the GPU.
-        bandwidth: of its memory, bytes per second.
-        flops: dense bfloat16 FLOPs a second.
+        name: name of the GPU.
+        bandwidth: bandwidth of its memory, bytes per second.
+        flops: dense bfloat16 FLOPs per second.
     """
 
     name: str
@@ -44,7 +44,7 @@ class Gpu:
     flops: float
 
     def limit(self, stages: Iterable[Stage]) -> float:
-        """Seconds that no launch can do without: its bytes over the bandwidth, or its FLOPs over the peak."""
+        """Lower bound of a step's seconds: per launch, the larger of bytes over bandwidth and FLOPs over peak."""
         work = (each for stage in stages for each in stage.work)
         return sum(max(size / self.bandwidth, flops / self.flops) for size, flops in work)
 
@@ -53,7 +53,7 @@ H100, H200 = Gpu("H100", 3.35e12, 989e12), Gpu("H200", 4.8e12, 989e12)
 
 
 def counted(model: str, batch: int, *, kernels: bool = True) -> dict[str, Stage]:
-    """Count a step at 640 pixels with 100 objects an image, bfloat16; by the stages of the table."""
+    """Count a step at 640 pixels with 100 objects per image in bfloat16, by stages of the table."""
     stages = count_step(Case(model, batch=batch), kernels=kernels)
     rest = Stage()
     for name in ("optimizer", "EMA", "rest"):
@@ -62,12 +62,12 @@ def counted(model: str, batch: int, *, kernels: bool = True) -> dict[str, Stage]
 
 
 def numbers(stages: Mapping[str, Stage]) -> dict[str, Numbers]:
-    """Numbers of the stages."""
+    """Return the numbers of each stage."""
     return {name: Numbers(each.launches, each.bytes / 1e9, each.peak / 2**30) for name, each in stages.items()}
 
 
 def before() -> dict[str, dict[str, Numbers]]:
-    """What was counted of the first state that was examined, by model and batch."""
+    """Read the counts of the first version that was examined, by model and batch."""
     text = (Path(__file__).parent / "before.json").read_text()
     return {
         case: {stage: Numbers(**each) for stage, each in stages.items()} for case, stages in json.loads(text).items()
@@ -75,7 +75,7 @@ def before() -> dict[str, dict[str, Numbers]]:
 
 
 def with_sum(stages: Mapping[str, Numbers]) -> dict[str, Numbers]:
-    """The stages of a step and their sum, its memory the largest."""
+    """Return the stages of a step and their sum, whose memory is that of the largest stage."""
     each = list(stages.values())
     whole = Numbers(
         sum(stage.launches for stage in each),
@@ -86,7 +86,7 @@ def with_sum(stages: Mapping[str, Numbers]) -> dict[str, Numbers]:
 
 
 def stage_table(steps: Mapping[tuple[str, int], Mapping[str, Stage]]) -> str:
-    """Launches, bytes and memory of each stage, before and now."""
+    """Return the table of launches, bytes and memory of each stage, before and now."""
     lines = [
         "| model, batch | stage | launches | before | GB | before | GiB | before |",
         "|---|---|---|---|---|---|---|---|",
@@ -107,12 +107,12 @@ def _size(value: float) -> str:
 
 
 def factors(steps: Mapping[tuple[str, int], Mapping[str, Stage]]) -> dict[str, float]:
-    """Times of the steps that were measured on an H100, as multiples of their limits."""
+    """Times of the steps that were measured on an H100, as multiples of their limits, by model."""
     return {model: 64 / rate / H100.limit(_without_drawing(steps[model, 64])) for model, rate in MEASURED.items()}
 
 
 def estimate_table(steps: Mapping[tuple[str, int], Mapping[str, Stage]]) -> str:
-    """The limit of each step without drawing, and what is expected of it."""
+    """Return the table of the limit of each step without drawing, and of its estimated time."""
     lines = [
         "| model, batch | H100: limit, ms | estimate, ms | images/s | H200: limit, ms | estimate, ms | images/s |",
         "|---|---|---|---|---|---|---|",
@@ -144,13 +144,13 @@ def write() -> None:
     """Write the tables into the page.
 
     Raises:
-        ValueError: the page has no place for them.
+        ValueError: the page lacks the markers.
     """
     steps = {(model, batch): counted(model, batch) for model in MODELS for batch in BATCHES}
-    how = ", ".join(f"{factor:.2f} of {model}" for model, factor in factors(steps).items())
+    how = ", ".join(f"{factor:.2f} for {model}" for model, factor in factors(steps).items())
     text = (
         f"{stage_table(steps)}\n\n"
-        f"Estimates, not measurements: the limit times what the two measured rows took of theirs ({how}).\n\n"
+        f"Estimates, not measurements: the limit times the ratio of the measured time to the limit ({how}).\n\n"
         f"{estimate_table(steps)}\n"
     )
     page = PAGE.read_text()

@@ -1,4 +1,4 @@
-"""Files changed byte by byte, and what the numbers of such a file say then, read the slow, obvious way."""
+"""Files changed byte by byte, and the boxes that the numbers of such a file state, read the slow, obvious way."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def change_bytes(data: bytes, rng: random.Random) -> bytes:
 def change_file(made: PaintedSet, pattern: str, rng: random.Random) -> PaintedSet:
     """Change one file whose name fits a pattern.
 
-    Its numbers may then mean another box than the painted one: where such a box is what they say, it is right.
+    Its numbers may then describe another box than the painted one; such a box is right if the numbers say so.
     """
     name = rng.choice(sorted(name for name in made.files if fnmatch(name, pattern)))
     old = made.files[name]
@@ -82,7 +82,7 @@ def _text(data: bytes) -> str:
 
 
 def _in_numbers(stem: str, data: bytes, voc: bool) -> Explains:
-    """Look for a box among every four numbers that follow each other in the file of an image."""
+    """Make a function that looks for a box among every four consecutive numbers of an image's file."""
     numbers = [float(each) for each in NUMBER.findall(_text(data))]
     windows = np.array([numbers[i : i + 4] for i in range(len(numbers) - 3)], float).reshape(-1, 4)
     width, height = next(each.size for each in PAINTINGS if each.stem == stem)
@@ -96,7 +96,7 @@ def _in_numbers(stem: str, data: bytes, voc: bool) -> Explains:
                 (np.minimum(windows[:, :2], windows[:, 2:]) - 1, np.maximum(windows[:, :2], windows[:, 2:])), 1
             )
             return _near(corners, box, limit)
-        forms = [windows * limit, windows]  # shares, and pixels
+        forms = [windows * limit, windows]  # fractions, and pixels
         outlines = list(_outlines(numbers, limit))
         return any(
             _near(np.concatenate((form[:, :2] - form[:, 2:] / 2, form[:, :2] + form[:, 2:] / 2), 1), box, limit)
@@ -107,7 +107,7 @@ def _in_numbers(stem: str, data: bytes, voc: bool) -> Explains:
 
 
 def _outlines(numbers: list[float], limit: NDArray[np.float64]) -> Iterable[list[float]]:
-    """Boxes around all polygons that the numbers could be."""
+    """Yield the boxes around all polygons that the numbers could form."""
     for start in range(len(numbers)):
         for end in range(start + 6, min(len(numbers), start + 24) + 1, 2):
             xs, ys = numbers[start:end:2], numbers[start + 1 : end : 2]
@@ -119,7 +119,7 @@ def _near(boxes: NDArray[np.float64], box: NDArray[np.float64], limit: NDArray[n
 
 
 def _in_boxes(read: Callable[[], list[tuple[str, str, list[float]]]]) -> Explains:
-    """Look for a box among those that a file states for the image and class."""
+    """Make a function that looks for a box among those that a file states for the image and class."""
     known: list[tuple[str, str, list[float]]] | None = None
 
     def explains(image: str, class_name: str, box: NDArray[np.float64]) -> bool:
@@ -135,7 +135,7 @@ def _in_boxes(read: Callable[[], list[tuple[str, str, list[float]]]]) -> Explain
 
 
 def _coco_boxes(data: bytes) -> list[tuple[str, str, list[float]]]:
-    """Image, class and corners of each annotation of a COCO JSON."""
+    """Return image, class and corners of each annotation of a COCO JSON."""
     found = []
     try:
         content = json.loads(_text(data).removeprefix("\ufeff"))
@@ -167,10 +167,10 @@ def _same(one: object, other: object) -> bool:
 
 
 def _cvat_boxes(data: bytes) -> list[tuple[str, str, list[float]]]:
-    """Image, class and corners of each box of CVAT's XML."""
+    """Return image, class and corners of each box of CVAT's XML."""
     found = []
     root = None
-    for text in (_text(data), data.decode("ascii", "replace").replace("\ufffd", "x")):  # in whatever encoding it is
+    for text in (_text(data), data.decode("ascii", "replace").replace("\ufffd", "x")):  # in whatever encoding
         with contextlib.suppress(ElementTree.ParseError):
             root = ElementTree.fromstring(re.sub(r"<\?xml.*?\?>", "", text))
             break

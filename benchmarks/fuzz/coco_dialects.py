@@ -1,4 +1,4 @@
-"""COCO JSON as people and tools write them."""
+"""COCO JSON as people and tools write it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def _each(part: str, change: Callable[[dict[str, Any], random.Random], None]) ->
 
 
 def _set(part: str, key: str, make: Callable[[Any], Any]) -> Change:
-    """Write the values of a key otherwise."""
+    """Rewrite the values of a key."""
 
     def change(entry: dict[str, Any], rng: random.Random) -> None:
         if key in entry:
@@ -159,7 +159,7 @@ CHANGES: dict[str, Change] = {
     "folder": _set("images", "file_name", lambda name: f"images/{name}"),
     "backslashes": _set("images", "file_name", lambda name: f"C:\\me\\{name}"),
     "address": _set("images", "file_name", lambda name: f"https://a.org/x/{name}?token=1%20a"),
-    "addresses beside": _each("images", lambda entry, rng: entry.update(coco_url=f"http://a/{rng.random()}.png")),
+    "additional addresses": _each("images", lambda entry, rng: entry.update(coco_url=f"http://a/{rng.random()}.png")),
     "other case": _set("images", "file_name", str.upper),
     "other suffix": _set("images", "file_name", lambda name: name.replace(".png", ".jpg")),
     "no suffix": _set("images", "file_name", lambda name: name.replace(".png", "")),
@@ -174,7 +174,7 @@ CHANGES: dict[str, Change] = {
     "exchanged sizes": _each(
         "images", lambda entry, rng: entry.update(width=entry.get("height"), height=entry.get("width"))
     ),
-    "categories numbered anew": _remap_categories,
+    "categories renumbered": _remap_categories,
     "another category": _add_category,
     "other order": _shuffle,
     "twins": _duplicate,
@@ -203,7 +203,7 @@ LAYOUTS = (
 
 
 def _turn(made: PaintedSet, rng: random.Random, contents: dict[str, Content]) -> None:
-    """Store images turned by a quarter, which EXIF turns back, and state boxes as stored or as displayed."""
+    """Store images rotated by 90 degrees, which EXIF rotates back, and state boxes as stored or as displayed."""
     share, stored = rng.choice([1, 1, 0.5]), rng.choice([True, True, False])
     for split, content in contents.items():
         paintings = {each.stem: each for each in PAINTINGS if each.split == split}
@@ -227,7 +227,7 @@ def _turn(made: PaintedSet, rng: random.Random, contents: dict[str, Content]) ->
 
 
 def change_coco(rng: random.Random) -> PaintedSet:
-    """Write JSON of all splits, or of one, in a dialect of one to three departures."""
+    """Write the JSON of all splits, or of one, with one to three departures from the standard."""
     made = coco()
     contents = {split: coco_content(split) for split in ("train", "val")}
     if rng.random() < 0.15:
@@ -240,7 +240,7 @@ def change_coco(rng: random.Random) -> PaintedSet:
                 CHANGES[name](changed, rng)
                 contents[split] = changed
             except (AttributeError, TypeError, KeyError, ValueError, IndexError):
-                made.about.append("(not after the one before)")
+                made.about.append("(not applicable after the previous one)")
     place, images = rng.choice(LAYOUTS) if rng.random() < 0.4 else LAYOUTS[0]
     codec = rng.choice(["utf-8-sig", "utf-16", "utf-8"]) if rng.random() < 0.2 else "utf-8"
     made.about.append(f"{place}, {images}, {codec}")

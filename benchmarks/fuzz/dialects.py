@@ -1,4 +1,4 @@
-"""All kinds of changes, by name."""
+"""Kinds of changes, by name."""
 
 from __future__ import annotations
 

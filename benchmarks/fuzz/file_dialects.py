@@ -1,4 +1,4 @@
-"""Images and folders as they go wrong."""
+"""Images and folders with faults that occur in practice."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def _images(files: Files) -> list[str]:
 
 
 def change_image_bytes(rng: random.Random) -> PaintedSet:
-    """Change the bytes of some images of any format, cut them off, or write something else in their place."""
+    """Change the bytes of some images of any format, cut them off, or replace them."""
     suffix, orientation, mode = rng.choice(FORMATS[:-1])
     made = yolo()
     for name in _images(made.files):
@@ -218,7 +218,7 @@ def _nest(made: PaintedSet, rng: random.Random) -> None:
 
 
 def _twins(made: PaintedSet, rng: random.Random) -> None:
-    """Add an image of another content with the name of one that is there, and another suffix or folder."""
+    """Add an image with other content and the name of an existing one, but another suffix or folder."""
     images = _images(made.files)
     if images:
         name, other = rng.choice(images), rng.choice(PAINTINGS)

@@ -1,7 +1,7 @@
-"""A watch over what reading a file does besides: code that is run, and anything that is written elsewhere.
+"""Guard that watches the side effects of reading a file: code that is run, and everything written elsewhere.
 
-Python announces to an audit hook whatever it opens, imports, compiles and starts. Compiled libraries announce nothing;
-so hostile pickles in the mutants leave a file where they run, too.
+Python reports to an audit hook whatever it opens, imports, compiles and starts. Compiled libraries report nothing, so
+hostile pickles in the mutants also leave a file where they run.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 
 
 class Guard:
-    """The watch; installed once, since an audit hook stays."""
+    """Watches through an audit hook; create it once, since a hook cannot be removed."""
 
     def __init__(self) -> None:
         self._root: str | None = None
@@ -44,7 +44,7 @@ class Guard:
 
     @contextlib.contextmanager
     def watching(self, root: Path) -> Iterator[list[str]]:
-        """Watch a block; what it did that reading must not do is in the list.
+        """Watch a block; the list receives everything that it did and reading must not do.
 
         Args:
             root: the folder that it may write to.
@@ -73,7 +73,7 @@ class Guard:
                 self._written(event, _folder(path) if flags & os.O_NOFOLLOW else path)
         elif event in CHANGES:
             for path in arguments[: 2 if event in ("os.rename", "os.link") else 1]:
-                if isinstance(path, str | bytes | os.PathLike):  # of the link itself, where it is one
+                if isinstance(path, str | bytes | os.PathLike):  # the folder of a link itself
                     self._written(event, path if event in ("os.truncate", "os.chmod") else _folder(path))
 
     def _written(self, event: str, path: Any) -> None:

@@ -1,4 +1,4 @@
-"""Reading a changed data set as training does, and judging what came of it."""
+"""Read a changed data set as training does, and judge the outcome."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from lehr.sample import Dataset, Sample
 
 SECONDS = 5.0
 GIGABYTE = 2**20
-"""In kilobytes, as the system counts what a process has taken."""
+"""In kilobytes, as the system counts a process's memory."""
 SAME_IOU = 0.7
 NEAR_COLOUR = 120
 REFUSED, READ, SKIPPED, FAILED = "refused", "read", "read with --skip-broken", "failed"
@@ -34,12 +34,12 @@ REFUSED, READ, SKIPPED, FAILED = "refused", "read", "read with --skip-broken", "
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came of a mutant.
+    """Result of reading a mutant.
 
     Attributes:
         result: refused, read, read with --skip-broken, or failed.
         message: the refusal, or the cause of the failure.
-        seconds: it took.
+        seconds: time it took.
     """
 
     result: str
@@ -48,19 +48,19 @@ class Outcome:
 
 
 class TooSlow(BaseException):
-    """A mutant took longer than it may; no reader can take it for an error of its own."""
+    """A mutant took longer than allowed; not an `Exception`, so that no reader handles it."""
 
 
 class Failure(Exception):
-    """A data set was read as another, or refused without a clear message."""
+    """A data set was misread, or refused without a clear message."""
 
 
 def judge(made: PaintedSet, root: Path) -> Outcome:
-    """Read a data set that has been written, and judge what came of it.
+    """Read a data set that has been written, and judge the outcome.
 
     Args:
         made: the data set.
-        root: where it was written.
+        root: the folder that it was written to.
     """
     started, memory = time.perf_counter(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     try:
@@ -80,7 +80,7 @@ def judge(made: PaintedSet, root: Path) -> Outcome:
 
 @contextlib.contextmanager
 def time_limit(seconds: float = SECONDS) -> Iterator[None]:
-    """Raise `TooSlow` in a block that takes longer than that."""
+    """Raise `TooSlow` in a block that takes longer than this."""
 
     def stop(signal_number: int, frame: FrameType | None) -> None:
         raise TooSlow
@@ -95,7 +95,7 @@ def time_limit(seconds: float = SECONDS) -> Iterator[None]:
 
 
 def _read(made: PaintedSet, root: Path) -> tuple[str, str]:
-    """The result, and the refusal where it is one."""
+    """Return the result, and the message if the set was refused."""
     result = READ
     try:
         dataset = load_dataset(str(root / made.source))
@@ -117,25 +117,25 @@ def _read(made: PaintedSet, root: Path) -> tuple[str, str]:
         result = SKIPPED
     found, faulty = _look(made, dataset)
     if made.whole and found != OBJECTS and not dataset.faults and not faulty:
-        raise Failure(f"{found} of {OBJECTS} objects were read, and nothing was said")
+        raise Failure(f"{found} of {OBJECTS} objects were read, and nothing was reported")
     return (REFUSED if faulty else result), ""
 
 
 def _clear(message: str, root: Path) -> str:
-    """Return a message that says something of something."""
+    """Check that a message is clear and names a file or an option; return it."""
     if str(root) not in message and "--data" not in message and "/" not in message:
-        raise Failure(f"message without a place: {message!r}")
+        raise Failure(f"message that names no file or option: {message!r}")
     if len(message.split()) < 5 or "Traceback" in message or len(message) > 20_000:
-        raise Failure(f"message that is not clear: {message[:2000]!r}")
+        raise Failure(f"unclear message: {message[:2000]!r}")
     message.encode("utf-8", "surrogateescape")
     return message
 
 
 def _look(made: PaintedSet, dataset: Dataset) -> tuple[int, int]:
-    """Compare each box with what is painted in its image.
+    """Compare each box with the rectangles painted in its image.
 
     Returns:
-        The number of boxes on their objects, and of images that could not be decoded.
+        Number of boxes on their objects, and of images that could not be decoded.
     """
     found = faulty = 0
     guessed = any(fault.kind == "turned-image" and "assumed" in fault.message for fault in dataset.faults)
@@ -162,7 +162,7 @@ def _look(made: PaintedSet, dataset: Dataset) -> tuple[int, int]:
                     continue
                 elif made.explains is None or not made.explains(sample.path.name, name, box.astype(np.float64)):
                     known = [None if each is None else (each / scale).tolist() for each in painted]
-                    raise Failure(f"{sample.path}: {name} {box.tolist()} lies on another object: {known}")
+                    raise Failure(f"{sample.path}: {name} {box.tolist()} is on another object: {known}")
     return found, faulty
 
 
@@ -176,7 +176,7 @@ def _sound(sample: Sample, dataset: Dataset) -> None:
 
 
 def _colours(made: PaintedSet, class_id: int, name: str) -> list[int]:
-    """The colours that an object of a class may have: one, or all where a change made a new class."""
+    """Return the colours that an object of a class may have: one, or all if a change made a new class."""
     if not made.by_name:
         return [class_id] if class_id < len(COLOURS) else []
     known = [number for number, each in enumerate(NAMES) if name.strip().lower() == each]
@@ -184,7 +184,7 @@ def _colours(made: PaintedSet, class_id: int, name: str) -> list[int]:
 
 
 def _painted(image: NDArray[np.uint8], colour: NDArray[np.int64]) -> NDArray[np.float64] | None:
-    """Box around what has a colour, xyxy, or None."""
+    """Return the box around a colour, xyxy, or None if there is none."""
     near = np.abs(image.astype(np.int64) - colour).sum(-1) < NEAR_COLOUR
     rows, columns = np.flatnonzero(near.any(1)), np.flatnonzero(near.any(0))
     if not len(rows):

@@ -82,7 +82,7 @@ EXTRA = ("kpt_shape: [2, 3]\n", "task: obb\n", "task: segment\n", "task: pose\n"
 
 
 def change_labels(rng: random.Random) -> PaintedSet:
-    """Write all label files, or half of them, in a dialect of one to three departures."""
+    """Write all label files, or half of them, with one to three departures from the standard."""
     made = rng.choice([yolo, yolo, darknet, class_list])()
     form: Form = shares
     as_class: Callable[[int], str] = str

@@ -18,7 +18,7 @@ from PIL import Image
 
 NAMES = ("cat", "dog")
 COLOURS = np.array([(230, 20, 20), (20, 20, 230)])
-"""What an object of each class is painted in, RGB."""
+"""Colour that objects of each class are painted in, RGB."""
 BACKGROUND = 90
 
 Box = tuple[int, int, int, int]
@@ -29,14 +29,14 @@ class Link:
     """A symbolic link.
 
     Attributes:
-        target: what it names.
+        target: path that it points to.
     """
 
     target: str
 
 
 Files = dict[str, bytes | Link]
-"""Content by path below the folder of the data set; a path that ends in a slash is an empty folder."""
+"""Content by path within the folder of the data set; a path that ends in a slash is an empty folder."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ class Painting:
         split: train or val.
         stem: its name without suffix.
         size: width and height as displayed, pixels.
-        objects: class and xyxy of each rectangle, at most one of a class.
+        objects: class and xyxy of each rectangle, at most one per class.
     """
 
     split: str
@@ -58,17 +58,17 @@ class Painting:
 
 @dataclass(slots=True)
 class PaintedSet:
-    """A data set that is to be written and read.
+    """A data set to be written and read.
 
     Attributes:
         files: its content.
-        source: what `--data` names, below the folder; "" is the folder.
-        by_name: whether the name of a class says its colour; else its number does.
-        about: what was changed.
-        whole: all objects must be found, unless a fault or a refusal says why not.
-        explains: says of a box on no painted object, by the name of its image, its class and corners, whether the
-            changed numbers of the file put it there.
-        changed_images: images whose pixels were changed, so that nothing is known of them.
+        source: path for `--data` within the folder; "" is the folder itself.
+        by_name: whether the name of a class determines its colour; else its number does.
+        about: the changes, in words.
+        whole: whether all objects must be found, unless a fault or a refusal explains why not.
+        explains: returns for a box on no painted object, given the name of its image, its class and its corners,
+            whether the changed numbers of the file put it there.
+        changed_images: images whose pixels were changed, so that nothing is known about them.
     """
 
     files: Files
@@ -101,7 +101,7 @@ OBJECTS = sum(len(painting.objects) for painting in PAINTINGS)
 
 
 def pixels(painting: Painting) -> NDArray[np.uint8]:
-    """The image, (h, w, 3), RGB."""
+    """Return the image, uint8 (h, w, 3), RGB."""
     image = np.full((*painting.size[::-1], 3), BACKGROUND, np.uint8)
     for class_id, (x1, y1, x2, y2) in painting.objects:
         image[y1:y2, x1:x2] = COLOURS[class_id]
@@ -110,12 +110,12 @@ def pixels(painting: Painting) -> NDArray[np.uint8]:
 
 @lru_cache(400)
 def encoded(painting: Painting, suffix: str = ".png", orientation: int = 0, mode: str = "RGB") -> bytes:
-    """The image as a file.
+    """Return the image as the bytes of a file.
 
     Args:
         painting: the image.
         suffix: names the format.
-        orientation: EXIF's, 6 or 8: the stored pixels are turned so that it is displayed as painted; 0 for none.
+        orientation: EXIF's, 6 or 8: the stored pixels are rotated so that it is displayed as painted; 0 for none.
         mode: Pillow's mode.
     """
     stored = np.rot90(pixels(painting), {6: 1, 8: -1}.get(orientation, 0))
@@ -132,23 +132,23 @@ def encoded(painting: Painting, suffix: str = ".png", orientation: int = 0, mode
 
 
 def shares(painting: Painting, box: Box) -> list[float]:
-    """Centre and size in shares of the image."""
+    """Return centre and size of a box as fractions of the image."""
     (x1, y1, x2, y2), (width, height) = box, painting.size
     return [(x1 + x2) / 2 / width, (y1 + y2) / 2 / height, (x2 - x1) / width, (y2 - y1) / height]
 
 
 def plain_line(painting: Painting, class_id: int, box: Box) -> str:
-    """A line of a label file."""
+    """Return a line of a label file."""
     return " ".join([str(class_id), *(f"{share:.6f}" for share in shares(painting, box))])
 
 
 def label_text(painting: Painting, line: Callable[[Painting, int, Box], str] = plain_line) -> str:
-    """The text of a label file."""
+    """Return the text of a label file."""
     return "".join(f"{line(painting, class_id, box)}\n" for class_id, box in painting.objects)
 
 
 def yolo(suffix: str = ".png") -> PaintedSet:
-    """YOLO layout with a data YAML that names folders."""
+    """Make a set in YOLO's layout with a data YAML that names folders."""
     files: Files = {"data.yaml": b"path: .\ntrain: images/train\nval: images/val\nnc: 2\nnames: [cat, dog]\n"}
     for each in PAINTINGS:
         files[f"images/{each.split}/{each.stem}{suffix}"] = encoded(each, suffix)
@@ -157,7 +157,7 @@ def yolo(suffix: str = ".png") -> PaintedSet:
 
 
 def yolo_lists() -> PaintedSet:
-    """YOLO layout with lists of images."""
+    """Make a set in YOLO's layout with lists of images."""
     made = yolo()
     made.files["data.yaml"] = b"train: train.txt\nval: val.txt\nnames:\n  0: cat\n  1: dog\n"
     for split in ("train", "val"):
@@ -167,7 +167,7 @@ def yolo_lists() -> PaintedSet:
 
 
 def darknet() -> PaintedSet:
-    """Darknet's layout, as CVAT writes it."""
+    """Make a set in Darknet's layout, as CVAT writes it."""
     files: Files = {
         "obj.data": b"classes = 2\ntrain = data/train.txt\nvalid = data/valid.txt\nnames = data/obj.names\n",
         "obj.names": b"cat\ndog\n",
@@ -182,7 +182,7 @@ def darknet() -> PaintedSet:
 
 
 def class_list() -> PaintedSet:
-    """Images and label files with `classes.txt`, as labelImg writes them."""
+    """Make a set of images and label files with `classes.txt`, as labelImg writes them."""
     files: Files = {"classes.txt": b"cat\ndog\n"}
     for each in PAINTINGS:
         files[f"images/{each.split}/{each.stem}.png"] = encoded(each)
@@ -191,7 +191,7 @@ def class_list() -> PaintedSet:
 
 
 def coco_content(split: str) -> dict[str, Any]:
-    """A COCO JSON."""
+    """Return the COCO JSON of a split."""
     images: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
     for each in (each for each in PAINTINGS if each.split == split):
@@ -208,7 +208,7 @@ def coco_content(split: str) -> dict[str, Any]:
 
 
 def coco() -> PaintedSet:
-    """COCO JSON of two splits."""
+    """Make a set with a COCO JSON for each of its two splits."""
     files: Files = {f"{each.split}/{each.stem}.png": encoded(each) for each in PAINTINGS}
     for split in ("train", "val"):
         files[f"annotations/instances_{split}.json"] = json.dumps(coco_content(split)).encode()
@@ -216,14 +216,14 @@ def coco() -> PaintedSet:
 
 
 def voc_object(name: str, box: Box, more: str = "") -> str:
-    """An object of a VOC annotation; pixels count from 1."""
+    """Return an object of a VOC annotation; pixels count from 1."""
     sides = zip(("xmin", "ymin", "xmax", "ymax"), (box[0] + 1, box[1] + 1, box[2], box[3]), strict=True)
     inner = "".join(f"<{tag}>{side}</{tag}>" for tag, side in sides)
     return f"<object>\n<name>{name}</name>{more}\n<bndbox>{inner}</bndbox>\n</object>\n"
 
 
 def voc_text(painting: Painting, more: str = "") -> str:
-    """A VOC annotation."""
+    """Return a VOC annotation."""
     objects = "".join(voc_object(NAMES[class_id], box, more) for class_id, box in painting.objects)
     width, height = painting.size
     return (
@@ -233,7 +233,7 @@ def voc_text(painting: Painting, more: str = "") -> str:
 
 
 def voc() -> PaintedSet:
-    """A VOC folder with lists of its splits."""
+    """Make a VOC folder with lists of its splits."""
     files: Files = {}
     for each in PAINTINGS:
         files[f"JPEGImages/{each.stem}.png"] = encoded(each)
@@ -245,7 +245,7 @@ def voc() -> PaintedSet:
 
 
 def cvat() -> PaintedSet:
-    """CVAT for images."""
+    """Make a set in the format "CVAT for images"."""
     files: Files = {}
     images = []
     for number, each in enumerate(PAINTINGS):
@@ -268,7 +268,7 @@ def cvat() -> PaintedSet:
 
 
 def write(made: PaintedSet, root: Path) -> None:
-    """Write a data set below a folder that is not there yet; of names that exclude each other the first counts."""
+    """Write a data set into a new folder; of names that exclude each other, the first is written."""
     folders = {root}
     root.mkdir(parents=True)
     for name, content in made.files.items():

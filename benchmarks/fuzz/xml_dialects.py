@@ -74,7 +74,7 @@ CODECS = ("utf-8", "utf-8-sig", "utf-16", "latin-1", "gbk", "utf-16-le")
 
 
 def change_voc(rng: random.Random) -> PaintedSet:
-    """Write the XML of a VOC folder, or half of them, in a dialect of one to three departures."""
+    """Write the XML files of a VOC folder, or half of them, with one to three departures from the standard."""
     made = voc()
     names = rng.sample(list(CHANGES), rng.choice([1, 1, 2, 3]))
     codec = rng.choice(CODECS) if rng.random() < 0.25 else "utf-8"
@@ -86,7 +86,7 @@ def change_voc(rng: random.Random) -> PaintedSet:
             text = _turned(made, each.stem, rng)
         if rng.random() < share:
             for name in names:
-                if not (turned and name == "size exchanged"):  # that would say that nothing is turned
+                if not (turned and name == "size exchanged"):  # that would mean that nothing is rotated
                     text = CHANGES[name](text)
         made.files[f"Annotations/{each.stem}.xml"] = text.encode(codec)
     _arrange(made, rng)
@@ -95,7 +95,7 @@ def change_voc(rng: random.Random) -> PaintedSet:
 
 
 def _turned(made: PaintedSet, stem: str, rng: random.Random) -> str:
-    """Store an image turned by a quarter, which EXIF turns back, and label what is stored."""
+    """Store an image rotated by 90 degrees, which EXIF rotates back, and label it as stored."""
     each = next(each for each in PAINTINGS if each.stem == stem)
     made.files.pop(f"JPEGImages/{stem}.png")
     made.files[f"JPEGImages/{stem}.jpg"] = encoded(each, ".jpg", 6)
@@ -106,7 +106,7 @@ def _turned(made: PaintedSet, stem: str, rng: random.Random) -> str:
 
 
 def _arrange(made: PaintedSet, rng: random.Random) -> None:
-    """Put the files of a VOC folder elsewhere, or write its lists otherwise."""
+    """Move the files of a VOC folder, or rewrite its lists."""
     kind = rng.choice([*[""] * 6, "no lists", "folders", "trainval", "suffixes", "classes", "beside", "paths"])
     made.about.append(kind)
     lists = [name for name in made.files if name.startswith("ImageSets/")]
@@ -168,7 +168,7 @@ CVAT_CHANGES: dict[str, Change] = {
 
 
 def change_cvat(rng: random.Random) -> PaintedSet:
-    """Write CVAT's XML in a dialect of one to three departures."""
+    """Write CVAT's XML with one to three departures from the standard."""
     made = cvat()
     text = bytes(made.files["annotations.xml"]).decode()  # type: ignore[arg-type]
     names = rng.sample(list(CVAT_CHANGES), rng.choice([1, 1, 2, 3]))

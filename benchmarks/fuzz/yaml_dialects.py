@@ -125,7 +125,7 @@ CODECS = ("utf-8", "utf-8-sig", "utf-16", "gbk", "shift-jis", "cp1252", "utf-32"
 
 
 def change_yaml(rng: random.Random) -> PaintedSet:
-    """Write a data YAML with one to four departures; label files count by their numbers, whatever their names."""
+    """Write a data YAML with one to four departures; objects are compared by class id, whatever the names."""
     made = yolo()
     parts = {"path": ".", "train": "images/train", "val": "images/val", "nc": "2", "names": "[cat, dog]"}
     choices = {"path": PATHS, "train": TRAIN, "val": VAL, "nc": NC, "names": NAMES}
@@ -157,7 +157,7 @@ def change_yaml(rng: random.Random) -> PaintedSet:
     made.files.pop("data.yaml")
     made.files[place] = text.encode(codec, "replace")
     made.source = rng.choice([place, ""])
-    made.whole = False  # a split may rightly be another folder now
+    made.whole = False  # a split may legitimately be another folder now
     return made
 
 
@@ -177,7 +177,7 @@ PREFIXES = (
 
 
 def _line(name: str, rng: random.Random) -> str:
-    """Write a line of a list otherwise."""
+    """Rewrite a line of a list."""
     file = name.rpartition("/")[2]
     return rng.choice(
         [
@@ -214,7 +214,7 @@ def _line(name: str, rng: random.Random) -> str:
 
 
 def change_list(rng: random.Random) -> PaintedSet:
-    """Write lists of images whose lines all depart in one way, or some in several."""
+    """Write lists of images in which all lines differ from the standard in one way, or some in several."""
     made = rng.choice([yolo_lists, yolo_lists, darknet])()
     lists = [name for name in made.files if name in {"train.txt", "val.txt", "valid.txt"}]
     share, same = rng.choice([0.2, 0.5, 1, 1]), rng.choice([True, True, False])
