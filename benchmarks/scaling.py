@@ -360,9 +360,9 @@ def arguments() -> tuple[argparse.Namespace, tuple[str, ...]]:
 def main() -> None:
     """Measure, and print Markdown tables."""
     given, options = arguments()
-    if given.step_sync is not None:
+    if given.exchange is not None:
         step_sync(
-            [name for name in given.step_sync.split(",") if name], list(map(int, given.sizes.split(","))), given.repeats
+            [name for name in given.exchange.split(",") if name], list(map(int, given.sizes.split(","))), given.repeats
         )
         return
     if given.typical:
