@@ -180,13 +180,13 @@ def make_yolo(tmp_path: Path) -> MakeYolo:
 
 @pytest.fixture(scope="session")
 def trained_squares(once: Once) -> Path:
-    """A folder with a data set of squares and the run of a model that finds them, a part of them."""
+    """A folder with a data set of squares in `data`, and in `run` the run of a model that finds them."""
 
     def make(folder: Path) -> None:
         from tests.engine.runs import run
 
-        squares = make_squares(folder / "data", {"train": 24, "val": 16})
-        given = {"epochs": 30, "batch": 8, "nominal_batch": 8, "lr0": 0.004, "width": 0.25, "mosaic": 0}
-        run(squares, folder, "run", **given)
+        make_squares(folder / "data", {"train": 24, "val": 16})
+        many = make_squares(folder / "many", {"train": 144, "val": 16})
+        run(many, folder, "run", epochs=6, batch=8, nominal_batch=8, lr0=0.008, mosaic=0)
 
     return once("trained-squares", make)

@@ -193,7 +193,7 @@ def test_a_run_that_diverges_for_good_ends_with_its_start(
 
 def finetuned(trained_squares: Path, project: Path, **more: Any) -> TrainResult:
     """A run from the weights that find the squares."""
-    given = {"batch": 8, "nominal_batch": 8, "width": 0.25, "mosaic": 0, "epochs": 1}
+    given = {"batch": 8, "nominal_batch": 8, "mosaic": 0, "epochs": 1}
     start = trained_squares / "run" / "best.safetensors"
     return run(trained_squares / "data" / "data.yaml", project, "run", **{"weights": start, **given, **more})
 
@@ -219,7 +219,7 @@ def test_wrong_labels_end_with_the_start_and_say_worse(trained_squares: Path, tm
         tmp_path,
         "run",
         weights=trained_squares / "run" / "best.safetensors",
-        **{"batch": 8, "nominal_batch": 8, "width": 0.25, "mosaic": 0, "epochs": 6, "lr0": 0.004},
+        **{"batch": 8, "nominal_batch": 8, "mosaic": 0, "epochs": 6, "lr0": 0.004},
     )
     assert equal(result.best, trained_squares / "run" / "best.safetensors")
     assert result.against_start is not None and result.against_start.verdict == "worse"
