@@ -2,6 +2,9 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# uv installs in a fraction of pip's time; `make install UV=` uses pip where both are installed.
+UV ?= $(shell command -v uv 2> /dev/null)
+PIP = $(if $(UV),$(UV) pip install --quiet --python $(BIN)/python,$(BIN)/python -m pip install --quiet)
 
 .PHONY: install options demo docs test run-tests test-slow check figures docs-index format clean
 
@@ -10,9 +13,9 @@ install: $(VENV)/.installed
 $(VENV)/.installed: pyproject.toml
 	$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'Lehr needs Python 3.11 or newer; set PYTHON=...')"
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet -e '.[dev]'
-	$(BIN)/python -m pip install --quiet --no-deps 'tidecv>=1.0.1' 'trackers>=2.6'  # what they require would replace opencv-python-headless
+	$(PIP) --upgrade pip
+	$(PIP) -e '.[dev]'
+	$(PIP) --no-deps 'tidecv>=1.0.1' 'trackers>=2.6'  # what they require would replace opencv-python-headless
 	touch $@
 
 demo: install
