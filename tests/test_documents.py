@@ -160,9 +160,9 @@ def test_the_architecture_tells_of_every_room_in_the_order_of_the_contracts() ->
     assert [depth[room] for room in told] == sorted(depth[room] for room in told)
 
 
-def test_the_picture_of_the_rooms_is_that_of_the_contracts() -> None:
+def test_the_figure_of_the_rooms_is_that_of_the_contracts() -> None:
     module = rooms()
-    assert (ROOT / "docs" / "rooms.svg").read_text(encoding="utf-8") == module.picture(module.layers())
+    assert (ROOT / "docs" / "rooms.svg").read_text(encoding="utf-8") == module.drawn(module.layers())
 
 
 def test_the_guide_s_data_format_reads_boxes_and_finds_faults(tmp_path: Path) -> None:

@@ -215,7 +215,7 @@ def test_a_place_for_json_is_checked_before_the_work(tmp_path: Path, weights: Pa
         ("folder", "is a folder. Name a file in it"),
         ("none/o.json", "there is no folder none"),
         ("a.png/o.json", "a.png is a file, not a folder"),
-        ("a.png", "exists and is not JSON file. It would be lost."),
+        ("a.png", "exists and is not a JSON file. It would be lost."),
         ("x" * 300 + ".json", "cannot be written (File name too long)"),
     ):
         done = lehr(*arguments, "--json", place, cwd=tmp_path, code=2)

@@ -42,7 +42,7 @@ def test_the_json_has_the_documented_keys() -> None:
         ({"imgsz": 33}, "'imgsz' must be a multiple of 32"),
         ({"imgsz": 10**9}, "'imgsz' must be at most"),
         ({"size": [640]}, "'size.1' is missing"),
-        ({"size": [640, 0]}, "'size.1' must be greater"),
+        ({"size": [640, 0]}, "'size.1' must be at least"),
         ({"batch": 0}, "'batch' must be"),
         ({"format": 2}, "'format' must be 1"),
         ({"channels": "BGR"}, "'channels' must be 'RGB'"),

@@ -103,7 +103,7 @@ def show(
 def row(name: str, cases: Sequence[tuple[str, dict[str, Any]]], epoch: int = 0) -> None:
     """One image, augmented in several ways."""
     images = store()
-    figure, axes = new_figure(1, len(cases), width=2.4 * len(cases), height=2.7)
+    figure, axes = new_figure(1, len(cases), width=2.4 * len(cases), height=2.8)
     for axis, (title, options) in zip(axes, cases, strict=True):
         show_named(axis, *picture(images, busy(images), options.pop("epoch", epoch), **options), title)
     save_images(figure, name)
@@ -118,30 +118,30 @@ def mosaic() -> None:
 
 
 def mixup() -> None:
-    row("mixup", [("as it is", {}), *[(f"epoch {e}", {"mixup": 1, "epoch": e}) for e in (0, 1, 2)]])
+    row("mixup", [("original", {}), *[(f"epoch {e}", {"mixup": 1, "epoch": e}) for e in (0, 1, 2)]])
 
 
 def copy_paste() -> None:
-    row("copy-paste", [("as it is", {}), *[(f"epoch {e}", {"copy_paste": 1, "epoch": e}) for e in (0, 1, 2)]])
+    row("copy-paste", [("original", {}), *[(f"epoch {e}", {"copy_paste": 1, "epoch": e}) for e in (0, 1, 2)]])
 
 
 def random_perspective() -> None:
-    cases: list[tuple[str, dict[str, Any]]] = [("as it is", {}), ("translate 0.2", {"translate": 0.2})]
+    cases: list[tuple[str, dict[str, Any]]] = [("original", {}), ("translate 0.2", {"translate": 0.2})]
     cases += [("scale 0.5", {"scale": 0.5}), ("degrees 20", {"degrees": 20}), ("shear 20", {"shear": 20})]
     row("random-perspective", [*cases, ("perspective 0.001", {"perspective": 0.001})], epoch=2)
 
 
 def colour_jitter() -> None:
     jitter = {"hsv_h": 0.015, "hsv_s": 0.7, "hsv_v": 0.4}
-    row("colour-jitter", [("as it is", {}), *[(f"epoch {e}", {**jitter, "epoch": e}) for e in (0, 1, 2, 3)]])
+    row("colour-jitter", [("original", {}), *[(f"epoch {e}", {**jitter, "epoch": e}) for e in (0, 1, 2, 3)]])
 
 
 def cutmix() -> None:
-    row("cutmix", [("as it is", {}), *[(f"epoch {e}", {"cutmix": 1, "epoch": e}) for e in (2, 7, 13)]])
+    row("cutmix", [("original", {}), *[(f"epoch {e}", {"cutmix": 1, "epoch": e}) for e in (2, 7, 13)]])
 
 
 def random_erasing() -> None:
-    row("random-erasing", [("as it is", {}), *[(f"epoch {e}", {"erasing": 1, "epoch": e}) for e in (0, 1, 2)]])
+    row("random-erasing", [("original", {}), *[(f"epoch {e}", {"erasing": 1, "epoch": e}) for e in (0, 1, 2)]])
 
 
 def augmentations_by_name() -> None:
@@ -149,8 +149,8 @@ def augmentations_by_name() -> None:
     sys.path.insert(0, str(HERE.parents[2] / "examples" / "lehr-example" / "src"))
     images, name = store(), "lehr_example.weather:Weather"
     make = TrainBatches(images, AugmentOptions(**STILL, augmentation=(name,)), SIDE, 0, 100, classes=5)
-    figure, axes = new_figure(1, 4, width=9.6, height=2.7)
-    show_named(axes[0], *picture(images, busy(images), 0), "as it is")
+    figure, axes = new_figure(1, 4, width=9.6, height=2.8)
+    show_named(axes[0], *picture(images, busy(images), 0), "original")
     for axis, epoch in zip(axes[1:], (0, 4, 9), strict=True):
         batch = make(BatchRequest(epoch, [busy(images)]))
         real = batch.classes[0] >= 0
@@ -160,11 +160,11 @@ def augmentations_by_name() -> None:
 
 
 def hue() -> None:
-    """All hues, as they are and as they become."""
+    """All hues, before and after."""
     strip = np.zeros((40, 360, 3), np.uint8)
     strip[..., 0], strip[..., 1:] = np.arange(360) // 2, 255
     plain = cv2.cvtColor(strip, cv2.COLOR_HSV2RGB)
-    cases = [("as they are", 1.0, 0), ("times 0.9", 0.9, 0), ("times 1.1", 1.1, 0)]
+    cases = [("original", 1.0, 0), ("times 0.9", 0.9, 0), ("times 1.1", 1.1, 0)]
     cases += [("18 degrees less", 1.0, -9), ("18 degrees more", 1.0, 9)]
     figure, axes = new_figure(len(cases), 1, width=7.2, height=0.62)
     for axis, (title, gain, shift) in zip(axes, cases, strict=True):
@@ -205,7 +205,7 @@ def box_filter() -> None:
 def flips() -> None:
     row(
         "flips",
-        [("as it is", {}), ("fliplr", {"fliplr": 1}), ("flipud", {"flipud": 1}), ("both", {"fliplr": 1, "flipud": 1})],
+        [("original", {}), ("fliplr", {"fliplr": 1}), ("flipud", {"flipud": 1}), ("both", {"fliplr": 1, "flipud": 1})],
     )
 
 
@@ -281,7 +281,7 @@ def anchor_matching() -> None:
     anchors = default_anchors() * SIDE / 640
     padded = torch.from_numpy(boxes).unsqueeze(0)
     classes = torch.zeros(1, len(boxes), dtype=torch.int64)
-    figure, axes = new_figure(1, 3, width=9, height=3.2)
+    figure, axes = new_figure(1, 3, width=9, height=3.35)
     first, colours = 0, [COLOURS[i % 8] for i in range(len(boxes))]
     matches = match(padded, classes, anchors, grids, (8, 16, 32))
     levels = zip(axes, *matches, grids, (8, 16, 32), strict=True)
@@ -363,7 +363,7 @@ def tiled_training() -> None:
     save_images(figure, "tiled-training")
 
 
-PICTURES: dict[str, Callable[[], None]] = {
+FIGURES: dict[str, Callable[[], None]] = {
     "mosaic": mosaic,
     "mixup": mixup,
     "mixup-beta": mixup_beta,
@@ -386,6 +386,6 @@ PICTURES: dict[str, Callable[[], None]] = {
 }
 
 if __name__ == "__main__":
-    for name in sys.argv[1:] or PICTURES:
+    for name in sys.argv[1:] or FIGURES:
         with styled():
-            PICTURES[name]()
+            FIGURES[name]()

@@ -88,7 +88,7 @@ def bars_of_classes() -> None:
     axis.bar(places - 0.2, alike, 0.38, color=COLOURS[0], label="all alike")
     axis.bar(places + 0.2, shares, 0.38, color=COLOURS[1], label="--frequency-bias")
     axis.set_xticks(places, labels)
-    axis.set(ylabel="class probability before training")
+    axis.set(ylabel="initial class probability")
     legend(axis)
     save_figure(figure, HERE / "frequency-bias.svg")
 

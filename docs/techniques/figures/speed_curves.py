@@ -104,7 +104,7 @@ def cuda_graphs() -> None:
     figure, (axis,) = new_figure(1, 1, width=7, height=3)
     axis.plot(counts, counts, color=GREY, linestyle="--", linewidth=1, label="unpadded")
     axis.step(counts, padded, color=COLOURS[0], where="mid", label=f"padded: {len(set(padded))} counts, a graph each")
-    axis.set(xlabel="objects in the fullest image of a batch", ylabel="objects per image after padding")
+    axis.set(xlabel="objects in the fullest image of a batch", ylabel="objects after padding")
     legend(axis)
     save_figure(figure, HERE / "cuda-graphs.svg")
 
@@ -131,7 +131,7 @@ def sync_batch_norm() -> None:
     logarithmic(spread, "both")
     spread.set_xticks(counts, [str(count) for count in counts])
     spread.minorticks_off()
-    spread.set(xlabel="images per process (4 processes)", ylabel="spread of the mean over the steps")
+    spread.set(xlabel="images per process (4 processes)", ylabel="spread of the mean")
     legend(spread)
     save_figure(figure, HERE / "sync-batch-norm.svg")
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.artist import Artist
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.legend import Legend
 
 KINDS = (".png", ".svg", ".pdf")
 POINTS = 72.0
@@ -29,6 +30,8 @@ HANDLE = 3.2
 LONGEST_ENTRY = 48
 """Characters of a legend's entry."""
 TITLE_LINES = 2
+LEGEND_DOT = 8.0
+"""Smallest diameter of a dot in a legend, points."""
 
 
 @contextmanager
@@ -126,7 +129,7 @@ def legend(target: Axes | Figure, handles: Sequence[Artist] | None = None) -> No
     if not isinstance(target, Axes):
         figure = target
         columns = _columns(labels, figure.get_figwidth() * POINTS - 20)
-        figure.legend(handles, labels, loc="outside lower center", ncols=columns, **look)
+        _enlarge_dots(figure.legend(handles, labels, loc="outside lower center", ncols=columns, **look))
         return
     from matplotlib.transforms import ScaledTranslation
 
@@ -135,9 +138,21 @@ def legend(target: Axes | Figure, handles: Sequence[Artist] | None = None) -> No
     below = max(target.bbox.y0 - box.y0, 0.0) / figure.dpi if box is not None else 0.0
     place = target.transAxes + ScaledTranslation(0, -below - 0.06, figure.dpi_scale_trans)
     columns = _columns(labels, _room(target))
-    target.legend(
-        handles, labels, loc="upper center", bbox_to_anchor=(0.5, 0), bbox_transform=place, ncols=columns, **look
-    )
+    look |= {"loc": "upper center", "bbox_to_anchor": (0.5, 0), "bbox_transform": place, "ncols": columns}
+    _enlarge_dots(target.legend(handles, labels, **look))
+
+
+def _enlarge_dots(made: Legend) -> None:
+    """Show the dots of a legend large enough to tell their colours, however small those of the data are."""
+    from matplotlib.collections import PathCollection
+    from matplotlib.lines import Line2D
+
+    for handle in made.legend_handles:
+        if isinstance(handle, Line2D) and handle.get_marker() == ".":
+            handle.set_markersize(max(handle.get_markersize(), LEGEND_DOT))
+        elif isinstance(handle, PathCollection):
+            handle.set_sizes([max(size, LEGEND_DOT**2) for size in handle.get_sizes()])
+            handle.set_alpha(None)
 
 
 def set_title(target: Axes | Figure, text: str) -> None:
