@@ -56,7 +56,7 @@ def test_a_written_configuration_builds_the_same_again(tmp_path: Path) -> None:
         ({"mosaic": 1.5}, ["--mosaic", "1.5", "at most 1"]),
         ({"warmup_epochs": "three"}, ["--warmup-epochs", "three"]),
         ({"optimizer": "adamax"}, ["--optimizer", "AdamW"]),
-        ({"momentum": 1}, ["--momentum", "below 1"]),
+        ({"momentum": 1}, ["--momentum", "less than 1"]),
     ],
 )
 def test_a_wrong_option_is_named_with_what_is_allowed(options: dict[str, object], words: list[str]) -> None:

@@ -95,7 +95,7 @@ def test_the_plan_resolves_tau_from_the_optimizer_steps_of_the_run() -> None:
     assert tau(ema_tau="auto") == pytest.approx(520 / math.log(10))  # 13 batches an epoch, each a step
     assert tau(ema_tau="auto", nominal_batch=64, warmup="none") == pytest.approx(520 / 4 / math.log(10))
     assert tau(ema_tau=123) == 123
-    with pytest.raises(InputError, match="--ema-tau is 0; it must be a number of updates greater than 0, or auto"):
+    with pytest.raises(InputError, match="--ema-tau is 0; it must be more than 0 updates, or auto"):
         build_config({"ema_tau": 0})
 
 

@@ -83,4 +83,4 @@ class ScheduleOptions(Options):
             number = float(value)
             if number > 0 and math.isfinite(number):
                 return number
-        raise ValueError("a number of updates greater than 0, or auto")
+        raise ValueError("more than 0 updates, or auto")

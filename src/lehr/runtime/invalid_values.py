@@ -20,8 +20,7 @@ KINDS = {
 BOUNDS = {
     "greater than or equal to": "at least",
     "less than or equal to": "at most",
-    "greater than": "above",
-    "less than": "below",
+    "greater than": "more than",
 }
 
 
