@@ -56,8 +56,8 @@ def diff(first: Path, second: Path, code: int) -> tuple[str, dict[str, Any]]:
 def test_an_option_is_named_with_the_first_step(runs: Path, trained: Make) -> None:
     text, found = diff(runs / "run", trained(hsv_h=0.3), 1)
     assert "Options: --hsv-h: 0.015, 0.3" in text
-    assert "They part in epoch 1, step 1: the batch has the same images with other pixels." in text
-    assert text.rstrip().endswith("That points to the option --hsv-h.")
+    assert "They diverge in epoch 1, step 1: the batch has the same images with different pixels." in text
+    assert text.rstrip().endswith("Likely cause: the option --hsv-h.")
     parting = found["parting"]
     assert (parting["stage"], parting["epoch"], parting["step"], parting["tensor"]) == ("pixels", 1, 1, "pixels")
     assert (found["cause"], found["culprits"], found["equal"]) == ("options", ["hsv_h"], False)
@@ -76,7 +76,7 @@ def test_one_changed_image_is_named_with_its_first_step(runs: Path, tmp_path: Pa
     steps = [step for step in range(1, 7) if any(index in each for each in past.sources(past.place(None, step)))]
     assert found["parting"]["run_step"] == steps[0] and found["parting"]["stage"] == "pixels"
     assert "Data: train image 10.png: has another content, with the same size and objects" in text
-    assert text.rstrip().endswith("That points to the data: image 10.png.")
+    assert text.rstrip().endswith("Likely cause: the data (image 10.png).")
     assert (found["cause"], found["culprits"], found["options"]) == ("data", ["10.png"], [])
 
 
@@ -86,7 +86,7 @@ def test_equal_runs_are_said_to_be_equal_also_after_a_stop(runs: Path, tmp_path:
     assert found.equal and found.course.steps == 4
     resume(folder)
     text, told = diff(runs / "run", folder, 0)
-    assert "The runs are equal in all that was compared: options, data, the digests of 6 steps, 2 rows" in text
+    assert "The runs are equal in everything that was compared: options, data, the digests of 6 steps, 2 rows" in text
     assert told["equal"] and told["parting"] is None and told["cause"] is None
 
 

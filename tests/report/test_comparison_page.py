@@ -1,4 +1,4 @@
-"""The page of several runs: differences with intervals, curves over one another, options that differ."""
+"""The page of several runs: differences with intervals, overlaid curves, options that differ."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def test_curves_lie_over_one_another(tmp_path: Path) -> None:
 def test_the_command_compares_runs_on_one_page(runs: Path, tmp_path: Path) -> None:
     lehr("report", runs / "one", runs / "two", "--out", "both.html", "--no-plots", cwd=tmp_path)
     text = (tmp_path / "both.html").read_text()
-    assert "--hsv-h" in text and "epoch 1, step 1: the batch has the same images with other pixels" in text
+    assert "--hsv-h" in text and "epoch 1, step 1: the batch has the same images with different pixels" in text
     page = comparison_page([runs / "one", runs / "two"])
     assert page.title == "one and two" and page.answers[0].startswith(("two is ", "two: no difference from one"))
     names = [row[0].text for piece in page.sections[2].pieces if isinstance(piece, Table) for row in piece.rows]

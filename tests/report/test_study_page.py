@@ -29,7 +29,7 @@ SPACE = Space(
         "optimizer": Parameter(choices=("SGD", "AdamW")),
     },
     {"lr0": 0.01, "mosaic": 1.0, "optimizer": "SGD"},
-    ("warmup_epochs is left out.",),
+    ("warmup_epochs is not searched.",),
 )
 ODD = "<script>alert('x')</script>"
 
@@ -201,7 +201,7 @@ def test_the_search_is_summed_up(evolution: str) -> None:
     assert summary["Hours of training"] == "1.0" and summary["Workers"] == "2: a:1, b:2"
     texts = "\n".join(Reader(evolution).texts)
     assert "Trial 1 is the best: fitness 0.543, +0.043 over the current values (trial 0, 0.500)." in texts
-    assert "lehr train --hyp 'runs/my study/hyp_evolved.yaml'" in texts and "warmup_epochs is left out." in texts
+    assert "lehr train --hyp 'runs/my study/hyp_evolved.yaml'" in texts and "warmup_epochs is not searched." in texts
 
 
 @pytest.mark.parametrize(

@@ -46,7 +46,7 @@ COMMANDS: Commands = {
     "Data": (Command("data", "Check, audit, describe, split and convert data sets."),),
     "Understand a run": (
         Command("report", "Write the page of a run, or a comparison of several.", "lehr.cli.report:report"),
-        Command("diff", "Say how two runs differ, and at which step they part.", "lehr.cli.diff:diff"),
+        Command("diff", "Say how two runs differ, and at which step they diverge.", "lehr.cli.diff:diff"),
         Command("replay", "Rebuild the batch of any step of a run.", "lehr.cli.replay:replay"),
     ),
     "Search": (

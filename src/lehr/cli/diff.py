@@ -18,7 +18,7 @@ def diff(
     json: Annotated[Path | None, Parameter(group=HelpGroup.OUTPUT)] = None,
     quiet: Quiet = False,
 ) -> int:
-    """Say how two runs differ, and at which step they part.
+    """Say how two runs differ, and at which step they diverge.
 
     The exit code is 0 where the runs are equal, else 1. Compares options, data, versions and machine. Then compares
     each step, by logged losses and results.csv. After `lehr train --digests` it compares digests. Places, versions and

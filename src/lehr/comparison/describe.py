@@ -14,16 +14,16 @@ from lehr.runtime.plain_text import one_line
 MOST = 10
 """Images, options or tensors that are listed of each kind."""
 STAGES: dict[Stage, str] = {
-    "start": "the weights are others",
-    "images": "the batch has other images",
-    "pixels": "the batch has the same images with other pixels",
-    "objects": "the batch has the same pixels with other objects",
-    "size": "the batch is resized to another size",
-    "loss": "the same batch under the same weights has another loss",
-    "gradient": "the same loss has another gradient",
-    "rates": "the optimizer step has another rate",
-    "update": "the same gradient led to other weights",
-    "validation": "the same training has other numbers in the validation",
+    "start": "the weights differ",
+    "images": "the batch has different images",
+    "pixels": "the batch has the same images with different pixels",
+    "objects": "the batch has the same pixels with different objects",
+    "size": "the batch is resized to a different size",
+    "loss": "the same batch with the same weights has a different loss",
+    "gradient": "the same loss has a different gradient",
+    "rates": "the optimizer step has a different learning rate",
+    "update": "the same gradient led to different weights",
+    "validation": "the same training has different validation results",
 }
 
 
@@ -81,7 +81,7 @@ def _plain(value: Any) -> str:
 
 def _data_lines(data: DataComparison) -> Iterator[str]:
     if data.same is False and not data.images and data.classes is None:
-        yield "Data: differ in images, sizes, objects or class names; the runs did not record which."
+        yield "Data: images, sizes, objects or class names differ; the runs did not record which."
     if data.classes is not None:
         first, second = (", ".join(map(one_line, names[:MOST])) for names in data.classes)
         yield f"Data: class names: {first}; {second}"
@@ -96,7 +96,7 @@ def _parting_lines(found: Difference) -> Iterator[str]:
     if parting is None:
         return
     at = describe_place(parting)
-    yield f"They part in {at}: {STAGES[parting.stage]}."
+    yield f"They diverge in {at}: {STAGES[parting.stage]}."
     yield f"  {one_line(parting.tensor)}: {one_line(parting.first)}, {one_line(parting.second)} ({parting.source})"
     if parting.others:
         listed = ", ".join(one_line(each) for each in parting.others[:MOST])
@@ -107,7 +107,7 @@ def _parting_lines(found: Difference) -> Iterator[str]:
 
 
 def describe_place(parting: Parting) -> str:
-    """Say in which epoch and step two runs part, counted from 1."""
+    """Say in which epoch and step two runs diverge, counted from 1."""
     if parting.stage == "start":
         return f"epoch {parting.epoch} before step {parting.step}"
     if parting.step is None:
@@ -120,17 +120,17 @@ def _answer(found: Difference) -> str:
     """The sentence that says what it comes to."""
     course = found.course
     if found.equal:
-        return f"The runs are equal in all that was compared: {_compared(found)}."
+        return f"The runs are equal in everything that was compared: {_compared(found)}."
     if course.parting is None:
         what = _culprits(found)
         return f"The runs differ in {what}, but in nothing of what was compared of their training: {_compared(found)}."
     if found.cause == "data":
-        return f"That points to the data: {_culprits(found)}."
+        return f"Likely cause: the data ({_culprits(found)})."
     if found.cause == "options":
-        return f"That points to {_culprits(found)}."
+        return f"Likely cause: {_culprits(found)}."
     if found.cause == "arithmetic":
-        return f"That points to other arithmetic: options and data are the same{_circumstances(found)}."
-    return f"That points to other pixels, or to other arithmetic: options are the same{_circumstances(found)}."
+        return f"Likely cause: different arithmetic; options and data are the same{_circumstances(found)}."
+    return f"Likely cause: different pixels or different arithmetic; the options are the same{_circumstances(found)}."
 
 
 def _culprits(found: Difference) -> str:

@@ -32,7 +32,7 @@ ACTING: dict[Stage, frozenset[str]] = {
     "update": COURSE | LOSS | {"freeze"},
     "validation": COURSE | {"max_det", "data", "keep_val", "difficult"},
 }
-"""Options that act where runs part so."""
+"""Options that act where runs diverge so."""
 OF_DATA = frozenset({"images", "pixels", "objects", "size", "start", "validation"})
 """Stages at which other data show."""
 
@@ -82,7 +82,7 @@ class Difference:
         versions: of Python and of packages.
         machine: device, processor, processes.
         data: of the data.
-        course: where the runs part.
+        course: where the runs diverge.
         cause: what that points to; None if nothing differs in what was trained.
         culprits: the options, images or versions that it points to.
         notes: what could not be read or compared, one line each.
@@ -178,7 +178,7 @@ def _pointed_to(
     data: DataComparison,
     circumstances: Sequence[ValueDifference],
 ) -> tuple[Cause | None, tuple[str, ...]]:
-    """Likely cause of the place where two runs part: data or options that act there, else other arithmetic."""
+    """Likely cause of the place where two runs diverge: data or options that act there, else other arithmetic."""
     if parting is None:
         return None, ()
     acting = [each.name for each in options if each.name in ACTING[parting.stage]]

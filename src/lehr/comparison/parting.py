@@ -1,4 +1,4 @@
-"""The first step, and the first tensor of it, at which two runs part: by their digests, else by what they logged.
+"""The first step, and the first tensor of it, at which two runs diverge: by their digests, else by what they logged.
 
 What a step is made of is compared in the order in which it acts: the weights before it, which images, the size, pixels,
 objects; then what it came to: losses, the gradient, the rates of the optimizer step. So the first difference is where
@@ -33,7 +33,7 @@ RATES = ("rate of the weights", "rate of the norms", "rate of the biases", "mome
 
 @dataclass(frozen=True, slots=True)
 class Parting:
-    """Point where two runs part.
+    """Point where two runs diverge.
 
     Attributes:
         source: what shows it.
@@ -80,7 +80,7 @@ class Course:
 
 
 def compare_courses(first: Side, second: Side) -> Course:
-    """Find where two runs part.
+    """Find where two runs diverge.
 
     Args:
         first: a run.
@@ -99,7 +99,7 @@ def compare_courses(first: Side, second: Side) -> Course:
 
 
 def by_digests(first: DigestFile, second: DigestFile) -> tuple[Parting | None, int, int]:
-    """Find where two runs part by their digests.
+    """Find where two runs diverge by their digests.
 
     Returns:
         The parting, how many steps were compared, and of how many only one run has a digest.
@@ -232,7 +232,7 @@ def _of_outcome(pair: _Pair) -> Parting | None:
 
 
 def by_log(first: Sequence[StepLine], second: Sequence[StepLine], batches: int | None) -> tuple[Parting | None, int]:
-    """Find where two runs part by the losses that they logged, and how many steps were compared."""
+    """Find where two runs diverge by the losses that they logged, and how many steps were compared."""
     known, compared = {line.step: line for line in second}, 0
     for line in first:
         other = known.get(line.step)

@@ -1,4 +1,4 @@
-"""The first stage, or layer, at which an export parts from the model that it was made of.
+"""The first stage, or layer, at which an export diverges from its model.
 
 Both get the same images. What they compute is compared if it can be named: the input as prepared (size, padding, range,
 order of the colours); each convolution of the network, what goes in and what comes out; the decoding; the suppression.
@@ -56,7 +56,7 @@ class Parting:
 def find_parting(
     model: DetectionModel, export: ExportedNetwork, batches: tuple[Batch, Batch], tolerance: Tolerance
 ) -> Parting:
-    """Find the first stage at which an export parts from its model.
+    """Find the first stage at which an export diverges from its model.
 
     Args:
         model: on the CPU, in eval mode.

@@ -143,7 +143,7 @@ def legend(target: Axes | Figure, handles: Sequence[Artist] | None = None) -> No
 
 
 def _enlarge_dots(made: Legend) -> None:
-    """Show the dots of a legend large enough to tell their colours, however small those of the data are."""
+    """Show the dots of a legend large enough to see their colours, however small the dots of the data are."""
     from matplotlib.collections import PathCollection
     from matplotlib.lines import Line2D
 

@@ -1,4 +1,4 @@
-"""Several runs side by side: results with their differences from the first, curves over one another, what differs."""
+"""Several runs side by side: results with their differences from the first, overlaid curves, what differs."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def results_section(runs: Sequence[ComparedRun]) -> Section:
 
 
 def overlaid_section(runs: Sequence[ComparedRun]) -> Section:
-    """Build the section with the curves of the runs over one another.
+    """Build the section with the overlaid curves of the runs.
 
     Args:
         runs: two or more.
@@ -102,7 +102,7 @@ def overlaid_section(runs: Sequence[ComparedRun]) -> Section:
         chart = _overlaid(runs, column)
         if chart is not None:
             charts.append(chart)
-    return Section("curves", "Curves over one another", charts or [Note("No run has finished an epoch yet.")])
+    return Section("curves", "Curves of all runs", charts or [Note("No run has finished an epoch yet.")])
 
 
 def differences_section(runs: Sequence[ComparedRun]) -> Section:
@@ -132,11 +132,11 @@ def _partings(runs: Sequence[ComparedRun]) -> Table:
             if found.data.images
             else _same_data(found.data.same)
         )
-        where = "do not part" if parting is None else f"{describe_place(parting)}: {STAGES[parting.stage]}"
+        where = "none" if parting is None else f"{describe_place(parting)}: {STAGES[parting.stage]}"
         rows.append([Cell(each.name), Cell(data), Cell(where), Cell(_cause(found))])
-    columns = [Column("run"), Column("data"), Column("parts from the first in"), Column("points to")]
+    columns = [Column("run"), Column("data"), Column("first difference"), Column("likely cause")]
     caption = f"Each run next to {runs[0].name}; `lehr diff` says more, and `lehr train --digests` makes it exact."
-    return Table("Where they part", columns, rows, caption)
+    return Table("Where the runs diverge", columns, rows, caption)
 
 
 def _same_data(same: bool | None) -> str:
@@ -147,12 +147,12 @@ def _cause(found: Difference) -> str:
     if found.cause is None:
         return NOTHING
     if not found.culprits:
-        return {"arithmetic": "other arithmetic", "unknown": "other pixels, or other arithmetic"}.get(
+        return {"arithmetic": "different arithmetic", "unknown": "different pixels, or different arithmetic"}.get(
             found.cause, found.cause
         )
     named = [option_flag(each) if found.cause == "options" else each for each in found.culprits[:NAMED]]
     more = ", ..." if len(found.culprits) > NAMED else ""
-    kind = {"options": "", "data": "image "}.get(found.cause, "other arithmetic: ")
+    kind = {"options": "", "data": "image "}.get(found.cause, "different arithmetic: ")
     return f"{kind}{', '.join(named)}{more}"
 
 

@@ -65,7 +65,7 @@ def _of_epochs(run: RunFiles) -> list[Chart | None]:
     memory: list[Row] = [
         {"epoch": line.epoch + 1, "memory": line.memory} for line in run.log.epochs if line.memory is not None
     ]
-    charts.append(_chart(memory, ["memory"], "memory", "Most memory taken so far", "MiB", marks, from_zero=True))
+    charts.append(_chart(memory, ["memory"], "memory", "Peak memory", "MiB", marks, from_zero=True))
     if not run.log.steps:
         charts += [
             _chart(rows, _columns(rows, "lr/"), "rates", "Learning rates by group of parameters", "rate", marks),
@@ -92,7 +92,7 @@ def _of_steps(run: RunFiles) -> list[Chart | None]:
         chart("gradient-norm", GRADIENT, "norm", lambda line: {"gradient": line.norm}, log=True),
         chart("rates", "Learning rates by group of parameters", "rate", lambda line: line.rates),
         chart("momentum", "Momentum", "momentum, or beta1", lambda line: {"momentum": line.momentum}),
-        chart("accumulation", "Accumulation", "batches to a step", lambda line: {"batches": line.accumulate}),
+        chart("accumulation", "Accumulation", "batches per step", lambda line: {"batches": line.accumulate}),
         chart("loss-scale", "Loss scale", "factor", lambda line: {"loss scale": line.loss_scale}, log=True),
     ]
 

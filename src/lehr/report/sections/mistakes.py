@@ -123,7 +123,7 @@ def _largest(weights: NDArray[np.float64]) -> list[int]:
 def _kinds(mistakes: Mistakes, gains: Mapping[Kind, float] | None) -> Table:
     columns = [Column("kind"), Column("what it is"), Column("count", True), Column("share", True)]
     if gains is not None:
-        columns.append(Column(f"{_metric(mistakes)} if mended", True))
+        columns.append(Column(f"{_metric(mistakes)} if fixed", True))
     rows = []
     for kind, number in mistakes.counts().items():
         row = [

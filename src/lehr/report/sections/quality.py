@@ -276,7 +276,7 @@ def _calibration(calibration: Calibration) -> list[Piece]:
         return [Note("Nothing was detected, so there is no calibration to show.")]
     some = np.flatnonzero(calibration.counts)
     right = Series("detections", _list(calibration.scores[some]), _list(calibration.right[some]))
-    ideal = Series("as it should be", [0.0, 1.0], [0.0, 1.0], dashed=True)
+    ideal = Series("perfect calibration", [0.0, 1.0], [0.0, 1.0], dashed=True)
     labels = [f"{index / BINS:.1f} to {(index + 1) / BINS:.1f}" for index in range(BINS)]
     return [
         Chart(
