@@ -119,7 +119,8 @@ def _copies(tensors: Sequence[Tensor], blocks: Blocks) -> list[Tensor]:
     used = dict.fromkeys(blocks, 0)
     copies = []
     for tensor in tensors:
-        strides = torch.empty_like(tensor, device="meta").stride()
+        dense = tensor.is_contiguous() or tensor.is_contiguous(memory_format=torch.channels_last)
+        strides = tensor.stride() if dense else torch.empty_like(tensor, device="meta").stride()
         copy = torch.as_strided(blocks[tensor.dtype], tensor.shape, strides, used[tensor.dtype])
         used[tensor.dtype] += tensor.numel()
         copies.append(copy)

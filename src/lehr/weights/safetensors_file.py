@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from io import FileIO
 from pathlib import Path
@@ -34,6 +34,8 @@ ITEM_SIZES = {
     "BOOL": 1,
 }
 """Bytes of a number of each type."""
+ORDER = ("I64", "F64", "F32", "I32", "BF16", "F16", "I16", "I8", "U8", "BOOL")
+"""Types in the order in which their tensors are written, so that each begins at a multiple of its item."""
 METADATA = "__metadata__"
 HEADER_LIMIT = 16 * MIB
 """Bytes of a header: those of the longest class names that a model takes, and some thousand tensors."""
@@ -150,14 +152,37 @@ def write_weights(encoded: Iterable[bytes | memoryview], path: Path) -> None:
             file.write(part)
 
 
+def encode_header(
+    tensors: Mapping[str, tuple[str, Sequence[int]]], metadata: Mapping[str, str]
+) -> tuple[bytes, list[str]]:
+    """The beginning of a safetensors file, and the names of its tensors in the order in which their bytes follow.
+
+    Args:
+        tensors: type and shape by name.
+        metadata: text by name.
+    """
+    names = sorted(tensors, key=lambda name: (ORDER.index(tensors[name][0]), name))
+    header: dict[str, object] = {METADATA: dict(sorted(metadata.items()))}
+    end = 0
+    for name in names:
+        kind, shape = tensors[name]
+        start, end = end, end + math.prod(shape) * ITEM_SIZES[kind]
+        header[name] = {"dtype": kind, "shape": list(shape), "data_offsets": [start, end]}
+    return _encode_header(header), names
+
+
 def sort_metadata(encoded: bytes) -> tuple[bytes | memoryview, ...]:
     """A safetensors file with its metadata sorted by name, in parts: the library writes it in an order of chance."""
     end = 8 + int.from_bytes(encoded[:8], "little")
     header = json.loads(encoded[8:end])
     header[METADATA] = dict(sorted(header[METADATA].items()))
+    return _encode_header(header), memoryview(encoded)[end:]
+
+
+def _encode_header(header: dict[str, object]) -> bytes:
     text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
     text += b" " * (-len(text) % 8)  # tensors begin at multiples of 8
-    return len(text).to_bytes(8, "little"), text, memoryview(encoded)[end:]
+    return len(text).to_bytes(8, "little") + text
 
 
 def _read(file: FileIO, count: int) -> bytearray:

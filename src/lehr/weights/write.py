@@ -11,13 +11,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import save
+import torch
 from torch import Tensor
 
 from lehr.models.build import anchor_head
 from lehr.models.detection import DetectionModel
 from lehr.weights.metadata import FORMAT
-from lehr.weights.safetensors_file import sort_metadata, write_weights
+from lehr.weights.safetensors_file import encode_header, write_weights
+from lehr.weights.tensor_file import DTYPES
+
+KINDS = {dtype: kind for kind, dtype in DTYPES.items()}
+"""Types of tensors, as a safetensors file names them."""
 
 
 def save_weights(model: DetectionModel, path: Path, details: Mapping[str, Any] | None = None) -> None:
@@ -61,9 +65,10 @@ def encode_weights(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -
         tensors: by name, on any device.
         metadata: text by name.
     """
-    return sort_metadata(
-        save({name: value.detach().cpu().contiguous() for name, value in tensors.items()}, dict(metadata))
-    )
+    stored = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
+    kinds = {name: (KINDS[value.dtype], value.shape) for name, value in stored.items()}
+    header, order = encode_header(kinds, metadata)
+    return header, *(memoryview(stored[name].reshape(-1).view(torch.uint8).numpy()) for name in order)
 
 
 def _rounded(anchors: Tensor) -> list[list[list[float]]]:
