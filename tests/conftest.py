@@ -183,10 +183,10 @@ def trained_squares(once: Once) -> Path:
     """A folder with a data set of squares in `data`, and in `run` the run of a model that finds them."""
 
     def make(folder: Path) -> None:
-        from tests.engine.runs import run
+        from tests.engine.runs import LEARNING, run
 
         make_squares(folder / "data", {"train": 24, "val": 16})
         many = make_squares(folder / "many", {"train": 144, "val": 16})
-        run(many, folder, "run", epochs=6, batch=8, nominal_batch=8, lr0=0.008, mosaic=0)
+        run(many, folder, "run", epochs=6, batch=8, nominal_batch=8, lr0=0.008, mosaic=0, **LEARNING)
 
     return once("trained-squares", make)

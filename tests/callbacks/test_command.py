@@ -14,7 +14,8 @@ from lehr.callbacks.events import FitEpochEnd, TrainStart
 from lehr.cli.app import run
 from lehr.errors import InputError
 
-SMALL = ["--imgsz", "64", "--batch", "4", "--epochs", "1", "--width", "0.125", "--device", "cpu", "--amp", "off"]
+SMALL = ["--imgsz", "64", "--batch", "4", "--epochs", "1", "--device", "cpu", "--amp", "off"]
+SMALL += ["--width", "0.0625", "--depth", "0.01"]
 
 
 class EpochFile:

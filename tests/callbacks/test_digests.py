@@ -19,7 +19,8 @@ COUNTS = {"train": 10, "val": 4}
 OPTIONS = {"epochs": 2, "multi_scale": 0.5, "nominal_batch": 8}
 
 
-def test_a_stopped_run_has_the_file_of_one_that_was_not(make_yolo: MakeYolo, tmp_path: Path) -> None:
+@pytest.mark.parametrize("stop", [4, pytest.param(1, marks=pytest.mark.slow)])
+def test_a_stopped_run_has_the_file_of_one_that_was_not(stop: int, make_yolo: MakeYolo, tmp_path: Path) -> None:
     data = make_yolo(counts=COUNTS)
     run(data, tmp_path, "without", **OPTIONS)
     seen: dict[int, tuple[list[int], list[int]]] = {}
@@ -43,13 +44,12 @@ def test_a_stopped_run_has_the_file_of_one_that_was_not(make_yolo: MakeYolo, tmp
         assert record["losses"].tolist() == list(end.losses.values())
         assert record["updated"] == end.updated and bool(np.isnan(record["norm"])) == (end.norm is None)
     assert (records["weights"][0] != records["weights"][-1]).any()
-    for step in (1, 4):
-        folder = stopped_run(data, tmp_path, f"stopped-{step}", step, digests=True, **OPTIONS)
-        with (folder / DIGESTS).open("ab") as other:  # as of steps that the checkpoint does not know
-            other.write(b"more" * 1000)
-        resume(folder)
-        assert (folder / DIGESTS).read_bytes() == (tmp_path / "whole" / DIGESTS).read_bytes()
-        assert (folder / MARKS).read_bytes() == (tmp_path / "whole" / MARKS).read_bytes()
+    folder = stopped_run(data, tmp_path, "stopped", stop, digests=True, **OPTIONS)
+    with (folder / DIGESTS).open("ab") as other:  # as of steps that the checkpoint does not know
+        other.write(b"more" * 1000)
+    resume(folder)
+    assert (folder / DIGESTS).read_bytes() == (tmp_path / "whole" / DIGESTS).read_bytes()
+    assert (folder / MARKS).read_bytes() == (tmp_path / "whole" / MARKS).read_bytes()
 
 
 def test_every_run_keeps_fingerprints_of_its_images(make_yolo: MakeYolo, tmp_path: Path) -> None:

@@ -51,7 +51,7 @@ def test_the_log_holds_each_step_the_rows_and_the_turns_of_a_run(make_yolo: Make
     start = log.start
     assert start is not None and not start.resumed and start.options["close_mosaic"] == 1
     assert start.names and start.images["val"] == 2 and "torch" in start.versions and start.closed == 1
-    assert [line.step for line in log.steps] == list(range(3 * start.batches))
+    assert [line.step for line in log.steps] == list(range(2 * start.batches))
     for line in log.steps:
         assert line.losses == pytest.approx(losses.of[line.step], rel=1e-8)
         assert line.norm is not None and line.epoch == line.step // start.batches and line.finite
@@ -59,24 +59,24 @@ def test_the_log_holds_each_step_the_rows_and_the_turns_of_a_run(make_yolo: Make
     for epoch, row in zip(log.epochs, rows, strict=True):
         assert {name: "" if value is None else value for name, value in epoch.row.items()}.keys() == row.keys()
         assert float(row["val/map"]) == pytest.approx(epoch.row["val/map"], abs=1e-5)  # type: ignore[arg-type]
-    assert [line.step for line in log.of(MosaicCloseLine)] == [2 * start.batches]
+    assert [line.step for line in log.of(MosaicCloseLine)] == [start.batches]
     assert [line.step for line in log.of(WarmupEndLine)] == [start.warmup]
     assert log.of(BestLine) and log.of(SaveLine)[-1].best in (True, False)
     (end,) = log.of(EndLine)
-    assert end.reason == "finished" and end.best_epoch in range(3) and end.step == 3 * start.batches
+    assert end.reason == "finished" and end.best_epoch in range(2) and end.step == 2 * start.batches
 
 
 def test_a_run_that_was_cut_off_has_each_step_once_after_going_on(make_yolo: MakeYolo, tmp_path: Path) -> None:
-    data = make_yolo(counts={"train": 8, "val": 2})
+    data = make_yolo(counts={"train": 6, "val": 2})
     whole = run(data, tmp_path, "whole", batch=2).folder
 
     def cut(event: Any) -> None:
-        if event.step == 6:
+        if event.step == 5:
             raise PowerCut
 
     with pytest.raises(PowerCut), before_step(cut):
         run(data, tmp_path, "cut", batch=2)
-    with stop_at(9), pytest.raises(Stopped):
+    with stop_at(4), pytest.raises(Stopped):
         resume(tmp_path / "cut")
     (end,) = read_run_log(tmp_path / "cut").of(EndLine)
     assert end.reason == "stopped" and "SIGTERM" in end.message

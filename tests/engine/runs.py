@@ -17,7 +17,9 @@ from lehr.engine import run as engine
 from lehr.engine.result import TrainResult
 from lehr.errors import Stopped
 
-SMALL = {"imgsz": 64, "batch": 4, "epochs": 3, "width": 0.125, "depth": 0.33, "device": "cpu", "close_mosaic": 1}
+SMALL = {"imgsz": 64, "batch": 4, "epochs": 2, "width": 0.0625, "depth": 0.01, "device": "cpu", "close_mosaic": 1}
+LEARNING = {"width": 0.125, "depth": 0.33}
+"""A model that learns what the small one cannot."""
 LISTENING: list[object] = []
 """Callbacks of the runs that are begun or resumed here."""
 

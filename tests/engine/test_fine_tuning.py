@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from tests.conftest import MakeYolo
-from tests.engine.runs import run
+from tests.engine.runs import LEARNING, run
 
 from lehr.search.fitness import read_epochs
 
@@ -21,7 +21,7 @@ def test_a_quarter_of_the_epochs_from_trained_weights_beats_all_of_them_from_ran
     data = make_yolo("others", counts={"train": 32, "val": 16})
 
     def last_map(name: str, **more: Any) -> float:
-        folder = run(data, tmp_path, name, **{"batch": 16, "epochs": EPOCHS, **more}).folder
+        folder = run(data, tmp_path, name, **{"batch": 16, "epochs": EPOCHS, **LEARNING, **more}).folder
         return read_epochs(folder / "results.csv")[-1].metrics["map"] or 0.0
 
     tuned = last_map("tuned", weights=trained_squares / "run" / "best.safetensors", epochs=EPOCHS // 4)

@@ -15,13 +15,15 @@ import pytest
 import torch
 from benchmarks.crash import differences
 from tests.conftest import MakeYolo
+from tests.engine import runs
 from tests.engine.conftest import Undisturbed
-from tests.engine.runs import before_step, resume, run, stop_at, stopped_run
+from tests.engine.runs import before_step, resume, stop_at, stopped_run
 
 from lehr.callbacks.events import BatchStart
 from lehr.checkpoint.digest_file import DIGESTS
 from lehr.checkpoint.format import read_checkpoint
 from lehr.checkpoint.writer import AsyncWriter
+from lehr.engine.result import TrainResult
 from lehr.errors import LehrError, Stopped
 from lehr.runtime.console import Console
 from lehr.weights.load import load_model
@@ -29,8 +31,12 @@ from lehr.weights.load import load_model
 
 @pytest.fixture
 def data(make_yolo: MakeYolo) -> Path:
-    """Five batches of 4 an epoch."""
-    return make_yolo(counts={"train": 20, "val": 4})
+    """Five batches of 2 an epoch."""
+    return make_yolo(counts={"train": 10, "val": 4})
+
+
+def run(data: Path, project: Path, name: str, **more: Any) -> TrainResult:
+    return runs.run(data, project, name, **{"batch": 2, **more})
 
 
 def poisoned(bad: Callable[[int, int], bool]) -> Any:
@@ -67,7 +73,7 @@ def all_finite(checkpoint: Path) -> bool:
 def test_a_run_whose_steps_were_all_bad_ends_with_a_result(data: Path, tmp_path: Path) -> None:
     with poisoned(lambda step, _: step == 0):  # and no further optimizer step follows
         result = run(data, tmp_path, "run", nominal_batch=4096, warmup_epochs=0)
-    assert result.best.is_file() and len(list(csv.DictReader((result.folder / "results.csv").open()))) == 3
+    assert result.best.is_file() and len(list(csv.DictReader((result.folder / "results.csv").open()))) == 2
 
 
 @pytest.mark.parametrize("model", ["yolov8n", "yolov5n"])
@@ -80,14 +86,14 @@ def test_one_bad_batch_costs_one_step(
     assert "Optimizer step skipped: epoch 2, batch 3: loss box nan" in told
     assert "Epoch 2: 1 optimizer step skipped." in told and "Rolled back" not in told
     rows = list(csv.DictReader((folder / "results.csv").open()))
-    assert [row["skipped"] for row in rows] == ["0", "1", "0"]
+    assert [row["skipped"] for row in rows] == ["0", "1"]
     assert all(float(row["train/box"]) > 0 for row in rows)  # the mean of the others, and a number
     assert all_finite(folder / "last.ckpt")
     assert load_model(folder / "last.safetensors").variant == model
 
 
 def test_a_step_that_is_left_out_changes_nothing(data: Path, tmp_path: Path) -> None:
-    folder = stopped_run(data, tmp_path, "before", 6)  # after 7 batches
+    folder = stopped_run(data, tmp_path, "before", 6, batch=2)  # after 7 batches
     with poisoned(lambda step, _: step == 7), stop_at(7), pytest.raises(Stopped):
         resume(folder)
     previous, last = (read_checkpoint(folder / name).content["state"] for name in ("previous.ckpt", "last.ckpt"))
@@ -103,24 +109,24 @@ def test_a_step_that_is_left_out_changes_nothing(data: Path, tmp_path: Path) -> 
 
 def test_a_bad_batch_among_others_that_add_up_spoils_only_their_step(data: Path, tmp_path: Path) -> None:
     with poisoned(lambda step, _: step == 6):
-        folder = run(data, tmp_path, "run", nominal_batch=16, warmup="none").folder
-    assert [row["skipped"] for row in csv.DictReader((folder / "results.csv").open())] == ["0", "1", "0"]
+        folder = run(data, tmp_path, "run", nominal_batch=8, warmup="none").folder
+    assert [row["skipped"] for row in csv.DictReader((folder / "results.csv").open())] == ["0", "1"]
     assert all_finite(folder / "last.ckpt")
 
 
 def test_ten_bad_batches_lead_back_and_on_with_lower_rates(
-    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], undisturbed: Undisturbed
 ) -> None:
     with poisoned(lambda step, count: step >= 7 and count < 10):
-        folder = run(data, tmp_path, "run", epochs=4).folder
+        folder = run(data, tmp_path, "run", epochs=3).folder
     told = capsys.readouterr().out
     # Three steps are left out, then it goes back to the end of the first epoch; so four times ten batches make three.
     assert told.count("3 consecutive optimizer steps were not finite. Rolled back to") == 3
-    assert "(epoch 2 of 4, 5 batches done), learning rates x 0.125 (rollback 3 of 3)." in told
+    assert "(epoch 2 of 3, 5 batches done), learning rates x 0.125 (rollback 3 of 3)." in told
     rows = list(csv.DictReader((folder / "results.csv").open()))
-    assert [row["epoch"] for row in rows] == ["1", "2", "3", "4"]
-    assert [row["skipped"] for row in rows] == ["0", "10", "0", "0"]
-    whole = list(csv.DictReader((run(data, tmp_path, "whole", epochs=4).folder / "results.csv").open()))
+    assert [row["epoch"] for row in rows] == ["1", "2", "3"]
+    assert [row["skipped"] for row in rows] == ["0", "10", "0"]
+    whole = list(csv.DictReader((undisturbed(data, epochs=3, batch=2) / "results.csv").open()))
     assert rows[0]["lr/weights"] == whole[0]["lr/weights"]
     assert float(rows[2]["lr/weights"]) == pytest.approx(0.125 * float(whole[2]["lr/weights"]), rel=1e-4)
     assert all_finite(folder / "last.ckpt")
@@ -133,7 +139,7 @@ def test_every_batch_bad_stops_the_run_and_names_batches_and_images(data: Path, 
     message = str(caught.value)
     assert "3 consecutive optimizer steps were not finite, after 3 rollbacks" in message
     assert "epoch 2, batch 3: loss box nan, cls nan, dfl nan; images " in message
-    assert message.count(".jpg") == 12  # three batches of four
+    assert message.count(".jpg") == 6  # three batches of two
     assert "smaller --lr0" in message and f"lehr train --resume {tmp_path / 'run'}" in message
     assert caught.value.exit_code == 1
     checkpoint = tmp_path / "run" / "last.ckpt"
@@ -148,7 +154,7 @@ def test_every_batch_bad_from_the_first_stops_too(data: Path, tmp_path: Path) ->
 def test_without_a_limit_every_bad_step_is_only_left_out(data: Path, tmp_path: Path) -> None:
     with poisoned(lambda step, _: 5 <= step < 10):
         folder = run(data, tmp_path, "run", skip_limit=0).folder
-    assert [row["skipped"] for row in csv.DictReader((folder / "results.csv").open())] == ["0", "5", "0"]
+    assert [row["skipped"] for row in csv.DictReader((folder / "results.csv").open())] == ["0", "5"]
 
 
 def test_a_gradient_that_is_infinite_is_noticed(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -164,10 +170,10 @@ def test_a_gradient_that_is_infinite_is_noticed(data: Path, tmp_path: Path, caps
 
 
 def test_a_rollback_survives_being_stopped(data: Path, tmp_path: Path) -> None:
-    options = {"epochs": 4, "rollback_lr": 0.25, "digests": True}
-    with poisoned(lambda step, count: step >= 7 and count < 3):
+    options = {"rollback_lr": 0.25, "digests": True}
+    with poisoned(lambda step, count: step >= 5 and count < 3):
         run(data, tmp_path, "whole", **options)
-    with poisoned(lambda step, count: step >= 7 and count < 3), stop_at(12), pytest.raises(Stopped):
+    with poisoned(lambda step, count: step >= 5 and count < 3), stop_at(8), pytest.raises(Stopped):
         run(data, tmp_path, "stopped", **options)
     resume(tmp_path / "stopped")
     assert differences(tmp_path / "whole", tmp_path / "stopped") == []
@@ -175,7 +181,7 @@ def test_a_rollback_survives_being_stopped(data: Path, tmp_path: Path) -> None:
     assert read_checkpoint(tmp_path / "stopped" / "last.ckpt").content["state"]["recovery"]["lr_scale"] == 0.25
 
 
-@pytest.mark.parametrize(("most", "error"), [(2, torch.OutOfMemoryError), (0, RuntimeError)])
+@pytest.mark.parametrize(("most", "error"), [(1, torch.OutOfMemoryError), (0, RuntimeError)])
 def test_out_of_memory_tells_the_batch_that_fits(most: int, error: type[Exception], data: Path, tmp_path: Path) -> None:
     def limited(_: Any, images: tuple[torch.Tensor]) -> None:
         if len(images[0]) > most:
@@ -187,10 +193,10 @@ def test_out_of_memory_tells_the_batch_that_fits(most: int, error: type[Exceptio
 
     with (
         before_step(act),
-        pytest.raises(LehrError, match="not enough memory for batches of 4 at 64 pixels") as caught,
+        pytest.raises(LehrError, match="not enough memory for batches of 2 at 64 pixels") as caught,
     ):
         run(data, tmp_path, "run")
-    assert ("--batch 2 fits" if most else "Not even one image fits") in str(caught.value)
+    assert ("--batch 1 fits" if most else "Not even one image fits") in str(caught.value)
     assert "Resume with: lehr train --resume" in str(caught.value)
     assert resume(tmp_path / "run").best.is_file()
 
@@ -236,21 +242,21 @@ def test_data_that_are_gone_altogether_stop_the_run_with_its_state_saved(
     assert error.value.exit_code == 1
     away.rename(data.parent / "images")
     resume(tmp_path / "run")
-    assert differences(undisturbed(data), tmp_path / "run") == []
+    assert differences(undisturbed(data, batch=2), tmp_path / "run") == []
 
 
 def test_a_worker_that_is_killed_is_told_and_the_state_saved(
     data: Path, tmp_path: Path, undisturbed: Undisturbed
 ) -> None:
     def act(event: BatchStart) -> None:
-        if event.step == 7:
+        if event.step == 5:
             for process in multiprocessing.active_children():
                 os.kill(process.pid, signal.SIGKILL)  # type: ignore[arg-type]
 
     with before_step(act), pytest.raises(LehrError, match=r"(?s)loads images was killed.*lehr train --resume"):
-        run(data, tmp_path, "run", workers=1)
+        run(data, tmp_path, "run", epochs=3, workers=1)
     resume(tmp_path / "run", {"workers": 0})
-    assert differences(undisturbed(data), tmp_path / "run") == []
+    assert differences(undisturbed(data, epochs=3, batch=2), tmp_path / "run") == []
 
 
 def test_a_disk_that_is_full_for_a_while_costs_nothing(
@@ -260,7 +266,7 @@ def test_a_disk_that_is_full_for_a_while_costs_nothing(
     monkeypatch: pytest.MonkeyPatch,
     undisturbed: Undisturbed,
 ) -> None:
-    whole = undisturbed(data)
+    whole = undisturbed(data, batch=2)
     written = AsyncWriter._written
     calls = 0
 

@@ -13,7 +13,7 @@ from benchmarks.crash import differences
 from tests.conftest import MakeYolo, Once, make_squares
 from tests.distributed.processes import SMALL as DISTRIBUTED
 from tests.distributed.processes import traced
-from tests.engine.runs import PowerCut, on, resume, run, stopped_run
+from tests.engine.runs import LEARNING, PowerCut, on, resume, run, stopped_run
 from tests.engine.test_going_wrong import poisoned
 from tests.engine.test_start_from_weights import weights_of
 from tests.processes import together
@@ -29,7 +29,7 @@ from lehr.weights.load import load_model
 from lehr.weights.write import save_weights
 
 COUNTS = {"train": 8, "val": 4}
-NANO = {"model": "yolov8n", "width": 0.125, "depth": 0.33}
+NANO = {"model": "yolov8n", "width": 0.0625, "depth": 0.01}
 
 
 @pytest.fixture
@@ -193,7 +193,7 @@ def test_a_run_that_diverges_for_good_ends_with_its_start(
 
 def finetuned(trained_squares: Path, project: Path, **more: Any) -> TrainResult:
     """A run from the weights that find the squares."""
-    given = {"batch": 8, "nominal_batch": 8, "mosaic": 0, "epochs": 1}
+    given = {"batch": 8, "nominal_batch": 8, "mosaic": 0, "epochs": 1, **LEARNING}
     start = trained_squares / "run" / "best.safetensors"
     return run(trained_squares / "data" / "data.yaml", project, "run", **{"weights": start, **given, **more})
 
@@ -219,7 +219,7 @@ def test_wrong_labels_end_with_the_start_and_say_worse(trained_squares: Path, tm
         tmp_path,
         "run",
         weights=trained_squares / "run" / "best.safetensors",
-        **{"batch": 8, "nominal_batch": 8, "mosaic": 0, "epochs": 6, "lr0": 0.004},
+        **{"batch": 8, "nominal_batch": 8, "mosaic": 0, "epochs": 6, "lr0": 0.004, **LEARNING},
     )
     assert equal(result.best, trained_squares / "run" / "best.safetensors")
     assert result.against_start is not None and result.against_start.verdict == "worse"
@@ -247,7 +247,7 @@ def test_trials_of_studies_are_made_without_it(tmp_path: Path, monkeypatch: pyte
 
 def test_several_processes_judge_as_one(make_yolo: MakeYolo, weights: Path, tmp_path: Path) -> None:
     data = make_yolo(counts={"train": 8, "val": 12})
-    options = {**DISTRIBUTED, "data": str(data), "project": str(tmp_path), "weights": str(weights), "epochs": 1}
+    options = {**DISTRIBUTED, **NANO, "data": str(data), "project": str(tmp_path), "weights": str(weights), "epochs": 1}
     together(2, traced, {**options, "name": "two"}, folder=tmp_path)
     state = read_checkpoint(tmp_path / "two" / "last.ckpt").content["state"]
     assert [row["epoch"] for row in rows_of(tmp_path / "two")] == ["0", "1"]

@@ -33,8 +33,8 @@ OTHERS = ("large", "cat")
 
 @pytest.fixture
 def data(make_yolo: MakeYolo) -> str:
-    """Two batches of 4, one of 2."""
-    return str(make_yolo(counts={"train": 10, "val": 4}))
+    """A batch of 4, one of 2."""
+    return str(make_yolo(counts={"train": 6, "val": 4}))
 
 
 @pytest.fixture
@@ -49,19 +49,26 @@ def killed_run(data: str, project: Path, name: str, **more: Any) -> Path:
         raise PowerCut
 
     with on("on_pretrain_routine_end", cut), pytest.raises(PowerCut):
-        run(data, project, name, model="yolov5n", epochs=2, **more)
+        run(data, project, name, model="yolov5n", epochs=1, **more)
     assert not (project / name / "last.ckpt").exists()
     return project / name
 
 
-@pytest.mark.parametrize(("ending", "then"), [(".safetensors", "gone"), (".safetensors", "others"), (".pt", "gone")])
+@pytest.mark.parametrize(
+    ("ending", "then"),
+    [
+        (".safetensors", "others"),
+        (".pt", "gone"),
+        pytest.param(".safetensors", "gone", marks=pytest.mark.slow),
+    ],
+)
 def test_a_killed_run_ends_as_one_that_was_not_whatever_became_of_its_weights(
     ending: str, then: str, data: str, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if ending == ".pt":  # of another trainer
-        model = with_statistics(build_model("yolov5n", OTHERS, 64, 7, depth=0.33, width=0.125))
+        model = with_statistics(build_model("yolov5n", OTHERS, 64, 7, depth=0.01, width=0.0625))
         weights = write_published(tmp_path / "w.pt", model)
-    run(data, tmp_path, "whole", model="yolov5n", epochs=2, weights=weights)
+    run(data, tmp_path, "whole", model="yolov5n", epochs=1, weights=weights)
     folder = killed_run(data, tmp_path, "killed", weights=weights)
     weights.unlink()
     if then == "others":
@@ -161,15 +168,16 @@ def test_a_start_that_cannot_be_taken_is_refused(fault: str, data: str, weights:
     with pytest.raises(InputError, match=said[fault]) as refused:
         resume(folder)
     assert str(path) in str(refused.value) and (fault == "link" or "restarts from its" in str(refused.value))
-    path.unlink()
-    resume(folder)
+    if fault == "cut off":  # without it, all begin again alike
+        path.unlink()
+        resume(folder)
 
 
 def test_a_run_goes_on_from_its_checkpoint_without_its_weights_and_its_start(
     data: str, weights: Path, tmp_path: Path
 ) -> None:
     run(data, tmp_path, "whole", model="yolov5n", weights=weights)
-    folder = stopped_run(data, tmp_path, "stopped", 4, model="yolov5n", weights=weights)
+    folder = stopped_run(data, tmp_path, "stopped", 2, model="yolov5n", weights=weights)
     weights.unlink()
     (folder / KEPT).unlink()
     resume(folder)

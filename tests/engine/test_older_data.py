@@ -168,14 +168,14 @@ def test_a_stopped_run_goes_on_with_its_older_data_and_with_no_others(
     assert differences(tmp_path / "whole", folder) == []
 
 
-@pytest.mark.parametrize("step", [1, 5])
+@pytest.mark.parametrize("step", [pytest.param(1, marks=pytest.mark.slow), 5])
 def test_a_stopped_run_goes_on_with_the_same_replay(step: int, data: Path, older: Path, tmp_path: Path) -> None:
     """Ten own images beside two older ones of each four: five batches."""
-    given = {"keep_val": str(older), "replay": 0.5, "epochs": 2, "mixup": 0.5, "class_weights": 0.5}
+    given = {"keep_val": str(older), "replay": 0.5, "mixup": 0.5, "class_weights": 0.5}
     indices: list[list[int]] = []
     with before_step(lambda event: indices.append(list(event.batch.indices.tolist()))):
         run(data, tmp_path, "whole", **given)
-    folder = stopped_run(data, tmp_path, "run", step, **given, workers=2)
+    folder = stopped_run(data, tmp_path, "run", step, **given, workers=1)
     resume(folder)
     assert differences(tmp_path / "whole", folder) == []
     assert [sum(index >= 10 for index in batch) for batch in indices] == [2] * 10

@@ -22,7 +22,8 @@ from lehr.search.switches import choose
 
 NAME = "tests.engine.test_own_code:speckle"
 BROKEN = "tests.engine.test_own_code:broken"
-SMALL = ["--imgsz", "64", "--batch", "4", "--epochs", "1", "--width", "0.125", "--device", "cpu", "--amp", "off"]
+SMALL = ["--imgsz", "64", "--batch", "4", "--epochs", "1", "--device", "cpu", "--amp", "off"]
+SMALL += ["--width", "0.0625", "--depth", "0.01"]
 
 
 def speckle(image: np.ndarray, boxes: np.ndarray, classes: np.ndarray, rng: np.random.Generator) -> Any:
@@ -43,9 +44,9 @@ def data(make_yolo: MakeYolo) -> Path:
 
 
 def test_a_stopped_run_ends_as_one_that_was_not_and_workers_change_nothing(data: Path, tmp_path: Path) -> None:
-    given = {"augmentation": [f"{NAME}=0.7"], "epochs": 2}
+    given = {"augmentation": [f"{NAME}=0.7"], "epochs": 1}
     run(data, tmp_path, "whole", **given)
-    folder = stopped_run(data, tmp_path, "stopped", 2, workers=1, **given)
+    folder = stopped_run(data, tmp_path, "stopped", 1, workers=1, **given)
     with pytest.raises(InputError, match=r"config\.yaml names augmentations that are code.* --augmentation"):
         resume(folder)
     with pytest.raises(InputError, match="cannot change"):
@@ -53,7 +54,7 @@ def test_a_stopped_run_ends_as_one_that_was_not_and_workers_change_nothing(data:
     resume(folder, {**given, "workers": 0})
     assert differences(tmp_path / "whole", folder) == []
     run(data, tmp_path, "other", seed=1, **given)
-    run(data, tmp_path, "without", epochs=2)
+    run(data, tmp_path, "without", epochs=1)
     kinds = {(tmp_path / name / "best.safetensors").read_bytes() for name in ("whole", "other", "without")}
     assert len(kinds) == 3
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from benchmarks.crash import differences
-from tests.conftest import MakeYolo
+from tests.conftest import MakeYolo, Once
 from tests.engine.conftest import Undisturbed
 from tests.engine.runs import resume, run, stopped_run
 
@@ -24,6 +24,18 @@ def data(make_yolo: MakeYolo) -> Path:
     return make_yolo(counts={"train": 10, "val": 4})
 
 
+@pytest.fixture
+def stopped(data: Path, tmp_path: Path, once: Once) -> Path:
+    """A run that was stopped in its second step, to be changed."""
+    kept = once("stopped-to-refuse", lambda folder: stopped_run(shared(data, folder), folder, "run", 1))
+    return shutil.copytree(kept / "run", tmp_path / "run")
+
+
+def shared(data: Path, folder: Path) -> Path:
+    """A copy of a data set in a folder that tests share."""
+    return shutil.copytree(data.parent, folder / "data") / data.name
+
+
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
@@ -33,15 +45,14 @@ def data(make_yolo: MakeYolo) -> Path:
         ({"mosaic": 0.0}, "--mosaic cannot change from 1.0 to 0.0: the images before and after"),
         ({"box": 1.0}, "--box cannot change from None to 1.0: the losses"),
         ({"seed": 3}, "--seed cannot change from 0 to 3: it belongs to the run"),
-        ({"epochs": 2}, "--epochs 2 is fewer than the run's 3"),
+        ({"epochs": 1}, "--epochs 1 is fewer than the run's 2"),
     ],
 )
-def test_other_options_are_refused(changes: dict[str, Any], expected: str, data: Path, tmp_path: Path) -> None:
-    folder = stopped_run(data, tmp_path, "run", 1)
-    before = (folder / "config.yaml").read_text()
+def test_other_options_are_refused(changes: dict[str, Any], expected: str, stopped: Path) -> None:
+    before = (stopped / "config.yaml").read_text()
     with pytest.raises(InputError, match=expected):
-        resume(folder, changes)
-    assert (folder / "config.yaml").read_text() == before
+        resume(stopped, changes)
+    assert (stopped / "config.yaml").read_text() == before
 
 
 def test_an_option_given_as_it_was_is_no_change(data: Path, tmp_path: Path) -> None:
@@ -49,12 +60,11 @@ def test_an_option_given_as_it_was_is_no_change(data: Path, tmp_path: Path) -> N
     resume(folder, {"batch": 4, "model": "yolov8n"})
 
 
-def test_an_edited_configuration_is_refused(data: Path, tmp_path: Path) -> None:
-    folder = stopped_run(data, tmp_path, "run", 1)
-    text = (folder / "config.yaml").read_text()
-    (folder / "config.yaml").write_text(text.replace("mixup: 0.0", "mixup: 0.5"))
+def test_an_edited_configuration_is_refused(stopped: Path) -> None:
+    text = (stopped / "config.yaml").read_text()
+    (stopped / "config.yaml").write_text(text.replace("mixup: 0.0", "mixup: 0.5"))
     with pytest.raises(InputError, match=r"config.yaml: --mixup is 0.5, but the run was trained with 0.0"):
-        resume(folder)
+        resume(stopped)
 
 
 def test_changed_data_are_refused_and_moved_data_are_not(data: Path, tmp_path: Path, undisturbed: Undisturbed) -> None:
@@ -89,13 +99,12 @@ def test_damage_is_told_and_the_previous_checkpoint_used(
     assert differences(undisturbed(data), folder) == []
 
 
-def test_a_checkpoint_that_lacks_something_is_refused(data: Path, tmp_path: Path) -> None:
-    folder = stopped_run(data, tmp_path, "run", 1)
-    checkpoint = read_checkpoint(folder / "last.ckpt")
+def test_a_checkpoint_that_lacks_something_is_refused(stopped: Path) -> None:
+    checkpoint = read_checkpoint(stopped / "last.ckpt")
     del checkpoint.content["plan"]
-    write_checkpoint(folder, checkpoint.content, checkpoint.position)
+    write_checkpoint(stopped, checkpoint.content, checkpoint.position)
     with pytest.raises(InputError, match="by a version of Lehr that this one cannot resume"):
-        resume(folder)
+        resume(stopped)
 
 
 @pytest.mark.parametrize("name", ["nothing", "empty", "file.ckpt"])
@@ -106,18 +115,16 @@ def test_what_is_no_run_is_refused(name: str, tmp_path: Path) -> None:
         resume(tmp_path / name)
 
 
-def test_a_run_has_one_writer(data: Path, tmp_path: Path) -> None:
-    folder = stopped_run(data, tmp_path, "run", 1)
-    with only_writer(folder), pytest.raises(InputError, match=rf"is being trained by process {os.getpid()} on "):
-        resume(folder)
+def test_a_run_has_one_writer(stopped: Path) -> None:
+    with only_writer(stopped), pytest.raises(InputError, match=rf"is being trained by process {os.getpid()} on "):
+        resume(stopped)
 
 
-def test_a_run_that_exists_is_not_overwritten(data: Path, tmp_path: Path) -> None:
-    folder = stopped_run(data, tmp_path, "run", 1)
-    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-    with pytest.raises(InputError, match=rf"never overwritten.*resume it: lehr train --resume {folder}"):
+def test_a_run_that_exists_is_not_overwritten(data: Path, tmp_path: Path, stopped: Path) -> None:
+    before = {path: path.read_bytes() for path in stopped.rglob("*") if path.is_file()}
+    with pytest.raises(InputError, match=rf"never overwritten.*resume it: lehr train --resume {stopped}"):
         run(data, tmp_path, "run")
-    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+    assert {path: path.read_bytes() for path in stopped.rglob("*") if path.is_file()} == before
 
 
 def test_bad_input_leaves_no_folder(tmp_path: Path) -> None:
@@ -137,7 +144,7 @@ def test_the_configuration_is_written_before_the_data_are_read(
 
     monkeypatch.setattr("lehr.engine.setup.start_data", stop)
     with pytest.raises(RuntimeError, match="power"):
-        run(data, tmp_path, "run")
+        run(data, tmp_path, "run", epochs=1)
     assert seen == [True]
     monkeypatch.undo()
     assert resume(tmp_path / "run").best.is_file()

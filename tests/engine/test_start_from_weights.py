@@ -37,7 +37,7 @@ def data(make_yolo: MakeYolo) -> str:
 
 def weights_of(folder: Path, model: str = "yolov5n", names: tuple[str, ...] = NAMES, anchors: Any = None) -> Path:
     """A file of weights, not trained; with anchors of its own where they are given."""
-    built = build_model(model, names, 64, 7, depth=0.33, width=0.125)
+    built = build_model(model, names, 64, 7, depth=0.01, width=0.0625)
     head = anchor_head(built)
     if anchors is not None and head is not None:
         head.set_anchors(torch.tensor(anchors))
@@ -155,11 +155,11 @@ def test_a_run_that_is_resumed_never_changes_its_anchors(
     assert "AutoAnchor" not in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("was", [True, False])
+@pytest.mark.parametrize("was", [pytest.param(True, marks=pytest.mark.slow), False])
 def test_a_run_of_when_autoanchor_was_a_switch_goes_on(was: bool, data: str, tmp_path: Path) -> None:
     now = {True: "auto", False: "off"}[was]
     run(data, tmp_path, "whole", model="yolov5n", autoanchor=was)
-    folder = stopped_run(data, tmp_path, "run", 4, model="yolov5n", autoanchor=was)
+    folder = stopped_run(data, tmp_path, "run", 2, model="yolov5n", autoanchor=was)
     path = folder / "config.yaml"
     given = yaml.safe_load(path.read_text())
     assert given["autoanchor"] == ("off" if now == "off" else "auto")
@@ -172,7 +172,7 @@ def test_a_run_of_when_autoanchor_was_a_switch_goes_on(was: bool, data: str, tmp
     assert yaml.safe_load(path.read_text()) == given
 
 
-@pytest.mark.parametrize("model", ["yolov8n", "yolov5n", "yolov3-spp"])
+@pytest.mark.parametrize("model", ["yolov8n", "yolov5n", pytest.param("yolov3-spp", marks=pytest.mark.slow)])
 def test_classes_that_start_from_weights_are_reported(model: str, data: str, tmp_path: Path) -> None:
     made = setup(data, tmp_path, model=model, weights=weights_of(tmp_path, model, ("large", "huge")))
     assert "1 of 2 classes start from the weights, by name (large); the others" in about(made, "Class layers")
@@ -198,7 +198,7 @@ def test_class_branches_of_another_width_are_reported(data: str, tmp_path: Path)
     many = tuple(f"class {number}" for number in range(80))
     made = setup(data, tmp_path, model="yolov8n", weights=weights_of(tmp_path, "yolov8n", (*NAMES, *many)))
     assert about(made, "Class layers") == (
-        "Class layers: 0 of 2 classes start from the weights, since their class layers have 82 channels, and 32 here; "
+        "Class layers: 0 of 2 classes start from the weights, since their class layers have 82 channels, and 16 here; "
         "all start from random values."
     )
 

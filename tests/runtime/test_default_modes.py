@@ -74,7 +74,7 @@ def test_a_mode_of_the_user_s_is_put_aside_and_back(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["float64", "inference", "device", "numpy"])
 def test_a_detector_computes_the_same_in_any_mode(name: str, make_yolo: MakeYolo, tmp_path: Path) -> None:
-    save_weights(build_model("yolov8n", ("small", "large"), 64, width=0.125), tmp_path / "w.safetensors")
+    save_weights(build_model("yolov8n", ("small", "large"), 64, width=0.0625, depth=0.01), tmp_path / "w.safetensors")
     data, image = str(make_yolo(counts={"train": 1, "val": 2})), np.full((64, 64, 3), 90, np.uint8)
     plain = Detector.load(tmp_path / "w.safetensors", device="cpu")
     wanted, metrics = plain.predict(image, conf=0)[0], plain.val(data).metrics
@@ -90,8 +90,8 @@ def test_a_detector_computes_the_same_in_any_mode(name: str, make_yolo: MakeYolo
 
 
 def test_training_ends_with_the_same_weights_in_all_modes_at_once(make_yolo: MakeYolo, tmp_path: Path) -> None:
-    options: dict[str, Any] = {"data": str(make_yolo()), "epochs": 1, "imgsz": 64, "batch": 4, "width": 0.125}
-    options |= {"device": "cpu", "project": tmp_path / "runs", "amp": "off"}
+    options: dict[str, Any] = {"data": str(make_yolo()), "epochs": 1, "imgsz": 64, "batch": 4}
+    options |= {"width": 0.0625, "depth": 0.01, "device": "cpu", "project": tmp_path / "runs", "amp": "off"}
     plain = Detector("yolov8n").train(**options, verbose=False).last.read_bytes()
     with ExitStack() as stack:
         for name in ("float64", "inference", "autocast", "device", "numpy"):

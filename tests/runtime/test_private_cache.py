@@ -197,7 +197,7 @@ def test_compiled_code_is_not_loaded_from_a_folder_that_others_write(
     squatted.chmod(0o777)
     tmp_path.chmod(0o755)
     monkeypatch.setenv(variable, str(squatted))
-    model = build_model("yolov8n", ("a",), depth=0.33, width=0.125)
+    model = build_model("yolov8n", ("a",), depth=0.01, width=0.0625)
     with pytest.raises(InputError, match=rf"{squatted}: can be written by others.*{variable}"):
         ForwardLoss(model, build_loss(model, LossOptions(), 64), torch.device("cpu")).compile("default", 2)
     squatted.chmod(0o755)
