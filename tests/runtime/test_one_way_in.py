@@ -91,20 +91,23 @@ def openings(text: str) -> set[str]:
     """
     found, full = set(), {}
     tree = ast.parse(text)
-    for node in ast.walk(tree):
+    nodes = list(ast.walk(tree))
+    for node in nodes:
         if isinstance(node, ast.Import):
             full |= {each.asname or each.name.split(".")[0]: each.name for each in node.names if each.asname}
             found |= {each.name for each in node.names if each.name in ("pickle", "marshal", "shelve", "dill")}
         elif isinstance(node, ast.ImportFrom):
             full |= {each.asname or each.name: f"{node.module}.{each.name}" for each in node.names}
             found |= {node.module} & {"pickle", "marshal", "shelve"}
-    annotations = {id(part) for node in ast.walk(tree) for part in _annotations(node)}
-    for node in ast.walk(tree):
-        if id(node) in annotations or not (
-            isinstance(node, ast.Name | ast.Attribute) and isinstance(node.ctx, ast.Load)
+    annotations = {id(part) for node in nodes for part in _annotations(node)}
+    for node in nodes:
+        if (
+            not isinstance(node, ast.Name | ast.Attribute)
+            or not isinstance(node.ctx, ast.Load)
+            or id(node) in annotations
         ):
             continue
-        first, dot, rest = ast.unparse(node).partition(".")
+        first, dot, rest = _dotted(node).partition(".")
         used = full.get(first, first) + dot + rest
         for long, short in SHORT.items():
             used = used.replace(long, short) if used.startswith(long) else used
@@ -114,6 +117,13 @@ def openings(text: str) -> set[str]:
         elif name in READERS and not (used == name and name in _own(tree)):
             found.add(name)
     return found
+
+
+def _dotted(node: ast.AST) -> str:
+    """A name and its attributes, as they are written; a question mark for what is computed."""
+    if isinstance(node, ast.Attribute):
+        return f"{_dotted(node.value)}.{node.attr}"
+    return node.id if isinstance(node, ast.Name) else "?"
 
 
 def _annotations(node: ast.AST) -> list[ast.AST]:
