@@ -68,7 +68,7 @@ def encode_weights(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -
     stored = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
     kinds = {name: (KINDS[value.dtype], value.shape) for name, value in stored.items()}
     header, order = encode_header(kinds, metadata)
-    return header, *(memoryview(stored[name].reshape(-1).view(torch.uint8).numpy()) for name in order)
+    return header, *(stored[name].reshape(-1).view(torch.uint8).numpy().data for name in order)
 
 
 def _rounded(anchors: Tensor) -> list[list[list[float]]]:
