@@ -12,7 +12,8 @@ import pytest
 import torch
 from benchmarks.crash import differences
 from tests.conftest import MakeYolo
-from tests.engine.runs import SMALL, before_step, resume, run, stop_at, stopped_run
+from tests.engine import runs
+from tests.engine.runs import LEARNING, before_step, resume, stop_at
 from tests.engine.test_going_wrong import all_finite, poisoned
 from tests.evaluation.test_nms import random_predictions
 from tests.losses import test_anchor_based as anchored
@@ -21,6 +22,7 @@ from tests.losses.test_task_aligned import pad, random_case
 from lehr.callbacks.events import BatchStart
 from lehr.config import build_config
 from lehr.data.requests import train_requests
+from lehr.engine.result import TrainResult
 from lehr.engine.run import train
 from lehr.engine.setup import prepare
 from lehr.engine.state import EpochSums
@@ -42,6 +44,17 @@ from lehr.techniques.auto import choose_optimizer
 from lehr.techniques.ema import ModelEma
 from lehr.techniques.multi_scale import resized
 from lehr.techniques.optimizer import build_optimizer
+
+SMALL: dict[str, Any] = {**runs.SMALL, **LEARNING, "epochs": 3}
+
+
+def run(data: Path, project: Path, name: str, **more: Any) -> TrainResult:
+    return runs.run(data, project, name, **{**SMALL, **more})
+
+
+def stopped_run(data: Path, project: Path, name: str, step: int, **more: Any) -> Path:
+    return runs.stopped_run(data, project, name, step, **{**SMALL, **more})
+
 
 pytestmark = [
     pytest.mark.cuda,

@@ -14,7 +14,7 @@ import torch
 from benchmarks.crash import differences
 from tests.conftest import MakeYolo
 from tests.engine.conftest import Undisturbed
-from tests.engine.runs import SMALL, before_step, resume, stopped_run
+from tests.engine.runs import LEARNING, SMALL, before_step, resume, stopped_run
 from tests.engine.test_going_wrong import all_finite, poisoned, run
 
 from lehr.callbacks.events import BatchStart
@@ -108,7 +108,7 @@ def test_repeated_overflow_goes_back_and_on_in_float32(
         return replace(prediction, logits=prediction.logits * float("inf"))
 
     with before_step(act):
-        folder = run(more, tmp_path, "run", batch=4, amp="bf16").folder
+        folder = run(more, tmp_path, "run", batch=4, amp="bf16", **LEARNING).folder
     told = capsys.readouterr().out
     assert (
         "3 consecutive optimizer steps were not finite in bfloat16. Rolled back to" in told
