@@ -8,6 +8,7 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -16,8 +17,9 @@ from tests.commands import lehr
 
 from lehr.cli.app import app
 from lehr.cli.arguments import as_options
-from lehr.cli.command_help import by_group, group_of, label_of, units_of
+from lehr.cli.command_help import by_group, group_of, label_of, shown_arguments, units_of
 from lehr.cli.commands import OVERVIEWS
+from lehr.cli.help import WIDEST
 from lehr.cli.layout import LABEL, packed
 from lehr.options import GROUPS, Options
 from lehr.options.help_groups import FOLDED, HelpGroup
@@ -39,24 +41,27 @@ BASICS = {
 """First options of some commands, in order."""
 
 
-def options(command: str) -> list[Argument]:
+@cache
+def options(command: str) -> tuple[Argument, ...]:
     """The options of a command that are shown."""
     _, apps, _ = app.parse_commands(command.split())
-    return [each for each in apps[-1].assemble_argument_collection(parse_docstring=True) if each.show]
+    return tuple(shown_arguments(apps[-1]))
 
 
-def help_of(command: str, monkeypatch: pytest.MonkeyPatch, columns: int = 80, flag: str = "--help") -> str:
+@cache
+def help_of(command: str, columns: int = 80, flag: str = "--help") -> str:
     """What a command prints of itself."""
-    monkeypatch.setenv("COLUMNS", str(columns))
-    return lehr(*command.split(), flag, cwd=Path.cwd()).stdout
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("COLUMNS", str(columns))
+        return lehr(*command.split(), flag, cwd=Path.cwd()).stdout
 
 
-@pytest.mark.parametrize("columns", [80, 120, 200])
+@pytest.mark.parametrize("columns", [80, WIDEST + 80])
 @pytest.mark.parametrize("command", ["", "data", *COMMANDS])
-def test_no_line_is_too_long(command: str, columns: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    said = help_of(command, monkeypatch, columns, "--help-all")
+def test_no_line_is_too_long(command: str, columns: int) -> None:
+    said = help_of(command, columns, "--help-all")
     assert said.startswith(f"Usage: lehr {command}".rstrip()) and "Examples:\n" in said
-    assert max(map(len, said.split("\n"))) <= columns
+    assert max(map(len, said.split("\n"))) <= min(columns, WIDEST)
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -74,9 +79,9 @@ def test_units_stay_whole_where_they_fit_and_words_always() -> None:
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_every_option_has_one_heading_and_is_shown_once(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_option_has_one_heading_and_is_shown_once(command: str) -> None:
     groups = by_group(options(command))
-    shown, everything = (help_of(command, monkeypatch, 200, flag) for flag in ("--help", "--help-all"))
+    shown, everything = (help_of(command, WIDEST + 80, flag) for flag in ("--help", "--help-all"))
     for argument in options(command):
         label = f"\n  {label_of(argument)}"
         times = len(re.findall(rf"{re.escape(label)}(?= |\n)", everything))
@@ -100,15 +105,15 @@ def test_every_option_of_a_run_has_its_heading_where_it_is_defined() -> None:
 
 
 @pytest.mark.parametrize("command", BASICS)
-def test_the_basics_come_first(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    basics = help_of(command, monkeypatch).split("Basics:\n")[1].split("\n\n")[0]
+def test_the_basics_come_first(command: str) -> None:
+    basics = help_of(command).split("Basics:\n")[1].split("\n\n")[0]
     assert " ".join(re.findall(r"^  (?:--)?(\w+)", basics, re.MULTILINE)).lower() == BASICS[command].lower()
 
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_examples_are_understood(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every example parses: its options are there, its required ones are given."""
-    said = help_of(command, monkeypatch)
+    said = help_of(command)
     examples = re.findall(r"^ +lehr (.*)$", said.split("Examples:\n")[1].split("\n\n")[0], re.MULTILINE)
     assert examples and all(example.startswith(command) for example in examples)
     for example in examples:
@@ -118,11 +123,11 @@ def test_examples_are_understood(command: str, monkeypatch: pytest.MonkeyPatch) 
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_a_command_says_the_same_of_itself_as_the_overview(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_command_says_the_same_of_itself_as_the_overview(command: str) -> None:
     parent, _, name = command.rpartition(" ")
     (summary,) = (each.summary for group in OVERVIEWS[parent].values() for each in group if each.name == name)
-    assert help_of(command, monkeypatch).split("\n\n")[1] == summary
-    assert summary in help_of(parent, monkeypatch)
+    assert help_of(command).split("\n\n")[1] == summary
+    assert summary in help_of(parent)
 
 
 @pytest.mark.parametrize("words", [[], ["help"], ["-h"], ["--help"]])
@@ -130,14 +135,14 @@ def test_the_overview_comes_without_a_command(words: list[str]) -> None:
     assert lehr(*words, cwd=Path.cwd()).stdout == lehr("--help", cwd=Path.cwd()).stdout
 
 
-def test_help_of_a_command_may_be_asked_in_other_words() -> None:
-    said = lehr("train", "--help", cwd=Path.cwd()).stdout
-    assert lehr("help", "train", cwd=Path.cwd()).stdout == lehr("train", "data=x.yaml", "-h", cwd=Path.cwd()).stdout
-    assert said == lehr("help", "train", cwd=Path.cwd()).stdout
+def test_help_of_a_command_may_be_asked_in_other_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    for words in (["help", "train"], ["train", "data=x.yaml", "-h"]):
+        assert lehr(*words, cwd=Path.cwd()).stdout == help_of("train")
 
 
-def test_training_options_have_defaults_and_units(monkeypatch: pytest.MonkeyPatch) -> None:
-    said = " ".join(help_of("train", monkeypatch, 120, "--help-all").split())
+def test_training_options_have_defaults_and_units() -> None:
+    said = " ".join(help_of("train", WIDEST + 80, "--help-all").split())
     for phrase in ("pixels", "degrees", "[default: 0.01]", "--warmup-epochs", "[default: 640, for shapes 128]"):
         assert phrase in said
 
@@ -149,8 +154,7 @@ def test_help_does_not_load_torch_and_answers_at_once() -> None:
         "assert 'torch' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
-    best = min(_seconds() for _ in range(5))
-    assert best < 0.3
+    assert any(_seconds() < 0.3 for _ in range(5))
 
 
 def _seconds() -> float:
@@ -167,7 +171,7 @@ def test_importing_lehr_costs_nothing() -> None:
         "assert not {'torch', 'cv2', 'pydantic', 'numpy'} & set(sys.modules)"
     )
     command = [sys.executable, "-c", code]
-    assert min(float(subprocess.run(command, check=True, capture_output=True).stdout) for _ in range(5)) < 0.05
+    assert any(float(subprocess.run(command, check=True, capture_output=True).stdout) < 0.05 for _ in range(5))
 
 
 def test_errors_are_imported_without_torch() -> None:

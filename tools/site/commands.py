@@ -7,12 +7,11 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import docstring_parser
 from cyclopts import App, Argument
 from pydantic.fields import FieldInfo
 
 from lehr.cli.app import app
-from lehr.cli.command_help import by_group, label_of
+from lehr.cli.command_help import by_group, described_by_docstring, label_of, shown_arguments
 from lehr.options import GROUPS, option_names
 from lehr.options.wording import describe_default, describe_values, help_of, values_of
 
@@ -49,7 +48,7 @@ def place(name: str) -> str:
 def index(commands: Mapping[str, App]) -> str:
     """Return the page that lists the commands."""
     rows = [
-        f"| [`lehr {name}`]({place(name).split('/')[1]}) | {_cell(_described(each).short_description or '')} |"
+        f"| [`lehr {name}`]({place(name).split('/')[1]}) | {_cell(described_by_docstring(each).short_description or '')} |"
         for name, each in commands.items()
     ]
     head = (
@@ -62,8 +61,8 @@ def index(commands: Mapping[str, App]) -> str:
 
 def page(name: str, command: App) -> str:
     """Return the page of a command: what it does, examples, then its options by the headings of the help."""
-    arguments = _arguments(command)
-    described = _described(command)
+    arguments = shown_arguments(command)
+    described = described_by_docstring(command)
     parts = [f"# lehr {name}\n"]
     parts += [f"{text}\n" for text in (described.short_description, described.long_description) if text]
     if described.examples:
@@ -79,20 +78,11 @@ def page(name: str, command: App) -> str:
 
 def keywords() -> str:
     """Return the options of a run as keywords of `Detector.train`, in tables by the headings of the help."""
-    of_run = [each for each in _arguments(app[RUN_OPTIONS_OF]) if _python_name(each) in option_names()]
+    of_run = [each for each in shown_arguments(app[RUN_OPTIONS_OF]) if _python_name(each) in option_names()]
     return "\n".join(
         f"## {group}\n\n{_options('keyword', [_row(f'`{_python_name(each)}`', each) for each in members])}"
         for group, members in by_group(of_run).items()
     )
-
-
-def _arguments(command: App) -> list[Argument]:
-    return [each for each in command.assemble_argument_collection(parse_docstring=True) if each.show]
-
-
-def _described(command: App) -> docstring_parser.Docstring:
-    function: Any = command.default_command
-    return docstring_parser.parse(inspect.cleandoc(function.__doc__ or ""))
 
 
 def _prompted(examples: str) -> str:

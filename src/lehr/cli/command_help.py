@@ -8,12 +8,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
 
-from cyclopts import App, Argument
+from cyclopts import App, Argument, Parameter
 
 from lehr.cli.layout import CLAUSE, LABEL, entry, heading, packed, paragraph, plain, usage
 from lehr.options.help_groups import BASICS_ORDER, HelpGroup
 
 if TYPE_CHECKING:
+    from docstring_parser import Docstring
     from rich.text import Text
 
 UNSET = re.compile(r" \(unset: (.*)\)\.?$")
@@ -41,11 +42,7 @@ def command_help(name: str, app: App, width: int, more: str | None) -> Iterator[
         width: columns of a line.
         more: the flag that shows folded headings, which are named then; None to show them.
     """
-    import docstring_parser
-
-    arguments = [each for each in app.assemble_argument_collection(parse_docstring=True) if each.show]
-    function: Any = app.default_command
-    described = docstring_parser.parse(inspect.cleandoc(function.__doc__ or ""))
+    arguments, described = shown_arguments(app), described_by_docstring(app)
     yield from (usage(f"lehr {name} {_signature(arguments)}"), plain())
     yield from paragraph(described.short_description or "", width)
     for text in (described.long_description or "").split("\n\n"):
@@ -63,6 +60,27 @@ def command_help(name: str, app: App, width: int, more: str | None) -> Iterator[
         yield from (plain(), heading(f"Further options, shown by lehr {name} {more}"))
         names = [*(f"{group}," for group in folded[:-1]), str(folded[-1])]
         yield from (plain(f"  {line}") for line in packed(names, width - 2))
+
+
+def shown_arguments(app: App) -> list[Argument]:
+    """Return the options of a command that its help shows, each with its text.
+
+    The texts of a run's options were read when these were defined; Cyclopts would search all their source files again.
+    """
+    texts = {each.arg_name: each.description for each in described_by_docstring(app).params}
+    arguments = [each for each in app.assemble_argument_collection(parse_docstring=False) if each.show]
+    for each in arguments:
+        if not each.parameter.help:
+            each.parameter = Parameter.combine(each.parameter, Parameter(help=texts.get(each.field_info.name)))
+    return arguments
+
+
+def described_by_docstring(app: App) -> Docstring:
+    """Return the parts of a command's docstring."""
+    import docstring_parser
+
+    function: Any = app.default_command
+    return docstring_parser.parse(inspect.cleandoc(function.__doc__ or ""))
 
 
 def by_group(arguments: Iterable[Argument]) -> dict[HelpGroup, list[Argument]]:

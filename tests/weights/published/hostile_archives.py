@@ -150,7 +150,7 @@ ARCHIVES: dict[str, tuple[bytes, str]] = {
     "a folder at the root": (_with(folder="/w/"), LEADS),
     "a folder without a name": (_with(folder="w//"), LEADS),
     "no pickle": (p.zipped({"w/data/0": p.NUMBERS}), "none that torch.save wrote"),
-    "no entry": (p.zipped({}), "no weights file|cut off|none"),
+    "no entry": (p.zipped({}), "not a weights file"),
     "no block": (_with(blocks={}), "is missing"),
     "a block of another folder": (_named("w/data/../data/9"), LEADS),
     "a name that leads up": (_named("w/../../../etc/passwd"), LEADS),
@@ -176,15 +176,15 @@ ARCHIVES: dict[str, tuple[bytes, str]] = {
     "a pickle of zeros": (p.archive(bytes(1000)), DAMAGED),
     "a pickle of text": (p.archive(b"import os\nos.system('touch ran')\n"), "damaged|instruction"),
     "a tar archive": (_tar(), "tar archive"),
-    "a file of gzip": (gzip.compress(WHOLE), "no weights file"),
-    "a file of 7z": (b"7z\xbc\xaf\x27\x1c" + bytes(100), "no weights file"),
+    "a file of gzip": (gzip.compress(WHOLE), "not a weights file"),
+    "a file of 7z": (b"7z\xbc\xaf\x27\x1c" + bytes(100), "not a weights file"),
     "a page": (b"<!DOCTYPE html><html></html>", "web page"),
     "a pointer": (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 5\n", "Git LFS"),
     "nothing": (b"", "is empty"),
-    "a letter": (b"P", "no weights file"),
-    "a program": (b"#!/bin/sh\ntouch ran\n", "no weights file"),
-    "a pickle of protocol 0": (b"cos\nsystem\n(Vtouch ran\ntR.", "no weights file"),
-    "a pickle of protocol 1": (b"cos\nsystem\nq\0(X\1\0\0\0xtR.", "no weights file"),
+    "a letter": (b"P", "not a weights file"),
+    "a program": (b"#!/bin/sh\ntouch ran\n", "not a weights file"),
+    "a pickle of protocol 0": (b"cos\nsystem\n(Vtouch ran\ntR.", "not a weights file"),
+    "a pickle of protocol 1": (b"cos\nsystem\nq\0(X\1\0\0\0xtR.", "not a weights file"),
 }
 OLD_FILES: dict[str, tuple[bytes, str]] = {
     "of another number": (p.legacy(PICKLE, magic=p.MAGIC + 1), "is a pickle"),
@@ -221,7 +221,7 @@ def _files() -> dict[str, tuple[bytes, str]]:
     files = dict(ARCHIVES)
     files |= {f"an old file {name}": hostile for name, hostile in OLD_FILES.items()}
     for part in range(1, 20):
-        files[f"an archive cut off at {part} of 20"] = WHOLE[: len(WHOLE) * part // 20], "cut off|no weights file"
+        files[f"an archive cut off at {part} of 20"] = WHOLE[: len(WHOLE) * part // 20], "cut off|not a weights file"
     for part in range(1, 20):
         files[f"an old file cut off at {part} of 20"] = OLD[: len(OLD) * part // 20], "cut off|damaged|instruction"
     parts = [WHOLE[: WHOLE.index(ENTRY)], WHOLE[WHOLE.index(ENTRY) : WHOLE.index(END)], WHOLE[WHOLE.index(END) :]]
@@ -230,7 +230,7 @@ def _files() -> dict[str, tuple[bytes, str]]:
     half = len(parts[0]) // 2
     files["an archive whose halves are exchanged"] = (
         parts[0][half:] + parts[0][:half] + parts[1] + parts[2],
-        "no weights file",
+        "not a weights file",
     )
     entry = WHOLE.index(LOCAL, 1)
     moved = WHOLE[entry : len(parts[0])] + WHOLE[:entry] + parts[1] + parts[2]

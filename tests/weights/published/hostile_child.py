@@ -1,18 +1,16 @@
-"""Read every checkpoint of a folder under an audit hook, and write what came of each as a line of JSON.
-
-python -m tests.weights.published.hostile_child FOLDER
-"""
+"""Read every checkpoint of a folder under an audit hook, and write what came of each as a line of JSON."""
 
 from __future__ import annotations
 
 import contextlib
 import json
 import os
-import subprocess
 import sys
 import time
 from pathlib import Path
 from typing import Any
+
+from tests.processes import Forked
 
 from lehr.errors import InputError
 from lehr.weights.published.reading import read_torch_file
@@ -72,22 +70,15 @@ def read(path: Path, watch: Watch) -> dict[str, Any]:
 
 
 def watched(folder: Path) -> list[dict[str, Any]]:
-    """Run this in a process of its own, and return its lines."""
-    root = Path(__file__).parents[3]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(root), str(root / "src")]), "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-m", "tests.weights.published.hostile_child", str(folder)]
-    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=200)
-    assert done.returncode == 0, done.stderr
-    return [json.loads(line) for line in done.stdout.splitlines()]
+    """Read the files of a folder in a process of its own, and return its lines."""
+    files = {kind: folder.with_name(f"{folder.name}.{kind}") for kind in ("out", "err")}
+    process = Forked(read_all, folder, cwd=folder, **files)
+    assert process.wait() == 0, process.err
+    return [json.loads(line) for line in process.out.splitlines()]
 
 
-def main() -> None:
-    """Read the files of the folder that the command names, those that begin with `good` first."""
+def read_all(folder: Path) -> None:
+    """Read the files of a folder, those that begin with `good` first, as a process's work."""
     watch = Watch()
-    paths = sorted(Path(sys.argv[1]).iterdir(), key=lambda path: (not path.name.startswith("good"), path.name))
-    for path in paths:
+    for path in sorted(folder.iterdir(), key=lambda path: (not path.name.startswith("good"), path.name)):
         sys.stdout.write(json.dumps(read(path, watch)) + "\n")
-
-
-if __name__ == "__main__":
-    main()

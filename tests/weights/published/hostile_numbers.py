@@ -46,9 +46,9 @@ BLOCKS: dict[str, tuple[bytes, str]] = {
     "numbers that are missing": (p.block(key="1"), "is missing"),
     "numbers out of the archive": (p.block(key="../../etc/passwd"), "is missing"),
     "numbers without a name": (p.block(key=0), KEY),  # type: ignore[arg-type]
-    "a tensor of text": (p.value("0"), "no block of numbers"),
-    "a tensor of a tensor": (p.tensor(), "no block of numbers"),
-    "a tensor of nothing": (b"N", "no block of numbers"),
+    "a tensor of text": (p.value("0"), "not a block of numbers"),
+    "a tensor of a tensor": (p.tensor(), "not a block of numbers"),
+    "a tensor of nothing": (b"N", "not a block of numbers"),
 }
 REFERENCES = {
     "a reference to text": p.value("storage"),
@@ -76,9 +76,9 @@ def _untyped(dtype: bytes, count: int = 16) -> bytes:
 CALLS: dict[str, tuple[bytes, str]] = {
     "a tensor without parts": (_rebuilt("_rebuild_tensor_v2"), "has no shape"),
     "a tensor of too many parts": (_rebuilt("_rebuild_tensor_v2", *[b"N"] * 99), "has no shape"),
-    "a parameter of text": (_rebuilt("_rebuild_parameter", p.value("x"), b"\x88", HOOKS), "no tensor"),
-    "a parameter of nothing": (_rebuilt("_rebuild_parameter"), "no tensor"),
-    "a parameter of a class": (_rebuilt("_rebuild_parameter", p.name("models.yolo", "Model")), "no tensor"),
+    "a parameter of text": (_rebuilt("_rebuild_parameter", p.value("x"), b"\x88", HOOKS), "not a tensor"),
+    "a parameter of nothing": (_rebuilt("_rebuild_parameter"), "not a tensor"),
+    "a parameter of a class": (_rebuilt("_rebuild_parameter", p.name("models.yolo", "Model")), "not a tensor"),
     "a tensor of no type": (_untyped(b"N"), "type that is unknown"),
     "a tensor of a type of text": (_untyped(p.value("float32")), "type that is unknown"),
     "a tensor of a longer type": (_untyped(p.name("torch", "float64")), BEYOND),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,20 @@ def model(request: pytest.FixtureRequest) -> DetectionModel:
     return with_statistics(built)
 
 
+def spread(cases: Collection[Any]) -> Any:
+    """Each case with one of the models in turn, and with the others in the slow suite."""
+    models = list(SMALL)
+    return pytest.mark.parametrize(
+        ("model", "case"),
+        [
+            pytest.param(model, case, marks=() if model == models[number % len(models)] else pytest.mark.slow)
+            for number, case in enumerate(cases)
+            for model in models
+        ],
+        indirect=["model"],
+    )
+
+
 def same_weights(loaded: DetectionModel, model: DetectionModel) -> None:
     given, own = loaded.state_dict(), model.state_dict()
     assert list(given) == list(own)
@@ -60,7 +74,8 @@ def test_of_a_checkpoint_in_the_middle_of_a_training_the_average_is_taken(
     optimizer = {"state": {0: {"momentum_buffer": torch.ones(3)}}, "param_groups": [{"lr": 0.1}]}
     path = write_published(tmp_path / "w.pt", other, ema=model, entries={"optimizer": optimizer}, half=False)
     loaded = load_model(path)
-    assert all(torch.equal(loaded.state_dict()[name], value) for name, value in model.state_dict().items())
+    taken = loaded.state_dict()
+    assert all(torch.equal(taken[name], value) for name, value in model.state_dict().items())
     assert "EMA weights of epoch 12 of 20" in open_weights(path).notes[0]
 
 
@@ -78,10 +93,11 @@ PAIRS = [
 def test_tensors_alone_are_taken_whatever_stands_before_their_numbers(
     tmp_path: Path, model: DetectionModel, prefix: str, key: str | None
 ) -> None:
-    state = OrderedDict((prefix + name.removeprefix("model."), value) for name, value in model.state_dict().items())
+    own = model.state_dict()
+    state = OrderedDict((prefix + name.removeprefix("model."), value) for name, value in own.items())
     torch.save(state if key is None else {"epoch": 3, key: state}, tmp_path / "w.pth")
     source = open_weights(tmp_path / "w.pth")
-    assert all(torch.equal(value, model.state_dict()[name]) for name, value in source.read(source.shapes).items())
+    assert all(torch.equal(value, own[name]) for name, value in source.read(source.shapes).items())
     assert source.details.names == ("class0", "class1", "class2") and source.details.imgsz == 640
     assert any("no class names" in note for note in source.notes) and any("640" in note for note in source.notes)
     assert len(load_model(tmp_path / "w.pth").names) == 3
@@ -97,18 +113,16 @@ WRAPPED: dict[str, Callable[[nn.Module], Any]] = {
 }
 
 
-@pytest.mark.parametrize("form", WRAPPED)
-def test_a_module_is_found_in_any_form(tmp_path: Path, model: DetectionModel, form: str) -> None:
-    loaded = load_model(write_published(tmp_path / "w.pt", model, wrap=WRAPPED[form]))
+@spread(WRAPPED)
+def test_a_module_is_found_in_any_form(tmp_path: Path, model: DetectionModel, case: str) -> None:
+    loaded = load_model(write_published(tmp_path / "w.pt", model, wrap=WRAPPED[case]))
     same_weights(loaded, model)
-    assert loaded.names == model.names and loaded.imgsz == (96 if "namespace" in form else 640)
+    assert loaded.names == model.names and loaded.imgsz == (96 if "namespace" in case else 640)
 
 
-@pytest.mark.parametrize(
-    "names", [["crack", "pore", "rust"], ("crack", "pore", "rust"), {0: "crack", 1: "pore", 2: "rust"}]
-)
-def test_class_names_stand_as_a_list_or_by_number(tmp_path: Path, model: DetectionModel, names: Any) -> None:
-    assert load_model(write_published(tmp_path / "w.pt", model, names=names)).names == model.names
+@spread([["crack", "pore", "rust"], ("crack", "pore", "rust"), {0: "crack", 1: "pore", 2: "rust"}])
+def test_class_names_stand_as_a_list_or_by_number(tmp_path: Path, model: DetectionModel, case: Any) -> None:
+    assert load_model(write_published(tmp_path / "w.pt", model, names=case)).names == model.names
 
 
 def test_merged_batch_norm_predicts_as_before(tmp_path: Path, model: DetectionModel) -> None:
@@ -162,7 +176,7 @@ CHANGES: dict[str, tuple[Callable[[nn.Module], object], str]] = {
 }
 
 
-@pytest.mark.parametrize("case", CHANGES)
+@spread(CHANGES)
 def test_what_computes_otherwise_is_refused_by_its_first_difference(
     tmp_path: Path, model: DetectionModel, case: str
 ) -> None:

@@ -133,8 +133,10 @@ class Calls:
             return {}
         if len(args) != 1 or type(args[0]) not in (dict, list, tuple):
             raise Refused("is damaged: a dictionary is made of something else than pairs. Copy it again.")
-        pairs = list(args[0].items()) if type(args[0]) is dict else args[0]
+        pairs = args[0]
         self.copies(2 * len(pairs))
+        if type(pairs) is dict:  # its keys were checked when it was filled
+            return dict(pairs)
         if not all(type(pair) in (tuple, list) and len(pair) == 2 for pair in pairs):
             raise Refused("is damaged: a dictionary is made of something else than pairs. Copy it again.")
         return {checked_key(key): value for key, value in pairs}
@@ -146,7 +148,7 @@ class Calls:
         self.copies((len(args[0]) if args else 0) * (SET_PARTS if name in names.SETS else 1) + SET_PARTS)
         if name in names.SEQUENCES:
             return names.SEQUENCES[name](parts)
-        return names.SETS[name](checked_key(part) for part in parts)
+        return names.SETS[name](map(checked_key, parts))
 
     def _short(self, args: tuple[Any, ...], kinds: tuple[type, ...]) -> tuple[Any, ...]:
         """Arguments of given types, a few of them.
