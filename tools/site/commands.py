@@ -47,9 +47,9 @@ def place(name: str) -> str:
 
 def index(commands: Mapping[str, App]) -> str:
     """Return the page that lists the commands."""
+    summaries = {name: described_by_docstring(each).short_description or "" for name, each in commands.items()}
     rows = [
-        f"| [`lehr {name}`]({place(name).split('/')[1]}) | {_cell(described_by_docstring(each).short_description or '')} |"
-        for name, each in commands.items()
+        f"| [`lehr {name}`]({place(name).split('/')[1]}) | {_cell(summary)} |" for name, summary in summaries.items()
     ]
     head = (
         "# Commands\n\nEvery command with all its options, written from the commands themselves. The same names "
