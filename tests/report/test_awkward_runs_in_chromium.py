@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from benchmarks.report_page import write_run
-from tests.chromium import chromium, opened
+from tests.chromium import opened
 
 from lehr.analysis.record import DetectionRecord
 from lehr.analysis.record_file import load_record, save_record
@@ -18,12 +17,6 @@ from lehr.report.run_page import build_page
 ODD = "<script>alert(1)</script>"
 FILE = "<img src=x onerror=alert(1)>.jpg"
 """A slash cannot be in a file's name."""
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with chromium() as started:
-        yield started
 
 
 def hostile(record: DetectionRecord) -> DetectionRecord:
@@ -62,7 +55,7 @@ def class_without_instances(record: DetectionRecord) -> DetectionRecord:
 )
 def test_the_page_is_whole(browser: Any, tmp_path: Path, classes: int, change: Any, shown: tuple[str, ...]) -> None:
     folder = tmp_path / "run"
-    write_run(folder, images=16, classes=classes, epochs=2, detections=20)
+    write_run(folder, images=8, classes=classes, epochs=2, detections=10)
     if change is not None:
         save_record(change(load_record(folder / "detections.safetensors")), folder / "detections.safetensors")
     path, _ = build_page(folder, plot_kinds=())

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from PIL import Image
-from tests.chromium import chromium, opened
+from tests.chromium import opened
 
 from lehr.report.page import Page, write_page
 from lehr.report.pieces import (
@@ -37,12 +36,6 @@ COLOURED = """canvas => {
   return count;
 }"""
 """Pixels of a canvas that are not grey: axes and grids are grey, lines and bars are not."""
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with chromium() as started:
-        yield started
 
 
 def a_jpeg(colour: str) -> bytes:
@@ -171,11 +164,11 @@ def test_the_keyboard_reaches_everything_and_shows_where_it_is(browser: Any, fil
         reached = set()
         for _ in range(wanted + 2):
             page.keyboard.press("Tab")
-            place, width = page.evaluate(
+            place, width, is_body = page.evaluate(
                 "[[...document.querySelectorAll('*')].indexOf(document.activeElement),"
-                " getComputedStyle(document.activeElement).outlineWidth]"
+                " getComputedStyle(document.activeElement).outlineWidth, document.activeElement === document.body]"
             )
-            if page.evaluate("document.activeElement !== document.body"):
+            if not is_body:
                 reached.add(place)
                 assert width != "0px"
         assert len(reached) == wanted > 20
@@ -213,15 +206,15 @@ def test_text_is_legible_in_light_and_dark_and_on_a_telephone(browser: Any, file
         assert [each for each in ratios if each[0] < 4.5] == []  # WCAG 2.2, 1.4.3
 
 
-def test_eighty_classes_are_drawn_and_most_wait_to_be_chosen(browser: Any, tmp_path: Path) -> None:
-    write_page(a_page(80), tmp_path / "report.html")
+def test_of_many_classes_most_wait_to_be_chosen(browser: Any, tmp_path: Path) -> None:
+    write_page(a_page(30), tmp_path / "report.html")
     with opened(browser, tmp_path / "report.html") as found:
         page = found.page
         buttons = page.locator("#curves .legend").first.locator("button[aria-pressed]")
-        assert buttons.count() == 81
+        assert buttons.count() == 31
         pressed = buttons.evaluate_all("all => all.filter(b => b.getAttribute('aria-pressed') === 'true').length")
         assert pressed == 8
-        assert page.locator(".shaded tbody tr").count() == 80
+        assert page.locator(".shaded tbody tr").count() == 30
         assert page.evaluate("document.documentElement.scrollWidth") <= 1200
 
 

@@ -5,13 +5,12 @@ Nothing reaches beyond the window, no text beyond its box; in no chart does a te
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from benchmarks.report_page import write_run
-from tests.chromium import chromium, opened
+from tests.chromium import opened
 from tests.report.test_study_page import SPACE, some_effects, some_runs, some_trials
 
 from lehr.analysis.record_file import load_record
@@ -129,12 +128,6 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return made
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with chromium() as started:
-        yield started
-
-
 @pytest.mark.parametrize("name", PAGES)
 def test_nothing_is_cut_and_no_text_lies_on_another(browser: Any, pages: dict[str, Path], name: str) -> None:
     with opened(browser, "about:blank", 1280, calm=False) as found:
@@ -146,10 +139,10 @@ def test_nothing_is_cut_and_no_text_lies_on_another(browser: Any, pages: dict[st
             page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
             assert page.evaluate(PAGE_FAULTS, width) == [], width
             assert page.evaluate(CHART_FAULTS) == [], width
-            for scheme, theme in (("dark", DARK), ("light", LIGHT)):
-                page.emulate_media(color_scheme=scheme)
-                paper = page.evaluate("getComputedStyle(document.documentElement).getPropertyValue('--paper').trim()")
-                assert paper == theme.paper
+        for scheme, theme in (("dark", DARK), ("light", LIGHT)):
+            page.emulate_media(color_scheme=scheme)
+            paper = page.evaluate("getComputedStyle(document.documentElement).getPropertyValue('--paper').trim()")
+            assert paper == theme.paper
 
 
 def test_a_wide_table_is_cards_on_a_telephone_that_can_be_sorted(browser: Any, pages: dict[str, Path]) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.chromium import chromium, opened
+from tests.chromium import opened
 from tests.report.test_run_page import a_run
 
 from lehr.errors import InputError
@@ -126,9 +126,9 @@ def test_a_port_that_is_taken_is_named() -> None:
         PageServer(lambda: State("", ""), str, server.server_port)
 
 
-def test_the_page_loads_again_when_an_epoch_is_done(tmp_path: Path) -> None:
+def test_the_page_loads_again_when_an_epoch_is_done(tmp_path: Path, browser: Any) -> None:
     folder = a_run(tmp_path / "run", lines=1)
-    with serving(run_server(folder)) as server, chromium() as browser, opened(browser, server.address) as found:
+    with serving(run_server(folder)) as server, opened(browser, server.address) as found:
         assert "1 of 5 epochs are done." in found.page.inner_text(".answers")
         text = (folder / "results.csv").read_text()
         (folder / "results.csv").write_text(text + text.splitlines()[1].replace("1,10", "2,20", 1) + "\n")
