@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -11,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from tests.doctor.findings import CPU, SOUND
+from tests.processes import start_lehr
 
 from lehr.cli.app import run
 from lehr.doctor import compilation, decoding, devices, examine, machine
@@ -36,19 +36,14 @@ def test_the_real_command_reports_this_machine(tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "data.yaml").write_text("")
     options = ["--device", "cpu", "--data", "data/data.yaml", "--json", "found.json"]
-    done = subprocess.run(
-        [sys.executable, "-m", "lehr", "doctor", *options],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        # What a compiler does is tried elsewhere, and takes longer than all the rest.
-        env={**os.environ, "LEHR_CACHE": str(tmp_path / "cache"), "CXX": "no-such-compiler"},
-    )
-    assert done.returncode == 0 and not done.stderr, done.stdout + done.stderr
-    assert done.stdout.endswith("\nReady to train.\n") and "\x1b" not in done.stdout
+    # What a compiler does is tried elsewhere, and takes longer than all the rest.
+    env = {"LEHR_CACHE": str(tmp_path / "cache"), "CXX": "no-such-compiler"}
+    files = {kind: tmp_path.with_name(f"{tmp_path.name}.{kind}") for kind in ("out", "err")}
+    command = start_lehr("doctor", *options, folder=tmp_path, env=env, **files)
+    assert command.wait() == 0 and not command.err, command.out + command.err
+    assert command.out.endswith("\nReady to train.\n") and "\x1b" not in command.out
     for word in ("torch ", "float32", "bfloat16", "float16", "images/s", "MB/s", "GiB free", "no-such-compiler"):
-        assert word in done.stdout
+        assert word in command.out
     found = json.loads((tmp_path / "found.json").read_text())
     assert found["ready"] is True and found["problems"] == []
     (device,) = found["devices"]

@@ -112,7 +112,7 @@ def crowd(rng: np.random.Generator) -> tuple[list[Sample], np.ndarray]:
 
 def test_the_averages_equal_a_slow_count_at_any_number_of_detections() -> None:
     rng, denser = np.random.default_rng(0), 0
-    for _ in range(60):
+    for _ in range(25):
         samples, rows = crowd(rng)
         most = int(rng.choice([40, 100, 130, 300]))
         m = evaluate_detections(samples, ("a", "b"), rows, max_det=most)
@@ -128,7 +128,7 @@ def test_the_averages_equal_a_slow_count_at_any_number_of_detections() -> None:
             for place, class_id in enumerate(present):
                 assert getattr(m.classes["ab"[class_id]], f"{value}_max_det") == pytest.approx(kept[place], abs=1e-9)
             denser += abs(kept.mean() - coco.mean()) > 1e-3
-    assert denser > 10
+    assert denser > 5
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2, 7])

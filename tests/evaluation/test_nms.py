@@ -46,12 +46,12 @@ def slow(
 
 @pytest.mark.parametrize("on_accelerator", [False, True])
 @pytest.mark.parametrize("first", [7, 1024])
-@settings(max_examples=20)
+@settings(max_examples=15)
 @given(st.integers(0, 1000), st.floats(0.3, 0.9), st.floats(0.1, 0.8), st.sampled_from([5, 300]))
 def test_it_equals_the_slow_version(
     on_accelerator: bool, first: int, seed: int, confidence: float, iou: float, most: int
 ) -> None:
-    boxes, scores = random_predictions(seed)
+    boxes, scores = random_predictions(seed, anchors=30)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(nms, "FIRST", first)
         patch.setattr(nms, "AT_ONCE", 2 * first**2)

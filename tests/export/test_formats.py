@@ -18,7 +18,7 @@ from lehr.export.options import ExportOptions
 from lehr.models.detection import DetectionModel
 from lehr.weights.export_metadata import KEY, parse_export_metadata
 
-SHAPES = [(1, 320, 320), (7, 640, 416)]
+SHAPES = [(1, 160, 160), (3, 320, 224)]
 
 
 def _images(shape: tuple[int, int, int]) -> Tensor:

@@ -29,7 +29,7 @@ LONG = "a class with a name of which nobody would think $x_1$"
 NAMES = {
     "one": ["cell"],
     "three": ["red cell", LONG, "平台细胞"],
-    "80": [f"class {number}" for number in range(79)] + [LONG],
+    "many": [f"class {number}" for number in range(39)] + [LONG],
 }
 MANY = tuple(f"parameter_{number}" for number in range(13))
 
@@ -50,7 +50,7 @@ STUDIES = {
     "none": [],
     "one": records(1, ("lr0",)),
     "few": records(9, ("lr0", "momentum", LONG, "mosaic", "optimizer", "weight_decay")),
-    "many": records(40, MANY),
+    "many": records(25, MANY),
 }
 
 

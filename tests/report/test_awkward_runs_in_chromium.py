@@ -50,7 +50,7 @@ def class_without_instances(record: DetectionRecord) -> DetectionRecord:
         (80, None, ("class 79",)),
         (3, nothing_found, ("mAP50 0.000",)),
         (3, nothing_there, ("no object",)),
-        (2, class_without_instances, ("never seen",)),
+        pytest.param(2, class_without_instances, ("never seen",), marks=pytest.mark.slow),
     ],
 )
 def test_the_page_is_whole(browser: Any, tmp_path: Path, classes: int, change: Any, shown: tuple[str, ...]) -> None:

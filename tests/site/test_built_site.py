@@ -11,7 +11,7 @@ import pytest
 from tests.chromium import chromium, opened
 
 SITE = Path(__file__).parents[2] / "site"
-PAGES = ("index", "techniques/ema", "commands/train", "reference/detector")
+PAGES = ("index", pytest.param("techniques/ema", marks=pytest.mark.slow), "commands/train", "reference/detector")
 
 
 @pytest.fixture(scope="module")

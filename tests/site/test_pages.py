@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 from tools.site import commands
-from tools.site.build import as_toml, stage
+from tools.site.build import KEYWORDS, as_toml, stage
 from tools.site.markdown import for_site
 from tools.site.navigation import configuration, navigation, pages_of, techniques
-from tools.site.pages import ROOT
+from tools.site.pages import ROOT, Staging
 
 import lehr
 from lehr.options import option_names
@@ -27,6 +27,8 @@ def test_the_navigation_names_every_page_once(tmp_path: Path) -> None:
 
 def test_a_page_that_the_navigation_lacks_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tools.site.build.navigation", lambda _: [{"A": [{"B": "none.md"}]}, {"C": "data.md"}])
+    some = ("index.md", "data.md", KEYWORDS)
+    monkeypatch.setattr(Staging, "fill", lambda staging: [staging.write(name, "# A page\n") for name in some])
     found = stage(tmp_path)
     assert found[0] == "tools/site/zensical.toml: nav names none.md, which is not there"
     assert "tools/site/zensical.toml: nav lacks index.md" in found and not any(

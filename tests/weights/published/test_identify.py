@@ -34,8 +34,14 @@ def test_each_model_is_told_from_its_tensors(model: str) -> None:
     assert (found.classes, found.anchors) == (3, 3)
 
 
-@pytest.mark.parametrize("model", ["yolov8n", "yolov8m", "yolov8l", "yolov5s", "yolov3-spp"])
-@pytest.mark.parametrize(("depth", "width"), [(0.5, 0.375), (1.0, 0.1875), (0.2, 0.6), (2.0, 0.5)])
+@pytest.mark.parametrize(
+    ("model", "depth", "width"),
+    [
+        pytest.param(model, *scale, marks=pytest.mark.slow if scale[0] > 1 and model != "yolov8n" else ())
+        for model in ("yolov8n", "yolov8m", "yolov8l", "yolov5s", "yolov3-spp")
+        for scale in ((0.5, 0.375), (1.0, 0.1875), (0.2, 0.6), (2.0, 0.5))
+    ],
+)
 def test_other_depths_and_widths_are_found_by_what_they_give(model: str, depth: float, width: float) -> None:
     shapes = shapes_of(model, depth=depth, width=width)
     found = identify(shapes)

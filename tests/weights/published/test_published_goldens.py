@@ -109,6 +109,7 @@ class Shifted(NamedTuple):
         return boxes - torch.tensor([self.left, 0, self.left, 0]), scores
 
 
+@pytest.mark.slow
 def test_an_evaluation_of_yolov5_gives_the_numbers_of_the_published_trainer(labelled: Path) -> None:
     """Its trainer evaluates with an IoU of 0.6, and pads rectangles by half a stride: 320 x 240 to 352 x 256 pixels."""
     detector = Detector(CHECKPOINTS / "yolov5n-bccd.pt", device="cpu")
