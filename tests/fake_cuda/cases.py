@@ -6,17 +6,17 @@ from typing import Any
 
 from lehr.models.family import FAMILIES
 
-_FAMILIES = FAMILIES.known()
-FIRST, *OTHERS = (family.models[0] for family in _FAMILIES)
+FIRST, *OTHERS = (family.models[0] for family in FAMILIES.known())
 """The smallest model of each family."""
-LOSS_MODELS = {family.options: family.models[0] for family in reversed(_FAMILIES)}.values()
-"""One of each kind of loss."""
+SMALL = {FIRST: "small", OTHERS[0]: "small-anchored"}
+"""Models with their heads and a layer of each kind, for checks that are quick; slow ones take the models themselves."""
 MORE = "yolov5s"
 """One more whose step is bounded."""
 SWITCHES = {"kernels": True, "torch": False}
 """With Lehr's kernels, and as with `LEHR_KERNELS=off`."""
 
 _ODD: dict[str, Any] = {"label_smoothing": 0.1, "cls_pw": 0.9, "obj_pw": 0.9, "least_side": 16}
+BOXES = "boxes"
 LOSSES: dict[str, dict[str, Any]] = {
     "no objects": {},
     "weighed classes": _ODD,
@@ -24,13 +24,14 @@ LOSSES: dict[str, dict[str, Any]] = {
     "focal": {"fl_gamma": 1.5, **_ODD},
     "quality focal": {"cls_loss": "qfl", **_ODD},
     "varifocal": {"cls_loss": "vfl", **_ODD},
-    **{f"{kind} boxes": {"box_loss": kind, **_ODD} for kind in ("diou", "giou", "siou", "eiou", "wiou", "nwd")},
+    **{f"{kind} {BOXES}": {"box_loss": kind, **_ODD} for kind in ("diou", "giou", "siou", "eiou", "wiou", "nwd")},
     "many points": {"tal_topk": 70, "tal_alpha": 1.0},
 }
 """Options of the variations of the loss."""
 WEIGHTS = {"weighed classes": "cuda:0", "weights on another GPU": "cuda:1"}
 """Devices of the weights of classes; with `--parallel dp` a replica has those of the first."""
 OPTIMIZERS = ("SGD", "Adam", "AdamW", "RMSProp", "NAdam", "RAdam")
+SUPPRESSION = "suppression"
 CROWDED = "1,000 objects an image"
 """A step of 64 images, of which each has so many."""
 _DRAWN: dict[str, Any] = {"size": 96, "perspective": True, "mixed": 2}
@@ -62,17 +63,20 @@ MISMATCHES = (
 NO_DEVICES = 3
 """Exit code of a process that cannot have fake devices."""
 FAULTS = "faults"
-PROCESSES = {False: ((FIRST, FAULTS), (OTHERS[0],)), True: ((FIRST, *OTHERS, MORE),)}
-"""The groups of checks that a process runs, without the slow checks and of them."""
+GROUPS = (FIRST, *SMALL.values(), *OTHERS, MORE, FAULTS)
+"""The groups of checks, those with faults last."""
 
 
 def is_slow(group: str, name: str) -> bool:
     """Whether a check is left to the slow suite: what it guards is guarded by a quicker one, but for its figures."""
-    if group not in (FIRST, FAULTS, OTHERS[0]):
-        return True
+    part, _, switch = name.rpartition(": ")
     if group == FIRST:
-        return name in (f"{CROWDED}: torch", f"{list(STEPS)[-1]}: torch")
-    return group == OTHERS[0] and name == "step: torch"
+        return part != SUPPRESSION and (switch == "torch" or part not in ("step", "validation", CROWDED))
+    if group == SMALL[FIRST]:  # losses of boxes are the same with kernels and without; Adam is checked with anchors
+        return part == list(STEPS)[1] or (switch == "torch" and part.endswith(BOXES))
+    if group in SMALL.values():
+        return name == "step: torch" or (part.endswith(BOXES) and "siou" not in part)
+    return group != FAULTS
 
 
 def names(group: str) -> list[str]:
@@ -82,16 +86,17 @@ def names(group: str) -> list[str]:
         return found + list(MISMATCHES) + ["kernel without an argument"]
     if group == MORE:
         return ["step: kernels"]
-    found = ["step: kernels", "step: torch", "validation: kernels"]
     sgd, adam, all_of_it, weighed = STEPS
-    if group != FIRST:
-        found += [f"{all_of_it}: kernels"]
-    else:
+    found = [*(f"step: {switch}" for switch in SWITCHES), "validation: kernels"]
+    if group in (FIRST, SMALL[FIRST]):
         found += [f"{sgd}: kernels", f"{adam}: kernels", f"{weighed}: torch", "validation: torch"]
-        found += [f"{part}: {switch}" for part in ("suppression", CROWDED) for switch in SWITCHES]
+    else:
+        found += [f"{all_of_it}: kernels"]
+    if group == FIRST:
+        found += [f"{part}: {switch}" for part in (SUPPRESSION, CROWDED) for switch in SWITCHES]
+    if group == SMALL[FIRST]:
         found += [f"{name}: kernels" for name in OPTIMIZERS]
-    if group in LOSS_MODELS:  # without kernels for those with anchors
-        found += [
-            f"loss, {name}: {switch}" for name in LOSSES for switch in SWITCHES if group == FIRST or switch == "torch"
-        ]
+        found += [f"loss, {name}: {switch}" for name in LOSSES for switch in SWITCHES]
+    elif group in SMALL.values():  # its loss has no kernels
+        found += [f"loss, {name}: torch" for name in LOSSES]
     return found

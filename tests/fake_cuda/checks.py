@@ -45,7 +45,7 @@ def check(group: str, name: str) -> Stages:
         return _varied_step(group, kernels, **cases.STEPS[part])
     if part == "validation":
         return {part: count_validation(Case(group), kernels=kernels)}
-    if part == "suppression":
+    if part == cases.SUPPRESSION:
         return {part: count_suppression(Case(group), kernels=kernels)}
     if part == cases.CROWDED:
         return count_soon(Case(group, objects=1000), kernels=kernels)

@@ -11,18 +11,19 @@ from unittest import mock
 import torch
 from benchmarks.fake_cuda.device import CUDA, fake_cuda
 from benchmarks.fake_cuda.stages import Case, Training, count_suppression, count_validation
+from tests.fake_cuda.cases import FIRST, SMALL
+from tests.fake_cuda.small import Small
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from lehr.engine import state, step
 from lehr.evaluation import nms
 from lehr.losses.task_aligned import TaskAlignedLoss
-from lehr.models.yolov8 import YOLOv8
 from lehr.techniques.ema import ModelEma
 from lehr.techniques.non_finite import StepStatusQueue
 
-CASE = Case("yolov8n", batch=2, imgsz=64, objects=3, classes=2)
-FILLED = Case("yolov8n", batch=2, imgsz=320)
+CASE = Case(SMALL[FIRST], batch=2, imgsz=64, objects=3, classes=2)
+FILLED = Case(FIRST, batch=2, imgsz=320)
 
 
 def look(*_: Any) -> None:
@@ -58,9 +59,9 @@ def copied(outcome: Any) -> None:
 PLACES: dict[str, Callable[[], contextlib.AbstractContextManager[Any]]] = {
     "drawing": lambda: _patched(step.Batch, "to"),
     "input": lambda: _patched(step, "model_input"),
-    "forward": lambda: _patched(YOLOv8, "forward", lambda _: torch.ones(2, device=CUDA).nonzero()),
+    "forward": lambda: _patched(Small, "forward", lambda _: torch.ones(2, device=CUDA).nonzero()),
     "loss": lambda: _patched(TaskAlignedLoss, "sums", lambda sums: bool(sums[0].sum() > 0)),
-    "backward": lambda: _patched(YOLOv8, "forward", in_backward),
+    "backward": lambda: _patched(Small, "forward", in_backward),
     "optimizer": lambda: _patched(step, "clip_gradients", lambda norm: float(norm)),
     "EMA": lambda: _patched(ModelEma, "update", lambda _: torch.cuda.synchronize()),
     "outcome": lambda: _patched(StepStatusQueue, "post", copied),

@@ -29,27 +29,25 @@ Outcome = Callable[[str, str], dict[str, Any]]
 
 @pytest.fixture(scope="session")
 def outcome(once: Once) -> Outcome:
-    """The outcomes of all checks; each process is run once in the test run."""
-    read: dict[tuple[bool, str], dict[str, Any]] = {}
+    """The outcomes of all checks, for which one process is run in the test run, and one for the slow ones."""
+    read: dict[bool, dict[str, Any]] = {}
 
     def found(group: str, name: str) -> dict[str, Any]:
         slow = cases.is_slow(group, name)
-        if (slow, group) not in read:
-            processes = cases.PROCESSES[slow]
-            number = next(number for number, groups in enumerate(processes) if group in groups)
-            folder = once(f"fake-cuda-{slow}-{number}", lambda place: run(place, processes[number], slow))
+        if slow not in read:
+            folder = once(f"fake-cuda-{slow}", lambda place: run(place, slow))
             if (folder / "why_not").exists():
                 pytest.skip((folder / "why_not").read_text())
-            for line in (folder / "found.json").read_text().splitlines():
-                read.update({(slow, each): checks for each, checks in json.loads(line).items()})
-        result: dict[str, Any] = read[slow, group][name]
+            lines = (folder / "found.json").read_text().splitlines()
+            read[slow] = {group: checks for line in lines for group, checks in json.loads(line).items()}
+        result: dict[str, Any] = read[slow][group][name]
         return result
 
     return found
 
 
-def run(place: Path, groups: tuple[str, ...], slow: bool) -> None:
-    """Run groups of checks, and keep what they print; or why they cannot be run."""
+def run(place: Path, slow: bool) -> None:
+    """Run the checks, or the slow ones, and keep what they print; or why they cannot be run."""
     place.mkdir()
     try:
         variables = environment(place)
@@ -57,7 +55,7 @@ def run(place: Path, groups: tuple[str, ...], slow: bool) -> None:
         (place / "why_not").write_text(f"the stand-in for the CUDA runtime cannot be built: {error.stderr}")
         return
     variables["PYTHONPATH"] = str(ROOT / "src")
-    command = [sys.executable, "-m", "tests.fake_cuda.checks", *(["--slow"] if slow else []), *groups]
+    command = [sys.executable, "-m", "tests.fake_cuda.checks", *(["--slow"] if slow else []), *cases.GROUPS]
     done = subprocess.run(command, cwd=ROOT, env=variables, capture_output=True, text=True)
     if done.returncode == cases.NO_DEVICES:
         (place / "why_not").write_text(f"the stand-ins do not fit torch {torch.__version__}: {done.stderr}")
@@ -66,16 +64,15 @@ def run(place: Path, groups: tuple[str, ...], slow: bool) -> None:
     (place / "found.json").write_text(done.stdout)
 
 
-GROUPS = (cases.FIRST, *cases.OTHERS, cases.MORE)
-
-
 def marked(group: str, name: str, *arguments: str) -> Any:
     """Arguments of a test of a check, which is slow where the check is."""
     marks = pytest.mark.slow if cases.is_slow(group, name) else ()
     return pytest.param(*(arguments or (group, name)), marks=marks)
 
 
-@pytest.mark.parametrize(("group", "name"), [marked(group, name) for group in GROUPS for name in cases.names(group)])
+@pytest.mark.parametrize(
+    ("group", "name"), [marked(group, name) for group in cases.GROUPS[:-1] for name in cases.names(group)]
+)
 def test_nothing_waits_and_no_devices_mix(group: str, name: str, outcome: Outcome) -> None:
     assert "error" not in outcome(group, name), outcome(group, name)["error"]
 
