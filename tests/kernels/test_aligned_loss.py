@@ -74,7 +74,7 @@ def answer(
 def test_values_and_gradients_are_those_of_torch(
     given: dict[str, Any], by_kernels: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    loss, arguments = TaskAlignedLoss(**given), case(6, [5, 0, 9])
+    loss, arguments = TaskAlignedLoss(**given), case(6, [3, 0, 5])
     found = answer(loss, arguments)
     assert by_kernels == ["loss_sums"]
     monkeypatch.setattr(task_aligned_assigner, "usable", lambda device: False)
