@@ -71,12 +71,17 @@ def as_options(arguments: Sequence[str], app: App) -> list[str]:
         chain, apps, rest = app.parse_commands(arguments)
         if not chain or chain[-1].startswith("-"):
             return list(arguments)
-        collection = apps[-1].assemble_argument_collection()
+        options = _options_of(apps[-1])
     except (CycloptsError, ValueError):  # of a group of commands; what is wrong is said where it is parsed
         return list(arguments)
-    names = {name.lstrip("-"): each for each in collection for name in each.names if name.startswith("--")}
-    options = _Options(names, any(each.index is not None for each in collection))
     return [*arguments[: len(arguments) - len(rest)], *_written(deque(rest), options)]
+
+
+def _options_of(command: App) -> _Options:
+    """Return the options of a command."""
+    collection = command.assemble_argument_collection()
+    names = {name.lstrip("-"): each for each in collection for name in each.names if name.startswith("--")}
+    return _Options(names, any(each.index is not None for each in collection))
 
 
 def _written(given: deque[str], options: _Options) -> Iterator[str]:
