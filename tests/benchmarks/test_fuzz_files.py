@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import pickle
 import socket
 import subprocess
@@ -12,17 +11,23 @@ from pathlib import Path
 import pytest
 from benchmarks.fuzz.foreign_files import Ran
 from benchmarks.fuzz.guard import Guard
+from tests.processes import Forked
 
 ROOT = Path(__file__).parents[2]
 
 
-def test_a_few_hundred_mutants_are_read_or_refused(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "benchmarks.fuzz_files", "--count", "30", "--seed", "7"]
-    paths = os.pathsep.join([str(ROOT), str(ROOT / "src")])
-    environment = {**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "| together | 30 |" in done.stdout
+def fuzz(*options: str) -> None:
+    """The program, as a process's work."""
+    from benchmarks import fuzz_files
+
+    sys.argv = ["fuzz_files", *options]
+    sys.exit(fuzz_files.main())
+
+
+def test_a_few_mutants_are_read_or_refused(tmp_path: Path) -> None:
+    done = Forked(fuzz, "--count", "30", "--seed", "7", out=tmp_path / "out", cwd=ROOT)
+    assert done.wait() == 0, done.out
+    assert "| together | 30 |" in done.out
 
 
 @pytest.fixture(scope="module")

@@ -148,8 +148,15 @@ def test_a_default_dtype_and_no_gradients_of_a_notebook_are_overcome(
         torch.set_default_dtype(torch.float32)
 
 
-@pytest.mark.parametrize("batch", ["1", "3"])
-@pytest.mark.parametrize("broken", [JUNK, b"", None])
+@pytest.mark.parametrize(
+    ("broken", "batch"),
+    [
+        (JUNK, "1"),
+        (b"", "3"),
+        (None, "3"),
+        *(pytest.param(*each, marks=pytest.mark.slow) for each in ((JUNK, "3"), (b"", "1"), (None, "1"))),
+    ],
+)
 def test_a_broken_image_ends_no_folder_that_is_to_be_predicted_without_it(
     tmp_path: Path, weights: Path, broken: bytes | None, batch: str
 ) -> None:

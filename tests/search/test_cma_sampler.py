@@ -59,7 +59,11 @@ def search(
 
 
 @pytest.mark.parametrize(
-    ("f", "low", "high", "start"), [(negative_sphere, 0.5, 10.0, 5.25), (negative_rosenbrock, 0.1, 4.0, 2.05)]
+    ("f", "low", "high", "start"),
+    [
+        pytest.param(negative_sphere, 0.5, 10.0, 5.25, marks=pytest.mark.slow),
+        (negative_rosenbrock, 0.1, 4.0, 2.05),
+    ],
 )
 def test_it_searches_as_well_as_optunas(
     f: Callable[[np.ndarray], float], low: float, high: float, start: float

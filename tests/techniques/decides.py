@@ -191,8 +191,8 @@ def _course(config: TrainConfig, data: Dataset) -> Any:
 def _canvases(config: TrainConfig, data: Dataset) -> Any:
     samples, seed, rect = data.splits["train"], config.run.seed, config.data.rect
     make = TrainBatches(None, config.augment, config.imgsz, seed, config.epochs, rect)  # type: ignore[arg-type]
-    found = []
-    for epoch in range(config.epochs):
+    found: list[Any] = [[make.mosaic_on(epoch) for epoch in range(config.epochs)]]
+    for epoch in sorted({0, config.epochs - 1}):  # what others draw follows from the same options
         samples = samples.in_epoch(seed, epoch) if isinstance(samples, TiledSplit) else samples
         for index in range(len(samples)):
             shape = rectangle(samples, [index], config.imgsz) if rect else (config.imgsz, config.imgsz)

@@ -181,7 +181,7 @@ RUNS: dict[str, dict[str, Any]] = {
     "rare classes": {"repeat_threshold": 0.9, "background_share": 0.4},
     "older images": {**REPLAY, "class_weights": 0.5, "repeat_threshold": 0.9},
     "older images and anchors": {**REPLAY, "frequency_bias": True, "rect": True, **ANCHORS},
-    "tiles": {"tile": 32, "partner_window": 8},
+    "tiles": {"tile": 40, "partner_window": 8},
     "tiles, each by itself": {"tile": 40, "mosaic": 0, "translate": 0, "scale": 0, "partner_window": 8},
     "tiles of rare classes, and older ones": {"tile": 32, "overlap": 0.0, **REPLAY, "repeat_threshold": 0.9},
     "tiles as large as the images": {"tile": 64, "partner_window": 2, "mosaic": 0, "translate": 0, "scale": 0},
@@ -266,18 +266,26 @@ def test_so_it_does_on_data_that_make_options_ineffective(options: dict[str, Any
     compare_all({**options, **REPLAY, "class_weights": 0.5, "frequency_bias": True}, objects)
 
 
-@pytest.mark.parametrize("objects", [ALIKE, SINGLE], ids=["alike", "one class"])
+@pytest.mark.parametrize("objects", [pytest.param(ALIKE, marks=pytest.mark.slow), SINGLE], ids=["alike", "one class"])
 def test_so_it_does_with_weights_of_few_classes(objects: Objects) -> None:
     """The short form of the test above."""
     compare_all({"class_weights": 0.5, "image_weights": True}, objects)
 
 
-@pytest.mark.parametrize("options", [{}, {"anchor_t": 2.0}, {"autoanchor": "off"}, {"anchors": 4}], ids=str)
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"autoanchor": "off"},
+        *(pytest.param(each, marks=pytest.mark.slow) for each in ({"anchor_t": 2.0}, {"anchors": 4})),
+    ],
+    ids=str,
+)
 def test_so_it_does_where_anchors_fit_and_where_they_do_not(options: dict[str, Any]) -> None:
     compare_all({**ANCHORS, "imgsz": 192, **options})
 
 
-@pytest.mark.parametrize("difficult", ["use", "ignore"])
+@pytest.mark.parametrize("difficult", [pytest.param("use", marks=pytest.mark.slow), "ignore"])
 def test_so_it_does_where_objects_are_marked_as_difficult(difficult: str) -> None:
     compare_all({"difficult": difficult, "image_weights": True}, DIFFICULT)
 

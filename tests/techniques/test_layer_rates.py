@@ -132,7 +132,7 @@ def test_the_plan_has_the_backbone_s_rate_in_every_step(warmup: str, tmp_path: P
         assert (tmp_path / "rates.csv").read_text().splitlines()[0] == ",".join(columns)
 
 
-@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_in_a_run_the_backbone_hardly_moves_and_going_on_is_exact(
     seed: int, make_yolo: MakeYolo, tmp_path: Path
 ) -> None:
