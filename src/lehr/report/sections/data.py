@@ -143,7 +143,7 @@ def _class_chart(summary: DataSummary) -> Chart:
             for name, split in summary.splits.items()
         ],
         "Bars of the number of objects of each class, most frequent in training first.",
-        "Rare classes are learned last; what a split has none of is not measured.",
+        "Rare classes are learned last; a class without objects in a split is not measured there.",
         draw="bars",
         labels=[summary.names[index] for index in order],
     )
@@ -181,8 +181,8 @@ def _sides(summary: DataSummary) -> Chart:
         "share of the objects, %",
         _shares(summary, {name: split.sides[first:last] for name, split in summary.splits.items()}),
         "Bars of the share of the objects of each size, training and validation side by side.",
-        f"An object of less than {FINEST_STRIDE} pixels is smaller than a cell of the finest feature map. Splits that "
-        "differ here are of different images.",
+        f"An object of less than {FINEST_STRIDE} pixels is smaller than a cell of the finest feature map. Where the "
+        "splits differ, so do their images.",
         draw="bars",
         labels=[f"{middle:.2g}" if middle < 10 else f"{middle:.0f}" for middle in half_octaves(0, SIDE_STEPS - 1)][
             first:last
