@@ -26,6 +26,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 from lehr.checkpoint.format import DamagedCheckpoint, Position, read_position
 from lehr.checkpoint.run_folder import LAST, LOG
@@ -74,6 +75,9 @@ class Launched:
         arguments: command line of `lehr`; its output goes to files next to the folder.
         processes: number of processes that it starts.
     """
+
+    batches: ClassVar[int] = BATCHES
+    last_steps: ClassVar[int] = LAST_STEPS
 
     def __init__(self, folder: Path, arguments: Sequence[str], processes: int = 2) -> None:
         self.folder = folder
@@ -139,8 +143,8 @@ class Launched:
         """
         while True:
             position = self._position()
-            into = position.step - position.epoch * BATCHES
-            if position.step >= self._begun + steps and 0 < into <= BATCHES - LAST_STEPS:
+            into = position.step - position.epoch * self.batches
+            if position.step >= self._begun + steps and 0 < into <= self.batches - self.last_steps:
                 return position
             if not self._goes_on():
                 return None

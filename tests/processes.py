@@ -27,6 +27,7 @@ LOADED = ["torch", "cv2", "yaml", "lehr.cli.train", "lehr.cli.val", "lehr.engine
 LOADED += ["torch._dynamo", "torch.distributed.elastic.agent.server.api"]  # what a training imports with its first step
 LOADED += ["optuna", "optuna.importance", "sqlalchemy", "matplotlib.figure", "jinja2"]  # what a study imports; if there
 LOADED += ["matplotlib.backends.backend_svg", "lehr.report.evolution_page"]
+LOADED += ["sqlalchemy.dialects.sqlite", "optuna.storages._rdb.models", "alembic.command"]
 LOOK = 0.02
 """Seconds between two looks at a process."""
 

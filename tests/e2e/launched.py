@@ -21,6 +21,12 @@ from tests.processes import LOOK, Forked, command
 from lehr.runtime.signals import STOPPING
 
 
+class Started(Launched):
+    """As a user starts it, with a run of shorter epochs than the benchmark's."""
+
+    batches, last_steps = 14, 6
+
+
 class Worker:
     """A forked process, as torch's launcher looks at it."""
 
@@ -83,8 +89,8 @@ def _launch(arguments: Sequence[str], ids: str) -> None:
     command(arguments)
 
 
-class ForkedLaunch(Launched):
-    """As `Launched`, of processes that begin at once."""
+class ForkedLaunch(Started):
+    """As `Started`, of processes that begin at once."""
 
     def start(self, arguments: Sequence[str]) -> Any:
         """Start the command."""
@@ -101,6 +107,15 @@ class ForkedLaunch(Launched):
         """Process ids by rank, of those that live."""
         found = {int(path.stem): int(path.read_text()) for path in self._ids.glob("*.pid")}
         return {rank: pid for rank, pid in found.items() if alive(pid)}
+
+
+class StartedWorkers(Started):
+    """As `Started`, of a command that begins at once; its processes are new interpreters."""
+
+    def start(self, arguments: Sequence[str]) -> Any:
+        """Start the command."""
+        out, err = self._told
+        return Forked(command, list(arguments), out=out, err=err, new_session=True)
 
 
 def alive(pid: int) -> bool:

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from tests.conftest import draw_squares
+from tests.e2e.forked_modules import fork_module
 from tests.processes import Forked, command
 
 optuna = pytest.importorskip("optuna")
@@ -45,9 +46,11 @@ def started(arguments: list[str], folder: Path, **more: Any) -> Forked:
 
 
 def _study(arguments: list[str]) -> None:
-    from lehr.studies import runner
+    from lehr.studies import pool, runner, worker
 
     runner.TRIAL_MODULE = os.environ.get("STUDY_TRIALS", runner.TRIAL_MODULE)
+    if runner.TRIAL_MODULE == STUB:  # trials that train begin as new interpreters
+        pool.start_module = worker.start_module = fork_module  # type: ignore[assignment]
     command(arguments)
 
 
@@ -59,7 +62,9 @@ def ended(process: Forked, seconds: float = 1000) -> str:
 def workers_of(process: Forked) -> list[int]:
     """The workers of a command."""
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text(encoding="ascii").split()
-    return [pid for pid in map(int, children) if b"lehr.studies.worker" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    names = {pid: Path(f"/proc/{pid}/cmdline").read_bytes() for pid in [process.pid, *map(int, children)]}
+    mine = names.pop(process.pid)  # that of those which it forked, too
+    return [pid for pid, name in names.items() if b"lehr.studies.worker" in name or name == mine]
 
 
 def told_of_children(process: Forked) -> list[bytes]:

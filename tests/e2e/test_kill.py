@@ -18,41 +18,56 @@ from lehr.checkpoint.format import read_checkpoint, write_checkpoint
 from lehr.models.build import build_model
 
 OPTIONS = (
-    *(*SMALL, "--epochs", "4", "--nominal-batch", "8", "--multi-scale", "0.3", "--image-weights"),
+    *(*SMALL, "--nominal-batch", "8", "--multi-scale", "0.3", "--image-weights"),
     *("--close-mosaic", "2", "--checkpoint-minutes", "0.003"),
 )
+SHORT, LONG = "short", "long"
+STEPS = {SHORT: (3, 11), LONG: (4, 20)}
+"""Epochs of runs, and steps of an epoch."""
 
 
 @pytest.fixture(scope="module")
-def options(once: Once) -> tuple[str, ...]:
-    """Those of a run of 80 steps."""
-    data = once("killed-data", lambda folder: make_squares(folder, {"train": 80, "val": 8}))
-    return ("--data", str(data / "data.yaml"), *OPTIONS)
+def length(request: pytest.FixtureRequest) -> str:
+    """How long the runs are."""
+    return str(request.param)
 
 
 @pytest.fixture(scope="module")
-def whole(once: Once, options: tuple[str, ...]) -> Path:
+def options(once: Once, length: str) -> tuple[str, ...]:
+    """Those of a run."""
+    epochs, steps = STEPS[length]
+    data = once(f"killed-data-{length}", lambda folder: make_squares(folder, {"train": 4 * steps, "val": 4}))
+    return ("--data", str(data / "data.yaml"), "--epochs", str(epochs), *OPTIONS)
+
+
+@pytest.fixture(scope="module")
+def whole(once: Once, options: tuple[str, ...], length: str) -> Path:
     """A run that was left alone."""
 
     def make(folder: Path) -> None:
         folder.mkdir()
         undisturbed(folder / "whole", options, Marked(folder))
 
-    return once("killed", make) / "whole"
+    return once(f"killed-{length}", make) / "whole"
 
 
 @pytest.fixture
-def pace(monkeypatch: pytest.MonkeyPatch) -> None:
+def pace(monkeypatch: pytest.MonkeyPatch, length: str) -> None:
     """The kills come early enough that a short run has room for one at each place."""
     monkeypatch.setitem(crash.LONGEST, ANYWHERE, 2.0)
-    for mark, count in ((STEP, 12), (WRITING, 4)):
+    for mark, count in ((STEP, 12), (WRITING, 4)) if length == LONG else ((STEP, 7), (WRITING, 2)):
         monkeypatch.setitem(crash.MAX_MARKS, mark, count)
 
 
 @pytest.mark.usefixtures("pace")
 @pytest.mark.parametrize(
-    ("workers", "kills"),
-    [(2, 3), pytest.param(0, 5, marks=pytest.mark.slow), pytest.param(2, 5, marks=pytest.mark.slow)],
+    ("length", "workers", "kills"),
+    [
+        (SHORT, 2, 3),
+        pytest.param(LONG, 0, 5, marks=pytest.mark.slow),
+        pytest.param(LONG, 2, 5, marks=pytest.mark.slow),
+    ],
+    indirect=["length"],
 )
 def test_a_killed_run_ends_as_one_that_was_not(
     workers: int, kills: int, options: tuple[str, ...], whole: Path, tmp_path: Path
@@ -67,6 +82,7 @@ def test_a_killed_run_ends_as_one_that_was_not(
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("pace")
+@pytest.mark.parametrize("length", [LONG], indirect=True)
 def test_a_killed_run_needs_its_weights_never_again(options: tuple[str, ...], tmp_path: Path) -> None:
     epochs = options.index("--epochs")
     short = (*options[:epochs], "--epochs", "2", *options[epochs + 2 :])
@@ -86,6 +102,7 @@ def test_a_killed_run_needs_its_weights_never_again(options: tuple[str, ...], tm
     assert differences(tmp_path / "whole", tmp_path / "killed") == []
 
 
+@pytest.mark.parametrize("length", [SHORT], indirect=True)
 def test_the_comparison_sees_a_difference(whole: Path, tmp_path: Path) -> None:
     copy = shutil.copytree(whole, tmp_path / "copy")
     checkpoint = read_checkpoint(copy / "last.ckpt")
@@ -97,6 +114,7 @@ def test_the_comparison_sees_a_difference(whole: Path, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("pace")
+@pytest.mark.parametrize("length", [LONG], indirect=True)
 def test_a_hundred_kills_change_no_end(options: tuple[str, ...], whole: Path, tmp_path: Path) -> None:
     rng, kills, run = random.Random(0), 0, 0
     while kills < 100:

@@ -15,16 +15,16 @@ from pathlib import Path
 
 import pytest
 from benchmarks.crash import differences
-from benchmarks.lost_process import BATCHES, Launched, disturbed, restarts_of
+from benchmarks.lost_process import disturbed, restarts_of
 from tests.conftest import MakeYolo, Once
-from tests.e2e.launched import ForkedLaunch, alive
+from tests.e2e.launched import ForkedLaunch, Started, StartedWorkers, alive
 from tests.e2e.test_bad_input import truncate
 
 from lehr.checkpoint.format import read_position
 from lehr.data.formats.shapes import write_shapes
 
 TWO = ["--device", "cpu", "--processes", "2"]
-QUICK = ["--imgsz", "64", "--batch", "8", "--width", "0.125", "--epochs", "2", "--checkpoint-minutes", "0.005"]
+QUICK = ["--imgsz", "64", "--batch", "4", "--width", "0.125", "--epochs", "2", "--checkpoint-minutes", "0.005"]
 QUICK += ["--amp", "off"]
 SOON = 15.0
 """Seconds in which everything must have ended once it was asked to."""
@@ -54,7 +54,7 @@ threading.Thread(target=hang_up, daemon=True).start()
 before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
 detector = Detector("yolov8n")
 result = detector.train(
-    data=DATA, imgsz=64, batch=8, width=0.125, epochs=2, checkpoint_minutes=0.005, amp="off", device="cpu", processes=2,
+    data=DATA, imgsz=64, batch=4, width=0.125, epochs=2, checkpoint_minutes=0.005, amp="off", device="cpu", processes=2,
     name="whole",
 )
 assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
@@ -80,8 +80,9 @@ class Whole:
 
 @pytest.fixture(scope="module")
 def data(once: Once) -> Path:
-    """Images for 30 batches of 8 an epoch."""
-    return once("thirty-batches", lambda folder: write_shapes(folder, {"train": 8 * BATCHES, "val": 60})) / "data.yaml"
+    """Images for the batches of 4 of each epoch."""
+    count = 4 * Started.batches
+    return once("two-processes-data", lambda folder: write_shapes(folder, {"train": count, "val": 8})) / "data.yaml"
 
 
 @pytest.fixture(scope="module")
@@ -116,10 +117,10 @@ def scripted(once: Once, data: Path) -> Whole:
     return Whole(root / "runs" / "whole", (root / "out").read_text(), (root / "err").read_text())
 
 
-@pytest.fixture(params=[ForkedLaunch, pytest.param(Launched, marks=pytest.mark.slow)], ids=["forked", "started"])
-def launched(request: pytest.FixtureRequest) -> type[Launched]:
+@pytest.fixture(params=[ForkedLaunch, pytest.param(Started, marks=pytest.mark.slow)], ids=["forked", "started"])
+def launched(request: pytest.FixtureRequest) -> type[Started]:
     """How `lehr` is started: with everything loaded, or as a user does it."""
-    kind: type[Launched] = request.param
+    kind: type[Started] = request.param
     return kind
 
 
@@ -143,7 +144,7 @@ def gone(pids: list[int], since: float) -> bool:
 def assert_told_once(run: Whole) -> None:
     log = (run.folder / "train.log").read_text()
     assert epochs_told(run.out) == epochs_told(log) == epochs_kept(run.folder) == [1, 2]
-    assert run.out.count("2 processes, each with 4 images of a batch") == 1
+    assert run.out.count("2 processes, each with 2 images of a batch") == 1
     assert run.err == ""
 
 
@@ -159,7 +160,7 @@ def test_a_script_without_a_guard_trains_and_tells_each_epoch_once(scripted: Who
 
 
 def test_lost_processes_are_started_again_and_the_end_is_the_same(
-    launched: type[Launched], whole: Whole, data: Path, tmp_path: Path
+    launched: type[Started], whole: Whole, data: Path, tmp_path: Path
 ) -> None:
     given = [*TWO, *QUICK, "--data", str(data)]
     ranks = [0] if launched is ForkedLaunch else [0, 1]
@@ -173,7 +174,7 @@ def test_lost_processes_are_started_again_and_the_end_is_the_same(
 
 
 def test_a_run_stopped_in_every_way_goes_on_to_the_same_end(
-    launched: type[Launched], whole: Whole, data: Path, tmp_path: Path
+    launched: type[Started], whole: Whole, data: Path, tmp_path: Path
 ) -> None:
     folder = tmp_path / "runs" / "run"
     arguments = ["train", *TWO, *QUICK, "--data", str(data), "--project", str(folder.parent), "--name", "run"]
@@ -206,9 +207,8 @@ def test_a_run_stopped_in_every_way_goes_on_to_the_same_end(
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGKILL, -9)])
 def test_a_signal_at_the_start_leaves_nothing_behind(number: int, code: int, data: Path, tmp_path: Path) -> None:
     project = tmp_path / "runs"
-    run = Launched(
-        tmp_path / "run", ["train", *TWO, *QUICK, "--data", str(data), "--project", str(project), "--name", "run"]
-    )
+    given = ["train", *TWO, *QUICK, "--data", str(data), "--project", str(project), "--name", "run"]
+    run = StartedWorkers(tmp_path / "run", given)
     while len(workers := run.workers()) < 2:
         assert run.process.poll() is None
         time.sleep(0.01)

@@ -38,7 +38,8 @@ pytestmark = pytest.mark.timeout(1200)
 def test_workers_that_are_killed_lose_and_double_no_trial_and_the_search_improves(
     trains: bool, study_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("STUB_EPOCH_SECONDS", "0.5")  # so that no trial ends between a look at it and the kill
+    held = ("2", "4")
+    monkeypatch.setenv("STUB_HELD", " ".join(held))  # so that no trial ends between a look at it and the kill
     space = tmp_path / "space.yaml"
     space.write_text("lr0: {low: 1e-5, high: 0.02, gain: 15}\nbox: [3, 30]\nhsv_v:\nscale: [0, 0.9]\n")
     arguments = ["evolve", "--data", str(study_data), *TINY, *LEARN, "--lr0", "3e-4", "--space", str(space)]
@@ -55,6 +56,7 @@ def test_workers_that_are_killed_lose_and_double_no_trial_and_the_search_improve
                 return []
             alive = {pid for pid in workers_of(process) if pid not in killed}
             running = [trial for trial in trials if trial.state.name == "RUNNING" and worker_of(trial) in alive]
+            running = [trial for trial in running if trains or str(trial.user_attrs["slot"]) in held]
             return [trial for trial in running if len(trial.params) == 4]  # else there is nothing yet to make again
 
         victim = worker_of(wait_for(training, process)[-1])  # the one that began last

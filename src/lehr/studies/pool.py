@@ -177,7 +177,7 @@ class WorkerPool:
                 if changed or time.monotonic() - looked > REFRESH:
                     looked = time.monotonic()
                     self._refresh()
-                    done = self._done()
+                done = self._done()
         finally:
             with self.reporter.ending():
                 self._end(at_once=sys.exc_info()[0] is KeyboardInterrupt)
@@ -240,9 +240,10 @@ class WorkerPool:
             if code is None:
                 continue
             if code == 0:  # it saw every slot ended, perhaps before another one was given back
-                if self._done():
-                    continue
-                self._start(number, member.losses)
+                if not self._done():
+                    self._refresh()
+                if not self._done():
+                    self._start(number, member.losses)
                 continue
             how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
             mine = [trial for trial in self.plan.study.running() if trial.user_attrs.get(WORKER) == member.name]
