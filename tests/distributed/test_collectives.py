@@ -12,6 +12,7 @@ import torch
 import torch.distributed as dist
 from tests.processes import together
 
+import lehr.distributed.group
 from lehr.distributed.collectives import ALONE, PeerLost, RankFailed, Ranks, check_divides, lost_touch
 from lehr.distributed.devices import own_device
 from lehr.distributed.environment import world
@@ -128,6 +129,7 @@ def test_the_others_end_with_the_reason_and_one_of_them_tells_it(rank: int, port
 
 def _wait_for_a_silent_one() -> tuple[str, float]:
     started = time.monotonic()
+    lehr.distributed.group.HEARTBEAT_SECONDS, lehr.distributed.group.HEARTBEAT_TIMEOUT = 0.2, 0.7
     try:
         with joined(CPU, 1) as group:
             group.ranks.at("step 4 of epoch 2")

@@ -7,6 +7,7 @@ import os
 import pickle
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -61,13 +62,13 @@ def assert_same_steps(one: Trace, other: Trace, losses: float | None) -> None:
 @pytest.mark.parametrize("model", ["yolov8n", pytest.param("yolov5n", marks=pytest.mark.slow)])
 def test_two_processes_train_as_one_does(model: str, make_yolo: MakeYolo, tmp_path: Path) -> None:
     """Without the rounding of float32, which grows in a run: even that of float64 grows tenfold in two steps."""
-    data = make_yolo(counts={"train": 45, "val": 7})
+    data = make_yolo(counts={"train": 29, "val": 7})
     options = {"model": model, "data": str(data), "epochs": 1, "close_mosaic": 0}
     options |= {"optimizer": "SGD", "sync_bn": True, "project": str(tmp_path)}
     options |= {"backbone_lr_mult": 0.1} if model == "yolov5n" else {}
     one = traced_in_double({**options, "name": "one"})
     two = put_together(together(2, traced_in_double, {**options, "name": "two"}, folder=tmp_path))
-    assert len(one) == 12
+    assert len(one) == 8
     assert_same_steps(one, two, losses=1e-5)
     mine, theirs = state_of(tmp_path / "one"), state_of(tmp_path / "two")
     assert mine.keys() == theirs.keys()
@@ -159,14 +160,33 @@ def newest(project: str) -> None:
     resume(None, {"project": project})
 
 
-def test_processes_stop_together_and_go_on_to_the_same_end(data: Path, tmp_path: Path) -> None:
+def test_processes_stop_together_go_on_to_the_same_end_and_unpickle_nothing(data: Path, tmp_path: Path) -> None:
     given = {"data": str(data), "project": str(tmp_path), "nominal_batch": 8, "warmup": "none"}
-    together(2, traced, {**given, "name": "whole"}, folder=tmp_path)
+    given |= {"model": "yolov5n", "sync_bn": True}
+    unpickled_by_two(tmp_path, traced, {**given, "name": "whole"})
     arguments = (4, {**given, "name": "stopped"}, 1)  # the one that does not write
-    stopped = put_together(together(2, stopped_at, *arguments, folder=tmp_path))
+    stopped = put_together(unpickled_by_two(tmp_path, stopped_at, *arguments))
     assert [step["step"] for step in stopped] == [0, 1, 2, 3, 4]
-    together(2, traced, {}, str(tmp_path / "stopped"), folder=tmp_path)
+    unpickled_by_two(tmp_path, traced, {}, str(tmp_path / "stopped"))
     assert differences(tmp_path / "whole", tmp_path / "stopped") == []
+
+
+def unpickled_by_two(folder: Path, work: Callable[..., Trace], *arguments: Any) -> dict[int, Trace]:
+    """What a run of two processes does, during which neither may read a pickle that names anything."""
+    found = together(2, unpickled, work, arguments, folder=folder, port=False)
+    assert [named for _, named in found.values()] == [[], []]
+    return {rank: trace for rank, (trace, _) in found.items()}
+
+
+def unpickled(work: Callable[..., Trace], arguments: tuple[Any, ...]) -> tuple[Trace, list[str]]:
+    """What a run does, and what is named in pickles that are read during it."""
+    seen: list[str] = []
+    sys.addaudithook(lambda event, found: seen.append(str(found)) if event == "pickle.find_class" else None)
+    pickle.loads(pickle.dumps(Path()))
+    shown = len(seen)
+    assert shown > 0  # it would be seen
+    trace = work(*arguments)
+    return trace, seen[shown:]
 
 
 @pytest.mark.slow
@@ -183,15 +203,15 @@ def test_three_processes_go_on_to_the_same_end(make_yolo: MakeYolo, tmp_path: Pa
 def test_a_validation_over_processes_is_that_of_one(data: Path, tmp_path: Path, trained_squares: Path) -> None:
     """7 images in batches of 3, 3 and 1, over 2 and 3 processes, and in one batch of 7 over 2."""
     weights = str(trained_squares / "run" / "best.safetensors")
-    for batch, count in ((3, 2), (3, 3), (7, 2)):
-        alone = evaluated(weights, str(data), batch)
-        assert alone["images"] == 7 and alone["map50"] > 0.2 and min(alone["losses"]) > 0
-        for found in together(count, evaluated, weights, str(data), batch, folder=tmp_path).values():
-            assert found == alone
+    alone = evaluated(weights, str(data), [3, 7])
+    assert all(each["images"] == 7 and each["map50"] > 0.2 and min(each["losses"]) > 0 for each in alone)
+    for count, batches in ((2, [3, 7]), (3, [3])):
+        for found in together(count, evaluated, weights, str(data), batches, folder=tmp_path).values():
+            assert found == alone[: len(batches)]
 
 
-def evaluated(weights: str, data: str, batch: int) -> dict[str, Any]:
-    """The numbers of weights on a validation split, by all processes together, and the losses."""
+def evaluated(weights: str, data: str, batches: list[int]) -> list[dict[str, Any]]:
+    """The numbers of weights on a validation split, by all processes together, and the losses, for sizes of batches."""
     from lehr.data.batch_makers import EvalBatches
     from lehr.data.cache import ImageStore
     from lehr.data.load import load_dataset
@@ -207,10 +227,10 @@ def evaluated(weights: str, data: str, batch: int) -> dict[str, Any]:
     model = load_model(Path(weights), torch.device("cpu"))
     store = ImageStore(load_dataset(data).splits["val"], 64)
     loss = build_loss(model, LossOptions(), 64)
-    loader, keys = Loader(EvalBatches(store, 64)), eval_requests(store, batch)
+    loader, all_keys = Loader(EvalBatches(store, 64)), [eval_requests(store, batch) for batch in batches]
     with joined(torch.device("cpu"), 60) as group:
-        found = evaluate(model, store.samples, loader, keys, loss=loss, ranks=group.ranks)
-    return {**found.as_dict(), "losses": found.loss, "seconds": None}
+        found = [evaluate(model, store.samples, loader, keys, loss=loss, ranks=group.ranks) for keys in all_keys]
+    return [{**each.as_dict(), "losses": each.loss, "seconds": None} for each in found]
 
 
 def test_what_is_measured_or_fitted_is_rank_0s_for_all(make_yolo: MakeYolo, tmp_path: Path) -> None:
@@ -222,23 +242,6 @@ def test_what_is_measured_or_fitted_is_rank_0s_for_all(make_yolo: MakeYolo, tmp_
     assert "AutoBatch on cpu (1 threads)" in (log := (tmp_path / "run" / "train.log").read_text())
     assert f"Batch {sizes[0]}, {sizes[0] // 2} on each of 2 devices" in log
     assert log.count("AutoAnchor: best possible recall") == 1
-
-
-def test_a_run_unpickles_nothing_of_another_process(data: Path, tmp_path: Path) -> None:
-    given = {"data": str(data), "project": str(tmp_path), "name": "run", "model": "yolov5n", "sync_bn": True}
-    assert together(2, unpickled, {**given, "epochs": 1}, folder=tmp_path, port=False) == {0: [], 1: []}
-    assert together(2, unpickled, {"epochs": 2}, str(tmp_path / "run"), folder=tmp_path, port=False) == {0: [], 1: []}
-
-
-def unpickled(options: dict[str, Any], target: str | None = None) -> list[str]:
-    """What is named in pickles that are read during a run."""
-    seen: list[str] = []
-    sys.addaudithook(lambda event, found: seen.append(str(found)) if event == "pickle.find_class" else None)
-    pickle.loads(pickle.dumps(Path()))
-    shown = len(seen)
-    assert shown > 0  # it would be seen
-    traced(options, target)
-    return seen[shown:]
 
 
 def test_a_batch_that_is_not_finite_is_left_out_by_all(data: Path, tmp_path: Path) -> None:

@@ -53,8 +53,8 @@ class ForkedModule:
         for file in theirs:
             if file is not None:
                 os.close(file)
-        self.stdin = None if pipes[0] is None else open(pipes[0][1], "w", encoding="utf-8")  # noqa: SIM115
-        self.stdout = None if pipes[1] is None else open(pipes[1][0], encoding="utf-8")  # noqa: SIM115
+        self.stdin = None if pipes[0] is None else os.fdopen(pipes[0][1], "w", encoding="utf-8")
+        self.stdout = None if pipes[1] is None else os.fdopen(pipes[1][0], encoding="utf-8")
 
     def poll(self) -> int | None:
         """Its exit code; None while it runs."""

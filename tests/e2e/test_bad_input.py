@@ -87,7 +87,7 @@ def test_a_run_folder_that_cannot_be_written(make_yolo: MakeYolo, tmp_path: Path
 def test_broken_files_are_left_out_aloud_when_that_is_asked_for(make_yolo: MakeYolo, tmp_path: Path) -> None:
     data = make_yolo()
     truncate(data.parent)
-    options = ["--data", data, "--epochs", "1", "--imgsz", "64", "--batch", "4", "--skip-broken"]
+    options = ["--data", data, "--epochs", "1", "--imgsz", "64", "--batch", "4", "--width", "0.125", "--skip-broken"]
     done = lehr("train", *options, cwd=tmp_path)
     assert "5 images to train" in done.stdout and "is truncated" in done.stdout and "[truncated-image]" in done.stdout
 

@@ -102,7 +102,7 @@ def test_the_same_seed_gives_the_same_run_whatever_the_workers(trained: Path, tm
 
 def test_options_come_from_a_file_and_those_given_win(trained: Path, tmp_path: Path) -> None:
     data = trained.parents[1] / "set.yaml"
-    (tmp_path / "c.yaml").write_text(f"data: {data}\nepochs: 5\nimgsz: 64\nbatch: 4\ndevice: cpu\n")
+    (tmp_path / "c.yaml").write_text(f"data: {data}\nepochs: 5\nimgsz: 64\nbatch: 4\ndevice: cpu\nwidth: 0.125\n")
     lehr("train", "--config", "c.yaml", "--epochs", "1", "--name", "x", cwd=tmp_path)
     config = yaml.safe_load((tmp_path / "runs" / "x" / "config.yaml").read_text())
     assert config["epochs"] == 1 and config["batch"] == 4
@@ -110,7 +110,7 @@ def test_options_come_from_a_file_and_those_given_win(trained: Path, tmp_path: P
 
 def test_sizes_that_are_no_multiple_of_32_are_rounded_and_said(trained: Path, tmp_path: Path) -> None:
     data = trained.parents[1] / "set.yaml"
-    done = lehr("train", "--data", data, *SMALL[:2], "--imgsz", "50", "--epochs", "1", "--batch", "4", cwd=tmp_path)
+    done = lehr("train", "--data", data, *SMALL, "--imgsz", "50", "--epochs", "1", cwd=tmp_path)
     assert "--imgsz 50 is not a multiple of 32: rounded up to 64" in done.stdout
 
 
@@ -203,13 +203,13 @@ def assert_same_tensors(one: Path, two: Path) -> None:
 
 
 def test_weights_alone_name_the_model_too(make_yolo: MakeYolo, tmp_path: Path) -> None:
-    model = build_model("yolov5s", ("small", "large"), 64, depth=0.5, width=0.125, anchors=4)
+    model = build_model("yolov5s", ("small", "large"), 64, depth=0.2, width=0.125, anchors=4)
     save_weights(model, tmp_path / "w.safetensors")
-    data, small = make_yolo(), ["--imgsz", "64", "--batch", "4", "--device", "cpu", "--epochs", "1"]
+    data, small = make_yolo(), ["--imgsz", "64", "--batch", "4", "--device", "cpu", "--epochs", "1", "--amp", "off"]
     done = lehr("train", "--data", data, "--weights", "w.safetensors", *small, cwd=tmp_path)
     assert "The model is that of the weights, yolov5s; --model names another." in done.stdout
     config = yaml.safe_load((tmp_path / "runs" / "train" / "config.yaml").read_text())
-    assert [config[name] for name in ("model", "depth", "width", "anchors")] == ["yolov5s", 0.5, 0.125, 4]
+    assert [config[name] for name in ("model", "depth", "width", "anchors")] == ["yolov5s", 0.2, 0.125, 4]
     assert f"{len(model.state_dict())} of {len(model.state_dict())} tensors start from w.safetensors" in done.stdout
     named = lehr("train", "--explain", "--weights", "w.safetensors", "--model", "yolov5n", cwd=tmp_path).stdout
     assert "is that of the weights" not in named

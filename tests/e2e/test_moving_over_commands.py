@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 import yaml
 from tests.commands import lehr
-from tests.conftest import make_squares
+from tests.conftest import Once, make_squares
 from tests.weights.published.published_files import with_statistics, write_published
 
 from lehr.hyperparameters import PRESETS
@@ -28,7 +28,7 @@ ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "moving-over.md").read_text(encoding="utf-8")
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 QUICK = {"--epochs": "1", "--imgsz": "64", "--batch": "4"}
-RUN = ["--device", "cpu", "--close-mosaic", "0"]
+RUN = ["--device", "cpu", "--close-mosaic", "0", "--amp", "off"]
 NAMES = ("small", "large")
 
 
@@ -48,8 +48,20 @@ def quick(words: list[str]) -> list[str]:
     return [*words, *missing, *narrow, *RUN]
 
 
+@pytest.fixture(scope="module")
+def published(once: Once) -> Path:
+    """A folder with checkpoints of YOLOv5s and YOLOv8n."""
+
+    def make(folder: Path) -> None:
+        folder.mkdir()
+        for name in ("yolov5s", "yolov8n"):
+            write_published(folder / f"{name}.pt", with_statistics(build_model(name, NAMES, 64)))
+
+    return once("published-both", make)
+
+
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
+def folder(published: Path, tmp_path: Path) -> Path:
     """A folder as somebody has it who trained with YOLOv5 and YOLOv8."""
     make_squares(tmp_path, {"train": 6, "val": 4})
     content = yaml.safe_load((tmp_path / "data.yaml").read_text())
@@ -59,13 +71,14 @@ def folder(tmp_path: Path) -> Path:
     shutil.copytree(tmp_path / "images" / "val", tmp_path / "photos")
     for name, path in (("yolov5s", "runs/train/exp/weights/best.pt"), ("yolov8n", "runs/detect/train/weights/best.pt")):
         (tmp_path / path).parent.mkdir(parents=True)
-        model = with_statistics(build_model(name, NAMES, 64))
-        write_published(tmp_path / f"{name}.pt", model)
-        shutil.copy(tmp_path / f"{name}.pt", tmp_path / path)
+        shutil.copy(published / f"{name}.pt", tmp_path)
+        shutil.copy(published / f"{name}.pt", tmp_path / path)
     return tmp_path
 
 
 COMMANDS = [*commands_of(PAGE), *commands_of(README.split("## From YOLOv5 and YOLOv8")[1].split("\n## ")[0])]
+COMMANDS = list({frozenset(quick(words)): words for words in COMMANDS}.values())
+"""Of those that are the same when cut down, the last."""
 
 
 @pytest.mark.parametrize("words", COMMANDS, ids=" ".join)

@@ -19,14 +19,14 @@ from tests.processes import Forked, start_lehr
 
 from lehr.checkpoint.format import read_checkpoint
 
-STEPS = 20
+STEPS = 14
 """Of an epoch."""
 
 
 @pytest.fixture(scope="module")
 def data(once: Once) -> list[str]:
     """Options of a run of short epochs."""
-    folder = once("signalled-data", lambda folder: make_squares(folder, {"train": 4 * STEPS, "val": 8}))
+    folder = once("signalled-data", lambda folder: make_squares(folder, {"train": 4 * STEPS, "val": 4}))
     return ["--data", str(folder / "data.yaml"), *SMALL]
 
 

@@ -154,7 +154,7 @@ def test_a_study_that_somebody_has_changed_ends_the_command_in_one_message(study
         "--storage",
         "study.journal",
     ]
-    lehr(*arguments, "--hours", "0.000001", cwd=tmp_path)
+    ended(started([*arguments, "--hours", "0.000001"], tmp_path))
     journal, url = tmp_path / "study.journal", str(tmp_path / "study.journal")
     whole = journal.read_bytes()
     victim = tmp_path / "victim"
@@ -174,4 +174,4 @@ def test_a_study_that_somebody_has_changed_ends_the_command_in_one_message(study
         assert "study.journal" in lehr(*arguments, cwd=tmp_path, code=2).stderr
     journal.write_bytes(whole)
     # Nothing of a hostile study was trained or written elsewhere, and the study as it was goes on.
-    assert not victim.exists() and "trial 1 " in lehr(*arguments, cwd=tmp_path).stdout
+    assert not victim.exists() and "trial 1 " in ended(started(arguments, tmp_path))

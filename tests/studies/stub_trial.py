@@ -1,7 +1,7 @@
 """The process of a trial that trains nothing: it writes the results of a made-up run, an epoch after the other.
 
 It keeps to what the workers of a study rely on: it goes on with what an earlier process left, saves and ends when it is
-asked to or its worker has gone, and leaves its end in a file. A trial whose slot is in STUB_HELD makes one epoch and then
+asked to or its worker has gone, and leaves its end in a file. A trial whose slot is in STUB_HELD makes one epoch, then
 waits to be killed, unless it goes on with what an earlier process left.
 """
 

@@ -207,6 +207,7 @@ def test_a_lock_that_nobody_holds_is_removed(
     kind: str, tmp_path: Path, changes: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(journals, "GRACE", 0.3)
+    monkeypatch.setattr(journals, "LONGEST_PAUSE", 0.05)
     (tmp_path / "study.journal").write_bytes(changes)
     lock = tmp_path / "study.journal.lock"
     if kind == "a file":

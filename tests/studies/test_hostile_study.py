@@ -49,8 +49,16 @@ WRONG: list[Any] = [
 """Values of any type; JSON's text where they are bytes."""
 
 
+@pytest.fixture(scope="module")
+def _imported(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """All is imported that a study needs, which takes seconds on a busy machine."""
+    url = url_of("sqlite", tmp_path_factory.mktemp("first"))
+    begun(url)
+    used(url)
+
+
 @pytest.fixture(scope="module", params=["sqlite", "journal"])
-def made(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def made(request: pytest.FixtureRequest, _imported: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a study that has begun."""
     folder = tmp_path_factory.mktemp(request.param)
     begun(url_of(request.param, folder))
