@@ -16,6 +16,8 @@ from lehr.config import build_config
 from lehr.errors import InputError
 from lehr.options import LOCAL
 from lehr.search.fitness import METRICS, Epoch, Fitness, parse_fitness, read_epochs
+from lehr.search.records import Record
+from lehr.studies.pool import WorkerPool, _Member
 from lehr.studies.runner import shared_options, worker_places
 from lehr.studies.study import SLOT
 from lehr.studies.worker import MAX_FAULTS, Job, Worker
@@ -176,3 +178,20 @@ def test_the_epochs_of_a_run_are_read_while_it_goes_on(tmp_path: Path) -> None:
         and epoch.metrics["map75"] is None
         and epoch.metrics["map50"] == 0.2
     )
+
+
+@pytest.mark.parametrize("state", ["finished", "waiting"])
+def test_a_worker_that_has_left_is_started_again_only_where_a_trial_is_left(
+    state: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    records, nothing = [Record(0, state, {})], lambda *_: None
+    study = types.SimpleNamespace(running=list, fill=nothing, records=lambda _: records)
+    job = types.SimpleNamespace(folder=str(tmp_path))
+    plan = types.SimpleNamespace(study=study, slots=[{}], job=job, grace=1.0, restarts=1)
+    reporter = types.SimpleNamespace(trial_ended=nothing, show=nothing)
+    pool = WorkerPool(plan, reporter, types.SimpleNamespace(), nothing)  # type: ignore[arg-type]
+    begun: list[int] = []
+    monkeypatch.setattr(WorkerPool, "_start", lambda self, number, losses: begun.append(number))
+    pool._members[0] = _Member(0, types.SimpleNamespace(poll=lambda: 0), "host:1")  # type: ignore[arg-type]
+    assert not pool._look_after()
+    assert (begun, pool._done()) == (([], True) if state == "finished" else ([0], False))
