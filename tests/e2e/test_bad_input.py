@@ -68,9 +68,16 @@ def test_bad_input_to_train(name: str, make_yolo: MakeYolo, tmp_path: Path) -> N
     assert not (tmp_path / "runs").exists()
 
 
-def test_a_process_ends_with_code_2_and_the_message_only(tmp_path: Path) -> None:
-    done = subprocess.run([sys.executable, "-m", "lehr", "train", "--data", "none"], cwd=tmp_path, capture_output=True)
-    assert done.returncode == 2 and done.stderr.startswith(b"lehr: --data none") and not done.stdout
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["schedule", "--csv", "none/r.csv"], "--csv none/r.csv"),
+        pytest.param(["train", "--data", "none"], "--data none", marks=pytest.mark.slow),  # imports torch first
+    ],
+)
+def test_a_process_ends_with_code_2_and_the_message_only(arguments: list[str], said: str, tmp_path: Path) -> None:
+    done = subprocess.run([sys.executable, "-m", "lehr", *arguments], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 2 and done.stderr.startswith(f"lehr: {said}") and not done.stdout
 
 
 def test_a_run_folder_that_cannot_be_written(make_yolo: MakeYolo, tmp_path: Path) -> None:
