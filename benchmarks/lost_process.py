@@ -78,6 +78,7 @@ class Launched:
 
     batches: ClassVar[int] = BATCHES
     last_steps: ClassVar[int] = LAST_STEPS
+    max_steps: ClassVar[int] = MAX_STEPS
 
     def __init__(self, folder: Path, arguments: Sequence[str], processes: int = 2) -> None:
         self.folder = folder
@@ -213,7 +214,7 @@ def disturbed(
     try:
         workers = run.taken_up()
         for rank in ranks:
-            position = run.in_mid_epoch(rng.randint(1, MAX_STEPS))
+            position = run.in_mid_epoch(rng.randint(1, run.max_steps))
             if position is None:
                 break
             time.sleep(rng.uniform(0, BETWEEN))

@@ -24,7 +24,7 @@ from lehr.runtime.signals import STOPPING
 class Started(Launched):
     """As a user starts it, with a run of shorter epochs than the benchmark's."""
 
-    batches, last_steps = 14, 6
+    batches, last_steps, max_steps = 14, 6, 3
 
 
 class Worker:

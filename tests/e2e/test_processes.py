@@ -24,7 +24,7 @@ from lehr.checkpoint.format import read_position
 from lehr.data.formats.shapes import write_shapes
 
 TWO = ["--device", "cpu", "--processes", "2"]
-QUICK = ["--imgsz", "64", "--batch", "4", "--width", "0.125", "--epochs", "2", "--checkpoint-minutes", "0.005"]
+QUICK = ["--imgsz", "64", "--batch", "4", "--width", "0.125", "--epochs", "2", "--checkpoint-minutes", "0.003"]
 QUICK += ["--amp", "off"]
 SOON = 15.0
 """Seconds in which everything must have ended once it was asked to."""
@@ -54,7 +54,7 @@ threading.Thread(target=hang_up, daemon=True).start()
 before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
 detector = Detector("yolov8n")
 result = detector.train(
-    data=DATA, imgsz=64, batch=4, width=0.125, epochs=2, checkpoint_minutes=0.005, amp="off", device="cpu", processes=2,
+    data=DATA, imgsz=64, batch=4, width=0.125, epochs=2, checkpoint_minutes=0.003, amp="off", device="cpu", processes=2,
     name="whole",
 )
 assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
