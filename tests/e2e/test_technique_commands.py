@@ -20,7 +20,7 @@ def test_the_schedule_of_a_run_as_csv_and_picture(tmp_path: Path) -> None:
     done = lehr("schedule", "--epochs", "5", "--csv", "r.csv", "--plot", "r.png", cwd=tmp_path)
     rows = list(csv.DictReader((tmp_path / "r.csv").open()))
     assert list(rows[0]) == ["step", "epoch", "lr_weights", "lr_norms", "lr_biases", "momentum", "accumulate"]
-    assert len(rows) == 5 * 30 and float(rows[0]["lr_weights"]) == 0 and rows[-1]["epoch"] == "4"
+    assert len(rows) == 5 * 30 and float(rows[0]["lr_weights"]) == 0 and rows[-1]["epoch"] == "5"
     picture = cv2.imread(str(tmp_path / "r.png"))
     assert picture is not None and picture.std() > 5
     assert "AdamW" in done.stdout and "150 steps" in done.stdout

@@ -111,7 +111,7 @@ def test_pauses_grow_and_a_stream_that_stays_away_is_given_up(monkeypatch: pytes
     def fail() -> Any:
         raise InputError("cam: cannot be opened (refused).")
 
-    monkeypatch.setattr(live, "PATIENCE", 100)
+    monkeypatch.setattr(live, "MAX_SILENCE_SECONDS", 100)
     with pytest.raises(InputError, match=r"cam: gave no frame for 100 s \(cannot be opened \(refused\)\)"):
         list(read_live("cam", fail)(Stop()))
     assert pauses == [0.5, 1, 2, 4, 8, 16, 30, 30, 30]

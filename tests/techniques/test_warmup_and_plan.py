@@ -135,7 +135,7 @@ def test_the_csv_has_a_row_a_batch(tmp_path: Path) -> None:
         rates = made.at(step)
         assert [float(rows[step][name]) for name in COLUMNS] == [
             step,
-            step // BATCHES,
+            step // BATCHES + 1,
             *rates.lr,
             rates.momentum,
             rates.accumulate,

@@ -287,10 +287,10 @@ def anchor_matching() -> None:
     levels = zip(axes, *matches, grids, (8, 16, 32), strict=True)
     for axis, rows, valid, (height, width), stride in levels:
         show(axis, image, boxes, f"stride {stride}: {int(valid.sum())} matches", colours)
-        for thing in range(len(boxes)):
-            cells = {(int(r) - first) % (height * width) for r in rows[0, thing][valid[0, thing]]}
+        for index in range(len(boxes)):
+            cells = {(int(r) - first) % (height * width) for r in rows[0, index][valid[0, index]]}
             for cell in cells:
-                patch = _box(cell % width * stride, cell // width * stride, stride, stride, COLOURS[thing % 8])
+                patch = _box(cell % width * stride, cell // width * stride, stride, stride, COLOURS[index % 8])
                 patch.set_alpha(0.55)
                 axis.add_patch(patch)
         first += 3 * height * width

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0
 """Seconds before a stream is opened again: at first, doubled each time, and at most."""
-PATIENCE = 600.0
+MAX_SILENCE_SECONDS = 600.0
 """Seconds without a frame after which a stream is given up."""
 OPEN_SECONDS, READ_SECONDS = 10.0, 10.0
 """Longest wait for a stream to open, and for each part of it."""
@@ -64,8 +64,8 @@ def read_live(
             except InputError as error:
                 fault = str(error).removeprefix(f"{name}: ").rstrip(".")
             container = None
-            if time.monotonic() - last > PATIENCE:
-                raise InputError(f"{name}: gave no frame for {PATIENCE:.0f} s ({fault}).")
+            if time.monotonic() - last > MAX_SILENCE_SECONDS:
+                raise InputError(f"{name}: gave no frame for {MAX_SILENCE_SECONDS:.0f} s ({fault}).")
             if not broke_at:
                 broke_at = time.monotonic()
                 LOGGER.warning("%s: %s; opening it again.", name, fault)

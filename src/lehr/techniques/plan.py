@@ -160,6 +160,8 @@ class TrainingPlan:
     def table(self, rows: int = 12) -> str:
         """Describe the plan for people: some steps, including the first, the end of the warmup and the last.
 
+        Steps count from 0, epochs from 1, as on the console.
+
         Args:
             rows: approximate number of lines.
         """
@@ -171,7 +173,7 @@ class TrainingPlan:
         for step in sorted(even | {min(self.warmup, self.steps - 1)}):
             r = self.at(step)
             rates = " ".join(f"{rate:>10.3g}" for rate in r.by_group().values())
-            lines.append(f"{step:>8} {step // self.batches:>6} {rates} {r.momentum:>8.4f} {r.accumulate:>10}")
+            lines.append(f"{step:>8} {step // self.batches + 1:>6} {rates} {r.momentum:>8.4f} {r.accumulate:>10}")
         return "\n".join(lines)
 
     def _multiplier(self, step: int) -> float:
@@ -271,7 +273,7 @@ COLUMNS = ("step", "epoch", "lr_weights", "lr_norms", "lr_biases", "momentum", "
 
 
 def write_csv(plan: TrainingPlan, path: Path) -> None:
-    """Write one row per step: step, epoch, the rates, momentum and accumulation; atomically.
+    """Write one row per step: step (from 0), epoch (from 1), the rates, momentum and accumulation; atomically.
 
     Raises:
         InputError: the file cannot be written.
@@ -286,5 +288,5 @@ def write_csv(plan: TrainingPlan, path: Path) -> None:
         for step in range(plan.steps):
             r = plan.at(step)
             writer.writerow(
-                (step, step // plan.batches, *map(repr, (*r.by_group().values(), r.momentum)), r.accumulate)
+                (step, step // plan.batches + 1, *map(repr, (*r.by_group().values(), r.momentum)), r.accumulate)
             )

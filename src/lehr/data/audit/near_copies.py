@@ -75,7 +75,7 @@ def find_near_copies(
     # Pairs across splits first: where two pairs join the same groups, a leak is shown by images of both splits.
     candidates.sort(key=lambda pair: (splits[pair[0]] == splits[pair[1]], pair[2]))
     links += _verified(samples, thumbnails, candidates, groups)
-    return NearCopies(links, groups.several(), unread)
+    return NearCopies(links, groups.of_several(), unread)
 
 
 class _Groups:
@@ -97,7 +97,7 @@ class _Groups:
         self._parent[max(a, b)] = min(a, b)
         return a != b
 
-    def several(self) -> list[list[int]]:
+    def of_several(self) -> list[list[int]]:
         """The groups of two or more."""
         members: dict[int, list[int]] = defaultdict(list)
         for index in range(len(self._parent)):

@@ -24,7 +24,7 @@ MOST = 50
 """Suspects of a page."""
 SIDE, MAX_BYTES = 288, 18_000
 """Longer side of a crop, pixels, and bytes that it may have."""
-MARGIN, LEAST_SIDE = 0.6, 64.0
+MARGIN, MIN_SIDE = 0.6, 64.0
 """Share of the boxes' size that a crop shows around them, and pixels that it shows at least."""
 LABELLED, DETECTED = (255, 170, 0), (0, 200, 255)
 """Colours, RGB; detections are dashed too."""
@@ -158,7 +158,7 @@ def _window(suspect: Suspect, width: int, height: int) -> tuple[int, int, int, i
     """Left, top, right and bottom of what a crop shows, whole pixels inside the image."""
     boxes = np.array([suspect.box, *([] if suspect.found_box is None else [suspect.found_box])])
     low, high = boxes[:, :2].min(0), boxes[:, 2:].max(0)
-    half = np.maximum((high - low) * (0.5 + MARGIN), LEAST_SIDE / 2)
+    half = np.maximum((high - low) * (0.5 + MARGIN), MIN_SIDE / 2)
     centre = np.clip((low + high) / 2, 0, (width, height))
     left, top = np.clip(np.floor(centre - half), 0, (width - 1, height - 1)).astype(int).tolist()
     right, bottom = np.clip(np.ceil(centre + half), (left + 1, top + 1), (width, height)).astype(int).tolist()
