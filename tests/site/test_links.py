@@ -91,7 +91,7 @@ def test_links_to_what_is_no_page_lead_to_a_page_that_shows_it(tmp_path: Path) -
     )
     assert staging.on_site(ROOT / "docs" / "data.md", text) == (
         "[a](source/src/lehr/rng.py.md) [b](techniques/index.md#the-loss) [c](index.md) "
-        "[d](contributing.md#conventions) ![e](rooms.svg) [f](https://example.org) `[g](../LICENSE)` "
+        "[d](contributing.md#conventions) ![e](rooms.svg#both) [f](https://example.org) `[g](../LICENSE)` "
         "[h](examples/serve.md)\n"
     )
     assert staging.files == {ROOT / "src" / "lehr" / "rng.py"} and (tmp_path / "rooms.svg").is_file()
