@@ -13,6 +13,10 @@ from pydantic.fields import FieldInfo
 UNSET = r"\(unset: (.*?)\)(?=\.?$)"
 """The end of an option's help that says what it becomes if it is not given."""
 BOUNDS = {Ge: ("at least", "ge"), Gt: ("above", "gt"), Le: ("at most", "le"), Lt: ("below", "lt")}
+COMMAS = 100_000
+"""Whole numbers from this on are written with commas."""
+ENDLESS = 2**31 - 1
+"""Upper bounds from this on are those of the machine's numbers, which nobody reaches, and are not named."""
 
 
 def shell_name(option: str) -> str:
@@ -51,15 +55,21 @@ def describe_values(annotation: Any, metadata: tuple[Any, ...] = ()) -> str:
     number = "a count" if int in kinds and float not in kinds else "a number" if float in kinds else ""
     bounds = _bounds(metadata)
     of_kind = [number] if number and not bounds else bounds
-    return ", ".join([*of_kind, *choices]) or ("a file" if Path in kinds else "text")
+    return ", ".join([*of_kind, *choices]) or ("a path" if Path in kinds else "text")
 
 
 def _bounds(metadata: tuple[Any, ...]) -> list[str]:
     """Describe bounds; a lower and an upper one that belong to the range as a range."""
-    bounds = {type(each): f"{getattr(each, BOUNDS[type(each)][1]):g}" for each in metadata if type(each) in BOUNDS}
+    found = {type(each): getattr(each, BOUNDS[type(each)][1]) for each in metadata if type(each) in BOUNDS}
+    bounds = {kind: _number(bound) for kind, bound in found.items() if bound < ENDLESS}
     if bounds.keys() == {Ge, Le}:
         return [f"{bounds[Ge]} to {bounds[Le]}"]
     return [f"{BOUNDS[kind][0]} {bound}" for kind, bound in bounds.items()]
+
+
+def _number(value: float) -> str:
+    """Write a bound: large whole numbers with commas, never with an exponent."""
+    return f"{value:,.0f}" if abs(value) >= COMMAS and value == int(value) else f"{value:g}"
 
 
 def help_of(description: str | None) -> str:
