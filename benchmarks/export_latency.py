@@ -17,7 +17,7 @@ from typing import Any
 import torch
 
 from lehr.detector import Detector
-from lehr.export.certificate import Certificate, ExportParts
+from lehr.export.certificate import Certificate, ExportMismatch
 from lehr.runtime.cpu_name import cpu_name
 
 KINDS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -63,7 +63,7 @@ def main() -> None:
             out = Path(folder) / f"{len(rows)}{SUFFIXES[name]}"
             try:
                 detector.export(name, out=out, imgsz=options.imgsz, data=options.data, **how)
-            except ExportParts as error:
+            except ExportMismatch as error:
                 print(error)
             assert detector.certificate is not None and detector.certificate.agreement.metrics is not None
             rows.append(row(title, detector.certificate))

@@ -17,7 +17,7 @@ from lehr.backends.exported_network import ExportedNetwork
 from lehr.backends.load import open_export
 from lehr.export import certificate
 from lehr.export.agreement import Agreement
-from lehr.export.certificate import Certificate, ExportParts, certificate_path, certify
+from lehr.export.certificate import Certificate, ExportMismatch, certificate_path, certify
 from lehr.export.latency import measure_latency
 from lehr.export.tolerance import TOLERANCES
 from lehr.weights.export_metadata import KEY, Suppression
@@ -130,7 +130,7 @@ def test_of_a_broken_export_the_place_is_named(kind: str, data: str, tmp_path: P
     assert not found.passed and found.parting is not None
     assert (found.parting.stage, found.parting.layer) == (stage, layer)
     assert what in found.parting.what
-    with pytest.raises(ExportParts, match="does not compute what tiny does, and is not kept"):
+    with pytest.raises(ExportMismatch, match="does not compute what tiny does, and is not kept"):
         found.require()
 
 

@@ -74,7 +74,7 @@ class ExportMixin(DetectorBase):
 
         Raises:
             InputError: an option cannot be used, the format does not have it, or something is not installed.
-            ExportParts: it does not compute what the model does, and is not kept.
+            ExportMismatch: it does not compute what the model does, and is not kept.
         """
         from lehr.export.calibration import calibration
         from lehr.export.certificate import certificate_path, certify

@@ -44,7 +44,7 @@ MIN_MAP = 0.01
 almost equal scores, whose order rounding changes. Boxes, scores and detections are compared all the same."""
 
 
-class ExportParts(LehrError):
+class ExportMismatch(LehrError):
     """An export that does not compute what its model does."""
 
 
@@ -164,12 +164,12 @@ class Certificate:
         """Check that it passes.
 
         Raises:
-            ExportParts: something is outside the tolerance; with the stage or layer that parts first.
+            ExportMismatch: something is outside the tolerance; with the stage or layer that parts first.
         """
         if self.reasons:
             found = "" if self.parting is None else f"\n{self.parting.describe()}"
             reasons = "\n".join(self.reasons)
-            raise ExportParts(
+            raise ExportMismatch(
                 f"{self.name}: does not compute what {self.variant} does, and is not kept.\n{reasons}{found}"
             )
 
