@@ -50,7 +50,7 @@ class Agreement:
         scores: largest difference of a score; None likewise.
         detections: of the model, as `lehr predict` finds them.
         found: those of the export.
-        unmatched: those of either that have no like in the other: same class and image, sides and score within bounds.
+        unmatched: those of either without a counterpart: same class and image, sides and score within bounds.
         worst: index of the batch in which they differ most.
         metrics: the numbers of the model, and of the export; None before the end.
     """
@@ -87,7 +87,7 @@ class Agreement:
             scores: how far scores may be apart.
             batch: its index.
         """
-        alone = _without_like(original, export, boxes, scores) + _without_like(export, original, boxes, scores)
+        alone = _count_unmatched(original, export, boxes, scores) + _count_unmatched(export, original, boxes, scores)
         self.detections += len(original.scores)
         self.found += len(export.scores)
         self.unmatched += alone
@@ -182,8 +182,8 @@ def _found(answer: tuple[Tensor, Tensor], export: Network, network: Network, wan
     )
 
 
-def _without_like(some: Found, others: Found, boxes: float, scores: float) -> int:
-    """Count detections of which the others have no like."""
+def _count_unmatched(some: Found, others: Found, boxes: float, scores: float) -> int:
+    """Count detections without a counterpart among the others."""
     alone = 0
     for image in sorted(set(some.images.tolist())):
         own, other = some.images == image, others.images == image

@@ -102,7 +102,7 @@ class Certificate:
             lines.append(f"Boxes differ by {agreement.boxes:.2g} pixels at most, scores by {agreement.scores:.2g}.")
         lines.append(
             f"Detections: {agreement.detections} of the model, {agreement.found} of the export, {agreement.unmatched} "
-            "without a like."
+            "without a counterpart."
         )
         for title, name in (("mAP50", "map50"), ("mAP50-95", "map")):
             before, after = (_number(getattr(metrics, name)) for metrics in own)
@@ -286,7 +286,7 @@ def reasons_outside(agreement: Agreement, tolerance: Tolerance) -> list[str]:
         reasons.append(f"Scores differ by {agreement.scores:.3g}; {tolerance.scores:g} is allowed.")
     every = agreement.detections + agreement.found
     if tolerance.detections is not None and agreement.unmatched > tolerance.detections * every:
-        reasons.append(f"{agreement.unmatched} of {every} detections have no like on the other side.")
+        reasons.append(f"{agreement.unmatched} of {every} detections have no counterpart on the other side.")
     assert agreement.metrics is not None
     for title, name in (("mAP50", "map50"), ("mAP50-95", "map")):
         own, other = (getattr(metrics, name) or 0.0 for metrics in agreement.metrics)

@@ -12,7 +12,7 @@ class Tolerance:
     Attributes:
         boxes: pixels of the input, of each side of every box that scores above 0.001; None for any.
         scores: of every row and class; None for any.
-        detections: share of the detections that have no like of the same class; None for any.
+        detections: share of the detections without a counterpart of the same class; None for any.
         map50: how much lower mAP50 may be, or, where `both_ways`, how far off.
         map: the same for mAP50-95.
         both_ways: whether a higher mAP is outside too.
