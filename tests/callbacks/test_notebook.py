@@ -124,7 +124,8 @@ def test_a_saved_notebook_holds_one_output_a_training(tmp_path: Path) -> None:
     cells = [
         "from lehr import Detector\ndetector = Detector('yolov8n')",
         "detector.train(data='shapes', imgsz=64, epochs=2, batch=64, device='cpu', width=0.125, depth=0.33);",
-        "import lehr.runtime.progress as p\np.QUICK_SECONDS = p.REDRAW_SECONDS = 0\nevaluation = detector.val('shapes', imgsz=64)",
+        "import lehr.runtime.progress as p\np.QUICK_SECONDS = p.REDRAW_SECONDS = 0\n"
+        "evaluation = detector.val('shapes', imgsz=64)",
     ]
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in cells])
     nbclient.NotebookClient(notebook, timeout=600, resources={"metadata": {"path": str(tmp_path)}}).execute()
