@@ -17,7 +17,7 @@ from lehr.checkpoint.format import MAX_EPOCHS, MAX_STEPS, Checkpoint, DamagedChe
 from lehr.evaluation.against_start import AgainstStart
 from lehr.evaluation.matching import MatchRecord
 from lehr.evaluation.metrics import Metrics
-from lehr.runtime.invalid_values import expected_value
+from lehr.runtime.invalid_values import describe_fault
 
 HELD = {"config", "data", "images", "torch", "device", "plan", "state"}
 """Keys written by every version of Lehr, without which a run cannot resume."""
@@ -208,7 +208,7 @@ def describe(error: ValueError) -> str:
         return str(error)
     first = error.errors(include_url=False, include_input=False, include_context=False)[0]
     place = ".".join(str(part)[:40] for part in first["loc"][:4])
-    return f"{place} is missing" if first["type"] == "missing" else f"{place} must be {expected_value(first)}"
+    return f"{place} {describe_fault(first)}"
 
 
 def _check_together(checkpoint: Checkpoint) -> None:

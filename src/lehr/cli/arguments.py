@@ -57,10 +57,6 @@ class _Options:
         return next((each for each in (plain, renamed) if each in self.by_name), None)
 
 
-_COLLECTED: dict[int, tuple[App, _Options]] = {}
-"""Options of commands that were asked for, by the command's id, which is its own as long as it is held here."""
-
-
 def as_options(arguments: Sequence[str], app: App) -> list[str]:
     """Write the arguments of a command line as options of its command.
 
@@ -82,12 +78,10 @@ def as_options(arguments: Sequence[str], app: App) -> list[str]:
 
 
 def _options_of(command: App) -> _Options:
-    """Return the options of a command; they never change, and take long to collect."""
-    if id(command) not in _COLLECTED:
-        collection = command.assemble_argument_collection()
-        names = {name.lstrip("-"): each for each in collection for name in each.names if name.startswith("--")}
-        _COLLECTED[id(command)] = (command, _Options(names, any(each.index is not None for each in collection)))
-    return _COLLECTED[id(command)][1]
+    """Return the options of a command."""
+    collection = command.assemble_argument_collection()
+    names = {name.lstrip("-"): each for each in collection for name in each.names if name.startswith("--")}
+    return _Options(names, any(each.index is not None for each in collection))
 
 
 def _written(given: deque[str], options: _Options) -> Iterator[str]:

@@ -33,3 +33,8 @@ def expected_value(error: ErrorDetails) -> str:
         if message.startswith(long):
             message = short + message.removeprefix(long)
     return message[:200]
+
+
+def describe_fault(error: ErrorDetails) -> str:
+    """Say what is wrong with a value, to follow its name: "is missing", or what it must be."""
+    return "is missing" if error["type"] == "missing" else f"must be {expected_value(error)}"

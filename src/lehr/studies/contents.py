@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from lehr.errors import InputError
-from lehr.runtime.invalid_values import expected_value
+from lehr.runtime.invalid_values import describe_fault
 from lehr.runtime.plain_text import one_line
 from lehr.search.definition import Definition
 from lehr.search.optuna_adapter import CMA_GENERATION
@@ -308,7 +308,7 @@ def _first(error: ValidationError, name: str = "") -> str:
     """Return the first error and its location."""
     found = error.errors(include_url=False, include_input=False, include_context=False)[0]
     place = ".".join(str(part) for part in (*((name,) if name else ()), *found["loc"]) if part != "")
-    return f"{_cut(place)}: {'is missing' if found['type'] == 'missing' else f'must be {expected_value(found)}'}"
+    return f"{_cut(place)}: {describe_fault(found)}"
 
 
 def _cut(text: str) -> str:

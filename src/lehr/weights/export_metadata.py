@@ -15,7 +15,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from lehr.models.limits import MAX_CLASSES, MAX_NAMES
 from lehr.models.scale import STRIDE
 from lehr.options.data import MAX_IMGSZ
-from lehr.runtime.invalid_values import expected_value
+from lehr.runtime.invalid_values import describe_fault
 from lehr.weights.metadata import Name
 
 KEY = "lehr"
@@ -140,6 +140,4 @@ def parse_export_metadata(text: str) -> ExportMetadata:
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False, include_context=False)[0]
         field = ".".join(map(str, first["loc"])) or "all"
-        raise ValueError(
-            f"'{field}' is missing" if first["type"] == "missing" else f"'{field}' must be {expected_value(first)}"
-        ) from None
+        raise ValueError(f"'{field}' {describe_fault(first)}") from None

@@ -15,7 +15,7 @@ from lehr.models.detection import STRIDES
 from lehr.models.limits import MAX_CLASSES, MAX_NAME
 from lehr.options.data import MAX_IMGSZ
 from lehr.options.model import MAX_ANCHORS, MAX_SCALE
-from lehr.runtime.invalid_values import expected_value
+from lehr.runtime.invalid_values import describe_fault
 
 FORMAT = "lehr-1"
 """Format that files of weights name."""
@@ -106,6 +106,4 @@ def parse_metadata(metadata: Mapping[str, str]) -> WeightsMetadata:
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False, include_context=False)[0]
         field = first["loc"][0]
-        raise ValueError(
-            f"'{field}' is missing" if first["type"] == "missing" else f"'{field}' must be {expected_value(first)}"
-        ) from None
+        raise ValueError(f"'{field}' {describe_fault(first)}") from None
