@@ -47,6 +47,30 @@ def _server() -> ForkServerContext:
     return context
 
 
+class Child:
+    """A process that this one forked, looked at as `subprocess.Popen` is."""
+
+    pid: int
+    returncode: int | None = None
+
+    def poll(self) -> int | None:
+        """Its exit code; None while it runs."""
+        if self.returncode is None:
+            pid, status = os.waitpid(self.pid, os.WNOHANG)
+            if pid:
+                self.returncode = os.waitstatus_to_exitcode(status)
+        return self.returncode
+
+    def wait(self, timeout: float = 300) -> int:
+        """Wait for its end."""
+        deadline = time.monotonic() + timeout
+        while (code := self.poll()) is None:
+            if time.monotonic() > deadline:
+                raise subprocess.TimeoutExpired(str(self.pid), timeout)
+            time.sleep(LOOK)
+        return code
+
+
 class Forked:
     """A process that does some work, looked at as `subprocess.Popen` is.
 

@@ -11,12 +11,11 @@ import os
 import signal
 import subprocess
 import sys
-import time
 import traceback
 from collections.abc import Callable
 from typing import Any, NoReturn
 
-from tests.processes import LOOK
+from tests.processes import Child
 
 from lehr.runtime.signals import STOPPING
 
@@ -24,7 +23,7 @@ MANY = 4096
 """More files than a process of the tests has open."""
 
 
-class ForkedModule:
+class ForkedModule(Child):
     """A module in a forked process, looked at as `subprocess.Popen` is.
 
     Args:
@@ -46,7 +45,6 @@ class ForkedModule:
                 theirs.append(os.open(os.devnull, os.O_RDWR))
             else:
                 theirs.append(None if stream is None else os.dup(stream.fileno()))
-        self.returncode: int | None = None
         self.pid = os.fork()
         if self.pid == 0:
             _work(module, arguments, theirs, new_session)
@@ -55,23 +53,6 @@ class ForkedModule:
                 os.close(file)
         self.stdin = None if pipes[0] is None else os.fdopen(pipes[0][1], "w", encoding="utf-8")
         self.stdout = None if pipes[1] is None else os.fdopen(pipes[1][0], encoding="utf-8")
-
-    def poll(self) -> int | None:
-        """Its exit code; None while it runs."""
-        if self.returncode is None:
-            pid, status = os.waitpid(self.pid, os.WNOHANG)
-            if pid:
-                self.returncode = os.waitstatus_to_exitcode(status)
-        return self.returncode
-
-    def wait(self, timeout: float = 300) -> int:
-        """Wait for its end."""
-        deadline = time.monotonic() + timeout
-        while (code := self.poll()) is None:
-            if time.monotonic() > deadline:
-                raise subprocess.TimeoutExpired(str(self.pid), timeout)
-            time.sleep(LOOK)
-        return code
 
     def terminate(self) -> None:
         """Ask it to end."""

@@ -7,16 +7,14 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import sys
-import time
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
 from benchmarks.lost_process import Launched
-from tests.processes import LOOK, Forked, command
+from tests.processes import Child, Forked, command
 
 from lehr.runtime.signals import STOPPING
 
@@ -27,33 +25,15 @@ class Started(Launched):
     batches, last_steps, max_steps = 14, 6, 3
 
 
-class Worker:
+class Worker(Child):
     """A forked process, as torch's launcher looks at it."""
 
     def __init__(self, place: Path, variables: dict[str, str], ids: Path) -> None:
         sys.stdout.flush()
         sys.stderr.flush()
-        self.returncode: int | None = None
         self.pid = os.fork()
         if self.pid == 0:
             _work(place, variables, ids)
-
-    def poll(self) -> int | None:
-        """Its exit code; None while it runs."""
-        if self.returncode is None:
-            pid, status = os.waitpid(self.pid, os.WNOHANG)
-            if pid:
-                self.returncode = os.waitstatus_to_exitcode(status)
-        return self.returncode
-
-    def wait(self, timeout: float = 300) -> int:
-        """Wait for its end."""
-        deadline = time.monotonic() + timeout
-        while (code := self.poll()) is None:
-            if time.monotonic() > deadline:
-                raise subprocess.TimeoutExpired(str(self.pid), timeout)
-            time.sleep(LOOK)
-        return code
 
 
 def _work(place: Path, variables: dict[str, str], ids: Path) -> NoReturn:
